@@ -1,0 +1,75 @@
+"""The one loop: from a source, through a bounded pool of threads, to a sink.
+
+Export is a copy from a server to an archive, import one from an archive to a server. Memory does not grow with
+the source, as only ``2 * jobs`` shards are planned ahead and each thread holds one chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from threading import Event
+
+from mlflow_archive.pipeline import Known, Progress, Quiet, Report, Selection, Shard, Sink, Source
+
+
+def copy(
+    source: Source,
+    sink: Sink,
+    selection: Selection | None = None,
+    *,
+    jobs: int = 4,
+    progress: Progress | None = None,
+) -> Report:
+    """Copy what is selected and commit it; close the source.
+
+    Raises whatever source or sink raise, after ``sink.abort()``; nothing is committed then.
+    """
+    selection = selection or Selection()
+    progress = progress or Quiet()
+    with closing(source):
+        known = sink.begin(source.facts(), selection)
+        try:
+            _run(source, sink, known, source.plan(selection, progress), jobs, progress)
+        except BaseException:
+            sink.abort()
+            raise
+        return sink.finish()
+
+
+def _run(source: Source, sink: Sink, known: Known, shards: Iterator[Shard], jobs: int, progress: Progress) -> None:
+    stop = Event()
+    running: set[Future[None]] = set()
+
+    def work(shard: Shard) -> None:
+        for chunk in source.read(shard, known):
+            if stop.is_set():
+                return
+            sink.write(chunk)
+        progress.advance("runs", shard.weight)
+
+    with ThreadPoolExecutor(jobs, thread_name_prefix="copy") as pool:
+        try:
+            stage = 0
+            for shard in shards:
+                if shard.stage != stage:
+                    _drain(running, 0)
+                    stage = shard.stage
+                running.add(pool.submit(work, shard))
+                _drain(running, 2 * jobs)
+            _drain(running, 0)
+        except BaseException:
+            stop.set()
+            for future in running:
+                future.cancel()
+            raise
+
+
+def _drain(running: set[Future[None]], leave: int) -> None:
+    """Wait until at most ``leave`` shards are under way; raise the first error among those that ended."""
+    while running and len(running) > leave:
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            running.discard(future)
+            future.result()

@@ -1,0 +1,86 @@
+"""Every exception of the library, split by who can act.
+
+    MlflowArchiveError
+    ├── ArchiveError              the archive is bad
+    │   ├── NotAnArchiveError     there is no archive here, or none was committed yet     exit 10
+    │   ├── FormatTooNewError     a newer format or a feature this version lacks          exit 11
+    │   └── DamagedError          bytes are missing or differ from what was committed     exit 12
+    ├── ServerError               a tracking server is unreachable or refused             exit 13
+    ├── StoreError                a file store or database cannot be read as one          exit 1
+    ├── TargetError               what we write to refuses: full disk, no permission      exit 1
+    ├── SelectionError            the caller named something that does not exist          exit 2
+    └── ItemError                 one run or artifact could not be carried; the rest can  exit 3
+
+A message says what, where, expected, found, and the next step.
+"""
+
+from __future__ import annotations
+
+
+class MlflowArchiveError(Exception):
+    """Base of everything this library raises on purpose."""
+
+    exit_code = 1
+
+
+class ArchiveError(MlflowArchiveError):
+    """The archive is at fault."""
+
+
+class NotAnArchiveError(ArchiveError):
+    """There is no committed archive at this place."""
+
+    exit_code = 10
+
+
+class FormatTooNewError(ArchiveError):
+    """The archive needs a major version or a required feature that this reader lacks."""
+
+    exit_code = 11
+
+
+class DamagedError(ArchiveError):
+    """Bytes of the archive are missing or are not those that were committed.
+
+    ``code`` is a problem code of spec/problems.md; ``member`` the member it was found in.
+    """
+
+    exit_code = 12
+
+    def __init__(self, message: str, *, code: str, member: str | None = None) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.member = member
+
+
+class ServerError(MlflowArchiveError):
+    """A tracking server could not be reached, is no MLflow server, or refused.
+
+    ``status`` is the HTTP status where there was an answer.
+    """
+
+    exit_code = 13
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StoreError(MlflowArchiveError):
+    """A file store or database does not look like MLflow's."""
+
+
+class TargetError(MlflowArchiveError):
+    """What is written to refuses: disk full, no permission, name taken, archive in use."""
+
+
+class SelectionError(MlflowArchiveError):
+    """The caller asked for something that does not exist or cannot be combined."""
+
+    exit_code = 2
+
+
+class ItemError(MlflowArchiveError):
+    """One item could not be carried; the others can. Becomes a gap or a refusal, never lost."""
+
+    exit_code = 3

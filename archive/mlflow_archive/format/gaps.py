@@ -1,0 +1,30 @@
+"""Gap codes: what an export could not carry (spec/problems.md, "Gaps")."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+ARTIFACT_MISSING: Final = "G101"
+ARTIFACT_UNREADABLE: Final = "G102"
+ARTIFACT_SIZE: Final = "G103"
+ARTIFACT_NAME: Final = "G104"
+ARTIFACT_LISTING: Final = "G105"
+RUN_UNREADABLE: Final = "G201"
+METRIC_UNREADABLE: Final = "G202"
+FIELD_UNREADABLE: Final = "G203"
+EXPERIMENT_UNREADABLE: Final = "G301"
+
+GAPS: Final = MappingProxyType(
+    {
+        ARTIFACT_MISSING: "An artifact is declared but is not there.",
+        ARTIFACT_UNREADABLE: "An artifact is there but its bytes could not be read.",
+        ARTIFACT_SIZE: "An artifact came with another size than announced, or changed while it was read.",
+        ARTIFACT_NAME: "An artifact has a name that cannot be kept, such as one that is not UTF-8.",
+        ARTIFACT_LISTING: "The artifacts of a run, or of one folder of it, could not be listed.",
+        RUN_UNREADABLE: "A run could not be read at all.",
+        METRIC_UNREADABLE: "Points of a metric could not be read, or are malformed.",
+        FIELD_UNREADABLE: "A param, tag, dataset input or field could not be read, or is malformed.",
+        EXPERIMENT_UNREADABLE: "An experiment could not be read at all.",
+    }
+)
