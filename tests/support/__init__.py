@@ -1,0 +1,1 @@
+"""What several test modules need: corpora, servers, stores made for a test."""

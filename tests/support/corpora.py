@@ -1,0 +1,32 @@
+"""Real MLflow stores from public repositories, kept beside the checkout, with independently counted facts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+CORPORA = Path(__file__).resolve().parents[3] / "shared" / "corpora"
+
+FILE_STORES = (
+    ("PacktPublishing__Hyperparameter-Tuning-with-Python", "data/mlruns"),
+    ("LostPetInitiative__TextIntelligenceResearch", "data/mlruns"),
+    ("Addisu22__Credit-Risk-Probability-Model", "data/mlruns"),
+    ("gyasis__PromptChain", "data/examples/mlruns"),
+)
+
+
+def store_path(corpus: str, store: str) -> Path:
+    """Return the folder of a store; it must not be written to."""
+    path = CORPORA / corpus / store
+    if not path.exists():
+        message = f"corpus {corpus} is not at {path}; the tests need the shared corpora beside the checkout"
+        raise FileNotFoundError(message)
+    return path
+
+
+def store_facts(corpus: str, store: str) -> dict[str, Any]:
+    """Return the counts of FACTS.json for a store."""
+    facts: dict[str, Any] = json.loads((CORPORA / corpus / "FACTS.json").read_text("utf-8"))
+    found: dict[str, Any] = facts["stores"][store]
+    return found
