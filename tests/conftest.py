@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -18,3 +21,12 @@ os.environ.update(
 )
 for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]:
     del os.environ[name]
+
+from tests.support.mlflow_server import MlflowServer, running_server  # noqa: E402 - needs the path above
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """One real server for the whole session; tests keep to experiments of their own."""
+    with running_server(tmp_path_factory.mktemp("mlflow-server")) as server:
+        yield server

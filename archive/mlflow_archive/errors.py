@@ -56,14 +56,15 @@ class DamagedError(ArchiveError):
 class ServerError(MlflowArchiveError):
     """A tracking server could not be reached, is no MLflow server, or refused.
 
-    ``status`` is the HTTP status where there was an answer.
+    ``status`` is the HTTP status where there was an answer, ``error_code`` what MLflow itself calls the error.
     """
 
     exit_code = 13
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    def __init__(self, message: str, *, status: int | None = None, error_code: str | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.error_code = error_code
 
 
 class StoreError(MlflowArchiveError):

@@ -1,0 +1,110 @@
+"""Who we are to a server and whom we trust, found as MLflow's own client finds it.
+
+Everything comes from the stock variables of the environment and files MLflow documents; nothing is changed. MLflow
+is imported inside functions, since that takes seconds and commands that only read an archive never need it.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from requests.auth import AuthBase, HTTPBasicAuth
+
+from mlflow_archive.errors import ServerError
+
+_WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What a request to one server carries. ``verify`` and ``certificate`` are as requests wants them."""
+
+    headers: Mapping[str, str] = field(repr=False)
+    auth: AuthBase | None = field(repr=False)
+    provider: str | None
+    verify: bool | str
+    certificate: str | None
+    timeout_seconds: float
+
+    def request_headers(self) -> dict[str, str]:
+        """Return the headers of one request; header providers are asked anew, as their tokens may rotate."""
+        from mlflow.tracking.request_header.registry import resolve_request_headers  # noqa: PLC0415
+
+        return {**resolve_request_headers(), **self.headers}
+
+    def request_auth(self) -> AuthBase | None:
+        """Return what signs one request; the provider of MLFLOW_TRACKING_AUTH is asked anew."""
+        if self.provider is None:
+            return self.auth
+        from mlflow.tracking.request_auth.registry import fetch_auth  # noqa: PLC0415
+
+        found: AuthBase | None = fetch_auth(self.provider)
+        if found is None:
+            raise ServerError(f"MLFLOW_TRACKING_AUTH names {self.provider!r}, but no installed plugin provides it")
+        return found
+
+
+def split_userinfo(uri: str) -> tuple[str, tuple[str, str] | None]:
+    """Return the URI without credentials and without a trailing slash, and (user, password) where it held them."""
+    try:
+        parts = urlsplit(uri.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError as exc:
+        raise ServerError("the tracking URI is malformed; expected something like http://host:5000") from exc
+    if parts.scheme not in ("http", "https") or not host:
+        raise ServerError(f"a tracking server has a URI like http://host:5000; found scheme {parts.scheme!r}")
+    userinfo = None
+    if "@" in parts.netloc:
+        user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+        userinfo = (unquote(user), unquote(password))
+    netloc = f"[{host}]" if ":" in host else host
+    netloc = netloc if port is None else f"{netloc}:{port}"
+    return urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", "")), userinfo
+
+
+def find_access(uri: str, userinfo: tuple[str, str] | None) -> Access:
+    """Read credentials, TLS settings and timeout for ``uri``; credentials in the URI win over the environment."""
+    from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT  # noqa: PLC0415
+    from mlflow.utils.credentials import get_default_host_creds  # noqa: PLC0415
+
+    creds: Any = get_default_host_creds(uri)
+    headers: dict[str, str] = {}
+    auth: AuthBase | None = None
+    provider: str | None = None
+    if userinfo is not None:
+        auth = HTTPBasicAuth(userinfo[0].encode(), userinfo[1].encode())
+    elif creds.aws_sigv4:
+        auth = _aws_signature()
+    elif creds.auth:
+        provider = creds.auth
+    if creds.username and creds.password:
+        pair = f"{creds.username}:{creds.password}".encode()
+        headers["Authorization"] = "Basic " + base64.standard_b64encode(pair).decode("ascii")
+    elif creds.token:
+        headers["Authorization"] = f"Bearer {creds.token}"
+    if workspace := os.environ.get("MLFLOW_WORKSPACE", "").strip():
+        headers[_WORKSPACE_HEADER] = workspace
+    return Access(
+        headers=headers,
+        auth=auth,
+        provider=provider,
+        verify=creds.verify,
+        certificate=creds.client_cert_path,
+        timeout_seconds=float(MLFLOW_HTTP_REQUEST_TIMEOUT.get()),
+    )
+
+
+def _aws_signature() -> AuthBase:
+    try:
+        from requests_auth_aws_sigv4 import AWSSigV4  # type: ignore[import-not-found]  # noqa: PLC0415
+    except ImportError as exc:
+        raise ServerError(
+            "MLFLOW_TRACKING_AWS_SIGV4 is set; signing needs the package requests-auth-aws-sigv4: pip install it"
+        ) from exc
+    signature: AuthBase = AWSSigV4("execute-api")
+    return signature

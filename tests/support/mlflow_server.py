@@ -1,0 +1,100 @@
+"""A real ``mlflow server`` for tests: SQLite, one worker, proxied artifacts, on a free port of 127.0.0.1."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_START_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MlflowServer:
+    """A server that runs. ``artifacts`` is the folder behind its proxy, ``backend`` the URI of its database."""
+
+    uri: str
+    artifacts: Path
+    backend: str
+
+    @property
+    def database(self) -> Path:
+        return Path(self.backend.removeprefix("sqlite:///"))
+
+
+@contextmanager
+def running_server(folder: Path, *, workers: int = 1, options: tuple[str, ...] = ()) -> Iterator[MlflowServer]:
+    """Start a server whose database and artifacts lie in ``folder``; stop it and its workers at the end."""
+    server = MlflowServer(
+        uri=f"http://127.0.0.1:{_free_port()}",
+        artifacts=folder / "artifacts",
+        backend=f"sqlite:///{folder / 'mlflow.db'}",
+    )
+    server.artifacts.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", server.uri.rpartition(":")[2]]
+    command += ["--workers", str(workers), "--backend-store-uri", server.backend]
+    command += ["--artifacts-destination", str(server.artifacts), *options]
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, cwd=folder, env=_quiet_environment(), start_new_session=True
+        )
+    try:
+        _wait_until_ready(process, server.uri, log)
+        yield server
+    finally:
+        _stop(process)
+
+
+def _quiet_environment() -> dict[str, str]:
+    stock = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    return {
+        **stock,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], uri: str, log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"{uri}/health", timeout=5):  # noqa: S310 - our own address
+                return
+        except OSError:
+            time.sleep(0.1)
+    message = f"mlflow server did not start at {uri}:\n{log.read_text(errors='replace')[-4000:]}"
+    raise RuntimeError(message)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the process group: the server's workers are its children."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            continue
+    process.wait(timeout=10)
