@@ -1,0 +1,9 @@
+"""The file store source: ``mlruns/`` folders of MLflow 0.x to 3.x, read from disk as they lie there.
+
+MLflow's own reader is not used: it refuses file stores since 3.17, loses runs whose empty folders git dropped and
+lists no artifacts once the folder has moved. Nothing is written below the store and nothing is unpickled.
+"""
+
+from mlflow_archive.sources.mlruns.source import MlrunsSource
+
+__all__ = ["MlrunsSource"]

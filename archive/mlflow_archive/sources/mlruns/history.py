@@ -1,0 +1,140 @@
+"""Metric files: one line per point, ``timestamp value [step [dataset name, dataset digest]]``.
+
+MLflow's own reader takes the step of a line with a dataset for 0 and refuses dataset names with spaces; here a
+line means what MLflow's writer put into it. A point logged twice is two lines and stays two points.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlflow_archive.format.fingerprint import LatestMetric
+from mlflow_archive.sources.mlruns.keyfiles import OnBad, key_files
+from mlflow_archive.sources.mlruns.meta import INT64_MAX
+
+Dataset = tuple[str, str]
+_Parsed = tuple[int, int, float, Dataset | None]
+
+
+@dataclass(slots=True)
+class Points:
+    """Points as parallel columns; times in milliseconds, ``datasets`` holds (name, digest) or None."""
+
+    keys: list[str] = field(default_factory=list)
+    steps: array[int] = field(default_factory=lambda: array("q"))
+    times: array[int] = field(default_factory=lambda: array("q"))
+    values: array[float] = field(default_factory=lambda: array("d"))
+    datasets: list[Dataset | None] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def extend(self, other: Points) -> None:
+        self.keys.extend(other.keys)
+        self.steps.extend(other.steps)
+        self.times.extend(other.times)
+        self.values.extend(other.values)
+        self.datasets.extend(other.datasets)
+
+
+@dataclass(slots=True)
+class Latest:
+    """The latest point of each metric: highest (step, time, value), a NaN counting as 0 as in MLflow's databases."""
+
+    points: dict[str, LatestMetric] = field(default_factory=dict)
+
+    def add(self, key: str, step: int, time: int, value: float) -> None:
+        held = self.points.get(key)
+        if held is None or _rank(step, time, value) > _rank(*held[1:]):
+            self.points[key] = (key, step, time, value)
+
+
+def _rank(step: int, time: int, value: float) -> tuple[int, int, float]:
+    return (step, time, 0.0 if math.isnan(value) else value)
+
+
+def read_history(folder: Path, latest: Latest, bad: OnBad, *, limit: int) -> Iterator[Points]:
+    """Yield all points below a ``metrics`` folder, key by key in the order of their lines.
+
+    All but the last batch hold ``limit`` points; the last one may be empty. ``latest`` is complete afterwards.
+    A key of which lines are malformed or missing is told to ``bad`` once; its other lines are kept.
+    """
+    points = Points()
+    for key, path in key_files(folder, bad):
+        for step, time, value, dataset in _read_file(key, path, bad):
+            latest.add(key, step, time, value)
+            points.keys.append(key)
+            points.steps.append(step)
+            points.times.append(time)
+            points.values.append(value)
+            points.datasets.append(dataset)
+            if len(points.keys) >= limit:
+                yield points
+                points = Points()
+    yield points
+
+
+def read_latest(folder: Path) -> Latest:
+    """Return the latest points below a ``metrics`` folder, passing over what cannot be read."""
+    latest = Latest()
+    for _ in read_history(folder, latest, lambda key, reason: None, limit=100_000):
+        pass
+    return latest
+
+
+def _read_file(key: str, path: Path, bad: OnBad) -> Iterator[_Parsed]:
+    problems = _Problems()
+    fields = number = 0
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    parsed, fields = _parse(line, fields)
+                except ValueError as error:
+                    problems.add(number, error)
+                    continue
+                if parsed is not None:
+                    yield parsed
+    except OSError as error:
+        problems.add(number + 1, ValueError(f"it cannot be read: {error.strerror}"))
+    if fields == 0 and not problems.count:
+        problems.add(1, ValueError("the file is empty, expected a point"))
+    if problems.count:
+        bad(key, problems.text)
+
+
+@dataclass(slots=True)
+class _Problems:
+    count: int = 0
+    first: str = ""
+
+    def add(self, number: int, error: ValueError) -> None:
+        self.count += 1
+        self.first = self.first or f"line {number}: {error}"
+
+    @property
+    def text(self) -> str:
+        return self.first if self.count == 1 else f"{self.first}; {self.count} lines in all"
+
+
+def _parse(line: bytes, fields_before: int) -> tuple[_Parsed | None, int]:
+    """Return a point, None for a blank line, and how many fields the line before the next one has."""
+    text = line.decode("utf-8").strip()
+    if not text:
+        return None, fields_before
+    parts = text.split(" ")
+    count = len(parts)
+    if count < 2 or count == 4:
+        raise ValueError(f"it has {count} fields, expected timestamp, value, step and perhaps a dataset")
+    if count < fields_before and not line.endswith(b"\n"):
+        raise ValueError("it breaks off: the last line has no end and fewer fields than the one before")
+    time, value = int(parts[0]), float(parts[1])
+    step = int(parts[2]) if count > 2 else 0
+    if abs(time) > INT64_MAX or abs(step) > INT64_MAX:
+        raise ValueError("a number needs more than 64 bits")
+    dataset = (" ".join(parts[3:-1]), parts[-1]) if count > 4 else None
+    return (step, time, value, dataset), count

@@ -1,0 +1,135 @@
+"""Where experiments and runs lie in a file store; names of folders only, no content.
+
+    <root>/<experiment id>/meta.yaml                    .trash/<experiment id>/ once deleted
+    <root>/<experiment id>/<run id>/meta.yaml
+
+The folder's name is the id. Other folders of MLflow's (``models``, ``traces``, ``datasets``, ``tags``) hold other
+kinds of object and are no runs; folders that hold nothing of MLflow's are left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow_archive.errors import StoreError
+from mlflow_archive.sources.mlruns.meta import META_FILE
+
+TRASH = ".trash"
+TAGS = "tags"
+DATASETS = "datasets"
+MODELS = "models"
+_RESERVED = frozenset({TAGS, DATASETS, "traces", MODELS, TRASH, ".ipynb_checkpoints"})
+_RUN_DATA = ("params", "metrics", TAGS, "artifacts", "inputs", "outputs")
+_RUN_ID_SHAPE = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFolder:
+    """A folder that is a run or was one."""
+
+    path: Path
+    trashed: bool = False
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentFolder:
+    """A folder that is an experiment or was one; ``trashed`` if it lies in ``.trash``."""
+
+    path: Path
+    trashed: bool
+
+    @property
+    def experiment_id(self) -> str:
+        return self.path.name
+
+    def runs(self) -> Iterator[RunFolder]:
+        """Yield the runs' folders by id; the first MLflow versions to delete runs moved them to a trash folder here."""
+        yield from _runs_in(self.path, trashed=False)
+        yield from _runs_in(self.path / TRASH, trashed=True)
+
+
+def find_experiments(root: Path) -> list[ExperimentFolder]:
+    """Return the experiments of a store by id, those in the trash last.
+
+    Raises StoreError if the folder cannot be listed, holds no experiment, or is something else.
+    """
+    found = [ExperimentFolder(path=path, trashed=False) for path in _folders(root) if _is_experiment(path)]
+    found += [ExperimentFolder(path=path, trashed=True) for path in _folders(root / TRASH) if _is_experiment(path)]
+    if not found:
+        raise StoreError(_no_experiment(root))
+    return found
+
+
+def check_root(root: Path) -> None:
+    """Raise StoreError if there is no folder, or it is clearly one level too high or too low."""
+    if not root.exists():
+        raise StoreError(f"there is no folder {root}; expected a file store such as an mlruns folder")
+    if not root.is_dir():
+        raise StoreError(f"{root} is a file; expected the folder of a file store, such as mlruns")
+    if (root / META_FILE).is_file():
+        above = root.parent.parent if root.parent.name == TRASH else root.parent
+        raise StoreError(f"{root} is one experiment or run of a file store; name the store itself, perhaps {above}")
+
+
+def _no_experiment(root: Path) -> str:
+    if (inner := root / "mlruns").is_dir():
+        return f"{root} is no file store but contains one: use {inner}"
+    for folder in (root, root.parent):
+        if (database := folder / "mlflow.db").is_file():
+            return (
+                f"{root} holds no experiment (no folder with a meta.yaml), so it is no file store; "
+                f"beside it lies the database {database}, which an MLflow server may keep its runs in"
+            )
+    return f"{root} is no file store: none of its folders is an experiment (has a meta.yaml)"
+
+
+def _is_experiment(path: Path) -> bool:
+    if path.name in _RESERVED:
+        return False
+    if _has_meta(path):
+        return True
+    try:
+        return any(_has_meta(run.path) for run in _runs_in(path))
+    except StoreError:
+        return True  # what it holds is unknown, so that it must not be left out unsaid
+
+
+def _runs_in(folder: Path, *, trashed: bool = False) -> Iterator[RunFolder]:
+    for path in _folders(folder):
+        if path.name not in _RESERVED and _is_run(path):
+            yield RunFolder(path=path, trashed=trashed)
+
+
+def _is_run(path: Path) -> bool:
+    if _has_meta(path):
+        return True
+    return _RUN_ID_SHAPE.fullmatch(path.name) is not None and any(holds_files(path / name) for name in _RUN_DATA)
+
+
+def _has_meta(path: Path) -> bool:
+    return os.path.lexists(path / META_FILE)
+
+
+def holds_files(folder: Path) -> bool:
+    """Say whether anything but folders lies in a folder or below it."""
+    return any(files for _, _, files in os.walk(folder))
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder by name, none where it does not exist. Raises StoreError."""
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be listed: {error.strerror}; is it readable for this user?") from error
+    return [folder / name for name in names]

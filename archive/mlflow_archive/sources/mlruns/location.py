@@ -1,0 +1,103 @@
+"""Where the artifacts of a run lie on this machine, which is seldom where the run says.
+
+A file store that was moved, or came from another machine, names folders that are gone. A path taken from a store is
+only followed if the run's id is part of it, as MLflow makes it: a store cannot point an export at other files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from mlflow_archive.errors import SelectionError
+from mlflow_archive.sources.mlruns.layout import holds_files
+
+ARTIFACTS = "artifacts"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_DRIVE = re.compile(r"/?[A-Za-z]:[\\/]")
+
+
+def without_password(uri: str) -> str:
+    """Return a URI without user and password; the container of ``abfss://container@account`` stays."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return uri
+    userinfo, at, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=host)) if at and ":" in userinfo else uri
+
+
+def local_path(uri: str) -> str | None:
+    """Return the path of a plain path or ``file:`` URI, ``/`` between parts; None for anything remote."""
+    if uri.lower().startswith("file:"):
+        parts = urlsplit(uri)
+        return unquote(parts.path) if parts.netloc in ("", "localhost") else None
+    if _DRIVE.match(uri):
+        return uri.replace("\\", "/")
+    return None if not uri or _SCHEME.match(uri) else uri
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where artifacts lie: a folder; or ``unreachable``, the URI they lie at; or neither, then there are none."""
+
+    folder: Path | None = None
+    unreachable: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactPlaces:
+    """Finds the artifacts of runs of the store at ``root``; ``artifact_map`` replaces prefixes of URIs by folders."""
+
+    root: Path
+    artifact_map: Sequence[tuple[str, str]] = ()
+
+    def check(self) -> None:
+        """Raise SelectionError if the map leads to a folder that does not exist."""
+        for prefix, target in self.artifact_map:
+            if not Path(target).is_dir():
+                raise SelectionError(f"--artifact-map {prefix}={target}: there is no folder {target}")
+
+    def find(self, run_folder: Path, artifact_uri: str | None) -> Place:
+        """Return the first place that holds files: the run's own folder, the map, the URI, the URI in a moved store."""
+        own = run_folder / ARTIFACTS
+        if holds_files(own):
+            return Place(folder=own)
+        mapped = self._mapped(artifact_uri or "")
+        path = local_path(artifact_uri or "")
+        for folder in (*mapped, *self._local(path or "", run_folder.name)):
+            if holds_files(folder):
+                return Place(folder=folder)
+        if mapped or not artifact_uri or path is not None:
+            return Place()
+        return Place(unreachable=without_password(artifact_uri))
+
+    def _mapped(self, uri: str) -> list[Path]:
+        for prefix, target in self.artifact_map:
+            for known, start in ((uri, prefix), (local_path(uri), local_path(prefix))):
+                rest = _after(known or "", start or "")
+                if rest is not None:
+                    return [Path(target, rest)]
+        return []
+
+    def _local(self, path: str, run_id: str) -> Iterator[Path]:
+        parts = PurePosixPath(path).parts
+        if run_id not in parts or ".." in parts:
+            return
+        yield self.root.parent / path
+        at = parts.index(run_id)
+        for start in (at - 1, at):
+            tail = [part for part in parts[max(start, 0) :] if part != "/"]
+            yield self.root.joinpath(*tail)
+
+
+def _after(uri: str, prefix: str) -> str | None:
+    """Return what follows a prefix at a ``/``, or None."""
+    prefix = prefix.rstrip("/")
+    if not prefix or not (uri == prefix or uri.startswith(prefix + "/")):
+        return None
+    rest = uri[len(prefix) :].strip("/")
+    return None if ".." in rest.split("/") else rest

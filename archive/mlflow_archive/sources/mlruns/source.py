@@ -1,0 +1,142 @@
+"""A file store as a Source: what is read, shard by shard.
+
+Another kind of object (logged models, traces, the registry) is another module beside ``runs`` and ``experiments``
+and a call in ``read``; nothing else here knows what a run consists of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, cast
+
+from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, METRIC_UNREADABLE, RUN_UNREADABLE
+from mlflow_archive.format.tables import EXPERIMENT, RUN
+from mlflow_archive.pipeline import Chunk, Known, Progress, Selection, Shard, SourceFacts
+from mlflow_archive.sources.mlruns.experiments import add_experiment
+from mlflow_archive.sources.mlruns.gaplist import GapList
+from mlflow_archive.sources.mlruns.history import Latest, Points, read_history
+from mlflow_archive.sources.mlruns.keyfiles import printable
+from mlflow_archive.sources.mlruns.layout import RunFolder, check_root, find_experiments
+from mlflow_archive.sources.mlruns.location import ArtifactPlaces
+from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
+from mlflow_archive.sources.mlruns.planning import Planner, SelectedRuns
+from mlflow_archive.sources.mlruns.rows import Rows
+from mlflow_archive.sources.mlruns.runs import METRICS, RunRecord, read_run
+
+POINTS_PER_CHUNK: Final = 500_000
+
+
+class MlrunsSource:
+    """The file store in the folder ``root``.
+
+    ``artifact_map`` holds (FROM, TO) pairs: artifact URIs that start with FROM lie in the folder TO. A chunk holds
+    up to twice ``points_per_chunk`` metric points of whole runs, or ``points_per_chunk`` of one longer history.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        artifact_map: Sequence[tuple[str, str]] = (),
+        points_per_chunk: int = POINTS_PER_CHUNK,
+    ) -> None:
+        self._root = root.absolute()
+        self._places = ArtifactPlaces(root=self._root, artifact_map=tuple(artifact_map))
+        self._points_per_chunk = points_per_chunk
+
+    def facts(self) -> SourceFacts:
+        """Say where this data comes from. Raises StoreError if that is no file store."""
+        check_root(self._root)
+        find_experiments(self._root)
+        return SourceFacts(kind="mlruns", uri=f"file:{printable(self._root.as_posix())}")
+
+    def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
+        """Yield shards of up to 100 runs of one experiment; the first of each brings the experiment itself.
+
+        With runs selected by id or filter only their experiments come, else all selected ones. Raises StoreError,
+        and SelectionError before the first shard.
+        """
+        check_root(self._root)
+        for shard in Planner(self._root, self._places, selection).shards():
+            progress.expect("runs", shard.weight)
+            yield shard
+
+    def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
+        """Yield the chunks of a shard. A run with gaps has no fingerprint, so that a later export tries it again."""
+        selected = cast(SelectedRuns, shard.payload)
+        rows = Rows()
+        if selected.with_experiment:
+            add_experiment(rows, selected.experiment)
+        if selected.listing_problem:
+            gaps = GapList(owner_kind=EXPERIMENT, owner_id=selected.experiment.experiment_id)
+            gaps.add("runs", EXPERIMENT_UNREADABLE, selected.listing_problem)
+            rows.add_gaps(gaps)
+        for copy in selected.copies:
+            rows.add_gaps(self._left_out(copy))
+        for run in selected.runs:
+            whole = True
+            for part, complete in self._read_run(run, selected, known):
+                whole = whole and complete
+                if whole:
+                    rows.merge(part)
+                    continue
+                if rows:
+                    yield rows.chunk()
+                    rows = Rows()
+                yield part.chunk(complete=complete)
+            if rows.points >= self._points_per_chunk:
+                yield rows.chunk()
+                rows = Rows()
+        if rows:
+            yield rows.chunk()
+
+    def close(self) -> None:
+        """Release nothing: no file stays open between calls."""
+
+    def _left_out(self, run: RunFolder) -> GapList:
+        gaps = GapList(owner_kind=RUN, owner_id=run.run_id)
+        place = printable(run.path.relative_to(self._root).as_posix())
+        gaps.add(place, RUN_UNREADABLE, "a run with this id lies in another experiment too; this copy is left out")
+        return gaps
+
+    def _read_run(self, run: RunFolder, selected: SelectedRuns, known: Known) -> Iterator[tuple[Rows, bool]]:
+        """Yield the rows of a run with whether they are the last; nothing for a run the sink holds unchanged."""
+        rows = Rows()
+        try:
+            record = read_run(run, selected.experiment.folder, self._places, selected.selection)
+        except MetaUnreadableError as error:
+            gaps = GapList(owner_kind=RUN, owner_id=printable(run.run_id))
+            gaps.add("", RUN_UNREADABLE, str(error))
+            rows.add_gaps(gaps)
+            yield rows, True
+            return
+        held = known(RUN, record.run_id)
+        if held is not None and self._unchanged(record, held):
+            return
+        record.add_to(rows)
+        latest = Latest()
+        batches = self._history(record, record.gaps, latest)
+        rows.add_points(record.run_id, next(batches))
+        for batch in batches:
+            yield rows, False
+            rows = Rows()
+            rows.add_points(record.run_id, batch)
+        rows.add_artifacts(record.artifact_files())
+        rows.add_gaps(record.gaps)
+        if not record.gaps:
+            fingerprint = record.fingerprint(latest.points.values())
+            rows.add("fingerprints", {"owner_id": record.run_id, "owner_kind": RUN, "fingerprint": fingerprint})
+        yield rows, True
+
+    def _unchanged(self, record: RunRecord, held: str) -> bool:
+        """Say whether the run is as it was; reads the history once without keeping it, as it may be long."""
+        gaps = GapList(owner_kind=RUN, owner_id=record.run_id)
+        latest = Latest()
+        for _ in self._history(record, gaps, latest):
+            pass
+        return not gaps and not record.gaps and record.fingerprint(latest.points.values()) == held
+
+    def _history(self, record: RunRecord, gaps: GapList, latest: Latest) -> Iterator[Points]:
+        bad = gaps.under(METRICS, METRIC_UNREADABLE)
+        return read_history(record.folder.path / METRICS, latest, bad, limit=self._points_per_chunk)
