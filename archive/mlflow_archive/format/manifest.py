@@ -1,0 +1,254 @@
+"""The manifest: the small canonical JSON that names every member; writing it is the commit (spec/format.md, "Manifest").
+
+Its bytes are canonical (sorted keys, no spaces, ASCII, no final newline), so that their SHA-256 is the archive id.
+Keys that this version does not know survive a read followed by a write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, cast
+
+from mlflow_archive.errors import DamagedError, FormatTooNewError
+from mlflow_archive.format.layout import is_member_name
+
+FORMAT_NAME: Final = "mlflow-archive"
+MAJOR: Final = 1
+MINOR: Final = 0
+KNOWN_FEATURES: Final[frozenset[str]] = frozenset()
+MAX_MANIFEST_SIZE: Final = 64 * 1024 * 1024
+
+MemberKind = Literal["table", "pack", "text", "manifest"]
+_KINDS: Final = ("table", "pack", "text", "manifest")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One file of the archive. Tables state rows and the range of their first key column; sizes are bytes."""
+
+    path: str
+    kind: MemberKind
+    export: int
+    size: int
+    sha256: str
+    table: str | None = None
+    rows: int | None = None
+    key_min: str | None = None
+    key_max: str | None = None
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """One committed write. ``source`` and ``selection`` are what was read, ``counts`` the rows it wrote by table."""
+
+    number: int
+    created_ms: int
+    tool: str
+    source: Mapping[str, Any]
+    selection: Mapping[str, Any]
+    counts: Mapping[str, int]
+    gaps: int
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Everything an archive states about itself."""
+
+    minor: int = MINOR
+    required_features: tuple[str, ...] = ()
+    optional_features: tuple[str, ...] = ()
+    exports: tuple[Export, ...]
+    members: tuple[Member, ...]
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def export_number(self) -> int:
+        return self.exports[-1].number
+
+    def member(self, path: str) -> Member | None:
+        """Return the member of that path, or None."""
+        return next((member for member in self.members if member.path == path), None)
+
+
+def archive_id(data: bytes) -> str:
+    """Return the id of the archive whose manifest has these bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def canonical_json(document: object) -> bytes:
+    """Encode JSON as the format has it: sorted keys, no spaces, ASCII only."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Return the canonical bytes of a manifest."""
+    document = {
+        **manifest.unknown,
+        "format": {"name": FORMAT_NAME, "major": MAJOR, "minor": manifest.minor},
+        "required_features": sorted(manifest.required_features),
+        "optional_features": sorted(manifest.optional_features),
+        "exports": [_encode_record(export) for export in manifest.exports],
+        "members": [_encode_record(member) for member in sorted(manifest.members, key=lambda m: m.path)],
+    }
+    return canonical_json(document)
+
+
+def _encode_record(record: Member | Export) -> dict[str, Any]:
+    names = (name for name in type(record).__slots__ if name != "unknown")
+    known = {name: getattr(record, name) for name in names if getattr(record, name) is not None}
+    return {**record.unknown, **known}
+
+
+def decode(data: bytes, *, where: str) -> Manifest:
+    """Check and read a manifest.
+
+    Raises FormatTooNewError for another major version or an unknown required feature, before anything else is
+    looked at, and DamagedError (E002) for anything that is not a manifest as spec/format.md has it.
+    """
+    if len(data) > MAX_MANIFEST_SIZE:
+        raise _bad(where, f"it has {len(data)} bytes, more than {MAX_MANIFEST_SIZE}")
+    try:
+        document = json.loads(data, object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise _bad(where, f"it is not JSON: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("format"), dict):
+        raise _bad(where, "it has no object `format`")
+    _check_version(document, where)
+    if canonical_json(document) != data:
+        raise _bad(where, "its JSON is not canonical (sorted keys, no spaces, ASCII)")
+    reader = _Reader(where)
+    exports = tuple(reader.export(item, i) for i, item in enumerate(reader.items(document, "exports")))
+    members = tuple(reader.member(item, i) for i, item in enumerate(reader.items(document, "members")))
+    known = {"format", "required_features", "optional_features", "exports", "members"}
+    manifest = Manifest(
+        minor=document["format"]["minor"],
+        required_features=reader.names(document, "required_features"),
+        optional_features=reader.names(document, "optional_features"),
+        exports=exports,
+        members=members,
+        unknown={key: value for key, value in document.items() if key not in known},
+    )
+    _check_lists(manifest, where)
+    return manifest
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        message = "a key occurs twice"
+        raise ValueError(message)
+    return document
+
+
+def _bad(where: str, reason: str) -> DamagedError:
+    return DamagedError(f"{where} is no valid manifest: {reason}", code="E002", member=where)
+
+
+def _check_version(document: dict[str, Any], where: str) -> None:
+    version = document["format"]
+    if version.get("name") != FORMAT_NAME:
+        raise _bad(where, f"its format is {version.get('name')!r}, expected {FORMAT_NAME!r}")
+    major, minor = version.get("major"), version.get("minor")
+    if type(major) is not int or type(minor) is not int or major < 1 or minor < 0:
+        raise _bad(where, "format.major and format.minor must be integers")
+    if major != MAJOR:
+        message = (
+            f"E003: this archive has format {major}.{minor}; this version of mlflow-archive reads {MAJOR}.x. "
+            "Install a newer mlflow-archive."
+        )
+        raise FormatTooNewError(message)
+    features = document.get("required_features")
+    if not isinstance(features, list) or not all(isinstance(name, str) for name in features):
+        raise _bad(where, "required_features must be a list of names")
+    if unknown := sorted(set(features) - KNOWN_FEATURES):
+        message = (
+            f"E004: this archive needs the feature {', '.join(repr(name) for name in unknown)}, which this version of "
+            "mlflow-archive does not have. Install a newer mlflow-archive."
+        )
+        raise FormatTooNewError(message)
+
+
+def _check_lists(manifest: Manifest, where: str) -> None:
+    if not manifest.exports:
+        raise _bad(where, "it lists no export")
+    numbers = [export.number for export in manifest.exports]
+    if numbers != list(range(1, len(numbers) + 1)):
+        raise _bad(where, f"exports are numbered {numbers}, expected 1, 2, 3, …")
+    paths = [member.path for member in manifest.members]
+    if len(set(paths)) != len(paths):
+        raise _bad(where, "a member is listed twice")
+    for member in manifest.members:
+        if not 1 <= member.export <= manifest.export_number:
+            raise _bad(where, f"{member.path} belongs to export {member.export}, which is not listed")
+
+
+_EXPORT_KEYS: Final = {
+    "number": int,
+    "created_ms": int,
+    "tool": str,
+    "source": dict,
+    "selection": dict,
+    "counts": dict,
+    "gaps": int,
+}
+_MEMBER_KEYS: Final = {"path": str, "kind": str, "export": int, "size": int, "sha256": str}
+_TABLE_KEYS: Final = {"table": str, "rows": int, "key_min": str, "key_max": str}
+
+
+class _Reader:
+    """Reads lists of records and says where a wrong one is."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def items(self, document: dict[str, Any], key: str) -> list[dict[str, Any]]:
+        value = document.get(key)
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise _bad(self.where, f"{key} must be a list of objects")
+        return value
+
+    def names(self, document: dict[str, Any], key: str) -> tuple[str, ...]:
+        value = document.get(key)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise _bad(self.where, f"{key} must be a list of names")
+        return tuple(value)
+
+    def typed(self, item: dict[str, Any], keys: Mapping[str, type], place: str) -> None:
+        for key, kind in keys.items():
+            if type(item.get(key)) is not kind or (kind is int and item[key] < 0):
+                raise _bad(self.where, f"{place}.{key} is {item.get(key)!r}, expected {kind.__name__}")
+
+    def export(self, item: dict[str, Any], index: int) -> Export:
+        place = f"exports[{index}]"
+        self.typed(item, _EXPORT_KEYS, place)
+        self.typed(item["counts"], dict.fromkeys(item["counts"], int), f"{place}.counts")
+        return Export(
+            **{key: item[key] for key in _EXPORT_KEYS},
+            unknown={key: value for key, value in item.items() if key not in _EXPORT_KEYS},
+        )
+
+    def member(self, item: dict[str, Any], index: int) -> Member:
+        place = f"members[{index}]"
+        self.typed(item, _MEMBER_KEYS, place)
+        if not is_member_name(item["path"]):
+            raise DamagedError(
+                f"{self.where}: {place}.path {item['path']!r} is no member name", code="E015", member=self.where
+            )
+        if item["kind"] not in _KINDS:
+            raise _bad(self.where, f"{place}.kind is {item['kind']!r}, expected one of {', '.join(_KINDS)}")
+        if len(item["sha256"]) != 64 or not set(item["sha256"]) <= set("0123456789abcdef"):
+            raise _bad(self.where, f"{place}.sha256 is no SHA-256 in lower-case hex")
+        known: dict[str, type] = dict(_MEMBER_KEYS)
+        if item["kind"] == "table":
+            self.typed(item, _TABLE_KEYS, place)
+            known |= _TABLE_KEYS
+        return Member(
+            **{key: item[key] for key in known if key != "kind"},
+            kind=cast("MemberKind", item["kind"]),
+            unknown={key: value for key, value in item.items() if key not in known},
+        )

@@ -1,0 +1,197 @@
+"""An open archive: what it states about itself and the rows of its tables.
+
+Opening reads the manifest; a table read opens the parts of that table, and of those only the row groups that can
+hold what is asked for.
+
+>>> with open_archive("backup.mlfa") as archive:  # doctest: +SKIP
+...     archive.table("runs", columns=["run_id", "run_name"]).num_rows
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlflow_archive.errors import DamagedError
+from mlflow_archive.format.manifest import Export, Manifest, Member
+from mlflow_archive.format.tables import BY_ROW, TABLES, Table
+from mlflow_archive.reader.opening import OpenedManifest, open_members, read_manifest
+from mlflow_archive.reader.parts import Part
+from mlflow_archive.storage.members import MemberFile, Members
+
+
+class Archive:
+    """A committed archive, either form, read-only; safe to use from several threads."""
+
+    def __init__(self, members: Members, opened: OpenedManifest) -> None:
+        self.members = members
+        self.manifest: Manifest = opened.manifest
+        self.id = opened.archive_id
+        self.problems = opened.problems
+        self._parts: dict[str, Part] = {}
+        self._lock = Lock()
+
+    @property
+    def path(self) -> Path:
+        return self.members.path
+
+    @property
+    def newest_export(self) -> Export:
+        return self.manifest.exports[-1]
+
+    def open_member(self, member: Member) -> MemberFile:
+        """Open a member and compare its size with the manifest. Raises DamagedError (E010, E011)."""
+        file = self.members.open(member.path)
+        if file.size != member.size:
+            message = f"{member.path} has {file.size} bytes, the manifest states {member.size}"
+            raise DamagedError(message, code="E011", member=member.path)
+        return file
+
+    def parts(self, name: str) -> list[Member]:
+        """Return the parts of a table, oldest export first."""
+        return sorted(
+            (member for member in self.manifest.members if member.kind == "table" and member.table == name),
+            key=lambda member: (member.export, member.path),
+        )
+
+    def open_part(self, member: Member) -> Part:
+        """Return a part with its footer read; the same object for the same member."""
+        with self._lock:
+            part = self._parts.get(member.path)
+        if part is None:
+            part = Part(self.open_member(member), TABLES[member.table or ""])
+            with self._lock:
+                self._parts[member.path] = part
+        return part
+
+    def batches(
+        self, name: str, *, columns: Sequence[str] | None = None, owners: Collection[str] | None = None
+    ) -> Iterator[pa.Table]:
+        """Yield the rows of a table, a row group at a time, of each entity those of its newest export.
+
+        ``owners`` keeps rows whose first key column is one of the ids. Order is that of the parts, sorted within
+        each. Raises DamagedError at the row group that is damaged; others can be read by their owners.
+        """
+        table = TABLES[name]
+        ids = None if owners is None else sorted(set(owners))
+        several = len(self.manifest.exports) > 1
+        needed = None if columns is None else {*columns, *(_owner_columns(table) if several else ()), table.key[0]}
+        wanted = None if columns is None else [c for c in table.column_names if c in columns]
+        for member in self.parts(name):
+            if ids is not None and not _overlaps(member, ids):
+                continue
+            newer = self._newer(table, member.export) if several else {}
+            for rows in Part.groups(self.open_part(member), ids, None if needed is None else sorted(needed)):
+                kept = rows
+                if ids is not None:
+                    kept = kept.filter(pc.is_in(kept[table.key[0]], pa.array(ids, pa.string())))
+                if newer:
+                    kept = _without(kept, table, newer)
+                if kept.num_rows:
+                    yield kept if wanted is None else kept.select(wanted)
+
+    def table(
+        self, name: str, *, columns: Sequence[str] | None = None, owners: Collection[str] | None = None
+    ) -> pa.Table:
+        """Read a table into memory; see :meth:`batches`."""
+        found = list(self.batches(name, columns=columns, owners=owners))
+        if found:
+            return pa.concat_tables(found)
+        schema = TABLES[name].schema
+        return (
+            schema.empty_table()
+            if columns is None
+            else schema.empty_table().select([c for c in TABLES[name].column_names if c in columns])
+        )
+
+    @cached_property
+    def _identities(self) -> dict[str, dict[int, pa.Array]]:
+        """Per entity kind and export, the keys of the entities that the export holds."""
+        found: dict[str, dict[int, pa.Array]] = {}
+        for table in TABLES.values():
+            if table.entity is None or table.key != table.owner or table.entity == BY_ROW:
+                continue
+            per_export: dict[int, list[pa.Array]] = {}
+            for member in self.parts(table.name):
+                for rows in self.open_part(member).groups(None, table.owner):
+                    per_export.setdefault(member.export, []).append(_owner_key(rows, table))
+            found[table.entity] = {
+                export: pa.concat_arrays([chunk for key in keys for chunk in _chunks(key)])
+                for export, keys in per_export.items()
+            }
+        return found
+
+    def _newer(self, table: Table, export: int) -> dict[str, pa.Array]:
+        """Return, per entity kind that may own rows of this table, the keys that a later export holds."""
+        if table.entity is None:
+            return {}
+        kinds = list(self._identities) if table.entity == BY_ROW else [table.entity]
+        newer = {}
+        for kind in kinds:
+            later = [keys for number, keys in self._identities.get(kind, {}).items() if number > export]
+            if later:
+                newer[kind] = pa.concat_arrays(later)
+        return newer
+
+    def close(self) -> None:
+        self._parts.clear()
+        self.members.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_archive(path: str | os.PathLike[str]) -> Archive:
+    """Open the archive at a path, directory or single file.
+
+    Raises NotAnArchiveError, FormatTooNewError, or DamagedError where not even the manifest can be read. A damaged
+    copy of the manifest beside a good one is in ``Archive.problems``.
+    """
+    members = open_members(Path(path))
+    try:
+        return Archive(members, read_manifest(members))
+    except BaseException:
+        members.close()
+        raise
+
+
+def _overlaps(member: Member, ids: Sequence[str]) -> bool:
+    if not ids or member.key_min is None or member.key_max is None:
+        return bool(ids)
+    return ids[0] <= member.key_max and ids[-1] >= member.key_min
+
+
+def _owner_columns(table: Table) -> tuple[str, ...]:
+    return (*table.owner, "owner_kind") if table.entity == BY_ROW else table.owner
+
+
+def _chunks(array: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
+    return array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+
+
+def _owner_key(rows: pa.Table, table: Table) -> pa.Array | pa.ChunkedArray:
+    columns = [rows[name] for name in table.owner]
+    return columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, "\x1f")
+
+
+def _without(rows: pa.Table, table: Table, newer: dict[str, pa.Array]) -> pa.Table:
+    """Leave out the rows of entities that a later export holds."""
+    for kind, keys in newer.items():
+        stale = pc.is_in(_owner_key(rows, table), value_set=keys)
+        if table.entity == BY_ROW:
+            stale = pc.and_(stale, pc.equal(rows["owner_kind"], kind))
+        rows = rows.filter(pc.invert(stale))
+    return rows

@@ -1,0 +1,176 @@
+"""Read blobs: look up their extents, decode frames, check every byte against the digest."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass
+from threading import Lock
+from typing import BinaryIO, cast
+
+from mlflow_archive.errors import DamagedError
+from mlflow_archive.format.packs import MAX_FRAME_RAW, MAX_FRAME_SIZE, decode_frame
+from mlflow_archive.reader.archive import Archive
+
+_CACHED_FRAMES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A row of the blob index."""
+
+    raw_offset: int
+    raw_size: int
+    pack: str
+    frame_offset: int
+    frame_size: int
+    offset_in_frame: int
+
+
+class Blobs:
+    """The blobs of an archive; keeps a few decoded frames (at most 32 MiB), as small blobs share them."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._packs = {member.path: member for member in archive.manifest.members if member.kind == "pack"}
+        self._frames: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._lock = Lock()
+
+    def pieces(self, digests: Collection[str]) -> dict[str, list[Piece]]:
+        """Look up the extents of blobs, each list in raw order and without gap.
+
+        A digest that the index does not have is absent. Raises DamagedError (E043) for extents that do not fit.
+        """
+        rows = self._archive.table("blobs", owners=digests).sort_by(
+            [("digest", "ascending"), ("raw_offset", "ascending")]
+        )
+        found: dict[str, list[Piece]] = {}
+        for row in rows.to_pylist():
+            pieces = found.setdefault(row.pop("digest"), [])
+            piece = Piece(**row)
+            if pieces and piece.raw_offset == pieces[-1].raw_offset:
+                continue  # the same blob once more, in a later export or written by two threads at once
+            pieces.append(piece)
+        for digest, pieces in found.items():
+            position = 0
+            for piece in pieces:
+                if piece.raw_offset != position or piece.raw_size < 0:
+                    message = f"blob {digest}: its extents leave a gap or overlap at byte {position}"
+                    raise DamagedError(message, code="E043")
+                position += piece.raw_size
+        return found
+
+    def open(self, digest: str, pieces: list[Piece] | None = None) -> BinaryIO:
+        """Open a blob as a seekable binary stream.
+
+        The digest is checked before the first byte is given out for blobs up to 4 MiB, for larger ones when they
+        are read to the end. Raises DamagedError: E050 if the archive does not hold the blob, E040 to E045.
+        """
+        if pieces is None:
+            pieces = self.pieces([digest]).get(digest)
+        if not pieces:
+            raise DamagedError(f"blob {digest} is not in the archive", code="E050")
+        stream = _BlobStream(self, digest, pieces)
+        if stream.size > MAX_FRAME_RAW:
+            return cast("BinaryIO", io.BufferedReader(stream, 1024 * 1024))
+        return io.BytesIO(stream.readall())
+
+    def piece(self, piece: Piece) -> bytes:
+        """Return the raw bytes of an extent."""
+        frame = self._frame(piece)
+        if piece.offset_in_frame < 0 or piece.offset_in_frame + piece.raw_size > len(frame):
+            message = f"{piece.pack}: an extent lies outside of its frame at byte {piece.frame_offset}"
+            raise DamagedError(message, code="E044", member=piece.pack)
+        return frame[piece.offset_in_frame : piece.offset_in_frame + piece.raw_size]
+
+    def _frame(self, piece: Piece) -> bytes:
+        key = (piece.pack, piece.frame_offset)
+        with self._lock:
+            if key in self._frames:
+                self._frames.move_to_end(key)
+                return self._frames[key]
+        member = self._packs.get(piece.pack)
+        if member is None:
+            raise DamagedError(f"pack {piece.pack} is not listed in the manifest", code="E044", member=piece.pack)
+        if not 0 < piece.frame_size <= MAX_FRAME_SIZE:
+            message = f"{piece.pack}: a frame of {piece.frame_size} bytes is over the limit"
+            raise DamagedError(message, code="E044", member=piece.pack)
+        data = self._archive.open_member(member).read_at(piece.frame_offset, piece.frame_size)
+        where = f"{piece.pack} at byte {piece.frame_offset}"
+        frame = decode_frame(data, _stated_size(data, where), where=where)
+        with self._lock:
+            self._frames[key] = frame
+            while len(self._frames) > _CACHED_FRAMES:
+                self._frames.popitem(last=False)
+        return frame
+
+
+def _stated_size(frame: bytes, where: str) -> int:
+    import zstandard  # noqa: PLC0415 - the commands that read no blob start faster without it
+
+    try:
+        return int(zstandard.get_frame_parameters(frame).content_size)
+    except zstandard.ZstdError as error:
+        raise DamagedError(f"{where}: no zstd frame: {error}", code="E040") from error
+
+
+class _BlobStream(io.RawIOBase):
+    def __init__(self, blobs: Blobs, digest: str, pieces: list[Piece]) -> None:
+        super().__init__()
+        self._blobs = blobs
+        self._digest = digest
+        self._pieces = pieces
+        self._position = 0
+        self._hashed = 0
+        self._hash = hashlib.sha256()
+        self.size = pieces[-1].raw_offset + pieces[-1].raw_size
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        data = self._next(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        parts = []
+        while part := self._next(MAX_FRAME_RAW):
+            parts.append(part)
+        if not self.size:
+            self._check(b"")
+        return b"".join(parts)
+
+    def _next(self, limit: int) -> bytes:
+        if self._position >= self.size:
+            return b""
+        piece = self._pieces[bisect_right(self._pieces, self._position, key=lambda piece: piece.raw_offset) - 1]
+        inside = self._position - piece.raw_offset
+        data = self._blobs.piece(piece)[inside : inside + limit]
+        self._check(data)
+        self._position += len(data)
+        return data
+
+    def _check(self, data: bytes) -> None:
+        """Hash what is read in order; a reader who jumps about has the checksum of each frame only."""
+        if self._hashed != self._position:
+            return
+        self._hash.update(data)
+        self._hashed += len(data)
+        if self._hashed == self.size and self._hash.hexdigest() != self._digest:
+            message = f"blob {self._digest}: its bytes have SHA-256 {self._hash.hexdigest()}"
+            raise DamagedError(message, code="E042")

@@ -1,0 +1,120 @@
+"""Read the row groups of one table part, with page checksums on."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlflow_archive.errors import DamagedError
+from mlflow_archive.format.tables import Table
+from mlflow_archive.storage.members import MemberFile
+
+MAX_ROW_GROUP_BYTES = 2 * 1024 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowGroup:
+    """A row group: its number, rows, and the range of the table's first key column (None: not stated)."""
+
+    index: int
+    rows: int
+    key_min: str | None
+    key_max: str | None
+
+    def may_hold(self, ids: Sequence[str]) -> bool:
+        """Say whether any of the sorted ids can lie in this row group."""
+        if self.key_min is None or self.key_max is None:
+            return True
+        at = bisect_left(ids, self.key_min)
+        return at < len(ids) and ids[at] <= self.key_max
+
+
+class Part:
+    """One Parquet file of a table. Opening reads its footer."""
+
+    def __init__(self, file: MemberFile, table: Table) -> None:
+        self.name = file.name
+        self.table = table
+        self._source = file.reader()
+        self._lock = Lock()  # a Parquet reader serves one thread at a time
+        try:
+            self._parquet = pq.ParquetFile(pa.PythonFile(self._source, mode="r"), page_checksum_verification=True)
+        except (pa.ArrowException, OSError) as error:
+            message = f"{self.name}: its Parquet footer cannot be read: {error}"
+            raise DamagedError(message, code="E030", member=self.name) from error
+        self._present = self._check_schema()
+
+    def _check_schema(self) -> list[str]:
+        found = self._parquet.schema_arrow
+        for column in self.table.columns:
+            position = found.get_field_index(column.name)
+            if position < 0 and column.nullable:
+                continue
+            if position < 0 or found.field(position).type != column.type:
+                have = found.field(position).type if position >= 0 else "nothing"
+                message = f"{self.name}: column {column.name} should be {column.type}, found {have}"
+                raise DamagedError(message, code="E031", member=self.name)
+        return [name for name in self.table.column_names if name in found.names]
+
+    @property
+    def rows(self) -> int:
+        return int(self._parquet.metadata.num_rows)
+
+    def row_groups(self) -> list[RowGroup]:
+        """Return all row groups as the footer states them. Raises DamagedError (E030) if it cannot be decoded."""
+        try:
+            return [self._row_group(i) for i in range(self._parquet.metadata.num_row_groups)]
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            message = f"{self.name}: its Parquet footer cannot be read: {error}"
+            raise DamagedError(message, code="E030", member=self.name) from error
+
+    def _row_group(self, index: int) -> RowGroup:
+        metadata = self._parquet.metadata.row_group(index)
+        first = self.table.key[0]
+        low = high = None
+        for i in range(metadata.num_columns):
+            column = metadata.column(i)
+            if column.path_in_schema == first and column.is_stats_set and column.statistics.has_min_max:
+                low, high = column.statistics.min, column.statistics.max
+        return RowGroup(index=index, rows=metadata.num_rows, key_min=low, key_max=high)
+
+    def read(self, index: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read a row group with the columns in schema order; columns the file lacks are null.
+
+        Raises DamagedError: E034 for a page that is damaged, E036 for a null where none may be.
+        """
+        wanted = [c for c in self.table.columns if columns is None or c.name in columns]
+        present = [c.name for c in wanted if c.name in self._present]
+        try:
+            metadata = self._parquet.metadata.row_group(index)
+            if metadata.total_byte_size > MAX_ROW_GROUP_BYTES:
+                message = f"{self.name}: row group {index} states {metadata.total_byte_size} bytes, over the limit"
+                raise DamagedError(message, code="E034", member=self.name)
+            with self._lock:
+                found = self._parquet.read_row_group(index, columns=present, use_threads=False)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            message = f"{self.name}: row group {index} cannot be read: {error}"
+            raise DamagedError(message, code="E034", member=self.name) from error
+        if found.num_rows != metadata.num_rows:
+            message = f"{self.name}: row group {index} gives {found.num_rows} rows, states {metadata.num_rows}"
+            raise DamagedError(message, code="E034", member=self.name)
+        arrays: list[Any] = []
+        for column in wanted:
+            array = found[column.name] if column.name in present else pa.nulls(found.num_rows, column.type)
+            if not column.nullable and array.null_count:
+                message = f"{self.name}: column {column.name} holds nulls, which it may not"
+                raise DamagedError(message, code="E036", member=self.name)
+            arrays.append(array)
+        return pa.table(arrays, schema=pa.schema([c.field for c in wanted]))
+
+    def groups(self, ids: Sequence[str] | None, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Read the row groups that may hold one of the sorted ids; all with None. Rows are not filtered."""
+        for group in self.row_groups():
+            if ids is None or group.may_hold(ids):
+                yield self.read(group.index, columns)

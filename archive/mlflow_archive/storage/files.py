@@ -1,0 +1,151 @@
+"""The only place that changes files on disk.
+
+Every create, write, sync, rename, truncate and removal of an export goes through :class:`Files`, so that one
+recording of its operations can be replayed cut at any point (power cut), and so that a full disk is one clear error.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from mlflow_archive.errors import TargetError
+
+# exFAT, SMB and some FUSE file systems refuse to sync a directory; there is nothing better to do there.
+_NO_DIRECTORY_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message = (
+                f"{path}: the disk is full. Nothing that was committed before is lost; free some space and run the "
+                "same command again, it continues"
+            )
+            raise TargetError(message) from error
+        if error.errno == errno.EROFS or isinstance(error, PermissionError):
+            raise TargetError(f"{path}: cannot be written: {error.strerror}") from error
+        raise TargetError(f"{path}: {error.strerror or error}") from error
+
+
+class OutputFile:
+    """A file being written; not visible to readers under its final name until ``Files.publish``."""
+
+    def __init__(self, path: Path, handle: BinaryIO) -> None:
+        self.path = path
+        self._handle = handle
+        self.size = handle.tell()
+        self.closed = False
+
+    def write(self, data: bytes | memoryview) -> int:
+        with _explained(self.path):
+            self._handle.write(data)
+        self.size += len(data)
+        return len(data)
+
+    def patch(self, offset: int, data: bytes) -> None:
+        """Overwrite bytes written before; the position goes back to the end."""
+        with _explained(self.path):
+            self._handle.seek(offset)
+            self._handle.write(data)
+            self._handle.seek(self.size)
+
+    def tell(self) -> int:
+        return self.size
+
+    def flush(self) -> None:
+        with _explained(self.path):
+            self._handle.flush()
+
+    def sync(self) -> None:
+        """Bring what was written to the medium."""
+        with _explained(self.path):
+            self._handle.flush()
+            os.fsync(self._handle.fileno())
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            with _explained(self.path):
+                self._handle.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Files:
+    """Durable changes to files. Raises TargetError for everything the operating system refuses."""
+
+    def make_directory(self, path: Path) -> None:
+        """Make a directory and those above it; no error if it exists."""
+        with _explained(path):
+            if not path.is_dir():
+                path.mkdir(parents=True, exist_ok=True)
+                self._sync_directory(path.parent)
+
+    def create(self, path: Path) -> OutputFile:
+        """Begin a new file, cutting one that is there."""
+        with _explained(path):
+            return OutputFile(path, path.open("wb"))
+
+    def append(self, path: Path, size: int) -> OutputFile:
+        """Go on with a file after its first ``size`` bytes; what is behind them is cut off."""
+        with _explained(path):
+            handle = path.open("r+b")
+            handle.truncate(size)
+            handle.seek(size)
+            return OutputFile(path, handle)
+
+    def publish(self, source: Path, target: Path) -> None:
+        """Rename a synced file to its final name, replacing what is there, durably."""
+        with _explained(target):
+            source.replace(target)
+            self._sync_directory(target.parent)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file or an empty directory; no error if it is gone."""
+        with _explained(path):
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            else:
+                path.unlink(missing_ok=True)
+
+    def remove_tree(self, path: Path) -> None:
+        """Remove a directory with all in it; symbolic links are removed, not followed."""
+        if not path.is_symlink() and path.is_dir():
+            with _explained(path):
+                children = sorted(path.iterdir())
+            for child in children:
+                self.remove_tree(child)
+        self.remove(path)
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Write a small file whole or not at all: temporary sibling, sync, rename, sync of the directory."""
+        temporary = path.with_name(path.name + ".tmp")
+        with self.create(temporary) as output:
+            output.write(data)
+            output.sync()
+        self.publish(temporary, path)
+
+    def _sync_directory(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in _NO_DIRECTORY_SYNC:
+                raise
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,167 @@
+"""Read access to the members of an archive, the same for a directory and a single file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from mlflow_archive.errors import DamagedError, NotAnArchiveError
+from mlflow_archive.format.layout import is_member_name
+
+HASH_BLOCK = 1024 * 1024
+
+
+class MemberFile:
+    """Random access to one member by offset; safe to use from several threads.
+
+    Reads through ``pread``, not mmap: a medium that fails gives an error here, with mmap it would kill the process.
+    """
+
+    def __init__(self, name: str, descriptor: int, start: int, size: int) -> None:
+        self.name = name
+        self.size = size
+        self._descriptor = descriptor
+        self._start = start
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return exactly ``size`` bytes. Raises DamagedError (E011) if the member ends before, or cannot be read."""
+        if offset < 0 or size < 0 or offset + size > self.size:
+            message = f"{self.name}: bytes {offset} to {offset + size} are asked for, it has {self.size}"
+            raise DamagedError(message, code="E011", member=self.name)
+        parts = []
+        position, missing = self._start + offset, size
+        while missing:
+            try:
+                part = os.pread(self._descriptor, missing, position)
+            except OSError as error:
+                message = f"{self.name}: cannot be read at byte {position}: {error.strerror}"
+                raise DamagedError(message, code="E011", member=self.name) from error
+            if not part:
+                message = f"{self.name}: it ends {missing} bytes too early"
+                raise DamagedError(message, code="E011", member=self.name)
+            parts.append(part)
+            position += len(part)
+            missing -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def sha256(self) -> str:
+        """Read the whole member and return its SHA-256 in hex."""
+        digest = hashlib.sha256()
+        for offset in range(0, self.size, HASH_BLOCK):
+            digest.update(self.read_at(offset, min(HASH_BLOCK, self.size - offset)))
+        return digest.hexdigest()
+
+    def reader(self) -> MemberReader:
+        """Return a file object over this member."""
+        return MemberReader(self)
+
+
+class MemberReader(io.RawIOBase):
+    """A seekable binary file over a member, as pyarrow wants one. Each has a position of its own."""
+
+    def __init__(self, member: MemberFile) -> None:
+        super().__init__()
+        self._member = member
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._member.size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(0, self._member.size - self._position)
+        wanted = left if size is None or size < 0 else min(size, left)
+        data = self._member.read_at(self._position, wanted)
+        self._position += wanted
+        return data
+
+    def readall(self) -> bytes:
+        return self.read()
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class Members(Protocol):
+    """The members of an archive at rest."""
+
+    path: Path
+
+    def sizes(self) -> Mapping[str, int]:
+        """Return name and size in bytes of all that is there, whether an archive lists it or not."""
+
+    def open(self, name: str) -> MemberFile:
+        """Open a member. Raises DamagedError (E010) if it is not there."""
+
+    def close(self) -> None:
+        """Release what is open; files opened before can no longer be read."""
+
+
+class DirectoryMembers:
+    """The directory form. Symbolic links are not followed: they are no members."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_dir():
+            raise NotAnArchiveError(f"{path} is no directory")
+        self.path = path
+        self._open: dict[str, MemberFile] = {}
+        self._descriptors: list[int] = []
+
+    def sizes(self) -> dict[str, int]:
+        found = {}
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                path = Path(folder, name)
+                if not path.is_symlink() and path.is_file():
+                    found[path.relative_to(self.path).as_posix()] = path.stat().st_size
+        return found
+
+    def open(self, name: str) -> MemberFile:
+        if name in self._open:
+            return self._open[name]
+        if not is_member_name(name):
+            raise DamagedError(f"{name!r} is no member name", code="E015", member=name)
+        try:
+            descriptor = self._open_below(name)
+        except OSError as error:
+            message = f"{name} is not in {self.path}: {error.strerror}"
+            raise DamagedError(message, code="E010", member=name) from error
+        self._descriptors.append(descriptor)
+        self._open[name] = MemberFile(name, descriptor, 0, os.fstat(descriptor).st_size)
+        return self._open[name]
+
+    def _open_below(self, name: str) -> int:
+        """Open without following a link in any part of the name, so that nothing outside is ever read."""
+        *folders, last = name.split("/")
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        folder = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            for part in folders:
+                inner = os.open(part, flags | os.O_DIRECTORY, dir_fd=folder)
+                os.close(folder)
+                folder = inner
+            return os.open(last, flags | os.O_NONBLOCK, dir_fd=folder)
+        finally:
+            os.close(folder)
+
+    def close(self) -> None:
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._descriptors.clear()
+        self._open.clear()

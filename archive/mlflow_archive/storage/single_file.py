@@ -1,0 +1,98 @@
+"""The single-file form: read in place, and written from members that are complete."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from mlflow_archive.errors import DamagedError, NotAnArchiveError
+from mlflow_archive.format import zipfile64
+from mlflow_archive.storage.files import Files, OutputFile
+from mlflow_archive.storage.members import HASH_BLOCK, MemberFile
+
+_FIRST_BYTES = b"PK\x03\x04"
+
+
+class SingleFileMembers:
+    """The members of one ``.mlfa`` file. Opening reads the central directory, nothing else.
+
+    A member's local header is compared with the central directory when it is opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise NotAnArchiveError(f"{path} cannot be opened: {error.strerror}") from error
+        try:
+            self._entries = self._read_directory()
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def _read_directory(self) -> dict[str, zipfile64.Entry]:
+        size = os.fstat(self._descriptor).st_size
+        if os.pread(self._descriptor, len(_FIRST_BYTES), 0) != _FIRST_BYTES[:size] or size == 0:
+            message = f"E001: {self.path} is no archive: it does not begin with a ZIP member"
+            raise NotAnArchiveError(message)
+        whole = MemberFile(self.path.name, self._descriptor, 0, size)
+        tail = min(size, zipfile64.END_SIZE)
+        offset, length, count = zipfile64.decode_end(whole.read_at(size - tail, tail), size)
+        entries = zipfile64.decode_central(whole.read_at(offset, length), count, offset)
+        return {entry.name: entry for entry in entries}
+
+    def sizes(self) -> dict[str, int]:
+        return {name: entry.size for name, entry in self._entries.items()}
+
+    def open(self, name: str) -> MemberFile:
+        entry = self._entries.get(name)
+        if entry is None:
+            raise DamagedError(f"{name} is not in {self.path}", code="E010", member=name)
+        header_size = entry.data_offset - entry.header_offset
+        header = MemberFile(name, self._descriptor, entry.header_offset, header_size)
+        zipfile64.check_local(entry, header.read_at(0, header_size))
+        return MemberFile(name, self._descriptor, entry.data_offset, entry.size)
+
+    def crc32(self, name: str) -> int:
+        """Return the CRC-32 that the file states for a member."""
+        return self._entries[name].crc32
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def write_single_file(files: Files, path: Path, members: Iterable[tuple[MemberFile, str | None]]) -> None:
+    """Write complete members, in that order, into one file, durably; ``path`` appears when it is whole.
+
+    Each member comes with the SHA-256 it must have (None: unchecked). Raises DamagedError (E012) if a member is
+    not what it should be, TargetError if the disk refuses.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    with files.create(temporary) as output:
+        entries = [_write_member(output, member, sha256) for member, sha256 in members]
+        output.write(zipfile64.central_directory(entries, output.tell()))
+        output.sync()
+    files.publish(temporary, path)
+
+
+def _write_member(output: OutputFile, member: MemberFile, sha256: str | None) -> zipfile64.Entry:
+    start = output.tell()
+    # The CRC is known only after reading; a placeholder header of the same length is patched.
+    output.write(zipfile64.local_header(member.name, member.size, 0, start))
+    data_offset, crc, digest = output.tell(), 0, hashlib.sha256()
+    for offset in range(0, member.size, HASH_BLOCK):
+        block = member.read_at(offset, min(HASH_BLOCK, member.size - offset))
+        crc = zlib.crc32(block, crc)
+        digest.update(block)
+        output.write(block)
+    if sha256 is not None and digest.hexdigest() != sha256:
+        message = f"{member.name} has SHA-256 {digest.hexdigest()}, expected {sha256}"
+        raise DamagedError(message, code="E012", member=member.name)
+    output.patch(start, zipfile64.local_header(member.name, member.size, crc, start))
+    return zipfile64.Entry(name=member.name, size=member.size, crc32=crc, header_offset=start, data_offset=data_offset)

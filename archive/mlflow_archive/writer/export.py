@@ -1,0 +1,231 @@
+"""The sink that writes an archive.
+
+Threads write chunks into segments of their own; blobs go to shared packs. ``finish`` merges the segments into
+sorted parts and commits. Killed at any moment, the archive is what it was before, and the same export continues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Lock, local
+from typing import Any, Final
+
+import pyarrow as pa
+
+from mlflow_archive.format import gaps as gap_codes
+from mlflow_archive.format.manifest import Export
+from mlflow_archive.format.tables import RUN, TABLES
+from mlflow_archive.pipeline import (
+    ArtifactFile,
+    ArtifactUnreadableError,
+    Chunk,
+    Gap,
+    Known,
+    Progress,
+    Quiet,
+    Report,
+    Selection,
+    SourceFacts,
+)
+from mlflow_archive.storage.files import Files
+from mlflow_archive.writer.finishing import Finishing
+from mlflow_archive.writer.merge import staged_pieces
+from mlflow_archive.writer.packs import BlobChangedError, FrameBuilder, PackWriter
+from mlflow_archive.writer.scratch import Scratch
+from mlflow_archive.writer.segments import SEAL_SECONDS, Segment
+from mlflow_archive.writer.staging import Staging
+from mlflow_archive.writer.target import ArchiveTarget
+
+MAX_REPORTED_GAPS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """How an archive is written. ``level`` is zstd's, 1 to 19; a segment is sealed every ``seal_seconds``."""
+
+    append: bool = False
+    level: int = 3
+    jobs: int = 4
+    seal_seconds: float = SEAL_SECONDS
+
+
+@dataclass(slots=True)
+class _Thread:
+    segment: Segment
+    frames: FrameBuilder
+    with_gaps: set[tuple[str, str]]
+
+
+class ArchiveSink:
+    """Writes one export into the archive at ``path``; made for one copy.
+
+    ``tool`` names the program and version that writes, ``clock_ms`` gives the time of the export. Raises TargetError
+    if there is an archive and ``append`` is off, or something else is at that path.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        options: ExportOptions | None = None,
+        *,
+        tool: str,
+        clock_ms: Callable[[], int],
+        progress: Progress | None = None,
+        files: Files | None = None,
+    ) -> None:
+        options = options or ExportOptions()
+        self._options, self._tool, self._clock_ms = options, tool, clock_ms
+        self._progress: Progress = progress or Quiet()
+        self._files = files or Files()
+        self._target = ArchiveTarget(path, append=options.append, files=self._files)
+        root, export = self._target.root, self._target.export_number
+        self._staging = Staging(self._files, root, export)
+        self._scratch = Scratch()
+        self._packs = PackWriter(self._files, root, export, self._scratch, level=options.level, jobs=options.jobs)
+        self._threads: list[_Thread] = []
+        self._local = local()
+        self._lock = Lock()
+        self._resumed: frozenset[Path] = frozenset()
+        self._report = Report()
+        self._facts = SourceFacts(kind="", uri="")
+        self._selection = Selection()
+
+    def begin(self, facts: SourceFacts, selection: Selection) -> Known:
+        self._facts, self._selection = facts, selection
+        base = self._target.base
+        plan = {"source": [facts.kind, facts.uri], "selection": asdict(selection), "base": base.id if base else None}
+        self._files.make_directory(self._target.root)
+        resumed = self._staging.open(plan)
+        if base is not None:
+            for rows in base.batches("fingerprints"):
+                self._scratch.add_known(_fingerprints(rows))
+            for rows in base.batches("blobs", columns=["digest"]):
+                self._scratch.add_blobs(bytes.fromhex(digest) for digest in rows["digest"].to_pylist())
+        if resumed:
+            self._progress.note("continuing an export that was interrupted")
+            self._learn_staged()
+        return self._scratch.known
+
+    def _learn_staged(self) -> None:
+        self._packs.resume(self._staging.pack_sizes)
+        self._resumed = frozenset(part.path for part in self._staging.parts)
+        for part in self._staging.parts:
+            if part.table == "fingerprints":
+                for piece in staged_pieces(part.path, TABLES["fingerprints"]):
+                    self._scratch.add_known(_fingerprints(piece.load()), staged=True)
+
+    def write(self, chunk: Chunk) -> None:
+        thread = self._thread()
+        tables = dict(chunk.tables)
+        artifacts, gaps = self._store_artifacts(chunk.artifacts, thread)
+        if artifacts.num_rows:
+            tables["artifacts"] = artifacts
+        if gaps:
+            lost = pa.Table.from_pylist([asdict(gap) for gap in gaps], schema=TABLES["gaps"].schema)
+            tables["gaps"] = pa.concat_tables([tables["gaps"], lost]) if "gaps" in tables else lost
+        self._note_gaps(tables.get("gaps"), thread)
+        if "runs" in tables and self._resumed:
+            for run_id in tables["runs"]["run_id"].to_pylist():
+                self._scratch.forget_staged(RUN, run_id)
+        if "fingerprints" in tables and thread.with_gaps:
+            tables["fingerprints"] = _without_owners(tables["fingerprints"], thread.with_gaps)
+        for name, rows in tables.items():
+            thread.segment.add(name, rows)
+        if "metrics" in tables:
+            self._progress.advance("points", tables["metrics"].num_rows)
+        if chunk.complete:
+            thread.with_gaps.clear()
+            thread.segment.entity_complete()
+
+    def _thread(self) -> _Thread:
+        thread: _Thread | None = getattr(self._local, "thread", None)
+        if thread is None:
+            segment = Segment(self._files, self._staging, self._packs, seal_seconds=self._options.seal_seconds)
+            thread = self._local.thread = _Thread(segment, FrameBuilder(self._packs, self._scratch), set())
+            with self._lock:
+                self._threads.append(thread)
+        return thread
+
+    def _store_artifacts(self, files: Iterable[ArtifactFile], thread: _Thread) -> tuple[pa.Table, list[Gap]]:
+        rows: list[dict[str, Any]] = []
+        gaps: list[Gap] = []
+        for file in files:
+            try:
+                with file.open() as stream:
+                    digest, size = self._packs.add(stream, thread.frames)
+            except ArtifactUnreadableError as error:
+                gaps.append(_gap(file, error.code, str(error)))
+                continue
+            except BlobChangedError:
+                gaps.append(_gap(file, gap_codes.ARTIFACT_SIZE, "the file changed while it was read"))
+                continue
+            owner = {"owner_id": file.owner_id, "owner_kind": file.owner_kind}
+            rows.append({**owner, "path": file.path, "size": size, "digest": digest})
+            self._progress.advance("artifacts", 1)
+            self._progress.advance("bytes", size)
+        thread.frames.flush()
+        return pa.Table.from_pylist(rows, schema=TABLES["artifacts"].schema), gaps
+
+    def _note_gaps(self, rows: pa.Table | None, thread: _Thread) -> None:
+        found = [Gap(**row) for row in rows.to_pylist()] if rows is not None else []
+        thread.with_gaps.update((gap.owner_kind, gap.owner_id) for gap in found)
+        with self._lock:
+            room = MAX_REPORTED_GAPS - len(self._report.gaps)
+            self._report.gaps.extend(found[:room])
+
+    def finish(self) -> Report:
+        try:
+            finishing = Finishing(
+                files=self._files,
+                staging=self._staging,
+                scratch=self._scratch,
+                packs=self._packs,
+                target=self._target,
+                level=self._options.level,
+            )
+            finishing.merge([thread.segment for thread in self._threads], self._resumed)
+            export = Export(
+                number=self._target.export_number,
+                created_ms=self._clock_ms(),
+                tool=self._tool,
+                source={name: value for name, value in asdict(self._facts).items() if value is not None},
+                selection=_stated(self._selection),
+                counts=finishing.counts,
+                gaps=finishing.counts.get("gaps", 0),
+            )
+            archive_id = finishing.commit(export)
+        finally:
+            self.abort()
+        self._report.counts = dict(finishing.counts)
+        self._report.details |= {"archive_id": archive_id, "export": export.number, "unchanged": finishing.unchanged}
+        return self._report
+
+    def abort(self) -> None:
+        self._packs.close()
+        self._staging.close()
+        self._scratch.close()
+        self._target.close()
+
+
+def _fingerprints(rows: pa.Table) -> Iterator[tuple[str, str, str]]:
+    columns = (rows[name].to_pylist() for name in ("owner_kind", "owner_id", "fingerprint"))
+    return zip(*columns, strict=True)
+
+
+def _without_owners(rows: pa.Table, owners: set[tuple[str, str]]) -> pa.Table:
+    """Leave out fingerprints of entities with gaps, so that a later export tries them again."""
+    pairs = zip(rows["owner_kind"].to_pylist(), rows["owner_id"].to_pylist(), strict=True)
+    return rows.filter(pa.array([pair not in owners for pair in pairs], pa.bool_()))
+
+
+def _gap(file: ArtifactFile, code: str, reason: str) -> Gap:
+    return Gap(owner_kind=file.owner_kind, owner_id=file.owner_id, path=file.path, code=code, reason=reason)
+
+
+def _stated(selection: Selection) -> dict[str, Any]:
+    """Return what of the selection differs from taking everything, as JSON values."""
+    default = asdict(Selection())
+    stated = {name: value for name, value in asdict(selection).items() if value != default[name]}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in stated.items()}

@@ -1,0 +1,185 @@
+"""The end of an export: merge all segments into sorted parts, index the blobs, write the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mlflow_archive.format.layout import manifest_name, part_name
+from mlflow_archive.format.manifest import Export, Manifest, Member
+from mlflow_archive.format.tables import BY_ROW, DATASET, EXPERIMENT, TABLES, Table
+from mlflow_archive.storage.files import Files
+from mlflow_archive.writer.blob_index import index_pieces
+from mlflow_archive.writer.merge import Keep, Piece, merged, staged_pieces
+from mlflow_archive.writer.packs import PackWriter, WrittenPack
+from mlflow_archive.writer.parts import WrittenPart, part_writer, sort_rows
+from mlflow_archive.writer.scratch import Scratch
+from mlflow_archive.writer.segments import Segment
+from mlflow_archive.writer.staging import Staging
+from mlflow_archive.writer.target import ArchiveTarget, readme_member
+
+PART_BYTES: Final = 256 * 1024 * 1024
+
+
+@dataclass(slots=True, kw_only=True)
+class Finishing:
+    """Turns what was staged into members, then commits them."""
+
+    files: Files
+    staging: Staging
+    scratch: Scratch
+    packs: PackWriter
+    target: ArchiveTarget
+    level: int
+    counts: dict[str, int] = field(default_factory=dict)
+    unchanged: bool = False
+    _members: list[Member] = field(default_factory=list)
+
+    def merge(self, segments: Sequence[Segment], resumed: Collection[Path]) -> None:
+        """Write all parts. ``resumed`` are staged parts of an earlier, interrupted try."""
+        pieces: dict[str, list[Piece]] = {}
+        parts = list(self.staging.parts)
+        for segment in segments:
+            staged, in_memory = segment.take()
+            parts += staged
+            for name, found in in_memory.items():
+                pieces.setdefault(name, []).extend(found)
+        for part in parts:
+            table = TABLES[part.table]
+            keep = self._keep(table) if part.path in resumed else None
+            pieces.setdefault(part.table, []).extend(staged_pieces(part.path, table, keep))
+        for name, table in TABLES.items():
+            if name in pieces:
+                self._write(table, pieces[name])
+        self._remember_used()
+        packs = self.packs.finish()
+        self._write(TABLES["blobs"], index_pieces(self.files, self.staging, self.target.root, packs, self.scratch))
+        self._members += [self._pack_member(pack) for pack in packs]
+
+    def _keep(self, table: Table) -> Keep | None:
+        """Return what filters rows staged before an interruption.
+
+        Experiments come again in full. Of runs and the like, those count whose fingerprint says that they were
+        read whole, and that the source did not give again because they had changed.
+        """
+        if table.entity == EXPERIMENT:
+            return lambda rows: rows.slice(0, 0)
+        if table.entity in (DATASET, None):
+            return None
+        if table.entity == BY_ROW:
+            return self._keep_by_row
+        ids = pa.array(self.scratch.staged_ids(table.entity or ""), pa.string())
+        return lambda rows: rows.filter(pc.is_in(rows[table.owner[0]], value_set=ids))
+
+    def _keep_by_row(self, rows: pa.Table) -> pa.Table:
+        kept = pa.array([False]).take(pa.array([0] * rows.num_rows, pa.int64()))
+        for kind in rows["owner_kind"].unique().to_pylist():
+            ids = pa.array(self.scratch.staged_ids(kind), pa.string())
+            kept = pc.or_(kept, pc.and_(pc.equal(rows["owner_kind"], kind), pc.is_in(rows["owner_id"], value_set=ids)))
+        return rows.filter(kept)
+
+    def _write(self, table: Table, pieces: Sequence[Piece]) -> None:
+        """Merge pieces into parts of about PART_BYTES."""
+        slices = merged(pieces, table)
+        rows = next(slices, None)
+        number = 0
+        while rows is not None:
+            name = part_name(table.name, self.target.export_number, number)
+            with part_writer(self.files, self.target.root / name, table, level=self.level) as part:
+                while rows is not None and part.size < PART_BYTES:
+                    part.write(rows)
+                    rows = next(slices, None)
+                written = part.finish()
+            self._members.append(self._table_member(name, table, written))
+            self.counts[table.name] = self.counts.get(table.name, 0) + written.rows
+            number += 1
+
+    def _remember_used(self) -> None:
+        for member in self._members:
+            if member.table == "artifacts":
+                with pq.ParquetFile(self.target.root / member.path, page_checksum_verification=True) as file:
+                    for index in range(file.num_row_groups):
+                        self.scratch.add_used(file.read_row_group(index, columns=["digest"])["digest"].to_pylist())
+
+    def _table_member(self, path: str, table: Table, part: WrittenPart) -> Member:
+        return Member(
+            path=path,
+            kind="table",
+            export=self.target.export_number,
+            size=part.size,
+            sha256=part.sha256,
+            table=table.name,
+            rows=part.rows,
+            key_min=part.key_min,
+            key_max=part.key_max,
+        )
+
+    def _pack_member(self, pack: WrittenPack) -> Member:
+        export = self.target.export_number
+        return Member(path=pack.name, kind="pack", export=export, size=pack.size, sha256=pack.sha256)
+
+    def commit(self, export: Export) -> str:
+        """Commit what was merged, or drop it if an append found nothing new; return the id of the archive."""
+        base = self.target.base
+        if base is not None and self._nothing_new():
+            self.unchanged = True
+            for member in self._members:
+                self.files.remove(self.target.root / member.path)
+            archive_id = base.id
+        else:
+            archive_id = self.target.commit(self._manifest(export), [member.path for member in self._members])
+        self.staging.remove()
+        self.target.clean_up()
+        return archive_id
+
+    def _manifest(self, export: Export) -> Manifest:
+        base = self.target.base
+        if base is None:
+            return Manifest(exports=(export,), members=(readme_member(export.number), *self._members))
+        old = base.manifest
+        previous = manifest_name(old.export_number)
+        size = base.members.open(previous).size
+        listed = Member(path=previous, kind="manifest", export=old.export_number, size=size, sha256=base.id)
+        return Manifest(
+            minor=old.minor,
+            required_features=old.required_features,
+            optional_features=old.optional_features,
+            exports=(*old.exports, export),
+            members=(*old.members, listed, *self._members),
+            unknown=old.unknown,
+        )
+
+    def _nothing_new(self) -> bool:
+        """Say whether there are no runs and the like, and all experiments and datasets are as the base has them."""
+        base = self.target.base
+        owned = (EXPERIMENT, DATASET)
+        if base is None or any(m.table is None or TABLES[m.table].entity not in owned for m in self._members):
+            return False
+        experiments = self._rows(TABLES["experiments"])["experiment_id"].unique().to_pylist()
+        for table in TABLES.values():
+            new = self._rows(table)
+            if table.entity == EXPERIMENT:
+                old = sort_rows(base.table(table.name, owners=experiments), table)
+                if not old.equals(sort_rows(new, table)):
+                    return False
+            elif table.entity == DATASET and new.num_rows:
+                # An append sees only the datasets of the runs it reads.
+                had = base.table(table.name, owners=new[table.key[0]].unique().to_pylist()).to_pylist()
+                if not all(row in had for row in new.to_pylist()):
+                    return False
+        return True
+
+    def _rows(self, table: Table) -> pa.Table:
+        """Read what was just written of a table."""
+        found = [table.schema.empty_table()]
+        for member in self._members:
+            if member.table == table.name:
+                with pq.ParquetFile(self.target.root / member.path, page_checksum_verification=True) as file:
+                    found.append(file.read().cast(table.schema))
+        return pa.concat_tables(found)

@@ -1,0 +1,277 @@
+"""Write blobs into packs: small ones share frames, large ones are cut into frames that compress in parallel."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock, local
+from typing import BinaryIO, Final
+
+import zstandard
+
+from mlflow_archive.format.layout import pack_name
+from mlflow_archive.format.packs import (
+    LABEL_PREFIX_SIZE,
+    MAX_FRAME_RAW,
+    Extent,
+    Label,
+    compressor,
+    decode_frame,
+    decode_label,
+    encode_label,
+    label_size,
+)
+from mlflow_archive.storage.files import Files, OutputFile
+from mlflow_archive.storage.members import HASH_BLOCK, MemberFile
+from mlflow_archive.writer.scratch import Scratch
+
+SHARED_FRAME_RAW: Final = 1024 * 1024
+PACK_SIZE: Final = 1024 * 1024 * 1024
+_SAMPLE: Final = 64 * 1024
+_WORTH: Final = 0.97
+_CHEAPEST_LEVEL: Final = 1
+
+
+class BlobChangedError(Exception):
+    """A stream gave other bytes the second time it was read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenPack:
+    """A finished pack. ``size`` in bytes."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(slots=True)
+class _OpenPack:
+    number: int
+    output: OutputFile
+    digest: hashlib._Hash
+
+
+class PackWriter:
+    """Appends frames to the packs of one export; safe to use from several threads.
+
+    A blob counts as stored only when its last frame is in the file, so no thread ever relies on bytes that another
+    still holds in memory. Two threads that meet the same small blob at once may store it twice; readers take either.
+    """
+
+    def __init__(self, files: Files, root: Path, export: int, scratch: Scratch, *, level: int, jobs: int) -> None:
+        self._files, self._root, self._export, self._scratch, self._level = files, root, export, scratch, level
+        self._jobs = jobs
+        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="compress")
+        self._lock = Lock()
+        self._large = Lock()
+        self._local = local()
+        self._open: _OpenPack | None = None
+        self._done: list[WrittenPack] = []
+
+    def resume(self, sizes: Iterable[int]) -> None:
+        """Take over packs of an interrupted export, cut to what was durable; sizes in order of their numbers.
+
+        Every frame that is whole counts, also those no finished run refers to.
+        """
+        for number, size in enumerate(sizes):
+            path = self._root / pack_name(self._export, number)
+            output = self._files.append(path, size)
+            digest = hashlib.sha256()
+            with path.open("rb") as handle:
+                while block := handle.read(HASH_BLOCK):
+                    digest.update(block)
+            self._finish_open()
+            self._open = _OpenPack(number, output, digest)
+            for labels in scan_pack(path):
+                self._scratch.add_blobs(_whole_blobs(labels))
+
+    def add(self, stream: BinaryIO, frames: FrameBuilder) -> tuple[str, int]:
+        """Store a blob unless it is stored; return its digest in hex and its size.
+
+        Small blobs go to ``frames``, which the caller flushes. Raises BlobChangedError if a large stream gives
+        other bytes the second time; nothing refers to what was written of it then.
+        """
+        data = stream.read(MAX_FRAME_RAW + 1)
+        if len(data) <= MAX_FRAME_RAW:
+            digest = hashlib.sha256(data).digest()
+            if not self._scratch.has_blob(digest):
+                frames.add(digest, data)
+            return digest.hex(), len(data)
+        return self._add_large(stream, data)
+
+    def _add_large(self, stream: BinaryIO, start: bytes) -> tuple[str, int]:
+        hashed, size = hashlib.sha256(start), len(start)
+        del start
+        while block := stream.read(HASH_BLOCK):
+            hashed.update(block)
+            size += len(block)
+        digest = hashed.digest()
+        with self._large:  # one at a time: its frames are compressed in parallel anyway
+            if not self._scratch.has_blob(digest):
+                stream.seek(0)
+                self._write_large(stream, digest, size)
+                self._scratch.add_blobs([digest])
+        return digest.hex(), size
+
+    def _write_large(self, stream: BinaryIO, digest: bytes, size: int) -> None:
+        again, offset = hashlib.sha256(), 0
+        waiting: deque[tuple[Future[bytes], Label]] = deque()
+        while raw := stream.read(MAX_FRAME_RAW):
+            again.update(raw)
+            extent = Extent(digest=digest, raw_offset=offset, size=len(raw))
+            offset += len(raw)
+            waiting.append(
+                (self._pool.submit(self.compress, raw), Label(frame_size=0, raw_size=len(raw), extents=(extent,)))
+            )
+            if len(waiting) > 2 * self._jobs:
+                self._append_next(waiting)
+        while waiting:
+            self._append_next(waiting)
+        if again.digest() != digest or offset != size:
+            raise BlobChangedError
+
+    def _append_next(self, waiting: deque[tuple[Future[bytes], Label]]) -> None:
+        future, label = waiting.popleft()
+        self.append(future.result(), label)
+
+    def compress(self, raw: bytes) -> bytes:
+        """Compress one frame and prove that it decodes to the same bytes: compressors and memory do fail."""
+        level = self._level
+        sample = raw[:_SAMPLE]
+        if level > _CHEAPEST_LEVEL and len(self._compressor(_CHEAPEST_LEVEL).compress(sample)) > _WORTH * len(sample):
+            level = _CHEAPEST_LEVEL
+        frame: bytes = self._compressor(level).compress(raw)
+        if decode_frame(frame, len(raw), where="a frame just written") != raw:
+            message = "a frame does not decode to what was compressed: memory or the zstd library is faulty"
+            raise RuntimeError(message)
+        return frame
+
+    def _compressor(self, level: int) -> zstandard.ZstdCompressor:
+        made: dict[int, zstandard.ZstdCompressor] | None = getattr(self._local, "compressors", None)
+        if made is None:
+            made = self._local.compressors = {}
+        if level not in made:
+            made[level] = compressor(level)
+        return made[level]
+
+    def append(self, frame: bytes, label: Label) -> None:
+        """Append a frame with its label and count the blobs it completes as stored, but for cut ones."""
+        data = encode_label(Label(frame_size=len(frame), raw_size=label.raw_size, extents=label.extents)) + frame
+        with self._lock:
+            if self._open is None or self._open.output.size + len(data) > PACK_SIZE:
+                self._next_pack()
+            assert self._open is not None  # noqa: S101 - for the type checker
+            self._open.output.write(data)
+            self._open.digest.update(data)
+
+    def _next_pack(self) -> None:
+        number = self._open.number + 1 if self._open else len(self._done)
+        self._finish_open()
+        path = self._root / pack_name(self._export, number)
+        self._files.make_directory(path.parent)
+        self._open = _OpenPack(number, self._files.create(path), hashlib.sha256())
+
+    def _finish_open(self) -> None:
+        if self._open is not None:
+            self._open.output.sync()
+            self._open.output.close()
+            name = pack_name(self._export, self._open.number)
+            self._done.append(WrittenPack(name=name, size=self._open.output.size, sha256=self._open.digest.hexdigest()))
+            self._open = None
+
+    def sync(self) -> list[int]:
+        """Make all frames durable; return the sizes of all packs in order."""
+        with self._lock:
+            if self._open is not None:
+                self._open.output.sync()
+            return [pack.size for pack in self._done] + ([self._open.output.size] if self._open else [])
+
+    def finish(self) -> list[WrittenPack]:
+        """Finish the last pack and return all."""
+        with self._lock:
+            self._finish_open()
+            self._pool.shutdown()
+            return list(self._done)
+
+    def close(self) -> None:
+        """Release files and threads; what was not synced may be lost."""
+        with self._lock:
+            self._pool.shutdown(cancel_futures=True)
+            if self._open is not None:
+                self._open.output.close()
+                self._open = None
+
+
+class FrameBuilder:
+    """Collects small blobs of one thread into shared frames of about 1 MiB."""
+
+    def __init__(self, packs: PackWriter, scratch: Scratch) -> None:
+        self._packs, self._scratch = packs, scratch
+        self._blobs: dict[bytes, bytes] = {}
+        self._size = 0
+
+    def add(self, digest: bytes, data: bytes) -> None:
+        if digest in self._blobs:
+            return
+        if self._size + len(data) > MAX_FRAME_RAW:
+            self.flush()
+        self._blobs[digest] = data
+        self._size += len(data)
+        if self._size >= SHARED_FRAME_RAW:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was collected; afterwards every blob added counts as stored."""
+        if not self._blobs:
+            return
+        extents = tuple(Extent(digest=digest, raw_offset=0, size=len(data)) for digest, data in self._blobs.items())
+        frame = self._packs.compress(b"".join(self._blobs.values()))
+        self._packs.append(frame, Label(frame_size=0, raw_size=self._size, extents=extents))
+        self._scratch.add_blobs(self._blobs)
+        self._blobs, self._size = {}, 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedLabel:
+    """A label with the offset of its zstd frame in the pack."""
+
+    label: Label
+    frame_offset: int
+
+
+def scan_pack(path: Path) -> Iterator[list[PlacedLabel]]:
+    """Read the labels of a pack, a few thousand at a time, without reading its frames. Stops at the first bad one."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        pack = MemberFile(path.name, descriptor, 0, os.fstat(descriptor).st_size)
+        position, found = 0, []
+        while position + LABEL_PREFIX_SIZE <= pack.size:
+            try:
+                length = label_size(pack.read_at(position, LABEL_PREFIX_SIZE))
+                label = decode_label(pack.read_at(position, length))
+            except ValueError:
+                break
+            found.append(PlacedLabel(label=label, frame_offset=position + length))
+            position += length + label.frame_size
+            if len(found) >= 4096:
+                yield found
+                found = []
+        yield found
+    finally:
+        os.close(descriptor)
+
+
+def _whole_blobs(labels: list[PlacedLabel]) -> list[bytes]:
+    """Return the digests of blobs that lie whole in one frame; a cut blob may lack frames and is stored again."""
+    return [
+        extent.digest
+        for placed in labels
+        for extent in placed.label.extents
+        if extent.raw_offset == 0 and placed.label.raw_size < MAX_FRAME_RAW
+    ]

@@ -1,0 +1,84 @@
+"""What the writer must remember and may forget: which blobs are stored, which entities are known.
+
+Kept in a temporary SQLite file, so that memory does not grow with the archive. Nothing depends on it after a crash;
+it is rebuilt from packs and fingerprints.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Lock
+
+
+class Scratch:
+    """Sets of digests and a map of fingerprints; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="mlflow-archive-")
+        self._database = sqlite3.connect(Path(self._folder.name, "scratch.db"), check_same_thread=False)
+        self._lock = Lock()
+        self._closed = False
+        self._database.executescript(
+            """
+            PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16384;
+            CREATE TABLE blobs (digest BLOB PRIMARY KEY) WITHOUT ROWID;
+            CREATE TABLE used (digest TEXT PRIMARY KEY) WITHOUT ROWID;
+            CREATE TABLE known (kind TEXT, id TEXT, fingerprint TEXT, staged INTEGER, PRIMARY KEY (kind, id))
+                WITHOUT ROWID;
+            """
+        )
+
+    def add_blobs(self, digests: Iterable[bytes]) -> None:
+        """Remember blobs that are stored in packs."""
+        with self._lock:
+            self._database.executemany("INSERT OR IGNORE INTO blobs VALUES (?)", ((digest,) for digest in digests))
+
+    def has_blob(self, digest: bytes) -> bool:
+        with self._lock:
+            found = self._database.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone()
+        return found is not None
+
+    def add_used(self, digests: Iterable[str]) -> None:
+        """Remember digests (hex) that a row of ``artifacts`` names."""
+        with self._lock:
+            self._database.executemany("INSERT OR IGNORE INTO used VALUES (?)", ((digest,) for digest in digests))
+
+    def is_used(self, digest: str) -> bool:
+        with self._lock:
+            return self._database.execute("SELECT 1 FROM used WHERE digest = ?", (digest,)).fetchone() is not None
+
+    def add_known(self, rows: Iterable[tuple[str, str, str]], *, staged: bool = False) -> None:
+        """Remember (kind, id, fingerprint); a later one replaces an earlier one."""
+        with self._lock:
+            statement = "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?)"
+            self._database.executemany(statement, ((*row, int(staged)) for row in rows))
+
+    def known(self, kind: str, entity_id: str) -> str | None:
+        """Return the fingerprint of an entity that is in the archive or staged."""
+        with self._lock:
+            query = "SELECT fingerprint FROM known WHERE kind = ? AND id = ?"
+            found = self._database.execute(query, (kind, entity_id)).fetchone()
+        return found[0] if found else None
+
+    def forget_staged(self, kind: str, entity_id: str) -> None:
+        """Drop an entity that was staged by an interrupted export, if it was."""
+        with self._lock:
+            query = "DELETE FROM known WHERE kind = ? AND id = ? AND staged = 1"
+            self._database.execute(query, (kind, entity_id))
+
+    def staged_ids(self, kind: str) -> list[str]:
+        """Return the ids of the entities whose staged rows still count, sorted."""
+        with self._lock:
+            query = "SELECT id FROM known WHERE kind = ? AND staged = 1 ORDER BY id"
+            return [row[0] for row in self._database.execute(query, (kind,))]
+
+    def close(self) -> None:
+        """Remove everything; a second call does nothing."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._database.close()
+                self._folder.cleanup()

@@ -1,0 +1,116 @@
+"""Where an export is written: into a directory archive, or into a work folder that becomes a single file.
+
+NAME       (directory)    parts and packs go to their place; the manifest makes them count
+NAME.mlfa  (single file)  the same in NAME.mlfa.work, then packed to NAME.mlfa.tmp, then renamed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from mlflow_archive.errors import NotAnArchiveError, TargetError
+from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, SINGLE_FILE_SUFFIX, manifest_name
+from mlflow_archive.format.manifest import Manifest, Member, archive_id, encode
+from mlflow_archive.format.readme import README_TEXT
+from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.storage.files import Files
+from mlflow_archive.storage.members import DirectoryMembers, MemberFile
+from mlflow_archive.storage.single_file import write_single_file
+
+
+class ArchiveTarget:
+    """A place for an archive. ``base`` is the archive that is already there, None for a new one."""
+
+    def __init__(self, path: Path, *, append: bool, files: Files) -> None:
+        self.path = path
+        self._files = files
+        self.single_file = not path.is_dir() and path.name.endswith(SINGLE_FILE_SUFFIX)
+        self.root = path.with_name(path.name + ".work") if self.single_file else path
+        self.base = self._existing()
+        if self.base is not None and not append:
+            export = self.base.newest_export
+            self.base.close()
+            message = (
+                f"{path} is an archive already (export {export.number} of {export.source.get('uri')}). "
+                "Use --append to add what is new, or choose another name"
+            )
+            raise TargetError(message)
+
+    def _existing(self) -> Archive | None:
+        if not self.path.exists():
+            return None
+        try:
+            return open_archive(self.path)
+        except NotAnArchiveError:
+            leftovers = self.path.is_dir() and {p.name for p in self.path.iterdir()}
+            if leftovers is False or (leftovers and not leftovers <= _OWN_NAMES):
+                message = f"{self.path} exists and is no archive; choose another name"
+                raise TargetError(message) from None
+            return None
+
+    @property
+    def export_number(self) -> int:
+        return 1 if self.base is None else self.base.manifest.export_number + 1
+
+    def commit(self, manifest: Manifest, new: Iterable[str]) -> str:
+        """Write the manifest over ``new`` members (already in place below the root) and return the archive id.
+
+        Order: README, manifest copy, checksums, manifest. Until the last of these is renamed the archive is what it
+        was. ``checksums.sha256`` does not list ``manifest.json``, which equals the copy that it does list, so both
+        the old and the new manifest agree with it.
+        """
+        data = encode(manifest)
+        copy = manifest_name(manifest.export_number)
+        self._files.make_directory((self.root / copy).parent)
+        if self.base is None:
+            self._files.write(self.root / README, README_TEXT.encode())
+        self._files.write(self.root / copy, data)
+        lines = sorted([(m.path, m.sha256) for m in manifest.members] + [(copy, archive_id(data))])
+        checksums = "".join(f"{sha256}  {path}\n" for path, sha256 in lines)
+        self._files.write(self.root / CHECKSUMS, checksums.encode("ascii"))
+        self._files.write(self.root / MANIFEST, data)
+        if self.single_file:
+            self._pack(manifest, {*new, README, copy, CHECKSUMS, MANIFEST})
+        return archive_id(data)
+
+    def _pack(self, manifest: Manifest, new: set[str]) -> None:
+        fresh = DirectoryMembers(self.root)
+        hashes = {member.path: member.sha256 for member in manifest.members}
+
+        def member(name: str) -> tuple[MemberFile, str | None]:
+            old = (self.base is not None and name not in new) or (name == README and self.base is not None)
+            source = self.base.members if old and self.base is not None else fresh
+            return source.open(name), hashes.get(name)
+
+        try:
+            write_single_file(self._files, self.path, map(member, single_file_order(manifest)))
+        finally:
+            fresh.close()
+
+    def clean_up(self) -> None:
+        """Remove the work folder of a single file."""
+        if self.single_file:
+            self._files.remove_tree(self.root)
+
+    def close(self) -> None:
+        if self.base is not None:
+            self.base.close()
+
+
+_OWN_NAMES = {"staging", "packs", "tables", "manifests", README, CHECKSUMS, README + ".tmp", CHECKSUMS + ".tmp"} | {
+    MANIFEST + ".tmp"
+}
+
+
+def readme_member(export: int) -> Member:
+    """Return the entry of README.txt."""
+    data = README_TEXT.encode()
+    return Member(path=README, kind="text", export=export, size=len(data), sha256=archive_id(data))
+
+
+def single_file_order(manifest: Manifest) -> list[str]:
+    """Return all member names in the order they have in a single file: what explains and lists comes first."""
+    copy = manifest_name(manifest.export_number)
+    first = [README, MANIFEST, CHECKSUMS, copy]
+    return first + sorted(m.path for m in manifest.members if m.path not in first)
