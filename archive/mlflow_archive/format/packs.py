@@ -61,6 +61,9 @@ def label_size(prefix: bytes) -> int:
 
     Raises ValueError if they are not the beginning of a label.
     """
+    if len(prefix) < LABEL_PREFIX_SIZE:
+        message = "a label is cut short"
+        raise ValueError(message)
     magic, size = _OUTER.unpack_from(prefix)
     head, version, _, _, _, _, count = _HEAD.unpack_from(prefix, _OUTER.size)
     if magic != SKIPPABLE_MAGIC or head != LABEL_MAGIC or version != LABEL_VERSION:
@@ -87,7 +90,7 @@ def decode_label(data: bytes) -> Label:
         raise ValueError(message)
     entries = (_ENTRY.unpack_from(body, _HEAD.size + i * _ENTRY.size) for i in range(count))
     extents = tuple(Extent(digest=digest, raw_offset=offset, size=size) for digest, offset, size in entries)
-    if sum(extent.size for extent in extents) != raw_size or raw_size > MAX_FRAME_RAW:
+    if sum(extent.size for extent in extents) != raw_size or raw_size > MAX_FRAME_RAW or frame_size > MAX_FRAME_SIZE:
         message = "the extents do not fill the frame"
         raise ValueError(message)
     return Label(frame_size=frame_size, raw_size=raw_size, extents=extents)

@@ -41,6 +41,7 @@ class Part:
     def __init__(self, file: MemberFile, table: Table) -> None:
         self.name = file.name
         self.table = table
+        self._file = file
         self._source = file.reader()
         self._lock = Lock()  # a Parquet reader serves one thread at a time
         try:
@@ -83,6 +84,27 @@ class Part:
             if column.path_in_schema == first and column.is_stats_set and column.statistics.has_min_max:
                 low, high = column.statistics.min, column.statistics.max
         return RowGroup(index=index, rows=metadata.num_rows, key_min=low, key_max=high)
+
+    def has_page_checksums(self) -> bool:
+        """Say whether the first page was written with a checksum; libraries state that nowhere else.
+
+        The header of a Parquet page is Thrift compact: field 4, an i32, is the CRC (parquet-format, PageHeader).
+        """
+        if not self._parquet.metadata.num_row_groups:
+            return True
+        column = self._parquet.metadata.row_group(0).column(0)
+        offset = column.dictionary_page_offset or column.data_page_offset
+        header = self._file.read_at(offset, min(64, self._file.size - offset))
+        position = 0
+        for field in (1, 2, 3):  # type, uncompressed and compressed size: all i32, in this order
+            if header[position : position + 1] != bytes([0x15]):
+                message = f"{self.name}: page header field {field} is not as expected"
+                raise DamagedError(message, code="E034", member=self.name)
+            position += 1
+            while header[position] & 0x80:
+                position += 1
+            position += 1
+        return header[position] == 0x15
 
     def read(self, index: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Read a row group with the columns in schema order; columns the file lacks are null.

@@ -112,12 +112,12 @@ class ArchiveSource:
         parents: dict[str, str] = {}
         for rows in self._archive.batches("tags"):
             found = rows.filter(pc.equal(rows["key"], _PARENT_TAG))
-            for child, parent in zip(found["run_id"].to_pylist(), found["value"].to_pylist(), strict=True):
-                if child in runs and parent in runs and child != parent:
-                    parents[child] = parent
+            pairs = zip(found["run_id"].to_pylist(), found["value"].to_pylist(), strict=True)
+            parents.update((child, parent) for child, parent in pairs if {child, parent} <= runs.keys())
         depths: dict[str, int] = {}
         for run in runs:
             path = [run]
+            # A run that is its own ancestor has no depth: the chain is cut where it closes.
             while path[-1] in parents and path[-1] not in depths and parents[path[-1]] not in path:
                 path.append(parents[path[-1]])
             depth = depths.get(path[-1], 0)

@@ -27,11 +27,15 @@ class MemberFile:
         self._descriptor = descriptor
         self._start = start
 
-    def read_at(self, offset: int, size: int) -> bytes:
-        """Return exactly ``size`` bytes. Raises DamagedError (E011) if the member ends before, or cannot be read."""
+    def check_range(self, offset: int, size: int) -> None:
+        """Raise DamagedError (E011) if these bytes do not lie in the member."""
         if offset < 0 or size < 0 or offset + size > self.size:
             message = f"{self.name}: bytes {offset} to {offset + size} are asked for, it has {self.size}"
             raise DamagedError(message, code="E011", member=self.name)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return exactly ``size`` bytes. Raises DamagedError (E011) if the member ends before, or cannot be read."""
+        self.check_range(offset, size)
         parts = []
         position, missing = self._start + offset, size
         while missing:

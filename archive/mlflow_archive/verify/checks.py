@@ -1,0 +1,124 @@
+"""Verify an archive: the one entry, and the translation of damage into runs and artifact paths."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+
+from mlflow_archive.errors import DamagedError
+from mlflow_archive.format.manifest import Member
+from mlflow_archive.format.tables import EXPERIMENT, RUN, TABLES
+from mlflow_archive.pipeline import Progress, Quiet
+from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.verify.members import check_bytes, check_listing
+from mlflow_archive.verify.packs import PackCheck
+from mlflow_archive.verify.report import Level, Lost, VerifyReport
+from mlflow_archive.verify.tables import TableFindings, check_tables, owners_in
+
+
+def verify(
+    path: str | os.PathLike[str], level: Level = Level.FULL, *, jobs: int = 2, progress: Progress | None = None
+) -> VerifyReport:
+    """Check the archive at a path and return everything found; never changes it.
+
+    Raises what ``open_archive`` raises where not even a manifest can be read. A member that fails is read once only:
+    run it again to tell a bad medium from a bad archive.
+    """
+    progress = progress or Quiet()
+    with open_archive(Path(path)) as archive:
+        report = VerifyReport(level=level, archive_id=archive.id)
+        check_listing(archive, report)
+        if level is Level.QUICK:
+            return report
+        bad = check_bytes(archive, report, progress, jobs)
+        if level is Level.STORED and not bad:
+            return report
+        # What is lost can only be told by trying to decode, so damage makes a `stored` check go on.
+        findings = check_tables(archive, report, bad | _absent(archive))
+        packs = PackCheck(archive, report, progress)
+        packs.run(jobs)
+        _check_artifacts(archive, report, packs.good)
+        _name_lost(report, findings)
+        return report
+
+
+def _absent(archive: Archive) -> set[str]:
+    sizes = archive.members.sizes()
+    return {member.path for member in archive.manifest.members if sizes.get(member.path) != member.size}
+
+
+def _check_artifacts(archive: Archive, report: VerifyReport, good: dict[bytes, int]) -> None:
+    """Compare artifacts with the blobs that were proved; those of other blobs are lost."""
+    indexed = _indexed(archive)
+    used: set[str] = set()
+    for member in archive.parts("artifacts"):
+        for rows in _readable_groups(archive, member):
+            used.update(rows["digest"].to_pylist())
+            _check_artifact_rows(rows, member, report, good, indexed)
+    unused = indexed - used
+    if unused:
+        report.add("W003", "", f"{len(unused)} blobs are referred to by no artifact, such as {min(unused)}")
+    for digest in sorted(indexed & used):
+        if bytes.fromhex(digest) not in good:
+            report.add("E042", "", f"blob {digest} does not come out with its digest")
+
+
+def _check_artifact_rows(
+    rows: pa.Table, member: Member, report: VerifyReport, good: dict[bytes, int], indexed: set[str]
+) -> None:
+    for row in rows.to_pylist():
+        size = good.get(bytes.fromhex(row["digest"]))
+        if size == row["size"]:
+            continue
+        report.lost.add(Lost(kind=row["owner_kind"], id=row["owner_id"], path=row["path"]))
+        what = f"{row['owner_kind']} {row['owner_id']}, artifact {row['path']!r}"
+        if size is not None:
+            report.add("E052", member.path, f"{what}: it states {row['size']} bytes, its blob has {size}")
+        elif row["digest"] not in indexed:
+            report.add("E050", member.path, f"{what}: its blob {row['digest']} is not in the archive")
+
+
+def _indexed(archive: Archive) -> set[str]:
+    digests: set[str] = set()
+    for member in archive.parts("blobs"):
+        for rows in _readable_groups(archive, member):
+            digests.update(rows["digest"].unique().to_pylist())
+    return digests
+
+
+def _readable_groups(archive: Archive, member: Member) -> list[pa.Table]:
+    """Read what can be read of a part; what cannot was reported by the check of the tables."""
+    found: list[pa.Table] = []
+    try:
+        part = archive.open_part(member)
+        groups = part.row_groups()
+    except DamagedError:
+        return found
+    for group in groups:
+        try:
+            found.append(part.read(group.index))
+        except DamagedError:
+            continue
+    return found
+
+
+def _name_lost(report: VerifyReport, findings: TableFindings) -> None:
+    """Turn damaged key ranges into the runs and experiments they hit."""
+    if not findings.damaged:
+        return
+    report.lost.update(Lost(kind=RUN, id=run) for run in owners_in(findings.damaged, findings.runs, RUN))
+    experiments = owners_in(findings.damaged, findings.experiments, EXPERIMENT)
+    report.lost.update(Lost(kind=EXPERIMENT, id=experiment) for experiment in experiments)
+    known = {RUN: findings.runs, EXPERIMENT: findings.experiments}
+    for damaged in findings.damaged:
+        kind = damaged.table.entity
+        if kind in known and TABLES[damaged.table.name].key == damaged.table.owner and not _hit(damaged, known[kind]):
+            span = damaged.low if damaged.low == damaged.high else f"{damaged.low} … {damaged.high}"
+            report.lost.add(Lost(kind=kind or "", id=span))
+
+
+def _hit(damaged: object, ids: set[str]) -> bool:
+    low, high = getattr(damaged, "low", ""), getattr(damaged, "high", "")
+    return any(low <= value <= high for value in ids)

@@ -1,0 +1,135 @@
+"""Levels quick and stored: members, sizes, hashes, and the structure of a single file."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from mlflow_archive.errors import DamagedError
+from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, STAGING, export_number, manifest_name
+from mlflow_archive.format.manifest import KNOWN_FEATURES, Member
+from mlflow_archive.pipeline import Progress
+from mlflow_archive.reader.archive import Archive
+from mlflow_archive.storage.members import HASH_BLOCK, MemberFile
+from mlflow_archive.storage.single_file import SingleFileMembers
+from mlflow_archive.verify.report import VerifyReport
+
+
+def check_listing(archive: Archive, report: VerifyReport) -> None:
+    """Compare manifest, checksums and what is there. Reads nothing but these."""
+    for problem in archive.problems:
+        report.add_error(problem)
+    sizes = archive.members.sizes()
+    copy = manifest_name(archive.manifest.export_number)
+    listed = {member.path for member in archive.manifest.members} | {MANIFEST, copy, CHECKSUMS}
+    for member in archive.manifest.members:
+        report.count("members", 1)
+        if member.path not in sizes:
+            report.add("E010", member.path, "the manifest lists it, and it is not there")
+        elif sizes[member.path] != member.size:
+            message = f"it has {sizes[member.path]} bytes, the manifest states {member.size}"
+            report.add("E011", member.path, message)
+    if CHECKSUMS not in sizes:
+        report.add("E010", CHECKSUMS, "it is not there")
+    else:
+        _check_checksums(archive, report, copy)
+    unlisted = sorted(sizes.keys() - listed)
+    if any(name.startswith(f"{STAGING}/") for name in unlisted) and not isinstance(archive.members, SingleFileMembers):
+        report.add("W001", STAGING, "an export was not finished; running it again continues it")
+        unlisted = [name for name in unlisted if not name.startswith(f"{STAGING}/")]
+    for name in unlisted:
+        _unlisted(archive, report, name)
+    for feature in sorted(set(archive.manifest.optional_features) - KNOWN_FEATURES):
+        report.add("W004", MANIFEST, f"optional feature {feature!r} is not known to this version; it was not checked")
+
+
+def _unlisted(archive: Archive, report: VerifyReport, name: str) -> None:
+    number = export_number(name)
+    unfinished = name.endswith(".tmp")
+    if isinstance(archive.members, SingleFileMembers):
+        report.add("E013", name, "the manifest does not list it")
+    elif unfinished or (number is not None and number > archive.manifest.export_number):
+        report.add("W001", name, "it belongs to an export that was not finished")
+    else:
+        report.add("W002", name, "it belongs to nothing; the manifest does not list it")
+
+
+def _check_checksums(archive: Archive, report: VerifyReport, copy: str) -> None:
+    expected = {member.path: member.sha256 for member in archive.manifest.members} | {copy: archive.id}
+    try:
+        file = archive.members.open(CHECKSUMS)
+        text = file.read_at(0, file.size)
+    except DamagedError as error:
+        report.add_error(error, CHECKSUMS)
+        return
+    lines = "".join(f"{expected[path]}  {path}\n" for path in sorted(expected)).encode("ascii")
+    if text == lines:
+        return
+    found = [line.partition("  ") for line in text.decode("utf-8", "replace").splitlines()]
+    newer = {path for _, _, path in found if (export_number(path) or 0) > archive.manifest.export_number}
+    if newer and [(s, p) for s, _, p in found if p not in newer] == sorted_pairs(expected):
+        report.add("W001", CHECKSUMS, "it lists members of an export that was not finished")
+        return
+    report.add("E014", CHECKSUMS, "it does not list the members as the manifest does")
+
+
+def sorted_pairs(expected: dict[str, str]) -> list[tuple[str, str]]:
+    """Return (SHA-256, path) in the order of the paths."""
+    return [(expected[path], path) for path in sorted(expected)]
+
+
+def check_bytes(archive: Archive, report: VerifyReport, progress: Progress, jobs: int) -> set[str]:
+    """Hash every member; return the paths of those that are not what the manifest states."""
+    progress.expect("bytes", sum(member.size for member in archive.manifest.members))
+    bad: set[str] = set()
+
+    def check(member: Member) -> None:
+        try:
+            sha256 = _hash(archive, archive.open_member(member), report, progress)
+        except DamagedError as error:
+            if error.code not in ("E010", "E011"):  # these the listing has reported
+                report.add_error(error, member.path)
+            bad.add(member.path)
+            return
+        if sha256 != member.sha256:
+            report.add("E012", member.path, f"its SHA-256 is {sha256}, the manifest states {member.sha256}")
+            bad.add(member.path)
+
+    _each(check, sorted(archive.manifest.members, key=lambda member: -member.size), jobs)
+    if isinstance(archive.members, SingleFileMembers):
+        _check_rest(archive, report, progress)
+    return bad
+
+
+def _each(check: Callable[[Member], None], members: Iterable[Member], jobs: int) -> None:
+    with ThreadPoolExecutor(jobs, thread_name_prefix="verify") as pool:
+        for _ in pool.map(check, members):
+            pass
+
+
+def _hash(archive: Archive, file: MemberFile, report: VerifyReport, progress: Progress) -> str:
+    digest, crc = hashlib.sha256(), 0
+    single = archive.members if isinstance(archive.members, SingleFileMembers) else None
+    for offset in range(0, file.size, HASH_BLOCK):
+        block = file.read_at(offset, min(HASH_BLOCK, file.size - offset))
+        digest.update(block)
+        if single is not None:
+            crc = zlib.crc32(block, crc)
+        progress.advance("bytes", len(block))
+    report.count("bytes", file.size)
+    if single is not None and crc != single.crc32(file.name):
+        report.add("E024", file.name, "its CRC-32 is not the one that the single file states")
+    return digest.hexdigest()
+
+
+def _check_rest(archive: Archive, report: VerifyReport, progress: Progress) -> None:
+    """Check header and CRC of the members of a single file that the manifest cannot list."""
+    copy = manifest_name(archive.manifest.export_number)
+    for name in (MANIFEST, CHECKSUMS, copy):
+        try:
+            _hash(archive, archive.members.open(name), report, progress)
+        except DamagedError as error:
+            if error.code != "E010":
+                report.add_error(error, name)

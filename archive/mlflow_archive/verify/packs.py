@@ -1,0 +1,184 @@
+"""Level full, packs: every frame decodes, every blob has its digest, the blob index tells the truth."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import pyarrow.compute as pc
+import zstandard
+
+from mlflow_archive.errors import DamagedError
+from mlflow_archive.format.manifest import Member
+from mlflow_archive.format.packs import (
+    LABEL_PREFIX_SIZE,
+    MAX_FRAME_SIZE,
+    Extent,
+    decode_frame,
+    decode_label,
+    label_size,
+)
+from mlflow_archive.pipeline import Progress
+from mlflow_archive.reader.archive import Archive
+from mlflow_archive.storage.members import MemberFile
+from mlflow_archive.verify.report import VerifyReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexedExtent:
+    """A row of the blob index, within one pack and frame."""
+
+    digest: str
+    raw_offset: int
+    raw_size: int
+    frame_size: int
+    offset_in_frame: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameAt:
+    """A frame found in a pack. ``extents`` is None where its label is damaged."""
+
+    offset: int
+    size: int
+    extents: tuple[Extent, ...] | None
+
+
+class PackCheck:
+    """Checks all packs of an archive; afterwards ``good`` holds the digests (32 bytes) that were proved."""
+
+    def __init__(self, archive: Archive, report: VerifyReport, progress: Progress) -> None:
+        self._archive, self._report, self._progress = archive, report, progress
+        self.good: dict[bytes, int] = {}
+        self._cut: dict[bytes, tuple[hashlib._Hash, int]] = {}
+
+    def run(self, jobs: int) -> None:
+        packs = [member for member in self._archive.manifest.members if member.kind == "pack"]
+        self._progress.expect("bytes", sum(member.size for member in packs))
+        with ThreadPoolExecutor(jobs, thread_name_prefix="verify") as pool:
+            for member in sorted(packs, key=lambda member: member.path):
+                self._check_pack(member, pool, jobs)
+        self._report.count("blobs", len(self.good))
+
+    def _index(self, pack: str) -> dict[int, list[IndexedExtent]]:
+        """Return the blob index of a pack by frame offset, as far as it can be read."""
+        found: dict[int, list[IndexedExtent]] = defaultdict(list)
+        for member in self._archive.parts("blobs"):
+            try:
+                part = self._archive.open_part(member)
+                groups = part.row_groups()
+            except DamagedError:
+                continue  # the check of the tables reports it
+            for group in groups:
+                try:
+                    rows = part.read(group.index)
+                except DamagedError:
+                    continue
+                for row in rows.filter(pc.equal(rows["pack"], pack)).drop_columns(["pack"]).to_pylist():
+                    found[row.pop("frame_offset")].append(IndexedExtent(**row))
+        return found
+
+    def _check_pack(self, member: Member, pool: ThreadPoolExecutor, jobs: int) -> None:
+        try:
+            file = self._archive.open_member(member)
+        except DamagedError:
+            return  # the listing has reported it
+        index = self._index(member.path)
+        seen: set[int] = set()
+        frames = self._walk(file, sorted(index))
+        while batch := list(islice(frames, 4 * jobs)):
+            for frame, raw in zip(batch, pool.map(lambda frame: self._decode(file, frame), batch), strict=True):
+                seen.add(frame.offset)
+                self._progress.advance("bytes", frame.size)
+                self._check_index(file, frame, index.get(frame.offset, []))
+                if raw is not None:
+                    self._prove(file, frame, index.get(frame.offset, []), raw)
+        for offset in sorted(index.keys() - seen):
+            self._report.add("E044", file.name, f"the blob index names a frame at byte {offset}, where there is none")
+
+    def _walk(self, file: MemberFile, indexed: list[int]) -> Iterator[FrameAt]:
+        """Yield frames from label to label; behind a damaged label go on with the next frame of the blob index."""
+        position = 0
+        while position < file.size:
+            try:
+                length = label_size(file.read_at(position, min(LABEL_PREFIX_SIZE, file.size - position)))
+                label = decode_label(file.read_at(position, length))
+                start, size = position + length, label.frame_size
+                file.check_range(start, size)
+                yield FrameAt(offset=start, size=size, extents=label.extents)
+                position = start + size
+            except (ValueError, DamagedError) as error:
+                self._report.add("E041", file.name, f"at byte {position}: {error}")
+                following = next((offset for offset in indexed if offset > position), None)
+                if following is None:
+                    return
+                found = _frame_size(file, following)
+                if found is None:
+                    position = following
+                    continue
+                yield FrameAt(offset=following, size=found, extents=None)
+                position = following + found
+
+    def _decode(self, file: MemberFile, frame: FrameAt) -> bytes | None:
+        try:
+            data = file.read_at(frame.offset, frame.size)
+            size = zstandard.get_frame_parameters(data).content_size
+            if frame.extents is not None:
+                size = sum(extent.size for extent in frame.extents)
+            return decode_frame(data, size, where=f"{file.name} at byte {frame.offset}")
+        except zstandard.ZstdError as error:
+            self._report.add("E040", file.name, f"at byte {frame.offset}: no zstd frame: {error}")
+        except DamagedError as error:
+            self._report.add_error(error, file.name)
+        return None
+
+    def _check_index(self, file: MemberFile, frame: FrameAt, indexed: list[IndexedExtent]) -> None:
+        if frame.extents is None:
+            return
+        labelled = set()
+        offset = 0
+        for extent in frame.extents:
+            labelled.add((extent.digest.hex(), extent.raw_offset, extent.size, offset))
+            offset += extent.size
+        for row in indexed:
+            stated = (row.digest, row.raw_offset, row.raw_size, row.offset_in_frame)
+            if row.frame_size != frame.size or stated not in labelled:
+                message = f"the blob index and the label of the frame at byte {frame.offset} disagree on {row.digest}"
+                self._report.add("E041", file.name, message)
+
+    def _prove(self, file: MemberFile, frame: FrameAt, indexed: list[IndexedExtent], raw: bytes) -> None:
+        """Hash the blobs of a frame that the index names, as the index places them."""
+        for row in indexed:
+            data = raw[row.offset_in_frame : row.offset_in_frame + row.raw_size]
+            if len(data) != row.raw_size or row.offset_in_frame < 0:
+                message = f"an extent of blob {row.digest} lies outside of the frame at byte {frame.offset}"
+                self._report.add("E044", file.name, message)
+                continue
+            digest = bytes.fromhex(row.digest)
+            if row.raw_offset == 0 and hashlib.sha256(data).digest() == digest:
+                self.good[digest] = len(data)
+                continue
+            hashed, position = self._cut.get(digest, (hashlib.sha256(), 0))
+            if row.raw_offset == 0:
+                hashed, position = hashlib.sha256(), 0
+            if row.raw_offset == position:
+                hashed.update(data)
+                self._cut[digest] = (hashed, position + len(data))
+                if hashed.digest() == digest:
+                    self.good[digest] = position + len(data)
+                    del self._cut[digest]
+
+
+def _frame_size(file: MemberFile, offset: int) -> int | None:
+    """Return the size of the zstd frame at an offset by decoding it; None if there is none."""
+    data = file.read_at(offset, min(MAX_FRAME_SIZE, file.size - offset))
+    decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+    try:
+        decoder.decompress(data)
+    except zstandard.ZstdError:
+        return None
+    return len(data) - len(decoder.unused_data) if decoder.eof else None

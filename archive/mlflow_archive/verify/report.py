@@ -1,0 +1,93 @@
+"""The levels of verification, each with its promise, and what a verification found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from threading import Lock
+from types import MappingProxyType
+from typing import Any, Final
+
+from mlflow_archive.errors import DamagedError
+from mlflow_archive.format.problems import Problem
+
+MAX_LISTED: Final = 10_000
+
+
+class Level(StrEnum):
+    """How much is read. Each level does all of the one before."""
+
+    QUICK = "quick"
+    STORED = "stored"
+    FULL = "full"
+
+
+PROMISES: Final = MappingProxyType(
+    {
+        Level.QUICK: "The manifest is sound and every member is there with its size; contents were not read.",
+        Level.STORED: "Every byte of every member is what was committed; whether it decodes was not tried.",
+        Level.FULL: (
+            "Every byte is what was committed, every row and every artifact decodes, every artifact has its digest, "
+            "and all references between them hold."
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Lost:
+    """What damage hits: a run or experiment, and of a run one artifact path (empty: rows of the run)."""
+
+    kind: str
+    id: str
+    path: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        return {"kind": self.kind, "id": self.id, "path": self.path}
+
+
+@dataclass(slots=True, kw_only=True)
+class VerifyReport:
+    """Problems in the order they were found, and what they hit. Filled from several threads."""
+
+    level: Level
+    archive_id: str
+    problems: list[Problem] = field(default_factory=list)
+    lost: set[Lost] = field(default_factory=set)
+    checked: dict[str, int] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    def add(self, code: str, member: str, message: str) -> None:
+        """Add a problem; of very many of one kind in one member the first are kept."""
+        with self._lock:
+            if len(self.problems) < MAX_LISTED:
+                self.problems.append(Problem(code=code, member=member, message=message))
+
+    def add_error(self, error: DamagedError, member: str = "") -> None:
+        """Add what an exception says."""
+        self.add(error.code, error.member or member, str(error).removeprefix(f"{error.code}: "))
+
+    def count(self, what: str, amount: int) -> None:
+        """Add to what was checked: ``members``, ``bytes``, ``rows``, ``blobs``."""
+        with self._lock:
+            self.checked[what] = self.checked.get(what, 0) + amount
+
+    @property
+    def promise(self) -> str:
+        return PROMISES[self.level]
+
+    @property
+    def ok(self) -> bool:
+        """True where there is no error; warnings may be there."""
+        return not any(problem.severity == "error" for problem in self.problems)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "archive_id": self.archive_id,
+            "level": self.level.value,
+            "promise": self.promise,
+            "ok": self.ok,
+            "checked": dict(self.checked),
+            "problems": [problem.to_json() for problem in self.problems],
+            "lost": [lost.to_json() for lost in sorted(self.lost)[:MAX_LISTED]],
+        }

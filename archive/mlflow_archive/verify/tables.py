@@ -1,0 +1,146 @@
+"""Level full, tables: every part decodes, has the rows it states, in order, and every row has its owner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlflow_archive.errors import DamagedError
+from mlflow_archive.format.manifest import Member
+from mlflow_archive.format.tables import BY_ROW, EXPERIMENT, RUN, TABLES, Table
+from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.parts import Part
+from mlflow_archive.verify.report import VerifyReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRange:
+    """Rows that are lost or suspect: those of ``table`` whose first key column lies in the range."""
+
+    table: Table
+    export: int
+    low: str
+    high: str
+
+
+@dataclass(slots=True, kw_only=True)
+class TableFindings:
+    """What the checks of all parts found. ``runs`` and ``experiments`` are the ids that could be read."""
+
+    damaged: list[KeyRange] = field(default_factory=list)
+    runs: set[str] = field(default_factory=set)
+    experiments: set[str] = field(default_factory=set)
+
+
+def check_tables(archive: Archive, report: VerifyReport, bad_members: set[str]) -> TableFindings:
+    """Read every part. ``bad_members`` are those whose hash is wrong: rows of theirs that decode are suspect."""
+    findings = TableFindings()
+    for name in sorted(TABLES, key=lambda name: name not in ("runs", "experiments")):
+        for member in archive.parts(name):
+            before = len(findings.damaged)
+            _check_part(archive, member, report, findings)
+            if member.path in bad_members and len(findings.damaged) == before:
+                findings.damaged.append(_whole(member))
+    return findings
+
+
+def _whole(member: Member) -> KeyRange:
+    table = TABLES[member.table or ""]
+    return KeyRange(table=table, export=member.export, low=member.key_min or "", high=member.key_max or "")
+
+
+def _check_part(archive: Archive, member: Member, report: VerifyReport, findings: TableFindings) -> None:
+    try:
+        part = archive.open_part(member)
+        groups = part.row_groups()
+    except DamagedError as error:
+        if error.code not in ("E010", "E011"):
+            report.add_error(error, member.path)
+        findings.damaged.append(_whole(member))
+        return
+    if part.rows != member.rows:
+        report.add("E032", member.path, f"it has {part.rows} rows, the manifest states {member.rows}")
+    if not part.has_page_checksums():
+        report.add("W006", member.path, "its pages have no checksums")
+    previous: pa.Table | None = None
+    for group in groups:
+        try:
+            rows = part.read(group.index)
+        except DamagedError as error:
+            report.add_error(error, member.path)
+            low, high = group.key_min or member.key_min or "", group.key_max or member.key_max or ""
+            findings.damaged.append(KeyRange(table=part.table, export=member.export, low=low, high=high))
+            previous = None
+            continue
+        report.count("rows", rows.num_rows)
+        _check_rows(part, member, rows, previous, report)
+        _check_owners(part, rows, report, findings)
+        previous = rows.slice(rows.num_rows - 1) if rows.num_rows else previous
+
+
+def _check_rows(part: Part, member: Member, rows: pa.Table, previous: pa.Table | None, report: VerifyReport) -> None:
+    """Check order, uniqueness and key range of a row group together with the last row before it."""
+    if not rows.num_rows:
+        return
+    table = part.table
+    keys = rows[table.key[0]]
+    if keys[0].as_py() < (member.key_min or "") or keys[-1].as_py() > (member.key_max or ""):
+        report.add("E037", member.path, f"its keys reach from {keys[0]} to {keys[-1]}, outside of the manifest's range")
+    joined = rows if previous is None else pa.concat_tables([previous, rows])
+    if joined.num_rows < 2:
+        return
+    order, equal = _compare_neighbours(joined, table)
+    if pc.any(pc.greater(order, 1)).as_py():
+        report.add("E033", member.path, f"rows are not sorted by {table.key[0]}")
+    elif pc.any(pc.equal(order, 1)).as_py():
+        report.add("W007", member.path, f"rows of one {table.key[0]} are not sorted by {', '.join(table.key)}")
+    if table.unique and pc.any(equal).as_py():
+        report.add("E035", member.path, f"a key ({', '.join(table.key)}) occurs twice")
+
+
+def _compare_neighbours(rows: pa.Table, table: Table) -> tuple[pa.Array, pa.Array]:
+    """Compare each row with the next: 0 in order, 1 out of order behind the first key, 2 at the first; equal keys."""
+    equal = pa.array([True]).take(pa.array([0] * (rows.num_rows - 1), pa.int64()))
+    order = pa.array([0]).take(pa.array([0] * (rows.num_rows - 1), pa.int64()))
+    for position, name in enumerate(table.key):
+        column = rows[name].combine_chunks()
+        this, following = column[:-1], column[1:]
+        wrong = pc.and_(equal, pc.fill_null(pc.greater(this, following), False))
+        order = pc.if_else(pc.and_(wrong, pc.equal(order, 0)), 2 if position == 0 else 1, order)
+        equal = pc.and_(equal, pc.fill_null(pc.equal(this, following), False))
+    return order, equal
+
+
+def _check_owners(part: Part, rows: pa.Table, report: VerifyReport, findings: TableFindings) -> None:
+    """Collect runs and experiments, and find rows that belong to none."""
+    table = part.table
+    if table.name == "runs":
+        findings.runs.update(rows["run_id"].to_pylist())
+        _missing(part, rows["experiment_id"], findings.experiments, EXPERIMENT, report)
+    elif table.name == "experiments":
+        findings.experiments.update(rows["experiment_id"].to_pylist())
+    elif table.entity == RUN:
+        _missing(part, rows[table.owner[0]], findings.runs, RUN, report)
+    elif table.name in ("artifacts", "fingerprints") and table.entity == BY_ROW:
+        of_runs = rows.filter(pc.equal(rows["owner_kind"], RUN))
+        _missing(part, of_runs["owner_id"], findings.runs, RUN, report)
+    elif "experiment_id" in table.owner:
+        _missing(part, rows["experiment_id"], findings.experiments, EXPERIMENT, report)
+
+
+def _missing(part: Part, ids: pa.ChunkedArray, known: set[str], kind: str, report: VerifyReport) -> None:
+    absent = [value for value in ids.unique().to_pylist() if value not in known]
+    if absent:
+        message = f"{len(absent)} {kind}s have rows here and are not in the archive, such as {absent[0]}"
+        report.add("E051", part.name, message)
+
+
+def owners_in(ranges: list[KeyRange], ids: set[str], kind: str) -> Iterator[str]:
+    """Yield the ids of a kind that lie in a damaged range of a table which that kind owns."""
+    relevant = [r for r in ranges if r.table.entity in (kind, BY_ROW)]
+    for value in ids:
+        if any(r.low <= value <= r.high for r in relevant):
+            yield value
