@@ -1,0 +1,12 @@
+"""Replay: writes into any MLflow server or store through MLflow's API, with new ids and source tags.
+
+with_tags = ReplaySink(open_target("http://127.0.0.1:5000"), options=ReplayOptions(experiment_prefix="old/"))
+report = copy(source, with_tags)
+"""
+
+from mlflow_archive.sinks.replay.opening import open_target
+from mlflow_archive.sinks.replay.options import Limits, ReplayOptions
+from mlflow_archive.sinks.replay.sink import ReplaySink
+from mlflow_archive.sinks.replay.target import Target
+
+__all__ = ["Limits", "ReplayOptions", "ReplaySink", "Target", "open_target"]

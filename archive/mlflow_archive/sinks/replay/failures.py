@@ -1,0 +1,32 @@
+"""Whose failure it is: of one item, so that the others go on, or of the target, so that nothing can."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from mlflow_archive.errors import ItemError, MlflowArchiveError, ServerError
+
+_OF_THE_TARGET = frozenset(
+    {
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    }
+)
+
+
+def is_about_one_item(exc: MlflowArchiveError) -> bool:
+    """Say whether only this item is refused: a 4xx, or a 500 in which MLflow itself names the error."""
+    if isinstance(exc, ItemError):
+        return True
+    if not isinstance(exc, ServerError) or exc.status is None or exc.status in _OF_THE_TARGET:
+        return False
+    if exc.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return exc.error_code is not None
+    return HTTPStatus.BAD_REQUEST <= exc.status < HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def executed_perhaps(exc: ServerError) -> bool:
+    """Say whether the request may have been carried out although it failed: no answer, or a 5xx."""
+    return exc.status is None or exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR

@@ -1,0 +1,43 @@
+"""What a caller can ask of a replay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The longest texts a target takes, in characters; the defaults are those of MLflow 3."""
+
+    key: int = 250
+    param: int = 6000
+    tag: int = 8000
+    experiment_tag: int = 20000
+    experiment_name: int = 500
+    run_name: int = 250
+    dataset_name: int = 500
+    dataset_digest: int = 36
+    dataset_source: int = 65535
+    dataset_schema: int = 1048575
+    dataset_profile: int = 16777215
+    input_tag_key: int = 255
+    input_tag: int = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayOptions:
+    """How to replay.
+
+    ``rename_experiment`` maps source names to target names; ``experiment_prefix`` is put before every name, renamed
+    or not. ``user`` says whether runs keep the user of the source or get the one who imports. A dry run writes nothing.
+    """
+
+    source_tags: bool = True
+    rename_experiment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    experiment_prefix: str = ""
+    user: Literal["source", "importer"] = "source"
+    dry_run: bool = False
+    limits: Limits = Limits()

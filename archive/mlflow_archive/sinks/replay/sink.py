@@ -1,0 +1,171 @@
+"""The sink that replays: any source into any MLflow server or store, through MLflow's API, under new ids."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from threading import Lock, local
+
+from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.format import refusals
+from mlflow_archive.format.source_tags import ExportFacts
+from mlflow_archive.pipeline import Chunk, Known, Progress, Quiet, Report, Selection, SourceFacts, nothing_known
+from mlflow_archive.sinks.replay.experiments import Bound, ExperimentMap
+from mlflow_archive.sinks.replay.failures import is_about_one_item
+from mlflow_archive.sinks.replay.options import ReplayOptions
+from mlflow_archive.sinks.replay.planned_run import Planner, SourceOfRun
+from mlflow_archive.sinks.replay.receipt import Receipt
+from mlflow_archive.sinks.replay.references import PARENT
+from mlflow_archive.sinks.replay.rows import DatasetKey, Row, RunRows, rows_of, runs_of
+from mlflow_archive.sinks.replay.run_index import RunIndex
+from mlflow_archive.sinks.replay.run_writer import OpenRun, RunWriter
+from mlflow_archive.sinks.replay.target import Target
+
+FactsOfRow = Callable[[Row], ExportFacts]
+
+
+class ReplaySink:
+    """Writes into a target; safe to repeat, and to go on with after a kill.
+
+    ``facts_of`` says of a row of ``runs`` or ``experiments`` by which export it came, where an archive holds several;
+    by default all came by the one that the source's facts describe (``extra["exported_ms"]`` is its time).
+    Experiments and datasets must come before the runs that are in them, parents before their children.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        options: ReplayOptions | None = None,
+        progress: Progress | None = None,
+        facts_of: FactsOfRow | None = None,
+    ) -> None:
+        self._target = target
+        self._options = options or ReplayOptions()
+        self._progress = progress or Quiet()
+        self._facts_of = facts_of
+        self._receipt = Receipt(dry_run=self._options.dry_run)
+        self._experiments = ExperimentMap(target, self._options, self._receipt)
+        self._index = RunIndex(target, self._receipt)
+        self._writer = RunWriter(target, self._experiments, self._index, self._options, self._receipt)
+        importer = getpass.getuser() if self._options.user == "importer" else None
+        self._planner = Planner(options=self._options, receipt=self._receipt, importer=importer)
+        self._names: dict[str, str] = {}
+        self._datasets: dict[DatasetKey, Row] = {}
+        self._lock = Lock()
+        self._thread = local()
+
+    def begin(self, facts: SourceFacts, selection: Selection) -> Known:
+        """Make sure that the target answers. All that is selected is wanted: the target's copies are compared here."""
+        self._target.check()
+        if self._facts_of is None:
+            exported = facts.extra.get("exported_ms")
+            export = ExportFacts(
+                tracking_uri=facts.uri,
+                mlflow_version=facts.mlflow_version,
+                exported_ms=None if exported is None else int(exported),
+            )
+            self._facts_of = lambda row: export
+        return nothing_known
+
+    def write(self, chunk: Chunk) -> None:
+        """Write a chunk; what cannot be written of it is refused in the receipt."""
+        self._take_experiments(chunk)
+        with self._lock:
+            for row in rows_of(chunk, "datasets"):
+                self._datasets[row["experiment_id"], row["name"], row["digest"]] = row
+        gaps = chunk.tables.get("gaps")
+        if gaps is not None and gaps.num_rows:
+            self._receipt.count("gaps_in_source", gaps.num_rows)
+        under_way = self._under_way()
+        for rows in runs_of(chunk):
+            self._write_run(rows, under_way)
+            if chunk.complete:
+                self._end(rows.run_id, under_way)
+        if chunk.complete:
+            for run_id in list(under_way):
+                self._end(run_id, under_way)
+
+    def finish(self) -> Report:
+        """Delete the experiments that are deleted at the source, and report."""
+        try:
+            self._experiments.finish()
+        finally:
+            self._target.close()
+        return self._receipt.report()
+
+    def abort(self) -> None:
+        """Leave all as it is: runs that are not complete are marked, and completed when the import is repeated."""
+        self._target.close()
+
+    def _under_way(self) -> dict[str, OpenRun | None]:
+        found: dict[str, OpenRun | None] | None = getattr(self._thread, "under_way", None)
+        if found is None:
+            found = self._thread.under_way = {}
+        return found
+
+    def _take_experiments(self, chunk: Chunk) -> None:
+        tags: dict[str, dict[str, str | None]] = {}
+        for row in rows_of(chunk, "experiment_tags"):
+            tags.setdefault(row["experiment_id"], {})[row["key"]] = row["value"]
+        for row in rows_of(chunk, "experiments"):
+            self._names[row["experiment_id"]] = row["name"]
+            self._experiments.add(row, tags.get(row["experiment_id"], {}), self._export_of(row))
+
+    def _export_of(self, row: Row) -> ExportFacts:
+        if self._facts_of is None:
+            message = "begin() comes before write()"
+            raise RuntimeError(message)
+        return self._facts_of(row)
+
+    def _write_run(self, rows: RunRows, under_way: dict[str, OpenRun | None]) -> None:
+        """Write what a chunk holds of a run; a run that is refused is None in ``under_way`` until it ends."""
+        first = rows.run_id not in under_way
+        try:
+            if first:
+                under_way[rows.run_id] = None
+                under_way[rows.run_id] = self._begin_run(rows)
+            run = under_way[rows.run_id]
+            if run is not None:
+                self._writer.go_on(run, rows, first=first)
+                self._progress.advance("points", len(rows.metrics))
+                self._progress.advance("artifacts", len(rows.artifacts))
+        except (ItemError, ServerError) as exc:
+            self._refuse(rows.run_id, exc, under_way)
+
+    def _begin_run(self, rows: RunRows) -> OpenRun:
+        if rows.info is None:
+            message = f"there are rows of run {rows.run_id} but not the run itself"
+            raise ItemError(message)
+        experiment_id = rows.info["experiment_id"]
+        bound = self._experiments.bind(experiment_id)
+        source = SourceOfRun(experiment_name=self._names[experiment_id], export=self._export_of(rows.info))
+        plan = self._planner.plan(
+            rows, rows.info, parent=self._parent(rows, bound), datasets=self._datasets, source=source
+        )
+        return self._writer.begin(plan, bound, rows)
+
+    def _parent(self, rows: RunRows, bound: Bound) -> str | None:
+        """Return the target's id of the parent; in a dry run the source's, where it would be created."""
+        parent = rows.tags.get(PARENT)
+        if not parent:
+            return None
+        if parent in self._receipt.runs:
+            return self._receipt.runs[parent] or parent
+        return self._index.lookup(bound, parent)
+
+    def _end(self, run_id: str, under_way: dict[str, OpenRun | None]) -> None:
+        run = under_way.get(run_id)
+        try:
+            if run is not None:
+                self._writer.end(run)
+        except (ItemError, ServerError) as exc:
+            self._refuse(run_id, exc, under_way)
+        under_way.pop(run_id, None)
+
+    def _refuse(self, run_id: str, exc: ItemError | ServerError, under_way: dict[str, OpenRun | None]) -> None:
+        if not is_about_one_item(exc):
+            raise exc
+        under_way[run_id] = None
+        self._receipt.refuse("run", run_id, "", refusals.RUN_REFUSED, str(exc))
+        self._receipt.done("refused")
