@@ -37,6 +37,7 @@ from mlflow_archive.writer.scratch import Scratch
 from mlflow_archive.writer.segments import SEAL_SECONDS, Segment
 from mlflow_archive.writer.staging import Staging
 from mlflow_archive.writer.target import ArchiveTarget
+from mlflow_archive.writer.unchanged import without_unchanged
 
 MAX_REPORTED_GAPS: Final = 10_000
 
@@ -56,6 +57,7 @@ class _Thread:
     segment: Segment
     frames: FrameBuilder
     with_gaps: set[tuple[str, str]]
+    continuing: bool = False
 
 
 class ArchiveSink:
@@ -131,10 +133,13 @@ class ArchiveSink:
                 self._scratch.forget_staged(RUN, run_id)
         if "fingerprints" in tables and thread.with_gaps:
             tables["fingerprints"] = _without_owners(tables["fingerprints"], thread.with_gaps)
+        if self._target.base is not None and thread.with_gaps and chunk.complete and not thread.continuing:
+            tables = without_unchanged(tables, thread.with_gaps, self._target.base)
         for name, rows in tables.items():
             thread.segment.add(name, rows)
         if "metrics" in tables:
             self._progress.advance("points", tables["metrics"].num_rows)
+        thread.continuing = not chunk.complete
         if chunk.complete:
             thread.with_gaps.clear()
             thread.segment.entity_complete()
