@@ -10,6 +10,7 @@ import base64
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -18,6 +19,8 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from mlflow_archive.errors import ServerError
 
 _WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
+_HEADERS_SECONDS = 30.0
+"""How long headers of providers are used: tokens may rotate, but to ask costs 3 ms, as each looks for packages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +33,17 @@ class Access:
     verify: bool | str
     certificate: str | None
     timeout_seconds: float
+    _provided: list[tuple[float, dict[str, str]]] = field(default_factory=lambda: [(0.0, {})], repr=False)
 
     def request_headers(self) -> dict[str, str]:
-        """Return the headers of one request; header providers are asked anew, as their tokens may rotate."""
-        from mlflow.tracking.request_header.registry import resolve_request_headers  # noqa: PLC0415
+        """Return the headers of one request, those of MLflow's header providers included."""
+        asked, provided = self._provided[0]
+        if not provided or monotonic() - asked > _HEADERS_SECONDS:
+            from mlflow.tracking.request_header.registry import resolve_request_headers  # noqa: PLC0415
 
-        return {**resolve_request_headers(), **self.headers}
+            provided = resolve_request_headers()
+            self._provided[0] = (monotonic(), provided)
+        return {**provided, **self.headers}
 
     def request_auth(self) -> AuthBase | None:
         """Return what signs one request; the provider of MLFLOW_TRACKING_AUTH is asked anew."""

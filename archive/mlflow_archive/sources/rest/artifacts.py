@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -83,7 +83,7 @@ class Artifacts:
     def _list_on_server(self, run: RunRecord, folder: str, listing: Listing, depth: int) -> None:
         try:
             _check_folder(folder, depth)
-            entries = self._entries(run.run_id, folder)
+            entries = self._entries(run, folder)
         except (ServerError, ArtifactUnreadableError) as exc:
             if isinstance(exc, ServerError) and exc.status is None:
                 raise
@@ -96,10 +96,17 @@ class Artifacts:
                 fetch = partial(self._fetch, run.run_id, run.info["artifact_uri"] or "", path, size)
                 listing.files.append(_file(run.run_id, path, size, fetch))
 
-    def _entries(self, run_id: str, folder: str) -> list[tuple[str, bool, int]]:
+    def _entries(self, run: RunRecord, folder: str) -> list[tuple[str, bool, int]]:
         """Return (path, is a folder, size in bytes) of what lies in a folder; a size of 0 is left out by the server."""
-        params = {"run_id": run_id, **({"path": folder} if folder else {})}
-        answer = self._session.get(_LIST, params)
+        root = _proxy_root(run.info["artifact_uri"] or "")
+        answer: Any = None
+        if root is not None:
+            # The proxy does not look up the run for each folder, which makes it twice as fast.
+            with suppress(ServerError):
+                answer = self._session.get(_PROXY.rstrip("/"), {"path": f"{root}/{folder}".strip("/")})
+        proxied = answer is not None
+        if not proxied:
+            answer = self._session.get(_LIST, {"run_id": run.run_id, **({"path": folder} if folder else {})})
         try:
             entries = [
                 (str(entry["path"]), bool(entry.get("is_dir")), int(entry.get("file_size") or 0))
@@ -108,8 +115,11 @@ class Artifacts:
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             reason = f"the listing has an unexpected shape: {exc!r}"
             raise ArtifactUnreadableError(reason, code=gaps.ARTIFACT_LISTING) from exc
-        strange = [path for path, _, _ in entries if folder and not path.startswith(folder + "/")]
-        if strange or any(path == folder for path, _, _ in entries):
+        if proxied:
+            prefix = f"{folder}/" if folder else ""
+            return [(prefix + path.rpartition("/")[2], is_folder, size) for path, is_folder, size in entries]
+        strange = [path for path, _, _ in entries if path == folder or (folder and not path.startswith(folder + "/"))]
+        if strange:
             reason = f"the server listed another folder: found {strange[:3]}, expected paths below {folder!r}"
             raise ArtifactUnreadableError(reason, code=gaps.ARTIFACT_LISTING)
         return entries
@@ -168,13 +178,18 @@ def quoted(path: str) -> str:
 
 
 def _places(run_id: str, uri: str, path: str) -> list[tuple[str, Params | None]]:
+    root = _proxy_root(uri)
+    through_run: tuple[str, Params | None] = (_GET, {"run_uuid": run_id, "path": path})
+    if root is None:
+        return [through_run]
+    return [(_PROXY + quoted(f"{root}/{path}".strip("/")), None), through_run]
+
+
+def _proxy_root(uri: str) -> str | None:
+    """Return the path behind this server's artifact proxy, None where the URI is not of this server's proxy."""
     parts = urlsplit(uri)
-    places: list[tuple[str, Params | None]] = []
-    if parts.scheme == "mlflow-artifacts" and not parts.netloc:
-        root = parts.path.strip("/")
-        places.append((_PROXY + quoted(f"{root}/{path}" if root else path), None))
-    places.append((_GET, {"run_uuid": run_id, "path": path}))
-    return places
+    ours = parts.scheme == "mlflow-artifacts" and not parts.netloc and not parts.query and survives(parts.path)
+    return parts.path.strip("/") if ours else None
 
 
 def _file(run_id: str, path: str, size: int, give: Callable[[], AbstractContextManager[BinaryIO]]) -> ArtifactFile:

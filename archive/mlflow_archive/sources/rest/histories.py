@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
@@ -35,6 +35,7 @@ _BULK = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 _SINGLE = "/api/2.0/mlflow/metrics/get-history"
 _BULK_RUNS = 100
 _BULK_POINTS = 25_000
+_LIKELY_STEPS = 1_000
 _SCHEMA = TABLES["metrics"].schema
 
 
@@ -60,8 +61,17 @@ class Histories:
         Only a run whose own history is larger is spread over several parts, which follow each other.
         """
         queue = deque(_batches(records))
+        most_runs = len(records)
         while queue:
-            yield from self._read_batch(queue.popleft(), queue.appendleft)
+            batch = queue.popleft()
+            if len(batch) > most_runs:
+                queue.appendleft(batch[most_runs:])
+                batch = batch[:most_runs]
+            for part in self._read_batch(batch, queue.appendleft):
+                yield part
+                if part.complete and part.points.num_rows:
+                    # What these runs really had is the best guess at what the next ones have.
+                    most_runs = max(1, int(0.8 * MOST_POINTS * len(part.complete) / part.points.num_rows))
 
     def _read_batch(self, batch: list[RunRecord], put_back: Callable[[list[RunRecord]], None]) -> Iterator[HistoryPart]:
         pieces: list[pa.Table] = []
@@ -193,12 +203,17 @@ class Histories:
                 token = page_token(offset)
 
 
+def expected_points(latest_steps: Iterable[int]) -> int:
+    """Guess the points of a run from its latest steps; a step may be anything, so it counts up to a bound."""
+    return sum(min(_LIKELY_STEPS, max(0, step) + 1) for step in latest_steps)
+
+
 def _batches(records: Sequence[RunRecord]) -> Iterator[list[RunRecord]]:
-    """Cut into batches that probably stay below MOST_POINTS, going by the latest steps."""
+    """Cut into batches that probably stay below MOST_POINTS."""
     batch: list[RunRecord] = []
     total = 0
     for record in records:
-        expected = sum(min(MOST_POINTS, max(0, latest.step) + 1) for latest in record.latest.values())
+        expected = expected_points(latest.step for latest in record.latest.values())
         if batch and total + expected > MOST_POINTS:
             yield batch
             batch, total = [], 0

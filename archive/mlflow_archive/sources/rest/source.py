@@ -24,7 +24,7 @@ from mlflow_archive.pipeline import (
     SourceFacts,
 )
 from mlflow_archive.sources.rest.artifacts import Artifacts
-from mlflow_archive.sources.rest.histories import Histories, HistoryPart
+from mlflow_archive.sources.rest.histories import Histories, HistoryPart, expected_points
 from mlflow_archive.sources.rest.paging import (
     PAGE_RUNS,
     Json,
@@ -47,6 +47,7 @@ from mlflow_archive.tracking.server import probe
 from mlflow_archive.tracking.session import TrackingSession
 
 _GROUP = 50
+_SHARD_POINTS = 25_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +117,9 @@ class RestSource:
             pages = iter([RunPage(runs=named[n : n + PAGE_RUNS]) for n in range(0, len(named), PAGE_RUNS)])
         else:
             pages = (page for pager in pagers for page in pager.pages())
-        for number, page in enumerate(pages):
-            progress.expect("runs", len(page.runs))
-            yield Shard(name=f"runs-{number:05d}", weight=len(page.runs), payload=_Runs(page=page, selection=selection))
+        for number, part in enumerate(part for page in pages for part in _parts(page)):
+            progress.expect("runs", len(part.runs))
+            yield Shard(name=f"runs-{number:05d}", weight=len(part.runs), payload=_Runs(page=part, selection=selection))
 
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
         """Yield the chunks of a shard of this source's own plan."""
@@ -204,6 +205,21 @@ class RestSource:
         files = ((file.path, file.size) for file in entry.files)
         entry.fingerprint = run_fingerprint(record.info, record.params, record.tags, latest, files)
         return entry
+
+
+def _parts(page: RunPage) -> Iterator[RunPage]:
+    """Cut a page where its runs have many points, so that several threads share the work."""
+    runs: list[Json] = []
+    expected, lost = 0, page.gaps
+    for raw in page.runs:
+        metrics = raw.get("data", {}).get("metrics", [])
+        expected += expected_points(int(metric.get("step", 0)) for metric in metrics)
+        runs.append(raw)
+        if expected >= _SHARD_POINTS:
+            yield RunPage(runs=runs, gaps=lost)
+            runs, expected, lost = [], 0, []
+    if runs or lost:
+        yield RunPage(runs=runs, gaps=lost)
 
 
 def _check_filter(pager: RunPager, filter_string: str) -> None:
