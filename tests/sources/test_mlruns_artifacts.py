@@ -61,6 +61,13 @@ def test_links_and_strange_files_among_artifacts(root: Path) -> None:
     }
 
 
+def test_an_artifact_folder_that_is_none_is_a_gap(root: Path) -> None:
+    run = one_run(root)
+    (run / "artifacts").rmdir()
+    (run / "artifacts").write_text("x")
+    assert read(root).gaps() == {(RUN_ID, "", ARTIFACT_LISTING)}
+
+
 def test_an_artifact_that_goes_or_changes_after_the_listing(root: Path) -> None:
     folder = one_run(root, artifacts={"gone": b"1", "grown": b"1", "linked": b"1"}) / "artifacts"
     files = {file.path: file for file in read(root).artifacts}
@@ -107,6 +114,7 @@ def test_a_uri_that_is_not_this_runs_is_not_followed(root: Path, tmp_path: Path)
     run = one_run(root)
     (tmp_path / "private").mkdir()
     (tmp_path / "private" / "key").write_text("secret")
+    (tmp_path / RUN_ID).mkdir()
     for uri in (f"file://{tmp_path}/private", f"{tmp_path}/{RUN_ID}/../private"):
         point_uri(run, uri)
         assert read(root).paths(RUN_ID) == {}

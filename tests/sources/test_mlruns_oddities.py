@@ -19,6 +19,7 @@ from mlflow_archive.format.gaps import (
 )
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.sources.mlruns import MlrunsSource
+from mlflow_archive.sources.mlruns.history import read_latest
 from tests.support.mlruns import (
     RUN_ID,
     Dataset,
@@ -31,7 +32,7 @@ from tests.support.mlruns import (
     write_meta,
     write_store,
 )
-from tests.support.reading import Read, read_source
+from tests.support.reading import Read, bits, read_source
 
 OTHER_ID = "fedcba9876543210fedcba9876543210"
 
@@ -296,6 +297,15 @@ def test_what_cannot_be_text_or_is_no_file_is_a_gap(root: Path, folder: str) -> 
     assert found.tables["fingerprints"] == []
 
 
+@pytest.mark.parametrize("folder", ["params", "tags", "metrics"])
+def test_a_file_in_the_place_of_a_folder_is_a_gap(root: Path, folder: str) -> None:
+    run = one_run(root, tags={})
+    if (run / folder).exists():
+        (run / folder).rmdir()
+    (run / folder).write_text("x")
+    assert [path for _, path, _ in read(root).gaps()] == [folder]
+
+
 def history(root: Path, data: bytes) -> tuple[list[tuple[Any, ...]], list[str]]:
     (one_run(root) / "metrics" / "m").write_bytes(data)
     found = read(root)
@@ -350,6 +360,23 @@ def test_bad_metric_lines_are_a_gap_and_the_others_are_kept(root: Path, data: by
     assert points == [(5, 1.0, 1, None, None), (7, 3.0, 3, None, None)]
     assert len(reasons) == 1
     assert words in reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "latest"),
+    [
+        ("1 1 1\n1 2 3\n9 3 2\n", (3, 1, 2.0)),
+        ("5 1 0\n4 2 0\n", (0, 5, 1.0)),
+        ("5 2 0\n5 1 0\n", (0, 5, 2.0)),
+        ("5 -1 0\n5 nan 0\n5 -2 0\n", (0, 5, math.nan)),
+        ("5 nan 0\n5 1 0\n", (0, 5, 1.0)),
+    ],
+    ids=["step", "time", "value", "nan is 0", "more than nan"],
+)
+def test_the_latest_point_is_mlflows(tmp_path: Path, lines: str, latest: tuple[int, int, float]) -> None:
+    (tmp_path / "m").write_text(lines)
+    _, step, time, value = read_latest(tmp_path).points["m"]
+    assert (step, time, bits(value)) == (*latest[:2], bits(latest[2]))
 
 
 def test_an_empty_metric_file_is_a_gap(root: Path) -> None:

@@ -72,7 +72,7 @@ def list_files(root: Path, gap: OnGap) -> list[FoundFile]:
 
 
 def _relative(place: Path, root: Path) -> str:
-    return printable(place.relative_to(root).as_posix())
+    return "" if place == root else printable(place.relative_to(root).as_posix())
 
 
 def _examine(place: Path, path: str, real_root: Path) -> FoundFile:

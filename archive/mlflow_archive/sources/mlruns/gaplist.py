@@ -29,7 +29,7 @@ class GapList:
         """Return a function that adds a gap for a key in a folder, or for a field where ``folder`` is empty."""
 
         def add(key: str, reason: str) -> None:
-            self.add(f"{folder}/{key}" if folder else key, code, reason)
+            self.add("/".join(part for part in (folder, key) if part), code, reason)
 
         return add
 

@@ -36,7 +36,8 @@ def key_files(folder: Path, bad: OnBad) -> Iterator[tuple[str, Path]]:
 
     def cannot_list(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
-            bad(printable(os.path.relpath(error.filename, folder)), f"the folder cannot be listed: {error.strerror}")
+            place = Path(error.filename).relative_to(folder).as_posix()
+            bad("" if place == "." else printable(place), f"the folder cannot be listed: {error.strerror}")
 
     found: list[tuple[str, Path]] = []
     for parent, folders, names in os.walk(folder, onerror=cannot_list):

@@ -119,8 +119,12 @@ def _has_meta(path: Path) -> bool:
 
 
 def holds_files(folder: Path) -> bool:
-    """Say whether anything but folders lies in a folder or below it."""
-    return any(files for _, _, files in os.walk(folder))
+    """Say whether anything but folders lies in a folder or below it, or might, as it cannot be listed."""
+    failed: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=failed.append):
+        if files or any(Path(parent, name).is_symlink() for name in folders):
+            return True
+    return not all(isinstance(error, FileNotFoundError) for error in failed)
 
 
 def _folders(folder: Path) -> list[Path]:
