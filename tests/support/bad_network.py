@@ -1,0 +1,96 @@
+"""A proxy in front of a server that drops, delays, truncates and refuses, as it is told."""
+
+from __future__ import annotations
+
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+Fault = str
+"""``drop`` closes the connection without an answer, ``cut`` in mid-body, ``short`` announces fewer bytes than the
+server gave and sends those; a number is an HTTP status, ``html`` a page."""
+
+
+@dataclass
+class BadNetwork:
+    """``faults`` maps a part of a path to the faults of the next requests to it; requests are kept in ``seen``."""
+
+    target: str
+    uri: str = ""
+    faults: dict[str, list[Fault]] = field(default_factory=dict)
+    seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    before: Callable[[str], None] = lambda path: None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def next_fault(self, path: str) -> Fault | None:
+        with self.lock:
+            for part, faults in self.faults.items():
+                if part in path and faults:
+                    return faults.pop(0)
+        return None
+
+
+@contextmanager
+def bad_network(target: str) -> Iterator[BadNetwork]:
+    """Run the proxy on a free port in threads of this process."""
+    network = BadNetwork(target)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _handle(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            network.seen.append((self.command, self.path, dict(self.headers)))
+            network.before(self.path)
+            fault = network.next_fault(self.path)
+            if fault == "drop":
+                self.close_connection = True
+                return
+            if fault is not None and fault.isdigit():
+                self._answer(int(fault), b'{"error_code": "X", "message": "as told"}', {"Retry-After": "0"})
+                return
+            if fault == "html":
+                self._answer(200, b"<html>a shop</html>", {"Content-Type": "text/html"})
+                return
+            status, content, headers = self._ask(body)
+            if fault == "short":
+                content = content[: len(content) // 2]
+            self._answer(status, content, headers, cut=fault == "cut")
+
+        do_GET = do_POST = do_PUT = _handle  # noqa: N815 - names of the base class
+
+        def _ask(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
+            request = urllib.request.Request(network.target + self.path, data=body or None, method=self.command)  # noqa: S310
+            request.add_header("Content-Type", self.headers.get("Content-Type", "application/json"))
+            try:
+                with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+                    return response.status, response.read(), {"Content-Type": response.headers["Content-Type"] or ""}
+            except urllib.error.HTTPError as exc:
+                with exc:
+                    return exc.code, exc.read(), {"Content-Type": exc.headers["Content-Type"] or ""}
+
+        def _answer(self, status: int, content: bytes, headers: dict[str, str], *, cut: bool = False) -> None:
+            self.send_response(status)
+            for name, value in {"Content-Type": "application/json", **headers}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2] if cut else content)
+            self.close_connection = cut
+
+        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        network.uri = f"http://127.0.0.1:{server.server_address[1]}"
+        try:
+            yield network
+        finally:
+            server.shutdown()
+            thread.join()
