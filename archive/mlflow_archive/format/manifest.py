@@ -113,13 +113,13 @@ def decode(data: bytes, *, where: str) -> Manifest:
     if len(data) > MAX_MANIFEST_SIZE:
         raise _bad(where, f"it has {len(data)} bytes, more than {MAX_MANIFEST_SIZE}")
     try:
-        document = json.loads(data, object_pairs_hook=_no_duplicates)
+        document = json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise _bad(where, f"it is not JSON: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("format"), dict):
         raise _bad(where, "it has no object `format`")
     _check_version(document, where)
-    if canonical_json(document) != data:
+    if not _is_canonical(document, data):
         raise _bad(where, "its JSON is not canonical (sorted keys, no spaces, ASCII)")
     reader = _Reader(where)
     exports = tuple(reader.export(item, i) for i, item in enumerate(reader.items(document, "exports")))
@@ -143,6 +143,18 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         message = "a key occurs twice"
         raise ValueError(message)
     return document
+
+
+def _no_constant(name: str) -> None:
+    message = f"{name} is not JSON"
+    raise ValueError(message)
+
+
+def _is_canonical(document: object, data: bytes) -> bool:
+    try:
+        return canonical_json(document) == data
+    except (ValueError, RecursionError):  # such as 1e999, which JSON can write and not hold
+        return False
 
 
 def _bad(where: str, reason: str) -> DamagedError:

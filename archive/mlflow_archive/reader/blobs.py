@@ -95,8 +95,8 @@ class Blobs:
         member = self._packs.get(piece.pack)
         if member is None:
             raise DamagedError(f"pack {piece.pack} is not listed in the manifest", code="E044", member=piece.pack)
-        if not 0 < piece.frame_size <= MAX_FRAME_SIZE:
-            message = f"{piece.pack}: a frame of {piece.frame_size} bytes is over the limit"
+        if not 0 < piece.frame_size <= MAX_FRAME_SIZE or not 0 <= piece.frame_offset <= member.size - piece.frame_size:
+            message = f"{piece.pack}: no frame of {piece.frame_size} bytes can lie at byte {piece.frame_offset}"
             raise DamagedError(message, code="E044", member=piece.pack)
         data = self._archive.open_member(member).read_at(piece.frame_offset, piece.frame_size)
         where = f"{piece.pack} at byte {piece.frame_offset}"

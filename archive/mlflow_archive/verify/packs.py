@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import zstandard
 
@@ -62,24 +63,52 @@ class PackCheck:
         with ThreadPoolExecutor(jobs, thread_name_prefix="verify") as pool:
             for member in sorted(packs, key=lambda member: member.path):
                 self._check_pack(member, pool, jobs)
+        self._check_extents({member.path for member in packs})
         self._report.count("blobs", len(self.good))
 
-    def _index(self, pack: str) -> dict[int, list[IndexedExtent]]:
-        """Return the blob index of a pack by frame offset, as far as it can be read."""
-        found: dict[int, list[IndexedExtent]] = defaultdict(list)
+    def _check_extents(self, packs: set[str]) -> None:
+        """Check that extents name listed packs and that those of a cut blob follow one another."""
+        cut: set[str] = set()
+        for rows in self._index_rows():
+            for pack in set(rows["pack"].unique().to_pylist()) - packs:
+                self._report.add("E044", "", f"the blob index names the pack {pack}, which the manifest does not list")
+            cut.update(rows.filter(pc.not_equal(rows["raw_offset"], 0))["digest"].unique().to_pylist())
+        extents: dict[str, set[tuple[int, int]]] = {digest: set() for digest in cut}
+        for rows in self._index_rows() if cut else ():
+            kept = rows.filter(pc.is_in(rows["digest"], value_set=pa.array(sorted(cut))))
+            columns = (kept[name].to_pylist() for name in ("digest", "raw_offset", "raw_size"))
+            for digest, offset, size in zip(*columns, strict=True):
+                extents[digest].add((offset, size))
+        for digest, found in sorted(extents.items()):
+            position = 0
+            for offset, size in sorted(found):
+                if offset != position or size < 1:
+                    self._report.add(
+                        "E043", "", f"blob {digest}: its extents leave a gap or overlap at byte {position}"
+                    )
+                    break
+                position += size
+
+    def _index_rows(self) -> Iterator[pa.Table]:
+        """Yield the rows of the blob index that can be read; the check of the tables reports the others."""
         for member in self._archive.parts("blobs"):
             try:
                 part = self._archive.open_part(member)
                 groups = part.row_groups()
             except DamagedError:
-                continue  # the check of the tables reports it
+                continue
             for group in groups:
                 try:
-                    rows = part.read(group.index)
+                    yield part.read(group.index)
                 except DamagedError:
                     continue
-                for row in rows.filter(pc.equal(rows["pack"], pack)).drop_columns(["pack"]).to_pylist():
-                    found[row.pop("frame_offset")].append(IndexedExtent(**row))
+
+    def _index(self, pack: str) -> dict[int, list[IndexedExtent]]:
+        """Return the blob index of a pack by frame offset, as far as it can be read."""
+        found: dict[int, list[IndexedExtent]] = defaultdict(list)
+        for rows in self._index_rows():
+            for row in rows.filter(pc.equal(rows["pack"], pack)).drop_columns(["pack"]).to_pylist():
+                found[row.pop("frame_offset")].append(IndexedExtent(**row))
         return found
 
     def _check_pack(self, member: Member, pool: ThreadPoolExecutor, jobs: int) -> None:
