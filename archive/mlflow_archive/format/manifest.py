@@ -1,4 +1,4 @@
-"""The manifest: the small canonical JSON that names every member; writing it is the commit (spec/format.md, "Manifest").
+"""The manifest: the canonical JSON that names every member; writing it is the commit (spec/format.md, "Manifest").
 
 Its bytes are canonical (sorted keys, no spaces, ASCII, no final newline), so that their SHA-256 is the archive id.
 Keys that this version does not know survive a read followed by a write.

@@ -172,7 +172,7 @@ _TABLES: Final = (
         key=("run_id", "key", "step", "timestamp"),
         extra_sort=("value", "dataset_name", "dataset_digest"),
         unique=False,
-        description="Full metric histories, one row a point. A point logged twice is two rows where the source keeps both.",
+        description="Full metric histories, one row a point. A point logged twice is two rows if the source keeps both.",
         columns=(
             _RUN_ID,
             _text("key", "metrics.key", "Metric name."),
@@ -183,10 +183,10 @@ _TABLES: Final = (
                 type=pa.float64(),
                 nullable=False,
                 origin="metrics.value, metrics.is_nan",
-                description="Value; NaN and infinities as they are. A SQL source stores ±Inf as ±1.7976931348623157e308.",
+                description="Value; NaN and infinities as they are. A SQL source has ±1.7976931348623157e308 for ±Inf.",
                 byte_stream_split=True,
             ),
-            _text("dataset_name", "Metric.dataset_name", "Dataset of the point, where the source records one.", null=True),
+            _text("dataset_name", "Metric.dataset_name", "Dataset of the point, where there is one.", null=True),
             _text("dataset_digest", "Metric.dataset_digest", "Digest of that dataset.", null=True),
         ),
     ),
@@ -243,7 +243,7 @@ _TABLES: Final = (
         columns=(
             _text("owner_id", "runs.run_uuid", "Id of the object the file belongs to."),
             _text("owner_kind", "", "Kind of that object: `run`."),
-            _text("path", "artifact path", "Path below the owner's artifact root, `/` between parts, as MLflow shows it."),
+            _text("path", "artifact path", "Path below the owner's artifact root, `/` between parts."),
             _int("size", "FileInfo.file_size", "Size of the raw bytes."),
             _text("digest", "", "SHA-256 of the raw bytes, lower-case hex; a blob of the table `blobs`."),
         ),
@@ -271,7 +271,7 @@ _TABLES: Final = (
         columns=(
             _text("owner_id", "", "Id of the object."),
             _text("owner_kind", "", "Kind of that object: `run`."),
-            _text("fingerprint", "", "SHA-256 in hex (spec/format.md, \"Fingerprints\")."),
+            _text("fingerprint", "", 'SHA-256 in hex (spec/format.md, "Fingerprints").'),
         ),
     ),
     Table(
