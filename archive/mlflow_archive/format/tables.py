@@ -47,8 +47,10 @@ class Table:
 
     ``entity`` is the kind that owns a row, and of which the newest export wins (spec/format.md, "Newest export");
     the columns ``owner``, a prefix of ``key``, identify that entity. Where ``entity`` is BY_ROW, each row names the
-    kind in ``owner_kind``; where it is None, rows belong to the archive itself and are never superseded. Rows are sorted by ``sort``, which starts with ``key``; where
-    ``unique``, two rows with equal keys are one record and the first is kept.
+    kind in ``owner_kind``; where it is None, rows belong to the archive itself and are never superseded.
+
+    Rows are sorted by ``sort``, which starts with ``key``; where ``unique``, two rows with equal keys are one record
+    and the first is kept.
     """
 
     name: str
@@ -172,7 +174,7 @@ _TABLES: Final = (
         key=("run_id", "key", "step", "timestamp"),
         extra_sort=("value", "dataset_name", "dataset_digest"),
         unique=False,
-        description="Full metric histories, one row a point. A point logged twice is two rows if the source keeps both.",
+        description="Metric histories in full, a row a point; a point logged twice is two rows if the source keeps both.",
         columns=(
             _RUN_ID,
             _text("key", "metrics.key", "Metric name."),
