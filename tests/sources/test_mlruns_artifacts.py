@@ -147,7 +147,7 @@ def test_the_artifact_map(root: Path, tmp_path: Path, prefix: str, uri: str) -> 
 
 def test_the_artifact_map_matches_whole_parts_and_existing_folders(root: Path, tmp_path: Path) -> None:
     point_uri(one_run(root), f"s3://bucket/root2/{RUN_ID}/artifacts")
-    elsewhere(tmp_path / "to")
+    elsewhere(tmp_path / "to" / "2")
     assert read(root, artifact_map=[("s3://bucket/root", str(tmp_path / "to"))]).paths(RUN_ID) == {}
     with pytest.raises(SelectionError, match="there is no folder"):
         read(root, artifact_map=[("s3://bucket", str(tmp_path / "nowhere"))])

@@ -399,6 +399,7 @@ def test_an_input_whose_dataset_is_gone_is_a_gap(root: Path) -> None:
 
 def test_an_input_cannot_lead_out_of_the_store(root: Path) -> None:
     run = one_run(root)
+    (root / "1" / "datasets").mkdir()
     write_meta(root.parent / "outside", {"name": "n", "digest": "d"})
     write_meta(run / "inputs" / "i", {"source_type": "DATASET", "source_id": "../../../outside", "tags": {}})
     found = read(root)

@@ -24,7 +24,7 @@ from mlflow_archive.sources.mlruns.planning import Planner, SelectedRuns
 from mlflow_archive.sources.mlruns.rows import Rows
 from mlflow_archive.sources.mlruns.runs import METRICS, RunRecord, read_run
 
-POINTS_PER_CHUNK: Final = 500_000
+POINTS_PER_CHUNK: Final = 200_000
 
 
 class MlrunsSource:
