@@ -174,7 +174,7 @@ _TABLES: Final = (
         key=("run_id", "key", "step", "timestamp"),
         extra_sort=("value", "dataset_name", "dataset_digest"),
         unique=False,
-        description="Metric histories in full, a row a point; a point logged twice is two rows if the source keeps both.",
+        description="Metric histories in full. A point logged twice is two rows where the source has both.",
         columns=(
             _RUN_ID,
             _text("key", "metrics.key", "Metric name."),
