@@ -1,0 +1,48 @@
+"""Rows of an archive as plain values for people and JSON: times as :class:`Moment`, the rest as it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+import pyarrow as pa
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Moment(int):
+    """A time in milliseconds since the epoch that knows how to be written; any integer is allowed."""
+
+    def iso(self) -> str:
+        """Return ISO 8601 in UTC with milliseconds.
+
+        >>> Moment(1655007278844).iso()
+        '2022-06-12T04:14:38.844Z'
+        """
+        return self._text("T", "milliseconds") + "Z"
+
+    def plain(self) -> str:
+        """Return the time for a person: ``2022-06-12 04:14:38``, UTC."""
+        return self._text(" ", "seconds")
+
+    def _text(self, separator: str, unit: str) -> str:
+        try:
+            return (_EPOCH + timedelta(milliseconds=self)).replace(tzinfo=None).isoformat(separator, unit)
+        except OverflowError:  # a time outside of the years 1 to 9999, which MLflow does not refuse
+            return f"{int(self)} ms"
+
+    @classmethod
+    def of(cls, value: int | None) -> Self | None:
+        return None if value is None else cls(value)
+
+
+def plain_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Return the rows of a table as dicts, times as Moment."""
+    columns: dict[str, list[Any]] = {}
+    for field in table.schema:
+        column = table[field.name]
+        if pa.types.is_timestamp(field.type):
+            columns[field.name] = [Moment.of(value) for value in column.cast(pa.int64()).to_pylist()]
+        else:
+            columns[field.name] = column.to_pylist()
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

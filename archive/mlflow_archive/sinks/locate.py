@@ -1,0 +1,54 @@
+"""From a tracking URI to the replay sink that writes there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.manifest import Export
+from mlflow_archive.format.source_tags import ExportFacts
+from mlflow_archive.pipeline import Progress, Quiet
+from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.source import ArchiveSource, export_facts
+from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, open_target
+from mlflow_archive.sinks.replay.rows import Row
+from mlflow_archive.sinks.replay.sink import FactsOfRow
+from mlflow_archive.tracking.default_uri import default_tracking_uri, scheme_of
+
+
+def locate_replay(
+    uri: str | None,
+    archive: Archive,
+    *,
+    options: ReplayOptions | None = None,
+    artifact_root: str | None = None,
+    progress: Progress | None = None,
+) -> ReplaySink:
+    """Return the sink that replays ``archive`` into a tracking URI; None is what MLflow itself would use here.
+
+    Each run gets the facts of the export that its rows come from. ``artifact_root`` is where a store without a
+    server keeps the artifacts of new experiments. Raises SelectionError or TargetError for what cannot be a target.
+    """
+    progress = progress or Quiet()
+    uri = uri if uri is not None else default_tracking_uri(Path.cwd())
+    if artifact_root is not None and scheme_of(uri) in ("http", "https"):
+        raise SelectionError(f"{uri}: a server decides itself where artifacts go; leave out --artifact-root")
+    target = open_target(uri, artifact_root=artifact_root, on_retry=progress.note)
+    return ReplaySink(target, options=options, progress=progress, facts_of=facts_by_export(archive))
+
+
+def facts_by_export(archive: Archive) -> FactsOfRow:
+    """Return what says of a row of ``runs`` by which export it came; experiments are those of the newest one."""
+    exports = {export.number: _facts(export) for export in archive.manifest.exports}
+    newest = archive.newest_export.number
+    export_of_runs = ArchiveSource(archive).export_of_runs()
+
+    def facts_of(row: Row) -> ExportFacts:
+        return exports[export_of_runs.get(row.get("run_id", ""), newest)]
+
+    return facts_of
+
+
+def _facts(export: Export) -> ExportFacts:
+    facts = export_facts(export)
+    return ExportFacts(tracking_uri=facts.uri, mlflow_version=facts.mlflow_version, exported_ms=export.created_ms)

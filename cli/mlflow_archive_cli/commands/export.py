@@ -1,0 +1,158 @@
+"""``mlflow-archive export``: from a server or file store into an archive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlflow_archive import __version__
+from mlflow_archive.copy import copy
+from mlflow_archive.pipeline import Progress, Report, Selection, Sink
+from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.sinks.counting import CountingSink
+from mlflow_archive.sources.locate import locate_source
+from mlflow_archive.storage.files import Files
+from mlflow_archive.writer.export import ArchiveSink, ExportOptions
+from mlflow_archive.writer.target import ArchiveTarget
+from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, write_json
+from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of, size_bytes, time_ms
+from mlflow_archive_cli.printable import size
+from mlflow_archive_cli.progress import watch
+from mlflow_archive_cli.selecting import experiment_option, quiet_option, run_option
+
+_SHOWN = ("experiments", "runs", "params", "tags", "metrics", "dataset_inputs", "artifacts")
+
+
+@click.command("export")
+@click.argument("archive", type=ARCHIVE)
+@click.option(
+    "--from",
+    "uri",
+    metavar="URI",
+    help="An http(s):// server, or an mlruns folder as path or file: URI. Default: MLFLOW_TRACKING_URI, "
+    "else what MLflow itself would use in this folder.",
+)
+@experiment_option
+@run_option
+@click.option("--filter", "filter_string", metavar="FILTER", help="Only runs that match, in MLflow's search syntax.")
+@click.option(
+    "--since", type=time_ms, metavar="TIME", help="Only runs that started at or after this time (ISO 8601, UTC)."
+)
+@click.option("--until", type=time_ms, metavar="TIME", help="Only runs that started before this time (ISO 8601, UTC).")
+@click.option("--no-deleted", is_flag=True, help="Leave out deleted experiments and runs.")
+@click.option("--no-artifacts", is_flag=True, help="Leave out artifacts.")
+@click.option("--artifact-glob", metavar="GLOB", multiple=True, help="Only artifacts whose path matches. Repeatable.")
+@click.option(
+    "--max-artifact-size",
+    type=size_bytes,
+    metavar="SIZE",
+    help="Leave out artifacts larger than this (10MB, 1GiB, bytes).",
+)
+@click.option(
+    "--artifact-map",
+    type=pair_of("FROM=TO"),
+    metavar="FROM=TO",
+    multiple=True,
+    help="Artifacts whose URI starts with FROM lie in the folder TO now. Repeatable.",
+)
+@click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="How many threads read.")
+@click.option("--level", type=click.IntRange(1, 19), default=3, show_default=True, help="Compression level of zstd.")
+@click.option("--append", is_flag=True, help="Add what is new or changed to an archive that exists.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; say what would be exported.")
+@click.option(
+    "--report",
+    type=output_file,
+    metavar="FILE",
+    help="Write counts, gaps, source and archive id to this file, as JSON.",
+)
+@quiet_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    archive: Path,
+    append: bool,
+    dry_run: bool,
+    report: Path | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Read an MLflow server or file store into ARCHIVE.
+
+    ARCHIVE is a single file if its name ends in .mlfa, else a directory. What cannot be read is listed with the
+    reason, the rest is exported, and the exit code is 3. Interrupted, the same command continues.
+
+    \b
+    Example:
+      mlflow-archive export backup.mlfa --from http://127.0.0.1:5000 --experiment 'churn*'
+    """
+    selection = Selection(
+        experiments=options["experiments"],
+        runs=options["runs"],
+        filter_string=options["filter_string"],
+        since_ms=options["since"],
+        until_ms=options["until"],
+        deleted=not options["no_deleted"],
+        artifacts=not options["no_artifacts"],
+        artifact_globs=options["artifact_glob"],
+        max_artifact_size=options["max_artifact_size"],
+    )
+    writing = ExportOptions(append=append, level=options["level"], jobs=options["jobs"])
+    with watch("export", quiet=quiet) as progress:
+        source = locate_source(options["uri"], artifact_map=options["artifact_map"], progress=progress)
+        sink = _counting(archive, append, progress) if dry_run else _writing(archive, writing, progress)
+        done = copy(source, sink, selection, jobs=options["jobs"], progress=progress)
+    facts = _facts(archive, done, dry_run=dry_run)
+    if report is not None:
+        write_json(report, facts)
+    if not quiet:
+        _summarize(facts)
+    if not done.complete:
+        total = max(done.counts.get("gaps", 0), len(done.gaps))
+        list_gaps(done.gaps, total, what="things could not be exported", option="--report")
+        ctx.exit(3)
+
+
+def _writing(archive: Path, options: ExportOptions, progress: Progress) -> Sink:
+    tool = f"mlflow-archive {__version__}"
+    return ArchiveSink(archive, options, tool=tool, clock_ms=lambda: time.time_ns() // 1_000_000, progress=progress)
+
+
+def _counting(archive: Path, append: bool, progress: Progress) -> Sink:
+    # The target is looked at as the export would, so that a dry run refuses what the export would refuse.
+    return CountingSink(base=ArchiveTarget(archive, append=append, files=Files()).base, progress=progress)
+
+
+def _facts(archive: Path, done: Report, *, dry_run: bool) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "archive": str(archive),
+        "dry_run": dry_run,
+        "complete": done.complete,
+        "counts": done.counts,
+        "gaps": [{name: getattr(gap, name) for name in gap.__slots__} for gap in done.gaps],
+        **done.details,
+    }
+    if not dry_run:
+        with open_archive(archive) as opened:
+            facts["source"] = dict(opened.newest_export.source)
+    return facts
+
+
+def _summarize(facts: Mapping[str, Any]) -> None:
+    counts = facts["counts"]
+    shown: dict[str, Any] = {name: counts[name] for name in _SHOWN if name in counts}
+    if facts["dry_run"]:
+        title = f"would export {facts['source']['uri']} to {facts['archive']}"
+        shown["artifact bytes"] = size(counts.get("artifact_bytes", 0))
+        if unknown := facts["artifacts_of_unknown_size"]:
+            shown["artifacts of unknown size"] = unknown
+    else:
+        title = f"exported {facts['source']['uri']} to {facts['archive']}"
+        if facts.get("unchanged"):
+            shown["runs unchanged"] = facts["unchanged"]
+        shown |= {"export": facts["export"], "archive id": facts["archive_id"]}
+    TextOutput().document(facts, [pairs(title, shown)])

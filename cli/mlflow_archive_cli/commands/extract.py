@@ -1,0 +1,66 @@
+"""``mlflow-archive extract``: artifacts of runs into a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mlflow_archive.errors import SelectionError
+from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.reader.details import find_run
+from mlflow_archive.reader.extract import Item, extract
+from mlflow_archive.reader.listing import list_artifacts
+from mlflow_archive_cli.output import warn
+from mlflow_archive_cli.parameters import ARCHIVE
+from mlflow_archive_cli.printable import size
+from mlflow_archive_cli.progress import watch
+from mlflow_archive_cli.selecting import quiet_option
+
+
+@click.command("extract")
+@click.argument("archive", type=ARCHIVE)
+@click.argument("what", metavar="RUN[/PATH]...", nargs=-1, required=True)
+@click.option(
+    "--to", "target", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder to write to."
+)
+@click.option("--overwrite", is_flag=True, help="Replace files that are there with other content.")
+@quiet_option
+@click.pass_context
+def command(
+    ctx: click.Context, /, archive: Path, what: tuple[str, ...], target: Path, overwrite: bool, quiet: bool
+) -> None:
+    """Write artifacts of ARCHIVE into the folder DIR: all of a RUN, or those at or below a PATH.
+
+    With several runs, those of each go to a folder named by its id. Files that are there are kept, unless
+    --overwrite. Nothing is written outside of DIR, whatever the archive says; what is refused is listed.
+
+    \b
+    Example:
+      mlflow-archive extract backup.mlfa 4b1f0c/model --to restored
+    """
+    with open_archive(archive) as opened, watch("extract", quiet=quiet) as progress:
+        items = _items(opened, what)
+        done = extract(opened, items, target, overwrite=overwrite, progress=progress)
+    if not quiet:
+        there = f", {len(done.equal)} were there already" if done.equal else ""
+        print(f"{len(done.written)} files ({size(done.size)}) written to {target}{there}")
+    if done.refused:
+        warn(f"{len(done.refused)} artifacts were not written:")
+        for refused in done.refused:
+            warn(f"  {refused.path}: {refused.reason}")
+        ctx.exit(12 if any(refused.damaged for refused in done.refused) else 3)
+
+
+def _items(archive: Archive, what: tuple[str, ...]) -> list[Item]:
+    asked = [(find_run(archive, run), path) for run, _, path in (text.partition("/") for text in what)]
+    several = len({run for run, _ in asked}) > 1
+    items: dict[str, Item] = {}
+    for run, path in asked:
+        rows = list_artifacts(archive, run, path)
+        if path and not rows:
+            raise SelectionError(f"run {run} has no artifact at or below {path!r}")
+        for row in rows:
+            name = f"{run}/{row['path']}" if several else row["path"]
+            items[name] = Item(path=name, size=row["size"], digest=row["digest"])
+    return list(items.values())

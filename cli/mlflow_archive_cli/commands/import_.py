@@ -1,0 +1,109 @@
+"""``mlflow-archive import``: from an archive into a tracking server or store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from mlflow_archive.copy import copy
+from mlflow_archive.pipeline import Report, Selection
+from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.reader.source import ArchiveSource
+from mlflow_archive.sinks.locate import locate_replay
+from mlflow_archive.sinks.replay import ReplayOptions
+from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, warn, write_json
+from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of
+from mlflow_archive_cli.progress import watch
+from mlflow_archive_cli.selecting import experiment_option, quiet_option, run_option
+
+_LISTED: Final = 20
+
+
+@click.command("import")
+@click.argument("archive", type=ARCHIVE)
+@click.option(
+    "--to",
+    "uri",
+    metavar="URI",
+    help="An http(s):// server, or a store such as sqlite:///mlflow.db that full MLflow opens in this process. "
+    "Default: MLFLOW_TRACKING_URI, else what MLflow itself would use in this folder.",
+)
+@experiment_option
+@run_option
+@click.option(
+    "--rename-experiment",
+    type=pair_of("OLD=NEW"),
+    metavar="OLD=NEW",
+    multiple=True,
+    help="Import the experiment OLD under the name NEW. Repeatable.",
+)
+@click.option("--experiment-prefix", metavar="TEXT", default="", help="Put this before the name of every experiment.")
+@click.option(
+    "--user",
+    type=click.Choice(["source", "importer"]),
+    default="source",
+    show_default=True,
+    help="Whose name runs carry: that of the source, or yours.",
+)
+@click.option("--no-source-tags", is_flag=True, help="Leave out the tags that say where runs come from.")
+@click.option(
+    "--artifact-root", metavar="URI", help="Where a store without a server keeps the artifacts of new experiments."
+)
+@click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="How many threads write.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; say what would be created.")
+@click.option(
+    "--receipt",
+    type=output_file,
+    metavar="FILE",
+    help="Write source and target ids, counts and refusals to this file, as JSON.",
+)
+@quiet_option
+@click.pass_context
+def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: bool, **options: Any) -> None:
+    """Replay ARCHIVE into a tracking server or store.
+
+    Runs get new ids and tags that say where they come from; all else is kept. Running it again changes nothing and
+    completes what was interrupted. One run that is refused does not stop the others; the exit code is 3 then.
+
+    \b
+    Example:
+      mlflow-archive import backup.mlfa --to http://127.0.0.1:5000 --experiment-prefix old/
+    """
+    replay = ReplayOptions(
+        source_tags=not options["no_source_tags"],
+        rename_experiment=dict(options["rename_experiment"]),
+        experiment_prefix=options["experiment_prefix"],
+        user=options["user"],
+        dry_run=options["dry_run"],
+    )
+    selection = Selection(experiments=options["experiments"], runs=options["runs"])
+    with open_archive(archive) as opened, watch("import", quiet=quiet) as progress:
+        sink = locate_replay(
+            options["uri"], opened, options=replay, artifact_root=options["artifact_root"], progress=progress
+        )
+        done = copy(ArchiveSource(opened), sink, selection, jobs=options["jobs"], progress=progress)
+        archive_id = opened.id
+    if receipt is not None:
+        facts = {"archive": str(archive), "archive_id": archive_id, "complete": done.complete, "counts": done.counts}
+        write_json(receipt, {**facts, **done.details})
+    if not quiet:
+        _summarize(archive, done)
+    if not done.complete:
+        list_gaps(done.gaps, len(done.gaps), what="things could not be imported", option="--receipt")
+        ctx.exit(3)
+
+
+def _summarize(archive: Path, done: Report) -> None:
+    details = done.details
+    verb = "would import" if details["dry_run"] else "imported"
+    counts = {name.replace("_", " "): count for name, count in done.counts.items()}
+    TextOutput().document({}, [pairs(f"{verb} {archive}", counts)])
+    shortened, missing, notes = details["shortened"], details["missing_parents"], details["notes"]
+    if isinstance(shortened, list) and shortened:
+        warn(f"{len(shortened)} texts were too long for the target and are shortened; see --receipt")
+    if isinstance(missing, list) and missing:
+        warn(f"{len(missing)} runs have a parent that is not in the archive; see --receipt")
+    for note in notes[:_LISTED] if isinstance(notes, list) else []:
+        warn(str(note))

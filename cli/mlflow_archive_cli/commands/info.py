@@ -1,0 +1,68 @@
+"""``mlflow-archive info``: what is in an archive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlflow_archive.format.gaps import GAPS
+from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.reader.summary import Summary, summarize
+from mlflow_archive_cli.output import Section, output, pairs, warn
+from mlflow_archive_cli.parameters import ARCHIVE
+from mlflow_archive_cli.printable import size, text_of
+from mlflow_archive_cli.selecting import json_option
+
+
+@click.command("info")
+@click.argument("archive", type=ARCHIVE)
+@json_option
+def command(archive: Path, as_json: bool) -> None:
+    """Say what is in ARCHIVE, from where, when, and how large it is.
+
+    \b
+    Example:
+      mlflow-archive info backup.mlfa
+    """
+    with open_archive(archive) as opened:
+        for problem in opened.problems:
+            warn(f"warning: {problem}; run `mlflow-archive verify {archive}`")
+        summary = summarize(opened)
+    output(as_json=as_json).document(summary.to_json(), _sections(summary))
+
+
+def _sections(summary: Summary) -> Iterator[Section]:
+    facts = {"archive": summary.path, "archive id": summary.archive_id, "form": summary.form, "format": summary.version}
+    yield pairs("", facts | ({"features": ", ".join(summary.features)} if summary.features else {}))
+    columns = ("export", "created (UTC)", "runs", "gaps", "source", "MLflow", "tool", "selection")
+    rows = [tuple(text_of(value) for value in _export(export)) for export in summary.exports]
+    yield Section(title="exports", columns=columns, rows=rows, right=(0, 2, 3))
+    counts: dict[str, Any] = {}
+    for name, count in summary.counts.items():
+        if count and name not in ("blobs", "fingerprints", "gaps"):
+            counts[name] = f"at most {count}" if name in summary.inexact else count
+    yield pairs("counts", counts)
+    yield pairs("sizes", _sizes(summary))
+    yield pairs("gaps", {f"{GAPS.get(code, code)} [{code}]": count for code, count in summary.gaps.items()})
+
+
+def _export(export: dict[str, Any]) -> tuple[object, ...]:
+    source = export["source"]
+    selection = ", ".join(f"{name}={value}" for name, value in export["selection"].items()) or "everything"
+    runs = export["counts"].get("runs", 0)
+    version = source.get("mlflow_version")
+    where = (source.get("uri"), version, export["tool"], selection)
+    return (export["number"], export["created"], runs, export["gaps"], *where)
+
+
+def _sizes(summary: Summary) -> dict[str, str]:
+    sizes = summary.sizes
+    shown = {"archive": size(sizes.total), "tables": size(sizes.tables)}
+    if sizes.ratio is not None:
+        shown["artifacts"] = size(sizes.artifacts)
+        shown["distinct artifacts"] = size(sizes.blobs)
+        shown["stored in packs"] = f"{size(sizes.packs)}, 1/{sizes.ratio:.1f} of the artifacts"
+    return shown

@@ -1,0 +1,143 @@
+"""The entry point: finds the verb, and turns errors into one sentence and an exit code, here and nowhere else.
+
+Exit codes: 0 done · 1 failed · 2 usage · 3 done but incomplete · 10 not an archive · 11 format too new · 12 archive
+damaged · 13 server unreachable or refused · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+import click
+
+from mlflow_archive import __version__
+from mlflow_archive.errors import MlflowArchiveError
+
+INTERRUPTED: Final = 130
+
+_MODULES: Final = MappingProxyType(
+    {
+        "export": ("export", "Read an MLflow server or file store into an archive."),
+        "import": ("import_", "Replay an archive into a tracking server or store."),
+        "verify": ("verify", "Check that an archive is what was committed."),
+        "info": ("info", "Say what is in an archive, from where, when, and its size."),
+        "ls": ("ls", "List experiments, runs or artifacts."),
+        "show": ("show", "Show everything about a run or an experiment."),
+        "cat": ("cat", "Write one artifact to stdout."),
+        "extract": ("extract", "Write artifacts of runs into a folder."),
+    }
+)
+_READING: Final = frozenset({"verify", "info", "ls", "show", "cat", "extract"})
+
+
+class _ReaderGoneError(Exception):
+    """Whoever read our stdout has gone."""
+
+
+class Commands(click.Group):
+    """The verbs, each imported when it is called: the import of MLflow alone takes seconds."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # click itself would end the process with 1
+            raise _ReaderGoneError from error
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _MODULES:
+            return None
+        if ctx.obj is _OWN_PROCESS and cmd_name in _READING:
+            _start_without_numpy()
+        module = importlib.import_module(f"mlflow_archive_cli.commands.{_MODULES[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in _MODULES.items()])
+
+
+_OWN_PROCESS: Final = object()
+
+
+def _start_without_numpy() -> None:
+    """Make pyarrow's optional import of numpy fail: it takes half of the time in which a reading command starts.
+
+    Nothing that reads an archive uses numpy. Only done in the command's own process, never where the library is used.
+    """
+    if "numpy" not in sys.modules and "pyarrow" not in sys.modules:
+        sys.modules["numpy"] = None  # type: ignore[assignment]
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="mlflow-archive", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="On an error, show where in the program it happened.")
+def commands(debug: bool) -> None:
+    """Turn an MLflow tracking server into one self-describing archive, look inside it, and bring it back.
+
+    \b
+    Example:
+      mlflow-archive export backup.mlfa --from http://127.0.0.1:5000
+    """
+
+
+def run(arguments: Sequence[str], *, own_process: bool = False) -> int:
+    """Run a command and return its exit code; errors are told on stderr, in one sentence."""
+    debug = "--debug" in arguments[:1]
+    try:
+        code = commands.main(
+            list(arguments),
+            prog_name="mlflow-archive",
+            standalone_mode=False,
+            obj=_OWN_PROCESS if own_process else None,
+        )
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _tell("interrupted; run the same command again to continue", debug=debug)
+        return INTERRUPTED
+    except (_ReaderGoneError, BrokenPipeError):
+        return _reader_went_away()
+    except MlflowArchiveError as error:
+        _tell(str(error), debug=debug)
+        return error.exit_code
+    except OSError as error:
+        _tell(_explain(error), debug=debug)
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _tell(sentence: str, *, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    click.echo(f"mlflow-archive: {sentence}", err=True)
+
+
+def _explain(error: OSError) -> str:
+    what = error.strerror or str(error) or type(error).__name__
+    return f"{os.fsdecode(error.filename)}: {what}" if error.filename else what
+
+
+def _reader_went_away() -> int:
+    """Whoever read our output has enough; Python would complain about it once more at exit."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        return 1
+    return 0
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    sys.exit(run(sys.argv[1:], own_process=True))

@@ -1,0 +1,156 @@
+"""Answers on stdout, as text for people or as JSON for programs, behind one interface.
+
+Text is a drawn table where stdout is a terminal and plain aligned columns where it is not. JSON is one document, or
+for lists one object a line; times are ISO 8601 in UTC, and NaN and infinities are the strings MLflow's API has.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from mlflow_archive.pipeline import Gap
+from mlflow_archive.reader.rows import Moment
+from mlflow_archive_cli.printable import one_line, text_of
+
+Row = Mapping[str, Any]
+_LISTED_GAPS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A part of an answer: rows with these columns under a title; without ``header`` they are names with values."""
+
+    title: str = ""
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    header: bool = True
+    right: Sequence[int] = ()
+
+
+def pairs(title: str, values: Mapping[str, Any]) -> Section:
+    """Return a section of names with values."""
+    rows = [(one_line(name), text_of(value)) for name, value in values.items()]
+    return Section(title=title, columns=("", ""), rows=rows, header=False)
+
+
+class Output(Protocol):
+    """Where an answer goes."""
+
+    def document(self, document: Mapping[str, Any], sections: Iterable[Section]) -> None:
+        """Give one answer: JSON takes ``document``, text the sections."""
+
+    def rows(self, columns: Sequence[str], rows: Iterable[Row], *, right: Sequence[str] = ()) -> None:
+        """Give a list with these columns; ``right`` names those that are aligned to the right."""
+
+
+class JsonOutput:
+    """Writes JSON."""
+
+    def document(self, document: Mapping[str, Any], sections: Iterable[Section]) -> None:
+        print(json.dumps(plain(document), indent=2, allow_nan=False))
+
+    def rows(self, columns: Sequence[str], rows: Iterable[Row], *, right: Sequence[str] = ()) -> None:
+        for row in rows:
+            print(json.dumps({name: plain(row[name]) for name in columns}, allow_nan=False))
+
+
+class TextOutput:
+    """Writes text."""
+
+    def document(self, document: Mapping[str, Any], sections: Iterable[Section]) -> None:
+        first = True
+        for section in sections:
+            if not section.rows:
+                continue
+            if not first:
+                print()
+            first = False
+            self._section(section)
+
+    def rows(self, columns: Sequence[str], rows: Iterable[Row], *, right: Sequence[str] = ()) -> None:
+        cells = [[text_of(row[name]) for name in columns] for row in rows]
+        aligned = [i for i, name in enumerate(columns) if name in right]
+        self._section(Section(columns=columns, rows=cells, right=aligned))
+
+    def _section(self, section: Section) -> None:
+        if section.title:
+            print(section.title)
+        if section.header and sys.stdout.isatty():
+            _draw(section)
+            return
+        indent = "  " if section.title else ""
+        lines = [list(section.columns)] if section.header else []
+        lines += [list(row) for row in section.rows]
+        widths = [max((len(line[i]) for line in lines), default=0) for i in range(len(section.columns))]
+        for line in lines:
+            cells = [
+                cell.rjust(width) if i in section.right else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ]
+            print(indent + "  ".join(cells).rstrip())
+
+
+def _draw(section: Section) -> None:
+    from rich import box  # noqa: PLC0415 - only on a terminal; its import would slow every other start
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(section.columns):
+        table.add_column(Text(name), justify="right" if i in section.right else "left", overflow="fold")
+    for row in section.rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def output(*, as_json: bool) -> Output:
+    """Return the output that the caller asked for."""
+    return JsonOutput() if as_json else TextOutput()
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it."""
+    if isinstance(value, Moment):
+        return value.iso()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a report or receipt to a file, ``-`` is stdout."""
+    text = json.dumps(plain(document), indent=2, allow_nan=False) + "\n"
+    if str(path) == "-":
+        sys.stdout.write(text)
+    else:
+        path.write_text(text, encoding="utf-8")
+
+
+def warn(sentence: str, stream: TextIO | None = None) -> None:
+    """Tell a person something on stderr."""
+    print(one_line(sentence), file=stream or sys.stderr)
+
+
+def list_gaps(gaps: Sequence[Gap], total: int, *, what: str, option: str) -> None:
+    """List on stderr what is missing, grouped by owner; beyond twenty it refers to the file ``option`` writes."""
+    warn(f"{total} {what}:")
+    owner: tuple[str, str] | None = None
+    ordered = sorted(gaps, key=lambda gap: (gap.owner_kind, gap.owner_id, gap.path))
+    for gap in ordered[:_LISTED_GAPS]:
+        if (gap.owner_kind, gap.owner_id) != owner:
+            owner = gap.owner_kind, gap.owner_id
+            warn(f"  {gap.owner_kind} {gap.owner_id}")
+        warn(f"    {gap.path + ': ' if gap.path else ''}{gap.reason} [{gap.code}]")
+    if total > _LISTED_GAPS:
+        warn(f"  and {total - _LISTED_GAPS} more, see {option}")

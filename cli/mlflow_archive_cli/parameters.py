@@ -1,0 +1,85 @@
+"""Values that options take, read and refused in one place: functions from text to value, for ``click``."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import click
+
+from mlflow_archive.reader.listing import OPERATORS, MetricCondition
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([kKMGT]i?)?B)?", re.ASCII)
+_UNITS: Final = {
+    "k": 10**3,
+    "K": 10**3,
+    "M": 10**6,
+    "G": 10**9,
+    "T": 10**12,
+    "ki": 2**10,
+    "Ki": 2**10,
+    "Mi": 2**20,
+    "Gi": 2**30,
+    "Ti": 2**40,
+}
+_CONDITION = re.compile(r"(.+?)\s*(<=|>=|!=|==|<|>|=)\s*([^<>=!]+)")
+
+ARCHIVE: Final = click.Path(path_type=Path)
+"""An archive at a path; whether there is one, the library says."""
+
+
+def time_ms(text: str) -> int:
+    """Read ISO 8601 as milliseconds since the epoch; without an offset it is UTC."""
+    try:
+        when = datetime.fromisoformat(text)
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return math.floor(when.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        message = f"{text!r} is no ISO 8601 time such as 2024-05-01 or 2024-05-01T12:30:00Z"
+        raise click.BadParameter(message) from None
+
+
+def size_bytes(text: str) -> int:
+    """Read a number of bytes, with a unit or without: ``500``, ``10MB``, ``1.5GiB``."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is no size such as 500, 10MB (10^6 bytes each) or 1GiB (2^30)")
+    return math.floor(float(match[1]) * _UNITS.get(match[2] or "", 1))
+
+
+def pair_of(form: str, *, empty_value: bool = False) -> Callable[[str], tuple[str, str]]:
+    """Return a function that reads two texts around the first ``=``; ``form`` is shown where they are not."""
+
+    def pair(text: str) -> tuple[str, str]:
+        left, equals, right = text.partition("=")
+        if not left or not equals or not (right or empty_value):
+            raise click.BadParameter(f"{text!r} is not of the form {form}")
+        return left, right
+
+    return pair
+
+
+def condition(text: str) -> MetricCondition:
+    """Read a bound on a metric, such as ``loss<0.1``."""
+    match = _CONDITION.fullmatch(text)
+    message = f"{text!r} is no condition such as 'loss<0.1' or 'accuracy>=0.9'"
+    if match is None or match[2] not in OPERATORS:
+        raise click.BadParameter(message)
+    try:
+        return MetricCondition(key=match[1], operator=match[2], value=float(match[3]))
+    except ValueError:
+        raise click.BadParameter(message) from None
+
+
+def output_file(text: str) -> Path:
+    """Read a file to write in the end; checked at once, as nobody wants to hear after hours that it cannot be."""
+    path = Path(text)
+    if text != "-" and (not path.parent.is_dir() or path.is_dir()):
+        raise click.BadParameter(
+            f"{text!r} cannot be written: there is no folder {path.parent}, or it is a folder itself"
+        )
+    return path

@@ -1,0 +1,77 @@
+"""Values as text for people. Control characters are escaped: names in an archive come from strangers."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from mlflow_archive.reader.rows import Moment
+
+_SPARKS: Final = "▁▂▃▄▅▆▇█"
+_SPARK_WIDTH: Final = 32
+
+
+def text_of(value: object) -> str:
+    """Return a value on one line."""
+    if value is None:
+        return "-"
+    if isinstance(value, Moment):
+        return value.plain()
+    if isinstance(value, float):
+        return number(value)
+    return one_line(str(value))
+
+
+def one_line(text: str) -> str:
+    """Escape what would break the line or steer the terminal.
+
+    >>> one_line("a\\nb")
+    'a\\\\nb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def number(value: float) -> str:
+    """Return a float with at most six significant digits."""
+    return f"{value:.6g}"
+
+
+def size(count: int) -> str:
+    """Return bytes in binary units: ``1.2 MiB``."""
+    amount = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{count} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
+
+
+def duration(seconds: float) -> str:
+    """Return a span of time: ``45 s``, ``3 min``, ``2 h 05 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def sparkline(values: list[float]) -> str:
+    """Draw values in at most 32 characters, each the mean of its share; ``✕`` where none of them is finite.
+
+    >>> sparkline([0.0, 1.0, 2.0, 3.0])
+    '▁▃▆█'
+    """
+    shares = min(len(values), _SPARK_WIDTH)
+    points: list[float | None] = []
+    for i in range(shares):
+        share = [v for v in values[i * len(values) // shares : (i + 1) * len(values) // shares] if math.isfinite(v)]
+        points.append(sum(value / len(share) for value in share) if share else None)
+    finite = [point for point in points if point is not None]
+    if not finite:
+        return "✕" * shares
+    low = min(finite)
+    # Halved, as the span of the two largest floats is no float.
+    span = max(finite) / 2 - low / 2
+    top = len(_SPARKS) - 1
+    return "".join("✕" if p is None else _SPARKS[round((p / 2 - low / 2) / span * top) if span else 3] for p in points)
