@@ -27,7 +27,10 @@ _KINDS: Final = ("table", "pack", "text", "manifest")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One file of the archive. Tables state rows and the range of their first key column; sizes are bytes."""
+    """One file of the archive. Tables state rows and the range of their first key column; sizes are bytes.
+
+    ``footer_sha256`` is that of a part's Parquet footer: the last bytes, from the first of the footer to the end.
+    """
 
     path: str
     kind: MemberKind
@@ -38,6 +41,7 @@ class Member:
     rows: int | None = None
     key_min: str | None = None
     key_max: str | None = None
+    footer_sha256: str | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -235,6 +239,11 @@ class _Reader:
             if type(item.get(key)) is not kind or (kind is int and item[key] < 0):
                 raise _bad(self.where, f"{place}.{key} is {item.get(key)!r}, expected {kind.__name__}")
 
+    def digest(self, item: dict[str, Any], key: str, place: str) -> None:
+        value = item[key]
+        if not isinstance(value, str) or len(value) != 64 or not set(value) <= set("0123456789abcdef"):
+            raise _bad(self.where, f"{place}.{key} is no SHA-256 in lower-case hex")
+
     def export(self, item: dict[str, Any], index: int) -> Export:
         place = f"exports[{index}]"
         self.typed(item, _EXPORT_KEYS, place)
@@ -253,12 +262,14 @@ class _Reader:
             )
         if item["kind"] not in _KINDS:
             raise _bad(self.where, f"{place}.kind is {item['kind']!r}, expected one of {', '.join(_KINDS)}")
-        if len(item["sha256"]) != 64 or not set(item["sha256"]) <= set("0123456789abcdef"):
-            raise _bad(self.where, f"{place}.sha256 is no SHA-256 in lower-case hex")
+        self.digest(item, "sha256", place)
         known: dict[str, type] = dict(_MEMBER_KEYS)
         if item["kind"] == "table":
             self.typed(item, _TABLE_KEYS, place)
             known |= _TABLE_KEYS
+            if "footer_sha256" in item:
+                self.digest(item, "footer_sha256", place)
+                known["footer_sha256"] = str
         return Member(
             **{key: item[key] for key in known if key != "kind"},
             kind=cast("MemberKind", item["kind"]),

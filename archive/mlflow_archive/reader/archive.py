@@ -24,7 +24,7 @@ from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.manifest import Export, Manifest, Member
 from mlflow_archive.format.tables import BY_ROW, TABLES, Table
 from mlflow_archive.reader.opening import OpenedManifest, open_members, read_manifest
-from mlflow_archive.reader.parts import Part
+from mlflow_archive.reader.parts import Part, check_footer
 from mlflow_archive.storage.members import MemberFile, Members
 
 
@@ -67,7 +67,9 @@ class Archive:
         with self._lock:
             part = self._parts.get(member.path)
         if part is None:
-            part = Part(self.open_member(member), TABLES[member.table or ""])
+            file = self.open_member(member)
+            check_footer(file, member)
+            part = Part(file, TABLES[member.table or ""])
             with self._lock:
                 self._parts[member.path] = part
         return part

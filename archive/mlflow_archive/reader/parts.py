@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlflow_archive.errors import DamagedError
+from mlflow_archive.format.manifest import Member
 from mlflow_archive.format.tables import Table
 from mlflow_archive.storage.members import MemberFile
 
 MAX_ROW_GROUP_BYTES = 2 * 1024 * 1024 * 1024
+MAX_FOOTER_SIZE = 256 * 1024 * 1024
+MIN_PART_SIZE = 12  # magic at both ends and the size of the footer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,26 @@ class RowGroup:
             return True
         at = bisect_left(ids, self.key_min)
         return at < len(ids) and ids[at] <= self.key_max
+
+
+def check_footer(file: MemberFile, member: Member) -> None:
+    """Prove the footer of a part before a Parquet library sees it.
+
+    Footers have no checksum of their own: a damaged one makes readers give out wrong rows, leave rows out, or end
+    the whole process. A part without a stated footer hash is hashed whole. Raises DamagedError (E012, E030).
+    """
+    if member.footer_sha256 is None:
+        if file.sha256() != member.sha256:
+            message = f"{file.name}: its SHA-256 is not the one that the manifest states"
+            raise DamagedError(message, code="E012", member=file.name)
+        return
+    length = int.from_bytes(file.read_at(file.size - 8, 4), "little") if file.size >= MIN_PART_SIZE else 0
+    if not 0 < length <= min(file.size - MIN_PART_SIZE, MAX_FOOTER_SIZE):
+        message = f"{file.name}: it does not end in a Parquet footer"
+        raise DamagedError(message, code="E030", member=file.name)
+    if hashlib.sha256(file.read_at(file.size - 8 - length, length + 8)).hexdigest() != member.footer_sha256:
+        message = f"{file.name}: its Parquet footer is damaged"
+        raise DamagedError(message, code="E030", member=file.name)
 
 
 class Part:

@@ -118,6 +118,7 @@ class Finishing:
             rows=part.rows,
             key_min=part.key_min,
             key_max=part.key_max,
+            footer_sha256=part.footer_sha256,
         )
 
     def _pack_member(self, pack: WrittenPack) -> Member:

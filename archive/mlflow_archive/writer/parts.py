@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from mlflow_archive.storage.files import Files, OutputFile
 
 MAX_GROUP_ROWS: Final = 128 * 1024
 MAX_GROUP_BYTES: Final = 32 * 1024 * 1024
+# Small, as a merge reads from every staged part at least the row group in which a slice begins.
+STAGED_GROUP_BYTES: Final = 1024 * 1024
 _MIN_GROUP_ROWS: Final = 256
 
 
@@ -30,6 +33,7 @@ class WrittenPart:
     rows: int
     key_min: str
     key_max: str
+    footer_sha256: str
 
 
 class _Hashing:
@@ -59,6 +63,7 @@ class PartWriter:
 
     def __init__(self, output: OutputFile, table: Table, *, level: int, staged: bool) -> None:
         self._output, self._table = output, table
+        self._group_bytes = STAGED_GROUP_BYTES if staged else MAX_GROUP_BYTES
         self._sink = _Hashing(output)
         self._rows = 0
         self._min: str | None = None
@@ -94,7 +99,7 @@ class PartWriter:
         self._min = first if self._min is None else min(self._min, first)
         self._max = last if self._max is None else max(self._max, last)
         self._rows += rows.num_rows
-        self._writer.write_table(rows, row_group_size=group_rows(rows))
+        self._writer.write_table(rows, row_group_size=group_rows(rows, self._group_bytes))
 
     def finish(self) -> WrittenPart:
         """Write the footer and make the file durable."""
@@ -106,13 +111,21 @@ class PartWriter:
             rows=self._rows,
             key_min=self._min or "",
             key_max=self._max or "",
+            footer_sha256=_footer_sha256(self._output.path),
         )
 
 
-def group_rows(rows: pa.Table) -> int:
-    """Return how many of these rows make a row group."""
+def _footer_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        file.seek(-8, os.SEEK_END)
+        file.seek(-8 - int.from_bytes(file.read(4), "little"), os.SEEK_END)
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def group_rows(rows: pa.Table, group_bytes: int = MAX_GROUP_BYTES) -> int:
+    """Return how many of these rows make a row group of about ``group_bytes``."""
     per_row = max(1, rows.nbytes // max(1, rows.num_rows))
-    return int(min(MAX_GROUP_ROWS, max(_MIN_GROUP_ROWS, MAX_GROUP_BYTES // per_row)))
+    return int(min(MAX_GROUP_ROWS, max(_MIN_GROUP_ROWS, group_bytes // per_row)))
 
 
 @contextmanager
