@@ -147,7 +147,10 @@ class ArchiveSink:
     def _thread(self) -> _Thread:
         thread: _Thread | None = getattr(self._local, "thread", None)
         if thread is None:
-            segment = Segment(self._files, self._staging, self._packs, seal_seconds=self._options.seal_seconds)
+            options = self._options
+            segment = Segment(
+                self._files, self._staging, self._packs, seal_seconds=options.seal_seconds, jobs=options.jobs
+            )
             thread = self._local.thread = _Thread(segment, FrameBuilder(self._packs, self._scratch), set())
             with self._lock:
                 self._threads.append(thread)

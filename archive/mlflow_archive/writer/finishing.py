@@ -99,6 +99,8 @@ class Finishing:
             self._members.append(self._table_member(name, table, written))
             self.counts[table.name] = self.counts.get(table.name, 0) + written.rows
             number += 1
+        # Arrow's allocator keeps what a large table needed; the next tables would be measured on top of it.
+        pa.default_memory_pool().release_unused()
 
     def _remember_used(self) -> None:
         for member in self._members:

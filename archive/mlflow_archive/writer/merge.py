@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from mlflow_archive.format.tables import Table
 from mlflow_archive.writer.parts import sort_rows
 
-SLICE_BYTES: Final = 64 * 1024 * 1024
+SLICE_BYTES: Final = 16 * 1024 * 1024
 
 Keep = Callable[[pa.Table], pa.Table]
 

@@ -14,16 +14,17 @@ from mlflow_archive.writer.packs import PackWriter
 from mlflow_archive.writer.parts import part_writer, sort_rows
 from mlflow_archive.writer.staging import StagedPart, Staging
 
-BUFFER_BYTES: Final = 24 * 1024 * 1024
+BUFFER_BYTES: Final = 48 * 1024 * 1024  # of all threads together
 SEAL_SECONDS: Final = 15.0
 
 
 class Segment:
     """Rows of one thread; used by that thread alone until it is taken over for the merge."""
 
-    def __init__(self, files: Files, staging: Staging, packs: PackWriter, *, seal_seconds: float) -> None:
+    def __init__(self, files: Files, staging: Staging, packs: PackWriter, *, seal_seconds: float, jobs: int) -> None:
         self._files, self._staging, self._packs = files, staging, packs
         self._seal_seconds = seal_seconds
+        self._limit = BUFFER_BYTES // jobs
         self._rows: dict[str, list[pa.Table]] = {}
         self._bytes = 0
         self._parts: list[StagedPart] = []
@@ -35,7 +36,7 @@ class Segment:
             return
         self._rows.setdefault(table, []).append(rows)
         self._bytes += rows.nbytes
-        if self._bytes > BUFFER_BYTES:
+        if self._bytes > self._limit:
             self._flush()
 
     def _flush(self) -> None:
