@@ -40,6 +40,7 @@ def whole(name: str) -> ChunkSource:
             artifact(A, "model/MLmodel", MLMODEL),
             artifact(A, "a b/ü 100%.txt", b"\x00odd"),
             artifact(A, "empty", b""),
+            artifact(D, "log.txt", b"so far"),
         ],
         runs=[
             run(A, "5", run_name="parent"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -37,13 +38,17 @@ def test_killed_anywhere_and_run_again_ends_with_one_copy_of_each(place: Place, 
     for after in range(2, 100, 1 if place.kind == "store" else 5):
         name = f"{place.name}-{after}"
         try:
-            place.replay(whole(name), wrap=lambda t, n=after: cast("Target", CutTarget(t, n, executed=executed)))
+            place.replay(whole(name), wrap=_dying(after, executed=executed))
         except Cut:
             assert place.replay(whole(name)).gaps == []
             assert _comparable(state(place, name), name) == expected
         else:
             assert after > 20, "no request was cut"
             return
+
+
+def _dying(after: int, *, executed: bool) -> Callable[[Target], Target]:
+    return lambda target: cast("Target", CutTarget(target, after, executed=executed))
 
 
 def _comparable(found: dict[str, Any], name: str) -> dict[str, Any]:
