@@ -29,8 +29,8 @@ def copy(
     selection = selection or Selection()
     progress = progress or Quiet()
     with closing(source):
-        known = sink.begin(source.facts(), selection)
         try:
+            known = sink.begin(source.facts(), selection)
             _run(source, sink, known, source.plan(selection, progress), jobs, progress)
         except BaseException:
             sink.abort()

@@ -44,10 +44,17 @@ class OutputFile:
         self._handle = handle
         self.size = handle.tell()
         self.closed = False
+        self._broken = False
 
     def write(self, data: bytes | memoryview) -> int:
+        if self._broken:
+            message = f"{self.path}: an earlier write failed, nothing more is written"
+            raise TargetError(message)
+        # After a failed write nobody knows how much of it is in the file: whatever followed would lie elsewhere.
+        self._broken = True
         with _explained(self.path):
             self._handle.write(data)
+        self._broken = False
         self.size += len(data)
         return len(data)
 
@@ -66,7 +73,10 @@ class OutputFile:
             self._handle.flush()
 
     def sync(self) -> None:
-        """Bring what was written to the medium."""
+        """Bring what was written to the medium. Raises TargetError also if an earlier write failed."""
+        if self._broken:
+            message = f"{self.path}: an earlier write failed, the file is not whole"
+            raise TargetError(message)
         with _explained(self.path):
             self._handle.flush()
             os.fsync(self._handle.fileno())
@@ -93,8 +103,9 @@ class Files:
         """Make a directory and those above it; no error if it exists."""
         with _explained(path):
             if not path.is_dir():
-                path.mkdir(parents=True, exist_ok=True)
-                self._sync_directory(path.parent)
+                self.make_directory(path.parent)
+                path.mkdir(exist_ok=True)
+                self.sync_directory(path.parent)
 
     def create(self, path: Path) -> OutputFile:
         """Begin a new file, cutting one that is there."""
@@ -113,7 +124,7 @@ class Files:
         """Rename a synced file to its final name, replacing what is there, durably."""
         with _explained(target):
             source.replace(target)
-            self._sync_directory(target.parent)
+            self.sync_directory(target.parent)
 
     def remove(self, path: Path) -> None:
         """Remove a file or an empty directory; no error if it is gone."""
@@ -140,7 +151,8 @@ class Files:
             output.sync()
         self.publish(temporary, path)
 
-    def _sync_directory(self, path: Path) -> None:
+    def sync_directory(self, path: Path) -> None:
+        """Make durable which names a directory holds; a new file lives only as long as its name."""
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

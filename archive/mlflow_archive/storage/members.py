@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -147,6 +148,8 @@ class DirectoryMembers:
             message = f"{name} is not in {self.path}: {error.strerror}"
             raise DamagedError(message, code="E010", member=name) from error
         self._descriptors.append(descriptor)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise DamagedError(f"{name} in {self.path} is no regular file", code="E010", member=name)
         self._open[name] = MemberFile(name, descriptor, 0, os.fstat(descriptor).st_size)
         return self._open[name]
 

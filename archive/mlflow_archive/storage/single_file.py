@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,10 +26,14 @@ class SingleFileMembers:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            # Not blocking: a pipe would wait for someone to write into it.
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             raise NotAnArchiveError(f"{path} cannot be opened: {error.strerror}") from error
         try:
+            if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                message = f"E001: {path} is neither a regular file nor a directory"
+                raise NotAnArchiveError(message)
             self._entries = self._read_directory()
         except BaseException:
             os.close(self._descriptor)

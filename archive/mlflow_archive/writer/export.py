@@ -7,6 +7,7 @@ sorted parts and commits. Killed at any moment, the archive is what it was befor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock, local
@@ -99,6 +100,8 @@ class ArchiveSink:
         base = self._target.base
         plan = {"source": [facts.kind, facts.uri], "selection": asdict(selection), "base": base.id if base else None}
         self._files.make_directory(self._target.root)
+        self._staging.lock()
+        self._target.check_current(self._staging)
         resumed = self._staging.open(plan)
         if base is not None:
             for rows in base.batches("fingerprints"):
@@ -116,7 +119,7 @@ class ArchiveSink:
         for part in self._staging.parts:
             if part.table == "fingerprints":
                 for piece in staged_pieces(part.path, TABLES["fingerprints"]):
-                    self._scratch.add_known(_fingerprints(piece.load()), staged=True)
+                    self._scratch.add_known(_fingerprints(piece.load()), segment=part.segment)
 
     def write(self, chunk: Chunk) -> None:
         thread = self._thread()
@@ -211,10 +214,9 @@ class ArchiveSink:
         return self._report
 
     def abort(self) -> None:
-        self._packs.close()
-        self._staging.close()
-        self._scratch.close()
-        self._target.close()
+        with ExitStack() as stack:  # each is closed, also when one before fails
+            for part in (self._target, self._scratch, self._staging, self._packs):
+                stack.callback(part.close)
 
 
 def _fingerprints(rows: pa.Table) -> Iterator[tuple[str, str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -52,7 +53,7 @@ class Finishing:
                 pieces.setdefault(name, []).extend(found)
         for part in parts:
             table = TABLES[part.table]
-            keep = self._keep(table) if part.path in resumed else None
+            keep = self._keep(table, part.segment) if part.path in resumed else None
             pieces.setdefault(part.table, []).extend(staged_pieces(part.path, table, keep))
         for name, table in TABLES.items():
             if name in pieces:
@@ -62,25 +63,26 @@ class Finishing:
         self._write(TABLES["blobs"], index_pieces(self.files, self.staging, self.target.root, packs, self.scratch))
         self._members += [self._pack_member(pack) for pack in packs]
 
-    def _keep(self, table: Table) -> Keep | None:
+    def _keep(self, table: Table, segment: int) -> Keep | None:
         """Return what filters rows staged before an interruption.
 
         Experiments come again in full. Of runs and the like, those count whose fingerprint says that they were
-        read whole, and that the source did not give again because they had changed.
+        read whole, in the newest segment that has them, and that the source did not give again because they had
+        changed.
         """
         if table.entity == EXPERIMENT:
             return lambda rows: rows.slice(0, 0)
         if table.entity in (DATASET, None):
             return None
         if table.entity == BY_ROW:
-            return self._keep_by_row
-        ids = pa.array(self.scratch.staged_ids(table.entity or ""), pa.string())
+            return partial(self._keep_by_row, segment)
+        ids = pa.array(self.scratch.staged_ids(table.entity or "", segment), pa.string())
         return lambda rows: rows.filter(pc.is_in(rows[table.owner[0]], value_set=ids))
 
-    def _keep_by_row(self, rows: pa.Table) -> pa.Table:
+    def _keep_by_row(self, segment: int, rows: pa.Table) -> pa.Table:
         kept = pa.array([False]).take(pa.array([0] * rows.num_rows, pa.int64()))
         for kind in rows["owner_kind"].unique().to_pylist():
-            ids = pa.array(self.scratch.staged_ids(kind), pa.string())
+            ids = pa.array(self.scratch.staged_ids(kind, segment), pa.string())
             kept = pc.or_(kept, pc.and_(pc.equal(rows["owner_kind"], kind), pc.is_in(rows["owner_id"], value_set=ids)))
         return rows.filter(kept)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, local
@@ -14,6 +16,7 @@ from typing import BinaryIO, Final
 
 import zstandard
 
+from mlflow_archive.errors import TargetError
 from mlflow_archive.format.layout import pack_name
 from mlflow_archive.format.packs import (
     LABEL_PREFIX_SIZE,
@@ -97,32 +100,38 @@ class PackWriter:
         Small blobs go to ``frames``, which the caller flushes. Raises BlobChangedError if a large stream gives
         other bytes the second time; nothing refers to what was written of it then.
         """
-        data = stream.read(MAX_FRAME_RAW + 1)
+        data = _read(stream, MAX_FRAME_RAW + 1)
         if len(data) <= MAX_FRAME_RAW:
             digest = hashlib.sha256(data).digest()
             if not self._scratch.has_blob(digest):
                 frames.add(digest, data)
             return digest.hex(), len(data)
-        return self._add_large(stream, data)
+        del data
+        return self._add_large(stream)
 
-    def _add_large(self, stream: BinaryIO, start: bytes) -> tuple[str, int]:
-        hashed, size = hashlib.sha256(start), len(start)
-        del start
-        while block := stream.read(HASH_BLOCK):
-            hashed.update(block)
-            size += len(block)
+    def _add_large(self, stream: BinaryIO) -> tuple[str, int]:
+        stream.seek(0)
+        hashed, size, marks = hashlib.sha256(), 0, []
+        while raw := _read(stream, MAX_FRAME_RAW):
+            hashed.update(raw)
+            marks.append(zlib.crc32(raw))
+            size += len(raw)
         digest = hashed.digest()
         with self._large:  # one at a time: its frames are compressed in parallel anyway
             if not self._scratch.has_blob(digest):
                 stream.seek(0)
-                self._write_large(stream, digest, size)
+                self._write_large(stream, digest, marks)
                 self._scratch.add_blobs([digest])
         return digest.hex(), size
 
-    def _write_large(self, stream: BinaryIO, digest: bytes, size: int) -> None:
+    def _write_large(self, stream: BinaryIO, digest: bytes, marks: Sequence[int]) -> None:
+        """Write the frames of a blob; those with other bytes than ``marks`` say are never written under its name."""
         again, offset = hashlib.sha256(), 0
         waiting: deque[tuple[Future[bytes], Label]] = deque()
-        while raw := stream.read(MAX_FRAME_RAW):
+        expected = iter(marks)
+        while raw := _read(stream, MAX_FRAME_RAW):
+            if zlib.crc32(raw) != next(expected, None):
+                raise BlobChangedError
             again.update(raw)
             extent = Extent(digest=digest, raw_offset=offset, size=len(raw))
             offset += len(raw)
@@ -133,7 +142,7 @@ class PackWriter:
                 self._append_next(waiting)
         while waiting:
             self._append_next(waiting)
-        if again.digest() != digest or offset != size:
+        if again.digest() != digest:
             raise BlobChangedError
 
     def _append_next(self, waiting: deque[tuple[Future[bytes], Label]]) -> None:
@@ -176,6 +185,7 @@ class PackWriter:
         path = self._root / pack_name(self._export, number)
         self._files.make_directory(path.parent)
         self._open = _OpenPack(number, self._files.create(path), hashlib.sha256())
+        self._files.sync_directory(path.parent)
 
     def _finish_open(self) -> None:
         if self._open is not None:
@@ -204,8 +214,9 @@ class PackWriter:
         with self._lock:
             self._pool.shutdown(cancel_futures=True)
             if self._open is not None:
-                self._open.output.close()
-                self._open = None
+                unfinished, self._open = self._open, None
+                with suppress(TargetError):  # what is not synced is cut off when the export continues
+                    unfinished.output.close()
 
 
 class FrameBuilder:
@@ -265,6 +276,19 @@ def scan_pack(path: Path) -> Iterator[list[PlacedLabel]]:
         yield found
     finally:
         os.close(descriptor)
+
+
+def _read(stream: BinaryIO, size: int) -> bytes:
+    """Read ``size`` bytes or to the end; a raw stream may give less at a time."""
+    data = stream.read(size)
+    if len(data) == size or not data:
+        return data
+    parts = [data]
+    missing = size - len(data)
+    while missing and (data := stream.read(missing)):
+        parts.append(data)
+        missing -= len(data)
+    return b"".join(parts)
 
 
 def _whole_blobs(labels: list[PlacedLabel]) -> list[bytes]:

@@ -43,8 +43,11 @@ class _Hashing:
         self._output = output
         self.digest = hashlib.sha256()
         self.closed = False
+        self.abandoned = False
 
     def write(self, data: bytes) -> int:
+        if self.abandoned:
+            return len(data)
         self.digest.update(data)
         return self._output.write(data)
 
@@ -101,6 +104,11 @@ class PartWriter:
         self._rows += rows.num_rows
         self._writer.write_table(rows, row_group_size=group_rows(rows, self._group_bytes))
 
+    def abandon(self) -> None:
+        """Let the Parquet library end without another byte written; nothing after ``finish``."""
+        self._sink.abandoned = True
+        self._writer.close()
+
     def finish(self) -> WrittenPart:
         """Write the footer and make the file durable."""
         self._writer.close()
@@ -134,7 +142,11 @@ def part_writer(files: Files, path: Path, table: Table, *, level: int, staged: b
     temporary = path.with_name(path.name + ".tmp")
     files.make_directory(path.parent)
     with files.create(temporary) as output:
-        yield PartWriter(output, table, level=level, staged=staged)
+        part = PartWriter(output, table, level=level, staged=staged)
+        try:
+            yield part
+        finally:
+            part.abandon()
     files.publish(temporary, path)
 
 

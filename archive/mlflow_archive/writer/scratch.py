@@ -26,7 +26,7 @@ class Scratch:
             PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16384;
             CREATE TABLE blobs (digest BLOB PRIMARY KEY) WITHOUT ROWID;
             CREATE TABLE used (digest TEXT PRIMARY KEY) WITHOUT ROWID;
-            CREATE TABLE known (kind TEXT, id TEXT, fingerprint TEXT, staged INTEGER, PRIMARY KEY (kind, id))
+            CREATE TABLE known (kind TEXT, id TEXT, fingerprint TEXT, segment INTEGER, PRIMARY KEY (kind, id))
                 WITHOUT ROWID;
             """
         )
@@ -50,11 +50,11 @@ class Scratch:
         with self._lock:
             return self._database.execute("SELECT 1 FROM used WHERE digest = ?", (digest,)).fetchone() is not None
 
-    def add_known(self, rows: Iterable[tuple[str, str, str]], *, staged: bool = False) -> None:
-        """Remember (kind, id, fingerprint); a later one replaces an earlier one."""
+    def add_known(self, rows: Iterable[tuple[str, str, str]], *, segment: int = 0) -> None:
+        """Remember (kind, id, fingerprint), staged in a segment (0: in the archive); a later one replaces an earlier."""
         with self._lock:
             statement = "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?)"
-            self._database.executemany(statement, ((*row, int(staged)) for row in rows))
+            self._database.executemany(statement, ((*row, segment) for row in rows))
 
     def known(self, kind: str, entity_id: str) -> str | None:
         """Return the fingerprint of an entity that is in the archive or staged."""
@@ -66,14 +66,14 @@ class Scratch:
     def forget_staged(self, kind: str, entity_id: str) -> None:
         """Drop an entity that was staged by an interrupted export, if it was."""
         with self._lock:
-            query = "DELETE FROM known WHERE kind = ? AND id = ? AND staged = 1"
+            query = "DELETE FROM known WHERE kind = ? AND id = ? AND segment > 0"
             self._database.execute(query, (kind, entity_id))
 
-    def staged_ids(self, kind: str) -> list[str]:
-        """Return the ids of the entities whose staged rows still count, sorted."""
+    def staged_ids(self, kind: str, segment: int) -> list[str]:
+        """Return the ids of the entities whose rows in that staged segment still count, sorted."""
         with self._lock:
-            query = "SELECT id FROM known WHERE kind = ? AND staged = 1 ORDER BY id"
-            return [row[0] for row in self._database.execute(query, (kind,))]
+            query = "SELECT id FROM known WHERE kind = ? AND segment = ? ORDER BY id"
+            return [row[0] for row in self._database.execute(query, (kind, segment))]
 
     def close(self) -> None:
         """Remove everything; a second call does nothing."""

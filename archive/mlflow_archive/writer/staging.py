@@ -11,25 +11,29 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from mlflow_archive.errors import TargetError
-from mlflow_archive.format.layout import STAGING, export_number, pack_name
+from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, STAGING, export_number, pack_name
 from mlflow_archive.format.manifest import canonical_json
 from mlflow_archive.storage.files import Files, OutputFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedPart:
-    """A part of a sealed segment."""
+    """A part of a sealed segment. ``segment`` counts the journal lines of an interrupted export from 1; else 0."""
 
     table: str
     path: Path
+    segment: int = 0
 
 
 class Staging:
@@ -48,37 +52,72 @@ class Staging:
     def open(self, plan: Mapping[str, Any]) -> bool:
         """Take up what an interrupted export with the same plan left, else begin anew; say which (True: taken up).
 
-        Raises TargetError if another process is exporting into this archive.
+        The lock is held. Raises TargetError if the operating system refuses.
         """
-        self._files.make_directory(self.folder)
-        self._take_lock()
         data = canonical_json({"export": self._export, **plan})
         plan_file, journal_file = self.folder / "plan.json", self.folder / "journal.jsonl"
         same = plan_file.is_file() and plan_file.read_bytes() == data
         lines = _journal_lines(journal_file) if same else []
-        self._adopt(lines)
+        if not self._adopt(lines):
+            lines = []
+        if not lines:  # before anything it names goes, so that it never names what is gone
+            self._files.remove(journal_file)
         self._discard_rest()
         if not same:
             self._files.write(plan_file, data)
         size = sum(len(line) for line in lines)
         self._journal = self._files.append(journal_file, size) if lines else self._files.create(journal_file)
+        self._files.sync_directory(self.folder)
         return bool(lines)
 
-    def _take_lock(self) -> None:
-        self._lock_file = (self.folder / "lock").open("wb")
-        try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock_file.close()
-            message = f"{self._root}: another process is writing this archive; wait until it is done"
-            raise TargetError(message) from error
+    def lock(self) -> None:
+        """Make the folder and lock it, until ``close`` or ``remove``.
 
-    def _adopt(self, lines: list[bytes]) -> None:
-        for line in lines:
+        Raises TargetError if another process is exporting into this archive.
+        """
+        while self._lock_file is None:
+            self._files.make_directory(self.folder)
+            path = self.folder / "lock"
+            try:
+                self._lock_file = path.open("wb")
+                fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locked = os.fstat(self._lock_file.fileno())
+                # Whoever held it may have removed it meanwhile: then this is a lock that nobody else will see.
+                if not path.exists() or path.stat().st_ino != locked.st_ino:
+                    self._unlock()
+            except FileNotFoundError:
+                self._unlock()
+            except BlockingIOError as error:
+                self._unlock()
+                message = f"{self._root}: another process is writing this archive; wait until it is done"
+                raise TargetError(message) from error
+            except OSError as error:
+                self._unlock()
+                raise TargetError(f"{path}: cannot be locked: {error.strerror}") from error
+
+    def _unlock(self) -> None:
+        if self._lock_file is not None:
+            self._lock_file.close()
+            self._lock_file = None
+
+    def _adopt(self, lines: list[bytes]) -> bool:
+        """Take over what the journal names, if all of it is there."""
+        parts: list[StagedPart] = []
+        sizes: list[int] = []
+        last = 0
+        for segment, line in enumerate(lines, start=1):
             entry = json.loads(line[9:])
-            self.parts += [StagedPart(table=t, path=self.folder / name) for t, name in entry["parts"]]
-            self.pack_sizes = entry["packs"]
-            self._next = max(self._next, entry["next"])
+            parts += [StagedPart(table=t, path=self.folder / name, segment=segment) for t, name in entry["parts"]]
+            # Threads seal side by side, so a later line may know of less than an earlier one.
+            sizes = [max(pair) for pair in zip_longest(sizes, entry["packs"], fillvalue=0)]
+            last = max(last, entry["next"])
+        packs = [self._root / pack_name(self._export, number) for number in range(len(sizes))]
+        if not all(part.path.is_file() for part in parts):
+            return False
+        if not all(p.is_file() and p.stat().st_size >= size for p, size in zip(packs, sizes, strict=True)):
+            return False
+        self.parts, self.pack_sizes, self._next = parts, sizes, last
+        return True
 
     def _discard_rest(self) -> None:
         """Remove every file of this export that the journal does not name."""
@@ -92,6 +131,8 @@ class Staging:
                 name = path.relative_to(self._root).as_posix()
                 if (export_number(name) or 0) >= self._export and name not in packs:
                     self._files.remove(path)
+        for name in (README, CHECKSUMS, MANIFEST):
+            self._files.remove(self._root / f"{name}.tmp")
 
     def next_path(self, table: str) -> Path:
         """Return a new path for a staged part."""
@@ -112,16 +153,18 @@ class Staging:
     def close(self) -> None:
         """Let go of journal and lock, leaving all for the next try."""
         if self._journal is not None:
-            self._journal.close()
-            self._journal = None
-        if self._lock_file is not None:
-            self._lock_file.close()
-            self._lock_file = None
+            journal, self._journal = self._journal, None
+            with suppress(TargetError):  # what was sealed is synced; half a line is cut off when it is read
+                journal.close()
+        self._unlock()
 
     def remove(self) -> None:
-        """Remove the folder; the export is committed or not wanted."""
-        self.close()
+        """Remove the folder; the export is committed or not wanted. The lock goes last."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
         self._files.remove_tree(self.folder)
+        self._unlock()
 
 
 def _journal_lines(path: Path) -> list[bytes]:

@@ -17,6 +17,7 @@ from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.members import DirectoryMembers, MemberFile
 from mlflow_archive.storage.single_file import write_single_file
+from mlflow_archive.writer.staging import Staging
 
 
 class ArchiveTarget:
@@ -48,6 +49,20 @@ class ArchiveTarget:
                 message = f"{self.path} exists and is no archive; choose another name"
                 raise TargetError(message) from None
             return None
+
+    def check_current(self, staging: Staging) -> None:
+        """Make sure, with the lock held, that the archive is still the one that was opened.
+
+        Raises TargetError if another process has committed meanwhile: its members would count as leftovers.
+        """
+        now = self._existing()
+        if now is not None:
+            now.close()
+        if (now and now.id) != (self.base and self.base.id):
+            staging.remove()
+            self.clean_up()
+            message = f"{self.path}: another process has written this archive meanwhile; run the command again"
+            raise TargetError(message)
 
     @property
     def export_number(self) -> int:
@@ -89,8 +104,9 @@ class ArchiveTarget:
             fresh.close()
 
     def clean_up(self) -> None:
-        """Remove the work folder of a single file."""
+        """Remove the work folder of a single file and what an interrupted try left beside it."""
         if self.single_file:
+            self._files.remove(self.path.with_name(self.path.name + ".tmp"))
             self._files.remove_tree(self.root)
 
     def close(self) -> None:
