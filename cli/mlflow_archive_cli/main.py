@@ -140,4 +140,6 @@ def _reader_went_away() -> int:
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    # What MLflow tells of its own doings (tables created, defaults chosen) is no part of an answer of ours.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     sys.exit(run(sys.argv[1:], own_process=True))

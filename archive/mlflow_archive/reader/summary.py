@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pyarrow.compute as pc
 
-from mlflow_archive.format.layout import MANIFEST
+from mlflow_archive.format.layout import STAGING
 from mlflow_archive.format.manifest import MAJOR, Export
 from mlflow_archive.format.tables import TABLES
 from mlflow_archive.reader.archive import Archive
@@ -110,14 +110,20 @@ def _sizes(archive: Archive) -> Sizes:
     by_kind: Counter[str] = Counter()
     for member in archive.manifest.members:
         by_kind[member.kind] += member.size
-    sizes = archive.members.sizes()
     return Sizes(
-        total=sum(by_kind.values()) + sizes.get(MANIFEST, 0),
+        total=_total(archive),
         tables=by_kind["table"],
         packs=by_kind["pack"],
         artifacts=sum(_sum(rows, "size") for rows in archive.batches("artifacts", columns=["size"])),
         blobs=_column_sum(archive, "blobs", "raw_size"),
     )
+
+
+def _total(archive: Archive) -> int:
+    """Return what the archive takes on disk; leftovers of an export that was interrupted are not part of it."""
+    if not isinstance(archive.members, DirectoryMembers):
+        return archive.path.stat().st_size
+    return sum(size for name, size in archive.members.sizes().items() if not name.startswith(f"{STAGING}/"))
 
 
 def _column_sum(archive: Archive, table: str, column: str) -> int:

@@ -43,8 +43,8 @@ def command(
         items = _items(opened, what)
         done = extract(opened, items, target, overwrite=overwrite, progress=progress)
     if not quiet:
-        there = f", {len(done.equal)} were there already" if done.equal else ""
-        print(f"{len(done.written)} files ({size(done.size)}) written to {target}{there}")
+        there = f"; there already: {len(done.equal)}" if done.equal else ""
+        print(f"files written: {len(done.written)} ({size(done.size)}), to {target}{there}")
     if done.refused:
         warn(f"{len(done.refused)} artifacts were not written:")
         for refused in done.refused:

@@ -19,6 +19,7 @@ from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.selecting import experiment_option, quiet_option, run_option
 
 _LISTED: Final = 20
+_FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refused")
 
 
 @click.command("import")
@@ -98,7 +99,8 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
 def _summarize(archive: Path, done: Report) -> None:
     details = done.details
     verb = "would import" if details["dry_run"] else "imported"
-    counts = {name.replace("_", " "): count for name, count in done.counts.items()}
+    counts = {name: done.counts[name] for name in _FIRST if name in done.counts} | done.counts
+    counts = {name.replace("_", " "): count for name, count in counts.items()}
     TextOutput().document({}, [pairs(f"{verb} {archive}", counts)])
     shortened, missing, notes = details["shortened"], details["missing_parents"], details["notes"]
     if isinstance(shortened, list) and shortened:

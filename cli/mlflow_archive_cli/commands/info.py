@@ -64,5 +64,5 @@ def _sizes(summary: Summary) -> dict[str, str]:
     if sizes.ratio is not None:
         shown["artifacts"] = size(sizes.artifacts)
         shown["distinct artifacts"] = size(sizes.blobs)
-        shown["stored in packs"] = f"{size(sizes.packs)}, 1/{sizes.ratio:.1f} of the artifacts"
+        shown["stored in packs"] = f"{size(sizes.packs)}, the artifacts are {sizes.ratio:.2f} times that"
     return shown

@@ -1,0 +1,37 @@
+# `make demo` and `make test` do everything on a fresh machine that has Python 3.11 or later and a package registry.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+SOURCES := archive cli tests
+
+.PHONY: demo test lint bench clean
+
+demo: .venv-demo/.stamp
+	.venv-demo/bin/python demo/run.py
+
+test: lint
+	.venv/bin/pytest -n 2
+
+lint: .venv/.stamp
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy $(SOURCES)
+	.venv/bin/lint-imports
+
+bench: .venv/.stamp
+	.venv/bin/python -m bench
+
+# The exact packages, checked by hash. The package itself is installed editable, with the build tools listed there.
+.venv/.stamp: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv-demo/.stamp: requirements/demo.txt pyproject.toml $(shell find archive cli -name '*.py')
+	$(PYTHON) -m venv .venv-demo
+	.venv-demo/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.txt
+	.venv-demo/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
+	touch $@
+
+clean:
+	rm -rf .venv .venv-demo build dist
