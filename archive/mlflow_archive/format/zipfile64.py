@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mlflow_archive.errors import DamagedError
+from mlflow_archive.format.layout import is_member_name
 
 ALIGNMENT: Final = 64
 _LIMIT: Final = 0xFFFFFFFF
@@ -107,6 +108,8 @@ def decode_central(data: bytes, count: int, offset: int) -> list[Entry]:
         entry, position = _decode_record(data, position, expected)
         entries.append(entry)
         expected = entry.data_offset + entry.size
+        if expected > offset:
+            raise DamagedError(f"{entry.name}: the member reaches beyond the end of the file", code="E022")
     if position != len(data):
         raise DamagedError("the central directory is longer than its entries", code="E020")
     if expected != offset:
@@ -129,6 +132,8 @@ def _decode_record(data: bytes, position: int, header_offset: int) -> tuple[Entr
     name, crc32 = raw_name.decode("ascii"), fields[7]
     size = int.from_bytes(extra[4:12], "little") if fields[9] == _LIMIT and len(extra) >= 20 else fields[9]
     data_offset = header_offset + len(local_header(name, size, crc32, header_offset))
+    if not is_member_name(name):
+        raise DamagedError(f"{name!r} is no member name", code="E015", member=name)
     entry = Entry(name=name, size=size, crc32=crc32, header_offset=header_offset, data_offset=data_offset)
     found = data[position:end]
     if found == _central_record(entry):

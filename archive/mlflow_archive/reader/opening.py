@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow_archive.errors import DamagedError, NotAnArchiveError
+from mlflow_archive.errors import DamagedError, FormatTooNewError, NotAnArchiveError
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, STAGING, manifest_name, manifest_number
 from mlflow_archive.format.manifest import MAX_MANIFEST_SIZE, Manifest, archive_id, decode
 from mlflow_archive.storage.members import DirectoryMembers, Members
@@ -48,6 +48,8 @@ def read_manifest(members: Members) -> OpenedManifest:
     data = _read(members, MANIFEST)
     try:
         manifest = decode(data, where=MANIFEST)
+    except FormatTooNewError as error:
+        return _if_damaged(members, copies, error)
     except DamagedError as error:
         return _from_copies(members, copies, error)
     copy_name = manifest_name(manifest.export_number)
@@ -57,17 +59,32 @@ def read_manifest(members: Members) -> OpenedManifest:
 
 
 def _from_copies(members: Members, copies: list[tuple[int, str]], cause: DamagedError | None = None) -> OpenedManifest:
-    if not copies or (cause is None and isinstance(members, DirectoryMembers)):
+    # In a directory an export that was not finished has a copy and no manifest yet, but it has its staging folder.
+    unfinished = isinstance(members, DirectoryMembers) and any(n.startswith(f"{STAGING}/") for n in members.sizes())
+    if not copies or (cause is None and unfinished):
         if cause is not None:
             raise cause
         raise NotAnArchiveError(_nothing_here(members))
-    _, name = copies[-1]
-    data = _read(members, name)
-    listed = _listed(members, name)
-    if listed != archive_id(data) and cause is not None:
-        raise DamagedError(f"{MANIFEST} is damaged ({cause}), and so is {name}", code="E006", member=MANIFEST)
-    problem = cause or DamagedError(f"{MANIFEST} is missing; read from {name}", code="E010", member=MANIFEST)
-    return OpenedManifest(manifest=decode(data, where=name), data=data, problems=(problem,))
+    problem = cause or DamagedError(f"{MANIFEST} is missing; read from its copy", code="E010", member=MANIFEST)
+    for number, name in reversed(copies):
+        try:
+            data = _read(members, name)
+            manifest = decode(data, where=name)
+        except DamagedError:
+            continue
+        if manifest.export_number == number and _listed(members, name) == archive_id(data):
+            return OpenedManifest(manifest=manifest, data=data, problems=(problem,))
+    message = f"{MANIFEST} is missing or damaged ({problem}), and no copy of it is what {CHECKSUMS} states"
+    raise DamagedError(message, code="E006", member=MANIFEST)
+
+
+def _if_damaged(members: Members, copies: list[tuple[int, str]], error: FormatTooNewError) -> OpenedManifest:
+    """Tell a damaged version number from a real one: a newer archive has no copy that this version can read."""
+    cause = DamagedError(f"{MANIFEST} is damaged: {error}", code="E002", member=MANIFEST)
+    try:
+        return _from_copies(members, copies, cause)
+    except (DamagedError, FormatTooNewError):
+        raise error from None
 
 
 def _vote(members: Members, main: OpenedManifest, copy_name: str) -> OpenedManifest:

@@ -31,16 +31,17 @@ class SingleFileMembers:
         except OSError as error:
             raise NotAnArchiveError(f"{path} cannot be opened: {error.strerror}") from error
         try:
-            if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-                message = f"E001: {path} is neither a regular file nor a directory"
-                raise NotAnArchiveError(message)
             self._entries = self._read_directory()
         except BaseException:
             os.close(self._descriptor)
             raise
 
     def _read_directory(self) -> dict[str, zipfile64.Entry]:
-        size = os.fstat(self._descriptor).st_size
+        about = os.fstat(self._descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            message = f"E001: {self.path} is neither a regular file nor a directory"
+            raise NotAnArchiveError(message)
+        size = about.st_size
         if os.pread(self._descriptor, len(_FIRST_BYTES), 0) != _FIRST_BYTES[:size] or size == 0:
             message = f"E001: {self.path} is no archive: it does not begin with a ZIP member"
             raise NotAnArchiveError(message)

@@ -187,7 +187,7 @@ class PackCheck:
                 message = f"an extent of blob {row.digest} lies outside of the frame at byte {frame.offset}"
                 self._report.add("E044", file.name, message)
                 continue
-            digest = bytes.fromhex(row.digest)
+            digest = raw_digest(row.digest)
             if row.raw_offset == 0 and hashlib.sha256(data).digest() == digest:
                 self.good[digest] = len(data)
                 continue
@@ -200,6 +200,14 @@ class PackCheck:
                 if hashed.digest() == digest:
                     self.good[digest] = position + len(data)
                     del self._cut[digest]
+
+
+def raw_digest(text: str) -> bytes:
+    """Return the bytes of a digest in hex; none for text that is no digest, which equals no digest of a blob."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
 
 
 def _frame_size(file: MemberFile, offset: int) -> int | None:

@@ -99,6 +99,7 @@ class ArchiveSink:
         self._facts, self._selection = facts, selection
         base = self._target.base
         plan = {"source": [facts.kind, facts.uri], "selection": asdict(selection), "base": base.id if base else None}
+        self._target.admit(plan)
         self._files.make_directory(self._target.root)
         self._staging.lock()
         self._target.check_current(self._staging)

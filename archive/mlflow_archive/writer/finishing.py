@@ -139,8 +139,7 @@ class Finishing:
             archive_id = base.id
         else:
             archive_id = self.target.commit(self._manifest(export), [member.path for member in self._members])
-        self.staging.remove()
-        self.target.clean_up()
+        self.target.clean_up(self.staging)
         return archive_id
 
     def _manifest(self, export: Export) -> Manifest:

@@ -51,7 +51,7 @@ class Scratch:
             return self._database.execute("SELECT 1 FROM used WHERE digest = ?", (digest,)).fetchone() is not None
 
     def add_known(self, rows: Iterable[tuple[str, str, str]], *, segment: int = 0) -> None:
-        """Remember (kind, id, fingerprint), staged in a segment (0: in the archive); a later one replaces an earlier."""
+        """Remember (kind, id, fingerprint), staged in a segment (0: in the archive); later ones win."""
         with self._lock:
             statement = "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?)"
             self._database.executemany(statement, ((*row, segment) for row in rows))

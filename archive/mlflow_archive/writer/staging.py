@@ -19,12 +19,14 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 from mlflow_archive.errors import TargetError
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, STAGING, export_number, pack_name
 from mlflow_archive.format.manifest import canonical_json
 from mlflow_archive.storage.files import Files, OutputFile
+
+PLAN: Final = "plan.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +56,8 @@ class Staging:
 
         The lock is held. Raises TargetError if the operating system refuses.
         """
-        data = canonical_json({"export": self._export, **plan})
-        plan_file, journal_file = self.folder / "plan.json", self.folder / "journal.jsonl"
+        data = plan_bytes(self._export, plan)
+        plan_file, journal_file = self.folder / PLAN, self.folder / "journal.jsonl"
         same = plan_file.is_file() and plan_file.read_bytes() == data
         lines = _journal_lines(journal_file) if same else []
         if not self._adopt(lines):
@@ -121,7 +123,7 @@ class Staging:
 
     def _discard_rest(self) -> None:
         """Remove every file of this export that the journal does not name."""
-        keep = {part.path.name for part in self.parts} | {"plan.json", "journal.jsonl", "lock"}
+        keep = {part.path.name for part in self.parts} | {PLAN, "journal.jsonl", "lock"}
         for path in sorted(self.folder.iterdir()):
             if path.name not in keep:
                 self._files.remove_tree(path)
@@ -165,6 +167,11 @@ class Staging:
             self._journal = None
         self._files.remove_tree(self.folder)
         self._unlock()
+
+
+def plan_bytes(export: int, plan: Mapping[str, Any]) -> bytes:
+    """Return what the plan of an export is on disk."""
+    return canonical_json({"export": export, **plan})
 
 
 def _journal_lines(path: Path) -> list[bytes]:

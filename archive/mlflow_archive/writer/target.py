@@ -6,18 +6,19 @@ NAME.mlfa  (single file)  the same in NAME.mlfa.work, then packed to NAME.mlfa.t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from mlflow_archive.errors import NotAnArchiveError, TargetError
-from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, SINGLE_FILE_SUFFIX, manifest_name
+from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, SINGLE_FILE_SUFFIX, STAGING, manifest_name
 from mlflow_archive.format.manifest import Manifest, Member, archive_id, encode
 from mlflow_archive.format.readme import README_TEXT
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.members import DirectoryMembers, MemberFile
 from mlflow_archive.storage.single_file import write_single_file
-from mlflow_archive.writer.staging import Staging
+from mlflow_archive.writer.staging import PLAN, Staging, plan_bytes
 
 
 class ArchiveTarget:
@@ -29,14 +30,33 @@ class ArchiveTarget:
         self.single_file = not path.is_dir() and path.name.endswith(SINGLE_FILE_SUFFIX)
         self.root = path.with_name(path.name + ".work") if self.single_file else path
         self.base = self._existing()
-        if self.base is not None and not append:
-            export = self.base.newest_export
+        self._append = append
+        if self.base is not None and not append and not (self.root / STAGING / PLAN).exists():
+            raise self._taken(self.base)
+        if self.base is not None and self.base.problems:
+            problem = self.base.problems[0]
             self.base.close()
-            message = (
-                f"{path} is an archive already (export {export.number} of {export.source.get('uri')}). "
-                "Use --append to add what is new, or choose another name"
-            )
+            message = f"{path} is damaged ({problem}); nothing is added to it. See what `verify` says"
             raise TargetError(message)
+
+    def _taken(self, base: Archive) -> TargetError:
+        export = base.newest_export
+        base.close()
+        return TargetError(
+            f"{self.path} is an archive already (export {export.number} of {export.source.get('uri')}). "
+            "Use --append to add what is new, or choose another name"
+        )
+
+    def admit(self, plan: Mapping[str, Any]) -> None:
+        """Refuse an archive that is there already, unless this very export was killed after its commit.
+
+        What is left of that one is cleaned up, and what the source has new since is added. Raises TargetError.
+        """
+        if self.base is not None and not self._append:
+            left = self.root / STAGING / PLAN
+            committed = plan_bytes(self.base.manifest.export_number, {**plan, "base": None})
+            if not left.is_file() or left.read_bytes() != committed:
+                raise self._taken(self.base)
 
     def _existing(self) -> Archive | None:
         if not self.path.exists():
@@ -59,8 +79,7 @@ class ArchiveTarget:
         if now is not None:
             now.close()
         if (now and now.id) != (self.base and self.base.id):
-            staging.remove()
-            self.clean_up()
+            self.clean_up(staging)
             message = f"{self.path}: another process has written this archive meanwhile; run the command again"
             raise TargetError(message)
 
@@ -103,10 +122,15 @@ class ArchiveTarget:
         finally:
             fresh.close()
 
-    def clean_up(self) -> None:
-        """Remove the work folder of a single file and what an interrupted try left beside it."""
+    def clean_up(self, staging: Staging) -> None:
+        """Remove the staging folder and the work folder of a single file; the plan, which tells of them, goes last."""
         if self.single_file:
             self._files.remove(self.path.with_name(self.path.name + ".tmp"))
+            for path in sorted(self.root.iterdir()):
+                if path.name != STAGING:
+                    self._files.remove_tree(path)
+        staging.remove()
+        if self.single_file:
             self._files.remove_tree(self.root)
 
     def close(self) -> None:
