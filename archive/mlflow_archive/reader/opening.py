@@ -51,6 +51,8 @@ def read_manifest(members: Members) -> OpenedManifest:
     except FormatTooNewError as error:
         return _if_damaged(members, copies, error)
     except DamagedError as error:
+        if any(_read(members, name) == data for _, name in copies):
+            raise  # both were written like this
         return _from_copies(members, copies, error)
     copy_name = manifest_name(manifest.export_number)
     if copy_name in sizes and _read(members, copy_name) == data:
