@@ -1,0 +1,87 @@
+"""What a reading command loads, how long it takes to start, and that its help is complete."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from mlflow_archive import __version__
+from mlflow_archive_cli.main import _MODULES, _READING, commands
+from tests.cli.conftest import Command
+
+ARGUMENTS = {
+    "info": ["A"],
+    "ls": ["A", "runs", "--metric", "loss<9", "--columns", "run_id,params.lr"],
+    "show": ["A", "parent"],
+    "cat": ["A", "parent/model/MLmodel"],
+    "verify": ["A"],
+    "extract": ["A", "parent", "--to", "T"],
+}
+PROBE = """
+import sys
+from mlflow_archive_cli.main import run
+code = run(sys.argv[1:], own_process=True)
+heavy = [name for name in ("mlflow", "pandas", "numpy", "requests", "sqlalchemy", "rich", "pyarrow.dataset")
+         if sys.modules.get(name) is not None]
+sys.exit(f"{code} {heavy}" if code or heavy else 0)
+"""
+
+
+@pytest.mark.parametrize("name", sorted(_READING))
+def test_reading_commands_load_nothing_heavy(name: str, archive: Path, tmp_path: Path) -> None:
+    arguments = [{"A": str(archive), "T": str(tmp_path / "to")}.get(value, value) for value in ARGUMENTS[name]]
+    done = subprocess.run([sys.executable, "-c", PROBE, name, *arguments], check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_reading_commands_start_in_half_a_second(archive: Path) -> None:
+    def seconds() -> float:
+        started = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "mlflow_archive_cli", "info", str(archive)], check=True, capture_output=True
+        )
+        return time.perf_counter() - started
+
+    # The best of several, as what else the machine does is not ours.
+    assert min(seconds() for _ in range(8)) < 0.5
+
+
+def test_version(cli: Command) -> None:
+    assert cli("--version").out == f"mlflow-archive {__version__}\n"
+
+
+def all_commands() -> list[tuple[str, click.Command]]:
+    context = click.Context(commands)
+    found = [(name, commands.get_command(context, name)) for name in commands.list_commands(context)]
+    return [(name, command) for name, command in found if command is not None]
+
+
+@pytest.mark.parametrize(("name", "command"), all_commands())
+def test_every_command_and_option_has_help_and_an_example(cli: Command, name: str, command: click.Command) -> None:
+    assert command.name == name
+    assert f"mlflow-archive {name} " in (command.help or "").split("Example:")[1]
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+            assert parameter.help.endswith("."), parameter.name
+    shown = cli(name, "--help")
+    assert shown.code == 0
+    assert f"Usage: mlflow-archive {name} [OPTIONS]" in shown.out
+
+
+def test_help_of_the_whole_names_every_command(cli: Command) -> None:
+    shown = cli("--help").out
+    for name, (_, summary) in _MODULES.items():
+        assert f"  {name}" in shown
+        assert summary in shown
+
+
+def test_an_unknown_command_is_usage(cli: Command) -> None:
+    ran = cli("exprot")
+    assert ran.code == 2
+    assert "No such command 'exprot'" in ran.err
