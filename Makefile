@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything on a fresh machine that has Python 3.11 or later and a package registry.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-SOURCES := archive cli tests
+SOURCES := archive bench cli tests
 
 .PHONY: demo test lint bench clean
 
@@ -18,7 +18,7 @@ lint: .venv/.stamp
 	.venv/bin/lint-imports
 
 bench: .venv/.stamp
-	.venv/bin/python -m bench
+	.venv/bin/python bench/run.py
 
 # The exact packages, checked by hash. The package itself is installed editable, with the build tools listed there.
 .venv/.stamp: requirements/dev.txt pyproject.toml
