@@ -1,0 +1,76 @@
+"""Promise 1, power cut: every prefix of the file operations of an export leaves the commit before or the new one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlflow_archive.errors import NotAnArchiveError
+from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.storage.files import Files
+from mlflow_archive.verify.checks import verify
+from tests.support.crash import Disk, RecordingFiles, SimulatedDisk, materialize, states
+from tests.support.memory_source import MemoryOptions, content_of, export
+
+BEFORE = MemoryOptions(runs=2, sizes=(40,), runs_per_shard=1)
+AFTER = MemoryOptions(runs=3, sizes=(40,), runs_per_shard=2, changed=frozenset({1}))
+
+
+@pytest.mark.parametrize("disk", Disk, ids=lambda disk: disk.value)
+@pytest.mark.parametrize("append", [False, True], ids=["new", "append"])
+@pytest.mark.parametrize("name", ["a", "a.mlfa"], ids=["directory", "file"])
+def test_every_prefix_is_the_old_commit_or_the_new_one(tmp_path: Path, name: str, append: bool, disk: Disk) -> None:
+    root = tmp_path / "disk"
+    root.mkdir()
+    path = root / name
+    if append:
+        export(path, BEFORE)
+    old = _id(path)
+    model, files = SimulatedDisk.of(root), RecordingFiles()
+    # One thread, so that the operations are those of one order that really happens; every chunk is sealed.
+    export(path, AFTER, append=append, jobs=1, seal_seconds=0, files=files)
+    new, expected = _id(path), content_of(path)
+    assert new not in (None, old)
+    seen: set[str | None] = set()
+    trees = list(states(root, model, files.operations, disk))
+    # Every state is opened, every new commit verified; of the others a sample is verified and continued.
+    for number, tree in enumerate(trees):
+        materialize(tree, root)
+        found = _id(path)
+        assert found in (old, new), (number, found)
+        seen.add(found)
+        if found == new or (found is not None and number % 9 == 0):
+            report = verify(path)
+            assert report.ok, (number, report.problems)
+        if number % (8 if disk is Disk.LIVE else 16) == 3:
+            export(path, AFTER, append=append or found == new, jobs=1, seal_seconds=0)
+            assert content_of(path) == expected, number
+            assert verify(path).problems == [], number
+            assert not [p for p in root.rglob("*") if p.name in ("staging", "a.mlfa.work") or p.suffix == ".tmp"], (
+                number
+            )
+    assert seen == {old, new}
+    assert len(trees) > 30
+
+
+def test_only_synced_files_are_published(tmp_path: Path) -> None:
+    class Careless(Files):
+        def publish(self, source: Path, target: Path) -> None:
+            recording.record(("rename", source, target))
+
+    recording = RecordingFiles()
+    output = recording.create(tmp_path / "a.tmp")
+    output.write(b"bytes")
+    Careless().publish(tmp_path / "a.tmp", tmp_path / "a")
+    output.close()
+    with pytest.raises(AssertionError, match="was not synced"):
+        list(states(tmp_path, SimulatedDisk.of(tmp_path / "none"), recording.operations, Disk.LIVE))
+
+
+def _id(path: Path) -> str | None:
+    try:
+        with open_archive(path) as archive:
+            return archive.id
+    except NotAnArchiveError:
+        return None
