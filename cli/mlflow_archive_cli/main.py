@@ -18,6 +18,7 @@ import click
 
 from mlflow_archive import __version__
 from mlflow_archive.errors import MlflowArchiveError
+from mlflow_archive_cli.escaping import one_line
 
 INTERRUPTED: Final = 130
 
@@ -121,7 +122,8 @@ def run(arguments: Sequence[str], *, own_process: bool = False) -> int:
 def _tell(sentence: str, *, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    click.echo(f"mlflow-archive: {sentence}", err=True)
+    # What a library below said may have several lines, and names in it may steer the terminal.
+    click.echo(f"mlflow-archive: {one_line(' '.join(sentence.split()))}", err=True)
 
 
 def _explain(error: OSError) -> str:

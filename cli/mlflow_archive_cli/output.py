@@ -16,7 +16,8 @@ from typing import Any, Protocol, TextIO
 
 from mlflow_archive.pipeline import Gap
 from mlflow_archive.reader.rows import Moment
-from mlflow_archive_cli.printable import one_line, text_of
+from mlflow_archive_cli.escaping import one_line
+from mlflow_archive_cli.printable import text_of
 
 Row = Mapping[str, Any]
 _LISTED_GAPS = 20

@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 from mlflow_archive.reader.rows import Moment
+from mlflow_archive_cli.escaping import one_line
 
 _SPARKS: Final = "▁▂▃▄▅▆▇█"
 _SPARK_WIDTH: Final = 32
@@ -20,17 +21,6 @@ def text_of(value: object) -> str:
     if isinstance(value, float):
         return number(value)
     return one_line(str(value))
-
-
-def one_line(text: str) -> str:
-    """Escape what would break the line or steer the terminal.
-
-    >>> one_line("a\\nb")
-    'a\\\\nb'
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def number(value: float) -> str:

@@ -11,8 +11,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from mlflow_archive.pipeline import Progress, Quiet
+from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.output import warn
-from mlflow_archive_cli.printable import duration, one_line, size
+from mlflow_archive_cli.printable import duration, size
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress

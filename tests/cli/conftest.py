@@ -65,7 +65,7 @@ def source() -> ChunkSource:
         ],
     )
     children = chunk(
-        [artifact(CHILD, "plot #1.png", bytes(range(256)) * 5000)],
+        [artifact(CHILD, "plot 1.png", bytes(range(256)) * 5000)],
         runs=[
             run_row(CHILD, "1", run_name="child", status="FAILED", start_time=1655004880000, end_time=None),
             run_row(GONE, "2", run_name="gone", lifecycle_stage="deleted", start_time=1655000000000),

@@ -38,7 +38,7 @@ def test_extract_a_run(cli: Command, archive: Path, tmp_path: Path) -> None:
 
 def test_extract_of_several_runs_makes_a_folder_for_each(cli: Command, archive: Path, tmp_path: Path) -> None:
     assert cli("extract", archive, "parent/model", "child", "--to", tmp_path).code == 0
-    assert set(tree(tmp_path)) == {f"{PARENT}/model/MLmodel", f"{CHILD}/plot #1.png"}
+    assert set(tree(tmp_path)) == {f"{PARENT}/model/MLmodel", f"{CHILD}/plot 1.png"}
 
 
 def test_a_path_that_is_not_there(cli: Command, single_file: Path, tmp_path: Path) -> None:

@@ -222,14 +222,14 @@ def test_show_experiment(cli: Command, archive: Path) -> None:
 
 
 def test_cat_is_binary_safe(archive: Path) -> None:
-    command = [sys.executable, "-m", "mlflow_archive_cli", "cat", str(archive), "child/plot #1.png"]
+    command = [sys.executable, "-m", "mlflow_archive_cli", "cat", str(archive), "child/plot 1.png"]
     done = subprocess.run(command, check=True, capture_output=True)
     assert done.stdout == bytes(range(256)) * 5000
     assert done.stderr == b""
 
 
 def test_cat_into_a_closed_pipe_is_quiet(single_file: Path) -> None:
-    command = f"{sys.executable} -m mlflow_archive_cli cat {single_file} 'child/plot #1.png' | head -c 3"
+    command = f"{sys.executable} -m mlflow_archive_cli cat {single_file} 'child/plot 1.png' | head -c 3"
     done = subprocess.run(["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"], check=False, capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"\0\1\2", b"")
 

@@ -153,6 +153,7 @@ def _summarize(facts: Mapping[str, Any]) -> None:
     else:
         title = f"exported {facts['source']['uri']} to {facts['archive']}"
         if facts.get("unchanged"):
-            shown["runs unchanged"] = facts["unchanged"]
+            title = f"nothing is new at {facts['source']['uri']}; {facts['archive']} stays as it is"
+            shown = {}
         shown |= {"export": facts["export"], "archive id": facts["archive_id"]}
     TextOutput().document(facts, [pairs(title, shown)])

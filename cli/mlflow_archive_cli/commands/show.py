@@ -19,9 +19,10 @@ from mlflow_archive.reader.details import (
 )
 from mlflow_archive.reader.listing import Record
 from mlflow_archive.reader.rows import Moment
+from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.output import Section, output, pairs
 from mlflow_archive_cli.parameters import ARCHIVE
-from mlflow_archive_cli.printable import number, one_line, size, sparkline, text_of
+from mlflow_archive_cli.printable import number, size, sparkline, text_of
 from mlflow_archive_cli.selecting import json_option
 
 

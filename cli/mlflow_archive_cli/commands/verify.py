@@ -10,9 +10,10 @@ import click
 
 from mlflow_archive.verify.checks import verify
 from mlflow_archive.verify.report import Level, VerifyReport
+from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.output import Section, output
 from mlflow_archive_cli.parameters import ARCHIVE
-from mlflow_archive_cli.printable import one_line, size
+from mlflow_archive_cli.printable import size
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.selecting import json_option
 

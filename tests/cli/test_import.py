@@ -1,0 +1,67 @@
+"""import: into a real server; dry run, receipt, names, and that a second time changes nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from mlflow.tracking import MlflowClient
+
+from tests.cli.conftest import CHILD, GONE, PARENT, Command
+from tests.support.mlflow_server import MlflowServer
+
+
+def test_import_and_again(cli: Command, archive: Path, mlflow_server: MlflowServer, tmp_path: Path) -> None:
+    prefix = f"cli {archive.name}/"
+    receipt = tmp_path / "receipt.json"
+    target = ["--to", mlflow_server.uri, "--experiment-prefix", prefix, "--rename-experiment", "churn=leavers"]
+    planned = cli("import", archive, *target, "--dry-run")
+    assert planned.code == 0
+    assert planned.out.startswith(f"would import {archive}\n  experiments     2\n  runs            3\n")
+    client = MlflowClient(mlflow_server.uri)
+    assert client.get_experiment_by_name(f"{prefix}leavers") is None
+
+    assert cli("import", archive, *target, "--receipt", receipt).code == 0
+    done = json.loads(receipt.read_text())
+    assert (done["created"], done["skipped"], done["complete"]) == (3, 0, True)
+    parent, child = (client.get_run(done["runs"][run]) for run in (PARENT, CHILD))
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert parent.data.tags["mlflow_export_import.run_info.run_id"] == PARENT
+    assert parent.data.tags["mlflow_export_import.metadata.timestamp_nice"] == "2022-06-12 04:18:30"
+    assert client.get_run(done["runs"][GONE]).info.lifecycle_stage == "deleted"
+    experiment = client.get_experiment_by_name(f"{prefix}leavers")
+    assert experiment is not None
+    assert experiment.experiment_id == done["experiments"]["1"]
+
+    assert cli("import", archive, *target, "--receipt", receipt, "-q").out == ""
+    again = json.loads(receipt.read_text())
+    assert (again["created"], again["skipped"]) == (0, 3)
+    assert again["runs"] == done["runs"]
+
+
+def test_without_source_tags_and_only_one_run(
+    cli: Command, single_file: Path, mlflow_server: MlflowServer, tmp_path: Path
+) -> None:
+    receipt = tmp_path / "receipt.json"
+    options = ["--no-source-tags", "--user", "importer", "--run", PARENT, "--experiment-prefix", "bare "]
+    assert cli("import", single_file, "--to", mlflow_server.uri, *options, "--receipt", receipt).code == 0
+    runs = json.loads(receipt.read_text())["runs"]
+    assert set(runs) == {PARENT}
+    tags = MlflowClient(mlflow_server.uri).get_run(runs[PARENT]).data.tags
+    assert not any(key.startswith("mlflow_export_import.run_info.status") for key in tags)
+
+
+def test_an_artifact_root_is_for_stores_only(cli: Command, single_file: Path, tmp_path: Path) -> None:
+    ran = cli("import", single_file, "--to", "http://127.0.0.1:9", "--artifact-root", tmp_path)
+    assert ran.code == 2
+    assert "a server decides itself where artifacts go" in ran.err
+
+
+def test_into_a_fresh_database_in_a_process_of_its_own(single_file: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mlflow_archive_cli", "import", str(single_file)]
+    command += ["--to", f"sqlite:///{tmp_path / 'x.db'}", "--artifact-root", str(tmp_path / "root"), "-q"]
+    done = subprocess.run(command, check=False, capture_output=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert sum(path.stat().st_size for path in (tmp_path / "root").rglob("*") if path.is_file()) == 256 * 5000 + 12
