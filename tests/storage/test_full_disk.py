@@ -27,7 +27,7 @@ class SmallDisk(Files):
     def create(self, path: Path) -> OutputFile:
         output = super().create(path)
         output._handle.close()
-        return OutputFile(path, _Limited(path, self))  # type: ignore[arg-type]
+        return OutputFile(path, _Limited(path, self))
 
 
 class _Limited(io.FileIO):

@@ -6,7 +6,6 @@ and bytes that were not synced are gone. ``TORN``: names survived, bytes that we
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -158,9 +157,7 @@ def states(root: Path, start: SimulatedDisk, operations: Iterable[Operation], di
     previous = start.tree(disk)
     yield previous
     for operation in operations:
-        if operation[1].is_relative_to(root) and operation[1] != root:
-            start.apply(operation)
-        elif operation[0] == "syncdir":
+        if (operation[1].is_relative_to(root) and operation[1] != root) or operation[0] == "syncdir":
             start.apply(operation)
         tree = start.tree(disk)
         if tree != previous:
@@ -175,6 +172,6 @@ def materialize(tree: dict[Path, bytes | None], root: Path) -> None:
     root.mkdir()
     for path, data in sorted(tree.items()):
         if data is None:
-            os.mkdir(root / path)
+            (root / path).mkdir()
         else:
             (root / path).write_bytes(data)

@@ -43,7 +43,7 @@ def test_every_prefix_is_the_old_commit_or_the_new_one(tmp_path: Path, name: str
         if found == new or (found is not None and number % 9 == 0):
             report = verify(path)
             assert report.ok, (number, report.problems)
-        if number % (8 if disk is Disk.LIVE else 16) == 3:
+        if number % 16 == 3:
             export(path, AFTER, append=append or found == new, jobs=1, seal_seconds=0)
             assert content_of(path) == expected, number
             assert verify(path).problems == [], number
@@ -65,7 +65,7 @@ def test_only_synced_files_are_published(tmp_path: Path) -> None:
     Careless().publish(tmp_path / "a.tmp", tmp_path / "a")
     output.close()
     with pytest.raises(AssertionError, match="was not synced"):
-        list(states(tmp_path, SimulatedDisk.of(tmp_path / "none"), recording.operations, Disk.LIVE))
+        list(states(tmp_path, SimulatedDisk(tmp_path), recording.operations, Disk.LIVE))
 
 
 def _id(path: Path) -> str | None:
