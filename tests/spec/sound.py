@@ -1,0 +1,113 @@
+"""The valid vectors: archives that look unusual and are right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import pyarrow as pa
+
+from tests.spec.drafts import (
+    HELLO,
+    RUN_A,
+    RUN_B,
+    WORLD,
+    Draft,
+    Files,
+    Frame,
+    Row,
+    base_rows,
+    build,
+    build_second,
+    in_order,
+    part,
+    zipped,
+)
+from tests.spec.faults import Rows, Tables, cut, table
+from tests.spec.single_file_faults import single
+
+
+def _two_exports() -> Files:
+    """Export 2 holds run b again, with one param less and one changed, and without its artifact."""
+    first = base_rows()
+    again = {**first["runs"][1], "run_name": "second, renamed"}
+    params = [{"run_id": RUN_B, "key": "lr", "value": "0.2"}]
+    return build_second(Draft(), {"experiments": first["experiments"], "runs": [again], "params": params})
+
+
+def _everything(rows: Rows) -> None:
+    """Bring a row into every table."""
+    dataset = {"dataset_name": "iris", "dataset_digest": "d1"}
+    rows["experiment_tags"] = [{"experiment_id": "1", "key": "team", "value": "Größe"}]
+    rows["tags"] = [{"run_id": RUN_A, "key": "mlflow.note.content", "value": "a\nb"}]
+    rows["datasets"] = [{"experiment_id": "1", "name": "iris", "digest": "d1", "source_type": "local", "source": "{}"}]
+    rows["dataset_inputs"] = [{"run_id": RUN_A, **dataset}]
+    rows["dataset_input_tags"] = [{"run_id": RUN_A, **dataset, "key": "mlflow.data.context", "value": "training"}]
+    gap = {"owner_id": "d" * 32, "owner_kind": "run", "path": "", "code": "G201", "reason": "its meta.yaml is cut off"}
+    rows["gaps"] = [gap]
+    rows["fingerprints"] = [{"owner_id": RUN_A, "owner_kind": "run", "fingerprint": "0" * 64}]
+
+
+def _unknown_table(tables: Tables) -> None:
+    tables[part("novelties")] = pa.table({"id": ["x"]})
+
+
+def _no_footer_hashes(found: Row) -> None:
+    for entry in found["members"]:
+        entry.pop("footer_sha256", None)
+
+
+def _nothing() -> Files:
+    """An archive without any row: nothing was selected."""
+    draft = Draft(frames=lambda frames: frames.clear(), rows=lambda rows: rows.clear())
+    return build(draft)
+
+
+VALID: Final[dict[str, tuple[str, Callable[[], Files | bytes]]]] = {
+    "directory": ("The base of all vectors, as a directory.", lambda: build(Draft())),
+    "single.mlfa": ("The same as a single file.", single()),
+    "nothing_in_it": ("No rows at all.", _nothing),
+    "every_table.mlfa": ("A row in every table.", lambda: zipped(in_order(build(Draft(rows=_everything))))),
+    "two_exports": ("Run b comes again, with fewer rows.", _two_exports),
+    "two_exports.mlfa": ("The same as a single file.", lambda: zipped(in_order(_two_exports()))),
+    "cut_blob.mlfa": (
+        "A blob in three frames.",
+        lambda: zipped(in_order(build(Draft(frames=cut(WORLD, (0, WORLD[:5]), (5, WORLD[5:9]), (9, WORLD[9:])))))),
+    ),
+    "unknown_keys.mlfa": (
+        "Keys, a minor version and a column that this version does not know.",
+        lambda: zipped(
+            in_order(
+                build(
+                    Draft(
+                        manifest=lambda d: [
+                            d.update(novel={"a": [1.5, None]}),
+                            d["format"].update(minor=7),
+                            d["members"][0].update(novel="x"),
+                            d["exports"][0].update(novel=1),
+                        ],
+                        tables=table("params", lambda t: t.append_column("novel", pa.array(["x"] * t.num_rows))),
+                    )
+                )
+            )
+        ),
+    ),
+    "no_footer_hashes.mlfa": (
+        "No member states a footer hash.",
+        lambda: zipped(in_order(build(Draft(manifest=_no_footer_hashes)))),
+    ),
+    "unknown_table.mlfa": (
+        "A table that this version does not know.",
+        lambda: zipped(in_order(build(Draft(tables=_unknown_table)))),
+    ),
+    "blob_twice.mlfa": (
+        "A blob lies in the pack twice, and in the index once.",
+        lambda: zipped(in_order(build(Draft(frames=lambda f: f.append(Frame(blobs=[HELLO])), rows=_first_only)))),
+    ),
+}
+
+
+def _first_only(rows: Rows) -> None:
+    """Keep of each blob the first row of the index."""
+    rows["blobs"] = list({(r["digest"], r["raw_offset"]): r for r in reversed(rows["blobs"])}.values())
+    rows["blobs"].sort(key=lambda r: r["digest"])
