@@ -111,7 +111,7 @@ def test_what_is_written_is_read(tags: list[dict[str, Any]], points: list[dict[s
         assert verify(path).problems == []
 
 
-@few
+@settings(few, max_examples=8)
 @given(
     days=st.lists(st.tuples(st.integers(1, 6), st.frozensets(st.integers(0, 5))), min_size=1, max_size=4),
     single=st.booleans(),
