@@ -1,0 +1,98 @@
+"""Archives of every released version stay readable, as they were made; those of a later one are refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from mlflow_archive.errors import FormatTooNewError
+from mlflow_archive.format.tables import TABLES
+from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.reader.blobs import Blobs
+from mlflow_archive.verify.checks import verify
+from tests.conformance import independent_reader
+from tests.support.reading import plain_rows
+
+HERE: Final = Path(__file__).resolve().parent
+GOLDEN: Final = ("v1-directory", "v1-single.mlfa", "v1-two-exports.mlfa")
+FUTURE: Final = {
+    "from-the-future.mlfa": ("E004", "quantum-blobs"),
+    "from-the-future-major2": ("E003", "2.0"),
+}
+
+
+def content(archive: Archive) -> dict[str, Any]:
+    """Return everything of an archive as JSON values, floats as text; each blob is read and proved."""
+    blobs = Blobs(archive)
+    for row in archive.table("artifacts").to_pylist():
+        with blobs.open(row["digest"]) as stream:
+            data = stream.read()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (row["size"], row["digest"])
+    tables = {name: as_json(plain_rows(archive.table(name))) for name in TABLES}
+    return {"archive_id": archive.id, "tables": tables}
+
+
+def as_json(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    found = [{k: repr(v) if isinstance(v, float) else v for k, v in row.items() if v is not None} for row in rows]
+    return sorted(found, key=lambda row: json.dumps(row, sort_keys=True))
+
+
+def listed() -> dict[str, str]:
+    """Return the files and their SHA-256 as README.md states them."""
+    text = (HERE / "README.md").read_text("utf-8")
+    return {path: sha256 for sha256, path in re.findall(r"^([0-9a-f]{64})  (\S+)$", text, flags=re.MULTILINE)}
+
+
+def test_golden_archives_are_those_that_were_made() -> None:
+    there = {}
+    for name in (*GOLDEN, *FUTURE):
+        path = HERE / name
+        for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+            there[file.relative_to(HERE).as_posix()] = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert there == listed()
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_archive_reads_as_expected(name: str) -> None:
+    expected = json.loads((HERE / f"{name}.expected.json").read_text("utf-8"))
+    with open_archive(HERE / name) as archive:
+        found = content(archive)
+    assert found["archive_id"] == expected["archive_id"]
+    for table, rows in expected["tables"].items():
+        assert found["tables"][table] == rows, table
+    stranger = independent_reader.Archive(HERE / name)
+    assert {table: as_json(stranger.rows(table)) for table in expected["tables"]} == expected["tables"]
+    stranger.close()
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_archive_is_sound(name: str) -> None:
+    assert verify(HERE / name).problems == []
+
+
+@pytest.mark.parametrize("name", FUTURE)
+def test_archive_from_the_future_is_refused_by_name(name: str) -> None:
+    code, word = FUTURE[name]
+    with pytest.raises(FormatTooNewError, match=rf"^{code}: .*{re.escape(word)}"):
+        open_archive(HERE / name)
+
+
+@pytest.mark.parametrize("name", FUTURE)
+def test_archive_from_the_future_ends_the_command_with_11(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mlflow_archive_cli", "info", str(HERE / name)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 11
+    assert FUTURE[name][1] in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
