@@ -14,12 +14,13 @@ class Moment(int):
     """A time in milliseconds since the epoch that knows how to be written; any integer is allowed."""
 
     def iso(self) -> str:
-        """Return ISO 8601 in UTC with milliseconds.
+        """Return ISO 8601 in UTC with milliseconds, or ``N ms`` for a time beyond the years 1 to 9999.
 
         >>> Moment(1655007278844).iso()
         '2022-06-12T04:14:38.844Z'
         """
-        return self._text("T", "milliseconds") + "Z"
+        text = self._text("T", "milliseconds")
+        return text if text.endswith("ms") else text + "Z"
 
     def plain(self) -> str:
         """Return the time for a person: ``2022-06-12 04:14:38``, UTC."""

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
+
+from mlflow_archive.errors import TargetError
 
 
 class Scratch:
@@ -31,47 +34,60 @@ class Scratch:
             """
         )
 
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """Hold the lock; a database that cannot go on is a full temporary folder, and says so."""
+        with self._lock:
+            try:
+                yield
+            except sqlite3.OperationalError as error:
+                message = (
+                    f"the temporary folder {self._folder.name} cannot be written ({error}). Free some space there, or "
+                    "set TMPDIR to another folder, and run the same command again; it continues"
+                )
+                raise TargetError(message) from error
+
     def add_blobs(self, digests: Iterable[bytes]) -> None:
         """Remember blobs that are stored in packs."""
-        with self._lock:
+        with self._using():
             self._database.executemany("INSERT OR IGNORE INTO blobs VALUES (?)", ((digest,) for digest in digests))
 
     def has_blob(self, digest: bytes) -> bool:
-        with self._lock:
+        with self._using():
             found = self._database.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone()
         return found is not None
 
     def add_used(self, digests: Iterable[str]) -> None:
         """Remember digests (hex) that a row of ``artifacts`` names."""
-        with self._lock:
+        with self._using():
             self._database.executemany("INSERT OR IGNORE INTO used VALUES (?)", ((digest,) for digest in digests))
 
     def is_used(self, digest: str) -> bool:
-        with self._lock:
+        with self._using():
             return self._database.execute("SELECT 1 FROM used WHERE digest = ?", (digest,)).fetchone() is not None
 
     def add_known(self, rows: Iterable[tuple[str, str, str]], *, segment: int = 0) -> None:
         """Remember (kind, id, fingerprint), staged in a segment (0: in the archive); later ones win."""
-        with self._lock:
+        with self._using():
             statement = "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?)"
             self._database.executemany(statement, ((*row, segment) for row in rows))
 
     def known(self, kind: str, entity_id: str) -> str | None:
         """Return the fingerprint of an entity that is in the archive or staged."""
-        with self._lock:
+        with self._using():
             query = "SELECT fingerprint FROM known WHERE kind = ? AND id = ?"
             found = self._database.execute(query, (kind, entity_id)).fetchone()
         return found[0] if found else None
 
     def forget_staged(self, kind: str, entity_id: str) -> None:
         """Drop an entity that was staged by an interrupted export, if it was."""
-        with self._lock:
+        with self._using():
             query = "DELETE FROM known WHERE kind = ? AND id = ? AND segment > 0"
             self._database.execute(query, (kind, entity_id))
 
     def staged_ids(self, kind: str, segment: int) -> list[str]:
         """Return the ids of the entities whose rows in that staged segment still count, sorted."""
-        with self._lock:
+        with self._using():
             query = "SELECT id FROM known WHERE kind = ? AND segment = ? ORDER BY id"
             return [row[0] for row in self._database.execute(query, (kind, segment))]
 

@@ -44,7 +44,13 @@ def _same(rows: pa.Table | None, table: Table, kind: str, entity_id: str, base: 
     new = table.schema.empty_table() if rows is None else rows.filter(_owned(rows, table, kind, entity_id))
     old = base.table(table.name, owners=[entity_id])
     old = old.filter(_owned(old, table, kind, entity_id))
-    # Sorted and written as text: NaN is not equal to itself, and the order of equal keys does not matter.
-    return new.num_rows == old.num_rows and repr(sort_rows(new, table).to_pylist()) == repr(
-        sort_rows(old, table).to_pylist()
-    )
+    return new.num_rows == old.num_rows and _content(new, table) == _content(old, table)
+
+
+def _content(rows: pa.Table, table: Table) -> str:
+    """Return sorted rows as text: NaN is not equal to itself. Times are numbers, as Python ends at the year 9999."""
+    columns = [
+        column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+        for column in sort_rows(rows, table).columns
+    ]
+    return repr([column.to_pylist() for column in columns])
