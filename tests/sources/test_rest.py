@@ -230,7 +230,6 @@ def test_paging_while_runs_come_and_go(
     name = f"busy {shared_start}"
     experiment = client.create_experiment(name)
     monkeypatch.setattr(paging, "PAGE_RUNS", 10)
-    monkeypatch.setattr(paging._Position.__init__, "__defaults__", (0, 0, 10, 0, 0, False))
     start = 1_600_000_000_000
     runs = [client.create_run(experiment, start_time=start + (0 if shared_start else n)) for n in range(60)]
     ids = sorted(run.info.run_id for run in runs) if shared_start else [run.info.run_id for run in runs]
@@ -272,23 +271,43 @@ def test_a_writer_at_work(server: MlflowServer, client: MlflowClient) -> None:
     assert set(before) <= set(found)
 
 
-def test_runs_the_server_cannot_answer_are_gaps(server: MlflowServer, client: MlflowClient) -> None:
+@pytest.fixture(scope="module")
+def broken(server: MlflowServer, client: MlflowClient) -> Iterator[tuple[str, list[str], list[str]]]:
+    """(experiment, good runs, runs the server cannot convert); MLflow reads one row ahead and converts that too."""
     experiment = client.create_experiment("broken")
-    ids = [client.create_run(experiment, start_time=1000 + n // 2).info.run_id for n in range(12)]
+    ids = [client.create_run(experiment, start_time=1000 + n // 3).info.run_id for n in range(12)]
+    ids += [client.create_run(experiment, start_time=-5).info.run_id]
+    without_user, without_start = [ids[4], ids[6]], ids[10:11]
     _sql(
         server,
-        f"UPDATE runs SET user_id = NULL WHERE run_uuid = '{ids[5]}'",  # noqa: S608
-        f"UPDATE runs SET start_time = NULL WHERE run_uuid = '{ids[8]}'",  # noqa: S608
+        *(f"UPDATE runs SET user_id = NULL WHERE run_uuid = '{run_id}'" for run_id in without_user),  # noqa: S608
+        *(f"UPDATE runs SET start_time = NULL WHERE run_uuid = '{run_id}'" for run_id in without_start),  # noqa: S608
     )
-    try:
-        read = Read(server.uri, Selection(experiments=("broken", "again"), artifacts=False))
-        found = [row["run_id"] for row in read.rows("runs") if row["experiment_id"] == experiment]
-        assert len(found) == 10, (read.rows("gaps"), [ids.index(f) for f in found])
-        assert sorted(found) == sorted(set(ids) - {ids[5], ids[8]})
-        lost = [(r["owner_kind"], r["owner_id"], r["code"]) for r in read.rows("gaps")]
-        assert lost == [("experiment", experiment, gaps.RUN_UNREADABLE)] * 2
-    finally:
-        _sql(server, f"UPDATE runs SET user_id = '', start_time = 1 WHERE experiment_id = {experiment}")  # noqa: S608
+    bad = without_user + without_start
+    yield experiment, [run_id for run_id in ids if run_id not in bad], bad
+    _sql(server, f"UPDATE runs SET user_id = '', start_time = 1 WHERE experiment_id = {experiment}")  # noqa: S608
+
+
+def test_runs_the_server_cannot_answer_are_gaps(
+    server: MlflowServer,
+    client: MlflowClient,
+    broken: tuple[str, list[str], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No good run is hidden by a bad one beside it, and each bad one has its own gap."""
+    experiment, good, bad = broken
+    monkeypatch.setattr(paging, "PAGE_RUNS", 2)
+    neighbour = client.create_experiment("beside the broken")
+    beside = [client.create_run(neighbour, start_time=1000 + n).info.run_id for n in range(5)]
+    read = Read(server.uri, Selection(experiments=(experiment, neighbour), artifacts=False))
+    assert sorted(read.run_ids()) == sorted(good + beside)
+    places = {"with start time 1001 ms": bad[:1], "with start time 1002 ms": bad[1:2], "without start time": bad[2:]}
+    expected = [f"the run whose id begins with {run_id[:8]} {when}" for when, ids in places.items() for run_id in ids]
+    lost = read.rows("gaps")
+    assert sorted(row["path"] for row in lost) == sorted(expected)
+    assert {(r["owner_kind"], r["owner_id"], r["code"]) for r in lost} == {
+        ("experiment", experiment, gaps.RUN_UNREADABLE)
+    }
 
 
 def test_a_bad_network_changes_nothing(server: MlflowServer, odd: tuple[str, str]) -> None:

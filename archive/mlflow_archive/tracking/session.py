@@ -90,14 +90,19 @@ class TrackingSession:
         """GET and return the body as text, whatever its type."""
         return self._retrying(lambda: self._send("GET", path).text)
 
-    def post(self, path: str, body: Mapping[str, Any], *, idempotent: bool = True) -> Any:
+    def post(
+        self, path: str, body: Mapping[str, Any], *, idempotent: bool = True, refusals_are_final: bool = False
+    ) -> Any:
         """POST JSON and return the decoded JSON.
 
         With ``idempotent=False`` it is tried again only when the server surely did nothing with it: no connection
         was made, it answered 429, or 503 with Retry-After. After any other failure the caller must look whether it
-        was executed.
+        was executed. With ``refusals_are_final`` a 5xx that the server did answer is not tried again, for callers
+        who expect it and have another way.
         """
-        return self._retrying(lambda: self._json("POST", path, json=body), idempotent=idempotent)
+        return self._retrying(
+            lambda: self._json("POST", path, json=body), idempotent=idempotent, refusals_are_final=refusals_are_final
+        )
 
     def patch(self, path: str, body: Mapping[str, Any], *, idempotent: bool = True) -> Any:
         """PATCH JSON and return the decoded JSON; retried as ``post``."""
@@ -144,13 +149,14 @@ class TrackingSession:
         self._closed.set()
         self._http.close()
 
-    def _retrying(self, once: Callable[[], _T], *, idempotent: bool = True) -> _T:
+    def _retrying(self, once: Callable[[], _T], *, idempotent: bool = True, refusals_are_final: bool = False) -> _T:
         attempt = 1
         while True:
             try:
                 return once()
             except Failure as failure:
-                if attempt >= self._patience(failure, idempotent):
+                refused = refusals_are_final and failure.executed and failure.error.status is not None
+                if refused or attempt >= self._patience(failure, idempotent):
                     raise failure.error from failure.__cause__
                 delay = self.retry.delay(attempt, failure.retry_after)
                 self.on_retry(f"{failure.error}; trying again in {delay:.1f} s")
