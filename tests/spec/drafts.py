@@ -245,8 +245,10 @@ def zipped(
     *,
     crc: Mapping[str, int] | None = None,
     gap_before: Mapping[str, int] | None = None,
+    gap_at_end: int = 0,
 ) -> bytes:
-    """Return a single file; ``crc`` states others than the right ones, ``gap_before`` puts zeros before a member."""
+    """Return a single file; ``crc`` states others than the right ones, ``gap_before`` puts zeros before a
+    member, ``gap_at_end`` behind the last."""
     data, entries = b"", []
     for name, content in files:
         data += bytes((gap_before or {}).get(name, 0))
@@ -258,6 +260,7 @@ def zipped(
             zipfile64.Entry(name=name, size=len(content), crc32=code, header_offset=start, data_offset=len(data))
         )
         data += content
+    data += bytes(gap_at_end)
     return data + zipfile64.central_directory(entries, len(data))
 
 

@@ -7,6 +7,7 @@ from the fault, such as E042 for a blob whose frame does not decode.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import struct
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import zstandard
 
 from mlflow_archive.format.manifest import canonical_json
@@ -289,9 +291,24 @@ FAULTS: Final[dict[str, Fault]] = {
 
 
 def damaged_page() -> bytes:
-    """Return the part of params with one letter of a key changed and everything else as it was."""
-    data = encode_part(make_table("params", base_rows()["params"]))
-    return flipped(data, data.index(b"\x28\xb5\x2f\xfd") + 12)
+    """Return the part of params with one bit changed: it decodes to other values where no checksum is looked at."""
+    right = make_table("params", base_rows()["params"])
+    data = encode_part(right)
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    for offset in range(4, footer):
+        changed = flipped(data, offset)
+        try:
+            silent = pq.ParquetFile(io.BytesIO(changed)).read()
+            if silent.num_rows != 4 or silent["run_id"] != right["run_id"] or silent["value"] == right["value"]:
+                continue
+        except (pa.ArrowException, OSError, UnicodeDecodeError):
+            continue
+        try:
+            pq.ParquetFile(io.BytesIO(changed), page_checksum_verification=True).read()
+        except OSError:
+            return changed
+    message = "no bit of this part is silent"
+    raise AssertionError(message)
 
 
 WARNINGS: Final[dict[str, Fault]] = {

@@ -72,6 +72,7 @@ SINGLE_FAULTS: Final[dict[str, tuple[str, Callable[[], bytes]]]] = {
     "E021_other_name": ("The local header has another name.", single(patched(b"README.txt", b"readme.txt"))),
     "E021_other_crc": ("The local header has another CRC.", single(lambda data: flipped(data, 14))),
     "E022_gap": ("Zeros between two members.", single(gap_before={"checksums.sha256": 64})),
+    "E022_gap_at_end": ("Zeros behind the last member.", single(gap_at_end=64)),
     "E022_overlap": ("Two members at one place.", single(header_offset_of_second)),
     "E022_lying_size": ("A member states a size beyond the end.", single(in_headers(18, b"\xff\xff\xff\x7f" * 2))),
     "E023_compressed": ("A member states method 8.", single(in_headers(8, b"\x08\0"))),
