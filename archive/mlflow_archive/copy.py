@@ -57,7 +57,7 @@ def _run(source: Source, sink: Sink, known: Known, shards: Iterator[Shard], jobs
                     _drain(running, 0)
                     stage = shard.stage
                 running.add(pool.submit(work, shard))
-                _drain(running, 2 * jobs)
+                _drain(running, 2 * jobs - 1)
             _drain(running, 0)
         except BaseException:
             stop.set()
