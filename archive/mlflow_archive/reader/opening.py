@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def read_manifest(members: Members) -> OpenedManifest:
     try:
         manifest = decode(data, where=MANIFEST)
     except FormatTooNewError as error:
-        return _if_damaged(members, copies, error)
+        return _if_damaged(members, copies, data, error)
     except DamagedError as error:
         if any(_read(members, name) == data for _, name in copies):
             raise  # both were written like this
@@ -80,11 +81,18 @@ def _from_copies(members: Members, copies: list[tuple[int, str]], cause: Damaged
     raise DamagedError(message, code="E006", member=MANIFEST)
 
 
-def _if_damaged(members: Members, copies: list[tuple[int, str]], error: FormatTooNewError) -> OpenedManifest:
-    """Tell a damaged version number from a real one: a newer archive has no copy that this version can read."""
+def _if_damaged(
+    members: Members, copies: list[tuple[int, str]], data: bytes, error: FormatTooNewError
+) -> OpenedManifest:
+    """Tell a damaged version number from a real one: a newer archive has no copy that this version can read.
+
+    Only the copy of the same export counts; that of an older export would hide what the newer one holds.
+    """
     cause = DamagedError(f"{MANIFEST} is damaged: {error}", code="E002", member=MANIFEST)
+    exports = json.loads(data).get("exports")  # `decode` has read this JSON before it refused the version
+    newest = len(exports) if isinstance(exports, list) else 0
     try:
-        return _from_copies(members, copies, cause)
+        return _from_copies(members, [copy for copy in copies if copy[0] == newest], cause)
     except (DamagedError, FormatTooNewError):
         raise error from None
 
