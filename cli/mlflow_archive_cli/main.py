@@ -6,13 +6,15 @@ damaged · 13 server unreachable or refused · 130 interrupted.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -144,4 +146,17 @@ def main() -> None:
     """Run the command line of this process and exit."""
     # What MLflow tells of its own doings (tables created, defaults chosen) is no part of an answer of ours.
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    sys.exit(run(sys.argv[1:], own_process=True))
+    leave(run(sys.argv[1:], own_process=True))
+
+
+def leave(code: int) -> NoReturn:
+    """End the process after Python's exit handlers, without its teardown.
+
+    A thread of Arrow that lets go of a Python file while the interpreter is torn down aborts the process now and
+    then (apache/arrow issues 34314 and 50482), and a command that has done its work would report failure.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)

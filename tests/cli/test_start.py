@@ -24,11 +24,13 @@ ARGUMENTS = {
 }
 PROBE = """
 import sys
-from mlflow_archive_cli.main import run
+from mlflow_archive_cli.main import leave, run
 code = run(sys.argv[1:], own_process=True)
 heavy = [name for name in ("mlflow", "pandas", "numpy", "requests", "sqlalchemy", "rich", "pyarrow.dataset")
          if sys.modules.get(name) is not None]
-sys.exit(f"{code} {heavy}" if code or heavy else 0)
+if heavy:
+    print(heavy, file=sys.stderr)
+leave(code or len(heavy))
 """
 
 
