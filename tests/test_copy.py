@@ -27,7 +27,7 @@ class Told:
         *,
         chunks: int = 2,
         pause_seconds: float = 0.0,
-        on_read: Callable[[int], None] = lambda number: None,
+        on_read: Callable[[int], object] = lambda number: None,
         failing: str = "",
         error: BaseException | None = None,
     ) -> None:
@@ -107,7 +107,7 @@ def test_every_chunk_is_written_then_committed_then_closed(jobs: int) -> None:
 def test_a_stage_starts_when_the_one_before_is_done() -> None:
     """Children come after their parents, also where parents are slow."""
     slow = threading.Event()
-    told = Told((0, 0, 0, 1, 1, 3), on_read=lambda number: (number == 0 and slow.wait(0.2)) or None)
+    told = Told((0, 0, 0, 1, 1, 3), on_read=lambda number: number == 0 and slow.wait(0.2))
     told.run(jobs=4)
     for stage in ((0, 1, 2), (3, 4)):
         ends = max(told.spans.index(("end", number)) for number in stage)
@@ -119,7 +119,7 @@ def test_a_stage_starts_when_the_one_before_is_done() -> None:
 def test_only_few_shards_are_planned_ahead(jobs: int) -> None:
     """At most ``2 * jobs`` shards are in memory, however many there are."""
     slow = threading.Event()
-    told = Told((0,) * 40, on_read=lambda number: slow.wait(0.005) and None)
+    told = Told((0,) * 40, on_read=lambda number: slow.wait(0.005))
     told.run(jobs=jobs)
     assert len(told.done) == 40
     assert jobs < told.most_waiting <= 2 * jobs
@@ -128,7 +128,7 @@ def test_only_few_shards_are_planned_ahead(jobs: int) -> None:
 def test_shards_run_side_by_side() -> None:
     """Both shards must be under way for either to end."""
     both = threading.Barrier(2)
-    told = Told((0, 0), on_read=lambda number: both.wait(SOON) and None)
+    told = Told((0, 0), on_read=lambda number: both.wait(SOON))
     told.run(jobs=2)
     assert told.threads == {"copy_0", "copy_1"}
 
