@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -32,8 +33,10 @@ PAGE_EXPERIMENTS: Final = 1000
 
 _BEYOND_ALL = 10**9
 _ID_DIGITS = "0123456789abcdef"
-_ENOUGH_DIGITS = 8
-"""Ids are random: two of one experiment that start in one millisecond and share so many digits do not happen."""
+_TOLD_DIGITS = 8
+"""How many digits of an id a gap tells at least; with the start time they mean one run. Each costs some requests."""
+_LONGEST_ID = 32
+_EARLIEST_MS = -(1 << 62)
 _DISTANT_MS = 1 << 42
 """Start times are cut between 0 and this, in the year 2109; what lies outside is cut by run ids only."""
 
@@ -113,8 +116,8 @@ class _Span:
         return (replace(self, until_ms=middle), replace(self, since_ms=middle)) if since < middle < until else ()
 
     def by_digit(self) -> tuple[_Span, ...]:
-        """Cut by the next digit of run ids; empty where so many digits mean one run."""
-        if len(self.prefix) == _ENOUGH_DIGITS:
+        """Cut by the next digit of run ids; empty behind the last one."""
+        if len(self.prefix) == _LONGEST_ID:
             return ()
         return tuple(replace(self, prefix=self.prefix + digit) for digit in _ID_DIGITS)
 
@@ -147,10 +150,9 @@ class RunPager:
         self._selection = selection
         self._ids = list(experiment_ids)
         self._span = _Span(since_ms=selection.since_ms, until_ms=selection.until_ms)
-        self._count = 0
+        self._counts: Counter[str] = Counter()
         self._last: set[str] = set()
         self._saw_all = False
-        self._lost: set[str] = set()
 
     def check(self) -> None:
         """Ask for one run, so that a filter the server refuses is known at once; raise its ServerError."""
@@ -175,13 +177,13 @@ class RunPager:
             except ServerError as exc:
                 if not _refuses_page(exc):
                     raise
-                yield from self._cut(ids, span, known, careful=careful)
+                yield from self._cut(ids, span, known, exc, careful=careful)
                 return
             if back and start and not (rows and run_id_of(rows[0]) in known):
                 back *= 2
                 continue
             fresh = [row for row in rows if run_id_of(row) not in known]
-            self._count += len(fresh)
+            self._count(fresh)
             self._saw_all = self._saw_all or (span == _Span() and ids == self._ids and not more)
             if fresh:
                 yield RunPage(runs=fresh)
@@ -199,7 +201,9 @@ class RunPager:
                 return
             back = 1
 
-    def _cut(self, ids: list[str], span: _Span, known: set[str], *, careful: bool) -> Iterator[RunPage]:
+    def _cut(
+        self, ids: list[str], span: _Span, known: set[str], exc: ServerError, *, careful: bool
+    ) -> Iterator[RunPage]:
         """Yield the runs of a span the server refuses to answer as a whole."""
         if not careful:
             self._search(span, _BEYOND_ALL, 1, ids=ids)  # raises where the server answers nothing at all
@@ -210,49 +214,58 @@ class RunPager:
             for half in halves:
                 yield from self._follow(ids, half, known, careful=True)
         else:
-            yield from self._by_id(ids[0], span, known)
+            yield from self._scan(ids[0], span, known, exc)
 
-    def _by_id(
-        self, experiment_id: str, span: _Span, known: set[str], *, only_without_start: bool = False
-    ) -> Generator[RunPage, None, bool]:
-        """Yield the runs of a span of one experiment, where refused by the digits of their ids; return whether it was.
-
-        Where no part of a refused span is refused, the span itself becomes the gap.
-        """
-        lost: list[Gap] = []
-        try:
-            rows = self._all_of(experiment_id, span, careful=True)
-            refused = False
-        except ServerError as exc:
-            if span.prefix and exc.status == HTTPStatus.BAD_REQUEST:
-                return False  # no search by id there
-            if not _refuses_page(exc):
-                raise
-            refused, some = True, False
-            for part in span.by_digit():
-                inner = yield from self._by_id(experiment_id, part, known, only_without_start=only_without_start)
-                some = some or inner
-            rows, lost = ([], []) if some else self._alone(experiment_id, span, exc)
-        yield from self._page_of(rows, known, lost, only_without_start=only_without_start)
-        return refused
-
-    def _page_of(
-        self, rows: list[Json], known: set[str], lost: Sequence[Gap] = (), *, only_without_start: bool
+    def _scan(
+        self, experiment_id: str, span: _Span, known: set[str], exc: ServerError, *, only_without_start: bool = False
     ) -> Iterator[RunPage]:
+        """Yield the runs of a refused span of one experiment by the digits of their ids."""
+        try:
+            held = yield from self._by_digits(experiment_id, span, known, only_without_start=only_without_start)
+        except ServerError as again:
+            if again.status != HTTPStatus.BAD_REQUEST:
+                raise
+            held = 0  # no search by id there
+        if self._holds_more(experiment_id, span, held):
+            # Ids that are not of MLflow's making, or of runs made just now: a gap too many is better than a lost run.
+            place = f"runs, some perhaps readable, {span.when()}"
+            yield RunPage(runs=[], gaps=[_gap(experiment_id, place, exc)])
+
+    def _by_digits(
+        self, experiment_id: str, span: _Span, known: set[str], *, only_without_start: bool
+    ) -> Generator[RunPage, None, int]:
+        """Yield the runs of a refused span and return how many there are, those left out included."""
+        if not self._holds_more(experiment_id, span, 1):
+            yield from self._alone(experiment_id, span, known, only_without_start=only_without_start)
+            return 1
+        held = 0
+        for part in span.by_digit():
+            try:
+                rows = self._all_of(experiment_id, part)
+            except ServerError as again:
+                if not _refuses_page(again):
+                    raise
+                held += yield from self._by_digits(experiment_id, part, known, only_without_start=only_without_start)
+            else:
+                held += len(rows)
+                yield from self._page_of(rows, known, only_without_start=only_without_start)
+        return held
+
+    def _page_of(self, rows: list[Json], known: set[str], *, only_without_start: bool) -> Iterator[RunPage]:
         fresh = [row for row in rows if run_id_of(row) not in known]
         if only_without_start:
             fresh = [row for row in fresh if start_time_of(row) is None]
-        self._count += len(fresh) + len(lost)
-        if fresh or lost:
-            yield RunPage(runs=fresh, gaps=list(lost))
+        if fresh:
+            self._count(fresh)
+            yield RunPage(runs=fresh)
 
-    def _all_of(self, experiment_id: str, span: _Span, *, careful: bool) -> list[Json]:
+    def _all_of(self, experiment_id: str, span: _Span) -> list[Json]:
         """Return the runs of a small span; raise the server's refusal."""
         found: dict[str, Json] = {}
         offset, back = 0, 0
         while True:
             start = max(0, offset - back)
-            rows, more = self._search(span, start, PAGE_RUNS, ids=[experiment_id], careful=careful)
+            rows, more = self._search(span, start, PAGE_RUNS, ids=[experiment_id], careful=True)
             if start and not (rows and run_id_of(rows[0]) in found):
                 back *= 2
                 continue
@@ -261,47 +274,83 @@ class RunPager:
                 return list(found.values())
             offset, back = start + len(rows), 1
 
-    def _alone(self, experiment_id: str, span: _Span, exc: ServerError) -> tuple[list[Json], list[Gap]]:
-        """Return what a refused span holds that cannot be cut further: the runs after all, or the gap."""
-        self._search(span, _BEYOND_ALL, 1, ids=[experiment_id])  # raises where the server answers nothing at all
-        if span.prefix in self._lost:
-            return [], []
+    def _holds_more(self, experiment_id: str, span: _Span, held: int) -> bool:
+        """Say whether there are more than ``held`` runs, be they readable or not; raise where nothing is answered."""
         try:
-            return self._all_of(experiment_id, span, careful=False), []  # the refusal has passed
-        except ServerError as again:
-            if not _refuses_page(again):
+            rows, _ = self._search(span, held, 1, ids=[experiment_id], careful=True)
+        except ServerError as exc:
+            if not _refuses_page(exc):
                 raise
-            exc = again
-        self._lost.add(span.prefix or "all")
-        which = f"the run whose id begins with {span.prefix}" if span.prefix else "runs, some perhaps readable,"
-        place = f"{which} {span.when()}"
-        reason = f"the server cannot answer {place}: {exc}"
-        code = gaps.RUN_UNREADABLE
-        return [], [Gap(owner_kind=EXPERIMENT, owner_id=experiment_id, path=place, code=code, reason=reason)]
+            self._search(span, _BEYOND_ALL, 1, ids=[experiment_id])
+            return True
+        return bool(rows)
+
+    def _alone(
+        self, experiment_id: str, span: _Span, known: set[str], *, only_without_start: bool
+    ) -> Iterator[RunPage]:
+        """Yield the only run of a refused span after all, or else its gap."""
+        try:
+            rows, _ = self._search(span, 0, 1, ids=[experiment_id])
+        except ServerError as exc:
+            if not _refuses_page(exc):
+                raise
+            if only_without_start and self._refused(experiment_id, replace(span, since_ms=_EARLIEST_MS)):
+                return  # it has a start time, so it has its gap already
+            self._counts[experiment_id] += 1
+            place = f"the run whose id begins with {self._spell(experiment_id, span)} {span.when()}"
+            yield RunPage(runs=[], gaps=[_gap(experiment_id, place, exc)])
+        else:
+            yield from self._page_of(rows, known, only_without_start=only_without_start)  # the refusal has passed
+
+    def _spell(self, experiment_id: str, span: _Span) -> str:
+        """Return enough digits of the id of the only run of a refused span for a person to find it."""
+        while len(span.prefix) < _TOLD_DIGITS:
+            refused = next((part for part in span.by_digit() if self._refused(experiment_id, part)), None)
+            if refused is None:
+                break
+            span = refused
+        return span.prefix or "an unusual character"
+
+    def _refused(self, experiment_id: str, span: _Span) -> bool:
+        try:
+            self._search(span, 0, 1, ids=[experiment_id], careful=True)
+        except ServerError as exc:
+            if exc.status is None:
+                raise
+            return _refuses_page(exc)
+        return False
 
     def _without_start(self, ids: list[str]) -> Iterator[RunPage]:
         """Look behind the last run for runs without a start time, which no filter on it finds."""
-        total, back = self._count, 1
+        total, back = sum(self._counts[experiment_id] for experiment_id in ids), 1
         known = set(self._last)
         while True:
             start = max(0, total - back)
             try:
-                rows, more = self._search(_Span(), start, PAGE_RUNS, ids=ids)
+                rows, more = self._search(_Span(), start, PAGE_RUNS, ids=ids, careful=True)
             except ServerError as exc:
                 if not _refuses_page(exc):
                     raise
-                for experiment_id in ids:
-                    yield from self._by_id(experiment_id, _Span(), known, only_without_start=True)
+                if len(ids) == 1:
+                    yield from self._scan(ids[0], _Span(), known, exc, only_without_start=True)
+                else:
+                    for experiment_id in ids:
+                        yield from self._without_start([experiment_id])
                 return
             if start and back and not (rows and run_id_of(rows[0]) in known):
                 back *= 2
                 continue
-            if late := [row for row in rows if start_time_of(row) is None and run_id_of(row) not in known]:
+            late = [row for row in rows if start_time_of(row) is None and run_id_of(row) not in known]
+            if late:
                 known.update(run_id_of(row) for row in late)
+                self._last.update(run_id_of(row) for row in late)
                 yield RunPage(runs=late)
             if not more or not rows:
                 return
             total, back = start + len(rows), 0
+
+    def _count(self, rows: list[Json]) -> None:
+        self._counts.update(str(row["info"].get("experiment_id")) for row in rows)
 
     def _search(
         self, span: _Span, offset: int, size: int, *, ids: list[str] | None = None, careful: bool = False
@@ -331,6 +380,11 @@ def _rows(session: TrackingSession, answer: Any, name: str) -> tuple[list[Json],
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ServerError(f"{session.uri} answers a search of {name} in an unexpected shape; is it an MLflow server?")
     return rows, bool(answer.get("next_page_token"))
+
+
+def _gap(experiment_id: str, place: str, exc: ServerError) -> Gap:
+    reason = f"the server cannot answer {place}: {exc}"
+    return Gap(owner_kind=EXPERIMENT, owner_id=experiment_id, path=place, code=gaps.RUN_UNREADABLE, reason=reason)
 
 
 def _refuses_page(exc: ServerError) -> bool:
