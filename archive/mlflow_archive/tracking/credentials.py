@@ -1,7 +1,8 @@
 """Who we are to a server and whom we trust, found as MLflow's own client finds it.
 
-Everything comes from the stock variables of the environment and files MLflow documents; nothing is changed. MLflow
-is imported inside functions, since that takes seconds and commands that only read an archive never need it.
+Everything comes from the stock variables of the environment and files MLflow documents; nothing is changed. To
+import MLflow takes seconds, so it is asked only where there is something for it to find: one of its variables, its
+credentials file, a plugin that provides headers, or Databricks around us. Else its defaults are known.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import base64
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from requests.auth import AuthBase, HTTPBasicAuth
@@ -21,6 +25,18 @@ from mlflow_archive.errors import ServerError
 _WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
 _HEADERS_SECONDS = 30.0
 """How long headers of providers are used: tokens may rotate, but to ask costs 3 ms, as each looks for packages."""
+_DEFAULT_TIMEOUT_SECONDS: Final = 120.0
+_VARIABLES: Final = (
+    "MLFLOW_TRACKING_AUTH",
+    "MLFLOW_TRACKING_AWS_SIGV4",
+    "MLFLOW_TRACKING_CLIENT_CERT_PATH",
+    "MLFLOW_TRACKING_INSECURE_TLS",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_SERVER_CERT_PATH",
+    "MLFLOW_TRACKING_TOKEN",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +55,7 @@ class Access:
         """Return the headers of one request, those of MLflow's header providers included."""
         asked, provided = self._provided[0]
         if not provided or monotonic() - asked > _HEADERS_SECONDS:
-            from mlflow.tracking.request_header.registry import resolve_request_headers  # noqa: PLC0415
-
-            provided = resolve_request_headers()
+            provided = _provided_headers()
             self._provided[0] = (monotonic(), provided)
         return {**provided, **self.headers}
 
@@ -77,15 +91,63 @@ def split_userinfo(uri: str) -> tuple[str, tuple[str, str] | None]:
 
 def find_access(uri: str, userinfo: tuple[str, str] | None) -> Access:
     """Read credentials, TLS settings and timeout for ``uri``; credentials in the URI win over the environment."""
+    if not _mlflow_is_set_up():
+        auth = None if userinfo is None else _basic(userinfo)
+        return Access(
+            headers=_workspace(),
+            auth=auth,
+            provider=None,
+            verify=True,
+            certificate=None,
+            timeout_seconds=_DEFAULT_TIMEOUT_SECONDS,
+        )
+    return _access_of_mlflow(uri, userinfo)
+
+
+def _mlflow_is_set_up() -> bool:
+    return any(os.environ.get(name) for name in _VARIABLES) or Path("~/.mlflow/credentials").expanduser().exists()
+
+
+def _basic(userinfo: tuple[str, str]) -> AuthBase:
+    return HTTPBasicAuth(userinfo[0].encode(), userinfo[1].encode())
+
+
+def _workspace() -> dict[str, str]:
+    name = os.environ.get("MLFLOW_WORKSPACE", "").strip()
+    return {_WORKSPACE_HEADER: name} if name else {}
+
+
+def _provided_headers() -> dict[str, str]:
+    """Return what MLflow's header providers give: its own one, plugins, and the one for notebooks of Databricks."""
+    if _has_header_plugins() or "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        from mlflow.tracking.request_header.registry import resolve_request_headers  # noqa: PLC0415
+
+        found: dict[str, str] = resolve_request_headers()
+        return found
+    return _own_headers()
+
+
+@cache
+def _has_header_plugins() -> bool:
+    return bool(metadata.entry_points(group="mlflow.request_header_provider"))
+
+
+@cache
+def _own_headers() -> dict[str, str]:
+    version = metadata.version("mlflow-skinny")
+    return {"User-Agent": f"mlflow-python-client/{version}", "X-MLflow-Client-Version": version}
+
+
+def _access_of_mlflow(uri: str, userinfo: tuple[str, str] | None) -> Access:
     from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT  # noqa: PLC0415
     from mlflow.utils.credentials import get_default_host_creds  # noqa: PLC0415
 
     creds: Any = get_default_host_creds(uri)
-    headers: dict[str, str] = {}
+    headers = _workspace()
     auth: AuthBase | None = None
     provider: str | None = None
     if userinfo is not None:
-        auth = HTTPBasicAuth(userinfo[0].encode(), userinfo[1].encode())
+        auth = _basic(userinfo)
     elif creds.aws_sigv4:
         auth = _aws_signature()
     elif creds.auth:
@@ -95,8 +157,6 @@ def find_access(uri: str, userinfo: tuple[str, str] | None) -> Access:
         headers["Authorization"] = "Basic " + base64.standard_b64encode(pair).decode("ascii")
     elif creds.token:
         headers["Authorization"] = f"Bearer {creds.token}"
-    if workspace := os.environ.get("MLFLOW_WORKSPACE", "").strip():
-        headers[_WORKSPACE_HEADER] = workspace
     return Access(
         headers=headers,
         auth=auth,
