@@ -1,6 +1,7 @@
-"""How the golden archives were made; not run by tests, and it refuses to run where they are.
+"""How the golden archives were made; not run by tests. An archive that is there is never made again.
 
-Data: two public stores of ``tests.support.corpora`` (licences beside this file), artifacts of at most 1,000 bytes.
+Data: two public stores of ``tests.support.corpora`` (licences beside this file), artifacts of at most 1,000 bytes;
+and one made-up store of everything odd that a store can hold.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,9 +20,10 @@ from mlflow_archive.pipeline import Selection, SourceFacts
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.writer.export import ArchiveSink, ExportOptions
-from tests.golden.test_golden import FUTURE, GOLDEN, HERE, content
+from tests.golden.test_golden import GOLDEN, HERE, content
 from tests.spec.drafts import checksums, sha, write_directory, zipped
 from tests.support.corpora import CORPORA, FILE_STORES, store_path
+from tests.support.mlruns import Dataset, DatasetInput, Experiment, Point, Run, Store, write_store
 
 NESTED, TEXTS = FILE_STORES[0], FILE_STORES[1]
 TEXT_RUNS: Final = (
@@ -32,6 +34,9 @@ TEXT_RUNS: Final = (
 )
 SMALL: Final = Selection(max_artifact_size=1_000)
 CHANGED_RUN: Final = "0/bb55f3cea2cd4a61bfaa09714f19f792"
+
+FIRST_OF_YEAR_10000_MS: Final = 253_402_300_800_000
+CUT_BLOB: Final = bytes(9_000_000)  # three frames, and a few hundred bytes in the pack
 
 
 class _Store(MlrunsSource):
@@ -93,25 +98,79 @@ def _major_2() -> dict[str, bytes]:
     return {"manifest.json": json.dumps(document, indent=2).encode(), "CONTENTS": b"not to be read by version 1\n"}
 
 
-def _expect(names: Sequence[str]) -> None:
-    for name in names:
-        with open_archive(HERE / name) as archive:
-            text = json.dumps(content(archive), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-        (HERE / f"{name}.expected.json").write_text(text, "utf-8")
+def _odd_store() -> Store:
+    """Return numbers, names and texts at the edge of what MLflow takes, and dataset inputs."""
+    numbers = ("nan", "inf", "-inf", "-0.0", "5e-324", "1.7976931348623157e+308", "0.1", "0.1")
+    points = [Point(key="loss/\u00fc x", value=float(text), step=i - 3) for i, text in enumerate(numbers)]
+    points += [
+        Point(key="loss/\u00fc x", value=0.25, step=4, dataset=("Iris", "d1")),
+        Point(key="steps", value=1.0, step=2**63 - 1, timestamp=FIRST_OF_YEAR_10000_MS),
+        Point(key="steps", value=2.0, step=1 - 2**63, timestamp=0),
+    ]
+    iris = Dataset(name="Iris \u00dfet", digest="d1", source='{"uri": "s3://b/k"}', schema='{"a": 1}', profile="{}")
+    odd = Run(
+        run_id="0" * 31 + "a",
+        name="na\u00efve \u6a21\u578b \U0001f600 \u2028\"'",
+        params={"a/b c": "many\nlines\n", "empty": ""},
+        tags={"long": "t" * 8000, "mlflow.user": "Zo\u00eb"},
+        metrics=tuple(points),
+        artifacts={"a b/%41#?.txt": b"odd", "empty": b"", "\u00fcn\u00ef/\U0001f600.bin": b"odd", "cut.bin": CUT_BLOB},
+        inputs=(
+            DatasetInput(dataset=iris, tags={"mlflow.data.context": "training", "\u00fc": "2"}),
+            DatasetInput(dataset=Dataset(name="plain", digest="d2")),
+        ),
+    )
+    child = Run(run_id="0" * 31 + "b", status="RUNNING", end_time=None, tags={"mlflow.parentRunId": odd.run_id})
+    lost = Run(run_id="0" * 31 + "c", name="lost", metrics=(Point(key="loss", value=0.5),))
+    gone = Run(run_id="0" * 31 + "d", name="gone", status="KILLED", deleted=True, deleted_time=1_700_000_002_000)
+    return Store(
+        experiments=(
+            Experiment(
+                experiment_id="1", name="Gr\u00f6\u00dfe / #1", tags={"te am": "\u00fc"}, runs=(odd, child, lost)
+            ),
+            Experiment(experiment_id="2", name="deleted", deleted=True, creation_time=None, runs=(gone,)),
+            Experiment(experiment_id="3", name="no runs"),
+        )
+    )
+
+
+def _oddities(path: Path) -> None:
+    """Export the odd store, with a line of a metric and a run's fields cut off, so that there are gaps."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder, "mlruns")
+        write_store(_odd_store(), store)
+        for meta in store.rglob("meta.yaml"):
+            meta.write_text(meta.read_text("utf-8").replace(store.as_uri(), "file:///data/mlruns"), "utf-8")
+        with (store / "1" / ("0" * 31 + "a") / "metrics" / "steps").open("a") as points:
+            points.write("1700000000000 0.")
+        (store / "1" / ("0" * 31 + "c") / "meta.yaml").write_text("status: [")
+        _export(store, path, Selection())
+
+
+def _expect(name: str) -> None:
+    with open_archive(HERE / name) as archive:
+        text = json.dumps(content(archive), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    (HERE / f"{name}.expected.json").write_text(text, "utf-8")
+
+
+MAKERS: Final[dict[str, Callable[[Path], object]]] = {
+    "v1-directory": lambda path: _export(store_path(*TEXTS), path, replace(SMALL, runs=TEXT_RUNS)),
+    "v1-single.mlfa": lambda path: _export(store_path(*NESTED), path, SMALL),
+    "v1-two-exports.mlfa": _two_exports,
+    "v1-oddities.mlfa": _oddities,
+    "from-the-future.mlfa": lambda path: path.write_bytes(zipped(list(_from_the_future().items()))),
+    "from-the-future-major2": lambda path: write_directory(_major_2(), path),
+}
 
 
 def main() -> None:
-    """Make everything, once."""
-    if any((HERE / name).exists() for name in (*GOLDEN, *FUTURE)):
-        raise SystemExit("The golden archives are there. They are never made again.")
-    _export(store_path(*TEXTS), HERE / "v1-directory", replace(SMALL, runs=TEXT_RUNS))
-    _export(store_path(*NESTED), HERE / "v1-single.mlfa", SMALL)
-    _two_exports(HERE / "v1-two-exports.mlfa")
-    (HERE / "from-the-future.mlfa").write_bytes(zipped(list(_from_the_future().items())))
-    write_directory(_major_2(), HERE / "from-the-future-major2")
+    """Make what is not there."""
+    for name in [name for name in MAKERS if not (HERE / name).exists()]:
+        MAKERS[name](HERE / name)
+        if name in GOLDEN:
+            _expect(name)
     for corpus, _ in (NESTED, TEXTS):
         shutil.copyfile(CORPORA / corpus / "LICENSE.upstream", HERE / f"LICENSE.{corpus}")
-    _expect(GOLDEN)
 
 
 if __name__ == "__main__":

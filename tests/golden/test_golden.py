@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +19,11 @@ from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.verify.checks import verify
 from tests.conformance import independent_reader
+from tests.support.mlruns import Store, write_store
 from tests.support.reading import plain_rows
 
 HERE: Final = Path(__file__).resolve().parent
-GOLDEN: Final = ("v1-directory", "v1-single.mlfa", "v1-two-exports.mlfa")
+GOLDEN: Final = ("v1-directory", "v1-single.mlfa", "v1-two-exports.mlfa", "v1-oddities.mlfa")
 FUTURE: Final = {
     "from-the-future.mlfa": ("E004", "quantum-blobs"),
     "from-the-future-major2": ("E003", "2.0"),
@@ -50,12 +52,26 @@ def listed() -> dict[str, str]:
     return {path: sha256 for sha256, path in re.findall(r"^([0-9a-f]{64})  (\S+)$", text, flags=re.MULTILINE)}
 
 
+def files_of(path: Path) -> dict[Path, str]:
+    """Return the SHA-256 of each file of an archive."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def copied(name: str, folder: Path) -> Path:
+    """Copy a golden archive, so that nothing can write to it."""
+    path = folder / name
+    if (HERE / name).is_dir():
+        shutil.copytree(HERE / name, path)
+    else:
+        shutil.copyfile(HERE / name, path)
+    return path
+
+
 def test_golden_archives_are_those_that_were_made() -> None:
     there = {}
     for name in (*GOLDEN, *FUTURE):
-        path = HERE / name
-        for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
-            there[file.relative_to(HERE).as_posix()] = hashlib.sha256(file.read_bytes()).hexdigest()
+        there.update({path.relative_to(HERE).as_posix(): sha256 for path, sha256 in files_of(HERE / name).items()})
     assert there == listed()
 
 
@@ -85,14 +101,46 @@ def test_archive_from_the_future_is_refused_by_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FUTURE)
-def test_archive_from_the_future_ends_the_command_with_11(name: str) -> None:
+def test_archive_from_the_future_is_refused_before_anything_else_is_read(name: str, tmp_path: Path) -> None:
+    """Whatever else there is may be noise to this version: members, checksums, all keys of the manifest but two."""
+    path = copied(name, tmp_path)
+    if path.is_dir():
+        (path / "CONTENTS").unlink()
+    else:
+        data = path.read_bytes()
+        garbled = data.replace(bytes(range(256)), bytes(256)).replace(b"An archive", b"No archive")
+        assert garbled != data
+        path.write_bytes(garbled)
+    with pytest.raises(FormatTooNewError, match=rf"^{FUTURE[name][0]}: "):
+        open_archive(path)
+    with pytest.raises(FormatTooNewError, match=rf"^{FUTURE[name][0]}: "):
+        verify(path)
+
+
+COMMANDS: Final = {
+    "info": ["info", "{archive}"],
+    "verify": ["verify", "{archive}"],
+    "export": ["export", "{archive}", "--append", "--from", "{store}"],
+    "import": ["import", "{archive}", "--to", "sqlite:///{folder}/target.db"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("name", FUTURE)
+def test_archive_from_the_future_ends_the_command_with_11(name: str, command: str, tmp_path: Path) -> None:
+    write_store(Store(experiments=()), tmp_path / "mlruns")
+    path = copied(name, tmp_path)
+    before = files_of(path)
+    places = {"archive": str(path), "store": str(tmp_path / "mlruns"), "folder": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-m", "mlflow_archive_cli", "info", str(HERE / name)],
+        [sys.executable, "-m", "mlflow_archive_cli", *(word.format(**places) for word in COMMANDS[command])],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 11
+    assert done.returncode == 11, done.stderr
     assert FUTURE[name][1] in done.stderr
     assert "Traceback" not in done.stderr
     assert not done.stdout
+    assert not (tmp_path / "target.db").exists()
+    assert files_of(path) == before
