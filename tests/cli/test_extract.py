@@ -122,8 +122,9 @@ def test_a_name_too_long_for_the_disk_does_not_stop_the_others(cli: Command, tmp
     assert tree(tmp_path / "to") == {"good": b"fine"}
 
 
-def test_damaged_bytes_are_not_written(cli: Command, tmp_path: Path) -> None:
-    archive = hostile(tmp_path / "h", {"noise": os.urandom(1000)})
+@pytest.mark.parametrize("size", [1000, 5 * 2**20], ids=["one frame", "second of two frames"])
+def test_damaged_bytes_are_not_written(cli: Command, tmp_path: Path, size: int) -> None:
+    archive = hostile(tmp_path / "h", {"noise": os.urandom(size)})
     pack = next((archive / "packs").iterdir())
     data = bytearray(pack.read_bytes())
     data[-500] ^= 1
