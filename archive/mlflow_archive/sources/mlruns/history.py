@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mlflow_archive.format.fingerprint import LatestMetric
 from mlflow_archive.sources.mlruns.keyfiles import OnBad, key_files
-from mlflow_archive.sources.mlruns.meta import INT64_MAX
+from mlflow_archive.sources.mlruns.meta import INT64
 
 Dataset = tuple[str, str]
 _Parsed = tuple[int, int, float, Dataset | None]
@@ -138,7 +138,7 @@ def _parse(line: bytes, fields_before: int) -> tuple[_Parsed | None, int]:
         raise ValueError("it breaks off: the last line has no end and fewer fields than the one before")
     time, value = int(parts[0]), float(parts[1])
     step = int(parts[2]) if count > 2 else 0
-    if abs(time) > INT64_MAX or abs(step) > INT64_MAX:
+    if time not in INT64 or step not in INT64:
         raise ValueError("a number needs more than 64 bits")
     dataset = (" ".join(parts[3:-1]), parts[-1]) if count > 4 else None
     return (step, time, value, dataset), count

@@ -18,7 +18,8 @@ except ImportError:  # PyYAML built without libyaml
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 META_FILE = "meta.yaml"
-INT64_MAX = 2**63 - 1
+INT64 = range(-(2**63), 2**63)
+"""The integers that the tables can hold."""
 _MAX_META_SIZE = 64 * 1024 * 1024
 _NULL = "tag:yaml.org,2002:null"
 
@@ -54,7 +55,7 @@ class Meta:
             number = int(text)
         except ValueError:
             raise FieldMalformedError(f"{name} is {text!r}, expected a whole number") from None
-        if abs(number) > INT64_MAX:
+        if number not in INT64:
             raise FieldMalformedError(f"{name} is {text}, more than 64 bits hold")
         return number
 
