@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import urllib.error
 import urllib.request
@@ -9,21 +10,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 Fault = str
 """``drop`` closes the connection without an answer, ``cut`` in mid-body, ``short`` announces fewer bytes than the
-server gave and sends those; a number is an HTTP status, ``html`` a page."""
+server gave and sends those; a number is an HTTP status, ``html`` a page, ``no page`` a 404 that is not MLflow's."""
 
 
 @dataclass
 class BadNetwork:
-    """``faults`` maps a part of a path to the faults of the next requests to it; requests are kept in ``seen``."""
+    """``faults`` maps a part of a path to the faults of the next requests to it; requests are kept in ``seen``.
+
+    ``change`` may rewrite an answer. Requests without the header ``authorization``, where one is set, get 401.
+    """
 
     target: str
     uri: str = ""
     faults: dict[str, list[Fault]] = field(default_factory=dict)
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     before: Callable[[str], None] = lambda path: None
+    change: Callable[[str, bytes], bytes] = lambda path, content: content
+    authorization: str | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def next_fault(self, path: str) -> Fault | None:
@@ -35,8 +43,8 @@ class BadNetwork:
 
 
 @contextmanager
-def bad_network(target: str) -> Iterator[BadNetwork]:
-    """Run the proxy on a free port in threads of this process."""
+def bad_network(target: str, certificate: Path | None = None) -> Iterator[BadNetwork]:
+    """Run the proxy on a free port in threads of this process; it speaks TLS with a certificate-and-key file."""
     network = BadNetwork(target)
 
     class Handler(BaseHTTPRequestHandler):
@@ -47,6 +55,12 @@ def bad_network(target: str) -> Iterator[BadNetwork]:
             network.seen.append((self.command, self.path, dict(self.headers)))
             network.before(self.path)
             fault = network.next_fault(self.path)
+            if network.authorization is not None and self.headers["Authorization"] != network.authorization:
+                self._answer(401, b"who are you?", {"Content-Type": "text/plain"})
+                return
+            if fault == "no page":
+                self._answer(404, b"<html>nothing here</html>", {"Content-Type": "text/html"})
+                return
             if fault == "drop":
                 self.close_connection = True
                 return
@@ -57,6 +71,7 @@ def bad_network(target: str) -> Iterator[BadNetwork]:
                 self._answer(200, b"<html>a shop</html>", {"Content-Type": "text/html"})
                 return
             status, content, headers = self._ask(body)
+            content = network.change(self.path, content)
             if fault == "short":
                 content = content[: len(content) // 2]
             self._answer(status, content, headers, cut=fault == "cut")
@@ -64,7 +79,7 @@ def bad_network(target: str) -> Iterator[BadNetwork]:
         do_GET = do_POST = do_PUT = _handle  # noqa: N815 - names of the base class
 
         def _ask(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
-            request = urllib.request.Request(network.target + self.path, data=body or None, method=self.command)  # noqa: S310
+            request = urllib.request.Request(network.target + self._path(), data=body or None, method=self.command)  # noqa: S310
             request.add_header("Content-Type", self.headers.get("Content-Type", "application/json"))
             try:
                 with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
@@ -72,6 +87,11 @@ def bad_network(target: str) -> Iterator[BadNetwork]:
             except urllib.error.HTTPError as exc:
                 with exc:
                     return exc.code, exc.read(), {"Content-Type": exc.headers["Content-Type"] or ""}
+
+        def _path(self) -> str:
+            """Return the path without the host a client names that takes this for its proxy."""
+            parts = urlsplit(self.path)
+            return urlunsplit(("", "", parts.path, parts.query, "")) if parts.scheme else self.path
 
         def _answer(self, status: int, content: bytes, headers: dict[str, str], *, cut: bool = False) -> None:
             self.send_response(status)
@@ -86,9 +106,13 @@ def bad_network(target: str) -> Iterator[BadNetwork]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        network.uri = f"http://127.0.0.1:{server.server_address[1]}"
+        network.uri = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_address[1]}"
         try:
             yield network
         finally:

@@ -21,7 +21,7 @@ from mlflow_archive.errors import ServerError
 from mlflow_archive.format import gaps
 from mlflow_archive.format.tables import RUN
 from mlflow_archive.pipeline import ArtifactFile, ArtifactUnreadableError, Gap
-from mlflow_archive.sources.rest.records import RunRecord, run_gap
+from mlflow_archive.sources.rest.records import RunRecord, run_gap, without_password
 from mlflow_archive.tracking.session import Params, TrackingSession
 
 IN_MEMORY: Final = 4 << 20
@@ -48,7 +48,7 @@ class Artifacts:
         self, session: TrackingSession, artifact_map: Sequence[tuple[str, str]], folder: Path | None = None
     ) -> None:
         self._session = session
-        self._map = [(old.rstrip("/"), new.rstrip("/")) for old, new in artifact_map]
+        self._map = [(without_password(old).rstrip("/"), new.rstrip("/")) for old, new in artifact_map]
         self._folder = folder
 
     def of_run(self, run: RunRecord) -> Listing:

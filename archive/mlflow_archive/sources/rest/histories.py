@@ -144,8 +144,8 @@ class Histories:
             if exc.status in (404, 405) and exc.error_code is None:
                 self._has_bulk = False
             return None
-        found: list[Point] = answer.get("metrics", [])
-        return found
+        found = answer.get("metrics", []) if isinstance(answer, dict) else None
+        return found if isinstance(found, list) else None
 
     def _single(self, key: str, record: RunRecord, lost: list[Gap]) -> Iterator[pa.Table]:
         """Yield the history of one metric of one run; a gap is added where that fails or the latest point lacks."""
@@ -154,8 +154,9 @@ class Histories:
         reason = "its history lacks the latest point, which is kept"
         try:
             for points in self._pages(key, record.run_id):
+                table = _table_of(key, [{**point, "run_id": record.run_id} for point in points])
                 seen_latest = seen_latest or any(_is_point(point, latest) for point in points)
-                yield _table_of(key, [{**point, "run_id": record.run_id} for point in points])
+                yield table
                 some = some or bool(points)
         except ServerError as exc:
             if exc.status is None:
@@ -186,7 +187,7 @@ class Histories:
             answer = self._session.get(_SINGLE, params)
             points: list[Point] = answer.get("metrics", [])
             token = answer.get("next_page_token")
-            if not token:
+            if not token or not points:
                 yield [point for point in points if last is None or _order(point) > last]
                 return
             if last is not None and offset and points and _order(points[0]) > last:

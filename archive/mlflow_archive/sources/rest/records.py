@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
 
 import pyarrow as pa
 
@@ -58,7 +59,7 @@ def parse_run(raw: Json) -> RunRecord:
         "start_time": _integer(info.get("start_time")),
         "end_time": _integer(info.get("end_time")),
         "lifecycle_stage": str(info.get("lifecycle_stage") or "active"),
-        "artifact_uri": _text(info.get("artifact_uri")),
+        "artifact_uri": _location(info.get("artifact_uri")),
     }
     rows: dict[str, list[Row]] = {
         "runs": [columns],
@@ -116,7 +117,7 @@ def experiment_tables(experiments: Iterable[Json]) -> dict[str, pa.Table]:
             row = {
                 "experiment_id": experiment_id,
                 "name": str(raw["name"]),
-                "artifact_location": _text(raw.get("artifact_location")),
+                "artifact_location": _location(raw.get("artifact_location")),
                 "lifecycle_stage": str(raw.get("lifecycle_stage") or "active"),
                 "creation_time": _integer(raw.get("creation_time")),
                 "last_update_time": _integer(raw.get("last_update_time")),
@@ -163,6 +164,20 @@ def gap_table(found: Iterable[Gap]) -> pa.Table:
 def run_gap(run_id: str, path: str, code: str, reason: str) -> Gap:
     """Return a gap of a run."""
     return Gap(owner_kind=RUN, owner_id=run_id, path=path, code=code, reason=reason)
+
+
+def without_password(uri: str) -> str:
+    """Return a URI without user and password; the container of ``abfss://container@account`` stays."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return uri
+    userinfo, at, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=host)) if at and ":" in userinfo else uri
+
+
+def _location(value: object) -> str | None:
+    return None if value is None else without_password(str(value))
 
 
 def _text(value: object) -> str | None:

@@ -104,7 +104,7 @@ class RestSource:
         experiments = self._experiments(selection)
         named = self._named_runs(selection, experiments) if selection.runs else None
         if named is not None and not selection.experiments:
-            used = {str(run["info"]["experiment_id"]) for run in named}
+            used = {str(run["info"].get("experiment_id")) for run in named}
             experiments = [raw for raw in experiments if str(raw["experiment_id"]) in used]
         ids = [str(raw["experiment_id"]) for raw in experiments]
         pagers = [RunPager(self._session, selection, ids[n : n + _GROUP]) for n in range(0, len(ids), _GROUP)]
@@ -159,14 +159,14 @@ class RestSource:
         runs, unknown = [], []
         for run_id in dict.fromkeys(selection.runs):
             try:
-                run = self._session.get("/api/2.0/mlflow/runs/get", {"run_id": run_id})["run"]
+                run = self._run(run_id)
             except ServerError as exc:
                 if exc.status not in (400, 404) or exc.error_code is None:
                     raise
                 unknown.append(run_id)
                 continue
             hidden = not selection.deleted and run["info"].get("lifecycle_stage") == "deleted"
-            if str(run["info"]["experiment_id"]) in ids and not hidden and selection.in_window(start_time_of(run)):
+            if str(run["info"].get("experiment_id")) in ids and not hidden and selection.in_window(start_time_of(run)):
                 runs.append(run)
             else:
                 unknown.append(run_id)
@@ -176,6 +176,13 @@ class RestSource:
                 "ids are 32 hexadecimal digits, as `mlflow-archive ls` and MLflow's UI show them"
             )
         return runs
+
+    def _run(self, run_id: str) -> Json:
+        answer = self._session.get("/api/2.0/mlflow/runs/get", {"run_id": run_id})
+        run = answer.get("run") if isinstance(answer, dict) else None
+        if not isinstance(run, dict) or not isinstance(run.get("info"), dict):
+            raise ServerError(f"{self._session.uri} answers in an unexpected shape when asked for run {run_id!r}")
+        return run
 
     def _entries(self, payload: _Runs, known: Known) -> tuple[dict[str, _Entry], list[Gap]]:
         """Return what is new among the runs of a page, by id, and the gaps of what could not even be listed."""
@@ -212,14 +219,21 @@ def _parts(page: RunPage) -> Iterator[RunPage]:
     runs: list[Json] = []
     expected, lost = 0, page.gaps
     for raw in page.runs:
-        metrics = raw.get("data", {}).get("metrics", [])
-        expected += expected_points(int(metric.get("step", 0)) for metric in metrics)
+        expected += _expected(raw)
         runs.append(raw)
         if expected >= _SHARD_POINTS:
             yield RunPage(runs=runs, gaps=lost)
             runs, expected, lost = [], 0, []
     if runs or lost:
         yield RunPage(runs=runs, gaps=lost)
+
+
+def _expected(raw: Json) -> int:
+    try:
+        metrics = raw.get("data", {}).get("metrics", [])
+        return expected_points(int(metric.get("step", 0)) for metric in metrics)
+    except UNREADABLE_ROW:
+        return 0  # it becomes a gap when its rows are built
 
 
 def _check_filter(pager: RunPager, filter_string: str) -> None:
