@@ -1,4 +1,4 @@
-"""What every sink does, whatever it writes: nothing is final before ``finish``, and threads may bring chunks at once."""
+"""What every sink does, whatever it writes: nothing is final before ``finish``; several threads may bring chunks."""
 
 from __future__ import annotations
 
