@@ -253,8 +253,8 @@ def _offset_of(token: str) -> int | None:
 def _table_of(key: str, points: Sequence[Point]) -> pa.Table:
     """Build ``metrics`` rows; raise one of UNREADABLE_ROW where a point is malformed."""
     size = len(points)
-    steps = _column([point.get("step", 0) for point in points], pa.int64(), int)
-    times = _column([point["timestamp"] for point in points], pa.int64(), int)
+    steps = _column([point.get("step", 0) for point in points], pa.int64(), _whole)
+    times = _column([point["timestamp"] for point in points], pa.int64(), _whole)
     columns = {
         "run_id": pa.array([point["run_id"] for point in points], pa.string()),
         "key": pa.repeat(pa.scalar(key, pa.string()), size),
@@ -269,10 +269,24 @@ def _table_of(key: str, points: Sequence[Point]) -> pa.Table:
 
 def _column(values: list[Any], kind: pa.DataType, convert: Callable[[Any], Any]) -> pa.Array:
     """Numbers become a column at once; int64 and NaN may come as text, then each is converted."""
+    if convert is _whole and float in set(map(type, values)):
+        return pa.array([convert(value) for value in values], kind)  # else Arrow would cut fractions off
     try:
-        return pa.array(values, kind)
+        column = pa.array(values, kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
         return pa.array([convert(value) for value in values], kind)
+    if column.null_count:
+        message = "a point has no step, time or value"
+        raise ValueError(message)
+    return column
+
+
+def _whole(value: Any) -> int:
+    number = int(value)
+    if isinstance(value, float) and number != value:
+        message = f"{value!r} is no whole number"
+        raise ValueError(message)
+    return number
 
 
 def _labels(points: Sequence[Point], name: str) -> pa.Array:
