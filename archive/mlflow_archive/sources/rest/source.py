@@ -47,7 +47,7 @@ from mlflow_archive.tracking.server import probe
 from mlflow_archive.tracking.session import TrackingSession
 
 _GROUP = 50
-_SHARD_POINTS = 25_000
+_SHARD_POINTS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
