@@ -212,5 +212,7 @@ def changes(read: Read, refused_metrics: set[tuple[str, str]] = frozenset()) -> 
         identity = (row["run_id"], row["key"], row["step"], row["timestamp"], value)
         counts["repeated_points"] += identity in seen
         counts["infinite_points"] += math.isinf(row["value"]) and identity not in seen
+        zero = row["value"] == 0 and math.copysign(1, row["value"]) < 0
+        counts["negative_zero_points"] += zero and identity not in seen
         seen.add(identity)
     return {name: count for name, count in counts.items() if count}

@@ -121,6 +121,7 @@ def test_what_the_target_refuses_is_listed_and_the_rest_goes_on(place: Place) ->
             {"run_id": A, "key": "old", "step": 0, "timestamp": -5, "value": 1.0},
             *points(A, "good", [3.0, math.inf]),
             *points(A, "good", [3.0]),
+            *points(A, "zero", [-0.0]),
         ],
         dataset_inputs=[{"run_id": A, "dataset_name": "gone", "dataset_digest": "1"}],
     )
@@ -137,7 +138,8 @@ def test_what_the_target_refuses_is_listed_and_the_rest_goes_on(place: Place) ->
     assert place.files(only) == {"fine": b"y"}
     assert only.info.status == "FINISHED"
     changed = cast("dict[str, int]", report.details["changed"])
-    assert (changed["infinite_points"], changed["repeated_points"]) == (1, 1)
+    counted = [changed[f"{what}_points"] for what in ("infinite", "repeated", "negative_zero")]
+    assert counted == [1, 1, 1]
 
 
 def test_one_bad_run_does_not_stop_the_others(place: Place) -> None:

@@ -80,7 +80,7 @@ class Fitter:
         refused: Counter[tuple[str, str]] = Counter()
         seen: set[tuple[object, ...]] = set()
         fitted: list[Point] = []
-        infinite = 0
+        infinite = negative_zero = 0
         for key, value, time, step in rows.metrics:
             name = names[key]
             if name is None or time < 0:
@@ -93,11 +93,13 @@ class Fitter:
                 continue
             seen.add(identity)
             infinite += math.isinf(value)
+            negative_zero += value == 0 and math.copysign(1, value) < 0
             fitted.append((name, value, time, step))
         for (key, reason), points in refused.items():
             self.receipt.refuse("run", self.owner, key, refusals.METRIC_REFUSED, f"{points} points: {reason}")
         self.receipt.changed("repeated_points", len(rows.metrics) - len(fitted) - refused.total())
         self.receipt.changed("infinite_points", infinite)
+        self.receipt.changed("negative_zero_points", negative_zero)  # SQLite drops the sign
         self.receipt.changed("points_without_their_dataset", rows.points_with_dataset)
         return fitted
 
