@@ -77,28 +77,22 @@ class ArchiveSource:
 
     def _experiments(self, selection: Selection) -> dict[str, str]:
         rows = self._archive.table("experiments").to_pylist()
-        found = [(row["experiment_id"], row["name"]) for row in rows]
+        kept = [row for row in rows if selection.deleted or row["lifecycle_stage"] != "deleted"]
+        found = [(row["experiment_id"], row["name"]) for row in kept]
         if missing := selection.unmatched_experiments(found):
             have = ", ".join(repr(name) for _, name in found[:5]) or "none"
-            message = f"no experiment {missing[0]!r} in {self._archive.path}; it has {have}"
+            hidden = "" if selection.deleted else "; deleted ones are left out"
+            message = f"no experiment {missing[0]!r} in {self._archive.path}; it has {have}{hidden}"
             raise SelectionError(message)
-        stages = {row["experiment_id"]: row["lifecycle_stage"] for row in rows}
-        return {
-            key: name
-            for key, name in found
-            if selection.matches_experiment(key, name) and (selection.deleted or stages[key] != "deleted")
-        }
+        return {key: name for key, name in found if selection.matches_experiment(key, name)}
 
     def _runs(self, selection: Selection, experiments: set[str]) -> dict[str, str]:
         columns = ["run_id", "experiment_id", "lifecycle_stage", "start_time"]
         rows = self._archive.table("runs", columns=columns)
-        known = set(rows["run_id"].to_pylist()) if selection.runs else set()
-        if missing := [run for run in selection.runs if run not in known]:
-            raise SelectionError(f"no run {missing[0]!r} in {self._archive.path}")
         wanted = set(selection.runs)
         starts = pc.cast(rows["start_time"], pa.int64()).to_pylist()
         names = ("run_id", "experiment_id", "lifecycle_stage")
-        return {
+        found = {
             run: experiment
             for run, experiment, stage, start in zip(*(rows[n].to_pylist() for n in names), starts, strict=True)
             if experiment in experiments
@@ -106,6 +100,10 @@ class ArchiveSource:
             and (selection.deleted or stage != "deleted")
             and selection.in_window(start)
         }
+        if missing := [run for run in selection.runs if run not in found]:
+            hint = "" if missing[0] not in rows["run_id"].to_pylist() else " among what else is selected"
+            raise SelectionError(f"no run {missing[0]!r} in {self._archive.path}{hint}")
+        return found
 
     def _levels(self, runs: Mapping[str, str]) -> list[list[str]]:
         """Split runs by their depth below the topmost selected parent; a cycle is cut where it is met."""

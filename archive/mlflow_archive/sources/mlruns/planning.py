@@ -80,17 +80,18 @@ class Planner:
         some: list[str] = []
         for experiment in experiments if missing else []:
             try:
-                ids = [run.run_id for run in experiment.folder.runs()]
+                runs = list(experiment.folder.runs())
             except StoreError:
                 continue  # becomes a gap of the experiment
-            missing.difference_update(ids)
-            some += ids[: _NAMED_IN_ERRORS - len(some)]
+            missing.difference_update([run.run_id for run in runs if run.run_id in missing and self._is_in_reach(run)])
+            some += [run.run_id for run in runs[: _NAMED_IN_ERRORS - len(some)]]
             if not missing:
                 return
         if missing:
+            hint = "" if self._selection.deleted else "; deleted ones are left out"
             raise SelectionError(
                 f"no run {', '.join(sorted(missing))} in the selected experiments of {self._root}; "
-                f"there are {', '.join(some) or 'none'}{', …' if len(some) == _NAMED_IN_ERRORS else ''}"
+                f"there are {', '.join(some) or 'none'}{', …' if len(some) == _NAMED_IN_ERRORS else ''}{hint}"
             )
 
     def _shards_of(self, experiment: Experiment) -> Iterator[Shard]:
@@ -129,13 +130,9 @@ class Planner:
 
     def _is_selected(self, run: RunFolder, experiment: Experiment) -> bool:
         """Say whether a run is selected; one that cannot be read is, so that it is reported."""
-        selection = self._selection
-        windowed = selection.since_ms is not None or selection.until_ms is not None
+        if not self._is_in_reach(run):
+            return False
         try:
-            if windowed or not selection.deleted:
-                meta = read_run_meta(run)
-                if not selection.in_window(start_time(meta)) or (not selection.deleted and is_deleted(run, meta)):
-                    return False
             if self._matches is None:
                 return True
             record = read_run(run, experiment.folder, self._places, Selection(artifacts=False))
@@ -143,6 +140,17 @@ class Planner:
             return True
         latest: Latest = read_latest(run.path / METRICS)
         return self._matches(record, latest.points.values())
+
+    def _is_in_reach(self, run: RunFolder) -> bool:
+        """Say whether a run's stage and start are selected."""
+        selection = self._selection
+        if selection.deleted and selection.since_ms is None and selection.until_ms is None:
+            return True
+        try:
+            meta = read_run_meta(run)
+        except MetaUnreadableError:
+            return True
+        return selection.in_window(start_time(meta)) and (selection.deleted or not is_deleted(run, meta))
 
 
 def _take(runs: Iterator[RunFolder], count: int) -> tuple[tuple[RunFolder, ...], str]:
