@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-CORPORA = Path(__file__).resolve().parents[3] / "shared" / "corpora"
+CORPORA = (Path(__file__).resolve().parents[3] / "shared" / "corpora").resolve()
 
 FILE_STORES = (
     ("PacktPublishing__Hyperparameter-Tuning-with-Python", "data/mlruns"),
