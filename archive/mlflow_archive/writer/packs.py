@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from threading import Lock, local
 from typing import BinaryIO, Final
@@ -35,9 +36,16 @@ from mlflow_archive.writer.scratch import Scratch
 
 SHARED_FRAME_RAW: Final = 1024 * 1024
 PACK_SIZE: Final = 1024 * 1024 * 1024
-_SAMPLE: Final = 64 * 1024
-_WORTH: Final = 0.97
+_SAMPLE: Final = 16 * 1024
 _CHEAPEST_LEVEL: Final = 1
+
+
+class Gain(Enum):
+    """How well bytes compress: the most that is left of a sample. Blobs of one frame share their entropy tables."""
+
+    MUCH = 0.6
+    SOME = 0.97
+    NONE = float("inf")
 
 
 class BlobChangedError(Exception):
@@ -149,12 +157,19 @@ class PackWriter:
         future, label = waiting.popleft()
         self.append(future.result(), label)
 
-    def compress(self, raw: bytes) -> bytes:
-        """Compress one frame and prove that it decodes to the same bytes: compressors and memory do fail."""
-        level = self._level
+    def gain(self, raw: bytes) -> Gain:
+        """Say from a sample how much smaller the bytes get."""
         sample = raw[:_SAMPLE]
-        if level > _CHEAPEST_LEVEL and len(self._compressor(_CHEAPEST_LEVEL).compress(sample)) > _WORTH * len(sample):
-            level = _CHEAPEST_LEVEL
+        ratio = len(self._compressor(_CHEAPEST_LEVEL).compress(sample)) / max(1, len(sample))
+        return next((gain for gain in Gain if ratio <= gain.value), Gain.NONE)
+
+    def compress(self, raw: bytes, gain: Gain | None = None) -> bytes:
+        """Compress one frame and prove that it decodes to the same bytes: compressors and memory do fail.
+
+        What does not compress gets the cheapest level. ``gain`` is that of all of it, where the caller knows it.
+        """
+        none = (gain or self.gain(raw)) is Gain.NONE
+        level = min(self._level, _CHEAPEST_LEVEL) if none else self._level
         frame: bytes = self._compressor(level).compress(raw)
         if decode_frame(frame, len(raw), where="a frame just written") != raw:
             message = "a frame does not decode to what was compressed: memory or the zstd library is faulty"
@@ -220,32 +235,39 @@ class PackWriter:
 
 
 class FrameBuilder:
-    """Collects small blobs of one thread into shared frames of about 1 MiB."""
+    """Collects small blobs of one thread into shared frames of about 1 MiB, those of like gain together."""
 
     def __init__(self, packs: PackWriter, scratch: Scratch) -> None:
         self._packs, self._scratch = packs, scratch
-        self._blobs: dict[bytes, bytes] = {}
-        self._size = 0
+        self._lanes: dict[Gain, dict[bytes, bytes]] = {gain: {} for gain in Gain}
+        self._sizes = dict.fromkeys(Gain, 0)
 
     def add(self, digest: bytes, data: bytes) -> None:
-        if digest in self._blobs:
+        """Take a blob; its frame is written when it is full, at the latest by ``flush``."""
+        if any(digest in lane for lane in self._lanes.values()):
             return
-        if self._size + len(data) > MAX_FRAME_RAW:
-            self.flush()
-        self._blobs[digest] = data
-        self._size += len(data)
-        if self._size >= SHARED_FRAME_RAW:
-            self.flush()
+        gain = self._packs.gain(data)
+        if self._sizes[gain] + len(data) > MAX_FRAME_RAW:
+            self._write(gain)
+        self._lanes[gain][digest] = data
+        self._sizes[gain] += len(data)
+        if self._sizes[gain] >= SHARED_FRAME_RAW:
+            self._write(gain)
 
     def flush(self) -> None:
         """Write what was collected; afterwards every blob added counts as stored."""
-        if not self._blobs:
+        for gain in Gain:
+            self._write(gain)
+
+    def _write(self, gain: Gain) -> None:
+        blobs, size = self._lanes[gain], self._sizes[gain]
+        if not blobs:
             return
-        extents = tuple(Extent(digest=digest, raw_offset=0, size=len(data)) for digest, data in self._blobs.items())
-        frame = self._packs.compress(b"".join(self._blobs.values()))
-        self._packs.append(frame, Label(frame_size=0, raw_size=self._size, extents=extents))
-        self._scratch.add_blobs(self._blobs)
-        self._blobs, self._size = {}, 0
+        extents = tuple(Extent(digest=digest, raw_offset=0, size=len(data)) for digest, data in blobs.items())
+        frame = self._packs.compress(b"".join(blobs.values()), gain)
+        self._packs.append(frame, Label(frame_size=0, raw_size=size, extents=extents))
+        self._scratch.add_blobs(blobs)
+        self._lanes[gain], self._sizes[gain] = {}, 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
