@@ -128,6 +128,7 @@ def export_figures(uri: str, work: Path, rounds: int) -> Path:
     say("bare client reads, 1 thread", f"{bare_one:,.0f} points/s")
     say("bare client reads, 8 threads", f"{bare_eight:,.0f} points/s")
     tables = median(rounds, lambda: export("--no-artifacts", "--jobs", "8"))
+    shutil.copy(archive, work / "tables.mlfa")
     points = counts(archive)["metrics"]
     rate = points / tables.seconds
     share = f"{rate / bare_eight:.0%} of the bare client (goal 75 %)"
@@ -172,7 +173,7 @@ def size_figures(archive: Path, artifacts: Path, work: Path) -> None:
 def import_figures(archive: Path, work: Path, rounds: int) -> None:
     """Measure the import into a fresh server each time."""
     found = counts(archive)
-    rates, bare_rates, peaks, metrics_rates = [], [], [], []
+    rates, bare_rates, peaks, tables_rates = [], [], [], []
     for number in range(rounds):
         folder = work / f"target-{number}"
         (folder / "artifacts").mkdir(parents=True)
@@ -182,18 +183,16 @@ def import_figures(archive: Path, work: Path, rounds: int) -> None:
             )
             bare_rates.append(item["points"] / item["seconds"])
             whole = measure(tool("import", archive, "--to", uri, "-q", "--jobs", "8"))
+            prefix = ("--experiment-prefix", "tables/")
+            tables = measure(tool("import", work / "tables.mlfa", "--to", uri, "-q", "--jobs", "8", *prefix))
         rates.append(found["runs"] / whole.seconds)
-        metrics_rates.append(found["metrics"] / whole.seconds)
+        tables_rates.append(found["metrics"] / tables.seconds)
         peaks.append(whole.peak_mb)
     rate, bare = statistics.median(rates), statistics.median(bare_rates)
     say("bare client writes, 4 threads", f"{bare:,.0f} points/s")
     say("import, whole", f"{rate:.1f} runs/s", f"{rate / PEER_IMPORT_RUNS:.0f} times the peer's (goal 8)")
-    points = statistics.median(metrics_rates)
-    say(
-        "  its points, artifacts and all",
-        f"{points:,.0f} points/s",
-        f"{points / bare:.0%} of the bare client (goal 75 %)",
-    )
+    points = statistics.median(tables_rates)
+    say("import without artifacts", f"{points:,.0f} points/s", f"{points / bare:.0%} of the bare client (goal 75 %)")
     say("  its peak memory", f"{max(peaks):.0f} MB", "goal under 400")
 
 
