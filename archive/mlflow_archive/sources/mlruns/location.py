@@ -10,24 +10,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.location import without_password
 from mlflow_archive.sources.mlruns.layout import holds_files
 
 ARTIFACTS = "artifacts"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _DRIVE = re.compile(r"/?[A-Za-z]:[\\/]")
-
-
-def without_password(uri: str) -> str:
-    """Return a URI without user and password; the container of ``abfss://container@account`` stays."""
-    try:
-        parts = urlsplit(uri)
-    except ValueError:
-        return uri
-    userinfo, at, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=host)) if at and ":" in userinfo else uri
 
 
 def local_path(uri: str) -> str | None:

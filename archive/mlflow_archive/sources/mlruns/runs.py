@@ -17,6 +17,7 @@ from typing import Final
 
 from mlflow_archive.format.fingerprint import LatestMetric, run_fingerprint
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING
+from mlflow_archive.format.location import without_password
 from mlflow_archive.format.tables import RUN
 from mlflow_archive.pipeline import ArtifactFile, Selection
 from mlflow_archive.sources.mlruns.artifacts import FoundFile, declared_paths, list_files, missing_paths
@@ -25,7 +26,7 @@ from mlflow_archive.sources.mlruns.gaplist import GapList
 from mlflow_archive.sources.mlruns.inputs import Row, input_rows
 from mlflow_archive.sources.mlruns.keyfiles import OnBad, read_values
 from mlflow_archive.sources.mlruns.layout import TAGS, ExperimentFolder, RunFolder
-from mlflow_archive.sources.mlruns.location import ArtifactPlaces, without_password
+from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.meta import FieldMalformedError, Meta, MetaUnreadableError, read_meta
 from mlflow_archive.sources.mlruns.rows import Rows
 

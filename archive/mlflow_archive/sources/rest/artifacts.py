@@ -19,9 +19,10 @@ from urllib.parse import quote, unquote, urlparse, urlsplit, urlunparse
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.format import gaps
+from mlflow_archive.format.location import without_password
 from mlflow_archive.format.tables import RUN
 from mlflow_archive.pipeline import ArtifactFile, ArtifactUnreadableError, Gap
-from mlflow_archive.sources.rest.records import RunRecord, run_gap, without_password
+from mlflow_archive.sources.rest.records import RunRecord, run_gap
 from mlflow_archive.tracking.session import Params, TrackingSession
 
 IN_MEMORY: Final = 4 << 20

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
 import pyarrow as pa
 
 from mlflow_archive.format import gaps
+from mlflow_archive.format.location import without_password
 from mlflow_archive.format.tables import EXPERIMENT, RUN, TABLES
 from mlflow_archive.pipeline import Gap
 
@@ -164,16 +164,6 @@ def gap_table(found: Iterable[Gap]) -> pa.Table:
 def run_gap(run_id: str, path: str, code: str, reason: str) -> Gap:
     """Return a gap of a run."""
     return Gap(owner_kind=RUN, owner_id=run_id, path=path, code=code, reason=reason)
-
-
-def without_password(uri: str) -> str:
-    """Return a URI without user and password; the container of ``abfss://container@account`` stays."""
-    try:
-        parts = urlsplit(uri)
-    except ValueError:
-        return uri
-    userinfo, at, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=host)) if at and ":" in userinfo else uri
 
 
 def _location(value: object) -> str | None:
