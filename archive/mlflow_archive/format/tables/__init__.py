@@ -1,0 +1,81 @@
+"""The tables of an archive as data (spec/tables.md).
+
+Adding a kind of MLflow object means adding its tables here, a reader that yields them and a writer that takes
+them; the archive writer, reader and verifier are driven by this list and know no table by name, but for the
+blob index and the artifact list.
+
+>>> TABLES["params"].key
+('run_id', 'key')
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+import pyarrow as pa
+
+from mlflow_archive.format.tables.common import COMMON_TABLES
+from mlflow_archive.format.tables.model import (
+    BUDGET_POLICY,
+    BY_ROW,
+    DATASET,
+    EVALUATION_DATASET,
+    EXPERIMENT,
+    GATEWAY_ENDPOINT,
+    GATEWAY_SECRET,
+    GUARDRAIL,
+    INCREMENTAL,
+    ISSUE,
+    LABEL_SCHEMA,
+    LOGGED_MODEL,
+    MCP_SERVER,
+    MODEL_DEFINITION,
+    REGISTERED_MODEL,
+    REVIEW_QUEUE,
+    RUN,
+    SCORER,
+    TIMESTAMP,
+    TRACE,
+    WEBHOOK,
+    WORKSPACE,
+    Column,
+    Table,
+)
+from mlflow_archive.format.tables.runs import RUN_TABLES
+
+__all__ = [
+    "BUDGET_POLICY",
+    "BY_ROW",
+    "DATASET",
+    "EVALUATION_DATASET",
+    "EXPERIMENT",
+    "GATEWAY_ENDPOINT",
+    "GATEWAY_SECRET",
+    "GUARDRAIL",
+    "INCREMENTAL",
+    "ISSUE",
+    "LABEL_SCHEMA",
+    "LOGGED_MODEL",
+    "MCP_SERVER",
+    "MODEL_DEFINITION",
+    "REGISTERED_MODEL",
+    "REVIEW_QUEUE",
+    "RUN",
+    "SCORER",
+    "TABLES",
+    "TIMESTAMP",
+    "TRACE",
+    "WEBHOOK",
+    "WORKSPACE",
+    "Column",
+    "Table",
+    "empty_table",
+]
+
+TABLES: Final = MappingProxyType({table.name: table for table in (*RUN_TABLES, *COMMON_TABLES)})
+
+
+def empty_table(name: str) -> pa.Table:
+    """Return the table of that name with no rows."""
+    return TABLES[name].schema.empty_table()

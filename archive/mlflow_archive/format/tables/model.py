@@ -1,0 +1,105 @@
+"""What a table of an archive is: its columns, who owns its rows, how they are sorted (spec/tables.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+
+TIMESTAMP: Final = pa.timestamp("ms", tz="UTC")
+
+RUN: Final = "run"
+EXPERIMENT: Final = "experiment"
+DATASET: Final = "dataset"
+LOGGED_MODEL: Final = "logged_model"
+TRACE: Final = "trace"
+REGISTERED_MODEL: Final = "registered_model"
+EVALUATION_DATASET: Final = "evaluation_dataset"
+SCORER: Final = "scorer"
+LABEL_SCHEMA: Final = "label_schema"
+REVIEW_QUEUE: Final = "review_queue"
+ISSUE: Final = "issue"
+WEBHOOK: Final = "webhook"
+GATEWAY_SECRET: Final = "gateway_secret"  # noqa: S105 - a kind, no secret
+GATEWAY_ENDPOINT: Final = "gateway_endpoint"
+MODEL_DEFINITION: Final = "model_definition"
+BUDGET_POLICY: Final = "budget_policy"
+GUARDRAIL: Final = "guardrail"
+MCP_SERVER: Final = "mcp_server"
+WORKSPACE: Final = "workspace"
+BY_ROW: Final = "*"  # the column ``owner_kind`` of each row says which kind owns it
+
+INCREMENTAL: Final = (RUN, LOGGED_MODEL, TRACE)
+"""Kinds with fingerprints: an append reads only those that changed. All other kinds come whole with each export."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column: ``origin`` names the MLflow table or API field it comes from."""
+
+    name: str
+    type: pa.DataType
+    nullable: bool
+    origin: str
+    description: str
+    byte_stream_split: bool = False
+    delta: bool = False
+
+    @property
+    def field(self) -> pa.Field:
+        return pa.field(self.name, self.type, self.nullable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """One kind of record.
+
+    ``entity`` is the kind that owns a row, and of which the newest export wins (spec/format.md, "Newest export");
+    the columns ``owner``, a prefix of ``key``, identify that entity. Where ``entity`` is BY_ROW, each row names the
+    kind in ``owner_kind``; where it is None, rows belong to the archive itself and are never superseded.
+
+    Rows are sorted by ``sort``, which starts with ``key``; where ``unique``, two rows with equal keys are one record
+    and the first is kept.
+    """
+
+    name: str
+    entity: str | None
+    owner: tuple[str, ...]
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    description: str
+    unique: bool = True
+    extra_sort: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([c.field for c in self.columns])
+
+    @property
+    def sort(self) -> tuple[str, ...]:
+        return self.key + self.extra_sort
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.columns)
+
+
+def text(name: str, origin: str, description: str, *, null: bool = False) -> Column:
+    return Column(name=name, type=pa.string(), nullable=null, origin=origin, description=description)
+
+
+def time(name: str, origin: str, description: str, *, null: bool = True) -> Column:
+    return Column(name=name, type=TIMESTAMP, nullable=null, origin=origin, description=description)
+
+
+def integer(name: str, origin: str, description: str, *, null: bool = False, delta: bool = False) -> Column:
+    return Column(name=name, type=pa.int64(), nullable=null, origin=origin, description=description, delta=delta)
+
+
+def real(name: str, origin: str, description: str, *, null: bool = True) -> Column:
+    return Column(name=name, type=pa.float64(), nullable=null, origin=origin, description=description)
+
+
+def flag(name: str, origin: str, description: str, *, null: bool = True) -> Column:
+    return Column(name=name, type=pa.bool_(), nullable=null, origin=origin, description=description)
