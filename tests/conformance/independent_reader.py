@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import struct
 import zipfile
 import zlib
@@ -27,40 +28,24 @@ import zstandard
 Row = dict[str, Any]
 
 KNOWN_FEATURES: frozenset[str] = frozenset()
+SPEC = Path(__file__).resolve().parents[2] / "spec" / "tables.md"
+
+
+def _described() -> Iterator[tuple[str, str | None, tuple[str, ...], tuple[str, ...] | None]]:
+    """Yield name, entity, owner and key (None: not unique) of each table, out of the text of the specification."""
+    for section in re.split(r"(?m)^## ", SPEC.read_text("utf-8"))[1:]:
+        found = re.search(r"(?m)^Entity: (.*?) · Owner: (.*?) · Key: (.*?) · Sort", section)
+        if found is None:
+            raise ValueError(f"no entity in the section {section[:40]!r}")
+        entity, owner, key = (tuple(re.findall(r"`([\w*]+)`", text)) for text in found.groups())
+        unique = "(not unique)" not in found[3]
+        yield section.split("`")[1], entity[0] if entity else None, owner, key if unique else None
+
+
+TABLES = {name: (entity, owner, key) for name, entity, owner, key in _described()}
 IDENTITY = {
-    "experiment": ("experiments", ("experiment_id",)),
-    "run": ("runs", ("run_id",)),
-    "dataset": ("datasets", ("experiment_id", "name", "digest")),
+    entity: (name, owner) for name, (entity, owner, key) in TABLES.items() if entity not in (None, "*") and key == owner
 }
-OWNERS = {
-    "experiments": ("experiment", ("experiment_id",)),
-    "experiment_tags": ("experiment", ("experiment_id",)),
-    "runs": ("run", ("run_id",)),
-    "params": ("run", ("run_id",)),
-    "tags": ("run", ("run_id",)),
-    "metrics": ("run", ("run_id",)),
-    "datasets": ("dataset", ("experiment_id", "name", "digest")),
-    "dataset_inputs": ("run", ("run_id",)),
-    "dataset_input_tags": ("run", ("run_id",)),
-    "artifacts": ("*", ("owner_id",)),
-    "gaps": ("*", ("owner_id",)),
-    "fingerprints": ("*", ("owner_id",)),
-    "blobs": (None, ("digest",)),
-}
-KEYS = {
-    "experiments": ("experiment_id",),
-    "experiment_tags": ("experiment_id", "key"),
-    "runs": ("run_id",),
-    "params": ("run_id", "key"),
-    "tags": ("run_id", "key"),
-    "datasets": ("experiment_id", "name", "digest"),
-    "dataset_inputs": ("run_id", "dataset_name", "dataset_digest"),
-    "dataset_input_tags": ("run_id", "dataset_name", "dataset_digest", "key"),
-    "artifacts": ("owner_id", "owner_kind", "path"),
-    "gaps": ("owner_id", "owner_kind", "path", "code"),
-    "fingerprints": ("owner_id", "owner_kind"),
-    "blobs": ("digest", "raw_offset"),
-}  # `metrics` has no unique key
 
 
 class RefusedError(Exception):
@@ -137,12 +122,12 @@ class Archive:
                     raise RefusedError(f"E032: {name}")
                 yield member["export"], rows.to_pylist()
 
-    def _holders(self, table: str, owner: tuple[str, ...]) -> dict[tuple[str, ...], int]:
+    def _holders(self, table: str, owner: tuple[str, ...]) -> dict[str, int]:
         """Return for each entity the newest export that holds it (section 8)."""
-        newest: dict[tuple[str, ...], int] = {}
+        newest: dict[str, int] = {}
         for export, rows in self._parts(table):
             for row in rows:
-                identity = tuple(row[column] for column in owner)
+                identity = _entity_id(row, owner)
                 newest[identity] = max(export, newest.get(identity, 0))
         return newest
 
@@ -153,16 +138,16 @@ class Archive:
         return self._rows[table]
 
     def _counting_rows(self, table: str) -> list[Row]:
-        entity, owner = OWNERS[table]
+        entity, owner, key = TABLES[table]
         found: list[Row] = []
         for export, rows in self._parts(table):
             for row in rows:
                 held = self._held.get(row["owner_kind"] if entity == "*" else entity or "", {})
-                if held.get(tuple(row[column] for column in owner), 0) <= export:
+                if held.get(_entity_id(row, owner), 0) <= export:
                     found.append(row)
-        if table not in KEYS:
+        if key is None:
             return found
-        unique = {tuple(row[column] for column in KEYS[table]): row for row in reversed(found)}
+        unique = {tuple(row[column] for column in key): row for row in reversed(found)}
         return list(unique.values())[::-1]
 
     def artifacts(self, run_id: str) -> list[Row]:
@@ -216,6 +201,13 @@ class Archive:
     def close(self) -> None:
         if self._zip is not None:
             self._zip.close()
+
+
+def _entity_id(row: Row, owner: tuple[str, ...]) -> str:
+    """Return what `owner_id` calls the entity (section 8)."""
+    if owner == ("name", "workspace"):
+        return row["name"] if row["workspace"] == "default" else f"{row['workspace']}/{row['name']}"
+    return "\x1f".join(row[column] for column in owner)
 
 
 def _decode(frame: bytes) -> bytes:

@@ -21,6 +21,7 @@ VECTORS = SPEC / "vectors"
 TYPES = {
     "string": "string",
     "int64": "int64",
+    "bool": "bool",
     "double": "double",
     "timestamp[ms, tz=UTC]": "timestamp[ms, UTC]",
 }

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.manifest import Export, Manifest, Member
-from mlflow_archive.format.tables import BY_ROW, TABLES, Table
+from mlflow_archive.format.tables import BY_ROW, DEFAULT_WORKSPACE, NAME_IN_WORKSPACE, TABLES, Table
 from mlflow_archive.reader.opening import OpenedManifest, open_members, read_manifest
 from mlflow_archive.reader.parts import Part, check_footer
 from mlflow_archive.storage.members import MemberFile, Members
@@ -185,7 +185,12 @@ def _chunks(array: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
 
 
 def _owner_key(rows: pa.Table, table: Table) -> pa.Array | pa.ChunkedArray:
+    """Return what ``owner_id`` calls the entities that own these rows (spec/format.md, section 8)."""
     columns = [rows[name] for name in table.owner]
+    if table.owner == NAME_IN_WORKSPACE:
+        name, workspace = columns
+        outside = pc.binary_join_element_wise(workspace, name, "/")
+        return pc.if_else(pc.equal(workspace, DEFAULT_WORKSPACE), name, outside)
     return columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, "\x1f")
 
 

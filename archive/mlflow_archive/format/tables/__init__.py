@@ -16,10 +16,15 @@ from typing import Final
 import pyarrow as pa
 
 from mlflow_archive.format.tables.common import COMMON_TABLES
+from mlflow_archive.format.tables.evaluation import EVALUATION_TABLES
+from mlflow_archive.format.tables.gateway import GATEWAY_TABLES
+from mlflow_archive.format.tables.logged_models import LOGGED_MODEL_TABLES
+from mlflow_archive.format.tables.mcp import MCP_TABLES
 from mlflow_archive.format.tables.model import (
     BUDGET_POLICY,
     BY_ROW,
     DATASET,
+    DEFAULT_WORKSPACE,
     EVALUATION_DATASET,
     EXPERIMENT,
     GATEWAY_ENDPOINT,
@@ -31,6 +36,7 @@ from mlflow_archive.format.tables.model import (
     LOGGED_MODEL,
     MCP_SERVER,
     MODEL_DEFINITION,
+    NAME_IN_WORKSPACE,
     REGISTERED_MODEL,
     REVIEW_QUEUE,
     RUN,
@@ -42,12 +48,15 @@ from mlflow_archive.format.tables.model import (
     Column,
     Table,
 )
+from mlflow_archive.format.tables.registry import REGISTRY_TABLES
 from mlflow_archive.format.tables.runs import RUN_TABLES
+from mlflow_archive.format.tables.traces import TRACE_TABLES
 
 __all__ = [
     "BUDGET_POLICY",
     "BY_ROW",
     "DATASET",
+    "DEFAULT_WORKSPACE",
     "EVALUATION_DATASET",
     "EXPERIMENT",
     "GATEWAY_ENDPOINT",
@@ -59,6 +68,7 @@ __all__ = [
     "LOGGED_MODEL",
     "MCP_SERVER",
     "MODEL_DEFINITION",
+    "NAME_IN_WORKSPACE",
     "REGISTERED_MODEL",
     "REVIEW_QUEUE",
     "RUN",
@@ -73,7 +83,21 @@ __all__ = [
     "empty_table",
 ]
 
-TABLES: Final = MappingProxyType({table.name: table for table in (*RUN_TABLES, *COMMON_TABLES)})
+TABLES: Final = MappingProxyType(
+    {
+        table.name: table
+        for table in (
+            *RUN_TABLES,
+            *LOGGED_MODEL_TABLES,
+            *TRACE_TABLES,
+            *REGISTRY_TABLES,
+            *EVALUATION_TABLES,
+            *GATEWAY_TABLES,
+            *MCP_TABLES,
+            *COMMON_TABLES,
+        )
+    }
+)
 
 
 def empty_table(name: str) -> pa.Table:

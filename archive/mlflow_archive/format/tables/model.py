@@ -30,6 +30,11 @@ MCP_SERVER: Final = "mcp_server"
 WORKSPACE: Final = "workspace"
 BY_ROW: Final = "*"  # the column ``owner_kind`` of each row says which kind owns it
 
+DEFAULT_WORKSPACE: Final = "default"
+NAME_IN_WORKSPACE: Final = ("name", "workspace")
+"""Owner columns of kinds that have a name instead of an id; their ``owner_id`` elsewhere is ``name``, and
+``workspace/name`` outside of the default workspace."""
+
 INCREMENTAL: Final = (RUN, LOGGED_MODEL, TRACE)
 """Kinds with fingerprints: an append reads only those that changed. All other kinds come whole with each export."""
 
