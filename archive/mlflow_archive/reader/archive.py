@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.manifest import Export, Manifest, Member
-from mlflow_archive.format.tables import BY_ROW, DEFAULT_WORKSPACE, NAME_IN_WORKSPACE, TABLES, Table
+from mlflow_archive.format.tables import BY_ROW, DEFAULT_WORKSPACE, NAME_IN_WORKSPACE, TABLES, Table, is_identity
 from mlflow_archive.reader.opening import OpenedManifest, open_members, read_manifest
 from mlflow_archive.reader.parts import Part, check_footer
 from mlflow_archive.storage.members import MemberFile, Members
@@ -119,12 +119,12 @@ class Archive:
         """Per entity kind and export, the keys of the entities that the export holds."""
         found: dict[str, dict[int, pa.Array]] = {}
         for table in TABLES.values():
-            if table.entity is None or table.key != table.owner or table.entity == BY_ROW:
+            if table.entity is None or not is_identity(table):
                 continue
             per_export: dict[int, list[pa.Array]] = {}
             for member in self.parts(table.name):
                 for rows in self.open_part(member).groups(None, table.owner):
-                    per_export.setdefault(member.export, []).append(_owner_key(rows, table))
+                    per_export.setdefault(member.export, []).append(owner_ids(rows, table))
             found[table.entity] = {
                 export: pa.concat_arrays([chunk for key in keys for chunk in _chunks(key)])
                 for export, keys in per_export.items()
@@ -184,7 +184,7 @@ def _chunks(array: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
     return array.chunks if isinstance(array, pa.ChunkedArray) else [array]
 
 
-def _owner_key(rows: pa.Table, table: Table) -> pa.Array | pa.ChunkedArray:
+def owner_ids(rows: pa.Table, table: Table) -> pa.Array | pa.ChunkedArray:
     """Return what ``owner_id`` calls the entities that own these rows (spec/format.md, section 8)."""
     columns = [rows[name] for name in table.owner]
     if table.owner == NAME_IN_WORKSPACE:
@@ -197,7 +197,7 @@ def _owner_key(rows: pa.Table, table: Table) -> pa.Array | pa.ChunkedArray:
 def _without(rows: pa.Table, table: Table, newer: dict[str, pa.Array]) -> pa.Table:
     """Leave out the rows of entities that a later export holds."""
     for kind, keys in newer.items():
-        stale = pc.is_in(_owner_key(rows, table), value_set=keys)
+        stale = pc.is_in(owner_ids(rows, table), value_set=keys)
         if table.entity == BY_ROW:
             stale = pc.and_(stale, pc.equal(rows["owner_kind"], kind))
         rows = rows.filter(pc.invert(stale))

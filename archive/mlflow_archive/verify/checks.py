@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.manifest import Member
-from mlflow_archive.format.tables import EXPERIMENT, RUN, TABLES
+from mlflow_archive.format.tables import DATASET, is_identity
 from mlflow_archive.pipeline import Progress, Quiet
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.blobs import Blobs
@@ -17,7 +17,7 @@ from mlflow_archive.storage.members import HASH_BLOCK
 from mlflow_archive.verify.members import check_bytes, check_listing
 from mlflow_archive.verify.packs import PackCheck, raw_digest
 from mlflow_archive.verify.report import Level, Lost, VerifyReport
-from mlflow_archive.verify.tables import TableFindings, check_tables, owners_in
+from mlflow_archive.verify.tables import KeyRange, TableFindings, check_tables, owners_in
 
 
 def verify(
@@ -120,20 +120,18 @@ def _readable_groups(archive: Archive, member: Member) -> list[pa.Table]:
 
 
 def _name_lost(report: VerifyReport, findings: TableFindings) -> None:
-    """Turn damaged key ranges into the runs and experiments they hit."""
+    """Turn damaged key ranges into the runs, experiments and other entities they hit."""
     if not findings.damaged:
         return
-    report.lost.update(Lost(kind=RUN, id=run) for run in owners_in(findings.damaged, findings.runs, RUN))
-    experiments = owners_in(findings.damaged, findings.experiments, EXPERIMENT)
-    report.lost.update(Lost(kind=EXPERIMENT, id=experiment) for experiment in experiments)
-    known = {RUN: findings.runs, EXPERIMENT: findings.experiments}
+    for kind, ids in findings.ids.items():
+        if kind != DATASET:  # a run's datasets are named by its rows in dataset_inputs
+            report.lost.update(Lost(kind=kind, id=entity) for entity in owners_in(findings.damaged, ids, kind))
     for damaged in findings.damaged:
-        kind = damaged.table.entity
-        if kind in known and TABLES[damaged.table.name].key == damaged.table.owner and not _hit(damaged, known[kind]):
+        kind = damaged.table.entity or ""
+        if is_identity(damaged.table) and kind != DATASET and not _hit(damaged, findings.ids.get(kind, {})):
             span = damaged.low if damaged.low == damaged.high else f"{damaged.low} … {damaged.high}"
-            report.lost.add(Lost(kind=kind or "", id=span))
+            report.lost.add(Lost(kind=kind, id=span))
 
 
-def _hit(damaged: object, ids: set[str]) -> bool:
-    low, high = getattr(damaged, "low", ""), getattr(damaged, "high", "")
-    return any(low <= value <= high for value in ids)
+def _hit(damaged: KeyRange, ids: dict[str, str]) -> bool:
+    return any(damaged.low <= key <= damaged.high for key in ids.values())

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.manifest import Member
-from mlflow_archive.format.tables import BY_ROW, EXPERIMENT, RUN, TABLES, Table
-from mlflow_archive.reader.archive import Archive
+from mlflow_archive.format.tables import BY_ROW, EXPERIMENT, TABLES, Table, is_identity
+from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.parts import Part
 from mlflow_archive.verify.report import VerifyReport
 
@@ -28,17 +28,18 @@ class KeyRange:
 
 @dataclass(slots=True, kw_only=True)
 class TableFindings:
-    """What the checks of all parts found. ``runs`` and ``experiments`` are the ids that could be read."""
+    """What the checks of all parts found. ``ids`` are the entities of each kind that could be read: their id, and
+    the first column of their key, by which their rows are sorted."""
 
     damaged: list[KeyRange] = field(default_factory=list)
-    runs: set[str] = field(default_factory=set)
-    experiments: set[str] = field(default_factory=set)
+    ids: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def check_tables(archive: Archive, report: VerifyReport, bad_members: set[str]) -> TableFindings:
     """Read every part. ``bad_members`` are those whose hash is wrong: rows of theirs that decode are suspect."""
     findings = TableFindings()
-    for name in sorted(TABLES, key=lambda name: name not in ("runs", "experiments")):
+    # Identity tables first, and experiments before all: rows elsewhere refer to them.
+    for name in sorted(TABLES, key=lambda name: (not is_identity(TABLES[name]), name != "experiments")):
         for member in archive.parts(name):
             before = len(findings.damaged)
             _check_part(archive, member, report, findings)
@@ -115,32 +116,36 @@ def _compare_neighbours(rows: pa.Table, table: Table) -> tuple[pa.Array, pa.Arra
 
 
 def _check_owners(part: Part, rows: pa.Table, report: VerifyReport, findings: TableFindings) -> None:
-    """Collect runs and experiments, and find rows that belong to none."""
+    """Collect entities by their kind, and find rows that belong to none."""
     table = part.table
-    if table.name == "runs":
-        findings.runs.update(rows["run_id"].to_pylist())
-        _missing(part, rows["experiment_id"], findings.experiments, EXPERIMENT, report)
-    elif table.name == "experiments":
-        findings.experiments.update(rows["experiment_id"].to_pylist())
-    elif table.entity == RUN:
-        _missing(part, rows[table.owner[0]], findings.runs, RUN, report)
-    elif table.name in ("artifacts", "fingerprints") and table.entity == BY_ROW:
-        of_runs = rows.filter(pc.equal(rows["owner_kind"], RUN))
-        _missing(part, of_runs["owner_id"], findings.runs, RUN, report)
-    elif "experiment_id" in table.owner:
-        _missing(part, rows["experiment_id"], findings.experiments, EXPERIMENT, report)
+    if table.entity is None:
+        return
+    if is_identity(table):
+        pairs = zip(owner_ids(rows, table).to_pylist(), rows[table.key[0]].to_pylist(), strict=True)
+        findings.ids.setdefault(table.entity, {}).update(pairs)
+        if "experiment_id" in table.owner or table.name == "runs":
+            _missing(part, rows["experiment_id"], EXPERIMENT, report, findings)
+    elif table.entity != BY_ROW:
+        _missing(part, owner_ids(rows, table), table.entity, report, findings)
+    elif table.name in ("artifacts", "fingerprints"):
+        for kind in rows["owner_kind"].unique().to_pylist():
+            of_kind = rows.filter(pc.equal(rows["owner_kind"], kind))
+            _missing(part, of_kind["owner_id"], kind, report, findings)
 
 
-def _missing(part: Part, ids: pa.ChunkedArray, known: set[str], kind: str, report: VerifyReport) -> None:
+def _missing(part: Part, ids: pa.ChunkedArray, kind: str, report: VerifyReport, findings: TableFindings) -> None:
+    known = findings.ids.get(kind, {})
     absent = [value for value in ids.unique().to_pylist() if value not in known]
     if absent:
-        message = f"{len(absent)} {kind}s have rows here and are not in the archive, such as {absent[0]}"
+        name = kind.replace("_", " ")
+        message = f"{len(absent)} {name}s have rows here and are not in the archive, such as {absent[0]}"
         report.add("E051", part.name, message)
 
 
-def owners_in(ranges: list[KeyRange], ids: set[str], kind: str) -> Iterator[str]:
+def owners_in(ranges: list[KeyRange], ids: dict[str, str], kind: str) -> Iterator[str]:
     """Yield the ids of a kind that lie in a damaged range of a table which that kind owns."""
     relevant = [r for r in ranges if r.table.entity in (kind, BY_ROW)]
-    for value in ids:
-        if any(r.low <= value <= r.high for r in relevant):
+    for value, key in ids.items():
+        # Tables of owners of every kind are sorted by the id, all others by the first column of the key.
+        if any(r.low <= (value if r.table.entity == BY_ROW else key) <= r.high for r in relevant):
             yield value

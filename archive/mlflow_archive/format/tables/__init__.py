@@ -47,6 +47,7 @@ from mlflow_archive.format.tables.model import (
     WORKSPACE,
     Column,
     Table,
+    is_identity,
 )
 from mlflow_archive.format.tables.registry import REGISTRY_TABLES
 from mlflow_archive.format.tables.runs import RUN_TABLES
@@ -81,6 +82,7 @@ __all__ = [
     "Column",
     "Table",
     "empty_table",
+    "is_identity",
 ]
 
 TABLES: Final = MappingProxyType(

@@ -90,6 +90,11 @@ class Table:
         return tuple(c.name for c in self.columns)
 
 
+def is_identity(table: Table) -> bool:
+    """Say whether a table's rows are the entities of its kind themselves (spec/format.md, section 8)."""
+    return table.entity not in (None, BY_ROW) and table.key == table.owner
+
+
 def text(name: str, origin: str, description: str, *, null: bool = False) -> Column:
     return Column(name=name, type=pa.string(), nullable=null, origin=origin, description=description)
 
