@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from mlflow_archive.format.layout import manifest_name, part_name
 from mlflow_archive.format.manifest import Export, Manifest, Member
-from mlflow_archive.format.tables import BY_ROW, DATASET, EXPERIMENT, TABLES, Table
+from mlflow_archive.format.tables import BY_ROW, DATASET, INCREMENTAL, TABLES, Table, is_identity
+from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.blob_index import index_pieces
 from mlflow_archive.writer.merge import Keep, Piece, merged, staged_pieces
@@ -66,17 +67,17 @@ class Finishing:
     def _keep(self, table: Table, segment: int) -> Keep | None:
         """Return what filters rows staged before an interruption.
 
-        Experiments come again in full. Of runs and the like, those count whose fingerprint says that they were
-        read whole, in the newest segment that has them, and that the source did not give again because they had
-        changed.
+        Of runs and other kinds with fingerprints, those count whose fingerprint says that they were read whole, in
+        the newest segment that has them, and that the source did not give again because they had changed. All other
+        kinds come again in full, but for datasets, which come with their runs.
         """
-        if table.entity == EXPERIMENT:
-            return lambda rows: rows.slice(0, 0)
         if table.entity in (DATASET, None):
             return None
         if table.entity == BY_ROW:
             return partial(self._keep_by_row, segment)
-        ids = pa.array(self.scratch.staged_ids(table.entity or "", segment), pa.string())
+        if table.entity not in INCREMENTAL:
+            return lambda rows: rows.slice(0, 0)
+        ids = pa.array(self.scratch.staged_ids(table.entity, segment), pa.string())
         return lambda rows: rows.filter(pc.is_in(rows[table.owner[0]], value_set=ids))
 
     def _keep_by_row(self, segment: int, rows: pa.Table) -> pa.Table:
@@ -160,24 +161,33 @@ class Finishing:
         )
 
     def _nothing_new(self) -> bool:
-        """Say whether there are no runs and the like, and all experiments and datasets are as the base has them."""
+        """Say whether there are no runs and the like, and all else is as the base has it."""
         base = self.target.base
-        owned = (EXPERIMENT, DATASET)
-        if base is None or any(m.table is None or TABLES[m.table].entity not in owned for m in self._members):
+        written = {member.table for member in self._members}
+        if (
+            base is None
+            or None in written
+            or any(TABLES[name].entity in (*INCREMENTAL, None) for name in written if name)
+        ):
             return False
-        experiments = self._rows(TABLES["experiments"])["experiment_id"].unique().to_pylist()
-        for table in TABLES.values():
-            new = self._rows(table)
-            if table.entity == EXPERIMENT:
-                old = sort_rows(base.table(table.name, owners=experiments), table)
-                if not old.equals(sort_rows(new, table)):
-                    return False
-            elif table.entity == DATASET and new.num_rows:
-                # An append sees only the datasets of the runs it reads.
-                had = base.table(table.name, owners=new[table.key[0]].unique().to_pylist()).to_pylist()
-                if not all(row in had for row in new.to_pylist()):
-                    return False
-        return True
+        owners = {
+            table.entity: self._rows(table)[table.key[0]].unique().to_pylist()
+            for table in TABLES.values()
+            if is_identity(table)
+        }
+        return all(self._as_before(table, base, owners.get(table.entity, [])) for table in TABLES.values())
+
+    def _as_before(self, table: Table, base: Archive, owners: Sequence[str]) -> bool:
+        new = self._rows(table)
+        if table.entity == DATASET:  # an append sees only the datasets of the runs it reads
+            had = base.table(table.name, owners=owners).to_pylist()
+            return all(row in had for row in new.to_pylist())
+        if table.entity == BY_ROW:
+            old = base.table(table.name, owners=new[table.key[0]].unique().to_pylist())
+            old = old.filter(pc.is_in(old["owner_kind"], value_set=new["owner_kind"].unique()))
+        else:
+            old = base.table(table.name, owners=owners)
+        return bool(sort_rows(old, table).equals(sort_rows(new, table)))
 
     def _rows(self, table: Table) -> pa.Table:
         """Read what was just written of a table."""
