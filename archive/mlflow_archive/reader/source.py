@@ -1,12 +1,13 @@
 """An archive as a source: what import reads from.
 
-Stage 0 holds experiments and datasets, stage 1 runs without a parent in the selection, stage 2 their children, and
-so on, so that a sink sees parents before children.
+Workspaces come first, then experiments and datasets, then runs without a parent in the selection, their children, and
+so on, then all other kinds (AFTER_RUNS), so that a sink sees what is referred to before what refers to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, Final
 
@@ -16,7 +17,31 @@ import pyarrow.compute as pc
 from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.manifest import Export
-from mlflow_archive.format.tables import BY_ROW, DATASET, EXPERIMENT, RUN, TABLES
+from mlflow_archive.format.tables import (
+    BUDGET_POLICY,
+    BY_ROW,
+    DATASET,
+    EVALUATION_DATASET,
+    EXPERIMENT,
+    GATEWAY_ENDPOINT,
+    GATEWAY_SECRET,
+    GUARDRAIL,
+    INCREMENTAL,
+    ISSUE,
+    LABEL_SCHEMA,
+    LOGGED_MODEL,
+    MCP_SERVER,
+    MODEL_DEFINITION,
+    REGISTERED_MODEL,
+    REVIEW_QUEUE,
+    RUN,
+    SCORER,
+    TABLES,
+    TRACE,
+    WEBHOOK,
+    WORKSPACE,
+    is_identity,
+)
 from mlflow_archive.pipeline import (
     ArtifactFile,
     ArtifactUnreadableError,
@@ -27,12 +52,41 @@ from mlflow_archive.pipeline import (
     Shard,
     SourceFacts,
 )
-from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.blobs import Blobs, Piece
+from mlflow_archive.reader.selecting import SelectedEntities
 
-RUNS_PER_SHARD: Final = 50
-POINTS_PER_CHUNK: Final = 500_000
-_PARENT_TAG: Final = "mlflow.parentRunId"
+ENTITIES_PER_SHARD: Final = 50
+BYTES_PER_CHUNK: Final = 48 * 1024 * 1024
+AFTER_RUNS: Final = (
+    LOGGED_MODEL,
+    TRACE,
+    EVALUATION_DATASET,
+    ISSUE,
+    SCORER,
+    LABEL_SCHEMA,
+    REVIEW_QUEUE,
+    GATEWAY_SECRET,
+    MODEL_DEFINITION,
+    GATEWAY_ENDPOINT,
+    GUARDRAIL,
+    BUDGET_POLICY,
+    REGISTERED_MODEL,
+    WEBHOOK,
+    MCP_SERVER,
+)
+"""The kinds that come after runs, each behind those it refers to."""
+
+LARGEST: Final = {RUN: "metrics", TRACE: "spans"}
+"""The table of a kind that may not fit into memory: its rows may come in several chunks."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Payload of a shard: entities of one kind, by their first key column."""
+
+    kind: str
+    ids: list[str]
 
 
 class ArchiveSource:
@@ -64,106 +118,79 @@ class ArchiveSource:
         if selection.filter_string is not None:
             raise SelectionError("an archive cannot be filtered by --filter; select by --experiment or --run")
         self._selection = selection
-        experiments = self._experiments(selection)
-        runs = self._runs(selection, set(experiments))
-        if selection.runs:
-            experiments = {key: name for key, name in experiments.items() if key in set(runs.values())}
-        yield Shard(name="experiments", payload=sorted(experiments))
-        progress.expect("runs", len(runs))
-        for stage, run_ids in enumerate(self._levels(runs), start=1):
-            for at in range(0, len(run_ids), RUNS_PER_SHARD):
-                ids = run_ids[at : at + RUNS_PER_SHARD]
-                yield Shard(name=f"runs from {ids[0]}", stage=stage, weight=len(ids), payload=ids)
-
-    def _experiments(self, selection: Selection) -> dict[str, str]:
-        rows = self._archive.table("experiments").to_pylist()
-        kept = [row for row in rows if selection.deleted or row["lifecycle_stage"] != "deleted"]
-        found = [(row["experiment_id"], row["name"]) for row in kept]
-        if missing := selection.unmatched_experiments(found):
-            have = ", ".join(repr(name) for _, name in found[:5]) or "none"
-            hidden = "" if selection.deleted else "; deleted ones are left out"
-            message = f"no experiment {missing[0]!r} in {self._archive.path}; it has {have}{hidden}"
-            raise SelectionError(message)
-        return {key: name for key, name in found if selection.matches_experiment(key, name)}
-
-    def _runs(self, selection: Selection, experiments: set[str]) -> dict[str, str]:
-        columns = ["run_id", "experiment_id", "lifecycle_stage", "start_time"]
-        rows = self._archive.table("runs", columns=columns)
-        wanted = set(selection.runs)
-        starts = pc.cast(rows["start_time"], pa.int64()).to_pylist()
-        names = ("run_id", "experiment_id", "lifecycle_stage")
-        found = {
-            run: experiment
-            for run, experiment, stage, start in zip(*(rows[n].to_pylist() for n in names), starts, strict=True)
-            if experiment in experiments
-            and (not wanted or run in wanted)
-            and (selection.deleted or stage != "deleted")
-            and selection.in_window(start)
-        }
-        if missing := [run for run in selection.runs if run not in found]:
-            hint = "" if missing[0] not in rows["run_id"].to_pylist() else " among what else is selected"
-            raise SelectionError(f"no run {missing[0]!r} in {self._archive.path}{hint}")
-        return found
-
-    def _levels(self, runs: Mapping[str, str]) -> list[list[str]]:
-        """Split runs by their depth below the topmost selected parent; a cycle is cut where it is met."""
-        parents: dict[str, str] = {}
-        for rows in self._archive.batches("tags"):
-            found = rows.filter(pc.equal(rows["key"], _PARENT_TAG))
-            pairs = zip(found["run_id"].to_pylist(), found["value"].to_pylist(), strict=True)
-            parents.update((child, parent) for child, parent in pairs if {child, parent} <= runs.keys())
-        depths: dict[str, int] = {}
-        for run in runs:
-            path = [run]
-            # A run that is its own ancestor has no depth: the chain is cut where it closes.
-            while path[-1] in parents and path[-1] not in depths and parents[path[-1]] not in path:
-                path.append(parents[path[-1]])
-            depth = depths.get(path[-1], 0)
-            for below, node in enumerate(reversed(path)):
-                depths.setdefault(node, depth + below)
-        levels: list[list[str]] = [[] for _ in range(max(depths.values(), default=-1) + 1)]
-        for run in sorted(runs, key=lambda run: (runs[run], run)):
-            levels[depths[run]].append(run)
-        return [level for level in levels if level]
+        selected = SelectedEntities(self._archive, selection)
+        if workspaces := selected.ids(WORKSPACE):
+            yield Shard(name="workspaces", payload=_Part(WORKSPACE, workspaces))
+        yield Shard(name="experiments", stage=1, payload=_Part(EXPERIMENT, sorted(selected.experiments)))
+        progress.expect("runs", len(selected.runs))
+        stage = 1
+        for run_ids in selected.run_levels():
+            stage += 1
+            yield from _shards(RUN, run_ids, stage)
+        for kind in AFTER_RUNS:
+            stage += 1
+            yield from _shards(kind, selected.ids(kind), stage)
 
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
-        ids = shard.payload if isinstance(shard.payload, list) else []
-        if shard.stage == 0:
-            kinds = (EXPERIMENT, DATASET)
-            names = [name for name, table in TABLES.items() if table.entity in kinds]
-            yield Chunk(tables={name: self._archive.table(name, owners=ids) for name in names})
-            return
-        tables = {name: self._archive.table(name, owners=ids) for name, table in TABLES.items() if _of_run(name)}
-        tables["fingerprints"] = tables["fingerprints"].filter(pc.equal(tables["fingerprints"]["owner_kind"], RUN))
-        unchanged = [
-            row["owner_id"]
-            for row in tables["fingerprints"].to_pylist()
-            if known(RUN, row["owner_id"]) == row["fingerprint"]
-        ]
-        if unchanged:
-            ids = sorted(set(ids) - set(unchanged))
-            values = pa.array(ids, pa.string())
-            tables = {n: t.filter(pc.is_in(t[TABLES[n].owner[0]], value_set=values)) for n, t in tables.items()}
-        artifacts = self._artifacts(tables.pop("artifacts"))
-        yield from self._chunks(tables, artifacts, ids)
+        part = shard.payload
+        if not isinstance(part, _Part):
+            message = f"{shard.name} is no shard of an archive"
+            raise TypeError(message)
+        kinds = (EXPERIMENT, DATASET) if part.kind == EXPERIMENT else (part.kind,)
+        owned = [table for table in TABLES.values() if table.entity in kinds]
+        later = LARGEST.get(part.kind)
+        tables = {
+            table.name: self._archive.table(table.name, owners=part.ids) for table in owned if table.name != later
+        }
+        of_every_kind = self._of_every_kind(part, tables)
+        ids = part.ids
+        if part.kind in INCREMENTAL:
+            rows = zip(
+                *(of_every_kind["fingerprints"][name].to_pylist() for name in ("owner_id", "fingerprint")), strict=True
+            )
+            if unchanged := {owner for owner, fingerprint in rows if known(part.kind, owner) == fingerprint}:
+                ids = sorted(set(ids) - unchanged)
+                values = pa.array(ids, pa.string())
+                tables = {n: t.filter(pc.is_in(t[TABLES[n].owner[0]], value_set=values)) for n, t in tables.items()}
+                of_every_kind = {
+                    n: t.filter(pc.is_in(t["owner_id"], value_set=values)) for n, t in of_every_kind.items()
+                }
+        artifacts = self._artifacts(of_every_kind.pop("artifacts"))
+        yield from self._chunks({**tables, **of_every_kind}, artifacts, later, ids)
 
-    def _chunks(self, tables: dict[str, pa.Table], artifacts: list[ArtifactFile], ids: list[str]) -> Iterator[Chunk]:
-        """Yield one chunk, or several where the histories are long: these follow, the fingerprints come last."""
+    def _of_every_kind(self, part: _Part, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
+        """Return the rows of artifacts, gaps and fingerprints of a part's entities."""
+        identity = next(table for table in TABLES.values() if table.entity == part.kind and is_identity(table))
+        ids = sorted(owner_ids(tables[identity.name], identity).to_pylist())
+        found = {}
+        for name in (table.name for table in TABLES.values() if table.entity == BY_ROW):
+            # A gap may tell of an entity that could not be read at all, and has no row of its own.
+            rows = self._archive.table(name, owners={*ids, *part.ids})
+            found[name] = rows.filter(pc.equal(rows["owner_kind"], part.kind))
+        return found
+
+    def _chunks(
+        self, tables: dict[str, pa.Table], artifacts: list[ArtifactFile], later: str | None, ids: list[str]
+    ) -> Iterator[Chunk]:
+        """Yield one chunk, or several where rows of ``later`` are many: these follow, the fingerprints come last."""
+        if later is None:
+            yield Chunk(tables=tables, artifacts=artifacts)
+            return
         waiting: list[pa.Table] = []
-        rows = 0
+        size = 0
         first: dict[str, pa.Table] | None = {n: t for n, t in tables.items() if n != "fingerprints"}
-        for batch in self._archive.batches("metrics", owners=ids):
-            if waiting and rows + batch.num_rows > POINTS_PER_CHUNK:
+        for batch in self._archive.batches(later, owners=ids):
+            if waiting and size + batch.nbytes > BYTES_PER_CHUNK:
                 yield Chunk(
-                    tables={**(first or {}), "metrics": pa.concat_tables(waiting)},
+                    tables={**(first or {}), later: pa.concat_tables(waiting)},
                     artifacts=artifacts if first is not None else (),
                     complete=False,
                 )
-                first, waiting, rows = None, [], 0
+                first, waiting, size = None, [], 0
             waiting.append(batch)
-            rows += batch.num_rows
-        metrics = pa.concat_tables(waiting) if waiting else TABLES["metrics"].schema.empty_table()
-        last = {"metrics": metrics, "fingerprints": tables["fingerprints"]}
+            size += batch.nbytes
+        rows = pa.concat_tables(waiting) if waiting else TABLES[later].schema.empty_table()
+        last = {later: rows, "fingerprints": tables["fingerprints"]}
         yield Chunk(tables={**(first or {}), **last}, artifacts=artifacts if first is not None else ())
 
     def _artifacts(self, rows: pa.Table) -> list[ArtifactFile]:
@@ -200,8 +227,16 @@ def export_facts(export: Export) -> SourceFacts:
     )
 
 
-def _of_run(name: str) -> bool:
-    return name != "metrics" and TABLES[name].entity in (RUN, BY_ROW)
+def _only(tables: dict[str, pa.Table], ids: Sequence[str]) -> dict[str, pa.Table]:
+    values = pa.array(ids, pa.string())
+    return {n: rows.filter(pc.is_in(rows[TABLES[n].owner[0]], value_set=values)) for n, rows in tables.items()}
+
+
+def _shards(kind: str, ids: Sequence[str], stage: int) -> Iterator[Shard]:
+    for at in range(0, len(ids), ENTITIES_PER_SHARD):
+        some = list(ids[at : at + ENTITIES_PER_SHARD])
+        weight = len(some) if kind == RUN else 0
+        yield Shard(name=f"{kind} from {some[0]}", stage=stage, weight=weight, payload=_Part(kind, some))
 
 
 def _place(pieces: list[Piece] | None) -> tuple[str, int, int]:
