@@ -1,89 +1,23 @@
-"""Which database column holds which archive column; read by the database source, inverted by the restore.
-
-Adding a kind of MLflow object to both means adding its :class:`TableMap` here. Types follow from the archive's
-schema: an archive string over an integer column is that integer in decimal, an archive timestamp over a BIGINT is
-milliseconds since the epoch.
-
->>> MAPS["params"].fields["run_id"]
-'run_uuid'
-"""
+"""Experiments, runs and datasets in the database."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from mlflow_archive.backend.mapping.model import Join, Root, TableMap
 from mlflow_archive.format.tables import DATASET, EXPERIMENT, RUN
 
-Constant = str | int | float | bool | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Join:
-    """An inner join to the row of ``table`` in which each column of ``on`` (joined column: own column) is equal.
-
-    The own column may be ``othertable.column`` of an earlier join.
-    """
-
-    table: str
-    on: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableMap:
-    """Where the rows of the archive table ``table`` lie: in ``stored_in``, one database row each.
-
-    ``kind`` is the entity the rows belong to, and ``owner`` the column of ``stored_in`` with the owner's id, which
-    is ``root_id`` of ``root`` (see ROOTS). ``fields`` maps archive columns to columns of ``stored_in``, or to
-    ``table.column`` of a join; archive columns that are absent have no place in a database (null when read).
-    ``where`` holds the values that tell these rows from others in ``stored_in``, and that a restored row gets.
-    ``defaults`` are values for rows of schema revisions that lack a column, and for columns a restore has no value
-    for. ``nan_flag`` names the boolean column that makes ``value`` NaN (MLflow stores 0 there).
-    ``not_carried`` lists columns of the newest schema that are deliberately left out, with the reason.
-    """
-
-    table: str
-    stored_in: str
-    kind: str
-    owner: str
-    fields: Mapping[str, str]
-    joins: tuple[Join, ...] = ()
-    where: Mapping[str, Constant] = field(default_factory=dict)
-    defaults: Mapping[str, Constant] = field(default_factory=dict)
-    nan_flag: str | None = None
-    not_carried: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Root:
-    """The table whose rows are the entities of a kind; a row elsewhere whose owner is not in it is an orphan.
-
-    ``parent`` names the column and root table of the entity this one lies in, such as a run's experiment.
-    """
-
-    kind: str
-    stored_in: str
-    root_id: str
-    parent: tuple[str, str] | None = None
-
-
-ROOTS: Final = MappingProxyType(
-    {
-        root.kind: root
-        for root in (
-            Root(kind=EXPERIMENT, stored_in="experiments", root_id="experiment_id"),
-            Root(kind=RUN, stored_in="runs", root_id="run_uuid", parent=("experiment_id", "experiments")),
-            Root(kind=DATASET, stored_in="datasets", root_id="dataset_uuid", parent=("experiment_id", "experiments")),
-        )
-    }
+RUN_ROOTS: Final = (
+    Root(kind=EXPERIMENT, stored_in="experiments", root_id="experiment_id"),
+    Root(kind=RUN, stored_in="runs", root_id="run_uuid", parent=("experiment_id", "experiments")),
+    Root(kind=DATASET, stored_in="datasets", root_id="dataset_uuid", parent=("experiment_id", "experiments")),
 )
 
 _DATASET_OF_INPUT: Final = Join(table="datasets", on={"dataset_uuid": "source_id"})
 _DATASET_EDGE: Final = MappingProxyType({"source_type": "DATASET", "destination_type": "RUN"})
 
-_MAPS: Final = (
+RUN_MAPS: Final = (
     TableMap(
         table="experiments",
         stored_in="experiments",
@@ -203,8 +137,3 @@ _MAPS: Final = (
         where={f"inputs.{column}": value for column, value in _DATASET_EDGE.items()},
     ),
 )
-
-MAPS: Final = MappingProxyType({each.table: each for each in _MAPS})
-
-DERIVED: Final = MappingProxyType({"latest_metrics": "The newest point of each metric of a run; rebuilt by a restore."})
-"""Tables of the database that follow from others: never archived."""
