@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 Constant = str | int | float | bool | None
 
@@ -62,3 +63,12 @@ class Root:
     stored_in: str
     root_id: str
     parent: tuple[str, str] | None = None
+
+
+def mapped(
+    table: str, kind: str, owner: str, columns: str, *, stored_in: str | None = None, **options: Any
+) -> TableMap:
+    """Return a map from a line of columns: ``name``, or ``archive_name=database_name`` where these differ."""
+    pairs = (column.partition("=") for column in columns.split())
+    fields = {name: stored or name for name, _, stored in pairs}
+    return TableMap(table=table, stored_in=stored_in or table, kind=kind, owner=owner, fields=fields, **options)
