@@ -14,6 +14,9 @@ RUN_UNREADABLE: Final = "G201"
 METRIC_UNREADABLE: Final = "G202"
 FIELD_UNREADABLE: Final = "G203"
 EXPERIMENT_UNREADABLE: Final = "G301"
+ORPHAN_ROWS: Final = "G401"
+UNKNOWN_ROWS: Final = "G402"
+OBJECT_UNREADABLE: Final = "G403"
 
 GAPS: Final = MappingProxyType(
     {
@@ -26,5 +29,8 @@ GAPS: Final = MappingProxyType(
         METRIC_UNREADABLE: "Points of a metric could not be read, or are malformed.",
         FIELD_UNREADABLE: "A param, tag, dataset input or field could not be read, or is malformed.",
         EXPERIMENT_UNREADABLE: "An experiment could not be read at all.",
+        ORPHAN_ROWS: "A database has rows of an object that is gone.",
+        UNKNOWN_ROWS: "A database has rows of a kind that this version does not know.",
+        OBJECT_UNREADABLE: "An object of another kind, or its kind as a whole, could not be read.",
     }
 )

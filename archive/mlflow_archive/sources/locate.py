@@ -15,15 +15,24 @@ from mlflow_archive.pipeline import Progress, Quiet, Source
 from mlflow_archive.tracking.default_uri import DATABASE_SCHEMES, default_tracking_uri, scheme_of
 
 _SQLITE_MAGIC = b"SQLite format 3\x00"
+_NOTHING_HERE = (
+    "there is nothing to export here: no --from is given, MLFLOW_TRACKING_URI is not set, and this folder "
+    "holds neither an mlruns store nor mlflow.db"
+)
 
 
 def locate_source(
-    uri: str | None = None, *, artifact_map: Sequence[tuple[str, str]] = (), progress: Progress | None = None
+    uri: str | None = None,
+    *,
+    artifact_map: Sequence[tuple[str, str]] = (),
+    artifacts_destination: str | None = None,
+    progress: Progress | None = None,
 ) -> Source:
     """Return the source of a tracking URI; of None, what MLflow itself would use in the current folder.
 
-    ``http(s)://`` is a server; ``file:`` and paths are file stores. Nothing is contacted yet. Raises SelectionError
-    for URIs that name something which cannot be read.
+    ``http(s)://`` is a server; ``sqlite:``, ``postgresql:`` and ``mysql:`` are backend databases, and so is the path of
+    a SQLite file; ``file:`` and other paths are file stores. Nothing is contacted yet. Raises SelectionError for URIs
+    that name something which cannot be read.
     """
     progress = progress or Quiet()
     named = uri is not None
@@ -36,30 +45,35 @@ def locate_source(
         session = TrackingSession(uri, on_retry=progress.note)
         return RestSource(session, artifact_map=artifact_map, progress=progress)
     if scheme in DATABASE_SCHEMES:
-        raise SelectionError(_no_database(uri, scheme, named=named))
+        if not named and scheme == "sqlite" and not Path(uri.removeprefix("sqlite:///")).exists():
+            raise SelectionError(_NOTHING_HERE)
+        return _database(uri, artifact_map, artifacts_destination, progress)
     if scheme not in ("", "file"):
         raise SelectionError(
             f"{scheme}: is no scheme that can be read; give http(s)://…, file:… or the path of an mlruns folder"
         )
+    path = _store_path(uri)
+    if _is_sqlite(path):
+        return _database(f"sqlite:///{path.absolute()}", artifact_map, artifacts_destination, progress)
     from mlflow_archive.sources.mlruns import MlrunsSource  # noqa: PLC0415
 
-    return MlrunsSource(_store_folder(uri), artifact_map=artifact_map)
+    return MlrunsSource(path, artifact_map=artifact_map)
 
 
-def _no_database(uri: str, scheme: str, *, named: bool) -> str:
-    if not named and scheme == "sqlite" and not Path(uri.removeprefix("sqlite:///")).exists():
-        return (
-            "there is nothing to export here: no --from is given, MLFLOW_TRACKING_URI is not set, and this folder "
-            "holds neither an mlruns store nor mlflow.db"
-        )
-    shown = uri if scheme == "sqlite" else f"{scheme}://…"
-    return (
-        f"{shown} is a database; database sources come later. Start `mlflow server --backend-store-uri …` on it and "
-        "export with --from http://127.0.0.1:5000"
-    )
+def _database(
+    uri: str, artifact_map: Sequence[tuple[str, str]], artifacts_destination: str | None, progress: Progress
+) -> Source:
+    from mlflow_archive.artifact_roots import ArtifactRoots  # noqa: PLC0415
+    from mlflow_archive.backend.uris import parse_database_uri  # noqa: PLC0415
+    from mlflow_archive.sources.database import DatabaseSource  # noqa: PLC0415
+
+    parsed = parse_database_uri(uri)
+    base = None if parsed.path is None else parsed.path.absolute().parent
+    roots = ArtifactRoots(artifact_map=artifact_map, artifacts_destination=artifacts_destination, base=base)
+    return DatabaseSource(parsed, roots=roots, progress=progress)
 
 
-def _store_folder(uri: str) -> Path:
+def _store_path(uri: str) -> Path:
     path = Path(uri)
     if uri.lower().startswith("file:"):
         parts = urlsplit(uri)
@@ -68,12 +82,15 @@ def _store_folder(uri: str) -> Path:
                 f"{uri} names a file store on the host {parts.netloc!r}; give its path on this machine"
             )
         path = Path(unquote(parts.path))
-    if path.is_file():
-        if path.name.endswith(SINGLE_FILE_SUFFIX):
-            raise SelectionError(f"{path} is an archive, no MLflow store; to have it twice, copy the file")
-        with path.open("rb") as file:
-            if file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC:
-                raise SelectionError(_no_database(f"sqlite:///{path}", "sqlite", named=True))
+    if path.name.endswith(SINGLE_FILE_SUFFIX) and path.is_file():
+        raise SelectionError(f"{path} is an archive, no MLflow store; to have it twice, copy the file")
     if (path / MANIFEST).is_file():
         raise SelectionError(f"{path} is an archive, no MLflow store; to have it twice, copy the folder")
     return path
+
+
+def _is_sqlite(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC

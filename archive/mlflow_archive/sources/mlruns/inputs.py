@@ -10,7 +10,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlflow_archive.sources.mlruns.keyfiles import OnBad, is_utf8, printable
+from mlflow_archive.artifact_roots.names import is_utf8, printable
+from mlflow_archive.sources.mlruns.keyfiles import OnBad
 from mlflow_archive.sources.mlruns.layout import DATASETS
 from mlflow_archive.sources.mlruns.meta import META_FILE, Meta, MetaUnreadableError, read_meta
 

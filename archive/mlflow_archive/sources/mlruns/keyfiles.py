@@ -9,26 +9,14 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mlflow_archive.artifact_roots.names import is_utf8, printable
+
 OnBad = Callable[[str, str], None]
 """Told the key that cannot be read, and why."""
 
 # Left by desktops, notebooks and people who keep empty folders in git; MLflow writes none of them.
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", ".gitkeep", ".gitignore", ".keep"})
 _LITTER_FOLDER = ".ipynb_checkpoints"
-
-
-def printable(name: str) -> str:
-    """Return a file name as text that any encoding holds: bytes that are not UTF-8 become ``\\xNN``."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def is_utf8(name: str) -> bool:
-    """Say whether a file name can be kept as text."""
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def key_files(folder: Path, bad: OnBad) -> Iterator[tuple[str, Path]]:

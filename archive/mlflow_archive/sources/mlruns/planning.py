@@ -16,7 +16,7 @@ from mlflow_archive.sources.mlruns.layout import RunFolder, find_experiments
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
 from mlflow_archive.sources.mlruns.runs import METRICS, is_deleted, read_run, read_run_meta, start_time
-from mlflow_archive.sources.mlruns.search import Matches, compile_filter
+from mlflow_archive.sources.run_filter import Matches, compile_filter
 
 RUNS_PER_SHARD: Final = 100
 _NAMED_IN_ERRORS = 5

@@ -15,12 +15,13 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Final
 
+from mlflow_archive.artifact_roots.local import FoundFile, list_files
 from mlflow_archive.format.fingerprint import LatestMetric, run_fingerprint
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING
 from mlflow_archive.format.location import without_password
 from mlflow_archive.format.tables import RUN
 from mlflow_archive.pipeline import ArtifactFile, Selection
-from mlflow_archive.sources.mlruns.artifacts import FoundFile, declared_paths, list_files, missing_paths
+from mlflow_archive.sources.mlruns.artifacts import declared_paths, missing_paths
 from mlflow_archive.sources.mlruns.experiments import ACTIVE, DELETED
 from mlflow_archive.sources.mlruns.gaplist import GapList
 from mlflow_archive.sources.mlruns.inputs import Row, input_rows

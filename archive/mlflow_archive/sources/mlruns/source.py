@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, cast
 
+from mlflow_archive.artifact_roots.names import printable
 from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, METRIC_UNREADABLE, RUN_UNREADABLE
 from mlflow_archive.format.tables import EXPERIMENT, RUN
 from mlflow_archive.pipeline import Chunk, Known, Progress, Selection, Shard, SourceFacts
 from mlflow_archive.sources.mlruns.experiments import add_experiment
 from mlflow_archive.sources.mlruns.gaplist import GapList
 from mlflow_archive.sources.mlruns.history import Latest, Points, read_history
-from mlflow_archive.sources.mlruns.keyfiles import printable
 from mlflow_archive.sources.mlruns.layout import RunFolder, check_root, find_experiments
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError

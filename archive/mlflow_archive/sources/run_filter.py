@@ -1,18 +1,37 @@
-"""MLflow's search syntax over runs of a file store, judged by MLflow itself.
+"""MLflow's search syntax over runs that no server searches, judged by MLflow itself.
 
 MLflow is imported only where a filter is given, as that takes seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.fingerprint import LatestMetric
-from mlflow_archive.sources.mlruns.runs import RunRecord
 
-Matches = Callable[[RunRecord, Iterable[LatestMetric]], bool]
+
+class Searchable(Protocol):
+    """A run as the search sees it; ``inputs`` are rows of ``dataset_inputs``, each with its ``dataset_input_tags``."""
+
+    @property
+    def run_id(self) -> str: ...
+
+    @property
+    def info(self) -> Mapping[str, Any]: ...
+
+    @property
+    def params(self) -> Mapping[str, str]: ...
+
+    @property
+    def tags(self) -> Mapping[str, Any]: ...
+
+    @property
+    def inputs(self) -> Sequence[tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]]: ...
+
+
+Matches = Callable[[Searchable, Iterable[LatestMetric]], bool]
 
 
 def compile_filter(filter_string: str) -> Matches:
@@ -24,7 +43,7 @@ def compile_filter(filter_string: str) -> Matches:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
     from mlflow.utils.search_utils import SearchUtils  # noqa: PLC0415
 
-    def matches(record: RunRecord, latest: Iterable[LatestMetric]) -> bool:
+    def matches(record: Searchable, latest: Iterable[LatestMetric]) -> bool:
         try:
             return bool(SearchUtils.filter([_as_mlflow(record, latest)], filter_string))
         except MlflowException as error:
@@ -41,7 +60,7 @@ def _refused(filter_string: str, error: Exception) -> SelectionError:
     return SelectionError(f"--filter {filter_string!r} is not in MLflow's search syntax: {error}")
 
 
-def _as_mlflow(record: RunRecord, latest: Iterable[LatestMetric]) -> Any:
+def _as_mlflow(record: Searchable, latest: Iterable[LatestMetric]) -> Any:
     from mlflow import entities  # noqa: PLC0415
 
     info = record.info

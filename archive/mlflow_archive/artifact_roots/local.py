@@ -1,0 +1,165 @@
+"""Artifact files in a folder of this machine: found, opened, written."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copyfileobj
+from typing import Any, BinaryIO, cast
+
+from mlflow_archive.artifact_roots.names import is_utf8, printable
+from mlflow_archive.format.gaps import (
+    ARTIFACT_LISTING,
+    ARTIFACT_MISSING,
+    ARTIFACT_NAME,
+    ARTIFACT_SIZE,
+    ARTIFACT_UNREADABLE,
+)
+from mlflow_archive.pipeline import ArtifactUnreadableError
+
+_BLOCK = 1 << 20
+
+OnGap = Callable[[str, str, str], None]
+"""Told path, gap code and reason of an artifact that cannot be carried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundFile:
+    """A readable artifact file: its path below the artifact root as MLflow shows it, its place and size in bytes."""
+
+    path: str
+    place: Path
+    size: int
+
+    def open(self) -> AbstractContextManager[BinaryIO]:
+        """Open for reading; raises ArtifactUnreadableError, also while it is read."""
+        return closing(cast(BinaryIO, io.BufferedReader(_ArtifactReader(self), 1024 * 1024)))
+
+
+def list_files(root: Path, gap: OnGap) -> list[FoundFile]:
+    """Return all files below an artifact root by path; what cannot be read or kept is told to ``gap``."""
+    found: list[FoundFile] = []
+    real_root = Path(os.path.realpath(root))
+
+    def cannot_list(error: OSError) -> None:
+        gap(_relative(Path(error.filename), root), ARTIFACT_LISTING, f"the folder cannot be listed: {error.strerror}")
+
+    for parent, folders, names in os.walk(root, onerror=cannot_list):
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        for name in (*names, *links):
+            place = Path(parent, name)
+            path = _relative(place, root)
+            if not is_utf8(place.relative_to(root).as_posix()):
+                gap(path, ARTIFACT_NAME, "its file name is not UTF-8")
+                continue
+            try:
+                found.append(_examine(place, path, real_root))
+            except ArtifactUnreadableError as error:
+                gap(path, error.code, str(error))
+    return sorted(found, key=lambda file: file.path)
+
+
+def _relative(place: Path, root: Path) -> str:
+    return "" if place == root else printable(place.relative_to(root).as_posix())
+
+
+def _examine(place: Path, path: str, real_root: Path) -> FoundFile:
+    """Return a regular file, or the regular file in the same root that a link leads to."""
+    try:
+        if place.is_symlink():
+            target = place.resolve(strict=True)
+            if not target.is_relative_to(real_root):
+                raise _unreadable(f"it is a link that leads out of the artifact folder, to {printable(str(target))}")
+            place = target
+        found = place.lstat()
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        raise _unreadable(f"it cannot be reached: {getattr(error, 'strerror', None) or error}") from error
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a link to a folder" if stat.S_ISDIR(found.st_mode) else "neither file nor folder"
+        raise _unreadable(f"it is {kind}")
+    return FoundFile(path=path, place=place, size=found.st_size)
+
+
+def _unreadable(reason: str) -> ArtifactUnreadableError:
+    return ArtifactUnreadableError(reason, code=ARTIFACT_UNREADABLE)
+
+
+class _ArtifactReader(io.RawIOBase):
+    """A file whose errors say that this artifact, not the whole store, cannot be read."""
+
+    def __init__(self, file: FoundFile) -> None:
+        super().__init__()
+        self._path = file.path
+        try:
+            descriptor = os.open(file.place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise ArtifactUnreadableError(
+                f"{file.path} was there when the run was listed and is gone", code=ARTIFACT_MISSING
+            ) from None
+        except OSError as error:
+            raise _unreadable(f"{file.path} cannot be opened: {error.strerror}") from error
+        self._file = os.fdopen(descriptor, "rb", buffering=0)
+        size = os.fstat(descriptor).st_size
+        if size != file.size:
+            self.close()
+            raise ArtifactUnreadableError(
+                f"{file.path} has {size} bytes; there were {file.size} when the run was listed", code=ARTIFACT_SIZE
+            )
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        try:
+            return self._file.readinto(buffer)
+        except OSError as error:
+            raise _unreadable(f"{self._path} cannot be read: {error.strerror}") from error
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+        super().close()
+
+
+def write_file(root: Path, path: str, stream: BinaryIO) -> None:
+    """Write the bytes of a stream to ``root/path``, under another name first: the file is whole or not there.
+
+    Folders are made. It is not forced to disk. Raises OSError.
+    """
+    place = root / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=".mlflow-archive-", dir=place.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            copyfileobj(stream, file, _BLOCK)
+            os.fchmod(descriptor, 0o666 & ~_UMASK)
+        Path(name).replace(place)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            Path(name).unlink()
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+# Asked once: asking sets it for a moment, in all threads.
+_UMASK = _umask()

@@ -1,0 +1,164 @@
+"""From an artifact URI to what lies there, whatever kind of place it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Final
+from urllib.parse import unquote, urlsplit
+
+from mlflow_archive.artifact_roots.local import list_files, write_file
+from mlflow_archive.artifact_roots.names import stays_below
+from mlflow_archive.artifact_roots.remote import EXTRAS, ObjectStores, RemoteFile, UnreachableError
+from mlflow_archive.errors import ItemError, SelectionError
+from mlflow_archive.format import refusals
+from mlflow_archive.format.gaps import ARTIFACT_LISTING
+from mlflow_archive.format.location import without_password
+from mlflow_archive.pipeline import ArtifactFile, Gap
+
+PROXY: Final = "mlflow-artifacts"
+
+
+class ArtifactWriteError(ItemError):
+    """An artifact cannot be written; ``code`` is a refusal code of spec/problems.md."""
+
+    def __init__(self, message: str, *, code: str = refusals.ARTIFACT_REFUSED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(slots=True, kw_only=True)
+class Listing:
+    """All artifact files of an owner, and what could not be listed."""
+
+    files: list[ArtifactFile] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+
+
+class ArtifactRoots:
+    """Lists, opens and writes artifacts by URI; used by several threads.
+
+    ``artifact_map`` holds (FROM, TO) pairs: what a URI begins with, and the folder or URI that it is now; the longest
+    FROM counts. ``artifacts_destination`` is the folder or URI behind ``mlflow-artifacts:``, as in ``mlflow server``.
+    Relative paths are below ``base``.
+    """
+
+    def __init__(
+        self,
+        *,
+        artifact_map: Sequence[tuple[str, str]] = (),
+        artifacts_destination: str | None = None,
+        base: Path | None = None,
+    ) -> None:
+        pairs = [(without_password(old).rstrip("/"), new.rstrip("/") or "/") for old, new in artifact_map]
+        self._map = sorted(pairs, key=lambda pair: -len(pair[0]))
+        self._destination = artifacts_destination
+        self._base = base
+        self._stores = ObjectStores()
+
+    def check(self) -> None:
+        """Raise SelectionError if a map or the destination leads to a folder that does not exist."""
+        given = [(f"--artifact-map {old}={new}", new) for old, new in self._map]
+        if self._destination is not None:
+            given.append((f"--artifacts-destination {self._destination}", self._destination))
+        for option, place in given:
+            folder = self._folder(place)
+            if folder is not None and not folder.is_dir():
+                raise SelectionError(f"{option}: there is no folder {folder}")
+
+    def resolve(self, uri: str) -> str:
+        """Return the URI after map and destination: where the bytes are."""
+        uri = self._mapped(uri)
+        if _scheme(uri) == PROXY and self._destination is not None:
+            path = urlsplit(uri).path if "//" in uri[: len(PROXY) + 3] else uri.partition(":")[2]
+            return f"{self._destination.rstrip('/')}/{path.strip('/')}".rstrip("/")
+        return uri
+
+    def list(self, uri: str, *, owner_kind: str, owner_id: str) -> Listing:
+        """List what lies at a URI. A folder that does not exist holds nothing; a place out of reach is a gap."""
+        listing = Listing()
+
+        def gap(path: str, code: str, reason: str) -> None:
+            listing.gaps.append(Gap(owner_kind=owner_kind, owner_id=owner_id, path=path, code=code, reason=reason))
+
+        place = self.resolve(uri)
+        folder = self._folder(place)
+        if folder is not None:
+            found = list_files(folder, gap) if folder.is_dir() else []
+            listing.files = [
+                ArtifactFile(owner_kind=owner_kind, owner_id=owner_id, path=f.path, size=f.size, open=f.open)
+                for f in found
+            ]
+        elif _scheme(place) in EXTRAS:
+            try:
+                for each in self._stores.list(place):
+                    if isinstance(each, RemoteFile):
+                        opening = partial(self._stores.open, place, each)
+                        listing.files.append(
+                            ArtifactFile(
+                                owner_kind=owner_kind, owner_id=owner_id, path=each.path, size=each.size, open=opening
+                            )
+                        )
+                    else:
+                        gap(str(each).partition(":")[0], each.code, str(each))
+            except UnreachableError as error:
+                gap("", ARTIFACT_LISTING, str(error))
+        else:
+            gap("", ARTIFACT_LISTING, _out_of_reach(place))
+        return listing
+
+    def write(self, uri: str, path: str, stream: BinaryIO) -> None:
+        """Write the bytes of a stream to ``path`` below a URI; whole or not at all. Raises ArtifactWriteError."""
+        if not stays_below(path):
+            raise ArtifactWriteError(f"{path!r} is no path below an artifact root", code=refusals.ARTIFACT_NAME)
+        place = self.resolve(uri)
+        folder = self._folder(place)
+        try:
+            if folder is not None:
+                write_file(folder, path, stream)
+            elif _scheme(place) in EXTRAS:
+                self._stores.write(place, path, stream)
+            else:
+                raise ArtifactWriteError(_out_of_reach(place))
+        except (OSError, UnreachableError) as error:
+            raise ArtifactWriteError(f"{path} cannot be written to {without_password(place)}: {error}") from error
+
+    def _mapped(self, uri: str) -> str:
+        for known in dict.fromkeys((without_password(uri), _local_path(uri) or "")):
+            for old, new in self._map:
+                if known and (known == old or known.startswith(old + "/")):
+                    rest = known[len(old) :].strip("/")
+                    return f"{new.rstrip('/')}/{rest}".rstrip("/") or "/"
+        return uri
+
+    def _folder(self, place: str) -> Path | None:
+        """Return the folder of this machine that a location names, None for anything else."""
+        path = _local_path(place)
+        if path is None:
+            return None
+        return Path(path) if Path(path).is_absolute() or self._base is None else self._base / path
+
+
+def _scheme(uri: str) -> str:
+    scheme, colon, _ = uri.partition(":")
+    return scheme.lower() if colon and scheme.isascii() and scheme.replace("-", "").replace("+", "").isalnum() else ""
+
+
+def _local_path(uri: str) -> str | None:
+    """Return the path of a plain path or ``file:`` URI; None for anything else, drives of Windows included."""
+    scheme = _scheme(uri)
+    if scheme == "file":
+        parts = urlsplit(uri)
+        path = unquote(parts.path)
+        drive = len(path) > 2 and path[2] == ":" and path[1].isalpha()
+        return path if parts.netloc in ("", "localhost") and not drive else None
+    return uri if not scheme and uri else None
+
+
+def _out_of_reach(place: str) -> str:
+    shown = without_password(place)
+    if _scheme(place) == PROXY:
+        return f"{shown} lies behind a server; say where its files are: --artifacts-destination DIR_OR_URL"
+    return f"{shown} cannot be reached from here; say where its files are now: --artifact-map FROM=TO"

@@ -1,0 +1,204 @@
+"""From what a driver gave to the archive's columns: exactly, or told as malformed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlflow_archive.backend.mapping import TableMap
+from mlflow_archive.format.tables import TABLES, TIMESTAMP, Column
+from mlflow_archive.sources.database.snapshot import Batch, Values
+
+_SHOWN = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Malformed:
+    """A value that the archive's column cannot hold: its row, as far as it could be read, and what was found."""
+
+    table: str
+    column: str
+    key: Mapping[str, Any]
+    found: str
+
+
+@dataclass(slots=True)
+class Converted:
+    """The rows that are whole, and what was wrong with others."""
+
+    rows: pa.Table
+    malformed: list[Malformed] = field(default_factory=list)
+
+
+class _MalformedError(Exception):
+    pass
+
+
+def convert(batch: Batch, table: TableMap) -> Converted:
+    """Return a batch as rows of the archive's table.
+
+    A malformed value of a column that may be null is null; where it may not be, the row is left out. Both are told.
+    """
+    columns = TABLES[table.table].columns
+    length = len(next(iter(batch.values()), []))
+    values = dict(batch)
+    if table.nan_flag is not None:
+        values["value"] = _with_nan(values["value"], values.pop(table.nan_flag, None))
+    arrays: dict[str, pa.Array] = {}
+    wrong: dict[str, dict[int, str]] = {}
+    for column in columns:
+        given = values.get(column.name)
+        if given is None:
+            arrays[column.name] = pa.nulls(length, column.type)
+            continue
+        codes = table.codes.get(table.fields[column.name], {})
+        arrays[column.name], bad = _column(given, column, codes)
+        if not column.nullable and arrays[column.name].null_count:
+            nulls = pc.indices_nonzero(pc.is_null(arrays[column.name])).to_pylist()
+            bad = {**dict.fromkeys(nulls, "nothing (NULL)"), **bad}
+        if bad:
+            wrong[column.name] = bad
+    rows = pa.table(list(arrays.values()), schema=pa.schema([pa.field(c.name, c.type) for c in columns]))
+    return _without_malformed(rows, wrong, table.table)
+
+
+def _without_malformed(rows: pa.Table, wrong: Mapping[str, Mapping[int, str]], name: str) -> Converted:
+    schema = TABLES[name].schema
+    if not wrong:
+        return Converted(rows.cast(schema))
+    malformed = []
+    dropped: set[int] = set()
+    for column, bad in wrong.items():
+        for index, found in sorted(bad.items()):
+            key = {
+                part: rows[part][index].as_py()
+                for part in TABLES[name].key
+                if not pa.types.is_timestamp(rows[part].type)
+            }
+            malformed.append(Malformed(table=name, column=column, key=key, found=found))
+            if not schema.field(column).nullable:
+                dropped.add(index)
+    keep = pa.array([index not in dropped for index in range(rows.num_rows)], pa.bool_())
+    return Converted(rows.filter(keep).cast(schema), malformed)
+
+
+def _with_nan(values: Values, flags: Values | None) -> Values:
+    """Return values with NaN where the flag says so: MLflow stores 0 there."""
+    if flags is None:
+        return values
+    if isinstance(values, list) or isinstance(flags, list):
+        pairs = zip(_objects(values), _objects(flags), strict=True)
+        return [float("nan") if flag else value for value, flag in pairs]
+    return pc.if_else(pc.fill_null(pc.cast(flags, pa.bool_()), False), pa.scalar(float("nan")), values)
+
+
+def _column(given: Values, column: Column, codes: Mapping[int, str]) -> tuple[pa.Array, dict[int, str]]:
+    """Return a column of the archive's type, null where a value is malformed, and these by their row."""
+    if not codes:
+        quick = _quick(given, column.type)
+        if quick is not None:
+            return quick, {}
+    found: list[Any] = []
+    bad: dict[int, str] = {}
+    for index, value in enumerate(_objects(given)):
+        try:
+            found.append(None if value is None else _value(value, column.type, codes))
+        except _MalformedError as error:
+            found.append(None)
+            bad[index] = str(error)
+    kind = pa.int64() if column.type == TIMESTAMP else column.type
+    return pa.array(found, kind).cast(column.type), bad
+
+
+def _quick(given: Values, kind: pa.DataType) -> pa.Array | None:
+    """Return the whole column converted, or None where that has to be done value by value."""
+    if isinstance(given, list):
+        return _quick_objects(given, kind)
+    array = given.combine_chunks()
+    array = array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
+    held = array.type
+    if pa.types.is_null(held):
+        return pa.nulls(len(array), kind)
+    if pa.types.is_string(held) or pa.types.is_large_string(held):
+        return _checked_text(array) if kind == pa.string() else None
+    if pa.types.is_integer(held):
+        return array.cast(kind) if kind in (pa.bool_(), pa.string()) else array.cast(pa.int64()).cast(kind)
+    return array.cast(kind) if held == kind or (pa.types.is_floating(held) and kind == pa.float64()) else None
+
+
+def _checked_text(array: pa.Array) -> pa.Array | None:
+    text = array.cast(pa.string())
+    try:
+        text.validate(full=True)
+    except pa.ArrowInvalid:
+        return None
+    return text
+
+
+def _quick_objects(given: Sequence[Any], kind: pa.DataType) -> pa.Array | None:
+    held = set(map(type, given)) - {type(None)}
+    if kind == pa.string() and held <= {str}:
+        wanted = pa.string()
+    elif kind in (pa.int64(), TIMESTAMP, pa.string()) and held <= {int}:
+        wanted = pa.int64()
+    elif kind == pa.float64() and held <= {float}:
+        wanted = pa.float64()
+    elif kind == pa.bool_() and held <= {bool}:
+        wanted = pa.bool_()
+    else:
+        return None
+    try:
+        return pa.array(given, wanted).cast(kind)
+    except (pa.ArrowException, UnicodeEncodeError, OverflowError):
+        return None
+
+
+def _objects(given: Values) -> Sequence[Any]:
+    return given if isinstance(given, list) else given.to_pylist()
+
+
+def _value(value: Any, kind: pa.DataType, codes: Mapping[int, str]) -> Any:
+    """Return one value as Python object for an archive column of that type."""
+    if kind == pa.string():
+        return _text(value, codes)
+    if isinstance(value, Decimal):
+        value = float(value) if kind == pa.float64() or value % 1 else int(value)
+    if kind == pa.float64() and isinstance(value, int | float):
+        return float(value)
+    if kind == pa.bool_() and value in (0, 1):
+        return bool(value)
+    if (
+        kind in (pa.int64(), TIMESTAMP)
+        and isinstance(value, int | float)
+        and value == int(value)
+        and abs(value) < 2**63
+    ):
+        return int(value)
+    raise _MalformedError(_shown(value))
+
+
+def _text(value: Any, codes: Mapping[int, str]) -> str:
+    if isinstance(value, int) and codes:
+        return codes.get(value, str(value))
+    if isinstance(value, bool | int):
+        return str(int(value))
+    if isinstance(value, dict | list):  # a driver that parsed a JSON column
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise _MalformedError(_shown(value)) from error
+        return value
+    raise _MalformedError(_shown(value))
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return f"{type(value).__name__} {shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '…'}"

@@ -1,0 +1,135 @@
+"""A PostgreSQL database, read in one exported snapshot that all connections share, as Arrow by ADBC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from threading import Lock, local
+from typing import Any, Final
+
+import pyarrow as pa
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
+from mlflow_archive.backend.uris import DatabaseUri
+from mlflow_archive.errors import ServerError, StoreError
+from mlflow_archive.sources.database.snapshot import Batch, Query, Schema
+
+_COLUMNS: Final = """
+SELECT c.relname::text AS name, a.attname::text AS col
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped AND pg_table_is_visible(c.oid)
+  AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+"""
+_INDEXED: Final = """
+SELECT c.relname::text AS name, a.attname::text AS col
+FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+WHERE pg_table_is_visible(c.oid)
+"""
+
+
+def _dialect() -> PGDialect:
+    dialect = PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]
+    # Literals are written into the statement; with standard_conforming_strings, on since 2010, a backslash is itself.
+    dialect._backslash_escapes = False  # what SQLAlchemy sets after it asked a server
+    return dialect
+
+
+_DIALECT: Final = _dialect()
+
+
+class PostgresqlSnapshot:
+    """All connections see the database as it was when this was made. Raises ServerError, StoreError."""
+
+    def __init__(self, uri: DatabaseUri) -> None:
+        self._uri = uri
+        self._lock = Lock()
+        self._local = local()
+        self._connections: list[Any] = []
+        self._closed = False
+        self._first = self._connect()
+        try:
+            self._run(self._first, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            exported = next(self._batches(self._first, "SELECT pg_export_snapshot()::text AS id"))
+            self._id = str(exported["id"][0])
+        except BaseException:
+            self.close()
+            raise
+        self._local.connection = self._first
+
+    @cached_property
+    def schema(self) -> Schema:
+        return Schema(columns=self._pairs(_COLUMNS), indexed=self._pairs(_INDEXED))
+
+    def _pairs(self, sql: str) -> dict[str, frozenset[str]]:
+        found: dict[str, set[str]] = {}
+        for batch in self._batches(self._first, sql):
+            for name, column in zip(batch["name"], batch["col"], strict=True):
+                found.setdefault(str(name), set()).add(str(column))
+        return {name: frozenset(columns) for name, columns in found.items()}
+
+    def fetch(self, statement: Query) -> Iterator[Batch]:
+        """Yield rows as Arrow, typed as the database's columns."""
+        sql = str(statement.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))
+        return self._batches(self._connection(), sql)
+
+    fetch_fast = fetch
+
+    def _batches(self, connection: Any, sql: str) -> Iterator[Batch]:
+        import adbc_driver_manager  # noqa: PLC0415
+
+        with connection.cursor() as cursor:
+            try:
+                cursor.execute(sql)
+                for batch in cursor.fetch_record_batch():
+                    yield {name: pa.chunked_array([batch.column(name)]) for name in batch.schema.names}
+            except (adbc_driver_manager.Error, pa.ArrowException) as error:
+                raise StoreError(f"{self._uri.shown} cannot be read: {_said(error)}") from error
+
+    def _run(self, connection: Any, sql: str) -> None:
+        import adbc_driver_manager  # noqa: PLC0415
+
+        with connection.cursor() as cursor:
+            try:
+                # No result set: the driver would wrap a query into a COPY otherwise.
+                cursor.adbc_statement.set_sql_query(sql)
+                cursor.adbc_statement.execute_update()
+            except adbc_driver_manager.Error as error:
+                raise StoreError(f"{self._uri.shown} refused {sql!r}: {_said(error)}") from error
+
+    def _connection(self) -> Any:
+        found = getattr(self._local, "connection", None)
+        if found is None:
+            found = self._local.connection = self._connect()
+            self._run(found, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            self._run(found, f"SET TRANSACTION SNAPSHOT '{self._id}'")
+        return found
+
+    def _connect(self) -> Any:
+        try:
+            import adbc_driver_manager  # noqa: PLC0415
+            import adbc_driver_postgresql.dbapi as postgresql  # noqa: PLC0415
+        except ImportError as error:
+            raise StoreError(
+                "reading PostgreSQL needs more packages: pip install 'mlflow-archive[postgresql]'"
+            ) from error
+        try:
+            connection = postgresql.connect(self._uri.libpq)
+        except adbc_driver_manager.Error as error:
+            raise ServerError(f"{self._uri.shown} cannot be reached: {_said(error)}") from error
+        with self._lock:
+            self._connections.append(connection)
+        return connection
+
+    def close(self) -> None:
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                for connection in self._connections:
+                    connection.close()
+
+
+def _said(error: Exception) -> str:
+    """Return what the server said, in one line; the library adds its own file and line numbers."""
+    text = str(error).split("\n[")[0].replace("\n", " ").strip()
+    return text.rpartition("[libpq] ")[2]

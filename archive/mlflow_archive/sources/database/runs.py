@@ -1,0 +1,60 @@
+"""Runs of a database as records: what a fingerprint and a filter are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from mlflow_archive.format.fingerprint import LatestMetric, run_fingerprint
+from mlflow_archive.format.tables import TIMESTAMP
+from mlflow_archive.pipeline import ArtifactFile
+
+
+@dataclass(slots=True, kw_only=True)
+class RunRecord:
+    """A run without its history; times are milliseconds."""
+
+    run_id: str
+    info: dict[str, Any]
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str | None] = field(default_factory=dict)
+    inputs: list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]] = field(default_factory=list)
+    latest: list[LatestMetric] = field(default_factory=list)
+    files: list[ArtifactFile] = field(default_factory=list)
+
+    def fingerprint(self) -> str:
+        """Return the run's fingerprint (spec/format.md, "Fingerprints")."""
+        artifacts = [(file.path, file.size) for file in self.files]
+        return run_fingerprint(self.info, self.params, self.tags, self.latest, artifacts)
+
+
+def run_records(tables: Mapping[str, pa.Table], latest: Iterable[tuple[str, LatestMetric]]) -> dict[str, RunRecord]:
+    """Return the runs of some tables by id, in the order of the table ``runs``."""
+    found = {row["run_id"]: RunRecord(run_id=row["run_id"], info=row) for row in plain(tables["runs"])}
+    for name in ("params", "tags"):
+        for row in plain(tables[name]):
+            if record := found.get(row["run_id"]):
+                getattr(record, name)[row["key"]] = row["value"]
+    edges: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for row in plain(tables["dataset_inputs"]):
+        tags: list[Mapping[str, Any]] = []
+        edges[row["run_id"], row["dataset_name"], row["dataset_digest"]] = tags
+        if record := found.get(row["run_id"]):
+            record.inputs.append((row, tags))
+    for row in plain(tables["dataset_input_tags"]):
+        edges.get((row["run_id"], row["dataset_name"], row["dataset_digest"]), []).append(row)
+    for run_id, metric in latest:
+        if record := found.get(run_id):
+            record.latest.append(metric)
+    return found
+
+
+def plain(rows: pa.Table) -> Sequence[dict[str, Any]]:
+    """Return rows as dictionaries, times as milliseconds: Python's own end in the year 9999."""
+    for index, each in enumerate(rows.schema):
+        if each.type == TIMESTAMP:
+            rows = rows.set_column(index, each.name, rows[each.name].cast(pa.int64()))
+    return rows.to_pylist()  # type: ignore[no-any-return]

@@ -1,0 +1,68 @@
+"""One consistent view of a database, read by several threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import pyarrow as pa
+from sqlalchemy import ColumnClause, Select, TableClause, TextClause, column
+
+from mlflow_archive.errors import StoreError
+
+Values: TypeAlias = "pa.ChunkedArray | list[Any]"
+"""A column as the driver gave it: Arrow, or Python objects of any type where a database holds any."""
+
+Batch: TypeAlias = dict[str, Values]
+"""Some rows by column."""
+
+VERSION_TABLE = "alembic_version"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """Tables with their columns, and those columns that begin an index."""
+
+    columns: Mapping[str, frozenset[str]]
+    indexed: Mapping[str, frozenset[str]]
+
+
+Query: TypeAlias = Select[Any] | TextClause
+
+
+class Snapshot(Protocol):
+    """Made at one moment; whatever is written to the database later is not seen."""
+
+    @property
+    def schema(self) -> Schema:
+        """What is there."""
+
+    def fetch(self, statement: Query) -> Iterator[Batch]:
+        """Yield the rows of a query in batches; from any thread, several at a time. Raises StoreError."""
+
+    def fetch_fast(self, statement: Query) -> Iterator[Batch]:
+        """As ``fetch``, by the driver's fastest way; raise UnevenColumnError where that may not be exact."""
+
+    def close(self) -> None:
+        """Release it; a second call does nothing."""
+
+
+def column_of(source: TableClause, name: str) -> ColumnClause[Any]:
+    """Return a column of a table, which need not know it yet."""
+    if name not in source.c:
+        source.append_column(column(name))
+    return source.c[name]
+
+
+class UnevenColumnError(Exception):
+    """A column holds values of different types, which the fast way cannot carry."""
+
+
+def check_is_mlflow(schema: Schema, shown: str) -> None:
+    """Raise StoreError if these are not the tables of an MLflow backend."""
+    if not {"experiments", "runs"} <= set(schema.columns):
+        found = ", ".join(sorted(schema.columns)[:5]) or "no table"
+        raise StoreError(
+            f"{shown} is not the backend database of MLflow: no tables experiments and runs; it has {found}"
+        )

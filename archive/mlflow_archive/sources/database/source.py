@@ -1,0 +1,251 @@
+"""A backend database as a Source: every schema revision of MLflow, read with SQL, never through MLflow's own store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import column, select, table
+
+from mlflow_archive.artifact_roots import ArtifactRoots
+from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
+from mlflow_archive.backend.mapping import MAPS, TableMap
+from mlflow_archive.backend.uris import DatabaseUri
+from mlflow_archive.format.fingerprint import LatestMetric
+from mlflow_archive.format.gaps import (
+    EXPERIMENT_UNREADABLE,
+    FIELD_UNREADABLE,
+    METRIC_UNREADABLE,
+    OBJECT_UNREADABLE,
+    RUN_UNREADABLE,
+)
+from mlflow_archive.format.tables import EXPERIMENT, RUN, TABLES, is_identity
+from mlflow_archive.pipeline import Chunk, Gap, Known, Progress, Quiet, Selection, Shard, SourceFacts
+from mlflow_archive.sources.database.converting import Malformed
+from mlflow_archive.sources.database.open import open_snapshot
+from mlflow_archive.sources.database.orphans import orphans, unknown_rows
+from mlflow_archive.sources.database.planning import Block, Planner
+from mlflow_archive.sources.database.reading import Reading
+from mlflow_archive.sources.database.runs import RunRecord, plain, run_records
+from mlflow_archive.sources.database.snapshot import VERSION_TABLE, Query, Snapshot, check_is_mlflow
+from mlflow_archive.sources.run_filter import compile_filter
+
+POINTS_PER_CHUNK: Final = 300_000
+_UNREADABLE: Final = {RUN: RUN_UNREADABLE, EXPERIMENT: EXPERIMENT_UNREADABLE}
+
+
+class DatabaseSource:
+    """The database at ``uri``, as it is at the first call of ``facts``.
+
+    Artifacts come from where ``roots`` finds them. Chunks hold whole entities, or up to ``points_per_chunk`` metric
+    points of some runs, whose fingerprints then come in the last.
+    """
+
+    def __init__(
+        self,
+        uri: DatabaseUri,
+        *,
+        roots: ArtifactRoots | None = None,
+        progress: Progress | None = None,
+        points_per_chunk: int = POINTS_PER_CHUNK,
+    ) -> None:
+        self._uri = uri
+        self._roots = roots or ArtifactRoots(base=None if uri.path is None else uri.path.absolute().parent)
+        self._progress = progress or Quiet()
+        self._points_per_chunk = points_per_chunk
+        self._opened: Snapshot | None = None
+        self._selection = Selection()
+        self._leftovers: list[Gap] = []
+
+    @cached_property
+    def _snapshot(self) -> Snapshot:
+        self._opened = open_snapshot(self._uri)
+        check_is_mlflow(self._opened.schema, self._uri.shown)
+        return self._opened
+
+    @cached_property
+    def _reading(self) -> Reading:
+        return Reading(self._snapshot)
+
+    def facts(self) -> SourceFacts:
+        """Say where this data comes from. Raises StoreError, ServerError."""
+        revision = None
+        if VERSION_TABLE in self._snapshot.schema.columns:
+            versions: Query = select(column("version_num")).select_from(table(VERSION_TABLE))
+            found = [str(value) for batch in self._snapshot.fetch(versions) for value in _objects(batch["version_num"])]
+            revision = ",".join(sorted(found)) or None
+        return SourceFacts(kind="database", uri=self._uri.shown, schema_revision=revision)
+
+    def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
+        """Yield shards of up to 128 entities of one kind. Raises SelectionError before the first."""
+        self._selection = selection
+        self._roots.check()
+        matching = partial(self._matching, selection.filter_string) if selection.filter_string else None
+        planner = Planner(self._snapshot, selection, self._uri.shown, matching)
+        if planner.everything:
+            self._leftovers = [*orphans(self._snapshot), *unknown_rows(self._snapshot)]
+            if self._leftovers:
+                yield Shard(name="rows that belong to nothing", payload=None)
+        for shard in planner.shards():
+            progress.expect("runs", shard.weight)
+            yield shard
+
+    def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
+        """Yield the chunks of a shard. A run with gaps has no fingerprint, so that a later export tries it again."""
+        block = shard.payload
+        if not isinstance(block, Block):
+            yield Chunk(tables={"gaps": _gap_rows(self._leftovers)})
+        elif block.kind == RUN:
+            yield from self._read_runs(block.ids, known)
+        else:
+            yield self._read_block(block)
+
+    def close(self) -> None:
+        """Release the snapshot."""
+        if self._opened is not None:
+            self._opened.close()
+
+    def _read_block(self, block: Block) -> Chunk:
+        gaps = _Malformed(block.kind)
+        tables = {each.table: self._reading.rows(each, block.ids, gaps.add) for each in _maps_of(block.kind)}
+        return Chunk(tables=_with_gaps(tables, gaps.gaps()))
+
+    def _read_runs(self, ids: Sequence[str], known: Known) -> Iterator[Chunk]:
+        malformed = _Malformed(RUN)
+        maps = [each for each in _maps_of(RUN) if each.table != "metrics"]
+        tables = {each.table: self._reading.rows(each, ids, malformed.add) for each in maps}
+        records = run_records(tables, self._latest(ids))
+        gaps = self._find_artifacts(records) if self._selection.artifacts else []
+        fingerprints = {run_id: record.fingerprint() for run_id, record in records.items()}
+        incomplete = {gap.owner_id for gap in (*gaps, *malformed.gaps())}
+        same = {
+            run_id
+            for run_id, fingerprint in fingerprints.items()
+            if run_id not in incomplete and known(RUN, run_id) == fingerprint
+        }
+        if same:
+            wanted = pa.array([run_id for run_id in records if run_id not in same], pa.string())
+            tables = {name: rows.filter(pc.is_in(rows["run_id"], value_set=wanted)) for name, rows in tables.items()}
+        left = [run_id for run_id in records if run_id not in same]
+        files = [file for run_id in left for file in records[run_id].files]
+        last: dict[str, pa.Table] = dict(tables)
+        for points in self._metrics(left, malformed):
+            # What came before is given once it is known that more follows: the last has gaps and fingerprints.
+            if "metrics" in last:
+                yield Chunk(tables=last, artifacts=files, complete=False)
+                last, files = {}, []
+            last["metrics"] = points
+        gaps = [*gaps, *malformed.gaps()]
+        whole = {run_id: fingerprints[run_id] for run_id in left if run_id not in {gap.owner_id for gap in gaps}}
+        last["fingerprints"] = pa.Table.from_pylist(
+            [{"owner_id": i, "owner_kind": RUN, "fingerprint": found} for i, found in whole.items()],
+            schema=TABLES["fingerprints"].schema,
+        )
+        yield Chunk(tables=_with_gaps(last, [gap for gap in gaps if gap.owner_id not in same]), artifacts=files)
+
+    def _metrics(self, ids: Sequence[str], malformed: _Malformed) -> Iterator[pa.Table]:
+        """Yield the points of some runs, about ``points_per_chunk`` at a time, at least one table."""
+        waiting: list[pa.Table] = []
+        size = 0
+        for rows in self._reading.batches(MAPS["metrics"], ids, malformed.add):
+            waiting.append(rows)
+            size += rows.num_rows
+            if size >= self._points_per_chunk:
+                yield pa.concat_tables(waiting)
+                waiting, size = [], 0
+        yield pa.concat_tables(waiting) if waiting else TABLES["metrics"].schema.empty_table()
+
+    def _latest(self, ids: Sequence[str]) -> Iterator[tuple[str, LatestMetric]]:
+        """Yield the newest point of each metric: from the table that MLflow keeps, or where it is missing from all."""
+        newest: dict[tuple[str, str], LatestMetric] = {}
+        has_latest = self._reading.has(_LATEST)
+        for rows in self._reading.batches(_LATEST if has_latest else MAPS["metrics"], ids, _ignore):
+            for row in plain(rows):
+                point = (row["key"], row["step"], row["timestamp"], row["value"])
+                place = (row["run_id"], row["key"])
+                if place not in newest or _rank(point) > _rank(newest[place]):
+                    newest[place] = point
+        for (run_id, _), point in newest.items():
+            yield run_id, point
+
+    def _find_artifacts(self, records: Mapping[str, RunRecord]) -> list[Gap]:
+        gaps: list[Gap] = []
+        for run_id, record in records.items():
+            uri = record.info["artifact_uri"]
+            if not uri:
+                continue
+            listing = self._roots.list(uri, owner_kind=RUN, owner_id=run_id)
+            gaps += listing.gaps
+            if not listing.gaps:
+                paths = [file.path for file in listing.files]
+                gaps += missing_declared(RUN, run_id, record.tags.get(HISTORY_TAG), paths)
+            record.files = [file for file in listing.files if self._selection.wants_artifact(file.path, file.size)]
+        return gaps
+
+    def _matching(self, filter_string: str, ids: Sequence[str]) -> Sequence[str]:
+        matches = compile_filter(filter_string)
+        maps = [MAPS[name] for name in ("runs", "params", "tags", "dataset_inputs", "dataset_input_tags")]
+        tables = {each.table: self._reading.rows(each, ids, _ignore) for each in maps}
+        records = run_records(tables, self._latest(ids))
+        return [run_id for run_id in ids if run_id not in records or matches(records[run_id], records[run_id].latest)]
+
+
+_LATEST: Final = replace(MAPS["metrics"], stored_in="latest_metrics")
+
+
+def _maps_of(kind: str) -> list[TableMap]:
+    found = [each for each in MAPS.values() if each.kind == kind]
+    if kind == EXPERIMENT:  # datasets have no life of their own: they come with the experiment they lie in
+        found.append(replace(MAPS["datasets"], owner="experiment_id"))
+    return found
+
+
+class _Malformed:
+    """Turns values that cannot be carried into gaps of the entity they belong to."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._gaps: dict[tuple[str, str], Gap] = {}
+
+    def add(self, wrong: Malformed) -> None:
+        table_ = TABLES[wrong.table]
+        owner = str(wrong.key.get(table_.owner[0]) or "")
+        names = [str(value) for name, value in wrong.key.items() if name not in table_.owner and value is not None]
+        path = "/".join(part for part in ("" if is_identity(table_) else wrong.table, *names) if part)
+        code = METRIC_UNREADABLE if wrong.table == "metrics" else FIELD_UNREADABLE
+        if is_identity(table_) and not table_.schema.field(wrong.column).nullable:
+            code = _UNREADABLE.get(self._kind, OBJECT_UNREADABLE)
+        reason = f"{wrong.column} holds {wrong.found}"
+        if held := self._gaps.get((owner, path)):
+            reason = held.reason if reason in held.reason else f"{held.reason}; {reason}"
+        self._gaps[owner, path] = Gap(owner_kind=self._kind, owner_id=owner, path=path, code=code, reason=reason)
+
+    def gaps(self) -> list[Gap]:
+        return list(self._gaps.values())
+
+
+def _ignore(wrong: Malformed) -> None:
+    """Leave it: the same rows are read again, and told of, when they are carried."""
+
+
+def _rank(point: LatestMetric) -> tuple[int, int, float]:
+    _, step, time, value = point
+    return step, time, 0.0 if value != value else value  # noqa: PLR0124 - NaN counts as 0, as in MLflow
+
+
+def _with_gaps(tables: Mapping[str, pa.Table], gaps: Sequence[Gap]) -> dict[str, pa.Table]:
+    found = {name: rows for name, rows in tables.items() if rows.num_rows}
+    return {**found, "gaps": _gap_rows(gaps)} if gaps else found
+
+
+def _gap_rows(gaps: Sequence[Gap]) -> pa.Table:
+    rows = [{name: getattr(gap, name) for name in gap.__slots__} for gap in gaps]
+    return pa.Table.from_pylist(rows, schema=TABLES["gaps"].schema)
+
+
+def _objects(values: Any) -> list[Any]:
+    return values if isinstance(values, list) else values.to_pylist()
