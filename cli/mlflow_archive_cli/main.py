@@ -28,6 +28,7 @@ _MODULES: Final = MappingProxyType(
     {
         "export": ("export", "Read an MLflow server or file store into an archive."),
         "import": ("import_", "Replay an archive into a tracking server or store."),
+        "restore": ("restore", "Put an archive into a backend database, with every id kept."),
         "verify": ("verify", "Check that an archive is what was committed."),
         "info": ("info", "Say what is in an archive, from where, when, and its size."),
         "ls": ("ls", "List experiments, runs or artifacts."),

@@ -157,6 +157,11 @@ def _local_path(uri: str) -> str | None:
     return uri if not scheme and uri else None
 
 
+def is_local(uri: str) -> bool:
+    """Say whether a location is a path or ``file:`` URI of this machine."""
+    return _local_path(uri) is not None
+
+
 def _out_of_reach(place: str) -> str:
     shown = without_password(place)
     if _scheme(place) == PROXY:

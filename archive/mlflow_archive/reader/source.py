@@ -223,7 +223,11 @@ def export_facts(export: Export) -> SourceFacts:
         uri=str(source.get("uri", "")),
         mlflow_version=source.get("mlflow_version"),
         schema_revision=source.get("schema_revision"),
-        extra={"exported_ms": str(export.created_ms), "export": str(export.number)},
+        extra={
+            "exported_ms": str(export.created_ms),
+            "export": str(export.number),
+            "source_kind": str(source.get("kind", "")),
+        },
     )
 
 

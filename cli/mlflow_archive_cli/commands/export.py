@@ -1,4 +1,4 @@
-"""``mlflow-archive export``: from a server or file store into an archive."""
+"""``mlflow-archive export``: from a server, database or file store into an archive."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _SHOWN = ("experiments", "runs", "params", "tags", "metrics", "dataset_inputs", 
     "--from",
     "uri",
     metavar="URI",
-    help="An http(s):// server, or an mlruns folder as path or file: URI. Default: MLFLOW_TRACKING_URI, "
-    "else what MLflow itself would use in this folder.",
+    help="An http(s):// server, a backend database (sqlite:///PATH, postgresql://…, mysql://…), or an mlruns folder as "
+    "path or file: URI. Default: MLFLOW_TRACKING_URI, else what MLflow itself would use in this folder.",
 )
 @experiment_option
 @run_option
@@ -57,7 +57,12 @@ _SHOWN = ("experiments", "runs", "params", "tags", "metrics", "dataset_inputs", 
     type=pair_of("FROM=TO"),
     metavar="FROM=TO",
     multiple=True,
-    help="Artifacts whose URI starts with FROM lie in the folder TO now. Repeatable.",
+    help="Artifacts whose URI starts with FROM lie in TO now: a folder, of databases also a URL. Repeatable.",
+)
+@click.option(
+    "--artifacts-destination",
+    metavar="DIR_OR_URL",
+    help="Of a database: the folder or URL behind mlflow-artifacts: URIs, the same word as in `mlflow server`.",
 )
 @click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="How many threads read.")
 @click.option("--level", type=click.IntRange(1, 19), default=3, show_default=True, help="Compression level of zstd.")
@@ -81,7 +86,7 @@ def command(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Read an MLflow server or file store into ARCHIVE.
+    """Read an MLflow server, backend database or file store into ARCHIVE.
 
     ARCHIVE is a single file if its name ends in .mlfa, else a directory. What cannot be read is listed with the
     reason, the rest is exported, and the exit code is 3. Interrupted, the same command continues.
@@ -103,7 +108,12 @@ def command(
     )
     writing = ExportOptions(append=append, level=options["level"], jobs=options["jobs"])
     with watch("export", quiet=quiet) as progress:
-        source = locate_source(options["uri"], artifact_map=options["artifact_map"], progress=progress)
+        source = locate_source(
+            options["uri"],
+            artifact_map=options["artifact_map"],
+            artifacts_destination=options["artifacts_destination"],
+            progress=progress,
+        )
         sink = _counting(archive, append, progress) if dry_run else _writing(archive, writing, progress)
         done = copy(source, sink, selection, jobs=options["jobs"], progress=progress)
     facts = _facts(archive, done, dry_run=dry_run)

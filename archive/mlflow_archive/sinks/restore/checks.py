@@ -1,0 +1,122 @@
+"""What a target cannot hold, found before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlflow_archive.backend.mapping import TableMap
+from mlflow_archive.format.tables import TABLES, TIMESTAMP
+from mlflow_archive.sinks.restore.database import TargetColumn
+from mlflow_archive.sinks.restore.inverting import stored_columns
+
+_STAGES: Final = ("active", "deleted")
+_ALLOWED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    # CHECK constraints of MLflow's schema.
+    ("runs", "status"): ("SCHEDULED", "FAILED", "FINISHED", "RUNNING", "KILLED"),
+    ("runs", "source_type"): ("NOTEBOOK", "JOB", "LOCAL", "UNKNOWN", "PROJECT"),
+    ("runs", "lifecycle_stage"): _STAGES,
+    ("experiments", "lifecycle_stage"): _STAGES,
+    ("logged_models", "lifecycle_stage"): _STAGES,
+}
+_LIMITS: Final = {"integer": 2**31 - 1, "bigint": 2**63 - 1}
+_SHOWN: Final = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obstacle:
+    """Why a row cannot be restored: its table, its key, the column, and what is wrong with what it holds."""
+
+    table: str
+    key: Mapping[str, Any]
+    column: str
+    problem: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"table": self.table, "key": dict(self.key), "column": self.column, "problem": self.problem}
+
+    def __str__(self) -> str:
+        key = ", ".join(f"{name} {_short(value)}" for name, value in self.key.items())
+        return f"{self.table} ({key}): {self.column} {self.problem}"
+
+
+def check_rows(
+    rows: pa.Table, table: TableMap, columns: Mapping[str, TargetColumn], dialect: str
+) -> Iterator[Obstacle]:
+    """Yield what of some rows the target's columns cannot hold. SQLite enforces no lengths, so none are checked."""
+    for stored, name in stored_columns(table).items():
+        column = columns.get(stored)
+        if column is None:
+            if rows[name].null_count < rows.num_rows:
+                yield from _obstacles(
+                    rows, table, name, pc.is_valid(rows[name]), "has no column in the target", show=False
+                )
+            continue
+        values = rows[name]
+        if not column.nullable and table.defaults.get(stored) is None:
+            yield from _obstacles(
+                rows, table, name, pc.is_null(values), "is NULL, which the target refuses", show=False
+            )
+        if values.type == pa.string():
+            yield from _check_text(rows, table, name, column, dialect)
+        elif column.kind == "integer" and dialect != "sqlite" and values.type in (pa.int64(), TIMESTAMP):
+            large = pc.greater(pc.abs(values.cast(pa.int64())), _LIMITS["integer"])
+            yield from _obstacles(rows, table, name, large, "is out of the range of INTEGER")
+
+
+def _check_text(rows: pa.Table, table: TableMap, name: str, column: TargetColumn, dialect: str) -> Iterator[Obstacle]:
+    values = rows[name]
+    if column.kind in ("integer", "bigint") and stored_code(table, column) is None:
+        limit = _LIMITS["bigint" if dialect == "sqlite" else column.kind]
+        numbers = [_as_number(value) for value in values.to_pylist()]
+        bad = pa.array([number is None or abs(number) > limit for number in numbers], pa.bool_())
+        yield from _obstacles(rows, table, name, bad, f"is no number up to {limit}")
+        return
+    if dialect != "sqlite":
+        if column.length is not None:
+            long = pc.greater(pc.utf8_length(values), column.length)
+            yield from _obstacles(rows, table, name, long, f"is longer than {column.length} characters")
+        if dialect == "postgresql":
+            yield from _obstacles(rows, table, name, pc.match_substring(values, "\x00"), "holds a NUL character")
+    if allowed := _ALLOWED.get((table.stored_in, column.name)):
+        other = pc.invert(pc.is_in(values, value_set=pa.array(allowed)))
+        yield from _obstacles(
+            rows, table, name, pc.and_(other, pc.is_valid(values)), f"is not one of {', '.join(allowed)}"
+        )
+
+
+def stored_code(table: TableMap, column: TargetColumn) -> Mapping[int, str] | None:
+    """Return the names of a column's numbers, None where it has none."""
+    return table.codes.get(column.name)
+
+
+def _obstacles(
+    rows: pa.Table, table: TableMap, name: str, bad: Any, problem: str, *, show: bool = True
+) -> Iterator[Obstacle]:
+    if not pc.any(bad).as_py():
+        return
+    found = rows.filter(pc.fill_null(bad, False))
+    for index in range(found.num_rows):
+        key = {part: _plain(found[part][index]) for part in TABLES[table.table].key}
+        value = f" ({_short(_plain(found[name][index]))})" if show else ""
+        yield Obstacle(table=table.table, key=key, column=name, problem=problem + value)
+
+
+def _plain(value: Any) -> Any:
+    return value.cast(pa.int64()).as_py() if pa.types.is_timestamp(value.type) else value.as_py()
+
+
+def _as_number(value: str | None) -> int | None:
+    try:
+        return 0 if value is None else int(value)
+    except ValueError:
+        return None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"

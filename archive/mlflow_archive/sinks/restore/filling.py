@@ -1,0 +1,103 @@
+"""What a database must have and an archive may lack: ids of edges, and fields that other sources do not show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlflow_archive.format.tables import TABLES
+from mlflow_archive.sinks.restore.database import RestoreDatabase
+from mlflow_archive.sinks.restore.inverting import dataset_id, input_id
+
+_NEEDED: Final = {"user_id": "", "status": "FINISHED", "start_time": 0}
+"""Columns of ``runs`` without which MLflow shows no page that the run is on, and what is put there."""
+
+_EDGE: Final = ("run_id", "dataset_name", "dataset_digest")
+Tables = Mapping[str, pa.Table]
+
+
+class Filling:
+    """Fills in what is missing, the same for the same archive, for ever; used by several threads.
+
+    ``exact`` leaves the columns of runs as they are, null too: the source was a database and had them so.
+    ``counts`` says how often what was filled in.
+    """
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self._datasets: dict[tuple[str, str, str], str] = {}
+        self._lock = Lock()
+        self._exact = True
+
+    def begin(self, database: RestoreDatabase, *, exact: bool) -> None:
+        """Learn the datasets that the target holds."""
+        self._exact = exact
+        if not database.fresh:
+            columns = ("experiment_id", "name", "digest", "dataset_uuid")
+            for experiment, name, digest, uuid in database.rows("datasets", columns):
+                self._datasets[str(experiment), name, digest] = uuid
+
+    def filled(self, tables: Tables) -> dict[str, pa.Table]:
+        """Return the tables of a chunk with what they lack in columns of the archive."""
+        found = dict(tables)
+        if "datasets" in found:
+            found["datasets"] = self._with_ids(found["datasets"])
+        if "runs" in found and not self._exact:
+            found["runs"] = self._with_needed(found["runs"])
+        return found
+
+    def further_columns(self, name: str, rows: pa.Table, tables: Tables) -> dict[str, Any]:
+        """Return columns of the database that follow from other rows of the same chunk, or from datasets before it."""
+        if name == "dataset_inputs":
+            return self._edges(rows, tables)
+        if name == "dataset_input_tags":
+            edges = tables.get("dataset_inputs", TABLES["dataset_inputs"].schema.empty_table())
+            ids = dict(zip(_keys(edges, *_EDGE), _input_ids(edges), strict=True))
+            return {"input_uuid": pa.array([ids[key] for key in _keys(rows, *_EDGE)], pa.string())}
+        if name in ("model_inputs", "model_outputs"):
+            made = [input_id(run_id, name, model_id) for run_id, model_id in _keys(rows, "run_id", "model_id")]
+            return {"input_uuid": pc.coalesce(rows["input_uuid"], pa.array(made, pa.string()))}
+        return {}
+
+    def _edges(self, rows: pa.Table, tables: Tables) -> dict[str, Any]:
+        runs = tables["runs"]
+        experiments = dict(zip(runs["run_id"].to_pylist(), runs["experiment_id"].to_pylist(), strict=True))
+        places = [(experiments[run_id], name, digest) for run_id, name, digest in _keys(rows, *_EDGE)]
+        with self._lock:
+            sources = [self._datasets.get(place) or dataset_id(*place) for place in places]
+        return {"input_uuid": pa.array(_input_ids(rows), pa.string()), "source_id": pa.array(sources, pa.string())}
+
+    def _with_ids(self, rows: pa.Table) -> pa.Table:
+        names = ("experiment_id", "name", "digest")
+        keys = [(str(e), str(n), str(d)) for e, n, d in _keys(rows, *names)]
+        ids = [uuid or dataset_id(*key) for key, uuid in zip(keys, rows["dataset_uuid"].to_pylist(), strict=True)]
+        with self._lock:
+            for key, uuid in zip(keys, ids, strict=True):
+                self._datasets.setdefault(key, uuid)
+        return _with(rows, "dataset_uuid", pa.array(ids, pa.string()))
+
+    def _with_needed(self, rows: pa.Table) -> pa.Table:
+        for name, value in _NEEDED.items():
+            missing = rows[name].null_count
+            if missing:
+                with self._lock:
+                    self.counts[f"runs.{name}"] = self.counts.get(f"runs.{name}", 0) + missing
+                rows = _with(rows, name, pc.fill_null(rows[name], pa.scalar(value).cast(rows[name].type)))
+        return rows
+
+
+def _input_ids(rows: pa.Table) -> list[str]:
+    given = rows["input_uuid"].to_pylist()
+    return [uuid or input_id(key[0], "input", *key[1:]) for key, uuid in zip(_keys(rows, *_EDGE), given, strict=True)]
+
+
+def _keys(rows: pa.Table, *names: str) -> list[tuple[str, ...]]:
+    return list(zip(*(rows[name].to_pylist() for name in names), strict=True))
+
+
+def _with(rows: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
+    return rows.set_column(rows.column_names.index(name), rows.schema.field(name), values)

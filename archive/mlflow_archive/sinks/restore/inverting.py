@@ -1,0 +1,105 @@
+"""From rows of an archive to rows of the database: the map of the backend, read backwards."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlflow_archive.backend.mapping import TableMap
+from mlflow_archive.format.tables import TABLES, TIMESTAMP
+from mlflow_archive.sinks.restore.database import TargetColumn
+
+_LARGEST: Final = 1.7976931348623157e308
+
+DatasetIds = Mapping[tuple[str, str, str], str]
+"""(experiment id, name, digest) to dataset_uuid."""
+
+
+def stored_columns(table: TableMap) -> dict[str, str]:
+    """Return database column to archive column, of those that lie in the table itself."""
+    return {place: name for name, place in table.fields.items() if "." not in place}
+
+
+def to_stored(
+    rows: pa.Table, table: TableMap, columns: Mapping[str, TargetColumn], extra: Mapping[str, Any]
+) -> pa.Table:
+    """Return rows of the database for rows of an archive.
+
+    ``extra`` has values, or arrays, of further columns; columns nothing is known of are left to the database.
+    """
+    found: dict[str, pa.Array] = {}
+    names = stored_columns(table)
+    for column in columns.values():
+        if column.name in extra:
+            value = extra[column.name]
+            found[column.name] = (
+                value if isinstance(value, pa.ChunkedArray | pa.Array) else pa.repeat(value, rows.num_rows)
+            )
+        elif column.name == table.nan_flag:
+            found[column.name] = pc.is_nan(rows["value"])
+        elif column.name in names:
+            found[column.name] = _stored(rows, names[column.name], table, column)
+        else:
+            constant = {**table.defaults, **table.blanked, **table.where}.get(column.name)
+            if constant is not None:
+                found[column.name] = pa.repeat(constant, rows.num_rows)
+    return pa.table(found)
+
+
+def _stored(rows: pa.Table, name: str, table: TableMap, column: TargetColumn) -> pa.ChunkedArray:
+    values = rows[name]
+    if values.type == TIMESTAMP:
+        values = values.cast(pa.int64())
+    if codes := table.codes.get(column.name):
+        numbers = {text: number for number, text in codes.items()}
+        values = pa.chunked_array([pa.array([_number(text, numbers) for text in values.to_pylist()], pa.int64())])
+    elif column.kind in ("integer", "bigint") and values.type == pa.string():
+        values = values.cast(pa.int64())
+    if name == "value" and table.nan_flag is not None:
+        values = storable_value(values)
+    default = table.defaults.get(column.name)
+    if default is not None and values.null_count:
+        values = pc.fill_null(values, default)
+    return values
+
+
+def _number(text: str | None, numbers: Mapping[str, int]) -> int | None:
+    return None if text is None else numbers[text] if text in numbers else int(text)
+
+
+def storable_value(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return metric values as MLflow's SQL store writes them: 0 for NaN, the largest double for infinities."""
+    finite = pc.if_else(pc.is_nan(values), 0.0, values)
+    return pc.min_element_wise(pc.max_element_wise(finite, -_LARGEST), _LARGEST)
+
+
+def dataset_id(experiment_id: str, name: str, digest: str) -> str:
+    """Return the id of a dataset whose source showed none: the same for the same dataset, for ever."""
+    return _made_id("dataset", experiment_id, name, digest)
+
+
+def input_id(run_id: str, what: str, *key: str) -> str:
+    """Return the id of an edge whose source showed none."""
+    return _made_id(what, run_id, *key)
+
+
+def _made_id(*parts: str) -> str:
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
+
+
+def without_equal_points(rows: pa.Table) -> pa.Table:
+    """Return metric points each once: a SQL database cannot hold two that are equal in everything.
+
+    Equal is what its primary key says, in which NaN is one value and so are all infinities of a sign.
+    """
+    keys = [*(name for name in TABLES["metrics"].key), "value"]
+    plain = rows.select(keys).set_column(
+        keys.index("value"), "value", pc.if_else(pc.is_nan(rows["value"]), None, storable_value(rows["value"]))
+    )
+    plain = plain.append_column("at", pa.array(range(rows.num_rows), pa.int64()))
+    kept = plain.group_by(keys).aggregate([("at", "min")])["at_min"]
+    return rows if len(kept) == rows.num_rows else rows.take(kept)

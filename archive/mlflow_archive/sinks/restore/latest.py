@@ -1,0 +1,59 @@
+"""The newest point of each metric of a run, as MLflow keeps it beside the history."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlflow_archive.format.tables import TIMESTAMP
+from mlflow_archive.sinks.restore.inverting import storable_value
+
+_BY: Final = ("run_uuid", "key")
+
+
+class LatestMetrics:
+    """Finds the newest points; a run's history may come in several pieces."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._unfinished: pa.Table | None = None
+
+    def add(self, metrics: pa.Table, *, complete: bool) -> pa.Table | None:
+        """Take points of some runs and return, once these are complete, the rows of ``latest_metrics``.
+
+        The newest is that with the greatest (step, timestamp, value), NaN counting as 0, as in MLflow's own store.
+        Called by one thread for the chunks of a shard at a time.
+        """
+        rows = pa.table(
+            {
+                "run_uuid": metrics["run_id"],
+                "key": metrics["key"],
+                "step": metrics["step"],
+                "timestamp": metrics["timestamp"].cast(pa.int64())
+                if metrics["timestamp"].type == TIMESTAMP
+                else metrics["timestamp"],
+                "value": storable_value(metrics["value"]),
+                "is_nan": pc.is_nan(metrics["value"]),
+            }
+        )
+        newest = _newest(rows if self._unfinished is None else pa.concat_tables([self._unfinished, rows]))
+        self._unfinished = None if complete else newest
+        return newest if complete else None
+
+
+def _newest(rows: pa.Table) -> pa.Table:
+    order = [(name, "ascending") for name in (*_BY, "step", "timestamp", "value")]
+    rows = rows.sort_by(order)
+    if rows.num_rows < 2:
+        return rows
+    last = [True]
+    changed = [pc.not_equal(rows[name].combine_chunks()[:-1], rows[name].combine_chunks()[1:]) for name in _BY]
+    ends = pc.or_(*changed)
+    return rows.filter(pa.concat_arrays([_array(ends), pa.array(last)]))
+
+
+def _array(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values

@@ -1,0 +1,18 @@
+"""What a caller may ask of a restore."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreOptions:
+    """How to restore. ``artifact_root`` is the folder or URI that locations begin with, None to keep them.
+
+    ``artifacts_destination`` is the folder or URI behind an ``mlflow-artifacts:`` root, as in ``mlflow server``.
+    ``merge`` adds to a database that holds data what is missing there, by whole objects.
+    """
+
+    artifact_root: str | None = None
+    artifacts_destination: str | None = None
+    merge: bool = False

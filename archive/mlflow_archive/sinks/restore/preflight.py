@@ -1,0 +1,133 @@
+"""The first pass of a restore: find every conflict and every value the target cannot hold; write nothing."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlflow_archive.backend.mapping import MAPS
+from mlflow_archive.errors import TargetError
+from mlflow_archive.format.tables import DEFAULT_WORKSPACE, EXPERIMENT, TABLES, WORKSPACE, is_identity
+from mlflow_archive.pipeline import Chunk, Known, Report, Selection, SourceFacts, nothing_known
+from mlflow_archive.sinks.restore.checks import Obstacle, check_rows
+from mlflow_archive.sinks.restore.database import RestoreDatabase
+from mlflow_archive.sinks.restore.options import RestoreOptions
+
+_NAMED: Final = 20
+
+
+class RestoreRefusedError(TargetError):
+    """The target cannot take the archive; nothing was written. ``obstacles`` has all reasons, row by row."""
+
+    def __init__(self, shown: str, obstacles: list[Obstacle]) -> None:
+        first = "\n".join(f"  {each}" for each in obstacles[:_NAMED])
+        more = f"\n  … and {len(obstacles) - _NAMED} more; --receipt FILE has all" if len(obstacles) > _NAMED else ""
+        hint = (
+            "with --merge what is there already is left as it is" if any(o.problem == EXISTS for o in obstacles) else ""
+        )
+        if not hint:
+            hint = "`mlflow-archive import` brings the archive in under new ids and shortens what is too long"
+        super().__init__(f"{shown} cannot take this; nothing was written. {hint}\n{first}{more}")
+        self.obstacles = obstacles
+
+
+EXISTS: Final = "is in the target already"
+
+
+class PreflightSink:
+    """Looks at everything that would be restored; ``finish`` raises RestoreRefusedError if anything stands against it.
+
+    The database must be open. ``existing`` are, by kind, the entities that the target holds already.
+    """
+
+    def __init__(self, database: RestoreDatabase, options: RestoreOptions) -> None:
+        self._database, self._options = database, options
+        self._lock = Lock()
+        self._obstacles: list[Obstacle] = []
+        self._counts: dict[str, int] = {}
+        self.existing: dict[str, set[tuple[Any, ...]]] = {}
+        self._names: dict[tuple[str, str], str] = {}
+
+    def begin(self, facts: SourceFacts, selection: Selection) -> Known:
+        for table in TABLES.values():
+            if table.entity is not None and is_identity(table) and not self._database.fresh:
+                self.existing[table.entity] = self._ids(table.name)
+        if not self._database.fresh:
+            columns = ("workspace", "name", "experiment_id")
+            self._names = {(str(w), str(n)): str(i) for w, n, i in self._database.rows("experiments", columns)}
+        return nothing_known
+
+    def _ids(self, name: str) -> set[tuple[Any, ...]]:
+        each = MAPS[name]
+        columns = tuple(each.fields[part] for part in TABLES[name].owner)
+        if each.stored_in not in self._database.schema:
+            return set()
+        return {tuple(str(value) for value in row) for row in self._database.rows(each.stored_in, columns)}
+
+    def write(self, chunk: Chunk) -> None:
+        found: list[Obstacle] = []
+        for name, rows in chunk.tables.items():
+            each = MAPS.get(name)
+            if each is None or not rows.num_rows:
+                continue
+            columns = self._database.schema.get(each.stored_in)
+            if columns is None:
+                key = {part: str(rows[part][0]) for part in TABLES[name].owner}
+                found.append(
+                    Obstacle(table=name, key=key, column="", problem=f"has no table {each.stored_in} in the target")
+                )
+                continue
+            if is_identity(TABLES[name]):
+                found += self._conflicts(name, rows)
+            missing = without_existing(rows, name, self.existing)
+            found += check_rows(missing, each, columns, self._database.dialect)
+            with self._lock:
+                self._counts[name] = self._counts.get(name, 0) + missing.num_rows
+        with self._lock:
+            self._obstacles += found
+
+    def _conflicts(self, name: str, rows: pa.Table) -> list[Obstacle]:
+        kind = TABLES[name].entity or ""
+        found = []
+        if not self._options.merge and kind not in (WORKSPACE,):
+            for key in owner_keys(rows, name):
+                if key in self.existing.get(kind, ()):
+                    named = dict(zip(TABLES[name].owner, key, strict=True))
+                    found.append(Obstacle(table=name, key=named, column="id", problem=EXISTS))
+        if kind == EXPERIMENT:
+            columns = (rows[column].to_pylist() for column in ("workspace", "name", "experiment_id"))
+            for workspace, title, experiment_id in zip(*columns, strict=True):
+                held = self._names.setdefault((workspace or DEFAULT_WORKSPACE, title), experiment_id)
+                if held != experiment_id:
+                    problem = f"{title!r} is the name of experiment {held}"
+                    found.append(
+                        Obstacle(table=name, key={"experiment_id": experiment_id}, column="name", problem=problem)
+                    )
+        return found
+
+    def finish(self) -> Report:
+        if self._obstacles:
+            raise RestoreRefusedError(self._database.shown, self._obstacles)
+        return Report(counts=dict(self._counts))
+
+    def abort(self) -> None:
+        """Nothing was written."""
+
+
+def owner_keys(rows: pa.Table, name: str) -> list[tuple[Any, ...]]:
+    """Return the owners of rows as the target names them."""
+    return list(zip(*(rows[part].to_pylist() for part in TABLES[name].owner), strict=True))
+
+
+def without_existing(rows: pa.Table, name: str, existing: dict[str, set[tuple[Any, ...]]]) -> pa.Table:
+    """Leave out the rows of entities that the target holds."""
+    held = existing.get(TABLES[name].entity or "")
+    if not held or not rows.num_rows:
+        return rows
+    if len(TABLES[name].owner) == 1:
+        values = pa.array(sorted(key[0] for key in held), pa.string())
+        return rows.filter(pc.invert(pc.is_in(rows[TABLES[name].owner[0]], value_set=values)))
+    return rows.filter(pa.array([key not in held for key in owner_keys(rows, name)], pa.bool_()))

@@ -1,0 +1,199 @@
+"""Restore into PostgreSQL and MySQL: one transaction, and in an empty PostgreSQL keys and indexes made at the end."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from sqlalchemy.exc import NoSuchModuleError, OperationalError, SQLAlchemyError
+
+from mlflow_archive.backend.uris import DatabaseUri
+from mlflow_archive.errors import ServerError, TargetError
+from mlflow_archive.sinks.restore.database import BULK, TargetSchema, holds_nothing
+from mlflow_archive.sinks.restore.schema import VERSION_TABLE, check_revision, make_schema, target_schema
+
+_SLICE: Final = 5_000
+_DRIVERS: Final = {"postgresql": "postgresql+psycopg2", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
+_CONSTRAINTS: Final = """
+SELECT conrelid::regclass::text, conname, contype, pg_get_constraintdef(oid)
+FROM pg_constraint WHERE connamespace = current_schema()::regnamespace AND contype IN ('f', 'p', 'u')
+"""
+_INDEXES: Final = """
+SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid
+WHERE t.relnamespace = current_schema()::regnamespace AND t.relname = ANY(:names)
+AND NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.indexrelid AND c.contype IN ('p', 'u', 'x'))
+"""
+
+
+class ServerDatabase:
+    """The database that a URI names; it must be there, its tables need not."""
+
+    def __init__(self, uri: DatabaseUri) -> None:
+        self.dialect, self.shown = uri.dialect, uri.shown
+        url = uri.url.set(drivername=_DRIVERS.get(uri.url.drivername, uri.url.drivername))
+        try:
+            self._engine: Engine = create_engine(url)
+        except (ImportError, NoSuchModuleError) as error:
+            extra = f"pip install 'mlflow-archive[{uri.dialect}]'"
+            raise TargetError(f"restoring into {uri.dialect} needs more packages: {extra} ({error})") from error
+        self._connection: Connection | None = None
+        self._schema: TargetSchema = {}
+        self._made_schema = False
+        self._fresh = False
+        self._later: list[str] = []
+
+    @property
+    def schema(self) -> TargetSchema:
+        return self._schema
+
+    @property
+    def fresh(self) -> bool:
+        return self._fresh
+
+    @property
+    def _open(self) -> Connection:
+        if self._connection is None:
+            message = "open() comes first"
+            raise RuntimeError(message)
+        return self._connection
+
+    def open(self) -> None:
+        try:
+            empty = not inspect(self._engine).get_table_names()
+        except OperationalError as error:
+            raise ServerError(f"{self.shown} cannot be reached: {_said(error)}") from error
+        try:
+            if empty:
+                self._made_schema = True
+                make_schema(self._engine)
+            else:
+                check_revision(self._engine, self.shown)
+            self._schema = target_schema(self._engine)
+            self._connection = self._engine.connect()
+            self._fresh = holds_nothing(self)
+            self._connection.rollback()
+        except SQLAlchemyError as error:
+            raise TargetError(f"{self.shown} cannot be used: {_said(error)}") from error
+
+    def rows(self, table: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+        names = ", ".join(self._quoted(column) for column in columns)
+        for row in self._open.execute(text(f"SELECT {names} FROM {table}")):  # noqa: S608 - names of MLflow's schema
+            yield tuple(row)
+
+    def begin(self) -> None:
+        self._open.rollback()
+        if self.dialect == "mysql":
+            self.run("SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')")
+            self.run("SET SESSION foreign_key_checks = 0")
+        elif self._fresh:
+            self._drop_keys()
+
+    def _drop_keys(self) -> None:
+        """Drop what slows bulk inserts down, and remember how to make it again, in the order in which it can be."""
+        found: Sequence[Any] = self._open.execute(text(_CONSTRAINTS)).all()
+        foreign = [row for row in found if row[2] == "f"]
+        unique = [row for row in found if row[2] != "f" and row[0] in BULK]
+        indexes = self._open.execute(text(_INDEXES), {"names": list(BULK)}).all()
+        for name, statement in indexes:
+            self.run(f"DROP INDEX {name}")
+            self._later.append(statement)
+        for table, name, _, definition in (*foreign, *unique):
+            self.run(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
+            self._later.append(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {definition}')
+        order = {"PRIMARY KEY": 0, "UNIQUE": 0, "FOREIGN KEY": 2}
+        self._later.sort(key=lambda s: next((rank for word, rank in order.items() if f'" {word}' in s), 1))
+
+    def run(self, statement: str, values: tuple[Any, ...] = ()) -> None:
+        names = {f"v{number}": value for number, value in enumerate(values)}
+        for name in names:
+            statement = statement.replace("?", f":{name}", 1)
+        try:
+            self._open.execute(text(statement) if values else text(statement.replace(":", r"\:")), names)
+        except SQLAlchemyError as error:
+            raise TargetError(f"{self.shown} refused {statement[:60]!r}: {_said(error)}") from error
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        try:
+            if self.dialect == "postgresql":
+                self._copy_in(table, rows)
+            else:
+                self._insert_many(table, rows)
+        except SQLAlchemyError as error:
+            raise TargetError(f"{self.shown} refused rows of {table}: {_said(error)}") from error
+
+    def _copy_in(self, table: str, rows: pa.Table) -> None:
+        """Add rows by COPY: every text is quoted, so that an empty one differs from none."""
+        import psycopg2  # noqa: PLC0415
+
+        buffer = io.BytesIO()
+        style = pa_csv.WriteOptions(include_header=False, quoting_style="all_valid")
+        pa_csv.write_csv(rows, buffer, style)
+        buffer.seek(0)
+        names = ", ".join(self._quoted(name) for name in rows.column_names)
+        cursor: Any = self._open.connection.cursor()
+        try:
+            with cursor:
+                cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN WITH (FORMAT csv)", buffer, 1 << 20)
+        except psycopg2.Error as error:
+            raise TargetError(f"{self.shown} refused rows of {table}: {str(error).strip()}") from error
+
+    def _insert_many(self, table: str, rows: pa.Table) -> None:
+        names = ", ".join(self._quoted(name) for name in rows.column_names)
+        marks = ", ".join("%s" for _ in rows.column_names)
+        statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - names of MLflow's schema
+        cursor: Any = self._open.connection.cursor()
+        try:
+            for batch in rows.to_batches(_SLICE):
+                cursor.executemany(statement, list(zip(*(c.to_pylist() for c in batch.columns), strict=True)))
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            raise TargetError(f"{self.shown} refused rows of {table}: {error}") from error
+        finally:
+            cursor.close()
+
+    def commit(self) -> None:
+        for statement in self._later:
+            self.run(statement)
+        if self.dialect == "postgresql":
+            self.run(
+                "SELECT setval(pg_get_serial_sequence('experiments', 'experiment_id'), "
+                "GREATEST((SELECT MAX(experiment_id) FROM experiments), 1))"
+            )
+        try:
+            self._open.commit()
+        except SQLAlchemyError as error:
+            raise TargetError(f"{self.shown} did not take the transaction: {_said(error)}") from error
+        self._made_schema = False
+        self.rollback()
+
+    def rollback(self) -> None:
+        if self._connection is not None:
+            with suppress(SQLAlchemyError):
+                self._connection.rollback()
+            self._connection.close()
+            self._connection = None
+        if self._made_schema:
+            self._made_schema = False
+            self._drop_schema()
+        self._engine.dispose()
+
+    def _drop_schema(self) -> None:
+        """Drop the tables that were made here: the database had none."""
+        names = [VERSION_TABLE, *(name for name in inspect(self._engine).get_table_names() if name != VERSION_TABLE)]
+        with self._engine.begin() as connection:
+            if self.dialect == "mysql":
+                connection.execute(text("SET SESSION foreign_key_checks = 0"))
+            for name in names:
+                cascade = " CASCADE" if self.dialect == "postgresql" else ""
+                connection.execute(text(f"DROP TABLE IF EXISTS {self._quoted(name)}{cascade}"))
+
+    def _quoted(self, name: str) -> str:
+        return f"`{name}`" if self.dialect == "mysql" else f'"{name}"'
+
+
+def _said(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).strip().split("\n", maxsplit=1)[0]

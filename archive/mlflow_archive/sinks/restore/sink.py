@@ -1,0 +1,169 @@
+"""The second pass of a restore: every row with its own id, in one transaction, and the bytes of the artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Lock, local
+from typing import Any, Final
+
+import pyarrow as pa
+
+from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError
+from mlflow_archive.backend.mapping import MAPS
+from mlflow_archive.format import refusals
+from mlflow_archive.format.tables import TABLES, WORKSPACE
+from mlflow_archive.pipeline import (
+    ArtifactFile,
+    ArtifactUnreadableError,
+    Chunk,
+    Gap,
+    Known,
+    Progress,
+    Quiet,
+    Report,
+    Selection,
+    SourceFacts,
+    nothing_known,
+)
+from mlflow_archive.sinks.restore.database import RestoreDatabase
+from mlflow_archive.sinks.restore.filling import Filling
+from mlflow_archive.sinks.restore.inverting import to_stored, without_equal_points
+from mlflow_archive.sinks.restore.latest import LatestMetrics
+from mlflow_archive.sinks.restore.locations import Locations
+from mlflow_archive.sinks.restore.options import RestoreOptions
+from mlflow_archive.sinks.restore.preflight import without_existing
+
+_LATEST: Final = "latest_metrics"
+
+
+class RestoreSink:
+    """Restores into an open database that a PreflightSink has looked at; ``existing`` is what that found there.
+
+    One transaction: an error, or a kill, leaves the database as it was. Artifacts that were written before stay.
+    """
+
+    def __init__(
+        self,
+        database: RestoreDatabase,
+        *,
+        options: RestoreOptions,
+        existing: Mapping[str, set[tuple[Any, ...]]] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._database, self._options = database, options
+        self._existing = dict(existing or {})
+        self._progress = progress or Quiet()
+        self._roots = ArtifactRoots(artifacts_destination=options.artifacts_destination)
+        self._locations = Locations(options.artifact_root)
+        self._filling = Filling()
+        self._lock = Lock()
+        self._thread = local()
+        self._report = Report()
+
+    def begin(self, facts: SourceFacts, selection: Selection) -> Known:
+        self._database.begin()
+        self._filling.begin(self._database, exact=facts.extra.get("source_kind") == "database")
+        if self._database.fresh:
+            # MLflow's own default experiment gives way to that of the archive.
+            self._database.run("DELETE FROM experiments WHERE experiment_id = 0")
+        return nothing_known
+
+    def write(self, chunk: Chunk) -> None:
+        tables = {name: without_existing(rows, name, self._existing) for name, rows in chunk.tables.items()}
+        self._count_existing(chunk.tables, tables)
+        self._locations.learn(tables)
+        for file in chunk.artifacts:
+            if (file.owner_id,) not in self._existing.get(file.owner_kind, ()):
+                self._write_artifact(file)
+        stored = self._stored(tables, complete=chunk.complete)
+        with self._lock:
+            for name, rows in stored:
+                self._insert(name, rows)
+            for name, rows in tables.items():
+                if name in MAPS:
+                    self._report.counts[name] = self._report.counts.get(name, 0) + rows.num_rows
+            gaps = tables.get("gaps")
+            if gaps is not None and gaps.num_rows:
+                self._count("gaps_in_source", gaps.num_rows)
+        if "metrics" in tables:
+            self._progress.advance("points", tables["metrics"].num_rows)
+
+    def _stored(self, tables: Mapping[str, pa.Table], *, complete: bool) -> list[tuple[str, pa.Table]]:
+        """Return rows of the database in an order in which all they refer to comes first."""
+        found: list[tuple[str, pa.Table]] = []
+        tables = self._filling.filled(tables)
+        for name, each in MAPS.items():
+            rows = tables.get(name)
+            columns = self._database.schema.get(each.stored_in)
+            if rows is None or not rows.num_rows or columns is None:
+                continue
+            if name == "metrics":
+                single = without_equal_points(rows)
+                if equal := rows.num_rows - single.num_rows:
+                    with self._lock:
+                        self._count("equal_points", equal)
+                rows = single
+            rows = self._locations.rewritten(name, rows)
+            found.append(
+                (each.stored_in, to_stored(rows, each, columns, self._filling.further_columns(name, rows, tables)))
+            )
+        if (latest := self._latest(tables.get("metrics"), complete=complete)) is not None and latest.num_rows:
+            found.append((_LATEST, latest))
+        return found
+
+    def _latest(self, metrics: pa.Table | None, *, complete: bool) -> pa.Table | None:
+        newest: LatestMetrics | None = getattr(self._thread, "latest", None)
+        if newest is None:
+            newest = self._thread.latest = LatestMetrics()
+        return newest.add(metrics if metrics is not None else TABLES["metrics"].schema.empty_table(), complete=complete)
+
+    def _insert(self, table: str, rows: pa.Table) -> None:
+        if table == "workspaces":
+            for name in rows["name"].to_pylist():
+                self._database.run("DELETE FROM workspaces WHERE name = ?", (name,))
+        self._database.insert(table, rows)
+
+    def _write_artifact(self, file: ArtifactFile) -> None:
+        if self._options.artifact_root is None:
+            return
+        try:
+            uri = self._locations.of(file.owner_kind, file.owner_id)
+            with file.open() as stream:
+                self._roots.write(uri, file.path, stream)
+        except ArtifactWriteError as error:
+            self._refuse(file, error.code, str(error))
+        except (ArtifactUnreadableError, LookupError) as error:
+            self._refuse(file, refusals.ARTIFACT_REFUSED, str(error))
+        else:
+            with self._lock:
+                self._count("artifacts", 1)
+                self._count("artifact_bytes", file.size or 0)
+            self._progress.advance("artifacts", 1)
+            self._progress.advance("bytes", file.size or 0)
+
+    def _refuse(self, file: ArtifactFile, code: str, reason: str) -> None:
+        gap = Gap(owner_kind=file.owner_kind, owner_id=file.owner_id, path=file.path, code=code, reason=reason)
+        with self._lock:
+            self._report.gaps.append(gap)
+
+    def _count(self, what: str, amount: int) -> None:
+        self._report.counts[what] = self._report.counts.get(what, 0) + amount
+
+    def _count_existing(self, before: Mapping[str, pa.Table], after: Mapping[str, pa.Table]) -> None:
+        for name, rows in before.items():
+            if (there := rows.num_rows - after[name].num_rows) and TABLES[name].key == TABLES[name].owner:
+                with self._lock:
+                    if TABLES[name].entity != WORKSPACE:
+                        self._count(f"{name}_there_already", there)
+
+    def finish(self) -> Report:
+        self._database.commit()
+        self._report.details |= {
+            "target": self._database.shown,
+            "artifact_root": self._options.artifact_root,
+            "filled": self._filling.counts,
+        }
+        return self._report
+
+    def abort(self) -> None:
+        self._database.rollback()

@@ -1,0 +1,119 @@
+"""``mlflow-archive restore``: from an archive into a backend database, with every id kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlflow_archive.copy import copy
+from mlflow_archive.pipeline import Quiet, Report, Selection
+from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.reader.source import ArchiveSource
+from mlflow_archive.sinks.restore import PreflightSink, RestoreOptions, RestoreRefusedError, RestoreSink
+from mlflow_archive.sinks.restore.locate import locate_database
+from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, write_json
+from mlflow_archive_cli.parameters import ARCHIVE, output_file
+from mlflow_archive_cli.progress import watch
+from mlflow_archive_cli.selecting import experiment_option, quiet_option, run_option
+
+
+@click.command("restore")
+@click.argument("archive", type=ARCHIVE)
+@click.option(
+    "--to",
+    "uri",
+    metavar="URI",
+    required=True,
+    help="A backend database: sqlite:///PATH, postgresql://USER:PASSWORD@HOST/NAME or mysql://…. A SQLite file need "
+    "not be there; an empty database gets the schema of the installed MLflow.",
+)
+@click.option(
+    "--artifact-root",
+    metavar="DIR_OR_URL",
+    help="Where the artifacts are written and the locations in the database point to from now on: a folder, s3://…, "
+    "or mlflow-artifacts:/ together with --artifacts-destination.",
+)
+@click.option(
+    "--artifacts-destination",
+    metavar="DIR_OR_URL",
+    help="The folder or URL behind an mlflow-artifacts: root, the same word as in `mlflow server`.",
+)
+@click.option(
+    "--keep-artifact-uris",
+    is_flag=True,
+    help="Write no artifacts and leave their locations as they are: they still lie there.",
+)
+@experiment_option
+@run_option
+@click.option("--merge", is_flag=True, help="Add to a database that holds data what is missing there.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="How many threads work.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; say what would be restored, or what stands against it.")
+@click.option(
+    "--receipt", type=output_file, metavar="FILE", help="Write counts, and every conflict, to this file, as JSON."
+)
+@quiet_option
+@click.pass_context
+def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: bool, **options: Any) -> None:
+    """Put ARCHIVE into a backend database as it was: same ids, same times, same version numbers.
+
+    Everything is checked before anything is written. A conflict of ids, or a value that the database cannot hold, is
+    named and the database stays as it is. An error half-way leaves it as it was, too.
+
+    \b
+    Example:
+      mlflow-archive restore backup.mlfa --to sqlite:///mlflow.db --artifact-root ./mlartifacts
+    """
+    if (options["artifact_root"] is None) == (not options["keep_artifact_uris"]):
+        message = "give either --artifact-root DIR_OR_URL or --keep-artifact-uris"
+        raise click.UsageError(message)
+    how = RestoreOptions(
+        artifact_root=options["artifact_root"],
+        artifacts_destination=options["artifacts_destination"],
+        merge=options["merge"],
+    )
+    selection = Selection(
+        experiments=options["experiments"], runs=options["runs"], artifacts=how.artifact_root is not None
+    )
+    with open_archive(archive) as opened:
+        facts = {"archive": str(archive), "archive_id": opened.id, "dry_run": options["dry_run"]}
+        try:
+            done = _restore(
+                opened, options["uri"], how, selection, options["jobs"], dry_run=options["dry_run"], quiet=quiet
+            )
+        except RestoreRefusedError as error:
+            if receipt is not None:
+                refused = [each.to_json() for each in error.obstacles]
+                write_json(receipt, {**facts, "complete": False, "counts": {}, "obstacles": refused})
+            raise
+    if receipt is not None:
+        gaps = [{name: getattr(gap, name) for name in gap.__slots__} for gap in done.gaps]
+        write_json(
+            receipt, {**facts, "complete": done.complete, "counts": done.counts, "refusals": gaps, **done.details}
+        )
+    if not quiet:
+        verb = "would restore" if options["dry_run"] else "restored"
+        counts = {name.replace("_", " "): count for name, count in done.counts.items() if count}
+        TextOutput().document({}, [pairs(f"{verb} {archive}", counts)])
+    if not done.complete:
+        list_gaps(done.gaps, len(done.gaps), what="things could not be restored", option="--receipt")
+        ctx.exit(3)
+
+
+def _restore(
+    archive: Archive, uri: str, how: RestoreOptions, selection: Selection, jobs: int, *, dry_run: bool, quiet: bool
+) -> Report:
+    database = locate_database(uri)
+    try:
+        database.open()
+        preflight = PreflightSink(database, how)
+        rows_only = Selection(experiments=selection.experiments, runs=selection.runs, artifacts=False)
+        found = copy(ArchiveSource(archive), preflight, rows_only, jobs=jobs, progress=Quiet())
+        if dry_run:
+            return found
+        with watch("restore", quiet=quiet) as progress:
+            sink = RestoreSink(database, options=how, existing=preflight.existing, progress=progress)
+            return copy(ArchiveSource(archive), sink, selection, jobs=jobs, progress=progress)
+    finally:
+        database.rollback()
