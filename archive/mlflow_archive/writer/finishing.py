@@ -18,7 +18,7 @@ from mlflow_archive.format.tables import BY_ROW, DATASET, INCREMENTAL, TABLES, T
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.blob_index import index_pieces
-from mlflow_archive.writer.merge import Keep, Piece, merged, staged_pieces
+from mlflow_archive.writer.merge import Keep, Piece, ahead, merged, staged_pieces
 from mlflow_archive.writer.packs import PackWriter, WrittenPack
 from mlflow_archive.writer.parts import WrittenPart, part_writer, sort_rows
 from mlflow_archive.writer.scratch import Scratch
@@ -89,7 +89,7 @@ class Finishing:
 
     def _write(self, table: Table, pieces: Sequence[Piece]) -> None:
         """Merge pieces into parts of about PART_BYTES."""
-        slices = merged(pieces, table)
+        slices = ahead(merged(pieces, table))
         rows = next(slices, None)
         number = 0
         while rows is not None:

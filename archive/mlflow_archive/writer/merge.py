@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -22,12 +24,17 @@ Keep = Callable[[pa.Table], pa.Table]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """Some rows of a table with the range of their first key column; ``load`` reads them."""
+    """Some sorted rows of a table with the range of their first key column; ``load`` reads them.
+
+    Pieces of one ``run`` of sorted rows follow each other by ``number``.
+    """
 
     low: str
     high: str
     nbytes: int
     load: Callable[[], pa.Table]
+    run: object = None
+    number: int = 0
 
 
 def memory_piece(rows: pa.Table, table: Table) -> Piece:
@@ -50,6 +57,8 @@ def staged_pieces(path: Path, table: Table, keep: Keep | None = None) -> list[Pi
                 high=statistics.max,
                 nbytes=group.total_byte_size,
                 load=partial(_load, path, table, index, keep),
+                run=path,
+                number=index,
             )
         )
     return pieces
@@ -67,7 +76,7 @@ def merged(pieces: Sequence[Piece], table: Table, *, slice_bytes: int = SLICE_BY
     Order is over the whole first key column. One entity with more rows than fit in a slice many times over is
     given out piece by piece, each sorted: inside that entity order is then as it came from the source.
     """
-    ordered = sorted(pieces, key=lambda piece: piece.low)
+    ordered = sorted(pieces, key=lambda piece: (piece.low, piece.high, str(piece.run), piece.number))
     bounds = _boundaries(ordered, slice_bytes)
     highs: list[str | None] = [*bounds[1:], None]
     for low, high in zip(bounds, highs, strict=False):
@@ -82,8 +91,29 @@ def merged(pieces: Sequence[Piece], table: Table, *, slice_bytes: int = SLICE_BY
             yield from _sorted(
                 _concat([rows.filter(pc.greater(rows[table.key[0]], low)) for rows in found], table), table
             )
+        elif _in_order(hit):
+            rows = _concat(_between(hit, table, low, high), table)
+            if rows.num_rows:
+                yield rows
         else:
             yield from _sorted(_concat(_between(hit, table, low, high), table), table)
+
+
+def _in_order(pieces: Sequence[Piece]) -> bool:
+    """Say whether the rows of these pieces, one behind the other, are sorted and no key is twice in them."""
+    return all(
+        before.high < after.low or (before.run is not None and before.run == after.run and before.number < after.number)
+        for before, after in pairwise(pieces)
+    )
+
+
+def ahead(slices: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the same tables, the next one being made meanwhile in a thread of its own."""
+    with ThreadPoolExecutor(1, thread_name_prefix="merge") as pool:
+        following = pool.submit(next, slices, None)
+        while (rows := following.result()) is not None:
+            following = pool.submit(next, slices, None)
+            yield rows
 
 
 def _concat(tables: Sequence[pa.Table], table: Table) -> pa.Table:

@@ -27,7 +27,8 @@ from mlflow_archive.sources.database.snapshot import Batch, Query, Schema, Uneve
 
 _MAGIC: Final = b"SQLite format 3\x00"
 _WAL: Final = 2  # the read version in the header, at byte 19
-_BATCH: Final = 20_000
+_BATCH: Final = 50_000
+_BATCH_ROWS: Final = "adbc.sqlite.query.batch_rows"
 _TRIES: Final = 5
 _WAITING_S: Final = 60.0
 _DIALECT: Final = sqlite_dialect(paramstyle="named")
@@ -96,6 +97,7 @@ class SqliteSnapshot:
             raise UnevenColumnError
         with self._arrow_connection().cursor() as cursor:
             try:
+                cursor.adbc_statement.set_options(**{_BATCH_ROWS: str(_BATCH)})
                 cursor.execute(sql)
                 for batch in cursor.fetch_record_batch():
                     yield {name: pa.chunked_array([batch.column(name)]) for name in batch.schema.names}
