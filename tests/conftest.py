@@ -22,6 +22,7 @@ os.environ.update(
 for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]:
     del os.environ[name]
 
+from tests.support.databases import PostgresServer, postgres_server  # noqa: E402 - needs the path above
 from tests.support.mlflow_server import MlflowServer, running_server  # noqa: E402 - needs the path above
 
 
@@ -29,4 +30,11 @@ from tests.support.mlflow_server import MlflowServer, running_server  # noqa: E4
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     """One real server for the whole session; tests keep to experiments of their own."""
     with running_server(tmp_path_factory.mktemp("mlflow-server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One real PostgreSQL server for the whole session."""
+    with postgres_server() as server:
         yield server

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mlflow_archive.artifact_roots.local import FoundFile
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.gaps import (
     ARTIFACT_LISTING,
@@ -20,7 +21,6 @@ from mlflow_archive.format.gaps import (
 )
 from mlflow_archive.pipeline import ArtifactUnreadableError, Selection
 from mlflow_archive.sources.mlruns import MlrunsSource
-from mlflow_archive.artifact_roots.local import FoundFile
 from tests.support.mlruns import RUN_ID, one_run
 from tests.support.reading import Read, content, read_source
 

@@ -15,6 +15,15 @@ FILE_STORES = (
     ("gyasis__PromptChain", "data/examples/mlruns"),
 )
 
+DATABASES = (
+    ("Yuzhouboat__mlflow_forMySQL5.6", "data/tests/resources/db/db_version_7ac759974ad8_with_metrics.sql"),
+    ("dominodatalab__AutoDocumentation_Extension", "data/auto_model_docs/mlflow.db"),
+    ("dominodatalab__AutoDocumentation_Extension", "data/mlflow_data/mlflow.db"),
+    ("dominodatalab__AutoDocumentation_Extension", "data/sample_projects/01_customer_churn/mlflow.db"),
+    ("dominodatalab__AutoDocumentation_Extension", "data/sample_projects/02_price_prediction/mlflow.db"),
+    ("dominodatalab__AutoDocumentation_Extension", "data/sample_projects/03_fraud_detection/mlflow.db"),
+)
+
 
 def store_path(corpus: str, store: str) -> Path:
     """Return the folder of a store; it must not be written to."""

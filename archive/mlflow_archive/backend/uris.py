@@ -63,4 +63,4 @@ def _sqlite(url: URL) -> DatabaseUri:
 
 def _shown(url: URL) -> str:
     """Return a URI that anybody may see: no user, no password, no options, which may hold either."""
-    return url.set(username=None, password=None, query={}).render_as_string()
+    return URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()

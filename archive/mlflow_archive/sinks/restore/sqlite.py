@@ -90,7 +90,7 @@ class SqliteDatabase:
                 connection.execute(f"PRAGMA {pragma}").fetchall()
             marks = ", ".join("?" for _ in BULK)
             found = connection.execute(
-                "SELECT name, sql FROM sqlite_master "
+                "SELECT name, sql FROM sqlite_master "  # noqa: S608 - only marks are put in
                 f"WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN ({marks})",
                 BULK,
             ).fetchall()

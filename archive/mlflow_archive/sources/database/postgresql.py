@@ -83,7 +83,7 @@ class PostgresqlSnapshot:
                 cursor.execute(sql)
                 for batch in cursor.fetch_record_batch():
                     yield {name: pa.chunked_array([batch.column(name)]) for name in batch.schema.names}
-            except (adbc_driver_manager.Error, pa.ArrowException) as error:
+            except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
                 raise StoreError(f"{self._uri.shown} cannot be read: {_said(error)}") from error
 
     def _run(self, connection: Any, sql: str) -> None:

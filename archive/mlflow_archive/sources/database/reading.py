@@ -103,9 +103,18 @@ class Reading:
         return column_of(tables[stored_in], col) if col in self._schema.columns[stored_in] else None
 
     def _with_defaults(self, each: TableMap, batch: Batch) -> Batch:
+        """Put in the map's default where a column is missing, or is NULL and no archive holds that."""
         length = len(next(iter(batch.values()), []))
-        missing = {name: each.defaults[place] for name, place in each.fields.items() if place in each.defaults}
-        return {**{name: [value] * length for name, value in missing.items() if name not in batch}, **batch}
+        found = dict(batch)
+        for name, place in each.fields.items():
+            if place in each.defaults:
+                default = each.defaults[place]
+                values = found.get(name)
+                if values is None:
+                    found[name] = [default] * length
+                elif isinstance(values, list) and None in values and not TABLES[each.table].schema.field(name).nullable:
+                    found[name] = [default if value is None else value for value in values]
+        return found
 
     def values(self, each: TableMap, ids: Sequence[str]) -> list[str] | list[int]:
         """Return ids as the database holds them: those of experiments are numbers there."""

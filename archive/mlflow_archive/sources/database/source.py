@@ -15,6 +15,7 @@ from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.backend.mapping import MAPS, TableMap
 from mlflow_archive.backend.uris import DatabaseUri
+from mlflow_archive.errors import StoreError
 from mlflow_archive.format.fingerprint import LatestMetric
 from mlflow_archive.format.gaps import (
     EXPERIMENT_UNREADABLE,
@@ -64,7 +65,11 @@ class DatabaseSource:
     @cached_property
     def _snapshot(self) -> Snapshot:
         self._opened = open_snapshot(self._uri)
-        check_is_mlflow(self._opened.schema, self._uri.shown)
+        try:
+            check_is_mlflow(self._opened.schema, self._uri.shown)
+        except StoreError:
+            self._opened.close()
+            raise
         return self._opened
 
     @cached_property

@@ -101,7 +101,7 @@ class SqliteSnapshot:
                 cursor.execute(sql)
                 for batch in cursor.fetch_record_batch():
                     yield {name: pa.chunked_array([batch.column(name)]) for name in batch.schema.names}
-            except (adbc_driver_manager.Error, pa.ArrowException) as error:
+            except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
                 raise UnevenColumnError from error
 
     def _connection(self) -> sqlite3.Connection:
