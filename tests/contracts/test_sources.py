@@ -17,8 +17,10 @@ from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.writer.export import ArchiveSink
 from tests.contracts.source_contract import CHILD, DELETED, OTHER, PARENT, SourceContract, example
+from tests.support.databases import PostgresServer
 from tests.support.mlflow_server import MlflowServer
 from tests.support.mlruns import write_store
+from tests.support.restoring import restore
 
 IDS = {"parent": PARENT, "child": CHILD, "deleted": DELETED, "other": OTHER}
 
@@ -50,6 +52,26 @@ class TestArchiveSource(SourceContract):
 
     def made(self) -> Source:
         return ArchiveSource(self.archive)
+
+
+class TestDatabaseSource(SourceContract):
+    @pytest.fixture(autouse=True, params=["sqlite", "postgresql"])
+    def _place(self, request: pytest.FixtureRequest, in_databases: dict[str, str]) -> None:
+        self.ids, self.uri = IDS, in_databases[request.param]
+
+    def made(self) -> Source:
+        return locate_source(self.uri)
+
+
+@pytest.fixture(scope="module")
+def in_databases(store: Path, postgres: PostgresServer) -> dict[str, str]:
+    """URIs of databases that the example was restored into."""
+    path = store.parent / "restored.mlfa"
+    copy(MlrunsSource(store), ArchiveSink(path, tool="test 1", clock_ms=lambda: 0))
+    uris = {"sqlite": f"sqlite:///{store.parent / 'restored.db'}", "postgresql": postgres.new_database()}
+    for name, uri in uris.items():
+        restore(path, uri, artifact_root=str(store.parent / f"artifacts-{name}"))
+    return uris
 
 
 @pytest.fixture(scope="module")

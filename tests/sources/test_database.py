@@ -239,7 +239,7 @@ def with_writer(database: Path, reading: Callable[[], Read]) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        for _ in range(5):
+        for _ in range(2):
             check_pairs(reading())
     finally:
         stop.set()

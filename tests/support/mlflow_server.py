@@ -31,12 +31,17 @@ class MlflowServer:
 
 
 @contextmanager
-def running_server(folder: Path, *, workers: int = 1, options: tuple[str, ...] = ()) -> Iterator[MlflowServer]:
-    """Start a server whose database and artifacts lie in ``folder``; stop it and its workers at the end."""
+def running_server(
+    folder: Path, *, workers: int = 1, options: tuple[str, ...] = (), backend: str | None = None
+) -> Iterator[MlflowServer]:
+    """Start a server whose database and artifacts lie in ``folder``; stop it and its workers at the end.
+
+    ``backend`` is the URI of a database that is elsewhere.
+    """
     server = MlflowServer(
         uri=f"http://127.0.0.1:{_free_port()}",
         artifacts=folder / "artifacts",
-        backend=f"sqlite:///{folder / 'mlflow.db'}",
+        backend=backend or f"sqlite:///{folder / 'mlflow.db'}",
     )
     server.artifacts.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", server.uri.rpartition(":")[2]]

@@ -1,0 +1,292 @@
+"""What stands against a restore is found before anything is written; what fails half-way leaves no trace."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from mlflow_archive.copy import copy
+from mlflow_archive.errors import SelectionError, ServerError, TargetError
+from mlflow_archive.pipeline import Selection
+from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.sinks.restore import RestoreRefusedError
+from mlflow_archive.sinks.restore.locate import locate_database
+from mlflow_archive.writer.export import ArchiveSink
+from mlflow_archive_cli.main import cli
+from tests.contracts.source_contract import CHILD, PARENT, example
+from tests.support.chunks import ChunkSource, chunk, experiment, pairs, points, run
+from tests.support.databases import PostgresServer, engine_of, fill, make_database, revisions, sqlite_rows
+from tests.support.mlruns import write_store
+from tests.support.restoring import content, export, restore
+
+A, B, C = "a" * 32, "b" * 32, "c" * 32
+
+
+def archive_of(path: Path, *chunks: Any) -> Path:
+    copy(
+        ChunkSource(*((stage, [each]) for stage, each in enumerate(chunks))),
+        ArchiveSink(path, tool="t 1", clock_ms=lambda: 0),
+    )
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    write_store(example(""), tmp_path / "mlruns")
+    return export(str(tmp_path / "mlruns"), tmp_path / "store.mlfa")
+
+
+def tables_of(uri: str) -> dict[str, int]:
+    engine = engine_of(uri)
+    with engine.connect() as connection:
+        names = connection.exec_driver_sql(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public'" if "postgres" in uri
+            else "SELECT name FROM sqlite_master WHERE type = 'table'"
+        ).scalars().all()  # fmt: skip
+        found = {name: connection.exec_driver_sql(f'SELECT count(*) FROM "{name}"').scalar() or 0 for name in names}  # noqa: S608
+    engine.dispose()
+    return found
+
+
+class TestConflicts:
+    def test_ids_that_are_there_are_named_and_nothing_is_written(self, store: Path, tmp_path: Path) -> None:
+        uri = f"sqlite:///{tmp_path / 't.db'}"
+        restore(store, uri)
+        before = hashlib.sha256((tmp_path / "t.db").read_bytes()).hexdigest()
+        with pytest.raises(RestoreRefusedError, match="with --merge") as caught:
+            restore(store, uri)
+        found = {(o.table, tuple(o.key.values())) for o in caught.value.obstacles}
+        assert {("experiments", ("1",)), ("runs", (PARENT,)), ("runs", (CHILD,))} <= found
+        assert hashlib.sha256((tmp_path / "t.db").read_bytes()).hexdigest() == before
+
+    def test_merge_adds_what_is_missing(self, store: Path, tmp_path: Path) -> None:
+        uri = f"sqlite:///{tmp_path / 't.db'}"
+        restore(store, uri, selection=Selection(experiments=("1",), artifacts=False))
+        engine = engine_of(uri)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"DELETE FROM tags WHERE run_uuid = '{CHILD}'")  # noqa: S608
+            for table in ("params", "metrics", "latest_metrics"):
+                connection.exec_driver_sql(f"DELETE FROM {table} WHERE run_uuid = '{PARENT}'")  # noqa: S608
+            connection.exec_driver_sql(f"UPDATE inputs SET destination_id = 'x' WHERE destination_id = '{PARENT}'")  # noqa: S608
+            connection.exec_driver_sql(f"DELETE FROM tags WHERE run_uuid = '{PARENT}'")  # noqa: S608
+            connection.exec_driver_sql(f"DELETE FROM runs WHERE run_uuid = '{PARENT}'")  # noqa: S608
+        engine.dispose()
+        report = restore(store, uri, merge=True)
+        assert report.counts["runs"] == 2
+        assert report.counts["runs_there_already"] == 2
+        assert report.counts["experiments_there_already"] == 1
+        assert sqlite_rows(tmp_path / "t.db", "SELECT count(*) FROM runs") == [(4,)]
+        assert sqlite_rows(tmp_path / "t.db", "SELECT count(*) FROM experiments") == [(2,)]
+        assert sqlite_rows(tmp_path / "t.db", f"SELECT count(*) FROM params WHERE run_uuid = '{PARENT}'") == [(1,)]  # noqa: S608
+        # What was there already is left as it was.
+        assert sqlite_rows(tmp_path / "t.db", f"SELECT count(*) FROM tags WHERE run_uuid = '{CHILD}'") == [(0,)]  # noqa: S608
+
+    def test_a_name_of_another_experiment(self, tmp_path: Path) -> None:
+        uri = f"sqlite:///{tmp_path / 't.db'}"
+        restore(archive_of(tmp_path / "a", chunk(experiments=[experiment("7", "mine")])), uri)
+        other = archive_of(tmp_path / "b", chunk(experiments=[experiment("8", "mine")]))
+        for merge in (False, True):
+            with pytest.raises(RestoreRefusedError, match="'mine' is the name of experiment 7"):
+                restore(other, uri, merge=merge)
+
+    def test_a_database_that_mlflow_only_initialised_is_empty(self, store: Path, postgres: PostgresServer) -> None:
+        uri = postgres.new_database()
+        make_database(uri)
+        engine = engine_of(uri)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("INSERT INTO experiments(experiment_id, name) VALUES (0, 'Default')")
+        engine.dispose()
+        assert restore(store, uri).counts["runs"] == 4
+        assert tables_of(uri)["experiments"] == 2
+
+
+class TestWhatTheTargetCannotHold:
+    def test_is_told_by_row_before_anything_is_written(self, tmp_path: Path, postgres: PostgresServer) -> None:
+        runs = [run(A, "7", run_name="n" * 251), run(B, "7", status="DREAMING"), run(C, "7")]
+        long = pairs(C, {"fits": "x" * 8000, "long": "ü" * 8001, "nul": "a\x00b"})
+        archive = archive_of(
+            tmp_path / "a", chunk(experiments=[experiment("7", "e" * 257)]), chunk(runs=runs, params=long)
+        )
+        uri = postgres.new_database()
+        with pytest.raises(RestoreRefusedError) as caught:
+            restore(archive, uri)
+        found = {(o.table, o.column, o.problem.partition(" (")[0]) for o in caught.value.obstacles}
+        assert found == {
+            ("experiments", "name", "is longer than 256 characters"),
+            ("runs", "run_name", "is longer than 250 characters"),
+            ("runs", "status", "is not one of SCHEDULED, FAILED, FINISHED, RUNNING, KILLED"),
+            ("params", "value", "is longer than 8000 characters"),
+            ("params", "value", "holds a NUL character"),
+        }
+        assert tables_of(uri) == {}
+        keys = [tuple(o.key.values()) for o in caught.value.obstacles if o.table == "params"]
+        assert sorted(keys) == [(C, "long"), (C, "nul")]
+
+    def test_sqlite_takes_what_it_does_not_check(self, tmp_path: Path) -> None:
+        archive = archive_of(tmp_path / "a", chunk(experiments=[experiment("7", "e" * 257)]))
+        assert restore(archive, f"sqlite:///{tmp_path / 't.db'}").counts["experiments"] == 1
+
+    def test_ids_of_file_stores_do_not_fit_into_postgresql(self, tmp_path: Path, postgres: PostgresServer) -> None:
+        archive = archive_of(tmp_path / "a", chunk(experiments=[experiment("467890123456789012", "big")]))
+        with pytest.raises(RestoreRefusedError, match="is no number up to 2147483647"):
+            restore(archive, postgres.new_database())
+        assert restore(archive, f"sqlite:///{tmp_path / 't.db'}").counts["experiments"] == 1
+
+    def test_what_no_sql_database_keeps_is_counted(self, tmp_path: Path) -> None:
+        equal = points(A, "m", [1.0, float("inf"), float("nan"), 2.0])
+        archive = archive_of(
+            tmp_path / "a",
+            chunk(experiments=[experiment("7", "e")]),
+            chunk(runs=[run(A, "7")], metrics=[*equal, *equal]),
+        )
+        report = restore(archive, f"sqlite:///{tmp_path / 't.db'}")
+        assert report.counts["equal_points"] == 4
+        rows = sqlite_rows(tmp_path / "t.db", "SELECT value, is_nan FROM metrics ORDER BY step")
+        assert rows == [(1.0, 0), (1.7976931348623157e308, 0), (0.0, 1), (2.0, 0)]
+
+
+class TestFailures:
+    @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+    def test_half_way_leaves_the_database_as_it_was(
+        self, kind: str, store: Path, tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        uri = f"sqlite:///{tmp_path / 'new' / 't.db'}" if kind == "sqlite" else postgres.new_database()
+        inserted: list[str] = []
+        real = type(locate_database(uri)).insert
+
+        def failing(self: Any, table: str, rows: Any) -> None:
+            inserted.append(table)
+            if table == "metrics":
+                raise TargetError("the disk is full")
+            real(self, table, rows)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(locate_database(uri)), "insert", failing)
+            with pytest.raises(TargetError, match="disk is full"):
+                restore(store, uri)
+        assert "runs" in inserted
+        if kind == "sqlite":
+            assert list((tmp_path / "new").iterdir()) == []
+        else:
+            assert tables_of(uri) == {}
+        assert restore(store, uri).counts["runs"] == 4
+
+    @pytest.mark.parametrize("seconds", [0.0, 0.15, 0.4])
+    def test_killed(self, seconds: float, store: Path, tmp_path: Path) -> None:
+        """The file appears at the end, whole, or not at all; the command can be given again."""
+        target = tmp_path / "t.db"
+        argv = ["restore", str(store), "--to", f"sqlite:///{target}", "--keep-artifact-uris", "-q"]
+        program = f"import sys; sys.argv[1:] = {argv!r}; from mlflow_archive_cli.main import main; main()"
+        process = subprocess.Popen(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        )
+        while not list(tmp_path.glob(".t.db.*")) and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if target.exists():
+            assert sqlite_rows(target, "PRAGMA integrity_check") == [("ok",)]
+            assert sqlite_rows(target, "SELECT count(*) FROM runs") == [(4,)]
+        else:
+            restore(store, f"sqlite:///{target}")
+            assert sqlite_rows(target, "SELECT count(*) FROM runs") == [(4,)]
+
+
+class TestRefusals:
+    def test_an_old_schema(self, store: Path, tmp_path: Path) -> None:
+        make_database(f"sqlite:///{tmp_path / 'old.db'}", revisions()[20])
+        with pytest.raises(TargetError, match=f"{revisions()[20]}.*{revisions()[-1]}.*mlflow db upgrade"):
+            restore(store, f"sqlite:///{tmp_path / 'old.db'}")
+
+    def test_tables_of_others(self, store: Path, tmp_path: Path) -> None:
+        engine = engine_of(f"sqlite:///{tmp_path / 'other.db'}")
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE invoices (a)")
+        engine.dispose()
+        with pytest.raises(TargetError, match="other tables than MLflow's"):
+            restore(store, f"sqlite:///{tmp_path / 'other.db'}")
+
+    def test_unreachable(self, store: Path) -> None:
+        with pytest.raises(ServerError, match="cannot be reached"):
+            restore(store, "postgresql://me:s3cret@127.0.0.1:1/x")
+        with pytest.raises(SelectionError):
+            locate_database("nonsense")
+
+
+class TestCommand:
+    def call(self, *argv: object, code: int = 0) -> str:
+        result = CliRunner().invoke(cli, ["restore", *map(str, argv)])
+        assert result.exit_code == code, result.output
+        return result.output
+
+    def test_restores_and_says_what(self, store: Path, tmp_path: Path) -> None:
+        target = f"sqlite:///{tmp_path / 't.db'}"
+        output = self.call(
+            store, "--to", target, "--artifact-root", tmp_path / "root", "--receipt", tmp_path / "r.json"
+        )
+        assert "runs" in output
+        receipt = json.loads((tmp_path / "r.json").read_text())
+        assert receipt["complete"] is True
+        assert (receipt["counts"]["runs"], receipt["counts"]["artifacts"]) == (4, 3)
+        assert (tmp_path / f"root/1/{PARENT}/artifacts/a b.txt").read_bytes() == b"spaces"
+        again = export(target, tmp_path / "again.mlfa")
+        assert content(again)["artifacts"] == content(store)["artifacts"]
+
+    def test_dry_run_writes_nothing(self, store: Path, tmp_path: Path) -> None:
+        assert "would restore" in self.call(
+            store, "--to", f"sqlite:///{tmp_path / 't.db'}", "--keep-artifact-uris", "--dry-run"
+        )
+        assert not (tmp_path / "t.db").exists()
+
+    def test_conflicts_are_in_the_receipt(self, store: Path, tmp_path: Path) -> None:
+        target = ("--to", f"sqlite:///{tmp_path / 't.db'}", "--keep-artifact-uris")
+        self.call(store, *target)
+        CliRunner().invoke(cli, ["restore", str(store), *target, "--receipt", str(tmp_path / "r.json")])
+        receipt = json.loads((tmp_path / "r.json").read_text())
+        assert {obstacle["table"] for obstacle in receipt["obstacles"]} >= {"experiments", "runs"}
+        assert self.call(store, *target, "--merge").count("there already") >= 2
+
+    def test_one_of_two_options_is_needed(self, store: Path, tmp_path: Path) -> None:
+        assert "--keep-artifact-uris" in self.call(store, "--to", f"sqlite:///{tmp_path / 't.db'}", code=2)
+
+    def test_unwritable_artifacts_are_refused_one_by_one(self, store: Path, tmp_path: Path) -> None:
+        (tmp_path / "root").write_bytes(b"a file")
+        target = f"sqlite:///{tmp_path / 't.db'}"
+        output = self.call(store, "--to", target, "--artifact-root", tmp_path / "root", code=3)
+        assert "R106" in output
+        assert sqlite_rows(tmp_path / "t.db", "SELECT count(*) FROM runs") == [(4,)]
+
+
+def test_archives_of_databases_keep_their_nulls_and_others_are_made_readable(tmp_path: Path) -> None:
+    """MLflow shows no page with a run that has no user, status or start; a file store may well have such a run."""
+    archive = archive_of(
+        tmp_path / "a",
+        chunk(experiments=[experiment("7", "e")]),
+        chunk(runs=[run(A, "7", user_id=None, start_time=None)]),
+    )
+    report = restore(archive, f"sqlite:///{tmp_path / 't.db'}")
+    assert report.details["filled"] == {"runs.start_time": 1, "runs.user_id": 1}
+    assert sqlite_rows(tmp_path / "t.db", "SELECT user_id, start_time FROM runs") == [("", 0)]
+    make_database(f"sqlite:///{tmp_path / 's.db'}")
+    fill(f"sqlite:///{tmp_path / 's.db'}")
+    engine = engine_of(f"sqlite:///{tmp_path / 's.db'}")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE runs SET user_id = NULL")
+    engine.dispose()
+    restore(
+        export(str(tmp_path / "s.db"), tmp_path / "b", Selection(artifacts=False)), f"sqlite:///{tmp_path / 'u.db'}"
+    )
+    assert set(sqlite_rows(tmp_path / "u.db", "SELECT user_id FROM runs")) == {(None,)}
+    with open_archive(tmp_path / "b") as opened:
+        assert opened.newest_export.source["kind"] == "database"

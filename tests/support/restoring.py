@@ -1,0 +1,62 @@
+"""Restore an archive as the command does, and compare what two archives hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from mlflow_archive.copy import copy
+from mlflow_archive.format.tables import TABLES
+from mlflow_archive.pipeline import Report, Selection
+from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.reader.source import ArchiveSource
+from mlflow_archive.sinks.restore import PreflightSink, RestoreOptions, RestoreSink
+from mlflow_archive.sinks.restore.locate import locate_database
+from mlflow_archive.sources.locate import locate_source
+from mlflow_archive.writer.export import ArchiveSink
+from tests.support.reading import bits, plain_rows
+
+MOVED = {("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location")}
+"""Columns that a new artifact root changes."""
+
+
+def export(uri: str, path: Path, selection: Selection | None = None, **options: Any) -> Path:
+    """Export a source into a new archive and return its path."""
+    copy(locate_source(uri, **options), ArchiveSink(path, tool="test 1", clock_ms=lambda: 0), selection)
+    return path
+
+
+def restore(
+    path: Path, uri: str, *, artifact_root: str | None = None, merge: bool = False, selection: Selection | None = None
+) -> Report:
+    """Restore an archive: both passes."""
+    options = RestoreOptions(artifact_root=artifact_root, merge=merge)
+    database = locate_database(uri)
+    with open_archive(path) as archive:
+        try:
+            database.open()
+            preflight = PreflightSink(database, options)
+            copy(ArchiveSource(archive), preflight, Selection(artifacts=False))
+            sink = RestoreSink(database, options=options, existing=preflight.existing)
+            return copy(ArchiveSource(archive), sink, selection or Selection(artifacts=artifact_root is not None))
+        finally:
+            database.rollback()
+
+
+def content(path: Path, *, moved: bool = False) -> dict[str, Counter[Any]]:
+    """Return all rows of an archive by table, but for where blobs lie; with ``moved`` without artifact locations."""
+    found = {}
+    with open_archive(path) as archive:
+        for name in TABLES:
+            if name not in ("blobs", "fingerprints"):
+                rows = plain_rows(archive.table(name))
+                found[name] = Counter(
+                    tuple(
+                        (column, bits(value) if isinstance(value, float) else value)
+                        for column, value in row.items()
+                        if not moved or (name, column) not in MOVED
+                    )
+                    for row in rows
+                )
+    return found
