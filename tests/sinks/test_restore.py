@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from mlflow_archive.copy import copy
 from mlflow_archive.errors import SelectionError, ServerError, TargetError
@@ -22,7 +21,7 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.sinks.restore import RestoreRefusedError
 from mlflow_archive.sinks.restore.locate import locate_database
 from mlflow_archive.writer.export import ArchiveSink
-from mlflow_archive_cli.main import cli
+from mlflow_archive_cli.main import run as run_command
 from tests.contracts.source_contract import CHILD, PARENT, example
 from tests.support.chunks import ChunkSource, chunk, experiment, pairs, points, run
 from tests.support.databases import PostgresServer, engine_of, fill, make_database, revisions, sqlite_rows
@@ -77,7 +76,8 @@ class TestConflicts:
             connection.exec_driver_sql(f"DELETE FROM tags WHERE run_uuid = '{CHILD}'")  # noqa: S608
             for table in ("params", "metrics", "latest_metrics"):
                 connection.exec_driver_sql(f"DELETE FROM {table} WHERE run_uuid = '{PARENT}'")  # noqa: S608
-            connection.exec_driver_sql(f"UPDATE inputs SET destination_id = 'x' WHERE destination_id = '{PARENT}'")  # noqa: S608
+            connection.exec_driver_sql("DELETE FROM input_tags")
+            connection.exec_driver_sql("DELETE FROM inputs")
             connection.exec_driver_sql(f"DELETE FROM tags WHERE run_uuid = '{PARENT}'")  # noqa: S608
             connection.exec_driver_sql(f"DELETE FROM runs WHERE run_uuid = '{PARENT}'")  # noqa: S608
         engine.dispose()
@@ -225,10 +225,15 @@ class TestRefusals:
 
 
 class TestCommand:
+    @pytest.fixture(autouse=True)
+    def _capture(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
     def call(self, *argv: object, code: int = 0) -> str:
-        result = CliRunner().invoke(cli, ["restore", *map(str, argv)])
-        assert result.exit_code == code, result.output
-        return result.output
+        found = run_command(["restore", *map(str, argv)])
+        output = "".join(self.capsys.readouterr())
+        assert found == code, output
+        return output
 
     def test_restores_and_says_what(self, store: Path, tmp_path: Path) -> None:
         target = f"sqlite:///{tmp_path / 't.db'}"
@@ -252,7 +257,7 @@ class TestCommand:
     def test_conflicts_are_in_the_receipt(self, store: Path, tmp_path: Path) -> None:
         target = ("--to", f"sqlite:///{tmp_path / 't.db'}", "--keep-artifact-uris")
         self.call(store, *target)
-        CliRunner().invoke(cli, ["restore", str(store), *target, "--receipt", str(tmp_path / "r.json")])
+        assert "nothing was written" in self.call(store, *target, "--receipt", tmp_path / "r.json", code=1)
         receipt = json.loads((tmp_path / "r.json").read_text())
         assert {obstacle["table"] for obstacle in receipt["obstacles"]} >= {"experiments", "runs"}
         assert self.call(store, *target, "--merge").count("there already") >= 2

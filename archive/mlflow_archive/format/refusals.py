@@ -14,6 +14,7 @@ ARTIFACT_REFUSED: Final = "R106"
 ARTIFACT_NAME: Final = "R107"
 EXPERIMENT_REFUSED: Final = "R201"
 EXPERIMENT_TAG_REFUSED: Final = "R202"
+KIND_REFUSED: Final = "R301"
 
 REFUSALS: Final = MappingProxyType(
     {
@@ -26,5 +27,6 @@ REFUSALS: Final = MappingProxyType(
         ARTIFACT_NAME: "The target does not take an artifact's path, or would store it under another.",
         EXPERIMENT_REFUSED: "An experiment cannot be made in the target; its runs are refused with it.",
         EXPERIMENT_TAG_REFUSED: "The target does not take a tag of an experiment.",
+        KIND_REFUSED: "Objects of a kind that an import does not bring in; a restore does.",
     }
 )

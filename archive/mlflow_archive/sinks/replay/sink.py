@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import getpass
+from collections import Counter
 from collections.abc import Callable
 from threading import Lock, local
+from typing import Final
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import ExportFacts
+from mlflow_archive.format.tables import DATASET, DEFAULT_WORKSPACE, EXPERIMENT, RUN, TABLES, WORKSPACE, is_identity
 from mlflow_archive.pipeline import Chunk, Known, Progress, Quiet, Report, Selection, SourceFacts, nothing_known
 from mlflow_archive.sinks.replay.experiments import Bound, ExperimentMap
 from mlflow_archive.sinks.replay.failures import is_about_one_item
@@ -20,6 +23,8 @@ from mlflow_archive.sinks.replay.rows import DatasetKey, Row, RunRows, rows_of, 
 from mlflow_archive.sinks.replay.run_index import RunIndex
 from mlflow_archive.sinks.replay.run_writer import OpenRun, RunWriter
 from mlflow_archive.sinks.replay.target import Target
+
+_REPLAYED: Final = (EXPERIMENT, RUN, DATASET)
 
 FactsOfRow = Callable[[Row], ExportFacts]
 
@@ -52,6 +57,7 @@ class ReplaySink:
         self._planner = Planner(options=self._options, receipt=self._receipt, importer=importer)
         self._names: dict[str, str] = {}
         self._datasets: dict[DatasetKey, Row] = {}
+        self._left_out: Counter[str] = Counter()
         self._lock = Lock()
         self._thread = local()
 
@@ -77,6 +83,7 @@ class ReplaySink:
         gaps = chunk.tables.get("gaps")
         if gaps is not None and gaps.num_rows:
             self._receipt.count("gaps_in_source", gaps.num_rows)
+        self._count_left_out(chunk)
         under_way = self._under_way()
         for rows in runs_of(chunk):
             self._write_run(rows, under_way)
@@ -86,10 +93,29 @@ class ReplaySink:
             for run_id in list(under_way):
                 self._end(run_id, under_way)
 
+    def _count_left_out(self, chunk: Chunk) -> None:
+        for name, rows in chunk.tables.items():
+            table = TABLES[name]
+            kind = table.entity or ""
+            if is_identity(table) and kind not in _REPLAYED and rows.num_rows:
+                there = (
+                    rows.num_rows
+                    if kind != WORKSPACE
+                    else sum(n != DEFAULT_WORKSPACE for n in rows["name"].to_pylist())
+                )
+                with self._lock:
+                    self._left_out[kind] += there
+
     def finish(self) -> Report:
         """Delete the experiments that are deleted at the source, and report."""
         try:
             self._experiments.finish()
+            for kind, number in sorted(self._left_out.items()):
+                if number:
+                    reason = (
+                        f"{number} {kind.replace('_', ' ')}s of the archive; `mlflow-archive restore` brings them in"
+                    )
+                    self._receipt.refuse(kind, "", "", refusals.KIND_REFUSED, reason)
         finally:
             self._target.close()
         return self._receipt.report()
