@@ -12,6 +12,7 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive_cli.parameters import size_bytes, time_ms
 from tests.cli.conftest import Command
 from tests.support.corpora import FILE_STORES, store_facts, store_path
+from tests.support.databases import make_database
 from tests.support.mlruns import Experiment, Point, Run, Store, write_store
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
@@ -199,12 +200,10 @@ def test_the_default_source_is_what_mlflow_would_use_here(
     nothing = cli("export", "x.mlfa")
     assert nothing.code == 2
     assert "there is nothing to export here" in nothing.err
-    (other / "mlflow.db").write_bytes(b"SQLite format 3\0")
-    database = cli("export", "x.mlfa")
-    assert database.code == 2
-    assert f"sqlite:///{other}/mlflow.db is a database; database sources come later" in database.err
+    make_database(f"sqlite:///{other / 'mlflow.db'}")
+    assert cli("export", "x.mlfa").out.startswith(f"exported sqlite:///{other}/mlflow.db to x.mlfa\n")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", str(store))
-    assert cli("export", "x.mlfa").code == 0
+    assert cli("export", "y.mlfa").code == 0
 
 
 @pytest.mark.parametrize(("corpus", "folder"), FILE_STORES)

@@ -26,6 +26,7 @@ from mlflow_archive.errors import StoreError
 from mlflow_archive.sources.database.snapshot import Batch, Query, Schema, UnevenColumnError
 
 _MAGIC: Final = b"SQLite format 3\x00"
+_HEADER: Final = 100
 _WAL: Final = 2  # the read version in the header, at byte 19
 _BATCH: Final = 50_000
 _BATCH_ROWS: Final = "adbc.sqlite.query.batch_rows"
@@ -156,12 +157,12 @@ def _first_columns(connection: sqlite3.Connection, table: str) -> Iterator[str]:
 def _check(path: Path) -> None:
     try:
         with path.open("rb") as file:
-            head = file.read(len(_MAGIC))
+            head = file.read(_HEADER)
     except OSError as error:
         raise StoreError(
             f"{path} cannot be opened: {error.strerror}; give sqlite:///PATH of a database that exists"
         ) from error
-    if head != _MAGIC:
+    if head[: len(_MAGIC)] != _MAGIC or len(head) < _HEADER:
         what = "is empty" if not head else "is no SQLite database"
         raise StoreError(f"{path} {what}; an MLflow backend begins with {_MAGIC[:-1].decode()!r}")
 

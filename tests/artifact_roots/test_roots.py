@@ -1,0 +1,236 @@
+"""Artifact roots of every kind: folders, moved ones, a server's proxied root, and a real S3 server."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError, Listing
+from mlflow_archive.artifact_roots.names import stays_below
+from mlflow_archive.errors import SelectionError
+from mlflow_archive.pipeline import ArtifactUnreadableError
+from tests.support.reading import content
+
+ODD = ["a b.txt", "ü/ö", "q?x", "star*", "a%41b", "hash#tag", "plus+and&", "[x]", "empty"]
+
+
+def listed(roots: ArtifactRoots, uri: str) -> Listing:
+    return roots.list(uri, owner_kind="run", owner_id="r")
+
+
+def bytes_of(roots: ArtifactRoots, uri: str) -> dict[str, bytes]:
+    found = listed(roots, uri)
+    assert found.gaps == []
+    return {file.path: content(file) for file in found.files}
+
+
+class TestFolders:
+    @pytest.mark.parametrize("form", ["{}", "file://{}", "file:{}"])
+    def test_written_and_read(self, form: str, tmp_path: Path) -> None:
+        roots = ArtifactRoots()
+        uri = form.format(tmp_path / "root")
+        for name in ODD:
+            roots.write(uri, name, io.BytesIO(b"" if name == "empty" else name.encode()))
+        assert bytes_of(roots, uri) == {name: b"" if name == "empty" else name.encode() for name in ODD}
+
+    def test_percent_in_file_uris_is_decoded(self, tmp_path: Path) -> None:
+        (tmp_path / "a b").mkdir()
+        (tmp_path / "a b" / "x").write_bytes(b"1")
+        assert bytes_of(ArtifactRoots(), f"file://{tmp_path}/a%20b") == {"x": b"1"}
+
+    def test_relative_to_the_base(self, tmp_path: Path) -> None:
+        (tmp_path / "mlruns").mkdir()
+        (tmp_path / "mlruns" / "x").write_bytes(b"1")
+        assert bytes_of(ArtifactRoots(base=tmp_path), "mlruns") == {"x": b"1"}
+        assert bytes_of(ArtifactRoots(base=tmp_path), "./mlruns") == {"x": b"1"}
+
+    def test_a_folder_that_is_not_there_holds_nothing(self, tmp_path: Path) -> None:
+        assert listed(ArtifactRoots(), str(tmp_path / "none")) == Listing()
+
+    @pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", "", ".", "a//b", "a\x00b", "\udcff"])
+    def test_nothing_is_written_outside(self, path: str, tmp_path: Path) -> None:
+        with pytest.raises(ArtifactWriteError) as caught:
+            ArtifactRoots().write(str(tmp_path / "root"), path, io.BytesIO(b"x"))
+        assert caught.value.code == "R107"
+        assert list(tmp_path.iterdir()) == []
+
+    @given(path=st.text(st.sampled_from("a./\\\x00 %"), max_size=8))
+    def test_what_is_allowed_stays_below(self, path: str) -> None:
+        if stays_below(path):
+            root = Path("/srv/root")
+            assert Path(os.path.normpath(root / path)).is_relative_to(root)
+            assert Path(os.path.normpath(root / path)) != root
+
+    def test_a_reader_that_breaks_off_leaves_nothing(self, tmp_path: Path) -> None:
+        class Broken(io.BytesIO):
+            def read(self, size: int | None = -1, /) -> bytes:
+                raise ArtifactUnreadableError("gone", code="G102")
+
+        with pytest.raises(ArtifactUnreadableError):
+            ArtifactRoots().write(str(tmp_path), "x", cast(BinaryIO, Broken()))
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestElsewhere:
+    def test_the_longest_map_counts_at_a_slash(self, tmp_path: Path) -> None:
+        for name in ("one", "two"):
+            (tmp_path / name / "3").mkdir(parents=True)
+            (tmp_path / name / "3" / name).write_bytes(b"")
+        pairs = [("s3://b/x", str(tmp_path / "one")), ("s3://b/x/y", str(tmp_path / "two"))]
+        roots = ArtifactRoots(artifact_map=pairs)
+        roots.check()
+        assert set(bytes_of(roots, "s3://b/x/3")) == {"one"}
+        assert set(bytes_of(roots, "s3://b/x/y/3")) == {"two"}
+        assert roots.resolve("s3://b/xx/3") == "s3://b/xx/3"
+
+    @pytest.mark.parametrize(
+        "uri",
+        [
+            "mlflow-artifacts:/1/r/artifacts",
+            "mlflow-artifacts://host:5000/1/r/artifacts",
+            "mlflow-artifacts:1/r/artifacts",
+        ],
+    )
+    def test_behind_a_server(self, uri: str, tmp_path: Path) -> None:
+        (tmp_path / "1/r/artifacts").mkdir(parents=True)
+        (tmp_path / "1/r/artifacts/x").write_bytes(b"1")
+        assert bytes_of(ArtifactRoots(artifacts_destination=str(tmp_path)), uri) == {"x": b"1"}
+        (gap,) = listed(ArtifactRoots(), uri).gaps
+        assert (gap.code, "--artifacts-destination" in gap.reason) == ("G105", True)
+
+    @pytest.mark.parametrize(
+        "uri", ["dbfs:/x/y", "hdfs://n/x", "C:\\mlruns\\0", "file:///C:/mlruns/0", "ftp://u:pw@h/x"]
+    )
+    def test_out_of_reach_is_a_gap(self, uri: str) -> None:
+        (gap,) = listed(ArtifactRoots(), uri).gaps
+        assert (gap.code, "--artifact-map" in gap.reason, "pw" in gap.reason) == ("G105", True, False)
+
+    def test_a_map_to_nothing_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(SelectionError, match="there is no folder"):
+            ArtifactRoots(artifact_map=[("/a", str(tmp_path / "none"))]).check()
+        with pytest.raises(SelectionError, match="--artifacts-destination"):
+            ArtifactRoots(artifacts_destination=str(tmp_path / "none")).check()
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    """A server in a process of its own, so that what it holds in memory is not ours."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Any]:
+    """A URI in a new bucket, and boto's client."""
+    import boto3  # noqa: PLC0415
+
+    keys = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in {**keys, "MLFLOW_S3_ENDPOINT_URL": s3_server}.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3", endpoint_url=s3_server)
+    bucket = f"bucket-{uuid4().hex}"
+    client.create_bucket(Bucket=bucket)
+    return f"s3://{bucket}/deep/root", client
+
+
+class TestS3:
+    def test_written_and_read(self, s3: tuple[str, Any]) -> None:
+        roots, (uri, client) = ArtifactRoots(), s3
+        for name in ODD:
+            roots.write(uri, name, io.BytesIO(b"" if name == "empty" else name.encode()))
+        # Another root that begins alike, and a marker that stands for a folder.
+        client.put_object(Bucket=uri.split("/")[2], Key="deep/root2/x", Body=b"other")
+        client.put_object(Bucket=uri.split("/")[2], Key="deep/root/folder/", Body=b"")
+        assert bytes_of(roots, uri) == {name: b"" if name == "empty" else name.encode() for name in ODD}
+
+    def test_a_large_object_is_never_whole_in_memory(self, s3: tuple[str, Any]) -> None:
+        roots, (uri, _) = ArtifactRoots(), s3
+        size = 64 << 20
+        tracemalloc.start()
+        roots.write(uri, "large", cast(BinaryIO, io.BufferedReader(_Zeros(size))))
+        (file,) = listed(roots, uri).files
+        with file.open() as stream:
+            read = 0
+            while data := stream.read(1 << 20):
+                read += len(data)
+            stream.seek(size - 3)
+            assert stream.read() == b"\0\0\0"
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert (file.size, read) == (size, size)
+        assert peak < size
+
+    def test_an_object_that_changed(self, s3: tuple[str, Any]) -> None:
+        roots, (uri, client) = ArtifactRoots(), s3
+        roots.write(uri, "x", io.BytesIO(b"one"))
+        (file,) = listed(roots, uri).files
+        roots.write(uri, "x", io.BytesIO(b"longer"))
+        with pytest.raises(ArtifactUnreadableError) as caught:
+            content(file)
+        assert caught.value.code == "G103"
+        client.delete_object(Bucket=uri.split("/")[2], Key="deep/root/x")
+        with pytest.raises(ArtifactUnreadableError) as caught:
+            content(file)
+        assert caught.value.code == "G101"
+
+    def test_an_empty_root_and_a_bucket_that_is_not_there(self, s3: tuple[str, Any]) -> None:
+        roots, (uri, _) = ArtifactRoots(), s3
+        assert listed(roots, uri) == Listing()
+        for _ in range(2):
+            (gap,) = listed(roots, "s3://no-such-bucket/x").gaps
+            assert gap.code == "G105"
+            assert "no-such-bucket" in gap.reason
+        assert listed(roots, uri) == Listing()
+        with pytest.raises(ArtifactWriteError, match="no-such-bucket"):
+            roots.write("s3://no-such-bucket/x", "a", io.BytesIO(b""))
+
+    def test_a_server_out_of_reach_is_asked_once(self, s3: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://127.0.0.1:1")
+        roots = ArtifactRoots()
+        assert listed(roots, s3[0]).gaps[0].code == "G105"
+        began = time.monotonic()
+        for _ in range(50):
+            assert listed(roots, s3[0]).gaps[0].code == "G105"
+        assert time.monotonic() - began < 0.5
+
+
+class _Zeros(io.RawIOBase):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._left = size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        size = min(len(buffer), self._left)
+        buffer[:size] = bytes(size)
+        self._left -= size
+        return size
