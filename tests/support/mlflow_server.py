@@ -32,17 +32,23 @@ class MlflowServer:
 
 @contextmanager
 def running_server(
-    folder: Path, *, workers: int = 1, options: tuple[str, ...] = (), backend: str | None = None
+    folder: Path,
+    *,
+    workers: int = 1,
+    options: tuple[str, ...] = (),
+    backend: str | None = None,
+    artifacts: Path | None = None,
 ) -> Iterator[MlflowServer]:
     """Start a server whose database and artifacts lie in ``folder``; stop it and its workers at the end.
 
-    ``backend`` is the URI of a database that is elsewhere.
+    ``backend`` is the URI of a database that is elsewhere, ``artifacts`` a folder that is.
     """
     server = MlflowServer(
         uri=f"http://127.0.0.1:{_free_port()}",
-        artifacts=folder / "artifacts",
+        artifacts=artifacts or folder / "artifacts",
         backend=backend or f"sqlite:///{folder / 'mlflow.db'}",
     )
+    folder.mkdir(parents=True, exist_ok=True)
     server.artifacts.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", server.uri.rpartition(":")[2]]
     command += ["--workers", str(workers), "--backend-store-uri", server.backend]
