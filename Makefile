@@ -3,13 +3,18 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SOURCES := archive bench cli tests
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-mariadb lint bench clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
 
 test: lint
 	.venv/bin/pytest -n 2
+
+# Needs Debian's package mariadb-server; its own tests run on a server that they start.
+test-mariadb: .venv/.stamp
+	@command -v mariadbd >/dev/null || { echo "mariadbd is not installed: apt-get install mariadb-server" >&2; exit 1; }
+	TEST_MARIADB=1 .venv/bin/pytest tests/mariadb
 
 lint: .venv/.stamp
 	.venv/bin/ruff check .
