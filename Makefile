@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SOURCES := archive bench cli tests
 
-.PHONY: demo test test-mariadb lint bench clean
+.PHONY: demo test test-mariadb lint bench bench-database clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -22,8 +22,11 @@ lint: .venv/.stamp
 	.venv/bin/mypy $(SOURCES)
 	.venv/bin/lint-imports
 
-bench: .venv/.stamp
+bench: .venv/.stamp bench-database
 	.venv/bin/python bench/run.py
+
+bench-database: .venv/.stamp
+	.venv/bin/python bench/database.py
 
 # The exact packages, checked by hash. The package itself is installed editable, with the build tools listed there.
 .venv/.stamp: requirements/dev.txt pyproject.toml

@@ -54,7 +54,7 @@ def measure(command: list[str | Path]) -> Measured:
     """Run a command to its end. Raises RuntimeError if it fails."""
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen([str(part) for part in command], stdout=output, env=ENVIRONMENT)  # noqa: S603
+        process = subprocess.Popen([str(part) for part in command], stdout=output, env=ENVIRONMENT)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - started
@@ -80,7 +80,7 @@ def server(folder: Path, workers: int = 4) -> Iterator[str]:
     command = [BIN / "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", folder / "artifacts"]
     with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             [str(part) for part in command], stdout=log, stderr=log, env=ENVIRONMENT, cwd=folder, start_new_session=True
         )
     uri = f"http://127.0.0.1:{port}"
@@ -165,7 +165,7 @@ def size_figures(archive: Path, artifacts: Path, work: Path) -> None:
     repository = work / "borg"
     environment = {**ENVIRONMENT, "BORG_BASE_DIR": str(work), "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes"}
     for command in (["init", "-e", "none", repository], ["create", "-C", "zstd,3", f"{repository}::a", runs_only]):
-        subprocess.run(["borg", *map(str, command)], check=True, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603, S607
+        subprocess.run(["borg", *map(str, command)], check=True, env=environment, stdout=subprocess.DEVNULL)
     borg = sum(path.stat().st_size for path in (repository / "data").rglob("*") if path.is_file())
     say("artifacts", f"{packs:,} bytes", f"{packs / borg:.3f} of borg -C zstd,3 ({borg:,}; goal at most 1)")
 

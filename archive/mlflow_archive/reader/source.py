@@ -6,7 +6,7 @@ so on, then all other kinds (AFTER_RUNS), so that a sink sees what is referred t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, Final
@@ -57,7 +57,7 @@ from mlflow_archive.reader.blobs import Blobs, Piece
 from mlflow_archive.reader.selecting import SelectedEntities
 
 ENTITIES_PER_SHARD: Final = 50
-BYTES_PER_CHUNK: Final = 48 * 1024 * 1024
+BYTES_PER_CHUNK: Final = 16 * 1024 * 1024
 AFTER_RUNS: Final = (
     LOGGED_MODEL,
     TRACE,
@@ -92,11 +92,12 @@ class _Part:
 class ArchiveSource:
     """Reads what is selected of an archive. Closing it does not close the archive.
 
-    ``filter_string`` is not available on archives: SelectionError.
+    ``filter_string`` is not available on archives: SelectionError. Rows of the tables in ``leave_out`` are not read.
     """
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, *, leave_out: Collection[str] = ()) -> None:
         self._archive = archive
+        self._leave_out = frozenset(leave_out)
         self._blobs = Blobs(archive)
         self._selection = Selection()
 
@@ -137,8 +138,8 @@ class ArchiveSource:
             message = f"{shard.name} is no shard of an archive"
             raise TypeError(message)
         kinds = (EXPERIMENT, DATASET) if part.kind == EXPERIMENT else (part.kind,)
-        owned = [table for table in TABLES.values() if table.entity in kinds]
-        later = LARGEST.get(part.kind)
+        owned = [table for table in TABLES.values() if table.entity in kinds and table.name not in self._leave_out]
+        later = LARGEST.get(part.kind) if LARGEST.get(part.kind) not in self._leave_out else None
         tables = {
             table.name: self._archive.table(table.name, owners=part.ids) for table in owned if table.name != later
         }

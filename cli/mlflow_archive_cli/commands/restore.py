@@ -11,7 +11,7 @@ from mlflow_archive.copy import copy
 from mlflow_archive.pipeline import Quiet, Report, Selection
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.source import ArchiveSource
-from mlflow_archive.sinks.restore import PreflightSink, RestoreOptions, RestoreRefusedError, RestoreSink
+from mlflow_archive.sinks.restore import UNCHECKED, PreflightSink, RestoreOptions, RestoreRefusedError, RestoreSink
 from mlflow_archive.sinks.restore.locate import locate_database
 from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, write_json
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
@@ -48,7 +48,7 @@ from mlflow_archive_cli.selecting import experiment_option, quiet_option, run_op
 @experiment_option
 @run_option
 @click.option("--merge", is_flag=True, help="Add to a database that holds data what is missing there.")
-@click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="How many threads work.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="How many threads work.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be restored, or what stands against it.")
 @click.option(
     "--receipt", type=output_file, metavar="FILE", help="Write counts, and every conflict, to this file, as JSON."
@@ -109,7 +109,9 @@ def _restore(
         database.open()
         preflight = PreflightSink(database, how)
         rows_only = Selection(experiments=selection.experiments, runs=selection.runs, artifacts=False)
-        found = copy(ArchiveSource(archive), preflight, rows_only, jobs=jobs, progress=Quiet())
+        unchecked = UNCHECKED.get(database.dialect, ())
+        source = ArchiveSource(archive, leave_out=() if dry_run else unchecked)
+        found = copy(source, preflight, rows_only, jobs=jobs, progress=Quiet())
         if dry_run:
             return found
         with watch("restore", quiet=quiet) as progress:

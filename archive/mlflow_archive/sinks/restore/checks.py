@@ -23,6 +23,9 @@ _ALLOWED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("experiments", "lifecycle_stage"): _STAGES,
     ("logged_models", "lifecycle_stage"): _STAGES,
 }
+UNCHECKED: Final[Mapping[str, tuple[str, ...]]] = {"sqlite": ("metrics",)}
+"""Tables of which a kind of database refuses nothing that an archive can hold; the first pass need not read them."""
+
 _LIMITS: Final = {"integer": 2**31 - 1, "bigint": 2**63 - 1}
 _SHOWN: Final = 60
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -14,6 +14,9 @@ from mlflow_archive.format.tables import TABLES, TIMESTAMP
 from mlflow_archive.sinks.restore.database import TargetColumn
 
 _LARGEST: Final = 1.7976931348623157e308
+_KEY_VALUE: Final = "value in the key"
+_KEY_NAN: Final = "is_nan in the key"
+_TRUE: Final = pa.array([True])
 
 DatasetIds = Mapping[tuple[str, str, str], str]
 """(experiment id, name, digest) to dataset_uuid."""
@@ -92,14 +95,29 @@ def _made_id(*parts: str) -> str:
 
 
 def without_equal_points(rows: pa.Table) -> pa.Table:
-    """Return metric points each once: a SQL database cannot hold two that are equal in everything.
+    """Return metric points each once, sorted: a SQL database cannot hold two that are equal in everything.
 
     Equal is what its primary key says, in which NaN is one value and so are all infinities of a sign.
     """
-    keys = [*(name for name in TABLES["metrics"].key), "value"]
-    plain = rows.select(keys).set_column(
-        keys.index("value"), "value", pc.if_else(pc.is_nan(rows["value"]), None, storable_value(rows["value"]))
+    rows = rows.append_column(_KEY_VALUE, storable_value(rows["value"])).append_column(
+        _KEY_NAN, pc.is_nan(rows["value"])
     )
-    plain = plain.append_column("at", pa.array(range(rows.num_rows), pa.int64()))
-    kept = plain.group_by(keys).aggregate([("at", "min")])["at_min"]
-    return rows if len(kept) == rows.num_rows else rows.take(kept)
+    keys = [*TABLES["metrics"].key, _KEY_VALUE, _KEY_NAN]
+    rows = rows.sort_by([(name, "ascending") for name in keys]).combine_chunks()
+    return rows.filter(pa.concat_arrays([_TRUE, different_from_next(rows, keys)])[: rows.num_rows]).drop_columns(
+        keys[-2:]
+    )
+
+
+def different_from_next(rows: pa.Table, names: Sequence[str]) -> pa.Array:
+    """Say of each row but the last whether it differs from the next in one of some columns that hold no null."""
+    found = pa.array([False]).take(pa.array([0] * max(0, rows.num_rows - 1), pa.int64()))
+    for name in names:
+        column = _array(rows[name])
+        found = pc.or_(found, pc.not_equal(column[:-1], column[1:]))
+    return found
+
+
+def _array(values: pa.ChunkedArray) -> pa.Array:
+    array = values.combine_chunks()
+    return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array

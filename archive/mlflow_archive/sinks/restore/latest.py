@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.format.tables import TIMESTAMP
-from mlflow_archive.sinks.restore.inverting import storable_value
+from mlflow_archive.sinks.restore.inverting import different_from_next, storable_value
 
 _BY: Final = ("run_uuid", "key")
 
@@ -45,15 +45,7 @@ class LatestMetrics:
 
 
 def _newest(rows: pa.Table) -> pa.Table:
-    order = [(name, "ascending") for name in (*_BY, "step", "timestamp", "value")]
-    rows = rows.sort_by(order)
+    rows = rows.sort_by([(name, "ascending") for name in (*_BY, "step", "timestamp", "value")])
     if rows.num_rows < 2:
         return rows
-    last = [True]
-    changed = [pc.not_equal(rows[name].combine_chunks()[:-1], rows[name].combine_chunks()[1:]) for name in _BY]
-    ends = pc.or_(*changed)
-    return rows.filter(pa.concat_arrays([_array(ends), pa.array(last)]))
-
-
-def _array(values: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    return rows.filter(pa.concat_arrays([different_from_next(rows, _BY), pa.array([True])]))
