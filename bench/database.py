@@ -173,8 +173,8 @@ def compare(data: Path, scratch: Path) -> None:
         f"peer, stated: {PEER_RUNS} runs/s: {runs / whole.seconds / PEER_RUNS:.0f} times",
     )
 
-    bare = bare_insert(database, scratch / "bare.db")
     restored = command("restore", scratch / "rows", "--to", f"sqlite:///{scratch / 'r.db'}", "--keep-artifact-uris")
+    bare = bare_insert(database, scratch / "bare.db")
     say(
         "restore into SQLite",
         f"{rows / restored.seconds:,.0f} rows/s ({restored.seconds:.1f} s)",

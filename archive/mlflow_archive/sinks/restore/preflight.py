@@ -109,6 +109,8 @@ class PreflightSink:
         return found
 
     def finish(self) -> Report:
+        # Arrow's allocator keeps what this pass needed; the next would be measured on top of it.
+        pa.default_memory_pool().release_unused()
         if self._obstacles:
             raise RestoreRefusedError(self._database.shown, self._obstacles)
         return Report(counts=dict(self._counts))

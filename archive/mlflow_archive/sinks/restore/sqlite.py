@@ -20,7 +20,7 @@ from mlflow_archive.sinks.restore.schema import check_revision, make_schema, tar
 
 _SLICE: Final = 50_000
 # Nothing is lost when the machine fails: what is built is not yet the database.
-_BUILDING: Final = ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE", "cache_size = -131072")
+_BUILDING: Final = ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE", "cache_size = -65536")
 
 
 class SqliteDatabase:
