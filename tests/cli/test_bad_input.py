@@ -271,7 +271,7 @@ def test_debug_shows_where(cli: Command, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_says_what_to_do_and_the_next_run_completes(tmp_path: Path) -> None:
-    runs = tuple(Run(run_id=f"{number:032x}", artifacts={"a": os.urandom(20_000)}) for number in range(400))
+    runs = tuple(Run(run_id=f"{number:032x}", artifacts={"a": os.urandom(20_000)}) for number in range(1500))
     write_store(Store(experiments=(Experiment(experiment_id="1", name="one", runs=runs),)), tmp_path / "mlruns")
     target = tmp_path / "x.mlfa"
     command = [
