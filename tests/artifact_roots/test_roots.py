@@ -22,7 +22,11 @@ from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError, Lis
 from mlflow_archive.artifact_roots.names import stays_below
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.pipeline import ArtifactUnreadableError
+from tests.contracts.source_contract import example
+from tests.support.mlruns import write_store
 from tests.support.reading import content
+from tests.support.restoring import content as content_of
+from tests.support.restoring import export, restore
 
 ODD = ["a b.txt", "ü/ö", "q?x", "star*", "a%41b", "hash#tag", "plus+and&", "[x]", "empty"]
 
@@ -219,6 +223,16 @@ class TestS3:
         for _ in range(50):
             assert listed(roots, s3[0]).gaps[0].code == "G105"
         assert time.monotonic() - began < 0.5
+
+    def test_a_database_whose_artifacts_are_there(self, s3: tuple[str, Any], tmp_path: Path) -> None:
+        """Restored into a bucket, exported from it, every byte the same."""
+        write_store(example(""), tmp_path / "mlruns")
+        archive = export(str(tmp_path / "mlruns"), tmp_path / "a.mlfa")
+        database = f"sqlite:///{tmp_path / 'mlflow.db'}"
+        assert restore(archive, database, artifact_root=s3[0]).gaps == []
+        again = export(database, tmp_path / "b.mlfa")
+        assert content_of(again)["artifacts"] == content_of(archive)["artifacts"]
+        assert sum(content_of(again)["artifacts"].values()) == 3
 
 
 class _Zeros(io.RawIOBase):
