@@ -284,7 +284,10 @@ def test_ctrl_c_says_what_to_do_and_the_next_run_completes(tmp_path: Path) -> No
         str(tmp_path / "mlruns"),
         "-q",
     ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    # A test run in the background inherits that SIGINT is ignored; the command is started as from a terminal.
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
+    )
     while process.poll() is None and not any(tmp_path.glob("x.mlfa.work/packs/*")):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
