@@ -284,10 +284,12 @@ def test_ctrl_c_says_what_to_do_and_the_next_run_completes(tmp_path: Path) -> No
         str(tmp_path / "mlruns"),
         "-q",
     ]
-    # A test run in the background inherits that SIGINT is ignored; the command is started as from a terminal.
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
-    )
+    # Run in the background the tests ignore SIGINT, and children inherit that; a terminal starts them otherwise.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, before)
     while process.poll() is None and not any(tmp_path.glob("x.mlfa.work/packs/*")):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
