@@ -94,11 +94,18 @@ class Selection:
 
     ``experiments`` holds ids, names or globs over names; each must match something, or the source raises
     SelectionError; so must each of ``runs`` (ids). ``artifact_globs`` match whole artifact paths, ``*`` crosses ``/``.
+    ``models`` holds names of registered models or globs over them, each of which must match, too; with them only
+    these models and what they stand on is taken: the runs and logged models of their versions, and the experiments of
+    these. ``trace_filter`` is in MLflow's search syntax. ``kinds`` are those of ``format.tables`` that are taken;
+    empty means all. Experiments, workspaces and datasets come with what lies in them, whatever ``kinds`` says.
     """
 
     experiments: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     filter_string: str | None = None
+    trace_filter: str | None = None
+    kinds: tuple[str, ...] = ()
     since_ms: int | None = None
     until_ms: int | None = None
     deleted: bool = True
@@ -119,6 +126,22 @@ class Selection:
             for pattern in self.experiments
             if not any(pattern in pair or fnmatchcase(pair[1], pattern) for pair in found)
         )
+
+    def matches_model(self, name: str) -> bool:
+        """Say whether a registered model is selected by name; with no patterns all are."""
+        return not self.models or any(pattern == name or fnmatchcase(name, pattern) for pattern in self.models)
+
+    def unmatched_models(self, found: Sequence[str]) -> tuple[str, ...]:
+        """Return the patterns that none of the names matches."""
+        return tuple(
+            pattern
+            for pattern in self.models
+            if not any(pattern == name or fnmatchcase(name, pattern) for name in found)
+        )
+
+    def wants_kind(self, kind: str) -> bool:
+        """Say whether objects of a kind are selected at all."""
+        return not self.kinds or kind in self.kinds
 
     def in_window(self, start_time_ms: int | None) -> bool:
         """Say whether a run's start lies in the window; a run without a start is in only if there is none."""

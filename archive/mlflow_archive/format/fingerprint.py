@@ -1,15 +1,15 @@
 """The fingerprint of an entity: what it looked like when it was read (spec/format.md, "Fingerprints").
 
-Equal fingerprints let a later export leave an entity out. It covers run info, params, tags, the latest value of
-each metric and the artifact listing, nothing that costs a read of histories or bytes; a point added to the middle
-of a history is not seen.
+Equal fingerprints let a later export leave an entity out. That of a run covers run info, params, tags, the latest
+value of each metric and the artifact listing, nothing that costs a read of histories or bytes; a point added to the
+middle of a history is not seen. Those of logged models and traces cover all their rows but spans.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 LatestMetric = tuple[str, int, int, float]
 """(key, step, timestamp in ms, value)"""
@@ -34,5 +34,35 @@ def run_fingerprint(
         sorted([key, step, time, repr(float(value))] for key, step, time, value in latest_metrics),
         sorted([path, -1 if size is None else size] for path, size in artifacts),
     ]
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    return _digest(document)
+
+
+def entity_fingerprint(
+    rows: Mapping[str, Sequence[Mapping[str, object]]], artifacts: Iterable[tuple[str, int | None]]
+) -> str:
+    """Return the SHA-256 in hex over the canonical JSON of a logged model's or trace's rows and artifact listing.
+
+    ``rows`` are by table, times as milliseconds, ``spans`` left out; tables without rows and None values do not
+    count. Artifacts are (path, announced size) pairs.
+    """
+    return _digest(
+        [
+            {name: sorted(_row(row) for row in found) for name, found in rows.items() if found and name != "spans"},
+            sorted([path, -1 if size is None else size] for path, size in artifacts),
+        ]
+    )
+
+
+def _row(row: Mapping[str, object]) -> str:
+    kept = {
+        name: repr(value) if isinstance(value, float) else value for name, value in row.items() if value is not None
+    }
+    return _canonical(kept)
+
+
+def _digest(document: object) -> str:
+    return hashlib.sha256(_canonical(document).encode("ascii")).hexdigest()
+
+
+def _canonical(document: object) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

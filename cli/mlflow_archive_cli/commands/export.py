@@ -22,7 +22,15 @@ from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, write_json
 from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of, size_bytes, time_ms
 from mlflow_archive_cli.printable import size
 from mlflow_archive_cli.progress import watch
-from mlflow_archive_cli.selecting import experiment_option, quiet_option, run_option
+from mlflow_archive_cli.selecting import (
+    experiment_option,
+    model_option,
+    only_option,
+    quiet_option,
+    run_option,
+    selected_kinds,
+    without_option,
+)
 
 _SHOWN = ("experiments", "runs", "params", "tags", "metrics", "dataset_inputs", "artifacts")
 
@@ -38,7 +46,11 @@ _SHOWN = ("experiments", "runs", "params", "tags", "metrics", "dataset_inputs", 
 )
 @experiment_option
 @run_option
+@model_option
+@only_option
+@without_option
 @click.option("--filter", "filter_string", metavar="FILTER", help="Only runs that match, in MLflow's search syntax.")
+@click.option("--trace-filter", metavar="FILTER", help="Only traces that match, in MLflow's search syntax.")
 @click.option(
     "--since", type=time_ms, metavar="TIME", help="Only runs that started at or after this time (ISO 8601, UTC)."
 )
@@ -98,7 +110,10 @@ def command(
     selection = Selection(
         experiments=options["experiments"],
         runs=options["runs"],
+        models=options["models"],
         filter_string=options["filter_string"],
+        trace_filter=options["trace_filter"],
+        kinds=selected_kinds(options["only"], options["without"]),
         since_ms=options["since"],
         until_ms=options["until"],
         deleted=not options["no_deleted"],

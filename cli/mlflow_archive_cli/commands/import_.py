@@ -16,7 +16,15 @@ from mlflow_archive.sinks.replay import ReplayOptions
 from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, warn, write_json
 from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of
 from mlflow_archive_cli.progress import watch
-from mlflow_archive_cli.selecting import experiment_option, quiet_option, run_option
+from mlflow_archive_cli.selecting import (
+    experiment_option,
+    model_option,
+    only_option,
+    quiet_option,
+    run_option,
+    selected_kinds,
+    without_option,
+)
 
 _LISTED: Final = 20
 _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refused")
@@ -33,6 +41,9 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
 )
 @experiment_option
 @run_option
+@model_option
+@only_option
+@without_option
 @click.option(
     "--rename-experiment",
     type=pair_of("OLD=NEW"),
@@ -79,7 +90,12 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
         user=options["user"],
         dry_run=options["dry_run"],
     )
-    selection = Selection(experiments=options["experiments"], runs=options["runs"])
+    selection = Selection(
+        experiments=options["experiments"],
+        runs=options["runs"],
+        models=options["models"],
+        kinds=selected_kinds(options["only"], options["without"]),
+    )
     with open_archive(archive) as opened, watch("import", quiet=quiet) as progress:
         sink = locate_replay(
             options["uri"], opened, options=replay, artifact_root=options["artifact_root"], progress=progress

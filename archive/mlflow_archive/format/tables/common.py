@@ -15,8 +15,13 @@ COMMON_TABLES: Final = (
         description="Artifact files. The bytes are the blob named by `digest`.",
         columns=(
             text("owner_id", "runs.run_uuid", "Id of the object the file belongs to."),
-            text("owner_kind", "", "Kind of that object: `run`."),
-            text("path", "artifact path", "Path below the owner's artifact root, `/` between parts."),
+            text("owner_kind", "", "Kind of that object: `run`, `logged_model`, `trace` or `registered_model`."),
+            text(
+                "path",
+                "artifact path",
+                "Path below the owner's artifact root, `/` between parts; of a registered model `version/path`, for "
+                "files of a version that lie neither in a run nor in a logged model.",
+            ),
             integer("size", "FileInfo.file_size", "Size of the raw bytes."),
             text("digest", "", "SHA-256 of the raw bytes, lower-case hex; a blob of the table `blobs`."),
         ),
@@ -29,7 +34,7 @@ COMMON_TABLES: Final = (
         description="What the export could not read. No rows: nothing is known to be missing.",
         columns=(
             text("owner_id", "", "Id of the object that lacks something."),
-            text("owner_kind", "", "Kind of that object: `run` or `experiment`."),
+            text("owner_kind", "", "Kind of that object, such as `run`."),
             text("path", "", "Artifact path, or the field that could not be read."),
             text("code", "", "Gap code (spec/problems.md)."),
             text("reason", "", "What happened, for a person."),
@@ -43,7 +48,7 @@ COMMON_TABLES: Final = (
         description="What an entity looked like when it was read, so that a later export can skip it unchanged.",
         columns=(
             text("owner_id", "", "Id of the object."),
-            text("owner_kind", "", "Kind of that object: `run`."),
+            text("owner_kind", "", "Kind of that object: `run`, `logged_model` or `trace`."),
             text("fingerprint", "", 'SHA-256 in hex (spec/format.md, "Fingerprints").'),
         ),
     ),
