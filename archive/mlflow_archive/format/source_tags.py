@@ -6,6 +6,7 @@ Pure: computed from archived facts only, no clock and no target, so the same arc
     mlflow_export_import.run_info.*     every field of the source's RunInfo, as text
     mlflow_export_import.metadata.*     where and when it was exported
     mlflow_export_import.experiment.*   on experiments: every column of the table ``experiments``
+    mlflow_export_import.<kind>.*       on logged models, traces, registered models, model versions: theirs
     mlflow_export_import.lineage.N.*    what an import N hops before left (``lineage_tags``)
 """
 
@@ -86,6 +87,28 @@ def experiment_source_tags(
     }
 
 
+def object_source_tags(
+    group: str,
+    row: Mapping[str, object],
+    tags: Mapping[str, str | None],
+    *,
+    export: ExportFacts,
+    experiment_name: str | None = None,
+) -> dict[str, str]:
+    """Return the source tags of an object of any other kind that has tags.
+
+    ``row`` is its row in the identity table of its kind, times in ms, each column that is not None becomes
+    ``mlflow_export_import.<group>.<column>``; ``group`` is ``logged_model``, ``trace``, ``registered_model`` or
+    ``model_version``. ``experiment_name`` is None for what lies in no experiment.
+    """
+    return {
+        **lineage_tags(tags),
+        **_system_tags(tags),
+        **_columns(group, row, tuple(row)),
+        **_metadata(experiment_name, export),
+    }
+
+
 def left_by_import(key: str) -> bool:
     """Say whether a tag was written by an import into the source: it is carried as lineage, not as it is."""
     return key.startswith((PREFIX, OWN_PREFIX))
@@ -118,8 +141,10 @@ def _columns(group: str, row: Mapping[str, object], names: tuple[str, ...]) -> d
     return {f"{PREFIX}{group}.{name}": str(row[name]) for name in names if row.get(name) is not None}
 
 
-def _metadata(experiment_name: str, export: ExportFacts) -> dict[str, str]:
-    found = {"tracking_uri": export.tracking_uri, "experiment_name": experiment_name}
+def _metadata(experiment_name: str | None, export: ExportFacts) -> dict[str, str]:
+    found = {"tracking_uri": export.tracking_uri}
+    if experiment_name is not None:
+        found["experiment_name"] = experiment_name
     if export.mlflow_version is not None:
         found["mlflow_version"] = export.mlflow_version
     if export.exported_ms is not None:

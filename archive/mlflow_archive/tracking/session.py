@@ -17,6 +17,7 @@ from threading import Event
 from typing import Any, BinaryIO, TypeVar
 
 import requests
+from requests.adapters import BaseAdapter
 from urllib3.exceptions import HTTPError
 
 from mlflow_archive.errors import ServerError
@@ -33,7 +34,8 @@ _PIECE = 1 << 18
 _T = TypeVar("_T")
 
 
-def _tell_nobody(message: str) -> None: ...
+def tell_nobody(message: str) -> None:
+    """Keep silent about retries."""
 
 
 class Streamed:
@@ -65,18 +67,26 @@ class TrackingSession:
     ``uri`` is the server without credentials, for messages and facts. Paths start with ``/`` and are percent-encoded
     by the caller. Usable by several threads at once. Retried are 408, 429, 500, 502, 503, 504, dropped connections
     and timeouts, with back-off and as ``Retry-After`` says; then, and for any other refusal, ServerError is raised.
-    ``on_retry`` is told a sentence before each wait.
+    ``on_retry`` is told a sentence before each wait. ``transport`` replaces the network, for a server in this process;
+    ``shown`` is then what messages call it.
     """
 
     def __init__(
-        self, uri: str, *, retry: RetryPolicy = DEFAULT, on_retry: Callable[[str], None] = _tell_nobody
+        self,
+        uri: str,
+        *,
+        retry: RetryPolicy = DEFAULT,
+        on_retry: Callable[[str], None] = tell_nobody,
+        transport: BaseAdapter | None = None,
+        shown: str | None = None,
     ) -> None:
-        self.uri, userinfo = split_userinfo(uri)
+        self._address, userinfo = split_userinfo(uri)
+        self.uri = shown or self._address
         self.retry = retry
         self.on_retry = on_retry
-        self._access = find_access(self.uri, userinfo)
+        self._access = find_access(self._address, userinfo)
         self._http = requests.Session()
-        adapter = QuickAckAdapter(pool_connections=4, pool_maxsize=_POOL_SIZE)
+        adapter = transport or QuickAckAdapter(pool_connections=4, pool_maxsize=_POOL_SIZE)
         self._http.mount("http://", adapter)
         self._http.mount("https://", adapter)
         self._reached = False
@@ -107,6 +117,10 @@ class TrackingSession:
     def patch(self, path: str, body: Mapping[str, Any], *, idempotent: bool = True) -> Any:
         """PATCH JSON and return the decoded JSON; retried as ``post``."""
         return self._retrying(lambda: self._json("PATCH", path, json=body), idempotent=idempotent)
+
+    def delete(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """DELETE and return the decoded JSON."""
+        return self._retrying(lambda: self._json("DELETE", path, json=body))
 
     @contextmanager
     def stream(self, path: str, params: Params | None = None) -> Iterator[Streamed]:
@@ -189,7 +203,7 @@ class TrackingSession:
         try:
             response = self._http.request(
                 method,
-                self.uri + path,
+                self._address + path,
                 headers=headers,
                 auth=access.request_auth(),
                 verify=access.verify,

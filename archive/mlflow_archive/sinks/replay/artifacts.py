@@ -85,24 +85,25 @@ def _explained(exc: OSError, path: str, root: Path) -> MlflowArchiveError:
 
 
 class ProxyPlace:
-    """The artifacts of one run behind a tracking server that serves them itself."""
+    """A folder of artifacts behind a tracking server that serves them itself; ``uri`` is ``mlflow-artifacts:/…``."""
 
-    def __init__(self, session: TrackingSession, run_id: str, artifact_uri: str) -> None:
+    def __init__(self, session: TrackingSession, uri: str) -> None:
         self._session = session
-        self._run_id = run_id
-        self._root = urlparse(artifact_uri).path.strip("/")
+        self._root = urlparse(uri).path.strip("/")
 
     def sizes(self) -> Mapping[str, int]:
-        return dict(self._listed(None))
+        return dict(self._listed(""))
 
-    def _listed(self, folder: str | None) -> Iterator[tuple[str, int]]:
-        params = {"run_id": self._run_id} if folder is None else {"run_id": self._run_id, "path": folder}
-        answer: dict[str, Any] = self._session.get("/api/2.0/mlflow/artifacts/list", params)
+    def _listed(self, folder: str) -> Iterator[tuple[str, int]]:
+        answer: dict[str, Any] = self._session.get(
+            _PROXY.rstrip("/"), {"path": posixpath.join(self._root, folder).strip("/")}
+        )
         for entry in answer.get("files", []):
+            path = posixpath.join(folder, entry["path"].rpartition("/")[2])
             if entry.get("is_dir"):
-                yield from self._listed(entry["path"])
+                yield from self._listed(path)
             else:
-                yield entry["path"], int(entry.get("file_size", 0))
+                yield path, int(entry.get("file_size", 0))
 
     def put(self, path: str, data: BinaryIO, size: int) -> None:
         safe_parts(path)

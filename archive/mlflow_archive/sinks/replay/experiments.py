@@ -19,6 +19,7 @@ from mlflow_archive.format.source_tags import (
     experiment_source_tags,
     shorten_key,
 )
+from mlflow_archive.format.tables import EXPERIMENT
 from mlflow_archive.sinks.replay.failures import executed_perhaps, is_about_one_item
 from mlflow_archive.sinks.replay.fitting import Fitter, key_is_taken, plain_tags
 from mlflow_archive.sinks.replay.options import ReplayOptions
@@ -125,7 +126,7 @@ class ExperimentMap:
             bound = self._join(found, fitted, gone, source_id)
         self._taken[name] = source_id
         self._bound[source_id] = bound
-        self._receipt.experiment(source_id, bound.target_id)
+        self._receipt.mapped(EXPERIMENT, source_id, bound.target_id)
 
     def _name(self, row: Row) -> str:
         source_id, name = row["experiment_id"], row["name"]

@@ -160,7 +160,7 @@ def compare(plan: PlannedRun, held: TargetRun, bound: Bound) -> Difference:
     """Compare a plan with the run that is there; what the target has beyond the plan is no difference."""
     wanted = {**plan.tags, **plan.late_tags(held.run_id)}
     wanted_state = plan.status is None or plan.status == held.status
-    end = plan.end_time is None or plan.end_time == held.end_time
+    end = not plan.end_time or plan.end_time == held.end_time  # the API does not show an end at 0
     lifecycle = bound.ends_deleted or plan.deleted == held.deleted
     named = not plan.name or plan.name == held.name
     return Difference(

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from threading import Lock
 
 from mlflow_archive.format.refusals import REFUSALS
+from mlflow_archive.format.tables import EXPERIMENT, RUN
 from mlflow_archive.pipeline import Gap, Report
 
 
 class Receipt:
-    """Source id to target id, counts, and everything that did not arrive as it was."""
+    """Source id to target id by kind, counts, and everything that did not arrive as it was."""
 
     def __init__(self, *, dry_run: bool) -> None:
         self._lock = Lock()
         self._dry_run = dry_run
-        self.experiments: dict[str, str | None] = {}
-        self.runs: dict[str, str | None] = {}
-        self._done: Counter[str] = Counter(created=0, updated=0, skipped=0)
+        self._ids: dict[str, dict[str, str | None]] = {EXPERIMENT: {}, RUN: {}}
+        self._done: dict[str, Counter[str]] = {RUN: _no_outcomes()}
         self._counts: Counter[str] = Counter()
         self._changed: Counter[str] = Counter()
         self._shortened: list[dict[str, object]] = []
@@ -25,19 +26,19 @@ class Receipt:
         self._notes: list[str] = []
         self._gaps: list[Gap] = []
 
-    def experiment(self, source_id: str, target_id: str | None) -> None:
+    def mapped(self, kind: str, source_id: str, target_id: str | None) -> None:
+        """Note what a source id of a kind is in the target; None is what a dry run would create."""
         with self._lock:
-            self.experiments[source_id] = target_id
+            self._ids.setdefault(kind, {})[source_id] = target_id
 
-    def run(self, source_id: str, target_id: str | None) -> None:
-        """Note where a run is; None is one that a dry run would create."""
-        with self._lock:
-            self.runs[source_id] = target_id
+    def ids(self, kind: str) -> Mapping[str, str | None]:
+        """Return source id to target id, of all objects of a kind that this import made or found."""
+        return self._ids.get(kind, {})
 
-    def done(self, what: str) -> None:
-        """Count a run as ``created``, ``updated`` or ``skipped``."""
+    def done(self, what: str, kind: str = RUN) -> None:
+        """Count an object as ``created``, ``updated``, ``skipped`` or ``refused``."""
         with self._lock:
-            self._done[what] += 1
+            self._done.setdefault(kind, _no_outcomes())[what] += 1
 
     def count(self, unit: str, amount: int = 1) -> None:
         with self._lock:
@@ -75,13 +76,17 @@ class Receipt:
             {"kind": gap.owner_kind, "id": gap.owner_id, "path": gap.path, "code": gap.code, "reason": gap.reason}
             for gap in self._gaps
         ]
-        counts = {**self._counts, "experiments": len(self.experiments), **self._done}
-        counts["runs"] = self._done.total()
+        runs = self._done[RUN]
+        others = {kind: dict(done) for kind, done in self._done.items() if kind != RUN}
+        counts = {**self._counts, "experiments": len(self._ids[EXPERIMENT]), **runs, "runs": runs.total()}
+        counts |= {f"{kind}s": sum(done.values()) for kind, done in others.items()}
         details: dict[str, object] = {
             "dry_run": self._dry_run,
-            "experiments": dict(self.experiments),
-            "runs": dict(self.runs),
-            **self._done,
+            "experiments": dict(self._ids[EXPERIMENT]),
+            "runs": dict(self._ids[RUN]),
+            "ids": {kind: dict(ids) for kind, ids in self._ids.items() if kind not in (EXPERIMENT, RUN)},
+            "outcomes": others,
+            **runs,
             "shortened": self._shortened,
             "changed": dict(self._changed),
             "missing_parents": self._missing_parents,
@@ -89,3 +94,7 @@ class Receipt:
             "refusals": refusals,
         }
         return Report(counts=counts, gaps=self._gaps, details=details)
+
+
+def _no_outcomes() -> Counter[str]:
+    return Counter(created=0, updated=0, skipped=0)

@@ -10,6 +10,7 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.sinks.replay.artifacts import LocalPlace, ProxyPlace, RepositoryPlace, local_root
 from mlflow_archive.sinks.replay.target import (
     PAGE,
+    Api,
     ArtifactPlace,
     DatasetInput,
     NewRun,
@@ -30,6 +31,10 @@ class RestTarget:
     def __init__(self, session: TrackingSession) -> None:
         self._session = session
         self.uri = session.uri
+
+    @property
+    def api(self) -> Api:
+        return self._session
 
     def check(self) -> None:
         probe(self._session)
@@ -130,9 +135,11 @@ class RestTarget:
         self._post("runs/restore", {"run_id": run_id})
 
     def artifacts(self, run: TargetRun) -> ArtifactPlace:
-        uri = run.artifact_uri
+        return self.place(run.artifact_uri)
+
+    def place(self, uri: str) -> ArtifactPlace:
         if uri.startswith("mlflow-artifacts:"):
-            return ProxyPlace(self._session, run.run_id, uri)
+            return ProxyPlace(self._session, uri)
         root = local_root(uri)
         if root is None:
             return RepositoryPlace(uri)

@@ -14,6 +14,7 @@ from threading import Lock
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import SOURCE_RUN_ID
+from mlflow_archive.format.tables import RUN
 from mlflow_archive.sinks.replay.artifact_copy import copy_artifacts
 from mlflow_archive.sinks.replay.experiments import STATE, Bound, ExperimentMap
 from mlflow_archive.sinks.replay.failures import executed_perhaps, is_about_one_item
@@ -65,6 +66,7 @@ class RunWriter:
         self._options = options
         self._receipt = receipt
         self._inputs_lock = Lock()
+        self._to_delete: set[str] = set()
         self._datasets_there: set[tuple[str | None, str, str]] = set()
 
     def begin(self, plan: PlannedRun, bound: Bound, rows: RunRows) -> OpenRun:
@@ -74,7 +76,7 @@ class RunWriter:
         if existing is None:
             return self._create(plan, bound, points)
         there = self._target.get_run(existing)
-        self._receipt.run(plan.source_id, existing)
+        self._receipt.mapped(RUN, plan.source_id, existing)
         difference = compare(plan, there, bound)
         for key in difference.conflicting:
             reason = "the target holds another value for this param, which MLflow does not let change"
@@ -118,8 +120,24 @@ class RunWriter:
                 self._target.update_run(there.run_id, status=status, end_time=end_time, name=name)
             self._target.delete_tag(there.run_id, STATE)
             if plan.deleted:
-                self._target.delete_run(there.run_id)
+                self._to_delete.add(there.run_id)
         self._receipt.done(run.outcome)
+
+    def make_writable(self, bound: Bound, run_id: str) -> None:
+        """Make a run of the target active that is deleted there, until ``finish``, for what belongs to it."""
+        with self._inputs_lock:
+            if run_id in self._to_delete or self._options.dry_run:
+                return
+            self._experiments.make_writable(bound)
+            if self._target.get_run(run_id).deleted:
+                self._target.restore_run(run_id)
+                self._to_delete.add(run_id)
+
+    def finish(self) -> None:
+        """Delete the runs that are deleted at the source; till now other objects could be written to them."""
+        for run_id in sorted(self._to_delete):
+            self._target.delete_run(run_id)
+        self._to_delete.clear()
 
     def _points(self, plan: PlannedRun, rows: RunRows) -> list[Point]:
         return Fitter(self._options.limits, self._receipt, plan.source_id).metrics(rows)
@@ -127,7 +145,7 @@ class RunWriter:
     def _create(self, plan: PlannedRun, bound: Bound, points: Sequence[Point]) -> OpenRun:
         run = OpenRun(plan=plan, bound=bound, outcome="created", there=None, found=False)
         if self._options.dry_run or bound.target_id is None:
-            self._receipt.run(plan.source_id, None)
+            self._receipt.mapped(RUN, plan.source_id, None)
             return run
         self._experiments.make_writable(bound)
         new = NewRun(
@@ -138,7 +156,7 @@ class RunWriter:
             tags={**plan.tags, STATE: _INCOMPLETE},
         )
         run.there = self._create_once(new, bound, plan.source_id)
-        self._receipt.run(plan.source_id, run.there.run_id)
+        self._receipt.mapped(RUN, plan.source_id, run.there.run_id)
         self._log(run, points, plan.params, plan.late_tags(run.there.run_id))
         self._log_inputs(run, plan.inputs)
         return run

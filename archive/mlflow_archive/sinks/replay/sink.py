@@ -15,6 +15,7 @@ from mlflow_archive.format.tables import DATASET, DEFAULT_WORKSPACE, EXPERIMENT,
 from mlflow_archive.pipeline import Chunk, Known, Progress, Quiet, Report, Selection, SourceFacts, nothing_known
 from mlflow_archive.sinks.replay.experiments import Bound, ExperimentMap
 from mlflow_archive.sinks.replay.failures import is_about_one_item
+from mlflow_archive.sinks.replay.kinds import ReplayContext, kind_writers
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.planned_run import Planner, SourceOfRun
 from mlflow_archive.sinks.replay.receipt import Receipt
@@ -24,7 +25,7 @@ from mlflow_archive.sinks.replay.run_index import RunIndex
 from mlflow_archive.sinks.replay.run_writer import OpenRun, RunWriter
 from mlflow_archive.sinks.replay.target import Target
 
-_REPLAYED: Final = (EXPERIMENT, RUN, DATASET)
+_ALWAYS: Final = (EXPERIMENT, RUN, DATASET)
 
 FactsOfRow = Callable[[Row], ExportFacts]
 
@@ -55,6 +56,18 @@ class ReplaySink:
         self._writer = RunWriter(target, self._experiments, self._index, self._options, self._receipt)
         importer = getpass.getuser() if self._options.user == "importer" else None
         self._planner = Planner(options=self._options, receipt=self._receipt, importer=importer)
+        self._kinds = kind_writers(
+            ReplayContext(
+                target=target,
+                options=self._options,
+                receipt=self._receipt,
+                experiments=self._experiments,
+                index=self._index,
+                runs=self._writer,
+                export_of=self._export_of,
+            )
+        )
+        self._replayed = frozenset((*_ALWAYS, *(kind for writer in self._kinds for kind in writer.kinds)))
         self._names: dict[str, str] = {}
         self._datasets: dict[DatasetKey, Row] = {}
         self._left_out: Counter[str] = Counter()
@@ -92,12 +105,14 @@ class ReplaySink:
         if chunk.complete:
             for run_id in list(under_way):
                 self._end(run_id, under_way)
+        for writer in self._kinds:
+            writer.write(chunk)
 
     def _count_left_out(self, chunk: Chunk) -> None:
         for name, rows in chunk.tables.items():
             table = TABLES[name]
             kind = table.entity or ""
-            if is_identity(table) and kind not in _REPLAYED and rows.num_rows:
+            if is_identity(table) and kind not in self._replayed and rows.num_rows:
                 there = (
                     rows.num_rows
                     if kind != WORKSPACE
@@ -107,8 +122,13 @@ class ReplaySink:
                     self._left_out[kind] += there
 
     def finish(self) -> Report:
-        """Delete the experiments that are deleted at the source, and report."""
+        """Delete the runs and experiments that are deleted at the source, and report."""
         try:
+            for writer in self._kinds:
+                writer.finish()
+            self._writer.finish()
+            for writer in self._kinds:
+                writer.after_deletion()
             self._experiments.finish()
             for kind, number in sorted(self._left_out.items()):
                 if number:
@@ -176,8 +196,9 @@ class ReplaySink:
         parent = rows.tags.get(PARENT)
         if not parent:
             return None
-        if parent in self._receipt.runs:
-            return self._receipt.runs[parent] or parent
+        runs = self._receipt.ids(RUN)
+        if parent in runs:
+            return runs[parent] or parent
         return self._index.lookup(bound, parent)
 
     def _end(self, run_id: str, under_way: dict[str, OpenRun | None]) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
+
+from mlflow_archive.tracking.session import Params
 
 Point = tuple[str, float, int, int]
 """(key, value, timestamp in ms, step)"""
@@ -139,16 +141,38 @@ class Runs(Protocol):
         """Mark a run active."""
 
 
+class Api(Protocol):
+    """MLflow's REST API as it is, for all other kinds; see ``tracking.session.TrackingSession``.
+
+    Every refusal is a ServerError. Paths start with ``/api/`` or ``/ajax-api/`` and are percent-encoded.
+    """
+
+    def get(self, path: str, params: Params | None = None) -> Any: ...
+
+    def post(self, path: str, body: Mapping[str, Any], *, idempotent: bool = True) -> Any: ...
+
+    def patch(self, path: str, body: Mapping[str, Any], *, idempotent: bool = True) -> Any: ...
+
+    def delete(self, path: str, body: Mapping[str, Any] | None = None) -> Any: ...
+
+
 class Target(Experiments, Runs, Protocol):
     """Any MLflow server or store."""
 
     uri: str
+
+    @property
+    def api(self) -> Api:
+        """The API of the target, also of a store without a server."""
 
     def check(self) -> None:
         """Make first contact. Raises ServerError or TargetError where this is no target."""
 
     def artifacts(self, run: TargetRun) -> ArtifactPlace:
         """Return where the artifacts of a run go. Raises ItemError where they cannot be written from here."""
+
+    def place(self, uri: str) -> ArtifactPlace:
+        """Return the place of an artifact URI that the target gave out. Raises ItemError as ``artifacts`` does."""
 
     def close(self) -> None:
         """Release connections; called once."""

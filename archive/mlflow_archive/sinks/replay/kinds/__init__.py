@@ -1,0 +1,12 @@
+"""Writers of all kinds but experiments and runs, one module a family, in the order in which their objects come."""
+
+from __future__ import annotations
+
+from mlflow_archive.sinks.replay.kinds.writer import KindWriter, ReplayContext
+
+__all__ = ["KindWriter", "ReplayContext", "kind_writers"]
+
+
+def kind_writers(context: ReplayContext) -> tuple[KindWriter, ...]:
+    """Return a writer for each family of kinds that a replay brings in."""
+    return ()
