@@ -6,6 +6,7 @@ for lists one object a line; times are ISO 8601 in UTC, and NaN and infinities a
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import sys
@@ -13,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TextIO
+
+import click
 
 from mlflow_archive.pipeline import Gap
 from mlflow_archive.reader.rows import Moment
@@ -111,9 +114,25 @@ def _draw(section: Section) -> None:
     Console().print(table)
 
 
-def output(*, as_json: bool) -> Output:
-    """Return the output that the caller asked for."""
-    return JsonOutput() if as_json else TextOutput()
+class CsvOutput:
+    """Writes CSV (RFC 4180, but lines end in LF): a line of names, then the rows; nothing where a value is missing."""
+
+    def document(self, document: Mapping[str, Any], sections: Iterable[Section]) -> None:
+        raise TypeError("one document is no table")
+
+    def rows(self, columns: Sequence[str], rows: Iterable[Row], *, right: Sequence[str] = ()) -> None:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            values = [plain(row[name]) for name in columns]
+            writer.writerow(["" if value is None else value for value in values])
+
+
+def output(*, as_json: bool, as_csv: bool = False) -> Output:
+    """Return the output that the caller asked for. Raises UsageError where both are."""
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other")
+    return JsonOutput() if as_json else CsvOutput() if as_csv else TextOutput()
 
 
 def plain(value: Any) -> Any:

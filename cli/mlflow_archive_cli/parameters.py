@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from mlflow_archive.reader.listing import OPERATORS, MetricCondition
+from mlflow_archive.reader.search import Condition, Field
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([kKMGT]i?)?B)?", re.ASCII)
 _UNITS: Final = {
@@ -63,16 +63,28 @@ def pair_of(form: str, *, empty_value: bool = False) -> Callable[[str], tuple[st
     return pair
 
 
-def condition(text: str) -> MetricCondition:
+def metric_condition(text: str) -> Condition:
     """Read a bound on a metric, such as ``loss<0.1``."""
     match = _CONDITION.fullmatch(text)
     message = f"{text!r} is no condition such as 'loss<0.1' or 'accuracy>=0.9'"
-    if match is None or match[2] not in OPERATORS:
+    if match is None:
         raise click.BadParameter(message)
     try:
-        return MetricCondition(key=match[1], operator=match[2], value=float(match[3]))
+        operator = {"==": "="}.get(match[2], match[2])
+        return Condition(field=Field(group="metrics", name=match[1]), operator=operator, value=float(match[3]))
     except ValueError:
         raise click.BadParameter(message) from None
+
+
+def equals(group: str) -> Callable[[str], Condition]:
+    """Return a function that reads ``KEY=VALUE`` as a condition on a group, such as ``params``."""
+    read = pair_of("KEY=VALUE", empty_value=True)
+
+    def condition(text: str) -> Condition:
+        key, value = read(text)
+        return Condition(field=Field(group=group, name=key), operator="=", value=value)
+
+    return condition
 
 
 def output_file(text: str) -> Path:

@@ -54,6 +54,7 @@ quiet_option = click.option(
     "-q", "--quiet", is_flag=True, help="Show no progress and no summary, only what went wrong."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+csv_option = click.option("--csv", "as_csv", is_flag=True, help="Answer in CSV.")
 
 model_option = click.option(
     "--model",

@@ -85,6 +85,15 @@ def test_ls_runs(cli: Command, archive: Path) -> None:
     )
 
 
+def test_ls_csv(cli: Command, archive: Path) -> None:
+    columns = "run_name,start_time,metrics.bad,params.note"
+    assert cli("ls", archive, "runs", "--csv", "--experiment", "churn", "--columns", columns).out == (
+        "run_name,start_time,metrics.bad,params.note\n"
+        "child,2022-06-12T03:34:40.000Z,,\n"
+        'parent,2022-06-12T03:34:38.844Z,NaN,"two\nlines\x1b[31m"\n'
+    )
+
+
 def test_ls_runs_json_is_one_object_a_line(cli: Command, archive: Path) -> None:
     columns = "run_id,start_time,metrics.bad,end_time"
     lines = cli("ls", archive, "runs", "--json", "--experiment", "churn", "--columns", columns).out.splitlines()
@@ -102,6 +111,8 @@ def test_ls_runs_json_is_one_object_a_line(cli: Command, archive: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "names"),
     [
+        (["--filter", "metrics.loss < 3 AND params.lr = '0.1'"], ["parent"]),
+        (["--filter", "attributes.status = 'FINISHED'", "--active"], ["parent"]),
         (["--deleted"], ["gone"]),
         (["--active"], ["child", "parent"]),
         (["--status", "failed"], ["child"]),
@@ -281,7 +292,7 @@ def test_a_run_is_found_by_id_prefix_or_name_only_if_it_is_one(cli: Command, sin
     ("arguments", "message"),
     [
         (["ls", "A", "runs", "--sort", "colour"], "runs have no column 'colour'"),
-        (["ls", "A", "--sort", "colour"], "there is no column 'colour' to sort by"),
+        (["ls", "A", "--sort", "colour"], "experiments have no column 'colour'"),
         (["ls", "A", "runs", "--columns", "params."], "runs have no column 'params.'"),
         (["ls", "A", "runs", "--experiment", "nope"], "no experiment 'nope'"),
         (["ls", "A", "runs", "--metric", "loss"], "'loss' is no condition such as 'loss<0.1'"),

@@ -100,6 +100,29 @@ class Archive:
                 if kept.num_rows:
                     yield kept if wanted is None else kept.select(wanted)
 
+    def keyed(
+        self, name: str, key: str, value: str, *, columns: Sequence[str], owners: Collection[str] | None = None
+    ) -> Iterator[pa.Table]:
+        """Yield the rows of a table whose text column ``key`` is ``value``, of each entity those of its newest export.
+
+        As :meth:`batches` with a filter, but several times faster: what is not kept is never decoded.
+        """
+        table = TABLES[name]
+        ids = None if owners is None else sorted(set(owners))
+        several = len(self.manifest.exports) > 1
+        needed = sorted({*columns, key, table.key[0], *(_owner_columns(table) if several else ())})
+        for member in self.parts(name):
+            if ids is not None and not _overlaps(member, ids):
+                continue
+            newer = self._newer(table, member.export) if several else {}
+            for rows in Part.groups(self.open_part(member), ids, needed, encoded=True):
+                kept = _decoded(rows.filter(_equals(rows[key], value)))
+                if ids is not None:
+                    kept = kept.filter(pc.is_in(kept[table.key[0]], pa.array(ids, pa.string())))
+                kept = _without(kept, table, newer) if newer else kept
+                if kept.num_rows:
+                    yield kept.select([c for c in table.column_names if c in columns])
+
     def table(
         self, name: str, *, columns: Sequence[str] | None = None, owners: Collection[str] | None = None
     ) -> pa.Table:
@@ -168,6 +191,21 @@ def open_archive(path: str | os.PathLike[str]) -> Archive:
     except BaseException:
         members.close()
         raise
+
+
+def _equals(column: pa.ChunkedArray, value: str) -> pa.ChunkedArray:
+    """Compare a dictionary column with a text by the dictionaries alone."""
+    found = []
+    for chunk in column.chunks:
+        at = pc.index(chunk.dictionary, value).as_py()
+        equal = pc.equal(chunk.indices, at) if at >= 0 else pa.repeat(False, len(chunk))
+        found.append(pc.fill_null(equal, False))
+    return pa.chunked_array(found, pa.bool_())
+
+
+def _decoded(rows: pa.Table) -> pa.Table:
+    columns = [c.cast(pa.string()) if pa.types.is_dictionary(c.type) else c for c in rows.columns]
+    return pa.table(columns, names=rows.column_names)
 
 
 def _overlaps(member: Member, ids: Sequence[str]) -> bool:

@@ -1,112 +1,104 @@
-"""Lists of experiments, runs and artifacts of an archive, filtered and sorted, read without loading whole tables.
+"""Lists of the objects of an archive, filtered and sorted, read without loading whole tables.
 
->>> query = RunQuery(params={"lr": "0.1"}, metrics=(MetricCondition(key="loss", operator="<", value=0.1),))
->>> list_runs(archive, query, columns=["run_id", "metrics.loss"], sort="-start_time", limit=10)  # doctest: +SKIP
+>>> query = Query(filter_string="metrics.loss < 0.1 AND params.lr = '0.01'")
+>>> list_objects(archive, "run", query, columns=["run_id", "metrics.loss"], sort="-start_time")  # doctest: +SKIP
 """
 
 from __future__ import annotations
 
 import math
-import operator as op
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import RUN, TABLES
+from mlflow_archive.format.tables import EXPERIMENT, RUN, TABLES
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.rows import plain_rows
+from mlflow_archive.reader.search import (
+    SEARCHABLE,
+    Condition,
+    Field,
+    Searchable,
+    matching,
+    owner_of,
+    parse_filter,
+    values_of,
+)
 
 Record = dict[str, Any]
 
-OPERATORS: Final[Mapping[str, Callable[[float, float], bool]]] = MappingProxyType(
-    {"<": op.lt, "<=": op.le, ">": op.gt, ">=": op.ge, "=": op.eq, "==": op.eq, "!=": op.ne}
-)
-RUN_COLUMNS: Final = (*TABLES["runs"].column_names, "experiment", "duration")
-KEYED: Final = ("params", "tags", "metrics")
-"""``params.x``, ``tags.x`` and ``metrics.x`` are columns of runs too; a metric's is its latest value."""
+_EXTRA: Final[Mapping[str, tuple[str, ...]]] = {
+    EXPERIMENT: ("runs",),
+    RUN: ("experiment", "duration"),
+    "registered_model": ("versions",),
+}
+"""Columns that are counted or looked up; all kinds that lie in an experiment have its name as ``experiment``, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MetricCondition:
-    """A bound on the latest value of a metric; ``operator`` is one of OPERATORS."""
+class Query:
+    """Which objects: all of it holds. ``experiments`` are ids, names or globs; ``stage`` is a lifecycle stage.
 
-    key: str
-    operator: str
-    value: float
+    ``filter_string`` is in MLflow's search syntax; ``conditions`` come on top of it.
+    """
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunQuery:
-    """Which runs: all conditions hold. ``experiments`` are ids, names or globs; ``stage`` is a lifecycle stage."""
-
+    filter_string: str | None = None
     experiments: tuple[str, ...] = ()
-    statuses: tuple[str, ...] = ()
     stage: str | None = None
-    params: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    metrics: tuple[MetricCondition, ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
 
-def list_experiments(archive: Archive, *, sort: str | None = None, limit: int | None = None) -> list[Record]:
-    """Return the rows of ``experiments`` with the number of their ``runs``. Raises SelectionError for ``sort``."""
-    counts: Counter[str] = Counter()
-    for rows in archive.batches("runs", columns=["experiment_id"]):
-        counts.update(rows["experiment_id"].to_pylist())
-    found = plain_rows(archive.table("experiments"))
-    for row in found:
-        row["runs"] = counts[row["experiment_id"]]
-    return _sorted(found, sort, (*TABLES["experiments"].column_names, "runs"))[:limit]
+def columns_of(kind: str) -> tuple[str, ...]:
+    """Return the columns that a list of a kind can have, beside ``GROUP.KEY`` for the groups of the kind."""
+    own = TABLES[SEARCHABLE[kind].table].column_names
+    extra = _EXTRA.get(kind, ("experiment",) if "experiment_id" in own else ())
+    return (*own, *extra)
 
 
-def list_runs(
+def list_objects(
     archive: Archive,
-    query: RunQuery,
+    kind: str,
+    query: Query | None = None,
     *,
-    columns: Sequence[str],
+    columns: Sequence[str] | None = None,
     sort: str | None = None,
     limit: int | None = None,
 ) -> list[Record]:
-    """Return the selected runs with these columns (RUN_COLUMNS, or KEYED and a key).
+    """Return the selected objects of a kind with these columns, by default all that ``columns_of`` says.
 
-    ``sort`` is a column, with ``-`` in front descending; runs without a value come last. Raises SelectionError for
-    a column or an experiment that does not exist.
+    ``sort`` is a column, with ``-`` in front descending; objects without a value come last. Raises SelectionError for
+    a column, an experiment or a filter that makes no sense, DamagedError.
     """
+    query = query or Query()
+    searchable = SEARCHABLE[kind]
+    columns = columns_of(kind) if columns is None else columns
     wanted = list(dict.fromkeys([*columns, *([sort.removeprefix("-")] if sort else [])]))
-    for name in wanted:
-        if name not in RUN_COLUMNS and not _is_keyed(name):
-            raise SelectionError(
-                f"runs have no column {name!r}; there are {', '.join(RUN_COLUMNS)}, params.KEY, tags.KEY, metrics.KEY"
-            )
-    names = _experiment_names(archive, query.experiments)
-    kept = _select(archive, query, names)
+    keyed = {name: _keyed(name, searchable) for name in wanted if name not in columns_of(kind)}
+    kept = _select(archive, searchable, query)
     rows = plain_rows(kept)
-    if any(_is_keyed(name) for name in wanted):
-        _add_keyed(archive, rows, [name for name in wanted if _is_keyed(name)])
-    for row in rows:
-        row["experiment"] = names.get(row["experiment_id"])
-        both = row["start_time"] is not None and row["end_time"] is not None
-        row["duration"] = row["end_time"] - row["start_time"] if both else None
-    ordered = _sorted(rows, sort, wanted)[:limit]
+    for name, field in keyed.items():
+        _add(rows, name, owner_of(kept, searchable), values_of(archive, searchable, field))
+    _add_extra(archive, kind, rows, wanted)
+    ordered = _sorted(rows, sort)[:limit]
     return [{name: row[name] for name in columns} for row in ordered]
 
 
-def list_artifacts(archive: Archive, run_id: str | None, prefix: str = "") -> list[Record]:
-    """Return ``run_id``, ``path``, ``size`` and ``digest`` of artifacts of a run, or of all, at or below a path."""
-    owners = None if run_id is None else [run_id]
+def list_artifacts(archive: Archive, owner_id: str | None = None, prefix: str = "", *, kind: str = RUN) -> list[Record]:
+    """Return ``owner_id``, ``path``, ``size`` and ``digest`` of artifacts at or below a path, by owner and path.
+
+    ``owner_id`` is an object of ``kind``; None is all of that kind.
+    """
+    owners = None if owner_id is None else [owner_id]
     found = []
     for rows in archive.batches("artifacts", owners=owners):
-        found += [row for row in rows.to_pylist() if row["owner_kind"] == RUN and is_below(row["path"], prefix)]
+        found += [row for row in rows.to_pylist() if row["owner_kind"] == kind and is_below(row["path"], prefix)]
     found.sort(key=lambda row: (row["owner_id"], row["path"]))
-    return [
-        {"run_id": row["owner_id"], "path": row["path"], "size": row["size"], "digest": row["digest"]} for row in found
-    ]
+    return [{name: row[name] for name in ("owner_id", "path", "size", "digest")} for row in found]
 
 
 def is_below(path: str, prefix: str) -> bool:
@@ -115,9 +107,34 @@ def is_below(path: str, prefix: str) -> bool:
     return not prefix or path == prefix or path.startswith(prefix + "/")
 
 
-def _is_keyed(name: str) -> bool:
-    kind, dot, key = name.partition(".")
-    return kind in KEYED and bool(dot and key)
+def _keyed(name: str, searchable: Searchable) -> Field:
+    """Return the field that a column ``GROUP.KEY`` stands for. Raises SelectionError."""
+    group, dot, key = name.partition(".")
+    group = searchable.aliases.get(group, group)
+    if not dot or not key or group not in searchable.groups:
+        groups = "".join(f", {each}.KEY" for each in searchable.groups)
+        known = ", ".join(columns_of(searchable.kind))
+        raise SelectionError(f"{searchable.plural} have no column {name!r}; there are {known}{groups}")
+    return Field(group=group, name=searchable.name_in(group, key))
+
+
+def _select(archive: Archive, searchable: Searchable, query: Query) -> pa.Table:
+    conditions = (*parse_filter(query.filter_string, searchable), *query.conditions)
+    names = TABLES[searchable.table].column_names
+    if query.experiments:
+        if "experiment_id" not in names:
+            raise SelectionError(f"{searchable.plural} lie in no experiment; leave out --experiment")
+        ids = tuple(sorted(_experiment_names(archive, query.experiments)))
+        conditions = (_attribute("experiment_id", "IN", ids), *conditions)
+    if query.stage is not None:
+        if "lifecycle_stage" not in names:
+            raise SelectionError(f"{searchable.plural} have no lifecycle stage; leave out --deleted and --active")
+        conditions = (_attribute("lifecycle_stage", "=", query.stage), *conditions)
+    return matching(archive, searchable, conditions)
+
+
+def _attribute(name: str, operator: str, value: Any) -> Condition:
+    return Condition(field=Field(group="attributes", name=name), operator=operator, value=value)
 
 
 def _experiment_names(archive: Archive, patterns: tuple[str, ...]) -> dict[str, str]:
@@ -133,60 +150,34 @@ def _experiment_names(archive: Archive, patterns: tuple[str, ...]) -> dict[str, 
     return {key: name for key, name in pairs if selection.matches_experiment(key, name)}
 
 
-def _select(archive: Archive, query: RunQuery, names: Mapping[str, str]) -> pa.Table:
-    rows = archive.table("runs")
-    if query.experiments:
-        rows = rows.filter(pc.is_in(rows["experiment_id"], pa.array(sorted(names), pa.string())))
-    if query.statuses:
-        rows = rows.filter(pc.is_in(rows["status"], pa.array(query.statuses, pa.string())))
-    if query.stage is not None:
-        rows = rows.filter(pc.equal(rows["lifecycle_stage"], query.stage))
-    ids: set[str] | None = None
-    for table, wanted in (("params", query.params), ("tags", query.tags)):
-        for key, value in wanted.items():
-            ids = _both(ids, {run for run, found in _values(archive, table, key).items() if found == value})
-    for condition in query.metrics:
-        holds, bound = OPERATORS[condition.operator], condition.value
-        latest = _values(archive, "metrics", condition.key)
-        ids = _both(ids, {run for run, value in latest.items() if _holds(holds, value, bound)})
-    return rows if ids is None else rows.filter(pc.is_in(rows["run_id"], pa.array(sorted(ids), pa.string())))
+def _add(rows: list[Record], name: str, owners: pa.ChunkedArray, values: pa.Table) -> None:
+    found = dict(zip(values["owner"].to_pylist(), values["value"].to_pylist(), strict=True))
+    for row, owner in zip(rows, owners.to_pylist(), strict=True):
+        row[name] = found.get(owner)
 
 
-def _holds(holds: Callable[[float, float], bool], value: float, bound: float) -> bool:
-    if math.isnan(bound):  # "loss=nan" asks for runs that diverged, which no comparison of floats finds
-        return holds in (op.eq, op.ne) and math.isnan(value) == (holds is op.eq)
-    return holds(value, bound)
-
-
-def _both(first: set[str] | None, second: set[str]) -> set[str]:
-    return second if first is None else first & second
-
-
-def _values(archive: Archive, table: str, key: str) -> dict[str, Any]:
-    """Return run id to the value of one key; of a metric the latest one: greatest step, then time, then value."""
-    found: dict[str, Any] = {}
-    columns = ["run_id", "key", "value"]
-    for rows in archive.batches(table, columns=columns):
-        kept = rows.filter(pc.equal(rows["key"], key))
-        # Rows are sorted by run, key, step, timestamp and value, so the last one of a run is the latest.
-        found.update(zip(kept["run_id"].to_pylist(), kept["value"].to_pylist(), strict=True))
-    return found
-
-
-def _add_keyed(archive: Archive, rows: list[Record], names: Sequence[str]) -> None:
-    for name in names:
-        table, _, key = name.partition(".")
-        values = _values(archive, table, key)
+def _add_extra(archive: Archive, kind: str, rows: list[Record], wanted: Sequence[str]) -> None:
+    if "experiment" in wanted and "experiment_id" in (rows[0] if rows else ()):
+        names = _experiment_names(archive, ())
         for row in rows:
-            row[name] = values.get(row["run_id"])
+            row["experiment"] = names.get(row["experiment_id"])
+    if kind == RUN:
+        for row in rows:
+            both = row["start_time"] is not None and row["end_time"] is not None
+            row["duration"] = row["end_time"] - row["start_time"] if both else None
+    for column, table, key in (("runs", "runs", "experiment_id"), ("versions", "model_versions", "name")):
+        if column in wanted and column in _EXTRA.get(kind, ()):
+            counts: Counter[str] = Counter()
+            for batch in archive.batches(table, columns=[key]):
+                counts.update(batch[key].to_pylist())
+            for row in rows:
+                row[column] = counts[row[key]]
 
 
-def _sorted(rows: list[Record], sort: str | None, allowed: Sequence[str]) -> list[Record]:
+def _sorted(rows: list[Record], sort: str | None) -> list[Record]:
     if sort is None:
         return rows
     name, descending = sort.removeprefix("-"), sort.startswith("-")
-    if name not in allowed:
-        raise SelectionError(f"there is no column {name!r} to sort by; there are {', '.join(allowed)}")
     known = [row for row in rows if not _absent(row[name])]
     if _holds_text(name):
         known.sort(key=lambda row: _natural(row[name]), reverse=descending)

@@ -74,6 +74,7 @@ class Part:
             message = f"{self.name}: its Parquet footer cannot be read: {error}"
             raise DamagedError(message, code="E030", member=self.name) from error
         self._present = self._check_schema()
+        self._encoded: pq.ParquetFile | None = None
 
     def _check_schema(self) -> list[str]:
         found = self._parquet.schema_arrow
@@ -130,10 +131,11 @@ class Part:
             position += 1
         return header[position] == 0x15
 
-    def read(self, index: int, columns: Sequence[str] | None = None) -> pa.Table:
+    def read(self, index: int, columns: Sequence[str] | None = None, *, encoded: bool = False) -> pa.Table:
         """Read a row group with the columns in schema order; columns the file lacks are null.
 
-        Raises DamagedError: E034 for a page that is damaged, E036 for a null where none may be.
+        With ``encoded`` texts come as dictionary arrays, as they lie on disk, which is several times faster where few
+        of them are looked at. Raises DamagedError: E034 for a page that is damaged, E036 for a null where none may be.
         """
         wanted = [c for c in self.table.columns if columns is None or c.name in columns]
         present = [c.name for c in wanted if c.name in self._present]
@@ -143,7 +145,8 @@ class Part:
                 message = f"{self.name}: row group {index} states {metadata.total_byte_size} bytes, over the limit"
                 raise DamagedError(message, code="E034", member=self.name)
             with self._lock:
-                found = self._parquet.read_row_group(index, columns=present, use_threads=False)
+                parquet = self._with_dictionaries() if encoded else self._parquet
+                found = parquet.read_row_group(index, columns=present, use_threads=False)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             message = f"{self.name}: row group {index} cannot be read: {error}"
             raise DamagedError(message, code="E034", member=self.name) from error
@@ -157,10 +160,26 @@ class Part:
                 message = f"{self.name}: column {column.name} holds nulls, which it may not"
                 raise DamagedError(message, code="E036", member=self.name)
             arrays.append(array)
+        if encoded:
+            return pa.table(arrays, names=[c.name for c in wanted])
         return pa.table(arrays, schema=pa.schema([c.field for c in wanted]))
 
-    def groups(self, ids: Sequence[str] | None, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    def _with_dictionaries(self) -> pq.ParquetFile:
+        """Return the file as one whose texts are read as dictionary arrays."""
+        if self._encoded is None:
+            texts = [column.name for column in self.table.columns if column.type == pa.string()]
+            self._encoded = pq.ParquetFile(
+                pa.PythonFile(self._source, mode="r"),
+                metadata=self._parquet.metadata,
+                read_dictionary=texts,
+                page_checksum_verification=True,
+            )
+        return self._encoded
+
+    def groups(
+        self, ids: Sequence[str] | None, columns: Sequence[str] | None = None, *, encoded: bool = False
+    ) -> Iterator[pa.Table]:
         """Read the row groups that may hold one of the sorted ids; all with None. Rows are not filtered."""
         for group in self.row_groups():
             if ids is None or group.may_hold(ids):
-                yield self.read(group.index, columns)
+                yield self.read(group.index, columns, encoded=encoded)

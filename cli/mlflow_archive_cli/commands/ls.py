@@ -1,54 +1,74 @@
-"""``mlflow-archive ls``: experiments, runs or artifacts as a list."""
+"""``mlflow-archive ls``: the objects of a kind, or artifacts, as a list."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import click
 
-from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.details import find_run
-from mlflow_archive.reader.listing import RunQuery, list_artifacts, list_experiments, list_runs
-from mlflow_archive_cli.output import Output, output
-from mlflow_archive_cli.parameters import ARCHIVE, condition, pair_of
-from mlflow_archive_cli.selecting import experiment_option, json_option
+from mlflow_archive.reader.listing import Query, list_artifacts, list_objects
+from mlflow_archive.reader.search import Condition, Field
+from mlflow_archive_cli.output import output
+from mlflow_archive_cli.parameters import ARCHIVE, equals, metric_condition
+from mlflow_archive_cli.selecting import csv_option, experiment_option, json_option
 
-_EXPERIMENTS: Final = ("experiment_id", "name", "lifecycle_stage", "runs", "creation_time")
-_RUNS: Final = ("run_id", "run_name", "experiment", "status", "lifecycle_stage", "start_time")
-_RIGHT: Final = ("runs", "size", "duration")
-_ONLY_RUNS: Final = ("experiments", "statuses", "stage", "params", "tags", "metrics", "columns")
+_ARTIFACTS: Final = "artifacts"
+
+SHOWN: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
+    {
+        "experiments": ("experiment", ("experiment_id", "name", "lifecycle_stage", "runs", "creation_time")),
+        "runs": ("run", ("run_id", "run_name", "experiment", "status", "lifecycle_stage", "start_time")),
+        "logged-models": ("logged_model", ("model_id", "name", "experiment", "status", "model_type", "source_run_id")),
+        "traces": ("trace", ("trace_id", "experiment", "state", "request_time", "execution_duration_ms", "trace_name")),
+        "models": ("registered_model", ("name", "versions", "creation_time", "last_updated_time", "description")),
+        "model-versions": ("model_version", ("name", "version", "current_stage", "status", "run_id", "source")),
+        "evaluation-datasets": ("evaluation_dataset", ("dataset_id", "name", "digest", "created_time", "created_by")),
+        "scorers": ("scorer", ("scorer_id", "experiment", "name")),
+        "issues": ("issue", ("issue_id", "experiment", "name", "status", "severity", "created_timestamp")),
+        "label-schemas": ("label_schema", ("schema_id", "experiment", "name", "type", "input_type")),
+        "review-queues": ("review_queue", ("queue_id", "experiment", "name", "queue_type", "creation_time")),
+        "webhooks": ("webhook", ("webhook_id", "name", "url", "status")),
+        "gateway-endpoints": ("gateway_endpoint", ("endpoint_id", "name", "experiment", "routing_strategy")),
+        "model-definitions": ("model_definition", ("model_definition_id", "name", "provider", "model_name")),
+        "guardrails": ("guardrail", ("guardrail_id", "name", "stage", "action")),
+        "budget-policies": ("budget_policy", ("budget_policy_id", "budget_unit", "budget_amount", "budget_action")),
+        "mcp-servers": ("mcp_server", ("name", "display_name", "description", "created_at")),
+        "workspaces": ("workspace", ("name", "description")),
+    }
+)
+"""What can be listed: the kind, and the columns shown where none are asked for."""
+
+_RIGHT: Final = ("runs", "size", "duration", "versions", "version", "execution_duration_ms", "budget_amount")
 
 
 @click.command("ls")
 @click.argument("archive", type=ARCHIVE)
-@click.argument("what", type=click.Choice(["experiments", "runs", "artifacts"]), default="experiments")
+@click.argument("what", type=click.Choice([*SHOWN, _ARTIFACTS]), metavar="[WHAT]", default="experiments")
 @click.argument("path", default="")
+@click.option(
+    "--filter",
+    "filter_string",
+    metavar="FILTER",
+    help="Only what matches, in MLflow's search syntax: \"metrics.loss < 0.1 AND params.lr = '0.01'\".",
+)
 @experiment_option
 @click.option("--run", metavar="RUN", help="Artifacts of this run: its id, the start of it, or its name.")
 @click.option("--status", "statuses", metavar="STATUS", multiple=True, help="Only runs with this status. Repeatable.")
-@click.option("--deleted", "stage", flag_value="deleted", help="Only deleted runs.")
-@click.option("--active", "stage", flag_value="active", help="Only runs that are not deleted.")
+@click.option("--deleted", "stage", flag_value="deleted", help="Only what is deleted at the source.")
+@click.option("--active", "stage", flag_value="active", help="Only what is not deleted.")
 @click.option(
-    "--param",
-    "params",
-    type=pair_of("KEY=VALUE", empty_value=True),
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="Only runs with this param.",
+    "--param", "params", type=equals("params"), metavar="KEY=VALUE", multiple=True, help="Only runs with this param."
 )
-@click.option(
-    "--tag",
-    "tags",
-    type=pair_of("KEY=VALUE", empty_value=True),
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="Only runs with this tag.",
-)
+@click.option("--tag", "tags", type=equals("tags"), metavar="KEY=VALUE", multiple=True, help="Only what has this tag.")
 @click.option(
     "--metric",
     "metrics",
-    type=condition,
+    type=metric_condition,
     metavar="CONDITION",
     multiple=True,
     help="Only runs whose latest value fulfils this, such as 'loss<0.1'. Repeatable.",
@@ -59,54 +79,69 @@ _ONLY_RUNS: Final = ("experiments", "statuses", "stage", "params", "tags", "metr
     help="Sort by a column, params.KEY, tags.KEY or metrics.KEY; with '-' in front descending.",
 )
 @click.option("--limit", type=click.IntRange(1), help="At most so many lines.")
-@click.option("--columns", metavar="A,B,…", help="Which columns of runs, also params.KEY, tags.KEY and metrics.KEY.")
+@click.option("--columns", metavar="A,B,…", help="Which columns, also params.KEY, tags.KEY and metrics.KEY; * for all.")
 @json_option
-def command(archive: Path, what: str, path: str, as_json: bool, **options: Any) -> None:
-    """List what is in ARCHIVE: its experiments, or `runs`, or `artifacts` (at or below PATH).
+@csv_option
+def command(archive: Path, what: str, path: str, as_json: bool, as_csv: bool, **options: Any) -> None:
+    """List what is in ARCHIVE: its experiments, or what WHAT names.
 
-    With --json each line is one JSON object. Times are UTC, durations milliseconds.
+    WHAT is one of experiments, runs, logged-models, traces, models (registered ones, and prompts), model-versions,
+    evaluation-datasets, scorers, issues, label-schemas, review-queues, webhooks, gateway-endpoints, model-definitions,
+    guardrails, budget-policies, mcp-servers, workspaces, or artifacts (of runs, at or below PATH).
+
+    With --json each line is one JSON object, with --csv it is a table for spreadsheets. Times are UTC, durations
+    milliseconds.
 
     \b
     Example:
-      mlflow-archive ls backup.mlfa runs --experiment churn --metric 'auc>0.9' --sort -start_time
+      mlflow-archive ls backup.mlfa runs --filter "metrics.auc > 0.9" --sort -start_time
     """
     _refuse_senseless(what, path, options)
-    out = output(as_json=as_json)
+    out = output(as_json=as_json, as_csv=as_csv)
     with open_archive(archive) as opened:
-        if what == "experiments":
-            rows = list_experiments(opened, sort=options["sort"], limit=options["limit"])
-            out.rows(_EXPERIMENTS, rows, right=_RIGHT)
-        elif what == "runs":
-            _runs(opened, out, options)
-        else:
+        if what == _ARTIFACTS:
             run = find_run(opened, options["run"]) if options["run"] else None
-            artifacts = list_artifacts(opened, run, path)[: options["limit"]]
-            out.rows(
-                ("path", "size", "digest") if run else ("run_id", "path", "size", "digest"), artifacts, right=_RIGHT
-            )
+            found = [{"run_id": row["owner_id"], **row} for row in list_artifacts(opened, run, path)]
+            columns = ("path", "size", "digest") if run else ("run_id", "path", "size", "digest")
+            out.rows(columns, found[: options["limit"]], right=_RIGHT)
+            return
+        kind, shown = SHOWN[what]
+        asked = options["columns"]
+        names = None if asked == "*" else asked.split(",") if asked else list(shown)
+        rows = list_objects(opened, kind, _query(options), columns=names, sort=options["sort"], limit=options["limit"])
+        names = names if names is not None else list(rows[0] if rows else shown)
+        out.rows(names, rows, right=[*_RIGHT, *(name for name in names if name.startswith("metrics."))])
 
 
-def _runs(archive: Archive, out: Output, options: dict[str, Any]) -> None:
-    query = RunQuery(
+def _query(options: Mapping[str, Any]) -> Query:
+    conditions: list[Condition] = [*options["params"], *options["tags"], *options["metrics"]]
+    if options["statuses"]:
+        statuses = tuple(status.upper() for status in options["statuses"])
+        conditions.append(Condition(field=Field(group="attributes", name="status"), operator="IN", value=statuses))
+    return Query(
+        filter_string=options["filter_string"],
         experiments=options["experiments"],
-        statuses=tuple(status.upper() for status in options["statuses"]),
         stage=options["stage"],
-        params=dict(options["params"]),
-        tags=dict(options["tags"]),
-        metrics=options["metrics"],
+        conditions=tuple(conditions),
     )
-    columns = options["columns"].split(",") if options["columns"] else list(_RUNS)
-    rows = list_runs(archive, query, columns=columns, sort=options["sort"], limit=options["limit"])
-    out.rows(columns, rows, right=[*_RIGHT, *(name for name in columns if name.startswith("metrics."))])
 
 
-def _refuse_senseless(what: str, path: str, options: dict[str, Any]) -> None:
+def _refuse_senseless(what: str, path: str, options: Mapping[str, Any]) -> None:
     """Refuse options that would be ignored."""
-    names = {"experiments": "--experiment", "statuses": "--status", "stage": "--deleted or --active"}
-    if what != "runs" and (given := [name for name in _ONLY_RUNS if options[name]]):
-        option = names.get(given[0], f"--{given[0] if given[0] == 'columns' else given[0].rstrip('s')}")
-        raise click.UsageError(f"{option} is for `ls ARCHIVE runs`")
-    if what != "artifacts" and (path or options["run"]):
+    only_runs = {"--status": "statuses", "--param": "params", "--metric": "metrics"}
+    not_artifacts = {
+        "--filter": "filter_string",
+        "--experiment": "experiments",
+        "--deleted or --active": "stage",
+        "--tag": "tags",
+        "--columns": "columns",
+        "--sort": "sort",
+    }
+    given = [option for option, name in only_runs.items() if options[name]]
+    if what != "runs" and given:
+        raise click.UsageError(f"{given[0]} is for `ls ARCHIVE runs`")
+    given = [option for option, name in not_artifacts.items() if options[name]]
+    if what == _ARTIFACTS and given:
+        raise click.UsageError(f"artifacts are listed by run and path; leave out {given[0]}")
+    if what != _ARTIFACTS and (path or options["run"]):
         raise click.UsageError("PATH and --run are for `ls ARCHIVE artifacts`")
-    if what == "artifacts" and options["sort"]:
-        raise click.UsageError("artifacts are listed by path; leave out --sort")

@@ -1,0 +1,166 @@
+"""Which objects of an archive fulfil conditions: whole columns at a time; of keyed tables only the key asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlflow_archive.format.tables import TABLES, TIMESTAMP
+from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.search.grammar import Condition, Field
+from mlflow_archive.reader.search.searchable import ATTRIBUTES, Group, Searchable
+
+_COMPARE: Final[Mapping[str, Callable[[Any, Any], pa.ChunkedArray]]] = MappingProxyType(
+    {
+        "=": pc.equal,
+        "!=": pc.not_equal,
+        "<": pc.less,
+        "<=": pc.less_equal,
+        ">": pc.greater,
+        ">=": pc.greater_equal,
+    }
+)
+_BY_TYPE: Final = ("feedback", "expectation")
+_SEPARATOR: Final = "\x1f"
+_TRUE: Final = pa.array([True])
+
+
+def matching(
+    archive: Archive, searchable: Searchable, conditions: Sequence[Condition], owners: Collection[str] | None = None
+) -> pa.Table:
+    """Return the rows of a kind's identity table that fulfil all conditions, among those of ``owners`` if given."""
+    rows = archive.table(searchable.table, owners=owners)
+    for condition in conditions:
+        if not rows.num_rows:
+            break
+        if condition.field.group == ATTRIBUTES:
+            keep = holds(rows[condition.field.name], condition)
+        else:
+            keep = _by_group(archive, searchable, condition, owner_of(rows, searchable), owners)
+        rows = rows.filter(pc.fill_null(keep, False))
+    return rows
+
+
+def _by_group(
+    archive: Archive,
+    searchable: Searchable,
+    condition: Condition,
+    ids: pa.ChunkedArray,
+    owners: Collection[str] | None,
+) -> pa.ChunkedArray:
+    if condition.operator.startswith("IS "):
+        there = pc.is_in(ids, value_set=_flat(values_of(archive, searchable, condition.field, owners)["owner"]))
+        return there if condition.operator == "IS NOT NULL" else pc.invert(there)
+    values = values_of(archive, searchable, condition.field, owners)
+    kept = values.filter(pc.fill_null(holds(values["value"], condition), False))
+    return pc.is_in(ids, value_set=_flat(kept["owner"]))
+
+
+def values_of(
+    archive: Archive, searchable: Searchable, field: Field, owners: Collection[str] | None = None
+) -> pa.Table:
+    """Return ``owner`` and ``value`` of a key of a group; of a metric only the latest value of each owner."""
+    group = searchable.groups[field.group]
+    if group.names:
+        group, field = _named(group, field)
+    found = list(_values(archive, searchable, group, field, owners))
+    if not found:
+        kind = TABLES[group.table].schema.field(_value_column(group, field)).type
+        return pa.table({"owner": pa.array([], pa.string()), "value": pa.array([], kind)})
+    values = pa.concat_tables(found)
+    return _last_of_each(values) if group.latest else values
+
+
+def _values(
+    archive: Archive, searchable: Searchable, group: Group, field: Field, owners: Collection[str] | None
+) -> Iterator[pa.Table]:
+    value = _value_column(group, field)
+    columns = [*searchable.owner, value]
+    if field.group in _BY_TYPE:
+        columns.append("assessment_type")
+    if group.key is None:
+        batches = archive.batches(group.table, columns=columns, owners=owners)
+    else:
+        batches = archive.keyed(group.table, group.key, field.name, columns=columns, owners=owners)
+    for rows in batches:
+        kept = rows.filter(pc.equal(rows["assessment_type"], field.group)) if field.group in _BY_TYPE else rows
+        if kept.num_rows:
+            found = pa.table({"owner": owner_of(kept, searchable), "value": kept[value]})
+            yield _last_of_each(found) if group.latest else found
+
+
+def _named(group: Group, field: Field) -> tuple[Group, Field]:
+    """Return where a name of a group that has columns for names is found."""
+    place = group.names[field.name]
+    if isinstance(place, str):
+        return group, Field(group=field.group, name=place)
+    return place[0], Field(group=field.group, name=place[1])
+
+
+def _value_column(group: Group, field: Field) -> str:
+    return field.name if group.key is None else group.value
+
+
+def _last_of_each(rows: pa.Table) -> pa.Table:
+    """Keep the last row of each owner; rows of one owner stand together, the latest last, as the table is sorted."""
+    if rows.num_rows < 2:
+        return rows
+    owners = _flat(rows["owner"])
+    return rows.filter(pa.concat_arrays([pc.not_equal(owners[:-1], owners[1:]), _TRUE]))
+
+
+def owner_of(rows: pa.Table, searchable: Searchable) -> pa.ChunkedArray:
+    """Return what names the object that each row belongs to, one text a row."""
+    columns = [rows[name] for name in searchable.owner]
+    texts = [column if column.type == pa.string() else column.cast(pa.string()) for column in columns]
+    return texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, _SEPARATOR)
+
+
+def holds(values: pa.ChunkedArray, condition: Condition) -> pa.ChunkedArray:
+    """Say of each value whether it fulfils a condition; null where there is no value."""
+    wanted, operator = condition.value, condition.operator
+    if operator == "IS NULL":
+        return pc.is_null(values)
+    if operator == "IS NOT NULL":
+        return pc.is_valid(values)
+    if values.type == TIMESTAMP:
+        values = values.cast(pa.int64())
+    if isinstance(wanted, tuple):
+        inside = pc.is_in(values, value_set=pa.array(wanted, pa.string()))
+        return inside if operator == "IN" else pc.and_(pc.invert(inside), pc.is_valid(values))
+    if isinstance(wanted, str):
+        return _text_holds(values, operator, wanted)
+    if values.type == pa.string():  # JSON values of assessments
+        values = _numbers(values)
+    if isinstance(wanted, float) and math.isnan(wanted):
+        return pc.is_nan(values) if operator == "=" else pc.invert(pc.is_nan(values))
+    return _COMPARE[operator](values, wanted)
+
+
+def _text_holds(values: pa.ChunkedArray, operator: str, wanted: str) -> pa.ChunkedArray:
+    if operator in ("LIKE", "ILIKE"):
+        return pc.match_like(values, wanted, ignore_case=operator == "ILIKE")
+    if operator == "RLIKE":
+        return pc.match_substring_regex(values, wanted)
+    return _COMPARE[operator](values, wanted)
+
+
+def _numbers(values: pa.ChunkedArray) -> pa.Array:
+    def number(text: str | None) -> float | None:
+        try:
+            return None if text is None else float(text)
+        except ValueError:
+            return None
+
+    return pa.array([number(text) for text in values.to_pylist()], pa.float64())
+
+
+def _flat(values: pa.ChunkedArray) -> pa.Array:
+    if isinstance(values, pa.ChunkedArray):
+        return pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
+    return values
