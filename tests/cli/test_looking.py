@@ -277,10 +277,12 @@ def test_verify_names_what_is_lost(cli: Command, archive: Path, tmp_path: Path) 
 
 
 def test_a_run_is_found_by_id_prefix_or_name_only_if_it_is_one(cli: Command, single_file: Path) -> None:
-    several = cli("show", single_file, "0")
+    several = cli("show", single_file, "0", "--kind", "run")
     assert (several.code, several.out) == (2, "")
     assert several.err == f"mlflow-archive: 2 runs of {single_file} match '0': {CHILD}, {PARENT}; give more of the id\n"
-    none = cli("show", single_file, "nobody")
+    of_any_kind = cli("show", single_file, "0")
+    assert f"2 objects of {single_file} match '0': run {CHILD}, run {PARENT}; give more of the id" in of_any_kind.err
+    none = cli("show", single_file, "nobody", "--kind", "run")
     assert none.code == 2
     assert none.err == (
         f"mlflow-archive: no run of {single_file} has the id or name 'nobody'; "
@@ -300,7 +302,7 @@ def test_a_run_is_found_by_id_prefix_or_name_only_if_it_is_one(cli: Command, sin
         (["ls", "A", "--param", "lr=1"], "--param is for `ls ARCHIVE runs`"),
         (["ls", "A", "artifacts", "--status", "FAILED"], "--status is for `ls ARCHIVE runs`"),
         (["ls", "A", "runs", "--run", "x"], "PATH and --run are for `ls ARCHIVE artifacts`"),
-        (["show", "A"], "name a RUN, or an --experiment"),
+        (["show", "A"], "name a run or another object, or an --experiment"),
         (["show", "A", "--experiment", "nope"], "no experiment matches 'nope'"),
         (["cat", "A", "parent"], "'parent' is not of the form RUN/PATH"),
         (["cat", "A", "parent/nope"], "has no artifact 'nope'"),

@@ -58,7 +58,8 @@ def source() -> ChunkSource:
         assessments=[
             {
                 "trace_id": "tr-2", "assessment_id": "a", "name": "score", "assessment_type": "feedback",
-                "value": "0.9", "created_timestamp": 1, "last_updated_timestamp": 1, "source_type": "HUMAN", "valid": True,
+                "value": "0.9", "created_timestamp": 1, "last_updated_timestamp": 1, "source_type": "HUMAN",
+                "valid": True,
             }
         ],
     )  # fmt: skip

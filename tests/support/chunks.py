@@ -26,14 +26,14 @@ def table(name: str, rows: Rows) -> pa.Table:
     return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema=schema)
 
 
-def artifact(run_id: str, path: str, data: bytes) -> ArtifactFile:
-    """Return an artifact whose bytes lie in memory."""
+def artifact(owner_id: str, path: str, data: bytes, *, kind: str = "run") -> ArtifactFile:
+    """Return an artifact, of a run by default, whose bytes lie in memory."""
 
     @contextmanager
     def opened() -> Iterator[BinaryIO]:
         yield io.BytesIO(data)
 
-    return ArtifactFile(owner_kind="run", owner_id=run_id, path=path, size=len(data), open=opened)
+    return ArtifactFile(owner_kind=kind, owner_id=owner_id, path=path, size=len(data), open=opened)
 
 
 def experiment(experiment_id: str, name: str, **columns: Any) -> dict[str, Any]:

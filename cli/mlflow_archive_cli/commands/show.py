@@ -1,14 +1,16 @@
-"""``mlflow-archive show``: everything about a run or an experiment."""
+"""``mlflow-archive show``: everything about one object."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.format.tables import EXPERIMENT, RUN, TRACE
+from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.details import (
     ExperimentDetails,
     History,
@@ -18,38 +20,62 @@ from mlflow_archive.reader.details import (
     run_details,
 )
 from mlflow_archive.reader.listing import Record
+from mlflow_archive.reader.objects import IDENTITIES, ObjectDetails, find_object, object_details
 from mlflow_archive.reader.rows import Moment
+from mlflow_archive.reader.spans import Span, spans_of, tree
 from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.output import Section, output, pairs
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.printable import number, size, sparkline, text_of
 from mlflow_archive_cli.selecting import json_option
 
+_KINDS = sorted(kind.replace("_", "-") for kind in IDENTITIES)
+_LONGEST = 300
+
 
 @click.command("show")
 @click.argument("archive", type=ARCHIVE)
-@click.argument("run", required=False)
-@click.option("--experiment", metavar="EXPERIMENT", help="Show this experiment (id or name) instead of a run.")
+@click.argument("name", required=False)
+@click.option("--kind", type=click.Choice(_KINDS), metavar="KIND", help="What NAME is: run, trace, registered-model, …")
+@click.option("--experiment", metavar="EXPERIMENT", help="Show this experiment (id or name).")
 @json_option
-def command(archive: Path, run: str | None, experiment: str | None, as_json: bool) -> None:
-    """Show everything ARCHIVE holds of RUN: its id, the start of it, or its name if no other run has it.
+def command(archive: Path, name: str | None, kind: str | None, experiment: str | None, as_json: bool) -> None:
+    """Show everything ARCHIVE holds of the object NAME: a run, logged model, trace, registered model, …
 
-    Metrics are drawn over their steps. With --json the whole histories come. Times are UTC.
+    NAME is its id, the start of it, or its name if nothing else has it. Metrics are drawn over their steps, spans as a
+    tree. With --json everything comes in full. Times are UTC.
 
     \b
     Example:
       mlflow-archive show backup.mlfa 4b1f0c
     """
-    if (run is None) == (experiment is None):
-        raise click.UsageError("name a RUN, or an --experiment")
+    if (name is None) == (experiment is None):
+        raise click.UsageError("name a run or another object, or an --experiment")
     out = output(as_json=as_json)
     with open_archive(archive) as opened:
-        if run is not None:
-            details = run_details(opened, find_run(opened, run))
-            out.document(details.to_json(), _run_sections(details))
-        elif experiment is not None:
+        if experiment is not None:
             found = experiment_details(opened, experiment)
             out.document(found.to_json(), _experiment_sections(found))
+            return
+        of_kind, owner_id = _find(opened, name or "", kind)
+        if of_kind == RUN:
+            details = run_details(opened, owner_id)
+            out.document(details.to_json(), _run_sections(details))
+        elif of_kind == EXPERIMENT:
+            found = experiment_details(opened, owner_id)
+            out.document(found.to_json(), _experiment_sections(found))
+        else:
+            other = object_details(opened, of_kind, owner_id)
+            spans = spans_of(opened, owner_id) if of_kind == TRACE else []
+            out.document(other.to_json(), _object_sections(other, spans))
+
+
+def _find(archive: Archive, name: str, kind: str | None) -> tuple[str, str]:
+    if kind is None and archive.table("runs", columns=["run_id"], owners=[name]).num_rows:
+        return RUN, name  # what is asked most is found without reading all ids
+    if kind == RUN:
+        return RUN, find_run(archive, name)
+    return find_object(archive, name, kind.replace("-", "_") if kind else None)
 
 
 def _run_sections(run: RunDetails) -> Iterator[Section]:
@@ -63,8 +89,7 @@ def _run_sections(run: RunDetails) -> Iterator[Section]:
     yield Section(title="metrics", columns=columns, rows=[_metric(h) for h in run.metrics], right=(1, 2, 3, 4))
     inputs = [(row["name"], row["digest"], row["source_type"] or "-", _tags(row["tags"])) for row in run.inputs]
     yield _table("dataset inputs", ("name", "digest", "source", "tags"), inputs)
-    files = [(row["path"], size(row["size"]), row["digest"]) for row in run.artifacts]
-    yield _table("artifacts", ("path", "size", "sha256"), files)
+    yield _artifacts(run.artifacts)
     yield _gaps(run.gaps)
 
 
@@ -73,6 +98,42 @@ def _experiment_sections(experiment: ExperimentDetails) -> Iterator[Section]:
     yield pairs("tags", experiment.tags)
     yield pairs("runs", experiment.runs)
     yield _gaps(experiment.gaps)
+
+
+def _object_sections(found: ObjectDetails, spans: Sequence[Span]) -> Iterator[Section]:
+    yield pairs(found.kind.replace("_", " "), {name: value for name, value in found.info.items() if value is not None})
+    for title, values in found.pairs.items():
+        yield pairs(title.replace("_", " "), {key: _short(value) for key, value in values.items()})
+    if spans:
+        rows = [
+            (f"{'  ' * depth}{span.name}", span.type or "-", span.status or "-", _ms(span))
+            for depth, span in tree(spans)
+        ]
+        yield Section(
+            title="spans",
+            columns=("span", "type", "status", "ms"),
+            rows=[[one_line(cell) for cell in row] for row in rows],
+            right=(3,),
+        )
+    for title, records in found.tables.items():
+        if title != "spans":
+            yield _records(title.replace("_", " "), records)
+    yield _artifacts(found.artifacts)
+    yield _gaps(found.gaps)
+
+
+def _records(title: str, records: Sequence[Mapping[str, Any]]) -> Section:
+    """Return rows as a table of the columns that hold anything."""
+    columns = [name for name in records[0] if any(row[name] is not None for row in records)]
+    return _table(title, columns, [[_short(row[name]) for name in columns] for row in records])
+
+
+def _short(value: object) -> object:
+    return value[: _LONGEST - 1] + "…" if isinstance(value, str) and len(value) > _LONGEST else value
+
+
+def _ms(span: Span) -> str:
+    return "-" if span.duration_ns is None else f"{span.duration_ns / 1e6:.3f}"
 
 
 def _metric(history: History) -> tuple[str, ...]:
@@ -85,6 +146,11 @@ def _metric(history: History) -> tuple[str, ...]:
 
 def _tags(tags: dict[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in tags.items()) or "-"
+
+
+def _artifacts(rows: Sequence[Record]) -> Section:
+    files = [(row["path"], size(row["size"]), row["digest"]) for row in rows]
+    return _table("artifacts", ("path", "size", "sha256"), files)
 
 
 def _gaps(gaps: Sequence[Record]) -> Section:

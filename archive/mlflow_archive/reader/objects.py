@@ -1,0 +1,121 @@
+"""Everything an archive holds of one object of any kind: its own row, and all rows that it owns.
+
+Runs and experiments, which people look at most, have views of their own in ``details``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow.compute as pc
+
+from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.tables import BY_ROW, NAME_IN_WORKSPACE, TABLES, Table, is_identity
+from mlflow_archive.reader.archive import Archive, owner_ids
+from mlflow_archive.reader.listing import Record, list_artifacts
+from mlflow_archive.reader.rows import plain_rows
+
+IDENTITIES: Final = {table.entity: table for table in TABLES.values() if is_identity(table) and table.entity}
+"""By kind, the table that has a row for each object."""
+
+_NAMES: Final = {"logged_model": "name", "trace": "trace_name", "run": "run_name"}
+_NAMED_IN_ERRORS: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectDetails:
+    """An object: ``info`` is its own row, ``tables`` the rows it owns by table, without the columns of the owner.
+
+    ``pairs`` are those tables that hold one value a key, as mappings.
+    """
+
+    kind: str
+    owner_id: str
+    info: Record
+    pairs: dict[str, dict[str, Any]]
+    tables: dict[str, list[Record]]
+    artifacts: list[Record]
+    gaps: list[Record]
+
+    def to_json(self) -> dict[str, Any]:
+        artifacts = [{name: row[name] for name in ("path", "size", "digest")} for row in self.artifacts]
+        rest = {**self.pairs, **self.tables, "artifacts": artifacts, "gaps": self.gaps}
+        return {"kind": self.kind, self.kind: self.info, **rest}
+
+
+def find_object(archive: Archive, text: str, kind: str | None = None) -> tuple[str, str]:
+    """Return kind and owner id of the object that a text names: its id or, for the kinds that have names, its name.
+
+    Ids are looked for first, then the beginnings of ids, then names, in all kinds or in the one given. Raises
+    SelectionError if nothing is named so, or several objects are.
+    """
+    kinds = list(IDENTITIES) if kind is None else [kind]
+    ids = {each: owner_ids(archive.table(IDENTITIES[each].name), IDENTITIES[each]) for each in kinds}
+    exact = [(each, text) for each, found in ids.items() if pc.any(pc.equal(found, text)).as_py()]
+    starting = [
+        (each, str(value))
+        for each, found in ids.items()
+        if text and IDENTITIES[each].owner != NAME_IN_WORKSPACE
+        for value in found.filter(pc.starts_with(found, pattern=text)).to_pylist()
+    ]
+    named = [(each, value) for each in kinds for value in _named(archive, each, text)]
+    for candidates in (exact, starting, named):
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            some = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in candidates[:_NAMED_IN_ERRORS])
+            more = ", …" if len(candidates) > _NAMED_IN_ERRORS else ""
+            found = f"{len(candidates)} objects of {archive.path} match {text!r}: {some}{more}"
+            raise SelectionError(f"{found}; give more of the id or a --kind")
+    what = "object" if kind is None else kind.replace("_", " ")
+    raise SelectionError(
+        f"no {what} of {archive.path} has the id or name {text!r}; `mlflow-archive ls {archive.path} --help` says how "
+        "to list what there is"
+    )
+
+
+def _named(archive: Archive, kind: str, text: str) -> list[str]:
+    table = IDENTITIES[kind]
+    column = _NAMES.get(kind, "name")
+    if column not in table.column_names:
+        return []
+    rows = archive.table(table.name, columns=list({*table.owner, column}))
+    kept = rows.filter(pc.equal(rows[column], text))
+    return [str(value) for value in owner_ids(kept, table).to_pylist()]
+
+
+def object_details(archive: Archive, kind: str, owner_id: str) -> ObjectDetails:
+    """Read everything about an object by kind and owner id. Raises SelectionError, DamagedError."""
+    identity = IDENTITIES[kind]
+    found = _owned(archive, identity, owner_id)
+    if not found:
+        raise SelectionError(f"no {kind.replace('_', ' ')} {owner_id!r} in {archive.path}")
+    pairs: dict[str, dict[str, Any]] = {}
+    tables: dict[str, list[Record]] = {}
+    for table in TABLES.values():
+        if table.entity != kind or table is identity or not (rows := _owned(archive, table, owner_id)):
+            continue
+        rest = [name for name in table.column_names if name not in table.owner]
+        if table.key == (*table.owner, "key") and "value" in rest:
+            pairs[table.name] = {row["key"]: row["value"] for row in rows}
+        else:
+            tables[table.name] = [{name: row[name] for name in rest} for row in rows]
+    gaps = [row for row in archive.table("gaps", owners=[owner_id]).to_pylist() if row["owner_kind"] == kind]
+    return ObjectDetails(
+        kind=kind,
+        owner_id=owner_id,
+        info=found[0],
+        pairs=pairs,
+        tables=tables,
+        artifacts=list_artifacts(archive, owner_id, kind=kind),
+        gaps=[{name: row[name] for name in ("path", "code", "reason")} for row in gaps],
+    )
+
+
+def _owned(archive: Archive, table: Table, owner_id: str) -> list[Record]:
+    """Return the rows of a table that an object owns."""
+    assert table.entity != BY_ROW  # noqa: S101 - those are read by kind
+    first = owner_id.rpartition("/")[2] if table.owner == NAME_IN_WORKSPACE else owner_id
+    rows = archive.table(table.name, owners={owner_id, first})
+    return plain_rows(rows.filter(pc.equal(owner_ids(rows, table), owner_id))) if rows.num_rows else []

@@ -1,0 +1,159 @@
+"""ls and show of every other kind: whole outputs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from mlflow_archive.copy import copy
+from mlflow_archive.writer.export import ArchiveSink
+from tests.cli.conftest import Command
+from tests.support.chunks import ChunkSource, artifact, chunk, experiment, run
+
+RUN, MODEL, STORED, IN_FILE = "a" * 32, "m-" + "1" * 32, "tr-" + "2" * 32, "tr-" + "3" * 32
+BEGAN = 1_760_000_000_000_000_000
+
+
+def span(trace: str, number: int, parent: int | None, name: str) -> dict[str, object]:
+    return {
+        "trace_id": trace,
+        "span_id": f"{number:016x}",
+        "parent_span_id": None if parent is None else f"{parent:016x}",
+        "name": name,
+        "type": "LLM",
+        "status": "OK",
+        "start_time_unix_nano": BEGAN + number,
+        "end_time_unix_nano": BEGAN + number + 1_500_000,
+        "content": json.dumps({"attributes": {"mlflow.spanType": '"LLM"'}}),
+    }
+
+
+def payload() -> bytes:
+    """Return traces.json as MLflow 2 wrote it and, in the second span, as MLflow 3 does."""
+    old = {
+        "name": "old",
+        "context": {"span_id": "0x00000000000000aa", "trace_id": "0x1"},
+        "parent_id": None,
+        "start_time": BEGAN,
+        "end_time": BEGAN + 2_000_000,
+        "status_code": "ERROR",
+        "attributes": {"mlflow.spanType": '"CHAIN"'},
+    }
+    new = {
+        "name": "new",
+        "span_id": "AAAAAAAAALs=",
+        "parent_span_id": "AAAAAAAAAKo=",
+        "start_time_unix_nano": BEGAN + 1,
+        "end_time_unix_nano": None,
+        "status": {"code": "STATUS_CODE_OK"},
+        "attributes": {},
+    }
+    return json.dumps({"spans": [new, old]}).encode()
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    trace = {"experiment_id": "1", "request_time": 1_655_004_878_844, "state": "OK"}
+    first = chunk(experiments=[experiment("1", "churn")])
+    rest = chunk(
+        [artifact(IN_FILE, "traces.json", payload(), kind="trace"), artifact(MODEL, "x", b"x\n", kind="logged_model")],
+        runs=[run(RUN, "1", run_name="parent")],
+        logged_models=[
+            {"model_id": MODEL, "experiment_id": "1", "name": "net", "status": "READY", "source_run_id": RUN}
+        ],
+        logged_model_params=[{"model_id": MODEL, "key": "depth", "value": "3"}],
+        traces=[{**trace, "trace_id": STORED, "trace_name": "ask"}, {**trace, "trace_id": IN_FILE}],
+        trace_tags=[{"trace_id": STORED, "key": "team", "value": "nlp"}],
+        spans=[span(STORED, 2, 1, "call"), span(STORED, 1, None, "ask"), span(STORED, 3, 2, "deep")],
+        registered_models=[{"name": "shop/net", "workspace": "default"}, {"name": "net", "workspace": "team"}],
+        model_versions=[
+            {"name": "shop/net", "workspace": "default", "version": number, "source": f"models:/{MODEL}"}
+            for number in (10, 2)
+        ],
+        model_version_tags=[
+            {"name": "shop/net", "workspace": "default", "version": 2, "key": "ok", "value": "yes"}
+        ],
+        registered_model_aliases=[{"name": "shop/net", "workspace": "default", "alias": "best", "version": 2}],
+        issues=[
+            {"issue_id": "iss-1", "experiment_id": "1", "name": "slow", "description": "", "status": "OPEN"}
+        ],
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("objects") / "a.mlfa"
+    copy(ChunkSource((0, [first]), (1, [rest])), ArchiveSink(path, tool="test", clock_ms=lambda: 0), jobs=1)
+    return path
+
+
+def text(block: str) -> str:
+    return dedent(block).lstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("what", "options", "lines"),
+    [
+        ("logged-models", ["--columns", "name,experiment,status,params.depth"], ["net   churn       READY   3"]),
+        ("traces", ["--filter", "tags.team = 'nlp'", "--columns", "trace_name,state"], ["ask         OK"]),
+        ("traces", ["--filter", "span.name = 'deep'", "--columns", "trace_name"], ["ask"]),
+        ("models", ["--sort", "-versions", "--columns", "name,versions"], ["shop/net         2", "net              0"]),
+        ("model-versions", ["--columns", "version,tags.ok"], ["      2  yes", "     10  -"]),
+        ("issues", ["--columns", "name,status"], ["slow  OPEN"]),
+        ("webhooks", [], []),
+    ],
+)
+def test_ls(cli: Command, archive: Path, what: str, options: list[str], lines: list[str]) -> None:
+    ran = cli("ls", archive, what, *options)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines()[1:] == lines
+
+
+def test_show_trace(cli: Command, archive: Path) -> None:
+    assert cli("show", archive, STORED[:8]).out == text(
+        f"""
+        trace
+          trace_id       {STORED}
+          experiment_id  1
+          request_time   2022-06-12 03:34:38
+          state          OK
+          trace_name     ask
+
+        trace tags
+          team  nlp
+
+        spans
+          span      type  status     ms
+          ask       LLM   OK      1.500
+            call    LLM   OK      1.500
+              deep  LLM   OK      1.500
+        """
+    )
+
+
+def test_show_trace_whose_spans_are_in_a_file(cli: Command, archive: Path) -> None:
+    out = cli("show", archive, IN_FILE).out
+    assert "  old    CHAIN  ERROR   2.000\n    new  -      OK          -\n" in out
+    assert "traces.json" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("net", "2 objects of"),
+        ("shop/net", "registered model\n  name       shop/net\n"),
+        ("team/net", "registered model\n  name       net\n  workspace  team\n"),
+        (MODEL[:6], "logged model\n"),
+        ("iss-1", "issue\n"),
+        ("churn", "experiment\n"),
+    ],
+)
+def test_show_finds_what_is_meant(cli: Command, archive: Path, name: str, said: str) -> None:
+    ran = cli("show", archive, name)
+    assert said in ran.out + ran.err
+
+
+def test_show_model_has_versions_in_order(cli: Command, archive: Path) -> None:
+    found = json.loads(cli("show", archive, "shop/net", "--json").out)
+    assert [row["version"] for row in found["model_versions"]] == [2, 10]
+    assert found["registered_model_aliases"] == [{"alias": "best", "version": 2}]
+    assert found["kind"] == "registered_model"
