@@ -1,3 +1,61 @@
-"""mlflow-archive: an MLflow tracking server as one offline archive, and back."""
+"""mlflow-archive: an MLflow tracking server as one offline archive, and back.
+
+    import mlflow_archive as ma
+
+    ma.export("backup.mlfa", "http://127.0.0.1:5000")
+    with ma.open("backup.mlfa") as a:
+        a.runs.to_pandas()
+        a.search_runs(filter_string="metrics.loss < 0.1")
+
+What a name needs is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow_archive.errors import MlflowArchiveError
+    from mlflow_archive.library.open_archive import OpenArchive
+    from mlflow_archive.library.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
+    from mlflow_archive.library.verbs import export, replay, restore
+    from mlflow_archive.pipeline import Report, Selection
+    from mlflow_archive.verification.checks import verify
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "MlflowArchiveError",
+    "OpenArchive",
+    "Report",
+    "Selection",
+    "export",
+    "open",
+    "replay",
+    "restore",
+    "verify",
+]
+
+_PLACES = {
+    "MlflowArchiveError": ("errors", "MlflowArchiveError"),
+    "OpenArchive": ("library.open_archive", "OpenArchive"),
+    "Report": ("pipeline", "Report"),
+    "Selection": ("pipeline", "Selection"),
+    "export": ("library.verbs", "export"),
+    "open": ("library.open_archive", "OpenArchive"),
+    "replay": ("library.verbs", "replay"),
+    "restore": ("library.verbs", "restore"),
+    "verify": ("verification.checks", "verify"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _PLACES[name]
+    return getattr(import_module(f"{__name__}.{module}"), attribute)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

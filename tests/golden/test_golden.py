@@ -17,7 +17,7 @@ from mlflow_archive.errors import FormatTooNewError
 from mlflow_archive.format.tables import TABLES
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.blobs import Blobs
-from mlflow_archive.verify.checks import verify
+from mlflow_archive.verification.checks import verify
 from tests.conformance import independent_reader
 from tests.support.mlruns import Store, write_store
 from tests.support.reading import plain_rows

@@ -15,7 +15,7 @@ from mlflow_archive.format import zipfile64
 from mlflow_archive.format.manifest import MAX_MANIFEST_SIZE
 from mlflow_archive.format.packs import compressor, decode_frame
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.verify.checks import verify
+from mlflow_archive.verification.checks import verify
 from tests.support.memory_source import MemoryOptions, export
 
 OPTIONS = MemoryOptions(runs=2, sizes=(10,))

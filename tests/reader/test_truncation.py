@@ -8,7 +8,7 @@ import pytest
 
 from mlflow_archive.errors import ArchiveError, NotAnArchiveError
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.verify.checks import verify
+from mlflow_archive.verification.checks import verify
 from tests.support.memory_source import MemoryOptions, export
 
 

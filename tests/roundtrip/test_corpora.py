@@ -12,7 +12,7 @@ from mlflow_archive.format.tables import TABLES
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.sources.mlruns import MlrunsSource
-from mlflow_archive.verify.checks import verify
+from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer.export import ArchiveSink
 from tests.support.corpora import FILE_STORES, store_facts, store_path
 from tests.support.reading import Read, content, plain_rows, read_source

@@ -21,7 +21,7 @@ from mlflow_archive.sinks.locate import locate_replay
 from mlflow_archive.sinks.replay import ReplayOptions
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.sources.mlruns import MlrunsSource
-from mlflow_archive.verify.checks import verify
+from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer.export import ArchiveSink
 from tests.roundtrip.views import answered, answered_experiment, archived, exported_again, without_invented_names
 from tests.support.corpora import store_path

@@ -12,8 +12,8 @@ from mlflow_archive.errors import DamagedError, FormatTooNewError, MlflowArchive
 from mlflow_archive.format.problems import PROBLEMS
 from mlflow_archive.format.tables import TABLES
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.verify.checks import verify
-from mlflow_archive.verify.report import Level
+from mlflow_archive.verification.checks import verify
+from mlflow_archive.verification.report import Level
 from tests.conformance import independent_reader
 from tests.spec.make_vectors import VECTORS, all_vectors
 from tests.support.reading import plain_rows

@@ -12,7 +12,7 @@ import pytest
 from mlflow_archive.errors import TargetError
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.storage.files import Files, OutputFile
-from mlflow_archive.verify.checks import verify
+from mlflow_archive.verification.checks import verify
 from tests.support.memory_source import MemoryOptions, content_of, export
 
 AFTER = MemoryOptions(runs=6, changed=frozenset({1}))

@@ -12,8 +12,8 @@ import pytest
 
 from mlflow_archive.errors import NotAnArchiveError, TargetError
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.verify.checks import verify
-from mlflow_archive.verify.report import Level
+from mlflow_archive.verification.checks import verify
+from mlflow_archive.verification.report import Level
 from tests.support.memory_source import MemoryOptions, MemorySource, content_of, export
 
 BEFORE = MemoryOptions(runs=4, runs_per_shard=2)

@@ -23,7 +23,7 @@ from mlflow_archive.format.tables import TABLES
 from mlflow_archive.pipeline import Progress, Selection, Shard
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.storage.files import Files
-from mlflow_archive.verify.checks import verify
+from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer import packs
 from mlflow_archive.writer.merge import memory_piece, merged
 from mlflow_archive.writer.packs import BlobChangedError, FrameBuilder, PackWriter

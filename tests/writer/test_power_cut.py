@@ -9,7 +9,7 @@ import pytest
 from mlflow_archive.errors import NotAnArchiveError
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.storage.files import Files
-from mlflow_archive.verify.checks import verify
+from mlflow_archive.verification.checks import verify
 from tests.support.crash import Disk, RecordingFiles, SimulatedDisk, materialize, states
 from tests.support.memory_source import MemoryOptions, content_of, export
 

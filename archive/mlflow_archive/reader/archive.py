@@ -100,6 +100,21 @@ class Archive:
                 if kept.num_rows:
                     yield kept if wanted is None else kept.select(wanted)
 
+    def batches_where(self, name: str, expression: pc.Expression) -> Iterator[pa.Table]:
+        """Yield the row groups of a table in which rows may fulfil a pyarrow expression; rows are not filtered by it.
+
+        Of each entity only the rows of its newest export come out.
+        """
+        table = TABLES[name]
+        several = len(self.manifest.exports) > 1
+        for member in self.parts(name):
+            newer = self._newer(table, member.export) if several else {}
+            part = self.open_part(member)
+            for index in part.groups_where(expression):
+                rows = _without(part.read(index), table, newer) if newer else part.read(index)
+                if rows.num_rows:
+                    yield rows
+
     def keyed(
         self, name: str, key: str, value: str, *, columns: Sequence[str], owners: Collection[str] | None = None
     ) -> Iterator[pa.Table]:

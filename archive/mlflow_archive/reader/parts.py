@@ -176,6 +176,14 @@ class Part:
             )
         return self._encoded
 
+    def groups_where(self, expression: Any) -> list[int]:
+        """Return the numbers of the row groups whose statistics do not exclude a pyarrow expression."""
+        import pyarrow.dataset as ds  # noqa: PLC0415 - takes a second
+
+        with self._lock:
+            fragment = ds.ParquetFileFormat().make_fragment(pa.PythonFile(self._source, mode="r"))
+            return [group.id for group in fragment.subset(expression, schema=self.table.schema).row_groups]
+
     def groups(
         self, ids: Sequence[str] | None, columns: Sequence[str] | None = None, *, encoded: bool = False
     ) -> Iterator[pa.Table]:

@@ -7,12 +7,10 @@ from typing import Any
 
 import click
 
-from mlflow_archive.copy import copy
-from mlflow_archive.pipeline import Quiet, Report, Selection
-from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.reader.source import ArchiveSource
-from mlflow_archive.sinks.restore import UNCHECKED, PreflightSink, RestoreOptions, RestoreRefusedError, RestoreSink
-from mlflow_archive.sinks.restore.locate import locate_database
+from mlflow_archive.library.restoring import restore_archive
+from mlflow_archive.pipeline import Selection
+from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.sinks.restore import RestoreOptions, RestoreRefusedError
 from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, write_json
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.progress import watch
@@ -73,14 +71,18 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
         artifacts_destination=options["artifacts_destination"],
         merge=options["merge"],
     )
-    selection = Selection(
-        experiments=options["experiments"], runs=options["runs"], artifacts=how.artifact_root is not None
-    )
+    selection = Selection(experiments=options["experiments"], runs=options["runs"])
     with open_archive(archive) as opened:
         facts = {"archive": str(archive), "archive_id": opened.id, "dry_run": options["dry_run"]}
         try:
-            done = _restore(
-                opened, options["uri"], how, selection, options["jobs"], dry_run=options["dry_run"], quiet=quiet
+            done = restore_archive(
+                opened,
+                options["uri"],
+                how,
+                selection,
+                dry_run=options["dry_run"],
+                jobs=options["jobs"],
+                progress=watch("restore", quiet=quiet),
             )
         except RestoreRefusedError as error:
             if receipt is not None:
@@ -99,23 +101,3 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
     if not done.complete:
         list_gaps(done.gaps, len(done.gaps), what="things could not be restored", option="--receipt")
         ctx.exit(3)
-
-
-def _restore(
-    archive: Archive, uri: str, how: RestoreOptions, selection: Selection, jobs: int, *, dry_run: bool, quiet: bool
-) -> Report:
-    database = locate_database(uri)
-    try:
-        database.open()
-        preflight = PreflightSink(database, how)
-        rows_only = Selection(experiments=selection.experiments, runs=selection.runs, artifacts=False)
-        unchecked = UNCHECKED.get(database.dialect, ())
-        source = ArchiveSource(archive, leave_out=() if dry_run else unchecked)
-        found = copy(source, preflight, rows_only, jobs=jobs, progress=Quiet())
-        if dry_run:
-            return found
-        with watch("restore", quiet=quiet) as progress:
-            sink = RestoreSink(database, options=how, existing=preflight.existing, progress=progress)
-            return copy(ArchiveSource(archive), sink, selection, jobs=jobs, progress=progress)
-    finally:
-        database.rollback()

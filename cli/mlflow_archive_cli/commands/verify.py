@@ -8,8 +8,8 @@ from typing import Final
 
 import click
 
-from mlflow_archive.verify.checks import verify
-from mlflow_archive.verify.report import Level, VerifyReport
+from mlflow_archive.verification.checks import verify
+from mlflow_archive.verification.report import Level, VerifyReport
 from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.output import Section, output
 from mlflow_archive_cli.parameters import ARCHIVE

@@ -9,7 +9,7 @@ import pytest
 from mlflow_archive.errors import ArchiveError, DamagedError
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.blobs import Blobs
-from mlflow_archive.verify.checks import verify
+from mlflow_archive.verification.checks import verify
 from tests.support.memory_source import Content, MemoryOptions, content_of, export, run_id
 
 OPTIONS = MemoryOptions(runs=4, points=3, sizes=(60, 0), gaps=frozenset({2}))

@@ -13,7 +13,7 @@ from mlflow_archive.format.manifest import Member
 from mlflow_archive.format.tables import BY_ROW, EXPERIMENT, TABLES, Table, is_identity
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.parts import Part
-from mlflow_archive.verify.report import VerifyReport
+from mlflow_archive.verification.report import VerifyReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

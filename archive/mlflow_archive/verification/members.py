@@ -14,7 +14,7 @@ from mlflow_archive.pipeline import Progress
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.members import HASH_BLOCK, MemberFile
 from mlflow_archive.storage.single_file import SingleFileMembers
-from mlflow_archive.verify.report import VerifyReport
+from mlflow_archive.verification.report import VerifyReport
 
 
 def check_listing(archive: Archive, report: VerifyReport) -> None:

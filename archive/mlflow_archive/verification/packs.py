@@ -26,7 +26,7 @@ from mlflow_archive.format.packs import (
 from mlflow_archive.pipeline import Progress
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.members import MemberFile
-from mlflow_archive.verify.report import VerifyReport
+from mlflow_archive.verification.report import VerifyReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,10 @@ from mlflow_archive.pipeline import Progress, Quiet
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.storage.members import HASH_BLOCK
-from mlflow_archive.verify.members import check_bytes, check_listing
-from mlflow_archive.verify.packs import PackCheck, raw_digest
-from mlflow_archive.verify.report import Level, Lost, VerifyReport
-from mlflow_archive.verify.tables import KeyRange, TableFindings, check_tables, owners_in
+from mlflow_archive.verification.members import check_bytes, check_listing
+from mlflow_archive.verification.packs import PackCheck, raw_digest
+from mlflow_archive.verification.report import Level, Lost, VerifyReport
+from mlflow_archive.verification.tables import KeyRange, TableFindings, check_tables, owners_in
 
 
 def verify(

@@ -1,0 +1,64 @@
+"""The verbs from Python, on a real store: export, search as MLflow does, replay, restore, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import mlflow_archive as ma
+from tests.support.corpora import FILE_STORES, store_path
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("verbs") / "a.mlfa"
+    told: list[tuple[str, int, int]] = []
+    store = store_path(*FILE_STORES[0])
+    report = ma.export(path, str(store), progress=lambda *what: told.append(what))
+    assert report.counts["runs"] == 19
+    assert ("runs", 19, 19) in told
+    return path
+
+
+def test_verify(exported: Path) -> None:
+    assert ma.verify(exported).ok
+
+
+def test_search_runs_has_the_shape_of_mlflows(exported: Path, tmp_path: Path) -> None:
+    """The same frame as mlflow.search_runs on the restored store: columns, dtypes, rows and their order."""
+    import mlflow  # noqa: PLC0415
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    report = ma.restore(exported, uri, artifact_root=None)
+    assert report.complete
+    mlflow.set_tracking_uri(uri)
+    with ma.open(exported) as archive:
+        ids = [row["experiment_id"] for row in archive.experiments.to_table().to_pylist()]
+        for arguments in (
+            {},
+            {"filter_string": "params.child = 'yes'"},
+            {"order_by": ["metrics.foo DESC"], "max_results": 5},
+            {"order_by": ["attributes.start_time ASC"]},
+        ):
+            theirs = mlflow.search_runs(ids, **arguments)
+            ours = archive.search_runs(ids, **arguments)
+            assert sorted(ours.columns) == sorted(theirs.columns)
+            pd.testing.assert_frame_equal(ours[list(theirs.columns)], theirs, check_like=False)
+
+
+def test_replay(exported: Path, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    planned = ma.replay(exported, uri, artifact_root=str(tmp_path / "artifacts"), dry_run=True)
+    assert planned.details["created"] == 19
+    done = ma.replay(exported, uri, artifact_root=str(tmp_path / "artifacts"), experiment_prefix="old/")
+    assert (done.complete, done.details["created"]) == (True, 19)
+
+
+def test_replay_of_a_selection(exported: Path, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with ma.open(exported) as archive:
+        run_id = archive.runs.head(1)["run_id"][0].as_py()
+    done = ma.replay(exported, uri, selection=ma.Selection(runs=(run_id,)), artifact_root=str(tmp_path / "artifacts"))
+    assert list(done.details["runs"]) == [run_id]  # type: ignore[call-overload]
