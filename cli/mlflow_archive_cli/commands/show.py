@@ -36,7 +36,9 @@ _LONGEST = 300
 @click.command("show")
 @click.argument("archive", type=ARCHIVE)
 @click.argument("name", required=False)
-@click.option("--kind", type=click.Choice(_KINDS), metavar="KIND", help="What NAME is: run, trace, registered-model, …")
+@click.option(
+    "--kind", type=click.Choice(_KINDS), metavar="KIND", help="What NAME is: run, trace, registered-model and so on."
+)
 @click.option("--experiment", metavar="EXPERIMENT", help="Show this experiment (id or name).")
 @json_option
 def command(archive: Path, name: str | None, kind: str | None, experiment: str | None, as_json: bool) -> None:
