@@ -31,8 +31,9 @@ _MODULES: Final = MappingProxyType(
         "restore": ("restore", "Put an archive into a backend database, with every id kept."),
         "verify": ("verify", "Check that an archive is what was committed."),
         "info": ("info", "Say what is in an archive, from where, when, and its size."),
-        "ls": ("ls", "List experiments, runs or artifacts."),
-        "show": ("show", "Show everything about a run or an experiment."),
+        "ls": ("ls", "List experiments, runs, models, traces or any other objects."),
+        "show": ("show", "Show everything about a run or another object."),
+        "sql": ("sql", "Answer a SQL query over all tables."),
         "cat": ("cat", "Write one artifact to stdout."),
         "extract": ("extract", "Write artifacts of runs into a folder."),
     }

@@ -149,3 +149,7 @@ def test_search_runs(opened: ma.OpenArchive) -> None:
     assert len(opened.search_runs(max_results=1)) == 1
     with pytest.raises(SelectionError):
         opened.search_runs(filter_string="nonsense")
+
+
+def test_sql(opened: ma.OpenArchive) -> None:
+    assert opened.sql("select count(*) as n from runs").to_pylist() == [{"n": 3}]

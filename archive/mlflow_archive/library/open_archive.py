@@ -14,6 +14,8 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
+import pyarrow as pa
+
 from mlflow_archive.format.tables import TABLES
 from mlflow_archive.library.notebook import pairs_html
 from mlflow_archive.library.objects import Run, StoredObject
@@ -80,6 +82,13 @@ class OpenArchive:
         return search_runs(
             self._archive, patterns, filter_string, order_by=order_by or (), max_results=max_results, deleted=deleted
         )
+
+    def sql(self, query: str) -> pa.Table:
+        """Answer a SQL query over all tables (see :mod:`mlflow_archive.library.sql`). Raises SelectionError."""
+        from mlflow_archive.library.sql import SqlSession  # noqa: PLC0415 - optional
+
+        with SqlSession(self._archive) as session:
+            return session.query(query)
 
     def run(self, run_id: str) -> Run:
         """Return a run by its id, the start of it, or its name if no other has it. Raises SelectionError."""

@@ -174,12 +174,13 @@ class Archive:
         if table.entity is None:
             return {}
         kinds = list(self._identities) if table.entity == BY_ROW else [table.entity]
-        newer = {}
-        for kind in kinds:
-            later = [keys for number, keys in self._identities.get(kind, {}).items() if number > export]
-            if later:
-                newer[kind] = pa.concat_arrays(later)
-        return newer
+        found = {kind: self.newer(kind, export) for kind in kinds}
+        return {kind: keys for kind, keys in found.items() if keys is not None}
+
+    def newer(self, kind: str, export: int) -> pa.Array | None:
+        """Return the owner ids of the entities of a kind that an export later than this one holds, None for none."""
+        later = [keys for number, keys in self._identities.get(kind, {}).items() if number > export]
+        return pa.concat_arrays(later) if later else None
 
     def close(self) -> None:
         self._parts.clear()

@@ -1,0 +1,118 @@
+"""SQL over an archive: every table, of each entity its newest rows; nothing else can be reached."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from mlflow_archive.copy import copy
+from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.tables import TABLES
+from mlflow_archive.library.sql import SqlSession
+from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.writer.export import ArchiveSink, ExportOptions
+from tests.cli.conftest import PARENT, Command, write_archive
+from tests.support.chunks import ChunkSource, artifact, chunk, experiment, pairs, points, run
+
+
+@pytest.fixture(scope="module", params=["a.mlfa", "a"])
+def twice(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an archive of two exports, the second with a changed run, a new one and another model of one name."""
+    path: Path = tmp_path_factory.mktemp("sql") / request.param
+    write_archive(path)
+    first = chunk(experiments=[experiment("1", "churn")], registered_models=[{"name": "m", "workspace": "w"}])
+    changed = chunk(
+        [artifact(PARENT, "new", b"new")],
+        runs=[run(PARENT, "1", run_name="changed"), run("f" * 32, "1", run_name="new")],
+        params=pairs(PARENT, {"lr": "9"}),
+        metrics=points(PARENT, "loss", [7.0, float("nan")]),
+    )
+    sink = ArchiveSink(path, ExportOptions(append=True), tool="test", clock_ms=lambda: 1655007510999)
+    copy(ChunkSource((0, [first]), (1, [changed])), sink, jobs=1)
+    return path
+
+
+def test_every_table_holds_what_the_reader_reads(twice: Path) -> None:
+    with open_archive(twice) as archive, SqlSession(archive) as session:
+        for name, table in TABLES.items():
+            found = session.query(f"select * from {name}")  # noqa: S608 - names of ours
+            assert repr(sorted(map(repr, found.to_pylist()))) == repr(
+                sorted(map(repr, archive.table(name).to_pylist()))
+            ), name
+            assert found.column_names == list(table.column_names)
+
+
+def test_latest_metrics_is_the_latest_point(twice: Path) -> None:
+    with open_archive(twice) as archive, SqlSession(archive) as session:
+        rows = session.query("select key, step, isnan(value) as gone from latest_metrics where run_id like '0b%'")
+    assert rows.to_pylist() == [{"key": "loss", "step": 1, "gone": True}]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select * from read_csv('/etc/hostname')",
+        "select * from '/etc/hostname'",
+        "copy (select 1) to '/tmp/mlflow-archive-test.csv'",
+        "install httpfs",
+        "load httpfs",
+        "attach '/tmp/mlflow-archive-test.db'",
+        "set enable_external_access = true",
+        "select * from nonsense",
+        "select * from PARENT",
+        "selec",
+    ],
+)
+def test_what_a_query_cannot_do(twice: Path, statement: str) -> None:
+    with (
+        open_archive(twice) as archive,
+        SqlSession(archive) as session,
+        pytest.raises(SelectionError, match="cannot be"),
+    ):
+        session.query(statement)
+
+
+def test_a_damaged_page_is_no_answer(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "a")
+    part = next((path / "tables" / "params").glob("*.parquet"))
+    data = bytearray(part.read_bytes())
+    data[40] ^= 1
+    part.write_bytes(data)
+    with (
+        open_archive(path) as archive,
+        SqlSession(archive) as session,
+        pytest.raises(SelectionError, match="cannot be"),
+    ):
+        session.query("select * from params")
+
+
+def test_command(cli: Command, twice: Path, tmp_path: Path) -> None:
+    query = "select run_name, start_time, length(run_id) as n from runs order by 1 limit 2"
+    assert cli("sql", twice, query).out == (
+        "run_name  start_time            n\n"
+        "changed   2022-06-12 03:34:38  32\n"
+        "child     2022-06-12 03:34:40  32\n"
+    )  # fmt: skip
+    first = json.loads(cli("sql", twice, query, "--json").out.splitlines()[0])
+    assert first == {"run_name": "changed", "start_time": "2022-06-12T03:34:38.844Z", "n": 32}
+    assert cli("sql", twice, query, "--csv").out.splitlines()[1] == "changed,2022-06-12T03:34:38.844Z,32"
+    assert cli("sql", twice, query, "--parquet", tmp_path / "x.parquet").code == 0
+    assert pq.read_table(tmp_path / "x.parquet").num_rows == 2
+    ran = cli("sql", twice, "select nonsense")
+    assert (ran.code, ran.out) == (2, "")
+    assert "the query cannot be answered" in ran.err
+
+
+def test_others_read_the_directory_form_without_us(tmp_path: Path) -> None:
+    import pandas as pd  # noqa: PLC0415 - slow
+
+    path = write_archive(tmp_path / "a")
+    parts = str(path / "tables" / "runs" / "*.parquet")
+    assert duckdb.read_parquet(parts).count("*").fetchall() == [(3,)]
+    assert pl.scan_parquet(parts).filter(pl.col("status") == "FAILED").collect().height == 1
+    assert len(pd.read_parquet(path / "tables" / "runs")) == 3
