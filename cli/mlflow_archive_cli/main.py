@@ -34,6 +34,7 @@ _MODULES: Final = MappingProxyType(
         "ls": ("ls", "List experiments, runs, models, traces or any other objects."),
         "show": ("show", "Show everything about a run or another object."),
         "sql": ("sql", "Answer a SQL query over all tables."),
+        "diff": ("diff", "List what differs between two archives or sources."),
         "cat": ("cat", "Write one artifact to stdout."),
         "extract": ("extract", "Write artifacts of runs into a folder."),
     }

@@ -1,0 +1,231 @@
+"""What differs between two archives, object by object and field by field.
+
+Objects are the same if kind and id are. Blocks of objects are read from both sides and compared as Arrow tables first,
+so that what is equal costs little, and memory does not grow with the archives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlflow_archive.format.tables import BY_ROW, TABLES, Table
+from mlflow_archive.reader.archive import Archive, owner_ids
+from mlflow_archive.reader.objects import IDENTITIES
+from mlflow_archive.reader.rows import Moment
+
+BLOCK: Final = 100
+"""How many objects are compared at a time."""
+
+_NOT_CONTENT: Final = frozenset({"fingerprints"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldChange:
+    """One difference in an object both sides have: ``key`` names the row in the table, ``field`` the column.
+
+    A row that only one side has is one change with the field empty; ``before`` and ``after`` are the row or None. Of
+    a history (metrics) ``before`` and ``after`` count its points, and ``first`` is the first one that differs.
+    """
+
+    table: str
+    key: Mapping[str, Any]
+    field: str
+    before: Any
+    after: Any
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectChange:
+    """An object that was ``added``, ``removed`` or ``changed``."""
+
+    kind: str
+    id: str
+    change: str
+    fields: Sequence[FieldChange] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "id": self.id, "change": self.change, "fields": [f.to_json() for f in self.fields]}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How to compare. ``hidden`` are columns (``table.column``) that one side does not show: they are not compared."""
+
+    artifacts: bool = True
+    hidden: frozenset[str] = field(default_factory=frozenset)
+
+    def tables(self, kind: str) -> list[Table]:
+        return [
+            table
+            for table in TABLES.values()
+            if table.entity in (kind, BY_ROW)
+            and table.name not in _NOT_CONTENT
+            and (self.artifacts or table.name != "artifacts")
+        ]
+
+    def columns(self, table: Table) -> list[str]:
+        return [name for name in table.column_names if f"{table.name}.{name}" not in self.hidden]
+
+
+def hidden_columns(before: Archive, after: Archive) -> frozenset[str]:
+    """Return the columns that one side has no value in at all, where the two were read from sources of other kinds.
+
+    A REST API hides columns that a database has (spec/tables.md): that is no difference between the objects.
+    """
+    kinds = {archive.newest_export.source.get("kind") for archive in (before, after)}
+    if len(kinds) == 1:
+        return frozenset()
+    found = set()
+    for table in TABLES.values():
+        for column in table.columns:
+            if column.nullable and _is_empty(before, table.name, column.name) != _is_empty(
+                after, table.name, column.name
+            ):
+                found.add(f"{table.name}.{column.name}")
+    return frozenset(found)
+
+
+def _is_empty(archive: Archive, table: str, column: str) -> bool:
+    return all(rows[column].null_count == rows.num_rows for rows in archive.batches(table, columns=[column]))
+
+
+def differences(before: Archive, after: Archive, comparison: Comparison | None = None) -> Iterator[ObjectChange]:
+    """Yield what differs, kind by kind, by id. Raises DamagedError."""
+    comparison = comparison or Comparison()
+    for kind, identity in IDENTITIES.items():
+        sides = [_owners(archive, identity) for archive in (before, after)]
+        everything = sorted(sides[0].keys() | sides[1].keys())
+        for at in range(0, len(everything), BLOCK):
+            block = everything[at : at + BLOCK]
+            both = [each for each in block if each in sides[0] and each in sides[1]]
+            changed = _changes(before, after, kind, {each: sides[0][each] for each in both}, comparison)
+            for each in block:
+                if each not in sides[0]:
+                    yield ObjectChange(kind=kind, id=each, change="added")
+                elif each not in sides[1]:
+                    yield ObjectChange(kind=kind, id=each, change="removed")
+                elif fields := changed.get(each):
+                    yield ObjectChange(kind=kind, id=each, change="changed", fields=fields)
+
+
+def _owners(archive: Archive, identity: Table) -> dict[str, str]:
+    """Return owner id to first key column of all objects of a kind."""
+    found: dict[str, str] = {}
+    for rows in archive.batches(identity.name, columns=list(identity.owner)):
+        found.update(zip(owner_ids(rows, identity).to_pylist(), rows[identity.key[0]].to_pylist(), strict=True))
+    return found
+
+
+def _changes(
+    before: Archive, after: Archive, kind: str, owners: Mapping[str, str], comparison: Comparison
+) -> dict[str, list[FieldChange]]:
+    """Compare objects that both sides have; ``owners`` maps their ids to their first key column."""
+    found: dict[str, list[FieldChange]] = {}
+    if not owners:
+        return found
+    for table in comparison.tables(kind):
+        columns = comparison.columns(table)
+        old, new = (_rows(archive, table, kind, owners, columns) for archive in (before, after))
+        if old.equals(new):
+            continue
+        compare = _histories if not table.unique else _records
+        for owner, change in compare(table, old, new, columns):
+            if owner in owners:
+                found.setdefault(owner, []).append(change)
+    return found
+
+
+def _rows(archive: Archive, table: Table, kind: str, owners: Mapping[str, str], columns: Sequence[str]) -> pa.Table:
+    keys = owners.keys() if table.entity == BY_ROW else set(owners.values())
+    rows = archive.table(table.name, owners=keys)
+    if table.entity == BY_ROW:
+        rows = rows.filter(pc.equal(rows["owner_kind"], kind))
+    order = [(name, "ascending") for name in table.column_names]
+    return rows.sort_by(order).select(columns).combine_chunks()
+
+
+def _records(table: Table, old: pa.Table, new: pa.Table, columns: Sequence[str]) -> Iterator[tuple[str, FieldChange]]:
+    """Compare rows one by one, by key."""
+    sides = [{tuple(row[name] for name in table.key): row for row in _plain(rows)} for rows in (old, new)]
+    for key in sorted(sides[0].keys() | sides[1].keys(), key=repr):
+        before, after = (side.get(key) for side in sides)
+        row = before or after or {}
+        rest = {name: row[name] for name in table.key if name not in (*table.owner, "owner_kind")}
+        owner = _owner(table, row)
+        if before is None or after is None:
+            shown = [None if each is None else _rest(table, each) for each in (before, after)]
+            yield owner, FieldChange(table=table.name, key=rest, field="", before=shown[0], after=shown[1])
+            continue
+        for name in columns:
+            if name not in table.key and not _same(before[name], after[name]):
+                yield owner, FieldChange(table=table.name, key=rest, field=name, before=before[name], after=after[name])
+
+
+def _histories(table: Table, old: pa.Table, new: pa.Table, columns: Sequence[str]) -> Iterator[tuple[str, FieldChange]]:
+    """Compare histories as a whole: of each owner and key the number of points, and the first that differs."""
+    sides: list[dict[tuple[str, str], list[tuple[Any, ...]]]] = []
+    for rows in (old, new):
+        values = zip(*(_column(rows, name) for name in columns), strict=True)
+        owner, key = columns.index(table.owner[0]), columns.index("key")
+        grouped = groupby(values, key=lambda row: (row[owner], row[key]))
+        sides.append({which: [tuple(map(_comparable, row)) for row in points] for which, points in grouped})
+    for owner_id, name in sorted(sides[0].keys() | sides[1].keys()):
+        before, after = (side.get((owner_id, name), []) for side in sides)
+        if before == after:
+            continue
+        at = next((n for n, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), None)
+        key_of = {"key": name}
+        if at is None:
+            yield (
+                owner_id,
+                FieldChange(table=table.name, key=key_of, field="points", before=len(before), after=len(after)),
+            )
+        else:
+            first = [dict(zip(columns, side[at], strict=True)) for side in (before, after)]
+            point = [{n: row[n] for n in ("step", "timestamp", "value")} for row in first]
+            yield (
+                owner_id,
+                FieldChange(
+                    table=table.name, key={**key_of, "point": at}, field="point", before=point[0], after=point[1]
+                ),
+            )
+
+
+def _owner(table: Table, row: Mapping[str, Any]) -> str:
+    if table.owner == ("name", "workspace"):
+        return row["name"] if row["workspace"] == "default" else f"{row['workspace']}/{row['name']}"
+    return "\x1f".join(str(row[name]) for name in table.owner)
+
+
+def _rest(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in (*table.key, *table.owner) and value is not None}
+
+
+def _plain(rows: pa.Table) -> list[dict[str, Any]]:
+    columns = [_column(rows, name) for name in rows.column_names]
+    return [dict(zip(rows.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _column(rows: pa.Table, name: str) -> list[Any]:
+    column = rows[name]
+    if pa.types.is_timestamp(column.type):
+        return [Moment.of(value) for value in column.cast(pa.int64()).to_pylist()]
+    found: list[Any] = column.to_pylist()
+    return found
+
+
+def _same(one: object, other: object) -> bool:
+    return _comparable(one) == _comparable(other)
+
+
+def _comparable(value: object) -> object:
+    return "NaN" if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN is not itself
