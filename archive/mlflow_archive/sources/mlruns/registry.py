@@ -51,14 +51,14 @@ def read_registered_model(
         meta = read_meta(folder)
     except MetaUnreadableError as error:
         meta, problem = _EMPTY, str(error)
-    name = _name(folder, meta)
-    record = EntityRecord.new(REGISTERED_MODEL, name)
+    name, workspace = _name(folder, meta), meta.text("workspace") or DEFAULT_WORKSPACE
+    record = EntityRecord.new(REGISTERED_MODEL, name if workspace == DEFAULT_WORKSPACE else f"{workspace}/{name}")
     if problem:
         record.gaps.add("", OBJECT_UNREADABLE, f"{problem}; its versions, tags and aliases are kept")
     stated = meta.text("name")
     if stated is not None and stated != name:
         record.bad()("name", f"its meta.yaml names it {stated}; it is kept under the name of its folder")
-    owner = {"name": name, "workspace": DEFAULT_WORKSPACE}
+    owner = {"name": name, "workspace": workspace}
     record.add("registered_models", {**owner, **_times(meta, record), "description": meta.text("description")})
     tags = read_values(folder / TAGS, record.bad(TAGS))
     for key, value in tags.items():
