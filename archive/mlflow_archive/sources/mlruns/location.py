@@ -72,7 +72,9 @@ class ArtifactPlaces:
     def mapped(self, uri: str) -> list[Path]:
         """Return the folder that the map gives for a URI, or nothing."""
         for prefix, target in self.artifact_map:
-            for known, start in ((uri, prefix), (local_path(uri), local_path(prefix))):
+            # Gaps name a location without its password, and so may who answers them.
+            pairs = ((uri, prefix), (without_password(uri), prefix), (local_path(uri), local_path(prefix)))
+            for known, start in pairs:
                 rest = _after(known or "", start or "")
                 if rest is not None:
                     return [Path(target, rest)]
