@@ -21,12 +21,14 @@ from mlflow_archive.format.gaps import (
 )
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.verify.checks import verify
 from mlflow_archive.writer.export import ArchiveSink
 from tests.support.corpora import store_facts, store_path
 from tests.support.mlruns import RUN_ID, one_run, write_meta
 from tests.support.reading import Read, bits, content, read_source
+from tests.support.restoring import restore
 
 CORPUS = ("Addisu22__Credit-Risk-Probability-Model", "data/mlruns")
 MODEL_ID = "m-" + "a" * 32
@@ -190,6 +192,19 @@ def test_the_store_goes_into_a_sound_archive_and_only_changes_are_added(full_sto
     again = read_source(MlrunsSource(store), known=lambda kind, key: known.get((kind, key)))
     assert [row["model_id"] for row in again.tables["logged_models"]] == [changed.parent.parent.name]
     assert [row["trace_id"] for row in again.tables["traces"]] == [changed_trace.parent.parent.name]
+
+
+def test_it_can_be_restored_though_outputs_have_no_ids(full_store: Path, tmp_path: Path) -> None:
+    path, uri = tmp_path / "archive", f"sqlite:///{tmp_path / 'mlflow.db'}"
+    selection = Selection(kinds=("run", "logged_model"))
+    copy(MlrunsSource(full_store), ArchiveSink(path, tool="test 1", clock_ms=lambda: 0), selection)
+    restore(path, uri, artifact_root=str(tmp_path / "artifacts"))
+    restored = read_source(locate_source(uri))
+    for table in ("model_inputs", "model_outputs"):
+        ours = read(full_store).tables[table]
+        edges = {(row["run_id"], row["model_id"], row["step"]) for row in ours}
+        assert edges == {(row["run_id"], row["model_id"], row["step"]) for row in restored.tables[table]}
+        assert len({row["input_uuid"] for row in restored.tables[table]}) == len(ours)
 
 
 # --- oddities ----------------------------------------------------------------------------------------------------
