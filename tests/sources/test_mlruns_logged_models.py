@@ -23,7 +23,7 @@ from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.sources.mlruns import MlrunsSource
-from mlflow_archive.verify.checks import verify
+from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer.export import ArchiveSink
 from tests.support.corpora import store_facts, store_path
 from tests.support.mlruns import RUN_ID, one_run, write_meta

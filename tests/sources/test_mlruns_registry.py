@@ -298,6 +298,14 @@ def test_files_of_runs_and_logged_models_are_theirs(root: Path, source: str) -> 
     assert (files_of(found), found.gaps()) == (set(), set())
 
 
+def test_a_run_in_the_trash_of_its_experiment_has_its_files(root: Path) -> None:
+    version(registered(root), source=f"file:///gone/1/{RUN_ID}/artifacts/model")
+    (root / "1" / ".trash").mkdir()
+    (root / "1" / RUN_ID).rename(root / "1" / ".trash" / RUN_ID)
+    found = read(root)
+    assert (files_of(found), found.gaps()) == (set(), set())
+
+
 def test_files_elsewhere_on_this_machine(root: Path, tmp_path: Path) -> None:
     place = a_model(tmp_path / "far off" / "model")
     folder = registered(root)

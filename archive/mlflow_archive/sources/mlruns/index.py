@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
@@ -43,15 +43,10 @@ class StoreIndex:
         return (folder if version is None else folder / f"{VERSION_PREFIX}{version}").is_dir()
 
     def _run(self, run_id: str) -> Path | None:
-        return _first(self._places(run_id, TRASH))
+        return _first(place for each in self._experiments for place in (each / run_id, each / TRASH / run_id))
 
     def _logged_model(self, model_id: str) -> Path | None:
         return _first(experiment / MODELS / model_id for experiment in self._experiments)
-
-    def _places(self, run_id: str, trash: str) -> Iterator[Path]:
-        for experiment in self._experiments:
-            yield experiment / run_id
-            yield experiment / trash / run_id
 
 
 def _first(places: Iterable[Path]) -> Path | None:
