@@ -265,6 +265,16 @@ def _keyed(part: st.SearchStrategy[str], value: st.SearchStrategy[T], size: int)
     return st.dictionaries(_paths(part), value, max_size=size).map(_without_prefixes)
 
 
+def keyed_values(size: int = 3) -> st.SearchStrategy[dict[str, str]]:
+    """Make params or tags."""
+    return _keyed(_KEY_PART, values(), size)
+
+
+def write_values(folder: Path, found: Mapping[str, str]) -> None:
+    """Write params or tags into a folder, a file each."""
+    _write_values(folder, found)
+
+
 @st.composite
 def _points(draw: st.DrawFn) -> tuple[Point, ...]:
     histories = draw(

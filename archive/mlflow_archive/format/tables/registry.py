@@ -64,7 +64,7 @@ REGISTRY_TABLES: Final = (
         entity=REGISTERED_MODEL,
         owner=NAME_IN_WORKSPACE,
         key=(*NAME_IN_WORKSPACE, "version"),
-        description="Versions; deleted ones only from a database, as rows in the stage `Deleted_Internal`.",
+        description="Versions; deleted ones, which the REST API hides, as rows in the stage `Deleted_Internal`.",
         columns=(
             _NAME,
             _WORKSPACE,

@@ -26,6 +26,9 @@ _ALLOWED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
 UNCHECKED: Final[Mapping[str, tuple[str, ...]]] = {"sqlite": ("metrics",)}
 """Tables of which a kind of database refuses nothing that an archive can hold; the first pass need not read them."""
 
+_FILLED: Final = frozenset({"model_inputs", "model_outputs"})
+"""Tables whose column ``input_uuid`` is filled in where the source showed none."""
+
 _LIMITS: Final = {"integer": 2**31 - 1, "bigint": 2**63 - 1}
 _SHOWN: Final = 60
 
@@ -60,7 +63,8 @@ def check_rows(
                 )
             continue
         values = rows[name]
-        if not column.nullable and table.defaults.get(stored) is None:
+        filled = name == "input_uuid" and table.table in _FILLED
+        if not column.nullable and not filled and table.defaults.get(stored) is None:
             yield from _obstacles(
                 rows, table, name, pc.is_null(values), "is NULL, which the target refuses", show=False
             )

@@ -16,8 +16,9 @@ from mlflow_archive.sources.mlruns.gaplist import GapList
 from mlflow_archive.sources.mlruns.inputs import dataset_rows
 from mlflow_archive.sources.mlruns.keyfiles import read_values
 from mlflow_archive.sources.mlruns.layout import TAGS, TRASH, ExperimentFolder
-from mlflow_archive.sources.mlruns.meta import FieldMalformedError, Meta, MetaUnreadableError, read_meta
+from mlflow_archive.sources.mlruns.meta import Meta, MetaUnreadableError, read_meta
 from mlflow_archive.sources.mlruns.rows import Rows
+from mlflow_archive.sources.mlruns.times import integer_or_gap
 
 ACTIVE, DELETED = "active", "deleted"
 
@@ -87,13 +88,7 @@ def add_experiment(rows: Rows, experiment: Experiment) -> None:
 
 def _row(experiment: Experiment, gaps: GapList) -> dict[str, str | int | None]:
     meta = experiment.meta or Meta(scalars={}, tags={})
-    times: dict[str, int | None] = {}
-    for name in ("creation_time", "last_update_time"):
-        try:
-            times[name] = meta.integer(name)
-        except FieldMalformedError as error:
-            gaps.under("")(name, str(error))
-            times[name] = None
+    times = {name: integer_or_gap(meta, name, gaps.under("")) for name in ("creation_time", "last_update_time")}
     location = meta.text("artifact_location")
     return {
         "experiment_id": experiment.experiment_id,

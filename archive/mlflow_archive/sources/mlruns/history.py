@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from mlflow_archive.format.fingerprint import LatestMetric
 from mlflow_archive.sources.mlruns.keyfiles import OnBad, key_files
@@ -18,6 +19,7 @@ from mlflow_archive.sources.mlruns.meta import INT64
 
 Dataset = tuple[str, str]
 _Parsed = tuple[int, int, float, Dataset | None]
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ def read_history(folder: Path, latest: Latest, bad: OnBad, *, limit: int) -> Ite
     """
     points = Points()
     for key, path in key_files(folder, bad):
-        for step, time, value, dataset in _read_file(key, path, bad):
+        for step, time, value, dataset in read_lines(key, path, bad, _parse):
             latest.add(key, step, time, value)
             points.keys.append(key)
             points.steps.append(step)
@@ -90,14 +92,19 @@ def read_latest(folder: Path) -> Latest:
     return latest
 
 
-def _read_file(key: str, path: Path, bad: OnBad) -> Iterator[_Parsed]:
+def read_lines(key: str, path: Path, bad: OnBad, parse: Callable[[bytes, int], tuple[T | None, int]]) -> Iterator[T]:
+    """Yield what ``parse`` makes of each line of a metric file and of how many fields the line before has.
+
+    It gives None for a blank line, and how many fields the line before the next one has; raises ValueError for lines
+    that are malformed, which are told to ``bad`` all at once.
+    """
     problems = _Problems()
     fields = number = 0
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 try:
-                    parsed, fields = _parse(line, fields)
+                    parsed, fields = parse(line, fields)
                 except ValueError as error:
                     problems.add(number, error)
                     continue

@@ -1,22 +1,40 @@
-"""Datasets of an experiment and which runs took them as input; the inputs of MLflow 3 that are models are left.
+"""Datasets of an experiment, which runs took them as input, and which runs took or made which logged models.
 
 <experiment>/datasets/<dataset>/meta.yaml        name, digest, source, schema, profile
-<experiment>/<run>/inputs/<input>/meta.yaml      source_id names the dataset's folder; tags
+<experiment>/<run>/inputs/<input>/meta.yaml      source_id names the dataset's folder, or a logged model; tags
+<experiment>/<run>/outputs/<model>/meta.yaml     destination_id is the logged model, step
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlflow_archive.artifact_roots.names import is_utf8, printable
 from mlflow_archive.sources.mlruns.keyfiles import OnBad
 from mlflow_archive.sources.mlruns.layout import DATASETS
 from mlflow_archive.sources.mlruns.meta import META_FILE, Meta, MetaUnreadableError, read_meta
+from mlflow_archive.sources.mlruns.times import integer_or_gap
 
 INPUTS = "inputs"
+OUTPUTS = "outputs"
 Row = dict[str, str | int | None]
+
+
+@dataclass(slots=True, kw_only=True)
+class RunEdges:
+    """What a run took and made: rows of ``dataset_inputs``, each with its rows of ``dataset_input_tags``, rows of
+    ``model_inputs`` and of ``model_outputs``."""
+
+    datasets: list[tuple[Row, list[Row]]] = field(default_factory=list)
+    model_inputs: list[Row] = field(default_factory=list)
+    model_outputs: list[Row] = field(default_factory=list)
+
+    def model_ids(self) -> set[str]:
+        """Return the ids of the logged models."""
+        return {str(row["model_id"]) for row in (*self.model_inputs, *self.model_outputs)}
 
 
 def dataset_rows(experiment_folder: Path, bad: OnBad) -> Iterator[Row]:
@@ -39,21 +57,55 @@ def dataset_rows(experiment_folder: Path, bad: OnBad) -> Iterator[Row]:
         }
 
 
-def input_rows(run_folder: Path, experiment_folder: Path, bad: OnBad) -> Iterator[tuple[Row, list[Row]]]:
-    """Yield the rows of ``dataset_inputs`` of a run, each with its rows of ``dataset_input_tags``."""
-    run_id = run_folder.name
+def read_edges(run_folder: Path, experiment_folder: Path, bad: OnBad) -> RunEdges:
+    """Return the inputs and outputs of a run."""
+    edges = RunEdges()
     for folder, meta in _metas(run_folder / INPUTS, bad):
-        if meta.text("source_type") != "DATASET":
-            continue
-        dataset = meta.text("source_id") or ""
         try:
-            name, digest = _identity(read_meta(_dataset_folder(experiment_folder, dataset)))
+            if meta.text("source_type") == "DATASET":
+                edges.datasets.append(_dataset_input(run_folder.name, folder, meta, experiment_folder))
+            else:
+                edges.model_inputs.append(_model_input(run_folder.name, folder, meta))
         except MetaUnreadableError as error:
-            bad(f"{INPUTS}/{folder}", f"the dataset {dataset} of this input cannot be read: {error}")
-            continue
-        row: Row = {"run_id": run_id, "dataset_name": name, "dataset_digest": digest}
-        tags: list[Row] = [{**row, "key": key, "value": value or ""} for key, value in meta.tags.items()]
-        yield {**row, "input_uuid": folder}, tags
+            bad(f"{INPUTS}/{folder}", str(error))
+    for folder, meta in _metas(run_folder / OUTPUTS, bad):
+        try:
+            edges.model_outputs.append(_model_output(run_folder.name, folder, meta, bad))
+        except MetaUnreadableError as error:
+            bad(f"{OUTPUTS}/{folder}", str(error))
+    return edges
+
+
+def _dataset_input(run_id: str, folder: str, meta: Meta, experiment_folder: Path) -> tuple[Row, list[Row]]:
+    dataset = meta.text("source_id") or ""
+    try:
+        name, digest = _identity(read_meta(_dataset_folder(experiment_folder, dataset)))
+    except MetaUnreadableError as error:
+        raise MetaUnreadableError(f"the dataset {dataset} of this input cannot be read: {error}") from error
+    row: Row = {"run_id": run_id, "dataset_name": name, "dataset_digest": digest}
+    tags: list[Row] = [{**row, "key": key, "value": value or ""} for key, value in meta.tags.items()]
+    return {**row, "input_uuid": folder}, tags
+
+
+def _model_input(run_id: str, folder: str, meta: Meta) -> Row:
+    kind = meta.text("source_type")
+    if kind != "MODEL":
+        raise MetaUnreadableError(f"its source_type is {kind!r}, expected DATASET or MODEL")
+    model_id = meta.text("source_id", "destination_id")
+    if not model_id:
+        raise MetaUnreadableError("it names no model (source_id)")
+    return {"run_id": run_id, "model_id": model_id, "step": 0, "input_uuid": folder}
+
+
+def _model_output(run_id: str, folder: str, meta: Meta, bad: OnBad) -> Row:
+    kind = meta.text("destination_type")
+    if kind != "MODEL_OUTPUT":
+        raise MetaUnreadableError(f"its destination_type is {kind!r}, expected MODEL_OUTPUT")
+    model_id = meta.text("destination_id", "source_id")
+    if not model_id:
+        raise MetaUnreadableError("it names no model (destination_id)")
+    step = integer_or_gap(meta, "step", lambda key, reason: bad(f"{OUTPUTS}/{folder}/{key}", reason))
+    return {"run_id": run_id, "model_id": model_id, "step": step or 0}
 
 
 def _dataset_folder(experiment_folder: Path, dataset: str) -> Path:

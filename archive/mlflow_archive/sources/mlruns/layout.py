@@ -1,10 +1,12 @@
-"""Where experiments and runs lie in a file store; names of folders only, no content.
+"""Where the objects of a file store lie; names of folders only, no content.
 
     <root>/<experiment id>/meta.yaml                    .trash/<experiment id>/ once deleted
     <root>/<experiment id>/<run id>/meta.yaml
+    <root>/<experiment id>/models/<model id>/meta.yaml
+    <root>/<experiment id>/traces/<trace id>/trace_info.yaml
+    <root>/models/<name>/meta.yaml                      registered models, version-<number>/meta.yaml in each
 
-The folder's name is the id. Other folders of MLflow's (``models``, ``traces``, ``datasets``, ``tags``) hold other
-kinds of object and are no runs; folders that hold nothing of MLflow's are left alone.
+The folder's name is the id. Folders that hold nothing of MLflow's are left alone.
 """
 
 from __future__ import annotations
@@ -22,9 +24,16 @@ TRASH = ".trash"
 TAGS = "tags"
 DATASETS = "datasets"
 MODELS = "models"
-_RESERVED = frozenset({TAGS, DATASETS, "traces", MODELS, TRASH, ".ipynb_checkpoints"})
+TRACES = "traces"
+TRACE_INFO_FILE = "trace_info.yaml"
+VERSION_PREFIX = "version-"
+_RESERVED = frozenset({TAGS, DATASETS, TRACES, MODELS, TRASH, ".ipynb_checkpoints"})
 _RUN_DATA = ("params", "metrics", TAGS, "artifacts", "inputs", "outputs")
+_MODEL_DATA = ("params", "metrics", TAGS, "artifacts")
+_TRACE_DATA = (TAGS, "request_metadata", "assessments", "artifacts")
 _RUN_ID_SHAPE = re.compile(r"[0-9a-f]{32}")
+_MODEL_ID_SHAPE = re.compile(r"m-[0-9a-f]{32}")
+_TRACE_ID_SHAPE = re.compile(r"(tr-)?[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,17 +64,40 @@ class ExperimentFolder:
         yield from _runs_in(self.path, trashed=False)
         yield from _runs_in(self.path / TRASH, trashed=True)
 
+    def logged_models(self) -> Iterator[Path]:
+        """Yield the folders of the experiment's logged models by id. Raises StoreError."""
+        for path in _folders(self.path / MODELS):
+            if _has_file(path, META_FILE) or _holds(path, _MODEL_ID_SHAPE, _MODEL_DATA):
+                yield path
+
+    def traces(self) -> Iterator[Path]:
+        """Yield the folders of the experiment's traces by id. Raises StoreError."""
+        for path in _folders(self.path / TRACES):
+            if _has_file(path, TRACE_INFO_FILE) or _holds(path, _TRACE_ID_SHAPE, _TRACE_DATA):
+                yield path
+
 
 def find_experiments(root: Path) -> list[ExperimentFolder]:
     """Return the experiments of a store by id, those in the trash last.
 
-    Raises StoreError if the folder cannot be listed, holds no experiment, or is something else.
+    Raises StoreError if the folder cannot be listed, holds neither experiment nor registered model, or is something
+    else.
     """
     found = [ExperimentFolder(path=path, trashed=False) for path in _folders(root) if _is_experiment(path)]
     found += [ExperimentFolder(path=path, trashed=True) for path in _folders(root / TRASH) if _is_experiment(path)]
-    if not found:
+    if not found and not find_registered_models(root):
         raise StoreError(_no_experiment(root))
     return found
+
+
+def find_registered_models(root: Path) -> list[Path]:
+    """Return the folders of a store's registered models by name. Raises StoreError."""
+    return [path for path in _folders(root / MODELS) if _is_registered_model(path)]
+
+
+def version_folders(registered_model: Path) -> list[Path]:
+    """Return the folders of a registered model's versions, in no useful order. Raises StoreError."""
+    return [path for path in _folders(registered_model) if path.name.startswith(VERSION_PREFIX)]
 
 
 def check_root(root: Path) -> None:
@@ -94,12 +126,19 @@ def _no_experiment(root: Path) -> str:
 def _is_experiment(path: Path) -> bool:
     if path.name in _RESERVED:
         return False
-    if _has_meta(path):
+    if _has_file(path, META_FILE):
         return True
     try:
-        return any(_has_meta(run.path) for run in _runs_in(path))
+        return any(_has_file(run.path, META_FILE) for run in _runs_in(path))
     except StoreError:
         return True  # what it holds is unknown, so that it must not be left out unsaid
+
+
+def _is_registered_model(path: Path) -> bool:
+    try:
+        return _has_file(path, META_FILE) or bool(version_folders(path))
+    except StoreError:
+        return True  # as above
 
 
 def _runs_in(folder: Path, *, trashed: bool = False) -> Iterator[RunFolder]:
@@ -109,13 +148,16 @@ def _runs_in(folder: Path, *, trashed: bool = False) -> Iterator[RunFolder]:
 
 
 def _is_run(path: Path) -> bool:
-    if _has_meta(path):
-        return True
-    return _RUN_ID_SHAPE.fullmatch(path.name) is not None and any(holds_files(path / name) for name in _RUN_DATA)
+    return _has_file(path, META_FILE) or _holds(path, _RUN_ID_SHAPE, _RUN_DATA)
 
 
-def _has_meta(path: Path) -> bool:
-    return os.path.lexists(path / META_FILE)
+def _holds(path: Path, id_shape: re.Pattern[str], data: tuple[str, ...]) -> bool:
+    """Say whether a folder has the name and some of the data of an object whose main file is gone."""
+    return id_shape.fullmatch(path.name) is not None and any(holds_files(path / name) for name in data)
+
+
+def _has_file(path: Path, name: str) -> bool:
+    return os.path.lexists(path / name)
 
 
 def holds_files(folder: Path) -> bool:

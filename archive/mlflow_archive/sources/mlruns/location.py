@@ -1,7 +1,7 @@
-"""Where the artifacts of a run lie on this machine, which is seldom where the run says.
+"""Where the artifacts of a run, logged model or trace lie on this machine, which is seldom where it says.
 
 A file store that was moved, or came from another machine, names folders that are gone. A path taken from a store is
-only followed if the run's id is part of it, as MLflow makes it: a store cannot point an export at other files.
+only followed if the owner's id is part of it, as MLflow makes it: a store cannot point an export at other files.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactPlaces:
-    """Finds the artifacts of runs of the store at ``root``; ``artifact_map`` replaces prefixes of URIs by folders."""
+    """Finds the artifacts of objects of the store at ``root``; ``artifact_map`` replaces prefixes of URIs by folders.
+
+    An object's own folder has its id as its name.
+    """
 
     root: Path
     artifact_map: Sequence[tuple[str, str]] = ()
@@ -52,35 +55,39 @@ class ArtifactPlaces:
             if not Path(target).is_dir():
                 raise SelectionError(f"--artifact-map {prefix}={target}: there is no folder {target}")
 
-    def find(self, run_folder: Path, artifact_uri: str | None) -> Place:
-        """Return the first place that holds files: the run's own folder, the map, the URI, the URI in a moved store."""
-        own = run_folder / ARTIFACTS
+    def find(self, owner: Path, artifact_uri: str | None) -> Place:
+        """Return the first place that holds files: the owner's folder, the map, the URI, the URI in a moved store."""
+        own = owner / ARTIFACTS
         if holds_files(own):
             return Place(folder=own)
-        mapped = self._mapped(artifact_uri or "")
+        mapped = self.mapped(artifact_uri or "")
         path = local_path(artifact_uri or "")
-        for folder in (*mapped, *self._local(path or "", run_folder.name)):
+        for folder in (*mapped, *self._local(path or "", owner.name)):
             if holds_files(folder):
                 return Place(folder=folder)
         if mapped or not artifact_uri or path is not None:
             return Place()
         return Place(unreachable=without_password(artifact_uri))
 
-    def _mapped(self, uri: str) -> list[Path]:
+    def mapped(self, uri: str) -> list[Path]:
+        """Return the folder that the map gives for a URI, or nothing."""
         for prefix, target in self.artifact_map:
-            for known, start in ((uri, prefix), (local_path(uri), local_path(prefix))):
+            # Gaps name a location without its password, and so may who answers them.
+            pairs = ((uri, prefix), (without_password(uri), prefix), (local_path(uri), local_path(prefix)))
+            for known, start in pairs:
                 rest = _after(known or "", start or "")
                 if rest is not None:
                     return [Path(target, rest)]
         return []
 
-    def _local(self, path: str, run_id: str) -> Iterator[Path]:
+    def _local(self, path: str, owner_id: str) -> Iterator[Path]:
         parts = PurePosixPath(path).parts
-        if run_id not in parts or ".." in parts:
+        if owner_id not in parts or ".." in parts:
             return
         yield self.root.parent / path
-        at = parts.index(run_id)
-        for start in (at - 1, at):
+        at = parts.index(owner_id)
+        # <experiment>/models/<id>, <experiment>/<run id>, and where ids lie at the top of the store
+        for start in (at - 2, at - 1, at):
             tail = [part for part in parts[max(start, 0) :] if part != "/"]
             yield self.root.joinpath(*tail)
 

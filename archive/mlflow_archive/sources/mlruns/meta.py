@@ -1,4 +1,4 @@
-"""``meta.yaml``: the scalars MLflow keeps of an experiment, run, dataset or input.
+"""``meta.yaml`` and its like: the scalars MLflow keeps of an experiment, run, dataset, input, model or trace.
 
 Values stay the text that was written, as MLflow quotes what YAML would take for another type: a run name ``123``
 or ``no`` and an id ``0123`` come out as that text, quoted or not. Nothing is constructed from YAML tags.
@@ -60,39 +60,40 @@ class Meta:
         return number
 
 
-def read_meta(folder: Path) -> Meta:
-    """Read ``meta.yaml`` of a folder.
+def read_meta(folder: Path, name: str = META_FILE) -> Meta:
+    """Read the ``meta.yaml`` of a folder, or a file of another name that is one.
 
     Raises MetaUnreadableError.
     """
-    path = folder / META_FILE
+    node = compose_mapping(folder / name)
+    tags = next((value for key, value in node.value if key.value == "tags"), None)
+    return Meta(scalars=_scalars(node), tags=_scalars(tags) if isinstance(tags, yaml.MappingNode) else {})
+
+
+def compose_mapping(path: Path) -> yaml.MappingNode:
+    """Return the YAML mapping in a file as a graph of nodes, of which nothing is constructed.
+
+    Raises MetaUnreadableError.
+    """
+    name = path.name
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_META_SIZE + 1)
     except FileNotFoundError:
-        raise MetaUnreadableError("it has no meta.yaml") from None
+        raise MetaUnreadableError(f"it has no {name}") from None
     except OSError as error:
-        raise MetaUnreadableError(f"its meta.yaml cannot be read: {error.strerror}") from error
+        raise MetaUnreadableError(f"its {name} cannot be read: {error.strerror}") from error
     if len(data) > _MAX_META_SIZE:
-        raise MetaUnreadableError(f"its meta.yaml has more than {_MAX_META_SIZE} bytes")
-    return parse_meta(data)
-
-
-def parse_meta(data: bytes) -> Meta:
-    """Check and read the bytes of a meta.yaml.
-
-    Raises MetaUnreadableError.
-    """
+        raise MetaUnreadableError(f"its {name} has more than {_MAX_META_SIZE} bytes")
     try:
         node = yaml.compose(data.decode("utf-8"), Loader=_Loader)
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise MetaUnreadableError(f"its meta.yaml is no YAML: {_one_line(error)}") from error
+        raise MetaUnreadableError(f"its {name} is no YAML: {_one_line(error)}") from error
     if node is None:
-        raise MetaUnreadableError("its meta.yaml is empty")
+        raise MetaUnreadableError(f"its {name} is empty")
     if not isinstance(node, yaml.MappingNode):
-        raise MetaUnreadableError("its meta.yaml is no mapping of names to values")
-    tags = next((value for key, value in node.value if key.value == "tags"), None)
-    return Meta(scalars=_scalars(node), tags=_scalars(tags) if isinstance(tags, yaml.MappingNode) else {})
+        raise MetaUnreadableError(f"its {name} is no mapping of names to values")
+    return node
 
 
 def _scalars(node: yaml.MappingNode) -> dict[str, str | None]:

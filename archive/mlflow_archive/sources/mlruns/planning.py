@@ -1,24 +1,33 @@
-"""Which experiments and runs are selected, cut into shards."""
+"""What of a store is selected, cut into shards: experiments with their runs first, then what refers to them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from mlflow_archive.errors import SelectionError, StoreError
+from mlflow_archive.format.tables import LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
 from mlflow_archive.pipeline import Selection, Shard
+from mlflow_archive.sources.mlruns.entity_planning import EntityPlanner, TakenRuns, take
 from mlflow_archive.sources.mlruns.experiments import Experiment, load_experiments
 from mlflow_archive.sources.mlruns.history import Latest, read_latest
+from mlflow_archive.sources.mlruns.index import StoreIndex
+from mlflow_archive.sources.mlruns.inputs import read_edges
 from mlflow_archive.sources.mlruns.layout import RunFolder, find_experiments
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
 from mlflow_archive.sources.mlruns.runs import METRICS, is_deleted, read_run, read_run_meta, start_time
+from mlflow_archive.sources.mlruns.standing import Standing, selected_models, standing_of
 from mlflow_archive.sources.run_filter import Matches, compile_filter
+from mlflow_archive.sources.trace_filter import compile_trace_filter
 
 RUNS_PER_SHARD: Final = 100
+MODELS_PER_SHARD: Final = 20
+_REGISTRY_STAGE: Final = 3
+_IN_EXPERIMENTS: Final = frozenset(table.entity for table in TABLES.values() if "experiment_id" in table.column_names)
 _NAMED_IN_ERRORS = 5
 
 
@@ -37,6 +46,16 @@ class SelectedRuns:
     listing_problem: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectedModels:
+    """What a shard holds: registered models with their versions."""
+
+    selection: Selection
+    index: StoreIndex
+    folders: tuple[Path, ...] = ()
+    listing_problem: str = ""
+
+
 class Planner:
     """Plans one export."""
 
@@ -45,20 +64,59 @@ class Planner:
         self._places = places
         self._selection = selection
         self._seen: set[str] = set()
+        self._given: set[str] = set()
         self._matches: Matches | None = None
+        self._standing: Standing | None = None
+        self._taken = TakenRuns() if selection.runs or selection.filter_string else None
+
+    @cached_property
+    def _index(self) -> StoreIndex:
+        return StoreIndex(self._root)
 
     def shards(self) -> Iterator[Shard]:
         """Yield the shards, lazily.
 
         Raises SelectionError before the first one for what matches nothing or is no filter of MLflow's.
         """
+        selection = self._selection
         self._places.check()
         experiments = self._experiments()
         self._check_runs(experiments)
-        if self._selection.filter_string:
-            self._matches = compile_filter(self._selection.filter_string)
-        for experiment in experiments:
-            yield from self._shards_of(experiment)
+        if selection.models:
+            self._standing = standing_of(selected_models(self._root, selection), self._index)
+        if selection.filter_string:
+            self._matches = compile_filter(selection.filter_string)
+        entities = EntityPlanner(
+            selection=selection, places=self._places, given=self._given, taken=self._taken, standing=self._standing
+        )
+        if selection.trace_filter:
+            entities.trace_matches = compile_trace_filter(selection.trace_filter)
+        if not selection.kinds or _IN_EXPERIMENTS.intersection(selection.kinds):
+            for experiment in experiments:
+                yield from self._shards_of(experiment)
+        for kind in (LOGGED_MODEL, TRACE):
+            if selection.wants_kind(kind):
+                yield from entities.shards(kind, experiments)
+        if selection.wants_kind(REGISTERED_MODEL) and (selection.models or self._everything):
+            yield from self._registry()
+
+    @property
+    def _everything(self) -> bool:
+        """Whether nothing is left out by experiment, run or time: what lies in no experiment is taken only then."""
+        s = self._selection
+        return not (s.experiments or s.runs or s.filter_string) and s.since_ms is None and s.until_ms is None
+
+    def _registry(self) -> Iterator[Shard]:
+        try:
+            folders = selected_models(self._root, self._selection)
+        except StoreError as error:
+            payload = SelectedModels(selection=self._selection, index=self._index, listing_problem=str(error))
+            yield Shard(name="registered models", stage=_REGISTRY_STAGE, payload=payload)
+            return
+        for at in range(0, len(folders), MODELS_PER_SHARD):
+            some = tuple(folders[at : at + MODELS_PER_SHARD])
+            payload = SelectedModels(selection=self._selection, index=self._index, folders=some)
+            yield Shard(name=f"registered models from {at}", stage=_REGISTRY_STAGE, payload=payload)
 
     def _experiments(self) -> list[Experiment]:
         found = load_experiments(find_experiments(self._root))
@@ -95,38 +153,48 @@ class Planner:
             )
 
     def _shards_of(self, experiment: Experiment) -> Iterator[Shard]:
-        only_with_runs = bool(self._selection.runs or self._selection.filter_string)
+        only_with_runs = self._taken is not None or self._standing is not None
         copies: list[RunFolder] = []
         runs = self._wanted(experiment, copies)
         number = 0
         while True:
-            part, problem = _take(runs, RUNS_PER_SHARD)
+            part, problem = take(runs, RUNS_PER_SHARD)
+            last = len(part) < RUNS_PER_SHARD
+            if not self._selection.wants_kind(RUN):  # looked at all the same, for what refers to them
+                part = ()
+                copies.clear()
             if part or copies or problem or (number == 0 and not only_with_runs):
                 payload = SelectedRuns(
                     experiment=experiment,
                     selection=self._selection,
-                    with_experiment=number == 0,
+                    with_experiment=experiment.experiment_id not in self._given,
                     runs=part,
                     copies=tuple(copies),
                     listing_problem=problem,
                 )
+                self._given.add(experiment.experiment_id)
                 yield Shard(name=_name(experiment, number, len(part)), weight=len(part), payload=payload)
             copies.clear()
-            number += len(part)
-            if len(part) < RUNS_PER_SHARD:
+            number += RUNS_PER_SHARD
+            if last:
                 return
 
     def _wanted(self, experiment: Experiment, copies: list[RunFolder]) -> Iterator[RunFolder]:
         for run in experiment.folder.runs():
             if self._selection.runs and run.run_id not in self._selection.runs:
                 continue
+            if self._standing is not None and run.run_id not in self._standing.run_ids:
+                continue
             if not self._is_selected(run, experiment):
                 continue
             if run.run_id in self._seen:
                 copies.append(run)
-            else:
-                self._seen.add(run.run_id)
-                yield run
+                continue
+            self._seen.add(run.run_id)
+            if self._taken is not None:
+                self._taken.run_ids.add(run.run_id)
+                self._taken.model_ids |= read_edges(run.path, experiment.folder.path, _ignore).model_ids()
+            yield run
 
     def _is_selected(self, run: RunFolder, experiment: Experiment) -> bool:
         """Say whether a run is selected; one that cannot be read is, so that it is reported."""
@@ -153,14 +221,8 @@ class Planner:
         return selection.in_window(start_time(meta)) and (selection.deleted or not is_deleted(run, meta))
 
 
-def _take(runs: Iterator[RunFolder], count: int) -> tuple[tuple[RunFolder, ...], str]:
-    """Return up to ``count`` runs, and why there are no more where a folder cannot be listed."""
-    taken: list[RunFolder] = []
-    try:
-        taken.extend(islice(runs, count))
-    except StoreError as error:
-        return tuple(taken), str(error)
-    return tuple(taken), ""
+def _ignore(key: str, reason: str) -> None:
+    """Leave it: the same files are read again, and told of, when the run is carried."""
 
 
 def _name(experiment: Experiment, start: int, count: int) -> str:

@@ -13,7 +13,7 @@ from mlflow_archive.pipeline import ArtifactFile, Chunk
 from mlflow_archive.sources.mlruns.gaplist import GapList
 from mlflow_archive.sources.mlruns.history import Points
 
-Row = Mapping[str, str | int | None]
+Row = Mapping[str, str | int | float | None]
 """Column -> value; times are milliseconds, absent columns null."""
 
 
@@ -25,6 +25,7 @@ class Rows:
         self._run_ids: list[str] = []
         self._points = Points()
         self._artifacts: list[ArtifactFile] = []
+        self._size = 0
 
     def __bool__(self) -> bool:
         return bool(self._rows or self._run_ids or self._artifacts)
@@ -33,8 +34,14 @@ class Rows:
     def points(self) -> int:
         return len(self._run_ids)
 
+    @property
+    def size(self) -> int:
+        """Rows, metric points aside."""
+        return self._size
+
     def add(self, table: str, row: Row) -> None:
         """Add a row to a table."""
+        self._size += 1
         self._rows.setdefault(table, []).append(row)
 
     def add_gaps(self, gaps: GapList) -> None:
@@ -54,6 +61,7 @@ class Rows:
 
     def merge(self, other: Rows) -> None:
         """Add everything another one holds."""
+        self._size += other._size
         for table, rows in other._rows.items():
             self._rows.setdefault(table, []).extend(rows)
         self._run_ids.extend(other._run_ids)

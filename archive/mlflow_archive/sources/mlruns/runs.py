@@ -24,12 +24,13 @@ from mlflow_archive.pipeline import ArtifactFile, Selection
 from mlflow_archive.sources.mlruns.artifacts import declared_paths, missing_paths
 from mlflow_archive.sources.mlruns.experiments import ACTIVE, DELETED
 from mlflow_archive.sources.mlruns.gaplist import GapList
-from mlflow_archive.sources.mlruns.inputs import Row, input_rows
+from mlflow_archive.sources.mlruns.inputs import Row, RunEdges, read_edges
 from mlflow_archive.sources.mlruns.keyfiles import OnBad, read_values
 from mlflow_archive.sources.mlruns.layout import TAGS, ExperimentFolder, RunFolder
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.meta import FieldMalformedError, Meta, MetaUnreadableError, read_meta
 from mlflow_archive.sources.mlruns.rows import Rows
+from mlflow_archive.sources.mlruns.times import integer_or_gap
 
 RUN_NAME_TAG: Final = "mlflow.runName"
 PARAMS: Final = "params"
@@ -49,12 +50,16 @@ class RunRecord:
     params: Mapping[str, str]
     tags: Mapping[str, str]
     gaps: GapList
-    inputs: list[tuple[Row, list[Row]]] = field(default_factory=list)
+    edges: RunEdges = field(default_factory=RunEdges)
     artifacts: list[FoundFile] = field(default_factory=list)
 
     @property
     def run_id(self) -> str:
         return self.folder.run_id
+
+    @property
+    def inputs(self) -> list[tuple[Row, list[Row]]]:
+        return self.edges.datasets
 
     def fingerprint(self, latest: Iterable[LatestMetric]) -> str:
         """Return the run's fingerprint."""
@@ -71,6 +76,9 @@ class RunRecord:
             rows.add("dataset_inputs", row)
             for tag in tags:
                 rows.add("dataset_input_tags", tag)
+        for table, found in (("model_inputs", self.edges.model_inputs), ("model_outputs", self.edges.model_outputs)):
+            for row in found:
+                rows.add(table, row)
 
     def artifact_files(self) -> list[ArtifactFile]:
         """Return the artifacts as the pipeline wants them."""
@@ -121,7 +129,7 @@ def read_run(run: RunFolder, experiment: ExperimentFolder, places: ArtifactPlace
         params=read_values(run.path / PARAMS, gaps.under(PARAMS)),
         tags=tags,
         gaps=gaps,
-        inputs=list(input_rows(run.path, experiment.path, gaps.under(""))),
+        edges=read_edges(run.path, experiment.path, gaps.under("")),
     )
     if selection.artifacts:
         _find_artifacts(record, experiment, meta.text("artifact_uri"), places, selection)
@@ -138,11 +146,11 @@ def _info(run: RunFolder, experiment: ExperimentFolder, meta: Meta, tags: Mappin
         "run_name": meta.text("run_name") or tags.get(RUN_NAME_TAG) or meta.text("name") or None,
         "user_id": meta.text("user_id"),
         "status": _status(meta, bad),
-        "start_time": _time(meta, "start_time", bad),
-        "end_time": _time(meta, "end_time", bad),
+        "start_time": integer_or_gap(meta, "start_time", bad),
+        "end_time": integer_or_gap(meta, "end_time", bad),
         "lifecycle_stage": DELETED if is_deleted(run, meta) else ACTIVE,
         "artifact_uri": None if uri is None else without_password(uri),
-        "deleted_time": _time(meta, "deleted_time", bad),
+        "deleted_time": integer_or_gap(meta, "deleted_time", bad),
         "source_type": _SOURCE_TYPE.get(text := meta.text("source_type") or "", text or None),
         "source_name": meta.text("source_name"),
         "entry_point_name": meta.text("entry_point_name"),
@@ -159,14 +167,6 @@ def _status(meta: Meta, bad: OnBad) -> str | None:
     if text not in _STATUS:
         bad("status", f"status is {text!r}, expected 1 to 5 or a name such as FINISHED")
     return _STATUS.get(text)
-
-
-def _time(meta: Meta, name: str, bad: OnBad) -> int | None:
-    try:
-        return meta.integer(name)
-    except FieldMalformedError as error:
-        bad(name, str(error))
-        return None
 
 
 def _find_artifacts(

@@ -1,30 +1,38 @@
 """A file store as a Source: what is read, shard by shard.
 
-Another kind of object (logged models, traces, the registry) is another module beside ``runs`` and ``experiments``
-and a call in ``read``; nothing else here knows what a run consists of.
+What an object consists of is the matter of the modules beside this one: ``runs``, ``experiments``, ``logged_models``,
+``traces`` and ``registry``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, cast
+from types import MappingProxyType
+from typing import Final
 
 from mlflow_archive.artifact_roots.names import printable
-from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, METRIC_UNREADABLE, RUN_UNREADABLE
-from mlflow_archive.format.tables import EXPERIMENT, RUN
+from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, METRIC_UNREADABLE, OBJECT_UNREADABLE, RUN_UNREADABLE
+from mlflow_archive.format.tables import EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.pipeline import Chunk, Known, Progress, Selection, Shard, SourceFacts
-from mlflow_archive.sources.mlruns.experiments import add_experiment
+from mlflow_archive.sources.mlruns.entity import EntityRecord
+from mlflow_archive.sources.mlruns.entity_planning import SelectedEntities
+from mlflow_archive.sources.mlruns.experiments import Experiment, add_experiment
 from mlflow_archive.sources.mlruns.gaplist import GapList
 from mlflow_archive.sources.mlruns.history import Latest, Points, read_history
 from mlflow_archive.sources.mlruns.layout import RunFolder, check_root, find_experiments
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
+from mlflow_archive.sources.mlruns.logged_models import read_logged_model
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
-from mlflow_archive.sources.mlruns.planning import Planner, SelectedRuns
+from mlflow_archive.sources.mlruns.planning import Planner, SelectedModels, SelectedRuns
+from mlflow_archive.sources.mlruns.registry import read_registered_model
 from mlflow_archive.sources.mlruns.rows import Rows
 from mlflow_archive.sources.mlruns.runs import METRICS, RunRecord, read_run
+from mlflow_archive.sources.mlruns.traces import read_trace
 
 POINTS_PER_CHUNK: Final = 200_000
+ROWS_PER_CHUNK: Final = 50_000
+_READERS: Final = MappingProxyType({LOGGED_MODEL: read_logged_model, TRACE: read_trace})
 
 
 class MlrunsSource:
@@ -54,8 +62,9 @@ class MlrunsSource:
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
         """Yield shards of up to 100 runs of one experiment; the first of each brings the experiment itself.
 
-        With runs selected by id or filter only their experiments come, else all selected ones. Raises StoreError,
-        and SelectionError before the first shard.
+        Logged models, traces and registered models follow, each kind in a stage of its own. With runs selected by id or
+        filter only their experiments come, else all selected ones. Raises StoreError, and SelectionError before the
+        first shard.
         """
         check_root(self._root)
         for shard in Planner(self._root, self._places, selection).shards():
@@ -63,17 +72,25 @@ class MlrunsSource:
             yield shard
 
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
-        """Yield the chunks of a shard. A run with gaps has no fingerprint, so that a later export tries it again."""
-        selected = cast(SelectedRuns, shard.payload)
+        """Yield the chunks of a shard. What has gaps has no fingerprint, so that a later export tries it again."""
+        selected = shard.payload
+        if isinstance(selected, SelectedRuns):
+            yield from self._read_runs(selected, known)
+        elif isinstance(selected, SelectedEntities):
+            yield from self._read_entities(selected, known)
+        elif isinstance(selected, SelectedModels):
+            yield from self._read_models(selected)
+        else:
+            raise TypeError(f"{shard.name} is no shard of a file store")
+
+    def _read_runs(self, selected: SelectedRuns, known: Known) -> Iterator[Chunk]:
         rows = Rows()
         if selected.with_experiment:
             add_experiment(rows, selected.experiment)
         if selected.listing_problem:
-            gaps = GapList(owner_kind=EXPERIMENT, owner_id=selected.experiment.experiment_id)
-            gaps.add("runs", EXPERIMENT_UNREADABLE, selected.listing_problem)
-            rows.add_gaps(gaps)
+            rows.add_gaps(_unlisted(selected.experiment, "runs", EXPERIMENT_UNREADABLE, selected.listing_problem))
         for copy in selected.copies:
-            rows.add_gaps(self._left_out(copy))
+            rows.add_gaps(self._left_out(RUN, copy.path, RUN_UNREADABLE))
         for run in selected.runs:
             whole = True
             for part, complete in self._read_run(run, selected, known):
@@ -94,10 +111,50 @@ class MlrunsSource:
     def close(self) -> None:
         """Release nothing: no file stays open between calls."""
 
-    def _left_out(self, run: RunFolder) -> GapList:
-        gaps = GapList(owner_kind=RUN, owner_id=run.run_id)
-        place = printable(run.path.relative_to(self._root).as_posix())
-        gaps.add(place, RUN_UNREADABLE, "a run with this id lies in another experiment too; this copy is left out")
+    def _read_entities(self, selected: SelectedEntities, known: Known) -> Iterator[Chunk]:
+        """Yield logged models or traces; nothing of those that the sink holds unchanged."""
+        kind, rows = selected.kind, Rows()
+        if selected.with_experiment:
+            add_experiment(rows, selected.experiment)
+        if selected.listing_problem:
+            rows.add_gaps(_unlisted(selected.experiment, f"{kind}s", OBJECT_UNREADABLE, selected.listing_problem))
+        for copy in selected.copies:
+            rows.add_gaps(self._left_out(kind, copy, OBJECT_UNREADABLE))
+        for folder in selected.folders:
+            record = self._entity(folder, selected)
+            held = known(kind, record.entity_id)
+            if held is None or record.fingerprint() != held:
+                record.add_to(rows)
+            if rows.size >= ROWS_PER_CHUNK:
+                yield rows.chunk()
+                rows = Rows()
+        if rows:
+            yield rows.chunk()
+
+    def _entity(self, folder: Path, selected: SelectedEntities) -> EntityRecord:
+        try:
+            return _READERS[selected.kind](folder, selected.experiment.folder, self._places, selected.selection)
+        except MetaUnreadableError as error:
+            record = EntityRecord.new(selected.kind, printable(folder.name))
+            record.gaps.add("", OBJECT_UNREADABLE, str(error))
+            return record
+
+    def _read_models(self, selected: SelectedModels) -> Iterator[Chunk]:
+        rows = Rows()
+        if selected.listing_problem:
+            gaps = GapList(owner_kind=REGISTERED_MODEL, owner_id="")
+            gaps.add("", OBJECT_UNREADABLE, selected.listing_problem)
+            rows.add_gaps(gaps)
+        for folder in selected.folders:
+            read_registered_model(folder, selected.index, self._places, selected.selection).add_to(rows)
+        if rows:
+            yield rows.chunk()
+
+    def _left_out(self, kind: str, folder: Path, code: str) -> GapList:
+        gaps = GapList(owner_kind=kind, owner_id=folder.name)
+        place = printable(folder.relative_to(self._root).as_posix())
+        what = kind.replace("_", " ")
+        gaps.add(place, code, f"a {what} with this id lies in another experiment too; this copy is left out")
         return gaps
 
     def _read_run(self, run: RunFolder, selected: SelectedRuns, known: Known) -> Iterator[tuple[Rows, bool]]:
@@ -140,3 +197,9 @@ class MlrunsSource:
     def _history(self, record: RunRecord, gaps: GapList, latest: Latest) -> Iterator[Points]:
         bad = gaps.under(METRICS, METRIC_UNREADABLE)
         return read_history(record.folder.path / METRICS, latest, bad, limit=self._points_per_chunk)
+
+
+def _unlisted(experiment: Experiment, what: str, code: str, problem: str) -> GapList:
+    gaps = GapList(owner_kind=EXPERIMENT, owner_id=experiment.experiment_id)
+    gaps.add(what, code, problem)
+    return gaps

@@ -1,0 +1,85 @@
+"""Files of registered models' versions that lie under no run and no logged model of the store.
+
+Those that do are carried with the run or logged model. A store cannot point an export at other files: a location is
+only followed through the artifact map, or to a folder that is a model (holds a file MLmodel).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from mlflow_archive.artifact_roots.local import list_files
+from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING
+from mlflow_archive.format.location import without_password
+from mlflow_archive.pipeline import Selection
+from mlflow_archive.sources.mlruns.entity import EntityRecord
+from mlflow_archive.sources.mlruns.index import StoreIndex
+from mlflow_archive.sources.mlruns.layout import holds_files
+from mlflow_archive.sources.mlruns.location import ArtifactPlaces, local_path
+from mlflow_archive.sources.mlruns.meta import Meta
+
+_MLMODEL: Final = "MLmodel"
+_DELETED: Final = "Deleted_Internal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionFiles:
+    """Adds the files of versions to the record of their registered model, below the version's number."""
+
+    record: EntityRecord
+    index: StoreIndex
+    places: ArtifactPlaces
+    selection: Selection
+
+    def add(self, version: int, meta: Meta) -> None:
+        """Add the files of a version, or a gap where they cannot be had."""
+        location = meta.text("storage_location") or meta.text("source")
+        if not location or self._lies_elsewhere(meta, location):
+            return
+        for folder in self._folders(location):
+            if holds_files(folder):
+                self._take(version, folder)
+                return
+        if meta.text("current_stage") != _DELETED and self.selection.wants_artifact(f"{version}/{_MLMODEL}", None):
+            self._tell(version, location)
+
+    def _lies_elsewhere(self, meta: Meta, location: str) -> bool:
+        """Say whether a run, a logged model or another version of this store has the files."""
+        stated = (location, meta.text("source"))
+        return bool(
+            self.index.runs_in(*stated)
+            or self.index.logged_models_in(*stated, meta.text("model_id"))
+            or self.index.names_version(location)
+        )
+
+    def _folders(self, location: str) -> Iterator[Path]:
+        yield from self.places.mapped(location)
+        path = local_path(location)
+        if path is None or ".." in PurePosixPath(path).parts:
+            return
+        root, parts = self.places.root, PurePosixPath(path).parts
+        places = [root.parent / path]
+        if root.name in parts:  # a store that was moved and kept its name
+            at = len(parts) - 1 - parts[::-1].index(root.name)
+            places.append(root.joinpath(*parts[at + 1 :]))
+        yield from (place for place in places if (place / _MLMODEL).is_file())
+
+    def _take(self, version: int, folder: Path) -> None:
+        def gap(path: str, code: str, reason: str) -> None:
+            self.record.gaps.add(f"{version}/{path}".rstrip("/"), code, reason)
+
+        found = [replace(file, path=f"{version}/{file.path}") for file in list_files(folder, gap)]
+        wanted = [file for file in found if self.selection.wants_artifact(file.path, file.size)]
+        self.record.files = [*self.record.files, *wanted]
+
+    def _tell(self, version: int, location: str) -> None:
+        shown = without_password(location)
+        if local_path(location) is None:
+            reason = f"its files lie at {shown}, which a file store export cannot reach; use --artifact-map"
+            self.record.gaps.add(str(version), ARTIFACT_LISTING, reason)
+        else:
+            reason = f"its files should lie at {shown}, where no model is; if they are elsewhere, use --artifact-map"
+            self.record.gaps.add(str(version), ARTIFACT_MISSING, reason)

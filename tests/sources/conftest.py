@@ -1,0 +1,23 @@
+"""A file store with every kind of object, made by MLflow once for all tests here, which only read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlflow_archive.sources.mlruns import MlrunsSource
+from tests.support.full_store import make_full_store
+from tests.support.reading import Read, read_source
+
+
+@pytest.fixture(scope="session")
+def full_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the store."""
+    return make_full_store(tmp_path_factory.mktemp("full-store"))
+
+
+@pytest.fixture(scope="session")
+def full_read(full_store: Path) -> Read:
+    """What the source gives of it."""
+    return read_source(MlrunsSource(full_store))
