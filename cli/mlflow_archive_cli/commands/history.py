@@ -1,0 +1,69 @@
+"""``mlflow-archive history``: metrics of a run over their steps."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlflow_archive.errors import SelectionError
+from mlflow_archive.library.charts import FORMATS, terminal_chart, write_chart
+from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.reader.details import History, find_run, run_details
+from mlflow_archive.reader.rows import Moment
+from mlflow_archive_cli.output import output
+from mlflow_archive_cli.parameters import ARCHIVE, output_file
+from mlflow_archive_cli.selecting import csv_option, json_option
+
+_COLUMNS = ("metric", "step", "timestamp", "value")
+
+
+@click.command("history")
+@click.argument("archive", type=ARCHIVE)
+@click.argument("run")
+@click.argument("metrics", nargs=-1)
+@click.option(
+    "-o", "--output", "file", type=output_file, metavar="FILE", help="Draw into this .png, .svg or .pdf file."
+)
+@json_option
+@csv_option
+def command(archive: Path, run: str, metrics: tuple[str, ...], file: Path | None, as_json: bool, as_csv: bool) -> None:
+    """Draw METRICS of RUN over their steps, all of its metrics if none is named.
+
+    RUN is its id, the start of it, or its name. With --csv or --json every point comes, one a line.
+
+    \b
+    Example:
+      mlflow-archive history backup.mlfa 4b1f0c loss val/loss
+    """
+    if file is not None and file.suffix.lower() not in FORMATS:
+        raise click.UsageError(f"-o takes a file that ends in {', '.join(FORMATS)}; found {file.name!r}")
+    with open_archive(archive) as opened:
+        run_id, histories = _histories(opened, run, metrics)
+    if file is not None:
+        write_chart(histories, file, title=run_id)
+    elif as_json or as_csv:
+        output(as_json=as_json, as_csv=as_csv).rows(_COLUMNS, _points(histories))
+    else:
+        columns, lines = shutil.get_terminal_size((100, 30))
+        click.echo(terminal_chart(histories, width=columns, height=max(10, lines - 4), colour=sys.stdout.isatty()))
+
+
+def _histories(archive: Archive, run: str, metrics: Sequence[str]) -> tuple[str, list[History]]:
+    run_id = find_run(archive, run)
+    found = {history.key: history for history in run_details(archive, run_id).metrics}
+    if missing := [name for name in metrics if name not in found]:
+        raise SelectionError(f"run {run_id} has no metric {missing[0]!r}; it has {', '.join(found) or 'none'}")
+    if not found:
+        raise SelectionError(f"run {run_id} has no metrics")
+    return run_id, [found[name] for name in metrics or found]
+
+
+def _points(histories: Sequence[History]) -> Iterator[dict[str, Any]]:
+    for history in histories:
+        for step, time, value in zip(history.steps, history.timestamps, history.values, strict=True):
+            yield {"metric": history.key, "step": step, "timestamp": Moment(time), "value": value}
