@@ -35,13 +35,14 @@ _MODULES: Final = MappingProxyType(
         "show": ("show", "Show everything about a run or another object."),
         "sql": ("sql", "Answer a SQL query over all tables."),
         "diff": ("diff", "List what differs between two archives or sources."),
+        "report": ("report", "Write one HTML page about an archive, for an auditor."),
         "history": ("history", "Draw metrics of a run over their steps."),
         "tree": ("tree", "Draw the artifacts of an object as a tree."),
         "cat": ("cat", "Write one artifact to stdout."),
         "extract": ("extract", "Write artifacts of runs into a folder."),
     }
 )
-_READING: Final = frozenset({"verify", "info", "ls", "show", "tree", "cat", "extract"})
+_READING: Final = frozenset({"verify", "info", "ls", "show", "tree", "report", "cat", "extract"})
 
 
 class _ReaderGoneError(Exception):
