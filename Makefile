@@ -1,9 +1,9 @@
 # `make demo` and `make test` do everything on a fresh machine that has Python 3.11 or later and a package registry.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-SOURCES := archive bench cli tests
+SOURCES := archive bench cli docs tests
 
-.PHONY: demo test test-mariadb lint bench bench-database clean
+.PHONY: demo test test-mariadb lint bench bench-database docs clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -28,6 +28,16 @@ bench: .venv/.stamp bench-database
 bench-database: .venv/.stamp
 	.venv/bin/python bench/database.py
 
+# The site, below build/site. Needs no network once the packages are there.
+docs: .venv/.stamp .venv-docs/.stamp
+	.venv/bin/python docs/make.py
+	.venv-docs/bin/mkdocs build --quiet
+
+.venv-docs/.stamp: requirements/docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	touch $@
+
 # The exact packages, checked by hash. The package itself is installed editable, with the build tools listed there.
 .venv/.stamp: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -42,4 +52,4 @@ bench-database: .venv/.stamp
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo build dist
+	rm -rf .venv .venv-demo .venv-docs build dist

@@ -35,6 +35,7 @@ _MODULES: Final = MappingProxyType(
         "show": ("show", "Show everything about a run or another object."),
         "sql": ("sql", "Answer a SQL query over all tables."),
         "diff": ("diff", "List what differs between two archives or sources."),
+        "serve": ("serve", "Show an archive in MLflow's own web pages, read-only."),
         "report": ("report", "Write one HTML page about an archive, for an auditor."),
         "history": ("history", "Draw metrics of a run over their steps."),
         "tree": ("tree", "Draw the artifacts of an object as a tree."),

@@ -10,9 +10,11 @@ class RestoreOptions:
     """How to restore. ``artifact_root`` is the folder or URI that locations begin with, None to keep them.
 
     ``artifacts_destination`` is the folder or URI behind an ``mlflow-artifacts:`` root, as in ``mlflow server``.
-    ``merge`` adds to a database that holds data what is missing there, by whole objects.
+    Without ``write_artifacts`` locations are rewritten all the same: the bytes are there already, or served from the
+    archive. ``merge`` adds to a database that holds data what is missing there, by whole objects.
     """
 
     artifact_root: str | None = None
     artifacts_destination: str | None = None
+    write_artifacts: bool = True
     merge: bool = False

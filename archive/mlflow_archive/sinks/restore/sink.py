@@ -124,7 +124,7 @@ class RestoreSink:
         self._database.insert(table, rows)
 
     def _write_artifact(self, file: ArtifactFile) -> None:
-        if self._options.artifact_root is None:
+        if self._options.artifact_root is None or not self._options.write_artifacts:
             return
         try:
             uri = self._locations.of(file.owner_kind, file.owner_id)

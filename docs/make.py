@@ -1,0 +1,47 @@
+"""Put the pages of the site together below build/docs: guides, specification, and a reference made of --help."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from mlflow_archive_cli.main import commands
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "build" / "docs"
+
+
+def reference() -> str:
+    """Return the page of all commands as Markdown."""
+    parent = click.Context(commands, info_name="mlflow-archive")
+    parts = ["# Commands\n"]
+    for name in commands.list_commands(parent):
+        command = commands.get_command(parent, name)
+        if command is None:
+            continue
+        with click.Context(
+            command, info_name=name, parent=parent, max_content_width=100, terminal_width=100
+        ) as context:
+            parts.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```\n")
+    return "\n".join(parts)
+
+
+def make() -> None:
+    """Write all pages."""
+    shutil.rmtree(TARGET, ignore_errors=True)
+    TARGET.mkdir(parents=True)
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        shutil.copyfile(page, TARGET / page.name)
+    for picture in sorted((ROOT / "docs").glob("*.png")):
+        shutil.copyfile(picture, TARGET / picture.name)
+    shutil.copytree(ROOT / "spec", TARGET / "spec", ignore=shutil.ignore_patterns("vectors"))
+    (TARGET / "commands.md").write_text(reference(), encoding="utf-8")
+    (TARGET / "changelog.md").write_text((ROOT / "CHANGELOG.md").read_text("utf-8"), encoding="utf-8")
+    start = (ROOT / "README.md").read_text("utf-8").replace("](docs/", "](")
+    (TARGET / "index.md").write_text(start, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    make()

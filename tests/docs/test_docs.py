@@ -1,0 +1,73 @@
+"""The guides name commands and options that exist, and every command; the reference has every option."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+
+from mlflow_archive_cli.main import commands
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = sorted([*DOCS.glob("*.md"), DOCS.parent / "README.md"])
+CONTEXT = click.Context(commands, info_name="mlflow-archive")
+
+
+def used(page: Path) -> list[list[str]]:
+    """Return the words of every use of the command on a page."""
+    text = page.read_text("utf-8")
+    lines = re.findall(r"^(?:    |    \$ )(mlflow-archive [^\n]*)", text, re.MULTILINE)
+    inline = re.findall(r"`(mlflow-archive [^`]*)`", text)
+    found = []
+    for line in [*lines, *inline]:
+        try:
+            found.append(shlex.split(line.replace("\n", " "), comments=True))
+        except ValueError:
+            continue  # a sentence with an apostrophe, or a query over several lines
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_options_of_a_page_exist(page: Path) -> None:
+    for words in used(page):
+        if len(words) < 2 or words[1].startswith("-"):
+            continue
+        command = commands.get_command(CONTEXT, words[1])
+        assert command is not None, words
+        options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        given = {word.partition("=")[0] for word in words[2:] if word.startswith("--")}
+        assert given <= {*options, "--help"}, words
+
+
+def test_every_command_is_in_a_guide() -> None:
+    named = {words[1] for page in PAGES for words in used(page) if len(words) > 1}
+    assert set(commands.list_commands(CONTEXT)) <= named
+
+
+def make() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_docs", DOCS / "make.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_has_every_option() -> None:
+    text = make().reference()
+    for name in commands.list_commands(CONTEXT):
+        command = commands.get_command(CONTEXT, name)
+        assert command is not None
+        section = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
+        for parameter in command.params:
+            assert all(option in section for option in parameter.opts if option.startswith("-")), (name, parameter.name)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (DOCS.parent / "mkdocs.yml").read_text("utf-8")
+    assert all(f": {page.name}" in navigation for page in DOCS.glob("*.md"))
