@@ -91,7 +91,7 @@ def _announcing(config: Any, listening: Callable[[], None]) -> Any:
     """Return a server that says when it listens."""
     import uvicorn  # noqa: PLC0415
 
-    class Announcing(uvicorn.Server):
+    class Announcing(uvicorn.Server):  # type: ignore[misc] # untyped where MLflow is not there
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
             listening()

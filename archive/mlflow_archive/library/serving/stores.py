@@ -32,14 +32,24 @@ def _uri(path: Path) -> str:
 
 
 def read_only(store: Any) -> Any:
-    """Make all connections of a SQL store refuse to write."""
+    """Make all connections of a SQL store refuse to write, with an error that MLflow's clients understand."""
     from sqlalchemy import event  # noqa: PLC0415
 
-    if not event.contains(store.engine, "connect", _refuse_writes):
-        event.listen(store.engine, "connect", _refuse_writes)
+    if not event.contains(store.engine, "connect", _lock):
+        event.listen(store.engine, "connect", _lock)
+        event.listen(store.engine, "before_cursor_execute", _refuse)
     store.engine.dispose()  # connections that were open before could write
     return store
 
 
-def _refuse_writes(connection: Any, _: Any) -> None:
+def _lock(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA query_only = ON")
+
+
+def _refuse(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+    if statement.lstrip()[:6].upper() in ("INSERT", "UPDATE", "DELETE"):
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+        from mlflow.protos.databricks_pb2 import PERMISSION_DENIED  # noqa: PLC0415
+
+        message = "this is an archive, opened read-only: nothing in it can be changed"
+        raise MlflowException(message, error_code=PERMISSION_DENIED)

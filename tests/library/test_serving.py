@@ -1,0 +1,186 @@
+"""MLflow on an archive: its client by a URI, its server by serve; everything can be read, nothing written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlflow_archive.copy import copy
+from mlflow_archive.library.serving.guard import is_reading
+from mlflow_archive.library.serving.location import Place, archive_path, artifact_root, place_of
+from mlflow_archive.sources.locate import locate_source
+from mlflow_archive.writer.export import ArchiveSink
+from tests.support.everything import Everything, make_everything
+
+READING = [
+    ("GET", "/"),
+    ("HEAD", "/static-files/x.js"),
+    ("POST", "/ajax-api/2.0/mlflow/runs/search"),
+    ("POST", "/api/3.0/mlflow/traces/search"),
+    ("POST", "/api/2.0/mlflow/experiments/search"),
+    ("POST", "/ajax-api/2.0/mlflow/experiments/search-datasets"),
+    ("POST", "/graphql"),
+]
+WRITING = [
+    ("POST", "/api/2.0/mlflow/runs/create"),
+    ("POST", "/api/2.0/mlflow/runs/search/../create"),
+    ("PUT", "/api/2.0/mlflow-artifacts/artifacts/x"),
+    ("DELETE", "/api/3.0/mlflow/traces/x/tags"),
+    ("PATCH", "/api/2.0/mlflow/logged-models/x"),
+    ("POST", "/v1/traces"),
+    ("GET", "/gateway/x/mlflow/invocations"),
+    ("POST", "/ajax-api/3.0/mlflow/assistant/message"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), READING)
+def test_what_is_let_through(method: str, path: str) -> None:
+    assert is_reading(method, path)
+
+
+@pytest.mark.parametrize(("method", "path"), WRITING)
+def test_what_is_refused(method: str, path: str) -> None:
+    assert not is_reading(method, path)
+
+
+@pytest.mark.parametrize(
+    ("rest", "place"),
+    [
+        ("1/" + "a" * 32 + "/artifacts/b/c", Place(kind="run", owner="a" * 32, path="b/c")),
+        ("1/models/m-1/artifacts", Place(kind="logged_model", owner="m-1", path="")),
+        ("1/traces/tr-1/artifacts/traces.json", Place(kind="trace", owner="tr-1", path="traces.json")),
+        ("models/shop/3/MLmodel", Place(kind="registered_model", owner="shop", path="3/MLmodel")),
+        ("1", None),
+    ],
+)
+def test_locations(rest: str, place: Place | None) -> None:
+    path = Path("/data/an archive!/50%#.mlfa")
+    assert place_of(f"{artifact_root(path)}/{rest}") == place
+    assert archive_path(f"{artifact_root(path)}/{rest}") == path
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Everything:
+    folder = tmp_path_factory.mktemp("everything")
+    return make_everything(f"sqlite:///{folder / 'mlflow.db'}", folder / "files")
+
+
+@pytest.fixture(scope="module")
+def archive(everything: Everything, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("served") / "a b.mlfa"
+    copy(locate_source(everything.uri), ArchiveSink(path, tool="test", clock_ms=lambda: 0), jobs=2)
+    return path
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    cache = str(tmp_path_factory.mktemp("cache"))
+    return {**os.environ, "XDG_CACHE_HOME": cache, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+
+
+CLIENT = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+import mlflow
+from mlflow import MlflowClient
+mlflow.set_tracking_uri(f"mlflow-archive:{sys.argv[1]}")
+ids = json.loads(sys.argv[2])
+client, run = MlflowClient(), ids["run"]
+predict = lambda which: mlflow.pyfunc.load_model(f"models:/{ids['name']}{which}").predict([1, 2])
+traces = mlflow.search_traces(locations=[ids["experiment"]], return_type="list")
+refused = []
+for write in (lambda: client.log_metric(run, "x", 1), lambda: mlflow.create_experiment("x"),
+              lambda: client.create_registered_model("x"), lambda: client.log_text(run, "x", "x.txt")):
+    try:
+        write()
+    except mlflow.exceptions.MlflowException as error:
+        refused.append(error.error_code)
+print(json.dumps({
+    "runs": sorted(mlflow.search_runs(search_all_experiments=True)["run_id"]),
+    "history": [[p.step, p.value] for p in client.get_metric_history(run, "m")],
+    "notes": open(mlflow.artifacts.download_artifacts(f"runs:/{run}/notes/run ü.txt")).read(),
+    "predictions": [predict(which) for which in ("/1", "/4", "@champion")],
+    "spans": {t.info.trace_id: len(t.data.spans) for t in traces},
+    "refused": refused,
+}))
+"""
+
+
+def test_mlflows_client_reads_an_archive(archive: Path, everything: Everything, environment: dict[str, str]) -> None:
+    command = [sys.executable, "-c", CLIENT, str(archive), json.dumps(everything.ids)]
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=archive.parent)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout.splitlines()[-1])
+    ids = everything.ids
+    assert found["runs"] == sorted([ids["run"], ids["other run"]])
+    assert found["history"]
+    assert found["predictions"] == [[2, 4]] * 3
+    assert {ids[name]: 3 for name in ("in database", "in file", "archived")}.items() <= found["spans"].items()
+    assert found["refused"] == ["PERMISSION_DENIED"] * 4
+    assert list(archive.parent.iterdir()) == [archive]
+
+
+@contextmanager
+def serving(archive: Path, environment: dict[str, str]) -> Iterator[str]:
+    """Run the command on a free port; it must end cleanly on Ctrl-C."""
+    command = [sys.executable, "-m", "mlflow_archive_cli", "serve", str(archive), "--port", "0", "-q"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=archive.parent)
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) in (0, 130)
+        process.stdout.close()
+
+
+def call(url: str, body: dict[str, Any] | None = None, method: str | None = None) -> tuple[int, Any]:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own address
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_the_server_reads_everything_and_writes_nothing(
+    archive: Path, everything: Everything, environment: dict[str, str]
+) -> None:
+    ids = everything.ids
+    before = archive.read_bytes()
+    with serving(archive, environment) as url:
+        assert b"<html" in call(url)[1]
+        status, found = call(f"{url}/ajax-api/2.0/mlflow/runs/search", {"experiment_ids": [ids["experiment"]]})
+        assert status == 200
+        assert {run["info"]["run_id"] for run in json.loads(found)["runs"]} == {ids["run"], ids["other run"]}
+        path = f"{url}/get-artifact?run_uuid={ids['run']}&path=notes/run%20%C3%BC.txt"
+        assert call(path)[0] == 200
+        for name in ("in database", "in file", "archived"):
+            status, payload = call(f"{url}/ajax-api/3.0/mlflow/get-trace-artifact?request_id={ids[name]}")
+            assert (status, len(json.loads(payload)["spans"])) == (200, 3)
+        assert call(f"{url}/api/3.0/mlflow/label-schemas/list?experiment_id={ids['experiment']}")[0] == 200
+        status, refusal = call(f"{url}/api/2.0/mlflow/runs/delete", {"run_id": ids["run"]})
+        assert (status, json.loads(refusal)["error_code"]) == (403, "PERMISSION_DENIED")
+        assert call(f"{url}/api/2.0/mlflow-artifacts/artifacts/x", {}, "PUT")[0] == 403
+    assert archive.read_bytes() == before
+
+
+def test_a_taken_port_is_told(archive: Path, environment: dict[str, str]) -> None:
+    with serving(archive, environment) as url:
+        port = url.rpartition(":")[2]
+        command = [sys.executable, "-m", "mlflow_archive_cli", "serve", str(archive), "--port", port, "-q"]
+        ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert ran.returncode == 1
+    assert "choose another --port" in ran.stderr
