@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SOURCES := archive bench cli docs tests
 
-.PHONY: demo test test-mariadb lint bench bench-database docs clean
+.PHONY: demo test test-mariadb test-browser lint bench bench-database docs clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -15,6 +15,11 @@ test: lint
 test-mariadb: .venv/.stamp
 	@command -v mariadbd >/dev/null || { echo "mariadbd is not installed: apt-get install mariadb-server" >&2; exit 1; }
 	TEST_MARIADB=1 .venv/bin/pytest tests/mariadb
+
+# Needs Debian's packages chromium and chromium-driver; screenshots go to build/screenshots.
+test-browser: .venv/.stamp
+	@command -v chromedriver >/dev/null || { echo "no chromedriver: apt-get install chromium chromium-driver" >&2; exit 1; }
+	TEST_BROWSER=1 .venv/bin/pytest tests/browser
 
 lint: .venv/.stamp
 	.venv/bin/ruff check .
