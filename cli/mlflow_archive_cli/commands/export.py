@@ -42,7 +42,8 @@ _SHOWN = ("experiments", "runs", "params", "tags", "metrics", "dataset_inputs", 
     "uri",
     metavar="URI",
     help="An http(s):// server, a backend database (sqlite:///PATH, postgresql://…, mysql://…), an mlruns folder as "
-    "path or file: URI, or exim:DIR, a folder that mlflow-export-import wrote. Default: MLFLOW_TRACKING_URI, else what MLflow itself would use in this folder.",
+    "path or file: URI, or exim:DIR, a folder that mlflow-export-import wrote. Default: MLFLOW_TRACKING_URI, else what "
+    "MLflow itself would use in this folder.",
 )
 @experiment_option
 @run_option

@@ -36,11 +36,12 @@ def read_logged_model(entry: LoggedModelEntry, gap_book: GapBook, selection: Sel
         source_run_id=found.text("source_run_id"),
         status_message=found.text("status_message"),
     )
+    ids = {"model_id": entry.model_id, "experiment_id": entry.experiment_id}
     for table, name in (("logged_model_params", "params"), ("logged_model_tags", "tags")):
         for key, value in found.pairs(name).items():
-            entity.add(table, model_id=entry.model_id, key=key, value=value)
+            entity.add(table, **ids, key=key, value=value)
     for row in _metrics(found):
-        entity.add("logged_model_metrics", model_id=entry.model_id, **row)
+        entity.add("logged_model_metrics", **ids, **row)
     for each in found.objects("dataset_inputs"):
         dataset = dataset_row(entry.experiment_id, each.object("dataset"))
         if dataset is not None:
