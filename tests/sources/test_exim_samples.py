@@ -14,7 +14,7 @@ from mlflow_archive.copy import copy
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.sources.exim import EximSource
-from mlflow_archive.verify.checks import verify
+from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer.export import ArchiveSink
 from tests.support.corpora import EXIM_SAMPLES, exim_sample
 from tests.support.reading import Read, content, plain_rows, read_source
