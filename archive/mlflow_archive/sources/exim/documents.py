@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlflow_archive.artifact_roots.names import printable
 
@@ -22,8 +22,7 @@ class DocumentUnreadableError(ValueError):
     """A document is missing, is no JSON or has another shape; the message says which, and where it lies."""
 
 
-@dataclass(frozen=True, slots=True)
-class JsonPoint:
+class JsonPoint(NamedTuple):
     """A point of a run's metric, as the values in the document; what is absent there is None."""
 
     value: Any
@@ -93,7 +92,8 @@ def _load(path: Path, place: str) -> object:
 
 def _compact(found: dict[str, Any]) -> Any:
     """Keep a point in little memory. Points of logged models name their metric and stay as they are."""
-    if "value" not in found or "timestamp" not in found or not _POINT_KEYS.issuperset(found):
+    if "timestamp" not in found or "value" not in found or not found.keys() <= _POINT_KEYS:
         return found
     get = found.get
-    return JsonPoint(get("value"), get("timestamp"), get("step"), get("dataset_name"), get("dataset_digest"))
+    values = (found["value"], found["timestamp"], get("step"), get("dataset_name"), get("dataset_digest"))
+    return tuple.__new__(JsonPoint, values)  # in half the time of the constructor

@@ -17,7 +17,7 @@ from mlflow_archive.format.tables import RUN
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.sources.exim.documents import JsonPoint, read_document
 from mlflow_archive.sources.exim.entries import ACTIVE, RunEntry
-from mlflow_archive.sources.exim.fields import Fields, Malformed, integer_of, real_of, text_of, time_of
+from mlflow_archive.sources.exim.fields import INT64, Fields, Malformed, integer_of, real_of, text_of, time_of
 from mlflow_archive.sources.exim.files import files_of, join_copies
 from mlflow_archive.sources.exim.gapbook import GapBook
 from mlflow_archive.sources.mlruns.gaplist import GapList
@@ -115,9 +115,14 @@ def _read_metrics(record: RunRecord, fields: Fields) -> None:
     for name, history in (found or {}).items():
         bad = 0
         first = ""
-        for number, point in enumerate(history if isinstance(history, list) else [history]):
+        points = history if isinstance(history, list) else [history]
+        try:
+            key = text_of(name)
+        except Malformed as error:
+            first, bad, points = f"its name: {error}", len(points), []
+        for number, point in enumerate(points):
             try:
-                _add_point(record, text_of(name), point)
+                _add_point(record, key, point)
             except Malformed as error:
                 bad += 1
                 first = first or f"point {number}: {error}"
@@ -129,11 +134,12 @@ def _read_metrics(record: RunRecord, fields: Fields) -> None:
 def _add_point(record: RunRecord, key: str, found: object) -> None:
     if not isinstance(found, JsonPoint):
         raise Malformed("it is no object of value, timestamp and step")
-    value, time = real_of(found.value), time_of(found.timestamp)
-    step = 0 if found.step is None else integer_of(found.step)
-    dataset = None
-    if found.dataset_name and found.dataset_digest:
-        dataset = (text_of(found.dataset_name), text_of(found.dataset_digest))
+    value, time, step, name, digest = found
+    if type(value) is not float or type(time) is not int or type(step) is not int:  # as nearly every point is
+        value, time, step = real_of(value), time_of(time), 0 if step is None else integer_of(step)
+    if time not in INT64 or step not in INT64:
+        raise Malformed("a number needs more than 64 bits")
+    dataset = (text_of(name), text_of(digest)) if name and digest else None
     record.latest.add(key, step, time, value)
     points = record.points
     points.keys.append(key)
