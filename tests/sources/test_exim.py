@@ -214,6 +214,7 @@ def test_points_that_are_malformed_are_told_once_a_key_the_others_kept(exported:
         pytest.param({"tags": [{"value": "x"}]}, "tags/0", id="tag without key"),
         pytest.param({"tags": [{"key": "k", "value": "x"}, {"key": "k", "value": "y"}]}, "tags/k", id="tag twice"),
         pytest.param({"metrics": [1]}, "metrics", id="metrics are a list"),
+        pytest.param({"params": {"\ud800": "x"}}, "params/\\ud800", id="a name that is no text"),
         pytest.param({"inputs": {"dataset_inputs": [{"dataset": {"name": "d"}}]}}, "inputs/dataset_inputs/0/dataset"),
         pytest.param({"inputs": {"model_inputs": [{"step": 1}]}}, "inputs/model_inputs/0", id="no model"),
         pytest.param({"outputs": {"model_outputs": {}}}, "outputs/model_outputs", id="outputs are an object"),
@@ -336,7 +337,7 @@ def test_files_of_artifacts_are_never_taken_for_documents(exported: Path) -> Non
     assert gaps(found) == {}
 
 
-def test_an_experiment_may_be_named_artifacts(exported: Path) -> None:
+def test_a_model_may_be_named_artifacts(exported: Path) -> None:
     write_document(exported / "models" / "artifacts" / "model.json", {"registered_model": {"name": "artifacts"}})
     found = read(exported)
     assert [row["name"] for row in found.tables["registered_models"]] == ["artifacts"]

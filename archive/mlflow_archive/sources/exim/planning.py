@@ -22,7 +22,7 @@ from mlflow_archive.sources.exim.index import Index
 from mlflow_archive.sources.exim.runs import read_run
 from mlflow_archive.sources.exim.traces import read_trace
 from mlflow_archive.sources.run_filter import Matches, compile_filter
-from mlflow_archive.sources.trace_filter import SearchableTrace, TraceMatches, compile_trace_filter
+from mlflow_archive.sources.trace_filter import MatchesTrace, SearchableTrace, compile_trace_filter
 
 PER_SHARD: Final = 100
 LEFTOVERS: Final = "leftovers"
@@ -49,7 +49,7 @@ class Planner:
         self._experiments = self._select_experiments()
         self._models = self._select_models()
         self._matches: Matches | None = compile_filter(selection.filter_string) if selection.filter_string else None
-        self._trace_matches: TraceMatches | None = (
+        self._trace_matches: MatchesTrace | None = (
             compile_trace_filter(selection.trace_filter) if selection.trace_filter else None
         )
         self._check_runs()
@@ -212,7 +212,9 @@ class Planner:
             return True
         rows = read_trace(entry, self._index.gaps, _WITHOUT_FILES, self._index.root).rows
         pairs = {name: {row["key"]: row["value"] for row in rows.get(name, ())} for name in _TRACE_PAIRS}
-        found = SearchableTrace(row=rows["traces"][0], tags=pairs["trace_tags"], metadata=pairs["trace_metadata"])
+        found = SearchableTrace(
+            info={**_NOT_IN_COLUMNS, **rows["traces"][0]}, tags=pairs["trace_tags"], metadata=pairs["trace_metadata"]
+        )
         return self._trace_matches(found)
 
     def _experiment_of(self, kind: str, object_id: str) -> str:
@@ -251,5 +253,6 @@ class Planner:
 
 
 _WITHOUT_FILES: Final = Selection(artifacts=False)
+_NOT_IN_COLUMNS: Final = {"trace_name": None, "session_id": None}
 _TRACE_PAIRS: Final = ("trace_tags", "trace_metadata")
 _KNOWN: Final = frozenset({RUN, LOGGED_MODEL, TRACE, EVALUATION_DATASET, REGISTERED_MODEL})
