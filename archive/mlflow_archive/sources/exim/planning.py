@@ -14,6 +14,7 @@ from mlflow_archive.format.tables import (
     LOGGED_MODEL,
     REGISTERED_MODEL,
     RUN,
+    TABLES,
     TRACE,
 )
 from mlflow_archive.pipeline import Selection, Shard
@@ -22,7 +23,7 @@ from mlflow_archive.sources.exim.index import Index
 from mlflow_archive.sources.exim.runs import read_run
 from mlflow_archive.sources.exim.traces import read_trace
 from mlflow_archive.sources.run_filter import Matches, compile_filter
-from mlflow_archive.sources.trace_filter import MatchesTrace, SearchableTrace, compile_trace_filter
+from mlflow_archive.sources.trace_filter import SearchedTrace, TraceMatches, compile_trace_filter
 
 PER_SHARD: Final = 100
 LEFTOVERS: Final = "leftovers"
@@ -49,7 +50,7 @@ class Planner:
         self._experiments = self._select_experiments()
         self._models = self._select_models()
         self._matches: Matches | None = compile_filter(selection.filter_string) if selection.filter_string else None
-        self._trace_matches: MatchesTrace | None = (
+        self._trace_matches: TraceMatches | None = (
             compile_trace_filter(selection.trace_filter) if selection.trace_filter else None
         )
         self._check_runs()
@@ -212,10 +213,9 @@ class Planner:
             return True
         rows = read_trace(entry, self._index.gaps, _WITHOUT_FILES, self._index.root).rows
         pairs = {name: {row["key"]: row["value"] for row in rows.get(name, ())} for name in _TRACE_PAIRS}
-        found = SearchableTrace(
-            info={**_NOT_IN_COLUMNS, **rows["traces"][0]}, tags=pairs["trace_tags"], metadata=pairs["trace_metadata"]
-        )
-        return self._trace_matches(found)
+        info = {**_NOT_ALWAYS_THERE, **rows["traces"][0]}
+        found = SearchedTrace(info=info, tags=pairs["trace_tags"], metadata=pairs["trace_metadata"])
+        return bool(self._trace_matches([found]))
 
     def _experiment_of(self, kind: str, object_id: str) -> str:
         entries: Mapping[str, Any] = self._index.of(kind)
@@ -253,6 +253,6 @@ class Planner:
 
 
 _WITHOUT_FILES: Final = Selection(artifacts=False)
-_NOT_IN_COLUMNS: Final = {"trace_name": None, "session_id": None}
+_NOT_ALWAYS_THERE: Final = dict.fromkeys(TABLES["traces"].column_names)
 _TRACE_PAIRS: Final = ("trace_tags", "trace_metadata")
 _KNOWN: Final = frozenset({RUN, LOGGED_MODEL, TRACE, EVALUATION_DATASET, REGISTERED_MODEL})
