@@ -19,10 +19,12 @@ from mlflow_archive.pipeline import Known, Quiet, Selection, Source, nothing_kno
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, open_target
+from mlflow_archive.sources.exim import EximSource
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.sources.rest import RestSource
 from mlflow_archive.tracking.session import TrackingSession
 from mlflow_archive.writer.export import ArchiveSink
+from tests.support.exim import write_exim
 from tests.support.mlflow_server import MlflowServer
 from tests.support.mlruns import Experiment, Point, Run, Store, write_store
 from tests.support.reading import Read, read_source
@@ -110,6 +112,12 @@ def of_store(store: Path) -> Subject:
 
 
 @pytest.fixture(scope="module")
+def of_exim(of_store: Subject, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    root = write_exim(world(), tmp_path_factory.mktemp("selection-exim"))
+    return replace(of_store, make=lambda: EximSource(root))
+
+
+@pytest.fixture(scope="module")
 def of_archive(store: Path, of_store: Subject) -> Iterator[Subject]:
     path = store.parent / "archive.mlfa"
     copy(MlrunsSource(store), ArchiveSink(path, tool="test 1", clock_ms=lambda: 1))
@@ -135,7 +143,7 @@ def of_server(of_archive: Subject, mlflow_server: MlflowServer) -> Subject:
     )
 
 
-@pytest.fixture(params=["of_store", "of_archive", "of_server"])
+@pytest.fixture(params=["of_store", "of_exim", "of_archive", "of_server"])
 def subject(request: pytest.FixtureRequest) -> Subject:
     found: Subject = request.getfixturevalue(request.param)
     return found

@@ -18,6 +18,7 @@ from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.writer.export import ArchiveSink
 from tests.contracts.source_contract import CHILD, DELETED, OTHER, PARENT, SourceContract, example
 from tests.support.databases import PostgresServer
+from tests.support.exim import write_exim
 from tests.support.mlflow_server import MlflowServer
 from tests.support.mlruns import write_store
 from tests.support.restoring import restore
@@ -39,6 +40,16 @@ class TestMlrunsSource(SourceContract):
 
     def made(self) -> Source:
         return MlrunsSource(self.root)
+
+
+class TestEximSource(SourceContract):
+    @pytest.fixture(autouse=True, params=["runs", ""], ids=["runs/<run id>", "<run id>"])
+    def _place(self, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+        self.ids = IDS
+        self.root = write_exim(example(""), tmp_path / "exported", runs_folder=request.param)
+
+    def made(self) -> Source:
+        return locate_source(f"exim:{self.root}")
 
 
 class TestArchiveSource(SourceContract):

@@ -225,6 +225,8 @@ def test_experiment() -> None:
         pytest.param(f"{P}lineage.9.x", f"{P}lineage.10.x", id="ten hops"),
         pytest.param(f"{P}lineage.01.x", f"{P}lineage.1.lineage.01.x", id="not a number of ours"),
         pytest.param("mlflow_archive.source_run_id", f"{P}lineage.1.mlflow_archive.source_run_id", id="own"),
+        pytest.param("mlflow_exim.run_info.run_id", f"{P}lineage.1.mlflow_exim.run_info.run_id", id="newer dialect"),
+        pytest.param(f"{P}lineage.1.mlflow_exim.field.name", f"{P}lineage.2.mlflow_exim.field.name", id="its 2nd hop"),
     ],
 )
 def test_lineage(left: str, carried: str) -> None:

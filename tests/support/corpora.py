@@ -24,6 +24,39 @@ DATABASES = (
     ("dominodatalab__AutoDocumentation_Extension", "data/sample_projects/03_fraud_detection/mlflow.db"),
 )
 
+EXIM_CORPUS = "mlflow__mlflow-export-import"
+EXIM_SAMPLES = (
+    "databricks/bulk",
+    "databricks/bulk/experiments",
+    "databricks/bulk/models",
+    "databricks/single/experiments/notebook_experiments/repo_notebook",
+    "databricks/single/experiments/notebook_experiments/workspace_notebook",
+    "databricks/single/experiments/workspace_experiments/automl_workspace_notebook",
+    "databricks/single/experiments/workspace_experiments/job_repo_notebook",
+    "databricks/single/experiments/workspace_experiments/repo_notebook",
+    "databricks/single/experiments/workspace_experiments/workspace_notebook",
+    "databricks/single/experiments/workspace_experiments/workspace_notebook_src_tags",
+    "databricks/single/models/basic",
+    "databricks/single/models/deleted_runs",
+    "databricks/single/models/src_tags",
+    "databricks/single/versions/sklearn_wine",
+    "oss_mlflow/bulk",
+    "oss_mlflow/bulk/evaluation_datasets",
+    "oss_mlflow/bulk/experiments",
+    "oss_mlflow/bulk/models",
+    "oss_mlflow/bulk/prompts",
+    "oss_mlflow/single/experiments/basic",
+    "oss_mlflow/single/experiments/src_tags",
+    "oss_mlflow/single/models/basic",
+    "oss_mlflow/single/models/src_tags",
+)
+"""Folders that mlflow-export-import wrote, each one export or the inner part of one."""
+
+
+def exim_sample(name: str) -> Path:
+    """Return the folder of a sample of mlflow-export-import; it must not be written to."""
+    return store_path(EXIM_CORPUS, f"data/samples/{name}")
+
 
 def store_path(corpus: str, store: str) -> Path:
     """Return the folder of a store; it must not be written to."""

@@ -21,6 +21,8 @@ from typing import Final
 
 PREFIX: Final = "mlflow_export_import."
 OWN_PREFIX: Final = "mlflow_archive."
+EXIM_PREFIX: Final = "mlflow_exim."
+"""What releases of mlflow-export-import write since 2023."""
 LINEAGE: Final = PREFIX + "lineage."
 SOURCE_RUN_ID: Final = PREFIX + "run_info.run_id"
 SOURCE_EXPERIMENT_ID: Final = PREFIX + "experiment.experiment_id"
@@ -111,7 +113,7 @@ def object_source_tags(
 
 def left_by_import(key: str) -> bool:
     """Say whether a tag was written by an import into the source: it is carried as lineage, not as it is."""
-    return key.startswith((PREFIX, OWN_PREFIX))
+    return key.startswith((PREFIX, OWN_PREFIX, EXIM_PREFIX))
 
 
 def lineage_tags(tags: Mapping[str, str | None]) -> dict[str, str]:
@@ -119,9 +121,10 @@ def lineage_tags(tags: Mapping[str, str | None]) -> dict[str, str]:
 
     ``mlflow_export_import.lineage.<n>.<rest>``, n a whole number from 1 without leading zeros, becomes
     ``mlflow_export_import.lineage.<n+1>.<rest>``. Any other ``mlflow_export_import.<rest>`` becomes
-    ``mlflow_export_import.lineage.1.<rest>``, and ``mlflow_archive.<rest>``, which this tool writes where source tags
-    are off, becomes ``mlflow_export_import.lineage.1.mlflow_archive.<rest>``. So on a run that made three hops
-    ``lineage.2`` is what the first import wrote, ``lineage.1`` the second, and the plain sets the third.
+    ``mlflow_export_import.lineage.1.<rest>``. ``mlflow_archive.<rest>``, which this tool writes where source tags are
+    off, and ``mlflow_exim.<rest>``, the dialect of newer releases of mlflow-export-import, keep their own prefix behind
+    that: ``mlflow_export_import.lineage.1.mlflow_exim.<rest>``. So on a run that made three hops ``lineage.2`` is what
+    the first import wrote, ``lineage.1`` the second, and the plain sets the third.
     """
     return {_one_hop_back(key): value or "" for key, value in tags.items() if left_by_import(key)}
 

@@ -217,8 +217,13 @@ class ArchiveSource:
 
 
 def export_facts(export: Export) -> SourceFacts:
-    """Return what an export states of its source; ``extra["exported_ms"]`` is when it was made."""
+    """Return what an export states of its source; ``extra["exported_ms"]`` is when it was made.
+
+    Where that was a folder of mlflow-export-import, it is when that tool read the server, and ``extra["tracking_uri"]``
+    names that server.
+    """
     source = export.source
+    stated = source.get("extra", {}) if source.get("kind") == "exim" else {}
     return SourceFacts(
         kind="archive",
         uri=str(source.get("uri", "")),
@@ -226,6 +231,7 @@ def export_facts(export: Export) -> SourceFacts:
         schema_revision=source.get("schema_revision"),
         extra={
             "exported_ms": str(export.created_ms),
+            **{name: str(stated[name]) for name in ("exported_ms", "tracking_uri") if name in stated},
             "export": str(export.number),
             "source_kind": str(source.get("kind", "")),
         },

@@ -51,4 +51,8 @@ def facts_by_export(archive: Archive) -> FactsOfRow:
 
 def _facts(export: Export) -> ExportFacts:
     facts = export_facts(export)
-    return ExportFacts(tracking_uri=facts.uri, mlflow_version=facts.mlflow_version, exported_ms=export.created_ms)
+    return ExportFacts(
+        tracking_uri=facts.extra.get("tracking_uri", facts.uri),
+        mlflow_version=facts.mlflow_version,
+        exported_ms=int(facts.extra["exported_ms"]),
+    )

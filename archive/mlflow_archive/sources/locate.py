@@ -14,6 +14,7 @@ from mlflow_archive.format.layout import MANIFEST, SINGLE_FILE_SUFFIX
 from mlflow_archive.pipeline import Progress, Quiet, Source
 from mlflow_archive.tracking.default_uri import DATABASE_SCHEMES, default_tracking_uri, scheme_of
 
+_EXIM = "exim"
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 _NOTHING_HERE = (
     "there is nothing to export here: no --from is given, MLFLOW_TRACKING_URI is not set, and this folder "
@@ -31,8 +32,8 @@ def locate_source(
     """Return the source of a tracking URI; of None, what MLflow itself would use in the current folder.
 
     ``http(s)://`` is a server; ``sqlite:``, ``postgresql:`` and ``mysql:`` are backend databases, and so is the path of
-    a SQLite file; ``file:`` and other paths are file stores. Nothing is contacted yet. Raises SelectionError for URIs
-    that name something which cannot be read.
+    a SQLite file; ``exim:`` is before the path of a folder of mlflow-export-import; ``file:`` and other paths are file
+    stores. Nothing is contacted yet. Raises SelectionError for URIs that name something which cannot be read.
     """
     progress = progress or Quiet()
     named = uri is not None
@@ -48,9 +49,11 @@ def locate_source(
         if not named and scheme == "sqlite" and not Path(uri.removeprefix("sqlite:///")).exists():
             raise SelectionError(_NOTHING_HERE)
         return _database(uri, artifact_map, artifacts_destination, progress)
+    if scheme == _EXIM:
+        return _exim(uri[len(_EXIM) + 1 :], artifact_map)
     if scheme not in ("", "file"):
         raise SelectionError(
-            f"{scheme}: is no scheme that can be read; give http(s)://…, file:… or the path of an mlruns folder"
+            f"{scheme}: is no scheme that can be read; give http(s)://…, file:…, exim:… or the path of an mlruns folder"
         )
     path = _store_path(uri)
     if _is_sqlite(path):
@@ -58,6 +61,16 @@ def locate_source(
     from mlflow_archive.sources.mlruns import MlrunsSource  # noqa: PLC0415
 
     return MlrunsSource(path, artifact_map=artifact_map)
+
+
+def _exim(folder: str, artifact_map: Sequence[tuple[str, str]]) -> Source:
+    from mlflow_archive.sources.exim import EximSource  # noqa: PLC0415
+
+    if not folder:
+        raise SelectionError("exim: names no folder; give exim:DIR, the folder that mlflow-export-import wrote")
+    if artifact_map:
+        raise SelectionError("--artifact-map is of no use with exim:, as the artifacts lie in that folder")
+    return EximSource(Path(folder))
 
 
 def _database(
@@ -82,6 +95,10 @@ def _store_path(uri: str) -> Path:
                 f"{uri} names a file store on the host {parts.netloc!r}; give its path on this machine"
             )
         path = Path(unquote(parts.path))
+    from mlflow_archive.sources.exim.layout import looks_exported  # noqa: PLC0415
+
+    if looks_exported(path):
+        raise SelectionError(f"{path} is a folder of mlflow-export-import, no MLflow store; give exim:{path}")
     if path.name.endswith(SINGLE_FILE_SUFFIX) and path.is_file():
         raise SelectionError(f"{path} is an archive, no MLflow store; to have it twice, copy the file")
     if (path / MANIFEST).is_file():

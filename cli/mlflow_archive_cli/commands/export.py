@@ -1,4 +1,4 @@
-"""``mlflow-archive export``: from a server, database or file store into an archive."""
+"""``mlflow-archive export``: from a server, database, file store or another tool's export into an archive."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ _SHOWN = ("experiments", "runs", "params", "tags", "metrics", "dataset_inputs", 
     "--from",
     "uri",
     metavar="URI",
-    help="An http(s):// server, a backend database (sqlite:///PATH, postgresql://…, mysql://…), or an mlruns folder as "
-    "path or file: URI. Default: MLFLOW_TRACKING_URI, else what MLflow itself would use in this folder.",
+    help="An http(s):// server, a backend database (sqlite:///PATH, postgresql://…, mysql://…), an mlruns folder as "
+    "path or file: URI, or exim:DIR, a folder that mlflow-export-import wrote. Default: MLFLOW_TRACKING_URI, else what "
+    "MLflow itself would use in this folder.",
 )
 @experiment_option
 @run_option
@@ -98,7 +99,7 @@ def command(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Read an MLflow server, backend database or file store into ARCHIVE.
+    """Read an MLflow server, backend database, file store or folder of mlflow-export-import into ARCHIVE.
 
     ARCHIVE is a single file if its name ends in .mlfa, else a directory. What cannot be read is listed with the
     reason, the rest is exported, and the exit code is 3. Interrupted, the same command continues.

@@ -34,7 +34,8 @@ class ReplaySink:
     """Writes into a target; safe to repeat, and to go on with after a kill.
 
     ``facts_of`` says of a row of ``runs`` or ``experiments`` by which export it came, where an archive holds several;
-    by default all came by the one that the source's facts describe (``extra["exported_ms"]`` is its time).
+    by default all came by the one that the source's facts describe: ``extra["exported_ms"]`` is its time, and
+    ``extra["tracking_uri"]`` the server where the source is another tool's export of it.
     Experiments and datasets must come before the runs that are in them, parents before their children.
     """
 
@@ -80,7 +81,7 @@ class ReplaySink:
         if self._facts_of is None:
             exported = facts.extra.get("exported_ms")
             export = ExportFacts(
-                tracking_uri=facts.uri,
+                tracking_uri=facts.extra.get("tracking_uri", facts.uri),
                 mlflow_version=facts.mlflow_version,
                 exported_ms=None if exported is None else int(exported),
             )

@@ -1,0 +1,302 @@
+"""What an exported folder holds: every object once, with where it lies; and what is declared but not there.
+
+Every document is read once for it and left; what an object consists of is read again when its turn comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from mlflow_archive.artifact_roots.names import printable
+from mlflow_archive.errors import StoreError
+from mlflow_archive.format.gaps import (
+    EXPERIMENT_UNREADABLE,
+    OBJECT_UNREADABLE,
+    RUN_UNREADABLE,
+)
+from mlflow_archive.format.tables import (
+    EVALUATION_DATASET,
+    EXPERIMENT,
+    LOGGED_MODEL,
+    REGISTERED_MODEL,
+    RUN,
+    TRACE,
+)
+from mlflow_archive.sources.exim import layout as names
+from mlflow_archive.sources.exim.copies import Copies, differing
+from mlflow_archive.sources.exim.declared import Declared, declared_by_list, declared_by_object
+from mlflow_archive.sources.exim.documents import Document, DocumentUnreadableError, place_of, read_document
+from mlflow_archive.sources.exim.entries import (
+    DatasetEntry,
+    ExperimentEntry,
+    LoggedModelEntry,
+    ModelEntry,
+    RunEntry,
+    TraceEntry,
+    dataset_entry,
+    experiment_entry,
+    logged_model_entry,
+    model_entry,
+    run_entry,
+    trace_entry,
+)
+from mlflow_archive.sources.exim.gapbook import FOLDER, GapBook
+from mlflow_archive.sources.exim.layout import Layout, find_documents
+
+_KINDS: Final = {
+    names.EXPERIMENT_FILE: EXPERIMENT,
+    names.RUN_FILE: RUN,
+    names.LOGGED_MODEL_FILE: LOGGED_MODEL,
+    names.TRACE_FILE: TRACE,
+    names.MODEL_FILE: REGISTERED_MODEL,
+    names.VERSION_FILE: REGISTERED_MODEL,
+    names.PROMPT_FILE: REGISTERED_MODEL,
+    names.DATASET_FILE: EVALUATION_DATASET,
+}
+_CODES: Final = {RUN: RUN_UNREADABLE, EXPERIMENT: EXPERIMENT_UNREADABLE}
+
+
+@dataclass(slots=True, kw_only=True)
+class Index:
+    """The objects of a folder by id; of registered models and prompts all documents.
+
+    ``system`` is who wrote the newest document, and when. ``gaps`` holds what cannot be read or is not there.
+    """
+
+    root: Path
+    experiments: dict[str, ExperimentEntry] = field(default_factory=dict)
+    runs: dict[str, RunEntry] = field(default_factory=dict)
+    logged_models: dict[str, LoggedModelEntry] = field(default_factory=dict)
+    traces: dict[str, TraceEntry] = field(default_factory=dict)
+    models: dict[str, tuple[ModelEntry, ...]] = field(default_factory=dict)
+    datasets: dict[str, DatasetEntry] = field(default_factory=dict)
+    gaps: GapBook = field(default_factory=GapBook)
+    system: dict[str, Any] = field(default_factory=dict)
+    documents: int = 0
+
+    def of(self, kind: str) -> Mapping[str, object]:
+        """Return the objects of a kind by id."""
+        by_kind: dict[str, Mapping[str, object]] = {
+            EXPERIMENT: self.experiments,
+            RUN: self.runs,
+            LOGGED_MODEL: self.logged_models,
+            TRACE: self.traces,
+            EVALUATION_DATASET: self.datasets,
+            REGISTERED_MODEL: self.models,
+        }
+        return by_kind.get(kind, {})
+
+
+def build_index(root: Path) -> Index:
+    """Read the documents of a folder.
+
+    Raises StoreError if there is no folder, or no document of mlflow-export-import in it.
+    """
+    if not root.is_dir():
+        what = "is no folder" if root.exists() else "does not exist"
+        raise StoreError(f"{root} {what}; expected one that mlflow-export-import wrote")
+    layout = find_documents(root)
+    builder = _Builder(root)
+    builder.read(layout)
+    if not builder.index.documents:
+        raise StoreError(
+            f"{root} holds no document of mlflow-export-import, such as run.json, experiment.json or model.json"
+        )
+    return builder.finish(layout)
+
+
+class _Builder:
+    def __init__(self, root: Path) -> None:
+        self.index = Index(root=root)
+        self._experiments: Copies[ExperimentEntry] = Copies()
+        self._runs: Copies[RunEntry] = Copies()
+        self._logged_models: Copies[LoggedModelEntry] = Copies()
+        self._traces: Copies[TraceEntry] = Copies()
+        self._models: Copies[ModelEntry] = Copies()
+        self._datasets: Copies[DatasetEntry] = Copies()
+        self._declared: list[Declared] = []
+        self._broken: list[tuple[Path, str]] = []
+        self._folders: dict[Path, str] = {}
+        self._newest = -1
+        self._add: dict[str, Callable[[Document], None]] = {
+            names.EXPERIMENT_FILE: self._add_experiment,
+            names.RUN_FILE: self._add_run,
+            names.LOGGED_MODEL_FILE: self._add_logged_model,
+            names.TRACE_FILE: self._add_trace,
+            names.MODEL_FILE: self._add_model,
+            names.VERSION_FILE: self._add_model,
+            names.PROMPT_FILE: self._add_model,
+            names.DATASET_FILE: self._add_dataset,
+        }
+
+    def read(self, layout: Layout) -> None:
+        for path in layout.objects():
+            try:
+                document = read_document(path, self.index.root)
+                self._add[path.name](document)
+            except DocumentUnreadableError as error:
+                self._unreadable(path, str(error))
+                continue
+            self._declared += declared_by_object(document)
+            self._note(document)
+        for name in names.LIST_FILES:
+            for path in layout.of(name):
+                try:
+                    document = read_document(path, self.index.root)
+                except DocumentUnreadableError as error:
+                    place = place_of(path, self.index.root)
+                    self.index.gaps.add(FOLDER, place, OBJECT_UNREADABLE, f"{error}; it lists what was exported")
+                    continue
+                self._declared += declared_by_list(document)
+                self._note(document)
+
+    def finish(self, layout: Layout) -> Index:
+        index = self.index
+        index.experiments = self._chosen(EXPERIMENT, self._experiments)
+        index.runs = self._chosen(RUN, self._runs)
+        for run_id, copies in self._runs.chosen():
+            folders = tuple(dict.fromkeys(folder for copy in copies for folder in copy.entry.artifacts))
+            index.runs[run_id] = replace(index.runs[run_id], artifacts=folders)
+        index.logged_models = self._chosen(LOGGED_MODEL, self._logged_models)
+        index.traces = self._chosen(TRACE, self._traces)
+        index.datasets = self._chosen(EVALUATION_DATASET, self._datasets)
+        index.models = {owner: tuple(copy.entry for copy in copies) for owner, copies in self._models.chosen()}
+        self._tell_broken()
+        self._check_declared()
+        self._add_missing_experiments()
+        self._report(layout)
+        return index
+
+    def _chosen(self, kind: str, copies: Copies[Any]) -> dict[str, Any]:
+        found = {}
+        for object_id, some in copies.chosen():
+            found[object_id] = some[0].entry
+            for reason in differing(some, self.index.root):
+                self.index.gaps.add(kind, object_id, _CODES.get(kind, OBJECT_UNREADABLE), reason)
+        return found
+
+    def _add_experiment(self, document: Document) -> None:
+        entry = experiment_entry(document)
+        self._folders[document.path.parent] = entry.experiment_id
+        self._experiments.add(entry.experiment_id, entry, document)
+
+    def _add_run(self, document: Document) -> None:
+        entry = run_entry(document)
+        self._runs.add(entry.run_id, entry, document)
+
+    def _add_logged_model(self, document: Document) -> None:
+        entry = logged_model_entry(document)
+        self._logged_models.add(entry.model_id, entry, document)
+
+    def _add_trace(self, document: Document) -> None:
+        entry = trace_entry(document)
+        self._traces.add(entry.trace_id, entry, document)
+
+    def _add_model(self, document: Document) -> None:
+        entry = model_entry(document)
+        self._models.add(entry.owner_id, entry, document)
+
+    def _add_dataset(self, document: Document) -> None:
+        entry = dataset_entry(document)
+        self._datasets.add(entry.dataset_id, entry, document)
+
+    def _note(self, document: Document) -> None:
+        self.index.documents += 1
+        if document.export_time > self._newest:
+            self._newest = document.export_time
+            self.index.system = dict(document.system)
+
+    def _unreadable(self, path: Path, reason: str) -> None:
+        self.index.documents += 1
+        self._broken.append((path, reason))
+
+    def _tell_broken(self) -> None:
+        """Say which objects the broken documents describe: as their folders are named.
+
+        Of an experiment rather as the runs beside say, as its folder may have any name.
+        """
+        for path, reason in self._broken:
+            if path.name == names.EXPERIMENT_FILE:
+                beside = {
+                    entry.experiment_id
+                    for entries in (self.index.runs, self.index.logged_models, self.index.traces)
+                    for entry in entries.values()
+                    if entry.path.is_relative_to(path.parent)
+                }
+                experiment_id = beside.pop() if len(beside) == 1 else printable(path.parent.name)
+                self._folders[path.parent] = experiment_id
+                self.index.gaps.add(EXPERIMENT, experiment_id, EXPERIMENT_UNREADABLE, reason)
+        for path, reason in self._broken:
+            if path.name != names.EXPERIMENT_FILE:
+                kind, owner = _KINDS[path.name], printable(path.parent.name)
+                code = _CODES.get(kind, OBJECT_UNREADABLE)
+                self.index.gaps.add(kind, owner, code, reason, experiment_id=self._experiment_around(path))
+
+    def _experiment_around(self, path: Path) -> str | None:
+        """Return the experiment in whose folder something lies."""
+        return next((self._folders[folder] for folder in path.parents if folder in self._folders), None)
+
+    def _check_declared(self) -> None:
+        index = self.index
+        by_folder: dict[str, list[RunEntry]] = {}
+        for copies in self._runs.found.values():
+            for copy in copies:
+                by_folder.setdefault(copy.entry.path.parent.name, []).append(copy.entry)
+        for each in self._declared:
+            there = each.object_id in index.of(each.kind)
+            if each.failed_part or not (there or index.gaps.has(each.kind, each.object_id)):
+                others = by_folder.get(each.object_id, ()) if each.kind == RUN else ()
+                instead = [
+                    f"{place_of(other.path, index.root)} is that of run {other.run_id}"
+                    for other in others
+                    if other.path.is_relative_to(each.document.parent)
+                ]
+                code = _CODES.get(each.kind, OBJECT_UNREADABLE)
+                reason = "; ".join((each.reason, *instead))
+                around = self._experiment_around(each.document)
+                index.gaps.add(each.kind, each.object_id, code, reason, path=each.path, experiment_id=around)
+            if each.kind == EXPERIMENT and each.name and not there:
+                index.experiments[each.object_id] = ExperimentEntry(experiment_id=each.object_id, name=each.name)
+
+    def _add_missing_experiments(self) -> None:
+        names_of_runs = self._experiment_names()
+        for experiment_id in sorted(set(self._needed())):
+            if experiment_id in self.index.experiments:
+                continue
+            name = names_of_runs.get(experiment_id, experiment_id)
+            self.index.experiments[experiment_id] = ExperimentEntry(experiment_id=experiment_id, name=name)
+            if not self.index.gaps.has(EXPERIMENT, experiment_id):
+                known = "its name" if experiment_id in names_of_runs else "no more than its id"
+                reason = f"there is no experiment.json of it in this folder; {known} is known from what lies in it"
+                self.index.gaps.add(EXPERIMENT, experiment_id, EXPERIMENT_UNREADABLE, reason)
+
+    def _needed(self) -> Iterator[str]:
+        for entries in (self.index.runs, self.index.logged_models, self.index.traces):
+            for entry in entries.values():
+                yield entry.experiment_id
+
+    def _experiment_names(self) -> dict[str, str]:
+        """Return names of experiments that versions of registered models state of their runs."""
+        versions = (v for entries in self.index.models.values() for entry in entries for v in entry.versions)
+        return {
+            self.index.runs[version.run_id].experiment_id: version.experiment_name
+            for version in versions
+            if version.run_id in self.index.runs and version.experiment_name
+        }
+
+    def _report(self, layout: Layout) -> None:
+        gaps, root = self.index.gaps, self.index.root
+        for path in layout.strays:
+            owner = printable(path.parent.name)
+            reason = f"there are artifacts in {place_of(path, root)}, but no document beside them says whose they are"
+            gaps.add(RUN, owner, RUN_UNREADABLE, reason, experiment_id=self._experiment_around(path))
+        for path in layout.unknown:
+            place = place_of(path, root)
+            gaps.add(FOLDER, place, OBJECT_UNREADABLE, "it is JSON of a kind that this version does not know")
+        for path in layout.links:
+            gaps.add(FOLDER, place_of(path, root), OBJECT_UNREADABLE, "it is a link to a folder, which is not followed")
+        for path, reason in layout.unlisted:
+            gaps.add(FOLDER, place_of(path, root), OBJECT_UNREADABLE, f"the folder cannot be listed: {reason}")

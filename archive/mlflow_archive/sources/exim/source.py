@@ -1,0 +1,163 @@
+"""A folder of mlflow-export-import as a Source: what is read, shard by shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Final, cast
+
+from mlflow_archive.artifact_roots.names import printable
+from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, OBJECT_UNREADABLE, RUN_UNREADABLE
+from mlflow_archive.format.location import without_password
+from mlflow_archive.format.tables import EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, RUN, TRACE
+from mlflow_archive.pipeline import Chunk, Known, Progress, Selection, Shard, SourceFacts
+from mlflow_archive.sources.exim.documents import DocumentUnreadableError
+from mlflow_archive.sources.exim.entity import Entity
+from mlflow_archive.sources.exim.evaluation import read_dataset
+from mlflow_archive.sources.exim.experiments import add_experiment
+from mlflow_archive.sources.exim.files import as_artifacts
+from mlflow_archive.sources.exim.index import Index, build_index
+from mlflow_archive.sources.exim.logged_models import read_logged_model
+from mlflow_archive.sources.exim.planning import LEFTOVERS, Block, Planner
+from mlflow_archive.sources.exim.registry import read_model
+from mlflow_archive.sources.exim.runs import RunRecord, points_in_parts, read_run
+from mlflow_archive.sources.exim.traces import read_trace
+from mlflow_archive.sources.mlruns.gaplist import GapList
+from mlflow_archive.sources.mlruns.rows import Rows
+
+POINTS_PER_CHUNK: Final = 200_000
+_CODES: Final = {RUN: RUN_UNREADABLE, EXPERIMENT: EXPERIMENT_UNREADABLE}
+
+
+class EximSource:
+    """The exported folder ``root``, the outermost or any inner one.
+
+    A chunk holds whole objects with up to twice ``points_per_chunk`` metric points, or that many of one longer run.
+    """
+
+    def __init__(self, root: Path, *, points_per_chunk: int = POINTS_PER_CHUNK) -> None:
+        self._root = root.absolute()
+        self._points_per_chunk = points_per_chunk
+
+    @cached_property
+    def _index(self) -> Index:
+        return build_index(self._root)
+
+    def facts(self) -> SourceFacts:
+        """Say where this data comes from; reads all documents. Raises StoreError if there are none.
+
+        What mlflow-export-import says of the newest one is in ``extra``: its own version (``package_version``), the
+        server it read (``tracking_uri``) and when (``exported_ms``, since the epoch).
+        """
+        system = self._index.system
+        extra = {name: system[given] for name, given in _EXTRA.items() if isinstance(system.get(given), str)}
+        if "tracking_uri" in extra:
+            extra["tracking_uri"] = without_password(extra["tracking_uri"])
+        if isinstance(system.get("export_time"), int):
+            extra["exported_ms"] = str(system["export_time"] * 1000)
+        version = system.get("mlflow_version")
+        return SourceFacts(
+            kind="exim",
+            uri=f"file:{printable(self._root.as_posix())}",
+            mlflow_version=version if isinstance(version, str) else None,
+            extra={name: value for name, value in extra.items() if value},
+        )
+
+    def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
+        """Yield shards of up to 100 objects of one kind; experiments first, parents before their children.
+
+        Raises StoreError, and SelectionError before the first shard.
+        """
+        for shard in Planner(self._index, selection).shards():
+            progress.expect("runs", shard.weight)
+            yield shard
+
+    def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
+        """Yield the chunks of a shard. What has gaps has no fingerprint, so that a later export tries it again."""
+        block = cast(Block, shard.payload)
+        rows = Rows()
+        if block.kind == LEFTOVERS:
+            for owner in block.owners:
+                rows.add_gaps(self._index.gaps.of(*owner))
+        for object_id in block.ids:
+            if block.kind != RUN:
+                self._read_object(object_id, block, known, rows)
+                continue
+            *parts, last = self._read_run(object_id, block.selection, known)
+            if parts and rows:
+                yield rows.chunk()
+                rows = Rows()
+            for part in parts:
+                yield part.chunk(complete=False)
+            if parts:
+                yield last.chunk()
+            else:
+                rows.merge(last)
+            if rows.points >= self._points_per_chunk:
+                yield rows.chunk()
+                rows = Rows()
+        if rows:
+            yield rows.chunk()
+
+    def close(self) -> None:
+        """Release nothing: no file stays open between calls."""
+
+    def _read_run(self, run_id: str, selection: Selection, known: Known) -> list[Rows]:
+        """Return the rows of a run in parts, the last with its artifacts; one without rows if the sink has them."""
+        rows = Rows()
+        try:
+            record = read_run(self._index.runs[run_id], self._index.gaps, selection, self._root)
+        except DocumentUnreadableError as error:
+            rows.add_gaps(_changed(RUN, run_id, error))
+            return [rows]
+        fingerprint = None if record.gaps else record.fingerprint()
+        if fingerprint is not None and known(RUN, run_id) == fingerprint:
+            return [rows]
+        record.add_to(rows)
+        found = []
+        for points in points_in_parts(record.points, self._points_per_chunk):
+            rows.add_points(run_id, points)
+            found.append(rows)
+            rows = Rows()
+        _end(found[-1], record, fingerprint)
+        return found
+
+    def _read_object(self, object_id: str, block: Block, known: Known, rows: Rows) -> None:
+        try:
+            if block.kind == EXPERIMENT:
+                add_experiment(rows, self._index.experiments[object_id], self._index.gaps, self._root)
+                return
+            entity = self._entity(object_id, block)
+        except DocumentUnreadableError as error:
+            rows.add_gaps(_changed(block.kind, object_id, error))
+            return
+        fingerprint = entity.fingerprint()
+        if fingerprint is None or known(block.kind, object_id) != fingerprint:
+            entity.add_to(rows, fingerprint)
+
+    def _entity(self, object_id: str, block: Block) -> Entity:
+        index, selection = self._index, block.selection
+        if block.kind == LOGGED_MODEL:
+            return read_logged_model(index.logged_models[object_id], index.gaps, selection, self._root)
+        if block.kind == TRACE:
+            return read_trace(index.traces[object_id], index.gaps, selection, self._root)
+        if block.kind == EVALUATION_DATASET:
+            return read_dataset(index.datasets[object_id], index.gaps, self._root)
+        return read_model(index.models[object_id], index, selection)
+
+
+def _end(rows: Rows, record: RunRecord, fingerprint: str | None) -> None:
+    rows.add_artifacts(as_artifacts(RUN, record.run_id, record.artifacts))
+    rows.add_gaps(record.gaps)
+    if fingerprint is not None:
+        rows.add("fingerprints", {"owner_id": record.run_id, "owner_kind": RUN, "fingerprint": fingerprint})
+
+
+def _changed(kind: str, object_id: str, error: DocumentUnreadableError) -> GapList:
+    gaps = GapList(owner_kind=kind, owner_id=object_id)
+    gaps.add("", _CODES.get(kind, OBJECT_UNREADABLE), str(error))
+    return gaps
+
+
+_EXTRA: Final = {"package_version": "package_version", "tracking_uri": "mlflow_tracking_uri"}

@@ -1,0 +1,94 @@
+"""Files of versions of registered models: ``version_models/<version>`` and ``version_model``.
+
+They are copies of what a run or a logged model holds, which mostly is in the export, too, and then says it all. Only
+what is nowhere else is carried as the registered model's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from mlflow_archive.artifact_roots.local import FoundFile
+from mlflow_archive.format.gaps import ARTIFACT_MISSING
+from mlflow_archive.pipeline import Selection
+from mlflow_archive.sources.exim.documents import read_document
+from mlflow_archive.sources.exim.entity import Entity
+from mlflow_archive.sources.exim.entries import ModelEntry, VersionEntry, number_of
+from mlflow_archive.sources.exim.files import downloaded_files, files_of
+from mlflow_archive.sources.exim.index import Index
+from mlflow_archive.sources.exim.layout import MODEL_FILE, VERSION_FILE, VERSION_MODEL, VERSION_MODELS
+
+_OF_DOWNLOAD: Final = "registered_model_meta"
+"""MLflow puts it beside what it downloads of a version; no server holds it."""
+
+
+def add_version_files(entity: Entity, entries: Sequence[ModelEntry], index: Index, selection: Selection) -> None:
+    """Add the files of versions that are nowhere else; those that no one has are gaps."""
+    done: set[str] = set()
+    sources = {str(row["version"]): row["source"] for row in entity.rows.get("model_versions", ())}
+    for entry in entries:
+        for version in entry.versions if entry.path.name in (MODEL_FILE, VERSION_FILE) else ():
+            number = str(number_of(version.number))
+            if number in done or number not in sources:
+                continue
+            done.add(number)
+            files = [file for folder in _folders(entries, number) for file in files_of(folder, entity.gaps.add)]
+            elsewhere = {(file.path, file.size) for file in _elsewhere(version, sources[number], index)}
+            own = [file for file in files if file.path != _OF_DOWNLOAD]
+            if elsewhere.issuperset((file.path, file.size) for file in own):
+                if not files and not version.run_id and not version.model_id:
+                    entity.gaps.add(number, ARTIFACT_MISSING, "the export holds no files of this version")
+                continue
+            entity.take_files(own, selection, prefix=f"{number}/")
+
+
+def _folders(entries: Sequence[ModelEntry], number: str) -> Iterator[Path]:
+    for entry in entries:
+        folder = entry.path.parent
+        if entry.path.name == MODEL_FILE:
+            found = folder / VERSION_MODELS / number
+        elif entry.path.name == VERSION_FILE and str(number_of(entry.versions[0].number)) == number:
+            found = folder / VERSION_MODEL
+        else:
+            continue
+        if found.is_dir():
+            yield found
+            return
+
+
+def _elsewhere(version: VersionEntry, source: str | None, index: Index) -> list[FoundFile]:
+    """Return the files that the export holds of what a version was made of."""
+    logged = index.logged_models.get(version.model_id or "")
+    if logged is not None:
+        location = read_document(logged.path, index.root).body.get("artifact_location")
+        return downloaded_files(logged.path.parent, _text(location), logged.path.name, _ignore)
+    run = index.runs.get(version.run_id or "")
+    if run is None:
+        return []
+    below = _below_run(run.run_id, source)
+    found = [file for folder in run.artifacts for file in files_of(folder, _ignore)]
+    return [
+        FoundFile(path=file.path.removeprefix(below), place=file.place, size=file.size)
+        for file in found
+        if file.path.startswith(below)
+    ]
+
+
+def _below_run(run_id: str, source: str | None) -> str:
+    """Return the path of a model among the artifacts of its run, with a ``/`` behind it; '' for all of them."""
+    text = (source or "").rstrip("/")
+    for mark in (f"runs:/{run_id}/", f"/{run_id}/artifacts/"):
+        _, found, rest = text.partition(mark)
+        if found:
+            return rest + "/"
+    return text + "/" if text and "/" not in text else ""
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _ignore(path: str, code: str, reason: str) -> None:
+    """Leave it: the run or logged model tells of it."""
