@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +15,7 @@ import pytest
 
 from mlflow_archive import __version__
 from mlflow_archive_cli.main import _MODULES, _READING, commands
-from tests.cli.conftest import Command
+from tests.cli.conftest import PARENT, Command
 
 ARGUMENTS = {
     "info": ["A"],
@@ -21,6 +24,8 @@ ARGUMENTS = {
     "cat": ["A", "parent/model/MLmodel"],
     "verify": ["A"],
     "extract": ["A", "parent", "--to", "T"],
+    "tree": ["A", "parent"],
+    "report": ["A", "-o", "T", "-q"],
 }
 PROBE = """
 import sys
@@ -75,6 +80,25 @@ def test_every_command_and_option_has_help_and_an_example(cli: Command, name: st
     shown = cli(name, "--help")
     assert shown.code == 0
     assert f"Usage: mlflow-archive {name} [OPTIONS]" in shown.out
+
+
+EXAMPLES = ["info", "ls", "show", "cat", "verify", "extract", "tree", "report", "sql", "history", "diff"]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_example_in_the_help_works(
+    cli: Command, single_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    command = commands.get_command(click.Context(commands), name)
+    assert command is not None
+    words = shlex.split((command.help or "").split("Example:")[1].strip().splitlines()[0])
+    for archive in ("backup.mlfa", "monday.mlfa", "tuesday.mlfa"):
+        shutil.copyfile(single_file, tmp_path / archive)
+    monkeypatch.chdir(tmp_path)
+    stand_in = {"4b1f0c": PARENT, "val/loss": "bad", "model/MLmodel": "model/MLmodel"}
+    arguments = [re.sub(r"^4b1f0c", PARENT, stand_in.get(word, word)) for word in words[1:]]
+    ran = cli(*arguments)
+    assert ran.code == 0, ran.err
 
 
 def test_help_of_the_whole_names_every_command(cli: Command) -> None:
