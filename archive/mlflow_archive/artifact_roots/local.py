@@ -155,6 +155,19 @@ def write_file(root: Path, path: str, stream: BinaryIO) -> None:
         raise
 
 
+def remove_file(root: Path, path: str) -> None:
+    """Remove ``root/path`` and the folders above it that are empty then, up to ``root``. Raises OSError."""
+    place = root / path
+    place.unlink(missing_ok=True)
+    for folder in place.parents:
+        try:
+            folder.rmdir()
+        except OSError:
+            return  # not empty
+        if folder == root:
+            return
+
+
 def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
