@@ -121,7 +121,7 @@ class ArtifactRoots:
         try:
             if folder is not None:
                 return not folder.is_dir() or next(folder.iterdir(), None) is None
-            return not self._stores.holds(place)
+            return not self._stores.holds(_in_store(place))
         except (OSError, UnreachableError) as error:
             raise ArtifactWriteError(f"{without_password(place)} cannot be looked into: {error}") from error
 
@@ -130,7 +130,11 @@ class ArtifactRoots:
         place = self.resolve(uri)
         folder = self._folder(place)
         try:
-            return os.path.lexists(folder / path) if folder is not None else self._stores.holds(f"{place}/{path}")
+            return (
+                os.path.lexists(folder / path)
+                if folder is not None
+                else self._stores.holds(f"{_in_store(place)}/{path}")
+            )
         except (OSError, UnreachableError) as error:
             raise ArtifactWriteError(f"{path} cannot be looked for in {without_password(place)}: {error}") from error
 
@@ -197,6 +201,13 @@ def _local_path(uri: str) -> str | None:
 def is_local(uri: str) -> bool:
     """Say whether a location is a path or ``file:`` URI of this machine."""
     return _local_path(uri) is not None
+
+
+def _in_store(place: str) -> str:
+    """Return a location in an object store as it is. Raises ArtifactWriteError for any other."""
+    if _scheme(place) not in EXTRAS:
+        raise ArtifactWriteError(_out_of_reach(place))
+    return place
 
 
 def _out_of_reach(place: str) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from mlflow_archive.backend.uris import DatabaseUri
 from mlflow_archive.errors import ServerError, TargetError
-from mlflow_archive.sinks.restore.database import BULK, TargetSchema, holds_nothing
+from mlflow_archive.sinks.restore.database import BULK, CommitUncertainError, TargetSchema, holds_nothing
 from mlflow_archive.sinks.restore.schema import VERSION_TABLE, check_revision, make_schema, target_schema
 
 _SLICE: Final = 5_000
@@ -166,7 +166,8 @@ class ServerDatabase:
         try:
             self._open.commit()
         except SQLAlchemyError as error:
-            raise TargetError(f"{self.shown} did not take the transaction: {_said(error)}") from error
+            message = f"{self.shown} did not take the transaction: {_said(error)}; look there before trying again"
+            raise CommitUncertainError(message) from error
         self._made_schema = False
         self.rollback()
 

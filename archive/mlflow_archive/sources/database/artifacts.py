@@ -8,9 +8,8 @@ from typing import Any, Final
 
 from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING
-from mlflow_archive.format.tables import LOGGED_MODEL, REGISTERED_MODEL, TRACE
+from mlflow_archive.format.tables import LOGGED_MODEL, REGISTERED_MODEL, TRACE, named_owner
 from mlflow_archive.pipeline import ArtifactFile, Gap, Selection
-from mlflow_archive.sources.database.gaps import owner_in_workspace
 from mlflow_archive.sources.database.trace_folders import TraceFolders
 from mlflow_archive.sources.model_versions import Version, VersionPlace, VersionPlaces, has_files
 
@@ -131,7 +130,7 @@ class ArtifactFinder:
                 owners.setdefault(place.owner[0], set()).add(place.owner[1])
         carried = {(kind, each) for kind, ids in owners.items() for each in carries(kind, ids)}
         for row, place in placed:
-            owner = owner_in_workspace(row["name"], row["workspace"])
+            owner = named_owner(row["name"], row["workspace"])
             self._of_version(row, place, owner, found, carried=place.owner in carried)
         return found
 

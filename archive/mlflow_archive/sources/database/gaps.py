@@ -14,7 +14,7 @@ from mlflow_archive.format.gaps import (
     OBJECT_UNREADABLE,
     RUN_UNREADABLE,
 )
-from mlflow_archive.format.tables import DEFAULT_WORKSPACE, EXPERIMENT, NAME_IN_WORKSPACE, RUN, TABLES, is_identity
+from mlflow_archive.format.tables import EXPERIMENT, NAME_IN_WORKSPACE, RUN, TABLES, is_identity, named_owner
 from mlflow_archive.pipeline import Gap
 from mlflow_archive.sources.database.converting import Malformed
 
@@ -49,13 +49,8 @@ class MalformedValues:
 def _owner(wrong: Malformed) -> str:
     owner = TABLES[wrong.table].owner
     if owner == NAME_IN_WORKSPACE:
-        return owner_in_workspace(str(wrong.key.get("name") or ""), str(wrong.key.get("workspace") or ""))
+        return named_owner(str(wrong.key.get("name") or ""), wrong.key.get("workspace"))
     return str(wrong.key.get(owner[0]) or "")
-
-
-def owner_in_workspace(name: str, workspace: str | None) -> str:
-    """Return what ``owner_id`` calls a named entity (spec/format.md, section 8)."""
-    return name if workspace in (None, "", DEFAULT_WORKSPACE) else f"{workspace}/{name}"
 
 
 def with_gaps(tables: Mapping[str, pa.Table], gaps: Sequence[Gap]) -> dict[str, pa.Table]:
