@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.artifact_roots.roots import is_local
 from mlflow_archive.backend.mapping import MAPS
 from mlflow_archive.format.location import canonical
@@ -24,7 +25,8 @@ from mlflow_archive.sinks.restore.database import RestoreDatabase
 _FOLDERS: Final = {RUN: "", LOGGED_MODEL: "models/", TRACE: "traces/"}
 _IDS: Final = {"runs": RUN, "logged_models": LOGGED_MODEL, "traces": TRACE}
 _COLUMNS: Final = {"runs": "artifact_uri", "logged_models": "artifact_location"}
-_TRACE_TAGS: Final = ("mlflow.artifactLocation", "mlflow.trace.archiveLocation")
+_ARTIFACT_TAG: Final = "mlflow.artifactLocation"
+_ARCHIVE_TAG: Final = "mlflow.trace.archiveLocation"
 _VERSION_COLUMNS: Final = ("source", "storage_location")
 LOCATED: Final = frozenset({"experiments", *_IDS})
 """Tables of objects with a location, or whose experiment one follows from."""
@@ -47,10 +49,11 @@ class Locations:
     server will run elsewhere. Used by several threads.
     """
 
-    def __init__(self, root: str | None) -> None:
-        if root is not None and is_local(root) and not root.lower().startswith("file:"):
-            root = str(Path(root).absolute())
-        self._root = None if root is None else root.rstrip("/")
+    def __init__(self, root: str | None, *, artifacts_destination: str | None = None) -> None:
+        self._root = None if root is None else _absolute(root).rstrip("/")
+        # MLflow reads archived spans straight from where they are, never through its proxy.
+        direct = ArtifactRoots(artifacts_destination=artifacts_destination).resolve(self._root or "")
+        self._archive_root = _absolute(direct).rstrip("/")
         self._moved: dict[str, str] = {}
         self._there: dict[tuple[str, str], str] = {}
         self._lock = Lock()
@@ -104,14 +107,15 @@ class Locations:
             rest = f"{slash}{last}{rest}"
         return None
 
-    def of(self, owners: ChunkOwners, kind: str, owner_id: str) -> str:
+    def of(self, owners: ChunkOwners, kind: str, owner_id: str, *, root: str | None = None) -> str:
         """Return where the artifacts of an object lie. Raises LookupError for one that was not restored."""
+        root = root or self._root
         if kind == REGISTERED_MODEL:
-            return f"{self._root}/models/{safe_name(owner_id)}"
+            return f"{root}/models/{safe_name(owner_id)}"
         experiment_id = owners.experiments.get((kind, owner_id))
         if experiment_id is None:
             raise LookupError(f"{kind} {owner_id} is not among what is restored")
-        return f"{self._root}/{experiment_id}/{_FOLDERS[kind]}{owner_id}/artifacts"
+        return f"{root}/{experiment_id}/{_FOLDERS[kind]}{owner_id}/artifacts"
 
     def rewritten(self, name: str, rows: pa.Table, owners: ChunkOwners) -> pa.Table:
         """Return rows of an archive table with their locations rewritten."""
@@ -126,7 +130,8 @@ class Locations:
             return _with(rows, _COLUMNS[name], [self.of(owners, kind, i) for i in ids])
         if name == "trace_tags":
             tags = zip(*(rows[column].to_pylist() for column in ("trace_id", "key", "value")), strict=True)
-            values = [self.of(owners, TRACE, i) if key in _TRACE_TAGS else value for i, key, value in tags]
+            roots = {_ARTIFACT_TAG: self._root, _ARCHIVE_TAG: self._archive_root}
+            values = [self.of(owners, TRACE, i, root=roots[key]) if key in roots else v for i, key, v in tags]
             return _with(rows, "value", values)
         return self._versions(rows, owners) if name == "model_versions" else rows
 
@@ -150,6 +155,11 @@ class Locations:
         if own is not None:
             return own
         return old if not old else self._followed(old) or old
+
+
+def _absolute(place: str) -> str:
+    plain = is_local(place) and not place.lower().startswith("file:")
+    return str(Path(place).absolute()) if plain else place
 
 
 def safe_name(name: str) -> str:

@@ -51,7 +51,7 @@ class PreflightSink:
         self._counts: dict[str, int] = {}
         self.existing: dict[str, set[tuple[Any, ...]]] = {}
         self._names: dict[tuple[str, str], str] = {}
-        self._locations = Locations(options.artifact_root)
+        self._locations = Locations(options.artifact_root, artifacts_destination=options.artifacts_destination)
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
         for table in TABLES.values():

@@ -61,7 +61,7 @@ class RestoreSink:
         }
         self._progress = progress or Quiet()
         self._roots = ArtifactRoots(artifacts_destination=options.artifacts_destination)
-        self._locations = Locations(options.artifact_root)
+        self._locations = Locations(options.artifact_root, artifacts_destination=options.artifacts_destination)
         self._files = WrittenFiles(self._roots, self._locations.root)
         self._filling = Filling()
         self._lock = Lock()
