@@ -24,7 +24,7 @@ from mlflow_archive.sources.database.reading import Reading
 from mlflow_archive.sources.database.registry import DatabaseRegistry
 from mlflow_archive.sources.database.runs import plain
 from mlflow_archive.sources.database.snapshot import Snapshot
-from mlflow_archive.sources.model_versions import VersionPlaces
+from mlflow_archive.format.model_versions import VersionPlaces
 
 BYTES_PER_CHUNK: Final = 32 * 1024 * 1024
 SPANS_AT_ONCE: Final = 5_000

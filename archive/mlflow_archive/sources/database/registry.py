@@ -8,7 +8,7 @@ from typing import Final
 from mlflow_archive.format.model_source import TOMBSTONE
 from mlflow_archive.format.tables import DEFAULT_WORKSPACE, RUN
 from mlflow_archive.sources.database.columns import Columns
-from mlflow_archive.sources.model_versions import Version
+from mlflow_archive.format.model_versions import Version
 
 _ROOTS: Final = {RUN: ("runs", "run_uuid", "artifact_uri")}
 _OTHERS: Final = ("logged_models", "model_id", "artifact_location")

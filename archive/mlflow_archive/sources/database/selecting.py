@@ -13,7 +13,7 @@ from mlflow_archive.format.tables import EVALUATION_DATASET, LOGGED_MODEL, REGIS
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.sources.database.columns import Columns, slices
 from mlflow_archive.sources.database.registry import DatabaseRegistry
-from mlflow_archive.sources.model_versions import VersionPlaces, has_files
+from mlflow_archive.format.model_versions import VersionPlaces, has_files
 
 _NAMED_IN_ERRORS: Final = 5
 _JUDGED_AT_ONCE: Final = 128
