@@ -16,11 +16,23 @@ Version = Mapping[str, Any]
 """A row of ``model_versions``."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Some registered models by name, and the runs and logged models that their versions stand on."""
+
+    names: tuple[str, ...]
+    runs: frozenset[str]
+    logged_models: frozenset[str]
+
+
 class Registry(Protocol):
     """What must be known of a source to find the files of its model versions."""
 
     def roots(self, kind: str, ids: Collection[str]) -> Mapping[str, str | None]:
         """Return the artifact roots of those of some runs or logged models that are there."""
+
+    def makers(self, models: Collection[str]) -> set[str]:
+        """Return the runs that made some logged models."""
 
     def version(self, workspace: str, name: str, version: int | None, alias: str | None) -> Version | None:
         """Return a version by number or alias, None where it is not there or deleted."""
@@ -108,3 +120,13 @@ class VersionPlaces:
                 if root and below(location, root) is not None:
                     return VersionPlace(uri=location, owner=(kind, each))
         return VersionPlace(uri=location)
+
+
+def standing_of(names: Sequence[str], versions: Sequence[Version], registry: Registry) -> Standing:
+    """Return what the versions of some registered models stand on; deleted versions stand on nothing."""
+    versions = [version for version in versions if has_files(version)]
+    places = VersionPlaces(registry, versions)
+    owners = {owner for version in versions for owner in places.stands_on(version)}
+    models = frozenset(each for kind, each in owners if kind == LOGGED_MODEL)
+    runs = {each for kind, each in owners if kind == RUN} | registry.makers(models)
+    return Standing(names=tuple(names), runs=frozenset(runs), logged_models=models)

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING
+from mlflow_archive.format.model_versions import Version, VersionPlace, VersionPlaces, has_files
 from mlflow_archive.format.tables import LOGGED_MODEL, REGISTERED_MODEL, TRACE, named_owner
 from mlflow_archive.pipeline import ArtifactFile, Gap, Selection
 from mlflow_archive.sources.database.trace_folders import TraceFolders
-from mlflow_archive.format.model_versions import Version, VersionPlace, VersionPlaces, has_files
 
 ARTIFACT_TAG: Final = "mlflow.artifactLocation"
 ARCHIVE_TAG: Final = "mlflow.trace.archiveLocation"

@@ -29,7 +29,7 @@ class Columns:
         columns: Sequence[str],
         *,
         order_by: str | None = None,
-        where: tuple[str, Collection[str]] | None = None,
+        where: tuple[str, Collection[Any]] | None = None,
     ) -> Iterator[tuple[Any, ...]]:
         """Yield some columns of a table; a column that this revision lacks is None.
 
@@ -65,7 +65,7 @@ class Columns:
         return found
 
 
-def slices(values: Sequence[str], size: int = _ASKED_AT_ONCE) -> Iterator[Sequence[str]]:
+def slices(values: Sequence[Any], size: int = _ASKED_AT_ONCE) -> Iterator[Sequence[Any]]:
     """Cut ids into what is asked for at once."""
     for at in range(0, len(values), size):
         yield values[at : at + size]

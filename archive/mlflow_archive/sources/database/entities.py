@@ -14,6 +14,7 @@ from sqlalchemy import ColumnClause, column, func, select, table
 from mlflow_archive.backend.mapping import MAPS, TableMap
 from mlflow_archive.format.fingerprint import entity_fingerprint
 from mlflow_archive.format.gaps import ARTIFACT_MISSING
+from mlflow_archive.format.model_versions import VersionPlaces
 from mlflow_archive.format.tables import EXPERIMENT, INCREMENTAL, LOGGED_MODEL, REGISTERED_MODEL, TABLES, TRACE
 from mlflow_archive.pipeline import Chunk, Gap, Known
 from mlflow_archive.sources.database.artifacts import ArtifactFinder, Carries, FoundFiles
@@ -24,7 +25,6 @@ from mlflow_archive.sources.database.reading import Reading
 from mlflow_archive.sources.database.registry import DatabaseRegistry
 from mlflow_archive.sources.database.runs import plain
 from mlflow_archive.sources.database.snapshot import Snapshot
-from mlflow_archive.format.model_versions import VersionPlaces
 
 BYTES_PER_CHUNK: Final = 32 * 1024 * 1024
 SPANS_AT_ONCE: Final = 5_000

@@ -26,8 +26,7 @@ class Block:
 def shards(selected: Selected) -> Iterator[Shard]:
     """Yield workspaces, experiments, runs, then everything else."""
     stage = 0
-    if selected.everything:
-        yield from _cut(WORKSPACE, selected.ids(WORKSPACE), stage)
+    yield from _cut(WORKSPACE, selected.ids(WORKSPACE), stage)
     yield from _cut(EXPERIMENT, iter(selected.experiments()), stage + 1)
     yield from _cut(RUN, selected.runs(), stage + 2)
     for number, kind in enumerate(kind for kind in ROOTS if kind not in (WORKSPACE, EXPERIMENT, RUN, DATASET)):

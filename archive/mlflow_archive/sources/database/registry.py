@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from mlflow_archive.format.model_source import TOMBSTONE
+from mlflow_archive.format.model_versions import Version
 from mlflow_archive.format.tables import DEFAULT_WORKSPACE, RUN
 from mlflow_archive.sources.database.columns import Columns
-from mlflow_archive.format.model_versions import Version
 
 _ROOTS: Final = {RUN: ("runs", "run_uuid", "artifact_uri")}
 _OTHERS: Final = ("logged_models", "model_id", "artifact_location")
@@ -26,6 +26,9 @@ class DatabaseRegistry:
         if not self._columns.has(name):
             return {}
         return {str(i): uri for i, uri in self._columns.rows(name, (key, location), where=(key, ids))}
+
+    def makers(self, models: Collection[str]) -> set[str]:
+        return self._columns.linked("logged_models", "source_run_id", "model_id", models)
 
     def versions(self, names: Collection[str]) -> list[Version]:
         """Return the versions of some registered models, of every workspace."""

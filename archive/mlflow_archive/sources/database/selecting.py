@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
 from mlflow_archive.backend.mapping import ROOTS
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import EVALUATION_DATASET, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE, WORKSPACE
+from mlflow_archive.format.model_versions import Standing, standing_of
+from mlflow_archive.format.tables import (
+    DEFAULT_WORKSPACE,
+    EVALUATION_DATASET,
+    LOGGED_MODEL,
+    REGISTERED_MODEL,
+    RUN,
+    TRACE,
+    WORKSPACE,
+)
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.sources.database.columns import Columns, slices
 from mlflow_archive.sources.database.registry import DatabaseRegistry
-from mlflow_archive.format.model_versions import VersionPlaces, has_files
 
 _NAMED_IN_ERRORS: Final = 5
 _JUDGED_AT_ONCE: Final = 128
 
 Matching = Callable[[Sequence[str]], Sequence[str]]
 """Of these runs, or traces, those that a filter takes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Standing:
-    """Registered models that were selected by name, and the runs and logged models of their versions."""
-
-    names: tuple[str, ...]
-    runs: frozenset[str]
-    logged_models: frozenset[str]
 
 
 class Selected:
@@ -75,8 +73,11 @@ class Selected:
 
     def ids(self, kind: str) -> Iterator[str]:
         """Yield the selected entities of a kind; what lies in no experiment only where everything is selected."""
-        wanted = kind == WORKSPACE or self._selection.wants_kind(kind)
-        if not wanted or not self._columns.has(ROOTS[kind].stored_in):
+        if not self._columns.has(ROOTS[kind].stored_in):
+            return iter(())
+        if kind == WORKSPACE:
+            return self._all(kind) if self.everything else iter(sorted(self._workspaces()))
+        if not self._selection.wants_kind(kind):
             return iter(())
         found = self._ids(kind)
         if kind != TRACE or self._traces_matching is None:
@@ -139,7 +140,7 @@ class Selected:
             raise SelectionError(f"no experiment of {self._shown} matches {missing}; there are {names}{more}{hint}")
         return {number: name for number, name in found if self._selection.matches_experiment(number, name)}
 
-    def _stand_on(self) -> _Standing:
+    def _stand_on(self) -> Standing:
         """Return the named models and what their versions refer to. Raises SelectionError."""
         has_models = self._columns.has("registered_models")
         rows = self._columns.rows("registered_models", ("name",), order_by="name") if has_models else iter(())
@@ -151,13 +152,7 @@ class Selected:
             raise SelectionError(f"no registered model of {self._shown} matches {missing}; there are {shown}{more}")
         names = tuple(name for name in found if self._selection.matches_model(name))
         registry = DatabaseRegistry(self._columns)
-        versions = [version for version in registry.versions(names) if has_files(version)]
-        places = VersionPlaces(registry, versions)
-        owners = {owner for version in versions for owner in places.stands_on(version)}
-        models = {each for kind, each in owners if kind == LOGGED_MODEL}
-        runs = {each for kind, each in owners if kind == RUN}
-        runs |= self._columns.linked("logged_models", "source_run_id", "model_id", models)
-        return _Standing(names=names, runs=frozenset(runs), logged_models=frozenset(models))
+        return standing_of(names, registry.versions(names), registry)
 
     def _check_runs(self) -> None:
         if self._selection.runs:
@@ -185,6 +180,21 @@ class Selected:
         if ROOTS[kind].parent is not None:
             return self._in_experiments(kind)
         return self._all(kind) if self.everything else iter(())
+
+    def _workspaces(self) -> set[str]:
+        """Return the workspaces of what comes."""
+        ids = [int(experiment) for experiment in self.experiments()]
+        found = {
+            w
+            for _, w in self._columns.rows("experiments", ("experiment_id", "workspace"), where=("experiment_id", ids))
+        }
+        if self._standing is not None:
+            names = self._standing.names
+            found |= {
+                w for _, w in self._columns.rows("registered_models", ("name", "workspace"), where=("name", names))
+            }
+        there = {str(name) for (name,) in self._columns.rows("workspaces", ("name",))}
+        return there & {str(name or DEFAULT_WORKSPACE) for name in found}
 
     def _of_versions(self) -> list[str]:
         assert self._standing is not None  # noqa: S101 - asked before
