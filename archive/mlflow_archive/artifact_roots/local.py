@@ -156,16 +156,16 @@ def write_file(root: Path, path: str, stream: BinaryIO) -> None:
 
 
 def remove_file(root: Path, path: str) -> None:
-    """Remove ``root/path`` and the folders above it that are empty then, up to ``root``. Raises OSError."""
+    """Remove ``root/path`` and the folders between them that are empty then. Raises OSError."""
     place = root / path
     place.unlink(missing_ok=True)
     for folder in place.parents:
+        if folder == root:
+            return
         try:
             folder.rmdir()
         except OSError:
             return  # not empty
-        if folder == root:
-            return
 
 
 def _umask() -> int:

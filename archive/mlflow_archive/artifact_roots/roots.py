@@ -139,7 +139,7 @@ class ArtifactRoots:
             raise ArtifactWriteError(f"{path} cannot be looked for in {without_password(place)}: {error}") from error
 
     def remove(self, uri: str, path: str) -> None:
-        """Remove an artifact, and the folders that are empty then, that of the URI too. Raises ArtifactWriteError."""
+        """Remove an artifact, and the folders below the URI that are empty then. Raises ArtifactWriteError."""
         place = self.resolve(uri)
         folder = self._folder(place)
         try:

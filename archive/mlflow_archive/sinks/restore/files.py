@@ -50,12 +50,14 @@ class WrittenFiles:
         if self._journal.closed:
             return []
         left = []
+        root = self._root or ""
         with self._lock, self._journal:
             self._journal.seek(0)
             for line in self._journal:
                 uri, path = json.loads(line)
                 try:
-                    self._roots.remove(uri, path)
+                    # From the root, so that folders that were made go, too.
+                    self._roots.remove(root, f"{uri.removeprefix(root).strip('/')}/{path}".strip("/"))
                 except ArtifactWriteError as error:
                     left.append(str(error))
         return left
