@@ -121,12 +121,29 @@ class TestWhatIsMissing:
             ("models:/m-" + "0" * 32, "the logged model m-" + "0" * 32 + " is not there"),
             ("models:/Nobody/3", "models:/Nobody/3 is not there"),
             ("models:/Shop 1/4", "leads from version to version without end"),
+            ("/etc", "where no model is"),
+            ("file:///etc/", "where no model is"),
         ],
     )
     def test_a_source_that_leads_nowhere(self, source: str, problem: str, copied: Copy) -> None:
         copied.run(f"UPDATE model_versions SET source = '{source}', storage_location = NULL WHERE version = 4")  # noqa: S608
         reasons = {row["path"]: row["reason"] for row in copied.read().rows("gaps", owner_id=copied.ids["name"])}
         assert problem in reasons["4"]
+
+    def test_a_source_that_leads_out_of_its_run(self, copied: Copy) -> None:
+        """A version's source is what its maker says: it must not carry files of this machine into an archive."""
+        ids = copied.ids
+        source = f"runs:/{ids['run']}/../../../../../etc"
+        escape = f"{ids['run uri']}/../../../../../../../../../../../../etc"
+        elsewhere = f"UPDATE trace_tags SET value = '/etc' WHERE request_id = '{ids['plain']}'"  # noqa: S608
+        copied.run(
+            f"UPDATE model_versions SET source = '{source}', storage_location = NULL WHERE version = 4",  # noqa: S608
+            f"UPDATE model_versions SET source = '{escape}', storage_location = NULL WHERE version = 5",  # noqa: S608
+            f"{elsewhere} AND key = 'mlflow.artifactLocation'",
+        )
+        found = copied.read()
+        assert {(REGISTERED_MODEL, ids["name"], version, "G101") for version in ("4", "5")} <= gaps_of(found)
+        assert not [file.path for file in found.artifacts if "passwd" in file.path]
 
     def test_a_trace_without_spans_anywhere(self, copied: Copy) -> None:
         """One that is under way has none yet; one that ended must have some."""

@@ -183,7 +183,7 @@ class TestDatabase:
 
     @pytest.mark.parametrize("condition", ["span.name = 'span 1'", "feedback.good = 'true'", "trace.text LIKE '%x%'"])
     def test_what_only_a_server_judges_is_refused(self, condition: str, everything: Everything) -> None:
-        with pytest.raises(SelectionError, match="judged only by a server"):
+        with pytest.raises(SelectionError, match="only a server can search these"):
             self.read(everything, trace_filter=condition)
 
 

@@ -74,6 +74,8 @@ class ArtifactRoots:
         uri = self._mapped(uri)
         if _scheme(uri) == PROXY and self._destination is not None:
             path = urlsplit(uri).path if "//" in uri[: len(PROXY) + 3] else uri.partition(":")[2]
+            if ".." in path.split("/"):
+                return uri
             return f"{self._destination.rstrip('/')}/{path.strip('/')}".rstrip("/")
         return uri
 
@@ -109,6 +111,11 @@ class ArtifactRoots:
         else:
             gap("", ARTIFACT_LISTING, _out_of_reach(place))
         return listing
+
+    def is_given(self, uri: str) -> bool:
+        """Say whether the user said where a location is, or it is in an object store: no folder of this machine that
+        only the source names."""
+        return self.resolve(uri) != uri or not is_local(uri)
 
     def is_remote(self, uri: str) -> bool:
         """Say whether a location is in an object store, where a listing costs a request."""
@@ -171,6 +178,8 @@ class ArtifactRoots:
             for old, new in self._map:
                 if known and (known == old or known.startswith(old + "/")):
                     rest = known[len(old) :].strip("/")
+                    if ".." in rest.split("/"):
+                        return uri  # what is mapped stays below where it is mapped to
                     return f"{new.rstrip('/')}/{rest}".rstrip("/") or "/"
         return uri
 

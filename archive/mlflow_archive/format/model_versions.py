@@ -83,6 +83,8 @@ class VersionPlaces:
                 if root is None:
                     what = reference.kind.replace("_", " ")
                     return VersionPlace(uri=None, owner=owner, problem=f"the {what} {reference.id} is not there")
+                if ".." in reference.path.split("/"):
+                    return VersionPlace(uri=None, owner=owner, problem=f"{location} leads out of what it names")
                 return VersionPlace(uri=f"{root.rstrip('/')}/{reference.path}".rstrip("/"), owner=owner)
             workspace = row["workspace"]
             found = self._registry.version(workspace, reference.id, reference.version, reference.alias)

@@ -21,6 +21,7 @@ _ARCHIVED: Final = "ARCHIVE_REPO"
 _SPANS_FILE: Final = "traces.json"
 _ARCHIVE_FILE: Final = "traces.pb"
 _EXTERNAL_TAG: Final = "mlflow.model.isExternal"
+_MODEL_FILE: Final = "MLmodel"
 
 Row = Mapping[str, Any]
 Carries = Callable[[str, Collection[str]], Collection[str]]
@@ -139,6 +140,12 @@ class ArtifactFinder:
         if place.uri is None:
             found.gaps.append(_missing(REGISTERED_MODEL, owner, version, place.problem))
             return
+        if place.owner is None and not self._may_follow(place.uri):
+            reason = (
+                f"its files should lie at {place.uri}, where no model is; if they are elsewhere, use --artifact-map"
+            )
+            found.gaps.append(_missing(REGISTERED_MODEL, owner, version, reason))
+            return
         listing = self._roots.list(place.uri, owner_kind=REGISTERED_MODEL, owner_id=owner)
         if not listing.files and not listing.gaps:
             reason = f"nothing is at {place.uri}"
@@ -148,6 +155,10 @@ class ArtifactFinder:
         found.gaps += [replace(gap, path=f"{version}/{gap.path}".rstrip("/")) for gap in listing.gaps]
         files = [replace(file, path=f"{version}/{file.path}") for file in listing.files]
         found.files.setdefault(owner, []).extend(self._wanted(files))
+
+    def _may_follow(self, uri: str) -> bool:
+        """Say whether the source of a version, which anybody may state, may lead to a folder of this machine."""
+        return self._roots.is_given(uri) or self._roots.exists(uri, _MODEL_FILE)
 
     def _wanted(self, files: Iterable[ArtifactFile]) -> list[ArtifactFile]:
         return [file for file in files if self._selection.wants_artifact(file.path, file.size)]

@@ -7,7 +7,9 @@ from threading import Lock
 from typing import Final
 
 from mlflow_archive.artifact_roots import ArtifactRoots, Listing
+from mlflow_archive.format.gaps import ARTIFACT_LISTING
 from mlflow_archive.format.tables import TRACE
+from mlflow_archive.pipeline import Gap
 
 ASKED_ALONE: Final = 16
 """So many traces of an experiment are listed one by one; then all of them at once."""
@@ -36,7 +38,11 @@ class TraceFolders:
         self._prefixes: dict[str, _Prefix] = {}
 
     def list(self, uri: str, trace_id: str) -> Listing:
-        """List what lies at the location of a trace."""
+        """List what lies at the location of a trace; one without its id in it was not made by MLflow."""
+        if trace_id not in uri.split("/") and not self._roots.is_given(uri):
+            reason = f"{uri} is no place that MLflow gives to a trace; if its files are there, use --artifact-map"
+            gap = Gap(owner_kind=TRACE, owner_id=trace_id, path="", code=ARTIFACT_LISTING, reason=reason)
+            return Listing(gaps=[gap])
         ending = f"/{trace_id}/artifacts"
         location = uri.rstrip("/")
         if not location.endswith(ending) or not self._roots.is_remote(uri):
