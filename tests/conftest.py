@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -27,6 +29,7 @@ for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]
 
 from tests.support.databases import PostgresServer, postgres_server  # noqa: E402 - needs the path above
 from tests.support.mlflow_server import MlflowServer, running_server  # noqa: E402 - needs the path above
+from tests.support.object_store import running_s3  # noqa: E402 - needs the path above
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +44,24 @@ def postgres() -> Iterator[PostgresServer]:
     """One real PostgreSQL server for the whole session."""
     with postgres_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """One real S3 server for the whole session."""
+    with running_s3() as url:
+        yield url
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Any]:
+    """A URI in a new bucket, and boto's client."""
+    import boto3  # noqa: PLC0415
+
+    keys = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in {**keys, "MLFLOW_S3_ENDPOINT_URL": s3_server}.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3", endpoint_url=s3_server)
+    bucket = f"bucket-{uuid4().hex}"
+    client.create_bucket(Bucket=bucket)
+    return f"s3://{bucket}/deep/root", client

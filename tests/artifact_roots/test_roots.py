@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-import socket
-import subprocess
-import sys
 import time
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
-from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -127,41 +122,6 @@ class TestElsewhere:
             ArtifactRoots(artifact_map=[("/a", str(tmp_path / "none"))]).check()
         with pytest.raises(SelectionError, match="--artifacts-destination"):
             ArtifactRoots(artifacts_destination=str(tmp_path / "none")).check()
-
-
-@pytest.fixture(scope="module")
-def s3_server() -> Iterator[str]:
-    """A server in a process of its own, so that what it holds in memory is not ours."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
-@pytest.fixture
-def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Any]:
-    """A URI in a new bucket, and boto's client."""
-    import boto3  # noqa: PLC0415
-
-    keys = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key", "AWS_DEFAULT_REGION": "us-east-1"}
-    for name, value in {**keys, "MLFLOW_S3_ENDPOINT_URL": s3_server}.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3", endpoint_url=s3_server)
-    bucket = f"bucket-{uuid4().hex}"
-    client.create_bucket(Bucket=bucket)
-    return f"s3://{bucket}/deep/root", client
 
 
 class TestS3:

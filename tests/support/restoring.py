@@ -17,8 +17,17 @@ from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.writer.export import ArchiveSink
 from tests.support.reading import bits, plain_rows
 
-MOVED = {("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location")}
+MOVED = {
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+}
 """Columns that a new artifact root changes."""
+
+MOVED_TAGS = ("mlflow.artifactLocation", "mlflow.trace.archiveLocation")
+"""Tags of traces that it changes."""
 
 
 def export(uri: str, path: Path, selection: Selection | None = None, **options: Any) -> Path:
@@ -28,10 +37,16 @@ def export(uri: str, path: Path, selection: Selection | None = None, **options: 
 
 
 def restore(
-    path: Path, uri: str, *, artifact_root: str | None = None, merge: bool = False, selection: Selection | None = None
+    path: Path,
+    uri: str,
+    *,
+    artifact_root: str | None = None,
+    artifacts_destination: str | None = None,
+    merge: bool = False,
+    selection: Selection | None = None,
 ) -> Report:
     """Restore an archive: both passes."""
-    options = RestoreOptions(artifact_root=artifact_root, merge=merge)
+    options = RestoreOptions(artifact_root=artifact_root, artifacts_destination=artifacts_destination, merge=merge)
     database = locate_database(uri)
     with open_archive(path) as archive:
         try:
@@ -42,6 +57,10 @@ def restore(
             return copy(ArchiveSource(archive), sink, selection or Selection(artifacts=artifact_root is not None))
         finally:
             database.rollback()
+
+
+def _moves(name: str, column: str, row: dict[str, Any]) -> bool:
+    return (name, column) in MOVED or ((name, column) == ("trace_tags", "value") and row["key"] in MOVED_TAGS)
 
 
 def content(path: Path, *, moved: bool = False) -> dict[str, Counter[Any]]:
@@ -55,7 +74,7 @@ def content(path: Path, *, moved: bool = False) -> dict[str, Counter[Any]]:
                     tuple(
                         (column, bits(value) if isinstance(value, float) else value)
                         for column, value in row.items()
-                        if not moved or (name, column) not in MOVED
+                        if not moved or not _moves(name, column, row)
                     )
                     for row in rows
                 )

@@ -155,6 +155,19 @@ def write_file(root: Path, path: str, stream: BinaryIO) -> None:
         raise
 
 
+def remove_file(root: Path, path: str) -> None:
+    """Remove ``root/path`` and the folders between them that are empty then. Raises OSError."""
+    place = root / path
+    place.unlink(missing_ok=True)
+    for folder in place.parents:
+        if folder == root:
+            return
+        try:
+            folder.rmdir()
+        except OSError:
+            return  # not empty
+
+
 def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)

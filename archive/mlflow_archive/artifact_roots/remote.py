@@ -91,6 +91,25 @@ class ObjectStores:
         except Exception as error:  # what the libraries of three clouds raise has no common base
             raise ArtifactUnreadableError(f"{file.path} cannot be read: {error}", code=ARTIFACT_UNREADABLE) from error
 
+    def holds(self, uri: str) -> bool:
+        """Say whether there is an object at a URI or below it. Raises UnreachableError."""
+        _, root = _split(uri)
+        system = self._system(uri)
+
+        def look() -> bool:
+            try:
+                return bool(system.exists(root) and (system.isfile(root) or system.ls(root, detail=False)))
+            except FileNotFoundError:
+                return False
+
+        return bool(self._guarded(uri, look))
+
+    def remove(self, uri: str, path: str) -> None:
+        """Remove an object. Raises UnreachableError."""
+        _, root = _split(uri)
+        system = self._system(uri)
+        self._guarded(uri, lambda: system.rm_file(f"{root.rstrip('/')}/{path}"))
+
     def write(self, uri: str, path: str, stream: BinaryIO) -> None:
         """Write an object, in parts where it is large: it is whole or not there. Raises OSError, UnreachableError."""
         _, root = _split(uri)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import unquote, urlsplit
 
-from mlflow_archive.artifact_roots.local import list_files, write_file
+from mlflow_archive.artifact_roots.local import list_files, remove_file, write_file
 from mlflow_archive.artifact_roots.names import stays_below
 from mlflow_archive.artifact_roots.remote import EXTRAS, ObjectStores, RemoteFile, UnreachableError
 from mlflow_archive.errors import ItemError, SelectionError
@@ -73,6 +74,8 @@ class ArtifactRoots:
         uri = self._mapped(uri)
         if _scheme(uri) == PROXY and self._destination is not None:
             path = urlsplit(uri).path if "//" in uri[: len(PROXY) + 3] else uri.partition(":")[2]
+            if ".." in path.split("/"):
+                return uri
             return f"{self._destination.rstrip('/')}/{path.strip('/')}".rstrip("/")
         return uri
 
@@ -109,6 +112,51 @@ class ArtifactRoots:
             gap("", ARTIFACT_LISTING, _out_of_reach(place))
         return listing
 
+    def is_given(self, uri: str) -> bool:
+        """Say whether the user said where a location is, or it is in an object store: no folder of this machine that
+        only the source names."""
+        return self.resolve(uri) != uri or not is_local(uri)
+
+    def is_remote(self, uri: str) -> bool:
+        """Say whether a location is in an object store, where a listing costs a request."""
+        return _scheme(self.resolve(uri)) in EXTRAS
+
+    def is_empty(self, uri: str) -> bool:
+        """Say whether nothing lies at a URI. Raises ArtifactWriteError where that cannot be told."""
+        place = self.resolve(uri)
+        folder = self._folder(place)
+        try:
+            if folder is not None:
+                return not folder.is_dir() or next(folder.iterdir(), None) is None
+            return not self._stores.holds(_in_store(place))
+        except (OSError, UnreachableError) as error:
+            raise ArtifactWriteError(f"{without_password(place)} cannot be looked into: {error}") from error
+
+    def exists(self, uri: str, path: str) -> bool:
+        """Say whether an artifact lies at ``path`` below a URI. Raises ArtifactWriteError where it cannot be told."""
+        place = self.resolve(uri)
+        folder = self._folder(place)
+        try:
+            return (
+                os.path.lexists(folder / path)
+                if folder is not None
+                else self._stores.holds(f"{_in_store(place)}/{path}")
+            )
+        except (OSError, UnreachableError) as error:
+            raise ArtifactWriteError(f"{path} cannot be looked for in {without_password(place)}: {error}") from error
+
+    def remove(self, uri: str, path: str) -> None:
+        """Remove an artifact, and the folders below the URI that are empty then. Raises ArtifactWriteError."""
+        place = self.resolve(uri)
+        folder = self._folder(place)
+        try:
+            if folder is None:
+                self._stores.remove(place, path)
+            elif stays_below(path):
+                remove_file(folder, path)
+        except (OSError, UnreachableError) as error:
+            raise ArtifactWriteError(f"{path} cannot be removed from {without_password(place)}: {error}") from error
+
     def write(self, uri: str, path: str, stream: BinaryIO) -> None:
         """Write the bytes of a stream to ``path`` below a URI; whole or not at all. Raises ArtifactWriteError."""
         if not stays_below(path):
@@ -130,6 +178,8 @@ class ArtifactRoots:
             for old, new in self._map:
                 if known and (known == old or known.startswith(old + "/")):
                     rest = known[len(old) :].strip("/")
+                    if ".." in rest.split("/"):
+                        return uri  # what is mapped stays below where it is mapped to
                     return f"{new.rstrip('/')}/{rest}".rstrip("/") or "/"
         return uri
 
@@ -160,6 +210,13 @@ def _local_path(uri: str) -> str | None:
 def is_local(uri: str) -> bool:
     """Say whether a location is a path or ``file:`` URI of this machine."""
     return _local_path(uri) is not None
+
+
+def _in_store(place: str) -> str:
+    """Return a location in an object store as it is. Raises ArtifactWriteError for any other."""
+    if _scheme(place) not in EXTRAS:
+        raise ArtifactWriteError(_out_of_reach(place))
+    return place
 
 
 def _out_of_reach(place: str) -> str:

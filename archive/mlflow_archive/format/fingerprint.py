@@ -10,6 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 LatestMetric = tuple[str, int, int, float]
 """(key, step, timestamp in ms, value)"""
@@ -65,4 +68,4 @@ def _digest(document: object) -> str:
 
 
 def _canonical(document: object) -> str:
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _ENCODER.encode(document)

@@ -24,7 +24,7 @@ GAPS: Final = MappingProxyType(
         ARTIFACT_UNREADABLE: "An artifact is there but its bytes could not be read.",
         ARTIFACT_SIZE: "An artifact came with another size than announced, or changed while it was read.",
         ARTIFACT_NAME: "An artifact has a name that cannot be kept, such as one that is not UTF-8.",
-        ARTIFACT_LISTING: "The artifacts of a run, or of one folder of it, could not be listed.",
+        ARTIFACT_LISTING: "The artifacts of an object, or of one folder of it, could not be listed.",
         RUN_UNREADABLE: "A run could not be read at all.",
         METRIC_UNREADABLE: "Points of a metric could not be read, or are malformed.",
         FIELD_UNREADABLE: "A param, tag, dataset input or field could not be read, or is malformed.",

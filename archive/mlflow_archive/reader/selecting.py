@@ -9,29 +9,41 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import EVALUATION_DATASET, LOGGED_MODEL, TABLES, TRACE, is_identity
+from mlflow_archive.format.tables import (
+    EVALUATION_DATASET,
+    LOGGED_MODEL,
+    REGISTERED_MODEL,
+    RUN,
+    TABLES,
+    TRACE,
+    WORKSPACE,
+    is_identity,
+)
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.standing import stand_on
 
 _PARENT_TAG: Final = "mlflow.parentRunId"
-_IDENTITIES: Final = {table.entity: table for table in TABLES.values() if is_identity(table)}
+IDENTITIES: Final = {table.entity: table for table in TABLES.values() if is_identity(table)}
 
 
 class SelectedEntities:
     """The entities of an archive that a selection takes. Raises SelectionError for what matches nothing.
 
     With experiments selected, what lies in no experiment (the registry, the gateway, …) is left out; with runs
-    selected, so is all but the experiments, logged models and traces of these runs. ``experiments`` maps ids to
-    names, ``runs`` maps run ids to experiment ids.
+    selected, so is all but the experiments, logged models and traces of these runs; with models selected, all but
+    these and what they stand on. ``experiments`` maps ids to names, ``runs`` maps run ids to experiment ids.
     """
 
     def __init__(self, archive: Archive, selection: Selection) -> None:
         self._archive, self._selection = archive, selection
-        experiments = self._experiments(selection)
-        self.runs = self._runs(selection, set(experiments))
-        if selection.runs:
-            experiments = {key: name for key, name in experiments.items() if key in set(self.runs.values())}
-        self.experiments = experiments
+        self.experiments = self._experiments(selection)
+        self._standing = stand_on(archive, selection) if selection.models else None
+        self._chosen = self._runs(selection, set(self.experiments))
+        if selection.runs or self._standing is not None:
+            wanted = {*self._chosen.values(), *self._experiments_of_models()}
+            self.experiments = {key: name for key, name in self.experiments.items() if key in wanted}
+        self.runs = self._chosen if selection.wants_kind(RUN) else {}
 
     def run_levels(self) -> list[list[str]]:
         """Return the run ids, those without a selected parent first, then their children, and so on."""
@@ -39,22 +51,54 @@ class SelectedEntities:
 
     def ids(self, kind: str) -> list[str]:
         """Return the selected entities of a kind other than runs and experiments by their first key column."""
-        identity = _IDENTITIES[kind]
-        if self._selection.runs:
-            return self._of_runs(kind)
-        if kind == EVALUATION_DATASET and self._selection.experiments:
+        if kind == WORKSPACE:
+            return self._workspaces()
+        if not self._selection.wants_kind(kind):
+            return []
+        if self._standing is not None:
+            return self._of_models(kind)
+        return self._of_runs(kind) if self._selection.runs else self._of_experiments(kind)
+
+    def _of_experiments(self, kind: str) -> list[str]:
+        identity, selection = IDENTITIES[kind], self._selection
+        if kind == EVALUATION_DATASET and selection.experiments:
             return self._where("evaluation_dataset_experiments", "dataset_id", "experiment_id", self.experiments)
         if "experiment_id" in identity.column_names and "experiment_id" not in identity.owner:
             return self._where(identity.name, identity.key[0], "experiment_id", self.experiments)
-        return [] if self._selection.experiments else self._where(identity.name, identity.key[0])
+        return [] if selection.experiments else self._where(identity.name, identity.key[0])
+
+    def _workspaces(self) -> list[str]:
+        """Return the workspaces of what comes; all of them where nothing is left out."""
+        selection = self._selection
+        if not (selection.experiments or selection.runs or selection.models):
+            return self._where("workspaces", "name")
+        there = set(self._where("experiments", "workspace", "experiment_id", self.experiments))
+        if self._standing is not None:
+            there |= set(self._where("registered_models", "workspace", "name", self._standing.names))
+        return sorted(there & set(self._where("workspaces", "name")))
+
+    def _of_models(self, kind: str) -> list[str]:
+        assert self._standing is not None  # noqa: S101 - asked before
+        if kind == REGISTERED_MODEL:
+            return sorted(self._standing.names)
+        if kind == LOGGED_MODEL:
+            inside = self._where("logged_models", "model_id", "experiment_id", self.experiments)
+            return sorted(self._standing.logged_models & set(inside))
+        return []
+
+    def _experiments_of_models(self) -> list[str]:
+        models = () if self._standing is None else self._standing.logged_models
+        return self._where("logged_models", "experiment_id", "model_id", models) if models else []
 
     def _of_runs(self, kind: str) -> list[str]:
         if kind == LOGGED_MODEL:
-            made = self._where("logged_models", "model_id", "source_run_id", self.runs)
-            named = [self._where(name, "model_id", "run_id", self.runs) for name in ("model_inputs", "model_outputs")]
+            made = self._where("logged_models", "model_id", "source_run_id", self._chosen)
+            named = [
+                self._where(name, "model_id", "run_id", self._chosen) for name in ("model_inputs", "model_outputs")
+            ]
             return sorted({*made, *(model for models in named for model in models)})
         if kind == TRACE:
-            return self._where("trace_links", "trace_id", "destination_id", self.runs)
+            return self._where("trace_links", "trace_id", "destination_id", self._chosen)
         return []
 
     def _where(self, table: str, column: str, by: str | None = None, among: Collection[str] = ()) -> list[str]:
@@ -94,6 +138,7 @@ class SelectedEntities:
             and (not wanted or run in wanted)
             and (selection.deleted or stage != "deleted")
             and selection.in_window(start)
+            and (self._standing is None or run in self._standing.runs)
         }
         if missing := [run for run in selection.runs if run not in found]:
             hint = "" if missing[0] not in rows["run_id"].to_pylist() else " among what else is selected"

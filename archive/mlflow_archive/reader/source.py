@@ -92,7 +92,8 @@ class _Part:
 class ArchiveSource:
     """Reads what is selected of an archive. Closing it does not close the archive.
 
-    ``filter_string`` is not available on archives: SelectionError. Rows of the tables in ``leave_out`` are not read.
+    ``filter_string`` and ``trace_filter`` are not available on archives: SelectionError. Rows of the tables in
+    ``leave_out`` are not read.
     """
 
     def __init__(self, archive: Archive, *, leave_out: Collection[str] = ()) -> None:
@@ -118,6 +119,8 @@ class ArchiveSource:
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
         if selection.filter_string is not None:
             raise SelectionError("an archive cannot be filtered by --filter; select by --experiment or --run")
+        if selection.trace_filter is not None:
+            raise SelectionError("an archive cannot be filtered by --trace-filter; select by --experiment or --run")
         self._selection = selection
         selected = SelectedEntities(self._archive, selection)
         if workspaces := selected.ids(WORKSPACE):

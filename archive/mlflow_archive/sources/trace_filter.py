@@ -13,16 +13,21 @@ from mlflow_archive.errors import SelectionError
 
 _NAME_TAG: Final = "mlflow.traceName"
 _SESSION: Final = "mlflow.trace.session"
+_LINKED: Final = {"mlflow.sourceRun": "run", "mlflow.linkedPrompts": "prompt_version"}
 _SEARCHABLE: Final = frozenset({"attribute", "tag", "request_metadata"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchedTrace:
-    """A trace as the search sees it: a row of ``traces``, times as milliseconds, its tags and metadata."""
+    """A trace as the search sees it: a row of ``traces``, times as milliseconds, its tags and metadata.
+
+    ``links`` are rows of ``trace_links``, where the source has any.
+    """
 
     info: Mapping[str, Any]
     tags: Mapping[str, str | None]
     metadata: Mapping[str, str | None]
+    links: Sequence[Mapping[str, Any]] = ()
 
     @property
     def trace_id(self) -> str:
@@ -44,10 +49,9 @@ def compile_trace_filter(filter_string: str) -> TraceMatches:
 
     def matches(traces: Sequence[SearchedTrace]) -> list[SearchedTrace]:
         try:
-            found = SearchTraceUtils.filter([_AsMlflow(trace) for trace in traces], filter_string)
+            return [trace for trace in traces if all(_matches(SearchTraceUtils, trace, clause) for clause in clauses)]
         except MlflowException as error:
             raise _refused(filter_string, error) from error
-        return [each.trace for each in found]
 
     try:
         clauses = SearchTraceUtils.parse_search_filter_for_search_traces(filter_string)
@@ -60,6 +64,16 @@ def compile_trace_filter(filter_string: str) -> TraceMatches:
                 "a filter may ask for attributes, tags and metadata"
             )
     return matches
+
+
+def _matches(search: Any, trace: SearchedTrace, clause: Mapping[str, Any]) -> bool:
+    """Judge one clause; as in MLflow's database, a link to a run or prompt counts as the trace's own."""
+    kind = _LINKED.get(clause["key"])
+    if kind is not None and clause["comparator"] == "=":
+        wanted = (kind, clause["value"])
+        if any((link["destination_type"], link["destination_id"]) == wanted for link in trace.links):
+            return True
+    return bool(search._does_trace_match_clause(_AsMlflow(trace), clause))
 
 
 def _refused(filter_string: str, error: Exception) -> SelectionError:

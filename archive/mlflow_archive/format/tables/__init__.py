@@ -48,6 +48,7 @@ from mlflow_archive.format.tables.model import (
     Column,
     Table,
     is_identity,
+    named_owner,
 )
 from mlflow_archive.format.tables.registry import REGISTRY_TABLES
 from mlflow_archive.format.tables.runs import RUN_TABLES
@@ -83,6 +84,7 @@ __all__ = [
     "Table",
     "empty_table",
     "is_identity",
+    "named_owner",
 ]
 
 TABLES: Final = MappingProxyType(

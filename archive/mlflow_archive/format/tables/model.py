@@ -95,6 +95,15 @@ def is_identity(table: Table) -> bool:
     return table.entity not in (None, BY_ROW) and table.key == table.owner
 
 
+def named_owner(name: str, workspace: str | None) -> str:
+    """Return the ``owner_id`` of an entity that has a name within a workspace.
+
+    >>> named_owner("churn", "default"), named_owner("churn", "team")
+    ('churn', 'team/churn')
+    """
+    return name if workspace in (None, "", DEFAULT_WORKSPACE) else f"{workspace}/{name}"
+
+
 def text(name: str, origin: str, description: str, *, null: bool = False) -> Column:
     return Column(name=name, type=pa.string(), nullable=null, origin=origin, description=description)
 

@@ -9,8 +9,14 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from mlflow_archive.errors import TargetError
+
 BULK = ("metrics", "latest_metrics", "params", "tags", "spans")
 """Tables of many rows: their indexes are made after them, where they were empty."""
+
+
+class CommitUncertainError(TargetError):
+    """The database did not answer to COMMIT: it may have taken the transaction, or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

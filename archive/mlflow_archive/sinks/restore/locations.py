@@ -2,55 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
+from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.artifact_roots.roots import is_local
-from mlflow_archive.format.tables import LOGGED_MODEL, RUN, TRACE
+from mlflow_archive.backend.mapping import MAPS
+from mlflow_archive.format.location import canonical
+from mlflow_archive.format.model_source import is_reference
+from mlflow_archive.format.tables import EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
+from mlflow_archive.pipeline import ArtifactFile
+from mlflow_archive.reader.archive import owner_ids
+from mlflow_archive.sinks.restore.database import RestoreDatabase
 
 _FOLDERS: Final = {RUN: "", LOGGED_MODEL: "models/", TRACE: "traces/"}
 _IDS: Final = {"runs": RUN, "logged_models": LOGGED_MODEL, "traces": TRACE}
 _COLUMNS: Final = {"runs": "artifact_uri", "logged_models": "artifact_location"}
+_ARTIFACT_TAG: Final = "mlflow.artifactLocation"
+_ARCHIVE_TAG: Final = "mlflow.trace.archiveLocation"
+_VERSION_COLUMNS: Final = ("source", "storage_location")
+LOCATED: Final = frozenset({"experiments", *_IDS})
+"""Tables of objects with a location, or whose experiment one follows from."""
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]|^\.|^$")
+_LONGEST_NAME: Final = 100
+
+
+@dataclass(slots=True)
+class ChunkOwners:
+    """The experiments that the owners of artifacts lie in, and which versions bring files of their own."""
+
+    experiments: dict[tuple[str, str], str] = field(default_factory=dict)
+    versions: set[tuple[str, str]] = field(default_factory=set)
 
 
 class Locations:
     """Locations below a new root, laid out as MLflow lays them out; without a root they stay as they are.
 
-    A relative folder becomes absolute, as the server will run elsewhere.
+    Files of model versions lie in ``models/<name>/<version>`` below it. A relative folder becomes absolute, as the
+    server will run elsewhere. Used by several threads.
     """
 
-    def __init__(self, root: str | None) -> None:
-        if root is not None and is_local(root) and not root.lower().startswith("file:"):
-            root = str(Path(root).absolute())
-        self._root = None if root is None else root.rstrip("/")
-        self._experiments: dict[tuple[str, str], str] = {}
+    def __init__(self, root: str | None, *, artifacts_destination: str | None = None) -> None:
+        self._root = None if root is None else _absolute(root).rstrip("/")
+        # MLflow reads archived spans straight from where they are, never through its proxy.
+        direct = ArtifactRoots(artifacts_destination=artifacts_destination).resolve(self._root or "")
+        self._archive_root = _absolute(direct).rstrip("/")
+        self._moved: dict[str, str] = {}
+        self._there: dict[tuple[str, str], str] = {}
         self._lock = Lock()
 
-    def learn(self, tables: Mapping[str, pa.Table]) -> None:
-        """Remember which experiment the owners of artifacts lie in, until all of theirs has come."""
-        for name, kind in _IDS.items():
-            rows = tables.get(name)
-            if rows is not None and self._root is not None:
-                pairs = zip(
-                    rows[f"{kind.removeprefix('logged_')}_id"].to_pylist(),
-                    rows["experiment_id"].to_pylist(),
-                    strict=True,
-                )
-                with self._lock:
-                    self._experiments.update({(kind, owner): experiment for owner, experiment in pairs})
+    @property
+    def root(self) -> str | None:
+        """What all new locations begin with, None where they stay as they are."""
+        return self._root
 
-    def of(self, kind: str, owner_id: str) -> str:
+    def begin(self, database: RestoreDatabase) -> None:
+        """Learn where the objects lie that the target holds already."""
+        if self._root is None or database.fresh:
+            return
+        for name, column in {"experiments": "artifact_location", **_COLUMNS}.items():
+            fields = MAPS[name].fields
+            rows = database.rows(name, (fields[TABLES[name].key[0]], fields[column]))
+            self._there.update({(TABLES[name].entity or "", str(i)): str(uri) for i, uri in rows if uri})
+
+    def learn(self, tables: Mapping[str, pa.Table], files: Sequence[ArtifactFile], owners: ChunkOwners) -> None:
+        """Note what a chunk tells of owners, what the target holds included, and where they were until now."""
+        if self._root is None:
+            return
+        if (rows := tables.get("experiments")) is not None:
+            for experiment_id, old in _pairs(rows, "experiment_id", "artifact_location"):
+                self._note_move(old, self._there.get((EXPERIMENT, experiment_id)) or f"{self._root}/{experiment_id}")
+        for name, kind in _IDS.items():
+            if (rows := tables.get(name)) is not None:
+                key = TABLES[name].key[0]
+                owners.experiments.update({(kind, i): e for i, e in _pairs(rows, key, "experiment_id")})
+                if column := _COLUMNS.get(name):
+                    for each, old in _pairs(rows, key, column):
+                        self._note_move(old, self._there.get((kind, each)) or self.of(owners, kind, each))
+        owners.versions.update(
+            (file.owner_id, file.path.partition("/")[0]) for file in files if file.owner_kind == REGISTERED_MODEL
+        )
+
+    def _note_move(self, old: str | None, new: str) -> None:
+        """Remember where something has gone, unless it follows from what is known: most lies below its experiment."""
+        if old and self._followed(old) != new:
+            with self._lock:
+                self._moved[canonical(old)] = new
+
+    def _followed(self, old: str) -> str | None:
+        """Return where a location has gone with the folder it lies in, None where it has not moved."""
+        place = canonical(old)
+        base, rest = place, ""
+        while base:
+            if (new := self._moved.get(base)) is not None:
+                return f"{new}{rest}"
+            base, slash, last = base.rpartition("/")
+            rest = f"{slash}{last}{rest}"
+        return None
+
+    def of(self, owners: ChunkOwners, kind: str, owner_id: str, *, root: str | None = None) -> str:
         """Return where the artifacts of an object lie. Raises LookupError for one that was not restored."""
-        experiment_id = self._experiments.get((kind, owner_id))
+        root = root or self._root
+        if kind == REGISTERED_MODEL:
+            return f"{root}/models/{safe_name(owner_id)}"
+        experiment_id = owners.experiments.get((kind, owner_id))
         if experiment_id is None:
             raise LookupError(f"{kind} {owner_id} is not among what is restored")
-        return f"{self._root}/{experiment_id}/{_FOLDERS[kind]}{owner_id}/artifacts"
+        return f"{root}/{experiment_id}/{_FOLDERS[kind]}{owner_id}/artifacts"
 
-    def rewritten(self, name: str, rows: pa.Table) -> pa.Table:
+    def rewritten(self, name: str, rows: pa.Table, owners: ChunkOwners) -> pa.Table:
         """Return rows of an archive table with their locations rewritten."""
         if self._root is None:
             return rows
@@ -59,9 +126,57 @@ class Locations:
             return _with(rows, "artifact_location", [f"{self._root}/{experiment_id}" for experiment_id in ids])
         if name in _COLUMNS:
             kind = _IDS[name]
-            return _with(rows, _COLUMNS[name], [self.of(kind, i) for i in rows[rows.column_names[0]].to_pylist()])
+            ids = rows[TABLES[name].key[0]].to_pylist()
+            return _with(rows, _COLUMNS[name], [self.of(owners, kind, i) for i in ids])
+        if name == "trace_tags":
+            tags = zip(*(rows[column].to_pylist() for column in ("trace_id", "key", "value")), strict=True)
+            roots = {_ARTIFACT_TAG: self._root, _ARCHIVE_TAG: self._archive_root}
+            values = [self.of(owners, TRACE, i, root=roots[key]) if key in roots else v for i, key, v in tags]
+            return _with(rows, "value", values)
+        return self._versions(rows, owners) if name == "model_versions" else rows
+
+    def _versions(self, rows: pa.Table, owners: ChunkOwners) -> pa.Table:
+        found: dict[str, list[str | None]] = {column: [] for column in _VERSION_COLUMNS}
+        ids = owner_ids(rows, TABLES["model_versions"]).to_pylist()
+        for owner, row in zip(ids, rows.select(["version", *_VERSION_COLUMNS]).to_pylist(), strict=True):
+            own = None
+            if (owner, str(row["version"])) in owners.versions:
+                own = f"{self.of(owners, REGISTERED_MODEL, owner)}/{row['version']}"
+            source, stored = row["source"], row["storage_location"]
+            found["source"].append(source if is_reference(source) else self._new_place(source, own))
+            # A version is read from its source where it has no other location.
+            needed = stored is not None or (own is not None and is_reference(source))
+            found["storage_location"].append(self._new_place(stored, own) if needed else None)
+        for column, values in found.items():
+            rows = _with(rows, column, values)
         return rows
 
+    def _new_place(self, old: str | None, own: str | None) -> str | None:
+        if own is not None:
+            return own
+        return old if not old else self._followed(old) or old
 
-def _with(rows: pa.Table, name: str, values: list[str]) -> pa.Table:
+
+def _absolute(place: str) -> str:
+    plain = is_local(place) and not place.lower().startswith("file:")
+    return str(Path(place).absolute()) if plain else place
+
+
+def safe_name(name: str) -> str:
+    """Return a name as one part of a path or URL; all but plain ones get a digest, so that no two are the same.
+
+    Plain ones have no capital letters: there are file systems that do not tell these from small ones.
+
+    >>> safe_name("churn"), safe_name("a/b c")
+    ('churn', 'a_b_c-0af99a60')
+    """
+    safe = _UNSAFE.sub("_", name)[:_LONGEST_NAME]
+    return safe if safe == name.lower() else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _pairs(rows: pa.Table, first: str, second: str) -> list[tuple[Any, Any]]:
+    return list(zip(rows[first].to_pylist(), rows[second].to_pylist(), strict=True))
+
+
+def _with(rows: pa.Table, name: str, values: Sequence[str | None]) -> pa.Table:
     return rows.set_column(rows.column_names.index(name), rows.schema.field(name), pa.array(values, pa.string()))

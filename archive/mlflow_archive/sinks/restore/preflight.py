@@ -14,6 +14,7 @@ from mlflow_archive.format.tables import DEFAULT_WORKSPACE, EXPERIMENT, TABLES, 
 from mlflow_archive.pipeline import Chunk, Known, Report, Selection, SourceFacts, nothing_known
 from mlflow_archive.sinks.restore.checks import Obstacle, check_rows
 from mlflow_archive.sinks.restore.database import RestoreDatabase
+from mlflow_archive.sinks.restore.locations import LOCATED, ChunkOwners, Locations
 from mlflow_archive.sinks.restore.options import RestoreOptions
 
 _NAMED: Final = 20
@@ -50,6 +51,7 @@ class PreflightSink:
         self._counts: dict[str, int] = {}
         self.existing: dict[str, set[tuple[Any, ...]]] = {}
         self._names: dict[tuple[str, str], str] = {}
+        self._locations = Locations(options.artifact_root, artifacts_destination=options.artifacts_destination)
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
         for table in TABLES.values():
@@ -58,6 +60,7 @@ class PreflightSink:
         if not self._database.fresh:
             columns = ("workspace", "name", "experiment_id")
             self._names = {(str(w), str(n)): str(i) for w, n, i in self._database.rows("experiments", columns)}
+        self._locations.begin(self._database)
         return nothing_known
 
     def _ids(self, name: str) -> set[tuple[Any, ...]]:
@@ -69,6 +72,9 @@ class PreflightSink:
 
     def write(self, chunk: Chunk) -> None:
         found: list[Obstacle] = []
+        owners = ChunkOwners()
+        if chunk.tables.keys() & LOCATED:
+            self._locations.learn(chunk.tables, (), owners)
         for name, rows in chunk.tables.items():
             each = MAPS.get(name)
             if each is None or not rows.num_rows:
@@ -82,7 +88,7 @@ class PreflightSink:
                 continue
             if is_identity(TABLES[name]):
                 found += self._conflicts(name, rows)
-            missing = without_existing(rows, name, self.existing)
+            missing = self._locations.rewritten(name, without_existing(rows, name, self.existing), owners)
             found += check_rows(missing, each, columns, self._database.dialect)
             with self._lock:
                 self._counts[name] = self._counts.get(name, 0) + missing.num_rows

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy import types as sql
+from sqlalchemy.engine import Inspector
 
 from mlflow_archive.backend.mapping import MAPS
 from mlflow_archive.errors import TargetError
@@ -20,6 +21,24 @@ def make_schema(engine: Engine) -> None:
     """Make MLflow's tables in an empty database, at the head of the installed MLflow. Raises TargetError."""
     with _mlflow_schema() as database:
         database._initialize_tables(engine)
+
+
+def make_schema_within(connection: Connection) -> None:
+    """Make MLflow's tables in the transaction of a connection, where the database can do that. Raises TargetError.
+
+    MLflow's own way takes a connection of its own and commits; its migrations are the same.
+    """
+    with _mlflow_schema() as database:
+        from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415 - comes with MLflow
+        from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+        database.InitialBase.metadata.create_all(connection)
+        config = database._get_alembic_config("")
+        script = ScriptDirectory.from_config(config)
+        heads = script.get_heads()
+        with EnvironmentContext(config, script, fn=lambda now, _: script._upgrade_revs(heads, now)) as environment:  # type: ignore[arg-type]
+            environment.configure(connection=connection, target_metadata=database.Base.metadata, render_as_batch=True)
+            environment.run_migrations()
 
 
 def check_revision(engine: Engine, shown: str) -> None:
@@ -39,9 +58,9 @@ def check_revision(engine: Engine, shown: str) -> None:
         )
 
 
-def target_schema(engine: Engine) -> TargetSchema:
+def target_schema(engine: Engine | Connection) -> TargetSchema:
     """Return the columns of the tables that an archive fills; computed ones are left out."""
-    inspector = inspect(engine)
+    inspector: Inspector = inspect(engine)
     there = set(inspector.get_table_names())
     wanted = {each.stored_in for each in MAPS.values()} | {"latest_metrics"}
     return {

@@ -14,8 +14,14 @@ from sqlalchemy.exc import NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from mlflow_archive.backend.uris import DatabaseUri
 from mlflow_archive.errors import ServerError, TargetError
-from mlflow_archive.sinks.restore.database import BULK, TargetSchema, holds_nothing
-from mlflow_archive.sinks.restore.schema import VERSION_TABLE, check_revision, make_schema, target_schema
+from mlflow_archive.sinks.restore.database import BULK, CommitUncertainError, TargetSchema, holds_nothing
+from mlflow_archive.sinks.restore.schema import (
+    VERSION_TABLE,
+    check_revision,
+    make_schema,
+    make_schema_within,
+    target_schema,
+)
 
 _SLICE: Final = 5_000
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg2", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
@@ -44,6 +50,7 @@ class ServerDatabase:
         self._connection: Connection | None = None
         self._schema: TargetSchema = {}
         self._made_schema = False
+        self._schema_in_transaction = False
         self._fresh = False
         self._later: list[str] = []
 
@@ -64,19 +71,22 @@ class ServerDatabase:
 
     def open(self) -> None:
         try:
-            empty = not inspect(self._engine).get_table_names()
+            connection = self._connection = self._engine.connect()
+            empty = not inspect(connection).get_table_names()
         except OperationalError as error:
             raise ServerError(f"{self.shown} cannot be reached: {_said(error)}") from error
         try:
-            if empty:
+            if empty and self.dialect == "postgresql":
+                make_schema_within(connection)
+                self._schema_in_transaction = True
+            elif empty:
                 self._made_schema = True
                 make_schema(self._engine)
             else:
                 check_revision(self._engine, self.shown)
-            self._schema = target_schema(self._engine)
-            self._connection = self._engine.connect()
+            self._schema = target_schema(connection)
             self._fresh = holds_nothing(self)
-            self._connection.rollback()
+            self._end_reading()
         except SQLAlchemyError as error:
             raise TargetError(f"{self.shown} cannot be used: {_said(error)}") from error
 
@@ -85,8 +95,13 @@ class ServerDatabase:
         for row in self._open.execute(text(f"SELECT {names} FROM {table}")):  # noqa: S608 - names of MLflow's schema
             yield tuple(row)
 
+    def _end_reading(self) -> None:
+        """End the transaction that reading began, unless the tables were made in it."""
+        if not self._schema_in_transaction:
+            self._open.rollback()
+
     def begin(self) -> None:
-        self._open.rollback()
+        self._end_reading()
         if self.dialect == "mysql":
             self.run("SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')")
             self.run("SET SESSION foreign_key_checks = 0")
@@ -166,7 +181,8 @@ class ServerDatabase:
         try:
             self._open.commit()
         except SQLAlchemyError as error:
-            raise TargetError(f"{self.shown} did not take the transaction: {_said(error)}") from error
+            message = f"{self.shown} did not take the transaction: {_said(error)}; look there before trying again"
+            raise CommitUncertainError(message) from error
         self._made_schema = False
         self.rollback()
 

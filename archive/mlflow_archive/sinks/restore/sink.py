@@ -11,7 +11,7 @@ import pyarrow as pa
 from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError
 from mlflow_archive.backend.mapping import MAPS
 from mlflow_archive.format import refusals
-from mlflow_archive.format.tables import TABLES, WORKSPACE
+from mlflow_archive.format.tables import LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE, WORKSPACE, named_owner
 from mlflow_archive.pipeline import (
     ArtifactFile,
     ArtifactUnreadableError,
@@ -25,11 +25,12 @@ from mlflow_archive.pipeline import (
     SourceFacts,
     nothing_known,
 )
-from mlflow_archive.sinks.restore.database import RestoreDatabase
+from mlflow_archive.sinks.restore.database import CommitUncertainError, RestoreDatabase
+from mlflow_archive.sinks.restore.files import WrittenFiles
 from mlflow_archive.sinks.restore.filling import Filling
 from mlflow_archive.sinks.restore.inverting import to_stored, without_equal_points
 from mlflow_archive.sinks.restore.latest import LatestMetrics
-from mlflow_archive.sinks.restore.locations import Locations
+from mlflow_archive.sinks.restore.locations import ChunkOwners, Locations
 from mlflow_archive.sinks.restore.options import RestoreOptions
 from mlflow_archive.sinks.restore.preflight import without_existing
 
@@ -39,7 +40,8 @@ _LATEST: Final = "latest_metrics"
 class RestoreSink:
     """Restores into an open database that a PreflightSink has looked at; ``existing`` is what that found there.
 
-    One transaction: an error, or a kill, leaves the database as it was. Artifacts that were written before stay.
+    One transaction: an error, or a kill, leaves the database as it was. After an error the artifacts that were written
+    are removed, too; after a kill they stay, and the same restore writes them again.
     """
 
     def __init__(
@@ -52,9 +54,15 @@ class RestoreSink:
     ) -> None:
         self._database, self._options = database, options
         self._existing = dict(existing or {})
+        self._there = {
+            kind: {named_owner(*key) if len(key) == 2 else key[0] for key in keys}
+            for kind, keys in self._existing.items()
+            if kind in (RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL)
+        }
         self._progress = progress or Quiet()
         self._roots = ArtifactRoots(artifacts_destination=options.artifacts_destination)
-        self._locations = Locations(options.artifact_root)
+        self._locations = Locations(options.artifact_root, artifacts_destination=options.artifacts_destination)
+        self._files = WrittenFiles(self._roots, self._locations.root)
         self._filling = Filling()
         self._lock = Lock()
         self._thread = local()
@@ -63,6 +71,7 @@ class RestoreSink:
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
         self._database.begin()
         self._filling.begin(self._database, exact=facts.extra.get("source_kind") == "database")
+        self._locations.begin(self._database)
         if self._database.fresh:
             # MLflow's own default experiment gives way to that of the archive.
             self._database.run("DELETE FROM experiments WHERE experiment_id = 0")
@@ -71,11 +80,11 @@ class RestoreSink:
     def write(self, chunk: Chunk) -> None:
         tables = {name: without_existing(rows, name, self._existing) for name, rows in chunk.tables.items()}
         self._count_existing(chunk.tables, tables)
-        self._locations.learn(tables)
+        owners = self._owners(chunk)
         for file in chunk.artifacts:
-            if (file.owner_id,) not in self._existing.get(file.owner_kind, ()):
-                self._write_artifact(file)
-        stored = self._stored(tables, complete=chunk.complete)
+            if file.owner_id not in self._there.get(file.owner_kind, ()):
+                self._write_artifact(file, owners)
+        stored = self._stored(tables, owners, complete=chunk.complete)
         with self._lock:
             for name, rows in stored:
                 self._insert(name, rows)
@@ -88,7 +97,16 @@ class RestoreSink:
         if "metrics" in tables:
             self._progress.advance("points", tables["metrics"].num_rows)
 
-    def _stored(self, tables: Mapping[str, pa.Table], *, complete: bool) -> list[tuple[str, pa.Table]]:
+    def _owners(self, chunk: Chunk) -> ChunkOwners:
+        """Return what is known of the owners of a chunk's artifacts, from those before it too where it goes on."""
+        owners: ChunkOwners = getattr(self._thread, "owners", None) or ChunkOwners()
+        self._thread.owners = None if chunk.complete else owners
+        self._locations.learn(chunk.tables, chunk.artifacts, owners)
+        return owners
+
+    def _stored(
+        self, tables: Mapping[str, pa.Table], owners: ChunkOwners, *, complete: bool
+    ) -> list[tuple[str, pa.Table]]:
         """Return rows of the database in an order in which all they refer to comes first."""
         found: list[tuple[str, pa.Table]] = []
         tables = self._filling.filled(tables)
@@ -103,7 +121,7 @@ class RestoreSink:
                     with self._lock:
                         self._count("equal_points", equal)
                 rows = single
-            rows = self._locations.rewritten(name, rows)
+            rows = self._locations.rewritten(name, rows, owners)
             found.append(
                 (each.stored_in, to_stored(rows, each, columns, self._filling.further_columns(name, rows, tables)))
             )
@@ -123,13 +141,11 @@ class RestoreSink:
                 self._database.run("DELETE FROM workspaces WHERE name = ?", (name,))
         self._database.insert(table, rows)
 
-    def _write_artifact(self, file: ArtifactFile) -> None:
+    def _write_artifact(self, file: ArtifactFile, owners: ChunkOwners) -> None:
         if self._options.artifact_root is None or not self._options.write_artifacts:
             return
         try:
-            uri = self._locations.of(file.owner_kind, file.owner_id)
-            with file.open() as stream:
-                self._roots.write(uri, file.path, stream)
+            self._files.write(self._locations.of(owners, file.owner_kind, file.owner_id), file)
         except ArtifactWriteError as error:
             self._refuse(file, error.code, str(error))
         except (ArtifactUnreadableError, LookupError) as error:
@@ -157,7 +173,15 @@ class RestoreSink:
                         self._count(f"{name}_there_already", there)
 
     def finish(self) -> Report:
-        self._database.commit()
+        try:
+            self._database.commit()
+        except CommitUncertainError:
+            self._files.keep()
+            raise
+        except BaseException:
+            self._take_back()
+            raise
+        self._files.keep()
         self._report.details |= {
             "target": self._database.shown,
             "artifact_root": self._options.artifact_root,
@@ -166,4 +190,11 @@ class RestoreSink:
         return self._report
 
     def abort(self) -> None:
-        self._database.rollback()
+        try:
+            self._database.rollback()
+        finally:
+            self._take_back()
+
+    def _take_back(self) -> None:
+        if left := self._files.take_back():
+            self._progress.note(f"{len(left)} artifact files that were written could not be removed; {left[0]}")

@@ -49,7 +49,7 @@ class MysqlSnapshot:
                 found.setdefault(name, set()).add(column)
         return {name: frozenset(columns) for name, columns in found.items()}
 
-    def fetch(self, statement: Query) -> Iterator[Batch]:
+    def fetch(self, statement: Query, *, wide: bool = False) -> Iterator[Batch]:
         """Yield rows as Python objects, once all have come: the connection is free again then."""
         yield from list(self.fetch_fast(statement))
 

@@ -68,8 +68,8 @@ class PostgresqlSnapshot:
                 found.setdefault(str(name), set()).add(str(column))
         return {name: frozenset(columns) for name, columns in found.items()}
 
-    def fetch(self, statement: Query) -> Iterator[Batch]:
-        """Yield rows as Arrow, typed as the database's columns."""
+    def fetch(self, statement: Query, *, wide: bool = False) -> Iterator[Batch]:
+        """Yield rows as Arrow, typed as the database's columns; the driver cuts batches by their bytes."""
         sql = str(statement.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))
         return self._batches(self._connection(), sql)
 

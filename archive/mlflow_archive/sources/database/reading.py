@@ -17,6 +17,9 @@ from mlflow_archive.sources.database.snapshot import Batch, Snapshot, UnevenColu
 FAST: Final = frozenset({"metrics"})
 """Tables with so many rows, of so plain types, that the fast way is worth it."""
 
+WIDE: Final = frozenset({"spans"})
+"""Tables whose rows may be large."""
+
 OnMalformed = Callable[[Malformed], None]
 
 
@@ -50,7 +53,7 @@ class Reading:
 
     def _fetch(self, each: TableMap, statement: Select[Any]) -> Iterator[Batch]:
         if each.table not in FAST:
-            yield from self._snapshot.fetch(statement)
+            yield from self._snapshot.fetch(statement, wide=each.table in WIDE)
             return
         given = 0
         try:

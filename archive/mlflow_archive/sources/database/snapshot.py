@@ -38,8 +38,11 @@ class Snapshot(Protocol):
     def schema(self) -> Schema:
         """What is there."""
 
-    def fetch(self, statement: Query) -> Iterator[Batch]:
-        """Yield the rows of a query in batches; from any thread, several at a time. Raises StoreError."""
+    def fetch(self, statement: Query, *, wide: bool = False) -> Iterator[Batch]:
+        """Yield the rows of a query in batches; from any thread, several at a time. Raises StoreError.
+
+        ``wide`` rows may be large: few come at a time.
+        """
 
     def fetch_fast(self, statement: Query) -> Iterator[Batch]:
         """As ``fetch``, by the driver's fastest way; raise UnevenColumnError where that may not be exact."""

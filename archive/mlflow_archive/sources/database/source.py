@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,30 +13,28 @@ from sqlalchemy import column, select, table
 
 from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
-from mlflow_archive.backend.mapping import MAPS, TableMap
+from mlflow_archive.backend.mapping import MAPS
 from mlflow_archive.backend.uris import DatabaseUri
 from mlflow_archive.errors import StoreError
 from mlflow_archive.format.fingerprint import LatestMetric
-from mlflow_archive.format.gaps import (
-    EXPERIMENT_UNREADABLE,
-    FIELD_UNREADABLE,
-    METRIC_UNREADABLE,
-    OBJECT_UNREADABLE,
-    RUN_UNREADABLE,
-)
-from mlflow_archive.format.tables import EXPERIMENT, RUN, TABLES, is_identity
+from mlflow_archive.format.tables import RUN, TABLES
 from mlflow_archive.pipeline import Chunk, Gap, Known, Progress, Quiet, Selection, Shard, SourceFacts
+from mlflow_archive.sources.database.artifacts import ArtifactFinder
+from mlflow_archive.sources.database.columns import Columns, plain_values
 from mlflow_archive.sources.database.converting import Malformed
+from mlflow_archive.sources.database.entities import EntityReader, count_spans, maps_of
+from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, gap_rows, with_gaps
 from mlflow_archive.sources.database.open import open_snapshot
-from mlflow_archive.sources.database.orphans import orphans, unknown_rows
-from mlflow_archive.sources.database.planning import Block, Planner
+from mlflow_archive.sources.database.orphans import DATABASE, orphans, unknown_rows
+from mlflow_archive.sources.database.planning import Block, shards
 from mlflow_archive.sources.database.reading import Reading
 from mlflow_archive.sources.database.runs import RunRecord, plain, run_records
+from mlflow_archive.sources.database.selecting import Selected
 from mlflow_archive.sources.database.snapshot import VERSION_TABLE, Query, Snapshot, check_is_mlflow
+from mlflow_archive.sources.database.traces import traces_matching
 from mlflow_archive.sources.run_filter import compile_filter
 
 POINTS_PER_CHUNK: Final = 300_000
-_UNREADABLE: Final = {RUN: RUN_UNREADABLE, EXPERIMENT: EXPERIMENT_UNREADABLE}
 
 
 class DatabaseSource:
@@ -61,6 +59,7 @@ class DatabaseSource:
         self._opened: Snapshot | None = None
         self._selection = Selection()
         self._leftovers: list[Gap] = []
+        self._entities: EntityReader | None = None
 
     @cached_property
     def _snapshot(self) -> Snapshot:
@@ -81,21 +80,30 @@ class DatabaseSource:
         revision = None
         if VERSION_TABLE in self._snapshot.schema.columns:
             versions: Query = select(column("version_num")).select_from(table(VERSION_TABLE))
-            found = [str(value) for batch in self._snapshot.fetch(versions) for value in _objects(batch["version_num"])]
-            revision = ",".join(sorted(found)) or None
+            batches = [plain_values(batch["version_num"]) for batch in self._snapshot.fetch(versions)]
+            revision = ",".join(sorted(str(value) for values in batches for value in values)) or None
         return SourceFacts(kind="database", uri=self._uri.shown, schema_revision=revision)
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
         """Yield shards of up to 128 entities of one kind. Raises SelectionError before the first."""
         self._selection = selection
         self._roots.check()
-        matching = partial(self._matching, selection.filter_string) if selection.filter_string else None
-        planner = Planner(self._snapshot, selection, self._uri.shown, matching)
-        if planner.everything:
-            self._leftovers = [*orphans(self._snapshot), *unknown_rows(self._snapshot)]
+        of_runs = partial(self._matching, selection.filter_string) if selection.filter_string else None
+        of_traces = traces_matching(self._reading, selection.trace_filter) if selection.trace_filter else None
+        columns = Columns(self._snapshot)
+        selected = Selected(columns, selection, self._uri.shown, runs_matching=of_runs, traces_matching=of_traces)
+        finder = None
+        if selection.artifacts:
+            finder = ArtifactFinder(self._roots, selection, lambda traces: set(count_spans(self._snapshot, traces)))
+        self._entities = EntityReader(self._snapshot, self._reading, finder, selected.carries)
+        if selected.everything:
+            found = [*orphans(self._snapshot), *unknown_rows(self._snapshot)]
+            self._leftovers = [
+                gap for gap in found if gap.owner_kind == DATABASE or selection.wants_kind(gap.owner_kind)
+            ]
             if self._leftovers:
                 yield Shard(name="rows that belong to nothing", payload=None)
-        for shard in planner.shards():
+        for shard in shards(selected):
             progress.expect("runs", shard.weight)
             yield shard
 
@@ -103,25 +111,20 @@ class DatabaseSource:
         """Yield the chunks of a shard. A run with gaps has no fingerprint, so that a later export tries it again."""
         block = shard.payload
         if not isinstance(block, Block):
-            yield Chunk(tables={"gaps": _gap_rows(self._leftovers)})
+            yield Chunk(tables={"gaps": gap_rows(self._leftovers)})
         elif block.kind == RUN:
             yield from self._read_runs(block.ids, known)
-        else:
-            yield self._read_block(block)
+        elif self._entities is not None:
+            yield from self._entities.chunks(block, known)
 
     def close(self) -> None:
         """Release the snapshot."""
         if self._opened is not None:
             self._opened.close()
 
-    def _read_block(self, block: Block) -> Chunk:
-        gaps = _Malformed(block.kind)
-        tables = {each.table: self._reading.rows(each, block.ids, gaps.add) for each in _maps_of(block.kind)}
-        return Chunk(tables=_with_gaps(tables, gaps.gaps()))
-
     def _read_runs(self, ids: Sequence[str], known: Known) -> Iterator[Chunk]:
-        malformed = _Malformed(RUN)
-        maps = [each for each in _maps_of(RUN) if each.table != "metrics"]
+        malformed = MalformedValues(RUN)
+        maps = [each for each in maps_of(RUN) if each.table != "metrics"]
         tables = {each.table: self._reading.rows(each, ids, malformed.add) for each in maps}
         records = run_records(tables, self._latest(ids))
         gaps = self._find_artifacts(records) if self._selection.artifacts else []
@@ -146,13 +149,10 @@ class DatabaseSource:
             last["metrics"] = points
         gaps = [*gaps, *malformed.gaps()]
         whole = {run_id: fingerprints[run_id] for run_id in left if run_id not in {gap.owner_id for gap in gaps}}
-        last["fingerprints"] = pa.Table.from_pylist(
-            [{"owner_id": i, "owner_kind": RUN, "fingerprint": found} for i, found in whole.items()],
-            schema=TABLES["fingerprints"].schema,
-        )
-        yield Chunk(tables=_with_gaps(last, [gap for gap in gaps if gap.owner_id not in same]), artifacts=files)
+        last["fingerprints"] = fingerprint_rows(RUN, whole)
+        yield Chunk(tables=with_gaps(last, [gap for gap in gaps if gap.owner_id not in same]), artifacts=files)
 
-    def _metrics(self, ids: Sequence[str], malformed: _Malformed) -> Iterator[pa.Table]:
+    def _metrics(self, ids: Sequence[str], malformed: MalformedValues) -> Iterator[pa.Table]:
         """Yield the points of some runs, about ``points_per_chunk`` at a time, at least one table."""
         waiting: list[pa.Table] = []
         size = 0
@@ -202,37 +202,6 @@ class DatabaseSource:
 _LATEST: Final = replace(MAPS["metrics"], stored_in="latest_metrics")
 
 
-def _maps_of(kind: str) -> list[TableMap]:
-    found = [each for each in MAPS.values() if each.kind == kind]
-    if kind == EXPERIMENT:  # datasets have no life of their own: they come with the experiment they lie in
-        found.append(replace(MAPS["datasets"], owner="experiment_id"))
-    return found
-
-
-class _Malformed:
-    """Turns values that cannot be carried into gaps of the entity they belong to."""
-
-    def __init__(self, kind: str) -> None:
-        self._kind = kind
-        self._gaps: dict[tuple[str, str], Gap] = {}
-
-    def add(self, wrong: Malformed) -> None:
-        table_ = TABLES[wrong.table]
-        owner = str(wrong.key.get(table_.owner[0]) or "")
-        names = [str(value) for name, value in wrong.key.items() if name not in table_.owner and value is not None]
-        path = "/".join(part for part in ("" if is_identity(table_) else wrong.table, *names) if part)
-        code = METRIC_UNREADABLE if wrong.table == "metrics" else FIELD_UNREADABLE
-        if is_identity(table_) and not table_.schema.field(wrong.column).nullable:
-            code = _UNREADABLE.get(self._kind, OBJECT_UNREADABLE)
-        reason = f"{wrong.column} holds {wrong.found}"
-        if held := self._gaps.get((owner, path)):
-            reason = held.reason if reason in held.reason else f"{held.reason}; {reason}"
-        self._gaps[owner, path] = Gap(owner_kind=self._kind, owner_id=owner, path=path, code=code, reason=reason)
-
-    def gaps(self) -> list[Gap]:
-        return list(self._gaps.values())
-
-
 def _ignore(wrong: Malformed) -> None:
     """Leave it: the same rows are read again, and told of, when they are carried."""
 
@@ -240,17 +209,3 @@ def _ignore(wrong: Malformed) -> None:
 def _rank(point: LatestMetric) -> tuple[int, int, float]:
     _, step, time, value = point
     return step, time, 0.0 if value != value else value  # noqa: PLR0124 - NaN counts as 0, as in MLflow
-
-
-def _with_gaps(tables: Mapping[str, pa.Table], gaps: Sequence[Gap]) -> dict[str, pa.Table]:
-    found = {name: rows for name, rows in tables.items() if rows.num_rows}
-    return {**found, "gaps": _gap_rows(gaps)} if gaps else found
-
-
-def _gap_rows(gaps: Sequence[Gap]) -> pa.Table:
-    rows = [{name: getattr(gap, name) for name in gap.__slots__} for gap in gaps]
-    return pa.Table.from_pylist(rows, schema=TABLES["gaps"].schema)
-
-
-def _objects(values: Any) -> list[Any]:
-    return values if isinstance(values, list) else values.to_pylist()

@@ -29,6 +29,7 @@ _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER: Final = 100
 _WAL: Final = 2  # the read version in the header, at byte 19
 _BATCH: Final = 50_000
+_WIDE_BATCH: Final = 1_000
 _BATCH_ROWS: Final = "adbc.sqlite.query.batch_rows"
 _TRIES: Final = 5
 _WAITING_S: Final = 60.0
@@ -77,14 +78,14 @@ class SqliteSnapshot:
             f"CREATE INDEX {_quoted(name)} ON {_quoted(table)} ({_quoted(column)})"
         ).connection.commit()
 
-    def fetch(self, statement: Query) -> Iterator[Batch]:
+    def fetch(self, statement: Query, *, wide: bool = False) -> Iterator[Batch]:
         """Yield rows as Python objects, each of the type SQLite holds; text that is not UTF-8 comes as bytes."""
         compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
         cursor = self._connection().cursor()
         try:
             cursor.execute(str(compiled), compiled.params)
             names = [column[0] for column in cursor.description]
-            while rows := cursor.fetchmany(_BATCH):
+            while rows := cursor.fetchmany(_WIDE_BATCH if wide else _BATCH):
                 yield {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)}
         except sqlite3.Error as error:
             raise StoreError(f"{self._shown} cannot be read: {error}") from error

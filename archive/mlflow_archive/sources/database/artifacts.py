@@ -1,0 +1,176 @@
+"""The files of logged models, traces and model versions: what lies at the locations that a database states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from mlflow_archive.artifact_roots import ArtifactRoots
+from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING
+from mlflow_archive.format.model_versions import Version, VersionPlace, VersionPlaces, has_files
+from mlflow_archive.format.tables import LOGGED_MODEL, REGISTERED_MODEL, TRACE, named_owner
+from mlflow_archive.pipeline import ArtifactFile, Gap, Selection
+from mlflow_archive.sources.database.trace_folders import TraceFolders
+
+ARTIFACT_TAG: Final = "mlflow.artifactLocation"
+ARCHIVE_TAG: Final = "mlflow.trace.archiveLocation"
+_HOME_TAG: Final = "mlflow.trace.spansLocation"
+_IN_DATABASE: Final = "TRACKING_STORE"
+_ARCHIVED: Final = "ARCHIVE_REPO"
+_SPANS_FILE: Final = "traces.json"
+_ARCHIVE_FILE: Final = "traces.pb"
+_EXTERNAL_TAG: Final = "mlflow.model.isExternal"
+_MODEL_FILE: Final = "MLmodel"
+
+Row = Mapping[str, Any]
+Carries = Callable[[str, Collection[str]], Collection[str]]
+"""Of some runs or logged models, given their kind, those that come too."""
+
+
+@dataclass(slots=True)
+class FoundFiles:
+    """Selected files by their owner, and gaps. ``listed`` are the paths of all files of traces; ``unreachable`` are
+    traces whose files, if they have any, cannot be listed."""
+
+    files: dict[str, list[ArtifactFile]] = field(default_factory=dict)
+    listed: dict[str, set[str]] = field(default_factory=dict)
+    gaps: list[Gap] = field(default_factory=list)
+    unreachable: dict[str, Gap] = field(default_factory=dict)
+
+
+class ArtifactFinder:
+    """Lists what lies where, used by several threads. Only selected files are given, but missing ones are always told.
+
+    ``with_spans`` says which of some traces have spans in the database.
+    """
+
+    def __init__(
+        self, roots: ArtifactRoots, selection: Selection, with_spans: Callable[[Sequence[str]], set[str]]
+    ) -> None:
+        self._roots, self._selection, self._with_spans = roots, selection, with_spans
+        self._folders = TraceFolders(roots)
+
+    def of_logged_models(self, models: Iterable[Row], tags: Iterable[Row]) -> FoundFiles:
+        """Find the files of logged models. One that is ready and of MLflow's making has files."""
+        found = FoundFiles()
+        external = {row["model_id"] for row in tags if row["key"] == _EXTERNAL_TAG}
+        for row in models:
+            model_id, location = row["model_id"], row["artifact_location"]
+            if not location:
+                continue
+            listing = self._roots.list(location, owner_kind=LOGGED_MODEL, owner_id=model_id)
+            found.gaps += listing.gaps
+            if not listing.files and not listing.gaps and row["status"] == "READY" and model_id not in external:
+                found.gaps.append(_missing(LOGGED_MODEL, model_id, "", f"it is ready, but nothing is at {location}"))
+            found.files[model_id] = self._wanted(listing.files)
+        return found
+
+    def of_traces(self, traces: Sequence[Row], tags: Iterable[Row]) -> FoundFiles:
+        """Find the files of traces: their spans where these are not in the database, and attachments."""
+        by_trace: dict[str, dict[str, str]] = {row["trace_id"]: {} for row in traces}
+        for row in tags:
+            by_trace.get(row["trace_id"], {})[row["key"]] = row["value"] or ""
+        found = FoundFiles()
+        spanless: list[str] = []
+        for row in traces:
+            own = by_trace[row["trace_id"]]
+            self._of_trace(row["trace_id"], own, found)
+            finished = row["state"] != "IN_PROGRESS"
+            if own.get(_HOME_TAG) not in (_IN_DATABASE, _ARCHIVED) and finished:
+                spanless.append(row["trace_id"])
+        self._check_spans([each for each in spanless if not _has(found, each, _SPANS_FILE)], by_trace, found)
+        found.listed = {trace_id: {file.path for file in files} for trace_id, files in found.files.items()}
+        found.files = {trace_id: self._wanted(files) for trace_id, files in found.files.items()}
+        return found
+
+    def _of_trace(self, trace_id: str, tags: Mapping[str, str], found: FoundFiles) -> None:
+        home = tags.get(_HOME_TAG)
+        if location := tags.get(ARTIFACT_TAG):
+            listing = self._folders.list(location, trace_id)
+            found.files[trace_id] = list(listing.files)
+            if home in (_IN_DATABASE, _ARCHIVED) and _out_of_reach(listing.gaps):
+                found.unreachable[trace_id] = listing.gaps[0]
+            else:
+                found.gaps += listing.gaps
+        if home != _ARCHIVED or _has(found, trace_id, _ARCHIVE_FILE):
+            return
+        location = tags.get(ARCHIVE_TAG)
+        if not location:
+            found.gaps.append(_missing(TRACE, trace_id, _ARCHIVE_FILE, f"its spans are archived, but no {ARCHIVE_TAG}"))
+            return
+        listing = self._folders.list(location, trace_id)
+        found.gaps += listing.gaps
+        archived = [file for file in listing.files if file.path == _ARCHIVE_FILE]
+        found.files.setdefault(trace_id, []).extend(archived)
+        if not archived and not listing.gaps:
+            reason = f"its spans are archived, but it is not at {location}"
+            found.gaps.append(_missing(TRACE, trace_id, _ARCHIVE_FILE, reason))
+
+    def _check_spans(self, traces: Sequence[str], tags: Mapping[str, Mapping[str, str]], found: FoundFiles) -> None:
+        """Tell of traces whose spans are neither in the database nor in a file."""
+        told = {gap.owner_id for gap in found.gaps}
+        missing = [each for each in traces if each not in told]
+        if not missing:
+            return
+        there = self._with_spans(missing)
+        for trace_id in missing:
+            if trace_id not in there:
+                location = tags[trace_id].get(ARTIFACT_TAG)
+                where = f"it is not at {location}" if location else f"it has no {ARTIFACT_TAG}"
+                reason = f"its spans are not in the database, and {where}"
+                found.gaps.append(_missing(TRACE, trace_id, _SPANS_FILE, reason))
+
+    def of_versions(self, versions: Sequence[Version], places: VersionPlaces, carries: Carries) -> FoundFiles:
+        """Find the files of versions that no run and no logged model brings; of the others, see that they are there."""
+        found = FoundFiles()
+        placed = [(row, places.of(row)) for row in versions if has_files(row)]
+        owners: dict[str, set[str]] = {}
+        for _, place in placed:
+            if place.owner is not None:
+                owners.setdefault(place.owner[0], set()).add(place.owner[1])
+        carried = {(kind, each) for kind, ids in owners.items() for each in carries(kind, ids)}
+        for row, place in placed:
+            owner = named_owner(row["name"], row["workspace"])
+            self._of_version(row, place, owner, found, carried=place.owner in carried)
+        return found
+
+    def _of_version(self, row: Version, place: VersionPlace, owner: str, found: FoundFiles, *, carried: bool) -> None:
+        version = str(row["version"])
+        if place.uri is None:
+            found.gaps.append(_missing(REGISTERED_MODEL, owner, version, place.problem))
+            return
+        if place.owner is None and not self._may_follow(place.uri):
+            reason = (
+                f"its files should lie at {place.uri}, where no model is; if they are elsewhere, use --artifact-map"
+            )
+            found.gaps.append(_missing(REGISTERED_MODEL, owner, version, reason))
+            return
+        listing = self._roots.list(place.uri, owner_kind=REGISTERED_MODEL, owner_id=owner)
+        if not listing.files and not listing.gaps:
+            reason = f"nothing is at {place.uri}"
+            found.gaps.append(_missing(REGISTERED_MODEL, owner, version, reason))
+        if carried:
+            return  # what could not be listed is told of the run or logged model
+        found.gaps += [replace(gap, path=f"{version}/{gap.path}".rstrip("/")) for gap in listing.gaps]
+        files = [replace(file, path=f"{version}/{file.path}") for file in listing.files]
+        found.files.setdefault(owner, []).extend(self._wanted(files))
+
+    def _may_follow(self, uri: str) -> bool:
+        """Say whether the source of a version, which anybody may state, may lead to a folder of this machine."""
+        return self._roots.is_given(uri) or self._roots.exists(uri, _MODEL_FILE)
+
+    def _wanted(self, files: Iterable[ArtifactFile]) -> list[ArtifactFile]:
+        return [file for file in files if self._selection.wants_artifact(file.path, file.size)]
+
+
+def _has(found: FoundFiles, owner: str, path: str) -> bool:
+    return any(file.path == path for file in found.files.get(owner, ()))
+
+
+def _out_of_reach(gaps: Sequence[Gap]) -> bool:
+    return len(gaps) == 1 and (gaps[0].code, gaps[0].path) == (ARTIFACT_LISTING, "")
+
+
+def _missing(kind: str, owner: str, path: str, reason: str) -> Gap:
+    return Gap(owner_kind=kind, owner_id=owner, path=path, code=ARTIFACT_MISSING, reason=reason)

@@ -1,0 +1,171 @@
+"""Chunks of all kinds but runs: whole, or where they have fingerprints only what has changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import ColumnClause, column, func, select, table
+
+from mlflow_archive.backend.mapping import MAPS, TableMap
+from mlflow_archive.format.fingerprint import entity_fingerprint
+from mlflow_archive.format.gaps import ARTIFACT_MISSING
+from mlflow_archive.format.model_versions import VersionPlaces
+from mlflow_archive.format.tables import EXPERIMENT, INCREMENTAL, LOGGED_MODEL, REGISTERED_MODEL, TABLES, TRACE
+from mlflow_archive.pipeline import Chunk, Gap, Known
+from mlflow_archive.sources.database.artifacts import ArtifactFinder, Carries, FoundFiles
+from mlflow_archive.sources.database.columns import Columns, plain_values
+from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, with_gaps
+from mlflow_archive.sources.database.planning import Block
+from mlflow_archive.sources.database.reading import Reading
+from mlflow_archive.sources.database.registry import DatabaseRegistry
+from mlflow_archive.sources.database.runs import plain
+from mlflow_archive.sources.database.snapshot import Snapshot
+
+BYTES_PER_CHUNK: Final = 32 * 1024 * 1024
+SPANS_AT_ONCE: Final = 5_000
+_SPANS: Final = MAPS["spans"]
+_ATTACHMENT: Final = re.compile(r"mlflow-attachment://([0-9A-Za-z-]+)\?([^\s\"'\\]*)")
+
+
+def maps_of(kind: str) -> list[TableMap]:
+    """Return what the rows of a kind are read from; datasets come with the experiment they lie in."""
+    found = [each for each in MAPS.values() if each.kind == kind]
+    if kind == EXPERIMENT:
+        found.append(replace(MAPS["datasets"], owner="experiment_id"))
+    return found
+
+
+class EntityReader:
+    """Reads the blocks of one export; used by several threads."""
+
+    def __init__(self, snapshot: Snapshot, reading: Reading, finder: ArtifactFinder | None, carries: Carries) -> None:
+        self._snapshot, self._reading, self._finder, self._carries = snapshot, reading, finder, carries
+
+    def chunks(self, block: Block, known: Known) -> Iterator[Chunk]:
+        """Yield a block. An entity with gaps has no fingerprint, so that a later export tries it again."""
+        malformed = MalformedValues(block.kind)
+        maps = [each for each in maps_of(block.kind) if each.table != _SPANS.table]
+        tables = {each.table: self._reading.rows(each, block.ids, malformed.add) for each in maps}
+        found = self._files(block.kind, tables)
+        if block.kind in INCREMENTAL:
+            yield from self._changed(block.kind, tables, found, malformed, known)
+            return
+        files = [file for some in found.files.values() for file in some]
+        yield Chunk(tables=with_gaps(tables, [*found.gaps, *malformed.gaps()]), artifacts=files)
+
+    def _files(self, kind: str, tables: Mapping[str, pa.Table]) -> FoundFiles:
+        if self._finder is None:
+            return FoundFiles()
+        if kind == LOGGED_MODEL:
+            return self._finder.of_logged_models(plain(tables["logged_models"]), plain(tables["logged_model_tags"]))
+        if kind == TRACE:
+            return self._finder.of_traces(plain(tables["traces"]), plain(tables["trace_tags"]))
+        if kind == REGISTERED_MODEL:
+            versions = plain(tables["model_versions"])
+            places = VersionPlaces(DatabaseRegistry(Columns(self._snapshot)), versions)
+            return self._finder.of_versions(versions, places, self._carries)
+        return FoundFiles()
+
+    def _changed(
+        self, kind: str, tables: dict[str, pa.Table], found: FoundFiles, malformed: MalformedValues, known: Known
+    ) -> Iterator[Chunk]:
+        fingerprints = _fingerprints(tables, found)
+        incomplete = {gap.owner_id for gap in (*found.gaps, *malformed.gaps())}
+        left = [i for i, each in fingerprints.items() if i in incomplete or known(kind, i) != each]
+        if len(left) < len(fingerprints) or incomplete - fingerprints.keys():
+            wanted = pa.array(left, pa.string())
+            tables = {n: t.filter(pc.is_in(t[TABLES[n].owner[0]], value_set=wanted)) for n, t in tables.items()}
+        files = [file for each in left for file in found.files.get(each, ())]
+        last: dict[str, pa.Table] = dict(tables)
+        gaps = list(found.gaps)
+        for spans in self._spans(left, malformed) if kind == TRACE else ():
+            if _SPANS.table in last:
+                yield Chunk(tables=last, artifacts=files, complete=False)
+                last, files = {}, []
+            last[_SPANS.table] = spans
+            gaps += _attachment_gaps(spans, found) if self._finder is not None else ()
+        gaps = list({(gap.owner_id, gap.path, gap.code): gap for gap in (*gaps, *malformed.gaps())}.values())
+        with_gap = {gap.owner_id for gap in gaps}
+        whole = {each: fingerprints[each] for each in left if each not in with_gap}
+        last["fingerprints"] = fingerprint_rows(kind, whole)
+        yield Chunk(tables=with_gaps(last, gaps), artifacts=files)
+
+    def _spans(self, traces: Sequence[str], malformed: MalformedValues) -> Iterator[pa.Table]:
+        """Yield the spans of some traces, about BYTES_PER_CHUNK at a time."""
+        waiting: list[pa.Table] = []
+        size = 0
+        for some in self._in_slices(traces):
+            for rows in self._reading.batches(_SPANS, some, malformed.add):
+                if waiting and size + rows.nbytes > BYTES_PER_CHUNK:
+                    yield pa.concat_tables(waiting)
+                    waiting, size = [], 0
+                waiting.append(rows)
+                size += rows.nbytes
+        if waiting:
+            yield pa.concat_tables(waiting)
+
+    def _in_slices(self, traces: Sequence[str]) -> Iterator[Sequence[str]]:
+        """Cut traces so that the spans of each piece are not too many to be fetched at once."""
+        numbers = count_spans(self._snapshot, traces)
+        piece: list[str] = []
+        spans = 0
+        for trace_id in traces:
+            number = numbers.get(trace_id, 0)
+            if piece and spans + number > SPANS_AT_ONCE:
+                yield piece
+                piece, spans = [], 0
+            if number:
+                piece.append(trace_id)
+                spans += number
+        if piece:
+            yield piece
+
+
+def count_spans(snapshot: Snapshot, traces: Sequence[str]) -> dict[str, int]:
+    """Return how many rows of ``spans`` there are, of those traces that have any."""
+    if not traces or _SPANS.stored_in not in snapshot.schema.columns:
+        return {}
+    owner: ColumnClause[Any] = column(_SPANS.owner)
+    query = select(owner.label("id"), func.count().label("spans")).select_from(table(_SPANS.stored_in))
+    found: dict[str, int] = {}
+    for batch in snapshot.fetch(query.where(owner.in_(list(traces))).group_by(owner)):
+        found.update(zip(map(str, plain_values(batch["id"])), plain_values(batch["spans"]), strict=True))
+    return found
+
+
+def _fingerprints(tables: Mapping[str, pa.Table], found: FoundFiles) -> dict[str, str]:
+    """Return the fingerprint of each entity, by id, in the order of the identity table."""
+    identity = next(name for name in tables if TABLES[name].key == TABLES[name].owner)
+    rows: dict[str, dict[str, list[Mapping[str, Any]]]] = {
+        each: {} for each in tables[identity][TABLES[identity].owner[0]].to_pylist()
+    }
+    for name, some in tables.items():
+        owner = TABLES[name].owner[0]
+        for row in plain(some):
+            if (own := rows.get(row[owner])) is not None:
+                own.setdefault(name, []).append(row)
+    return {
+        each: entity_fingerprint(own, [(file.path, file.size) for file in found.files.get(each, ())])
+        for each, own in rows.items()
+    }
+
+
+def _attachment_gaps(spans: pa.Table, found: FoundFiles) -> Iterable[Gap]:
+    """Yield a gap for each attachment that a span names and that was not found, or could not be looked for."""
+    hits = spans.filter(pc.match_substring(spans["content"], "mlflow-attachment://"))
+    for trace_id, content in zip(hits["trace_id"].to_pylist(), hits["content"].to_pylist(), strict=True):
+        there = found.listed.get(trace_id, ())
+        for name, query in _ATTACHMENT.findall(content):
+            if f"trace_id={trace_id}" not in query.split("&"):
+                continue  # of another trace
+            path = f"attachments/{name}"
+            if trace_id in found.unreachable:
+                yield found.unreachable[trace_id]
+            elif path not in there:
+                reason = "a span names it, but it is not there"
+                yield Gap(owner_kind=TRACE, owner_id=trace_id, path=path, code=ARTIFACT_MISSING, reason=reason)

@@ -1,0 +1,71 @@
+"""What cannot be carried of a database, as rows of the table ``gaps``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import pyarrow as pa
+
+from mlflow_archive.format.gaps import (
+    EXPERIMENT_UNREADABLE,
+    FIELD_UNREADABLE,
+    METRIC_UNREADABLE,
+    OBJECT_UNREADABLE,
+    RUN_UNREADABLE,
+)
+from mlflow_archive.format.tables import EXPERIMENT, NAME_IN_WORKSPACE, RUN, TABLES, is_identity, named_owner
+from mlflow_archive.pipeline import Gap
+from mlflow_archive.sources.database.converting import Malformed
+
+_UNREADABLE: Final = {RUN: RUN_UNREADABLE, EXPERIMENT: EXPERIMENT_UNREADABLE}
+
+
+class MalformedValues:
+    """Turns values that cannot be carried into gaps of the entity they belong to."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._gaps: dict[tuple[str, str], Gap] = {}
+
+    def add(self, wrong: Malformed) -> None:
+        table = TABLES[wrong.table]
+        owner = _owner(wrong)
+        names = [str(value) for name, value in wrong.key.items() if name not in table.owner and value is not None]
+        path = "/".join(part for part in ("" if is_identity(table) else wrong.table, *names) if part)
+        code = METRIC_UNREADABLE if wrong.table == "metrics" else FIELD_UNREADABLE
+        if is_identity(table) and not table.schema.field(wrong.column).nullable:
+            code = _UNREADABLE.get(self._kind, OBJECT_UNREADABLE)
+        reason = f"{wrong.column} holds {wrong.found}"
+        if held := self._gaps.get((owner, path)):
+            reason = held.reason if reason in held.reason else f"{held.reason}; {reason}"
+        self._gaps[owner, path] = Gap(owner_kind=self._kind, owner_id=owner, path=path, code=code, reason=reason)
+
+    def gaps(self) -> list[Gap]:
+        """Return one gap for each place of which something was malformed."""
+        return list(self._gaps.values())
+
+
+def _owner(wrong: Malformed) -> str:
+    owner = TABLES[wrong.table].owner
+    if owner == NAME_IN_WORKSPACE:
+        return named_owner(str(wrong.key.get("name") or ""), wrong.key.get("workspace"))
+    return str(wrong.key.get(owner[0]) or "")
+
+
+def with_gaps(tables: Mapping[str, pa.Table], gaps: Sequence[Gap]) -> dict[str, pa.Table]:
+    """Return the tables that have rows, with the gaps as one of them."""
+    found = {name: rows for name, rows in tables.items() if rows.num_rows}
+    return {**found, "gaps": gap_rows(gaps)} if gaps else found
+
+
+def gap_rows(gaps: Sequence[Gap]) -> pa.Table:
+    """Return gaps as rows."""
+    rows = [{name: getattr(gap, name) for name in gap.__slots__} for gap in gaps]
+    return pa.Table.from_pylist(rows, schema=TABLES["gaps"].schema)
+
+
+def fingerprint_rows(kind: str, fingerprints: Mapping[str, str]) -> pa.Table:
+    """Return fingerprints by id as rows."""
+    rows = [{"owner_id": i, "owner_kind": kind, "fingerprint": found} for i, found in fingerprints.items()]
+    return pa.Table.from_pylist(rows, schema=TABLES["fingerprints"].schema)

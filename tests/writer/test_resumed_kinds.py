@@ -1,0 +1,74 @@
+"""An export that was interrupted goes on; of what changed meanwhile, logged models and traces too, new rows count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlflow_archive.copy import copy
+from mlflow_archive.format.tables import LOGGED_MODEL, TRACE
+from mlflow_archive.pipeline import Chunk, Known, Shard
+from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.writer.export import ArchiveSink, ExportOptions
+from tests.support.chunks import ChunkSource, chunk, experiment, table
+
+
+class _InterruptedError(Exception):
+    pass
+
+
+class _Source(ChunkSource):
+    """Gives what is not known yet; ``broken`` stops behind the first shard of entities."""
+
+    broken = False
+
+    def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
+        for each in super().read(shard, known):
+            for row in each.tables["fingerprints"].to_pylist() if "fingerprints" in each.tables else ():
+                if known(row["owner_kind"], row["owner_id"]) == row["fingerprint"]:
+                    return
+            if self.broken and shard.name == "2":
+                raise _InterruptedError
+            yield each
+
+
+def _entity(kind: str, number: int, value: str) -> Chunk:
+    identity, tags, key = ("traces", "trace_tags", "trace_id") if kind == TRACE else _MODELS
+    owner = {key: f"id{number}"}
+    row: dict[str, Any] = {
+        **owner,
+        "experiment_id": "1",
+        "request_time": 1,
+        "state": "OK",
+        "name": "n",
+        "status": "READY",
+    }
+    fingerprint = {"owner_id": f"id{number}", "owner_kind": kind, "fingerprint": value}
+    rows = {identity: [row], tags: [{**owner, "key": "k", "value": value}], "fingerprints": [fingerprint]}
+    return Chunk(tables={name: table(name, found) for name, found in rows.items()})
+
+
+_MODELS = ("logged_models", "logged_model_tags", "model_id")
+
+
+@pytest.mark.parametrize("kind", [TRACE, LOGGED_MODEL])
+@pytest.mark.parametrize("changed", [False, True])
+def test_changed_meanwhile(kind: str, changed: bool, tmp_path: Path) -> None:
+    options = ExportOptions(seal_seconds=0.0, jobs=1)
+    experiments = chunk(experiments=[experiment("1", "one")])
+
+    def source(value: str) -> _Source:
+        return _Source((0, [experiments]), (1, [_entity(kind, 1, value)]), (2, [_entity(kind, 2, "a")]))
+
+    first = source("a")
+    first.broken = True
+    with pytest.raises(_InterruptedError):
+        copy(first, ArchiveSink(tmp_path / "a", options, tool="t 1", clock_ms=lambda: 0), jobs=1)
+    copy(source("b" if changed else "a"), ArchiveSink(tmp_path / "a", options, tool="t 1", clock_ms=lambda: 0), jobs=1)
+    with open_archive(tmp_path / "a") as archive:
+        tags = archive.table("trace_tags" if kind == TRACE else "logged_model_tags").to_pylist()
+        assert [(row["key"], row["value"]) for row in tags] == [("k", "b" if changed else "a"), ("k", "a")]
+        assert archive.table("fingerprints").num_rows == 2
