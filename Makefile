@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SOURCES := archive bench cli docs tests
 
-.PHONY: demo test test-mariadb test-browser lint bench bench-database docs clean
+.PHONY: demo test test-mariadb test-browser lint bench bench-database bench-inspection docs clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -27,8 +27,11 @@ lint: .venv/.stamp
 	.venv/bin/mypy $(SOURCES)
 	.venv/bin/lint-imports
 
-bench: .venv/.stamp bench-database
+bench: .venv/.stamp bench-database bench-inspection
 	.venv/bin/python bench/run.py
+
+bench-inspection: .venv/.stamp
+	.venv/bin/python bench/inspection.py
 
 bench-database: .venv/.stamp
 	.venv/bin/python bench/database.py

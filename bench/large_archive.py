@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -55,13 +56,18 @@ class LargeSource:
         tables = {name: pa.Table.from_pylist(rows, schema=TABLES[name].schema) for name, rows in rows_of.items()}
         tables["metrics"] = _metrics(ids, self._points)
         artifacts = [
-            ArtifactFile(owner_kind="run", owner_id=i, path="log.txt", size=None, open=partial(io.BytesIO, b"%d\n" % n))
+            ArtifactFile(owner_kind="run", owner_id=i, path="log.txt", size=None, open=partial(io.BytesIO, _log(n)))
             for n, i in ids
         ]
         yield Chunk(tables=tables, artifacts=artifacts)
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _log(number: int) -> bytes:
+    """Return a line, but of the fifth run 1 MB that does not compress."""
+    return os.urandom(1_000_000) if number == 5 else b"%d\n" % number
 
 
 def _runs(ids: Sequence[tuple[int, str]]) -> list[dict[str, object]]:
