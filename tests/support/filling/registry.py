@@ -57,7 +57,6 @@ def _version(client: MlflowClient, runs: Runs, name: str, version: int) -> None:
         {"source": f"runs:/{parent}/old-model", "run_id": parent},
         {"source": proxied, "run_id": parent},
         {"source": f"runs:/{deleted}/none", "run_id": deleted},
-        {"source": "s3://bucket-of-nobody/models/1"},
     )
     options = {
         "tags": {"number": str(version), "ü": "ü" * version},
@@ -65,6 +64,14 @@ def _version(client: MlflowClient, runs: Runs, name: str, version: int) -> None:
         "run_link": "https://example.com/run" if version == 5 else None,
     }
     client.create_model_version(name, **options, **sources[(version - 1) % len(sources)], await_creation_for=0)
+
+
+def fill_unreachable(client: MlflowClient, prefix: str = "") -> str:
+    """Make a registered model whose only version lies where nobody can read it; return its name."""
+    name = f"{prefix}unreachable"
+    client.create_registered_model(name)
+    client.create_model_version(name, "dbfs:/models/1", await_creation_for=0)
+    return name
 
 
 def _prompts(client: MlflowClient, made: Registry, prefix: str) -> None:

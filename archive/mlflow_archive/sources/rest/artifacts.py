@@ -69,6 +69,10 @@ class Artifacts:
         other._roots = self._roots
         return other
 
+    def check(self) -> None:
+        """Raise SelectionError if a map leads to a folder that does not exist."""
+        self._roots.check()
+
     def of(self, owner: Owner) -> Listing:
         """List the artifacts of an object."""
         uri = owner.uri or ""
@@ -128,7 +132,7 @@ class Artifacts:
         if root is not None:
             # The proxy does not look up the object for each folder, which makes it twice as fast.
             request = (PROXY_LIST, {"path": f"{root}/{folder}".strip("/")})
-            with suppress(ServerError) if owner.list_folder is not None else suppress():
+            with suppress(*([ServerError] if owner.list_folder is not None else [])):
                 answer = self._session.get(*request)
         proxied = answer is not None
         if owner.list_folder is not None and not proxied:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pyarrow as pa
@@ -14,6 +15,8 @@ from mlflow_archive.pipeline import Gap
 
 Json = Mapping[str, Any]
 Row = dict[str, Any]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 UNREADABLE_ROW: Final = (KeyError, TypeError, ValueError, AttributeError, OverflowError, pa.ArrowException)
 """What values of an unexpected shape raise while they become rows; each caller turns it into a gap."""
@@ -42,6 +45,11 @@ def real(value: float | str | None) -> float | None:
 def location(value: object) -> str | None:
     """Return where something lies, without user and password."""
     return None if value is None else without_password(str(value))
+
+
+def milliseconds(value: str) -> int:
+    """Return a timestamp as protobuf writes it in JSON as milliseconds since the epoch."""
+    return (datetime.fromisoformat(value) - _EPOCH) // timedelta(milliseconds=1)
 
 
 def json_text(value: object) -> str:

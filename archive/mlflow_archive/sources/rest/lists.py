@@ -93,6 +93,20 @@ def posting(session: TrackingSession, path: str, name: str, **body: Any) -> Ask:
     return ask
 
 
+def if_understood(ask: Ask) -> Ask:
+    """Return an Ask for which a filter that the server does not understand finds nothing."""
+
+    def asked(size: int, token: str | None, *, careful: bool = False) -> Answer:
+        try:
+            return ask(size, token, careful=careful)
+        except ServerError as exc:
+            if exc.status != HTTPStatus.BAD_REQUEST:
+                raise
+            return [], None
+
+    return asked
+
+
 def all_at_once(session: TrackingSession, path: str, name: str, **params: Any) -> Iterator[Page]:
     """Yield a list that the server gives in one piece."""
     try:

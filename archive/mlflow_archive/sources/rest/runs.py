@@ -13,7 +13,7 @@ from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.format import gaps
 from mlflow_archive.format.fingerprint import run_fingerprint
-from mlflow_archive.format.tables import RUN
+from mlflow_archive.format.tables import LOGGED_MODEL, RUN
 from mlflow_archive.pipeline import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, gap_table, table_of
@@ -52,9 +52,7 @@ class Runs:
     def pagers(self) -> list[RunPager]:
         """Return what pages through all selected runs."""
         ids = self._scope.experiment_ids
-        return [
-            RunPager(self._session, self._scope.selection, ids[n : n + _GROUP]) for n in range(0, len(ids), _GROUP)
-        ]
+        return [RunPager(self._session, self._scope.selection, ids[n : n + _GROUP]) for n in range(0, len(ids), _GROUP)]
 
     def parts(self, named: Sequence[Json] | None) -> Iterator[RunPage]:
         """Yield the selected runs in parts of about the same work; ``named`` are those selected by id."""
@@ -67,35 +65,33 @@ class Runs:
                 self._scope.chosen_runs.update(run_id_of(run) for run in page.runs)
             yield from _parts(page)
 
-    def named(self, run_ids: Sequence[str], *, all_must_be_there: bool) -> list[Json]:
-        """Return some runs by id, of those that lie in what else is selected. Raises SelectionError."""
+    def named(self, run_ids: Sequence[str]) -> list[Json]:
+        """Return those of some runs that lie in what else is selected."""
         scope = self._scope
         ids = set(scope.experiment_ids)
-        runs, unknown = [], []
+        runs: list[Json] = []
         for run_id in dict.fromkeys(run_ids):
             try:
                 run = fetch_run(self._session, run_id)
             except ServerError as exc:
                 if exc.status not in (400, 404) or exc.error_code is None:
                     raise
-                unknown.append(run_id)
                 continue
             hidden = not scope.selection.deleted and run["info"].get("lifecycle_stage") == "deleted"
             in_reach = str(run["info"].get("experiment_id")) in ids and scope.selection.in_window(start_time_of(run))
-            (runs if in_reach and not hidden else unknown).append(run if in_reach and not hidden else run_id)
-        if unknown and all_must_be_there:
-            raise SelectionError(
-                f"{self._session.uri} has no run {', '.join(map(repr, unknown))} among those selected; "
-                "ids are 32 hexadecimal digits, as `mlflow-archive ls` and MLflow's UI show them"
-            )
+            if in_reach and not hidden:
+                runs.append(run)
         return runs
 
     def read(self, page: RunPage, known: Known) -> Iterator[Chunk]:
         """Yield the chunks of a part."""
-        self._links.look_for([run_id_of(run) for run in page.runs])
-        if not self._scope.selection.wants_kind(RUN):
-            return
-        entries, lost = self._entries(page, known)
+        lost = self._links.look_for([run_id_of(run) for run in page.runs])
+        entries: dict[str, _Entry] = {}
+        if self._scope.selection.wants_kind(RUN):
+            entries, unreadable = self._entries(page, known)
+            lost += unreadable
+        elif self._scope.only_of_runs and self._scope.selection.wants_kind(LOGGED_MODEL):
+            self._refer_to_models(page.runs)
         if lost:
             yield Chunk(tables={"gaps": gap_table(lost)})
         for part in self._histories.read([entry.record for entry in entries.values()]):
@@ -155,6 +151,14 @@ class Runs:
             if edges:
                 entry.more["model_inputs"] = table_of("model_inputs", edges)
                 self._refer(entry.more["model_inputs"])
+
+    def _refer_to_models(self, runs: Sequence[Json]) -> None:
+        """Remember the logged models of runs that are not carried themselves."""
+        for raw in runs:
+            whole = raw if "model_inputs" in raw.get("inputs", {}) else fetch_run(self._session, run_id_of(raw))
+            edges = (("inputs", "model_inputs"), ("outputs", "model_outputs"))
+            for side, name in edges:
+                self._scope.refer([str(each.get("model_id")) for each in whole.get(side, {}).get(name, [])])
 
     def _refer(self, edges: pa.Table | None) -> None:
         if edges is not None:

@@ -66,6 +66,8 @@ class Scope:
         """Trace id -> ids of runs it belongs to, as far as they have been looked for."""
         self.referred_models: set[str] = set()
         """Ids of logged models that the runs read so far name."""
+        self.shown_scorers: set[str] = set()
+        """Ids of the scorers that were read."""
         self._lock = Lock()
 
     @property
@@ -106,6 +108,21 @@ class Scope:
         """Remember logged models that a run names."""
         with self._lock:
             self.referred_models.update(model_ids)
+
+    def show_scorers(self, scorer_ids: Sequence[str]) -> None:
+        """Remember scorers that were read."""
+        with self._lock:
+            self.shown_scorers.update(scorer_ids)
+
+    def lacks(self, path: str, params: Mapping[str, Any]) -> bool:
+        """Say whether the server has no such endpoint, and so none of the objects that it gives."""
+        try:
+            self.session.get(path, params, refusals_are_final=True)
+        except ServerError as exc:
+            if exc.status is None:
+                raise
+            return is_lacking(exc)
+        return False
 
     @cached_property
     def has_logged_models(self) -> bool:
