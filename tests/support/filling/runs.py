@@ -102,6 +102,8 @@ def _models(client: MlflowClient, made: Runs, folder: Path) -> None:
         client.log_model_artifacts(made.models[name], str(_model_folder(folder / name, name)))
         client.finalize_logged_model(made.models[name], LoggedModelStatus.READY)
     client.finalize_logged_model(failed, LoggedModelStatus.FAILED)
+    # A run names the model that is deleted: so a server shows it although no list does.
+    client.log_outputs(made.runs["child"], [LoggedModelOutput(lost, 1)])
     client.delete_logged_model(lost)
 
 

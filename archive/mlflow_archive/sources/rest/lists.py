@@ -71,7 +71,7 @@ def rows_of(session: TrackingSession, answer: Any, name: str) -> list[Json]:
     return rows
 
 
-def asking(session: TrackingSession, path: str, name: str, **params: Any) -> Ask:
+def asking(session: TrackingSession, path: str, name: str, /, **params: Any) -> Ask:
     """Return how to ask for a list by GET."""
 
     def ask(size: int, token: str | None, *, careful: bool = False) -> Answer:
@@ -82,7 +82,7 @@ def asking(session: TrackingSession, path: str, name: str, **params: Any) -> Ask
     return ask
 
 
-def posting(session: TrackingSession, path: str, name: str, **body: Any) -> Ask:
+def posting(session: TrackingSession, path: str, name: str, /, **body: Any) -> Ask:
     """Return how to ask for a list by POST."""
 
     def ask(size: int, token: str | None, *, careful: bool = False) -> Answer:
@@ -107,7 +107,7 @@ def if_understood(ask: Ask) -> Ask:
     return asked
 
 
-def all_at_once(session: TrackingSession, path: str, name: str, **params: Any) -> Iterator[Page]:
+def all_at_once(session: TrackingSession, path: str, name: str, /, **params: Any) -> Iterator[Page]:
     """Yield a list that the server gives in one piece."""
     try:
         rows = rows_of(session, session.get(path, params), name)

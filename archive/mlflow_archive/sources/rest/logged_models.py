@@ -25,7 +25,13 @@ PAGE: Final = 100
 _MODELS: Final = "/api/2.0/mlflow/logged-models"
 _FILES: Final = "/ajax-api/2.0/mlflow/logged-models"
 _ORDER: Final = ({"field_name": "creation_timestamp_ms", "ascending": True},)
-_STATUS: Final = "LOGGED_MODEL_"
+_STATUS: Final = {
+    "None": "UNSPECIFIED",
+    "LOGGED_MODEL_STATUS_UNSPECIFIED": "UNSPECIFIED",
+    "LOGGED_MODEL_PENDING": "PENDING",
+    "LOGGED_MODEL_READY": "READY",
+    "LOGGED_MODEL_UPLOAD_FAILED": "FAILED",
+}
 
 
 def plan_logged_models(scope: Scope) -> Iterator[Batch]:
@@ -171,7 +177,7 @@ def model_rows(raw: Json) -> dict[str, list[Row]]:
                 "artifact_location": location(info.get("artifact_uri")),
                 "creation_timestamp": integer(info.get("creation_timestamp_ms")),
                 "last_updated_timestamp": integer(info.get("last_updated_timestamp_ms")),
-                "status": str(info.get("status") or "UNSPECIFIED").removeprefix(_STATUS),
+                "status": _STATUS.get(str(info.get("status")), str(info.get("status"))),
                 "lifecycle_stage": "deleted" if raw.get("deleted") else "active",
                 "model_type": text(info.get("model_type")),
                 "source_run_id": text(info.get("source_run_id")),
