@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,7 +58,8 @@ def fill(uri: str, folder: Path, *, prefix: str = "") -> Filled:
     twice; it is of letters, digits and ``-``. Credentials and workspace are those of MLflow's environment variables.
     """
     http = Http(uri=uri, headers=_headers())
-    with _tracking_to(uri):
+    with _tracking_to(uri), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of stages, which servers have all the same
         client = MlflowClient(uri)
         runs = fill_runs(client, folder, prefix)
         registry = fill_registry(client, runs, prefix)
