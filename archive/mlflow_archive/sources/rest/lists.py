@@ -157,10 +157,12 @@ class _Walk:
             if token is None and back and start and not (rows and self._id_of(rows[0]) in self._seen):
                 back *= 2
                 continue
+            held = len(self._seen)
             yield from self._fresh(rows)
             if not rows or not following:
                 return
-            offset, back = start + len(rows), 1
+            # A page of one row is only the last one again: the next starts behind it.
+            offset, back = start + len(rows), 1 if len(self._seen) > held else 0
             token = None if _is_offset(following) else following
 
     def _fresh(self, rows: list[Json]) -> Iterator[Page]:
