@@ -113,7 +113,7 @@ class Runs:
             if not entry.gaps and known(RUN, record.run_id) == entry.fingerprint:
                 self._scope.progress.advance("skipped", 1)
                 continue
-            self._add_model_inputs(entry, raw)
+            self._add_models(entry, raw)
             entries[record.run_id] = entry
         return entries, lost
 
@@ -132,33 +132,33 @@ class Runs:
         entry.fingerprint = run_fingerprint(record.info, record.params, record.tags, latest, files)
         return entry
 
-    def _add_model_inputs(self, entry: _Entry, raw: Json) -> None:
-        """Add which logged models a run took: no search answers that, only the run itself does."""
+    def _add_models(self, entry: _Entry, raw: Json) -> None:
+        """Add which logged models a run took and gave: searches show no inputs, and of older servers no outputs either."""
         record = entry.record
-        if not self._scope.has_logged_models:
+        if not (self._scope.has_logged_models or "model_outputs" in record.tables):
             return
         try:
             whole = raw if "model_inputs" in raw.get("inputs", {}) else fetch_run(self._session, record.run_id)
-            edges = model_edges(record.run_id, whole.get("inputs", {}).get("model_inputs", []))
+            for side in ("inputs", "outputs"):
+                name = f"model_{side}"
+                edges = model_edges(record.run_id, whole.get(side, {}).get(name, []))
+                if edges and name not in record.tables:
+                    entry.more[name] = table_of(name, edges)
+                    self._refer(entry.more[name])
         except ServerError as exc:
             if exc.status is None:
                 raise
-            entry.gaps.append(run_gap(record.run_id, "model_inputs", gaps.FIELD_UNREADABLE, str(exc)))
+            entry.gaps.append(run_gap(record.run_id, "models", gaps.FIELD_UNREADABLE, str(exc)))
         except UNREADABLE_ROW as exc:
             reason = f"the server describes them in an unexpected shape: {exc!r}"
-            entry.gaps.append(run_gap(record.run_id, "model_inputs", gaps.FIELD_UNREADABLE, reason))
-        else:
-            if edges:
-                entry.more["model_inputs"] = table_of("model_inputs", edges)
-                self._refer(entry.more["model_inputs"])
+            entry.gaps.append(run_gap(record.run_id, "models", gaps.FIELD_UNREADABLE, reason))
 
     def _refer_to_models(self, runs: Sequence[Json]) -> None:
         """Remember the logged models of runs that are not carried themselves."""
         for raw in runs:
             whole = raw if "model_inputs" in raw.get("inputs", {}) else fetch_run(self._session, run_id_of(raw))
-            edges = (("inputs", "model_inputs"), ("outputs", "model_outputs"))
-            for side, name in edges:
-                self._scope.refer([str(each.get("model_id")) for each in whole.get(side, {}).get(name, [])])
+            for side in ("inputs", "outputs"):
+                self._scope.refer([str(each.get("model_id")) for each in whole.get(side, {}).get(f"model_{side}", [])])
 
     def _refer(self, edges: pa.Table | None) -> None:
         if edges is not None:

@@ -44,8 +44,8 @@ def experiments_of(scope: Scope, runs: Sequence[Json]) -> set[str]:
     models = set(scope.standing.logged_models) if scope.standing is not None else set()
     if scope.standing is None:
         for run in runs:
-            edges = (("inputs", "model_inputs"), ("outputs", "model_outputs"))
-            models |= {str(each.get("model_id")) for side, name in edges for each in run.get(side, {}).get(name, [])}
+            for side in ("inputs", "outputs"):
+                models |= {str(each.get("model_id")) for each in run.get(side, {}).get(f"model_{side}", [])}
     for model_id in sorted(models):
         try:
             found.add(str(fetch_model(scope, model_id)[0]["info"].get("experiment_id")))
