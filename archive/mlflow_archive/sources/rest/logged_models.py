@@ -18,7 +18,7 @@ from mlflow_archive.format.tables import LOGGED_MODEL
 from mlflow_archive.pipeline import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.sources.rest.artifacts import Owner, quoted
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, location, real, text
-from mlflow_archive.sources.rest.lists import Ask, pages, posting
+from mlflow_archive.sources.rest.lists import Ask, is_lacking, pages, posting
 from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gaps_of
 
 PAGE: Final = 100
@@ -106,7 +106,7 @@ def _read_named(scope: Scope, model_ids: Sequence[str], known: Known, *, only_he
         except ServerError as exc:
             if exc.status is None:
                 raise
-            if exc.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if exc.error_code != "RESOURCE_DOES_NOT_EXIST" and not is_lacking(exc):
                 lost.append(_gap(model_id, str(exc)))
             continue
         in_reach = str(model["info"].get("experiment_id")) in set(scope.experiment_ids)
