@@ -20,6 +20,16 @@ from tests.support.restoring import content, export
 
 PASSWORD = "long enough for MLflow"  # noqa: S105 - of a server that lives for a test
 
+AUTH = """
+[mlflow]
+default_permission = READ
+database_uri = sqlite:///basic_auth.db
+admin_username = admin
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 600
+"""
+"""MLflow's own settings, but that a password is not hashed anew for each request, which takes most of a second."""
+
 
 @pytest.fixture(scope="module")
 def divided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MlflowServer, Filled]]:
@@ -120,7 +130,9 @@ def test_selections_reach_over_workspaces(divided: tuple[MlflowServer, Filled]) 
 def test_a_server_that_wants_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives the same, behind the password, as the database behind it."""
     pytest.importorskip("flask_wtf", reason="MLflow's basic-auth app needs it: pip install mlflow[auth]")
+    (tmp_path / "auth.ini").write_text(AUTH)
     environment = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "x", "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD}
+    environment["MLFLOW_AUTH_CONFIG_PATH"] = str(tmp_path / "auth.ini")
     with running_server(tmp_path / "s", options=("--app-name", "basic-auth"), environment=environment) as server:
         with pytest.raises(ServerError, match="wants other credentials"):
             read(server.uri)

@@ -133,7 +133,7 @@ class Runs:
         return entry
 
     def _add_models(self, entry: _Entry, raw: Json) -> None:
-        """Add which logged models a run took and gave: searches show no inputs, and of older servers no outputs either."""
+        """Add which logged models a run took and gave: searches show no inputs, older ones no outputs either."""
         record = entry.record
         if not (self._scope.has_logged_models or "model_outputs" in record.tables):
             return
