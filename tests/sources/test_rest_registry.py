@@ -70,13 +70,35 @@ def test_without_runs_and_models_versions_bring_their_files(everything: Everythi
     held = files(found, REGISTERED_MODEL, "many")
     assert held["1/MLmodel"] == MODEL_FILES["MLmodel"]
     assert held["2/MLmodel"] == b"flavors: {}\n"
-    assert {path.partition("/")[0] for path in held} == {"1", "2", "5", "6", "9", "10", "11", "13", "14"}
-    # Those that stand on a run without such files declare what is not there.
-    assert {(row["owner_id"], row["path"]) for row in found.tables["gaps"]} == {("many", n) for n in ("4", "8", "12")}
-    assert {row["code"] for row in found.tables["gaps"]} == {gaps.ARTIFACT_MISSING}
+    numbers = [number for number in range(1, LAST_VERSION + 1) if number not in DELETED_VERSIONS]
+    assert {path.partition("/")[0] for path in held} == set(map(str, numbers))
+    assert found.tables["gaps"] == []
     assert files(
         read(server.uri, kinds=(REGISTERED_MODEL,), artifact_globs=("*/MLmodel",)), REGISTERED_MODEL, "few"
     ) == {"1/MLmodel": MODEL_FILES["MLmodel"]}
+
+
+def test_a_version_whose_files_are_gone_is_a_gap(everything: Everything) -> None:
+    """Also where a run carries it: the run does not know of it."""
+    server, filled = everything
+    with stored_at(server, "few", f"runs:/{filled.runs.runs['parent']}/nothing"):
+        found = read(server.uri)
+    assert ("few", "1", gaps.ARTIFACT_MISSING) in found.gaps()
+
+
+def test_what_a_server_says_carries_no_other_files_away(everything: Everything, tmp_path: Path) -> None:
+    """A folder of this machine that only the server names is read if it holds a model."""
+    server, _ = everything
+    (tmp_path / "private.key").write_bytes(b"key")
+    with stored_at(server, "few", str(tmp_path)):
+        found = read(server.uri, kinds=(REGISTERED_MODEL,))
+        assert "1/private.key" not in files(found, REGISTERED_MODEL, "few")
+        assert ("few", "1", gaps.ARTIFACT_LISTING) in found.gaps()
+        (tmp_path / "MLmodel").write_bytes(b"flavors: {}")
+        assert set(files(read(server.uri, kinds=(REGISTERED_MODEL,)), REGISTERED_MODEL, "few")) == {
+            "1/MLmodel",
+            "1/private.key",
+        }
 
 
 @contextmanager

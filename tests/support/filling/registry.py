@@ -56,7 +56,7 @@ def _version(client: MlflowClient, runs: Runs, name: str, version: int) -> None:
         {"source": f"models:/{shared}", "model_id": shared},
         {"source": f"runs:/{parent}/old-model", "run_id": parent},
         {"source": proxied, "run_id": parent},
-        {"source": f"runs:/{deleted}/none", "run_id": deleted},
+        {"source": f"runs:/{deleted}/old-model", "run_id": deleted},
     )
     options = {
         "tags": {"number": str(version), "ü": "ü" * version},

@@ -50,7 +50,8 @@ def fill_runs(client: MlflowClient, folder: Path, prefix: str) -> Runs:
     made.runs["gone"] = _run(client, made.experiments["gone"], "gone")
     client.set_tag(made.runs["child"], "mlflow.parentRunId", made.runs["parent"])
     client.log_text(made.runs["parent"], "notes\n", "docs/notes.txt")
-    client.log_text(made.runs["parent"], "flavors: {}\n", "old-model/MLmodel")
+    for name in ("parent", "deleted"):
+        client.log_text(made.runs[name], "flavors: {}\n", "old-model/MLmodel")
     _models(client, made, folder)
     client.delete_run(made.runs["deleted"])
     return made

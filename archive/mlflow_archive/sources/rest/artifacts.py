@@ -20,6 +20,8 @@ from mlflow_archive.artifact_roots import ArtifactRoots, Listing
 from mlflow_archive.artifact_roots.roots import is_local
 from mlflow_archive.errors import ServerError
 from mlflow_archive.format import gaps
+from mlflow_archive.format.location import without_password
+from mlflow_archive.format.tables import REGISTERED_MODEL
 from mlflow_archive.pipeline import ArtifactFile, ArtifactUnreadableError, Gap
 from mlflow_archive.tracking.session import Params, TrackingSession
 
@@ -29,6 +31,7 @@ IN_MEMORY: Final = 4 << 20
 PROXY_LIST: Final = "/api/2.0/mlflow-artifacts/artifacts"
 _PROXY = PROXY_LIST + "/"
 _DEEPEST = 100
+_MODEL_FILE = "MLmodel"
 
 Request = tuple[str, Params | None]
 """Path and parameters of a GET."""
@@ -76,13 +79,34 @@ class Artifacts:
     def of(self, owner: Owner) -> Listing:
         """List the artifacts of an object."""
         uri = owner.uri or ""
-        if uri and self._is_reached_from_here(uri):
+        if uri and self._is_reached_from_here(owner):
             return self._roots.list(uri, owner_kind=owner.kind, owner_id=owner.id)
         if owner.list_folder is None and proxy_root(uri) is None:
-            return self._roots.list(uri, owner_kind=owner.kind, owner_id=owner.id) if uri else Listing()
+            return self._elsewhere(owner, uri)
         listing = Listing()
         self._list_on_server(owner, "", listing, 0)
         return listing
+
+    def is_empty(self, owner: Owner) -> bool:
+        """Say whether an object surely has no artifacts; looks only at the top."""
+        if self._is_reached_from_here(owner) or (owner.list_folder is None and proxy_root(owner.uri or "") is None):
+            listing = self.of(owner)
+            return not listing.files and not listing.gaps
+        try:
+            return not self._entries(owner, "")
+        except (ServerError, ArtifactUnreadableError) as exc:
+            if isinstance(exc, ServerError) and exc.status is None:
+                raise
+            return False
+
+    def _elsewhere(self, owner: Owner, uri: str) -> Listing:
+        """List what lies at a place that the server gives no list of."""
+        if not uri or not is_local(self._roots.resolve(uri)):
+            return self._roots.list(uri, owner_kind=owner.kind, owner_id=owner.id) if uri else Listing()
+        reason = (
+            f"{without_password(uri)} is a folder of the server; say where its files are now: --artifact-map FROM=TO"
+        )
+        return Listing(gaps=[owner.gap("", gaps.ARTIFACT_LISTING, reason)])
 
     def file(self, owner: Owner, path: str, size: int | None = None) -> ArtifactFile:
         """Return a file that is known without a listing; ``size`` in bytes, None where it is not known."""
@@ -91,7 +115,7 @@ class Artifacts:
     def folders(self, uri: str) -> set[str] | None:
         """Return the names of the folders in a place behind the server's proxy; None where that cannot be told."""
         root = proxy_root(uri)
-        if root is None or self._is_reached_from_here(uri):
+        if root is None or self._roots.resolve(uri) != uri:
             return None
         try:
             answer = self._session.get(PROXY_LIST, {"path": root}, refusals_are_final=True)
@@ -103,12 +127,23 @@ class Artifacts:
         except (KeyError, TypeError, AttributeError):
             return None
 
-    def _is_reached_from_here(self, uri: str) -> bool:
+    def _is_reached_from_here(self, owner: Owner) -> bool:
+        """Say whether files can be read without the server.
+
+        A folder of this machine that only the server names is read if it is one that MLflow made for the object, or
+        one that holds a model: what a server says must not carry other files away.
+        """
+        uri = owner.uri or ""
         place = self._roots.resolve(uri)
-        if is_local(place):
-            path = unquote(urlsplit(place).path) if place.startswith("file:") else place
-            return Path(path).is_absolute() and Path(path).is_dir()
-        return place != uri
+        if not is_local(place):
+            return place != uri
+        path = Path(unquote(urlsplit(place).path) if place.startswith("file:") else place)
+        if not path.is_absolute() or not path.is_dir():
+            return False
+        if self._roots.is_given(uri):
+            return True
+        made_for_it = owner.id in path.parts if owner.kind != REGISTERED_MODEL else (path / _MODEL_FILE).is_file()
+        return made_for_it and ".." not in path.parts
 
     def _list_on_server(self, owner: Owner, folder: str, listing: Listing, depth: int) -> None:
         try:

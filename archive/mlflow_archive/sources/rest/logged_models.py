@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+from mlflow_archive.artifact_roots import Listing
 from mlflow_archive.errors import ServerError
 from mlflow_archive.format import gaps
 from mlflow_archive.format.fingerprint import entity_fingerprint
@@ -24,6 +25,7 @@ from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gaps_of
 PAGE: Final = 100
 _MODELS: Final = "/api/2.0/mlflow/logged-models"
 _FILES: Final = "/ajax-api/2.0/mlflow/logged-models"
+_EXTERNAL_TAG: Final = "mlflow.model.isExternal"
 _ORDER: Final = ({"field_name": "creation_timestamp_ms", "ascending": True},)
 _STATUS: Final = {
     "None": "UNSPECIFIED",
@@ -145,10 +147,12 @@ def _read(scope: Scope, models: Sequence[Json], lost: Sequence[Gap], known: Know
             lost.append(_gap(str(_id_of(raw)), f"the server describes it in an unexpected shape: {exc!r}"))
             continue
         [info] = own["logged_models"]
-        listing = scope.artifacts.of(model_owner(info["model_id"], info["artifact_location"]))
+        listing = Listing()
+        if scope.selection.artifacts:
+            listing = scope.artifacts.of(model_owner(info["model_id"], info["artifact_location"]))
         wants = scope.selection.wants_artifact
-        wanted = [file for file in listing.files if wants(file.path, file.size)] if scope.selection.artifacts else []
-        missing = listing.gaps if scope.selection.artifacts else []
+        wanted = [file for file in listing.files if wants(file.path, file.size)]
+        missing = [*listing.gaps, *_not_there(own, listing)] if scope.selection.artifacts else []
         fingerprint = entity_fingerprint(own, [(file.path, file.size) for file in wanted])
         if not missing:
             if known(LOGGED_MODEL, info["model_id"]) == fingerprint:
@@ -162,6 +166,16 @@ def _read(scope: Scope, models: Sequence[Json], lost: Sequence[Gap], known: Know
         lost += missing
     if rows or lost:
         yield chunk_of(rows, lost, artifacts=files)
+
+
+def _not_there(own: Mapping[str, list[Row]], listing: Listing) -> list[Gap]:
+    """Return a gap for a model that is ready and of MLflow's making and has no file."""
+    [info] = own["logged_models"]
+    external = any(row["key"] == _EXTERNAL_TAG for row in own["logged_model_tags"])
+    if listing.files or listing.gaps or info["status"] != "READY" or external:
+        return []
+    reason = f"it is ready, but nothing is at {info['artifact_location']}"
+    return [_gap(info["model_id"], reason, code=gaps.ARTIFACT_MISSING)]
 
 
 def model_rows(raw: Json) -> dict[str, list[Row]]:
@@ -219,5 +233,5 @@ def model_owner(model_id: str, uri: str | None) -> Owner:
     return Owner(kind=LOGGED_MODEL, id=model_id, uri=uri, list_folder=list_folder, get_file=get_file)
 
 
-def _gap(model_id: str, reason: str) -> Gap:
-    return Gap(owner_kind=LOGGED_MODEL, owner_id=model_id, path="", code=gaps.OBJECT_UNREADABLE, reason=reason)
+def _gap(model_id: str, reason: str, *, code: str = gaps.OBJECT_UNREADABLE) -> Gap:
+    return Gap(owner_kind=LOGGED_MODEL, owner_id=model_id, path="", code=code, reason=reason)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from mlflow_archive.format.tables import DEFAULT_WORKSPACE, MCP_SERVER
+from mlflow_archive.format.tables import MCP_SERVER, named_owner
 from mlflow_archive.pipeline import Chunk, Gap, Known
 from mlflow_archive.sources.rest.artifacts import quoted
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, integer, json_text, location, text
@@ -156,6 +156,5 @@ def _without_nulls(values: Any) -> Any:
 
 
 def _gap(scope: Scope, name: str, path: str, reason: str) -> Gap:
-    owner = name if scope.workspace == DEFAULT_WORKSPACE else f"{scope.workspace}/{name}"
-    [gap] = gaps_of(MCP_SERVER, [Loss(place=path, reason=reason)], owner)
+    [gap] = gaps_of(MCP_SERVER, [Loss(place=path, reason=reason)], named_owner(name, scope.workspace))
     return gap

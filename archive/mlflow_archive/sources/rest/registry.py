@@ -13,16 +13,16 @@ from typing import Any, Final
 
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.format import gaps
-from mlflow_archive.format.tables import DEFAULT_WORKSPACE, LOGGED_MODEL, REGISTERED_MODEL, RUN
+from mlflow_archive.format.model_versions import Version, VersionPlaces, has_files, standing_of
+from mlflow_archive.format.tables import LOGGED_MODEL, REGISTERED_MODEL, RUN, named_owner
 from mlflow_archive.pipeline import ArtifactFile, Chunk, Gap, Known
-from mlflow_archive.sources.model_versions import Version, VersionPlaces, has_files
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, integer, location, text
 from mlflow_archive.sources.rest.lists import asking, if_understood, pages
 from mlflow_archive.sources.rest.logged_models import fetch_model
 from mlflow_archive.sources.rest.paging import start_time_of
 from mlflow_archive.sources.rest.runs import fetch_run
-from mlflow_archive.sources.rest.scope import Batch, Scope, Standing, chunk_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gaps_of
 from mlflow_archive.sources.rest.trace_links import PROMPTS
 
 PAGE: Final = 100
@@ -60,16 +60,9 @@ def stand_on(scopes: Sequence[Scope]) -> None:
             f"no registered model of {scopes[0].session.uri} matches {missing}; there are {shown}{more}"
         )
     for scope in scopes:
-        standing = Standing(names=[str(r["name"]) for r in found[id(scope)] if selection.matches_model(str(r["name"]))])
+        chosen = [str(row["name"]) for row in found[id(scope)] if selection.matches_model(str(row["name"]))]
         registry = _RestRegistry(scope)
-        versions = [each for name in standing.names for each in registry.versions(name)[0] if has_files(each)]
-        places = VersionPlaces(registry, versions)
-        for kind, each in {owner for version in versions for owner in places.stands_on(version)}:
-            (standing.runs if kind == RUN else standing.logged_models).add(each)
-        for model_id in sorted(standing.logged_models):
-            if run_id := fetch_model(scope, model_id)[0]["info"].get("source_run_id"):
-                standing.runs.add(str(run_id))
-        scope.standing = standing
+        scope.standing = standing_of(chosen, [each for name in chosen for each in registry.versions(name)[0]], registry)
 
 
 def _registered_models(scope: Scope) -> Iterator[tuple[list[Json], list[Gap]]]:
@@ -152,6 +145,10 @@ class _RestRegistry:
                     raise
         return found
 
+    def makers(self, models: Collection[str]) -> set[str]:
+        found = {fetch_model(self._scope, each)[0]["info"].get("source_run_id") for each in sorted(models)}
+        return {str(run_id) for run_id in found if run_id}
+
     def version(self, workspace: str, name: str, version: int | None, alias: str | None) -> Version | None:
         if alias is not None:
             version = self._of_alias(name, alias)
@@ -186,7 +183,7 @@ class _RestRegistry:
         return [rows[number] for number in sorted(rows)], lost
 
     def _lost(self, name: str, lost: Sequence[Any]) -> list[Gap]:
-        return gaps_of(REGISTERED_MODEL, lost, owner_id(self._scope, name))
+        return gaps_of(REGISTERED_MODEL, lost, named_owner(name, self._scope.workspace))
 
     def _row(self, name: str, raw: Json) -> Row:
         source = location(raw.get("source"))
@@ -240,21 +237,19 @@ def _files(
     for each in with_files:
         place = places.of(each)
         version = each["version"]
-        if place.owner is not None and _is_carried(scope, *place.owner):
-            continue
         if place.uri is None:
-            reason = f"its files cannot be found: {place.problem}"
-            lost.append(_gap(scope, name, f"{version}", reason, code=gaps.ARTIFACT_MISSING))
+            lost.append(_gap(scope, name, f"{version}", place.problem, code=gaps.ARTIFACT_MISSING))
             continue
-        listing = scope.artifacts.of(_version_owner(scope, name, version, place.uri))
-        for file in listing.files:
-            path = f"{version}/{file.path}"
-            if scope.selection.wants_artifact(path, file.size):
-                files.append(replace(file, path=path))
+        owner = _version_owner(scope, name, version, place.uri)
+        nothing = _gap(scope, name, f"{version}", f"nothing is at {location(place.uri)}", code=gaps.ARTIFACT_MISSING)
+        if place.owner is not None and _is_carried(scope, *place.owner):
+            lost += [nothing] if scope.artifacts.is_empty(owner) else []
+            continue  # what could not be listed is told of the run or logged model
+        listing = scope.artifacts.of(owner)
+        lost += [nothing] if not listing.files and not listing.gaps else []
         lost += [replace(gap, path=f"{version}/{gap.path}".rstrip("/")) for gap in listing.gaps]
-        if not listing.files and not listing.gaps:
-            reason = f"no file lies at {location(place.uri)}"
-            lost.append(_gap(scope, name, f"{version}", reason, code=gaps.ARTIFACT_MISSING))
+        some = [replace(file, path=f"{version}/{file.path}") for file in listing.files]
+        files += [file for file in some if scope.selection.wants_artifact(file.path, file.size)]
     return files, lost
 
 
@@ -278,12 +273,7 @@ def _version_owner(scope: Scope, name: str, version: int, uri: str) -> Owner:
     def get_file(path: str) -> tuple[str, Any]:
         return "/model-versions/get-artifact", {"name": name, "version": version, "path": path}
 
-    return Owner(kind=REGISTERED_MODEL, id=owner_id(scope, name), uri=uri, get_file=get_file)
-
-
-def owner_id(scope: Scope, name: str) -> str:
-    """Return the id of a registered model or MCP server where one is named by a single value."""
-    return name if scope.workspace == DEFAULT_WORKSPACE else f"{scope.workspace}/{name}"
+    return Owner(kind=REGISTERED_MODEL, id=named_owner(name, scope.workspace), uri=uri, get_file=get_file)
 
 
 def _name(scope: Scope, name: str) -> Row:
@@ -291,5 +281,5 @@ def _name(scope: Scope, name: str) -> Row:
 
 
 def _gap(scope: Scope, name: str, path: str, reason: str, *, code: str = gaps.OBJECT_UNREADABLE) -> Gap:
-    owner = owner_id(scope, name)
+    owner = named_owner(name, scope.workspace)
     return Gap(owner_kind=REGISTERED_MODEL, owner_id=owner, path=path, code=code, reason=reason)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
 from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.format import gaps
+from mlflow_archive.format.model_versions import Standing
 from mlflow_archive.format.tables import DEFAULT_WORKSPACE
 from mlflow_archive.pipeline import Chunk, Gap, Known, Progress, Selection
 from mlflow_archive.sources.rest.artifacts import Artifacts
@@ -27,15 +28,6 @@ class Batch:
 
     name: str
     read: Callable[[Known], Iterator[Chunk]]
-
-
-@dataclass(slots=True)
-class Standing:
-    """Registered models that were selected by name, and the runs and logged models their versions stand on."""
-
-    names: list[str] = field(default_factory=list)
-    runs: set[str] = field(default_factory=set)
-    logged_models: set[str] = field(default_factory=set)
 
 
 class Scope:

@@ -75,6 +75,10 @@ class TraceFiles:
             archived = self._archived(trace, owner)
             listing.files += archived.files
             listing.gaps += archived.gaps
+        elif trace.tags.get(_HOME_TAG) != _IN_DATABASE and trace.info["state"] != _UNFINISHED:
+            told = listing.gaps or any(file.path == _JSON for file in listing.files)
+            reason = f"its spans are not in the database, and it is not at {owner.uri}"
+            listing.gaps += [] if told else [owner.gap(_JSON, gaps.ARTIFACT_MISSING, reason)]
         return listing
 
     def _own(self, trace: TraceRecord, owner: Owner) -> Listing:
