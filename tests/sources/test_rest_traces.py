@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -70,35 +69,45 @@ def test_attachments(everything: Everything, found: Read, name: str) -> None:
     assert picture.startswith(b"\x89PNG")
 
 
-def test_an_archived_payload_that_only_the_server_reaches_comes_as_the_server_gives_it(
-    everything: Everything, tmp_path: Path
-) -> None:
-    """As a place in an object store would be: here a path of its own machine that is none here."""
+def test_archived_payloads_elsewhere(everything: Everything) -> None:
+    """At a place that nobody reaches; that only the server reaches, which gives JSON; that is reached from here."""
     server, filled = everything
     main = filled.runs.experiments["main"]
-    trace_id = f"tr-{uuid4().hex}"
-    place = server.database.parent / "only-here"
-    target = place / "traces.pb"
-    target.parent.mkdir(exist_ok=True)
-    old = filled.traces.traces["archived"]
-    target.write_bytes(next(server.artifacts.glob(f"archive-of-traces/{main}/traces/{old}/artifacts/*")).read_bytes())
+    trace_id, old = f"tr-{uuid4().hex}", filled.traces.traces["archived"]
+    payload = (server.artifacts / f"archive-of-traces/{main}/traces/{old}/artifacts/traces.pb").read_bytes()
+    only_server, ours = server.database.parent / "only-here", server.database.parent / trace_id / "artifacts"
+    for folder in (only_server, ours):
+        folder.mkdir(parents=True)
+        (folder / "traces.pb").write_bytes(payload)
     tags = {"mlflow.trace.spansLocation": "ARCHIVE_REPO", "mlflow.trace.archiveLocation": "hdfs://nowhere/x"}
     _start(server, main, trace_id, tags=tags)
+
+    def found_at(place: str) -> Read:
+        query = "UPDATE trace_tags SET value = ? WHERE request_id = ? AND key = 'mlflow.trace.archiveLocation'"
+        with closing(sqlite3.connect(server.database, timeout=30)) as database, database:
+            database.execute(query, (place, trace_id))
+        return read(server.uri, kinds=(TRACE,), trace_filter=f"attributes.request_id = '{trace_id}'")
+
     try:
-        found = read(server.uri, kinds=(TRACE,), trace_filter=f"attributes.request_id = '{trace_id}'")
-        assert found.gaps() == {(trace_id, "traces.pb", gaps.ARTIFACT_UNREADABLE)}
-        with closing(sqlite3.connect(server.database)) as database, database:
-            database.execute(
-                "UPDATE trace_tags SET value = ? WHERE request_id = ? AND key = 'mlflow.trace.archiveLocation'",
-                (place.as_uri(), trace_id),
-            )
-        reached = read(server.uri, kinds=(TRACE,), trace_filter=f"attributes.request_id = '{trace_id}'")
-        assert files(reached, TRACE, trace_id) == {"traces.pb": target.read_bytes()}
-        target.unlink()
-        gone = read(server.uri, kinds=(TRACE,), trace_filter=f"attributes.request_id = '{trace_id}'")
-        assert gone.gaps() == {(trace_id, "traces.pb", gaps.ARTIFACT_MISSING)}
+        assert found_at("hdfs://nowhere/x").gaps() == {(trace_id, "traces.pb", gaps.ARTIFACT_UNREADABLE)}
+        [text] = files(found_at(only_server.as_uri()), TRACE, trace_id).values()
+        assert [span["name"] for span in json.loads(text)["spans"]] == ["by hand ü", "by hand ü"]
+        assert files(found_at(ours.as_uri()), TRACE, trace_id) == {"traces.pb": payload}
+        (ours / "traces.pb").unlink()
+        assert found_at(ours.as_uri()).gaps() == {(trace_id, "traces.pb", gaps.ARTIFACT_MISSING)}
     finally:
         _delete(server, main, trace_id)
+
+
+def test_a_finished_trace_without_spans_is_a_gap(everything: Everything) -> None:
+    server, filled = everything
+    main, trace_id = filled.runs.experiments["main"], f"tr-{uuid4().hex}"
+    _start(server, main, trace_id)
+    try:
+        found = read(server.uri, kinds=(TRACE,), trace_filter=f"attributes.request_id = '{trace_id}'")
+    finally:
+        _delete(server, main, trace_id)
+    assert found.gaps() == {(trace_id, "traces.json", gaps.ARTIFACT_MISSING)}
 
 
 def _start(server: MlflowServer, experiment: str, trace_id: str, **fields: Any) -> None:
