@@ -1,6 +1,7 @@
 """A backend database with every kind of object that MLflow 3 keeps, made through MLflow's own stores, with its files.
 
-Run as a program, so that MLflow's state stays out of the tests: ``python -m tests.support.full_database URI ROOT FOLDER``.
+Run as a program, so that MLflow's state stays out of the tests:
+``python -m tests.support.full_database URI ROOT FOLDER``.
 ``ROOT`` is what locations begin with, ``FOLDER`` where that lies. Prints names and ids as JSON.
 """
 
