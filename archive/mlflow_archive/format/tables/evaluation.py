@@ -76,7 +76,7 @@ EVALUATION_TABLES: Final = (
             text("created_by", "evaluation_dataset_records.created_by", "Who made it.", null=True),
             text("last_updated_by", "evaluation_dataset_records.last_updated_by", "Who changed it.", null=True),
             text(
-                "input_hash", "evaluation_dataset_records.input_hash", "By which MLflow finds equal inputs.", null=True
+                "input_hash", "evaluation_dataset_records.input_hash", "By which equal inputs are found.", null=True
             ),
         ),
     ),
