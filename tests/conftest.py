@@ -28,6 +28,7 @@ for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]
     del os.environ[name]
 
 from tests.support.databases import PostgresServer, postgres_server  # noqa: E402 - needs the path above
+from tests.support.everything import Filled, fill  # noqa: E402 - needs the path above
 from tests.support.mlflow_server import MlflowServer, running_server  # noqa: E402 - needs the path above
 from tests.support.object_store import running_s3  # noqa: E402 - needs the path above
 
@@ -37,6 +38,14 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSe
     """One real server for the whole session; tests keep to experiments of their own."""
     with running_server(tmp_path_factory.mktemp("mlflow-server")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MlflowServer, Filled]]:
+    """One real server for the whole session that holds every kind of object, and what was put into it; only read."""
+    folder = tmp_path_factory.mktemp("everything")
+    with running_server(folder / "server") as server:
+        yield server, fill(server.uri, folder / "files")
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from mlflow_archive.library.serving.guard import is_reading
 from mlflow_archive.library.serving.location import Place, archive_path, artifact_root, place_of
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.writer.export import ArchiveSink
-from tests.support.everything import Everything, make_everything
+from tests.support.full_database import Everything, make_everything
 
 READING = [
     ("GET", "/"),

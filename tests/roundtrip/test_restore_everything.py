@@ -16,7 +16,7 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.sinks.restore.locations import safe_name
 from mlflow_archive.verification.checks import verify
 from tests.support.databases import PostgresServer
-from tests.support.everything import ATTACHMENT, SECRETS, Everything, make_everything
+from tests.support.full_database import ATTACHMENT, SECRETS, Everything, make_everything
 from tests.support.mlflow_server import running_server
 from tests.support.restoring import content, export, restore
 

@@ -21,7 +21,7 @@ from mlflow_archive.sinks.restore.sqlite import SqliteDatabase
 from tests.contracts.source_contract import PARENT, example
 from tests.sinks.test_restore import tables_of
 from tests.support.databases import PostgresServer
-from tests.support.everything import make_everything
+from tests.support.full_database import make_everything
 from tests.support.mlruns import write_store
 from tests.support.restoring import content, export, restore
 

@@ -19,7 +19,7 @@ from mlflow_archive.pipeline import Known, Selection, nothing_known
 from mlflow_archive.sources.database.reading import Reading
 from mlflow_archive.sources.database.trace_folders import ASKED_ALONE
 from mlflow_archive.sources.locate import locate_source
-from tests.support.everything import ATTACHMENT, Everything, make_everything
+from tests.support.full_database import ATTACHMENT, Everything, make_everything
 from tests.support.reading import Read, content, read_source
 
 

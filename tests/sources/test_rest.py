@@ -382,4 +382,4 @@ def test_files_of_this_machine_are_read_in_place(server: MlflowServer, client: M
     (folder / "round").symlink_to(folder.parent)
     read = Read(server.uri, Selection(experiments=("local",)))
     assert read.bytes == {(run_id, "sub/f#%41"): b"1"}
-    assert [r["code"] for r in read.rows("gaps")] == [gaps.ARTIFACT_LISTING]
+    assert [r["code"] for r in read.rows("gaps")] == [gaps.ARTIFACT_UNREADABLE]

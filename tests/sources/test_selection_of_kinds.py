@@ -26,7 +26,7 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.sources.locate import locate_source
 from tests.support.databases import PostgresServer
-from tests.support.everything import Everything, make_everything
+from tests.support.full_database import Everything, make_everything
 from tests.support.reading import Read, read_source
 from tests.support.restoring import export, restore
 

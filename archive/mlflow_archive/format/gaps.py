@@ -13,6 +13,7 @@ ARTIFACT_LISTING: Final = "G105"
 RUN_UNREADABLE: Final = "G201"
 METRIC_UNREADABLE: Final = "G202"
 FIELD_UNREADABLE: Final = "G203"
+VALUE_CUT: Final = "G204"
 EXPERIMENT_UNREADABLE: Final = "G301"
 ORPHAN_ROWS: Final = "G401"
 UNKNOWN_ROWS: Final = "G402"
@@ -28,6 +29,7 @@ GAPS: Final = MappingProxyType(
         RUN_UNREADABLE: "A run could not be read at all.",
         METRIC_UNREADABLE: "Points of a metric could not be read, or are malformed.",
         FIELD_UNREADABLE: "A param, tag, dataset input or field could not be read, or is malformed.",
+        VALUE_CUT: "A value is longer than the server's API gives, or may be; what came of it is carried.",
         EXPERIMENT_UNREADABLE: "An experiment could not be read at all.",
         ORPHAN_ROWS: "A database has rows of an object that is gone.",
         UNKNOWN_ROWS: "A database has rows of a kind that this version does not know.",

@@ -22,7 +22,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from mlflow_archive.errors import ServerError
 
-_WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
+WORKSPACE_HEADER: Final = "X-MLFLOW-WORKSPACE"
 _HEADERS_SECONDS = 30.0
 """How long headers of providers are used: tokens may rotate, but to ask costs 3 ms, as each looks for packages."""
 _DEFAULT_TIMEOUT_SECONDS: Final = 120.0
@@ -114,7 +114,7 @@ def _basic(userinfo: tuple[str, str]) -> AuthBase:
 
 def _workspace() -> dict[str, str]:
     name = os.environ.get("MLFLOW_WORKSPACE", "").strip()
-    return {_WORKSPACE_HEADER: name} if name else {}
+    return {WORKSPACE_HEADER: name} if name else {}
 
 
 def _provided_headers() -> dict[str, str]:

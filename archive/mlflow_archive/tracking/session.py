@@ -12,6 +12,8 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
 from http import HTTPStatus
 from threading import Event
 from typing import Any, BinaryIO, TypeVar
@@ -21,7 +23,7 @@ from requests.adapters import BaseAdapter
 from urllib3.exceptions import HTTPError
 
 from mlflow_archive.errors import ServerError
-from mlflow_archive.tracking.credentials import find_access, split_userinfo
+from mlflow_archive.tracking.credentials import WORKSPACE_HEADER, find_access, split_userinfo
 from mlflow_archive.tracking.refusals import Failure, body_failure, connection_failure, failure_of
 from mlflow_archive.tracking.retry import DEFAULT, RetryPolicy
 from mlflow_archive.tracking.transport import QuickAckAdapter
@@ -92,9 +94,20 @@ class TrackingSession:
         self._reached = False
         self._closed = Event()
 
-    def get(self, path: str, params: Params | None = None) -> Any:
-        """GET and return the decoded JSON."""
-        return self._retrying(lambda: self._json("GET", path, params=params))
+    @property
+    def workspace(self) -> str | None:
+        """The workspace that every request names, None where none does."""
+        return self._access.headers.get(WORKSPACE_HEADER)
+
+    def within(self, workspace: str) -> TrackingSession:
+        """Return a session with the same connections whose requests name a workspace; closing one closes both."""
+        other = copy(self)
+        other._access = replace(self._access, headers={**self._access.headers, WORKSPACE_HEADER: workspace})
+        return other
+
+    def get(self, path: str, params: Params | None = None, *, refusals_are_final: bool = False) -> Any:
+        """GET and return the decoded JSON; ``refusals_are_final`` as for ``post``."""
+        return self._retrying(lambda: self._json("GET", path, params=params), refusals_are_final=refusals_are_final)
 
     def text(self, path: str) -> str:
         """GET and return the body as text, whatever its type."""

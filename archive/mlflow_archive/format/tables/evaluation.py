@@ -19,7 +19,7 @@ from mlflow_archive.format.tables.model import (
 )
 
 _DATASET_ID = text("dataset_id", "evaluation_datasets.dataset_id", "Id at the source.")
-_SCORER_ID = text("scorer_id", "scorers.scorer_id", "Id at the source; over REST `experiment_id/name` if none shows.")
+_SCORER_ID = text("scorer_id", "scorers.scorer_id", "Id at the source; `experiment_id/name` if a server shows none.")
 _QUEUE_ID = text("queue_id", "review_queues.queue_id", "Id at the source.")
 
 EVALUATION_TABLES: Final = (
@@ -75,7 +75,9 @@ EVALUATION_TABLES: Final = (
             time("last_update_time", "evaluation_dataset_records.last_update_time", "When it changed."),
             text("created_by", "evaluation_dataset_records.created_by", "Who made it.", null=True),
             text("last_updated_by", "evaluation_dataset_records.last_updated_by", "Who changed it.", null=True),
-            text("input_hash", "evaluation_dataset_records.input_hash", "Hidden by the REST API.", null=True),
+            text(
+                "input_hash", "evaluation_dataset_records.input_hash", "By which equal inputs are found.", null=True
+            ),
         ),
     ),
     Table(
@@ -161,7 +163,7 @@ EVALUATION_TABLES: Final = (
             _QUEUE_ID,
             text("experiment_id", "review_queues.experiment_id", "Experiment it lies in."),
             text("name", "review_queues.name", "Name."),
-            text("name_key", "review_queues.name_key", "Normalised name; hidden by the REST API.", null=True),
+            text("name_key", "review_queues.name_key", "Name in lower case.", null=True),
             text("queue_type", "review_queues.queue_type", "Type."),
             text("created_by", "review_queues.created_by", "Who made it.", null=True),
             time("creation_time", "review_queues.creation_time_ms", "When it was made."),

@@ -50,7 +50,7 @@ LOGGED_MODEL_TABLES: Final = (
             time("creation_timestamp", "logged_models.creation_timestamp_ms", "When it was made."),
             time("last_updated_timestamp", "logged_models.last_updated_timestamp_ms", "When it last changed."),
             text("status", "logged_models.status", "PENDING, READY or FAILED; a number no name is known for as such."),
-            text("lifecycle_stage", "logged_models.lifecycle_stage", "Hidden by the REST API.", null=True),
+            text("lifecycle_stage", "logged_models.lifecycle_stage", "`active` or `deleted`.", null=True),
             text("model_type", "logged_models.model_type", "Type, as the user named it.", null=True),
             text("source_run_id", "logged_models.source_run_id", "Run that made it.", null=True),
             text("status_message", "logged_models.status_message", "Why it failed.", null=True),
@@ -66,7 +66,7 @@ LOGGED_MODEL_TABLES: Final = (
             _MODEL_ID,
             text("key", "logged_model_params.param_key", "Parameter name."),
             text("value", "logged_model_params.param_value", "Parameter value as text."),
-            text("experiment_id", "logged_model_params.experiment_id", "As the row has it; null over REST.", null=True),
+            text("experiment_id", "logged_model_params.experiment_id", "As the row has it.", null=True),
         ),
     ),
     Table(
@@ -79,7 +79,7 @@ LOGGED_MODEL_TABLES: Final = (
             _MODEL_ID,
             text("key", "logged_model_tags.tag_key", "Tag key."),
             text("value", "logged_model_tags.tag_value", "Tag value."),
-            text("experiment_id", "logged_model_tags.experiment_id", "As the row has it; null over REST.", null=True),
+            text("experiment_id", "logged_model_tags.experiment_id", "As the row has it.", null=True),
         ),
     ),
     Table(

@@ -1,113 +1,177 @@
-"""The artifacts of a run: what is there, what is declared, and the bytes.
+"""The artifact files of an object: what is there, and the bytes.
 
-Bytes come from where they can be had: a folder of this machine (named by ``--artifact-map``, or by the run's own
-artifact URI where that folder exists), the server's artifact proxy, or the server's ``/get-artifact``.
+Bytes come from where they can be had: a folder or object store that is reached from here (named by
+``--artifact-map``, or by the object's own artifact URI), the server's artifact proxy, or the endpoint with which the
+server itself gives files of such an object.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 from urllib.parse import quote, unquote, urlparse, urlsplit, urlunparse
 
+from mlflow_archive.artifact_roots import ArtifactRoots, Listing
+from mlflow_archive.artifact_roots.roots import is_local
 from mlflow_archive.errors import ServerError
 from mlflow_archive.format import gaps
 from mlflow_archive.format.location import without_password
-from mlflow_archive.format.tables import RUN
+from mlflow_archive.format.tables import REGISTERED_MODEL
 from mlflow_archive.pipeline import ArtifactFile, ArtifactUnreadableError, Gap
-from mlflow_archive.sources.rest.records import RunRecord, run_gap
 from mlflow_archive.tracking.session import Params, TrackingSession
 
 IN_MEMORY: Final = 4 << 20
 """Files up to this size are held in memory while they are on their way, in bytes."""
 
-_LIST = "/api/2.0/mlflow/artifacts/list"
-_PROXY = "/api/2.0/mlflow-artifacts/artifacts/"
-_GET = "/get-artifact"
+PROXY_LIST: Final = "/api/2.0/mlflow-artifacts/artifacts"
+_PROXY = PROXY_LIST + "/"
 _DEEPEST = 100
+_MODEL_FILE = "MLmodel"
+
+Request = tuple[str, Params | None]
+"""Path and parameters of a GET."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Listing:
-    """All artifact files of a run, and what could not be listed or is declared and missing."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """An object with artifact files. ``uri`` is where they lie.
 
-    files: list[ArtifactFile] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
+    ``list_folder`` makes the request for what lies in a folder, ``get_file`` that for a file: how the server gives
+    them whatever the URI. None where it has no such endpoint.
+    """
+
+    kind: str
+    id: str
+    uri: str | None
+    list_folder: Callable[[str], Request] | None = None
+    get_file: Callable[[str], Request] | None = None
+
+    def gap(self, path: str, code: str, reason: str) -> Gap:
+        """Return a gap of this object."""
+        return Gap(owner_kind=self.kind, owner_id=self.id, path=path, code=code, reason=reason)
 
 
 class Artifacts:
-    """Lists and opens the artifacts of runs of one server; used by several threads."""
+    """Lists and opens the artifacts of objects of one server; used by several threads."""
 
     def __init__(
-        self, session: TrackingSession, artifact_map: Sequence[tuple[str, str]], folder: Path | None = None
+        self, session: TrackingSession, artifact_map: Sequence[tuple[str, str]] = (), folder: Path | None = None
     ) -> None:
         self._session = session
-        self._map = [(without_password(old).rstrip("/"), new.rstrip("/")) for old, new in artifact_map]
+        self._roots = ArtifactRoots(artifact_map=artifact_map)
         self._folder = folder
 
-    def of_run(self, run: RunRecord) -> Listing:
-        """List the artifacts of a run."""
+    def within(self, session: TrackingSession) -> Artifacts:
+        """Return the same with another session, for another workspace of the server."""
+        other = Artifacts(session, (), self._folder)
+        other._roots = self._roots
+        return other
+
+    def check(self) -> None:
+        """Raise SelectionError if a map leads to a folder that does not exist."""
+        self._roots.check()
+
+    def of(self, owner: Owner) -> Listing:
+        """List the artifacts of an object."""
+        uri = owner.uri or ""
+        if uri and self._is_reached_from_here(owner):
+            return self._roots.list(uri, owner_kind=owner.kind, owner_id=owner.id)
+        if owner.list_folder is None and proxy_root(uri) is None:
+            return self._elsewhere(owner, uri)
         listing = Listing()
-        root = self._local_root(run.info["artifact_uri"])
-        if root is not None:
-            _list_folder(run.run_id, root, listing)
-        else:
-            self._list_on_server(run, "", listing, 0)
-        if not any(gap.code == gaps.ARTIFACT_LISTING for gap in listing.gaps):
-            listing.gaps += _missing(run, [file.path for file in listing.files])
+        self._list_on_server(owner, "", listing, 0)
         return listing
 
-    def _local_root(self, uri: str | None) -> Path | None:
-        """Return the folder of this machine that holds the artifacts of a run, or None."""
-        if not uri:
-            return None
-        for old, new in self._map:
-            if uri == old or uri.startswith(old + "/"):
-                uri = new + uri[len(old) :]
-                break
-        parts = urlsplit(uri)
-        if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-            path = Path(unquote(parts.path))
-        elif parts.scheme == "" and uri.startswith("/"):
-            path = Path(uri)
-        else:
-            return None
-        return path if path.is_dir() else None
-
-    def _list_on_server(self, run: RunRecord, folder: str, listing: Listing, depth: int) -> None:
+    def is_empty(self, owner: Owner) -> bool:
+        """Say whether an object surely has no artifacts; looks only at the top."""
+        if self._is_reached_from_here(owner) or (owner.list_folder is None and proxy_root(owner.uri or "") is None):
+            listing = self.of(owner)
+            return not listing.files and not listing.gaps
         try:
-            _check_folder(folder, depth)
-            entries = self._entries(run, folder)
+            return not self._entries(owner, "")
         except (ServerError, ArtifactUnreadableError) as exc:
             if isinstance(exc, ServerError) and exc.status is None:
                 raise
-            listing.gaps.append(run_gap(run.run_id, folder, gaps.ARTIFACT_LISTING, str(exc)))
+            return False
+
+    def _elsewhere(self, owner: Owner, uri: str) -> Listing:
+        """List what lies at a place that the server gives no list of."""
+        if not uri or not is_local(self._roots.resolve(uri)):
+            return self._roots.list(uri, owner_kind=owner.kind, owner_id=owner.id) if uri else Listing()
+        reason = (
+            f"{without_password(uri)} is a folder of the server; say where its files are now: --artifact-map FROM=TO"
+        )
+        return Listing(gaps=[owner.gap("", gaps.ARTIFACT_LISTING, reason)])
+
+    def file(self, owner: Owner, path: str, size: int | None = None) -> ArtifactFile:
+        """Return a file that is known without a listing; ``size`` in bytes, None where it is not known."""
+        return _file(owner, path, size, partial(self._fetch, owner, path, size))
+
+    def folders(self, uri: str) -> set[str] | None:
+        """Return the names of the folders in a place behind the server's proxy; None where that cannot be told."""
+        root = proxy_root(uri)
+        if root is None or self._roots.resolve(uri) != uri:
+            return None
+        try:
+            answer = self._session.get(PROXY_LIST, {"path": root}, refusals_are_final=True)
+            return {str(each["path"]).rpartition("/")[2] for each in answer.get("files", []) if each.get("is_dir")}
+        except ServerError as exc:
+            if exc.status is None:
+                raise
+            return None
+        except (KeyError, TypeError, AttributeError):
+            return None
+
+    def _is_reached_from_here(self, owner: Owner) -> bool:
+        """Say whether files can be read without the server.
+
+        A folder of this machine that only the server names is read if it is one that MLflow made for the object, or
+        one that holds a model: what a server says must not carry other files away.
+        """
+        uri = owner.uri or ""
+        place = self._roots.resolve(uri)
+        if not is_local(place):
+            return place != uri
+        path = Path(unquote(urlsplit(place).path) if place.startswith("file:") else place)
+        if not path.is_absolute() or not path.is_dir():
+            return False
+        if self._roots.is_given(uri):
+            return True
+        made_for_it = owner.id in path.parts if owner.kind != REGISTERED_MODEL else (path / _MODEL_FILE).is_file()
+        return made_for_it and ".." not in path.parts
+
+    def _list_on_server(self, owner: Owner, folder: str, listing: Listing, depth: int) -> None:
+        try:
+            _check_folder(folder, depth)
+            entries = self._entries(owner, folder)
+        except (ServerError, ArtifactUnreadableError) as exc:
+            if isinstance(exc, ServerError) and exc.status is None:
+                raise
+            listing.gaps.append(owner.gap(folder, gaps.ARTIFACT_LISTING, str(exc)))
             return
         for path, is_folder, size in entries:
             if is_folder:
-                self._list_on_server(run, path, listing, depth + 1)
+                self._list_on_server(owner, path, listing, depth + 1)
             else:
-                fetch = partial(self._fetch, run.run_id, run.info["artifact_uri"] or "", path, size)
-                listing.files.append(_file(run.run_id, path, size, fetch))
+                listing.files.append(self.file(owner, path, size))
 
-    def _entries(self, run: RunRecord, folder: str) -> list[tuple[str, bool, int]]:
+    def _entries(self, owner: Owner, folder: str) -> list[tuple[str, bool, int]]:
         """Return (path, is a folder, size in bytes) of what lies in a folder; a size of 0 is left out by the server."""
-        root = _proxy_root(run.info["artifact_uri"] or "")
+        root = proxy_root(owner.uri or "")
         answer: Any = None
         if root is not None:
-            # The proxy does not look up the run for each folder, which makes it twice as fast.
-            with suppress(ServerError):
-                answer = self._session.get(_PROXY.rstrip("/"), {"path": f"{root}/{folder}".strip("/")})
+            # The proxy does not look up the object for each folder, which makes it twice as fast.
+            request = (PROXY_LIST, {"path": f"{root}/{folder}".strip("/")})
+            with suppress(*([ServerError] if owner.list_folder is not None else [])):
+                answer = self._session.get(*request)
         proxied = answer is not None
-        if not proxied:
-            answer = self._session.get(_LIST, {"run_id": run.run_id, **({"path": folder} if folder else {})})
+        if owner.list_folder is not None and not proxied:
+            answer = self._session.get(*owner.list_folder(folder))
         try:
             entries = [
                 (str(entry["path"]), bool(entry.get("is_dir")), int(entry.get("file_size") or 0))
@@ -126,7 +190,7 @@ class Artifacts:
         return entries
 
     @contextmanager
-    def _fetch(self, run_id: str, uri: str, path: str, size: int) -> Iterator[BinaryIO]:
+    def _fetch(self, owner: Owner, path: str, size: int | None) -> Iterator[BinaryIO]:
         """Download a file completely, then give it; it is deleted at the end."""
         if not survives(path) and "#" not in path:
             reason = f"MLflow's server decodes the name {path!r} to that of another file; use --artifact-map"
@@ -134,14 +198,14 @@ class Artifacts:
         folder = None if self._folder is None else str(self._folder)
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=folder) as spool:
             target = cast(BinaryIO, spool)
-            received = self._download(_places(run_id, uri, path), target)
-            if received != size:
+            received = self._download(_places(owner, path), target)
+            if size is not None and received != size:
                 reason = f"{received} bytes came, the listing said {size}; it may have changed meanwhile"
                 raise ArtifactUnreadableError(reason, code=gaps.ARTIFACT_SIZE)
             target.seek(0)
             yield target
 
-    def _download(self, places: Sequence[tuple[str, Params | None]], target: BinaryIO) -> int:
+    def _download(self, places: Sequence[Request], target: BinaryIO) -> int:
         reasons = []
         for path, params in places:
             try:
@@ -178,93 +242,19 @@ def quoted(path: str) -> str:
     return quote(path, safe="/")
 
 
-def _places(run_id: str, uri: str, path: str) -> list[tuple[str, Params | None]]:
-    root = _proxy_root(uri)
-    through_run: tuple[str, Params | None] = (_GET, {"run_uuid": run_id, "path": path})
-    if root is None:
-        return [through_run]
-    return [(_PROXY + quoted(f"{root}/{path}".strip("/")), None), through_run]
-
-
-def _proxy_root(uri: str) -> str | None:
+def proxy_root(uri: str) -> str | None:
     """Return the path behind this server's artifact proxy, None where the URI is not of this server's proxy."""
     parts = urlsplit(uri)
     ours = parts.scheme == "mlflow-artifacts" and not parts.netloc and not parts.query and survives(parts.path)
     return parts.path.strip("/") if ours else None
 
 
-def _file(run_id: str, path: str, size: int, give: Callable[[], AbstractContextManager[BinaryIO]]) -> ArtifactFile:
-    return ArtifactFile(owner_kind=RUN, owner_id=run_id, path=path, size=size, open=give)
+def _places(owner: Owner, path: str) -> list[Request]:
+    """Return the requests with which a file may be had, the best first."""
+    root = proxy_root(owner.uri or "")
+    proxied: list[Request] = [] if root is None else [(_PROXY + quoted(f"{root}/{path}".strip("/")), None)]
+    return proxied if owner.get_file is None else [*proxied, owner.get_file(path)]
 
 
-def _list_folder(run_id: str, root: Path, listing: Listing) -> None:
-    """List a folder of this machine; links are followed, as MLflow does, but never in circles."""
-    above: list[tuple[Path, tuple[str, ...]]] = [(root, ())]
-    while above:
-        folder, parents = above.pop()
-        shown = folder.relative_to(root).as_posix() if folder != root else ""
-        real = os.path.realpath(folder)
-        try:
-            entries = [] if real in parents else sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as exc:
-            listing.gaps.append(run_gap(run_id, shown, gaps.ARTIFACT_LISTING, f"{folder}: {exc}"))
-            continue
-        if real in parents:
-            reason = f"{folder} is a link that leads back to a folder above it"
-            listing.gaps.append(run_gap(run_id, shown, gaps.ARTIFACT_LISTING, reason))
-        for entry in entries:
-            path = f"{shown}/{entry.name}" if shown else entry.name
-            if entry.is_dir():
-                above.append((Path(entry.path), (*parents, real)))
-            else:
-                _list_file(run_id, path, entry, listing)
-
-
-def _list_file(run_id: str, path: str, entry: os.DirEntry[str], listing: Listing) -> None:
-    try:
-        path.encode("utf-8")
-        size = entry.stat().st_size
-    except UnicodeEncodeError:
-        listing.gaps.append(run_gap(run_id, path, gaps.ARTIFACT_NAME, "its name is not UTF-8"))
-    except OSError as exc:
-        listing.gaps.append(run_gap(run_id, path, gaps.ARTIFACT_UNREADABLE, str(exc)))
-    else:
-        listing.files.append(_file(run_id, path, size, partial(_open_local, Path(entry.path), size)))
-
-
-@contextmanager
-def _open_local(path: Path, size: int) -> Iterator[BinaryIO]:
-    try:
-        if not path.is_file():
-            raise ArtifactUnreadableError(f"{path} is no regular file", code=gaps.ARTIFACT_UNREADABLE)
-        stream = path.open("rb")
-    except OSError as exc:
-        raise ArtifactUnreadableError(str(exc), code=gaps.ARTIFACT_UNREADABLE) from exc
-    with stream:
-        found = os.fstat(stream.fileno()).st_size
-        if found != size:
-            reason = f"{path} has {found} bytes now, it had {size} when it was listed"
-            raise ArtifactUnreadableError(reason, code=gaps.ARTIFACT_SIZE)
-        yield stream
-
-
-def _missing(run: RunRecord, paths: Sequence[str]) -> list[Gap]:
-    """Return a gap for each model that ``mlflow.log-model.history`` declares and that is not there."""
-    found = []
-    for declared in _declared(run.tags.get("mlflow.log-model.history")):
-        if not any(path == declared or path.startswith(declared + "/") for path in paths) and not (
-            declared in ("", ".") and paths
-        ):
-            reason = "mlflow.log-model.history declares it, but nothing is listed there"
-            found.append(run_gap(run.run_id, declared, gaps.ARTIFACT_MISSING, reason))
-    return found
-
-
-def _declared(history: str | None) -> list[str]:
-    """Return the artifact paths in the tag; entries of MLflow 3 with a model id live outside the run."""
-    try:
-        entries: Any = json.loads(history or "[]")
-        declared = [str(entry["artifact_path"]).strip("/") for entry in entries if not entry.get("model_id")]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return []  # not MLflow's; the tag itself is carried as it is
-    return list(dict.fromkeys(declared))
+def _file(owner: Owner, path: str, size: int | None, give: Callable[[], Any]) -> ArtifactFile:
+    return ArtifactFile(owner_kind=owner.kind, owner_id=owner.id, path=path, size=size, open=give)

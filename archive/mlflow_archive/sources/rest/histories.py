@@ -22,8 +22,9 @@ from mlflow_archive.errors import ServerError
 from mlflow_archive.format import gaps
 from mlflow_archive.format.tables import TABLES, TIMESTAMP
 from mlflow_archive.pipeline import Gap
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW
 from mlflow_archive.sources.rest.paging import page_token
-from mlflow_archive.sources.rest.records import UNREADABLE_ROW, LatestPoint, RunRecord, run_gap
+from mlflow_archive.sources.rest.records import LatestPoint, RunRecord, run_gap
 from mlflow_archive.tracking.session import TrackingSession
 
 Point = Mapping[str, Any]

@@ -24,9 +24,8 @@ from mlflow_archive.errors import ServerError
 from mlflow_archive.format import gaps
 from mlflow_archive.format.tables import EXPERIMENT
 from mlflow_archive.pipeline import Gap, Selection
+from mlflow_archive.sources.rest.cells import Json
 from mlflow_archive.tracking.session import TrackingSession
-
-Json = dict[str, Any]
 
 PAGE_RUNS: Final = 100
 PAGE_EXPERIMENTS: Final = 1000
@@ -392,5 +391,5 @@ def _refuses_page(exc: ServerError) -> bool:
     return exc.status is not None and exc.status >= 500
 
 
-def _without_none(body: Json) -> Json:
+def _without_none(body: Json) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 
 from mlflow_archive.format import gaps
-from mlflow_archive.format.location import without_password
-from mlflow_archive.format.tables import EXPERIMENT, RUN, TABLES
+from mlflow_archive.format.tables import EXPERIMENT, RUN
 from mlflow_archive.pipeline import Gap
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, gap_table, integer, location, table_of, text
 
-Json = Mapping[str, Any]
-Row = dict[str, Any]
-
-UNREADABLE_ROW: Final = (KeyError, TypeError, ValueError, AttributeError, OverflowError, pa.ArrowException)
-"""What values of an unexpected shape raise while they become rows; each caller turns it into a gap."""
-
-_RUN_TABLES = ("runs", "params", "tags", "datasets", "dataset_inputs", "dataset_input_tags")
+_RUN_TABLES: Final = ("runs", "params", "tags", "datasets", "dataset_inputs", "dataset_input_tags", "model_outputs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,24 +42,25 @@ def parse_run(raw: Json) -> RunRecord:
     info, data = raw["info"], raw.get("data", {})
     run_id = str(info.get("run_id") or info["run_uuid"])
     params = {str(p["key"]): str(p.get("value", "")) for p in data.get("params", [])}
-    tags = {str(t["key"]): _text(t.get("value")) for t in data.get("tags", [])}
+    tags = {str(t["key"]): text(t.get("value")) for t in data.get("tags", [])}
     columns: Row = {
         "run_id": run_id,
-        "run_uuid": _text(info.get("run_uuid")),
+        "run_uuid": text(info.get("run_uuid")),
         "experiment_id": str(info["experiment_id"]),
-        "run_name": _text(info.get("run_name", tags.get("mlflow.runName"))),
-        "user_id": _text(info.get("user_id")),
-        "status": _text(info.get("status")),
-        "start_time": _integer(info.get("start_time")),
-        "end_time": _integer(info.get("end_time")),
+        "run_name": text(info.get("run_name", tags.get("mlflow.runName"))),
+        "user_id": text(info.get("user_id")),
+        "status": text(info.get("status")),
+        "start_time": integer(info.get("start_time")),
+        "end_time": integer(info.get("end_time")),
         "lifecycle_stage": str(info.get("lifecycle_stage") or "active"),
-        "artifact_uri": _location(info.get("artifact_uri")),
+        "artifact_uri": location(info.get("artifact_uri")),
     }
     rows: dict[str, list[Row]] = {
         "runs": [columns],
         "params": [{"run_id": run_id, "key": key, "value": value} for key, value in params.items()],
         "tags": [{"run_id": run_id, "key": key, "value": value} for key, value in tags.items()],
         **_dataset_rows(run_id, columns["experiment_id"], raw.get("inputs", {}).get("dataset_inputs", [])),
+        "model_outputs": model_edges(run_id, raw.get("outputs", {}).get("model_outputs", [])),
     }
     return RunRecord(
         run_id=run_id,
@@ -75,6 +70,15 @@ def parse_run(raw: Json) -> RunRecord:
         latest={str(metric["key"]): _latest(metric) for metric in data.get("metrics", [])},
         tables={name: table_of(name, rows[name]) for name in _RUN_TABLES if rows[name]},
     )
+
+
+def model_edges(run_id: str, edges: Sequence[Json]) -> list[Row]:
+    """Return the rows of ``model_inputs`` or ``model_outputs`` of a run."""
+    found = {
+        str(edge["model_id"]): {"run_id": run_id, "model_id": str(edge["model_id"]), "step": int(edge.get("step") or 0)}
+        for edge in edges
+    }
+    return list(found.values())
 
 
 def _latest(metric: Json) -> LatestPoint:
@@ -99,8 +103,8 @@ def _dataset_rows(run_id: str, experiment_id: str, inputs: Sequence[Json]) -> di
                 "digest": digest,
                 "source_type": str(dataset.get("source_type", "")),
                 "source": str(dataset.get("source", "")),
-                "schema": _text(dataset.get("schema")),
-                "profile": _text(dataset.get("profile")),
+                "schema": text(dataset.get("schema")),
+                "profile": text(dataset.get("profile")),
             }
         )
         tags += [{**edge, "key": str(tag["key"]), "value": str(tag.get("value", ""))} for tag in entry.get("tags", [])]
@@ -117,14 +121,14 @@ def experiment_tables(experiments: Iterable[Json]) -> dict[str, pa.Table]:
             row = {
                 "experiment_id": experiment_id,
                 "name": str(raw["name"]),
-                "artifact_location": _location(raw.get("artifact_location")),
+                "artifact_location": location(raw.get("artifact_location")),
                 "lifecycle_stage": str(raw.get("lifecycle_stage") or "active"),
-                "creation_time": _integer(raw.get("creation_time")),
-                "last_update_time": _integer(raw.get("last_update_time")),
-                "workspace": _text(raw.get("workspace")),
+                "creation_time": integer(raw.get("creation_time")),
+                "last_update_time": integer(raw.get("last_update_time")),
+                "workspace": text(raw.get("workspace")),
             }
             tags = [
-                {"experiment_id": experiment_id, "key": str(tag["key"]), "value": _text(tag.get("value"))}
+                {"experiment_id": experiment_id, "key": str(tag["key"]), "value": text(tag.get("value"))}
                 for tag in raw.get("tags", [])
             ]
             built = table_of("experiments", [row]), table_of("experiment_tags", tags)
@@ -139,41 +143,6 @@ def experiment_tables(experiments: Iterable[Json]) -> dict[str, pa.Table]:
     return {**tables, "gaps": gap_table(lost)} if lost else tables
 
 
-def table_of(name: str, rows: Sequence[Row]) -> pa.Table:
-    """Build a table of that name; columns a row lacks are null."""
-    return pa.Table.from_pylist(list(rows), schema=TABLES[name].schema)
-
-
-def gap_table(found: Iterable[Gap]) -> pa.Table:
-    """Build ``gaps``; what is no proper text, such as half a surrogate pair, is written as an escape."""
-    return table_of(
-        "gaps",
-        [
-            {
-                "owner_id": gap.owner_id,
-                "owner_kind": gap.owner_kind,
-                "path": gap.path.encode("utf-8", "backslashreplace").decode(),
-                "code": gap.code,
-                "reason": gap.reason.encode("utf-8", "backslashreplace").decode(),
-            }
-            for gap in found
-        ],
-    )
-
-
 def run_gap(run_id: str, path: str, code: str, reason: str) -> Gap:
     """Return a gap of a run."""
     return Gap(owner_kind=RUN, owner_id=run_id, path=path, code=code, reason=reason)
-
-
-def _location(value: object) -> str | None:
-    return None if value is None else without_password(str(value))
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _integer(value: int | str | None) -> int | None:
-    """int64 comes as a JSON number or, as protobuf wants it, as text."""
-    return None if value is None else int(value)

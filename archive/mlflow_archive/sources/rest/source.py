@@ -1,85 +1,88 @@
-"""The REST source: experiments, runs, histories and artifacts of a tracking server as shards and chunks."""
+"""The REST source: everything a tracking server holds, as shards and chunks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Final
 
-import pyarrow as pa
-
-from mlflow_archive.errors import SelectionError, ServerError
-from mlflow_archive.format import gaps
-from mlflow_archive.format.fingerprint import run_fingerprint
-from mlflow_archive.format.tables import RUN
-from mlflow_archive.pipeline import (
-    ArtifactFile,
-    Chunk,
-    Gap,
-    Known,
-    Progress,
-    Quiet,
-    Selection,
-    Shard,
-    SourceFacts,
+from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.tables import (
+    BUDGET_POLICY,
+    DEFAULT_WORKSPACE,
+    EVALUATION_DATASET,
+    GATEWAY_ENDPOINT,
+    GATEWAY_SECRET,
+    GUARDRAIL,
+    ISSUE,
+    LABEL_SCHEMA,
+    LOGGED_MODEL,
+    MCP_SERVER,
+    MODEL_DEFINITION,
+    REGISTERED_MODEL,
+    REVIEW_QUEUE,
+    RUN,
+    SCORER,
+    TRACE,
+    WEBHOOK,
 )
+from mlflow_archive.pipeline import Chunk, Known, Progress, Quiet, Selection, Shard, SourceFacts
 from mlflow_archive.sources.rest.artifacts import Artifacts
-from mlflow_archive.sources.rest.histories import Histories, HistoryPart, expected_points
-from mlflow_archive.sources.rest.paging import (
-    PAGE_RUNS,
-    Json,
-    RunPage,
-    RunPager,
-    all_experiments,
-    run_id_of,
-    start_time_of,
+from mlflow_archive.sources.rest.cells import Json
+from mlflow_archive.sources.rest.evaluation import plan_datasets, plan_issues, plan_scorers
+from mlflow_archive.sources.rest.gateway import (
+    plan_budgets,
+    plan_endpoints,
+    plan_guardrails,
+    plan_model_definitions,
+    plan_secrets,
 )
-from mlflow_archive.sources.rest.records import (
-    UNREADABLE_ROW,
-    RunRecord,
-    experiment_tables,
-    gap_table,
-    parse_run,
-    run_gap,
-    table_of,
-)
+from mlflow_archive.sources.rest.logged_models import plan_logged_models
+from mlflow_archive.sources.rest.mcp import plan_mcp_servers
+from mlflow_archive.sources.rest.paging import all_experiments
+from mlflow_archive.sources.rest.records import experiment_tables
+from mlflow_archive.sources.rest.registry import plan_registry, stand_on
+from mlflow_archive.sources.rest.review import plan_label_schemas, plan_review_queues
+from mlflow_archive.sources.rest.runs import Runs, check_filter
+from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of
+from mlflow_archive.sources.rest.selected_runs import experiments_of, named_runs
+from mlflow_archive.sources.rest.traces import plan_traces
+from mlflow_archive.sources.rest.webhooks import plan_webhooks
+from mlflow_archive.sources.rest.workspaces import all_workspaces, has_workspaces
 from mlflow_archive.tracking.server import probe
 from mlflow_archive.tracking.session import TrackingSession
 
-_GROUP = 50
-_SHARD_POINTS = 100_000
+_EXPERIMENTS: Final = 1000
+_SHOWN: Final = 5
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Experiments:
-    """Payload of the first shards: experiments as the server's JSON."""
-
-    experiments: Sequence[Json]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Runs:
-    """Payload of the other shards: runs as the server's JSON."""
-
-    page: RunPage
-    selection: Selection
-
-
-@dataclass(slots=True)
-class _Entry:
-    """A run on its way: its record, its selected files, its gaps and its fingerprint."""
-
-    record: RunRecord
-    files: list[ArtifactFile] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
-    fingerprint: str = ""
+AFTER_RUNS: Final[tuple[tuple[str, Callable[[Scope], Iterator[Batch]]], ...]] = (
+    (LOGGED_MODEL, plan_logged_models),
+    (TRACE, plan_traces),
+    (EVALUATION_DATASET, plan_datasets),
+    (ISSUE, plan_issues),
+    (SCORER, plan_scorers),
+    (LABEL_SCHEMA, plan_label_schemas),
+    (REVIEW_QUEUE, plan_review_queues),
+    (GATEWAY_SECRET, plan_secrets),
+    (MODEL_DEFINITION, plan_model_definitions),
+    (GATEWAY_ENDPOINT, plan_endpoints),
+    (GUARDRAIL, plan_guardrails),
+    (BUDGET_POLICY, plan_budgets),
+    (REGISTERED_MODEL, plan_registry),
+    (WEBHOOK, plan_webhooks),
+    (MCP_SERVER, plan_mcp_servers),
+)
+"""The kinds that come after runs, in the order of an archive, and how each is planned."""
 
 
 class RestSource:
     """A tracking server as a :class:`mlflow_archive.pipeline.Source`; owns the session and closes it.
 
-    ``artifact_map`` holds (from, to) prefixes of artifact URIs, for artifacts that lie elsewhere now. Large files
-    are held in ``folder`` while they are on their way, by default where temporary files go.
+    Of a server with workspaces all are read, or the one that MLFLOW_WORKSPACE names. ``artifact_map`` holds (from, to)
+    prefixes of artifact URIs, for artifacts that lie elsewhere now. Large files are held in ``folder`` while they are
+    on their way, by default where temporary files go.
     """
 
     def __init__(
@@ -92,178 +95,113 @@ class RestSource:
     ) -> None:
         self._session = session
         self._progress: Progress = progress or Quiet()
-        self._histories = Histories(session)
         self._artifacts = Artifacts(session, artifact_map, folder)
+        self._version: str | None = None
 
     def facts(self) -> SourceFacts:
         """Say which server this is; raise ServerError where it is none or refuses us."""
-        return SourceFacts(kind="rest", uri=self._session.uri, mlflow_version=probe(self._session))
+        self._version = probe(self._session)
+        return SourceFacts(kind="rest", uri=self._session.uri, mlflow_version=self._version)
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
-        """Yield a shard of experiments, then one for each page of runs, read as the plan goes on."""
-        experiments = self._experiments(selection)
-        named = self._named_runs(selection, experiments) if selection.runs else None
-        if named is not None and not selection.experiments:
-            used = {str(run["info"].get("experiment_id")) for run in named}
-            experiments = [raw for raw in experiments if str(raw["experiment_id"]) in used]
-        ids = [str(raw["experiment_id"]) for raw in experiments]
-        pagers = [RunPager(self._session, selection, ids[n : n + _GROUP]) for n in range(0, len(ids), _GROUP)]
-        if selection.filter_string and pagers:
-            _check_filter(pagers[0], selection.filter_string)
-        for number in range(0, len(experiments), 1000):
-            some = _Experiments(experiments=experiments[number : number + 1000])
-            yield Shard(name=f"experiments-{number // 1000:05d}", payload=some)
-        if named is not None:
-            pages = iter([RunPage(runs=named[n : n + PAGE_RUNS]) for n in range(0, len(named), PAGE_RUNS)])
-        else:
-            pages = (page for pager in pagers for page in pager.pages())
-        for number, part in enumerate(part for page in pages for part in _parts(page)):
-            progress.expect("runs", len(part.runs))
-            yield Shard(name=f"runs-{number:05d}", weight=len(part.runs), payload=_Runs(page=part, selection=selection))
+        """Yield workspaces, experiments, a shard for each page of runs, then all other kinds, as the plan goes on."""
+        if selection.runs and selection.filter_string:
+            raise SelectionError("runs are named by id, so there is nothing to filter; leave out --filter or --run")
+        self._artifacts.check()
+        spaces, scopes = self._scopes(selection)
+        self._find_experiments(scopes, selection)
+        if selection.models:
+            stand_on(scopes)
+        runs = {id(scope): Runs(scope) for scope in scopes}
+        named = named_runs(scopes, runs)
+        if selection.filter_string and scopes[0].experiments:
+            check_filter(runs[id(scopes[0])].pagers()[0], selection.filter_string)
+        if spaces is not None and not (selection.experiments or scopes[0].only_of_runs):
+            yield Shard(name="workspaces", payload=spaces)
+        yield from _shards(1, (batch for s in scopes for batch in _experiments(s, named.get(id(s)))))
+        if selection.wants_kind(RUN) or selection.wants_kind(TRACE) or scopes[0].only_of_runs:
+            weigh = selection.wants_kind(RUN)
+            number = 0
+            for scope in scopes:
+                reader = runs[id(scope)]
+                for part in reader.parts(named.get(id(scope))):
+                    weight = len(part.runs) if weigh else 0
+                    progress.expect("runs", weight)
+                    batch = Batch(name=f"runs-{number:05d}", read=partial(reader.read, part))
+                    yield Shard(name=batch.name, stage=2, weight=weight, payload=batch)
+                    number += 1
+        for stage, (kind, plan) in enumerate(AFTER_RUNS, start=3):
+            if selection.wants_kind(kind):
+                yield from _shards(stage, (batch for scope in scopes for batch in plan(scope)))
 
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
         """Yield the chunks of a shard of this source's own plan."""
-        payload = shard.payload
-        if isinstance(payload, _Experiments):
-            yield Chunk(tables=experiment_tables(payload.experiments))
-        elif isinstance(payload, _Runs):
-            entries, lost = self._entries(payload, known)
-            if lost:
-                yield Chunk(tables={"gaps": gap_table(lost)})
-            for part in self._histories.read([entry.record for entry in entries.values()]):
-                yield _chunk(part, entries)
-        else:
+        batch = shard.payload
+        if not isinstance(batch, Batch):
             message = f"shard {shard.name} is of another source"
             raise TypeError(message)
+        yield from batch.read(known)
 
     def close(self) -> None:
         """Close the session."""
         self._session.close()
 
-    def _experiments(self, selection: Selection) -> list[Json]:
-        found = list(all_experiments(self._session, deleted=selection.deleted))
-        names = [(str(raw["experiment_id"]), str(raw.get("name", ""))) for raw in found]
+    def _scopes(self, selection: Selection) -> tuple[Batch | None, list[Scope]]:
+        """Return how the workspaces are read, None where there are none, and a scope for each."""
+        number = re.match(r"(\d+)\.(\d+)", self._version or "")
+        version = (int(number[1]), int(number[2])) if number else (0, 0)
+
+        def scope(session: TrackingSession, workspace: str) -> Scope:
+            artifacts = self._artifacts.within(session)
+            return Scope(session, selection, artifacts, self._progress, workspace=workspace, version=version)
+
+        if not has_workspaces(self._session):
+            return None, [scope(self._session, DEFAULT_WORKSPACE)]
+        rows, lost = all_workspaces(self._session)
+        if only := self._session.workspace:
+            rows = [row for row in rows if row["name"] == only]
+            if not rows:
+                raise SelectionError(f"{self._session.uri} has no workspace {only!r} (MLFLOW_WORKSPACE) for this user")
+        scopes = [scope(self._session.within(row["name"]), row["name"]) for row in rows]
+        return Batch(name="workspaces", read=lambda known: iter([chunk_of({"workspaces": rows}, lost)])), scopes
+
+    def _find_experiments(self, scopes: Sequence[Scope], selection: Selection) -> None:
+        """Put the selected experiments into each scope. Raises SelectionError."""
+        found: dict[int, list[Json]] = {}
+        for scope in scopes:
+            found[id(scope)] = list(all_experiments(scope.session, deleted=selection.deleted))
+            scope.all_experiments = [str(raw["experiment_id"]) for raw in found[id(scope)]]
+        names = [_name(raw) for rows in found.values() for raw in rows]
         if unmatched := selection.unmatched_experiments(names):
-            some = ", ".join(repr(name) for _, name in names[:5]) or "no experiment"
+            some = ", ".join(repr(name) for _, name in names[:_SHOWN]) or "no experiment"
             hidden = "" if selection.deleted else "; deleted ones are left out"
             raise SelectionError(
                 f"{self._session.uri} has no experiment {', '.join(map(repr, unmatched))}; it has {some}"
-                f"{' and others' if len(names) > 5 else ''}{hidden}"
+                f"{' and others' if len(names) > _SHOWN else ''}{hidden}"
             )
-        return [raw for raw, pair in zip(found, names, strict=True) if selection.matches_experiment(*pair)]
-
-    def _named_runs(self, selection: Selection, experiments: Sequence[Json]) -> list[Json]:
-        if selection.filter_string:
-            raise SelectionError("runs are named by id, so there is nothing to filter; leave out --filter or --run")
-        ids = {str(raw["experiment_id"]) for raw in experiments}
-        runs, unknown = [], []
-        for run_id in dict.fromkeys(selection.runs):
-            try:
-                run = self._run(run_id)
-            except ServerError as exc:
-                if exc.status not in (400, 404) or exc.error_code is None:
-                    raise
-                unknown.append(run_id)
-                continue
-            hidden = not selection.deleted and run["info"].get("lifecycle_stage") == "deleted"
-            if str(run["info"].get("experiment_id")) in ids and not hidden and selection.in_window(start_time_of(run)):
-                runs.append(run)
-            else:
-                unknown.append(run_id)
-        if unknown:
-            raise SelectionError(
-                f"{self._session.uri} has no run {', '.join(map(repr, unknown))} among those selected; "
-                "ids are 32 hexadecimal digits, as `mlflow-archive ls` and MLflow's UI show them"
-            )
-        return runs
-
-    def _run(self, run_id: str) -> Json:
-        answer = self._session.get("/api/2.0/mlflow/runs/get", {"run_id": run_id})
-        run = answer.get("run") if isinstance(answer, dict) else None
-        if not isinstance(run, dict) or not isinstance(run.get("info"), dict):
-            raise ServerError(f"{self._session.uri} answers in an unexpected shape when asked for run {run_id!r}")
-        return run
-
-    def _entries(self, payload: _Runs, known: Known) -> tuple[dict[str, _Entry], list[Gap]]:
-        """Return what is new among the runs of a page, by id, and the gaps of what could not even be listed."""
-        entries: dict[str, _Entry] = {}
-        lost = list(payload.page.gaps)
-        for raw in payload.page.runs:
-            try:
-                record = parse_run(raw)
-            except UNREADABLE_ROW as exc:
-                reason = f"the server describes it in an unexpected shape: {exc!r}"
-                lost.append(run_gap(run_id_of(raw), "", gaps.RUN_UNREADABLE, reason))
-                continue
-            entry = self._entry(record, payload.selection)
-            if not entry.gaps and known(RUN, record.run_id) == entry.fingerprint:
-                self._progress.advance("skipped", 1)
-                continue
-            entries[record.run_id] = entry
-        return entries, lost
-
-    def _entry(self, record: RunRecord, selection: Selection) -> _Entry:
-        entry = _Entry(record)
-        if selection.artifacts:
-            listing = self._artifacts.of_run(record)
-            entry.gaps = listing.gaps
-            entry.files = [file for file in listing.files if selection.wants_artifact(file.path, file.size)]
-        latest = ((key, point.step, point.time_ms, point.value) for key, point in record.latest.items())
-        files = ((file.path, file.size) for file in entry.files)
-        entry.fingerprint = run_fingerprint(record.info, record.params, record.tags, latest, files)
-        return entry
+        for scope in scopes:
+            scope.experiments = [raw for raw in found[id(scope)] if selection.matches_experiment(*_name(raw))]
 
 
-def _parts(page: RunPage) -> Iterator[RunPage]:
-    """Cut a page where its runs have many points, so that several threads share the work."""
-    runs: list[Json] = []
-    expected, lost = 0, page.gaps
-    for raw in page.runs:
-        expected += _expected(raw)
-        runs.append(raw)
-        if expected >= _SHARD_POINTS:
-            yield RunPage(runs=runs, gaps=lost)
-            runs, expected, lost = [], 0, []
-    if runs or lost:
-        yield RunPage(runs=runs, gaps=lost)
+def _name(experiment: Json) -> tuple[str, str]:
+    return str(experiment["experiment_id"]), str(experiment.get("name", ""))
 
 
-def _expected(raw: Json) -> int:
-    try:
-        metrics = raw.get("data", {}).get("metrics", [])
-        return expected_points(int(metric.get("step", 0)) for metric in metrics)
-    except UNREADABLE_ROW:
-        return 0  # it becomes a gap when its rows are built
+def _experiments(scope: Scope, named: Sequence[Json] | None) -> Iterator[Batch]:
+    """Yield the experiments of a scope; only those of some runs and their models where these are named."""
+    wanted = scope.experiments
+    if named is not None:
+        used = experiments_of(scope, named)
+        wanted = [raw for raw in wanted if str(raw["experiment_id"]) in used]
+    for at in range(0, len(wanted), _EXPERIMENTS):
+        some = wanted[at : at + _EXPERIMENTS]
+        yield Batch(name=f"experiments-{at // _EXPERIMENTS:05d}", read=partial(_read_experiments, some))
 
 
-def _check_filter(pager: RunPager, filter_string: str) -> None:
-    try:
-        pager.check()
-    except ServerError as exc:
-        if exc.status != 400:
-            return  # what it cannot answer comes up page by page
-        raise SelectionError(f"the server does not understand the filter {filter_string!r}: {exc}") from exc
+def _read_experiments(experiments: Sequence[Json], known: Known) -> Iterator[Chunk]:
+    yield Chunk(tables=experiment_tables(experiments))
 
 
-def _chunk(part: HistoryPart, entries: dict[str, _Entry]) -> Chunk:
-    """Put together all tables of the runs that end in this part, and its points."""
-    tables: dict[str, list[pa.Table]] = {"metrics": [part.points]}
-    lost = {gap.owner_id for gap in part.gaps}
-    files: list[ArtifactFile] = []
-    all_gaps = list(part.gaps)
-    prints = []
-    for record in part.complete:
-        entry = entries[record.run_id]
-        for name, table in record.tables.items():
-            tables.setdefault(name, []).append(table)
-        files += entry.files
-        all_gaps += entry.gaps
-        if not entry.gaps and record.run_id not in lost:
-            prints.append({"owner_id": record.run_id, "owner_kind": RUN, "fingerprint": entry.fingerprint})
-    if prints:
-        tables["fingerprints"] = [table_of("fingerprints", prints)]
-    if all_gaps:
-        tables["gaps"] = [gap_table(all_gaps)]
-    merged = {name: pa.concat_tables(found) for name, found in tables.items()}
-    kept = {name: table for name, table in merged.items() if table.num_rows}
-    return Chunk(tables=kept, artifacts=files, complete=bool(part.complete))
+def _shards(stage: int, batches: Iterator[Batch]) -> Iterator[Shard]:
+    for batch in batches:
+        yield Shard(name=batch.name, stage=stage, payload=batch)

@@ -1,0 +1,210 @@
+"""Lists of objects that a server gives page by page, whole although it is being written to or cannot answer for some.
+
+MLflow pages by OFFSET (see ``paging``, which does for runs what this module does for everything else): each page
+starts with the last row already seen, and rows are told apart by their id. Pages that the server refuses are halved
+down to single rows, so that one row it cannot convert costs that row only. An endpoint that does not exist is an
+empty list: that server has no such objects.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+
+from mlflow_archive.errors import ServerError
+from mlflow_archive.sources.rest.cells import Json
+from mlflow_archive.sources.rest.paging import page_token
+from mlflow_archive.tracking.session import TrackingSession
+
+_BEYOND_ALL: Final = 10**9
+_NO_SUCH_ENDPOINT: Final = ("NOT_IMPLEMENTED", "ENDPOINT_NOT_FOUND")
+
+Answer = tuple[list[Json], str | None]
+"""Some rows, and the token of the page that follows."""
+
+
+class Ask(Protocol):
+    """How to ask for some rows of a list. ``careful`` says that a refusal is expected and not waited for."""
+
+    def __call__(self, size: int, token: str | None, *, careful: bool = False) -> Answer: ...
+
+
+IdOf = Callable[[Json], object]
+TokenOf = Callable[[int], str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """Something of a list that could not be read; ``place`` is empty where that is all of it."""
+
+    place: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Rows as the server's JSON, each once, and what could not be read where they were looked for."""
+
+    rows: list[Json] = field(default_factory=list)
+    lost: list[Loss] = field(default_factory=list)
+
+
+def is_lacking(error: ServerError) -> bool:
+    """Say whether an error means that the server has no such endpoint, and so no such objects."""
+    if error.status == HTTPStatus.NOT_IMPLEMENTED or error.error_code in _NO_SUCH_ENDPOINT:
+        return True
+    missing = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+    return error.status in missing and error.error_code is None
+
+
+def rows_of(session: TrackingSession, answer: Any, name: str) -> list[Json]:
+    """Return the rows under a name of an answer; raise ServerError where they have another shape."""
+    rows = answer.get(name, []) if isinstance(answer, Mapping) else None
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise ServerError(
+            f"{session.uri} answers a list of {name} in an unexpected shape; is it an MLflow server?", status=200
+        )
+    return rows
+
+
+def asking(session: TrackingSession, path: str, name: str, /, **params: Any) -> Ask:
+    """Return how to ask for a list by GET."""
+
+    def ask(size: int, token: str | None, *, careful: bool = False) -> Answer:
+        paging = {"max_results": size, "page_token": token}
+        answer = session.get(path, {**params, **paging}, refusals_are_final=careful)
+        return rows_of(session, answer, name), answer.get("next_page_token") or None
+
+    return ask
+
+
+def posting(session: TrackingSession, path: str, name: str, /, **body: Any) -> Ask:
+    """Return how to ask for a list by POST."""
+
+    def ask(size: int, token: str | None, *, careful: bool = False) -> Answer:
+        paging = {"max_results": size, **({"page_token": token} if token else {})}
+        answer = session.post(path, {**body, **paging}, refusals_are_final=careful)
+        return rows_of(session, answer, name), answer.get("next_page_token") or None
+
+    return ask
+
+
+def if_understood(ask: Ask) -> Ask:
+    """Return an Ask for which a filter that the server does not understand finds nothing."""
+
+    def asked(size: int, token: str | None, *, careful: bool = False) -> Answer:
+        try:
+            return ask(size, token, careful=careful)
+        except ServerError as exc:
+            if exc.status != HTTPStatus.BAD_REQUEST:
+                raise
+            return [], None
+
+    return asked
+
+
+def all_at_once(session: TrackingSession, path: str, name: str, /, **params: Any) -> Iterator[Page]:
+    """Yield a list that the server gives in one piece."""
+    try:
+        rows = rows_of(session, session.get(path, params), name)
+    except ServerError as exc:
+        if exc.status is None:
+            raise
+        if not is_lacking(exc):
+            yield Page(lost=[Loss(place="", reason=str(exc))])
+        return
+    if rows:
+        yield Page(rows=rows)
+
+
+def pages(ask: Ask, id_of: IdOf, *, size: int, token_of: TokenOf = page_token) -> Iterator[Page]:
+    """Yield all pages of a list. ``token_of`` makes the token with which the server goes on after some rows.
+
+    Raises ServerError where nobody answers any more.
+    """
+    return _Walk(ask, id_of, token_of).pages(size)
+
+
+class _Walk:
+    """One walk over a list; remembers what came."""
+
+    def __init__(self, ask: Ask, id_of: IdOf, token_of: TokenOf) -> None:
+        self._ask, self._id_of, self._token_of = ask, id_of, token_of
+        self._seen: set[object] = set()
+
+    def pages(self, size: int) -> Iterator[Page]:
+        offset, back, token = 0, 0, None
+        while True:
+            start = max(0, offset - back)
+            try:
+                rows, following = self._ask(size, token or self._token_of(start))
+            except ServerError as exc:
+                if exc.status is None:
+                    raise
+                if is_lacking(exc) and not self._seen:
+                    return
+                if exc.status < HTTPStatus.INTERNAL_SERVER_ERROR or self._refuses_all():
+                    yield Page(lost=[Loss(place="", reason=str(exc))])
+                    return
+                if not (yield from self._cut(start, size)):
+                    return
+                offset, back = start + size, 0
+                continue
+            if token is None and back and start and not (rows and self._id_of(rows[0]) in self._seen):
+                back *= 2
+                continue
+            held = len(self._seen)
+            yield from self._fresh(rows)
+            if not rows or not following:
+                return
+            # A page of one row is only the last one again: the next starts behind it.
+            offset, back = start + len(rows), 1 if len(self._seen) > held else 0
+            token = None if _is_offset(following) else following
+
+    def _fresh(self, rows: list[Json]) -> Iterator[Page]:
+        fresh = {self._id_of(row): row for row in rows if self._id_of(row) not in self._seen}
+        self._seen.update(fresh)
+        if fresh:
+            yield Page(rows=list(fresh.values()))
+
+    def _cut(self, start: int, size: int) -> Generator[Page, None, bool]:
+        """Yield what can be read of a refused page and say whether more may follow it."""
+        more = True
+        for begin, some in ((start, size // 2), (start + size // 2, size - size // 2)):
+            if not some or not more:
+                continue
+            try:
+                rows, following = self._ask(some, self._token_of(begin), careful=some > 1)
+            except ServerError as exc:
+                if exc.status is None:
+                    raise
+                if some > 1:
+                    more = yield from self._cut(begin, some)
+                else:
+                    yield Page(lost=[Loss(place=f"row {begin}", reason=str(exc))])
+            else:
+                more = bool(following)
+                yield from self._fresh(rows)
+        return more
+
+    def _refuses_all(self) -> bool:
+        """Say whether the server cannot answer even for no rows."""
+        try:
+            self._ask(1, self._token_of(_BEYOND_ALL), careful=True)
+        except ServerError as exc:
+            if exc.status is None:
+                raise
+            return True
+        return False
+
+
+def _is_offset(token: str) -> bool:
+    """Say whether a token is of MLflow's own making, so that one for another row can be made."""
+    try:
+        return "offset" in json.loads(base64.b64decode(token))
+    except (ValueError, TypeError):
+        return False

@@ -1,0 +1,140 @@
+"""Spans out of the JSON in which the server gives the payload of a trace: each span's text unchanged, and its row."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections.abc import Generator, Iterator
+from json.decoder import JSONDecoder
+from typing import Any, Final
+
+from mlflow_archive.sources.rest.cells import Row
+
+_SPACE: Final = re.compile(r"[ \t\n\r]*")
+_DECODER: Final = JSONDecoder()
+_MOST_CHARACTERS: Final = 500
+_ATTACHMENT: Final = re.compile(r"mlflow-attachment://([0-9A-Za-z-]+)\?[^\"\\\s]*")
+_COSTS: Final = ("input_cost", "output_cost", "total_cost")
+
+
+def span_texts(payload: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the text of each element of the list ``spans`` of a JSON object, and what it says.
+
+    Raises ValueError where it is no such object.
+
+    >>> [text for text, _ in span_texts('{"spans": [{"a": 1.0},{ "b":2}]}')]
+    ['{"a": 1.0}', '{ "b":2}']
+    """
+    at = _expect(payload, 0, "{")
+    while payload[at : at + 1] != "}":
+        key, at = _DECODER.raw_decode(payload, at)
+        at = _expect(payload, at, ":")
+        if key == "spans":
+            at = yield from _elements(payload, at)
+        else:
+            _, at = _DECODER.raw_decode(payload, at)
+        at = _skip(payload, at)
+        if payload[at : at + 1] == ",":
+            at = _skip(payload, at + 1)
+        elif payload[at : at + 1] != "}":
+            message = f"expected , or }} at character {at}"
+            raise ValueError(message)
+
+
+def _elements(payload: str, at: int) -> Generator[tuple[str, dict[str, Any]], None, int]:
+    at = _expect(payload, at, "[")
+    while payload[at : at + 1] != "]":
+        value, end = _DECODER.raw_decode(payload, at)
+        if not isinstance(value, dict):
+            message = f"expected a span at character {at}"
+            raise ValueError(message)  # noqa: TRY004 - the text is wrong, no argument is
+        yield payload[at:end], value
+        at = _skip(payload, end)
+        if payload[at : at + 1] == ",":
+            at = _skip(payload, at + 1)
+        elif payload[at : at + 1] != "]":
+            message = f"expected , or ] at character {at}"
+            raise ValueError(message)
+    return at + 1
+
+
+def _expect(payload: str, at: int, character: str) -> int:
+    at = _skip(payload, at)
+    if payload[at : at + 1] != character:
+        message = f"expected {character} at character {at}"
+        raise ValueError(message)
+    return _skip(payload, at + 1)
+
+
+def _skip(payload: str, at: int) -> int:
+    found = _SPACE.match(payload, at)
+    return at if found is None else found.end()
+
+
+def span_row(content: str, span: dict[str, Any], trace_id: str, experiment_id: str) -> Row:
+    """Return the row of a span as MLflow's SQL store derives it; raise one of UNREADABLE_ROW."""
+    attributes = span.get("attributes") or {}
+    parent = span.get("parent_span_id")
+    status = span.get("status") or {}
+    end = span.get("end_time_unix_nano")
+    return {
+        "trace_id": trace_id,
+        "experiment_id": experiment_id,
+        "span_id": _hexadecimal(span["span_id"]),
+        "parent_span_id": _hexadecimal(parent) if parent else None,
+        "name": str(span["name"]),
+        "type": str(_decoded(attributes.get("mlflow.spanType")) or "UNKNOWN"),
+        "status": str(status.get("code", "STATUS_CODE_UNSET")).removeprefix("STATUS_CODE_"),
+        "start_time_unix_nano": int(span["start_time_unix_nano"]),
+        "end_time_unix_nano": None if end is None else int(end),
+        "content": content,
+        **_costs(attributes.get("mlflow.llm.cost")),
+        "model_name": _dimension(attributes.get("mlflow.llm.model")),
+        "model_provider": _dimension(attributes.get("mlflow.llm.provider")),
+    }
+
+
+def attachments_in(content: str) -> Iterator[str]:
+    """Yield the ids of attachments that the text of a span refers to."""
+    for found in _ATTACHMENT.finditer(content):
+        yield found.group(1)
+
+
+def _hexadecimal(value: str) -> str:
+    """Return an id as the store keeps it; version 3 of MLflow's schema has it in base64, older ones as it is."""
+    if re.fullmatch(r"(0x)?[0-9a-f]{16}", value):
+        return value.removeprefix("0x")
+    return base64.b64decode(value, validate=True).hex()
+
+
+def _decoded(value: Any) -> Any:
+    """Return an attribute, which is JSON in a string."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _dimension(value: Any) -> str | None:
+    decoded = _decoded(value)
+    return decoded[:_MOST_CHARACTERS] if isinstance(decoded, str) else None
+
+
+def _costs(value: Any) -> Row:
+    decoded = _decoded(value)
+    costs = decoded if isinstance(decoded, dict) else {}
+    return {name: _finite(costs.get(name)) for name in _COSTS}
+
+
+def _finite(value: Any) -> float | None:
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,52 @@
+"""The workspaces of a server: each is read with its name in every request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from mlflow_archive.errors import ServerError
+from mlflow_archive.format.tables import WORKSPACE
+from mlflow_archive.pipeline import Gap
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, location
+from mlflow_archive.sources.rest.lists import Loss, is_lacking, rows_of
+from mlflow_archive.sources.rest.scope import gaps_of
+from mlflow_archive.tracking.session import TrackingSession
+
+_INFO: Final = "/api/3.0/mlflow/server-info"
+_WORKSPACES: Final = "/api/3.0/mlflow/workspaces"
+
+
+def has_workspaces(session: TrackingSession) -> bool:
+    """Say whether the server keeps workspaces apart; one that does not say so has none."""
+    try:
+        answer = session.get(_INFO)
+    except ServerError as exc:
+        if exc.status is None or not (is_lacking(exc) or exc.status < 500):
+            raise
+        return False
+    return isinstance(answer, Mapping) and bool(answer.get("workspaces_enabled"))
+
+
+def all_workspaces(session: TrackingSession) -> tuple[list[Row], list[Gap]]:
+    """Return the rows of all workspaces that this user sees, and gaps."""
+    rows: list[Row] = []
+    lost: list[Gap] = []
+    for raw in rows_of(session, session.get(_WORKSPACES), "workspaces"):
+        try:
+            rows.append(_row(raw))
+        except UNREADABLE_ROW as exc:
+            loss = Loss(place="", reason=f"it has an unexpected shape: {exc!r}")
+            lost += gaps_of(WORKSPACE, [loss], str(raw.get("name")))
+    return rows, lost
+
+
+def _row(raw: Json) -> Row:
+    archival = raw.get("trace_archival_config") or {}
+    return {
+        "name": str(raw["name"]),
+        "description": filled(raw.get("description")),
+        "default_artifact_root": location(filled(raw.get("default_artifact_root"))),
+        "trace_archival_location": location(filled(archival.get("location"))),
+        "trace_archival_retention": filled(archival.get("retention")),
+    }
