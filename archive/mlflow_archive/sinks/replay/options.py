@@ -25,6 +25,18 @@ class Limits:
     dataset_profile: int = 16777215
     input_tag_key: int = 255
     input_tag: int = 500
+    trace_id: int = 50
+    client_request_id: int = 50
+    trace_preview: int = 1000
+    trace_name: int = 4096
+    trace_session: int = 250
+    trace_tag: int = 8000
+    trace_metadata: int = 8000
+    assessment_id: int = 50
+    assessment_name: int = 250
+    evaluation_dataset_name: int = 255
+    evaluation_dataset_tag_key: int = 255
+    evaluation_dataset_tag: int = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
