@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlflow_archive.sinks.replay.kinds.evaluation_datasets import EvaluationDatasetWriter
 from mlflow_archive.sinks.replay.kinds.traces import TraceWriter
 from mlflow_archive.sinks.replay.kinds.writer import KindWriter, ReplayContext
 
@@ -10,4 +11,4 @@ __all__ = ["KindWriter", "ReplayContext", "kind_writers"]
 
 def kind_writers(context: ReplayContext) -> tuple[KindWriter, ...]:
     """Return a writer for each family of kinds that a replay brings in."""
-    return (TraceWriter(context),)
+    return (TraceWriter(context), EvaluationDatasetWriter(context))
