@@ -1,6 +1,6 @@
 """Evaluation datasets with their records. MLflow gives both new ids; names are not unique.
 
-A dataset is found by the source tag with its id, a record by its inputs, of which MLflow keeps each only once a dataset.
+A dataset is found by the source tag with its id, a record by its inputs, which MLflow keeps only once in a dataset.
 """
 
 from __future__ import annotations
@@ -197,6 +197,8 @@ class EvaluationDatasetWriter:
             self._context.receipt.changed("records_with_equal_inputs", key in bodies)
             bodies.setdefault(key, body)
         missing = [body for key, body in bodies.items() if key not in there]
+        # MLflow cannot take an object as outputs into a dataset whose first outputs were none.
+        missing.sort(key=lambda body: not (isinstance(body["outputs"], dict) and body["outputs"]))
         if not self._context.options.dry_run:
             for at in range(0, len(missing), _RECORDS_AT_ONCE):
                 self._upsert(source_id, target_id, missing[at : at + _RECORDS_AT_ONCE])
