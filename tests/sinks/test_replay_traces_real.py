@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pytest
 
@@ -99,9 +99,9 @@ class Replayed:
     artifact_root: str | None
 
     def ids(self, kind: str) -> dict[str, str]:
-        if kind in ("run", "experiment"):
-            return dict(self.report.details[f"{kind}s"])  # type: ignore[call-overload]
-        return dict(self.report.details["ids"].get(kind, {}))  # type: ignore[attr-defined]
+        details = cast("dict[str, Any]", self.report.details)
+        found = details[f"{kind}s"] if kind in ("run", "experiment") else details["ids"].get(kind, {})
+        return dict(found)
 
 
 def replay(source: Any, target: str, artifact_root: str | None) -> Report:

@@ -17,7 +17,7 @@ from mlflow_archive.sinks.replay.kinds import otlp
 from mlflow_archive.sinks.replay.kinds.assessments import When
 from mlflow_archive.sinks.replay.kinds.span_payload import remap_span
 from mlflow_archive.sinks.replay.kinds.trace_job import TraceJob, TraceMaker
-from mlflow_archive.sinks.replay.kinds.trace_lookup import TRACES, TraceLookup, comparable, experiment_of, same_spans
+from mlflow_archive.sinks.replay.kinds.trace_lookup import TRACES, Info, TraceLookup, comparable, same_spans
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 
 _LARGEST_TRACE: Final = 1024 * 1024
@@ -40,7 +40,7 @@ class SpanTable:
     def fitting(self, job: TraceJob) -> Spans | None:
         """Return the spans of a trace if all of them should stay the same in the table, else None."""
         texts = job.rows.spans
-        if not self._in_use or not len(texts) or texts.size_bytes > _LARGEST_TRACE:
+        if not self._in_use or not len(texts) or texts.size_bytes > _LARGEST_TRACE or not job.is_untouched:
             return None
         spans = []
         for text in texts:
@@ -75,7 +75,7 @@ class SpanTable:
         jobs = [job for job, _ in batch]
         if not self._in_use:
             return jobs
-        headers = {"Content-Type": otlp.CONTENT_TYPE, otlp.EXPERIMENT_HEADER: _experiment(jobs[0])}
+        headers = {"Content-Type": otlp.CONTENT_TYPE, otlp.EXPERIMENT_HEADER: jobs[0].experiment_id}
         try:
             data = otlp.encode(span for _, spans in batch for span in spans)
             self._context.api.post_bytes(otlp.PATH, data, headers)
@@ -97,8 +97,7 @@ class SpanTable:
         changed = []
         for job, spans in batch:
             info = infos.get(job.plan.trace_id)
-            same = info is not None and job.there is not None and comparable(info) == comparable(job.there)
-            if same and self._as_sent(job, spans):
+            if info is not None and self._is_as_before(job, info) and self._as_sent(job, spans):
                 job.wrote()
                 self._context.receipt.count("spans", len(spans))
             else:
@@ -108,6 +107,15 @@ class SpanTable:
             self._in_use = False  # another version of MLflow, which writes all spans otherwise
         return changed
 
+    def _is_as_before(self, job: TraceJob, info: Info) -> bool:
+        """Say whether the info of a trace is what it was before its spans came, times put right."""
+        before = job.there
+        if before is None:
+            return False
+        if comparable(_timeless(info)) != comparable(_timeless(before)):
+            return False
+        return comparable(info) == comparable(before) or comparable(self._maker.restate(job)) == comparable(before)
+
     def _as_sent(self, job: TraceJob, spans: Spans) -> bool:
         try:
             return same_spans(self._lookup.spans(job.plan.trace_id), spans)
@@ -116,11 +124,10 @@ class SpanTable:
 
     def remake(self, job: TraceJob) -> None:
         """Delete a trace that this import, or an earlier one that was cut off, has just made, and make it again."""
-        experiment_id = _experiment(job)
-        body = {"experiment_id": experiment_id, "request_ids": [job.plan.trace_id]}
+        body = {"experiment_id": job.experiment_id, "request_ids": [job.plan.trace_id]}
         self._context.api.post(f"{TRACES}/delete-traces", body)
         outcome, job.late = job.outcome, job.assessments.at(When.AFTER_TRACE)
-        self._maker.create(job)
+        self._maker.create(job, job.experiment_id)
         job.outcome = outcome
         job.wrote()
 
@@ -129,7 +136,7 @@ def _batches(waiting: Sequence[tuple[TraceJob, Spans]]) -> Iterator[list[tuple[T
     """Split into requests: of one experiment each, and not too large."""
     by_experiment: dict[str, list[tuple[TraceJob, Spans]]] = {}
     for job, spans in waiting:
-        by_experiment.setdefault(_experiment(job), []).append((job, spans))
+        by_experiment.setdefault(job.experiment_id, []).append((job, spans))
     for group in by_experiment.values():
         batch: list[tuple[TraceJob, Spans]] = []
         size = 0
@@ -142,5 +149,5 @@ def _batches(waiting: Sequence[tuple[TraceJob, Spans]]) -> Iterator[list[tuple[T
         yield batch
 
 
-def _experiment(job: TraceJob) -> str:
-    return "" if job.there is None else experiment_of(job.there)
+def _timeless(info: Info) -> Info:
+    return {name: value for name, value in info.items() if name not in ("request_time", "execution_duration")}

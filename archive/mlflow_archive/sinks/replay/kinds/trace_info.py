@@ -85,8 +85,11 @@ def plan_trace(
     def text(column: str, limit: int) -> str | None:
         return None if row[column] is None else fitter.text(column, column, row[column], limit)
 
+    trace_id = target_trace_id(rows.trace_id, limits.trace_id)
+    if trace_id != rows.trace_id:
+        context.receipt.shortened(rows.trace_id, "trace id", rows.trace_id, len(rows.trace_id))
     info = {
-        "trace_id": fitter.key("trace id", rows.trace_id, limits.trace_id),
+        "trace_id": trace_id,
         "client_request_id": text("client_request_id", limits.client_request_id),
         "request_preview": text("request_preview", limits.trace_preview),
         "response_preview": text("response_preview", limits.trace_preview),
@@ -103,7 +106,7 @@ def plan_trace(
             tags[_LOST] = json.dumps(lost, ensure_ascii=False)
     return PlannedTrace(
         source_id=rows.trace_id,
-        trace_id=str(info["trace_id"]),
+        trace_id=trace_id,
         info={name: value for name, value in info.items() if value is not None},
         tags=_cut(fitter.tags("trace tag", tags, limits.trace_tag), {_NAME: limits.trace_name}, fitter),
         metadata=_cut(

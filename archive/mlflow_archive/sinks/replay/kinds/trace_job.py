@@ -14,27 +14,22 @@ from mlflow_archive.sinks.replay.experiments import Bound
 from mlflow_archive.sinks.replay.failures import executed_perhaps, is_about_one_item
 from mlflow_archive.sinks.replay.fitting import key_is_taken
 from mlflow_archive.sinks.replay.kinds.assessments import AssessmentPlan, PlannedAssessment, When
-from mlflow_archive.sinks.replay.kinds.trace_info import PlannedTrace
+from mlflow_archive.sinks.replay.kinds.trace_info import FINALIZED, PlannedTrace
 from mlflow_archive.sinks.replay.kinds.trace_lookup import (
     SHOWN_METADATA,
     SHOWN_TAG,
     TRACES,
     Info,
     experiment_of,
+    is_as_imported,
     was_imported,
 )
 from mlflow_archive.sinks.replay.kinds.trace_rows import TraceRows
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 from mlflow_archive.sinks.replay.target import Api
 
-_FIELDS: Final = (
-    "client_request_id",
-    "request_preview",
-    "response_preview",
-    "request_time",
-    "execution_duration",
-    "state",
-)
+_PREVIEWS: Final = ("request_preview", "response_preview")
+_FIELDS: Final = ("client_request_id", *_PREVIEWS, "request_time", "execution_duration", "state")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +48,25 @@ class TraceJob:
     found: bool = False
     outcome: str = "skipped"
 
+    @property
+    def experiment_id(self) -> str:
+        """The experiment of the target in which it is."""
+        return "" if self.there is None else experiment_of(self.there)
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it is as an import made it, so that nothing is lost where it is made again."""
+        if not self.found or self.there is None:
+            return True
+        return is_as_imported(self.there, self.plan, {each.assessment_id for each in self.assessments.planned})
+
+    @property
+    def has_gained(self) -> bool:
+        """Whether the target has made up something from the spans that the trace never had."""
+        there = self.there or {}
+        metadata = there.get("trace_metadata", {}).keys() - self.plan.metadata.keys() - {FINALIZED}
+        return bool(metadata) or any(name in there and name not in self.plan.info for name in _PREVIEWS)
+
     def wrote(self) -> None:
         """Take note that something was added to what was found."""
         if self.found:
@@ -65,24 +79,35 @@ class TraceMaker:
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
 
-    def create(self, job: TraceJob) -> None:
-        """Create a trace with all that can be made together with it. Safe to repeat: MLflow merges."""
+    def create(self, job: TraceJob, experiment_id: str | None = None) -> None:
+        """Create a trace with all that can be made together with it. Safe to repeat: MLflow merges.
+
+        ``experiment_id`` is one of the target, by default that of the trace.
+        """
         job.outcome = "created"
-        if self._context.options.dry_run or job.bound.target_id is None:
+        experiment_id = experiment_id or job.bound.target_id
+        if self._context.options.dry_run or experiment_id is None:
             return
         self._context.experiments.make_writable(job.bound)
         with_trace = job.assessments.at(When.WITH_TRACE)
         try:
-            self._post(job, job.bound.target_id, with_trace)
+            self._post(job, experiment_id, with_trace)
         except ServerError as exc:
             if not with_trace or not is_about_one_item(exc):
                 raise
-            self._post(job, job.bound.target_id, [])
+            self._post(job, experiment_id, [])
             job.late = [*with_trace, *job.late]
 
     def _post(self, job: TraceJob, experiment_id: str, assessments: Sequence[PlannedAssessment]) -> None:
         body = job.plan.body(experiment_id, [each.body for each in assessments])
         job.there = self._context.api.post(TRACES, body)["trace"]["trace_info"]
+
+    def restate(self, job: TraceJob) -> Info:
+        """State the times of a trace once more, as MLflow took those of its spans; return what it has now."""
+        body = job.plan.body(job.experiment_id, [])
+        body["trace"]["trace_info"] |= {"tags": {}, "trace_metadata": {}}
+        info: Info = self._context.api.post(TRACES, body)["trace"]["trace_info"]
+        return info
 
     def complete(self, job: TraceJob, info: Info) -> None:
         """Add what a trace of the target lacks; what no import of it made keeps what it has."""

@@ -23,7 +23,6 @@ from mlflow_archive.sinks.replay.kinds.span_payload import ARCHIVE_FILE, SPANS_F
 from mlflow_archive.sinks.replay.kinds.span_table import Spans, SpanTable
 from mlflow_archive.sinks.replay.kinds.trace_info import ARTIFACT_LOCATION, SPANS_LOCATION
 from mlflow_archive.sinks.replay.kinds.trace_job import TraceJob
-from mlflow_archive.sinks.replay.kinds.trace_lookup import is_as_imported
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 from mlflow_archive.sinks.replay.target import ArtifactPlace
 
@@ -90,17 +89,16 @@ class TracePayloads:
             self._context.receipt.changed("trace_payloads_kept_as_in_target")
             return _Home.THERE, None
         if location == _IN_TABLE:
-            if not self._table.holds(job):
-                self._make_again(job)
-                return _Home.FILE, None
-            return _Home.THERE, None
+            if self._table.holds(job) and not (job.is_untouched and job.has_gained):
+                return _Home.THERE, None
+            self._make_again(job)
+            return _Home.FILE, None
         spans = None if SPANS_FILE in sizes else self._table.fitting(job)
         return (_Home.FILE, None) if spans is None else (_Home.TABLE, spans)
 
     def _make_again(self, job: TraceJob) -> None:
         """Make a trace again whose spans an import that was cut off has left changed."""
-        planned = {each.assessment_id for each in job.assessments.planned}
-        if job.there is None or not is_as_imported(job.there, job.plan, planned):
+        if not job.is_untouched:
             raise ItemError("the target has other spans for this trace")
         self._table.remake(job)
 
