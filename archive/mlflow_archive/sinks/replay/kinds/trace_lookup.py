@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from mlflow_archive.errors import ItemError, ServerError
-from mlflow_archive.sinks.replay.failures import lacks_endpoint
+from mlflow_archive.sinks.replay.failures import is_about_one_item, lacks_endpoint
 from mlflow_archive.sinks.replay.kinds.trace_info import IDENTITY, SOURCE_TRACE_ID, SPANS_LOCATION, PlannedTrace
 from mlflow_archive.sinks.replay.target import Api
 
@@ -18,7 +18,7 @@ SHOWN_METADATA: Final = 250
 """So many characters of a value does MLflow's API show at most."""
 
 _PER_REQUEST: Final = 100
-_SPANS: Final = "/ajax-api/3.0/mlflow/get-trace-artifact"
+_SPANS: Final = "/ajax-api/2.0/mlflow/get-trace-artifact"
 
 Info = Mapping[str, Any]
 
@@ -62,7 +62,13 @@ class TraceLookup:
 
     def spans(self, trace_id: str) -> list[Any]:
         """Return the spans of the target's table, in MLflow's JSON. Raises ItemError for any other answer."""
-        answer = self._api.get(_SPANS, {"request_id": trace_id})
+        try:
+            answer = self._api.get(_SPANS, {"request_id": trace_id})
+        except ServerError as exc:
+            if not is_about_one_item(exc):
+                raise
+            message = f"the target does not show the spans of trace {trace_id}: {exc}"
+            raise ItemError(message) from exc
         spans = answer.get("spans") if isinstance(answer, dict) else None
         if not isinstance(spans, list):
             message = f"the target gives no spans for trace {trace_id}"
