@@ -45,11 +45,13 @@ class ReplayOptions:
 
     ``rename_experiment`` maps source names to target names; ``experiment_prefix`` is put before every name, renamed
     or not. ``user`` says whether runs keep the user of the source or get the one who imports. A dry run writes nothing.
+    ``spans_in_table`` says whether spans go into the target's table where they stay the same there, or all into files.
     """
 
     source_tags: bool = True
     rename_experiment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     experiment_prefix: str = ""
     user: Literal["source", "importer"] = "source"
+    spans_in_table: bool = True
     dry_run: bool = False
     limits: Limits = Limits()

@@ -39,8 +39,8 @@ _STATES: Final = frozenset({"OK", "ERROR", "IN_PROGRESS", "STATE_UNSPECIFIED"})
 _PLACES: Final = frozenset(
     {ARTIFACT_LOCATION, SPANS_LOCATION, "mlflow.trace.archiveLocation", "mlflow.trace.archivalFailure"}
 )
-# Long texts that the trace itself keeps, and numbers that its metadata hold.
-_KEPT_AS_THEY_ARE: Final = frozenset({"request_preview", "response_preview", *TOKENS, *COSTS})
+# What MLflow's API cannot set, or sets otherwise; all else the trace itself keeps.
+_TOLD: Final = frozenset({"trace_id", "experiment_id", "db_payload_generation"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +131,9 @@ def _tags(rows: TraceRows, row: Row, context: ReplayContext, experiment_name: st
     wanted = {key: value for key, value in plain_tags(tags).items() if key not in _PLACES}
     if not context.options.source_tags:
         return {**wanted, IDENTITY: rows.trace_id}
-    told = {name: value for name, value in row.items() if name not in _KEPT_AS_THEY_ARE}
+    told = {name: value for name, value in row.items() if name in _TOLD}
+    if row["state"] not in _STATES:
+        told["state"] = row["state"]
     export = context.export_of(row)
     return {**wanted, **object_source_tags("trace", told, tags, export=export, experiment_name=experiment_name)}
 
