@@ -17,7 +17,7 @@ from mlflow_archive.sinks.replay import ReplaySink, open_target
 from mlflow_archive.sources.locate import locate_source
 from tests.support.everything import Filled, fill
 from tests.support.mlflow_server import MlflowServer, running_server
-from tests.support.trace_views import TracePlace
+from tests.support.trace_views import TracePlace, client_of
 
 # The filler also uses what MLflow has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -251,21 +251,28 @@ def _shown(assessments: list[Any]) -> dict[str, Any]:
 
 
 def test_evaluation_datasets_keep_their_content(real: Real, replayed: Replayed) -> None:
-    from mlflow import MlflowClient  # noqa: PLC0415 - takes seconds
-
     experiments, datasets = replayed.ids("experiment"), replayed.ids("evaluation_dataset")
     assert set(datasets) == set(real.filled.evaluation.datasets.values())
+    numbers = []
     for source_id, target_id in datasets.items():
-        before, after = MlflowClient(real.place.uri), MlflowClient(replayed.place.uri)
-        one, two = before.get_dataset(source_id), after.get_dataset(target_id)
-        tags = {key: value for key, value in two.tags.items() if not key.startswith("mlflow_export_import.")}
-        assert (two.name, tags, two.created_by) == (one.name, one.tags, one.created_by)
+        one, two = _dataset(real.place, source_id), _dataset(replayed.place, target_id)
+        own = {key: two.tags.pop(key) for key in list(two.tags) if key.startswith("mlflow_export_import.")}
+        assert (two.name, two.tags, two.created_by) == (one.name, one.tags, one.created_by)
         assert [json.loads(each or "null") for each in (two.schema, two.profile)] == [
             json.loads(each or "null") for each in (one.schema, one.profile)
         ]
         assert sorted(two.experiment_ids) == sorted(experiments[each] for each in one.experiment_ids)
-        assert two.tags["mlflow_export_import.evaluation_dataset.created_time"] == str(one.created_time)
+        assert own["mlflow_export_import.evaluation_dataset.created_time"] == str(one.created_time)
         assert _records(two) == _records(one)
+        numbers.append((len(one.records), len(one.experiment_ids)))
+    assert sorted(numbers) == [(0, 0), (4, 2)]
+
+
+def _dataset(place: TracePlace, dataset_id: str) -> Any:
+    with client_of(place.uri) as client:
+        found = client.get_dataset(dataset_id)
+        assert (found.records, found.experiment_ids) is not None, "read now, from this place"
+        return found
 
 
 def _records(dataset: Any) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,14 +59,8 @@ class TracePlace:
 
     def trace(self, trace_id: str) -> Any:
         """Return a trace with its spans, as MLflow's client reads it."""
-        import mlflow  # noqa: PLC0415 - takes seconds
-
-        before = mlflow.get_tracking_uri()
-        mlflow.set_tracking_uri(self.uri)  # what is behind a server's proxy is looked for at the one that is set
-        try:
-            return mlflow.MlflowClient(self.uri).get_trace(trace_id)
-        finally:
-            mlflow.set_tracking_uri(before)
+        with client_of(self.uri) as client:
+            return client.get_trace(trace_id)
 
     def state(self, trace_id: str) -> dict[str, Any]:
         """Return all that a second import could change of a trace."""
@@ -74,6 +69,19 @@ class TracePlace:
             for table in _OF_TRACES
         }
         return {**tables, "files": self.files(trace_id)}
+
+
+@contextmanager
+def client_of(uri: str) -> Iterator[Any]:
+    """Give MLflow's client; what it reads later, such as records or files, comes from the server that is set."""
+    import mlflow  # noqa: PLC0415 - takes seconds
+
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield mlflow.MlflowClient(uri)
+    finally:
+        mlflow.set_tracking_uri(before)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
