@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
@@ -32,6 +33,7 @@ from tests.sinks.replayed_traces import (
     traces,
 )
 from tests.support.chunks import ChunkSource, chunk, experiment, run
+from tests.support.databases import PostgresServer
 from tests.support.mlflow_server import MlflowServer
 from tests.support.trace_views import TracePlace
 
@@ -487,3 +489,24 @@ def test_times_that_nobody_can_state_are_refused(place: Place) -> None:
     trace_id = new_id()
     report = place.replay(traces(place.name, [trace(trace_id, request_time=1 << 60)]))
     assert refusals(report) == [(trace_id, "", codes.TRACE_REFUSED)]
+
+
+def test_spans_go_into_files_where_that_is_asked_for(place: Place, view: TracePlace) -> None:
+    trace_id = new_id()
+    source = traces(place.name, [trace(trace_id)], spans=[span_row(trace_id, span(trace_id))])
+    report = place.replay(source, spans_in_table=False)
+    assert (view.rows("spans", trace_id), changed(report)["traces_with_spans_as_artifact"]) == ([], 1)
+    assert json.loads(view.files(trace_id)["traces.json"]) == {"spans": [span(trace_id)]}
+    assert outcomes(place.replay(source)) == {"skipped": 1}, "where they lie once, they stay"
+
+
+def test_postgresql_takes_all_of_it(postgres: PostgresServer, tmp_path: Path) -> None:
+    uri = postgres.new_database().replace("postgresql://", "postgresql+psycopg2://")
+    source, ids = everything("postgresql")
+    target = Place(kind="store", uri=uri, artifact_root=str(tmp_path), folder=tmp_path, name="postgresql")
+    report = target.replay(source)
+    assert (refusals(report), outcomes(report)) == ([], {"created": 4})
+    found = target.client().get_trace(ids[0])
+    assert [each.name for each in found.data.spans] == ["span 1", "span 2"]
+    assert sorted(bool(each.valid) for each in found.info.assessments) == [False, False, True]
+    assert outcomes(target.replay(source)) == {"skipped": 4}
