@@ -67,15 +67,22 @@ def test_spans_that_the_table_would_change_become_a_file(place: Place, view: Tra
     assert [held.name for held in view.trace(trace_id).data.spans] == ["span 1", "span 2"]
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"mlflow.chat.tokenUsage": '{"input_tokens": 10, "output_tokens": 5}', "mlflow.llm.model": '"gpt-4o"'},
+        {"nested": json.dumps(json.dumps({"a": 1}))},
+    ],
+    ids=["adds to the trace", "changes a span only"],
+)
 def test_a_target_that_changes_spans_against_all_foresight(
-    place: Place, view: TracePlace, monkeypatch: pytest.MonkeyPatch
+    place: Place, view: TracePlace, monkeypatch: pytest.MonkeyPatch, attributes: dict[str, str]
 ) -> None:
     monkeypatch.setattr(otlp, "survives", lambda span, trace_id: True)
     trace_id = new_id()
-    costs = {"mlflow.chat.tokenUsage": '{"input_tokens": 10, "output_tokens": 5}', "mlflow.llm.model": '"gpt-4o"'}
-    held = span(trace_id, attributes={"mlflow.traceRequestId": json.dumps(trace_id), **costs})
+    held = span(trace_id, attributes={"mlflow.traceRequestId": json.dumps(trace_id), **attributes})
     row = span_row(trace_id, held)
-    replaced = [assessment(trace_id, f"{trace_id}-a", valid=False), assessment(trace_id, "b-" + trace_id[:40])]
+    replaced = [assessment(trace_id, f"{trace_id}-a", valid=False), assessment(trace_id, f"b-{trace_id}")]
     replaced[1]["overrides"] = replaced[0]["assessment_id"]
     source = traces(
         place.name, [trace(trace_id)], spans=[row], assessments=replaced, trace_tags=pairs_of(trace_id, {"t": "1"})
@@ -337,9 +344,7 @@ def _comparable(view: TracePlace, ids: list[str], name: str) -> list[str]:
 
 def test_a_trace_that_no_import_made_is_left_where_it_is(place: Place, view: TracePlace) -> None:
     trace_id = new_id()
-    client = place.client()
-    elsewhere = client.create_experiment(f"{place.name} elsewhere")
-    _start_by_hand(place, elsewhere, trace_id)
+    _start_by_hand(place, f"{place.name} elsewhere", trace_id)
     before = view.state(trace_id)
     report = place.replay(traces(place.name, [trace(trace_id)], spans=[span_row(trace_id, span(trace_id))]))
     assert refusals(report) == [(trace_id, "", codes.TRACE_ID_TAKEN)]
@@ -348,8 +353,7 @@ def test_a_trace_that_no_import_made_is_left_where_it_is(place: Place, view: Tra
 
 def test_a_trace_in_the_same_experiment_is_completed_and_keeps_what_it_has(place: Place, view: TracePlace) -> None:
     trace_id = new_id()
-    experiment_id = place.client().create_experiment(place.name)
-    _start_by_hand(place, experiment_id, trace_id, tags={"own": "theirs"})
+    _start_by_hand(place, place.name, trace_id, tags={"own": "theirs"})
     source = traces(
         place.name,
         [trace(trace_id)],
@@ -413,8 +417,10 @@ def test_under_another_experiment_an_imported_trace_stays_where_it_is(place: Pla
     assert (view.rows("trace_info", trace_id), refusals(report)) == (before, [])
 
 
-def _start_by_hand(place: Place, experiment_id: str, trace_id: str, **info: Any) -> None:
+def _start_by_hand(place: Place, experiment_name: str, trace_id: str, **info: Any) -> None:
+    """Make an experiment and a trace in it, as anybody does."""
     target = place.open()
+    experiment_id = target.create_experiment(experiment_name, {})
     location = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment_id}}
     body = {"trace_id": trace_id, "trace_location": location, "request_time": "2024-01-01T00:00:00Z", **info}
     target.api.post("/api/3.0/mlflow/traces", {"trace": {"trace_info": body}})
