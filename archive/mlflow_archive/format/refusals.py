@@ -15,6 +15,13 @@ ARTIFACT_NAME: Final = "R107"
 EXPERIMENT_REFUSED: Final = "R201"
 EXPERIMENT_TAG_REFUSED: Final = "R202"
 KIND_REFUSED: Final = "R301"
+TRACE_REFUSED: Final = "R401"
+TRACE_ID_TAKEN: Final = "R402"
+SPANS_REFUSED: Final = "R403"
+ASSESSMENT_REFUSED: Final = "R404"
+TRACE_LINK_REFUSED: Final = "R405"
+EVALUATION_DATASET_REFUSED: Final = "R411"
+RECORDS_REFUSED: Final = "R412"
 
 REFUSALS: Final = MappingProxyType(
     {
@@ -27,6 +34,13 @@ REFUSALS: Final = MappingProxyType(
         ARTIFACT_NAME: "The target does not take an artifact's path, or would store it under another.",
         EXPERIMENT_REFUSED: "An experiment cannot be made in the target; its runs are refused with it.",
         EXPERIMENT_TAG_REFUSED: "The target does not take a tag of an experiment.",
-        KIND_REFUSED: "Objects of a kind that an import does not bring in; a restore does.",
+        KIND_REFUSED: "Objects of a kind that an import does not bring in, or that the target does not know.",
+        TRACE_REFUSED: "The target refused a trace.",
+        TRACE_ID_TAKEN: "The target has a trace of this id in another experiment, and no import made it.",
+        SPANS_REFUSED: "Spans of a trace could not be read, or the target holds others for it.",
+        ASSESSMENT_REFUSED: "The target refused an assessment, or does not take its type.",
+        TRACE_LINK_REFUSED: "A trace could not be linked to a run or a prompt version.",
+        EVALUATION_DATASET_REFUSED: "The target refused an evaluation dataset.",
+        RECORDS_REFUSED: "The target refused records of an evaluation dataset.",
     }
 )

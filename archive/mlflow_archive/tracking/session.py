@@ -127,6 +127,10 @@ class TrackingSession:
             lambda: self._json("POST", path, json=body), idempotent=idempotent, refusals_are_final=refusals_are_final
         )
 
+    def post_bytes(self, path: str, data: bytes, headers: Mapping[str, str]) -> None:
+        """POST bytes of the type that ``headers`` name, for endpoints that speak no JSON; safe to repeat."""
+        self._retrying(lambda: self._send("POST", path, data=data, headers=dict(headers)))
+
     def patch(self, path: str, body: Mapping[str, Any], *, idempotent: bool = True) -> Any:
         """PATCH JSON and return the decoded JSON; retried as ``post``."""
         return self._retrying(lambda: self._json("PATCH", path, json=body), idempotent=idempotent)

@@ -61,6 +61,11 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
 )
 @click.option("--no-source-tags", is_flag=True, help="Leave out the tags that say where runs come from.")
 @click.option(
+    "--spans-as-files",
+    is_flag=True,
+    help="Write the spans of all traces as files: faster, but they cannot be searched in the target.",
+)
+@click.option(
     "--artifact-root", metavar="URI", help="Where a store without a server keeps the artifacts of new experiments."
 )
 @click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="How many threads write.")
@@ -88,6 +93,7 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
         rename_experiment=dict(options["rename_experiment"]),
         experiment_prefix=options["experiment_prefix"],
         user=options["user"],
+        spans_in_table=not options["spans_as_files"],
         dry_run=options["dry_run"],
     )
     selection = Selection(

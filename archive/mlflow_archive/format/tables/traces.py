@@ -7,7 +7,7 @@ from typing import Final
 from mlflow_archive.format.tables.model import TRACE, Table, flag, integer, real, text, time
 
 _TRACE_ID = text("trace_id", "trace_info.request_id", "Id of the trace; kept by every import.")
-_COUNTS = (
+TOKENS: Final = (
     "input_tokens",
     "output_tokens",
     "total_tokens",
@@ -15,7 +15,7 @@ _COUNTS = (
     "cache_creation_input_tokens",
     "cache_creation_input_tokens_above_1hr",
 )
-_COSTS = ("input_cost", "output_cost", "total_cost")
+COSTS: Final = ("input_cost", "output_cost", "total_cost")
 
 TRACE_TABLES: Final = (
     Table(
@@ -37,8 +37,8 @@ TRACE_TABLES: Final = (
             integer("db_payload_generation", "trace_info.db_payload_generation", "Hidden by REST.", null=True),
             text("trace_name", "trace_info.trace_name", "Name.", null=True),
             text("session_id", "trace_info.session_id", "Session.", null=True),
-            *(integer(name, f"trace_info.{name}", "Tokens.", null=True) for name in _COUNTS),
-            *(real(name, f"trace_info.{name}", "Cost in US dollars.") for name in _COSTS),
+            *(integer(name, f"trace_info.{name}", "Tokens.", null=True) for name in TOKENS),
+            *(real(name, f"trace_info.{name}", "Cost in US dollars.") for name in COSTS),
         ),
     ),
     Table(
@@ -111,7 +111,7 @@ TRACE_TABLES: Final = (
             integer("start_time_unix_nano", "spans.start_time_unix_nano", "Start, ns since the epoch.", delta=True),
             integer("end_time_unix_nano", "spans.end_time_unix_nano", "End, ns since the epoch.", null=True),
             text("content", "spans.content", "The whole span as JSON text, unchanged."),
-            *(real(name, f"spans.{name}", "Cost in US dollars.") for name in _COSTS),
+            *(real(name, f"spans.{name}", "Cost in US dollars.") for name in COSTS),
             text("model_name", "spans.model_name", "Model that was called.", null=True),
             text("model_provider", "spans.model_provider", "Its provider.", null=True),
         ),

@@ -14,6 +14,7 @@ _OF_THE_TARGET = frozenset(
         HTTPStatus.TOO_MANY_REQUESTS,
     }
 )
+_NO_ENDPOINT = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 
 
 def is_about_one_item(exc: MlflowArchiveError) -> bool:
@@ -30,3 +31,10 @@ def is_about_one_item(exc: MlflowArchiveError) -> bool:
 def executed_perhaps(exc: ServerError) -> bool:
     """Say whether the request may have been carried out although it failed: no answer, or a 5xx."""
     return exc.status is None or exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def lacks_endpoint(exc: ServerError) -> bool:
+    """Say whether the target does not know the request at all, as an older server."""
+    if exc.error_code is None:
+        return exc.status in _NO_ENDPOINT
+    return exc.error_code in ("ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED")

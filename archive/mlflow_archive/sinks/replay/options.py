@@ -25,6 +25,18 @@ class Limits:
     dataset_profile: int = 16777215
     input_tag_key: int = 255
     input_tag: int = 500
+    trace_id: int = 50
+    client_request_id: int = 50
+    trace_preview: int = 1000
+    trace_name: int = 4096
+    trace_session: int = 250
+    trace_tag: int = 8000
+    trace_metadata: int = 8000
+    assessment_id: int = 50
+    assessment_name: int = 250
+    evaluation_dataset_name: int = 255
+    evaluation_dataset_tag_key: int = 255
+    evaluation_dataset_tag: int = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +45,13 @@ class ReplayOptions:
 
     ``rename_experiment`` maps source names to target names; ``experiment_prefix`` is put before every name, renamed
     or not. ``user`` says whether runs keep the user of the source or get the one who imports. A dry run writes nothing.
+    ``spans_in_table`` says whether spans go into the target's table where they stay the same there, or all into files.
     """
 
     source_tags: bool = True
     rename_experiment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     experiment_prefix: str = ""
     user: Literal["source", "importer"] = "source"
+    spans_in_table: bool = True
     dry_run: bool = False
     limits: Limits = Limits()

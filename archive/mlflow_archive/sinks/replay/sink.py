@@ -128,9 +128,9 @@ class ReplaySink:
             for writer in self._kinds:
                 writer.finish()
             self._writer.finish()
+            self._experiments.finish()
             for writer in self._kinds:
                 writer.after_deletion()
-            self._experiments.finish()
             for kind, number in sorted(self._left_out.items()):
                 if number:
                     reason = (

@@ -90,6 +90,13 @@ def _refuse_older_schema(uri: str, shown: str) -> None:
 
     try:
         engine = sqlalchemy.create_engine(uri)
+    except (ImportError, sqlalchemy.exc.SQLAlchemyError) as exc:
+        message = (
+            f"{shown} cannot be opened as a database: {exc}; name a driver that is installed, such as "
+            "postgresql+psycopg2:// or mysql+pymysql://"
+        )
+        raise TargetError(message) from exc
+    try:
         with engine.connect() as connection:
             if not sqlalchemy.inspect(connection).has_table("alembic_version"):
                 return

@@ -39,7 +39,7 @@ class KindWriter(Protocol):
         """All chunks have come. Runs and experiments that are deleted at the source are still active."""
 
     def after_deletion(self) -> None:
-        """Those runs are deleted now, their experiments not yet: for what MLflow deletes together with a run."""
+        """Those runs and experiments are deleted now: for what MLflow deletes together with a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,171 @@
+"""Chunks of traces for the replay tests, and a target that dies at any of its requests."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, cast
+from uuid import uuid4
+
+from mlflow_archive.pipeline import ArtifactFile, Chunk, Report
+from mlflow_archive.sinks.replay import Target
+from tests.sinks.replayed import Cut, CutPlace
+from tests.support.chunks import ChunkSource, artifact, chunk, experiment
+
+BEGIN = 1_700_000_000_000_000_123
+
+
+def new_id() -> str:
+    return f"tr-{uuid4().hex}"
+
+
+def trace(trace_id: str, experiment_id: str = "5", **columns: Any) -> dict[str, Any]:
+    """Return a row of ``traces``."""
+    return {
+        "trace_id": trace_id,
+        "experiment_id": experiment_id,
+        "request_time": 1700000000123,
+        "execution_duration_ms": 1259,
+        "state": "OK",
+        "request_preview": "What is ü?",
+        "response_preview": "A letter.",
+        "trace_name": "agent",
+        **columns,
+    }
+
+
+def span(trace_id: str, number: int = 1, parent: int | None = None, **fields: Any) -> dict[str, Any]:
+    """Return a span in MLflow's JSON, with fields as MLflow writes them but for those that are given."""
+    return {
+        "trace_id": base64.b64encode(bytes.fromhex(trace_id.removeprefix("tr-"))).decode(),
+        "span_id": _span_id(number),
+        "parent_span_id": None if parent is None else _span_id(parent),
+        "name": f"span {number}",
+        "start_time_unix_nano": BEGIN + number,
+        "end_time_unix_nano": BEGIN + 1000 + number,
+        "events": [],
+        "status": {"code": "STATUS_CODE_OK", "message": ""},
+        "attributes": {"mlflow.traceRequestId": json.dumps(trace_id), "mlflow.spanType": '"CHAIN"'},
+        "links": [],
+        **fields,
+    }
+
+
+def _span_id(number: int) -> str:
+    return base64.b64encode(number.to_bytes(8, "big")).decode()
+
+
+def span_row(trace_id: str, held: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of ``spans``."""
+    return {
+        "trace_id": trace_id,
+        "span_id": base64.b64decode(held["span_id"]).hex(),
+        "parent_span_id": held["parent_span_id"] and base64.b64decode(held["parent_span_id"]).hex(),
+        "experiment_id": "5",
+        "name": held["name"],
+        "status": "OK",
+        "start_time_unix_nano": held["start_time_unix_nano"],
+        "end_time_unix_nano": held["end_time_unix_nano"],
+        "content": json.dumps(held, ensure_ascii=False),
+    }
+
+
+def assessment(trace_id: str, assessment_id: str, value: Any = 1.0, **columns: Any) -> dict[str, Any]:
+    """Return a row of ``assessments``: feedback, but where the columns say otherwise."""
+    return {
+        "trace_id": trace_id,
+        "assessment_id": assessment_id,
+        "name": "quality",
+        "assessment_type": "feedback",
+        "value": json.dumps(value),
+        "created_timestamp": 1700000001001,
+        "last_updated_timestamp": 1700000002002,
+        "source_type": "HUMAN",
+        "source_id": "ada",
+        "valid": True,
+        "is_numeric_value": False,
+        **columns,
+    }
+
+
+def trace_file(trace_id: str, path: str, data: bytes) -> ArtifactFile:
+    return replace(artifact(trace_id, path, data), owner_kind="trace")
+
+
+def pairs_of(trace_id: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return rows of ``trace_tags`` or ``trace_metadata``."""
+    return [{"trace_id": trace_id, "key": key, "value": value} for key, value in values.items()]
+
+
+def traces(
+    name: str,
+    rows: Sequence[dict[str, Any]],
+    *,
+    files: Sequence[ArtifactFile] = (),
+    runs: Sequence[dict[str, Any]] = (),
+    experiment_columns: Any = (),
+    **tables: Any,
+) -> ChunkSource:
+    """Return a source with one experiment, some runs in it, then traces, each with all that belongs to it."""
+    first = chunk(experiments=[experiment("5", name, **dict(experiment_columns))])
+    return ChunkSource((0, [first]), (1, [chunk(runs=runs)]), (2, [chunk(files, traces=rows, **tables)]))
+
+
+def outcomes(report: Report, kind: str = "trace") -> dict[str, int]:
+    found = cast("dict[str, dict[str, int]]", report.details["outcomes"]).get(kind, {})
+    return {what: number for what, number in found.items() if number}
+
+
+def changed(report: Report) -> dict[str, int]:
+    return cast("dict[str, int]", report.details["changed"])
+
+
+def refusals(report: Report) -> list[tuple[str, str, str]]:
+    return [(gap.owner_id, gap.path, gap.code) for gap in report.gaps]
+
+
+class DyingTarget:
+    """A target that dies before or after its n-th request of any kind, and stays dead."""
+
+    def __init__(self, target: Target, after: int, *, executed: bool) -> None:
+        self._target = target
+        self._left = after
+        self._executed = executed
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        if name in ("artifacts", "place"):
+            return lambda where: CutPlace(found(where), self.call)
+        if name == "api":
+            return _DyingApi(found, self.call)
+        if not callable(found) or name in ("close", "check"):
+            return found
+        return lambda *args, **kwargs: self.call(found, *args, **kwargs)
+
+    def call(self, request: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self._left -= 1
+        if self._left > 0:
+            return request(*args, **kwargs)
+        if self._left == 0 and self._executed:
+            request(*args, **kwargs)
+        raise Cut
+
+
+class _DyingApi:
+    def __init__(self, api: Any, call: Callable[..., Any]) -> None:
+        self._api = api
+        self._call = call
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._api, name)
+        return lambda *args, **kwargs: self._call(found, *args, **kwargs)
+
+
+def dying(after: int, *, executed: bool) -> Callable[[Target], Target]:
+    return lambda target: cast("Target", DyingTarget(target, after, executed=executed))
+
+
+def only(made: Chunk) -> ChunkSource:
+    return ChunkSource((0, [made]))
