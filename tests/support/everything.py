@@ -1,0 +1,98 @@
+"""Put at least one object of every kind that an MLflow 3.17 server holds into a server, through its API.
+
+    filled = fill(server.uri, tmp_path)
+    filled.traces.traces["agent"]
+
+The objects have Unicode, long values, gaps in numbers and marker secrets, which must never be seen in an archive.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.utils.credentials import get_default_host_creds
+
+from tests.support.filling.evaluation import Evaluation, fill_evaluation
+from tests.support.filling.gateway import (
+    SECRET_AUTH,
+    SECRET_IN_ENDPOINT,
+    SECRET_KEY,
+    Gateway,
+    fill_endpoints,
+    fill_guards,
+    fill_mcp,
+)
+from tests.support.filling.http import Http
+from tests.support.filling.registry import SECRET_IN_URL, SECRET_WEBHOOK, Registry, fill_registry, fill_webhooks
+from tests.support.filling.runs import Runs, fill_runs
+from tests.support.filling.traces import Traces, fill_traces, refer_to_issue
+
+SECRETS: Final = (SECRET_KEY, SECRET_AUTH, SECRET_IN_ENDPOINT, SECRET_IN_URL, SECRET_WEBHOOK)
+"""Strings that went into the server as secrets, or in the place of a password in a URL."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """What was made, by family: ids by name, such as ``filled.runs.models["shared"]``."""
+
+    runs: Runs
+    registry: Registry
+    traces: Traces
+    evaluation: Evaluation
+    gateway: Gateway
+
+
+def fill(uri: str, folder: Path, *, prefix: str = "") -> Filled:
+    """Fill a server with everything; needs ``MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS`` in it, as ``running_server`` sets.
+
+    ``folder`` is for files on their way. ``prefix`` goes before all names that must be unique, to fill a server
+    twice; it is of letters, digits and ``-``. Credentials and workspace are those of MLflow's environment variables.
+    """
+    http = Http(uri=uri, headers=_headers())
+    with _tracking_to(uri):
+        client = MlflowClient(uri)
+        runs = fill_runs(client, folder, prefix)
+        registry = fill_registry(client, runs, prefix)
+        traces = fill_traces(client, http, runs, registry)
+        gateway = fill_endpoints(http, runs.experiments["main"], prefix)
+        evaluation = fill_evaluation(client, http, runs, traces, endpoint=f"{prefix}split", prefix=prefix)
+        refer_to_issue(http, traces, evaluation.issues["slow"])
+        fill_guards(http, gateway, evaluation.scorers["judge ü"], prefix)
+        fill_mcp(client, gateway, prefix)
+        fill_webhooks(client, registry, prefix)
+        client.delete_experiment(runs.experiments["gone"])
+    return Filled(runs=runs, registry=registry, traces=traces, evaluation=evaluation, gateway=gateway)
+
+
+@contextmanager
+def _tracking_to(uri: str) -> Iterator[None]:
+    """Point MLflow's global state at a server, tracing included, and back."""
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    mlflow.tracing.reset()
+    try:
+        yield
+    finally:
+        mlflow.flush_trace_async_logging()
+        mlflow.set_tracking_uri(before)
+        mlflow.tracing.reset()
+
+
+def _headers() -> dict[str, str]:
+
+    creds = get_default_host_creds("http://any")
+    headers = {}
+    if creds.username and creds.password:
+        pair = base64.b64encode(f"{creds.username}:{creds.password}".encode()).decode()
+        headers["Authorization"] = f"Basic {pair}"
+    if workspace := os.environ.get("MLFLOW_WORKSPACE"):
+        headers["X-MLFLOW-WORKSPACE"] = workspace
+    return headers
