@@ -15,6 +15,14 @@ ARTIFACT_NAME: Final = "R107"
 EXPERIMENT_REFUSED: Final = "R201"
 EXPERIMENT_TAG_REFUSED: Final = "R202"
 KIND_REFUSED: Final = "R301"
+SECRET_NEEDED: Final = "R302"  # noqa: S105 - a code
+ISSUE_REFUSED: Final = "R311"
+SCORER_REFUSED: Final = "R312"
+LABEL_SCHEMA_REFUSED: Final = "R313"
+REVIEW_QUEUE_REFUSED: Final = "R314"
+GATEWAY_REFUSED: Final = "R321"
+MCP_SERVER_REFUSED: Final = "R331"
+WORKSPACE_REFUSED: Final = "R341"
 
 REFUSALS: Final = MappingProxyType(
     {
@@ -27,6 +35,14 @@ REFUSALS: Final = MappingProxyType(
         ARTIFACT_NAME: "The target does not take an artifact's path, or would store it under another.",
         EXPERIMENT_REFUSED: "An experiment cannot be made in the target; its runs are refused with it.",
         EXPERIMENT_TAG_REFUSED: "The target does not take a tag of an experiment.",
-        KIND_REFUSED: "Objects of a kind that an import does not bring in; a restore does.",
+        KIND_REFUSED: "Objects of a kind that an import does not bring in, or that the target does not know.",
+        SECRET_NEEDED: "Gateway objects wait for secrets, which no archive holds: enter them, then import again.",
+        ISSUE_REFUSED: "The target refused an issue.",
+        SCORER_REFUSED: "The target refused a scorer, a version of it, or its automatic scoring.",
+        LABEL_SCHEMA_REFUSED: "The target refused a label schema.",
+        REVIEW_QUEUE_REFUSED: "The target refused a review queue, or an item, schema or status of it.",
+        GATEWAY_REFUSED: "The target refused a part of the AI gateway's configuration.",
+        MCP_SERVER_REFUSED: "The target refused an MCP server, or a part of it.",
+        WORKSPACE_REFUSED: "The target refused a workspace; what lies in it is refused with it.",
     }
 )

@@ -8,6 +8,7 @@ What the endpoints mean is for the callers; this module knows only how MLflow's 
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from mlflow_archive.tracking.transport import QuickAckAdapter
 
 Params = Mapping[str, Any] | Sequence[tuple[str, Any]]
 
+_WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
 _POOL_SIZE = 64
 _PIECE = 1 << 18
 
@@ -91,6 +93,18 @@ class TrackingSession:
         self._http.mount("https://", adapter)
         self._reached = False
         self._closed = Event()
+        self._headers: Mapping[str, str] = {}
+        self._is_view = False
+
+    def in_workspace(self, name: str | None) -> TrackingSession:
+        """Return a view of this session whose requests are in a workspace of the server, None for as they are.
+
+        It shares connections with this session; closing it does nothing.
+        """
+        view = copy.copy(self)
+        view._headers = {} if name is None else {_WORKSPACE_HEADER: name}
+        view._is_view = True
+        return view
 
     def get(self, path: str, params: Params | None = None) -> Any:
         """GET and return the decoded JSON."""
@@ -117,6 +131,10 @@ class TrackingSession:
     def patch(self, path: str, body: Mapping[str, Any], *, idempotent: bool = True) -> Any:
         """PATCH JSON and return the decoded JSON; retried as ``post``."""
         return self._retrying(lambda: self._json("PATCH", path, json=body), idempotent=idempotent)
+
+    def put_json(self, path: str, body: Mapping[str, Any]) -> Any:
+        """PUT JSON and return the decoded JSON."""
+        return self._retrying(lambda: self._json("PUT", path, json=body))
 
     def delete(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """DELETE and return the decoded JSON."""
@@ -160,6 +178,8 @@ class TrackingSession:
 
     def close(self) -> None:
         """Close all connections and end waits for retries."""
+        if self._is_view:
+            return
         self._closed.set()
         self._http.close()
 
@@ -199,7 +219,7 @@ class TrackingSession:
 
     def _send(self, method: str, path: str, **kwargs: Any) -> requests.Response:
         access = self._access
-        headers = {**access.request_headers(), **kwargs.pop("headers", {})}
+        headers = {**access.request_headers(), **self._headers, **kwargs.pop("headers", {})}
         try:
             response = self._http.request(
                 method,

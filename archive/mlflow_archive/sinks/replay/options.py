@@ -32,12 +32,15 @@ class ReplayOptions:
     """How to replay.
 
     ``rename_experiment`` maps source names to target names; ``experiment_prefix`` is put before every name, renamed
-    or not. ``user`` says whether runs keep the user of the source or get the one who imports. A dry run writes nothing.
+    or not. ``workspace_prefix`` is put before the names of other objects that must be unique in a workspace, with a
+    character between that such names may hold. ``user`` says whether runs keep the user of the source or get the one
+    who imports. A dry run writes nothing.
     """
 
     source_tags: bool = True
     rename_experiment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     experiment_prefix: str = ""
+    workspace_prefix: str = ""
     user: Literal["source", "importer"] = "source"
     dry_run: bool = False
     limits: Limits = Limits()

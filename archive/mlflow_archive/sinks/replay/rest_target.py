@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -38,6 +39,11 @@ class RestTarget:
 
     def check(self) -> None:
         probe(self._session)
+
+    def in_workspace(self, name: str | None) -> RestTarget:
+        view = copy.copy(self)
+        view._session = self._session.in_workspace(name)
+        return view
 
     def close(self) -> None:
         self._session.close()

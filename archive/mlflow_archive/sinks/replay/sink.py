@@ -18,7 +18,7 @@ from mlflow_archive.sinks.replay.failures import is_about_one_item
 from mlflow_archive.sinks.replay.kinds import ReplayContext, kind_writers
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.planned_run import Planner, SourceOfRun
-from mlflow_archive.sinks.replay.receipt import Receipt
+from mlflow_archive.sinks.replay.receipt import Receipt, plural
 from mlflow_archive.sinks.replay.references import PARENT
 from mlflow_archive.sinks.replay.rows import DatasetKey, Row, RunRows, rows_of, runs_of
 from mlflow_archive.sinks.replay.run_index import RunIndex
@@ -133,9 +133,7 @@ class ReplaySink:
             self._experiments.finish()
             for kind, number in sorted(self._left_out.items()):
                 if number:
-                    reason = (
-                        f"{number} {kind.replace('_', ' ')}s of the archive; `mlflow-archive restore` brings them in"
-                    )
+                    reason = f"{number} {plural(kind)} of the archive; `mlflow-archive restore` brings them in"
                     self._receipt.refuse(kind, "", "", refusals.KIND_REFUSED, reason)
         finally:
             self._target.close()

@@ -153,6 +153,8 @@ class Api(Protocol):
 
     def patch(self, path: str, body: Mapping[str, Any], *, idempotent: bool = True) -> Any: ...
 
+    def put_json(self, path: str, body: Mapping[str, Any]) -> Any: ...
+
     def delete(self, path: str, body: Mapping[str, Any] | None = None) -> Any: ...
 
 
@@ -173,6 +175,12 @@ class Target(Experiments, Runs, Protocol):
 
     def place(self, uri: str) -> ArtifactPlace:
         """Return the place of an artifact URI that the target gave out. Raises ItemError as ``artifacts`` does."""
+
+    def in_workspace(self, name: str | None) -> Target:
+        """Return this target with all requests in one of its workspaces, None for as it is.
+
+        The workspace must be there, and the target know workspaces. Closing what is returned does nothing.
+        """
 
     def close(self) -> None:
         """Release connections; called once."""
