@@ -80,9 +80,9 @@ class TestScorers:
         asked = {"scorer_ids": both.ids("scorer")[source]}
         (config,) = get(both.target, "scorers/online-configs", **asked)["configs"]
         assert (config["sample_rate"], config["filter_string"]) == (0.0, "attributes.status = 'OK'")
-        changed, notes = both.reports[1].details["changed"], both.reports[1].details["notes"]
-        assert changed["automatic_scoring_switched_off"] == 1  # type: ignore[index]
-        assert any("'judge ü' is switched off" in note and "0.25" in note for note in notes)  # type: ignore[union-attr]
+        told: Any = both.reports[1].details
+        assert told["changed"]["automatic_scoring_switched_off"] == 1
+        assert any("'judge ü' is switched off" in note and "0.25" in note for note in told["notes"])
 
     def test_they_wait_for_the_secret_of_their_endpoint(self, both: Both) -> None:
         ((code, _, reason),) = both.refusals(0, "scorer")

@@ -26,7 +26,6 @@ from mlflow_archive.sinks.replay.rows import Row, rows_of
 API: Final = "/api/3.0/mlflow/gateway/"
 MADE: Final = ("created_by", "created_at", "last_updated_by", "last_updated_at")
 _TAG: Final = 5000
-_SEPARATOR: Final = "."
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,7 +80,7 @@ class GatewayWriter:
                 self._waiting.refuse(kind, row[id_column], refusals.GATEWAY_REFUSED, exc)
 
     def _named(self, name: str) -> str:
-        return self._context.named(name, _SEPARATOR)
+        return self._context.named(name)
 
     def _secret(self, row: Row) -> None:
         source_id, name = row["secret_id"], self._named(row["secret_name"])

@@ -21,6 +21,10 @@ class GatewayNames:
         with self._lock:
             self._names[source_id] = self._names[source_name] = target_name
 
+    def name_of(self, reference: str | None) -> str | None:
+        """Return the target's name of an endpoint that is named by its source id or name; MLflow shows either."""
+        return self._names.get(reference or "")
+
     def wait(self, *names: str, secrets: frozenset[str]) -> None:
         """Note that an endpoint or scorer, by source id and target name, is not made for want of these secrets."""
         with self._lock:

@@ -18,7 +18,6 @@ from mlflow_archive.sinks.replay.kinds.scorers import SCORER_VERSION
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 from mlflow_archive.sinks.replay.rows import Row, rows_of
 
-_SEPARATOR: Final = "."
 _ENDPOINT_SCOPE: Final = "ENDPOINT"
 
 
@@ -49,28 +48,34 @@ class GuardrailWriter:
     def after_deletion(self) -> None: ...
 
     def _load(self) -> Iterable[tuple[Hashable, str]]:
+        names = {endpoint_id: name for name, endpoint_id in self._endpoints().items()}
         for found in pages(lambda page: self._context.api.get(API + "guardrails/list", page), "guardrails"):
-            scorer = found["scorer"]
+            scorer, endpoint = found["scorer"], found.get("action_endpoint_id", "")
             version = int(scorer["scorer_version"])
             key = (found["name"], scorer["scorer_id"], version, found["stage"], found["action"])
-            yield (*key, found.get("action_endpoint_id", "")), found["guardrail_id"]
+            yield (
+                (*key, names.get(endpoint, endpoint) or None),
+                found["guardrail_id"],
+            )  # MLflow lists names in the place of ids
+
+    def _endpoints(self) -> dict[str, str]:
+        """Return the endpoints of the target, name to id."""
+        listed = self._context.api.get(API + "endpoints/list").get("endpoints", [])
+        return {endpoint["name"]: endpoint["endpoint_id"] for endpoint in listed}
 
     def _write_one(self, row: Row, watched: list[Row]) -> None:
         context, source_id = self._context, row["guardrail_id"]
         if secrets := self._names.secrets_of(row["scorer_id"], row["action_endpoint_id"]):
             self._waiting.for_secrets(GUARDRAIL, row["name"], secrets)
             return
+        endpoint = self._endpoint(row)
         body = self._body(row)
-        found = None if body is None else self._equals.take(tuple(body.values()))
+        key = (*body.values(), endpoint)
+        found = self._equals.take(key)
         outcome = "skipped" if found is not None else "created"
-        if found is None and body is not None and not context.options.dry_run:
-            sent = {key: value for key, value in body.items() if value != ""}
-            found = self._equals.create(
-                tuple(body.values()),
-                lambda: str(
-                    context.api.post(API + "guardrails/create", sent, idempotent=False)["guardrail"]["guardrail_id"]
-                ),
-            )
+        if found is None and not context.options.dry_run:
+            sent = body if endpoint is None else {**body, "action_endpoint_id": self._endpoints()[endpoint]}
+            found = self._equals.create(key, lambda: self._create(sent))
         context.receipt.mapped(GUARDRAIL, source_id, found)
         context.receipt.kept(GUARDRAIL, source_id, {name: row[name] for name in MADE})
         changed = False
@@ -78,28 +83,32 @@ class GuardrailWriter:
             changed |= self._watch(watch, found or "")
         context.receipt.done("updated" if changed and outcome == "skipped" else outcome, GUARDRAIL)
 
-    def _body(self, row: Row) -> dict[str, Any] | None:
-        """Return what to send, in the order of the key; None in a dry run that would make what it refers to."""
+    def _create(self, body: dict[str, Any]) -> str:
+        made = self._context.api.post(API + "guardrails/create", body, idempotent=False)
+        return str(made["guardrail"]["guardrail_id"])
+
+    def _endpoint(self, row: Row) -> str | None:
+        """Return the target's name of the endpoint that a guardrail acts through. Raises ItemError without one."""
+        reference = row["action_endpoint_id"]
+        name = self._names.name_of(reference)
+        if reference is not None and (name is None or not (self._context.options.dry_run or name in self._endpoints())):
+            message = f"its endpoint {reference} is not in the target"
+            raise ItemError(message)
+        return name
+
+    def _body(self, row: Row) -> dict[str, Any]:
+        """Return what to send but for the endpoint. Raises ItemError where the scorer is not there."""
         context = self._context
         version = context.mapped(SCORER_VERSION, f"{row['scorer_id']}/{row['scorer_version']}")
-        endpoint = context.mapped(GATEWAY_ENDPOINT, row["action_endpoint_id"])
-        known = row["scorer_id"] in context.receipt.ids(SCORER)
-        if version is None or not known:
+        if version is None or row["scorer_id"] not in context.receipt.ids(SCORER):
             message = f"version {row['scorer_version']} of its scorer {row['scorer_id']} is not in the target"
             raise ItemError(message)
-        if row["action_endpoint_id"] and row["action_endpoint_id"] not in context.receipt.ids(GATEWAY_ENDPOINT):
-            message = f"its endpoint {row['action_endpoint_id']} is not in the target"
-            raise ItemError(message)
-        scorer = context.mapped(SCORER, row["scorer_id"])
-        if scorer is None or (row["action_endpoint_id"] and endpoint is None):
-            return None
         return {
-            "name": context.named(row["name"], _SEPARATOR),
-            "scorer_id": scorer,
+            "name": context.named(row["name"]),
+            "scorer_id": context.mapped(SCORER, row["scorer_id"]),
             "scorer_version": int(version),
             "stage": row["stage"],
             "action": row["action"],
-            "action_endpoint_id": endpoint or "",
         }
 
     def _watch(self, row: Row, guardrail_id: str) -> bool:
@@ -172,17 +181,14 @@ class BudgetWriter:
         found = self._equals.take(key)
         outcome = "skipped" if found is not None else "created"
         if found is None and not context.options.dry_run:
-            found = self._equals.create(
-                key,
-                lambda: str(
-                    context.api.post(API + "budgets/create", body, idempotent=False)["budget_policy"][
-                        "budget_policy_id"
-                    ]
-                ),
-            )
+            found = self._equals.create(key, lambda: self._create(body))
         context.receipt.mapped(BUDGET_POLICY, source_id, found)
         context.receipt.kept(BUDGET_POLICY, source_id, {name: row[name] for name in MADE})
         context.receipt.done(outcome, BUDGET_POLICY)
+
+    def _create(self, body: dict[str, Any]) -> str:
+        made = self._context.api.post(API + "budgets/create", body, idempotent=False)
+        return str(made["budget_policy"]["budget_policy_id"])
 
     def _target_value(self, row: Row) -> str | None:
         if row["target_scope"] != _ENDPOINT_SCOPE:

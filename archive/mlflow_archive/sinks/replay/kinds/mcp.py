@@ -23,7 +23,6 @@ _API: Final = "/ajax-api/3.0/mlflow/mcp-servers"
 _VERSION: Final = "mcp_server_version"
 _ENDPOINT: Final = "mcp_access_endpoint"
 _TAG: Final = 5000
-_SEPARATOR: Final = "."
 _ACTIVE, _DEPRECATED, _DELETED = "active", "deprecated", "deleted"
 _MADE: Final = ("created_by", "created_at", "last_updated_by", "last_updated_at")
 
@@ -68,7 +67,7 @@ class McpServerWriter:
 
     def _write_one(self, server: _Server) -> None:
         context, row = self._context, server.row
-        name = context.named(row["name"], _SEPARATOR)
+        name = context.named(row["name"])
         base = f"{_API}/{quote(name, safe='/')}"
         there = get_or_none(context.api, base, {})
         outcome = "created" if there is None else "skipped"
