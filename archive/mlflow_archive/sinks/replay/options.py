@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -44,3 +44,10 @@ class ReplayOptions:
     user: Literal["source", "importer"] = "source"
     dry_run: bool = False
     limits: Limits = Limits()
+
+    def behind(self, workspace: str) -> ReplayOptions:
+        """Return these options for objects whose names are put behind that of their workspace, if it is not empty."""
+        if not workspace:
+            return self
+        prefix = f"{self.experiment_prefix}{workspace}/"
+        return replace(self, experiment_prefix=prefix, workspace_prefix=workspace)

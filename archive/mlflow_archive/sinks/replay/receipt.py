@@ -111,5 +111,10 @@ def plural(kind: str) -> str:
     return words[:-1] + "ies" if words.endswith("y") else words + "s"
 
 
+def counted(kind: str, number: int) -> str:
+    """Return a number of objects of a kind in words."""
+    return f"1 {kind.replace('_', ' ')}" if number == 1 else f"{number} {plural(kind)}"
+
+
 def _no_outcomes() -> Counter[str]:
     return Counter(created=0, updated=0, skipped=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.sinks.replay.artifacts import LocalPlace, ProxyPlace, RepositoryPlace, local_root
@@ -40,7 +40,7 @@ class RestTarget:
     def check(self) -> None:
         probe(self._session)
 
-    def in_workspace(self, name: str | None) -> RestTarget:
+    def in_workspace(self, name: str | None) -> Self:
         view = copy.copy(self)
         view._session = self._session.in_workspace(name)
         return view

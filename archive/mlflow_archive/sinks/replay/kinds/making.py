@@ -15,7 +15,7 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.sinks.replay.failures import executed_perhaps, is_unknown_there
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
-from mlflow_archive.sinks.replay.receipt import plural
+from mlflow_archive.sinks.replay.receipt import counted
 from mlflow_archive.sinks.replay.target import Api
 from mlflow_archive.tracking.session import Params
 
@@ -103,11 +103,11 @@ class Waiting:
         """Put all of it into the receipt."""
         refuse = self._context.receipt.refuse
         for kind, number in sorted(self._unknown.items()):
-            reason = f"{_number(kind, number)}: the target does not know them, or has the feature off"
+            reason = f"{counted(kind, number)}: the target does not know them, or has the feature off"
             refuse(kind, "", "", refusals.KIND_REFUSED, reason)
         for kind, (names, needed) in sorted(self._for_secrets.items()):
             reason = (
-                f"{_number(kind, len(names))} ({listed(names)}): no archive holds secrets; "
+                f"{counted(kind, len(names))} ({listed(names)}): no archive holds secrets; "
                 f"enter {listed(needed)} in the target's gateway again, then repeat the import"
             )
             refuse(kind, "", "", refusals.SECRET_NEEDED, reason)
@@ -117,7 +117,3 @@ def listed(names: Collection[str]) -> str:
     """Return the names, sorted, at most twenty of them."""
     some = ", ".join(repr(name) for name in sorted(names)[:_NAMED])
     return some if len(names) <= _NAMED else f"{some} and {len(names) - _NAMED} more"
-
-
-def _number(kind: str, number: int) -> str:
-    return f"1 {kind.replace('_', ' ')}" if number == 1 else f"{number} {plural(kind)}"
