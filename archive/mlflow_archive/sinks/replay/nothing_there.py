@@ -30,6 +30,7 @@ class _NothingApi:
 class _Nothing:
     def __init__(self, uri: str) -> None:
         self.uri = uri
+        self.version: str | None = None
 
     @property
     def api(self) -> Api:

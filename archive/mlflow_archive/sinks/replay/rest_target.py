@@ -32,13 +32,14 @@ class RestTarget:
     def __init__(self, session: TrackingSession) -> None:
         self._session = session
         self.uri = session.uri
+        self.version: str | None = None
 
     @property
     def api(self) -> Api:
         return self._session
 
     def check(self) -> None:
-        probe(self._session)
+        self.version = probe(self._session)
 
     def in_workspace(self, name: str | None) -> Self:
         view = copy.copy(self)

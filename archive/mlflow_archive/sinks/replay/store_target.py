@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import metadata
 from typing import Any, Self
 
 from mlflow_archive.errors import ItemError, TargetError
@@ -34,6 +35,7 @@ class StoreTarget(RestTarget):
 
     def check(self) -> None:
         next(self.experiments(), None)
+        self.version = metadata.version("mlflow-skinny")
 
     def in_workspace(self, name: str | None) -> Self:
         view = super().in_workspace(name)

@@ -159,9 +159,10 @@ class Api(Protocol):
 
 
 class Target(Experiments, Runs, Protocol):
-    """Any MLflow server or store."""
+    """Any MLflow server or store. ``version`` is MLflow's there, known after ``check``, None where it is not told."""
 
     uri: str
+    version: str | None
 
     @property
     def api(self) -> Api:

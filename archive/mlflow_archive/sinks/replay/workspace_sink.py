@@ -16,6 +16,7 @@ from mlflow_archive.sinks.replay.routing import Router
 from mlflow_archive.sinks.replay.rows import rows_of
 from mlflow_archive.sinks.replay.sink import FactsOfRow, ReplaySink
 from mlflow_archive.sinks.replay.target import Target
+from mlflow_archive.sinks.replay.version_limits import fitted_to
 from mlflow_archive.sinks.replay.workspaces import Workspaces
 
 
@@ -50,6 +51,7 @@ class WorkspaceSink:
         """Make sure that the target answers and has the workspace that is wanted for all."""
         self._begun = (facts, selection)
         self._target.check()
+        self._options = fitted_to(self._options, self._target.version)
         self._workspaces.check()
         return nothing_known
 
