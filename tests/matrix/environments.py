@@ -28,7 +28,7 @@ def environment(version: str) -> str:
             message = "the matrix of MLflow versions needs python3.11"
             raise RuntimeError(message)
         subprocess.run([base, "-m", "venv", folder], check=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", _REQUIREMENTS / f"{version}.txt"], check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "-r", str(_REQUIREMENTS / f"{version}.txt")], check=True)
         stamp.write_text(wanted, "utf-8")
     return str(python)

@@ -240,9 +240,13 @@ class GatewayWriter:
         body = {"endpoint_id": endpoint, "resource_type": row["resource_type"]}
         try:
             body["resource_id"] = target_of(context, row["resource_type"], row["resource_id"])
-            if not context.api.get(API + "endpoints/bindings/list", body).get("bindings"):
-                body |= {"created_by": row["created_by"]} if row["created_by"] else {}
-                context.api.post(API + "endpoints/bindings/create", body, idempotent=False)
+            sent = {**body, "created_by": row["created_by"]} if row["created_by"] else body
+
+            def look() -> Any:
+                return context.api.get(API + "endpoints/bindings/list", body).get("bindings") or None
+
+            if look() is None:
+                create_once(lambda: context.api.post(API + "endpoints/bindings/create", sent, idempotent=False), look)
         except (ItemError, ServerError) as exc:
             if not is_about_one_item(exc):
                 raise

@@ -13,7 +13,7 @@ from mlflow_archive.sinks.replay.failures import is_about_one_item
 from mlflow_archive.sinks.replay.kinds.equals import Equals
 from mlflow_archive.sinks.replay.kinds.gateway import API, MADE
 from mlflow_archive.sinks.replay.kinds.gateway_names import GatewayNames
-from mlflow_archive.sinks.replay.kinds.making import Waiting, pages, target_of
+from mlflow_archive.sinks.replay.kinds.making import Waiting, create_once, pages, target_of
 from mlflow_archive.sinks.replay.kinds.scorers import SCORER_VERSION
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 from mlflow_archive.sinks.replay.rows import Row, rows_of
@@ -119,14 +119,18 @@ class GuardrailWriter:
         context.receipt.kept("guardrail_endpoint", f"{row['guardrail_id']}/{path}", kept)
         try:
             asked = {"endpoint_id": target_of(context, GATEWAY_ENDPOINT, row["endpoint_id"])}
-            listed = context.api.get(API + "guardrails/list-for-endpoint", asked).get("configs", [])
-            if any(config["guardrail_id"] == guardrail_id for config in listed):
-                return False
             body: dict[str, Any] = {**asked, "guardrail_id": guardrail_id}
             if row["execution_order"] is not None:
                 body["execution_order"] = row["execution_order"]
+
+            def look() -> Any:
+                listed = context.api.get(API + "guardrails/list-for-endpoint", asked).get("configs", [])
+                return next((config for config in listed if config["guardrail_id"] == guardrail_id), None)
+
+            if look() is not None:
+                return False
             if not context.options.dry_run:
-                context.api.post(API + "guardrails/add-to-endpoint", body)
+                create_once(lambda: context.api.post(API + "guardrails/add-to-endpoint", body, idempotent=False), look)
         except (ItemError, ServerError) as exc:
             if not is_about_one_item(exc):
                 raise

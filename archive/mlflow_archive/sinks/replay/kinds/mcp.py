@@ -87,10 +87,7 @@ class McpServerWriter:
                 lambda: get_or_none(api, base, {}),
             )
 
-        made = self._without_icons(server, "icons", parsed(row["icons"], "icons"), create)
-        if row["display_name"] is not None:
-            made = api.patch(base, {"display_name": row["display_name"]})
-        return made
+        return self._without_icons(server, "icons", parsed(row["icons"], "icons"), create)
 
     def _without_icons(self, server: _Server, path: str, icons: Any, create: Callable[[Any], Any]) -> Any:
         """Create with icons, or where these are refused, as MLflow looks up their hosts, without."""
@@ -106,7 +103,8 @@ class McpServerWriter:
     def _complete(self, server: _Server, base: str, name: str, there: Any) -> bool:
         """Add what is not there; return whether there was anything."""
         row = {key: server.row[key] for key in ("name", "workspace", *_MADE)}
-        changed = self._tags(server, base, MCP_SERVER, row, server.tags, there.get("tags", {}))
+        changed = self._display_name(server, base, there)
+        changed |= self._tags(server, base, MCP_SERVER, row, server.tags, there.get("tags", {}))
         listed = pages(lambda page: self._context.api.get(f"{base}/versions", page), "mcp_server_versions")
         held = {version["version"]: version for version in listed}
         for version in server.versions:
@@ -119,6 +117,15 @@ class McpServerWriter:
                 write = partial(self._post, f"{base}/aliases", body)
                 changed |= self._guarded(server, f"aliases/{alias['alias']}", write)
         return self._endpoints(server, base) or changed
+
+    def _display_name(self, server: _Server, base: str, there: Any) -> bool:
+        """Set the name shown, which a server is not created with; return whether it was missing."""
+        wanted = server.row["display_name"]
+        if wanted is None or there.get("display_name") is not None or not _is_untouched(there):
+            return False
+        if not self._context.options.dry_run:
+            self._context.api.patch(base, {"display_name": wanted})
+        return True
 
     def _guarded(self, server: _Server, path: str, write: Callable[[], bool]) -> bool:
         """Refuse a part of a server alone."""
@@ -185,15 +192,20 @@ class McpServerWriter:
 
     def _status(self, path: str, there: Any, status: str) -> bool:
         """Deprecate or delete a version that this import, or one that was cut off, has made."""
-        untouched = there["creation_timestamp"] == there["last_updated_timestamp"]
         wanted = status in (_DEPRECATED, _DELETED) and there["status"] != status
-        if not wanted or not untouched:
+        if not wanted or not _is_untouched(there):
             return False
         if not self._context.options.dry_run:
-            if status == _DELETED:
-                self._context.api.delete(path)
-            else:
-                self._context.api.patch(path, {"status": status})
+            try:
+                if status == _DELETED:
+                    self._context.api.delete(path)
+                else:
+                    self._context.api.patch(path, {"status": status})
+            except ServerError:
+                # A request that was repeated after it was carried out is refused, as then there is nothing to change.
+                now = get_or_none(self._context.api, path, {})
+                if (_DELETED if now is None else now["status"]) != status:
+                    raise
         return True
 
     def _tags(self, server: _Server, path: str, group: str, row: Row, tags: Tags, held: dict[str, str]) -> bool:
@@ -212,8 +224,7 @@ class McpServerWriter:
         context = self._context
         if not server.endpoints:
             return False
-        listed = pages(lambda page: context.api.get(f"{base}/endpoints", page), "mcp_access_endpoints")
-        there = [(_place(found), found["id"]) for found in listed]
+        there = self._listed_endpoints(base)
         changed = False
         for row in server.endpoints:
             place = _place(row)
@@ -222,18 +233,34 @@ class McpServerWriter:
                 there.remove(same)
                 context.receipt.mapped(_ENDPOINT, row["id"], same[1])
             else:
-                changed |= self._guarded(server, f"endpoints/{row['id']}", partial(self._create_endpoint, row, base))
+                write = partial(self._create_endpoint, row, base, {one for _, one in there})
+                changed |= self._guarded(server, f"endpoints/{row['id']}", write)
             context.receipt.kept(_ENDPOINT, row["id"], {name: row[name] for name in _MADE})
         return changed
 
-    def _create_endpoint(self, row: Row, base: str) -> bool:
+    def _listed_endpoints(self, base: str) -> list[tuple[Any, str]]:
+        listed = pages(lambda page: self._context.api.get(f"{base}/endpoints", page), "mcp_access_endpoints")
+        return [(_place(found), found["id"]) for found in listed]
+
+    def _create_endpoint(self, row: Row, base: str, known: set[str]) -> bool:
+        """Create an access endpoint; ``known`` are those that are something else."""
         names = ("url", "transport_type", "server_version", "server_alias")
         body = {name: row[name] for name in names if row[name] is not None}
+
+        def look() -> str | None:
+            there = self._listed_endpoints(base)
+            return next((one for place, one in there if place == _place(row) and one not in known), None)
+
         made = None
         if not self._context.options.dry_run:
-            made = self._context.api.post(f"{base}/endpoints", body, idempotent=False)["id"]
+            made = create_once(lambda: self._context.api.post(f"{base}/endpoints", body, idempotent=False)["id"], look)
         self._context.receipt.mapped(_ENDPOINT, row["id"], made)
         return True
+
+
+def _is_untouched(there: Any) -> bool:
+    """Say whether nobody has changed a server or version since it was made."""
+    return bool(there["creation_timestamp"] == there["last_updated_timestamp"])
 
 
 def _place(endpoint: Any) -> tuple[Any, ...]:

@@ -158,12 +158,20 @@ class ScorerWriter:
         body: dict[str, Any] = {"experiment_id": there.experiment_id, "name": there.name}
         if len(fillers) == len(there.texts):
             if fillers:
-                self._context.api.delete(_API + "delete", body)  # else MLflow keeps a scorer without versions
+                self._delete(body)  # else MLflow keeps a scorer without versions
             there.texts, there.scorer_id = {}, None
             return
         for number in fillers:
-            self._context.api.delete(_API + "delete", {**body, "version": number})
+            self._delete({**body, "version": number})
             del there.texts[number]
+
+    def _delete(self, body: dict[str, Any]) -> None:
+        """Delete what may be deleted already, by a request that was repeated."""
+        try:
+            self._context.api.delete(_API + "delete", body)
+        except ServerError as exc:
+            if exc.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
 
     def _switch_off(self, scorer: _Scorer, there: _There) -> bool:
         """Bring in automatic scoring at a rate of 0; what the target has stays as it is. Return whether it is new."""
