@@ -92,6 +92,7 @@ def replay(
     source_tags: bool = True,
     user: Literal["source", "importer"] = "source",
     artifact_root: str | None = None,
+    workspace: str | None = None,
     dry_run: bool = False,
     jobs: int = 4,
     progress: OnProgress | None = None,
@@ -107,7 +108,9 @@ def replay(
     told = _progress(progress)
     options = ReplayOptions(source_tags=source_tags, experiment_prefix=experiment_prefix, user=user, dry_run=dry_run)
     with open_archive(archive) as opened:
-        sink = locate_replay(to, opened, options=options, artifact_root=artifact_root, progress=told)
+        sink = locate_replay(
+            to, opened, options=options, artifact_root=artifact_root, workspace=workspace, progress=told
+        )
         return copy(ArchiveSource(opened), sink, selection, jobs=jobs, progress=told)
 
 
