@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SOURCES := archive bench cli docs tests
 
-.PHONY: demo test test-mariadb test-browser lint bench bench-database bench-inspection docs clean
+.PHONY: demo test test-mariadb test-browser test-matrix lint bench bench-database bench-inspection docs clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -20,6 +20,11 @@ test-mariadb: .venv/.stamp
 test-browser: .venv/.stamp
 	@command -v chromedriver >/dev/null || { echo "no chromedriver: apt-get install chromium chromium-driver" >&2; exit 1; }
 	TEST_BROWSER=1 .venv/bin/pytest tests/browser
+
+# Round trips with real servers of MLflow 2.9, 2.22, 3.1 and 3.17. Needs python3.11 and a package registry: each version
+# is installed into .venv-matrix (3 GB in all).
+test-matrix: .venv/.stamp
+	TEST_MATRIX=1 .venv/bin/pytest tests/matrix
 
 lint: .venv/.stamp
 	.venv/bin/ruff check .
@@ -60,4 +65,4 @@ docs: .venv/.stamp .venv-docs/.stamp
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-docs build dist
+	rm -rf .venv .venv-demo .venv-docs .venv-matrix build dist

@@ -21,8 +21,12 @@ os.environ.update(
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
 )
-# `make test-mariadb` runs these where the server is installed.
-collect_ignore = [] if os.environ.get("TEST_MARIADB") else ["mariadb"]
+# `make test-mariadb` and `make test-matrix` run these: they need a server that is installed, and packages.
+collect_ignore = [
+    folder
+    for folder, variable in (("mariadb", "TEST_MARIADB"), ("matrix", "TEST_MATRIX"))
+    if not os.environ.get(variable)
+]
 
 for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]:
     del os.environ[name]

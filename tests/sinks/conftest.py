@@ -13,6 +13,7 @@ import pytest
 from mlflow_archive.copy import copy
 from mlflow_archive.pipeline import Report
 from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, Target, open_target
+from tests.sinks.filled_servers import Both, both_servers
 from tests.support.chunks import ChunkSource
 from tests.support.mlflow_server import MlflowServer
 
@@ -73,3 +74,9 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         yield Place(
             kind="store", uri=f"sqlite:///{folder / 'mlflow.db'}", artifact_root=str(root), folder=root, name=name
         )
+
+
+@pytest.fixture(scope="session")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    with both_servers(tmp_path_factory.mktemp("both")) as servers:
+        yield servers

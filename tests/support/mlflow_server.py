@@ -39,11 +39,12 @@ def running_server(
     backend: str | None = None,
     artifacts: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    python: str = sys.executable,
 ) -> Iterator[MlflowServer]:
     """Start a server whose database and artifacts lie in ``folder``; stop it and its workers at the end.
 
     ``backend`` is the URI of a database that is elsewhere, ``artifacts`` a folder that is. ``environment`` is what
-    it gets beside a quiet one.
+    it gets beside a quiet one; ``python`` the interpreter of the MLflow that it is.
     """
     server = MlflowServer(
         uri=f"http://127.0.0.1:{_free_port()}",
@@ -52,7 +53,7 @@ def running_server(
     )
     folder.mkdir(parents=True, exist_ok=True)
     server.artifacts.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", server.uri.rpartition(":")[2]]
+    command = [python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", server.uri.rpartition(":")[2]]
     command += ["--workers", str(workers), "--backend-store-uri", server.backend]
     command += ["--artifacts-destination", str(server.artifacts), *options]
     log = folder / "server.log"

@@ -22,6 +22,14 @@ ASSESSMENT_REFUSED: Final = "R404"
 TRACE_LINK_REFUSED: Final = "R405"
 EVALUATION_DATASET_REFUSED: Final = "R411"
 RECORDS_REFUSED: Final = "R412"
+SECRET_NEEDED: Final = "R302"  # noqa: S105 - a code
+ISSUE_REFUSED: Final = "R311"
+SCORER_REFUSED: Final = "R312"
+LABEL_SCHEMA_REFUSED: Final = "R313"
+REVIEW_QUEUE_REFUSED: Final = "R314"
+GATEWAY_REFUSED: Final = "R321"
+MCP_SERVER_REFUSED: Final = "R331"
+WORKSPACE_REFUSED: Final = "R341"
 
 REFUSALS: Final = MappingProxyType(
     {
@@ -42,5 +50,13 @@ REFUSALS: Final = MappingProxyType(
         TRACE_LINK_REFUSED: "A trace could not be linked to a run or a prompt version.",
         EVALUATION_DATASET_REFUSED: "The target refused an evaluation dataset.",
         RECORDS_REFUSED: "The target refused records of an evaluation dataset.",
+        SECRET_NEEDED: "Gateway objects wait for secrets, which no archive holds: enter them, then import again.",
+        ISSUE_REFUSED: "The target refused an issue.",
+        SCORER_REFUSED: "The target refused a scorer, a version of it, or its automatic scoring.",
+        LABEL_SCHEMA_REFUSED: "The target refused a label schema.",
+        REVIEW_QUEUE_REFUSED: "The target refused a review queue, or an item, schema or status of it.",
+        GATEWAY_REFUSED: "The target refused a part of the AI gateway's configuration.",
+        MCP_SERVER_REFUSED: "The target refused an MCP server, or a part of it.",
+        WORKSPACE_REFUSED: "The target refused a workspace; what lies in it is refused with it.",
     }
 )

@@ -93,6 +93,7 @@ def replay(
     user: Literal["source", "importer"] = "source",
     spans_in_table: bool = True,
     artifact_root: str | None = None,
+    workspace: str | None = None,
     dry_run: bool = False,
     jobs: int = 4,
     progress: OnProgress | None = None,
@@ -114,7 +115,9 @@ def replay(
         dry_run=dry_run,
     )
     with open_archive(archive) as opened:
-        sink = locate_replay(to, opened, options=options, artifact_root=artifact_root, progress=told)
+        sink = locate_replay(
+            to, opened, options=options, artifact_root=artifact_root, workspace=workspace, progress=told
+        )
         return copy(ArchiveSource(opened), sink, selection, jobs=jobs, progress=told)
 
 

@@ -64,7 +64,8 @@ class SelectedEntities:
         if kind == EVALUATION_DATASET and selection.experiments:
             return self._where("evaluation_dataset_experiments", "dataset_id", "experiment_id", self.experiments)
         if "experiment_id" in identity.column_names and "experiment_id" not in identity.owner:
-            return self._where(identity.name, identity.key[0], "experiment_id", self.experiments)
+            outside = not selection.experiments  # gateway endpoints may have an experiment for their traces
+            return self._where(identity.name, identity.key[0], "experiment_id", self.experiments, or_null=outside)
         return [] if selection.experiments else self._where(identity.name, identity.key[0])
 
     def _workspaces(self) -> list[str]:
@@ -101,11 +102,13 @@ class SelectedEntities:
             return self._where("trace_links", "trace_id", "destination_id", self._chosen)
         return []
 
-    def _where(self, table: str, column: str, by: str | None = None, among: Collection[str] = ()) -> list[str]:
+    def _where(
+        self, table: str, column: str, by: str | None = None, among: Collection[str] = (), *, or_null: bool = False
+    ) -> list[str]:
         """Return the different values of a column, sorted, of rows whose column ``by`` is one of ``among``."""
         staged = "lifecycle_stage" in TABLES[table].column_names and not self._selection.deleted
         columns = [column, *([by] if by else []), *(["lifecycle_stage"] if staged else [])]
-        values = pa.array(sorted(among), pa.string())
+        values = pa.array([*sorted(among), *([None] if or_null else [])], pa.string())
         found: set[str] = set()
         for rows in self._archive.batches(table, columns=columns):
             kept = rows.filter(pc.is_in(rows[by], value_set=values)) if by else rows

@@ -60,22 +60,26 @@ ENTITIES_PER_SHARD: Final = 50
 BYTES_PER_CHUNK: Final = 16 * 1024 * 1024
 AFTER_RUNS: Final = (
     LOGGED_MODEL,
+    ISSUE,
     TRACE,
     EVALUATION_DATASET,
-    ISSUE,
-    SCORER,
-    LABEL_SCHEMA,
-    REVIEW_QUEUE,
     GATEWAY_SECRET,
     MODEL_DEFINITION,
     GATEWAY_ENDPOINT,
+    SCORER,
     GUARDRAIL,
     BUDGET_POLICY,
+    LABEL_SCHEMA,
+    REVIEW_QUEUE,
     REGISTERED_MODEL,
     WEBHOOK,
     MCP_SERVER,
 )
-"""The kinds that come after runs, each behind those it refers to."""
+"""The kinds that come after runs, each behind those it refers to.
+
+Assessments of traces name issues; scorers ask gateway endpoints, guardrails use scorers and endpoints. What refers the
+other way, as the bindings of an endpoint to scorers, is for the sink to keep until the end.
+"""
 
 LARGEST: Final = {RUN: "metrics", TRACE: "spans"}
 """The table of a kind that may not fit into memory: its rows may come in several chunks."""

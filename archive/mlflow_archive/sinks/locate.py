@@ -7,10 +7,11 @@ from pathlib import Path
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.format.source_tags import ExportFacts
+from mlflow_archive.format.tables import DEFAULT_WORKSPACE, TABLES, is_identity
 from mlflow_archive.pipeline import Progress, Quiet
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.source import ArchiveSource, export_facts
-from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, open_target
+from mlflow_archive.sinks.replay import ReplayOptions, WorkspaceSink, open_target
 from mlflow_archive.sinks.replay.rows import Row
 from mlflow_archive.sinks.replay.sink import FactsOfRow
 from mlflow_archive.tracking.default_uri import default_tracking_uri, scheme_of
@@ -22,19 +23,38 @@ def locate_replay(
     *,
     options: ReplayOptions | None = None,
     artifact_root: str | None = None,
+    workspace: str | None = None,
     progress: Progress | None = None,
-) -> ReplaySink:
+) -> WorkspaceSink:
     """Return the sink that replays ``archive`` into a tracking URI; None is what MLflow itself would use here.
 
     Each run gets the facts of the export that its rows come from. ``artifact_root`` is where a store without a
-    server keeps the artifacts of new experiments. Raises SelectionError or TargetError for what cannot be a target.
+    server keeps the artifacts of new experiments. ``workspace`` is the one that everything goes into. Raises
+    SelectionError or TargetError for what cannot be a target.
     """
     progress = progress or Quiet()
     uri = uri if uri is not None else default_tracking_uri(Path.cwd())
     if artifact_root is not None and scheme_of(uri) in ("http", "https"):
         raise SelectionError(f"{uri}: a server decides itself where artifacts go; leave out --artifact-root")
     target = open_target(uri, artifact_root=artifact_root, on_retry=progress.note)
-    return ReplaySink(target, options=options, progress=progress, facts_of=facts_by_export(archive))
+    return WorkspaceSink(
+        target,
+        options=options,
+        progress=progress,
+        facts_of=facts_by_export(archive),
+        workspace=workspace,
+        only=_only_workspace(archive),
+    )
+
+
+def _only_workspace(archive: Archive) -> str | None:
+    """Return the workspace that everything in an archive is in, None where there are several."""
+    found: set[str] = set()
+    for table in TABLES.values():
+        if is_identity(table) and "workspace" in table.column_names:
+            for rows in archive.batches(table.name, columns=["workspace"]):
+                found.update(place or DEFAULT_WORKSPACE for place in rows["workspace"].unique().to_pylist())
+    return next(iter(found)) if len(found) == 1 else None
 
 
 def facts_by_export(archive: Archive) -> FactsOfRow:

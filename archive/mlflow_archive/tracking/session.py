@@ -93,17 +93,23 @@ class TrackingSession:
         self._http.mount("https://", adapter)
         self._reached = False
         self._closed = Event()
+        self._is_view = False
 
     @property
     def workspace(self) -> str | None:
         """The workspace that every request names, None where none does."""
         return self._access.headers.get(WORKSPACE_HEADER)
 
-    def within(self, workspace: str) -> TrackingSession:
-        """Return a session with the same connections whose requests name a workspace; closing one closes both."""
-        other = copy(self)
-        other._access = replace(self._access, headers={**self._access.headers, WORKSPACE_HEADER: workspace})
-        return other
+    def in_workspace(self, name: str | None) -> TrackingSession:
+        """Return a view of this session whose requests are in a workspace of the server, None for as they are.
+
+        It shares connections with this session; closing it does nothing.
+        """
+        view = copy(self)
+        if name is not None:
+            view._access = replace(self._access, headers={**self._access.headers, WORKSPACE_HEADER: name})
+        view._is_view = True
+        return view
 
     def get(self, path: str, params: Params | None = None, *, refusals_are_final: bool = False) -> Any:
         """GET and return the decoded JSON; ``refusals_are_final`` as for ``post``."""
@@ -134,6 +140,10 @@ class TrackingSession:
     def patch(self, path: str, body: Mapping[str, Any], *, idempotent: bool = True) -> Any:
         """PATCH JSON and return the decoded JSON; retried as ``post``."""
         return self._retrying(lambda: self._json("PATCH", path, json=body), idempotent=idempotent)
+
+    def put_json(self, path: str, body: Mapping[str, Any]) -> Any:
+        """PUT JSON and return the decoded JSON."""
+        return self._retrying(lambda: self._json("PUT", path, json=body))
 
     def delete(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """DELETE and return the decoded JSON."""
@@ -177,6 +187,8 @@ class TrackingSession:
 
     def close(self) -> None:
         """Close all connections and end waits for retries."""
+        if self._is_view:
+            return
         self._closed.set()
         self._http.close()
 

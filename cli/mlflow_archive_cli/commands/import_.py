@@ -53,6 +53,12 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
 )
 @click.option("--experiment-prefix", metavar="TEXT", default="", help="Put this before the name of every experiment.")
 @click.option(
+    "--workspace",
+    metavar="NAME",
+    envvar="MLFLOW_WORKSPACE",
+    help="Put everything into this workspace of the server; by default each workspace gets one of its name.",
+)
+@click.option(
     "--user",
     type=click.Choice(["source", "importer"]),
     default="source",
@@ -104,7 +110,12 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
     )
     with open_archive(archive) as opened, watch("import", quiet=quiet) as progress:
         sink = locate_replay(
-            options["uri"], opened, options=replay, artifact_root=options["artifact_root"], progress=progress
+            options["uri"],
+            opened,
+            options=replay,
+            artifact_root=options["artifact_root"],
+            workspace=options["workspace"],
+            progress=progress,
         )
         done = copy(ArchiveSource(opened), sink, selection, jobs=options["jobs"], progress=progress)
         archive_id = opened.id

@@ -8,5 +8,6 @@ from mlflow_archive.sinks.replay.opening import open_target
 from mlflow_archive.sinks.replay.options import Limits, ReplayOptions
 from mlflow_archive.sinks.replay.sink import ReplaySink
 from mlflow_archive.sinks.replay.target import Target
+from mlflow_archive.sinks.replay.workspace_sink import WorkspaceSink
 
-__all__ = ["Limits", "ReplayOptions", "ReplaySink", "Target", "open_target"]
+__all__ = ["Limits", "ReplayOptions", "ReplaySink", "Target", "WorkspaceSink", "open_target"]

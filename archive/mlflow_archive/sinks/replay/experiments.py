@@ -34,6 +34,14 @@ _FINISHED = "complete"
 # A retention that is set or an archival that is asked for would act on the target's own traces.
 _ACTING = frozenset({"mlflow.trace.archivalRetention", "mlflow.trace.archiveNow"})
 
+SOURCE_ID = "mlflow.experiment.sourceId"
+"""Of an experiment that MLflow made for a gateway endpoint: its id, which is another one in the target."""
+
+
+def is_of_gateway(tags: Mapping[str, str | None]) -> bool:
+    """Say whether MLflow made an experiment for the traces of a gateway endpoint."""
+    return tags.get("mlflow.experiment.sourceType") == "GATEWAY"
+
 
 @dataclass(slots=True, kw_only=True)
 class Bound:
@@ -150,6 +158,8 @@ class ExperimentMap:
     def _tags(self, row: Row, tags: dict[str, str | None], export: ExportFacts) -> dict[str, str]:
         acting = _ACTING & tags.keys()
         self._receipt.changed("experiment_tags_that_act", len(acting))
+        if is_of_gateway(tags):
+            acting |= {SOURCE_ID}  # set when the endpoint is there
         wanted = {key: value for key, value in plain_tags(tags).items() if key not in acting}
         if self._options.source_tags:
             wanted.update(experiment_source_tags(row, tags, export=export))

@@ -6,6 +6,8 @@ from http import HTTPStatus
 
 from mlflow_archive.errors import ItemError, MlflowArchiveError, ServerError
 
+_UNKNOWN_HERE = frozenset({"ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED", "FEATURE_DISABLED"})
+
 _OF_THE_TARGET = frozenset(
     {
         HTTPStatus.UNAUTHORIZED,
@@ -26,6 +28,15 @@ def is_about_one_item(exc: MlflowArchiveError) -> bool:
     if exc.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return exc.error_code is not None
     return HTTPStatus.BAD_REQUEST <= exc.status < HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def is_unknown_there(exc: MlflowArchiveError) -> bool:
+    """Say whether the target does not know this request at all: it is older, or the feature is off."""
+    if not isinstance(exc, ServerError) or exc.status is None:
+        return False
+    if exc.error_code is not None:
+        return exc.error_code in _UNKNOWN_HERE
+    return exc.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
 
 
 def executed_perhaps(exc: ServerError) -> bool:

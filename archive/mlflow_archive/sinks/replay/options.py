@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -44,14 +44,24 @@ class ReplayOptions:
     """How to replay.
 
     ``rename_experiment`` maps source names to target names; ``experiment_prefix`` is put before every name, renamed
-    or not. ``user`` says whether runs keep the user of the source or get the one who imports. A dry run writes nothing.
-    ``spans_in_table`` says whether spans go into the target's table where they stay the same there, or all into files.
+    or not. ``workspace_prefix`` is put before the names of other objects that must be unique in a workspace, with a
+    character between that such names may hold. ``user`` says whether runs keep the user of the source or get the one
+    who imports. ``spans_in_table`` says whether spans go into the target's table where they stay the same there, or all
+    into files. A dry run writes nothing.
     """
 
     source_tags: bool = True
     rename_experiment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     experiment_prefix: str = ""
+    workspace_prefix: str = ""
     user: Literal["source", "importer"] = "source"
     spans_in_table: bool = True
     dry_run: bool = False
     limits: Limits = Limits()
+
+    def behind(self, workspace: str) -> ReplayOptions:
+        """Return these options for objects whose names are put behind that of their workspace, if it is not empty."""
+        if not workspace:
+            return self
+        prefix = f"{self.experiment_prefix}{workspace}/"
+        return replace(self, experiment_prefix=prefix, workspace_prefix=workspace)

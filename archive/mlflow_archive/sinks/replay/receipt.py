@@ -24,6 +24,7 @@ class Receipt:
         self._shortened: list[dict[str, object]] = []
         self._missing_parents: list[dict[str, str]] = []
         self._notes: list[str] = []
+        self._kept: dict[str, dict[str, Mapping[str, object]]] = {}
         self._gaps: list[Gap] = []
 
     def mapped(self, kind: str, source_id: str, target_id: str | None) -> None:
@@ -59,6 +60,13 @@ class Receipt:
         with self._lock:
             self._missing_parents.append({"run": run_id, "parent": parent_id})
 
+    def kept(self, kind: str, source_id: str, values: Mapping[str, object]) -> None:
+        """Keep what MLflow's API cannot set on an object that has no tags either; nulls are left out."""
+        there = {name: value for name, value in values.items() if value is not None}
+        if there:
+            with self._lock:
+                self._kept.setdefault(kind, {})[source_id] = there
+
     def note(self, sentence: str) -> None:
         with self._lock:
             self._notes.append(sentence)
@@ -79,7 +87,7 @@ class Receipt:
         runs = self._done[RUN]
         others = {kind: dict(done) for kind, done in self._done.items() if kind != RUN}
         counts = {**self._counts, "experiments": len(self._ids[EXPERIMENT]), **runs, "runs": runs.total()}
-        counts |= {f"{kind}s": sum(done.values()) for kind, done in others.items()}
+        counts |= {plural(kind).replace(" ", "_"): sum(done.values()) for kind, done in others.items()}
         details: dict[str, object] = {
             "dry_run": self._dry_run,
             "experiments": dict(self._ids[EXPERIMENT]),
@@ -89,11 +97,23 @@ class Receipt:
             **runs,
             "shortened": self._shortened,
             "changed": dict(self._changed),
+            "kept_here_only": self._kept,
             "missing_parents": self._missing_parents,
             "notes": self._notes,
             "refusals": refusals,
         }
         return Report(counts=counts, gaps=self._gaps, details=details)
+
+
+def plural(kind: str) -> str:
+    """Return the words for several objects of a kind."""
+    words = kind.replace("_", " ")
+    return words[:-1] + "ies" if words.endswith("y") else words + "s"
+
+
+def counted(kind: str, number: int) -> str:
+    """Return a number of objects of a kind in words."""
+    return f"1 {kind.replace('_', ' ')}" if number == 1 else f"{number} {plural(kind)}"
 
 
 def _no_outcomes() -> Counter[str]:

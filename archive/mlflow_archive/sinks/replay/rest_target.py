@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.sinks.replay.artifacts import LocalPlace, ProxyPlace, RepositoryPlace, local_root
@@ -31,13 +32,19 @@ class RestTarget:
     def __init__(self, session: TrackingSession) -> None:
         self._session = session
         self.uri = session.uri
+        self.version: str | None = None
 
     @property
     def api(self) -> Api:
         return self._session
 
     def check(self) -> None:
-        probe(self._session)
+        self.version = probe(self._session)
+
+    def in_workspace(self, name: str | None) -> Self:
+        view = copy.copy(self)
+        view._session = self._session.in_workspace(name)
+        return view
 
     def close(self) -> None:
         self._session.close()

@@ -18,7 +18,7 @@ from mlflow_archive.sinks.replay.failures import is_about_one_item
 from mlflow_archive.sinks.replay.kinds import ReplayContext, kind_writers
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.planned_run import Planner, SourceOfRun
-from mlflow_archive.sinks.replay.receipt import Receipt
+from mlflow_archive.sinks.replay.receipt import Receipt, counted
 from mlflow_archive.sinks.replay.references import PARENT
 from mlflow_archive.sinks.replay.rows import DatasetKey, Row, RunRows, rows_of, runs_of
 from mlflow_archive.sinks.replay.run_index import RunIndex
@@ -36,6 +36,7 @@ class ReplaySink:
     ``facts_of`` says of a row of ``runs`` or ``experiments`` by which export it came, where an archive holds several;
     by default all came by the one that the source's facts describe: ``extra["exported_ms"]`` is its time, and
     ``extra["tracking_uri"]`` the server where the source is another tool's export of it.
+    ``receipt`` is for several sinks that report together.
     Experiments and datasets must come before the runs that are in them, parents before their children.
     """
 
@@ -46,12 +47,13 @@ class ReplaySink:
         options: ReplayOptions | None = None,
         progress: Progress | None = None,
         facts_of: FactsOfRow | None = None,
+        receipt: Receipt | None = None,
     ) -> None:
         self._target = target
         self._options = options or ReplayOptions()
         self._progress = progress or Quiet()
         self._facts_of = facts_of
-        self._receipt = Receipt(dry_run=self._options.dry_run)
+        self._receipt = receipt or Receipt(dry_run=self._options.dry_run)
         self._experiments = ExperimentMap(target, self._options, self._receipt)
         self._index = RunIndex(target, self._receipt)
         self._writer = RunWriter(target, self._experiments, self._index, self._options, self._receipt)
@@ -133,9 +135,7 @@ class ReplaySink:
                 writer.after_deletion()
             for kind, number in sorted(self._left_out.items()):
                 if number:
-                    reason = (
-                        f"{number} {kind.replace('_', ' ')}s of the archive; `mlflow-archive restore` brings them in"
-                    )
+                    reason = f"{counted(kind, number)} of the archive; `mlflow-archive restore` brings them in"
                     self._receipt.refuse(kind, "", "", refusals.KIND_REFUSED, reason)
         finally:
             self._target.close()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from importlib import metadata
+from typing import Any, Self
 
 from mlflow_archive.errors import ItemError, TargetError
 from mlflow_archive.sinks.replay.artifacts import LocalPlace, RepositoryPlace, local_root
@@ -34,6 +35,12 @@ class StoreTarget(RestTarget):
 
     def check(self) -> None:
         next(self.experiments(), None)
+        self.version = metadata.version("mlflow-skinny")
+
+    def in_workspace(self, name: str | None) -> Self:
+        view = super().in_workspace(name)
+        view._engines = []
+        return view
 
     def close(self) -> None:
         super().close()

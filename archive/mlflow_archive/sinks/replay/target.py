@@ -155,13 +155,16 @@ class Api(Protocol):
 
     def patch(self, path: str, body: Mapping[str, Any], *, idempotent: bool = True) -> Any: ...
 
+    def put_json(self, path: str, body: Mapping[str, Any]) -> Any: ...
+
     def delete(self, path: str, body: Mapping[str, Any] | None = None) -> Any: ...
 
 
 class Target(Experiments, Runs, Protocol):
-    """Any MLflow server or store."""
+    """Any MLflow server or store. ``version`` is MLflow's there, known after ``check``, None where it is not told."""
 
     uri: str
+    version: str | None
 
     @property
     def api(self) -> Api:
@@ -175,6 +178,12 @@ class Target(Experiments, Runs, Protocol):
 
     def place(self, uri: str) -> ArtifactPlace:
         """Return the place of an artifact URI that the target gave out. Raises ItemError as ``artifacts`` does."""
+
+    def in_workspace(self, name: str | None) -> Target:
+        """Return this target with all requests in one of its workspaces, None for as it is.
+
+        The workspace must be there, and the target know workspaces. Closing what is returned does nothing.
+        """
 
     def close(self) -> None:
         """Release connections; called once."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.backend.mapping import TableMap
+from mlflow_archive.format.location import LOCATIONS, without_password
 from mlflow_archive.format.tables import TABLES, TIMESTAMP, Column
 from mlflow_archive.sources.database.snapshot import Batch, Values
 
@@ -59,6 +60,8 @@ def convert(batch: Batch, table: TableMap) -> Converted:
             continue
         codes = table.codes.get(table.fields[column.name], {})
         arrays[column.name], bad = _column(given, column, codes)
+        if (table.table, column.name) in LOCATIONS:
+            arrays[column.name] = _without_passwords(arrays[column.name])
         if not column.nullable and arrays[column.name].null_count:
             nulls = pc.indices_nonzero(pc.is_null(arrays[column.name])).to_pylist()
             bad = {**dict.fromkeys(nulls, "nothing (NULL)"), **bad}
@@ -86,6 +89,12 @@ def _without_malformed(rows: pa.Table, wrong: Mapping[str, Mapping[int, str]], n
                 dropped.add(index)
     keep = pa.array([index not in dropped for index in range(rows.num_rows)], pa.bool_())
     return Converted(rows.filter(keep).cast(schema), malformed)
+
+
+def _without_passwords(uris: pa.Array) -> pa.Array:
+    if not pc.any(pc.match_substring(uris, "@")).as_py():
+        return uris
+    return pa.array([None if uri is None else without_password(uri) for uri in uris.to_pylist()], pa.string())
 
 
 def _with_nan(values: Values, flags: Values | None) -> Values:

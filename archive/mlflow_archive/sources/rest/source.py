@@ -162,7 +162,7 @@ class RestSource:
             rows = [row for row in rows if row["name"] == only]
             if not rows:
                 raise SelectionError(f"{self._session.uri} has no workspace {only!r} (MLFLOW_WORKSPACE) for this user")
-        scopes = [scope(self._session.within(row["name"]), row["name"]) for row in rows]
+        scopes = [scope(self._session.in_workspace(row["name"]), row["name"]) for row in rows]
         return Batch(name="workspaces", read=lambda known: iter([chunk_of({"workspaces": rows}, lost)])), scopes
 
     def _find_experiments(self, scopes: Sequence[Scope], selection: Selection) -> None:

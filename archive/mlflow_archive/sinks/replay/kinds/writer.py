@@ -78,6 +78,11 @@ class ReplayContext:
             return self.receipt.ids(RUN)[source_id]
         return self.index.lookup(self.experiments.bind(experiment_id), source_id)
 
+    def named(self, name: str, separator: str = ".") -> str:
+        """Return what something is called in the target that has to have a name of its own there."""
+        prefix = self.options.workspace_prefix
+        return f"{prefix}{separator}{name}" if prefix else name
+
     def mapped(self, kind: str, source_id: str | None) -> str | None:
         """Return the target's id of an object that this import made or found, or None."""
         return self.receipt.ids(kind).get(source_id) if source_id else None

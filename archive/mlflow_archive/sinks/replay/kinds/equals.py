@@ -1,0 +1,49 @@
+"""Objects without a name or tag of their own: of those that are equal, each in the target stands for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from threading import Lock
+
+from mlflow_archive.errors import ServerError
+from mlflow_archive.sinks.replay.failures import executed_perhaps
+
+
+class Equals:
+    """Objects of the target by what they are, read when first asked; each is given out once.
+
+    ``load`` gives pairs of what an object is and its id, in a fixed order. Usable by several threads.
+    """
+
+    def __init__(self, load: Callable[[], Iterable[tuple[Hashable, str]]]) -> None:
+        self._load = load
+        self._lock = Lock()
+        self._there: dict[Hashable, list[str]] | None = None
+        self._taken: set[str] = set()
+
+    def take(self, key: Hashable) -> str | None:
+        """Return the id of an equal object that nobody has taken yet, None where there is none."""
+        with self._lock:
+            if self._there is None:
+                there: dict[Hashable, list[str]] = {}
+                for held, target_id in self._load():
+                    there.setdefault(held, []).append(target_id)
+                self._there = there
+            found = next((one for one in self._there.get(key, []) if one not in self._taken), None)
+            if found is not None:
+                self._taken.add(found)
+            return found
+
+    def create(self, key: Hashable, create: Callable[[], str]) -> str:
+        """Create one, or where nobody knows whether that was carried out, look first; return its id."""
+        try:
+            made = create()
+        except ServerError as exc:
+            if not executed_perhaps(exc):
+                raise
+            with self._lock:
+                self._there = None
+            made = self.take(key) or create()
+        with self._lock:
+            self._taken.add(made)
+        return made

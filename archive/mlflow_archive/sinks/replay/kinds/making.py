@@ -1,0 +1,119 @@
+"""What writers share of objects that have no tag to be found by: a create that happens once, and what must wait.
+
+What a target does not know, because it is older or has the feature off, and what waits for a secret, is told once a
+kind, with number and names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator
+from threading import Lock
+from typing import Any, Final, TypeVar
+
+from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.format import refusals
+from mlflow_archive.sinks.replay.failures import executed_perhaps, is_unknown_there
+from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
+from mlflow_archive.sinks.replay.receipt import counted
+from mlflow_archive.sinks.replay.target import Api
+from mlflow_archive.tracking.session import Params
+
+PAGE: Final = 1000
+_NAMED: Final = 20
+
+_T = TypeVar("_T")
+
+
+def create_once(create: Callable[[], _T], find: Callable[[], _T | None]) -> _T:
+    """Create, or where nobody knows whether that was carried out, look first."""
+    try:
+        return create()
+    except ServerError as exc:
+        if not executed_perhaps(exc):
+            raise
+    found = find()
+    return create() if found is None else found
+
+
+def pages(ask: Callable[[dict[str, Any]], Any], field: str) -> Iterator[dict[str, Any]]:
+    """Yield the entries of a paged list; ``ask`` is given ``max_results`` and ``page_token``."""
+    token = None
+    while token != "":
+        page = ask({"max_results": PAGE} if token is None else {"max_results": PAGE, "page_token": token})
+        yield from page.get(field, [])
+        token = page.get("next_page_token") or ""
+
+
+def get_or_none(api: Api, path: str, params: Params) -> Any:
+    """GET something by name; None where the target knows such things but has not this one."""
+    try:
+        return api.get(path, params)
+    except ServerError as exc:
+        if exc.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
+def parsed(text: str | None, what: str) -> Any:
+    """Return JSON text decoded, None for null. Raises ItemError where it is no JSON."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError as exc:
+        raise ItemError(f"{what} is no JSON: {exc}") from exc
+
+
+def target_of(context: ReplayContext, kind: str, source_id: str | None) -> str:
+    """Return the target's id of what an object refers to. Raises ItemError where it is not there."""
+    found = context.mapped(kind, source_id)
+    if found is None:
+        raise ItemError(f"{kind.replace('_', ' ')} {source_id} is not in the target")
+    return found
+
+
+class Waiting:
+    """Objects that are not brought in for a reason that they share, by kind."""
+
+    def __init__(self, context: ReplayContext) -> None:
+        self._context = context
+        self._lock = Lock()
+        self._unknown: dict[str, int] = {}
+        self._for_secrets: dict[str, tuple[list[str], set[str]]] = {}
+
+    def refuse(self, kind: str, source_id: str, code: str, exc: ItemError | ServerError) -> None:
+        """Refuse one object; where the target does not know its kind, count it only."""
+        if not is_unknown_there(exc):
+            self._context.refuse(kind, source_id, code, exc)
+            return
+        with self._lock:
+            self._unknown[kind] = self._unknown.get(kind, 0) + 1
+        self._context.receipt.done("refused", kind)
+
+    def for_secrets(self, kind: str, name: str, secrets: Collection[str]) -> None:
+        """Take note that an object cannot be made before these secrets of the gateway are in the target."""
+        with self._lock:
+            names, needed = self._for_secrets.setdefault(kind, ([], set()))
+            names.append(name)
+            needed.update(secrets)
+        self._context.receipt.done("refused", kind)
+
+    def tell(self) -> None:
+        """Put all of it into the receipt."""
+        refuse = self._context.receipt.refuse
+        for kind, number in sorted(self._unknown.items()):
+            reason = f"{counted(kind, number)}: the target does not know them, or has the feature off"
+            refuse(kind, "", "", refusals.KIND_REFUSED, reason)
+        for kind, (names, needed) in sorted(self._for_secrets.items()):
+            reason = (
+                f"{counted(kind, len(names))} ({listed(names)}): no archive holds secrets; "
+                f"enter {listed(needed)} in the target's gateway again, then repeat the import"
+            )
+            refuse(kind, "", "", refusals.SECRET_NEEDED, reason)
+
+
+def listed(names: Collection[str]) -> str:
+    """Return the names, sorted, at most twenty of them."""
+    some = ", ".join(repr(name) for name in sorted(names)[:_NAMED])
+    return some if len(names) <= _NAMED else f"{some} and {len(names) - _NAMED} more"

@@ -1,0 +1,112 @@
+"""The sink that replays each workspace of a source: one ReplaySink for each, all with one receipt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from threading import Lock
+
+from mlflow_archive.errors import ItemError
+from mlflow_archive.format import refusals
+from mlflow_archive.format.tables import TABLES, is_identity
+from mlflow_archive.pipeline import Chunk, Known, Progress, Report, Selection, SourceFacts, nothing_known
+from mlflow_archive.sinks.replay.nothing_there import nothing_there
+from mlflow_archive.sinks.replay.options import ReplayOptions
+from mlflow_archive.sinks.replay.receipt import Receipt, counted
+from mlflow_archive.sinks.replay.routing import Router
+from mlflow_archive.sinks.replay.rows import rows_of
+from mlflow_archive.sinks.replay.sink import FactsOfRow, ReplaySink
+from mlflow_archive.sinks.replay.target import Target
+from mlflow_archive.sinks.replay.version_limits import fitted_to
+from mlflow_archive.sinks.replay.workspaces import Workspaces
+
+
+class WorkspaceSink:
+    """Writes into a target and its workspaces; for all else see ReplaySink.
+
+    ``workspace`` is where everything goes, None for into a workspace of its own name. ``only`` is the workspace that
+    all objects of the source are in, where the caller knows that there is just one: their names stay as they are.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        options: ReplayOptions | None = None,
+        progress: Progress | None = None,
+        facts_of: FactsOfRow | None = None,
+        workspace: str | None = None,
+        only: str | None = None,
+    ) -> None:
+        self._target, self._progress, self._facts_of = target, progress, facts_of
+        self._options = options or ReplayOptions()
+        self._receipt = Receipt(dry_run=self._options.dry_run)
+        self._workspaces = Workspaces(target, self._options, self._receipt, wanted=workspace, only=only)
+        self._router = Router()
+        self._sinks: dict[str, ReplaySink] = {}
+        self._lost: dict[str, Counter[str]] = {}
+        self._lock = Lock()
+        self._begun: tuple[SourceFacts, Selection] | None = None
+
+    def begin(self, facts: SourceFacts, selection: Selection) -> Known:
+        """Make sure that the target answers and has the workspace that is wanted for all."""
+        self._begun = (facts, selection)
+        self._target.check()
+        self._options = fitted_to(self._options, self._target.version)
+        self._workspaces.check()
+        return nothing_known
+
+    def write(self, chunk: Chunk) -> None:
+        for row in rows_of(chunk, "workspaces"):
+            self._workspaces.add(row)
+        for workspace, part in self._router.split(chunk):
+            try:
+                sink = self._sink(workspace)
+            except ItemError:
+                self._lose(workspace, part)
+            else:
+                sink.write(part)
+
+    def _sink(self, workspace: str) -> ReplaySink:
+        """Return what writes the objects of a workspace of the source. Raises ItemError where the target has none."""
+        place = self._workspaces.place_of(workspace)
+        with self._lock:
+            if workspace not in self._sinks:
+                target = nothing_there(self._target.uri) if place.new else self._target.in_workspace(place.workspace)
+                sink = ReplaySink(
+                    target,
+                    options=self._options.behind(place.prefix),
+                    progress=self._progress,
+                    facts_of=self._facts_of,
+                    receipt=self._receipt,
+                )
+                if self._begun is None:
+                    message = "begin() comes before write()"
+                    raise RuntimeError(message)
+                sink.begin(*self._begun)
+                self._sinks[workspace] = sink
+            return self._sinks[workspace]
+
+    def _lose(self, workspace: str, part: Chunk) -> None:
+        with self._lock:
+            lost = self._lost.setdefault(workspace, Counter())
+            for name, rows in part.tables.items():
+                if is_identity(TABLES[name]):
+                    lost[TABLES[name].entity or ""] += rows.num_rows
+
+    def finish(self) -> Report:
+        """Finish every workspace, and report on all of them at once."""
+        try:
+            for sink in self._sinks.values():
+                sink.finish()
+            for workspace, lost in sorted(self._lost.items()):
+                for kind, number in sorted(lost.items()):
+                    if number:
+                        reason = f"{counted(kind, number)}: the target did not take their workspace {workspace!r}"
+                        self._receipt.refuse(kind, "", "", refusals.WORKSPACE_REFUSED, reason)
+        finally:
+            self._target.close()
+        return self._receipt.report()
+
+    def abort(self) -> None:
+        """Leave all as it is, for a later import to complete."""
+        self._target.close()
