@@ -10,7 +10,10 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The longest texts a target takes, in characters; the defaults are those of MLflow 3."""
+    """The longest texts a target takes, in characters; the defaults are those of MLflow 3.
+
+    ``fillers`` is how many versions at most are made and deleted again, so that a registered model gets its gaps.
+    """
 
     key: int = 250
     param: int = 6000
@@ -25,6 +28,12 @@ class Limits:
     dataset_profile: int = 16777215
     input_tag_key: int = 255
     input_tag: int = 500
+    logged_model_name: int = 500
+    description: int = 5000
+    run_link: int = 500
+    registered_model_tag: int = 5000
+    model_version_tag: int = 100_000
+    fillers: int = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +41,23 @@ class ReplayOptions:
     """How to replay.
 
     ``rename_experiment`` maps source names to target names; ``experiment_prefix`` is put before every name, renamed
-    or not. ``user`` says whether runs keep the user of the source or get the one who imports. A dry run writes nothing.
+    or not; ``rename_model`` and ``model_prefix`` do the same for registered models and prompts. ``user`` says whether
+    runs keep the user of the source or get the one who imports. A dry run writes nothing.
     """
 
     source_tags: bool = True
     rename_experiment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     experiment_prefix: str = ""
+    rename_model: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    model_prefix: str = ""
     user: Literal["source", "importer"] = "source"
     dry_run: bool = False
     limits: Limits = Limits()
+
+    def model_name(self, name: str, workspace: str | None = None) -> str:
+        """Return what a registered model or prompt is called in the target.
+
+        One of another workspace can be renamed by ``workspace/name``, too.
+        """
+        renamed = self.rename_model.get(f"{workspace}/{name}") if workspace else None
+        return self.model_prefix + (renamed or self.rename_model.get(name, name))

@@ -64,7 +64,7 @@ class NamingModels:
     """What names logged models and was written before these: histories, by target run, and MLmodel files."""
 
     histories: dict[str, Bound] = field(default_factory=dict)
-    files: list[tuple[ArtifactOwner, str, ArtifactPlace, ArtifactFile]] = field(default_factory=list)
+    files: list[tuple[ArtifactOwner, ArtifactPlace, ArtifactFile]] = field(default_factory=list)
 
     def note_history(self, run: OpenRun) -> None:
         """Note a run whose history in the target names, or is about to name, logged models of the source."""
@@ -76,8 +76,8 @@ class NamingModels:
             self.histories[there.run_id] = run.bound
 
     def note_files(self, files: Sequence[ArtifactFile], run: OpenRun) -> None:
-        if run.place is not None and run.there is not None:
-            self.files += [(run.owner, run.there.run_id, run.place, file) for file in files]
+        if run.place is not None:
+            self.files += [(run.owner, run.place, file) for file in files]
 
 
 class RunWriter:

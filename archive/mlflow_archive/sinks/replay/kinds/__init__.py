@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mlflow_archive.sinks.replay.kinds.logged_model_index import LoggedModelIndex
+from mlflow_archive.sinks.replay.kinds.logged_models import LoggedModelWriter
 from mlflow_archive.sinks.replay.kinds.writer import KindWriter, ReplayContext
 
 __all__ = ["KindWriter", "ReplayContext", "kind_writers"]
@@ -9,4 +11,5 @@ __all__ = ["KindWriter", "ReplayContext", "kind_writers"]
 
 def kind_writers(context: ReplayContext) -> tuple[KindWriter, ...]:
     """Return a writer for each family of kinds that a replay brings in."""
-    return ()
+    models = LoggedModelIndex(context.api, context.receipt)
+    return (LoggedModelWriter(context, models),)
