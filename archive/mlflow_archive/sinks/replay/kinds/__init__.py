@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from mlflow_archive.sinks.replay.kinds.logged_model_index import LoggedModelIndex
 from mlflow_archive.sinks.replay.kinds.logged_models import LoggedModelWriter
+from mlflow_archive.sinks.replay.kinds.registry import RegistryWriter
+from mlflow_archive.sinks.replay.kinds.webhooks import WebhookWriter
 from mlflow_archive.sinks.replay.kinds.writer import KindWriter, ReplayContext
 
 __all__ = ["KindWriter", "ReplayContext", "kind_writers"]
@@ -12,4 +14,4 @@ __all__ = ["KindWriter", "ReplayContext", "kind_writers"]
 def kind_writers(context: ReplayContext) -> tuple[KindWriter, ...]:
     """Return a writer for each family of kinds that a replay brings in."""
     models = LoggedModelIndex(context.api, context.receipt)
-    return (LoggedModelWriter(context, models),)
+    return (LoggedModelWriter(context, models), RegistryWriter(context, models), WebhookWriter(context))
