@@ -105,14 +105,18 @@ class ArchiveSource:
         """Return the facts of the newest export, and in ``extra`` those of each (see :func:`export_facts`)."""
         return export_facts(self._archive.newest_export)
 
-    def export_of_runs(self) -> dict[str, int]:
-        """Return, for archives of several exports, the number of the export each run's rows come from."""
+    def export_of(self, table: str) -> dict[str, int]:
+        """Return, for archives of several exports, the number of the export that each entity's row comes from.
+
+        ``table`` holds the entities of a kind with an id, such as ``runs``; so does the result, by id.
+        """
         if len(self._archive.manifest.exports) == 1:
             return {}
+        column = TABLES[table].key[0]
         found: dict[str, int] = {}
-        for member in self._archive.parts("runs"):
-            for rows in self._archive.open_part(member).groups(None, ["run_id"]):
-                found.update(dict.fromkeys(rows["run_id"].to_pylist(), member.export))
+        for member in self._archive.parts(table):
+            for rows in self._archive.open_part(member).groups(None, [column]):
+                found.update(dict.fromkeys(rows[column].to_pylist(), member.export))
         return found
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:

@@ -38,13 +38,20 @@ def locate_replay(
 
 
 def facts_by_export(archive: Archive) -> FactsOfRow:
-    """Return what says of a row of ``runs`` by which export it came; experiments are those of the newest one."""
+    """Return what says of a row of ``runs`` or ``logged_models`` by which export it came.
+
+    All else, such as experiments, is of the newest one.
+    """
     exports = {export.number: _facts(export) for export in archive.manifest.exports}
     newest = archive.newest_export.number
-    export_of_runs = ArchiveSource(archive).export_of_runs()
+    source = ArchiveSource(archive)
+    found = {"run_id": source.export_of("runs"), "model_id": source.export_of("logged_models")}
 
     def facts_of(row: Row) -> ExportFacts:
-        return exports[export_of_runs.get(row.get("run_id", ""), newest)]
+        for column, numbers in found.items():
+            if column in row:
+                return exports[numbers.get(row[column], newest)]
+        return exports[newest]
 
     return facts_of
 

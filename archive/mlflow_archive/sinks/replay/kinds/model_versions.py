@@ -204,7 +204,7 @@ class VersionWriter:
 
     def _fill_end(self, versions: OpenVersions) -> None:
         """Take the numbers of versions that are deleted at the source and come after all others."""
-        highest = max(versions.model.versions, default=0)
+        highest = max((number for number, version in versions.model.versions.items() if version.deleted), default=0)
         if versions.numbers.next > highest or versions.highest >= highest:
             return
         if self._context.options.dry_run:
