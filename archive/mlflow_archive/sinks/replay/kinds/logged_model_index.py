@@ -65,6 +65,7 @@ class LoggedModelIndex:
         for key in (SOURCE_MODEL_ID, IDENTITY):
             for model in search_models(self._api, [experiment_id], tag_condition(key, None)):
                 source_id, target_id = identity(model), str(model["info"]["model_id"])
+                self._deleted[experiment_id].discard(target_id)  # the import that tagged it was cut off before that
                 if source_id is None or known.get(source_id) == target_id:
                     continue
                 if source_id in known:

@@ -13,7 +13,12 @@ from mlflow_archive.sinks.replay.artifact_copy import ArtifactOwner
 from mlflow_archive.sinks.replay.failures import is_missing, lacks_endpoint
 from mlflow_archive.sinks.replay.kinds.carriers import Carriers
 from mlflow_archive.sinks.replay.kinds.logged_model_index import IDENTITY, SOURCE_MODEL_ID, LoggedModelIndex
-from mlflow_archive.sinks.replay.kinds.registry_rows import RegisteredModelRows, VersionRows, identity_of_row
+from mlflow_archive.sinks.replay.kinds.registry_rows import (
+    RegisteredModelRows,
+    VersionRows,
+    identity_of_row,
+    identity_of_tags,
+)
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 
 OF_VERSION: Final = re.compile(r"models:/+([^/@]+)/([0-9]+)/?")
@@ -54,8 +59,8 @@ class VersionSources:
             yield self._of_files(model, version)
             return
         if copied := OF_VERSION.fullmatch(source):
-            name = self._context.options.model_name(copied[1], model.info["workspace"])
-            yield VersionSource(uri=f"models:/{name}/{copied[2]}")
+            yield from self._of_version(model, copied[1], int(copied[2]))
+            source = version.info["storage_location"] or source
         yield from self._of_logged_model(version, source)
         yield from self._of_run(version, source)
         if _ANYWHERE.match(source):
@@ -82,6 +87,22 @@ class VersionSources:
             run_id=self._run(version.info["run_id"]),
             changed="versions_with_files_in_a_carrier",
         )
+
+    def _of_version(self, model: RegisteredModelRows, name: str, number: int) -> Iterator[VersionSource]:
+        """Yield the version of which this one is a copy, where the target's is the one of the source."""
+        workspace = model.info["workspace"]
+        target_name = self._context.options.model_name(name, workspace)
+        try:
+            params = {"name": target_name, "version": str(number)}
+            held = self._context.api.get(_API + "model-versions/get", params)["model_version"]
+        except ServerError as exc:
+            if not is_missing(exc):
+                raise
+            return
+        tags = {tag["key"]: tag.get("value", "") for tag in held.get("tags", [])}
+        identity = identity_of_tags(tags, version=True) or ""
+        if identity.rpartition("@")[0] == f"{workspace}/{name}/{number}":
+            yield VersionSource(uri=f"models:/{target_name}/{number}")
 
     def _of_nothing(self, version: VersionRows) -> VersionSource:
         carrier = self._carriers.of_nothing()
