@@ -109,7 +109,7 @@ def test_an_older_target_gets_all_but_logged_models(store_place: Place) -> None:
     for expected in (2, 0):
         report = store_place.replay_source(small(), wrap=lambda target: cast("Target", OlderTarget(target)))
         [gap] = report.gaps
-        assert (gap.owner_kind, gap.owner_id, gap.code) == ("logged_model", "", refusals.KIND_UNKNOWN)
+        assert (gap.owner_kind, gap.owner_id, gap.code) == ("logged_model", "", refusals.KIND_REFUSED)
         assert gap.reason.startswith("2 logged models")
         outcomes: Any = report.details["outcomes"]
         assert outcomes["registered_model"]["created"] == expected

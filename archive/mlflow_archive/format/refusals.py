@@ -15,13 +15,12 @@ ARTIFACT_NAME: Final = "R107"
 EXPERIMENT_REFUSED: Final = "R201"
 EXPERIMENT_TAG_REFUSED: Final = "R202"
 KIND_REFUSED: Final = "R301"
-KIND_UNKNOWN: Final = "R302"
-LOGGED_MODEL_REFUSED: Final = "R401"
-MODEL_LINK_REFUSED: Final = "R402"
-REGISTERED_MODEL_REFUSED: Final = "R501"
-MODEL_VERSION_REFUSED: Final = "R502"
-ALIAS_REFUSED: Final = "R503"
-WEBHOOK_REFUSED: Final = "R601"
+LOGGED_MODEL_REFUSED: Final = "R421"
+MODEL_LINK_REFUSED: Final = "R422"
+REGISTERED_MODEL_REFUSED: Final = "R431"
+MODEL_VERSION_REFUSED: Final = "R432"
+ALIAS_REFUSED: Final = "R433"
+WEBHOOK_REFUSED: Final = "R441"
 
 REFUSALS: Final = MappingProxyType(
     {
@@ -34,8 +33,7 @@ REFUSALS: Final = MappingProxyType(
         ARTIFACT_NAME: "The target does not take an artifact's path, or would store it under another.",
         EXPERIMENT_REFUSED: "An experiment cannot be made in the target; its runs are refused with it.",
         EXPERIMENT_TAG_REFUSED: "The target does not take a tag of an experiment.",
-        KIND_REFUSED: "Objects of a kind that an import does not bring in; a restore does.",
-        KIND_UNKNOWN: "Objects of a kind that the target does not know, as an older server.",
+        KIND_REFUSED: "Objects of a kind that an import does not bring in, or that the target does not know.",
         LOGGED_MODEL_REFUSED: "The target refused a logged model; what is there of it goes on next time.",
         MODEL_LINK_REFUSED: "The target does not take that a run used or made a logged model.",
         REGISTERED_MODEL_REFUSED: "A registered model or prompt cannot be made in the target, or it has another one.",

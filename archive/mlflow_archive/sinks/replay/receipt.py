@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from threading import Lock
 
-from mlflow_archive.format.refusals import KIND_UNKNOWN, REFUSALS
+from mlflow_archive.format.refusals import KIND_REFUSED, REFUSALS
 from mlflow_archive.format.tables import EXPERIMENT, RUN
 from mlflow_archive.pipeline import Gap, Report
 
@@ -84,7 +84,7 @@ class Receipt:
         """Return all of it as the sink's report; to be called once."""
         for kind, number in sorted(self._unknown.items()):
             reason = f"{number} {kind.replace('_', ' ')}s: the target does not know this kind of object"
-            self.refuse(kind, "", "", KIND_UNKNOWN, reason)
+            self.refuse(kind, "", "", KIND_REFUSED, reason)
         refusals = [
             {"kind": gap.owner_kind, "id": gap.owner_id, "path": gap.path, "code": gap.code, "reason": gap.reason}
             for gap in self._gaps

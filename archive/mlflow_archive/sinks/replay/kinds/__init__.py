@@ -1,4 +1,4 @@
-"""Writers of all kinds but experiments and runs, one module a family, in the order in which their objects come."""
+"""Writers of all kinds but experiments and runs, one module a family."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ __all__ = ["KindWriter", "ReplayContext", "kind_writers"]
 
 
 def kind_writers(context: ReplayContext) -> tuple[KindWriter, ...]:
-    """Return a writer for each family of kinds that a replay brings in."""
+    """Return a writer for each family of kinds that a replay brings in, in the order in which they finish.
+
+    Logged models come last: those that are deleted at the source are deleted when nothing refers to them any more.
+    """
     models = LoggedModelIndex(context.api, context.receipt)
-    return (LoggedModelWriter(context, models), RegistryWriter(context, models), WebhookWriter(context))
+    return (RegistryWriter(context, models), WebhookWriter(context), LoggedModelWriter(context, models))

@@ -79,18 +79,25 @@ class LoggedModelWriter:
                 self._refuse(model.plan.source_id, exc)
 
     def finish(self) -> None:
-        """Write links to models that an earlier import brought, and remap what names logged models."""
+        """Write links to models that an earlier import brought, remap what names logged models, and delete.
+
+        To be called when all is there that refers to logged models: MLflow shows deleted ones to nobody.
+        """
         self._late.finish()
         for model_id in self._links.waiting():
             self._link_earlier(model_id)
+        for bound, source_id, target_id in self._to_delete:
+            self._delete(bound, source_id, target_id)
 
     def after_deletion(self) -> None:
-        """Delete what is deleted at the source. The experiment's tag comes first: by it the model is found again."""
-        for bound, source_id, target_id in self._to_delete:
-            if bound.target_id is not None:
-                self._context.experiments.make_writable(bound)
-                self._context.target.set_experiment_tag(bound.target_id, DELETED + source_id, target_id)
-                self._context.api.delete(f"{_API}/{target_id}")
+        """Nothing here is deleted with a run."""
+
+    def _delete(self, bound: Bound, source_id: str, target_id: str) -> None:
+        """Delete a model. The experiment's tag comes first: by it the model is found again."""
+        if bound.target_id is not None:
+            self._context.experiments.make_writable(bound)
+            self._context.target.set_experiment_tag(bound.target_id, DELETED + source_id, target_id)
+            self._context.api.delete(f"{_API}/{target_id}")
 
     def _write(self, rows: LoggedModelRows) -> OpenModel:
         if self._context.receipt.is_unknown(LOGGED_MODEL):
