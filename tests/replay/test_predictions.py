@@ -35,7 +35,6 @@ def tracking(tmp_path: Path) -> Iterator[None]:
     before = mlflow.get_tracking_uri()
     yield
     mlflow.set_tracking_uri(before)
-    mlflow.set_registry_uri(None)
 
 
 @pytest.mark.usefixtures("tracking")
@@ -44,7 +43,6 @@ def test_loaded_models_predict_the_same(server_place: Place, tmp_path: Path) -> 
     with running_server(tmp_path / "server") as server, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow has much to say on how models are logged
         mlflow.set_tracking_uri(server.uri)
-        mlflow.set_registry_uri(server.uri)
         mlflow.set_experiment("models")
         with mlflow.start_run(run_name="training"):
             mlflow.sklearn.log_model(fitted, name="linear", registered_model_name="linear")
@@ -58,7 +56,6 @@ def test_loaded_models_predict_the_same(server_place: Place, tmp_path: Path) -> 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mlflow.set_tracking_uri(server_place.uri)
-        mlflow.set_registry_uri(server_place.uri)
         for name, expected in (("linear", fitted.predict(INPUT)), ("doubler", INPUT * 2)):
             registered = server_place.name(name)
             for uri in (f"models:/{registered}/1", f"models:/{registered}@live", f"runs:/{run_id}/{name}"):

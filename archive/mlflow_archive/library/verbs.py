@@ -89,6 +89,7 @@ def replay(
     *,
     selection: Selection | None = None,
     experiment_prefix: str = "",
+    model_prefix: str = "",
     source_tags: bool = True,
     user: Literal["source", "importer"] = "source",
     artifact_root: str | None = None,
@@ -105,7 +106,13 @@ def replay(
     from mlflow_archive.sinks.replay import ReplayOptions  # noqa: PLC0415
 
     told = _progress(progress)
-    options = ReplayOptions(source_tags=source_tags, experiment_prefix=experiment_prefix, user=user, dry_run=dry_run)
+    options = ReplayOptions(
+        source_tags=source_tags,
+        experiment_prefix=experiment_prefix,
+        model_prefix=model_prefix,
+        user=user,
+        dry_run=dry_run,
+    )
     with open_archive(archive) as opened:
         sink = locate_replay(to, opened, options=options, artifact_root=artifact_root, progress=told)
         return copy(ArchiveSource(opened), sink, selection, jobs=jobs, progress=told)

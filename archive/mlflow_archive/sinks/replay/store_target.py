@@ -92,6 +92,10 @@ def _refuse_older_schema(uri: str, shown: str) -> None:
 
     try:
         engine = sqlalchemy.create_engine(uri)
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as exc:
+        message = f"{shown} cannot be opened as a database: {type(exc).__name__}; is its driver installed?"
+        raise TargetError(message) from exc
+    try:
         with engine.connect() as connection:
             if not sqlalchemy.inspect(connection).has_table("alembic_version"):
                 return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -51,18 +51,22 @@ class RegisteredModelRows:
 
 
 def registered_models_of(chunk: Chunk) -> list[RegisteredModelRows]:
-    """Return the rows of a chunk by registered model, those of the default workspace first."""
+    """Return the rows of a chunk by registered model, those of the default workspace first.
+
+    Rows of a model or version that is not there itself, as no export of this tool makes them, are left out.
+    """
     found: dict[tuple[str, str], RegisteredModelRows] = {}
-    for row in rows_of(chunk, "registered_models"):
-        found[_key(row)] = RegisteredModelRows(owner_id=owner_id(row), info=row)
-    for row in rows_of(chunk, "registered_model_tags"):
-        found[_key(row)].tags[row["key"]] = row["value"]
-    for row in rows_of(chunk, "registered_model_aliases"):
-        found[_key(row)].aliases[row["alias"]] = row["version"]
-    for row in rows_of(chunk, "model_versions"):
-        found[_key(row)].versions[row["version"]] = VersionRows(info=row)
-    for row in rows_of(chunk, "model_version_tags"):
-        found[_key(row)].versions[row["version"]].tags[row["key"]] = row["value"]
+    for info in rows_of(chunk, "registered_models"):
+        found[_key(info)] = RegisteredModelRows(owner_id=owner_id(info), info=info)
+    for row, model in _owned(chunk, "registered_model_tags", found):
+        model.tags[row["key"]] = row["value"]
+    for row, model in _owned(chunk, "registered_model_aliases", found):
+        model.aliases[row["alias"]] = row["version"]
+    for row, model in _owned(chunk, "model_versions", found):
+        model.versions[row["version"]] = VersionRows(info=row)
+    for row, model in _owned(chunk, "model_version_tags", found):
+        if row["version"] in model.versions:
+            model.versions[row["version"]].tags[row["key"]] = row["value"]
     by_owner = {model.owner_id: model for model in found.values()}
     for artifact in chunk.artifacts:
         if artifact.owner_kind == REGISTERED_MODEL and artifact.owner_id in by_owner:
@@ -71,6 +75,14 @@ def registered_models_of(chunk: Chunk) -> list[RegisteredModelRows]:
             if version is not None:
                 version.artifacts.append(artifact)
     return sorted(found.values(), key=lambda model: model.info["workspace"] != DEFAULT_WORKSPACE)
+
+
+def _owned(
+    chunk: Chunk, table: str, models: Mapping[tuple[str, str], RegisteredModelRows]
+) -> Iterator[tuple[Row, RegisteredModelRows]]:
+    for row in rows_of(chunk, table):
+        if _key(row) in models:
+            yield row, models[_key(row)]
 
 
 def owner_id(row: Row) -> str:
