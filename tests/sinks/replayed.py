@@ -113,8 +113,10 @@ class CutTarget:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._target, name)
-        if name == "artifacts":
-            return lambda run: CutPlace(found(run), self.call)
+        if name in ("artifacts", "place"):
+            return lambda where: CutPlace(found(where), self.call)
+        if name == "api":
+            return CutApi(found, self.call)
         if not callable(found) or name in ("close", "check"):
             return found
         return lambda *args, **kwargs: self.call(found, *args, **kwargs)
@@ -126,6 +128,18 @@ class CutTarget:
         if self._left == 0 and self._executed:
             request(*args, **kwargs)
         raise self._error()
+
+
+class CutApi:
+    """The API of a target that dies."""
+
+    def __init__(self, api: Any, call: Callable[..., Any]) -> None:
+        self._api = api
+        self._call = call
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._api, name)
+        return lambda *args, **kwargs: self._call(found, *args, **kwargs)
 
 
 class CutPlace:

@@ -12,10 +12,10 @@ from tests.support.chunks import ChunkSource, chunk, experiment
 
 def test_kinds_that_are_not_replayed_are_refused(tmp_path: Path) -> None:
     first = chunk(experiments=[experiment("7", "seven")], workspaces=[{"name": "default"}])
-    models = [{"name": name, "workspace": "default"} for name in ("a", "b")]
-    source = ChunkSource((0, [first]), (1, [chunk(registered_models=models)]))
+    servers = [{"name": name, "workspace": "default"} for name in ("a", "b")]
+    source = ChunkSource((0, [first]), (1, [chunk(mcp_servers=servers)]))
     target = open_target(f"sqlite:///{tmp_path / 'mlflow.db'}", artifact_root=str(tmp_path))
     report = copy(source, ReplaySink(target, options=ReplayOptions(dry_run=True)))
-    assert [(gap.owner_kind, gap.code, gap.reason[:19]) for gap in report.gaps] == [
-        ("registered_model", KIND_REFUSED, "2 registered models")
+    assert [(gap.owner_kind, gap.code, gap.reason[:13]) for gap in report.gaps] == [
+        ("mcp_server", KIND_REFUSED, "2 mcp servers")
     ]

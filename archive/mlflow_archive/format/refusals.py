@@ -30,6 +30,12 @@ REVIEW_QUEUE_REFUSED: Final = "R314"
 GATEWAY_REFUSED: Final = "R321"
 MCP_SERVER_REFUSED: Final = "R331"
 WORKSPACE_REFUSED: Final = "R341"
+LOGGED_MODEL_REFUSED: Final = "R421"
+MODEL_LINK_REFUSED: Final = "R422"
+REGISTERED_MODEL_REFUSED: Final = "R431"
+MODEL_VERSION_REFUSED: Final = "R432"
+ALIAS_REFUSED: Final = "R433"
+WEBHOOK_REFUSED: Final = "R441"
 
 REFUSALS: Final = MappingProxyType(
     {
@@ -58,5 +64,11 @@ REFUSALS: Final = MappingProxyType(
         GATEWAY_REFUSED: "The target refused a part of the AI gateway's configuration.",
         MCP_SERVER_REFUSED: "The target refused an MCP server, or a part of it.",
         WORKSPACE_REFUSED: "The target refused a workspace; what lies in it is refused with it.",
+        LOGGED_MODEL_REFUSED: "The target refused a logged model; what is there of it goes on next time.",
+        MODEL_LINK_REFUSED: "The target does not take that a run used or made a logged model.",
+        REGISTERED_MODEL_REFUSED: "A registered model or prompt cannot be made in the target, or it has another one.",
+        MODEL_VERSION_REFUSED: "A version cannot be made in the target, or not with its number.",
+        ALIAS_REFUSED: "The target does not take an alias, or the version it stands for is not there.",
+        WEBHOOK_REFUSED: "The target refused a webhook, as one whose host it cannot resolve.",
     }
 )

@@ -89,6 +89,7 @@ def replay(
     *,
     selection: Selection | None = None,
     experiment_prefix: str = "",
+    model_prefix: str = "",
     source_tags: bool = True,
     user: Literal["source", "importer"] = "source",
     spans_in_table: bool = True,
@@ -110,6 +111,7 @@ def replay(
     options = ReplayOptions(
         source_tags=source_tags,
         experiment_prefix=experiment_prefix,
+        model_prefix=model_prefix,
         user=user,
         spans_in_table=spans_in_table,
         dry_run=dry_run,

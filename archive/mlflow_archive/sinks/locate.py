@@ -58,14 +58,15 @@ def _only_workspace(archive: Archive) -> str | None:
 
 
 def facts_by_export(archive: Archive) -> FactsOfRow:
-    """Return what says of a row of ``runs`` or ``traces`` by which export it came.
+    """Return what says of a row of ``runs``, ``logged_models`` or ``traces`` by which export it came.
 
     All else, such as experiments, is of the newest one.
     """
     exports = {export.number: _facts(export) for export in archive.manifest.exports}
     newest = archive.newest_export.number
     source = ArchiveSource(archive)
-    found = {"run_id": source.export_of("runs"), "trace_id": source.export_of("traces")}
+    tables = {"run_id": "runs", "model_id": "logged_models", "trace_id": "traces"}
+    found = {column: source.export_of(table) for column, table in tables.items()}
 
     def facts_of(row: Row) -> ExportFacts:
         for column, numbers in found.items():

@@ -59,6 +59,16 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
     help="Put everything into this workspace of the server; by default each workspace gets one of its name.",
 )
 @click.option(
+    "--rename-model",
+    type=pair_of("OLD=NEW"),
+    metavar="OLD=NEW",
+    multiple=True,
+    help="Import the registered model or prompt OLD under the name NEW. Repeatable.",
+)
+@click.option(
+    "--model-prefix", metavar="TEXT", default="", help="Put this before the name of every registered model and prompt."
+)
+@click.option(
     "--user",
     type=click.Choice(["source", "importer"]),
     default="source",
@@ -87,8 +97,9 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
 def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: bool, **options: Any) -> None:
     """Replay ARCHIVE into a tracking server or store.
 
-    Runs get new ids and tags that say where they come from; all else is kept. Running it again changes nothing and
-    completes what was interrupted. One run that is refused does not stop the others; the exit code is 3 then.
+    Runs and logged models get new ids and tags that say where they come from; all else is kept, version numbers of
+    registered models and prompts, too. Webhooks arrive switched off. Running it again changes nothing and completes
+    what was interrupted. One thing that is refused does not stop the others; the exit code is 3 then.
 
     \b
     Example:
@@ -98,6 +109,8 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
         source_tags=not options["no_source_tags"],
         rename_experiment=dict(options["rename_experiment"]),
         experiment_prefix=options["experiment_prefix"],
+        rename_model=dict(options["rename_model"]),
+        model_prefix=options["model_prefix"],
         user=options["user"],
         spans_in_table=not options["spans_as_files"],
         dry_run=options["dry_run"],

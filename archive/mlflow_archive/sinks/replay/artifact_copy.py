@@ -1,10 +1,11 @@
-"""Artifacts of one run, from the chunk to the target's place for them."""
+"""Artifacts of one object, from the chunk to the target's place for them."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import BinaryIO
 
@@ -14,18 +15,39 @@ from mlflow_archive.pipeline import ArtifactFile
 from mlflow_archive.sinks.replay.artifacts import ArtifactNameError
 from mlflow_archive.sinks.replay.failures import is_about_one_item
 from mlflow_archive.sinks.replay.receipt import Receipt
-from mlflow_archive.sinks.replay.references import LARGEST_MLMODEL, is_mlmodel, remap_mlmodel
-from mlflow_archive.sinks.replay.rows import RunRows
+from mlflow_archive.sinks.replay.references import LARGEST_MLMODEL, Mapped, is_mlmodel, models_in_mlmodel, remap_mlmodel
 from mlflow_archive.sinks.replay.target import ArtifactPlace
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactOwner:
+    """Whose artifacts: ``kind`` and ``source_id`` are for the receipt, ``mapped`` for the ids in MLmodel files.
+
+    ``prefix`` starts the path of each artifact and is left away in the target.
+    """
+
+    kind: str
+    source_id: str
+    mapped: Mapped
+    prefix: str = ""
+
+
 def copy_artifacts(
-    rows: RunRows, target_id: str, place: ArtifactPlace, sizes: Mapping[str, int], receipt: Receipt
-) -> None:
-    """Write the artifacts that are missing or of another size in ``sizes``; what cannot be is refused, one by one."""
-    for artifact in rows.artifacts:
+    artifacts: Sequence[ArtifactFile],
+    owner: ArtifactOwner,
+    place: ArtifactPlace,
+    sizes: Mapping[str, int],
+    receipt: Receipt,
+) -> list[ArtifactFile]:
+    """Write the artifacts that are missing or of another size in ``sizes``; what cannot be is refused, one by one.
+
+    Returns the MLmodel files that still name logged models which ``owner.mapped`` does not know.
+    """
+    unresolved = []
+    for artifact in artifacts:
         try:
-            _copy(artifact, source_id=rows.run_id, target_id=target_id, place=place, sizes=sizes, receipt=receipt)
+            if not _copy(artifact, owner, place, sizes, receipt):
+                unresolved.append(artifact)
         except (ItemError, ServerError) as exc:
             if not is_about_one_item(exc):
                 raise
@@ -33,30 +55,35 @@ def copy_artifacts(
                 isinstance(exc, ServerError) and exc.status == HTTPStatus.BAD_REQUEST
             )
             code = refusals.ARTIFACT_NAME if of_name else refusals.ARTIFACT_REFUSED
-            receipt.refuse("run", rows.run_id, artifact.path, code, str(exc))
+            receipt.refuse(owner.kind, owner.source_id, artifact.path, code, str(exc))
+    return unresolved
+
+
+def refuse_artifacts(artifacts: Sequence[ArtifactFile], owner: ArtifactOwner, exc: ItemError, receipt: Receipt) -> None:
+    """Refuse all of them, as where the place they go to cannot be written."""
+    for artifact in artifacts:
+        receipt.refuse(owner.kind, owner.source_id, artifact.path, refusals.ARTIFACT_REFUSED, str(exc))
 
 
 def _copy(
-    artifact: ArtifactFile,
-    *,
-    source_id: str,
-    target_id: str,
-    place: ArtifactPlace,
-    sizes: Mapping[str, int],
-    receipt: Receipt,
-) -> None:
-    there = sizes.get(artifact.path)
-    if there is not None and there == artifact.size and not is_mlmodel(artifact.path):
-        return
+    artifact: ArtifactFile, owner: ArtifactOwner, place: ArtifactPlace, sizes: Mapping[str, int], receipt: Receipt
+) -> bool:
+    path = artifact.path.removeprefix(owner.prefix)
+    there = sizes.get(path)
+    if there is not None and there == artifact.size and not is_mlmodel(path):
+        return True
+    resolved = True
     with artifact.open() as opened:
         data: BinaryIO = opened
         size = data.seek(0, os.SEEK_END)
         data.seek(0)
-        if is_mlmodel(artifact.path) and size <= LARGEST_MLMODEL:
+        if is_mlmodel(path) and size <= LARGEST_MLMODEL:
             original = data.read()
-            mapped = remap_mlmodel(original, {source_id: target_id}.get)
+            mapped = remap_mlmodel(original, owner.mapped)
             data, size = io.BytesIO(mapped), len(mapped)
             receipt.changed("mlmodel_run_id", int(mapped != original))
-        place.put(artifact.path, data, size)
+            resolved = all(owner.mapped(model) is not None for model in models_in_mlmodel(original))
+        place.put(path, data, size)
     receipt.count("artifacts")
     receipt.count("bytes", size)
+    return resolved

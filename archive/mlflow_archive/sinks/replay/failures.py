@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Final, TypeVar
 
 from mlflow_archive.errors import ItemError, MlflowArchiveError, ServerError
 
 _UNKNOWN_HERE = frozenset({"ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED", "FEATURE_DISABLED"})
+WAITS_AFTER_DOUBT_SECONDS: Final = (0.5, 2.0, 5.0)
 
 _OF_THE_TARGET = frozenset(
     {
@@ -16,7 +20,8 @@ _OF_THE_TARGET = frozenset(
         HTTPStatus.TOO_MANY_REQUESTS,
     }
 )
-_NO_ENDPOINT = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+
+_T = TypeVar("_T")
 
 
 def is_about_one_item(exc: MlflowArchiveError) -> bool:
@@ -44,8 +49,23 @@ def executed_perhaps(exc: ServerError) -> bool:
     return exc.status is None or exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def lacks_endpoint(exc: ServerError) -> bool:
-    """Say whether the target does not know the request at all, as an older server."""
-    if exc.error_code is None:
-        return exc.status in _NO_ENDPOINT
-    return exc.error_code in ("ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED")
+def is_missing(exc: ServerError) -> bool:
+    """Say whether MLflow says that the object does not exist."""
+    return exc.error_code == "RESOURCE_DOES_NOT_EXIST"
+
+
+def once(make: Callable[[], _T], look: Callable[[], _T | None]) -> _T:
+    """Return what ``make`` makes; where it is in doubt whether it did, what ``look`` finds, or make it again."""
+    for wait in WAITS_AFTER_DOUBT_SECONDS:
+        try:
+            return make()
+        except ServerError as exc:
+            if not executed_perhaps(exc):
+                raise
+            failure = exc
+        # The server may still be at it, so it gets a moment before it is asked.
+        time.sleep(wait)
+        made = look()
+        if made is not None:
+            return made
+    raise failure

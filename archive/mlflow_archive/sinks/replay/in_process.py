@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import RLock, Thread
 from typing import Any, Final
@@ -25,12 +25,14 @@ _turn: Final = RLock()
 
 
 class InProcessTransport(BaseAdapter):
-    """A requests adapter that hands each request to the ASGI application ``app``; ``handlers`` is the module with
-    the global stores, ``stores`` their names and values."""
+    """A requests adapter that hands each request to the ASGI application ``app``.
 
-    def __init__(self, app: Any, handlers: Any, stores: Mapping[str, Any]) -> None:
+    ``variables`` are the global variables by which it finds its stores: (module, name, value).
+    """
+
+    def __init__(self, app: Any, variables: Sequence[tuple[Any, str, Any]]) -> None:
         super().__init__()
-        self._app, self._handlers, self._stores = app, handlers, stores
+        self._app, self._variables = app, variables
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="in-process server", daemon=True)
         self._thread.start()
@@ -38,9 +40,12 @@ class InProcessTransport(BaseAdapter):
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Answer a request; exceptions of the application are what its server would make of them: a status 500."""
         with _turn:
-            for name, store in self._stores.items():
-                setattr(self._handlers, name, store)
-            answer = asyncio.run_coroutine_threadsafe(_call(self._app, request), self._loop).result()
+            before = [(module, name, getattr(module, name)) for module, name, _ in self._variables]
+            try:
+                _set(self._variables)
+                answer = asyncio.run_coroutine_threadsafe(_call(self._app, request), self._loop).result()
+            finally:
+                _set(before)
         response = requests.Response()
         response.status_code = answer.status
         response.headers.update(answer.headers)
@@ -56,6 +61,11 @@ class InProcessTransport(BaseAdapter):
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def _set(variables: Sequence[tuple[Any, str, Any]]) -> None:
+    for module, name, value in variables:
+        setattr(module, name, value)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,10 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The longest texts a target takes, in characters; the defaults are those of MLflow 3."""
+    """The longest texts a target takes, in characters; the defaults are those of MLflow 3.
+
+    ``fillers`` is how many versions at most are made and deleted again, so that a registered model gets its gaps.
+    """
 
     key: int = 250
     param: int = 6000
@@ -37,6 +40,12 @@ class Limits:
     evaluation_dataset_name: int = 255
     evaluation_dataset_tag_key: int = 255
     evaluation_dataset_tag: int = 5000
+    logged_model_name: int = 500
+    description: int = 5000
+    run_link: int = 500
+    registered_model_tag: int = 5000
+    model_version_tag: int = 100_000
+    fillers: int = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,16 +53,18 @@ class ReplayOptions:
     """How to replay.
 
     ``rename_experiment`` maps source names to target names; ``experiment_prefix`` is put before every name, renamed
-    or not. ``workspace_prefix`` is put before the names of other objects that must be unique in a workspace, with a
-    character between that such names may hold. ``user`` says whether runs keep the user of the source or get the one
-    who imports. ``spans_in_table`` says whether spans go into the target's table where they stay the same there, or all
-    into files. A dry run writes nothing.
+    or not; ``rename_model`` and ``model_prefix`` do the same for registered models and prompts. ``workspace_prefix`` is
+    put before the names of other objects that must be unique in a workspace, with a character between that such names
+    may hold. ``user`` says whether runs keep the user of the source or get the one who imports. ``spans_in_table`` says
+    whether spans go into the target's table where they stay the same there, or all into files. A dry run writes nothing.
     """
 
     source_tags: bool = True
     rename_experiment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     experiment_prefix: str = ""
     workspace_prefix: str = ""
+    rename_model: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    model_prefix: str = ""
     user: Literal["source", "importer"] = "source"
     spans_in_table: bool = True
     dry_run: bool = False
@@ -64,4 +75,13 @@ class ReplayOptions:
         if not workspace:
             return self
         prefix = f"{self.experiment_prefix}{workspace}/"
-        return replace(self, experiment_prefix=prefix, workspace_prefix=workspace)
+        models = f"{self.model_prefix}{workspace}."  # names of registered models hold no slash
+        return replace(self, experiment_prefix=prefix, model_prefix=models, workspace_prefix=workspace)
+
+    def model_name(self, name: str, workspace: str | None = None) -> str:
+        """Return what a registered model or prompt is called in the target.
+
+        One of another workspace can be renamed by ``workspace/name``, too.
+        """
+        renamed = self.rename_model.get(f"{workspace}/{name}") if workspace else None
+        return self.model_prefix + (renamed or self.rename_model.get(name, name))

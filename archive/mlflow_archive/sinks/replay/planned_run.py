@@ -11,7 +11,15 @@ from mlflow_archive.sinks.replay.experiments import STATE, Bound
 from mlflow_archive.sinks.replay.fitting import Fitter, key_is_taken, newest, order, plain_tags
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.receipt import Receipt
-from mlflow_archive.sinks.replay.references import HISTORY, PARENT, RUN_NAME, USER, fit_history, remap_history
+from mlflow_archive.sinks.replay.references import (
+    HISTORY,
+    PARENT,
+    RUN_NAME,
+    USER,
+    fit_history,
+    remap_history,
+    without_model_ids,
+)
 from mlflow_archive.sinks.replay.rows import DatasetKey, Row, RunRows
 from mlflow_archive.sinks.replay.run_index import IDENTITY
 from mlflow_archive.sinks.replay.target import DatasetInput, Point, TargetRun
@@ -38,7 +46,7 @@ class PlannedRun:
     tag_limit: int
 
     def late_tags(self, target_id: str) -> dict[str, str]:
-        """Return the tags that name the run itself."""
+        """Return the tags that name the run itself; logged models in them are remapped once these are there."""
         if self.history is None:
             return {}
         remapped = remap_history(self.history, {self.source_id: target_id}.get)
@@ -165,12 +173,18 @@ def compare(plan: PlannedRun, held: TargetRun, bound: Bound) -> Difference:
     named = not plan.name or plan.name == held.name
     return Difference(
         incomplete=STATE in held.tags,
-        tags={key: value for key, value in wanted.items() if held.tags.get(key) != value},
+        tags={key: value for key, value in wanted.items() if not _equal(key, held.tags.get(key), value)},
         params=[(key, value) for key, value in plan.params if key not in held.params],
         conflicting=[key for key, value in plan.params if held.params.get(key, value) != value],
         inputs=[item for item in plan.inputs if (item.name, item.digest) not in held.inputs],
         info=not (wanted_state and end and lifecycle and named),
     )
+
+
+def _equal(key: str, held: str | None, wanted: str) -> bool:
+    if key == HISTORY and held is not None:
+        return without_model_ids(held) == without_model_ids(wanted)
+    return held == wanted
 
 
 def lacks_points(points: Sequence[Point], held: TargetRun) -> bool:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from threading import Lock
 
-from mlflow_archive.format.refusals import REFUSALS
+from mlflow_archive.format.refusals import KIND_REFUSED, REFUSALS
 from mlflow_archive.format.tables import EXPERIMENT, RUN
 from mlflow_archive.pipeline import Gap, Report
 
@@ -26,6 +26,7 @@ class Receipt:
         self._notes: list[str] = []
         self._kept: dict[str, dict[str, Mapping[str, object]]] = {}
         self._gaps: list[Gap] = []
+        self._unknown: Counter[str] = Counter()
 
     def mapped(self, kind: str, source_id: str, target_id: str | None) -> None:
         """Note what a source id of a kind is in the target; None is what a dry run would create."""
@@ -78,8 +79,20 @@ class Receipt:
         with self._lock:
             self._gaps.append(Gap(owner_kind=kind, owner_id=owner_id, path=path, code=code, reason=reason))
 
+    def unknown(self, kind: str) -> None:
+        """Count an object of a kind that the target does not know; all of a kind become one refusal."""
+        with self._lock:
+            self._unknown[kind] += 1
+
+    def is_unknown(self, kind: str) -> bool:
+        """Say whether the target was found not to know a kind."""
+        return kind in self._unknown
+
     def report(self) -> Report:
-        """Return all of it as the sink's report."""
+        """Return all of it as the sink's report; to be called once."""
+        for kind, number in sorted(self._unknown.items()):
+            reason = f"{number} {kind.replace('_', ' ')}s: the target does not know this kind of object"
+            self.refuse(kind, "", "", KIND_REFUSED, reason)
         refusals = [
             {"kind": gap.owner_kind, "id": gap.owner_id, "path": gap.path, "code": gap.code, "reason": gap.reason}
             for gap in self._gaps

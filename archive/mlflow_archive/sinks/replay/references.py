@@ -1,4 +1,4 @@
-"""Run ids inside content: ``mlflow.log-model.history`` and ``MLmodel`` files name the run they belong to.
+"""Ids inside content: ``mlflow.log-model.history`` and ``MLmodel`` files name the run and the logged model they are of.
 
 Edits are textual and minimal, so that every other character stays as it was.
 """
@@ -18,16 +18,28 @@ RUN_NAME: Final = "mlflow.runName"
 USER: Final = "mlflow.user"
 LARGEST_MLMODEL: Final = 16 * 1024 * 1024
 
-_JSON_RUN_ID = re.compile(r'("run_id"\s*:\s*")([^"\\]+)(")')
-_YAML_RUN_ID = re.compile(rb"""^(run_id:[ \t]*(['"]?))([^\s'"]+)(\2[ \t]*\r?)$""", re.MULTILINE)
+_JSON_ID = re.compile(r'("(?:run_id|model_id|model_uuid)"\s*:\s*")([^"\\]+)(")')
+_JSON_MODEL_ID = re.compile(r'("(?:model_id|model_uuid)"\s*:\s*")(m-[^"\\]+)(")')
+_YAML_ID = re.compile(rb"""^((?:run_id|model_id|model_uuid):[ \t]*(['"]?))([^\s'"]+)(\2[ \t]*\r?)$""", re.MULTILINE)
+_YAML_MODEL_ID = re.compile(rb"""^(?:model_id|model_uuid):[ \t]*['"]?(m-[^\s'"]+)""", re.MULTILINE)
 
 Mapped = Callable[[str], str | None]
-"""Source run id -> its id in the target, or None where it is not there."""
+"""Source id of a run or logged model -> its id in the target, or None where it is not there."""
 
 
 def remap_history(value: str, mapped: Mapped) -> str:
-    """Replace the ``run_id`` fields of a JSON text by the ids in the target, where these are known."""
-    return _JSON_RUN_ID.sub(lambda found: found[1] + (mapped(found[2]) or found[2]) + found[3], value)
+    """Replace the ids of runs and logged models in a JSON text by those in the target, where these are known."""
+    return _JSON_ID.sub(lambda found: found[1] + (mapped(found[2]) or found[2]) + found[3], value)
+
+
+def models_in_history(value: str) -> frozenset[str]:
+    """Return the ids of the logged models that a history names."""
+    return frozenset(found[2] for found in _JSON_MODEL_ID.finditer(value))
+
+
+def without_model_ids(value: str) -> str:
+    """Return a history with its ids of logged models left out, for comparing one with a remapped one."""
+    return _JSON_MODEL_ID.sub(r"\1\3", value)
 
 
 def fit_history(value: str, limit: int) -> str:
@@ -47,13 +59,19 @@ def fit_history(value: str, limit: int) -> str:
 
 
 def remap_mlmodel(data: bytes, mapped: Mapped) -> bytes:
-    """Replace the value of the line ``run_id:`` of an MLmodel file by the id in the target, where it is known."""
+    """Replace the ids in the lines ``run_id:``, ``model_id:`` and ``model_uuid:`` of an MLmodel file by those in the
+    target, where they are known."""
 
     def replaced(found: re.Match[bytes]) -> bytes:
         target = mapped(found[3].decode("utf-8", "replace"))
         return found[0] if target is None else found[1] + target.encode("ascii") + found[4]
 
-    return _YAML_RUN_ID.sub(replaced, data)
+    return _YAML_ID.sub(replaced, data)
+
+
+def models_in_mlmodel(data: bytes) -> frozenset[str]:
+    """Return the ids of the logged models that an MLmodel file names."""
+    return frozenset(found[1].decode("utf-8", "replace") for found in _YAML_MODEL_ID.finditer(data))
 
 
 def is_mlmodel(path: str) -> bool:

@@ -113,7 +113,7 @@ class RestTarget:
         body = {
             "run_id": run_id,
             "metrics": [
-                {"key": key, "value": value if math.isfinite(value) else _odd(value), "timestamp": time, "step": step}
+                {"key": key, "value": json_number(value), "timestamp": time, "step": step}
                 for key, value, time, step in metrics
             ],
             "params": [{"key": key, "value": value} for key, value in params],
@@ -159,8 +159,10 @@ class RestTarget:
         return LocalPlace(root)
 
 
-def _odd(value: float) -> str:
-    """Spell what JSON numbers cannot hold as protobuf's JSON does."""
+def json_number(value: float) -> float | str:
+    """Return a number for JSON; what that cannot hold is spelled as protobuf's JSON does."""
+    if math.isfinite(value):
+        return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 

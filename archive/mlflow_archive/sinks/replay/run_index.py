@@ -7,7 +7,7 @@ from threading import Lock
 from mlflow_archive.format.source_tags import OWN_PREFIX, SOURCE_RUN_ID
 from mlflow_archive.sinks.replay.experiments import STATE, Bound
 from mlflow_archive.sinks.replay.receipt import Receipt
-from mlflow_archive.sinks.replay.target import Target, TargetRun
+from mlflow_archive.sinks.replay.target import PAGE, Target, TargetRun, tag_condition
 
 # Written where source tags are off; it wins, as then source tags on a run are what an earlier import left.
 IDENTITY = OWN_PREFIX + "source_run_id"
@@ -22,6 +22,8 @@ class RunIndex:
         self._lock = Lock()
         self._loading: dict[str, Lock] = {}
         self._known: dict[str, dict[str, str]] = {}
+        self._found: dict[str, str | None] = {}
+        self._experiments: list[str] | None = None
 
     def lookup(self, bound: Bound, source_id: str) -> str | None:
         """Return the id of the target's copy of a source run in an experiment, or None."""
@@ -40,6 +42,33 @@ class RunIndex:
             return None
         found = self._target.tagged_runs(bound.target_id, key, source_id)
         return next((run for run in found if _identity(run) == source_id), None)
+
+    def anywhere(self, source_id: str) -> str | None:
+        """Ask the target for its copy of a source run, whatever experiment of it that is in, and keep the answer."""
+        with self._lock:
+            if source_id in self._found:
+                return self._found[source_id]
+            if self._experiments is None:
+                self._experiments = [experiment.experiment_id for experiment in self._target.experiments()]
+            experiments = self._experiments
+        found = None
+        for start in range(0, len(experiments), PAGE):
+            found = found or self._among(experiments[start : start + PAGE], source_id)
+        with self._lock:
+            self._found[source_id] = found
+        return found
+
+    def _among(self, experiment_ids: list[str], source_id: str) -> str | None:
+        for key in (SOURCE_RUN_ID, IDENTITY):
+            body = {
+                "experiment_ids": experiment_ids,
+                "filter": tag_condition(key, source_id),
+                "run_view_type": "ALL",
+                "max_results": 1,
+            }
+            for run in self._target.api.post("/api/2.0/mlflow/runs/search", body).get("runs", []):
+                return str(run["info"]["run_id"])
+        return None
 
     def _load(self, experiment_id: str) -> dict[str, str]:
         known: dict[str, str] = {}

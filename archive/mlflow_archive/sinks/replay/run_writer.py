@@ -6,22 +6,23 @@ request of it: that mark makes the difference between skipping and completing.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import SOURCE_RUN_ID
 from mlflow_archive.format.tables import RUN
-from mlflow_archive.sinks.replay.artifact_copy import copy_artifacts
+from mlflow_archive.pipeline import ArtifactFile
+from mlflow_archive.sinks.replay.artifact_copy import ArtifactOwner, copy_artifacts, refuse_artifacts
 from mlflow_archive.sinks.replay.experiments import STATE, Bound, ExperimentMap
-from mlflow_archive.sinks.replay.failures import executed_perhaps, is_about_one_item
+from mlflow_archive.sinks.replay.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.fitting import Fitter
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.planned_run import Difference, PlannedRun, compare, lacks_points, settable
 from mlflow_archive.sinks.replay.receipt import Receipt
+from mlflow_archive.sinks.replay.references import HISTORY, models_in_history
 from mlflow_archive.sinks.replay.rows import RunRows
 from mlflow_archive.sinks.replay.run_index import IDENTITY, RunIndex
 from mlflow_archive.sinks.replay.target import (
@@ -37,7 +38,6 @@ from mlflow_archive.sinks.replay.target import (
 )
 
 _INCOMPLETE = "incomplete"
-_WAITS_AFTER_DOUBT_SECONDS = (0.5, 2.0, 5.0)
 _MAX_INPUTS = 100
 
 
@@ -52,6 +52,32 @@ class OpenRun:
     found: bool
     place: ArtifactPlace | None = None
     sizes: Mapping[str, int] | None = None
+
+    @property
+    def owner(self) -> ArtifactOwner:
+        target_id = "" if self.there is None else self.there.run_id
+        return ArtifactOwner(kind=RUN, source_id=self.plan.source_id, mapped={self.plan.source_id: target_id}.get)
+
+
+@dataclass(slots=True, kw_only=True)
+class NamingModels:
+    """What names logged models and was written before these: histories, by target run, and MLmodel files."""
+
+    histories: dict[str, Bound] = field(default_factory=dict)
+    files: list[tuple[ArtifactOwner, ArtifactPlace, ArtifactFile]] = field(default_factory=list)
+
+    def note_history(self, run: OpenRun) -> None:
+        """Note a run whose history in the target names, or is about to name, logged models of the source."""
+        history, there = run.plan.history, run.there
+        if history is None or there is None:
+            return
+        models = models_in_history(history)
+        if models and (not run.found or models & models_in_history(there.tags.get(HISTORY, history))):
+            self.histories[there.run_id] = run.bound
+
+    def note_files(self, files: Sequence[ArtifactFile], run: OpenRun) -> None:
+        if run.place is not None:
+            self.files += [(run.owner, run.place, file) for file in files]
 
 
 class RunWriter:
@@ -68,6 +94,8 @@ class RunWriter:
         self._inputs_lock = Lock()
         self._to_delete: set[str] = set()
         self._datasets_there: set[tuple[str | None, str, str]] = set()
+        self._active: set[str] = set()
+        self.naming_models = NamingModels()
 
     def begin(self, plan: PlannedRun, bound: Bound, rows: RunRows) -> OpenRun:
         """Create the run, or find it and see what it lacks; write all but the artifacts of its first rows."""
@@ -103,10 +131,10 @@ class RunWriter:
             if run.sizes is None:
                 run.sizes = run.place.sizes() if run.found else {}
         except ItemError as exc:
-            for artifact in rows.artifacts:
-                self._receipt.refuse("run", run.plan.source_id, artifact.path, refusals.ARTIFACT_REFUSED, str(exc))
+            refuse_artifacts(rows.artifacts, run.owner, exc, self._receipt)
             return
-        copy_artifacts(rows, run.there.run_id, run.place, run.sizes, self._receipt)
+        unresolved = copy_artifacts(rows.artifacts, run.owner, run.place, run.sizes, self._receipt)
+        self.naming_models.note_files(unresolved, run)
 
     def end(self, run: OpenRun) -> None:
         """Set status, end and stage, and take the mark off."""
@@ -119,25 +147,29 @@ class RunWriter:
             if status is not None or end_time is not None or name is not None:
                 self._target.update_run(there.run_id, status=status, end_time=end_time, name=name)
             self._target.delete_tag(there.run_id, STATE)
+            self._active.add(there.run_id)
             if plan.deleted:
                 self._to_delete.add(there.run_id)
+        self.naming_models.note_history(run)
         self._receipt.done(run.outcome)
 
     def make_writable(self, bound: Bound, run_id: str) -> None:
         """Make a run of the target active that is deleted there, until ``finish``, for what belongs to it."""
         with self._inputs_lock:
-            if run_id in self._to_delete or self._options.dry_run:
+            if run_id in self._active or self._options.dry_run:
                 return
             self._experiments.make_writable(bound)
             if self._target.get_run(run_id).deleted:
                 self._target.restore_run(run_id)
                 self._to_delete.add(run_id)
+            self._active.add(run_id)
 
     def finish(self) -> None:
         """Delete the runs that are deleted at the source; till now other objects could be written to them."""
         for run_id in sorted(self._to_delete):
             self._target.delete_run(run_id)
         self._to_delete.clear()
+        self._active.clear()
 
     def _points(self, plan: PlannedRun, rows: RunRows) -> list[Point]:
         return Fitter(self._options.limits, self._receipt, plan.source_id).metrics(rows)
@@ -163,19 +195,7 @@ class RunWriter:
 
     def _create_once(self, new: NewRun, bound: Bound, source_id: str) -> TargetRun:
         key = SOURCE_RUN_ID if self._options.source_tags else IDENTITY
-        for wait in _WAITS_AFTER_DOUBT_SECONDS:
-            try:
-                return self._target.create_run(new)
-            except ServerError as exc:
-                if not executed_perhaps(exc):
-                    raise
-                failure = exc
-            # The server may still be at it, so it gets a moment before it is asked.
-            time.sleep(wait)
-            made = self._index.search(bound, key, source_id)
-            if made is not None:
-                return made
-        raise failure
+        return once(lambda: self._target.create_run(new), lambda: self._index.search(bound, key, source_id))
 
     def _reopen(self, run: OpenRun, difference: Difference) -> None:
         """Make a run that is there writable and mark it incomplete."""

@@ -59,6 +59,7 @@ class ReplaySink:
         self._writer = RunWriter(target, self._experiments, self._index, self._options, self._receipt)
         importer = getpass.getuser() if self._options.user == "importer" else None
         self._planner = Planner(options=self._options, receipt=self._receipt, importer=importer)
+        self._names: dict[str, str] = {}
         self._kinds = kind_writers(
             ReplayContext(
                 target=target,
@@ -68,10 +69,10 @@ class ReplaySink:
                 index=self._index,
                 runs=self._writer,
                 export_of=self._export_of,
+                experiment_names=self._names,
             )
         )
         self._replayed = frozenset((*_ALWAYS, *(kind for writer in self._kinds for kind in writer.kinds)))
-        self._names: dict[str, str] = {}
         self._datasets: dict[DatasetKey, Row] = {}
         self._left_out: Counter[str] = Counter()
         self._lock = Lock()

@@ -77,18 +77,20 @@ def _open(uri: str, shown: str, artifact_root: str | None) -> tuple[InProcessTra
     if uri.partition(":")[0].partition("+")[0] in ("sqlite", "postgresql", "mysql", "mssql"):
         _refuse_older_schema(uri, shown)
     try:
-        stores = {
-            "_tracking_store": tracking._get_store(uri, artifact_root),
-            "_model_registry_store": registry._get_store(uri, uri),
-        }
+        stores = [tracking._get_store(uri, artifact_root), registry._get_store(uri, uri)]
     except Exception as exc:  # drivers, SQLAlchemy and plugins each have errors of their own
         message = f"{shown} cannot be opened as an MLflow tracking store: {exc}"
         raise TargetError(message) from exc
     engines = []
-    for store in stores.values():
+    for store in stores:
         with suppress(AttributeError):  # only SQL stores have one
             engines.append(store.engine)
-    return InProcessTransport(app, handlers, stores), engines
+    variables = [
+        (handlers, "_tracking_store", stores[0]),
+        (handlers, "_model_registry_store", stores[1]),
+        (tracking, "_tracking_uri", uri),  # the registry looks up logged models by the global URI
+    ]
+    return InProcessTransport(app, variables), engines
 
 
 def _refuse_older_schema(uri: str, shown: str) -> None:

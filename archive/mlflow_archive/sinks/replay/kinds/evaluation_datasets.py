@@ -15,7 +15,7 @@ from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX, object_source_tags, shorten_key
 from mlflow_archive.format.tables import EVALUATION_DATASET
 from mlflow_archive.pipeline import Chunk
-from mlflow_archive.sinks.replay.failures import executed_perhaps, is_about_one_item, lacks_endpoint
+from mlflow_archive.sinks.replay.failures import executed_perhaps, is_about_one_item, is_unknown_there
 from mlflow_archive.sinks.replay.fitting import Fitter, plain_tags
 from mlflow_archive.sinks.replay.kinds.dataset_records import input_hash, record_body
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
@@ -65,7 +65,7 @@ class EvaluationDatasetWriter:
                 self._context.receipt.done(outcome, EVALUATION_DATASET)
 
     def _refuse(self, source_id: str, exc: ItemError | ServerError) -> None:
-        if isinstance(exc, ServerError) and lacks_endpoint(exc):
+        if isinstance(exc, ServerError) and is_unknown_there(exc):
             with self._lock:
                 self._unknown_there += 1
             self._context.receipt.done("refused", EVALUATION_DATASET)

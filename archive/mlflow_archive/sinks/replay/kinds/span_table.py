@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format.tables import EXPERIMENT
-from mlflow_archive.sinks.replay.failures import is_about_one_item, lacks_endpoint
+from mlflow_archive.sinks.replay.failures import is_about_one_item, is_unknown_there
 from mlflow_archive.sinks.replay.kinds import otlp
 from mlflow_archive.sinks.replay.kinds.assessments import When
 from mlflow_archive.sinks.replay.kinds.span_payload import remap_span
@@ -80,7 +80,7 @@ class SpanTable:
             data = otlp.encode(span for _, spans in batch for span in spans)
             self._context.api.post_bytes(otlp.PATH, data, headers)
         except ServerError as exc:
-            if lacks_endpoint(exc):
+            if is_unknown_there(exc):
                 self._in_use = False
                 return jobs
             if not is_about_one_item(exc):

@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from mlflow_archive.errors import ItemError, ServerError
-from mlflow_archive.sinks.replay.failures import is_about_one_item, lacks_endpoint
+from mlflow_archive.sinks.replay.failures import is_about_one_item, is_unknown_there
 from mlflow_archive.sinks.replay.kinds.trace_info import IDENTITY, SOURCE_TRACE_ID, SPANS_LOCATION, PlannedTrace
 from mlflow_archive.sinks.replay.target import Api
 
@@ -43,7 +43,7 @@ class TraceLookup:
             try:
                 answer = self._api.post(f"{TRACES}/batchGetInfos", {"trace_ids": list(trace_ids)})
             except ServerError as exc:
-                if not lacks_endpoint(exc):
+                if not is_unknown_there(exc):
                     raise
                 self._in_bulk = False
             else:

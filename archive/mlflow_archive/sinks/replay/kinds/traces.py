@@ -14,7 +14,7 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.tables import TRACE
 from mlflow_archive.pipeline import Chunk
-from mlflow_archive.sinks.replay.failures import lacks_endpoint
+from mlflow_archive.sinks.replay.failures import is_unknown_there
 from mlflow_archive.sinks.replay.kinds.assessments import AssessmentPlan, When, plan_assessments
 from mlflow_archive.sinks.replay.kinds.deferred import DeferredAssessments
 from mlflow_archive.sinks.replay.kinds.span_table import SpanTable
@@ -80,7 +80,7 @@ class TraceWriter:
         try:
             there = self._lookup.infos([job.plan.trace_id for job in jobs])
         except ServerError as exc:
-            if not lacks_endpoint(exc):
+            if not is_unknown_there(exc):
                 raise
             for _ in jobs:
                 self._count_unknown()
@@ -104,7 +104,7 @@ class TraceWriter:
             try:
                 done.append(step(item))
             except (ItemError, ServerError) as exc:
-                if isinstance(exc, ServerError) and lacks_endpoint(exc):
+                if isinstance(exc, ServerError) and is_unknown_there(exc):
                     self._count_unknown()
                     continue
                 code = refusals.TRACE_ID_TAKEN if isinstance(exc, IdTakenError) else refusals.TRACE_REFUSED

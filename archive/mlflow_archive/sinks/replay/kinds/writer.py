@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from mlflow_archive.format.source_tags import ExportFacts
 from mlflow_archive.format.tables import RUN
 from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.experiments import Bound, ExperimentMap
-from mlflow_archive.sinks.replay.failures import is_about_one_item
+from mlflow_archive.sinks.replay.failures import is_about_one_item, is_unknown_there
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.receipt import Receipt
 from mlflow_archive.sinks.replay.rows import Row
@@ -44,7 +45,8 @@ class KindWriter(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayContext:
-    """What writers share. ``export_of`` says by which export a row came."""
+    """What writers share. ``export_of`` says by which export a row came, ``experiment_names`` the names at the
+    source of the experiments that have come."""
 
     target: Target
     options: ReplayOptions
@@ -53,6 +55,7 @@ class ReplayContext:
     index: RunIndex
     runs: RunWriter
     export_of: Callable[[Row], ExportFacts]
+    experiment_names: Mapping[str, str]
 
     @property
     def api(self) -> Api:
@@ -83,14 +86,31 @@ class ReplayContext:
         prefix = self.options.workspace_prefix
         return f"{prefix}{separator}{name}" if prefix else name
 
+    def find_run(self, source_id: str | None, experiment_id: str | None = None) -> str | None:
+        """Return the target's id of a source run as ``run_id``, but wherever in the target it is."""
+        if not source_id:
+            return None
+        with suppress(ItemError):  # its experiment need not be in this archive
+            if source_id in self.receipt.ids(RUN) or experiment_id is not None:
+                found = self.run_id(source_id, experiment_id or "")
+                if found is not None or source_id in self.receipt.ids(RUN):
+                    return found
+        return self.index.anywhere(source_id)
+
     def mapped(self, kind: str, source_id: str | None) -> str | None:
         """Return the target's id of an object that this import made or found, or None."""
         return self.receipt.ids(kind).get(source_id) if source_id else None
 
     def refuse(self, kind: str, source_id: str, code: str, exc: ItemError | ServerError, path: str = "") -> None:
-        """Put a failure into the receipt, or raise it where it is not about this one item."""
+        """Put a failure into the receipt, or raise it where it is not about this one item.
+
+        Objects of a kind that the target does not know become one refusal with their number.
+        """
         if not is_about_one_item(exc):
             raise exc
+        if isinstance(exc, ServerError) and is_unknown_there(exc) and not path:
+            self.receipt.unknown(kind)
+            return
         self.receipt.refuse(kind, source_id, path, code, str(exc))
         if not path:
             self.receipt.done("refused", kind)

@@ -1,0 +1,108 @@
+"""A filled source server, its archive, and places to replay that into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from mlflow import MlflowClient
+
+from mlflow_archive.copy import copy
+from mlflow_archive.pipeline import Report, Selection
+from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.reader.source import ArchiveSource
+from mlflow_archive.sinks.locate import facts_by_export
+from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, Target, open_target
+from mlflow_archive.sinks.replay.sink import FactsOfRow
+from tests.replay.filling import Filled, fill
+from tests.support.chunks import ChunkSource
+from tests.support.mlflow_server import MlflowServer, running_server
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Somewhere to replay into. Names in it start with ``prefix``, which no other test uses."""
+
+    uri: str
+    folder: Path
+    artifact_root: str | None
+    prefix: str
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.uri)
+
+    def replay(
+        self,
+        archive: Path,
+        *,
+        wrap: Callable[[Target], Target] = lambda target: target,
+        selection: Selection | None = None,
+        jobs: int = 2,
+        **options: Any,
+    ) -> Report:
+        with open_archive(archive) as opened:
+            sink = self._sink(wrap, options, facts_by_export(opened))
+            return copy(ArchiveSource(opened), sink, selection, jobs=jobs)
+
+    def replay_source(
+        self, source: ChunkSource, *, wrap: Callable[[Target], Target] = lambda target: target, **options: Any
+    ) -> Report:
+        return copy(source, self._sink(wrap, options, None), jobs=2)
+
+    def _sink(
+        self, wrap: Callable[[Target], Target], options: Mapping[str, Any], facts: FactsOfRow | None
+    ) -> ReplaySink:
+        named = {"experiment_prefix": f"{self.prefix}/", "model_prefix": f"{self.prefix}-", **options}
+        target = wrap(open_target(self.uri, artifact_root=self.artifact_root))
+        return ReplaySink(target, options=ReplayOptions(**named), facts_of=facts)
+
+    def name(self, name: str) -> str:
+        """Return what a registered model of the source is called here."""
+        return f"{self.prefix}-{name}"
+
+    def experiment(self, name: str) -> str:
+        """Return the id of an experiment of the source here."""
+        return str(self.client.get_experiment_by_name(f"{self.prefix}/{name}").experiment_id)
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    folder = tmp_path_factory.mktemp("source")
+    with running_server(folder / "server") as server:
+        yield fill(server, folder)
+
+
+@pytest.fixture(scope="session")
+def archive(filled: Filled, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.replay.exporting import export_with_files  # noqa: PLC0415
+
+    return export_with_files(filled.server, tmp_path_factory.mktemp("archive") / "all.mlfa")
+
+
+@pytest.fixture(scope="session")
+def store_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def server_place(mlflow_server: MlflowServer) -> Place:
+    prefix = uuid4().hex[:8]
+    return Place(uri=mlflow_server.uri, folder=mlflow_server.artifacts, artifact_root=None, prefix=prefix)
+
+
+@pytest.fixture
+def store_place(store_folder: Path) -> Place:
+    root = store_folder / "artifacts"
+    uri = f"sqlite:///{store_folder / 'mlflow.db'}"
+    return Place(uri=uri, folder=root, artifact_root=str(root), prefix=uuid4().hex[:8])
+
+
+@pytest.fixture(params=["server_place", "store_place"])
+def place(request: pytest.FixtureRequest) -> Place:
+    found: Place = request.getfixturevalue(request.param)
+    return found
