@@ -49,7 +49,7 @@ class PostgresqlSnapshot:
         self._closed = False
         self._first = self._connect()
         try:
-            self._run(self._first, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            self._begin(self._first)
             exported = next(self._batches(self._first, "SELECT pg_export_snapshot()::text AS id"))
             self._id = str(exported["id"][0])
         except BaseException:
@@ -86,6 +86,12 @@ class PostgresqlSnapshot:
             except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
                 raise StoreError(f"{self._uri.shown} cannot be read: {_said(error)}") from error
 
+    def _begin(self, connection: Any) -> None:
+        self._run(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        # Each shard asks for some owners of many. A table that was filled a moment ago has no statistics yet, and the
+        # planner would read all of it for every shard.
+        self._run(connection, "SET LOCAL enable_seqscan = off")
+
     def _run(self, connection: Any, sql: str) -> None:
         import adbc_driver_manager  # noqa: PLC0415
 
@@ -101,7 +107,7 @@ class PostgresqlSnapshot:
         found = getattr(self._local, "connection", None)
         if found is None:
             found = self._local.connection = self._connect()
-            self._run(found, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            self._begin(found)
             self._run(found, f"SET TRANSACTION SNAPSHOT '{self._id}'")
         return found
 
