@@ -25,9 +25,9 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.storage.files import Files
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer import packs
+from mlflow_archive.writer.coded import sort_rows
 from mlflow_archive.writer.merge import memory_piece, merged
 from mlflow_archive.writer.packs import BlobChangedError, FrameBuilder, PackWriter
-from mlflow_archive.writer.parts import sort_rows
 from mlflow_archive.writer.scratch import Scratch
 from tests.support.memory_source import (
     MemoryOptions,

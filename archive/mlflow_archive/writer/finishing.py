@@ -18,11 +18,13 @@ from mlflow_archive.format.tables import BY_ROW, DATASET, INCREMENTAL, TABLES, T
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.blob_index import index_pieces
-from mlflow_archive.writer.merge import Keep, Piece, ahead, merged, staged_pieces
+from mlflow_archive.writer.coded import plain, sort_rows
+from mlflow_archive.writer.merge import Piece, ahead, merged, staged_piece
 from mlflow_archive.writer.packs import PackWriter, WrittenPack
-from mlflow_archive.writer.parts import WrittenPart, part_writer, sort_rows
+from mlflow_archive.writer.parts import WrittenPart, part_writer
 from mlflow_archive.writer.scratch import Scratch
 from mlflow_archive.writer.segments import Segment
+from mlflow_archive.writer.staged import Keep
 from mlflow_archive.writer.staging import Staging
 from mlflow_archive.writer.target import ArchiveTarget, readme_member
 
@@ -44,18 +46,20 @@ class Finishing:
     _members: list[Member] = field(default_factory=list)
 
     def merge(self, segments: Sequence[Segment], resumed: Collection[Path]) -> None:
-        """Write all parts. ``resumed`` are staged parts of an earlier, interrupted try."""
+        """Write all parts. ``resumed`` are staged files of an earlier, interrupted try."""
         pieces: dict[str, list[Piece]] = {}
-        parts = list(self.staging.parts)
+        files = list(self.staging.staged)
         for segment in segments:
-            staged, in_memory = segment.take()
-            parts += staged
+            unsealed, in_memory = segment.take()
+            files += unsealed
             for name, found in in_memory.items():
                 pieces.setdefault(name, []).extend(found)
-        for part in parts:
-            table = TABLES[part.table]
-            keep = self._keep(table, part.segment) if part.path in resumed else None
-            pieces.setdefault(part.table, []).extend(staged_pieces(part.path, table, keep))
+        for file in files:
+            names = {block.table for block in file.blocks} if file.path in resumed else set()
+            keeps = {name: self._keep(TABLES[name], file.segment) for name in names}
+            for block in file.blocks:
+                piece = staged_piece(file.path, block, TABLES[block.table], keeps.get(block.table))
+                pieces.setdefault(block.table, []).append(piece)
         for name, table in TABLES.items():
             if name in pieces:
                 self._write(table, pieces[name])
@@ -89,7 +93,7 @@ class Finishing:
 
     def _write(self, table: Table, pieces: Sequence[Piece]) -> None:
         """Merge pieces into parts of about PART_BYTES."""
-        slices = ahead(merged(pieces, table))
+        slices = ahead(plain(rows, table) for rows in merged(pieces, table))
         rows = next(slices, None)
         number = 0
         while rows is not None:

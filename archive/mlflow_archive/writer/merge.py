@@ -12,14 +12,12 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mlflow_archive.format.tables import Table
-from mlflow_archive.writer.parts import sort_rows
+from mlflow_archive.writer.coded import sort_rows
+from mlflow_archive.writer.staged import Block, Keep, read_block
 
-SLICE_BYTES: Final = 16 * 1024 * 1024
-
-Keep = Callable[[pa.Table], pa.Table]
+SLICE_BYTES: Final = 8 * 1024 * 1024  # of coded rows; plain ones may take twice as much
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,31 +41,16 @@ def memory_piece(rows: pa.Table, table: Table) -> Piece:
     return Piece(low=keys[0].as_py(), high=keys[-1].as_py(), nbytes=rows.nbytes, load=lambda: rows)
 
 
-def staged_pieces(path: Path, table: Table, keep: Keep | None = None) -> list[Piece]:
-    """Return one piece per row group of a staged part; ``keep`` filters rows when they are loaded."""
-    footer = pq.read_metadata(path)
-    key = table.column_names.index(table.key[0])
-    pieces = []
-    for index in range(footer.num_row_groups):
-        group = footer.row_group(index)
-        statistics = group.column(key).statistics
-        pieces.append(
-            Piece(
-                low=statistics.min,
-                high=statistics.max,
-                nbytes=group.total_byte_size,
-                load=partial(_load, path, table, index, keep),
-                run=path,
-                number=index,
-            )
-        )
-    return pieces
-
-
-def _load(path: Path, table: Table, index: int, keep: Keep | None) -> pa.Table:
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        rows = file.read_row_group(index).cast(table.schema)
-    return rows if keep is None else keep(rows)
+def staged_piece(path: Path, block: Block, table: Table, keep: Keep | None = None) -> Piece:
+    """Return the piece that is a block of a staged file; ``keep`` filters rows when they are loaded."""
+    return Piece(
+        low=block.low,
+        high=block.high,
+        nbytes=block.nbytes,
+        load=partial(read_block, path, block, table, keep),
+        run=(str(path), block.run),
+        number=block.offset,
+    )
 
 
 def merged(pieces: Sequence[Piece], table: Table, *, slice_bytes: int = SLICE_BYTES) -> Iterator[pa.Table]:

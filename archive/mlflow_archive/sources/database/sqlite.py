@@ -17,12 +17,11 @@ from pathlib import Path
 from threading import Lock, local
 from typing import Any, Final
 
-import adbc_driver_manager
-import adbc_driver_sqlite.dbapi
-import pyarrow as pa
+import adbc_driver_sqlite
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
 from mlflow_archive.errors import StoreError
+from mlflow_archive.sources.database.adbc import ArrowConnection, ArrowError
 from mlflow_archive.sources.database.snapshot import Batch, Query, Schema, UnevenColumnError
 
 _MAGIC: Final = b"SQLite format 3\x00"
@@ -97,14 +96,10 @@ class SqliteSnapshot:
         sql = str(statement.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))
         if "\x00" in sql:
             raise UnevenColumnError
-        with self._arrow_connection().cursor() as cursor:
-            try:
-                cursor.adbc_statement.set_options(**{_BATCH_ROWS: str(_BATCH)})
-                cursor.execute(sql)
-                for batch in cursor.fetch_record_batch():
-                    yield {name: pa.chunked_array([batch.column(name)]) for name in batch.schema.names}
-            except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
-                raise UnevenColumnError from error
+        try:
+            yield from self._arrow_connection().batches(sql, **{_BATCH_ROWS: str(_BATCH)})
+        except ArrowError as error:
+            raise UnevenColumnError from error
 
     def _connection(self) -> sqlite3.Connection:
         found: sqlite3.Connection | None = getattr(self._local, "rows", None)
@@ -115,10 +110,10 @@ class SqliteSnapshot:
             self._keep(found)
         return found
 
-    def _arrow_connection(self) -> Any:
-        found = getattr(self._local, "arrow", None)
+    def _arrow_connection(self) -> ArrowConnection:
+        found: ArrowConnection | None = getattr(self._local, "arrow", None)
         if found is None:
-            found = self._local.arrow = adbc_driver_sqlite.dbapi.connect(str(self._copy), autocommit=True)
+            found = self._local.arrow = ArrowConnection(adbc_driver_sqlite.connect(str(self._copy)))
             self._keep(found)
         return found
 
