@@ -12,7 +12,7 @@ from sqlalchemy.sql.selectable import FromClause, TableClause
 from mlflow_archive.backend.mapping import TableMap
 from mlflow_archive.format.tables import TABLES, TIMESTAMP
 from mlflow_archive.sources.database.converting import Malformed, convert
-from mlflow_archive.sources.database.snapshot import Batch, Snapshot, UnevenColumnError, column_of
+from mlflow_archive.sources.database.snapshot import Batch, Snapshot, UnevenColumnError, column_of, without_first
 
 FAST: Final = frozenset({"metrics"})
 """Tables with so many rows, of so plain types, that the fast way is worth it."""
@@ -64,7 +64,7 @@ class Reading:
                 given += len(next(iter(batch.values())))
         except UnevenColumnError:
             # A snapshot gives the rows of one query in one order: those that are given already are left out.
-            yield from _skip(self._snapshot.fetch(statement), given)
+            yield from without_first(given, self._snapshot.fetch(statement))
 
     def _statement(self, each: TableMap, ids: Sequence[str]) -> Select[Any]:
         """Return the query for the rows of some owners, labelled with the archive's column names."""
@@ -134,13 +134,3 @@ def _check_numbers(each: TableMap, batch: Batch) -> None:
             kind = values.type
             if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
                 raise UnevenColumnError
-
-
-def _skip(batches: Iterator[Batch], rows: int) -> Iterator[Batch]:
-    for batch in batches:
-        length = len(next(iter(batch.values())))
-        if rows >= length:
-            rows -= length
-            continue
-        yield {name: values[rows:] for name, values in batch.items()}
-        rows = 0
