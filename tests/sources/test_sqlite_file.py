@@ -1,4 +1,4 @@
-"""A SQLite file is read under a lock for a moment; an export that takes longer goes on in a copy of it."""
+"""A SQLite file is read under a lock for a moment, then from a copy; the fast way gives way to the exact one."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import pytest
 import sqlalchemy
 
 from mlflow_archive.errors import StoreError
+from mlflow_archive.pipeline import Selection
 from mlflow_archive.sources.database import sqlite, sqlite_file
+from mlflow_archive.sources.locate import locate_source
 from tests.support.databases import RUN, fill, make_database
+from tests.support.reading import read_source
 
 ALL_TAGS = sqlalchemy.text("SELECT key FROM tags")
 ALL_METRICS = sqlalchemy.text("SELECT key FROM metrics")
@@ -91,3 +94,19 @@ def test_pieces_are_copied_where_the_kernel_does_not(tmp_path: Path, monkeypatch
         while at < len(data):
             at += sqlite_file._copy_piece(source.fileno(), target.fileno(), at, min(30_000, len(data) - at))
     assert (tmp_path / "b").read_bytes() == data
+
+
+def test_a_late_tag_of_another_type(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fast way has begun when it meets the value; no tag comes twice or is missing."""
+    monkeypatch.setattr(sqlite, "_BATCH", 100)
+    fill(f"sqlite:///{database}")
+    with closing(sqlite3.connect(database)) as writer:
+        insert = "INSERT INTO tags(key, value, run_uuid) VALUES (?, ?, ?)"
+        writer.executemany(insert, [(f"t{n}", None if n % 2 else "v", RUN) for n in range(350)])
+        writer.execute(insert, ("u", b"\x00\xff", RUN))
+        writer.commit()
+    with closing(locate_source(f"sqlite:///{database}")) as source:
+        found = read_source(source, Selection(artifacts=False))
+    values = {row["key"]: row["value"] for row in found.rows("tags", run_id=RUN) if row["key"][0] in "tu"}
+    assert values == {**{f"t{n}": None if n % 2 else "v" for n in range(350)}, "u": None}
+    assert found.gaps() == {(RUN, "tags/u", "G203")}

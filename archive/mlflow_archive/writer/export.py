@@ -200,6 +200,7 @@ class ArchiveSink:
                 packs=self._packs,
                 target=self._target,
                 level=self._options.level,
+                jobs=self._options.jobs,
             )
             finishing.merge([thread.segment for thread in self._threads], self._resumed)
             export = Export(

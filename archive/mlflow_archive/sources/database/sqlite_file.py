@@ -25,7 +25,7 @@ _TRIES: Final = 5
 _WAITING_S: Final = 60.0
 _PIECE: Final = 16 * 1024 * 1024
 
-UNCOPIED_S: Final = 2.0
+UNCOPIED_S: Final = 3.0
 """How long a file is read under the lock before it is copied. A writer waits for both; those of MLflow wait 20 s."""
 
 AT_ONCE_BYTES: Final = 2 * 1024**3
