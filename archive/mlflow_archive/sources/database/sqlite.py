@@ -16,8 +16,8 @@ from typing import Any, Final
 import adbc_driver_sqlite
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
+from mlflow_archive.backend.adbc import ArrowConnection, ArrowError
 from mlflow_archive.errors import StoreError
-from mlflow_archive.sources.database.adbc import ArrowConnection, ArrowError
 from mlflow_archive.sources.database.snapshot import Batch, Query, Schema, UnevenColumnError, without_first
 from mlflow_archive.sources.database.sqlite_file import HeldFile
 
@@ -66,7 +66,8 @@ class SqliteSnapshot:
     def fetch(self, statement: Query, *, wide: bool = False) -> Iterator[Batch]:
         """Yield rows as Python objects, each of the type SQLite holds; text that is not UTF-8 comes as bytes."""
         compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-        return self._batches(partial(self._rows, str(compiled), compiled.params))
+        size = _WIDE_BATCH if wide else _BATCH
+        return self._batches(partial(self._rows, str(compiled), compiled.params, size))
 
     def fetch_fast(self, statement: Query) -> Iterator[Batch]:
         """Yield rows as Arrow. ADBC takes each column's type from the first rows and gives up where one differs."""
@@ -92,12 +93,12 @@ class SqliteSnapshot:
             yield batch
             given += len(next(iter(batch.values())))
 
-    def _rows(self, sql: str, values: Any, uri: str) -> Iterator[Batch]:
+    def _rows(self, sql: str, values: Any, size: int, uri: str) -> Iterator[Batch]:
         cursor = self._connection(uri).cursor()
         try:
             cursor.execute(sql, values)
             names = [column[0] for column in cursor.description]
-            while rows := cursor.fetchmany(_WIDE_BATCH if wide else _BATCH):
+            while rows := cursor.fetchmany(size):
                 yield {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)}
         except sqlite3.Error as error:
             raise StoreError(f"{self._shown} cannot be read: {error}") from error
@@ -106,7 +107,7 @@ class SqliteSnapshot:
 
     def _arrow_rows(self, sql: str, uri: str) -> Iterator[Batch]:
         try:
-            yield from self._arrow_connection(uri).batches(sql, **{_BATCH_ROWS: str(_BATCH)})
+            yield from self._arrow_connection(uri).batches(sql, {_BATCH_ROWS: str(_BATCH)})
         except ArrowError as error:
             raise UnevenColumnError from error
 
