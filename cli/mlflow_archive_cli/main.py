@@ -7,6 +7,7 @@ damaged · 13 server unreachable or refused · 130 interrupted.
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import os
 import sys
@@ -68,6 +69,8 @@ class Commands(click.Group):
         if ctx.obj is _OWN_PROCESS and cmd_name in _READING:
             _start_without_numpy()
         module = importlib.import_module(f"mlflow_archive_cli.commands.{_MODULES[cmd_name][0]}")
+        if ctx.obj is _OWN_PROCESS:
+            gc.freeze()  # what was imported need not be looked through again and again
         command: click.Command = module.command
         return command
 
@@ -153,6 +156,9 @@ def main() -> None:
     """Run the command line of this process and exit."""
     # What MLflow tells of its own doings (tables created, defaults chosen) is no part of an answer of ours.
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    # Arrow is not imported yet. The allocator of the C library gives back what is not used any more: an export of 5
+    # million points peaks at 270 MB instead of 370, in the same time.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     leave(run(sys.argv[1:], own_process=True))
 
 

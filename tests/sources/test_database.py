@@ -307,6 +307,19 @@ class TestWhatCannotBeCarried:
         ]
         assert {code for _, _, code in found.gaps()} == {"G202"}
 
+    def test_text_that_is_not_utf8(self, database: Path) -> None:
+        fill(f"sqlite:///{database}")
+        run(
+            database,
+            "INSERT INTO metrics(key, value, timestamp, run_uuid, step, is_nan) "
+            "SELECT CAST(x'ff61' AS TEXT), 1.5, 1, run_uuid, 0, 0 FROM runs WHERE user_id = 'ada'",
+            "INSERT INTO tags(key, value, run_uuid) "
+            "SELECT 'broken', CAST(x'ff61' AS TEXT), run_uuid FROM runs WHERE user_id = 'ada'",
+        )
+        found = read(database)
+        assert found.gaps() == {(RUN, "metrics/0", "G202"), (RUN, "tags/broken", "G203")}
+        assert {row["key"] for row in found.rows("metrics", run_id=RUN)} == {"m", "clamped"}
+
     def test_edges_of_an_unknown_kind(self, database: Path) -> None:
         run(
             database,

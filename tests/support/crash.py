@@ -61,12 +61,9 @@ class RecordingFiles(Files):
     def _wrapped(self, output: OutputFile) -> OutputFile:
         return _RecordedFile(output.path, output._handle, self.record)
 
-    def make_directory(self, path: Path) -> None:
-        if not path.is_dir():
-            self.make_directory(path.parent)
-            self.record(("mkdir", path))
-            path.mkdir()
-            self.sync_directory(path.parent)
+    def make_entry(self, path: Path) -> None:
+        self.record(("mkdir", path))
+        super().make_entry(path)
 
     def create(self, path: Path) -> OutputFile:
         self.record(("create", path))

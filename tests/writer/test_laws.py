@@ -25,9 +25,9 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.storage.files import Files
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer import packs
-from mlflow_archive.writer.merge import memory_piece, merged
+from mlflow_archive.writer.coded import sort_rows
+from mlflow_archive.writer.merge import in_parts, memory_piece, merged, slices
 from mlflow_archive.writer.packs import BlobChangedError, FrameBuilder, PackWriter
-from mlflow_archive.writer.parts import sort_rows
 from mlflow_archive.writer.scratch import Scratch
 from tests.support.memory_source import (
     MemoryOptions,
@@ -162,9 +162,12 @@ def test_merging_in_slices_equals_merging_in_one_piece(groups: list[list[str]], 
         tables = rows_to_tables({"metrics": rows})["metrics"]
         pieces.append(memory_piece(sort_rows(tables, table), table))
         everything.append(tables)
-    found = pa.concat_tables(list(merged(pieces, table, slice_bytes=size)))
+    found = pa.concat_tables(list(merged(list(slices(pieces, size)), table, slice_bytes=size)))
     assert found["run_id"].to_pylist() == sorted(found["run_id"].to_pylist())
     assert sort_rows(found, table).equals(sort_rows(pa.concat_tables(everything), table))
+    for part_bytes, at_least in ((1, 1), (size, 2), (10**9, 3)):
+        parts = in_parts(slices(pieces, size), part_bytes, at_least)
+        assert pa.concat_tables([rows for part in parts for rows in merged(part, table)]).equals(found)
 
 
 def test_one_run_with_a_very_long_history(tmp_path: Path) -> None:

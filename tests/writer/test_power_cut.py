@@ -51,7 +51,7 @@ def test_every_prefix_is_the_old_commit_or_the_new_one(tmp_path: Path, name: str
                 number
             )
     assert seen == {old, new}
-    assert len(trees) > 30
+    assert len(trees) > 20
 
 
 def test_only_synced_files_are_published(tmp_path: Path) -> None:

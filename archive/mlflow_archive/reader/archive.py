@@ -25,6 +25,7 @@ from mlflow_archive.format.manifest import Export, Manifest, Member
 from mlflow_archive.format.tables import BY_ROW, DEFAULT_WORKSPACE, NAME_IN_WORKSPACE, TABLES, Table, is_identity
 from mlflow_archive.reader.opening import OpenedManifest, open_members, read_manifest
 from mlflow_archive.reader.parts import Part, check_footer
+from mlflow_archive.reader.recent import RecentGroups
 from mlflow_archive.storage.members import MemberFile, Members
 
 
@@ -37,6 +38,7 @@ class Archive:
         self.id = opened.archive_id
         self.problems = opened.problems
         self._parts: dict[str, Part] = {}
+        self._recent = RecentGroups()
         self._lock = Lock()
 
     @property
@@ -91,12 +93,9 @@ class Archive:
             if ids is not None and not _overlaps(member, ids):
                 continue
             newer = self._newer(table, member.export) if several else {}
-            for rows in Part.groups(self.open_part(member), ids, None if needed is None else sorted(needed)):
-                kept = rows
-                if ids is not None:
-                    kept = kept.filter(pc.is_in(kept[table.key[0]], pa.array(ids, pa.string())))
-                if newer:
-                    kept = _without(kept, table, newer)
+            part, read = self.open_part(member), None if needed is None else sorted(needed)
+            for rows in part.groups(None, read) if ids is None else self._recent.rows(part, ids, read):
+                kept = _without(rows, table, newer) if newer else rows
                 if kept.num_rows:
                     yield kept if wanted is None else kept.select(wanted)
 
@@ -183,6 +182,7 @@ class Archive:
         return pa.concat_arrays(later) if later else None
 
     def close(self) -> None:
+        self._recent.clear()
         self._parts.clear()
         self.members.close()
 

@@ -73,6 +73,7 @@ class Part:
         except (pa.ArrowException, OSError) as error:
             message = f"{self.name}: its Parquet footer cannot be read: {error}"
             raise DamagedError(message, code="E030", member=self.name) from error
+        self._row_groups: list[RowGroup] | None = None
         self._present = self._check_schema()
         self._encoded: pq.ParquetFile | None = None
 
@@ -94,6 +95,11 @@ class Part:
 
     def row_groups(self) -> list[RowGroup]:
         """Return all row groups as the footer states them. Raises DamagedError (E030) if it cannot be decoded."""
+        if self._row_groups is None:
+            self._row_groups = self._stated_row_groups()
+        return self._row_groups
+
+    def _stated_row_groups(self) -> list[RowGroup]:
         try:
             return [self._row_group(i) for i in range(self._parquet.metadata.num_row_groups)]
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:

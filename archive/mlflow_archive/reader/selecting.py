@@ -165,6 +165,6 @@ class SelectedEntities:
             for below, node in enumerate(reversed(path)):
                 depths.setdefault(node, depth + below)
         levels: list[list[str]] = [[] for _ in range(max(depths.values(), default=-1) + 1)]
-        for run in sorted(runs, key=lambda run: (runs[run], run)):
+        for run in sorted(runs):  # as they lie in the archive
             levels[depths[run]].append(run)
         return [level for level in levels if level]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -101,11 +101,24 @@ class Files:
 
     def make_directory(self, path: Path) -> None:
         """Make a directory and those above it; no error if it exists."""
+        if not path.is_dir():
+            self.make_directory(path.parent)
+            self.make_entry(path)
+            self.sync_directory(path.parent)
+
+    def make_directories(self, parent: Path, names: Iterable[str]) -> None:
+        """Make directories in one, and that too; its entries are synced once."""
+        self.make_directory(parent)
+        missing = [parent / name for name in names if not (parent / name).is_dir()]
+        for path in missing:
+            self.make_entry(path)
+        if missing:
+            self.sync_directory(parent)
+
+    def make_entry(self, path: Path) -> None:
+        """Make a directory whose parent is not synced yet."""
         with _explained(path):
-            if not path.is_dir():
-                self.make_directory(path.parent)
-                path.mkdir(exist_ok=True)
-                self.sync_directory(path.parent)
+            path.mkdir(exist_ok=True)
 
     def create(self, path: Path) -> OutputFile:
         """Begin a new file, cutting one that is there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -10,10 +11,11 @@ import pyarrow as pa
 
 from mlflow_archive.format.tables import TABLES
 from mlflow_archive.storage.files import Files
-from mlflow_archive.writer.merge import Piece, memory_piece, staged_pieces
+from mlflow_archive.writer.coded import sort_rows
+from mlflow_archive.writer.merge import Piece, memory_piece, staged_piece
 from mlflow_archive.writer.packs import PlacedLabel, WrittenPack, scan_pack
-from mlflow_archive.writer.parts import part_writer, sort_rows
 from mlflow_archive.writer.scratch import Scratch
+from mlflow_archive.writer.staged import StagedWriter
 from mlflow_archive.writer.staging import Staging
 
 _BATCH: Final = 200_000
@@ -33,11 +35,10 @@ def index_pieces(
         ordered = sort_rows(rows, table)
         if rows.num_rows < _BATCH and not pieces:
             return [memory_piece(ordered, table)] if rows.num_rows else []
-        path = staging.next_path("blobs")
-        with part_writer(files, path, table, level=1, staged=True) as part:
-            part.write(ordered)
-            part.finish()
-        pieces += staged_pieces(path, table)
+        with closing(StagedWriter(files.create(staging.next_path()))) as writer:
+            writer.add(ordered, table)
+            file = writer.finish(durable=False)
+        pieces += [staged_piece(file.path, block, table) for block in file.blocks]
     return pieces
 
 

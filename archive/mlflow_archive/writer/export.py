@@ -32,10 +32,10 @@ from mlflow_archive.pipeline import (
 )
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.finishing import Finishing
-from mlflow_archive.writer.merge import staged_pieces
 from mlflow_archive.writer.packs import BlobChangedError, FrameBuilder, PackWriter
 from mlflow_archive.writer.scratch import Scratch
 from mlflow_archive.writer.segments import SEAL_SECONDS, Segment
+from mlflow_archive.writer.staged import read_block
 from mlflow_archive.writer.staging import Staging
 from mlflow_archive.writer.target import ArchiveTarget
 from mlflow_archive.writer.unchanged import without_unchanged
@@ -118,11 +118,12 @@ class ArchiveSink:
 
     def _learn_staged(self) -> None:
         self._packs.resume(self._staging.pack_sizes)
-        self._resumed = frozenset(part.path for part in self._staging.parts)
-        for part in self._staging.parts:
-            if part.table == "fingerprints":
-                for piece in staged_pieces(part.path, TABLES["fingerprints"]):
-                    self._scratch.add_known(_fingerprints(piece.load()), segment=part.segment)
+        self._resumed = frozenset(file.path for file in self._staging.staged)
+        for file in self._staging.staged:
+            for block in file.blocks:
+                if block.table == "fingerprints":
+                    rows = read_block(file.path, block, TABLES["fingerprints"])
+                    self._scratch.add_known(_fingerprints(rows), segment=file.segment)
 
     def write(self, chunk: Chunk) -> None:
         thread = self._thread()
@@ -199,6 +200,7 @@ class ArchiveSink:
                 packs=self._packs,
                 target=self._target,
                 level=self._options.level,
+                jobs=self._options.jobs,
             )
             finishing.merge([thread.segment for thread in self._threads], self._resumed)
             export = Export(
@@ -219,6 +221,8 @@ class ArchiveSink:
 
     def abort(self) -> None:
         with ExitStack() as stack:  # each is closed, also when one before fails
+            for thread in self._threads:
+                stack.callback(thread.segment.close)
             for part in (self._target, self._scratch, self._staging, self._packs):
                 stack.callback(part.close)
 

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mlflow_archive.format.layout import manifest_name, part_name
+from mlflow_archive.format.layout import manifest_name
 from mlflow_archive.format.manifest import Export, Manifest, Member
 from mlflow_archive.format.tables import BY_ROW, DATASET, INCREMENTAL, TABLES, Table, is_identity
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.blob_index import index_pieces
-from mlflow_archive.writer.merge import Keep, Piece, ahead, merged, staged_pieces
+from mlflow_archive.writer.coded import sort_rows
+from mlflow_archive.writer.merge import Piece, staged_piece
 from mlflow_archive.writer.packs import PackWriter, WrittenPack
-from mlflow_archive.writer.parts import WrittenPart, part_writer, sort_rows
+from mlflow_archive.writer.parts import WrittenPart
 from mlflow_archive.writer.scratch import Scratch
 from mlflow_archive.writer.segments import Segment
+from mlflow_archive.writer.side_by_side import PartsWriter
+from mlflow_archive.writer.staged import Keep
 from mlflow_archive.writer.staging import Staging
 from mlflow_archive.writer.target import ArchiveTarget, readme_member
-
-PART_BYTES: Final = 256 * 1024 * 1024
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,29 +39,31 @@ class Finishing:
     packs: PackWriter
     target: ArchiveTarget
     level: int
+    jobs: int
     counts: dict[str, int] = field(default_factory=dict)
     unchanged: bool = False
     _members: list[Member] = field(default_factory=list)
 
     def merge(self, segments: Sequence[Segment], resumed: Collection[Path]) -> None:
-        """Write all parts. ``resumed`` are staged parts of an earlier, interrupted try."""
+        """Write all parts. ``resumed`` are staged files of an earlier, interrupted try."""
         pieces: dict[str, list[Piece]] = {}
-        parts = list(self.staging.parts)
+        files = list(self.staging.staged)
         for segment in segments:
-            staged, in_memory = segment.take()
-            parts += staged
+            unsealed, in_memory = segment.take()
+            files += unsealed
             for name, found in in_memory.items():
                 pieces.setdefault(name, []).extend(found)
-        for part in parts:
-            table = TABLES[part.table]
-            keep = self._keep(table, part.segment) if part.path in resumed else None
-            pieces.setdefault(part.table, []).extend(staged_pieces(part.path, table, keep))
-        for name, table in TABLES.items():
-            if name in pieces:
-                self._write(table, pieces[name])
+        for file in files:
+            names = {block.table for block in file.blocks} if file.path in resumed else set()
+            keeps = {name: self._keep(TABLES[name], file.segment) for name in names}
+            for block in file.blocks:
+                piece = staged_piece(file.path, block, TABLES[block.table], keeps.get(block.table))
+                pieces.setdefault(block.table, []).append(piece)
+        self._write(pieces)
         self._remember_used()
         packs = self.packs.finish()
-        self._write(TABLES["blobs"], index_pieces(self.files, self.staging, self.target.root, packs, self.scratch))
+        blobs = index_pieces(self.files, self.staging, self.target.root, packs, self.scratch)
+        self._write({"blobs": blobs})
         self._members += [self._pack_member(pack) for pack in packs]
 
     def _keep(self, table: Table, segment: int) -> Keep | None:
@@ -87,23 +89,19 @@ class Finishing:
             kept = pc.or_(kept, pc.and_(pc.equal(rows["owner_kind"], kind), pc.is_in(rows["owner_id"], value_set=ids)))
         return rows.filter(kept)
 
-    def _write(self, table: Table, pieces: Sequence[Piece]) -> None:
-        """Merge pieces into parts of about PART_BYTES."""
-        slices = ahead(merged(pieces, table))
-        rows = next(slices, None)
-        number = 0
-        while rows is not None:
-            name = part_name(table.name, self.target.export_number, number)
-            with part_writer(self.files, self.target.root / name, table, level=self.level) as part:
-                while rows is not None and part.size < PART_BYTES:
-                    part.write(rows)
-                    rows = next(slices, None)
-                written = part.finish()
+    def _write(self, pieces: Mapping[str, Sequence[Piece]]) -> None:
+        writer = PartsWriter(
+            files=self.files,
+            root=self.target.root,
+            export=self.target.export_number,
+            level=self.level,
+            jobs=self.jobs,
+        )
+        # The allocator keeps what was needed until here; what comes would be measured on top of it.
+        pa.default_memory_pool().release_unused()
+        for table, name, written in writer.write(pieces):
             self._members.append(self._table_member(name, table, written))
             self.counts[table.name] = self.counts.get(table.name, 0) + written.rows
-            number += 1
-        # Arrow's allocator keeps what a large table needed; the next tables would be measured on top of it.
-        pa.default_memory_pool().release_unused()
 
     def _remember_used(self) -> None:
         for member in self._members:

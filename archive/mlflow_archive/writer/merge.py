@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -12,26 +11,25 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mlflow_archive.format.tables import Table
-from mlflow_archive.writer.parts import sort_rows
+from mlflow_archive.writer.coded import sort_rows
+from mlflow_archive.writer.staged import Block, Keep, read_block
 
-SLICE_BYTES: Final = 16 * 1024 * 1024
-
-Keep = Callable[[pa.Table], pa.Table]
+SLICE_BYTES: Final = 8 * 1024 * 1024  # of coded rows; plain ones may take twice as much
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
     """Some sorted rows of a table with the range of their first key column; ``load`` reads them.
 
-    Pieces of one ``run`` of sorted rows follow each other by ``number``.
+    Pieces of one ``run`` of sorted rows follow each other by ``number``. ``stored`` is about what they take in a part.
     """
 
     low: str
     high: str
     nbytes: int
+    stored: int
     load: Callable[[], pa.Table]
     run: object = None
     number: int = 0
@@ -40,63 +38,93 @@ class Piece:
 def memory_piece(rows: pa.Table, table: Table) -> Piece:
     """Return a piece over sorted rows in memory."""
     keys = rows[table.key[0]]
-    return Piece(low=keys[0].as_py(), high=keys[-1].as_py(), nbytes=rows.nbytes, load=lambda: rows)
+    return Piece(
+        low=keys[0].as_py(), high=keys[-1].as_py(), nbytes=rows.nbytes, stored=rows.nbytes // 4, load=lambda: rows
+    )
 
 
-def staged_pieces(path: Path, table: Table, keep: Keep | None = None) -> list[Piece]:
-    """Return one piece per row group of a staged part; ``keep`` filters rows when they are loaded."""
-    footer = pq.read_metadata(path)
-    key = table.column_names.index(table.key[0])
-    pieces = []
-    for index in range(footer.num_row_groups):
-        group = footer.row_group(index)
-        statistics = group.column(key).statistics
-        pieces.append(
-            Piece(
-                low=statistics.min,
-                high=statistics.max,
-                nbytes=group.total_byte_size,
-                load=partial(_load, path, table, index, keep),
-                run=path,
-                number=index,
-            )
-        )
-    return pieces
+def staged_piece(path: Path, block: Block, table: Table, keep: Keep | None = None) -> Piece:
+    """Return the piece that is a block of a staged file; ``keep`` filters rows when they are loaded."""
+    return Piece(
+        low=block.low,
+        high=block.high,
+        nbytes=block.nbytes,
+        stored=block.size,
+        load=partial(read_block, path, block, table, keep),
+        run=(str(path), block.run),
+        number=block.offset,
+    )
 
 
-def _load(path: Path, table: Table, index: int, keep: Keep | None) -> pa.Table:
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        rows = file.read_row_group(index).cast(table.schema)
-    return rows if keep is None else keep(rows)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """All rows of a table whose first key lies from ``low`` to below ``high`` (None: to the end).
+
+    ``pieces`` hold them, and others; ``stored`` is about what the rows take in a part.
+    """
+
+    low: str
+    high: str | None
+    pieces: tuple[Piece, ...]
+    stored: int
 
 
-def merged(pieces: Sequence[Piece], table: Table, *, slice_bytes: int = SLICE_BYTES) -> Iterator[pa.Table]:
-    """Yield all rows in order, in tables of about ``slice_bytes``.
+def slices(pieces: Sequence[Piece], slice_bytes: int = SLICE_BYTES) -> Iterator[Slice]:
+    """Cut the key range so that each slice begins with about ``slice_bytes`` of pieces, in ascending order."""
+    ordered = sorted(pieces, key=lambda piece: (piece.low, piece.high, str(piece.run), piece.number))
+    bounds = _boundaries(ordered, slice_bytes)
+    reaching: list[Piece] = []  # pieces that begin before a slice and may reach into it
+    position = 0
+    for low, high in zip(bounds, [*bounds[1:], None], strict=True):
+        begun = position
+        while position < len(ordered) and (high is None or ordered[position].low < high):
+            position += 1
+        beginning = ordered[begun:position]
+        reaching = [piece for piece in (*reaching, *beginning) if piece.high >= low]
+        yield Slice(low=low, high=high, pieces=tuple(reaching), stored=sum(piece.stored for piece in beginning))
+
+
+def in_parts(found: Iterator[Slice], part_bytes: int, at_least: int = 1) -> list[list[Slice]]:
+    """Group slices into parts of about ``part_bytes``, or smaller ones where that makes less than ``at_least``."""
+    every = list(found)
+    limit = min(part_bytes, sum(each.stored for each in every) // at_least)
+    parts: list[list[Slice]] = []
+    filled = 0
+    for each in every:
+        if not parts or filled + each.stored // 2 > limit:
+            parts.append([])
+            filled = 0
+        parts[-1].append(each)
+        filled += each.stored
+    return parts
+
+
+def merged(some: Sequence[Slice], table: Table, *, slice_bytes: int = SLICE_BYTES) -> Iterator[pa.Table]:
+    """Yield all rows of slices in order, in tables of about ``slice_bytes``.
 
     Order is over the whole first key column. One entity with more rows than fit in a slice many times over is
     given out piece by piece, each sorted: inside that entity order is then as it came from the source.
     """
-    ordered = sorted(pieces, key=lambda piece: (piece.low, piece.high, str(piece.run), piece.number))
-    bounds = _boundaries(ordered, slice_bytes)
-    highs: list[str | None] = [*bounds[1:], None]
-    for low, high in zip(bounds, highs, strict=False):
-        hit = [piece for piece in ordered if piece.high >= low and (high is None or piece.low < high)]
-        alone = [piece for piece in hit if piece.low == piece.high == low]
-        if not table.unique and sum(piece.nbytes for piece in alone) > 4 * slice_bytes:
-            for piece in hit:
-                rows = piece.load()
-                yield from _sorted(rows.filter(pc.equal(rows[table.key[0]], low)), table)
-            hit = [piece for piece in hit if piece.high > low]
-            found = _between(hit, table, low, high)
-            yield from _sorted(
-                _concat([rows.filter(pc.greater(rows[table.key[0]], low)) for rows in found], table), table
-            )
-        elif _in_order(hit):
-            rows = _concat(_between(hit, table, low, high), table)
-            if rows.num_rows:
-                yield rows
-        else:
-            yield from _sorted(_concat(_between(hit, table, low, high), table), table)
+    for each in some:
+        yield from _merged(each, table, slice_bytes)
+
+
+def _merged(each: Slice, table: Table, slice_bytes: int) -> Iterator[pa.Table]:
+    low, high, hit = each.low, each.high, each.pieces
+    alone = [piece for piece in hit if piece.low == piece.high == low]
+    if not table.unique and sum(piece.nbytes for piece in alone) > 4 * slice_bytes:
+        for piece in hit:
+            rows = piece.load()
+            yield from _sorted(rows.filter(pc.equal(rows[table.key[0]], low)), table)
+        found = _between([piece for piece in hit if piece.high > low], table, low, high)
+        rest = [rows.filter(pc.greater(rows[table.key[0]], low)) for rows in found]
+        yield from _sorted(_concat(rest, table), table)
+    elif _in_order(hit):
+        rows = _concat(_between(hit, table, low, high), table)
+        if rows.num_rows:
+            yield rows
+    else:
+        yield from _sorted(_concat(_between(hit, table, low, high), table), table)
 
 
 def _in_order(pieces: Sequence[Piece]) -> bool:
@@ -105,15 +133,6 @@ def _in_order(pieces: Sequence[Piece]) -> bool:
         before.high < after.low or (before.run is not None and before.run == after.run and before.number < after.number)
         for before, after in pairwise(pieces)
     )
-
-
-def ahead(slices: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Yield the same tables, the next one being made meanwhile in a thread of its own."""
-    with ThreadPoolExecutor(1, thread_name_prefix="merge") as pool:
-        following = pool.submit(next, slices, None)
-        while (rows := following.result()) is not None:
-            following = pool.submit(next, slices, None)
-            yield rows
 
 
 def _concat(tables: Sequence[pa.Table], table: Table) -> pa.Table:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlflow_archive.format.tables import Table
@@ -19,8 +18,6 @@ from mlflow_archive.storage.files import Files, OutputFile
 
 MAX_GROUP_ROWS: Final = 128 * 1024
 MAX_GROUP_BYTES: Final = 32 * 1024 * 1024
-# Small, as a merge reads from every staged part at least the row group in which a slice begins.
-STAGED_GROUP_BYTES: Final = 1024 * 1024
 _MIN_GROUP_ROWS: Final = 256
 
 
@@ -64,9 +61,8 @@ class _Hashing:
 class PartWriter:
     """A part being written under a temporary name; rows come sorted. See :func:`part_writer`."""
 
-    def __init__(self, output: OutputFile, table: Table, *, level: int, staged: bool) -> None:
+    def __init__(self, output: OutputFile, table: Table, *, level: int) -> None:
         self._output, self._table = output, table
-        self._group_bytes = STAGED_GROUP_BYTES if staged else MAX_GROUP_BYTES
         self._sink = _Hashing(output)
         self._rows = 0
         self._min: str | None = None
@@ -80,13 +76,12 @@ class PartWriter:
             table.schema,
             version="2.6",
             compression="zstd",
-            compression_level=1 if staged else level,
-            # Staged parts are plain, so that the sizes in their footers are those in memory.
-            use_dictionary=False if staged else strings,
-            column_encoding=None if staged else (encodings or None),
+            compression_level=level,
+            use_dictionary=strings,
+            column_encoding=encodings or None,
             write_page_checksum=True,
             store_schema=False,
-            sorting_columns=None if staged else sorting,
+            sorting_columns=sorting,
         )
 
     @property
@@ -102,7 +97,7 @@ class PartWriter:
         self._min = first if self._min is None else min(self._min, first)
         self._max = last if self._max is None else max(self._max, last)
         self._rows += rows.num_rows
-        self._writer.write_table(rows, row_group_size=group_rows(rows, self._group_bytes))
+        self._writer.write_table(rows, row_group_size=group_rows(rows))
 
     def abandon(self) -> None:
         """Let the Parquet library end without another byte written; nothing after ``finish``."""
@@ -130,40 +125,21 @@ def _footer_sha256(path: Path) -> str:
         return hashlib.sha256(file.read()).hexdigest()
 
 
-def group_rows(rows: pa.Table, group_bytes: int = MAX_GROUP_BYTES) -> int:
-    """Return how many of these rows make a row group of about ``group_bytes``."""
+def group_rows(rows: pa.Table) -> int:
+    """Return how many of these rows make a row group."""
     per_row = max(1, rows.nbytes // max(1, rows.num_rows))
-    return int(min(MAX_GROUP_ROWS, max(_MIN_GROUP_ROWS, group_bytes // per_row)))
+    return int(min(MAX_GROUP_ROWS, max(_MIN_GROUP_ROWS, MAX_GROUP_BYTES // per_row)))
 
 
 @contextmanager
-def part_writer(files: Files, path: Path, table: Table, *, level: int, staged: bool = False) -> Iterator[PartWriter]:
+def part_writer(files: Files, path: Path, table: Table, *, level: int) -> Iterator[PartWriter]:
     """Open a part for writing; after ``finish`` it appears under its name when the block ends without an error."""
     temporary = path.with_name(path.name + ".tmp")
     files.make_directory(path.parent)
     with files.create(temporary) as output:
-        part = PartWriter(output, table, level=level, staged=staged)
+        part = PartWriter(output, table, level=level)
         try:
             yield part
         finally:
             part.abandon()
     files.publish(temporary, path)
-
-
-def sort_rows(rows: pa.Table, table: Table) -> pa.Table:
-    """Sort rows as the format has them and keep one of each key where keys are unique."""
-    if rows.num_rows > 1:
-        rows = rows.take(pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in table.sort]))
-    return _distinct(rows, table) if table.unique else rows
-
-
-def _distinct(rows: pa.Table, table: Table) -> pa.Table:
-    if rows.num_rows < 2:
-        return rows
-    same = None
-    for name in table.key:
-        column = rows[name].combine_chunks()
-        equal = pc.fill_null(pc.equal(column[1:], column[:-1]), False)
-        same = equal if same is None else pc.and_(same, equal)
-    keep = pa.concat_arrays([pa.array([True]), *pa.chunked_array(pc.invert(same)).chunks])
-    return rows.filter(keep)

@@ -1,8 +1,8 @@
 """The unfinished part of an export: a journal of what is durable, so that a killed export continues.
 
     staging/plan.json           what is being exported; another plan starts anew
-    staging/journal.jsonl       one line per sealed segment: its parts, and how long the packs were
-    staging/000001-runs.parquet a part of a segment, plain and sorted
+    staging/journal.jsonl       one line per sealed segment: its file, and how long the packs were
+    staging/000001.rows         the rows of a segment (see ``staged``)
 
 Everything of an export that is not in the journal is thrown away when it is taken up again.
 """
@@ -15,7 +15,6 @@ import os
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from threading import Lock
@@ -25,17 +24,10 @@ from mlflow_archive.errors import TargetError
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, STAGING, export_number, pack_name
 from mlflow_archive.format.manifest import canonical_json
 from mlflow_archive.storage.files import Files, OutputFile
+from mlflow_archive.writer.staged import Block, StagedFile
 
 PLAN: Final = "plan.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StagedPart:
-    """A part of a sealed segment. ``segment`` counts the journal lines of an interrupted export from 1; else 0."""
-
-    table: str
-    path: Path
-    segment: int = 0
+_FORM: Final = 2  # of this folder; what an older program left is begun anew
 
 
 class Staging:
@@ -48,7 +40,7 @@ class Staging:
         self._lock = Lock()
         self._next = 0
         self._lock_file: Any = None
-        self.parts: list[StagedPart] = []
+        self.staged: list[StagedFile] = []
         self.pack_sizes: list[int] = []
 
     def open(self, plan: Mapping[str, Any]) -> bool:
@@ -104,26 +96,27 @@ class Staging:
 
     def _adopt(self, lines: list[bytes]) -> bool:
         """Take over what the journal names, if all of it is there."""
-        parts: list[StagedPart] = []
+        staged: list[StagedFile] = []
         sizes: list[int] = []
         last = 0
         for segment, line in enumerate(lines, start=1):
             entry = json.loads(line[9:])
-            parts += [StagedPart(table=t, path=self.folder / name, segment=segment) for t, name in entry["parts"]]
+            blocks = tuple(map(Block.from_json, entry["blocks"]))
+            staged.append(StagedFile(path=self.folder / entry["file"], blocks=blocks, segment=segment))
             # Threads seal side by side, so a later line may know of less than an earlier one.
             sizes = [max(pair) for pair in zip_longest(sizes, entry["packs"], fillvalue=0)]
             last = max(last, entry["next"])
         packs = [self._root / pack_name(self._export, number) for number in range(len(sizes))]
-        if not all(part.path.is_file() for part in parts):
+        if not all(file.path.is_file() and file.path.stat().st_size >= file.size for file in staged):
             return False
         if not all(p.is_file() and p.stat().st_size >= size for p, size in zip(packs, sizes, strict=True)):
             return False
-        self.parts, self.pack_sizes, self._next = parts, sizes, last
+        self.staged, self.pack_sizes, self._next = staged, sizes, last
         return True
 
     def _discard_rest(self) -> None:
         """Remove every file of this export that the journal does not name."""
-        keep = {part.path.name for part in self.parts} | {PLAN, "journal.jsonl", "lock"}
+        keep = {file.path.name for file in self.staged} | {PLAN, "journal.jsonl", "lock"}
         for path in sorted(self.folder.iterdir()):
             if path.name not in keep:
                 self._files.remove_tree(path)
@@ -136,21 +129,22 @@ class Staging:
         for name in (README, CHECKSUMS, MANIFEST):
             self._files.remove(self._root / f"{name}.tmp")
 
-    def next_path(self, table: str) -> Path:
-        """Return a new path for a staged part."""
+    def next_path(self) -> Path:
+        """Return a new path for a file of rows."""
         with self._lock:
             self._next += 1
-            return self.folder / f"{self._next:06d}-{table}.parquet"
+            return self.folder / f"{self._next:06d}.rows"
 
-    def seal(self, parts: list[StagedPart], pack_sizes: list[int]) -> None:
-        """Note in the journal that these parts are durable, and the packs up to these sizes."""
+    def seal(self, file: StagedFile, pack_sizes: list[int]) -> None:
+        """Note in the journal a file whose bytes are durable, and the packs up to these sizes."""
+        self._files.sync_directory(self.folder)
         with self._lock:
             assert self._journal is not None  # noqa: S101 - for the type checker
-            entry = {"parts": [[p.table, p.path.name] for p in parts], "packs": pack_sizes, "next": self._next}
-            body = canonical_json(entry)
+            blocks = [block.to_json() for block in file.blocks]
+            body = canonical_json({"blocks": blocks, "file": file.path.name, "next": self._next, "packs": pack_sizes})
             self._journal.write(b"%08x " % zlib.crc32(body) + body + b"\n")
             self._journal.sync()
-            self.parts += parts
+            self.staged.append(file)
 
     def close(self) -> None:
         """Let go of journal and lock, leaving all for the next try."""
@@ -171,7 +165,7 @@ class Staging:
 
 def plan_bytes(export: int, plan: Mapping[str, Any]) -> bytes:
     """Return what the plan of an export is on disk."""
-    return canonical_json({"export": export, **plan})
+    return canonical_json({"export": export, "form": _FORM, **plan})
 
 
 def _journal_lines(path: Path) -> list[bytes]:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from mlflow_archive.format.tables import BY_ROW, TABLES, Table
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.writer.parts import sort_rows
+from mlflow_archive.writer.coded import sort_rows
 
 
 def without_unchanged(

@@ -56,7 +56,8 @@ class ReplayOptions:
     or not; ``rename_model`` and ``model_prefix`` do the same for registered models and prompts. ``workspace_prefix`` is
     put before the names of other objects that must be unique in a workspace, with a character between that such names
     may hold. ``user`` says whether runs keep the user of the source or get the one who imports. ``spans_in_table`` says
-    whether spans go into the target's table where they stay the same there, or all into files. A dry run writes nothing.
+    whether spans go into the target's table where they stay the same there, or all into files. A dry run writes
+    nothing.
     """
 
     source_tags: bool = True

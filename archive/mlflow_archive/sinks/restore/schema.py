@@ -1,9 +1,7 @@
-"""MLflow's own schema in the target: made by MLflow, checked against the installed one."""
+"""MLflow's own schema in the target: checked against the installed one, its columns by reflection."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, inspect, text
@@ -13,32 +11,9 @@ from sqlalchemy.engine import Inspector
 from mlflow_archive.backend.mapping import MAPS
 from mlflow_archive.errors import TargetError
 from mlflow_archive.sinks.restore.database import TargetColumn, TargetSchema
+from mlflow_archive.sinks.restore.mlflow_schema import head_revision
 
 VERSION_TABLE = "alembic_version"
-
-
-def make_schema(engine: Engine) -> None:
-    """Make MLflow's tables in an empty database, at the head of the installed MLflow. Raises TargetError."""
-    with _mlflow_schema() as database:
-        database._initialize_tables(engine)
-
-
-def make_schema_within(connection: Connection) -> None:
-    """Make MLflow's tables in the transaction of a connection, where the database can do that. Raises TargetError.
-
-    MLflow's own way takes a connection of its own and commits; its migrations are the same.
-    """
-    with _mlflow_schema() as database:
-        from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415 - comes with MLflow
-        from alembic.script import ScriptDirectory  # noqa: PLC0415
-
-        database.InitialBase.metadata.create_all(connection)
-        config = database._get_alembic_config("")
-        script = ScriptDirectory.from_config(config)
-        heads = script.get_heads()
-        with EnvironmentContext(config, script, fn=lambda now, _: script._upgrade_revs(heads, now)) as environment:  # type: ignore[arg-type]
-            environment.configure(connection=connection, target_metadata=database.Base.metadata, render_as_batch=True)
-            environment.run_migrations()
 
 
 def check_revision(engine: Engine, shown: str) -> None:
@@ -49,8 +24,7 @@ def check_revision(engine: Engine, shown: str) -> None:
         raise TargetError(f"{shown} holds other tables than MLflow's ({some}); give an empty database")
     with engine.connect() as connection:
         found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
-    with _mlflow_schema() as database:
-        head = database._get_latest_schema_revision()
+    head = head_revision()
     if found != head:
         raise TargetError(
             f"{shown} has the schema revision {found}, the installed MLflow has {head}; run `mlflow db upgrade` with "
@@ -88,12 +62,3 @@ def _kind(kind: Any) -> str:
     if isinstance(kind, sql.Float | sql.Numeric):
         return "real"
     return "binary" if isinstance(kind, sql.LargeBinary) else "text"
-
-
-@contextmanager
-def _mlflow_schema() -> Iterator[Any]:
-    try:
-        from mlflow.store.db import utils  # noqa: PLC0415
-    except ImportError as error:
-        raise TargetError("a restore needs MLflow in full: pip install 'mlflow-archive[server]'") from error
-    yield utils

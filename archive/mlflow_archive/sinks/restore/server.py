@@ -15,13 +15,8 @@ from sqlalchemy.exc import NoSuchModuleError, OperationalError, SQLAlchemyError
 from mlflow_archive.backend.uris import DatabaseUri
 from mlflow_archive.errors import ServerError, TargetError
 from mlflow_archive.sinks.restore.database import BULK, CommitUncertainError, TargetSchema, holds_nothing
-from mlflow_archive.sinks.restore.schema import (
-    VERSION_TABLE,
-    check_revision,
-    make_schema,
-    make_schema_within,
-    target_schema,
-)
+from mlflow_archive.sinks.restore.mlflow_schema import make_schema, make_schema_within
+from mlflow_archive.sinks.restore.schema import VERSION_TABLE, check_revision, target_schema
 
 _SLICE: Final = 5_000
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg2", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
@@ -81,7 +76,7 @@ class ServerDatabase:
                 self._schema_in_transaction = True
             elif empty:
                 self._made_schema = True
-                make_schema(self._engine)
+                make_schema(self._engine.url)
             else:
                 check_revision(self._engine, self.shown)
             self._schema = target_schema(connection)

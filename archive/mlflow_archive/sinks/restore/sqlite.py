@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import create_engine
@@ -16,11 +14,9 @@ from sqlalchemy import create_engine
 from mlflow_archive.backend.uris import DatabaseUri
 from mlflow_archive.errors import TargetError
 from mlflow_archive.sinks.restore.database import BULK, TargetSchema, holds_nothing
-from mlflow_archive.sinks.restore.schema import check_revision, make_schema, target_schema
-
-_SLICE: Final = 50_000
-# Nothing is lost when the machine fails: what is built is not yet the database.
-_BUILDING: Final = ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE", "cache_size = -65536")
+from mlflow_archive.sinks.restore.mlflow_schema import make_schema
+from mlflow_archive.sinks.restore.schema import check_revision, target_schema
+from mlflow_archive.sinks.restore.sqlite_writing import NewFile, SharedFile, SqliteWriting, WriteError
 
 
 class SqliteDatabase:
@@ -34,9 +30,8 @@ class SqliteDatabase:
         self.shown = uri.shown
         self._path = uri.path.absolute()
         self._building: Path | None = None
-        self._connection: sqlite3.Connection | None = None
+        self._writing: SqliteWriting | None = None
         self._schema: TargetSchema = {}
-        self._indexes: list[str] = []
         self._fresh = False
 
     @property
@@ -48,16 +43,16 @@ class SqliteDatabase:
         return self._fresh
 
     @property
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
+    def _open(self) -> SqliteWriting:
+        if self._writing is None:
             message = "open() comes first"
             raise RuntimeError(message)
-        return self._connection
+        return self._writing
 
     def open(self) -> None:
         try:
             self._open_file()
-        except (OSError, sqlite3.Error) as error:
+        except WriteError as error:
             raise TargetError(f"{self.shown} cannot be opened: {error}") from error
 
     def _open_file(self) -> None:
@@ -70,73 +65,53 @@ class SqliteDatabase:
         engine = create_engine(f"sqlite:///{place}")
         try:
             if self._building:
-                make_schema(engine)
+                make_schema(engine.url)
             else:
                 check_revision(engine, self.shown)
             self._schema = target_schema(engine)
         finally:
             engine.dispose()
-        self._connection = sqlite3.connect(place, isolation_level=None, check_same_thread=False, timeout=60)
+        self._writing = SharedFile(place) if self._building is None else NewFile(place)
         self._fresh = self._building is not None or holds_nothing(self)
 
     def rows(self, table: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
-        names = ", ".join(f'"{column}"' for column in columns)
-        yield from self._open.execute(f'SELECT {names} FROM "{table}"')  # noqa: S608 - names of MLflow's schema
+        yield from self._open.rows(table, columns)
 
     def begin(self) -> None:
-        connection = self._open
-        if self._building is not None:
-            for pragma in _BUILDING:
-                connection.execute(f"PRAGMA {pragma}").fetchall()
-            marks = ", ".join("?" for _ in BULK)
-            found = connection.execute(
-                "SELECT name, sql FROM sqlite_master "  # noqa: S608 - only marks are put in
-                f"WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN ({marks})",
-                BULK,
-            ).fetchall()
-            for name, statement in found:
-                connection.execute(f'DROP INDEX "{name}"')
-                self._indexes.append(statement)
-        self.run("BEGIN IMMEDIATE")
+        try:
+            self._open.begin(BULK)
+        except WriteError as error:
+            raise TargetError(f"{self.shown} cannot be written: {error}") from error
 
     def run(self, statement: str, values: tuple[Any, ...] = ()) -> None:
         try:
-            self._open.execute(statement, values)
-        except sqlite3.Error as error:
+            self._open.run(statement, values)
+        except WriteError as error:
             raise TargetError(f"{self.shown} refused {statement.split(maxsplit=3)[:3]}: {error}") from error
 
     def insert(self, table: str, rows: pa.Table) -> None:
-        names = ", ".join(f'"{name}"' for name in rows.column_names)
-        marks = ", ".join("?" for _ in rows.column_names)
-        statement = f'INSERT INTO "{table}" ({names}) VALUES ({marks})'  # noqa: S608 - names of MLflow's schema
         try:
-            for batch in rows.to_batches(_SLICE):
-                self._open.executemany(statement, zip(*(column.to_pylist() for column in batch.columns), strict=True))
-        except (sqlite3.Error, OverflowError) as error:
+            self._open.insert(table, rows)
+        except WriteError as error:
             raise TargetError(f"{self.shown} refused rows of {table}: {error}") from error
 
     def commit(self) -> None:
-        for statement in self._indexes:
-            self.run(statement)
-        self.run("COMMIT")
-        self._open.close()
-        if self._building is not None:
-            try:
+        try:
+            self._open.commit()
+            self._writing = None
+            if self._building is not None:
                 _force(self._building)
                 self._building.chmod(0o644)
                 self._building.replace(self._path)
+                self._building = None
                 _force(self._path.parent)
-            except OSError as error:
-                raise TargetError(f"{self.shown} cannot be put in place: {error}") from error
-            self._building = None
-        self._connection = None
+        except WriteError as error:
+            raise TargetError(f"{self.shown} cannot be put in place: {error}") from error
 
     def rollback(self) -> None:
-        if self._connection is not None:
-            with suppress(sqlite3.Error):
-                self._connection.rollback()
-            self._connection.close()
-            self._connection = None
+        if self._writing is not None:
+            self._writing.close()
+            self._writing = None
         if self._building is not None:
             for suffix in ("", "-journal", "-wal", "-shm"):
                 self._building.with_name(self._building.name + suffix).unlink(missing_ok=True)

@@ -169,7 +169,19 @@ def _quick_objects(given: Sequence[Any], kind: pa.DataType) -> pa.Array | None:
 
 
 def _objects(given: Values) -> Sequence[Any]:
-    return given if isinstance(given, list) else given.to_pylist()
+    if isinstance(given, list):
+        return given
+    if pa.types.is_string(given.type):  # bytes where they are no text, as Arrow does not look
+        return [None if raw is None else _decoded(raw) for raw in given.cast(pa.binary()).to_pylist()]
+    found: list[Any] = given.to_pylist()
+    return found
+
+
+def _decoded(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
 
 
 def _value(value: Any, kind: pa.DataType, codes: Mapping[int, str]) -> Any:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from threading import Lock, local
-from typing import Any, Final
+from typing import Final
 
-import pyarrow as pa
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
+from mlflow_archive.backend.adbc import ArrowConnection, ArrowError
 from mlflow_archive.backend.uris import DatabaseUri
 from mlflow_archive.errors import ServerError, StoreError
 from mlflow_archive.sources.database.snapshot import Batch, Query, Schema
@@ -45,11 +45,11 @@ class PostgresqlSnapshot:
         self._uri = uri
         self._lock = Lock()
         self._local = local()
-        self._connections: list[Any] = []
+        self._connections: list[ArrowConnection] = []
         self._closed = False
         self._first = self._connect()
         try:
-            self._run(self._first, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            self._begin(self._first)
             exported = next(self._batches(self._first, "SELECT pg_export_snapshot()::text AS id"))
             self._id = str(exported["id"][0])
         except BaseException:
@@ -75,47 +75,42 @@ class PostgresqlSnapshot:
 
     fetch_fast = fetch
 
-    def _batches(self, connection: Any, sql: str) -> Iterator[Batch]:
-        import adbc_driver_manager  # noqa: PLC0415
+    def _batches(self, connection: ArrowConnection, sql: str) -> Iterator[Batch]:
+        try:
+            yield from connection.batches(sql)
+        except ArrowError as error:
+            raise StoreError(f"{self._uri.shown} cannot be read: {_said(error)}") from error
 
-        with connection.cursor() as cursor:
-            try:
-                cursor.execute(sql)
-                for batch in cursor.fetch_record_batch():
-                    yield {name: pa.chunked_array([batch.column(name)]) for name in batch.schema.names}
-            except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
-                raise StoreError(f"{self._uri.shown} cannot be read: {_said(error)}") from error
+    def _begin(self, connection: ArrowConnection) -> None:
+        self._run(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        # Each shard asks for some owners of many. A table that was filled a moment ago has no statistics yet, and the
+        # planner would read all of it for every shard.
+        self._run(connection, "SET LOCAL enable_seqscan = off")
 
-    def _run(self, connection: Any, sql: str) -> None:
-        import adbc_driver_manager  # noqa: PLC0415
+    def _run(self, connection: ArrowConnection, sql: str) -> None:
+        try:
+            connection.run(sql)
+        except ArrowError as error:
+            raise StoreError(f"{self._uri.shown} refused {sql!r}: {_said(error)}") from error
 
-        with connection.cursor() as cursor:
-            try:
-                # No result set: the driver would wrap a query into a COPY otherwise.
-                cursor.adbc_statement.set_sql_query(sql)
-                cursor.adbc_statement.execute_update()
-            except adbc_driver_manager.Error as error:
-                raise StoreError(f"{self._uri.shown} refused {sql!r}: {_said(error)}") from error
-
-    def _connection(self) -> Any:
-        found = getattr(self._local, "connection", None)
+    def _connection(self) -> ArrowConnection:
+        found: ArrowConnection | None = getattr(self._local, "connection", None)
         if found is None:
             found = self._local.connection = self._connect()
-            self._run(found, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            self._begin(found)
             self._run(found, f"SET TRANSACTION SNAPSHOT '{self._id}'")
         return found
 
-    def _connect(self) -> Any:
+    def _connect(self) -> ArrowConnection:
         try:
-            import adbc_driver_manager  # noqa: PLC0415
-            import adbc_driver_postgresql.dbapi as postgresql  # noqa: PLC0415
+            import adbc_driver_postgresql  # noqa: PLC0415
         except ImportError as error:
             raise StoreError(
                 "reading PostgreSQL needs more packages: pip install 'mlflow-archive[postgresql]'"
             ) from error
         try:
-            connection = postgresql.connect(self._uri.libpq)
-        except adbc_driver_manager.Error as error:
+            connection = ArrowConnection(adbc_driver_postgresql.connect(self._uri.libpq), autocommit=False)
+        except ArrowError as error:
             raise ServerError(f"{self._uri.shown} cannot be reached: {_said(error)}") from error
         with self._lock:
             self._connections.append(connection)

@@ -10,11 +10,11 @@ from sqlalchemy import ColumnClause, Select, and_, select, table
 from sqlalchemy.sql.selectable import FromClause, TableClause
 
 from mlflow_archive.backend.mapping import TableMap
-from mlflow_archive.format.tables import TABLES, TIMESTAMP
+from mlflow_archive.format.tables import TABLES
 from mlflow_archive.sources.database.converting import Malformed, convert
-from mlflow_archive.sources.database.snapshot import Batch, Snapshot, UnevenColumnError, column_of
+from mlflow_archive.sources.database.snapshot import Batch, Snapshot, UnevenColumnError, column_of, without_first
 
-FAST: Final = frozenset({"metrics"})
+FAST: Final = frozenset({"metrics", "params", "tags"})
 """Tables with so many rows, of so plain types, that the fast way is worth it."""
 
 WIDE: Final = frozenset({"spans"})
@@ -59,12 +59,12 @@ class Reading:
         try:
             for batch in self._snapshot.fetch_fast(statement):
                 if not given:
-                    _check_numbers(each, batch)
+                    _check_types(each, batch)
                 yield batch
                 given += len(next(iter(batch.values())))
         except UnevenColumnError:
             # A snapshot gives the rows of one query in one order: those that are given already are left out.
-            yield from _skip(self._snapshot.fetch(statement), given)
+            yield from without_first(given, self._snapshot.fetch(statement))
 
     def _statement(self, each: TableMap, ids: Sequence[str]) -> Select[Any]:
         """Return the query for the rows of some owners, labelled with the archive's column names."""
@@ -126,21 +126,12 @@ class Reading:
         return list(ids)
 
 
-def _check_numbers(each: TableMap, batch: Batch) -> None:
-    """Raise UnevenColumnError if a column of numbers came as something else."""
+def _check_types(each: TableMap, batch: Batch) -> None:
+    """Raise UnevenColumnError if a column came as something else than it is in the archive."""
     for wanted in TABLES[each.table].columns:
         values = batch.get(wanted.name)
-        if wanted.type in (pa.int64(), pa.float64(), TIMESTAMP) and isinstance(values, pa.ChunkedArray):
-            kind = values.type
-            if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        if isinstance(values, pa.ChunkedArray) and not pa.types.is_null(values.type):
+            number = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
+            text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
+            if not (text if wanted.type == pa.string() else number):
                 raise UnevenColumnError
-
-
-def _skip(batches: Iterator[Batch], rows: int) -> Iterator[Batch]:
-    for batch in batches:
-        length = len(next(iter(batch.values())))
-        if rows >= length:
-            rows -= length
-            continue
-        yield {name: values[rows:] for name, values in batch.items()}
-        rows = 0

@@ -58,6 +58,17 @@ def column_of(source: TableClause, name: str) -> ColumnClause[Any]:
     return source.c[name]
 
 
+def without_first(rows: int, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield batches without their first rows: a snapshot gives the rows of one query in one order."""
+    for batch in batches:
+        length = len(next(iter(batch.values())))
+        if rows >= length:
+            rows -= length
+            continue
+        yield {name: values[rows:] for name, values in batch.items()} if rows else batch
+        rows = 0
+
+
 class UnevenColumnError(Exception):
     """A column holds values of different types, which the fast way cannot carry."""
 

@@ -1,0 +1,137 @@
+"""The two ways to write a SQLite file: one that others may use in a transaction, a new one as fast as can be."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import adbc_driver_sqlite
+import pyarrow as pa
+
+from mlflow_archive.backend.adbc import ArrowConnection, ArrowError
+
+WriteError: Final = (sqlite3.Error, OverflowError, *ArrowError)
+"""What the methods of both raise."""
+
+_SLICE: Final = 50_000
+# Nothing is lost when the machine fails: what is built is not yet the database.
+_BUILDING: Final = ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE", "cache_size = -65536")
+_INDEXING: Final = "cache_size = -8192"
+"""An index is made by sorting in memory of this size, as fast as in more."""
+
+_INDEXES: Final = "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+
+
+class SqliteWriting(Protocol):
+    """One transaction on one file; used by one thread at a time."""
+
+    def rows(self, table: str, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        """Return some columns of all rows of a table."""
+
+    def begin(self, bulk: tuple[str, ...]) -> None:
+        """Begin the transaction; ``bulk`` are tables to which much will be added."""
+
+    def run(self, statement: str, values: tuple[Any, ...] = ()) -> None:
+        """Run one statement with ``?`` for values."""
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        """Add rows."""
+
+    def commit(self) -> None:
+        """Keep what was done and close the file."""
+
+    def close(self) -> None:
+        """Leave the file as it was and close it; after ``commit`` nothing."""
+
+
+class SharedFile:
+    """A database that holds data and that a server may use meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
+
+    def rows(self, table: str, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        return self._connection.execute(_select(table, columns)).fetchall()
+
+    def begin(self, bulk: tuple[str, ...]) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def run(self, statement: str, values: tuple[Any, ...] = ()) -> None:
+        self._connection.execute(statement, values)
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        names = ", ".join(f'"{name}"' for name in rows.column_names)
+        marks = ", ".join("?" for _ in rows.column_names)
+        statement = f'INSERT INTO "{table}" ({names}) VALUES ({marks})'  # noqa: S608 - names of MLflow's schema
+        for batch in rows.to_batches(_SLICE):
+            values = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            self._connection.executemany(statement, values)
+
+    def commit(self) -> None:
+        self._connection.execute("COMMIT")
+        self._connection.close()
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):
+            self._connection.rollback()
+        self._connection.close()
+
+
+class NewFile:
+    """A database that nobody else knows yet: no journal, indexes made at the end, rows as Arrow."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection: ArrowConnection | None = ArrowConnection(adbc_driver_sqlite.connect(str(path)))
+        self._indexes: list[str] = []
+
+    @property
+    def _open(self) -> ArrowConnection:
+        if self._connection is None:
+            message = "the file is closed"
+            raise RuntimeError(message)
+        return self._connection
+
+    def rows(self, table: str, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        return [row for batch in self._open.batches(_select(table, columns)) for row in _tuples(batch, columns)]
+
+    def begin(self, bulk: tuple[str, ...]) -> None:
+        for pragma in _BUILDING:
+            self._set(pragma)
+        found = [row for batch in self._open.batches(_INDEXES) for row in _tuples(batch, ("tbl_name", "name", "sql"))]
+        self._open.begin()
+        for table, name, statement in found:
+            if table in bulk:
+                self._open.run(f'DROP INDEX "{name}"')
+                self._indexes.append(statement)
+
+    def _set(self, pragma: str) -> None:
+        list(self._open.batches(f"PRAGMA {pragma}"))
+
+    def run(self, statement: str, values: tuple[Any, ...] = ()) -> None:
+        self._open.run(statement, values)
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        self._open.insert(table, rows)
+
+    def commit(self) -> None:
+        self._set(_INDEXING)
+        for statement in self._indexes:
+            self._open.run(statement)
+        self._open.commit()
+        self.close()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _select(table: str, columns: tuple[str, ...]) -> str:
+    names = ", ".join(f'"{column}"' for column in columns)
+    return f'SELECT {names} FROM "{table}"'  # noqa: S608 - names of MLflow's schema
+
+
+def _tuples(batch: dict[str, pa.ChunkedArray], columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    return list(zip(*(batch[name].to_pylist() for name in columns), strict=True))

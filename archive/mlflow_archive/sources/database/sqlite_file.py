@@ -1,0 +1,243 @@
+"""The file of a SQLite database as it is at one moment: the file itself at first, later a private copy.
+
+A reader that holds a lock for a whole export would make a live server fail to write. A lock for some seconds does not,
+and most databases are read in less. So while a read lock is held, under which nobody can change the file, it is read
+where it lies; if that takes longer, it is copied meanwhile, and once the copy is whole the lock is released.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Condition, Event, Thread
+from typing import Final
+
+from mlflow_archive.errors import StoreError
+
+_MAGIC: Final = b"SQLite format 3\x00"
+_HEADER: Final = 100
+_WAL: Final = 2  # the read version in the header, at byte 19
+_TRIES: Final = 5
+_WAITING_S: Final = 60.0
+_PIECE: Final = 16 * 1024 * 1024
+
+UNCOPIED_S: Final = 3.0
+"""How long a file is read under the lock before it is copied. A writer waits for both; those of MLflow wait 20 s."""
+
+AT_ONCE_BYTES: Final = 2 * 1024**3
+"""A file of this size is copied at once: it is not read in that time."""
+
+
+class HeldFile:
+    """A database file at the moment in which this was made. Raises StoreError.
+
+    The source is never opened for writing. With a write-ahead log no lock is needed, but reading would make files
+    beside it: then ``copy`` is made here. So it is where the last writer was killed, to roll its changes back there.
+    """
+
+    def __init__(self, path: Path, copy: Path) -> None:
+        _check(path)
+        self._path, self._copy = path, copy
+        self._uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        self._changing = Condition()
+        self._readers = 0
+        self._switching = False
+        self._wanted = Event()
+        self._stopped = False
+        self._error: Exception | None = None
+        self._lock: sqlite3.Connection | None = None
+        self._thread: Thread | None = None
+        size = _check_room(path, copy.parent)
+        try:
+            if _mode(path) == _WAL:
+                _copy_with_wal(path, copy)
+            else:
+                self._lock = _locked(path)
+                if self._lock is None:
+                    shutil.copyfile(_beside(path, "-journal"), _beside(copy, "-journal"))
+                    shutil.copyfile(path, copy)
+        except OSError as error:
+            raise _not_copied(path, copy, error) from error
+        if self._lock is None:
+            self._uri = _settled(copy)
+        else:
+            wait = UNCOPIED_S if size < AT_ONCE_BYTES else 0
+            self._thread = Thread(target=self._copy_later, args=(wait,), name="copy of the database", daemon=True)
+            self._thread.start()
+
+    @contextmanager
+    def reading(self) -> Iterator[str]:
+        """Give the URI to read from; it stays the right one, and the file as it is, inside of the block."""
+        with self._changing:
+            self._changing.wait_for(lambda: not self._switching)
+            if self._error is not None:
+                raise _not_copied(self._path, self._copy, self._error) from self._error
+            self._readers += 1
+            uri = self._uri
+        try:
+            yield uri
+        finally:
+            with self._changing:
+                self._readers -= 1
+                self._changing.notify_all()
+
+    def want_copy(self) -> None:
+        """Have the copy made now and wait for it."""
+        self._wanted.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _copy_later(self, wait: float) -> None:
+        self._wanted.wait(wait)
+        if self._stopped:
+            return
+        # Closing any descriptor of the file releases this process's locks on it: that comes last.
+        with self._path.open("rb", buffering=0) as source:
+            try:
+                with self._copy.open("wb", buffering=0) as target:
+                    whole = self._copied(source.fileno(), target.fileno())
+                if whole:
+                    self._switch(None)
+            except OSError as error:
+                self._switch(error)
+        self._release()
+
+    def _copied(self, source: int, target: int) -> bool:
+        """Copy all, and say so; False if nobody waits for it any more."""
+        at, size = 0, os.fstat(source).st_size
+        while at < size and not self._stopped:
+            at += _copy_piece(source, target, at, min(_PIECE, size - at))
+        return not self._stopped
+
+    def _switch(self, error: Exception | None) -> None:
+        """Read from the copy from now on, or after an error no more."""
+        with self._changing:
+            self._switching = True
+            self._changing.wait_for(lambda: not self._readers)
+            self._uri, self._error = str(self._copy), error
+            self._switching = False
+            self._changing.notify_all()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def close(self) -> None:
+        """Release the lock; nothing is read any more."""
+        self._stopped = True
+        self.want_copy()
+        self._release()
+
+
+def _check(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEADER)
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be opened: {error.strerror}; give sqlite:///PATH of a database that exists"
+        ) from error
+    if head[: len(_MAGIC)] != _MAGIC or len(head) < _HEADER:
+        what = "is empty" if not head else "is no SQLite database"
+        raise StoreError(f"{path} {what}; an MLflow backend begins with {_MAGIC[:-1].decode()!r}")
+
+
+def _check_room(path: Path, folder: Path) -> int:
+    """Return the size of the database. Raises StoreError if there is no room for a copy of it."""
+    size = path.stat().st_size + _size(_beside(path, "-wal")) + _size(_beside(path, "-journal"))
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise StoreError(
+            f"the temporary folder {folder.parent} has {free:,} bytes free; a copy of {path} needs {size:,}. Free "
+            "some space or set TMPDIR to another folder"
+        )
+    return size
+
+
+def _locked(path: Path) -> sqlite3.Connection | None:
+    """Return a connection with a read lock, under which nobody can change the file; None if a writer was killed."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, timeout=_WAITING_S, check_same_thread=False, isolation_level=None)
+    try:
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if not _size(_beside(path, "-journal")):
+            raise StoreError(f"{path} cannot be read: SQLite says {error}") from error
+        # What wrote last was killed half-way and the journal must be rolled back: in the copy, not here.
+        return None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _settled(copy: Path) -> str:
+    """Let SQLite roll back, or take in, what lies beside the copy; return its URI."""
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.execute("PRAGMA journal_mode = OFF")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return str(copy)
+
+
+def _copy_piece(source: int, target: int, at: int, size: int) -> int:
+    """Copy some bytes to the same place, in the kernel where it can; file systems that can share them do."""
+    if hasattr(os, "copy_file_range"):
+        try:
+            return os.copy_file_range(source, target, size, at, at) or size
+        except OSError:  # not between these file systems; what else is wrong shows below
+            pass
+    return os.pwrite(target, os.pread(source, size, at), at)
+
+
+def _copy_with_wal(path: Path, copy: Path) -> None:
+    """Copy the file, then its write-ahead log.
+
+    While the log is not begun anew, every change since it was begun is in it: whatever a checkpoint does to the file
+    meanwhile, the log that is copied afterwards has the newer pages, up to the last transaction that is whole.
+    """
+    log = _beside(path, "-wal")
+    for _ in range(_TRIES):
+        before = _log_start(log), path.stat().st_mtime_ns if not _size(log) else 0
+        shutil.copyfile(path, copy)
+        if _size(log):
+            shutil.copyfile(log, _beside(copy, "-wal"))
+        if before == (_log_start(log), path.stat().st_mtime_ns if not _size(log) else 0):
+            return
+        _beside(copy, "-wal").unlink(missing_ok=True)
+    raise StoreError(f"{path} changes faster than it can be copied; try again at a quieter time, or export the server")
+
+
+def _not_copied(path: Path, copy: Path, error: Exception) -> StoreError:
+    return StoreError(f"{path} cannot be copied to {copy.parent}: {error}")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _mode(path: Path) -> int:
+    with path.open("rb") as file:
+        return file.read(20)[19]
+
+
+def _log_start(log: Path) -> bytes:
+    """Return the salts of a write-ahead log, which change when it is begun anew."""
+    try:
+        with log.open("rb") as file:
+            return file.read(32)[16:24]
+    except FileNotFoundError:
+        return b""

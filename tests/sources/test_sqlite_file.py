@@ -1,0 +1,112 @@
+"""A SQLite file is read under a lock for a moment, then from a copy; the fast way gives way to the exact one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from mlflow_archive.errors import StoreError
+from mlflow_archive.pipeline import Selection
+from mlflow_archive.sources.database import sqlite, sqlite_file
+from mlflow_archive.sources.locate import locate_source
+from tests.support.databases import RUN, fill, make_database
+from tests.support.reading import read_source
+
+ALL_TAGS = sqlalchemy.text("SELECT key FROM tags")
+ALL_METRICS = sqlalchemy.text("SELECT key FROM metrics")
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("head") / "mlflow.db"
+    make_database(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def database(head: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "mlflow.db"
+    shutil.copyfile(head, path)
+    return path
+
+
+def test_a_query_goes_on_in_the_copy(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "_BATCH", 10)
+    monkeypatch.setattr(sqlite_file, "UNCOPIED_S", 60)
+    fill(f"sqlite:///{database}")
+    with closing(sqlite3.connect(database)) as writer:
+        writer.executemany("INSERT INTO tags VALUES (?, 'old', ?)", ((f"t{n:03}", RUN) for n in range(100)))
+        rows = [(f"p{n:03}", n / 7, n, RUN, n, 0) for n in range(100)]
+        writer.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?, ?, ?)", rows)
+        writer.commit()
+    snapshot = sqlite.SqliteSnapshot(database)
+    with closing(snapshot):
+        queries = [snapshot.fetch(ALL_TAGS), snapshot.fetch_fast(ALL_METRICS)]
+        found = [list(next(query)["key"]) for query in queries]
+        with closing(sqlite3.connect(database, timeout=0)) as writer:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                writer.execute("DELETE FROM tags").connection.commit()
+            writer.rollback()
+            snapshot._held.want_copy()
+            writer.execute("DELETE FROM tags")
+            writer.execute("DELETE FROM metrics")
+            writer.commit()
+            writer.execute("VACUUM")
+        for query, keys in zip(queries, found, strict=True):
+            keys += [str(key) for batch in query for key in batch["key"]]
+    assert sorted(key for key in map(str, found[0]) if key[0] == "t") == [f"t{n:03}" for n in range(100)]
+    assert sorted(key for key in map(str, found[1]) if key[0] == "p") == [f"p{n:03}" for n in range(100)]
+
+
+def test_what_is_read_in_time_is_not_copied(database: Path) -> None:
+    snapshot = sqlite.SqliteSnapshot(database)
+    with closing(snapshot):
+        assert "runs" in snapshot.schema.columns
+        assert list(Path(snapshot._folder.name).iterdir()) == []
+    with closing(sqlite3.connect(database, timeout=0)) as writer:
+        writer.execute("DELETE FROM experiments").connection.commit()  # the lock is gone
+
+
+def test_a_copy_that_fails_ends_the_export(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: int) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sqlite_file, "_copy_piece", full)
+    snapshot = sqlite.SqliteSnapshot(database)
+    with closing(snapshot):
+        snapshot._held.want_copy()
+        with pytest.raises(StoreError, match=r"cannot be copied to .*No space left"):
+            list(snapshot.fetch(ALL_TAGS))
+
+
+def test_pieces_are_copied_where_the_kernel_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "copy_file_range", raising=False)
+    data = os.urandom(100_000)
+    (tmp_path / "a").write_bytes(data)
+    with (tmp_path / "a").open("rb") as source, (tmp_path / "b").open("wb") as target:
+        at = 0
+        while at < len(data):
+            at += sqlite_file._copy_piece(source.fileno(), target.fileno(), at, min(30_000, len(data) - at))
+    assert (tmp_path / "b").read_bytes() == data
+
+
+def test_a_late_tag_of_another_type(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fast way has begun when it meets the value; no tag comes twice or is missing."""
+    monkeypatch.setattr(sqlite, "_BATCH", 100)
+    fill(f"sqlite:///{database}")
+    with closing(sqlite3.connect(database)) as writer:
+        insert = "INSERT INTO tags(key, value, run_uuid) VALUES (?, ?, ?)"
+        writer.executemany(insert, [(f"t{n}", None if n % 2 else "v", RUN) for n in range(350)])
+        writer.execute(insert, ("u", b"\x00\xff", RUN))
+        writer.commit()
+    with closing(locate_source(f"sqlite:///{database}")) as source:
+        found = read_source(source, Selection(artifacts=False))
+    values = {row["key"]: row["value"] for row in found.rows("tags", run_id=RUN) if row["key"][0] in "tu"}
+    assert values == {**{f"t{n}": None if n % 2 else "v" for n in range(350)}, "u": None}
+    assert found.gaps() == {(RUN, "tags/u", "G203")}
