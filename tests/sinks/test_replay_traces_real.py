@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, cast
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from mlflow_archive.copy import copy
-from mlflow_archive.pipeline import ArtifactFile, Chunk, Known, Progress, Report, Selection, Shard, SourceFacts
-from mlflow_archive.sinks.replay import ReplaySink, open_target
-from mlflow_archive.sources.locate import locate_source
+from mlflow_archive.pipeline import Report
+from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.reader.source import ArchiveSource
+from mlflow_archive.sinks.locate import locate_replay
 from tests.support.everything import Filled, fill
 from tests.support.mlflow_server import MlflowServer, running_server
+from tests.support.restoring import export
 from tests.support.trace_views import TracePlace, client_of
 
 # The filler also uses what MLflow has deprecated.
@@ -25,56 +27,14 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 PLACES = {"mlflow.artifactLocation", "mlflow.trace.spansLocation", "mlflow.trace.archiveLocation"}
 
 
-class WithTraceFiles:
-    """The database of a server as a source, and the files of its traces with them."""
-
-    def __init__(self, place: TracePlace, archived: dict[str, bytes]) -> None:
-        self._source = locate_source(f"sqlite:///{place.database}")
-        self._place = place
-        self._archived = archived
-
-    def facts(self) -> SourceFacts:
-        return self._source.facts()
-
-    def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
-        return self._source.plan(selection, progress)
-
-    def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
-        for chunk in self._source.read(shard, known):
-            traces = chunk.tables.get("traces")
-            ids = [] if traces is None else traces["trace_id"].to_pylist()
-            there = [file for file in chunk.artifacts if file.owner_kind != "trace"]
-            yield replace(chunk, artifacts=[*there, *(file for each in ids for file in self._files(each))])
-
-    def _files(self, trace_id: str) -> Iterator[ArtifactFile]:
-        found = self._place.files(trace_id)
-        if trace_id in self._archived:
-            found["traces.pb"] = self._archived[trace_id]
-        for path, data in found.items():
-            yield in_memory(trace_id, path, data)
-
-    def close(self) -> None:
-        self._source.close()
-
-
-def in_memory(trace_id: str, path: str, data: bytes) -> ArtifactFile:
-    @contextmanager
-    def opened() -> Iterator[BinaryIO]:
-        yield io.BytesIO(data)
-
-    return ArtifactFile(owner_kind="trace", owner_id=trace_id, path=path, size=len(data), open=opened)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Real:
-    """A filled server, what was put into it, and its archived payloads."""
+    """A filled server, what was put into it, its archived payloads, and an archive of all of it."""
 
     place: TracePlace
     filled: Filled
     archived: dict[str, bytes]
-
-    def source(self) -> WithTraceFiles:
-        return WithTraceFiles(self.place, self.archived)
+    archive: Path
 
 
 def place_of(server: MlflowServer) -> TracePlace:
@@ -88,7 +48,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
         filled = fill(server.uri, tmp_path_factory.mktemp("files"))
         archived = {path.parent.parent.name: path.read_bytes() for path in server.artifacts.rglob("traces.pb")}
         assert list(archived) == [filled.traces.traces["archived"]]
-        yield Real(place=place_of(server), filled=filled, archived=archived)
+        archive = export(server.backend, folder / "a.mlfa", artifacts_destination=str(server.artifacts))
+        yield Real(place=place_of(server), filled=filled, archived=archived, archive=archive)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +65,10 @@ class Replayed:
         return dict(found)
 
 
-def replay(source: Any, target: str, artifact_root: str | None) -> Report:
-    return copy(source, ReplaySink(open_target(target, artifact_root=artifact_root)), jobs=2)
+def replay(real: Real, target: str, artifact_root: str | None) -> Report:
+    with open_archive(real.archive) as archive:
+        sink = locate_replay(target, archive, artifact_root=artifact_root)
+        return copy(ArchiveSource(archive), sink, jobs=2)
 
 
 @pytest.fixture(scope="module", params=["server", "store"])
@@ -115,11 +78,11 @@ def replayed(
     folder = tmp_path_factory.mktemp("target")
     if request.param == "server":
         with running_server(folder) as server:
-            report = replay(real.source(), server.uri, None)
+            report = replay(real, server.uri, None)
             yield Replayed(place=place_of(server), report=report, target=server.uri, artifact_root=None)
         return
     uri, root = f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts"
-    report = replay(real.source(), uri, str(root))
+    report = replay(real, uri, str(root))
     place = TracePlace(uri=uri, database=folder / "mlflow.db", artifacts=root)
     yield Replayed(place=place, report=report, target=uri, artifact_root=str(root))
 
@@ -285,7 +248,7 @@ def _records(dataset: Any) -> list[str]:
 
 def test_a_second_import_changes_nothing(real: Real, replayed: Replayed) -> None:
     before = {trace_id: replayed.place.state(trace_id) for trace_id in replayed.place.trace_ids()}
-    report = replay(real.source(), replayed.target, replayed.artifact_root)
+    report = replay(real, replayed.target, replayed.artifact_root)
     outcomes = report.details["outcomes"]
     expected = {"created": 0, "updated": 0, "skipped": len(before)}
     assert outcomes["trace"] == expected  # type: ignore[index]
