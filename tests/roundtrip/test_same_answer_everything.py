@@ -95,9 +95,7 @@ def not_shown(filled: Filled) -> dict[str, tuple[str, list[str]]]:
     }
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in TABLES if name not in ("blobs", "fingerprints", "gaps")]
-)
+@pytest.mark.parametrize("name", [name for name in TABLES if name not in ("blobs", "fingerprints", "gaps")])
 def test_rows_are_equal(name: str, both: Both) -> None:
     over_api, direct = rows(both.api, name), rows(both.database, name)
     assert direct, "the filler puts something of every kind into the server"

@@ -75,9 +75,7 @@ EVALUATION_TABLES: Final = (
             time("last_update_time", "evaluation_dataset_records.last_update_time", "When it changed."),
             text("created_by", "evaluation_dataset_records.created_by", "Who made it.", null=True),
             text("last_updated_by", "evaluation_dataset_records.last_updated_by", "Who changed it.", null=True),
-            text(
-                "input_hash", "evaluation_dataset_records.input_hash", "By which equal inputs are found.", null=True
-            ),
+            text("input_hash", "evaluation_dataset_records.input_hash", "By which equal inputs are found.", null=True),
         ),
     ),
     Table(
