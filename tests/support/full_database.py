@@ -282,10 +282,13 @@ class Maker:
         self.save_model(own)
         statements = (
             "INSERT INTO workspaces (name, description) VALUES ('team', 'a team')",
-            "INSERT INTO registered_models (workspace, name) VALUES ('team', 'Shop 1')",
             (
-                "INSERT INTO model_versions (workspace, name, version, current_stage, source, status) VALUES ('team', "
-                ":name, 1, 'None', :own, 'READY')"
+                "INSERT INTO registered_models (workspace, name, creation_time, last_updated_time) "
+                "VALUES ('team', 'Shop 1', 1, 1)"
+            ),
+            (
+                "INSERT INTO model_versions (workspace, name, version, current_stage, source, status, creation_time, "
+                "last_updated_time) VALUES ('team', :name, 1, 'None', :own, 'READY', 1, 1)"
             ),
             (
                 "INSERT INTO online_scoring_configs (online_scoring_config_id, scorer_id, sample_rate, experiment_id) "

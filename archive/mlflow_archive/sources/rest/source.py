@@ -28,9 +28,9 @@ from mlflow_archive.format.tables import (
     TRACE,
     WEBHOOK,
 )
-from mlflow_archive.pipeline import Chunk, Known, Progress, Quiet, Selection, Shard, SourceFacts
+from mlflow_archive.pipeline import Chunk, Gap, Known, Progress, Quiet, Selection, Shard, SourceFacts
 from mlflow_archive.sources.rest.artifacts import Artifacts
-from mlflow_archive.sources.rest.cells import Json
+from mlflow_archive.sources.rest.cells import Json, Row
 from mlflow_archive.sources.rest.evaluation import plan_datasets, plan_issues, plan_scorers
 from mlflow_archive.sources.rest.gateway import (
     plan_budgets,
@@ -48,9 +48,9 @@ from mlflow_archive.sources.rest.review import plan_label_schemas, plan_review_q
 from mlflow_archive.sources.rest.runs import Runs, check_filter
 from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of
 from mlflow_archive.sources.rest.selected_runs import experiments_of, named_runs
-from mlflow_archive.sources.rest.traces import plan_traces
+from mlflow_archive.sources.rest.traces import check_trace_filter, plan_traces
 from mlflow_archive.sources.rest.webhooks import plan_webhooks
-from mlflow_archive.sources.rest.workspaces import all_workspaces, has_workspaces
+from mlflow_archive.sources.rest.workspaces import Workspaces, all_workspaces, has_workspaces
 from mlflow_archive.tracking.server import probe
 from mlflow_archive.tracking.session import TrackingSession
 
@@ -116,9 +116,16 @@ class RestSource:
         named = named_runs(scopes, runs)
         if selection.filter_string and scopes[0].experiments:
             check_filter(runs[id(scopes[0])].pagers()[0], selection.filter_string)
-        if spaces is not None and not (selection.experiments or scopes[0].only_of_runs):
-            yield Shard(name="workspaces", payload=spaces)
-        yield from _shards(1, (batch for s in scopes for batch in _experiments(s, named.get(id(s)))))
+        if selection.wants_kind(TRACE):
+            for scope in scopes:
+                check_trace_filter(scope)
+        carried = {id(scope): _carried_experiments(scope, named.get(id(scope))) for scope in scopes}
+        used = {scope.workspace for scope in scopes if carried[id(scope)] or (scope.standing and scope.standing.names)}
+        if spaces is not None:
+            rows = [row for row in spaces.rows if scopes[0].everything or row["name"] in used]
+            batch = Batch(name="workspaces", read=partial(_read_workspaces, rows, spaces.lost))
+            yield Shard(name=batch.name, payload=batch)
+        yield from _shards(1, (batch for some in carried.values() for batch in _experiments(some)))
         if selection.wants_kind(RUN) or selection.wants_kind(TRACE) or scopes[0].only_of_runs:
             weigh = selection.wants_kind(RUN)
             number = 0
@@ -146,8 +153,8 @@ class RestSource:
         """Close the session."""
         self._session.close()
 
-    def _scopes(self, selection: Selection) -> tuple[Batch | None, list[Scope]]:
-        """Return how the workspaces are read, None where there are none, and a scope for each."""
+    def _scopes(self, selection: Selection) -> tuple[Workspaces | None, list[Scope]]:
+        """Return the workspaces, None where there are none, and a scope for each."""
         number = re.match(r"(\d+)\.(\d+)", self._version or "")
         version = (int(number[1]), int(number[2])) if number else (0, 0)
 
@@ -157,13 +164,8 @@ class RestSource:
 
         if not has_workspaces(self._session):
             return None, [scope(self._session, DEFAULT_WORKSPACE)]
-        rows, lost = all_workspaces(self._session)
-        if only := self._session.workspace:
-            rows = [row for row in rows if row["name"] == only]
-            if not rows:
-                raise SelectionError(f"{self._session.uri} has no workspace {only!r} (MLFLOW_WORKSPACE) for this user")
-        scopes = [scope(self._session.in_workspace(row["name"]), row["name"]) for row in rows]
-        return Batch(name="workspaces", read=lambda known: iter([chunk_of({"workspaces": rows}, lost)])), scopes
+        spaces = all_workspaces(self._session, only=self._session.workspace)
+        return spaces, [scope(self._session.in_workspace(row["name"]), row["name"]) for row in spaces.rows]
 
     def _find_experiments(self, scopes: Sequence[Scope], selection: Selection) -> None:
         """Put the selected experiments into each scope. Raises SelectionError."""
@@ -187,15 +189,22 @@ def _name(experiment: Json) -> tuple[str, str]:
     return str(experiment["experiment_id"]), str(experiment.get("name", ""))
 
 
-def _experiments(scope: Scope, named: Sequence[Json] | None) -> Iterator[Batch]:
-    """Yield the experiments of a scope; only those of some runs and their models where these are named."""
-    wanted = scope.experiments
-    if named is not None:
-        used = experiments_of(scope, named)
-        wanted = [raw for raw in wanted if str(raw["experiment_id"]) in used]
+def _carried_experiments(scope: Scope, named: Sequence[Json] | None) -> list[Json]:
+    """Return the experiments that come: only those of some runs and their models where these are named."""
+    if named is None:
+        return scope.experiments
+    used = experiments_of(scope, named)
+    return [raw for raw in scope.experiments if str(raw["experiment_id"]) in used]
+
+
+def _experiments(wanted: Sequence[Json]) -> Iterator[Batch]:
     for at in range(0, len(wanted), _EXPERIMENTS):
         some = wanted[at : at + _EXPERIMENTS]
         yield Batch(name=f"experiments-{at // _EXPERIMENTS:05d}", read=partial(_read_experiments, some))
+
+
+def _read_workspaces(rows: Sequence[Row], lost: Sequence[Gap], known: Known) -> Iterator[Chunk]:
+    yield chunk_of({"workspaces": rows}, lost)
 
 
 def _read_experiments(experiments: Sequence[Json], known: Known) -> Iterator[Chunk]:

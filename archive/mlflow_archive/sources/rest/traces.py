@@ -28,14 +28,13 @@ _SEARCH_2: Final = "/api/2.0/mlflow/traces"
 
 
 def plan_traces(scope: Scope) -> Iterator[Batch]:
-    """Yield the selected traces in batches. Raises SelectionError for a filter that the server does not take."""
+    """Yield the selected traces in batches."""
     groups = list(scope.groups())
     if not groups or scope.selection.models:
         return
     search = _Search.of(scope, groups[0])
     if search is None:
         return
-    search.check(groups[0])
     reader = _Reader(scope)
     if scope.only_of_runs:
         # Which traces belong to the runs is known only when these have been read, in an earlier stage.
@@ -46,6 +45,16 @@ def plan_traces(scope: Scope) -> Iterator[Batch]:
         for page in pages(search.ask(ids), trace_id_of, size=PAGE):
             yield Batch(name=f"traces-{number:05d}", read=partial(reader.read, page.rows, gaps_of(TRACE, page.lost)))
             number += 1
+
+
+def check_trace_filter(scope: Scope) -> None:
+    """Raise SelectionError if the server does not understand the filter for traces."""
+    groups = list(scope.groups())
+    if not scope.selection.trace_filter or not groups:
+        return
+    search = _Search.of(scope, groups[0])
+    if search is not None:
+        search.check(groups[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +89,6 @@ class _Search:
 
     def check(self, experiment_ids: Sequence[str]) -> None:
         """Raise SelectionError if the server does not understand the filter."""
-        if not self.scope.selection.trace_filter:
-            return
         try:
             self.ask(experiment_ids)(1, None, careful=True)
         except ServerError as exc:

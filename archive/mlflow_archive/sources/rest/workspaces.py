@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
-from mlflow_archive.errors import ServerError
+from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.format.tables import WORKSPACE
 from mlflow_archive.pipeline import Gap
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, location
@@ -28,17 +29,29 @@ def has_workspaces(session: TrackingSession) -> bool:
     return isinstance(answer, Mapping) and bool(answer.get("workspaces_enabled"))
 
 
-def all_workspaces(session: TrackingSession) -> tuple[list[Row], list[Gap]]:
-    """Return the rows of all workspaces that this user sees, and gaps."""
-    rows: list[Row] = []
-    lost: list[Gap] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspaces:
+    """The rows of workspaces, and gaps of what could not be read."""
+
+    rows: list[Row] = field(default_factory=list)
+    lost: list[Gap] = field(default_factory=list)
+
+
+def all_workspaces(session: TrackingSession, *, only: str | None = None) -> Workspaces:
+    """Return all workspaces that this user sees, or only one. Raises SelectionError where that is not there."""
+    found = Workspaces()
     for raw in rows_of(session, session.get(_WORKSPACES), "workspaces"):
         try:
-            rows.append(_row(raw))
+            row = _row(raw)
         except UNREADABLE_ROW as exc:
             loss = Loss(place="", reason=f"it has an unexpected shape: {exc!r}")
-            lost += gaps_of(WORKSPACE, [loss], str(raw.get("name")))
-    return rows, lost
+            found.lost.extend(gaps_of(WORKSPACE, [loss], str(raw.get("name"))))
+            continue
+        if only in (None, row["name"]):
+            found.rows.append(row)
+    if only is not None and not found.rows:
+        raise SelectionError(f"{session.uri} has no workspace {only!r} (MLFLOW_WORKSPACE) that this user sees")
+    return found
 
 
 def _row(raw: Json) -> Row:
