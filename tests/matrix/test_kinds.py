@@ -64,7 +64,8 @@ def held_in(path: Path) -> dict[str, int]:
 def told(report: Report) -> Counter[str]:
     """Return how many objects of each kind the receipt tells of: done in some way, or left out as a kind."""
     details: Any = report.details
-    found = Counter({kind: sum(done.values()) for kind, done in details["outcomes"].items()})
+    kinds = {table.entity for table in TABLES.values()}  # versions of registered models are told of, too
+    found = Counter({kind: sum(done.values()) for kind, done in details["outcomes"].items() if kind in kinds})
     found[RUN], found[EXPERIMENT] = len(details["runs"]), len(details["experiments"])
     for gap in report.gaps:
         number = re.match(r"(\d+) ", gap.reason)

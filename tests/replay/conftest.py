@@ -21,6 +21,7 @@ from mlflow_archive.sinks.replay.sink import FactsOfRow
 from tests.replay.filling import Filled, fill
 from tests.support.chunks import ChunkSource
 from tests.support.mlflow_server import MlflowServer, running_server
+from tests.support.restoring import export
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +80,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
 
 @pytest.fixture(scope="session")
 def archive(filled: Filled, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.replay.exporting import export_with_files  # noqa: PLC0415
-
-    return export_with_files(filled.server, tmp_path_factory.mktemp("archive") / "all.mlfa")
+    server = filled.server
+    path = tmp_path_factory.mktemp("archive") / "all.mlfa"
+    return export(server.backend, path, artifacts_destination=str(server.artifacts))
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from tests.replay.conftest import Place
-from tests.replay.exporting import export_with_files
 from tests.support.mlflow_server import running_server
+from tests.support.restoring import export
 
 INPUT = np.array([[1.0], [2.5], [-3.0]])
 
@@ -49,7 +49,7 @@ def test_loaded_models_predict_the_same(server_place: Place, tmp_path: Path) -> 
             mlflow.pyfunc.log_model(name="doubler", python_model=doubler(), registered_model_name="doubler")
         for name in ("linear", "doubler"):
             mlflow.MlflowClient().set_registered_model_alias(name, "live", "1")
-        archive = export_with_files(server, tmp_path / "all.mlfa")
+        archive = export(server.backend, tmp_path / "all.mlfa", artifacts_destination=str(server.artifacts))
     report = server_place.replay(archive)
     assert report.gaps == []
     [run_id] = report.details["runs"].values()  # type: ignore[attr-defined]

@@ -83,6 +83,7 @@ class Receipt:
         """Count an object of a kind that the target does not know; all of a kind become one refusal."""
         with self._lock:
             self._unknown[kind] += 1
+        self.done("refused", kind)
 
     def is_unknown(self, kind: str) -> bool:
         """Say whether the target was found not to know a kind."""
@@ -91,7 +92,7 @@ class Receipt:
     def report(self) -> Report:
         """Return all of it as the sink's report; to be called once."""
         for kind, number in sorted(self._unknown.items()):
-            reason = f"{number} {kind.replace('_', ' ')}s: the target does not know this kind of object"
+            reason = f"{counted(kind, number)}: the target does not know them, or has the feature off"
             self.refuse(kind, "", "", KIND_REFUSED, reason)
         refusals = [
             {"kind": gap.owner_kind, "id": gap.owner_id, "path": gap.path, "code": gap.code, "reason": gap.reason}
