@@ -24,7 +24,7 @@ test-browser: .venv/.stamp
 # Round trips with real servers of MLflow 2.9, 2.22, 3.1 and 3.17. Needs python3.11 and a package registry: each version
 # is installed into .venv-matrix (3 GB in all).
 test-matrix: .venv/.stamp
-	TEST_MATRIX=1 .venv/bin/pytest tests/matrix
+	TEST_MATRIX=1 .venv/bin/pytest --timeout 1800 tests/matrix
 
 lint: .venv/.stamp
 	.venv/bin/ruff check .

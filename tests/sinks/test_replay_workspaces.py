@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from mlflow_archive.sinks.replay.routing import Router
 from tests.sinks.filled_servers import export
 from tests.support.chunks import ChunkSource, chunk, experiment, pairs, run
 from tests.support.filling.http import Http
+from tests.support.login import PASSWORD, USER, server_with_login
 from tests.support.mlflow_server import MlflowServer, running_server
 
 A, B = "a" * 32, "b" * 32
@@ -207,19 +208,11 @@ class TestRouter:
         assert all(part.tables[name] is rows for name, rows in given.tables.items())
 
 
-@contextmanager
-def _login(folder: Path) -> Iterator[MlflowServer]:
-    """Start a server that asks who one is, ``admin`` with the password ``password-12345``."""
-    settings = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "any", "MLFLOW_AUTH_ADMIN_PASSWORD": "password-12345"}
-    with running_server(folder, options=("--app-name", "basic-auth"), environment=settings) as server:
-        yield server
-
-
 def test_a_server_with_a_login(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("flask_wtf", reason="mlflow[auth] is not installed")
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "password-12345")
-    with _login(tmp_path) as server:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    with server_with_login(tmp_path) as server:
         assert world.replay(server).gaps == []
         with closing(open_target(server.uri)) as target:
             assert {entry.name for entry in target.experiments()} == {"Default", "shared", f"{TEAM}/shared"}
