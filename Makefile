@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SOURCES := archive bench cli docs tests
 
-.PHONY: demo test test-mariadb test-browser test-matrix lint bench bench-database bench-inspection docs clean
+.PHONY: demo test test-mariadb test-browser test-matrix lint bench bench-database bench-inspection bench-traces docs clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -32,11 +32,14 @@ lint: .venv/.stamp
 	.venv/bin/mypy $(SOURCES)
 	.venv/bin/lint-imports
 
-bench: .venv/.stamp bench-database bench-inspection
+bench: .venv/.stamp bench-database bench-inspection bench-traces
 	.venv/bin/python bench/run.py
 
 bench-inspection: .venv/.stamp
 	.venv/bin/python bench/inspection.py
+
+bench-traces: .venv/.stamp
+	PYTHONPATH=. .venv/bin/python bench/traces.py
 
 bench-database: .venv/.stamp
 	.venv/bin/python bench/database.py
