@@ -16,9 +16,10 @@ import pytest
 
 from mlflow_archive.copy import copy
 from mlflow_archive.errors import SelectionError, ServerError, TargetError
+from mlflow_archive.library.restoring import restore_archive
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.sinks.restore import RestoreRefusedError
+from mlflow_archive.sinks.restore import RestoreOptions, RestoreRefusedError
 from mlflow_archive.sinks.restore.locate import locate_database
 from mlflow_archive.writer.export import ArchiveSink
 from mlflow_archive_cli.main import run as run_command
@@ -131,6 +132,20 @@ class TestWhatTheTargetCannotHold:
         assert tables_of(uri) == {}
         keys = [tuple(o.key.values()) for o in caught.value.obstacles if o.table == "params"]
         assert sorted(keys) == [(C, "long"), (C, "nul")]
+
+    def test_a_point_is_told_with_its_whole_key(self, tmp_path: Path, postgres: PostgresServer) -> None:
+        """The first pass reads of points only what can be refused, and all of them once something is."""
+        told = [*points(A, "k" * 251, [1.0, 2.0]), *points(A, "n\x00l", [3.0]), *points(A, "m", [4.0])]
+        archive = archive_of(
+            tmp_path / "a", chunk(experiments=[experiment("7", "e")]), chunk(runs=[run(A, "7")], metrics=told)
+        )
+        uri = postgres.new_database()
+        with open_archive(archive) as opened, pytest.raises(RestoreRefusedError) as caught:
+            restore_archive(opened, uri, RestoreOptions())
+        keys = [{**o.key, "key": str(o.key["key"])[0]} for o in caught.value.obstacles]
+        assert [(key["key"], key["step"]) for key in keys] == [("k", 0), ("k", 1), ("n", 0)]
+        assert all(key.keys() == {"run_id", "key", "step", "timestamp"} for key in keys)
+        assert tables_of(uri) == {}
 
     def test_sqlite_takes_what_it_does_not_check(self, tmp_path: Path) -> None:
         archive = archive_of(tmp_path / "a", chunk(experiments=[experiment("7", "e" * 257)]))

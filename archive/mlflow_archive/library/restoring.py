@@ -5,11 +5,20 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
+from mlflow_archive.backend.mapping import MAPS
 from mlflow_archive.copy import copy
+from mlflow_archive.format.tables import TABLES
 from mlflow_archive.pipeline import Progress, Quiet, Report, Selection
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.source import ArchiveSource
-from mlflow_archive.sinks.restore import UNCHECKED, PreflightSink, RestoreOptions, RestoreSink
+from mlflow_archive.reader.source import LARGEST, ArchiveSource
+from mlflow_archive.sinks.restore import (
+    PreflightSink,
+    RestoreOptions,
+    RestoreRefusedError,
+    RestoreSink,
+    columns_to_check,
+)
+from mlflow_archive.sinks.restore.database import RestoreDatabase
 from mlflow_archive.sinks.restore.locate import locate_database
 
 
@@ -32,9 +41,7 @@ def restore_archive(
     database = locate_database(uri)
     try:
         database.open()
-        preflight = PreflightSink(database, options)
-        source = ArchiveSource(archive, leave_out=() if dry_run else UNCHECKED.get(database.dialect, ()))
-        found = copy(source, preflight, replace(selection, artifacts=False), jobs=jobs)
+        preflight, found = _look(archive, database, options, selection, dry_run=dry_run, jobs=jobs)
         if dry_run:
             return found
         quiet: Progress = Quiet()
@@ -43,3 +50,34 @@ def restore_archive(
             return copy(ArchiveSource(archive), sink, selection, jobs=jobs, progress=told)
     finally:
         database.rollback()
+
+
+def _look(
+    archive: Archive,
+    database: RestoreDatabase,
+    options: RestoreOptions,
+    selection: Selection,
+    *,
+    dry_run: bool,
+    jobs: int,
+) -> tuple[PreflightSink, Report]:
+    """Make the first copy. Of the largest tables it reads the columns that decide; all, where these are refused."""
+    rows_only = replace(selection, artifacts=False)
+    deciding = {name: _deciding(name, database) for name in LARGEST.values()}
+    leave_out = () if dry_run else [name for name, found in deciding.items() if found == ()]
+    columns = {name: {*found, *TABLES[name].owner} for name, found in deciding.items() if found is not None}
+    preflight = PreflightSink(database, options)
+    source = ArchiveSource(archive, leave_out=leave_out, columns=columns)
+    try:
+        return preflight, copy(source, preflight, rows_only, jobs=jobs)
+    except RestoreRefusedError as error:
+        if not any(obstacle.table in columns for obstacle in error.obstacles):
+            raise
+    preflight = PreflightSink(database, options)
+    return preflight, copy(ArchiveSource(archive), preflight, rows_only, jobs=jobs)
+
+
+def _deciding(name: str, database: RestoreDatabase) -> tuple[str, ...] | None:
+    """Return the columns of a table in which something can stand against a restore; None where the target lacks it."""
+    target = database.schema.get(MAPS[name].stored_in)
+    return None if target is None else columns_to_check(MAPS[name], target, database.dialect)

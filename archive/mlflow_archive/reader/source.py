@@ -6,7 +6,7 @@ so on, then all other kinds (AFTER_RUNS), so that a sink sees what is referred t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, Final
@@ -97,12 +97,19 @@ class ArchiveSource:
     """Reads what is selected of an archive. Closing it does not close the archive.
 
     ``filter_string`` and ``trace_filter`` are not available on archives: SelectionError. Rows of the tables in
-    ``leave_out`` are not read.
+    ``leave_out`` are not read; of the tables of LARGEST that are in ``columns`` only these, which the owner is among.
     """
 
-    def __init__(self, archive: Archive, *, leave_out: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        *,
+        leave_out: Collection[str] = (),
+        columns: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
         self._archive = archive
         self._leave_out = frozenset(leave_out)
+        self._columns = columns or {}
         self._blobs = Blobs(archive)
         self._selection = Selection()
 
@@ -191,7 +198,8 @@ class ArchiveSource:
         waiting: list[pa.Table] = []
         size = 0
         first: dict[str, pa.Table] | None = {n: t for n, t in tables.items() if n != "fingerprints"}
-        for batch in self._archive.batches(later, owners=ids):
+        columns = sorted(self._columns[later]) if later in self._columns else None
+        for batch in self._archive.batches(later, owners=ids, columns=columns):
             if waiting and size + batch.nbytes > BYTES_PER_CHUNK:
                 yield Chunk(
                     tables={**(first or {}), later: pa.concat_tables(waiting)},

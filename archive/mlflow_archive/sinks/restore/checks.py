@@ -23,9 +23,6 @@ _ALLOWED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("experiments", "lifecycle_stage"): _STAGES,
     ("logged_models", "lifecycle_stage"): _STAGES,
 }
-UNCHECKED: Final[Mapping[str, tuple[str, ...]]] = {"sqlite": ("metrics",)}
-"""Tables of which a kind of database refuses nothing that an archive can hold; the first pass need not read them."""
-
 _FILLED: Final = frozenset({"model_inputs", "model_outputs"})
 """Tables whose column ``input_uuid`` is filled in where the source showed none."""
 
@@ -50,11 +47,33 @@ class Obstacle:
         return f"{self.table} ({key}): {self.column} {self.problem}"
 
 
+def columns_to_check(table: TableMap, columns: Mapping[str, TargetColumn], dialect: str) -> tuple[str, ...]:
+    """Return those columns of an archive table in which ``check_rows`` can find anything at all."""
+    return tuple(
+        name for stored, name in stored_columns(table).items() if _decides(name, table, columns.get(stored), dialect)
+    )
+
+
+def _decides(name: str, table: TableMap, column: TargetColumn | None, dialect: str) -> bool:
+    kept = TABLES[table.table].schema.field(name)
+    if column is None or (kept.nullable and not column.nullable):
+        return True
+    if kept.type == pa.string():
+        number = column.kind in ("integer", "bigint")
+        return dialect != "sqlite" or number or (table.stored_in, column.name) in _ALLOWED
+    return column.kind == "integer" and dialect != "sqlite" and kept.type in (pa.int64(), TIMESTAMP)
+
+
 def check_rows(
     rows: pa.Table, table: TableMap, columns: Mapping[str, TargetColumn], dialect: str
 ) -> Iterator[Obstacle]:
-    """Yield what of some rows the target's columns cannot hold. SQLite enforces no lengths, so none are checked."""
+    """Yield what of some rows the target's columns cannot hold. SQLite enforces no lengths, so none are checked.
+
+    Columns that were not read are not looked at, and not named in keys.
+    """
     for stored, name in stored_columns(table).items():
+        if name not in rows.column_names:
+            continue
         column = columns.get(stored)
         if column is None:
             if rows[name].null_count < rows.num_rows:
@@ -108,7 +127,7 @@ def _obstacles(
         return
     found = rows.filter(pc.fill_null(bad, False))
     for index in range(found.num_rows):
-        key = {part: _plain(found[part][index]) for part in TABLES[table.table].key}
+        key = {part: _plain(found[part][index]) for part in TABLES[table.table].key if part in found.column_names}
         value = f" ({_short(_plain(found[name][index]))})" if show else ""
         yield Obstacle(table=table.table, key=key, column=name, problem=problem + value)
 

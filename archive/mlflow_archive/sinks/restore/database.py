@@ -59,7 +59,10 @@ class RestoreDatabase(Protocol):
     def run(self, statement: str, values: tuple[Any, ...] = ()) -> None:
         """Run one statement with ``?`` for values."""
 
-    def insert(self, table: str, rows: pa.Table) -> None:
+    def prepared(self, rows: pa.Table) -> Any:
+        """Return rows in the form that ``insert`` takes; may be called by several threads, also during an insert."""
+
+    def insert(self, table: str, prepared: Any) -> None:
         """Add rows whose columns are of the table, integers as int64."""
 
     def commit(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
@@ -29,6 +30,14 @@ SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid) FROM pg_index
 WHERE t.relnamespace = current_schema()::regnamespace AND t.relname = ANY(:names)
 AND NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.indexrelid AND c.contype IN ('p', 'u', 'x'))
 """
+
+
+@dataclass(frozen=True, slots=True)
+class _Csv:
+    """Rows as COPY takes them."""
+
+    names: list[str]
+    buffer: io.BytesIO
 
 
 class ServerDatabase:
@@ -127,28 +136,26 @@ class ServerDatabase:
         except SQLAlchemyError as error:
             raise TargetError(f"{self.shown} refused {statement[:60]!r}: {_said(error)}") from error
 
-    def insert(self, table: str, rows: pa.Table) -> None:
+    def prepared(self, rows: pa.Table) -> Any:
+        return _as_csv(rows) if self.dialect == "postgresql" else rows
+
+    def insert(self, table: str, prepared: Any) -> None:
         try:
             if self.dialect == "postgresql":
-                self._copy_in(table, rows)
+                self._copy_in(table, prepared)
             else:
-                self._insert_many(table, rows)
+                self._insert_many(table, prepared)
         except SQLAlchemyError as error:
             raise TargetError(f"{self.shown} refused rows of {table}: {_said(error)}") from error
 
-    def _copy_in(self, table: str, rows: pa.Table) -> None:
-        """Add rows by COPY: every text is quoted, so that an empty one differs from none."""
+    def _copy_in(self, table: str, rows: _Csv) -> None:
         import psycopg2  # noqa: PLC0415
 
-        buffer = io.BytesIO()
-        style = pa_csv.WriteOptions(include_header=False, quoting_style="all_valid")
-        pa_csv.write_csv(rows, buffer, style)
-        buffer.seek(0)
-        names = ", ".join(self._quoted(name) for name in rows.column_names)
+        names = ", ".join(self._quoted(name) for name in rows.names)
         cursor: Any = self._open.connection.cursor()
         try:
             with cursor:
-                cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN WITH (FORMAT csv)", buffer, 1 << 20)
+                cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN WITH (FORMAT csv)", rows.buffer, 1 << 20)
         except psycopg2.Error as error:
             raise TargetError(f"{self.shown} refused rows of {table}: {str(error).strip()}") from error
 
@@ -204,6 +211,14 @@ class ServerDatabase:
 
     def _quoted(self, name: str) -> str:
         return f"`{name}`" if self.dialect == "mysql" else f'"{name}"'
+
+
+def _as_csv(rows: pa.Table) -> _Csv:
+    """Return rows for COPY: every text is quoted, so that an empty one differs from none."""
+    buffer = io.BytesIO()
+    pa_csv.write_csv(rows, buffer, pa_csv.WriteOptions(include_header=False, quoting_style="all_valid"))
+    buffer.seek(0)
+    return _Csv(rows.column_names, buffer)
 
 
 def _said(error: Exception) -> str:

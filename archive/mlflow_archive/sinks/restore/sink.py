@@ -85,9 +85,10 @@ class RestoreSink:
             if file.owner_id not in self._there.get(file.owner_kind, ()):
                 self._write_artifact(file, owners)
         stored = self._stored(tables, owners, complete=chunk.complete)
+        prepared = [(name, rows, self._database.prepared(rows)) for name, rows in stored]
         with self._lock:
-            for name, rows in stored:
-                self._insert(name, rows)
+            for name, rows, form in prepared:
+                self._insert(name, rows, form)
             for name, rows in tables.items():
                 if name in MAPS:
                     self._report.counts[name] = self._report.counts.get(name, 0) + rows.num_rows
@@ -135,11 +136,11 @@ class RestoreSink:
             newest = self._thread.latest = LatestMetrics()
         return newest.add(metrics if metrics is not None else TABLES["metrics"].schema.empty_table(), complete=complete)
 
-    def _insert(self, table: str, rows: pa.Table) -> None:
+    def _insert(self, table: str, rows: pa.Table, form: Any) -> None:
         if table == "workspaces":
             for name in rows["name"].to_pylist():
                 self._database.run("DELETE FROM workspaces WHERE name = ?", (name,))
-        self._database.insert(table, rows)
+        self._database.insert(table, form)
 
     def _write_artifact(self, file: ArtifactFile, owners: ChunkOwners) -> None:
         if self._options.artifact_root is None or not self._options.write_artifacts:

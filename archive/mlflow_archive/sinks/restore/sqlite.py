@@ -89,9 +89,12 @@ class SqliteDatabase:
         except WriteError as error:
             raise TargetError(f"{self.shown} refused {statement.split(maxsplit=3)[:3]}: {error}") from error
 
-    def insert(self, table: str, rows: pa.Table) -> None:
+    def prepared(self, rows: pa.Table) -> pa.Table:
+        return rows
+
+    def insert(self, table: str, prepared: pa.Table) -> None:
         try:
-            self._open.insert(table, rows)
+            self._open.insert(table, prepared)
         except WriteError as error:
             raise TargetError(f"{self.shown} refused rows of {table}: {error}") from error
 
