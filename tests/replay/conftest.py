@@ -15,9 +15,8 @@ from mlflow_archive.copy import copy
 from mlflow_archive.pipeline import Report, Selection
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
-from mlflow_archive.sinks.locate import facts_by_export
+from mlflow_archive.sinks.locate import locate_replay
 from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, Target, open_target
-from mlflow_archive.sinks.replay.sink import FactsOfRow
 from tests.replay.filling import Filled, fill
 from tests.support.chunks import ChunkSource
 from tests.support.mlflow_server import MlflowServer, running_server
@@ -41,26 +40,24 @@ class Place:
         self,
         archive: Path,
         *,
-        wrap: Callable[[Target], Target] = lambda target: target,
         selection: Selection | None = None,
         jobs: int = 2,
         **options: Any,
     ) -> Report:
+        """Replay an archive as the command does."""
         with open_archive(archive) as opened:
-            sink = self._sink(wrap, options, facts_by_export(opened))
+            sink = locate_replay(self.uri, opened, options=self._options(options), artifact_root=self.artifact_root)
             return copy(ArchiveSource(opened), sink, selection, jobs=jobs)
 
     def replay_source(
         self, source: ChunkSource, *, wrap: Callable[[Target], Target] = lambda target: target, **options: Any
     ) -> Report:
-        return copy(source, self._sink(wrap, options, None), jobs=2)
-
-    def _sink(
-        self, wrap: Callable[[Target], Target], options: Mapping[str, Any], facts: FactsOfRow | None
-    ) -> ReplaySink:
-        named = {"experiment_prefix": f"{self.prefix}/", "model_prefix": f"{self.prefix}-", **options}
         target = wrap(open_target(self.uri, artifact_root=self.artifact_root))
-        return ReplaySink(target, options=ReplayOptions(**named), facts_of=facts)
+        return copy(source, ReplaySink(target, options=self._options(options)), jobs=2)
+
+    def _options(self, options: Mapping[str, Any]) -> ReplayOptions:
+        named = {"experiment_prefix": f"{self.prefix}/", "model_prefix": f"{self.prefix}-", **options}
+        return ReplayOptions(**named)
 
     def name(self, name: str) -> str:
         """Return what a registered model of the source is called here."""

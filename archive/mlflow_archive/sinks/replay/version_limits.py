@@ -11,6 +11,7 @@ from mlflow_archive.sinks.replay.options import Limits, ReplayOptions
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)")
 _BEFORE: Final[tuple[tuple[tuple[int, int], dict[str, int]], ...]] = (
     ((3, 16), {"experiment_tag": 5000}),
+    ((3, 1), {"model_version_tag": 5000}),
     ((2, 17), {"tag": 5000}),
     ((2, 15), {"dataset_schema": 65535}),
     ((2, 8), {"param": 500}),

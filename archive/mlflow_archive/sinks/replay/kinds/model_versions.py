@@ -24,7 +24,7 @@ from mlflow_archive.sinks.replay.kinds.registry_rows import (
     identity_of_row,
     identity_of_tags,
 )
-from mlflow_archive.sinks.replay.kinds.version_sources import VersionSource, VersionSources
+from mlflow_archive.sinks.replay.kinds.version_sources import ANY_SOURCE, VersionSource, VersionSources
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 
 MODEL_VERSION: Final = "model_version"
@@ -32,7 +32,6 @@ MODEL_VERSION: Final = "model_version"
 FILLER: Final = OWN_PREFIX + "filler"
 HIGHEST: Final = OWN_PREFIX + "highest_version"
 _API: Final = "/api/2.0/mlflow/"
-_FILLER_SOURCE: Final = "s3://mlflow-archive/filler"
 _PAGE: Final = 1000
 
 
@@ -230,11 +229,16 @@ class VersionWriter:
 
     def _create_filler(self, versions: OpenVersions) -> int:
         tags = [{"key": FILLER, "value": "true"}]
-        source = _FILLER_SOURCE
-        if versions.model.is_prompt:
-            tags.append({"key": IS_PROMPT, "value": "true"})
-            source = "dummy-source"
-        return self._post(versions, {"name": versions.name, "source": source, "tags": tags}, FILLER)
+        body = {"name": versions.name, "source": ANY_SOURCE, "tags": tags}
+        if not versions.model.is_prompt:
+            return self._post(versions, body, FILLER)
+        of_prompt = {**body, "source": "dummy-source", "tags": [*tags, {"key": IS_PROMPT, "value": "true"}]}
+        try:
+            return self._post(versions, of_prompt, FILLER)
+        except ServerError as exc:
+            if not is_about_one_item(exc):
+                raise
+            return self._post(versions, body, FILLER)
 
     def _remove_leftovers(self, versions: OpenVersions) -> None:
         """Delete fillers, and versions that got a number which is not theirs, of an import that was cut off."""

@@ -25,6 +25,8 @@ OF_VERSION: Final = re.compile(r"models:/+([^/@]+)/([0-9]+)/?")
 """A source that is a version of a registered model: its name and number."""
 _OF_MODEL: Final = re.compile(r"models:/+(m-[^/]+)(?:/(.*))?|.*?/models/(m-[^/]+)/artifacts(?:/(.*))?", re.DOTALL)
 _OF_RUN: Final = re.compile(r"runs:/+([^/]+)(?:/(.*))?|.*?/([0-9a-f]{32})/artifacts(?:/(.*))?", re.DOTALL)
+ANY_SOURCE: Final = "s3://mlflow-archive/nothing"
+"""A source that every MLflow takes."""
 _PROMPT_SOURCES: Final = ("dummy-source", "prompt-template")
 _ANYWHERE: Final = re.compile(r"(?!file:|runs:|models:|mlflow-artifacts:)[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 _API: Final = "/api/2.0/mlflow/"
@@ -54,6 +56,8 @@ class VersionSources:
         if model.is_prompt:
             run_id = self._run(version.info["run_id"])
             yield VersionSource(uri=source if source in _PROMPT_SOURCES else _PROMPT_SOURCES[0], run_id=run_id)
+            # A server before prompts takes that for a path; one that is upgraded later has a prompt then.
+            yield VersionSource(uri=ANY_SOURCE, run_id=run_id, changed="prompts_for_a_later_server")
             return
         if version.artifacts:
             yield self._of_files(model, version)
