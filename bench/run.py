@@ -43,9 +43,10 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """A process that ran: wall seconds, peak resident memory in MB, and what it printed."""
+    """A process that ran: wall and CPU seconds, peak resident memory in MB (its own or a child's), what it printed."""
 
     seconds: float
+    cpu_seconds: float
     peak_mb: float
     output: str
 
@@ -63,7 +64,8 @@ def measure(command: list[str | Path]) -> Measured:
     if process.returncode:
         message = f"{command} ended with {process.returncode}"
         raise RuntimeError(message)
-    return Measured(seconds=seconds, peak_mb=usage.ru_maxrss / 1024, output=text)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Measured(seconds=seconds, cpu_seconds=cpu, peak_mb=usage.ru_maxrss / 1024, output=text)
 
 
 def median(count: int, run: Callable[[], Measured]) -> Measured:

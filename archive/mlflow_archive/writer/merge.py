@@ -16,7 +16,7 @@ from mlflow_archive.format.tables import Table
 from mlflow_archive.writer.coded import sort_rows
 from mlflow_archive.writer.staged import Block, Keep, read_block
 
-SLICE_BYTES: Final = 8 * 1024 * 1024  # of coded rows; plain ones may take twice as much
+SLICE_BYTES: Final = 4 * 1024 * 1024  # of coded rows; plain ones may take twice as much
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ LARGE_BYTES: Final = 8 * 1024 * 1024
 _LARGE_AT_A_TIME: Final = 2
 _SMALL_AT_A_TIME: Final = 4
 """More than there are cores: they wait for the medium."""
+_SMALL_BYTES: Final = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class _Task:
 
     @property
     def large(self) -> bool:
-        return sum(each.stored for each in self.slices) >= LARGE_BYTES // _LARGE_AT_A_TIME
+        return sum(each.stored for each in self.slices) >= _SMALL_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
