@@ -21,6 +21,10 @@ TIME: Final = 1_700_000_000_000
 OWN_FILES: Final = {"MLmodel": b"flavors: {}\nrun_id: RUN\nmodel_id: MODEL\n", "data/w ü.bin": b"\x00\x01"}
 
 
+NOWHERE = "0123456789abcdef" * 2
+"""The id of a run that no test makes."""
+
+
 @dataclass(kw_only=True)
 class Filled:
     """Ids by name; ``own_root`` is a folder with files of a version that lie under no run and no logged model."""
@@ -175,7 +179,7 @@ def _prompts(filled: Filled, client: MlflowClient) -> None:
     client.delete_prompt_version("text-prompt", "2")
     client.set_prompt_alias("text-prompt", "live", 11)
     client.set_prompt_tag("text-prompt", "owner", "ü")
-    runs = f"{filled.runs['maker']},{'f' * 32},{filled.runs['user']}"
+    runs = f"{filled.runs['maker']},{NOWHERE},{filled.runs['user']}"
     client.set_prompt_version_tag("text-prompt", "4", "mlflow.prompt.associatedRunIds", runs)
     experiments = f",{filled.experiments['main']},{filled.experiments['other']},"
     client.set_prompt_tag("text-prompt", "_mlflow_experiment_ids", experiments)
