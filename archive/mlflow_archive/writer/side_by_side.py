@@ -22,7 +22,7 @@ LARGE_BYTES: Final = 8 * 1024 * 1024
 """A table of this size becomes several parts, so that they can be written at once."""
 _LARGE_AT_A_TIME: Final = 2
 _SMALL_AT_A_TIME: Final = 1
-"""Beside the large ones. Each holds a slice and its sorted copy: four at a time took 60 MiB more and little less time."""
+"""Each task holds a slice and its sorted copy: four small ones at a time took 40 MiB more, and little less time."""
 _SMALL_BYTES: Final = 512 * 1024
 
 
