@@ -27,6 +27,7 @@ def test_points_that_no_run_of_the_target_has_are_refused(store_place: Place) ->
         point(key="odd$"),
         point(timestamp=-1),
         point(key="fine", dataset_name="d", dataset_digest="1"),
+        point(key="half", dataset_name="d"),
     ]
     report = store_place.replay_source(models(logged_model(MODEL, "a"), logged_model_metrics=rows))
     assert [(gap.owner_id, gap.path, gap.code, gap.reason[:30]) for gap in report.gaps] == [
@@ -35,8 +36,10 @@ def test_points_that_no_run_of_the_target_has_are_refused(store_place: Place) ->
         (MODEL, "m", refusals.METRIC_REFUSED, "1 points: their time is before"),
         (MODEL, "odd$", refusals.METRIC_REFUSED, "1 points: MLflow takes no metr"),
     ]
-    [metric] = logged_models(store_place, "main")["a"].metrics
-    assert (metric.key, metric.dataset_name, metric.dataset_digest) == ("fine", "d", "1")
+    metrics = logged_models(store_place, "main")["a"].metrics
+    found = sorted((metric.key, metric.dataset_name, metric.dataset_digest) for metric in metrics)
+    assert found == [("fine", "d", "1"), ("half", None, None)]
+    assert report.details["changed"] == {"points_without_their_dataset": 1}
 
 
 def test_a_model_of_a_run_that_is_not_there(store_place: Place) -> None:

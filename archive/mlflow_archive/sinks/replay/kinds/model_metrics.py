@@ -54,6 +54,8 @@ class ModelMetrics:
             self._context.runs.make_writable(self._context.experiment(experiment_id), run_id)
             zeros_of_nan = self._nan_in_run(run_id, rows)
             metrics = [_metric(row, model_id, zeros_of_nan) for row in rows]
+            halves = sum((row["dataset_name"] is None) != (row["dataset_digest"] is None) for row in rows)
+            self._context.receipt.changed("points_without_their_dataset", halves)
             for start in range(0, len(metrics), MAX_METRICS):
                 self._log(plan, run_id, metrics[start : start + MAX_METRICS])
 
@@ -106,7 +108,9 @@ def _untakable(row: Row, run_id: str | None) -> str | None:
 
 
 def _metric(row: Row, model_id: str, zeros_of_nan: set[tuple[str, int, int]]) -> dict[str, Any]:
+    """Return a point as log-batch takes it: with name and digest of its dataset, or without both."""
     place = (row["key"], row["timestamp"], row["step"])
+    of_dataset = row["dataset_name"] is not None and row["dataset_digest"] is not None
     value = math.nan if row["value"] == 0 and place in zeros_of_nan else row["value"]
     metric = {
         "key": row["key"],
@@ -114,7 +118,7 @@ def _metric(row: Row, model_id: str, zeros_of_nan: set[tuple[str, int, int]]) ->
         "timestamp": row["timestamp"],
         "step": row["step"],
         "model_id": model_id,
-        "dataset_name": row["dataset_name"],
-        "dataset_digest": row["dataset_digest"],
+        "dataset_name": row["dataset_name"] if of_dataset else None,
+        "dataset_digest": row["dataset_digest"] if of_dataset else None,
     }
     return {name: value for name, value in metric.items() if value is not None}
