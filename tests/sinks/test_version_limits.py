@@ -27,6 +27,10 @@ def test_limits_of_a_version(version: str | None, expected: tuple[int, ...]) -> 
     assert found == expected
 
 
+def test_tags_of_model_versions_were_shorter_before_31() -> None:
+    assert [limits_of(version).model_version_tag for version in ("3.0.1", "3.1.0")] == [5000, 100_000]
+
+
 def test_limits_of_the_caller_stay() -> None:
     own = ReplayOptions(limits=Limits(tag=9))
     assert fitted_to(own, "2.9.2") is own

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from threading import Lock
 
-from mlflow_archive.errors import ServerError
-from mlflow_archive.sinks.replay.failures import executed_perhaps
+from mlflow_archive.sinks.replay.failures import once
 
 
 class Equals:
@@ -36,14 +35,13 @@ class Equals:
 
     def create(self, key: Hashable, create: Callable[[], str]) -> str:
         """Create one, or where nobody knows whether that was carried out, look first; return its id."""
-        try:
-            made = create()
-        except ServerError as exc:
-            if not executed_perhaps(exc):
-                raise
+
+        def look() -> str | None:
             with self._lock:
                 self._there = None
-            made = self.take(key) or create()
+            return self.take(key)
+
+        made = once(create, look)
         with self._lock:
             self._taken.add(made)
         return made

@@ -16,10 +16,10 @@ from mlflow_archive.format.source_tags import left_by_import, object_source_tags
 from mlflow_archive.format.tables import GATEWAY_ENDPOINT, GATEWAY_SECRET, MODEL_DEFINITION
 from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.experiments import SOURCE_ID, is_of_gateway
-from mlflow_archive.sinks.replay.failures import is_about_one_item
+from mlflow_archive.sinks.replay.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.fitting import Fitter
 from mlflow_archive.sinks.replay.kinds.gateway_names import GatewayNames
-from mlflow_archive.sinks.replay.kinds.making import Waiting, create_once, get_or_none, parsed, target_of
+from mlflow_archive.sinks.replay.kinds.making import Waiting, get_or_none, parsed, target_of
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 from mlflow_archive.sinks.replay.rows import Row, rows_of
 
@@ -129,7 +129,7 @@ class GatewayWriter:
     def _create_definition(self, row: Row, name: str, secret: str) -> Any:
         body = {"name": name, "secret_id": secret, "provider": row["provider"], "model_name": row["model_name"]}
         body |= {"created_by": row["created_by"]} if row["created_by"] else {}
-        return create_once(
+        return once(
             lambda: self._context.api.post(API + "model-definitions/create", body, idempotent=False)[
                 "model_definition"
             ],
@@ -184,7 +184,7 @@ class GatewayWriter:
         if row["experiment_id"] is not None:
             body["experiment_id"] = self._context.experiment(row["experiment_id"]).target_id
         body = {key: value for key, value in body.items() if value is not None}
-        return create_once(
+        return once(
             lambda: self._context.api.post(API + "endpoints/create", body, idempotent=False)["endpoint"],
             lambda: self._find_endpoint(name),
         )
@@ -246,7 +246,7 @@ class GatewayWriter:
                 return context.api.get(API + "endpoints/bindings/list", body).get("bindings") or None
 
             if look() is None:
-                create_once(lambda: context.api.post(API + "endpoints/bindings/create", sent, idempotent=False), look)
+                once(lambda: context.api.post(API + "endpoints/bindings/create", sent, idempotent=False), look)
         except (ItemError, ServerError) as exc:
             if not is_about_one_item(exc):
                 raise

@@ -9,11 +9,11 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.tables import BUDGET_POLICY, GATEWAY_ENDPOINT, GUARDRAIL, SCORER
 from mlflow_archive.pipeline import Chunk
-from mlflow_archive.sinks.replay.failures import is_about_one_item
+from mlflow_archive.sinks.replay.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.kinds.equals import Equals
 from mlflow_archive.sinks.replay.kinds.gateway import API, MADE
 from mlflow_archive.sinks.replay.kinds.gateway_names import GatewayNames
-from mlflow_archive.sinks.replay.kinds.making import Waiting, create_once, pages, target_of
+from mlflow_archive.sinks.replay.kinds.making import Waiting, pages, target_of
 from mlflow_archive.sinks.replay.kinds.scorers import SCORER_VERSION
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 from mlflow_archive.sinks.replay.rows import Row, rows_of
@@ -130,7 +130,7 @@ class GuardrailWriter:
             if look() is not None:
                 return False
             if not context.options.dry_run:
-                create_once(lambda: context.api.post(API + "guardrails/add-to-endpoint", body, idempotent=False), look)
+                once(lambda: context.api.post(API + "guardrails/add-to-endpoint", body, idempotent=False), look)
         except (ItemError, ServerError) as exc:
             if not is_about_one_item(exc):
                 raise

@@ -1,4 +1,4 @@
-"""What writers share of objects that have no tag to be found by: a create that happens once, and what must wait.
+"""What writers share of objects that have no tag to be found by.
 
 What a target does not know, because it is older or has the feature off, and what waits for a secret, is told once a
 kind, with number and names.
@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator
 from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
-from mlflow_archive.sinks.replay.failures import executed_perhaps, is_unknown_there
+from mlflow_archive.sinks.replay.failures import is_unknown_there
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 from mlflow_archive.sinks.replay.receipt import counted
 from mlflow_archive.sinks.replay.target import Api
@@ -21,19 +21,6 @@ from mlflow_archive.tracking.session import Params
 
 PAGE: Final = 1000
 _NAMED: Final = 20
-
-_T = TypeVar("_T")
-
-
-def create_once(create: Callable[[], _T], find: Callable[[], _T | None]) -> _T:
-    """Create, or where nobody knows whether that was carried out, look first."""
-    try:
-        return create()
-    except ServerError as exc:
-        if not executed_perhaps(exc):
-            raise
-    found = find()
-    return create() if found is None else found
 
 
 def pages(ask: Callable[[dict[str, Any]], Any], field: str) -> Iterator[dict[str, Any]]:

@@ -13,9 +13,9 @@ from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import left_by_import, object_source_tags
 from mlflow_archive.format.tables import DEFAULT_WORKSPACE, MCP_SERVER
 from mlflow_archive.pipeline import Chunk
-from mlflow_archive.sinks.replay.failures import is_about_one_item
+from mlflow_archive.sinks.replay.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.fitting import Fitter
-from mlflow_archive.sinks.replay.kinds.making import Waiting, create_once, get_or_none, pages, parsed
+from mlflow_archive.sinks.replay.kinds.making import Waiting, get_or_none, pages, parsed
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 from mlflow_archive.sinks.replay.rows import Row, rows_of
 
@@ -82,7 +82,7 @@ class McpServerWriter:
         body = {"name": name, "description": row["description"]}
 
         def create(icons: Any) -> Any:
-            return create_once(
+            return once(
                 lambda: api.post(_API, {**body, "icons": icons}, idempotent=False),
                 lambda: get_or_none(api, base, {}),
             )
@@ -176,7 +176,7 @@ class McpServerWriter:
             icons = () if with_icons else ("icons",)
             sent = {**_omit(described, icons), "name": name}
             with_tools = {} if tools is None else {"tools": [_omit(tool, icons) for tool in tools]}
-            return create_once(
+            return once(
                 lambda: self._context.api.post(
                     f"{base}/versions", {**body, **with_tools, "server_json": sent}, idempotent=False
                 ),
@@ -253,7 +253,7 @@ class McpServerWriter:
 
         made = None
         if not self._context.options.dry_run:
-            made = create_once(lambda: self._context.api.post(f"{base}/endpoints", body, idempotent=False)["id"], look)
+            made = once(lambda: self._context.api.post(f"{base}/endpoints", body, idempotent=False)["id"], look)
         self._context.receipt.mapped(_ENDPOINT, row["id"], made)
         return True
 

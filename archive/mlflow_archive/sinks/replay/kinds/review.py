@@ -14,8 +14,8 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.tables import LABEL_SCHEMA, REVIEW_QUEUE, TRACE
 from mlflow_archive.pipeline import Chunk
-from mlflow_archive.sinks.replay.failures import is_about_one_item
-from mlflow_archive.sinks.replay.kinds.making import Waiting, create_once, get_or_none, pages, parsed
+from mlflow_archive.sinks.replay.failures import is_about_one_item, once
+from mlflow_archive.sinks.replay.kinds.making import Waiting, get_or_none, pages, parsed
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 from mlflow_archive.sinks.replay.rows import Row, rows_of
 
@@ -89,7 +89,7 @@ class LabelSchemaWriter:
             answer = self._context.api.post(_SCHEMAS + "create", body, idempotent=False)
             return str(answer["label_schema"]["schema_id"])
 
-        return create_once(made, lambda: self._find(experiment_id, row["name"]))
+        return once(made, lambda: self._find(experiment_id, row["name"]))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -155,7 +155,7 @@ class ReviewQueueWriter:
             "users": queue.users,
             "schema_ids": self._schemas(queue),
         }
-        made = create_once(
+        made = once(
             lambda: post(_QUEUES + "create", body, idempotent=False)["review_queue"],
             lambda: self._find(experiment_id, row["name"]),
         )

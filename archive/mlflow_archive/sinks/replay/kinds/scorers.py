@@ -15,9 +15,9 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.tables import SCORER
 from mlflow_archive.pipeline import Chunk
-from mlflow_archive.sinks.replay.failures import is_about_one_item, is_unknown_there
+from mlflow_archive.sinks.replay.failures import is_about_one_item, is_unknown_there, once
 from mlflow_archive.sinks.replay.kinds.gateway_names import GatewayNames
-from mlflow_archive.sinks.replay.kinds.making import Waiting, create_once, get_or_none
+from mlflow_archive.sinks.replay.kinds.making import Waiting, get_or_none
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 from mlflow_archive.sinks.replay.rows import Row, rows_of
 
@@ -148,7 +148,7 @@ class ScorerWriter:
                 return None
             return {"version": expected, "scorer_id": now.scorer_id}
 
-        found = create_once(lambda: self._context.api.post(_API + "register", body, idempotent=False), again)
+        found = once(lambda: self._context.api.post(_API + "register", body, idempotent=False), again)
         version = int(found["version"])
         there.texts[version], there.scorer_id = text, found["scorer_id"]
         return version
