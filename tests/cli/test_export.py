@@ -192,6 +192,7 @@ def test_quiet_says_nothing(cli: Command, store: Path, tmp_path: Path) -> None:
 def test_the_default_source_is_what_mlflow_would_use_here(
     cli: Command, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow's client sets it for its process
     monkeypatch.chdir(tmp_path)
     assert cli("export", "here.mlfa").out.startswith(f"exported file:{store} to here.mlfa\n")
     other = tmp_path / "other"
