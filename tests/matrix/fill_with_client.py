@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import warnings
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -40,6 +42,9 @@ def main(uri: str) -> None:
         made["registered_model"] += 1
     if NUMBER >= (3, 0):
         model = client.create_logged_model(experiment_id, "logged", runs[0], tags={"t": "ü"}, params={"p": "1"})
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "MLmodel").write_text("flavors: {}\n")
+            client.log_model_artifacts(model.model_id, folder)
         client.finalize_logged_model(model.model_id, "READY")
         made["logged_model"] += 1
     client.delete_run(runs[2])
