@@ -12,7 +12,7 @@ from mlflow_archive.sinks.replay import Target
 from tests.replay.conftest import Place
 from tests.replay.looking import aliases, files_of_model, logged_models, own_tags, runs, versions
 from tests.replay.small import small
-from tests.sinks.replayed import Cut, CutTarget
+from tests.sinks.replayed import Cut, dying
 
 
 def comparable(place: Place) -> dict[str, Any]:
@@ -73,12 +73,8 @@ def test_killed_anywhere_and_run_again(store_place: Place) -> None:
     assert sorted(expected["prompt versions"]) == [2]
     for after in range(8, 400):
         place = replace(store_place, prefix=f"{store_place.prefix}-{after}")
-
-        def dying(target: Target, after: int = after) -> Target:
-            return cast("Target", CutTarget(target, after, executed=True))
-
         try:
-            place.replay_source(small(), wrap=dying)
+            place.replay_source(small(), wrap=dying(after, executed=True))
         except Cut:
             assert place.replay_source(small()).gaps == []
             assert comparable(place) == expected, f"cut at request {after}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from mlflow_archive.pipeline import Report
 from mlflow_archive.sinks.replay import Target
@@ -128,6 +128,11 @@ class CutTarget:
         if self._left == 0 and self._executed:
             request(*args, **kwargs)
         raise self._error()
+
+
+def dying(after: int, *, executed: bool) -> Callable[[Target], Target]:
+    """Return what puts a target that dies at any of its requests around another."""
+    return lambda target: cast("Target", CutTarget(target, after, executed=executed))
 
 
 class CutApi:

@@ -1,17 +1,15 @@
-"""Chunks of traces for the replay tests, and a target that dies at any of its requests."""
+"""Chunks of traces for the replay tests."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
 
 from mlflow_archive.pipeline import ArtifactFile, Chunk, Report
-from mlflow_archive.sinks.replay import Target
-from tests.sinks.replayed import Cut, CutPlace
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment
 
 BEGIN = 1_700_000_000_000_000_123
@@ -124,47 +122,6 @@ def changed(report: Report) -> dict[str, int]:
 
 def refusals(report: Report) -> list[tuple[str, str, str]]:
     return [(gap.owner_id, gap.path, gap.code) for gap in report.gaps]
-
-
-class DyingTarget:
-    """A target that dies before or after its n-th request of any kind, and stays dead."""
-
-    def __init__(self, target: Target, after: int, *, executed: bool) -> None:
-        self._target = target
-        self._left = after
-        self._executed = executed
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._target, name)
-        if name in ("artifacts", "place"):
-            return lambda where: CutPlace(found(where), self.call)
-        if name == "api":
-            return _DyingApi(found, self.call)
-        if not callable(found) or name in ("close", "check"):
-            return found
-        return lambda *args, **kwargs: self.call(found, *args, **kwargs)
-
-    def call(self, request: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        self._left -= 1
-        if self._left > 0:
-            return request(*args, **kwargs)
-        if self._left == 0 and self._executed:
-            request(*args, **kwargs)
-        raise Cut
-
-
-class _DyingApi:
-    def __init__(self, api: Any, call: Callable[..., Any]) -> None:
-        self._api = api
-        self._call = call
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._api, name)
-        return lambda *args, **kwargs: self._call(found, *args, **kwargs)
-
-
-def dying(after: int, *, executed: bool) -> Callable[[Target], Target]:
-    return lambda target: cast("Target", DyingTarget(target, after, executed=executed))
 
 
 def only(made: Chunk) -> ChunkSource:

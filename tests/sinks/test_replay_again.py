@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from mlflow_archive.errors import ServerError
 from mlflow_archive.sinks.replay import Target
 from tests.sinks.conftest import Place
-from tests.sinks.replayed import A, Cut, CutTarget, P, counts, one_run, state, whole
+from tests.sinks.replayed import A, Cut, CutTarget, P, counts, dying, one_run, state, whole
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, pairs, points, run
 
 
@@ -38,17 +37,13 @@ def test_killed_anywhere_and_run_again_ends_with_one_copy_of_each(place: Place, 
     for after in range(2, 100, 1 if place.kind == "store" else 5):
         name = f"{place.name}-{after}"
         try:
-            place.replay(whole(name), wrap=_dying(after, executed=executed))
+            place.replay(whole(name), wrap=dying(after, executed=executed))
         except Cut:
             assert place.replay(whole(name)).gaps == []
             assert _comparable(state(place, name), name) == expected
         else:
             assert after > 20, "no request was cut"
             return
-
-
-def _dying(after: int, *, executed: bool) -> Callable[[Target], Target]:
-    return lambda target: cast("Target", CutTarget(target, after, executed=executed))
 
 
 def _comparable(found: dict[str, Any], name: str) -> dict[str, Any]:

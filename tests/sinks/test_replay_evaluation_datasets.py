@@ -13,8 +13,8 @@ from mlflow_archive.format import refusals as codes
 from mlflow_archive.pipeline import Report
 from mlflow_archive.sinks.replay import Target
 from tests.sinks.conftest import Place
-from tests.sinks.replayed import A, Cut
-from tests.sinks.replayed_traces import changed, dying, new_id, outcomes, refusals, trace
+from tests.sinks.replayed import A, Cut, dying
+from tests.sinks.replayed_traces import changed, new_id, outcomes, refusals, trace
 from tests.support.chunks import ChunkSource, chunk, experiment, run
 from tests.support.trace_views import client_of
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from mlflow_archive.sinks.replay import Target
 from tests.sinks.conftest import Place
-from tests.sinks.replayed import A, B, Cut, CutTarget, counts, deleted, one_run
+from tests.sinks.replayed import A, B, Cut, counts, deleted, dying, one_run
 from tests.support.chunks import ChunkSource, chunk, experiment, pairs, run
 
 
@@ -32,7 +31,7 @@ def test_a_deleted_experiment_ends_deleted(place: Place) -> None:
 def test_an_import_of_a_deleted_experiment_that_was_killed_still_ends_deleted(place: Place) -> None:
     source = one_run(place.name, experiment_columns={"lifecycle_stage": "deleted"})
     with pytest.raises(Cut):
-        place.replay(source, wrap=lambda target: cast("Target", CutTarget(target, 4, executed=True)))
+        place.replay(source, wrap=dying(4, executed=True))
     assert place.client().get_experiment_by_name(place.name).lifecycle_stage == "active"
     place.replay(source)
     assert place.client().get_experiment_by_name(place.name).lifecycle_stage == "deleted"

@@ -16,12 +16,11 @@ from mlflow_archive.format import refusals as codes
 from mlflow_archive.sinks.replay import Target
 from mlflow_archive.sinks.replay.kinds import otlp
 from tests.sinks.conftest import Place
-from tests.sinks.replayed import A, B, Cut
+from tests.sinks.replayed import A, B, Cut, dying
 from tests.sinks.replayed_traces import (
     BEGIN,
     assessment,
     changed,
-    dying,
     new_id,
     outcomes,
     pairs_of,
