@@ -52,6 +52,7 @@ def point(model_id: str = MODEL, **columns: Any) -> dict[str, Any]:
 def small() -> ChunkSource:
     """Return the source; versions 2 and 5 of ``model`` are deleted, 3 has files of its own."""
     runs = chunk(
+        [artifact(RUN, "model/MLmodel", f"run_id: {RUN}\nmodel_id: {MODEL}\n".encode())],
         runs=[run(RUN, "5", run_name="only")],
         metrics=points(RUN, "m", [0.5]),
         model_outputs=[{"run_id": RUN, "model_id": MODEL, "step": 4}, {"run_id": RUN, "model_id": LOST, "step": 0}],

@@ -10,7 +10,7 @@ import pytest
 from mlflow_archive.errors import ServerError
 from mlflow_archive.sinks.replay import Target
 from tests.replay.conftest import Place
-from tests.replay.looking import aliases, files_of_model, logged_models, own_tags, runs, versions
+from tests.replay.looking import aliases, files, files_of_model, logged_models, own_tags, runs, versions
 from tests.replay.small import small
 from tests.sinks.replayed import Cut, dying
 
@@ -36,6 +36,10 @@ def comparable(place: Place) -> dict[str, Any]:
         "active": sorted(m.name for m in place.client.search_logged_models([place.experiment("main")])),
         "outputs": sorted((names[o.model_id], o.step) for o in run.outputs.model_outputs),
         "inputs": [names[i.model_id] for i in run.inputs.model_inputs],
+        "run files": {
+            path: _named(data, names)
+            for path, data in files(place.folder / run.info.experiment_id / run.info.run_id / "artifacts").items()
+        },
         "points": [m.value for m in place.client.get_metric_history(run.info.run_id, "m")],
     }
     registry = place.client._get_registry_client()
@@ -69,6 +73,7 @@ def test_killed_anywhere_and_run_again(store_place: Place) -> None:
     report = whole.replay_source(small())
     assert report.gaps == []
     expected = comparable(whole)
+    assert expected["run files"] == {"model/MLmodel": "run_id: only\nmodel_id: kept\n"}
     assert sorted(expected["model versions"]) == [1, 3, 4]
     assert sorted(expected["prompt versions"]) == [2]
     for after in range(8, 400):

@@ -64,7 +64,7 @@ class NamingModels:
     """What names logged models and was written before these: histories, by target run, and MLmodel files."""
 
     histories: dict[str, Bound] = field(default_factory=dict)
-    files: list[tuple[ArtifactOwner, ArtifactPlace, ArtifactFile]] = field(default_factory=list)
+    files: dict[str, list[tuple[ArtifactOwner, ArtifactPlace, ArtifactFile]]] = field(default_factory=dict)
 
     def note_history(self, run: OpenRun) -> None:
         """Note a run whose history in the target names, or is about to name, logged models of the source."""
@@ -76,8 +76,9 @@ class NamingModels:
             self.histories[there.run_id] = run.bound
 
     def note_files(self, files: Sequence[ArtifactFile], run: OpenRun) -> None:
-        if run.place is not None:
-            self.files += [(run.owner, run.place, file) for file in files]
+        """Note the files of a run, by target run: it stays marked as incomplete until they are written again."""
+        if run.place is not None and run.there is not None and files:
+            self.files.setdefault(run.there.run_id, []).extend((run.owner, run.place, file) for file in files)
 
 
 class RunWriter:
@@ -137,7 +138,7 @@ class RunWriter:
         self.naming_models.note_files(unresolved, run)
 
     def end(self, run: OpenRun) -> None:
-        """Set status, end and stage, and take the mark off."""
+        """Set status, end and stage, and take the mark off, unless files of the run wait for logged models."""
         there = run.there
         if run.outcome != "skipped" and there is not None and not self._options.dry_run:
             plan = run.plan
@@ -146,12 +147,17 @@ class RunWriter:
             name = plan.name if plan.name and plan.name != there.name else None
             if status is not None or end_time is not None or name is not None:
                 self._target.update_run(there.run_id, status=status, end_time=end_time, name=name)
-            self._target.delete_tag(there.run_id, STATE)
+            if there.run_id not in self.naming_models.files:
+                self.complete(there.run_id)
             self._active.add(there.run_id)
             if plan.deleted:
                 self._to_delete.add(there.run_id)
         self.naming_models.note_history(run)
         self._receipt.done(run.outcome)
+
+    def complete(self, run_id: str) -> None:
+        """Take the mark off a run of the target."""
+        self._target.delete_tag(run_id, STATE)
 
     def make_writable(self, bound: Bound, run_id: str) -> None:
         """Make a run of the target active that is deleted there, until ``finish``, for what belongs to it."""

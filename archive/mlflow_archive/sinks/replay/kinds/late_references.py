@@ -8,11 +8,14 @@ from collections.abc import Iterable
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.tables import LOGGED_MODEL, RUN
+from mlflow_archive.pipeline import ArtifactFile
+from mlflow_archive.sinks.replay.artifact_copy import ArtifactOwner
 from mlflow_archive.sinks.replay.experiments import Bound
 from mlflow_archive.sinks.replay.failures import is_about_one_item
 from mlflow_archive.sinks.replay.kinds.logged_model_index import LoggedModelIndex
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 from mlflow_archive.sinks.replay.references import HISTORY, Mapped, remap_history, remap_mlmodel
+from mlflow_archive.sinks.replay.target import ArtifactPlace
 
 
 class LateReferences:
@@ -38,16 +41,21 @@ class LateReferences:
         naming = self._context.runs.naming_models
         for run_id, bound in naming.histories.items():
             self._remap_history(run_id, bound)
-        for owner, place, file in naming.files:
-            try:
-                with file.open() as opened:
-                    original = opened.read()
-                own = remap_mlmodel(original, owner.mapped)
-                remapped = remap_mlmodel(own, self._context.receipt.ids(LOGGED_MODEL).get)
-                if remapped != own:
-                    place.put(file.path, io.BytesIO(remapped), len(remapped))
-            except (ItemError, ServerError) as exc:
-                self._refuse(owner.source_id, file.path, refusals.ARTIFACT_REFUSED, exc)
+        for run_id, files in naming.files.items():
+            for owner, place, file in files:
+                self._write_again(owner, place, file)
+            self._context.runs.complete(run_id)
+
+    def _write_again(self, owner: ArtifactOwner, place: ArtifactPlace, file: ArtifactFile) -> None:
+        try:
+            with file.open() as opened:
+                original = opened.read()
+            own = remap_mlmodel(original, owner.mapped)
+            remapped = remap_mlmodel(own, self._context.receipt.ids(LOGGED_MODEL).get)
+            if remapped != own:
+                place.put(file.path, io.BytesIO(remapped), len(remapped))
+        except (ItemError, ServerError) as exc:
+            self._refuse(owner.source_id, file.path, refusals.ARTIFACT_REFUSED, exc)
 
     def _remap_history(self, run_id: str, bound: Bound) -> None:
         held = self._context.target.get_run(run_id).tags.get(HISTORY, "")
