@@ -20,7 +20,7 @@ from mlflow_archive.format.source_tags import (
     shorten_key,
 )
 from mlflow_archive.format.tables import EXPERIMENT
-from mlflow_archive.sinks.replay.failures import executed_perhaps, is_about_one_item
+from mlflow_archive.sinks.replay.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.fitting import Fitter, key_is_taken, plain_tags
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.receipt import Receipt
@@ -41,6 +41,15 @@ SOURCE_ID = "mlflow.experiment.sourceId"
 def is_of_gateway(tags: Mapping[str, str | None]) -> bool:
     """Say whether MLflow made an experiment for the traces of a gateway endpoint."""
     return tags.get("mlflow.experiment.sourceType") == "GATEWAY"
+
+
+def create_experiment(target: Target, name: str, tags: Mapping[str, str]) -> str:
+    """Create an experiment, once, and return its id."""
+
+    def look() -> str | None:
+        return next((found.experiment_id for found in target.experiments() if found.name == name), None)
+
+    return once(lambda: target.create_experiment(name, tags), look)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -175,13 +184,7 @@ class ExperimentMap:
         if self._options.dry_run:
             return Bound(name=name, target_id=None, new=True, ends_deleted=gone)
         tags = {**tags, STATE: _UNFINISHED} if gone else tags
-        try:
-            target_id = self._target.create_experiment(name, tags)
-        except ServerError as exc:
-            if not executed_perhaps(exc):
-                raise
-            made = next((found for found in self._target.experiments() if found.name == name), None)
-            target_id = self._target.create_experiment(name, tags) if made is None else made.experiment_id
+        target_id = create_experiment(self._target, name, tags)
         return Bound(name=name, target_id=target_id, new=True, ends_deleted=gone)
 
     def _join(self, found: TargetExperiment, tags: dict[str, str], gone: bool, source_id: str) -> Bound:

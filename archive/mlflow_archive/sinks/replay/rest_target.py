@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.sinks.replay.artifacts import LocalPlace, ProxyPlace, RepositoryPlace, local_root
+from mlflow_archive.sinks.replay.paging import entries
 from mlflow_archive.sinks.replay.target import (
     PAGE,
     Api,
@@ -53,22 +54,14 @@ class RestTarget:
         return self._session.post(_API + name, body, idempotent=idempotent)
 
     def experiments(self) -> Iterator[TargetExperiment]:
-        body: dict[str, Any] = {"max_results": 1000, "view_type": "ALL", "order_by": ["creation_time ASC"]}
-        for page in self._pages("experiments/search", body):
-            for found in page.get("experiments", []):
-                yield TargetExperiment(
-                    experiment_id=found["experiment_id"],
-                    name=found["name"],
-                    deleted=found.get("lifecycle_stage") == "deleted",
-                    tags=_pairs(found.get("tags", [])),
-                )
-
-    def _pages(self, name: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        token = None
-        while token != "":
-            page = self._post(name, body if token is None else {**body, "page_token": token})
-            yield page
-            token = page.get("next_page_token", "")
+        body = {"view_type": "ALL", "order_by": ["creation_time ASC"]}
+        for found in entries(lambda page: self._post("experiments/search", {**body, **page}), "experiments"):
+            yield TargetExperiment(
+                experiment_id=found["experiment_id"],
+                name=found["name"],
+                deleted=found.get("lifecycle_stage") == "deleted",
+                tags=_pairs(found.get("tags", [])),
+            )
 
     def create_experiment(self, name: str, tags: Mapping[str, str]) -> str:
         body = {"name": name, "tags": _entries(tags)}
@@ -88,11 +81,10 @@ class RestTarget:
             "experiment_ids": [experiment_id],
             "filter": tag_condition(key, value),
             "run_view_type": "ALL",
-            "max_results": PAGE,
             "order_by": ["attributes.start_time ASC"],
         }
-        for page in self._pages("runs/search", body):
-            yield from map(_run, page.get("runs", []))
+        found = entries(lambda page: self._post("runs/search", {**body, **page}), "runs", size=PAGE)
+        return map(_run, found)
 
     def get_run(self, run_id: str) -> TargetRun:
         return _run(self._session.get(_API + "runs/get", {"run_id": run_id})["run"])

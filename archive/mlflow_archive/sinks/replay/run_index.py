@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Lock
 
 from mlflow_archive.format.source_tags import OWN_PREFIX, SOURCE_RUN_ID
+from mlflow_archive.sinks.replay.copies import Copies, CopiesByExperiment
 from mlflow_archive.sinks.replay.experiments import STATE, Bound
 from mlflow_archive.sinks.replay.receipt import Receipt
 from mlflow_archive.sinks.replay.target import PAGE, Target, TargetRun, tag_condition
@@ -20,21 +21,13 @@ class RunIndex:
         self._target = target
         self._receipt = receipt
         self._lock = Lock()
-        self._loading: dict[str, Lock] = {}
-        self._known: dict[str, dict[str, str]] = {}
+        self._copies = CopiesByExperiment(self._load)
         self._found: dict[str, str | None] = {}
         self._experiments: list[str] | None = None
 
     def lookup(self, bound: Bound, source_id: str) -> str | None:
         """Return the id of the target's copy of a source run in an experiment, or None."""
-        if bound.new or bound.target_id is None:
-            return None
-        with self._lock:
-            loading = self._loading.setdefault(bound.target_id, Lock())
-        with loading:
-            if bound.target_id not in self._known:
-                self._known[bound.target_id] = self._load(bound.target_id)
-        return self._known[bound.target_id].get(source_id)
+        return self._copies.lookup(bound, source_id)
 
     def search(self, bound: Bound, key: str, source_id: str) -> TargetRun | None:
         """Ask the target itself, as after a create of which nobody knows whether it was carried out."""
@@ -70,23 +63,12 @@ class RunIndex:
                 return str(run["info"]["run_id"])
         return None
 
-    def _load(self, experiment_id: str) -> dict[str, str]:
-        known: dict[str, str] = {}
-        complete: set[str] = set()
+    def _load(self, experiment_id: str) -> Copies:
+        copies = Copies("source run", self._receipt)
         for key in (SOURCE_RUN_ID, IDENTITY):
             for run in self._target.tagged_runs(experiment_id, key):
-                source_id = _identity(run)
-                if source_id is None or known.get(source_id) == run.run_id:
-                    continue
-                if source_id in known:
-                    self._receipt.note(
-                        f"source run {source_id} is twice in the target: {known[source_id]} and {run.run_id}"
-                    )
-                if source_id not in known or (source_id not in complete and STATE not in run.tags):
-                    known[source_id] = run.run_id
-                if STATE not in run.tags:
-                    complete.add(source_id)
-        return known
+                copies.add(_identity(run), run.run_id, complete=STATE not in run.tags)
+        return copies
 
 
 def _identity(run: TargetRun) -> str | None:

@@ -16,8 +16,8 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format.source_tags import OWN_PREFIX
 from mlflow_archive.pipeline import ArtifactFile
 from mlflow_archive.sinks.replay.artifact_copy import ArtifactOwner, copy_artifacts, refuse_artifacts
-from mlflow_archive.sinks.replay.experiments import STATE
-from mlflow_archive.sinks.replay.failures import executed_perhaps, is_missing, is_unknown_there, once
+from mlflow_archive.sinks.replay.experiments import STATE, create_experiment
+from mlflow_archive.sinks.replay.failures import is_missing, is_unknown_there, once
 from mlflow_archive.sinks.replay.kinds.logged_model_index import search_models, tags_of
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 from mlflow_archive.sinks.replay.target import NewRun, tag_condition
@@ -96,15 +96,7 @@ class Carriers:
     def _create_experiment(self, name: str) -> str:
         target = self._context.target
         note = "Files of model versions that lay in no run and in no logged model where they come from."
-        try:
-            return target.create_experiment(name, {"mlflow.note.content": note})
-        except ServerError as exc:
-            if not executed_perhaps(exc):
-                raise
-            made = next((found for found in target.experiments() if found.name == name), None)
-            if made is None:
-                raise
-            return made.experiment_id
+        return create_experiment(target, name, {"mlflow.note.content": note})
 
     def _load(self, experiment_id: str) -> None:
         condition = tag_condition(CARRIES, None)

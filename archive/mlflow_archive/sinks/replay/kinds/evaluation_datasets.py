@@ -15,10 +15,11 @@ from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX, object_source_tags, shorten_key
 from mlflow_archive.format.tables import EVALUATION_DATASET
 from mlflow_archive.pipeline import Chunk
-from mlflow_archive.sinks.replay.failures import executed_perhaps, is_about_one_item, is_unknown_there
+from mlflow_archive.sinks.replay.failures import is_about_one_item, is_unknown_there, once
 from mlflow_archive.sinks.replay.fitting import Fitter, plain_tags
 from mlflow_archive.sinks.replay.kinds.dataset_records import input_hash, record_body
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
+from mlflow_archive.sinks.replay.paging import entries, paged
 from mlflow_archive.sinks.replay.rows import Row, rows_of
 
 SOURCE_DATASET_ID: Final = PREFIX + "evaluation_dataset.dataset_id"
@@ -27,7 +28,6 @@ IDENTITY: Final = OWN_PREFIX + "source_dataset_id"
 
 _API: Final = "/api/3.0/mlflow/datasets"
 _USER: Final = "mlflow.user"
-_PAGE: Final = 1000
 _RECORDS_AT_ONCE: Final = 500
 # What MLflow makes of the records itself, and may be long.
 _COMPUTED: Final = frozenset({"schema", "profile"})
@@ -135,18 +135,17 @@ class EvaluationDatasetWriter:
         if len(row["name"]) > limit:
             self._context.receipt.shortened(row["dataset_id"], "evaluation dataset name", row["name"], len(row["name"]))
         body = {"name": shorten_key(row["name"], limit), "experiment_ids": experiments, "tags": json.dumps(tags)}
-        try:
-            there: There = self._context.api.post(f"{_API}/create", body, idempotent=False)["dataset"]
-        except ServerError as exc:
-            if not executed_perhaps(exc):
-                raise
+
+        def make() -> There:
+            made: There = self._context.api.post(f"{_API}/create", body, idempotent=False)["dataset"]
+            return made
+
+        def look() -> There | None:
             with self._lock:
                 self._there = None
-            found = self._find(row["dataset_id"])
-            if found is None:
-                return self._context.api.post(f"{_API}/create", body, idempotent=False)["dataset"]  # type: ignore[no-any-return]
-            return found
-        return there
+            return self._find(row["dataset_id"])
+
+        return once(make, look)
 
     def _complete(self, there: There, tags: Mapping[str, str], experiments: Sequence[str]) -> bool:
         """Add tags and experiments that a dataset of the target lacks; say whether there were any."""
@@ -170,16 +169,15 @@ class EvaluationDatasetWriter:
 
     def _load(self) -> Iterator[tuple[str, There]]:
         """Yield all datasets of the target that an import made, by the id they had at the source."""
-        token = None
-        while token != "":
-            body = {"max_results": _PAGE, "order_by": ["created_time DESC"], **({"page_token": token} if token else {})}
-            page = self._context.api.post(f"{_API}/search", body)
-            for found in page.get("datasets", []):
-                tags = json.loads(found.get("tags") or "{}")
-                source_id = tags.get(IDENTITY) or tags.get(SOURCE_DATASET_ID)
-                if source_id:
-                    yield source_id, {**found, "tags": tags}
-            token = page.get("next_page_token", "")
+
+        def ask(page: dict[str, Any]) -> Any:
+            return self._context.api.post(f"{_API}/search", {"order_by": ["created_time DESC"], **page})
+
+        for found in entries(ask, "datasets"):
+            tags = json.loads(found.get("tags") or "{}")
+            source_id = tags.get(IDENTITY) or tags.get(SOURCE_DATASET_ID)
+            if source_id:
+                yield source_id, {**found, "tags": tags}
 
     def _write_records(self, source_id: str, target_id: str, rows: Sequence[Row], *, new: bool) -> bool:
         """Add the records that are not there; say whether there were any."""
@@ -205,13 +203,9 @@ class EvaluationDatasetWriter:
         return bool(missing)
 
     def _records_there(self, target_id: str) -> Iterator[str]:
-        token = None
-        while token != "":
-            params = {"max_results": _PAGE, **({"page_token": token} if token else {})}
-            page = self._context.api.get(f"{_API}/{target_id}/records", params)
-            for record in json.loads(page.get("records") or "[]"):
+        for answer in paged(lambda page: self._context.api.get(f"{_API}/{target_id}/records", page)):
+            for record in json.loads(answer.get("records") or "[]"):
                 yield input_hash(record["inputs"])
-            token = page.get("next_page_token", "")
 
     def _upsert(self, source_id: str, target_id: str, bodies: Sequence[Mapping[str, Any]]) -> None:
         """Add records; where they are refused, by halves, to find what the target does not take."""

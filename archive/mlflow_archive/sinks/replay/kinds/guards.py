@@ -13,9 +13,10 @@ from mlflow_archive.sinks.replay.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.kinds.equals import Equals
 from mlflow_archive.sinks.replay.kinds.gateway import API, MADE
 from mlflow_archive.sinks.replay.kinds.gateway_names import GatewayNames
-from mlflow_archive.sinks.replay.kinds.making import Waiting, pages, target_of
+from mlflow_archive.sinks.replay.kinds.making import Waiting, target_of
 from mlflow_archive.sinks.replay.kinds.scorers import SCORER_VERSION
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
+from mlflow_archive.sinks.replay.paging import entries
 from mlflow_archive.sinks.replay.rows import Row, rows_of
 
 _ENDPOINT_SCOPE: Final = "ENDPOINT"
@@ -49,7 +50,7 @@ class GuardrailWriter:
 
     def _load(self) -> Iterable[tuple[Hashable, str]]:
         names = {endpoint_id: name for name, endpoint_id in self._endpoints().items()}
-        for found in pages(lambda page: self._context.api.get(API + "guardrails/list", page), "guardrails"):
+        for found in entries(lambda page: self._context.api.get(API + "guardrails/list", page), "guardrails"):
             scorer, endpoint = found["scorer"], found.get("action_endpoint_id", "")
             version = int(scorer["scorer_version"])
             key = (found["name"], scorer["scorer_id"], version, found["stage"], found["action"])
@@ -163,7 +164,7 @@ class BudgetWriter:
     def after_deletion(self) -> None: ...
 
     def _load(self) -> Iterable[tuple[Hashable, str]]:
-        for found in pages(lambda page: self._context.api.get(API + "budgets/list", page), "budget_policies"):
+        for found in entries(lambda page: self._context.api.get(API + "budgets/list", page), "budget_policies"):
             yield _budget_key(found), found["budget_policy_id"]
 
     def _write_one(self, row: Row) -> None:

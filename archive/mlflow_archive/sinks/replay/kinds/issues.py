@@ -16,8 +16,9 @@ from mlflow_archive.format.tables import ISSUE, RUN
 from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.fitting import Fitter
 from mlflow_archive.sinks.replay.kinds.equals import Equals
-from mlflow_archive.sinks.replay.kinds.making import Waiting, pages, parsed
+from mlflow_archive.sinks.replay.kinds.making import Waiting, parsed
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
+from mlflow_archive.sinks.replay.paging import entries
 from mlflow_archive.sinks.replay.rows import Row, rows_of
 
 _API = "/api/3.0/mlflow/issues"
@@ -99,7 +100,7 @@ class IssueWriter:
             return self._context.api.post(f"{_API}/search", {"experiment_id": experiment_id, **page})
 
         found = sorted(
-            pages(ask, "issues"), key=lambda issue: (int(issue.get("created_timestamp", 0)), issue["issue_id"])
+            entries(ask, "issues"), key=lambda issue: (int(issue.get("created_timestamp", 0)), issue["issue_id"])
         )
         return [(_key(issue), issue["issue_id"]) for issue in found]
 

@@ -7,7 +7,7 @@ kind, with number and names.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection
 from threading import Lock
 from typing import Any, Final
 
@@ -19,17 +19,7 @@ from mlflow_archive.sinks.replay.receipt import counted
 from mlflow_archive.sinks.replay.target import Api
 from mlflow_archive.tracking.session import Params
 
-PAGE: Final = 1000
 _NAMED: Final = 20
-
-
-def pages(ask: Callable[[dict[str, Any]], Any], field: str) -> Iterator[dict[str, Any]]:
-    """Yield the entries of a paged list; ``ask`` is given ``max_results`` and ``page_token``."""
-    token = None
-    while token != "":
-        page = ask({"max_results": PAGE} if token is None else {"max_results": PAGE, "page_token": token})
-        yield from page.get(field, [])
-        token = page.get("next_page_token") or ""
 
 
 def get_or_none(api: Api, path: str, params: Params) -> Any:

@@ -15,8 +15,9 @@ from mlflow_archive.format.tables import DEFAULT_WORKSPACE, MCP_SERVER
 from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.fitting import Fitter
-from mlflow_archive.sinks.replay.kinds.making import Waiting, get_or_none, pages, parsed
+from mlflow_archive.sinks.replay.kinds.making import Waiting, get_or_none, parsed
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
+from mlflow_archive.sinks.replay.paging import entries
 from mlflow_archive.sinks.replay.rows import Row, rows_of
 
 _API: Final = "/ajax-api/3.0/mlflow/mcp-servers"
@@ -105,7 +106,7 @@ class McpServerWriter:
         row = {key: server.row[key] for key in ("name", "workspace", *_MADE)}
         changed = self._display_name(server, base, there)
         changed |= self._tags(server, base, MCP_SERVER, row, server.tags, there.get("tags", {}))
-        listed = pages(lambda page: self._context.api.get(f"{base}/versions", page), "mcp_server_versions")
+        listed = entries(lambda page: self._context.api.get(f"{base}/versions", page), "mcp_server_versions")
         held = {version["version"]: version for version in listed}
         for version in server.versions:
             write = partial(self._version, server, base, name, version, held)
@@ -239,7 +240,7 @@ class McpServerWriter:
         return changed
 
     def _listed_endpoints(self, base: str) -> list[tuple[Any, str]]:
-        listed = pages(lambda page: self._context.api.get(f"{base}/endpoints", page), "mcp_access_endpoints")
+        listed = entries(lambda page: self._context.api.get(f"{base}/endpoints", page), "mcp_access_endpoints")
         return [(_place(found), found["id"]) for found in listed]
 
     def _create_endpoint(self, row: Row, base: str, known: set[str]) -> bool:

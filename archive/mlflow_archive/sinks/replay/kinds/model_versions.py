@@ -26,13 +26,13 @@ from mlflow_archive.sinks.replay.kinds.registry_rows import (
 )
 from mlflow_archive.sinks.replay.kinds.version_sources import ANY_SOURCE, VersionSource, VersionSources
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
+from mlflow_archive.sinks.replay.paging import entries
 
 MODEL_VERSION: Final = "model_version"
 """Name of versions in the receipt; they belong to registered models and are no kind of their own."""
 FILLER: Final = OWN_PREFIX + "filler"
 HIGHEST: Final = OWN_PREFIX + "highest_version"
 _API: Final = "/api/2.0/mlflow/"
-_PAGE: Final = 1000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,16 +67,11 @@ class VersionWriter:
         """Return the versions of a registered model of the target by number, as MLflow's API shows them."""
         mark = '"' if "'" in name else "'"
         condition = f"name={mark}{name}{mark}" + (f" AND tags.`{IS_PROMPT}` = 'true'" if is_prompt else "")
-        params: dict[str, Any] = {"filter": condition, "max_results": _PAGE}
-        found: dict[int, Mapping[str, Any]] = {}
-        token = None
-        while token != "":
-            page = self._context.api.get(
-                _API + "model-versions/search", params if token is None else {**params, "page_token": token}
-            )
-            found |= {int(version["version"]): version for version in page.get("model_versions", [])}
-            token = page.get("next_page_token", "")
-        return found
+
+        def ask(page: dict[str, Any]) -> Any:
+            return self._context.api.get(_API + "model-versions/search", {"filter": condition, **page})
+
+        return {int(version["version"]): version for version in entries(ask, "model_versions")}
 
     def write(self, model: RegisteredModelRows, name: str, *, new: bool, tags: Mapping[str, str]) -> OpenVersions:
         """Make or complete all versions; ``tags`` are those of the registered model in the target."""

@@ -15,8 +15,9 @@ from mlflow_archive.format import refusals
 from mlflow_archive.format.tables import LABEL_SCHEMA, REVIEW_QUEUE, TRACE
 from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.failures import is_about_one_item, once
-from mlflow_archive.sinks.replay.kinds.making import Waiting, get_or_none, pages, parsed
+from mlflow_archive.sinks.replay.kinds.making import Waiting, get_or_none, parsed
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
+from mlflow_archive.sinks.replay.paging import entries
 from mlflow_archive.sinks.replay.rows import Row, rows_of
 
 _SCHEMAS: Final = "/api/3.0/mlflow/label-schemas/"
@@ -177,7 +178,7 @@ class ReviewQueueWriter:
         """Add the items that are not there and set their status; return whether there was anything to do."""
         api, dry_run = self._context.api, self._context.options.dry_run
         asked = {"queue_id": queue_id}
-        listed = pages(lambda page: api.get(_QUEUES + "items/list", {**asked, **page}), "items")
+        listed = entries(lambda page: api.get(_QUEUES + "items/list", {**asked, **page}), "items")
         there = {item["item_id"]: item for item in listed}
         wanted = {self._context.mapped(TRACE, item["item_id"]) or item["item_id"]: item for item in queue.items}
         missing = [item_id for item_id in wanted if item_id not in there]

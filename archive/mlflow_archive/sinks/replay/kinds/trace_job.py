@@ -11,9 +11,10 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.tables import TRACE
 from mlflow_archive.sinks.replay.experiments import Bound
-from mlflow_archive.sinks.replay.failures import executed_perhaps, is_about_one_item
+from mlflow_archive.sinks.replay.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.fitting import key_is_taken
 from mlflow_archive.sinks.replay.kinds.assessments import AssessmentPlan, PlannedAssessment, When
+from mlflow_archive.sinks.replay.kinds.making import get_or_none
 from mlflow_archive.sinks.replay.kinds.trace_info import FINALIZED, PlannedTrace
 from mlflow_archive.sinks.replay.kinds.trace_lookup import (
     SHOWN_METADATA,
@@ -176,28 +177,10 @@ class IdTakenError(ItemError):
 def make_assessment(api: Api, trace_id: str, body: dict[str, Any]) -> None:
     """Make an assessment, once, also where nobody knows whether the first request was carried out."""
     path = f"{_path(trace_id)}/assessments"
-    for last in (False, True):
-        try:
-            api.post(path, {"assessment": body}, idempotent=False)
-        except ServerError as exc:
-            if not executed_perhaps(exc):
-                raise
-            if _has_assessment(api, f"{path}/{quote(body['assessment_id'], safe='')}"):
-                return
-            if last:
-                raise
-        else:
-            return
-
-
-def _has_assessment(api: Api, path: str) -> bool:
-    try:
-        api.get(path)
-    except ServerError as exc:
-        if exc.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return False
-    return True
+    once(
+        lambda: api.post(path, {"assessment": body}, idempotent=False),
+        lambda: get_or_none(api, f"{path}/{quote(body['assessment_id'], safe='')}", {}),
+    )
 
 
 def _path(trace_id: str) -> str:

@@ -12,6 +12,7 @@ from mlflow_archive.format.tables import WEBHOOK
 from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.failures import once
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
+from mlflow_archive.sinks.replay.paging import entries
 from mlflow_archive.sinks.replay.rows import Row, rows_of
 
 _API: Final = "/api/2.0/mlflow/webhooks"
@@ -88,12 +89,7 @@ class WebhookWriter:
         return once(make, look)
 
     def _listed(self) -> Iterator[dict[str, Any]]:
-        params: dict[str, Any] = {"max_results": _PAGE}
-        token = None
-        while token != "":
-            page = self._context.api.get(_API, params if token is None else {**params, "page_token": token})
-            yield from page.get("webhooks", [])
-            token = page.get("next_page_token", "")
+        return entries(lambda page: self._context.api.get(_API, page), "webhooks", size=_PAGE)
 
 
 def _key(webhook: dict[str, Any]) -> _Key:
