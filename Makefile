@@ -33,16 +33,16 @@ lint: .venv/.stamp
 	.venv/bin/lint-imports
 
 bench: .venv/.stamp bench-database bench-inspection bench-traces
-	.venv/bin/python bench/run.py
+	.venv/bin/python -m bench.run
 
 bench-inspection: .venv/.stamp
-	.venv/bin/python bench/inspection.py
+	.venv/bin/python -m bench.inspection
 
 bench-traces: .venv/.stamp
-	PYTHONPATH=. .venv/bin/python bench/traces.py
+	.venv/bin/python -m bench.traces
 
 bench-database: .venv/.stamp
-	.venv/bin/python bench/database.py
+	.venv/bin/python -m bench.database
 
 # The site, below build/site. Needs no network once the packages are there.
 docs: .venv/.stamp .venv-docs/.stamp

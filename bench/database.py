@@ -17,14 +17,11 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import adbc_driver_postgresql.dbapi
-import adbc_driver_sqlite.dbapi
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from bench.run import BIN, MAKE_SERVER, Measured, measure
+from bench.measuring import HERE, MAKE_SERVER, Measured, apart, measure, tool
 
 PEER_RUNS = 3.0
 COLUMNS = "run_uuid, key, step, timestamp, value, is_nan"
@@ -40,9 +37,9 @@ def timed(action: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def bare_read(connect: Callable[[], Any]) -> tuple[float, int]:
-    """Return seconds and rows of the metrics table read into Arrow by ADBC."""
-    with closing(connect()) as connection, closing(connection.cursor()) as cursor:
+def bare_read(driver: str, **how: Any) -> tuple[float, int]:
+    """Return seconds and rows of the metrics table read into Arrow by a driver of ADBC."""
+    with closing(import_module(driver).connect(**how)) as connection, closing(connection.cursor()) as cursor:
         rows = 0
 
         def read() -> None:
@@ -107,7 +104,7 @@ def size_of(folder: Path) -> int:
 
 
 def command(*arguments: object) -> Measured:
-    return measure([BIN / "mlflow-archive", *map(str, arguments), "-q"])
+    return measure(tool(*arguments, "-q"))
 
 
 def main() -> None:
@@ -137,7 +134,7 @@ def main() -> None:
 
 def compare(data: Path, scratch: Path) -> None:
     database, artifacts = data / "mlflow.db", data / "artifacts"
-    seconds, rows = bare_read(lambda: adbc_driver_sqlite.dbapi.connect(str(database), autocommit=True))
+    seconds, rows = apart(bare_read, "adbc_driver_sqlite.dbapi", uri=str(database), autocommit=True)
     with closing(sqlite3.connect(database)) as connection:
         runs = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
     done = command("export", scratch / "rows", "--from", f"sqlite:///{database}", "--no-artifacts", "--jobs", 2)
@@ -174,7 +171,7 @@ def compare(data: Path, scratch: Path) -> None:
     )
 
     restored = command("restore", scratch / "rows", "--to", f"sqlite:///{scratch / 'r.db'}", "--keep-artifact-uris")
-    bare = bare_insert(database, scratch / "bare.db")
+    bare = apart(bare_insert, database, scratch / "bare.db")
     say(
         "restore into SQLite",
         f"{rows / restored.seconds:,.0f} rows/s ({restored.seconds:.1f} s)",
@@ -185,10 +182,10 @@ def compare(data: Path, scratch: Path) -> None:
 
 
 def tenfold(scratch: Path) -> None:
-    """Print what ten times the runs cost in memory. A restore's peak of some 260 MB is that of its child, MLflow."""
-    for runs in (2_000, 20_000):
+    """Print what ten times the runs cost in memory, twice; a restore peaks at some 260 MB in its child, MLflow."""
+    for runs in (2_000, 20_000, 200_000):
         database, archive, target = (scratch / f"{runs}{suffix}" for suffix in (".db", "", ".restored.db"))
-        measure([sys.executable, Path(__file__).with_name("small_runs.py"), database, str(runs)])
+        measure([sys.executable, HERE / "small_runs.py", database, str(runs)])
         out = command("export", archive, "--from", f"sqlite:///{database}", "--no-artifacts", "--jobs", 2)
         back = command("restore", archive, "--to", f"sqlite:///{target}", "--keep-artifact-uris")
         say(
@@ -226,7 +223,7 @@ def postgresql(scratch: Path, rows: int) -> None:
             f"bare COPY, keys after {rows / seconds:,.0f} rows/s: {seconds / restored.seconds:.0%}, "
             f"peak {restored.peak_mb:.0f} MB",
         )
-        bare, _ = bare_read(lambda: adbc_driver_postgresql.dbapi.connect(uri))
+        bare, _ = apart(bare_read, "adbc_driver_postgresql.dbapi", uri=uri)
         done = command("export", scratch / "pg-rows", "--from", uri, "--no-artifacts", "--jobs", 2)
         say(
             "PostgreSQL, metric rows out",

@@ -11,61 +11,22 @@ import argparse
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+
+from bench.measuring import BIN, ENVIRONMENT, HERE, MAKE_SERVER, Measured, free_port, measure, tool, wait_for
 
 from mlflow_archive.reader.archive import open_archive
 
-HERE = Path(__file__).resolve().parent
-MAKE_SERVER = HERE.parents[1] / "shared" / "bench" / "make_server.py"
-BIN = Path(sys.executable).parent
 # mlflow-export-import cf62607, measured with workload S on a machine of two cores: exports 0.78 runs/s, imports 0.68,
 # and writes 225 bytes of JSON per metric point.
 PEER_EXPORT_RUNS, PEER_IMPORT_RUNS, PEER_BYTES_PER_POINT = 0.78, 0.68, 225
-ENVIRONMENT = {
-    **os.environ,
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """A process that ran: wall and CPU seconds, peak resident memory in MB (its own or a child's), what it printed."""
-
-    seconds: float
-    cpu_seconds: float
-    peak_mb: float
-    output: str
-
-
-def measure(command: list[str | Path]) -> Measured:
-    """Run a command to its end. Raises RuntimeError if it fails."""
-    started = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen([str(part) for part in command], stdout=output, env=ENVIRONMENT)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - started
-        output.seek(0)
-        text = output.read()
-    if process.returncode:
-        message = f"{command} ended with {process.returncode}"
-        raise RuntimeError(message)
-    cpu = usage.ru_utime + usage.ru_stime
-    return Measured(seconds=seconds, cpu_seconds=cpu, peak_mb=usage.ru_maxrss / 1024, output=text)
 
 
 def median(count: int, run: Callable[[], Measured]) -> Measured:
@@ -76,9 +37,7 @@ def median(count: int, run: Callable[[], Measured]) -> Measured:
 @contextmanager
 def server(folder: Path, workers: int = 4) -> Iterator[str]:
     """Run `mlflow server` over a folder's mlflow.db and artifacts; yield its URI."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [BIN / "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", folder / "artifacts"]
     with (folder / "server.log").open("w") as log:
@@ -87,30 +46,15 @@ def server(folder: Path, workers: int = 4) -> Iterator[str]:
         )
     uri = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(uri)
+        wait_for(f"{uri}/version")
         yield uri
     finally:
         os.killpg(process.pid, 15)
         process.wait()
 
 
-def _wait_for(uri: str) -> None:
-    for _ in range(240):
-        try:
-            with urlopen(f"{uri}/version", timeout=5):  # noqa: S310
-                return
-        except OSError:
-            time.sleep(0.5)
-    message = f"{uri} did not start"
-    raise RuntimeError(message)
-
-
 def say(what: str, figure: str, limit: str = "") -> None:
     print(f"{what:<46} {figure:>26}   {limit}", flush=True)
-
-
-def tool(*words: object) -> list[str | Path]:
-    return [BIN / "mlflow-archive", *(str(word) for word in words)]
 
 
 def export_figures(uri: str, work: Path, rounds: int) -> Path:
@@ -118,7 +62,7 @@ def export_figures(uri: str, work: Path, rounds: int) -> Path:
     archive = work / "s.mlfa"
 
     def bare(threads: int) -> float:
-        command: list[str | Path] = [sys.executable, HERE / "bare_client.py", "read", uri, str(threads)]
+        command: list[object] = [sys.executable, HERE / "bare_client.py", "read", uri, str(threads)]
         found = [json.loads(measure(command).output) for _ in range(rounds)]
         return statistics.median(float(item["points"] / item["seconds"]) for item in found)
 
@@ -219,7 +163,7 @@ def main() -> None:
         work = Path(name)
         if options.only != "scale":
             source = work / "source"
-            command: list[str | Path] = [sys.executable, MAKE_SERVER, "--workload", "S"]
+            command: list[object] = [sys.executable, MAKE_SERVER, "--workload", "S"]
             command += ["--backend", f"sqlite:///{source}/mlflow.db", "--artifacts", source / "artifacts"]
             print("filling a server with workload S: " + measure(command).output.strip().splitlines()[-1], flush=True)
             with server(source) as uri:

@@ -6,15 +6,14 @@ Each figure is a whole process: wall and processor seconds, peak memory.
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import closing
 from pathlib import Path
 
+from bench.measuring import apart, measure, tool
 from tests.support.mlflow_server import running_server
 
 Row = tuple[object, ...]
@@ -82,17 +81,11 @@ def _span(trace: str, number: int, each: int, began: int) -> Row:
     return trace, 0, own, parent, f"step {each}", "TOOL", "OK", start, end, json.dumps(content)
 
 
-def measure(name: str, *arguments: str) -> None:
+def say(name: str, *arguments: object) -> None:
     """Run the command and print what it took."""
-    began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "mlflow_archive_cli", *arguments, "-q"])
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.perf_counter() - began
-    cpu = usage.ru_utime + usage.ru_stime
-    told = "" if process.returncode == 0 else f"  exit {process.returncode}"
-    memory, rate = usage.ru_maxrss / 1024, TRACES / wall
-    print(f"{name:<24} {wall:7.1f} s wall {cpu:6.1f} s cpu {memory:5.0f} MiB {rate:6.0f} traces/s{told}", flush=True)
+    done = measure(tool(*arguments, "-q"))
+    wall, cpu, peak = done.seconds, done.cpu_seconds, done.peak_mb
+    print(f"{name:<24} {wall:7.1f} s wall {cpu:6.1f} s cpu {peak:5.0f} MB {TRACES / wall:6.0f} traces/s", flush=True)
 
 
 def main() -> None:
@@ -101,16 +94,16 @@ def main() -> None:
         folder = Path(temporary)
         (folder / "source").mkdir()
         database = folder / "source" / "mlflow.db"
-        fill(database)
+        apart(fill, database)
         print(f"{TRACES:,} traces of {SPANS} spans", flush=True)
-        measure("export of the database", "export", str(folder / "a.mlfa"), "--from", f"sqlite:///{database}")
+        say("export of the database", "export", folder / "a.mlfa", "--from", f"sqlite:///{database}")
         with running_server(folder / "source", backend=f"sqlite:///{database}") as server:
-            measure("export over the API", "export", str(folder / "b.mlfa"), "--from", server.uri)
+            say("export over the API", "export", folder / "b.mlfa", "--from", server.uri)
         with running_server(folder / "target") as server:
-            measure("import into a server", "import", str(folder / "a.mlfa"), "--to", server.uri)
-            measure("import once more", "import", str(folder / "a.mlfa"), "--to", server.uri)
+            say("import into a server", "import", folder / "a.mlfa", "--to", server.uri)
+            say("import once more", "import", folder / "a.mlfa", "--to", server.uri)
         uri = f"sqlite:///{folder / 'restored.db'}"
-        measure("restore", "restore", str(folder / "a.mlfa"), "--to", uri, "--artifact-root", str(folder / "root"))
+        say("restore", "restore", folder / "a.mlfa", "--to", uri, "--artifact-root", folder / "root")
 
 
 if __name__ == "__main__":

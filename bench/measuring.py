@@ -1,0 +1,92 @@
+"""How the figures of `make bench` are measured: whole processes, and bare operations in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+from urllib.request import urlopen
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+HERE = Path(__file__).resolve().parent
+BIN = Path(sys.executable).parent
+MAKE_SERVER = HERE.parents[1] / "shared" / "bench" / "make_server.py"
+ENVIRONMENT = {
+    **os.environ,
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A process that ran: wall and CPU seconds, peak resident memory in MB (its own or a child's), what it printed."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+    output: str
+
+
+def measure(command: Sequence[object], *, may_fail: bool = False) -> Measured:
+    """Run a command to its end. Raises RuntimeError if it fails.
+
+    Linux counts the memory of this process into the peak, so whatever is large is done ``apart``.
+    """
+    started = time.perf_counter()
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        process = subprocess.Popen([str(part) for part in command], stdout=output, env=ENVIRONMENT)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.perf_counter() - started
+        output.seek(0)
+        text = output.read()
+    if process.returncode and not may_fail:
+        message = f"{command} ended with {process.returncode}"
+        raise RuntimeError(message)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Measured(seconds=seconds, cpu_seconds=cpu, peak_mb=usage.ru_maxrss / 1024, output=text)
+
+
+def apart(action: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(action, *args, **kwargs).result()
+
+
+def tool(*words: object) -> list[object]:
+    """Return the command `mlflow-archive` with its arguments."""
+    return [BIN / "mlflow-archive", *words]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(url: str, pause: float = 0.5) -> None:
+    """Wait until a URL is answered. Raises RuntimeError after two minutes."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        try:
+            with urlopen(url, timeout=5):  # noqa: S310
+                return
+        except OSError:
+            time.sleep(pause)
+    message = f"{url} did not start"
+    raise RuntimeError(message)
