@@ -209,7 +209,6 @@ class TestRouter:
 
 
 def test_a_server_with_a_login(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("flask_wtf", reason="mlflow[auth] is not installed")
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
     with server_with_login(tmp_path) as server:

@@ -14,21 +14,10 @@ from mlflow_archive.reader.archive import open_archive
 from tests.sources.rest_reading import files, ids, read
 from tests.support.everything import Filled, fill
 from tests.support.filling.runs import MODEL_FILES
+from tests.support.login import PASSWORD, USER, server_with_login
 from tests.support.mlflow_server import MlflowServer, running_server
 from tests.support.reading import Read
 from tests.support.restoring import content, export
-
-PASSWORD = "long enough for MLflow"  # noqa: S105 - of a server that lives for a test
-
-AUTH = """
-[mlflow]
-default_permission = READ
-database_uri = sqlite:///basic_auth.db
-admin_username = admin
-authorization_function = mlflow.server.auth:authenticate_request_basic_auth
-auth_cache_ttl_seconds = 600
-"""
-"""MLflow's own settings, but that a password is not hashed anew for each request, which takes most of a second."""
 
 
 @pytest.fixture(scope="module")
@@ -129,14 +118,10 @@ def test_selections_reach_over_workspaces(divided: tuple[MlflowServer, Filled]) 
 
 def test_a_server_that_wants_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives the same, behind the password, as the database behind it."""
-    pytest.importorskip("flask_wtf", reason="MLflow's basic-auth app needs it: pip install mlflow[auth]")
-    (tmp_path / "auth.ini").write_text(AUTH)
-    environment = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "x", "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD}
-    environment["MLFLOW_AUTH_CONFIG_PATH"] = str(tmp_path / "auth.ini")
-    with running_server(tmp_path / "s", options=("--app-name", "basic-auth"), environment=environment) as server:
+    with server_with_login(tmp_path / "s") as server:
         with pytest.raises(ServerError, match="wants other credentials"):
             read(server.uri)
-        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
         filled = fill(server.uri, tmp_path / "files")
         api, direct = export(server.uri, tmp_path / "api.mlfa"), export(server.backend, tmp_path / "db.mlfa")
