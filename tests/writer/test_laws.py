@@ -314,3 +314,15 @@ def test_memory_does_not_grow_with_the_number_of_runs(tmp_path: Path) -> None:
         peaks.append(here.recv())
         process.join()
     assert peaks[1] - peaks[0] < 60 * 1024, peaks  # KiB
+
+
+def test_what_the_writer_remembers_has_no_name_that_a_kill_could_leave_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    scratch = Scratch()
+    digests = [number.to_bytes(32) for number in range(100_000)]  # more than SQLite keeps in memory
+    scratch.add_blobs(digests)
+    assert all(map(scratch.has_blob, digests[::1000]))
+    assert list(tmp_path.iterdir()) == []
+    scratch.close()

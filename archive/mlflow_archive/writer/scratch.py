@@ -1,7 +1,7 @@
 """What the writer must remember and may forget: which blobs are stored, which entities are known.
 
 Kept in a temporary SQLite file, so that memory does not grow with the archive. Nothing depends on it after a crash;
-it is rebuilt from packs and fingerprints.
+it is rebuilt from packs and fingerprints. The file has no name, so that a kill leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class Scratch:
     """Sets of digests and a map of fingerprints; safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="mlflow-archive-")
-        self._database = sqlite3.connect(Path(self._folder.name, "scratch.db"), check_same_thread=False)
+        with tempfile.TemporaryDirectory(prefix="mlflow-archive-") as folder:
+            self._database = sqlite3.connect(Path(folder, "scratch.db"), check_same_thread=False)
         self._lock = Lock()
         self._closed = False
         self._database.executescript(
@@ -42,8 +42,8 @@ class Scratch:
                 yield
             except sqlite3.OperationalError as error:
                 message = (
-                    f"the temporary folder {self._folder.name} cannot be written ({error}). Free some space there, or "
-                    "set TMPDIR to another folder, and run the same command again; it continues"
+                    f"the temporary folder {tempfile.gettempdir()} cannot be written ({error}). Free some space "
+                    "there, or set TMPDIR to another folder, and run the same command again; it continues"
                 )
                 raise TargetError(message) from error
 
@@ -97,4 +97,3 @@ class Scratch:
             if not self._closed:
                 self._closed = True
                 self._database.close()
-                self._folder.cleanup()
