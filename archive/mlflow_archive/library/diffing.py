@@ -14,9 +14,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.format.tables import BY_ROW, TABLES, Table
+from mlflow_archive.format.tables import BY_ROW, IDENTITIES, TABLES, Table
 from mlflow_archive.reader.archive import Archive, owner_ids
-from mlflow_archive.reader.objects import IDENTITIES
 from mlflow_archive.reader.rows import Moment
 
 BLOCK: Final = 100

@@ -14,7 +14,7 @@ from typing import Final, Self
 import pyarrow as pa
 
 from mlflow_archive.errors import MlflowArchiveError, SelectionError
-from mlflow_archive.format.tables import BY_ROW, TABLES, Table, is_identity
+from mlflow_archive.format.tables import BY_ROW, IDENTITIES, TABLES, Table
 from mlflow_archive.library.datasets import datasets
 from mlflow_archive.reader.archive import Archive
 
@@ -73,11 +73,7 @@ class SqlSession:
         """Return the condition that leaves out rows of entities which a later export holds."""
         if len(archive.manifest.exports) == 1 or table.entity is None:
             return ""
-        kinds = (
-            [each.entity for each in TABLES.values() if is_identity(each) and each.entity]
-            if table.entity == BY_ROW
-            else [table.entity]
-        )
+        kinds = list(IDENTITIES) if table.entity == BY_ROW else [table.entity]
         conditions = []
         for kind in kinds:
             newer = archive.newer(kind, export)

@@ -64,6 +64,7 @@ __all__ = [
     "GATEWAY_ENDPOINT",
     "GATEWAY_SECRET",
     "GUARDRAIL",
+    "IDENTITIES",
     "INCREMENTAL",
     "ISSUE",
     "LABEL_SCHEMA",
@@ -102,6 +103,11 @@ TABLES: Final = MappingProxyType(
         )
     }
 )
+
+IDENTITIES: Final = MappingProxyType(
+    {table.entity: table for table in TABLES.values() if table.entity is not None and is_identity(table)}
+)
+"""By kind, the table that has a row for each object."""
 
 
 def empty_table(name: str) -> pa.Table:
