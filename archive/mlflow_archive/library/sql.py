@@ -14,7 +14,15 @@ from typing import Final, Self
 import pyarrow as pa
 
 from mlflow_archive.errors import MlflowArchiveError, SelectionError
-from mlflow_archive.format.tables import BY_ROW, IDENTITIES, TABLES, Table
+from mlflow_archive.format.tables import (
+    BY_ROW,
+    DEFAULT_WORKSPACE,
+    IDENTITIES,
+    NAME_IN_WORKSPACE,
+    OWNER_SEPARATOR,
+    TABLES,
+    Table,
+)
 from mlflow_archive.library.datasets import datasets
 from mlflow_archive.reader.archive import Archive
 
@@ -111,6 +119,6 @@ class SqlSession:
 def _owner(table: Table) -> str:
     """Return SQL for what ``owner_ids`` computes: the id by which the entity of a row is known."""
     names = [f'"{name}"' for name in table.owner]
-    if table.owner == ("name", "workspace"):
-        return "case when workspace = 'default' then name else workspace || '/' || name end"
-    return names[0] if len(names) == 1 else " || chr(31) || ".join(names)
+    if table.owner == NAME_IN_WORKSPACE:
+        return f"case when workspace = '{DEFAULT_WORKSPACE}' then name else workspace || '/' || name end"
+    return names[0] if len(names) == 1 else f" || chr({ord(OWNER_SEPARATOR)}) || ".join(names)

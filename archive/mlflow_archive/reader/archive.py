@@ -22,7 +22,15 @@ import pyarrow.compute as pc
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.manifest import Export, Manifest, Member
-from mlflow_archive.format.tables import BY_ROW, DEFAULT_WORKSPACE, IDENTITIES, NAME_IN_WORKSPACE, TABLES, Table
+from mlflow_archive.format.tables import (
+    BY_ROW,
+    DEFAULT_WORKSPACE,
+    IDENTITIES,
+    NAME_IN_WORKSPACE,
+    OWNER_SEPARATOR,
+    TABLES,
+    Table,
+)
 from mlflow_archive.reader.opening import OpenedManifest, open_members, read_manifest
 from mlflow_archive.reader.parts import Part, check_footer
 from mlflow_archive.reader.recent import RecentGroups
@@ -243,7 +251,7 @@ def owner_ids(rows: pa.Table, table: Table) -> pa.Array | pa.ChunkedArray:
         name, workspace = columns
         outside = pc.binary_join_element_wise(workspace, name, "/")
         return pc.if_else(pc.equal(workspace, DEFAULT_WORKSPACE), name, outside)
-    return columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, "\x1f")
+    return columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, OWNER_SEPARATOR)
 
 
 def _without(rows: pa.Table, table: Table, newer: dict[str, pa.Array]) -> pa.Table:
