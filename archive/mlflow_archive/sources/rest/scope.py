@@ -15,7 +15,8 @@ from mlflow_archive.format.tables import DEFAULT_WORKSPACE
 from mlflow_archive.pipeline import Chunk, Gap, Known, Progress, Selection
 from mlflow_archive.sources.rest.artifacts import Artifacts
 from mlflow_archive.sources.rest.cells import Json, Row, gap_table, table_of
-from mlflow_archive.sources.rest.lists import Loss, is_lacking
+from mlflow_archive.sources.rest.lists import Loss
+from mlflow_archive.tracking.refusals import is_unknown_request
 from mlflow_archive.tracking.session import TrackingSession
 
 IDS_AT_ONCE: Final = 100
@@ -113,7 +114,7 @@ class Scope:
         except ServerError as exc:
             if exc.status is None:
                 raise
-            return is_lacking(exc)
+            return is_unknown_request(exc)
         return False
 
     @cached_property
@@ -144,7 +145,7 @@ class Scope:
         except ServerError as exc:
             if exc.status is None:
                 raise
-            return not is_lacking(exc)
+            return not is_unknown_request(exc)
         return bool(isinstance(answer, Mapping) and answer.get(name))
 
 
