@@ -118,7 +118,8 @@ def pages(ask: Ask, id_of: IdOf, *, size: int, token_of: TokenOf = page_token) -
 
     Raises ServerError where nobody answers any more.
     """
-    return _Walk(ask, id_of, token_of).pages(size)
+    # Two rows at least: a page of one cannot start with a row already seen, and would pass over rows as others go.
+    return _Walk(ask, id_of, token_of).pages(max(2, size))
 
 
 class _Walk:
