@@ -11,8 +11,8 @@ from mlflow_archive.format.fingerprint import entity_fingerprint
 from mlflow_archive.format.tables import INCREMENTAL
 from mlflow_archive.pipeline import ArtifactFile, Selection
 from mlflow_archive.sources.exim.files import as_artifacts
-from mlflow_archive.sources.mlruns.gaplist import GapList
-from mlflow_archive.sources.mlruns.rows import Rows
+from mlflow_archive.sources.gaplist import GapList
+from mlflow_archive.sources.rows import Rows
 
 Row = dict[str, Any]
 

@@ -20,9 +20,9 @@ from mlflow_archive.sources.exim.entries import ACTIVE, RunEntry
 from mlflow_archive.sources.exim.fields import INT64, Fields, Malformed, integer_of, real_of, text_of, time_of
 from mlflow_archive.sources.exim.files import files_of, join_copies
 from mlflow_archive.sources.exim.gapbook import GapBook
-from mlflow_archive.sources.mlruns.gaplist import GapList
-from mlflow_archive.sources.mlruns.history import Latest, Points
-from mlflow_archive.sources.mlruns.rows import Rows
+from mlflow_archive.sources.gaplist import GapList
+from mlflow_archive.sources.points import Latest, Points
+from mlflow_archive.sources.rows import Rows
 
 RUN_NAME_TAG: Final = "mlflow.runName"
 _STATUSES: Final = frozenset({"RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"})

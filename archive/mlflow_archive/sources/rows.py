@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from mlflow_archive.format.tables import TABLES
 from mlflow_archive.pipeline import ArtifactFile, Chunk
-from mlflow_archive.sources.mlruns.gaplist import GapList
-from mlflow_archive.sources.mlruns.history import Points
+from mlflow_archive.sources.gaplist import GapList
+from mlflow_archive.sources.points import Points
 
 Row = Mapping[str, str | int | float | None]
 """Column -> value; times are milliseconds, absent columns null."""
