@@ -13,8 +13,6 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-import pyarrow as pa
-
 from mlflow_archive.format.tables.common import COMMON_TABLES
 from mlflow_archive.format.tables.evaluation import EVALUATION_TABLES
 from mlflow_archive.format.tables.gateway import GATEWAY_TABLES
@@ -85,7 +83,6 @@ __all__ = [
     "WORKSPACE",
     "Column",
     "Table",
-    "empty_table",
     "is_identity",
     "named_owner",
 ]
@@ -110,8 +107,3 @@ IDENTITIES: Final = MappingProxyType(
     {table.entity: table for table in TABLES.values() if table.entity is not None and is_identity(table)}
 )
 """By kind, the table that has a row for each object."""
-
-
-def empty_table(name: str) -> pa.Table:
-    """Return the table of that name with no rows."""
-    return TABLES[name].schema.empty_table()

@@ -101,8 +101,8 @@ class Searchable:
             kind = TABLES[found.table].schema.field(found.value).type
         return bool(kind == TIMESTAMP or pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
-    def is_either(self, group: str, name: str) -> bool:
-        """Say whether texts of a field may be compared with numbers too: JSON values of assessments."""
+    def is_either(self, group: str) -> bool:
+        """Say whether texts of a group may be compared with numbers too: JSON values of assessments."""
         return group in ("feedback", "expectation")
 
 

@@ -81,7 +81,7 @@ def read_run(entry: RunEntry, gap_book: GapBook, selection: Selection, root: Pat
     _read_inputs(record, fields)
     fields.rest("traces")
     if selection.artifacts:
-        _find_artifacts(record, entry, selection, root)
+        _find_artifacts(record, entry, selection)
     return record
 
 
@@ -207,7 +207,7 @@ def _model_edges(run_id: str, edges: Iterable[Fields]) -> Iterator[Row]:
         each.rest()
 
 
-def _find_artifacts(record: RunRecord, entry: RunEntry, selection: Selection, root: Path) -> None:
+def _find_artifacts(record: RunRecord, entry: RunEntry, selection: Selection) -> None:
     found = join_copies([files_of(folder, record.gaps.add) for folder in entry.artifacts], record.gaps.add)
     paths = [file.path for file in found]
     for gap in missing_declared(RUN, record.run_id, record.tags.get(HISTORY_TAG), paths):
