@@ -151,10 +151,12 @@ class Scope:
 
 def gaps_of(kind: str, lost: Sequence[Loss], owner_id: str = "") -> list[Gap]:
     """Return gaps for what could not be read of a list of objects; ``owner_id`` is empty for the kind as a whole."""
-    return [
-        Gap(owner_kind=kind, owner_id=owner_id, path=loss.place, code=gaps.OBJECT_UNREADABLE, reason=loss.reason)
-        for loss in lost
-    ]
+    return [gap_of(kind, owner_id, loss.place, loss.reason) for loss in lost]
+
+
+def gap_of(kind: str, owner_id: str, path: str, reason: str) -> Gap:
+    """Return the gap of an object, or of what ``path`` names of it."""
+    return Gap(owner_kind=kind, owner_id=owner_id, path=path, code=gaps.OBJECT_UNREADABLE, reason=reason)
 
 
 def chunk_of(rows: Mapping[str, Sequence[Row]], lost: Sequence[Gap] = (), **more: Any) -> Chunk:

@@ -9,9 +9,9 @@ from typing import Final
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.format.tables import WORKSPACE
 from mlflow_archive.pipeline import Gap
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, location
-from mlflow_archive.sources.rest.lists import Loss, rows_of
-from mlflow_archive.sources.rest.scope import gaps_of
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, location, unexpected_shape
+from mlflow_archive.sources.rest.lists import rows_of
+from mlflow_archive.sources.rest.scope import gap_of
 from mlflow_archive.tracking.refusals import is_unknown_request
 from mlflow_archive.tracking.session import TrackingSession
 
@@ -45,8 +45,7 @@ def all_workspaces(session: TrackingSession, *, only: str | None = None) -> Work
         try:
             row = _row(raw)
         except UNREADABLE_ROW as exc:
-            loss = Loss(place="", reason=f"it has an unexpected shape: {exc!r}")
-            found.lost.extend(gaps_of(WORKSPACE, [loss], str(raw.get("name"))))
+            found.lost.append(gap_of(WORKSPACE, str(raw.get("name")), "", unexpected_shape(exc)))
             continue
         if only in (None, row["name"]):
             found.rows.append(row)
