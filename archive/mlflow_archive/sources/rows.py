@@ -44,6 +44,16 @@ class Rows:
         self._size += 1
         self._rows.setdefault(table, []).append(row)
 
+    def add_all(self, rows: Mapping[str, Iterable[Row]]) -> None:
+        """Add rows by table."""
+        for table, found in rows.items():
+            for row in found:
+                self.add(table, row)
+
+    def add_fingerprint(self, kind: str, owner_id: str, fingerprint: str) -> None:
+        """Add the fingerprint of an object (spec/format.md, "Fingerprints")."""
+        self.add("fingerprints", {"owner_id": owner_id, "owner_kind": kind, "fingerprint": fingerprint})
+
     def add_gaps(self, gaps: GapList) -> None:
         """Add a row of ``gaps`` for each gap."""
         for gap in gaps.found.values():

@@ -45,13 +45,10 @@ class Entity:
 
     def add_to(self, rows: Rows, fingerprint: str | None) -> None:
         """Add all to a chunk."""
-        for table, found in self.rows.items():
-            for row in found:
-                rows.add(table, row)
+        rows.add_all(self.rows)
         for table, row in self.shared:
             rows.add(table, row)
         rows.add_artifacts(self.artifacts)
         rows.add_gaps(self.gaps)
         if fingerprint is not None:
-            row = {"owner_id": self.owner_id, "owner_kind": self.kind, "fingerprint": fingerprint}
-            rows.add("fingerprints", row)
+            rows.add_fingerprint(self.kind, self.owner_id, fingerprint)

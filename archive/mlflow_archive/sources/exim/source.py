@@ -151,7 +151,7 @@ def _end(rows: Rows, record: RunRecord, fingerprint: str | None) -> None:
     rows.add_artifacts(as_artifacts(RUN, record.run_id, record.artifacts))
     rows.add_gaps(record.gaps)
     if fingerprint is not None:
-        rows.add("fingerprints", {"owner_id": record.run_id, "owner_kind": RUN, "fingerprint": fingerprint})
+        rows.add_fingerprint(RUN, record.run_id, fingerprint)
 
 
 def _changed(kind: str, object_id: str, error: DocumentUnreadableError) -> GapList:

@@ -183,8 +183,7 @@ class MlrunsSource:
         rows.add_artifacts(record.artifact_files())
         rows.add_gaps(record.gaps)
         if not record.gaps:
-            fingerprint = record.fingerprint(latest.points.values())
-            rows.add("fingerprints", {"owner_id": record.run_id, "owner_kind": RUN, "fingerprint": fingerprint})
+            rows.add_fingerprint(RUN, record.run_id, record.fingerprint(latest.points.values()))
         yield rows, True
 
     def _unchanged(self, record: RunRecord, held: str) -> bool:

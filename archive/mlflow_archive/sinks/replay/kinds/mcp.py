@@ -11,7 +11,7 @@ from urllib.parse import quote
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import left_by_import, object_source_tags
-from mlflow_archive.format.tables import DEFAULT_WORKSPACE, MCP_SERVER
+from mlflow_archive.format.tables import MCP_SERVER, named_owner
 from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.fitting import Fitter
@@ -41,8 +41,7 @@ class _Server:
 
     @property
     def source_id(self) -> str:
-        workspace = self.row["workspace"]
-        return str(self.row["name"]) if workspace in (None, DEFAULT_WORKSPACE) else f"{workspace}/{self.row['name']}"
+        return named_owner(str(self.row["name"]), self.row["workspace"])
 
 
 class McpServerWriter:
