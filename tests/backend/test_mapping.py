@@ -9,7 +9,7 @@ from mlflow.store.db.utils import _initialize_tables
 from sqlalchemy import Inspector, create_engine, inspect
 
 from mlflow_archive.backend.mapping import DERIVED, LEFT_OUT, MAPS, ROOTS
-from mlflow_archive.format.tables import TABLES, is_identity
+from mlflow_archive.format.tables import IDENTITIES, TABLES
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,7 @@ def test_every_archive_column_is_filled_or_has_no_place_in_a_database() -> None:
 
 def test_kinds_are_those_of_the_format() -> None:
     assert {name: each.kind for name, each in MAPS.items()} == {name: TABLES[name].entity for name in MAPS}
-    identities = {table.entity: table.name for table in TABLES.values() if is_identity(table)}
-    assert {kind: MAPS[table].stored_in for kind, table in identities.items()} == {
+    assert {kind: MAPS[table.name].stored_in for kind, table in IDENTITIES.items()} == {
         kind: root.stored_in for kind, root in ROOTS.items()
     }
 

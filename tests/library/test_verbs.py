@@ -9,6 +9,7 @@ import pytest
 
 import mlflow_archive as ma
 from tests.support.corpora import FILE_STORES, store_path
+from tests.support.tracking_uri import tracking_to
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +34,7 @@ def test_search_runs_has_the_shape_of_mlflows(exported: Path, tmp_path: Path) ->
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     report = ma.restore(exported, uri, artifact_root=None)
     assert report.complete
-    mlflow.set_tracking_uri(uri)
-    with ma.open(exported) as archive:
+    with ma.open(exported) as archive, tracking_to(uri):
         ids = [row["experiment_id"] for row in archive.experiments.to_table().to_pylist()]
         for arguments in (
             {},

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from mlflow_archive.format.refusals import KIND_REFUSED, SECRET_NEEDED
-from mlflow_archive.format.tables import DATASET, DEFAULT_WORKSPACE, EXPERIMENT, RUN, TABLES, WORKSPACE, is_identity
+from mlflow_archive.format.tables import DATASET, DEFAULT_WORKSPACE, EXPERIMENT, IDENTITIES, RUN, TABLES, WORKSPACE
 from mlflow_archive.pipeline import Report
 from mlflow_archive.reader.archive import open_archive
 from tests.matrix.environments import VERSIONS, environment
@@ -55,7 +55,7 @@ def imports(request: pytest.FixtureRequest, everything: Path, tmp_path_factory: 
 def held_in(path: Path) -> dict[str, int]:
     """Return the number of objects of each kind, but for what every server has."""
     with open_archive(path) as archive:
-        found = {t.entity or "": archive.table(t.name).num_rows for t in TABLES.values() if is_identity(t)}
+        found = {kind: archive.table(table.name).num_rows for kind, table in IDENTITIES.items()}
         ours = [row["name"] for row in archive.table("workspaces").to_pylist()]
     found[WORKSPACE] = sum(name != DEFAULT_WORKSPACE for name in ours)
     return {kind: number for kind, number in found.items() if number and kind != DATASET}

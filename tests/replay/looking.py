@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import requests
 from mlflow.entities import ViewType
 
 from mlflow_archive.sinks.replay.kinds.logged_model_index import DELETED
@@ -82,12 +81,4 @@ def state(place: Place) -> dict[str, Any]:
                 found[model.name] = (held.description, held.tags, aliases(held), held.last_updated_timestamp)
                 all_versions = versions(place, short, prompt=prompt)
                 found[f"{model.name} versions"] = {number: dict(v) for number, v in all_versions.items()}
-    return found
-
-
-def post(uri: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    """POST to a server's API."""
-    answer = requests.post(f"{uri}/api/2.0/mlflow/{path}", json=body, timeout=60)
-    answer.raise_for_status()
-    found: dict[str, Any] = answer.json()
     return found

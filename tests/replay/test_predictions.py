@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
-import pytest
 from sklearn.linear_model import LinearRegression
 
 from tests.replay.conftest import Place
 from tests.support.mlflow_server import running_server
 from tests.support.restoring import export
+from tests.support.tracking_uri import tracking_to
 
 INPUT = np.array([[1.0], [2.5], [-3.0]])
 
@@ -29,20 +28,10 @@ def doubler() -> Any:
     return Doubler()
 
 
-@pytest.fixture
-def tracking(tmp_path: Path) -> Iterator[None]:
-    """Put MLflow's global state back."""
-    before = mlflow.get_tracking_uri()
-    yield
-    mlflow.set_tracking_uri(before)
-
-
-@pytest.mark.usefixtures("tracking")
 def test_loaded_models_predict_the_same(server_place: Place, tmp_path: Path) -> None:
     fitted = LinearRegression().fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.5])
-    with running_server(tmp_path / "server") as server, warnings.catch_warnings():
+    with running_server(tmp_path / "server") as server, warnings.catch_warnings(), tracking_to(server.uri):
         warnings.simplefilter("ignore")  # MLflow has much to say on how models are logged
-        mlflow.set_tracking_uri(server.uri)
         mlflow.set_experiment("models")
         with mlflow.start_run(run_name="training"):
             mlflow.sklearn.log_model(fitted, name="linear", registered_model_name="linear")
@@ -53,9 +42,8 @@ def test_loaded_models_predict_the_same(server_place: Place, tmp_path: Path) -> 
     report = server_place.replay(archive)
     assert report.gaps == []
     [run_id] = report.details["runs"].values()  # type: ignore[attr-defined]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), tracking_to(server_place.uri):
         warnings.simplefilter("ignore")
-        mlflow.set_tracking_uri(server_place.uri)
         for name, expected in (("linear", fitted.predict(INPUT)), ("doubler", INPUT * 2)):
             registered = server_place.name(name)
             for uri in (f"models:/{registered}/1", f"models:/{registered}@live", f"runs:/{run_id}/{name}"):

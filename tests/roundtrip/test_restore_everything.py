@@ -19,6 +19,7 @@ from tests.support.databases import PostgresServer
 from tests.support.full_database import ATTACHMENT, SECRETS, Everything, make_everything
 from tests.support.mlflow_server import running_server
 from tests.support.restoring import content, export, restore
+from tests.support.tracking_uri import tracking_to
 
 MakeUri = Callable[[], str]
 
@@ -152,26 +153,22 @@ def test_mlflow_serves_models_and_traces_from_what_was_restored(
     ids, uri, place = everything.ids, uris[kind](), tmp_path / "artifacts"
     restore(archive, uri, artifact_root=root or str(place), artifacts_destination=str(place) if root else None)
     backend = uri.replace("postgresql://", "postgresql+psycopg2://")
-    before = mlflow.get_tracking_uri()
     with (
         gone(everything.folder),
         running_server(
             tmp_path / "server", backend=backend, artifacts=place, options=("--enable-workspaces",)
         ) as server,
+        tracking_to(server.uri),
     ):
-        mlflow.set_tracking_uri(server.uri)
-        try:
-            for source in (
-                *(f"models:/{ids['name']}/{version}" for version in range(1, 7)),
-                f"models:/{ids['name']}@champion",
-                f"models:/{ids['model']}",
-                f"runs:/{ids['run']}/model",
-                f"runs:/{ids['other run']}/old-style",
-            ):
-                assert mlflow.pyfunc.load_model(source).predict([1, 2]) == [2, 4], source
-            _check_traces(mlflow.MlflowClient(server.uri), server.uri, ids)
-        finally:
-            mlflow.set_tracking_uri(before)
+        for source in (
+            *(f"models:/{ids['name']}/{version}" for version in range(1, 7)),
+            f"models:/{ids['name']}@champion",
+            f"models:/{ids['model']}",
+            f"runs:/{ids['run']}/model",
+            f"runs:/{ids['other run']}/old-style",
+        ):
+            assert mlflow.pyfunc.load_model(source).predict([1, 2]) == [2, 4], source
+        _check_traces(mlflow.MlflowClient(server.uri), server.uri, ids)
 
 
 def _check_traces(client: Any, uri: str, ids: dict[str, str]) -> None:

@@ -16,7 +16,6 @@ from tests.support.reading import Read, content
 PARENT = "mlflow.parentRunId"
 RUN_NAME = "mlflow.runName"
 HISTORY = "mlflow.log-model.history"
-FROM_IMPORT = "mlflow_export_import."
 OWN = "mlflow_archive."
 _LARGEST = 1.7976931348623157e308
 

@@ -16,6 +16,7 @@ from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, Target, open_
 from tests.sinks.filled_servers import Both, both_servers
 from tests.support.chunks import ChunkSource
 from tests.support.mlflow_server import MlflowServer
+from tests.support.trace_views import TracePlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,14 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         yield Place(
             kind="store", uri=f"sqlite:///{folder / 'mlflow.db'}", artifact_root=str(root), folder=root, name=name
         )
+
+
+@pytest.fixture
+def view(place: Place, request: pytest.FixtureRequest) -> TracePlace:
+    if place.kind == "server":
+        server: MlflowServer = request.getfixturevalue("mlflow_server")
+        return TracePlace(uri=server.uri, database=server.database, artifacts=server.artifacts)
+    return TracePlace(uri=place.uri, database=place.folder.parent / "mlflow.db", artifacts=place.folder)
 
 
 @pytest.fixture(scope="session")

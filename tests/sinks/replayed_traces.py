@@ -10,7 +10,8 @@ from typing import Any, cast
 from uuid import uuid4
 
 from mlflow_archive.pipeline import ArtifactFile, Chunk, Report
-from tests.support.chunks import ChunkSource, artifact, chunk, experiment
+from tests.sinks.replayed import A, B
+from tests.support.chunks import ChunkSource, artifact, chunk, experiment, run
 
 BEGIN = 1_700_000_000_000_000_123
 
@@ -126,3 +127,34 @@ def refusals(report: Report) -> list[tuple[str, str, str]]:
 
 def only(made: Chunk) -> ChunkSource:
     return ChunkSource((0, [made]))
+
+
+def everything(name: str) -> tuple[ChunkSource, list[str]]:
+    """Return traces of all homes, with runs, overrides, an issue reference, a deleted run, links; and their ids."""
+    table, odd, file, bare = ids = [new_id() for _ in range(4)]
+    metadata = json.dumps({"mlflow.assessment.sourceRunId": B})
+    source = traces(
+        name,
+        [trace(trace_id) for trace_id in ids],
+        runs=[run(A, "5", run_name="one"), run(B, "5", run_name="two", lifecycle_stage="deleted")],
+        files=[trace_file(file, "traces.json", b'{"spans": []}'), trace_file(file, "attachments/1", b"\x00")],
+        spans=[
+            span_row(table, span(table)),
+            span_row(table, span(table, 2, parent=1)),
+            span_row(odd, span(odd, end_time_unix_nano=None)),
+        ],
+        trace_tags=[*pairs_of(table, {"t": "x" * 7000, "odd$": "kept", "null": None}), *pairs_of(bare, {"a": "1"})],
+        trace_metadata=pairs_of(table, {"long": "m" * 2000, "mlflow.sourceRun": A}),
+        assessments=[
+            assessment(table, f"a{table}", valid=False),
+            assessment(table, f"b{table}", 2.0, overrides=f"a{table}", valid=False),
+            assessment(table, f"c{table}", 3.0, overrides=f"b{table}"),
+            assessment(odd, f"i{odd}", {"issue_name": "slow"}, assessment_type="issue", name="iss-1"),
+            assessment(odd, f"d{odd}", metadata=metadata),
+        ],
+        trace_links=[
+            {"trace_id": table, "destination_type": "run", "destination_id": A},
+            {"trace_id": bare, "destination_type": "prompt_version", "destination_id": "p/1"},
+        ],
+    )
+    return source, ids

@@ -21,3 +21,9 @@ def full_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def full_read(full_store: Path) -> Read:
     """What the source gives of it."""
     return read_source(MlrunsSource(full_store))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where a test makes a file store of its own."""
+    return tmp_path / "mlruns"

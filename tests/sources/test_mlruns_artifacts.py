@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,20 +19,11 @@ from mlflow_archive.format.gaps import (
     ARTIFACT_UNREADABLE,
 )
 from mlflow_archive.pipeline import ArtifactUnreadableError, Selection
-from mlflow_archive.sources.mlruns import MlrunsSource
+from tests.sources.mlruns_objects import read
 from tests.support.mlruns import RUN_ID, one_run
-from tests.support.reading import Read, content, read_source
+from tests.support.reading import content
 
 HISTORY = "mlflow.log-model.history"
-
-
-def read(root: Path, selection: Selection | None = None, **options: Any) -> Read:
-    return read_source(MlrunsSource(root, **options), selection)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "mlruns"
 
 
 def test_artifact_names_and_bytes(root: Path) -> None:

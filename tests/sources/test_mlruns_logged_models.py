@@ -2,69 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlflow_archive.copy import copy
-from mlflow_archive.format.gaps import (
-    ARTIFACT_LISTING,
-    FIELD_UNREADABLE,
-    METRIC_UNREADABLE,
-    OBJECT_UNREADABLE,
-)
+from mlflow_archive.format.gaps import FIELD_UNREADABLE, METRIC_UNREADABLE, OBJECT_UNREADABLE
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer.export import ArchiveSink
+from tests.sources.mlruns_objects import MODEL_ID, one_model, read
 from tests.support.corpora import store_facts, store_path
 from tests.support.mlruns import RUN_ID, one_run, write_meta
 from tests.support.reading import Read, bits, content, read_source
 from tests.support.restoring import restore
 
 CORPUS = ("Addisu22__Credit-Risk-Probability-Model", "data/mlruns")
-MODEL_ID = "m-" + "a" * 32
 OTHER_ID = "m-" + "b" * 32
-
-
-def read(root: Path, selection: Selection | None = None, **options: Any) -> Read:
-    return read_source(MlrunsSource(root, **options), selection)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "mlruns"
-
-
-def one_model(root: Path, model_id: str = MODEL_ID, files: Mapping[str, str] | None = None, **fields: Any) -> Path:
-    """Write a logged model into experiment 1 of a store with one run; return its folder. None leaves a field out."""
-    if not (root / "1").exists():
-        one_run(root)
-    folder = root / "1" / "models" / model_id
-    document = {
-        "artifact_location": f"file:///gone/mlruns/1/models/{model_id}/artifacts",
-        "creation_timestamp": 1_700_000_000_000,
-        "experiment_id": "1",
-        "last_updated_timestamp": 1_700_000_000_001,
-        "model_id": model_id,
-        "name": "a model",
-        "source_run_id": RUN_ID,
-        "status": 2,
-        **fields,
-    }
-    write_meta(folder, {name: value for name, value in document.items() if value is not None})
-    for path, text in (files or {}).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, "utf-8")
-    return folder
 
 
 # --- what was counted, what MLflow reads -------------------------------------------------------------------------
@@ -332,56 +293,6 @@ def test_a_malformed_step_is_a_gap(root: Path) -> None:
     assert found.gaps() == {(RUN_ID, "outputs/e/step", FIELD_UNREADABLE)}
 
 
-# --- artifacts ---------------------------------------------------------------------------------------------------
-
-
-def test_the_folder_in_the_store_wins(root: Path, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere" / MODEL_ID / "artifacts"
-    elsewhere.mkdir(parents=True)
-    (elsewhere / "x").write_text("else")
-    folder = one_model(root, artifact_location=elsewhere.as_uri())
-    assert {file.path: content(file) for file in read(root).artifacts} == {"x": b"else"}
-    (folder / "artifacts").mkdir()
-    (folder / "artifacts" / "MLmodel").write_text("own")
-    assert {file.path: content(file) for file in read(root).artifacts} == {"MLmodel": b"own"}
-
-
-@pytest.mark.parametrize(
-    "location",
-    [
-        "file:///d:/KAIM%205%2C6/mlruns/1/models/{id}/artifacts",
-        "D:\\work\\mlruns\\1\\models\\{id}\\artifacts",
-        "/home/gone/mlruns/1/models/{id}/artifacts",
-    ],
-)
-def test_models_of_a_store_whose_experiment_kept_artifacts_beside_it(root: Path, location: str) -> None:
-    """The experiment was moved by hand, and the models lie where the location says, seen from the store."""
-    one_model(root, artifact_location=location.format(id=MODEL_ID))
-    (root / "1").rename(root / "5")
-    place = root / "1" / "models" / MODEL_ID / "artifacts"
-    place.mkdir(parents=True)
-    (place / "MLmodel").write_text("x")
-    assert read(root).paths(MODEL_ID) == {"MLmodel": 1}
-
-
-def test_the_artifact_map_and_places_out_of_reach(root: Path, tmp_path: Path) -> None:
-    one_model(root, artifact_location=f"s3://bucket/1/models/{MODEL_ID}/artifacts")
-    assert read(root).gaps() == {(MODEL_ID, "", ARTIFACT_LISTING)}
-    place = tmp_path / "to" / "1" / "models" / MODEL_ID / "artifacts"
-    place.mkdir(parents=True)
-    (place / "MLmodel").write_text("x")
-    found = read(root, artifact_map=[("s3://bucket", str(tmp_path / "to"))])
-    assert (found.paths(MODEL_ID), found.gaps()) == ({"MLmodel": 1}, set())
-    assert read(root, Selection(artifacts=False)).gaps() == set()
-
-
-def test_a_location_that_is_not_this_models_is_not_followed(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "private").mkdir()
-    (tmp_path / "private" / "key").write_text("secret")
-    one_model(root, artifact_location=f"file://{tmp_path}/private")
-    assert read(root).artifacts == []
-
-
 # --- selection ---------------------------------------------------------------------------------------------------
 
 
@@ -418,10 +329,3 @@ def test_selection(root: Path, selection: Selection, models: set[str], runs: int
     assert len(experiments) == len(set(experiments))
     if selection.kinds == ("registered_model",):
         assert experiments == []
-
-
-def test_a_declared_model_history_does_not_hide_missing_ones(root: Path) -> None:
-    entries = [{"artifact_path": "model", "model_id": MODEL_ID}]
-    one_run(root, tags={"mlflow.log-model.history": json.dumps(entries)})
-    one_model(root, files={"artifacts/MLmodel": "x"})
-    assert read(root).gaps() == set()

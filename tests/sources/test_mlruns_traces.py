@@ -1,89 +1,28 @@
-"""Traces of file stores: V3 and V2, assessments, payloads, filters."""
+"""Traces of file stores: V3 and V2, payloads, filters."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.gaps import (
-    ARTIFACT_LISTING,
-    ARTIFACT_MISSING,
-    FIELD_UNREADABLE,
-    OBJECT_UNREADABLE,
-)
+from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING, FIELD_UNREADABLE, OBJECT_UNREADABLE
 from mlflow_archive.pipeline import Quiet, Selection
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.sources.mlruns.times import duration_ms, time_ms
+from tests.sources.mlruns_objects import TRACE_ID, one_trace, read
 from tests.support.corpora import store_facts, store_path
 from tests.support.mlruns import RUN_ID, one_run, write_meta
-from tests.support.reading import Read, content, read_source
+from tests.support.reading import Read, content
 
 CORPUS = ("gyasis__PromptChain", "data/examples/mlruns")
-TRACE_ID = "tr-" + "a" * 32
 OTHER_ID = "b" * 32  # as MLflow 2 made them
 ERROR = '{"error_code": "E", "error_message": null, "stack_trace": null}'
-
-
-def read(root: Path, selection: Selection | None = None, **options: Any) -> Read:
-    return read_source(MlrunsSource(root, **options), selection)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "mlruns"
-
-
-def one_trace(
-    root: Path,
-    trace_id: str = TRACE_ID,
-    *,
-    info: Mapping[str, Any] | None = None,
-    files: Mapping[str, str] | None = None,
-    **fields: Any,
-) -> Path:
-    """Write a trace into experiment 1; return its folder. A field that is None is left out; ``info`` replaces all."""
-    if not (root / "1").exists():
-        one_run(root)
-    folder = root / "1" / "traces" / trace_id
-    document = {
-        "trace_id": trace_id,
-        "trace_location": {"mlflow_experiment": {"experiment_id": "1"}, "type": "MLFLOW_EXPERIMENT"},
-        "request_time": "2026-01-20T12:51:36.189Z",
-        "execution_duration_ms": 17,
-        "state": "OK",
-        **fields,
-    }
-    written = document if info is None else info
-    folder.mkdir(parents=True)
-    write_meta(folder, {name: value for name, value in written.items() if value is not None})
-    (folder / "meta.yaml").rename(folder / "trace_info.yaml")
-    for path, text in (files or {}).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, "utf-8")
-    return folder
-
-
-def assessment(folder: Path, name: str = "a-1", **fields: Any) -> None:
-    """Write a feedback of value true; a field that is None is left out."""
-    document = {
-        "assessment_id": name,
-        "assessment_name": "good",
-        "create_time": "2026-01-01T00:00:00Z",
-        "last_update_time": "2026-01-01T00:00:01.5Z",
-        "feedback": {"value": True},
-        "source": {"source_type": "HUMAN", "source_id": "me"},
-        "valid": True,
-        **fields,
-    }
-    write_meta(folder / "assessments", {key: value for key, value in document.items() if value is not None})
-    (folder / "assessments" / "meta.yaml").rename(folder / "assessments" / f"{name}.yaml")
 
 
 # --- what was counted, what MLflow reads -------------------------------------------------------------------------
@@ -289,74 +228,6 @@ def test_a_trace_in_two_experiments_is_a_gap(root: Path) -> None:
     found = read(root)
     assert [row["experiment_id"] for row in found.tables["traces"]] == ["1"]
     assert found.gaps() == {(TRACE_ID, f"2/traces/{TRACE_ID}", OBJECT_UNREADABLE)}
-
-
-# --- assessments -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("fields", "column", "value"),
-    [
-        ({}, "created_timestamp", 1_767_225_600_000),
-        ({}, "last_updated_timestamp", 1_767_225_601_500),
-        ({"last_update_time": None}, "last_updated_timestamp", 1_767_225_600_000),
-        ({"create_time": None, "create_time_ms": 5}, "created_timestamp", 5),
-        ({"feedback": {"value": "no"}}, "value", '"no"'),
-        ({"feedback": {"value": 1e20}}, "value", "1e+20"),
-        ({"feedback": {"value": "2026-01-01"}}, "value", '"2026-01-01"'),
-        ({"feedback": {"value": {"a": [None, 2, False]}}}, "value", '{"a": [null, 2, false]}'),
-        ({"feedback": {}}, "value", "null"),
-        ({"feedback": None, "expectation": {"value": "x"}}, "assessment_type", "expectation"),
-        ({"feedback": None, "issue": {"issue_name": "slow"}}, "value", '{"issue_name": "slow"}'),
-        ({"feedback": {"value": None, "error": {"error_code": "E"}}}, "error", ERROR),
-        ({"valid": None}, "valid", True),
-        ({"valid": False}, "valid", False),
-        ({"metadata": {"mlflow.assessment.sourceRunId": "r", "n": "1"}}, "run_id", "r"),
-        ({"metadata": {"n": "1"}}, "metadata", '{"n": "1"}'),
-        ({"source": None}, "source_type", "SOURCE_TYPE_UNSPECIFIED"),
-        ({"overrides": "a-0"}, "overrides", "a-0"),
-    ],
-)  # fmt: skip
-def test_assessment_fields(root: Path, fields: dict[str, Any], column: str, value: object) -> None:
-    assessment(one_trace(root), **fields)
-    found = read(root)
-    assert found.gaps() == set()
-    assert found.tables["assessments"][0][column] == value
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"assessment_id": "a-2"},
-        {"feedback": None},
-        {"expectation": {"value": 1}},
-        {"feedback": None, "expectation": {"serialized_value": {"serialization_format": "PICKLE", "value": "x"}}},
-        {"create_time": None},
-        {"create_time": "x"},
-        {"assessment_name": None},
-        {"assessment_name": {"a": 1}},
-        {"valid": "perhaps"},
-    ],
-)
-def test_a_malformed_assessment_is_a_gap_and_the_others_are_read(root: Path, fields: dict[str, Any]) -> None:
-    folder = one_trace(root)
-    assessment(folder, **fields)
-    assessment(folder, "a-9")
-    found = read(root)
-    assert [row["assessment_id"] for row in found.tables["assessments"]] == ["a-9"]
-    assert found.gaps() == {(TRACE_ID, "assessments/a-1.yaml", FIELD_UNREADABLE)}
-
-
-def test_an_assessment_that_yaml_blows_up_is_a_gap(root: Path) -> None:
-    folder = one_trace(root)
-    (folder / "assessments").mkdir()
-    lines = ["a: &a0 [x, x, x, x, x, x, x, x, x, x]"]
-    lines += [f"b{n}: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]" for n in range(9)]
-    (folder / "assessments" / "bomb.yaml").write_text("\n".join(lines))
-    (folder / "assessments" / "circle.yaml").write_text("a: &a [*a]\n")
-    assert read(root).gaps() == {
-        (TRACE_ID, f"assessments/{name}.yaml", FIELD_UNREADABLE) for name in ("bomb", "circle")
-    }
 
 
 # --- artifacts ---------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.genai import label_schemas
@@ -28,6 +27,7 @@ from mlflow_archive.sources.rest.mcp import version_order
 from tests.sources.rest_reading import ids, read
 from tests.support.everything import Filled
 from tests.support.mlflow_server import MlflowServer, running_server
+from tests.support.tracking_uri import tracking_to
 
 Everything = tuple[MlflowServer, Filled]
 
@@ -93,21 +93,17 @@ def _schemas(server: MlflowServer) -> list[tuple[str, str]]:
 
 def test_label_schemas_are_read_without_a_change_to_the_server(tmp_path: Path) -> None:
     """The server's list makes a schema where there is none: it is read only once that is there."""
-    with running_server(tmp_path) as server:
-        mlflow.set_tracking_uri(server.uri)
-        try:
-            client = MlflowClient(server.uri)
-            quiet, seen = client.create_experiment("quiet"), client.create_experiment("seen")
-            for experiment in (quiet, seen):
-                widget = label_schemas.InputPassFail(positive_label="Good", negative_label="Bad")
-                label_schemas.create_label_schema("ok", type="feedback", input=widget, experiment_id=experiment)
-            label_schemas.list_label_schemas(experiment_id=seen)
-            before = _schemas(server)
-            found = read(server.uri, kinds=(LABEL_SCHEMA,))
-            assert _schemas(server) == before
-            assert len(before) == 3
-        finally:
-            mlflow.set_tracking_uri(None)
+    with running_server(tmp_path) as server, tracking_to(server.uri):
+        client = MlflowClient(server.uri)
+        quiet, seen = client.create_experiment("quiet"), client.create_experiment("seen")
+        for experiment in (quiet, seen):
+            widget = label_schemas.InputPassFail(positive_label="Good", negative_label="Bad")
+            label_schemas.create_label_schema("ok", type="feedback", input=widget, experiment_id=experiment)
+        label_schemas.list_label_schemas(experiment_id=seen)
+        before = _schemas(server)
+        found = read(server.uri, kinds=(LABEL_SCHEMA,))
+        assert _schemas(server) == before
+        assert len(before) == 3
     rows = {(row["experiment_id"], row["name"], row["is_default"]) for row in found.tables["label_schemas"]}
     assert rows == {(seen, "ok", False), (seen, "Feedback", True)}
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlflow_archive.errors import ServerError
-from mlflow_archive.sources.rest.lists import Answer, Page, is_lacking, pages
+from mlflow_archive.sources.rest.lists import Answer, Page, pages
 from mlflow_archive.sources.rest.paging import page_token
+from mlflow_archive.tracking.refusals import is_unknown_request
 
 TOKENS = {page_token(number): number for number in range(200)} | {page_token(10**9): 10**9}
 
@@ -106,7 +107,10 @@ def test_a_list_that_is_refused_as_a_whole_is_one_loss() -> None:
     [
         (ServerError("x", status=404), True),
         (ServerError("x", status=405), True),
+        (ServerError("x", status=501), True),
         (ServerError("x", status=501, error_code="NOT_IMPLEMENTED"), True),
+        (ServerError("x", status=501, error_code="INTERNAL_ERROR"), False),
+        (ServerError("x", status=400, error_code="FEATURE_DISABLED"), False),
         (ServerError("x", status=404, error_code="ENDPOINT_NOT_FOUND"), True),
         (ServerError("x", status=404, error_code="RESOURCE_DOES_NOT_EXIST"), False),
         (ServerError("x", status=403), False),
@@ -115,7 +119,7 @@ def test_a_list_that_is_refused_as_a_whole_is_one_loss() -> None:
     ],
 )
 def test_what_counts_as_a_missing_endpoint(error: ServerError, lacking: bool) -> None:
-    assert is_lacking(error) == lacking
+    assert is_unknown_request(error) == lacking
 
     class Refusing(Server):
         def ask(self, size: int, token: str | None, *, careful: bool = False) -> Answer:

@@ -12,6 +12,7 @@ import pytest
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.tables import (
+    IDENTITIES,
     LOGGED_MODEL,
     REGISTERED_MODEL,
     RUN,
@@ -19,7 +20,6 @@ from mlflow_archive.format.tables import (
     TABLES,
     TRACE,
     WEBHOOK,
-    is_identity,
 )
 from mlflow_archive.pipeline import Quiet, Selection, Source
 from mlflow_archive.reader.archive import open_archive
@@ -31,7 +31,6 @@ from tests.support.mlflow_server import running_server
 from tests.support.reading import Read, read_source
 from tests.support.restoring import export, restore
 
-IDENTITIES = {table.entity: table for table in TABLES.values() if is_identity(table)}
 ALWAYS = {"experiment", "workspace", "dataset"}
 
 

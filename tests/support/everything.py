@@ -35,6 +35,7 @@ from tests.support.filling.http import Http
 from tests.support.filling.registry import SECRET_IN_URL, SECRET_WEBHOOK, Registry, fill_registry, fill_webhooks
 from tests.support.filling.runs import Runs, fill_runs
 from tests.support.filling.traces import Traces, fill_traces, refer_to_issue
+from tests.support.tracking_uri import tracking_to
 
 SECRETS: Final = (SECRET_KEY, SECRET_AUTH, SECRET_IN_ENDPOINT, SECRET_IN_URL, SECRET_WEBHOOK)
 """Strings that went into the server as secrets, or in the place of a password in a URL."""
@@ -76,16 +77,12 @@ def fill(uri: str, folder: Path, *, prefix: str = "") -> Filled:
 
 @contextmanager
 def _tracking_to(uri: str) -> Iterator[None]:
-    """Point MLflow's global state at a server, tracing included, and back."""
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    mlflow.tracing.reset()
-    try:
-        yield
-    finally:
-        mlflow.flush_trace_async_logging()
-        mlflow.set_tracking_uri(before)
-        mlflow.tracing.reset()
+    """Point MLflow's client at a server, tracing included, and back once all spans are there."""
+    with tracking_to(uri):
+        try:
+            yield
+        finally:
+            mlflow.flush_trace_async_logging()
 
 
 def _headers() -> dict[str, str]:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+from tests.support.tracking_uri import tracking_to
+
 _OF_TRACES = {
     "trace_info": "request_id",
     "trace_tags": "request_id",
@@ -76,12 +78,8 @@ def client_of(uri: str) -> Iterator[Any]:
     """Give MLflow's client; what it reads later, such as records or files, comes from the server that is set."""
     import mlflow  # noqa: PLC0415 - takes seconds
 
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    try:
+    with tracking_to(uri):
         yield mlflow.MlflowClient(uri)
-    finally:
-        mlflow.set_tracking_uri(before)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:

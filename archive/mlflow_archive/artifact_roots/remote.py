@@ -36,12 +36,11 @@ class UnreachableError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFile:
-    """An object: its path below the root, its key, its size in bytes and what tells its versions apart."""
+    """An object: its path below the root, its key and its size in bytes."""
 
     path: str
     key: str
     size: int
-    etag: str | None
 
 
 @dataclass(slots=True)
@@ -66,9 +65,7 @@ class ObjectStores:
             if any(part in ("", ".", "..") for part in path.split("/")):
                 yield ArtifactUnreadableError(f"{path}: the key {name!r} is no path", code=ARTIFACT_NAME)
                 continue
-            yield RemoteFile(
-                path=path, key=name, size=int(info.get("size") or 0), etag=info.get("ETag") or info.get("etag")
-            )
+            yield RemoteFile(path=path, key=name, size=int(info.get("size") or 0))
 
     @contextmanager
     def open(self, uri: str, file: RemoteFile) -> Iterator[BinaryIO]:

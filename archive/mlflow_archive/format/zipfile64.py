@@ -27,7 +27,6 @@ _END64 = struct.Struct("<IQHHIIQQQQ")
 _LOCATOR = struct.Struct("<IIQI")
 _END = struct.Struct("<IHHHHIIH")
 END_SIZE: Final = _END64.size + _LOCATOR.size + _END.size
-LOCAL_SIZE: Final = _LOCAL.size
 MAX_CENTRAL_SIZE: Final = 256 * 1024 * 1024
 
 

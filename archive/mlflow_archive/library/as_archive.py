@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlflow_archive import __version__
 from mlflow_archive.copy import copy
 from mlflow_archive.errors import NotAnArchiveError, TargetError
 from mlflow_archive.pipeline import Progress, Quiet, Selection
@@ -34,20 +32,15 @@ def as_archive(
             with opened:
                 yield opened
             return
+    from mlflow_archive.library.archiving import archive_sink  # noqa: PLC0415 - looking needs no writer
     from mlflow_archive.sources.locate import locate_source  # noqa: PLC0415 - sources bring drivers with them
-    from mlflow_archive.writer.export import ArchiveSink, ExportOptions  # noqa: PLC0415
+    from mlflow_archive.writer.export import ExportOptions  # noqa: PLC0415
 
     told = progress or Quiet()
     source = locate_source(place, progress=told)
     with tempfile.TemporaryDirectory(prefix="mlflow-archive-") as folder:
         target = Path(folder, "archive")
-        sink = ArchiveSink(
-            target,
-            ExportOptions(jobs=jobs),
-            tool=f"mlflow-archive {__version__}",
-            clock_ms=lambda: time.time_ns() // 1_000_000,
-            progress=told,
-        )
+        sink = archive_sink(target, ExportOptions(jobs=jobs), told)
         report = copy(source, sink, selection, jobs=jobs, progress=told)
         if not report.complete:
             first = report.gaps[0]

@@ -14,10 +14,9 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.format.tables import BY_ROW, TABLES, Table
+from mlflow_archive.format.tables import BY_ROW, IDENTITIES, TABLES, Table
 from mlflow_archive.reader.archive import Archive, owner_ids
-from mlflow_archive.reader.objects import IDENTITIES
-from mlflow_archive.reader.rows import Moment
+from mlflow_archive.reader.rows import plain_rows, plain_values
 
 BLOCK: Final = 100
 """How many objects are compared at a time."""
@@ -155,26 +154,33 @@ def _rows(archive: Archive, table: Table, kind: str, owners: Mapping[str, str], 
 
 def _records(table: Table, old: pa.Table, new: pa.Table, columns: Sequence[str]) -> Iterator[tuple[str, FieldChange]]:
     """Compare rows one by one, by key."""
-    sides = [{tuple(row[name] for name in table.key): row for row in _plain(rows)} for rows in (old, new)]
+    sides = [dict(zip(_keys(table, rows), plain_rows(rows), strict=True)) for rows in (old, new)]
+    owners: dict[tuple[Any, ...], str] = {}
+    for rows in (old, new):
+        owners.update(zip(_keys(table, rows), owner_ids(rows, table).to_pylist(), strict=True))
     for key in sorted(sides[0].keys() | sides[1].keys(), key=repr):
         before, after = (side.get(key) for side in sides)
         row = before or after or {}
         rest = {name: row[name] for name in table.key if name not in (*table.owner, "owner_kind")}
-        owner = _owner(table, row)
         if before is None or after is None:
             shown = [None if each is None else _rest(table, each) for each in (before, after)]
-            yield owner, FieldChange(table=table.name, key=rest, field="", before=shown[0], after=shown[1])
+            yield owners[key], FieldChange(table=table.name, key=rest, field="", before=shown[0], after=shown[1])
             continue
         for name in columns:
             if name not in table.key and not _same(before[name], after[name]):
-                yield owner, FieldChange(table=table.name, key=rest, field=name, before=before[name], after=after[name])
+                change = FieldChange(table=table.name, key=rest, field=name, before=before[name], after=after[name])
+                yield owners[key], change
+
+
+def _keys(table: Table, rows: pa.Table) -> Iterator[tuple[Any, ...]]:
+    return zip(*(plain_values(rows[name]) for name in table.key), strict=True)
 
 
 def _histories(table: Table, old: pa.Table, new: pa.Table, columns: Sequence[str]) -> Iterator[tuple[str, FieldChange]]:
     """Compare histories as a whole: of each owner and key the number of points, and the first that differs."""
     sides: list[dict[tuple[str, str], list[tuple[Any, ...]]]] = []
     for rows in (old, new):
-        values = zip(*(_column(rows, name) for name in columns), strict=True)
+        values = zip(*(plain_values(rows[name]) for name in columns), strict=True)
         owner, key = columns.index(table.owner[0]), columns.index("key")
         grouped = groupby(values, key=lambda row: (row[owner], row[key]))
         sides.append({which: [tuple(map(_comparable, row)) for row in points] for which, points in grouped})
@@ -200,27 +206,8 @@ def _histories(table: Table, old: pa.Table, new: pa.Table, columns: Sequence[str
             )
 
 
-def _owner(table: Table, row: Mapping[str, Any]) -> str:
-    if table.owner == ("name", "workspace"):
-        return row["name"] if row["workspace"] == "default" else f"{row['workspace']}/{row['name']}"
-    return "\x1f".join(str(row[name]) for name in table.owner)
-
-
 def _rest(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in (*table.key, *table.owner) and value is not None}
-
-
-def _plain(rows: pa.Table) -> list[dict[str, Any]]:
-    columns = [_column(rows, name) for name in rows.column_names]
-    return [dict(zip(rows.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
-
-
-def _column(rows: pa.Table, name: str) -> list[Any]:
-    column = rows[name]
-    if pa.types.is_timestamp(column.type):
-        return [Moment.of(value) for value in column.cast(pa.int64()).to_pylist()]
-    found: list[Any] = column.to_pylist()
-    return found
 
 
 def _same(one: object, other: object) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import pyarrow as pa
-
 from mlflow_archive.format.tables import RUN
+from mlflow_archive.reader.adjacent import last_of_each
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.listing import Query, list_objects
 from mlflow_archive.reader.search import SEARCHABLE, Order, parse_order
@@ -69,18 +68,7 @@ def _values(archive: Archive, table: str, ids: Sequence[str]) -> dict[str, dict[
     """Return key to run id to value; of metrics the last in the order of the table, which is the latest."""
     found: dict[str, dict[str, Any]] = {}
     for rows in archive.batches(table, columns=["run_id", "key", "value"], owners=ids):
-        kept = _latest(rows) if table == "metrics" else rows
+        kept = last_of_each(rows, ("run_id", "key")) if table == "metrics" else rows
         for run_id, key, value in zip(*(kept[name].to_pylist() for name in ("run_id", "key", "value")), strict=True):
             found.setdefault(key, {})[run_id] = value
     return found
-
-
-def _latest(rows: pa.Table) -> pa.Table:
-    """Keep the last row of each run and key; they stand together, as the table is sorted."""
-    if rows.num_rows < 2:
-        return rows
-    import pyarrow.compute as pc  # noqa: PLC0415
-
-    runs, keys = (rows[name].combine_chunks() for name in ("run_id", "key"))
-    differs = pc.or_(pc.not_equal(runs[:-1], runs[1:]), pc.not_equal(keys[:-1], keys[1:]))
-    return rows.filter(pa.concat_arrays([differs, pa.array([True])]))

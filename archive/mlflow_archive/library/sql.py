@@ -14,7 +14,15 @@ from typing import Final, Self
 import pyarrow as pa
 
 from mlflow_archive.errors import MlflowArchiveError, SelectionError
-from mlflow_archive.format.tables import BY_ROW, TABLES, Table, is_identity
+from mlflow_archive.format.tables import (
+    BY_ROW,
+    DEFAULT_WORKSPACE,
+    IDENTITIES,
+    NAME_IN_WORKSPACE,
+    OWNER_SEPARATOR,
+    TABLES,
+    Table,
+)
 from mlflow_archive.library.datasets import datasets
 from mlflow_archive.reader.archive import Archive
 
@@ -73,11 +81,7 @@ class SqlSession:
         """Return the condition that leaves out rows of entities which a later export holds."""
         if len(archive.manifest.exports) == 1 or table.entity is None:
             return ""
-        kinds = (
-            [each.entity for each in TABLES.values() if is_identity(each) and each.entity]
-            if table.entity == BY_ROW
-            else [table.entity]
-        )
+        kinds = list(IDENTITIES) if table.entity == BY_ROW else [table.entity]
         conditions = []
         for kind in kinds:
             newer = archive.newer(kind, export)
@@ -115,6 +119,6 @@ class SqlSession:
 def _owner(table: Table) -> str:
     """Return SQL for what ``owner_ids`` computes: the id by which the entity of a row is known."""
     names = [f'"{name}"' for name in table.owner]
-    if table.owner == ("name", "workspace"):
-        return "case when workspace = 'default' then name else workspace || '/' || name end"
-    return names[0] if len(names) == 1 else " || chr(31) || ".join(names)
+    if table.owner == NAME_IN_WORKSPACE:
+        return f"case when workspace = '{DEFAULT_WORKSPACE}' then name else workspace || '/' || name end"
+    return names[0] if len(names) == 1 else f" || chr({ord(OWNER_SEPARATOR)}) || ".join(names)

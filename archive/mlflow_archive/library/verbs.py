@@ -10,14 +10,12 @@ A report with gaps is a partial success; an exception means that nothing was com
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import Literal
 
-from mlflow_archive import __version__
 from mlflow_archive.copy import copy
 from mlflow_archive.pipeline import Progress, Quiet, Report, Selection
 from mlflow_archive.reader.archive import open_archive
@@ -68,18 +66,13 @@ def export(
 
     Raises SelectionError, ServerError, StoreError, TargetError; then nothing was committed, and the same call goes on.
     """
+    from mlflow_archive.library.archiving import archive_sink  # noqa: PLC0415 - looking needs no writer
     from mlflow_archive.sources.locate import locate_source  # noqa: PLC0415 - sources bring drivers with them
-    from mlflow_archive.writer.export import ArchiveSink, ExportOptions  # noqa: PLC0415
+    from mlflow_archive.writer.export import ExportOptions  # noqa: PLC0415
 
     told = _progress(progress)
     read = locate_source(source, artifact_map=artifact_map, artifacts_destination=artifacts_destination, progress=told)
-    sink = ArchiveSink(
-        Path(archive),
-        ExportOptions(append=append, jobs=jobs),
-        tool=f"mlflow-archive {__version__}",
-        clock_ms=lambda: time.time_ns() // 1_000_000,
-        progress=told,
-    )
+    sink = archive_sink(Path(archive), ExportOptions(append=append, jobs=jobs), told)
     return copy(read, sink, selection, jobs=jobs, progress=told)
 
 

@@ -22,7 +22,15 @@ import pyarrow.compute as pc
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.manifest import Export, Manifest, Member
-from mlflow_archive.format.tables import BY_ROW, DEFAULT_WORKSPACE, NAME_IN_WORKSPACE, TABLES, Table, is_identity
+from mlflow_archive.format.tables import (
+    BY_ROW,
+    DEFAULT_WORKSPACE,
+    IDENTITIES,
+    NAME_IN_WORKSPACE,
+    OWNER_SEPARATOR,
+    TABLES,
+    Table,
+)
 from mlflow_archive.reader.opening import OpenedManifest, open_members, read_manifest
 from mlflow_archive.reader.parts import Part, check_footer
 from mlflow_archive.reader.recent import RecentGroups
@@ -155,14 +163,12 @@ class Archive:
     def _identities(self) -> dict[str, dict[int, pa.Array]]:
         """Per entity kind and export, the keys of the entities that the export holds."""
         found: dict[str, dict[int, pa.Array]] = {}
-        for table in TABLES.values():
-            if table.entity is None or not is_identity(table):
-                continue
+        for kind, table in IDENTITIES.items():
             per_export: dict[int, list[pa.Array]] = {}
             for member in self.parts(table.name):
                 for rows in self.open_part(member).groups(None, table.owner):
                     per_export.setdefault(member.export, []).append(owner_ids(rows, table))
-            found[table.entity] = {
+            found[kind] = {
                 export: pa.concat_arrays([chunk for key in keys for chunk in _chunks(key)])
                 for export, keys in per_export.items()
             }
@@ -172,7 +178,7 @@ class Archive:
         """Return, per entity kind that may own rows of this table, the keys that a later export holds."""
         if table.entity is None:
             return {}
-        kinds = list(self._identities) if table.entity == BY_ROW else [table.entity]
+        kinds = list(IDENTITIES) if table.entity == BY_ROW else [table.entity]
         found = {kind: self.newer(kind, export) for kind in kinds}
         return {kind: keys for kind, keys in found.items() if keys is not None}
 
@@ -245,7 +251,7 @@ def owner_ids(rows: pa.Table, table: Table) -> pa.Array | pa.ChunkedArray:
         name, workspace = columns
         outside = pc.binary_join_element_wise(workspace, name, "/")
         return pc.if_else(pc.equal(workspace, DEFAULT_WORKSPACE), name, outside)
-    return columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, "\x1f")
+    return columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, OWNER_SEPARATOR)
 
 
 def _without(rows: pa.Table, table: Table, newer: dict[str, pa.Array]) -> pa.Table:

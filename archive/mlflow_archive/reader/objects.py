@@ -11,13 +11,10 @@ from typing import Any, Final
 import pyarrow.compute as pc
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import BY_ROW, NAME_IN_WORKSPACE, TABLES, Table, is_identity
+from mlflow_archive.format.tables import BY_ROW, IDENTITIES, NAME_IN_WORKSPACE, TABLES, Table
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.listing import Record, list_artifacts
 from mlflow_archive.reader.rows import plain_rows
-
-IDENTITIES: Final = {table.entity: table for table in TABLES.values() if is_identity(table) and table.entity}
-"""By kind, the table that has a row for each object."""
 
 _NAMES: Final = {"logged_model": "name", "trace": "trace_name", "run": "run_name"}
 _NAMED_IN_ERRORS: Final = 5

@@ -39,11 +39,13 @@ class Moment(int):
 
 def plain_rows(table: pa.Table) -> list[dict[str, Any]]:
     """Return the rows of a table as dicts, times as Moment."""
-    columns: dict[str, list[Any]] = {}
-    for field in table.schema:
-        column = table[field.name]
-        if pa.types.is_timestamp(field.type):
-            columns[field.name] = [Moment.of(value) for value in column.cast(pa.int64()).to_pylist()]
-        else:
-            columns[field.name] = column.to_pylist()
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    columns = [plain_values(column) for column in table.columns]
+    return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def plain_values(column: pa.ChunkedArray) -> list[Any]:
+    """Return the values of a column, times as Moment."""
+    if pa.types.is_timestamp(column.type):
+        return [Moment.of(value) for value in column.cast(pa.int64()).to_pylist()]
+    values: list[Any] = column.to_pylist()
+    return values

@@ -11,20 +11,19 @@ import pyarrow.compute as pc
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.tables import (
     EVALUATION_DATASET,
+    IDENTITIES,
     LOGGED_MODEL,
     REGISTERED_MODEL,
     RUN,
     TABLES,
     TRACE,
     WORKSPACE,
-    is_identity,
 )
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.standing import stand_on
 
 _PARENT_TAG: Final = "mlflow.parentRunId"
-IDENTITIES: Final = {table.entity: table for table in TABLES.values() if is_identity(table)}
 
 
 class SelectedEntities:

@@ -26,6 +26,7 @@ from mlflow_archive.format.tables import (
     GATEWAY_ENDPOINT,
     GATEWAY_SECRET,
     GUARDRAIL,
+    IDENTITIES,
     INCREMENTAL,
     ISSUE,
     LABEL_SCHEMA,
@@ -40,7 +41,6 @@ from mlflow_archive.format.tables import (
     TRACE,
     WEBHOOK,
     WORKSPACE,
-    is_identity,
 )
 from mlflow_archive.pipeline import (
     ArtifactFile,
@@ -179,7 +179,7 @@ class ArchiveSource:
 
     def _of_every_kind(self, part: _Part, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
         """Return the rows of artifacts, gaps and fingerprints of a part's entities."""
-        identity = next(table for table in TABLES.values() if table.entity == part.kind and is_identity(table))
+        identity = IDENTITIES[part.kind]
         ids = sorted(owner_ids(tables[identity.name], identity).to_pylist())
         found = {}
         for name in (table.name for table in TABLES.values() if table.entity == BY_ROW):

@@ -7,7 +7,7 @@ from pathlib import Path
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.format.source_tags import ExportFacts
-from mlflow_archive.format.tables import DEFAULT_WORKSPACE, TABLES, is_identity
+from mlflow_archive.format.tables import DEFAULT_WORKSPACE, IDENTITIES
 from mlflow_archive.pipeline import Progress, Quiet
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.source import ArchiveSource, export_facts
@@ -50,8 +50,8 @@ def locate_replay(
 def _only_workspace(archive: Archive) -> str | None:
     """Return the workspace that everything in an archive is in, None where there are several."""
     found: set[str] = set()
-    for table in TABLES.values():
-        if is_identity(table) and "workspace" in table.column_names:
+    for table in IDENTITIES.values():
+        if "workspace" in table.column_names:
             for rows in archive.batches(table.name, columns=["workspace"]):
                 found.update(place or DEFAULT_WORKSPACE for place in rows["workspace"].unique().to_pylist())
     return next(iter(found)) if len(found) == 1 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import requests
 import urllib3.exceptions
@@ -14,6 +14,8 @@ from mlflow_archive.errors import ServerError
 from mlflow_archive.tracking.retry import TRANSIENT_STATUS, parse_retry_after
 
 _LONGEST_MESSAGE = 600
+_NO_SUCH_REQUEST: Final = frozenset({"ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"})
+_NO_SUCH_STATUS: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 
 
 class Failure(Exception):  # noqa: N818 - never leaves this package; what does is ``error``
@@ -43,6 +45,17 @@ def failure_of(response: requests.Response, uri: str, where: str) -> Failure:
         executed=not refused_unread,
         retry_after=retry_after,
     )
+
+
+def is_unknown_request(error: ServerError) -> bool:
+    """Say whether the server does not know this request at all: it is older.
+
+    Where MLflow itself answered, its error code decides: a 404 or 501 of another kind is about the object. A feature
+    that is turned off is known, and there may be objects of it.
+    """
+    if error.error_code is not None:
+        return error.error_code in _NO_SUCH_REQUEST
+    return error.status in _NO_SUCH_STATUS
 
 
 def _sentence(status: int, error_code: str | None, message: str, uri: str, where: str) -> str:

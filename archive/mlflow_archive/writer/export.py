@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.manifest import Export
-from mlflow_archive.format.tables import INCREMENTAL, TABLES, is_identity
+from mlflow_archive.format.tables import IDENTITIES, INCREMENTAL, TABLES
 from mlflow_archive.pipeline import (
     ArtifactFile,
     ArtifactUnreadableError,
@@ -41,7 +41,7 @@ from mlflow_archive.writer.target import ArchiveTarget
 from mlflow_archive.writer.unchanged import without_unchanged
 
 MAX_REPORTED_GAPS: Final = 10_000
-_READ_AGAIN: Final = [table for table in TABLES.values() if is_identity(table) and table.entity in INCREMENTAL]
+_READ_AGAIN: Final = [(kind, IDENTITIES[kind]) for kind in INCREMENTAL]
 """Their entities are staged by an interrupted export, and come again where they have changed since."""
 
 
@@ -136,9 +136,9 @@ class ArchiveSink:
             tables["gaps"] = pa.concat_tables([tables["gaps"], lost]) if "gaps" in tables else lost
         self._note_gaps(tables.get("gaps"), thread)
         if self._resumed:
-            for table in _READ_AGAIN:
+            for kind, table in _READ_AGAIN:
                 for entity_id in tables[table.name][table.key[0]].to_pylist() if table.name in tables else ():
-                    self._scratch.forget_staged(table.entity or "", entity_id)
+                    self._scratch.forget_staged(kind, entity_id)
         if "fingerprints" in tables and thread.with_gaps:
             tables["fingerprints"] = _without_owners(tables["fingerprints"], thread.with_gaps)
         if self._target.base is not None and thread.with_gaps and chunk.complete and not thread.continuing:

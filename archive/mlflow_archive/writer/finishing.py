@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from mlflow_archive.format.layout import manifest_name
 from mlflow_archive.format.manifest import Export, Manifest, Member
-from mlflow_archive.format.tables import BY_ROW, DATASET, INCREMENTAL, TABLES, Table, is_identity
+from mlflow_archive.format.tables import BY_ROW, DATASET, IDENTITIES, INCREMENTAL, TABLES, Table
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.blob_index import index_pieces
@@ -168,12 +168,8 @@ class Finishing:
             or any(TABLES[name].entity in (*INCREMENTAL, None) for name in written if name)
         ):
             return False
-        owners = {
-            table.entity: self._rows(table)[table.key[0]].unique().to_pylist()
-            for table in TABLES.values()
-            if is_identity(table)
-        }
-        return all(self._as_before(table, base, owners.get(table.entity, [])) for table in TABLES.values())
+        owners = {kind: self._rows(table)[table.key[0]].unique().to_pylist() for kind, table in IDENTITIES.items()}
+        return all(self._as_before(table, base, owners.get(table.entity or "", [])) for table in TABLES.values())
 
     def _as_before(self, table: Table, base: Archive, owners: Sequence[str]) -> bool:
         new = self._rows(table)

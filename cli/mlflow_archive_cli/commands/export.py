@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mlflow_archive import __version__
 from mlflow_archive.copy import copy
+from mlflow_archive.library.archiving import archive_sink
 from mlflow_archive.pipeline import Progress, Report, Selection, Sink
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.sinks.counting import CountingSink
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.storage.files import Files
-from mlflow_archive.writer.export import ArchiveSink, ExportOptions
+from mlflow_archive.writer.export import ExportOptions
 from mlflow_archive.writer.target import ArchiveTarget
 from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, write_json
 from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of, size_bytes, time_ms
@@ -130,7 +129,7 @@ def command(
             artifacts_destination=options["artifacts_destination"],
             progress=progress,
         )
-        sink = _counting(archive, append, progress) if dry_run else _writing(archive, writing, progress)
+        sink = _counting(archive, append, progress) if dry_run else archive_sink(archive, writing, progress)
         done = copy(source, sink, selection, jobs=options["jobs"], progress=progress)
     facts = _facts(archive, done, dry_run=dry_run)
     if report is not None:
@@ -141,11 +140,6 @@ def command(
         total = max(done.counts.get("gaps", 0), len(done.gaps))
         list_gaps(done.gaps, total, what="things could not be exported", option="--report")
         ctx.exit(3)
-
-
-def _writing(archive: Path, options: ExportOptions, progress: Progress) -> Sink:
-    tool = f"mlflow-archive {__version__}"
-    return ArchiveSink(archive, options, tool=tool, clock_ms=lambda: time.time_ns() // 1_000_000, progress=progress)
 
 
 def _counting(archive: Path, append: bool, progress: Progress) -> Sink:

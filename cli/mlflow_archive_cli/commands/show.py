@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from mlflow_archive.format.tables import EXPERIMENT, RUN, TRACE
+from mlflow_archive.format.tables import EXPERIMENT, IDENTITIES, RUN, TRACE
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.details import (
     ExperimentDetails,
@@ -20,7 +20,7 @@ from mlflow_archive.reader.details import (
     run_details,
 )
 from mlflow_archive.reader.listing import Record
-from mlflow_archive.reader.objects import IDENTITIES, ObjectDetails, find_object, object_details
+from mlflow_archive.reader.objects import ObjectDetails, find_object, object_details
 from mlflow_archive.reader.rows import Moment
 from mlflow_archive.reader.spans import Span, spans_of, tree
 from mlflow_archive_cli.escaping import one_line

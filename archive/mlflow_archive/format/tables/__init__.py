@@ -13,8 +13,6 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-import pyarrow as pa
-
 from mlflow_archive.format.tables.common import COMMON_TABLES
 from mlflow_archive.format.tables.evaluation import EVALUATION_TABLES
 from mlflow_archive.format.tables.gateway import GATEWAY_TABLES
@@ -37,6 +35,7 @@ from mlflow_archive.format.tables.model import (
     MCP_SERVER,
     MODEL_DEFINITION,
     NAME_IN_WORKSPACE,
+    OWNER_SEPARATOR,
     REGISTERED_MODEL,
     REVIEW_QUEUE,
     RUN,
@@ -64,6 +63,7 @@ __all__ = [
     "GATEWAY_ENDPOINT",
     "GATEWAY_SECRET",
     "GUARDRAIL",
+    "IDENTITIES",
     "INCREMENTAL",
     "ISSUE",
     "LABEL_SCHEMA",
@@ -71,6 +71,7 @@ __all__ = [
     "MCP_SERVER",
     "MODEL_DEFINITION",
     "NAME_IN_WORKSPACE",
+    "OWNER_SEPARATOR",
     "REGISTERED_MODEL",
     "REVIEW_QUEUE",
     "RUN",
@@ -82,7 +83,6 @@ __all__ = [
     "WORKSPACE",
     "Column",
     "Table",
-    "empty_table",
     "is_identity",
     "named_owner",
 ]
@@ -103,7 +103,7 @@ TABLES: Final = MappingProxyType(
     }
 )
 
-
-def empty_table(name: str) -> pa.Table:
-    """Return the table of that name with no rows."""
-    return TABLES[name].schema.empty_table()
+IDENTITIES: Final = MappingProxyType(
+    {table.entity: table for table in TABLES.values() if table.entity is not None and is_identity(table)}
+)
+"""By kind, the table that has a row for each object."""

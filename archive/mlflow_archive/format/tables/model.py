@@ -35,6 +35,9 @@ NAME_IN_WORKSPACE: Final = ("name", "workspace")
 """Owner columns of kinds that have a name instead of an id; their ``owner_id`` elsewhere is ``name``, and
 ``workspace/name`` outside of the default workspace."""
 
+OWNER_SEPARATOR: Final = "\x1f"
+"""Between the values of several owner columns that are no such name, in an ``owner_id``."""
+
 INCREMENTAL: Final = (RUN, LOGGED_MODEL, TRACE)
 """Kinds with fingerprints: an append reads only those that changed. All other kinds come whole with each export."""
 

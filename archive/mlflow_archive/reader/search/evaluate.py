@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.format.tables import TABLES, TIMESTAMP
+from mlflow_archive.reader.adjacent import last_of_each
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.search.grammar import Condition, Field
 from mlflow_archive.reader.search.searchable import ATTRIBUTES, Group, Searchable
@@ -27,7 +28,6 @@ _COMPARE: Final[Mapping[str, Callable[[Any, Any], pa.ChunkedArray]]] = MappingPr
 )
 _BY_TYPE: Final = ("feedback", "expectation")
 _SEPARATOR: Final = "\x1f"
-_TRUE: Final = pa.array([True])
 
 
 def matching(
@@ -73,7 +73,7 @@ def values_of(
         kind = TABLES[group.table].schema.field(_value_column(group, field)).type
         return pa.table({"owner": pa.array([], pa.string()), "value": pa.array([], kind)})
     values = pa.concat_tables(found)
-    return _last_of_each(values) if group.latest else values
+    return last_of_each(values, ("owner",)) if group.latest else values
 
 
 def _values(
@@ -91,7 +91,7 @@ def _values(
         kept = rows.filter(pc.equal(rows["assessment_type"], field.group)) if field.group in _BY_TYPE else rows
         if kept.num_rows:
             found = pa.table({"owner": owner_of(kept, searchable), "value": kept[value]})
-            yield _last_of_each(found) if group.latest else found
+            yield last_of_each(found, ("owner",)) if group.latest else found
 
 
 def _named(group: Group, field: Field) -> tuple[Group, Field]:
@@ -104,14 +104,6 @@ def _named(group: Group, field: Field) -> tuple[Group, Field]:
 
 def _value_column(group: Group, field: Field) -> str:
     return field.name if group.key is None else group.value
-
-
-def _last_of_each(rows: pa.Table) -> pa.Table:
-    """Keep the last row of each owner; rows of one owner stand together, the latest last, as the table is sorted."""
-    if rows.num_rows < 2:
-        return rows
-    owners = _flat(rows["owner"])
-    return rows.filter(pa.concat_arrays([pc.not_equal(owners[:-1], owners[1:]), _TRUE]))
 
 
 def owner_of(rows: pa.Table, searchable: Searchable) -> pa.ChunkedArray:

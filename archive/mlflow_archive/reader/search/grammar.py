@@ -141,7 +141,7 @@ def _condition(reader: _Reader, searchable: Searchable) -> Condition:
     field = _field(reader.take("name", "a name such as metrics.loss"), searchable)
     operator = _operator(reader)
     allowed = _NUMBERS if searchable.is_number(field.group, field.name) else _TEXTS
-    if searchable.is_either(field.group, field.name):
+    if searchable.is_either(field.group):
         allowed = _NUMBERS | _TEXTS
     if operator not in allowed:
         raise reader.error(f"one of {', '.join(sorted(allowed))} behind {field.group}.{field.name}, not {operator}")
@@ -175,9 +175,7 @@ def _value(reader: _Reader, operator: str, field: Field, searchable: Searchable)
         if reader.take("mark", ")") != ")":
             raise reader.error(")")
         return tuple(found)
-    if searchable.is_number(field.group, field.name) or (
-        searchable.is_either(field.group, field.name) and reader.peek("number")
-    ):
+    if searchable.is_number(field.group, field.name) or (searchable.is_either(field.group) and reader.peek("number")):
         text = reader.take("number", f"a number for {field.group}.{field.name}")
         return float(text) if re.search(r"[.eE]", text) else int(text)
     return _unquoted(reader.take("text", f"a quoted text for {field.group}.{field.name}"))

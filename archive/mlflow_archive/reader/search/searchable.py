@@ -17,6 +17,7 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.tables import (
     EVALUATION_DATASET,
     EXPERIMENT,
+    IDENTITIES,
     LOGGED_MODEL,
     NAME_IN_WORKSPACE,
     REGISTERED_MODEL,
@@ -24,7 +25,6 @@ from mlflow_archive.format.tables import (
     TABLES,
     TIMESTAMP,
     TRACE,
-    is_identity,
 )
 
 ATTRIBUTES: Final = "attributes"
@@ -101,8 +101,8 @@ class Searchable:
             kind = TABLES[found.table].schema.field(found.value).type
         return bool(kind == TIMESTAMP or pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
-    def is_either(self, group: str, name: str) -> bool:
-        """Say whether texts of a field may be compared with numbers too: JSON values of assessments."""
+    def is_either(self, group: str) -> bool:
+        """Say whether texts of a group may be compared with numbers too: JSON values of assessments."""
         return group in ("feedback", "expectation")
 
 
@@ -199,11 +199,9 @@ SEARCHABLE: Final = MappingProxyType(
             aliases={"tag": "tags"},
         ),
         **{
-            table.entity: Searchable(kind=table.entity, table=table.name, owner=table.owner, groups={})
-            for table in TABLES.values()
-            if is_identity(table)
-            and table.entity is not None
-            and table.entity not in (RUN, EXPERIMENT, LOGGED_MODEL, TRACE, REGISTERED_MODEL, EVALUATION_DATASET)
+            kind: Searchable(kind=kind, table=table.name, owner=table.owner, groups={})
+            for kind, table in IDENTITIES.items()
+            if kind not in (RUN, EXPERIMENT, LOGGED_MODEL, TRACE, REGISTERED_MODEL, EVALUATION_DATASET)
         },
         "model_version": Searchable(
             kind="model_version",

@@ -8,8 +8,8 @@ from http import HTTPStatus
 from typing import Final, TypeVar
 
 from mlflow_archive.errors import ItemError, MlflowArchiveError, ServerError
+from mlflow_archive.tracking.refusals import is_unknown_request
 
-_UNKNOWN_HERE = frozenset({"ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED", "FEATURE_DISABLED"})
 WAITS_AFTER_DOUBT_SECONDS: Final = (0.5, 2.0, 5.0)
 
 _OF_THE_TARGET = frozenset(
@@ -39,9 +39,7 @@ def is_unknown_there(exc: MlflowArchiveError) -> bool:
     """Say whether the target does not know this request at all: it is older, or the feature is off."""
     if not isinstance(exc, ServerError) or exc.status is None:
         return False
-    if exc.error_code is not None:
-        return exc.error_code in _UNKNOWN_HERE
-    return exc.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
+    return exc.error_code == "FEATURE_DISABLED" or is_unknown_request(exc)
 
 
 def executed_perhaps(exc: ServerError) -> bool:

@@ -72,7 +72,7 @@ class Planner:
         if history is not None and len(history) > limits.tag:
             self.receipt.shortened(rows.run_id, "tag", HISTORY, len(history))
         self._set_parent(rows, wanted, parent)
-        name = self._name(rows, info, wanted, fitter)
+        name = self._name(info, wanted, fitter)
         user = self._user(info, wanted)
         tags = fitter.tags("tag", wanted, limits.tag)
         tags.update(self._identity(rows, info, source, fitter))
@@ -104,7 +104,7 @@ class Planner:
         if self.options.source_tags:  # it stays in the source tags; a parent that is not there would confuse the UI
             del wanted[PARENT]
 
-    def _name(self, rows: RunRows, info: Row, wanted: dict[str, str | None], fitter: Fitter) -> str:
+    def _name(self, info: Row, wanted: dict[str, str | None], fitter: Fitter) -> str:
         tag = wanted.pop(RUN_NAME, None)
         name: str = info["run_name"] or tag or ""
         if not name:

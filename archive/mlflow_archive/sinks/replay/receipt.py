@@ -89,11 +89,15 @@ class Receipt:
         """Say whether the target was found not to know a kind."""
         return kind in self._unknown
 
+    def refuse_many(self, numbers: Mapping[str, int], code: str, why: str) -> None:
+        """Note how many objects of each kind did not arrive, one refusal a kind; ``why`` ends the sentence."""
+        for kind, number in sorted(numbers.items()):
+            if number:
+                self.refuse(kind, "", "", code, f"{counted(kind, number)}{why}")
+
     def report(self) -> Report:
         """Return all of it as the sink's report; to be called once."""
-        for kind, number in sorted(self._unknown.items()):
-            reason = f"{counted(kind, number)}: the target does not know them, or has the feature off"
-            self.refuse(kind, "", "", KIND_REFUSED, reason)
+        self.refuse_many(self._unknown, KIND_REFUSED, ": the target does not know them, or has the feature off")
         refusals = [
             {"kind": gap.owner_kind, "id": gap.owner_id, "path": gap.path, "code": gap.code, "reason": gap.reason}
             for gap in self._gaps

@@ -18,6 +18,7 @@ from mlflow_archive.format.tables import (
     WORKSPACE,
     Table,
     is_identity,
+    named_owner,
 )
 from mlflow_archive.pipeline import Chunk
 
@@ -116,7 +117,4 @@ def _rows(rows: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
 
 
 def _owner_id(table: Table, values: tuple[Any, ...]) -> str:
-    if table.owner != NAME_IN_WORKSPACE:
-        return str(values[0])
-    name, workspace = values
-    return str(name) if workspace in (None, DEFAULT_WORKSPACE) else f"{workspace}/{name}"
+    return named_owner(*values) if table.owner == NAME_IN_WORKSPACE else str(values[0])

@@ -18,7 +18,7 @@ from mlflow_archive.sinks.replay.failures import is_about_one_item
 from mlflow_archive.sinks.replay.kinds import ReplayContext, kind_writers
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.planned_run import Planner, SourceOfRun
-from mlflow_archive.sinks.replay.receipt import Receipt, counted
+from mlflow_archive.sinks.replay.receipt import Receipt
 from mlflow_archive.sinks.replay.references import PARENT
 from mlflow_archive.sinks.replay.rows import DatasetKey, Row, RunRows, rows_of, runs_of
 from mlflow_archive.sinks.replay.run_index import RunIndex
@@ -134,10 +134,8 @@ class ReplaySink:
             self._experiments.finish()
             for writer in self._kinds:
                 writer.after_deletion()
-            for kind, number in sorted(self._left_out.items()):
-                if number:
-                    reason = f"{counted(kind, number)} of the archive; `mlflow-archive restore` brings them in"
-                    self._receipt.refuse(kind, "", "", refusals.KIND_REFUSED, reason)
+            why = " of the archive; `mlflow-archive restore` brings them in"
+            self._receipt.refuse_many(self._left_out, refusals.KIND_REFUSED, why)
         finally:
             self._target.close()
         return self._receipt.report()

@@ -11,7 +11,7 @@ from mlflow_archive.format.tables import TABLES, is_identity
 from mlflow_archive.pipeline import Chunk, Known, Progress, Report, Selection, SourceFacts, nothing_known
 from mlflow_archive.sinks.replay.nothing_there import nothing_there
 from mlflow_archive.sinks.replay.options import ReplayOptions
-from mlflow_archive.sinks.replay.receipt import Receipt, counted
+from mlflow_archive.sinks.replay.receipt import Receipt
 from mlflow_archive.sinks.replay.routing import Router
 from mlflow_archive.sinks.replay.rows import rows_of
 from mlflow_archive.sinks.replay.sink import FactsOfRow, ReplaySink
@@ -99,10 +99,8 @@ class WorkspaceSink:
             for sink in self._sinks.values():
                 sink.finish()
             for workspace, lost in sorted(self._lost.items()):
-                for kind, number in sorted(lost.items()):
-                    if number:
-                        reason = f"{counted(kind, number)}: the target did not take their workspace {workspace!r}"
-                        self._receipt.refuse(kind, "", "", refusals.WORKSPACE_REFUSED, reason)
+                why = f": the target did not take their workspace {workspace!r}"
+                self._receipt.refuse_many(lost, refusals.WORKSPACE_REFUSED, why)
         finally:
             self._target.close()
         return self._receipt.report()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pyarrow as pa
@@ -11,15 +11,12 @@ import pyarrow.compute as pc
 
 from mlflow_archive.backend.mapping import TableMap
 from mlflow_archive.format.tables import TABLES, TIMESTAMP
+from mlflow_archive.reader.adjacent import first_of_each
 from mlflow_archive.sinks.restore.database import TargetColumn
 
 _LARGEST: Final = 1.7976931348623157e308
 _KEY_VALUE: Final = "value in the key"
 _KEY_NAN: Final = "is_nan in the key"
-_TRUE: Final = pa.array([True])
-
-DatasetIds = Mapping[tuple[str, str, str], str]
-"""(experiment id, name, digest) to dataset_uuid."""
 
 
 def stored_columns(table: TableMap) -> dict[str, str]:
@@ -104,20 +101,4 @@ def without_equal_points(rows: pa.Table) -> pa.Table:
     )
     keys = [*TABLES["metrics"].key, _KEY_VALUE, _KEY_NAN]
     rows = rows.sort_by([(name, "ascending") for name in keys]).combine_chunks()
-    return rows.filter(pa.concat_arrays([_TRUE, different_from_next(rows, keys)])[: rows.num_rows]).drop_columns(
-        keys[-2:]
-    )
-
-
-def different_from_next(rows: pa.Table, names: Sequence[str]) -> pa.Array:
-    """Say of each row but the last whether it differs from the next in one of some columns that hold no null."""
-    found = pa.array([False]).take(pa.array([0] * max(0, rows.num_rows - 1), pa.int64()))
-    for name in names:
-        column = _array(rows[name])
-        found = pc.or_(found, pc.not_equal(column[:-1], column[1:]))
-    return found
-
-
-def _array(values: pa.ChunkedArray) -> pa.Array:
-    array = values.combine_chunks()
-    return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
+    return first_of_each(rows, keys).drop_columns(keys[-2:])

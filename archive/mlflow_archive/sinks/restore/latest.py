@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.format.tables import TIMESTAMP
-from mlflow_archive.sinks.restore.inverting import different_from_next, storable_value
+from mlflow_archive.reader.adjacent import last_of_each
+from mlflow_archive.sinks.restore.inverting import storable_value
 
 _BY: Final = ("run_uuid", "key")
 
@@ -46,6 +47,4 @@ class LatestMetrics:
 
 def _newest(rows: pa.Table) -> pa.Table:
     rows = rows.sort_by([(name, "ascending") for name in (*_BY, "step", "timestamp", "value")])
-    if rows.num_rows < 2:
-        return rows
-    return rows.filter(pa.concat_arrays([different_from_next(rows, _BY), pa.array([True])]))
+    return last_of_each(rows, _BY)

@@ -11,8 +11,8 @@ from mlflow_archive.format.fingerprint import entity_fingerprint
 from mlflow_archive.format.tables import INCREMENTAL
 from mlflow_archive.pipeline import ArtifactFile, Selection
 from mlflow_archive.sources.exim.files import as_artifacts
-from mlflow_archive.sources.mlruns.gaplist import GapList
-from mlflow_archive.sources.mlruns.rows import Rows
+from mlflow_archive.sources.gaplist import GapList
+from mlflow_archive.sources.rows import Rows
 
 Row = dict[str, Any]
 
@@ -45,13 +45,10 @@ class Entity:
 
     def add_to(self, rows: Rows, fingerprint: str | None) -> None:
         """Add all to a chunk."""
-        for table, found in self.rows.items():
-            for row in found:
-                rows.add(table, row)
+        rows.add_all(self.rows)
         for table, row in self.shared:
             rows.add(table, row)
         rows.add_artifacts(self.artifacts)
         rows.add_gaps(self.gaps)
         if fingerprint is not None:
-            row = {"owner_id": self.owner_id, "owner_kind": self.kind, "fingerprint": fingerprint}
-            rows.add("fingerprints", row)
+            rows.add_fingerprint(self.kind, self.owner_id, fingerprint)

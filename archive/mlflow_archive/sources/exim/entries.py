@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mlflow_archive.format.tables import DEFAULT_WORKSPACE
+from mlflow_archive.format.tables import DEFAULT_WORKSPACE, named_owner
 from mlflow_archive.sources.exim.documents import Document, DocumentUnreadableError
 from mlflow_archive.sources.exim.fields import Malformed, integer_of, text_of, time_of
 from mlflow_archive.sources.exim.layout import ARTIFACTS, MODEL_FILE, PROMPT_FILE
@@ -90,7 +90,7 @@ class ModelEntry:
     @property
     def owner_id(self) -> str:
         """How other tables name it."""
-        return self.name if self.workspace == DEFAULT_WORKSPACE else f"{self.workspace}/{self.name}"
+        return named_owner(self.name, self.workspace)
 
 
 def run_entry(document: Document) -> RunEntry:

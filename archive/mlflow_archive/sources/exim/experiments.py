@@ -11,7 +11,7 @@ from mlflow_archive.sources.exim.entries import ACTIVE, ExperimentEntry
 from mlflow_archive.sources.exim.fields import Fields
 from mlflow_archive.sources.exim.gapbook import GapBook
 from mlflow_archive.sources.exim.permissions import tell_permissions
-from mlflow_archive.sources.mlruns.rows import Rows
+from mlflow_archive.sources.rows import Rows
 
 
 def add_experiment(rows: Rows, entry: ExperimentEntry, gap_book: GapBook, root: Path) -> None:

@@ -20,9 +20,9 @@ from mlflow_archive.sources.exim.entries import ACTIVE, RunEntry
 from mlflow_archive.sources.exim.fields import INT64, Fields, Malformed, integer_of, real_of, text_of, time_of
 from mlflow_archive.sources.exim.files import files_of, join_copies
 from mlflow_archive.sources.exim.gapbook import GapBook
-from mlflow_archive.sources.mlruns.gaplist import GapList
-from mlflow_archive.sources.mlruns.history import Latest, Points
-from mlflow_archive.sources.mlruns.rows import Rows
+from mlflow_archive.sources.gaplist import GapList
+from mlflow_archive.sources.points import Latest, Points
+from mlflow_archive.sources.rows import Rows
 
 RUN_NAME_TAG: Final = "mlflow.runName"
 _STATUSES: Final = frozenset({"RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"})
@@ -81,7 +81,7 @@ def read_run(entry: RunEntry, gap_book: GapBook, selection: Selection, root: Pat
     _read_inputs(record, fields)
     fields.rest("traces")
     if selection.artifacts:
-        _find_artifacts(record, entry, selection, root)
+        _find_artifacts(record, entry, selection)
     return record
 
 
@@ -207,7 +207,7 @@ def _model_edges(run_id: str, edges: Iterable[Fields]) -> Iterator[Row]:
         each.rest()
 
 
-def _find_artifacts(record: RunRecord, entry: RunEntry, selection: Selection, root: Path) -> None:
+def _find_artifacts(record: RunRecord, entry: RunEntry, selection: Selection) -> None:
     found = join_copies([files_of(folder, record.gaps.add) for folder in entry.artifacts], record.gaps.add)
     paths = [file.path for file in found]
     for gap in missing_declared(RUN, record.run_id, record.tags.get(HISTORY_TAG), paths):

@@ -23,8 +23,8 @@ from mlflow_archive.sources.exim.planning import LEFTOVERS, Block, Planner
 from mlflow_archive.sources.exim.registry import read_model
 from mlflow_archive.sources.exim.runs import RunRecord, points_in_parts, read_run
 from mlflow_archive.sources.exim.traces import read_trace
-from mlflow_archive.sources.mlruns.gaplist import GapList
-from mlflow_archive.sources.mlruns.rows import Rows
+from mlflow_archive.sources.gaplist import GapList
+from mlflow_archive.sources.rows import Rows
 
 POINTS_PER_CHUNK: Final = 200_000
 _CODES: Final = {RUN: RUN_UNREADABLE, EXPERIMENT: EXPERIMENT_UNREADABLE}
@@ -151,7 +151,7 @@ def _end(rows: Rows, record: RunRecord, fingerprint: str | None) -> None:
     rows.add_artifacts(as_artifacts(RUN, record.run_id, record.artifacts))
     rows.add_gaps(record.gaps)
     if fingerprint is not None:
-        rows.add("fingerprints", {"owner_id": record.run_id, "owner_kind": RUN, "fingerprint": fingerprint})
+        rows.add_fingerprint(RUN, record.run_id, fingerprint)
 
 
 def _changed(kind: str, object_id: str, error: DocumentUnreadableError) -> GapList:

@@ -14,8 +14,8 @@ from mlflow_archive.artifact_roots.names import is_utf8, printable
 from mlflow_archive.sources.mlruns.documents import read_document
 from mlflow_archive.sources.mlruns.keyfiles import OnBad
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
-from mlflow_archive.sources.mlruns.rows import Row
 from mlflow_archive.sources.mlruns.times import time_ms
+from mlflow_archive.sources.rows import Row
 
 ASSESSMENTS: Final = "assessments"
 _SUFFIX: Final = ".yaml"

@@ -9,9 +9,9 @@ from mlflow_archive.artifact_roots.local import FoundFile
 from mlflow_archive.format.fingerprint import entity_fingerprint
 from mlflow_archive.format.tables import INCREMENTAL
 from mlflow_archive.pipeline import ArtifactFile
-from mlflow_archive.sources.mlruns.gaplist import GapList
+from mlflow_archive.sources.gaplist import GapList
 from mlflow_archive.sources.mlruns.keyfiles import OnBad
-from mlflow_archive.sources.mlruns.rows import Row, Rows
+from mlflow_archive.sources.rows import Row, Rows
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,14 +45,11 @@ class EntityRecord:
 
     def add_to(self, rows: Rows) -> None:
         """Add everything to what a chunk will hold."""
-        for table, found in self.rows.items():
-            for row in found:
-                rows.add(table, row)
+        rows.add_all(self.rows)
         rows.add_gaps(self.gaps)
         rows.add_artifacts(
             ArtifactFile(owner_kind=self.kind, owner_id=self.entity_id, path=file.path, size=file.size, open=file.open)
             for file in self.files
         )
         if fingerprint := self.fingerprint():
-            key = {"owner_id": self.entity_id, "owner_kind": self.kind}
-            rows.add("fingerprints", {**key, "fingerprint": fingerprint})
+            rows.add_fingerprint(self.kind, self.entity_id, fingerprint)

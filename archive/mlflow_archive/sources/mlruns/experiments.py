@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE
 from mlflow_archive.format.location import without_password
 from mlflow_archive.format.tables import EXPERIMENT
-from mlflow_archive.sources.mlruns.gaplist import GapList
+from mlflow_archive.sources.gaplist import GapList
 from mlflow_archive.sources.mlruns.inputs import dataset_rows
 from mlflow_archive.sources.mlruns.keyfiles import read_values
 from mlflow_archive.sources.mlruns.layout import TAGS, TRASH, ExperimentFolder
 from mlflow_archive.sources.mlruns.meta import Meta, MetaUnreadableError, read_meta
-from mlflow_archive.sources.mlruns.rows import Rows
 from mlflow_archive.sources.mlruns.times import integer_or_gap
+from mlflow_archive.sources.rows import Rows
 
 ACTIVE, DELETED = "active", "deleted"
 

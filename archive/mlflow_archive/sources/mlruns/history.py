@@ -6,61 +6,17 @@ line means what MLflow's writer put into it. A point logged twice is two lines a
 
 from __future__ import annotations
 
-import math
-from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from mlflow_archive.format.fingerprint import LatestMetric
 from mlflow_archive.sources.mlruns.keyfiles import OnBad, key_files
 from mlflow_archive.sources.mlruns.meta import INT64
+from mlflow_archive.sources.points import Dataset, Latest, Points
 
-Dataset = tuple[str, str]
 _Parsed = tuple[int, int, float, Dataset | None]
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Points:
-    """Points as parallel columns; times in milliseconds, ``datasets`` holds (name, digest) or None."""
-
-    keys: list[str] = field(default_factory=list)
-    steps: array[int] = field(default_factory=lambda: array("q"))
-    times: array[int] = field(default_factory=lambda: array("q"))
-    values: array[float] = field(default_factory=lambda: array("d"))
-    datasets: list[Dataset | None] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def extend(self, other: Points) -> None:
-        self.keys.extend(other.keys)
-        self.steps.extend(other.steps)
-        self.times.extend(other.times)
-        self.values.extend(other.values)
-        self.datasets.extend(other.datasets)
-
-
-@dataclass(slots=True)
-class Latest:
-    """The latest point of each metric: highest (step, time, value), a NaN counting as 0 as in MLflow's databases."""
-
-    points: dict[str, LatestMetric] = field(default_factory=dict)
-
-    def add(self, key: str, step: int, time: int, value: float) -> None:
-        held = self.points.get(key)
-        if (
-            held is None
-            or step > held[1]  # nearly every line, and the cheapest to see
-            or (step == held[1] and _rank(step, time, value) > _rank(*held[1:]))
-        ):
-            self.points[key] = (key, step, time, value)
-
-
-def _rank(step: int, time: int, value: float) -> tuple[int, int, float]:
-    return (step, time, 0.0 if math.isnan(value) else value)
 
 
 def read_history(folder: Path, latest: Latest, bad: OnBad, *, limit: int) -> Iterator[Points]:

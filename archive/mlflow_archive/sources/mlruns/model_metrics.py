@@ -12,7 +12,7 @@ from pathlib import Path
 from mlflow_archive.sources.mlruns.history import read_lines
 from mlflow_archive.sources.mlruns.keyfiles import OnBad, key_files
 from mlflow_archive.sources.mlruns.meta import INT64
-from mlflow_archive.sources.mlruns.rows import Row
+from mlflow_archive.sources.rows import Row
 
 _Place = tuple[int, int, str]
 _Rest = tuple[float, str | None, str | None]

@@ -20,7 +20,7 @@ from mlflow_archive.artifact_roots.names import printable
 from mlflow_archive.errors import StoreError
 from mlflow_archive.format.gaps import OBJECT_UNREADABLE
 from mlflow_archive.format.location import without_password
-from mlflow_archive.format.tables import DEFAULT_WORKSPACE, REGISTERED_MODEL
+from mlflow_archive.format.tables import DEFAULT_WORKSPACE, REGISTERED_MODEL, named_owner
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.sources.mlruns.entity import EntityRecord
 from mlflow_archive.sources.mlruns.index import StoreIndex
@@ -52,7 +52,7 @@ def read_registered_model(
     except MetaUnreadableError as error:
         meta, problem = _EMPTY, str(error)
     name, workspace = _name(folder, meta), meta.text("workspace") or DEFAULT_WORKSPACE
-    record = EntityRecord.new(REGISTERED_MODEL, name if workspace == DEFAULT_WORKSPACE else f"{workspace}/{name}")
+    record = EntityRecord.new(REGISTERED_MODEL, named_owner(name, workspace))
     if problem:
         record.gaps.add("", OBJECT_UNREADABLE, f"{problem}; its versions, tags and aliases are kept")
     stated = meta.text("name")

@@ -21,16 +21,16 @@ from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING
 from mlflow_archive.format.location import without_password
 from mlflow_archive.format.tables import RUN
 from mlflow_archive.pipeline import ArtifactFile, Selection
+from mlflow_archive.sources.gaplist import GapList
 from mlflow_archive.sources.mlruns.artifacts import declared_paths, missing_paths
 from mlflow_archive.sources.mlruns.experiments import ACTIVE, DELETED
-from mlflow_archive.sources.mlruns.gaplist import GapList
 from mlflow_archive.sources.mlruns.inputs import Row, RunEdges, read_edges
 from mlflow_archive.sources.mlruns.keyfiles import OnBad, read_values
 from mlflow_archive.sources.mlruns.layout import TAGS, ExperimentFolder, RunFolder
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.meta import FieldMalformedError, Meta, MetaUnreadableError, read_meta
-from mlflow_archive.sources.mlruns.rows import Rows
 from mlflow_archive.sources.mlruns.times import integer_or_gap
+from mlflow_archive.sources.rows import Rows
 
 RUN_NAME_TAG: Final = "mlflow.runName"
 PARAMS: Final = "params"

@@ -15,20 +15,21 @@ from mlflow_archive.artifact_roots.names import printable
 from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, METRIC_UNREADABLE, OBJECT_UNREADABLE, RUN_UNREADABLE
 from mlflow_archive.format.tables import EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.pipeline import Chunk, Known, Progress, Selection, Shard, SourceFacts
+from mlflow_archive.sources.gaplist import GapList
 from mlflow_archive.sources.mlruns.entity import EntityRecord
 from mlflow_archive.sources.mlruns.entity_planning import SelectedEntities
 from mlflow_archive.sources.mlruns.experiments import Experiment, add_experiment
-from mlflow_archive.sources.mlruns.gaplist import GapList
-from mlflow_archive.sources.mlruns.history import Latest, Points, read_history
+from mlflow_archive.sources.mlruns.history import read_history
 from mlflow_archive.sources.mlruns.layout import RunFolder, check_root, find_experiments
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.logged_models import read_logged_model
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
 from mlflow_archive.sources.mlruns.planning import Planner, SelectedModels, SelectedRuns
 from mlflow_archive.sources.mlruns.registry import read_registered_model
-from mlflow_archive.sources.mlruns.rows import Rows
 from mlflow_archive.sources.mlruns.runs import METRICS, RunRecord, read_run
 from mlflow_archive.sources.mlruns.traces import read_trace
+from mlflow_archive.sources.points import Latest, Points
+from mlflow_archive.sources.rows import Rows
 
 POINTS_PER_CHUNK: Final = 200_000
 ROWS_PER_CHUNK: Final = 50_000
@@ -182,8 +183,7 @@ class MlrunsSource:
         rows.add_artifacts(record.artifact_files())
         rows.add_gaps(record.gaps)
         if not record.gaps:
-            fingerprint = record.fingerprint(latest.points.values())
-            rows.add("fingerprints", {"owner_id": record.run_id, "owner_kind": RUN, "fingerprint": fingerprint})
+            rows.add_fingerprint(RUN, record.run_id, record.fingerprint(latest.points.values()))
         yield rows, True
 
     def _unchanged(self, record: RunRecord, held: str) -> bool:

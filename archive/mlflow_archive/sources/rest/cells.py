@@ -22,6 +22,11 @@ UNREADABLE_ROW: Final = (KeyError, TypeError, ValueError, AttributeError, Overfl
 """What values of an unexpected shape raise while they become rows; each caller turns it into a gap."""
 
 
+def unexpected_shape(exc: Exception) -> str:
+    """Return the reason of the gap that one of UNREADABLE_ROW becomes."""
+    return f"it has an unexpected shape: {exc!r}"
+
+
 def text(value: object) -> str | None:
     """Return a cell of text; None stays None."""
     return None if value is None else str(value)

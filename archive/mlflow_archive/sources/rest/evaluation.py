@@ -10,13 +10,21 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
-from mlflow_archive.format import gaps
 from mlflow_archive.format.tables import EVALUATION_DATASET, ISSUE, SCORER
 from mlflow_archive.pipeline import Chunk, Gap, Known
 from mlflow_archive.sources.rest.artifacts import quoted
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, json_text, text
+from mlflow_archive.sources.rest.cells import (
+    UNREADABLE_ROW,
+    Json,
+    Row,
+    filled,
+    integer,
+    json_text,
+    text,
+    unexpected_shape,
+)
 from mlflow_archive.sources.rest.lists import Answer, Ask, all_at_once, pages, posting
-from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gap_of, gaps_of
 from mlflow_archive.sources.rest.scorer_text import with_endpoint_id
 
 PAGE: Final = 100
@@ -48,7 +56,7 @@ def _read_datasets(scope: Scope, datasets: Sequence[Json], lost: Sequence[Gap], 
         try:
             rows = _dataset_rows(scope, raw)
         except UNREADABLE_ROW as exc:
-            yield chunk_of({}, [_gap(EVALUATION_DATASET, dataset_id, "", f"it has an unexpected shape: {exc!r}")])
+            yield chunk_of({}, [gap_of(EVALUATION_DATASET, dataset_id, "", unexpected_shape(exc))])
             continue
         missing = _add_links(scope, dataset_id, rows)
         links = {row["experiment_id"] for row in rows.get("evaluation_dataset_experiments", ())}
@@ -94,9 +102,9 @@ def _add_links(scope: Scope, dataset_id: str, rows: dict[str, list[Row]]) -> lis
     except ServerError as exc:
         if exc.status is None:
             raise
-        return [_gap(EVALUATION_DATASET, dataset_id, "experiments", str(exc))]
+        return [gap_of(EVALUATION_DATASET, dataset_id, "experiments", str(exc))]
     except UNREADABLE_ROW as exc:
-        return [_gap(EVALUATION_DATASET, dataset_id, "experiments", f"they have an unexpected shape: {exc!r}")]
+        return [gap_of(EVALUATION_DATASET, dataset_id, "experiments", f"they have an unexpected shape: {exc!r}")]
     return []
 
 
@@ -117,14 +125,14 @@ def _records(scope: Scope, dataset_id: str) -> Iterator[Chunk]:
     for page in pages(typed, lambda row: row.get("dataset_record_id"), size=RECORDS):
         rows: list[Row] = []
         lost = [
-            _gap(EVALUATION_DATASET, dataset_id, f"records {each.place}".strip(), each.reason) for each in page.lost
+            gap_of(EVALUATION_DATASET, dataset_id, f"records {each.place}".strip(), each.reason) for each in page.lost
         ]
         for raw in page.rows:
             try:
                 rows.append(record_row(raw, dataset_id))
             except UNREADABLE_ROW as exc:
                 path = f"record {raw.get('dataset_record_id')}"
-                lost.append(_gap(EVALUATION_DATASET, dataset_id, path, f"it has an unexpected shape: {exc!r}"))
+                lost.append(gap_of(EVALUATION_DATASET, dataset_id, path, unexpected_shape(exc)))
         yield chunk_of({"evaluation_dataset_records": rows}, lost)
 
 
@@ -184,7 +192,7 @@ def _read_scorer(scope: Scope, experiment_id: str, name: str, rows: dict[str, li
     lost: list[Gap] = []
     params = {"experiment_id": experiment_id, "name": name}
     for page in all_at_once(scope.session, f"{_SCORERS}/versions", "scorers", **params):
-        lost += [_gap(SCORER, f"{experiment_id}/{name}", "", each.reason) for each in page.lost]
+        lost += [gap_of(SCORER, f"{experiment_id}/{name}", "", each.reason) for each in page.lost]
         for raw in page.rows:
             scorer_id = str(raw.get("scorer_id") or f"{experiment_id}/{name}")
             try:
@@ -195,7 +203,7 @@ def _read_scorer(scope: Scope, experiment_id: str, name: str, rows: dict[str, li
                     "creation_time": integer(raw.get("creation_time")),
                 }
             except UNREADABLE_ROW as exc:
-                lost.append(_gap(SCORER, scorer_id, "", f"a version has an unexpected shape: {exc!r}"))
+                lost.append(gap_of(SCORER, scorer_id, "", f"a version has an unexpected shape: {exc!r}"))
                 continue
             rows["scorer_versions"].append(row)
             own = {"scorer_id": scorer_id, "experiment_id": experiment_id, "name": name}
@@ -208,7 +216,7 @@ def _online_configs(scope: Scope, scorer_ids: Sequence[str]) -> tuple[list[Row],
     found: list[Row] = []
     lost: list[Gap] = []
     for page in all_at_once(scope.session, f"{_SCORERS}/online-configs", "configs", scorer_ids=list(scorer_ids)):
-        lost += [_gap(SCORER, "", "online configs", each.reason) for each in page.lost]
+        lost += [gap_of(SCORER, "", "online configs", each.reason) for each in page.lost]
         for raw in page.rows:
             try:
                 found.append(
@@ -222,7 +230,7 @@ def _online_configs(scope: Scope, scorer_ids: Sequence[str]) -> tuple[list[Row],
                 )
             except UNREADABLE_ROW as exc:
                 owner = str(raw.get("scorer_id"))
-                lost.append(_gap(SCORER, owner, "online config", f"it has an unexpected shape: {exc!r}"))
+                lost.append(gap_of(SCORER, owner, "online config", unexpected_shape(exc)))
     return found, lost
 
 
@@ -245,7 +253,7 @@ def _read_issues(issues: Sequence[Json], lost: Sequence[Gap], known: Known) -> I
         try:
             rows.append(_issue_row(raw))
         except UNREADABLE_ROW as exc:
-            lost.append(_gap(ISSUE, str(raw.get("issue_id")), "", f"it has an unexpected shape: {exc!r}"))
+            lost.append(gap_of(ISSUE, str(raw.get("issue_id")), "", unexpected_shape(exc)))
     yield chunk_of({"issues": rows}, lost)
 
 
@@ -268,7 +276,3 @@ def _issue_row(raw: Json) -> Row:
 
 def _json_list(raw: Mapping[str, Any], name: str) -> str | None:
     return json_text(raw[name]) if raw.get(name) else None
-
-
-def _gap(kind: str, owner_id: str, path: str, reason: str) -> Gap:
-    return Gap(owner_kind=kind, owner_id=owner_id, path=path, code=gaps.OBJECT_UNREADABLE, reason=reason)

@@ -16,9 +16,9 @@ from mlflow_archive.format.tables import (
     SCORER,
 )
 from mlflow_archive.pipeline import Chunk, Gap, Known
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, json_text
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, json_text, unexpected_shape
 from mlflow_archive.sources.rest.lists import Page, all_at_once, asking, pages
-from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gap_of, gaps_of
 
 PAGE: Final = 500
 _GATEWAY: Final = "/api/3.0/mlflow/gateway"
@@ -95,8 +95,7 @@ def _add(kind: str, raw: Sequence[Json], rows_of: Callable[[Json], Rows], rows: 
             own = rows_of(each)
         except UNREADABLE_ROW as exc:
             owner = str(next((value for name, value in each.items() if name.endswith("_id")), ""))
-            reason = f"it has an unexpected shape: {exc!r}"
-            lost.append(Gap(owner_kind=kind, owner_id=owner, path="", code=gaps.OBJECT_UNREADABLE, reason=reason))
+            lost.append(gap_of(kind, owner, "", unexpected_shape(exc)))
             continue
         for name, some in own.items():
             rows.setdefault(name, []).extend(some)

@@ -18,10 +18,10 @@ from typing import Any, Final, Protocol
 from mlflow_archive.errors import ServerError
 from mlflow_archive.sources.rest.cells import Json
 from mlflow_archive.sources.rest.paging import page_token
+from mlflow_archive.tracking.refusals import is_unknown_request
 from mlflow_archive.tracking.session import TrackingSession
 
 _BEYOND_ALL: Final = 10**9
-_NO_SUCH_ENDPOINT: Final = ("NOT_IMPLEMENTED", "ENDPOINT_NOT_FOUND")
 
 Answer = tuple[list[Json], str | None]
 """Some rows, and the token of the page that follows."""
@@ -51,14 +51,6 @@ class Page:
 
     rows: list[Json] = field(default_factory=list)
     lost: list[Loss] = field(default_factory=list)
-
-
-def is_lacking(error: ServerError) -> bool:
-    """Say whether an error means that the server has no such endpoint, and so no such objects."""
-    if error.status == HTTPStatus.NOT_IMPLEMENTED or error.error_code in _NO_SUCH_ENDPOINT:
-        return True
-    missing = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
-    return error.status in missing and error.error_code is None
 
 
 def rows_of(session: TrackingSession, answer: Any, name: str) -> list[Json]:
@@ -114,7 +106,7 @@ def all_at_once(session: TrackingSession, path: str, name: str, /, **params: Any
     except ServerError as exc:
         if exc.status is None:
             raise
-        if not is_lacking(exc):
+        if not is_unknown_request(exc):
             yield Page(lost=[Loss(place="", reason=str(exc))])
         return
     if rows:
@@ -126,7 +118,8 @@ def pages(ask: Ask, id_of: IdOf, *, size: int, token_of: TokenOf = page_token) -
 
     Raises ServerError where nobody answers any more.
     """
-    return _Walk(ask, id_of, token_of).pages(size)
+    # Two rows at least: a page of one cannot start with a row already seen, and would pass over rows as others go.
+    return _Walk(ask, id_of, token_of).pages(max(2, size))
 
 
 class _Walk:
@@ -145,7 +138,7 @@ class _Walk:
             except ServerError as exc:
                 if exc.status is None:
                     raise
-                if is_lacking(exc) and not self._seen:
+                if is_unknown_request(exc) and not self._seen:
                     return
                 if exc.status < HTTPStatus.INTERNAL_SERVER_ERROR or self._refuses_all():
                     yield Page(lost=[Loss(place="", reason=str(exc))])

@@ -19,8 +19,9 @@ from mlflow_archive.format.tables import LOGGED_MODEL
 from mlflow_archive.pipeline import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.sources.rest.artifacts import Owner, quoted
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, location, real, text
-from mlflow_archive.sources.rest.lists import Ask, is_lacking, pages, posting
+from mlflow_archive.sources.rest.lists import Ask, pages, posting
 from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gaps_of
+from mlflow_archive.tracking.refusals import is_unknown_request
 
 PAGE: Final = 100
 _MODELS: Final = "/api/2.0/mlflow/logged-models"
@@ -108,7 +109,7 @@ def _read_named(scope: Scope, model_ids: Sequence[str], known: Known, *, only_he
         except ServerError as exc:
             if exc.status is None:
                 raise
-            if exc.error_code != "RESOURCE_DOES_NOT_EXIST" and not is_lacking(exc):
+            if exc.error_code != "RESOURCE_DOES_NOT_EXIST" and not is_unknown_request(exc):
                 lost.append(_gap(model_id, str(exc)))
             continue
         in_reach = str(model["info"].get("experiment_id")) in set(scope.experiment_ids)

@@ -10,9 +10,18 @@ from typing import Any, Final
 from mlflow_archive.format.tables import MCP_SERVER, named_owner
 from mlflow_archive.pipeline import Chunk, Gap, Known
 from mlflow_archive.sources.rest.artifacts import quoted
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, integer, json_text, location, text
-from mlflow_archive.sources.rest.lists import Loss, asking, pages
-from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gaps_of
+from mlflow_archive.sources.rest.cells import (
+    UNREADABLE_ROW,
+    Json,
+    Row,
+    integer,
+    json_text,
+    location,
+    text,
+    unexpected_shape,
+)
+from mlflow_archive.sources.rest.lists import asking, pages
+from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gap_of, gaps_of
 
 PAGE: Final = 100
 _SERVERS: Final = "/ajax-api/3.0/mlflow/mcp-servers"
@@ -39,7 +48,7 @@ def _read(scope: Scope, servers: Sequence[Json], lost: Sequence[Gap], known: Kno
             for table, some in _server_rows(scope, raw).items():
                 rows.setdefault(table, []).extend(some)
         except UNREADABLE_ROW as exc:
-            lost.append(_gap(scope, name, "", f"it has an unexpected shape: {exc!r}"))
+            lost.append(_gap(scope, name, "", unexpected_shape(exc)))
             continue
         parts = (("versions", "mcp_server_versions", "version"), ("endpoints", "mcp_access_endpoints", "id"))
         for path, field, key in parts:
@@ -52,7 +61,7 @@ def _read(scope: Scope, servers: Sequence[Json], lost: Sequence[Gap], known: Kno
                         for table, some in make(scope, name, part).items():
                             rows.setdefault(table, []).extend(some)
                     except UNREADABLE_ROW as exc:
-                        reason = f"it has an unexpected shape: {exc!r}"
+                        reason = unexpected_shape(exc)
                         lost.append(_gap(scope, name, f"{path} {part.get(key)}", reason))
     yield chunk_of(rows, lost)
 
@@ -156,5 +165,4 @@ def _without_nulls(values: Any) -> Any:
 
 
 def _gap(scope: Scope, name: str, path: str, reason: str) -> Gap:
-    [gap] = gaps_of(MCP_SERVER, [Loss(place=path, reason=reason)], named_owner(name, scope.workspace))
-    return gap
+    return gap_of(MCP_SERVER, named_owner(name, scope.workspace), path, reason)

@@ -13,12 +13,11 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
-from mlflow_archive.format import gaps
 from mlflow_archive.format.tables import LABEL_SCHEMA, REVIEW_QUEUE
 from mlflow_archive.pipeline import Chunk, Gap, Known
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, json_text
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, json_text, unexpected_shape
 from mlflow_archive.sources.rest.lists import asking, pages
-from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gap_of, gaps_of
 
 PAGE: Final = 500
 _SCHEMAS: Final = "/api/3.0/mlflow/label-schemas"
@@ -60,7 +59,7 @@ def _read_schemas(scope: Scope, experiment_ids: Sequence[str], known: Known) -> 
                 row = schema_row(raw)
             except UNREADABLE_ROW as exc:
                 owner = str(raw.get("schema_id"))
-                lost.append(_gap(LABEL_SCHEMA, owner, "", f"it has an unexpected shape: {exc!r}"))
+                lost.append(gap_of(LABEL_SCHEMA, owner, "", unexpected_shape(exc)))
             else:
                 rows[row["schema_id"]] = row
     yield chunk_of({"label_schemas": list(rows.values())}, lost)
@@ -91,7 +90,7 @@ def _fetch(scope: Scope, how: str, params: Mapping[str, str], lost: list[Gap]) -
         if exc.status is None:
             raise
         if exc.status != HTTPStatus.NOT_FOUND and exc.error_code != "RESOURCE_DOES_NOT_EXIST":
-            lost.append(_gap(LABEL_SCHEMA, params.get("schema_id", ""), "", str(exc)))
+            lost.append(gap_of(LABEL_SCHEMA, params.get("schema_id", ""), "", str(exc)))
         return None
     found = answer.get("label_schema") if isinstance(answer, Mapping) else None
     return found if isinstance(found, Mapping) else None
@@ -126,7 +125,7 @@ def _read_queues(scope: Scope, experiment_ids: Sequence[str], known: Known) -> I
                 own["review_queue_items"] = list(_items(scope, str(raw["queue_id"]), lost))
             except UNREADABLE_ROW as exc:
                 owner = str(raw.get("queue_id"))
-                lost.append(_gap(REVIEW_QUEUE, owner, "", f"it has an unexpected shape: {exc!r}"))
+                lost.append(gap_of(REVIEW_QUEUE, owner, "", unexpected_shape(exc)))
                 continue
             for name, some in own.items():
                 rows.setdefault(name, []).extend(some)
@@ -165,7 +164,7 @@ def _queue_rows(raw: Json) -> dict[str, list[Row]]:
 def _items(scope: Scope, queue_id: str, lost: list[Gap]) -> Iterator[Row]:
     ask = asking(scope.session, f"{_QUEUES}/items/list", "items", queue_id=queue_id)
     for page in pages(ask, lambda row: row.get("item_id"), size=PAGE):
-        lost += [_gap(REVIEW_QUEUE, queue_id, f"items {each.place}".strip(), each.reason) for each in page.lost]
+        lost += [gap_of(REVIEW_QUEUE, queue_id, f"items {each.place}".strip(), each.reason) for each in page.lost]
         for raw in page.rows:
             yield {
                 "queue_id": queue_id,
@@ -177,7 +176,3 @@ def _items(scope: Scope, queue_id: str, lost: list[Gap]) -> Iterator[Row]:
                 "creation_time": integer(raw.get("creation_time_ms")),
                 "last_update_time": integer(raw.get("last_update_time_ms")),
             }
-
-
-def _gap(kind: str, owner_id: str, path: str, reason: str) -> Gap:
-    return Gap(owner_kind=kind, owner_id=owner_id, path=path, code=gaps.OBJECT_UNREADABLE, reason=reason)

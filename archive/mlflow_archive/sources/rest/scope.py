@@ -15,7 +15,8 @@ from mlflow_archive.format.tables import DEFAULT_WORKSPACE
 from mlflow_archive.pipeline import Chunk, Gap, Known, Progress, Selection
 from mlflow_archive.sources.rest.artifacts import Artifacts
 from mlflow_archive.sources.rest.cells import Json, Row, gap_table, table_of
-from mlflow_archive.sources.rest.lists import Loss, is_lacking
+from mlflow_archive.sources.rest.lists import Loss
+from mlflow_archive.tracking.refusals import is_unknown_request
 from mlflow_archive.tracking.session import TrackingSession
 
 IDS_AT_ONCE: Final = 100
@@ -113,7 +114,7 @@ class Scope:
         except ServerError as exc:
             if exc.status is None:
                 raise
-            return is_lacking(exc)
+            return is_unknown_request(exc)
         return False
 
     @cached_property
@@ -144,16 +145,18 @@ class Scope:
         except ServerError as exc:
             if exc.status is None:
                 raise
-            return not is_lacking(exc)
+            return not is_unknown_request(exc)
         return bool(isinstance(answer, Mapping) and answer.get(name))
 
 
 def gaps_of(kind: str, lost: Sequence[Loss], owner_id: str = "") -> list[Gap]:
     """Return gaps for what could not be read of a list of objects; ``owner_id`` is empty for the kind as a whole."""
-    return [
-        Gap(owner_kind=kind, owner_id=owner_id, path=loss.place, code=gaps.OBJECT_UNREADABLE, reason=loss.reason)
-        for loss in lost
-    ]
+    return [gap_of(kind, owner_id, loss.place, loss.reason) for loss in lost]
+
+
+def gap_of(kind: str, owner_id: str, path: str, reason: str) -> Gap:
+    """Return the gap of an object, or of what ``path`` names of it."""
+    return Gap(owner_kind=kind, owner_id=owner_id, path=path, code=gaps.OBJECT_UNREADABLE, reason=reason)
 
 
 def chunk_of(rows: Mapping[str, Sequence[Row]], lost: Sequence[Gap] = (), **more: Any) -> Chunk:

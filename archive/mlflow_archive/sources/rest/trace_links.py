@@ -11,8 +11,9 @@ from mlflow_archive.errors import ServerError
 from mlflow_archive.format.tables import TRACE
 from mlflow_archive.pipeline import Gap
 from mlflow_archive.sources.rest.cells import Json
-from mlflow_archive.sources.rest.lists import Loss, asking, if_understood, is_lacking, pages, posting
+from mlflow_archive.sources.rest.lists import Loss, asking, if_understood, pages, posting
 from mlflow_archive.sources.rest.scope import Scope, gaps_of
+from mlflow_archive.tracking.refusals import is_unknown_request
 
 SEARCH: Final = "/api/3.0/mlflow/traces/search"
 MOST_TRACES: Final = 500
@@ -88,7 +89,7 @@ def _answers(
     except ServerError as exc:
         if exc.status is None:
             raise
-        return not is_lacking(exc) and exc.status != HTTPStatus.BAD_REQUEST
+        return not is_unknown_request(exc) and exc.status != HTTPStatus.BAD_REQUEST
     return empty_counts or bool(isinstance(answer, Mapping) and answer.get("traces"))
 
 

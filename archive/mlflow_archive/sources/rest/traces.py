@@ -16,11 +16,12 @@ from mlflow_archive.format.tables import TRACE
 from mlflow_archive.pipeline import Chunk, Gap, Known
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row
 from mlflow_archive.sources.rest.cut_values import cut_values
-from mlflow_archive.sources.rest.lists import Ask, asking, is_lacking, pages, posting
+from mlflow_archive.sources.rest.lists import Ask, asking, pages, posting
 from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gaps_of
 from mlflow_archive.sources.rest.trace_files import TraceFiles
 from mlflow_archive.sources.rest.trace_links import ORDER, SEARCH, prompt_links, search_body, trace_id_of
 from mlflow_archive.sources.rest.trace_records import SOURCE_RUN, TraceRecord, parse_trace
+from mlflow_archive.tracking.refusals import is_unknown_request
 
 PAGE: Final = 100
 CHARACTERS_PER_CHUNK: Final = 8 << 20
@@ -74,7 +75,7 @@ class _Search:
             except ServerError as exc:
                 if exc.status is None:
                     raise
-                if is_lacking(exc):
+                if is_unknown_request(exc):
                     continue
             return search
         return None

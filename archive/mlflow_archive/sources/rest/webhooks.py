@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
-from mlflow_archive.format import gaps
 from mlflow_archive.format.tables import WEBHOOK
 from mlflow_archive.pipeline import Chunk, Gap, Known
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, location
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, location, unexpected_shape
 from mlflow_archive.sources.rest.lists import asking, pages
-from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gap_of, gaps_of
 
 PAGE: Final = 100
 _WEBHOOKS: Final = "/api/2.0/mlflow/webhooks"
@@ -42,8 +41,7 @@ def _read(scope: Scope, webhooks: Sequence[Json], lost: Sequence[Gap], known: Kn
                 for event in raw.get("events", [])
             ]
         except UNREADABLE_ROW as exc:
-            owner, reason = str(raw.get("webhook_id")), f"it has an unexpected shape: {exc!r}"
-            lost.append(Gap(owner_kind=WEBHOOK, owner_id=owner, path="", code=gaps.OBJECT_UNREADABLE, reason=reason))
+            lost.append(gap_of(WEBHOOK, str(raw.get("webhook_id")), "", unexpected_shape(exc)))
             continue
         rows["webhooks"].append(own)
         rows["webhook_events"] += events

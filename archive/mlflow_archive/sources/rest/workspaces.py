@@ -9,9 +9,10 @@ from typing import Final
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.format.tables import WORKSPACE
 from mlflow_archive.pipeline import Gap
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, location
-from mlflow_archive.sources.rest.lists import Loss, is_lacking, rows_of
-from mlflow_archive.sources.rest.scope import gaps_of
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, location, unexpected_shape
+from mlflow_archive.sources.rest.lists import rows_of
+from mlflow_archive.sources.rest.scope import gap_of
+from mlflow_archive.tracking.refusals import is_unknown_request
 from mlflow_archive.tracking.session import TrackingSession
 
 _INFO: Final = "/api/3.0/mlflow/server-info"
@@ -23,7 +24,7 @@ def has_workspaces(session: TrackingSession) -> bool:
     try:
         answer = session.get(_INFO)
     except ServerError as exc:
-        if exc.status is None or not (is_lacking(exc) or exc.status < 500):
+        if exc.status is None or not (is_unknown_request(exc) or exc.status < 500):
             raise
         return False
     return isinstance(answer, Mapping) and bool(answer.get("workspaces_enabled"))
@@ -44,8 +45,7 @@ def all_workspaces(session: TrackingSession, *, only: str | None = None) -> Work
         try:
             row = _row(raw)
         except UNREADABLE_ROW as exc:
-            loss = Loss(place="", reason=f"it has an unexpected shape: {exc!r}")
-            found.lost.extend(gaps_of(WORKSPACE, [loss], str(raw.get("name"))))
+            found.lost.append(gap_of(WORKSPACE, str(raw.get("name")), "", unexpected_shape(exc)))
             continue
         if only in (None, row["name"]):
             found.rows.append(row)

@@ -33,6 +33,16 @@ class Equals:
                 self._taken.add(found)
             return found
 
+    def take_or_create(self, key: Hashable, create: Callable[[], str] | None) -> tuple[str | None, str]:
+        """Return the id of an equal object, or of a new one, and whether it was ``skipped`` or ``created``.
+
+        Without ``create``, as in a dry run, there is no id of a new one.
+        """
+        found = self.take(key)
+        if found is not None:
+            return found, "skipped"
+        return (None if create is None else self.create(key, create)), "created"
+
     def create(self, key: Hashable, create: Callable[[], str]) -> str:
         """Create one, or where nobody knows whether that was carried out, look first; return its id."""
 

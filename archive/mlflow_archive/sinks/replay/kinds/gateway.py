@@ -77,7 +77,7 @@ class GatewayWriter:
             try:
                 write(row)
             except (ItemError, ServerError) as exc:
-                self._waiting.refuse(kind, row[id_column], refusals.GATEWAY_REFUSED, exc)
+                self._context.refuse(kind, row[id_column], refusals.GATEWAY_REFUSED, exc)
 
     def _named(self, name: str) -> str:
         return self._context.named(name)

@@ -41,7 +41,7 @@ class GuardrailWriter:
             try:
                 self._write_one(row, watched.get(row["guardrail_id"], []))
             except (ItemError, ServerError) as exc:
-                self._waiting.refuse(GUARDRAIL, row["guardrail_id"], refusals.GATEWAY_REFUSED, exc)
+                self._context.refuse(GUARDRAIL, row["guardrail_id"], refusals.GATEWAY_REFUSED, exc)
 
     def finish(self) -> None:
         self._waiting.tell()
@@ -72,11 +72,8 @@ class GuardrailWriter:
         endpoint = self._endpoint(row)
         body = self._body(row)
         key = (*body.values(), endpoint)
-        found = self._equals.take(key)
-        outcome = "skipped" if found is not None else "created"
-        if found is None and not context.options.dry_run:
-            sent = body if endpoint is None else {**body, "action_endpoint_id": self._endpoints()[endpoint]}
-            found = self._equals.create(key, lambda: self._create(sent))
+        dry_run = context.options.dry_run
+        found, outcome = self._equals.take_or_create(key, None if dry_run else lambda: self._create(body, endpoint))
         context.receipt.mapped(GUARDRAIL, source_id, found)
         context.receipt.kept(GUARDRAIL, source_id, {name: row[name] for name in MADE})
         changed = False
@@ -84,8 +81,9 @@ class GuardrailWriter:
             changed |= self._watch(watch, found or "")
         context.receipt.done("updated" if changed and outcome == "skipped" else outcome, GUARDRAIL)
 
-    def _create(self, body: dict[str, Any]) -> str:
-        made = self._context.api.post(API + "guardrails/create", body, idempotent=False)
+    def _create(self, body: dict[str, Any], endpoint: str | None) -> str:
+        sent = body if endpoint is None else {**body, "action_endpoint_id": self._endpoints()[endpoint]}
+        made = self._context.api.post(API + "guardrails/create", sent, idempotent=False)
         return str(made["guardrail"]["guardrail_id"])
 
     def _endpoint(self, row: Row) -> str | None:
@@ -156,7 +154,7 @@ class BudgetWriter:
             try:
                 self._write_one(row)
             except (ItemError, ServerError) as exc:
-                self._waiting.refuse(BUDGET_POLICY, row["budget_policy_id"], refusals.GATEWAY_REFUSED, exc)
+                self._context.refuse(BUDGET_POLICY, row["budget_policy_id"], refusals.GATEWAY_REFUSED, exc)
 
     def finish(self) -> None:
         self._waiting.tell()
@@ -182,11 +180,8 @@ class BudgetWriter:
             "created_by": row["created_by"],
         }
         body = {key: value for key, value in body.items() if value is not None}
-        key = _budget_key(body)
-        found = self._equals.take(key)
-        outcome = "skipped" if found is not None else "created"
-        if found is None and not context.options.dry_run:
-            found = self._equals.create(key, lambda: self._create(body))
+        create = None if context.options.dry_run else lambda: self._create(body)
+        found, outcome = self._equals.take_or_create(_budget_key(body), create)
         context.receipt.mapped(BUDGET_POLICY, source_id, found)
         context.receipt.kept(BUDGET_POLICY, source_id, {name: row[name] for name in MADE})
         context.receipt.done(outcome, BUDGET_POLICY)

@@ -16,7 +16,7 @@ from mlflow_archive.format.tables import ISSUE, RUN
 from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.fitting import Fitter
 from mlflow_archive.sinks.replay.kinds.equals import Equals
-from mlflow_archive.sinks.replay.kinds.making import Waiting, parsed
+from mlflow_archive.sinks.replay.kinds.making import parsed
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 from mlflow_archive.sinks.replay.paging import entries
 from mlflow_archive.sinks.replay.rows import Row, rows_of
@@ -33,7 +33,6 @@ class IssueWriter:
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
-        self._waiting = Waiting(context)
         self._lock = Lock()
         self._there: dict[str, Equals] = {}
 
@@ -43,10 +42,9 @@ class IssueWriter:
             try:
                 self._write_one(row)
             except (ItemError, ServerError) as exc:
-                self._waiting.refuse(ISSUE, row["issue_id"], refusals.ISSUE_REFUSED, exc)
+                self._context.refuse(ISSUE, row["issue_id"], refusals.ISSUE_REFUSED, exc)
 
-    def finish(self) -> None:
-        self._waiting.tell()
+    def finish(self) -> None: ...
 
     def after_deletion(self) -> None: ...
 
@@ -56,12 +54,9 @@ class IssueWriter:
         body = self._body(row)
         found, outcome = None, "created"
         if bound.target_id is not None:
-            experiment_id, equal, key = bound.target_id, self._equal(bound.target_id), _key(body)
-            found = equal.take(key)
-            if found is not None:
-                outcome = "skipped"
-            elif not context.options.dry_run:
-                found = equal.create(key, lambda: self._create(experiment_id, body))
+            experiment_id = bound.target_id
+            create = None if context.options.dry_run else lambda: self._create(experiment_id, body)
+            found, outcome = self._equal(experiment_id).take_or_create(_key(body), create)
         context.receipt.mapped(ISSUE, source_id, found)
         times = ("created_timestamp", "last_updated_timestamp")
         context.receipt.kept(ISSUE, source_id, {name: row[name] for name in times})

@@ -1,7 +1,6 @@
 """What writers share of objects that have no tag to be found by.
 
-What a target does not know, because it is older or has the feature off, and what waits for a secret, is told once a
-kind, with number and names.
+What waits for a secret is told once a kind, with number and names.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
-from mlflow_archive.sinks.replay.failures import is_unknown_there
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 from mlflow_archive.sinks.replay.receipt import counted
 from mlflow_archive.sinks.replay.target import Api
@@ -51,22 +49,12 @@ def target_of(context: ReplayContext, kind: str, source_id: str | None) -> str:
 
 
 class Waiting:
-    """Objects that are not brought in for a reason that they share, by kind."""
+    """Objects that cannot be made before a secret of the gateway is in the target, by kind."""
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
         self._lock = Lock()
-        self._unknown: dict[str, int] = {}
         self._for_secrets: dict[str, tuple[list[str], set[str]]] = {}
-
-    def refuse(self, kind: str, source_id: str, code: str, exc: ItemError | ServerError) -> None:
-        """Refuse one object; where the target does not know its kind, count it only."""
-        if not is_unknown_there(exc):
-            self._context.refuse(kind, source_id, code, exc)
-            return
-        with self._lock:
-            self._unknown[kind] = self._unknown.get(kind, 0) + 1
-        self._context.receipt.done("refused", kind)
 
     def for_secrets(self, kind: str, name: str, secrets: Collection[str]) -> None:
         """Take note that an object cannot be made before these secrets of the gateway are in the target."""
@@ -78,16 +66,12 @@ class Waiting:
 
     def tell(self) -> None:
         """Put all of it into the receipt."""
-        refuse = self._context.receipt.refuse
-        for kind, number in sorted(self._unknown.items()):
-            reason = f"{counted(kind, number)}: the target does not know them, or has the feature off"
-            refuse(kind, "", "", refusals.KIND_REFUSED, reason)
         for kind, (names, needed) in sorted(self._for_secrets.items()):
             reason = (
                 f"{counted(kind, len(names))} ({listed(names)}): no archive holds secrets; "
                 f"enter {listed(needed)} in the target's gateway again, then repeat the import"
             )
-            refuse(kind, "", "", refusals.SECRET_NEEDED, reason)
+            self._context.receipt.refuse(kind, "", "", refusals.SECRET_NEEDED, reason)
 
 
 def listed(names: Collection[str]) -> str:

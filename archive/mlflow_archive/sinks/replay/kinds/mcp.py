@@ -11,11 +11,11 @@ from urllib.parse import quote
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import left_by_import, object_source_tags
-from mlflow_archive.format.tables import DEFAULT_WORKSPACE, MCP_SERVER
+from mlflow_archive.format.tables import MCP_SERVER, named_owner
 from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.fitting import Fitter
-from mlflow_archive.sinks.replay.kinds.making import Waiting, get_or_none, parsed
+from mlflow_archive.sinks.replay.kinds.making import get_or_none, parsed
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 from mlflow_archive.sinks.replay.paging import entries
 from mlflow_archive.sinks.replay.rows import Row, rows_of
@@ -41,8 +41,7 @@ class _Server:
 
     @property
     def source_id(self) -> str:
-        workspace = self.row["workspace"]
-        return str(self.row["name"]) if workspace in (None, DEFAULT_WORKSPACE) else f"{workspace}/{self.row['name']}"
+        return named_owner(str(self.row["name"]), self.row["workspace"])
 
 
 class McpServerWriter:
@@ -52,17 +51,15 @@ class McpServerWriter:
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
-        self._waiting = Waiting(context)
 
     def write(self, chunk: Chunk) -> None:
         for server in _servers(chunk):
             try:
                 self._write_one(server)
             except (ItemError, ServerError) as exc:
-                self._waiting.refuse(MCP_SERVER, server.source_id, refusals.MCP_SERVER_REFUSED, exc)
+                self._context.refuse(MCP_SERVER, server.source_id, refusals.MCP_SERVER_REFUSED, exc)
 
-    def finish(self) -> None:
-        self._waiting.tell()
+    def finish(self) -> None: ...
 
     def after_deletion(self) -> None: ...
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
@@ -22,7 +22,6 @@ from mlflow_archive.sinks.replay.rows import Row
 from mlflow_archive.sinks.replay.target import MAX_METRICS
 
 _API: Final = "/api/2.0/mlflow/"
-_Refuse = Callable[[str, str], None]
 
 
 class ModelMetrics:

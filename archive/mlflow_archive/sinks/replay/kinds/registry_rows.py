@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX
-from mlflow_archive.format.tables import DEFAULT_WORKSPACE, REGISTERED_MODEL
+from mlflow_archive.format.tables import DEFAULT_WORKSPACE, REGISTERED_MODEL, named_owner
 from mlflow_archive.pipeline import ArtifactFile, Chunk
 from mlflow_archive.sinks.replay.rows import Row, rows_of
 
@@ -87,8 +87,7 @@ def _owned(
 
 def owner_id(row: Row) -> str:
     """Return how an archive refers to a registered model: its name, ``workspace/name`` outside of the default one."""
-    name: str = row["name"]
-    return name if row["workspace"] == DEFAULT_WORKSPACE else f"{row['workspace']}/{name}"
+    return named_owner(row["name"], row["workspace"])
 
 
 def identity_of_row(row: Row, number: int | None = None) -> str:

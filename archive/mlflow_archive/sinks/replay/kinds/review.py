@@ -15,7 +15,7 @@ from mlflow_archive.format import refusals
 from mlflow_archive.format.tables import LABEL_SCHEMA, REVIEW_QUEUE, TRACE
 from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.failures import is_about_one_item, once
-from mlflow_archive.sinks.replay.kinds.making import Waiting, get_or_none, parsed
+from mlflow_archive.sinks.replay.kinds.making import get_or_none, parsed
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 from mlflow_archive.sinks.replay.paging import entries
 from mlflow_archive.sinks.replay.rows import Row, rows_of
@@ -35,17 +35,15 @@ class LabelSchemaWriter:
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
-        self._waiting = Waiting(context)
 
     def write(self, chunk: Chunk) -> None:
         for row in rows_of(chunk, "label_schemas"):
             try:
                 self._write_one(row)
             except (ItemError, ServerError) as exc:
-                self._waiting.refuse(LABEL_SCHEMA, row["schema_id"], refusals.LABEL_SCHEMA_REFUSED, exc)
+                self._context.refuse(LABEL_SCHEMA, row["schema_id"], refusals.LABEL_SCHEMA_REFUSED, exc)
 
-    def finish(self) -> None:
-        self._waiting.tell()
+    def finish(self) -> None: ...
 
     def after_deletion(self) -> None: ...
 
@@ -108,17 +106,15 @@ class ReviewQueueWriter:
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
-        self._waiting = Waiting(context)
 
     def write(self, chunk: Chunk) -> None:
         for queue in _queues(chunk):
             try:
                 self._write_one(queue)
             except (ItemError, ServerError) as exc:
-                self._waiting.refuse(REVIEW_QUEUE, queue.row["queue_id"], refusals.REVIEW_QUEUE_REFUSED, exc)
+                self._context.refuse(REVIEW_QUEUE, queue.row["queue_id"], refusals.REVIEW_QUEUE_REFUSED, exc)
 
-    def finish(self) -> None:
-        self._waiting.tell()
+    def finish(self) -> None: ...
 
     def after_deletion(self) -> None: ...
 

@@ -66,7 +66,7 @@ class ScorerWriter:
             try:
                 self._write_one(scorer)
             except (ItemError, ServerError) as exc:
-                self._waiting.refuse(SCORER, scorer.row["scorer_id"], refusals.SCORER_REFUSED, exc)
+                self._context.refuse(SCORER, scorer.row["scorer_id"], refusals.SCORER_REFUSED, exc)
 
     def finish(self) -> None:
         self._waiting.tell()

@@ -66,7 +66,7 @@ class VersionSources:
             yield from self._of_version(model, copied[1], int(copied[2]))
             source = version.info["storage_location"] or source
         yield from self._of_logged_model(version, source)
-        yield from self._of_run(version, source)
+        yield from self._of_run(source)
         if _ANYWHERE.match(source):
             yield VersionSource(uri=source, run_id=self._run(version.info["run_id"]))
         yield self._of_nothing(version)
@@ -131,7 +131,7 @@ class VersionSources:
         root = self._context.api.get(f"{_API}logged-models/{model_id}")["model"]["info"]["artifact_uri"]
         yield VersionSource(uri=f"{root}/{path}", model_id=model_id, run_id=run_id)
 
-    def _of_run(self, version: VersionRows, source: str) -> Iterator[VersionSource]:
+    def _of_run(self, source: str) -> Iterator[VersionSource]:
         """Yield an absolute source as an absolute one, as MLflow's UI looks for it, and else by the run's id."""
         found = _OF_RUN.fullmatch(source)
         run_id = self._run(found[1] or found[3]) if found else None

@@ -106,11 +106,11 @@ class ReplayContext:
 
         Objects of a kind that the target does not know become one refusal with their number.
         """
-        if not is_about_one_item(exc):
-            raise exc
-        if isinstance(exc, ServerError) and is_unknown_there(exc) and not path:
+        if is_unknown_there(exc) and not path:
             self.receipt.unknown(kind)
             return
+        if not is_about_one_item(exc):
+            raise exc
         self.receipt.refuse(kind, source_id, path, code, str(exc))
         if not path:
             self.receipt.done("refused", kind)

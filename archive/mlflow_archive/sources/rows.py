@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from mlflow_archive.format.tables import TABLES
 from mlflow_archive.pipeline import ArtifactFile, Chunk
-from mlflow_archive.sources.mlruns.gaplist import GapList
-from mlflow_archive.sources.mlruns.history import Points
+from mlflow_archive.sources.gaplist import GapList
+from mlflow_archive.sources.points import Points
 
 Row = Mapping[str, str | int | float | None]
 """Column -> value; times are milliseconds, absent columns null."""
@@ -43,6 +43,16 @@ class Rows:
         """Add a row to a table."""
         self._size += 1
         self._rows.setdefault(table, []).append(row)
+
+    def add_all(self, rows: Mapping[str, Iterable[Row]]) -> None:
+        """Add rows by table."""
+        for table, found in rows.items():
+            for row in found:
+                self.add(table, row)
+
+    def add_fingerprint(self, kind: str, owner_id: str, fingerprint: str) -> None:
+        """Add the fingerprint of an object (spec/format.md, "Fingerprints")."""
+        self.add("fingerprints", {"owner_id": owner_id, "owner_kind": kind, "fingerprint": fingerprint})
 
     def add_gaps(self, gaps: GapList) -> None:
         """Add a row of ``gaps`` for each gap."""

@@ -1,0 +1,35 @@
+"""The first or last of rows that stand together, as those of one object and key do in a sorted table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_TRUE: Final = pa.array([True])
+
+
+def first_of_each(rows: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Keep of adjacent rows that are equal in some columns, which hold no null, the first."""
+    return rows.filter(pa.concat_arrays([_TRUE, _different_from_next(rows, names)])[: rows.num_rows])
+
+
+def last_of_each(rows: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Keep of adjacent rows that are equal in some columns, which hold no null, the last."""
+    return rows.filter(pa.concat_arrays([_different_from_next(rows, names), _TRUE])[: rows.num_rows])
+
+
+def _different_from_next(rows: pa.Table, names: Sequence[str]) -> pa.Array:
+    """Say of each row but the last whether it differs from the next in one of some columns."""
+    found = pa.repeat(False, max(0, rows.num_rows - 1))
+    for name in names:
+        column = _array(rows[name])
+        found = pc.or_(found, pc.not_equal(column[:-1], column[1:]))
+    return found
+
+
+def _array(values: pa.ChunkedArray) -> pa.Array:
+    array = values.combine_chunks()
+    return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array

@@ -1,0 +1,53 @@
+"""Metric points on their way: as parallel columns, and of each metric the latest."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass, field
+
+from mlflow_archive.format.fingerprint import LatestMetric
+
+Dataset = tuple[str, str]
+"""Name and digest."""
+
+
+@dataclass(slots=True)
+class Points:
+    """Points as parallel columns; times in milliseconds, ``datasets`` holds (name, digest) or None."""
+
+    keys: list[str] = field(default_factory=list)
+    steps: array[int] = field(default_factory=lambda: array("q"))
+    times: array[int] = field(default_factory=lambda: array("q"))
+    values: array[float] = field(default_factory=lambda: array("d"))
+    datasets: list[Dataset | None] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def extend(self, other: Points) -> None:
+        self.keys.extend(other.keys)
+        self.steps.extend(other.steps)
+        self.times.extend(other.times)
+        self.values.extend(other.values)
+        self.datasets.extend(other.datasets)
+
+
+@dataclass(slots=True)
+class Latest:
+    """The latest point of each metric: highest (step, time, value), a NaN counting as 0 as in MLflow's databases."""
+
+    points: dict[str, LatestMetric] = field(default_factory=dict)
+
+    def add(self, key: str, step: int, time: int, value: float) -> None:
+        held = self.points.get(key)
+        if (
+            held is None
+            or step > held[1]  # nearly every line, and the cheapest to see
+            or (step == held[1] and _rank(step, time, value) > _rank(*held[1:]))
+        ):
+            self.points[key] = (key, step, time, value)
+
+
+def _rank(step: int, time: int, value: float) -> tuple[int, int, float]:
+    return (step, time, 0.0 if math.isnan(value) else value)
