@@ -11,7 +11,7 @@ import pyarrow as pa
 from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError
 from mlflow_archive.backend.mapping import MAPS
 from mlflow_archive.format import refusals
-from mlflow_archive.format.tables import LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE, WORKSPACE, named_owner
+from mlflow_archive.format.tables import TABLES, WORKSPACE
 from mlflow_archive.pipeline import (
     ArtifactFile,
     ArtifactUnreadableError,
@@ -28,13 +28,14 @@ from mlflow_archive.pipeline import (
 from mlflow_archive.sinks.restore.database import CommitUncertainError, RestoreDatabase
 from mlflow_archive.sinks.restore.files import WrittenFiles
 from mlflow_archive.sinks.restore.filling import Filling
+from mlflow_archive.sinks.restore.held import Existing, Held, without_existing
 from mlflow_archive.sinks.restore.inverting import to_stored, without_equal_points
 from mlflow_archive.sinks.restore.latest import LatestMetrics
 from mlflow_archive.sinks.restore.locations import ChunkOwners, Locations
 from mlflow_archive.sinks.restore.options import RestoreOptions
-from mlflow_archive.sinks.restore.preflight import without_existing
 
 _LATEST: Final = "latest_metrics"
+_NOTHING: Final = Held()
 
 
 class RestoreSink:
@@ -49,16 +50,11 @@ class RestoreSink:
         database: RestoreDatabase,
         *,
         options: RestoreOptions,
-        existing: Mapping[str, set[tuple[Any, ...]]] | None = None,
+        existing: Existing | None = None,
         progress: Progress | None = None,
     ) -> None:
         self._database, self._options = database, options
-        self._existing = dict(existing or {})
-        self._there = {
-            kind: {named_owner(*key) if len(key) == 2 else key[0] for key in keys}
-            for kind, keys in self._existing.items()
-            if kind in (RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL)
-        }
+        self._existing = existing or {}
         self._progress = progress or Quiet()
         self._roots = ArtifactRoots(artifacts_destination=options.artifacts_destination)
         self._locations = Locations(options.artifact_root, artifacts_destination=options.artifacts_destination)
@@ -82,7 +78,7 @@ class RestoreSink:
         self._count_existing(chunk.tables, tables)
         owners = self._owners(chunk)
         for file in chunk.artifacts:
-            if file.owner_id not in self._there.get(file.owner_kind, ()):
+            if file.owner_id not in self._existing.get(file.owner_kind, _NOTHING):
                 self._write_artifact(file, owners)
         stored = self._stored(tables, owners, complete=chunk.complete)
         prepared = [(name, rows, self._database.prepared(rows)) for name, rows in stored]
