@@ -157,15 +157,22 @@ class ArtifactRoots:
         except (OSError, UnreachableError) as error:
             raise ArtifactWriteError(f"{path} cannot be removed from {without_password(place)}: {error}") from error
 
-    def write(self, uri: str, path: str, stream: BinaryIO) -> None:
-        """Write the bytes of a stream to ``path`` below a URI; whole or not at all. Raises ArtifactWriteError."""
+    def folder(self, uri: str) -> Path | None:
+        """Return the folder of this machine that a location is, None for any other."""
+        return self._folder(self.resolve(uri))
+
+    def write(self, uri: str, path: str, stream: BinaryIO, *, scratch: Path | None = None) -> None:
+        """Write the bytes of a stream to ``path`` below a URI; whole or not at all. Raises ArtifactWriteError.
+
+        Of a folder of this machine, what is not whole yet lies in ``scratch``.
+        """
         if not stays_below(path):
             raise ArtifactWriteError(f"{path!r} is no path below an artifact root", code=refusals.ARTIFACT_NAME)
         place = self.resolve(uri)
         folder = self._folder(place)
         try:
             if folder is not None:
-                write_file(folder, path, stream)
+                write_file(folder, path, stream, scratch=scratch)
             elif _scheme(place) in EXTRAS:
                 self._stores.write(place, path, stream)
             else:

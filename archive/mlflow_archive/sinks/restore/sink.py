@@ -29,7 +29,7 @@ from mlflow_archive.sinks.restore.database import CommitUncertainError, RestoreD
 from mlflow_archive.sinks.restore.files import WrittenFiles
 from mlflow_archive.sinks.restore.filling import Filling
 from mlflow_archive.sinks.restore.held import Existing, Held, without_existing
-from mlflow_archive.sinks.restore.inverting import to_stored, without_equal_points
+from mlflow_archive.sinks.restore.inverting import changed_values, to_stored, without_equal_points
 from mlflow_archive.sinks.restore.latest import LatestMetrics
 from mlflow_archive.sinks.restore.locations import ChunkOwners, Locations
 from mlflow_archive.sinks.restore.options import RestoreOptions
@@ -118,6 +118,9 @@ class RestoreSink:
                     with self._lock:
                         self._count("equal_points", equal)
                 rows = single
+            for what, number in changed_values(rows, each, self._database.dialect).items():
+                with self._lock:
+                    self._count(what, number)
             rows = self._locations.rewritten(name, rows, owners)
             found.append(
                 (each.stored_in, to_stored(rows, each, columns, self._filling.further_columns(name, rows, tables)))
@@ -178,13 +181,19 @@ class RestoreSink:
         except BaseException:
             self._take_back()
             raise
-        self._files.keep()
         self._report.details |= {
             "target": self._database.shown,
             "artifact_root": self._options.artifact_root,
             "filled": self._filling.counts,
+            "left_by_killed": self._keep(),
         }
         return self._report
+
+    def _keep(self) -> dict[str, int]:
+        found = self._files.keep()
+        for listed, number in found.items():
+            self._progress.note(f"{number} files that a killed restore wrote are not among those of this one: {listed}")
+        return found
 
     def abort(self) -> None:
         try:
