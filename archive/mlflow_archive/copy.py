@@ -11,6 +11,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from threading import Event
 
+import pyarrow as pa
+
 from mlflow_archive.pipeline import Known, Progress, Quiet, Report, Selection, Shard, Sink, Source
 
 
@@ -47,6 +49,8 @@ def _run(source: Source, sink: Sink, known: Known, shards: Iterator[Shard], jobs
             if stop.is_set():
                 return
             sink.write(chunk)
+            del chunk
+        _give_back()
         progress.advance("runs", shard.weight)
 
     with ThreadPoolExecutor(jobs, thread_name_prefix="copy") as pool:
@@ -57,6 +61,7 @@ def _run(source: Source, sink: Sink, known: Known, shards: Iterator[Shard], jobs
                     _drain(running, 0)
                     stage = shard.stage
                 running.add(pool.submit(work, shard))
+                _give_back()
                 _drain(running, 2 * jobs - 1)
             _drain(running, 0)
         except BaseException:
@@ -64,6 +69,11 @@ def _run(source: Source, sink: Sink, known: Known, shards: Iterator[Shard], jobs
             for future in running:
                 future.cancel()
             raise
+
+
+def _give_back() -> None:
+    """Give back what Arrow's allocator keeps for this thread, which else stays at the most it ever held."""
+    pa.default_memory_pool().release_unused()
 
 
 def _drain(running: set[Future[None]], leave: int) -> None:

@@ -21,6 +21,7 @@ from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreRefusedError
 from mlflow_archive.sinks.restore.locate import locate_database
+from mlflow_archive.sinks.restore.sqlite import SqliteDatabase
 from mlflow_archive.writer.export import ArchiveSink
 from mlflow_archive_cli.main import run as run_command
 from tests.contracts.source_contract import CHILD, PARENT, example
@@ -166,8 +167,57 @@ class TestWhatTheTargetCannotHold:
         )
         report = restore(archive, f"sqlite:///{tmp_path / 't.db'}")
         assert report.counts["equal_points"] == 4
+        assert report.counts["infinities_as_largest"] == 1
         rows = sqlite_rows(tmp_path / "t.db", "SELECT value, is_nan FROM metrics ORDER BY step")
         assert rows == [(1.0, 0), (1.7976931348623157e308, 0), (0.0, 1), (2.0, 0)]
+
+    def test_nan_of_a_logged_model_is_null_in_sqlite_and_nan_in_postgresql(
+        self, tmp_path: Path, postgres: PostgresServer
+    ) -> None:
+        texts = {"model_id": "m-1", "experiment_id": "7", "name": "m", "artifact_location": "/m", "status": "READY"}
+        model = {**texts, "creation_timestamp": 0, "last_updated_timestamp": 0, "lifecycle_stage": "active"}
+        point = {"model_id": "m-1", "key": "k", "timestamp": 1, "step": 0, "run_id": A, "experiment_id": "7"}
+        archive = archive_of(
+            tmp_path / "a",
+            chunk(experiments=[experiment("7", "e")]),
+            chunk(runs=[run(A, "7")]),
+            chunk(logged_models=[model], logged_model_metrics=[{**point, "value": float("nan")}]),
+        )
+        uri, other = f"sqlite:///{tmp_path / 't.db'}", postgres.new_database()
+        assert restore(archive, uri).counts["nan_as_null"] == 1
+        assert sqlite_rows(tmp_path / "t.db", "SELECT metric_value FROM logged_model_metrics") == [(None,)]
+        assert "nan_as_null" not in restore(archive, other).counts
+        found = content(export(other, tmp_path / "b"))["logged_model_metrics"]
+        assert found == content(archive)["logged_model_metrics"]
+
+
+class TestAnotherDatabaseInTheWay:
+    @pytest.mark.parametrize("suffix", ["-wal", "-journal"])
+    def test_the_log_of_a_database_that_is_gone(self, suffix: str, store: Path, tmp_path: Path) -> None:
+        """SQLite would play it into the new file: of a log of 2,000 rows nothing of the restored was left."""
+        log = tmp_path / f"t.db{suffix}"
+        log.write_bytes(b"pages")
+        with pytest.raises(TargetError, match=f"t.db{suffix} of an earlier database is; move that away"):
+            restore(store, f"sqlite:///{tmp_path / 't.db'}")
+        log.unlink()
+        assert restore(store, f"sqlite:///{tmp_path / 't.db'}").counts["runs"] == 4
+
+    def test_a_database_that_is_made_meanwhile_is_not_replaced(
+        self, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        target, root = tmp_path / "t.db", tmp_path / "root"
+        real = SqliteDatabase.commit
+
+        def late(self: Any) -> None:
+            target.write_bytes(b"of another process")
+            real(self)
+
+        monkeypatch.setattr(SqliteDatabase, "commit", late)
+        with pytest.raises(TargetError, match="was made by another process"):
+            restore(store, f"sqlite:///{target}", artifact_root=str(root))
+        assert target.read_bytes() == b"of another process"
+        assert [path for path in tmp_path.rglob("*") if ".restore" in path.name] == []
+        assert list(root.iterdir()) == []
 
 
 class TestFailures:

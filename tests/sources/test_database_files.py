@@ -109,6 +109,31 @@ class TestWhatIsMissing:
         assert gaps_of(found) == expected
         assert owner_id not in {row["owner_id"] for row in found.tables["fingerprints"]}
 
+    @pytest.mark.parametrize(
+        ("root", "elsewhere"),
+        [
+            ("/home/of another/work/mlruns/1", True),  # the machine of the author
+            ("file:///C:/mlruns/1", True),
+            ("/mlruns-of-a-container/1", True),
+            ("{here}/mlruns/1", False),  # nothing was logged yet: MLflow makes the folders with the first file
+            ("{here}/of one experiment", False),
+            ("./mlruns/1", False),
+        ],
+    )
+    def test_the_machine_with_the_files(self, root: str, elsewhere: bool, copied: Copy) -> None:
+        """A run whose files cannot be there is told, one that may have none is not."""
+        run_id = "5" * 32
+        uri = f"{root.format(here=copied.folder)}/{run_id}/artifacts"
+        columns = "run_uuid, name, status, start_time, lifecycle_stage, experiment_id, artifact_uri"
+        copied.run(
+            f"INSERT INTO runs({columns}) SELECT '{run_id}', 'r', 'FINISHED', 1, 'active', MIN(experiment_id), '{uri}' "  # noqa: S608
+            "FROM experiments"
+        )
+        found = copied.read()
+        assert gaps_of(found) == ({(RUN, run_id, "", "G105")} if elsewhere else set())
+        assert all("--artifact-map" in row["reason"] for row in found.tables["gaps"])
+        assert (run_id in {row["owner_id"] for row in found.tables["fingerprints"]}) is not elsewhere
+
     def test_files_of_a_version_in_a_run(self, copied: Copy) -> None:
         shutil.rmtree(copied.place("other run uri") / "old-style")
         name = copied.ids["name"]

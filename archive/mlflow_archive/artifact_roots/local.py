@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -11,7 +12,7 @@ from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Final, cast
 
 from mlflow_archive.artifact_roots.names import is_utf8, printable
 from mlflow_archive.format.gaps import (
@@ -24,6 +25,9 @@ from mlflow_archive.format.gaps import (
 from mlflow_archive.pipeline import ArtifactUnreadableError
 
 _BLOCK = 1 << 20
+
+PART: Final = ".mlflow-archive-"
+"""What the names of files begin with that are not whole."""
 
 OnGap = Callable[[str, str, str], None]
 """Told path, gap code and reason of an artifact that cannot be carried."""
@@ -136,19 +140,27 @@ class _ArtifactReader(io.RawIOBase):
         super().close()
 
 
-def write_file(root: Path, path: str, stream: BinaryIO) -> None:
+def write_file(root: Path, path: str, stream: BinaryIO, *, scratch: Path | None = None) -> None:
     """Write the bytes of a stream to ``root/path``, under another name first: the file is whole or not there.
 
-    Folders are made. It is not forced to disk. Raises OSError.
+    That is in ``scratch``, where given and on the same file system, else beside the file. Folders are made. It is not
+    forced to disk. Raises OSError.
     """
     place = root / path
     place.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".mlflow-archive-", dir=place.parent)
+    descriptor, name = tempfile.mkstemp(prefix=PART, dir=scratch or place.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             copyfileobj(stream, file, _BLOCK)
             os.fchmod(descriptor, 0o666 & ~_UMASK)
-        Path(name).replace(place)
+        try:
+            Path(name).replace(place)
+        except OSError as error:
+            if scratch is None or error.errno != errno.EXDEV:
+                raise
+            with Path(name).open("rb") as written:
+                write_file(root, path, written)
+            Path(name).unlink()
     except BaseException:
         with suppress(FileNotFoundError):
             Path(name).unlink()

@@ -20,6 +20,7 @@ from mlflow_archive.format.location import without_password
 from mlflow_archive.pipeline import ArtifactFile, Gap
 
 PROXY: Final = "mlflow-artifacts"
+_DEPTH: Final = 3  # of artifacts below the folder in which mlruns is
 
 
 class ArtifactWriteError(ItemError):
@@ -109,13 +110,22 @@ class ArtifactRoots:
             except UnreachableError as error:
                 gap("", ARTIFACT_LISTING, str(error))
         else:
-            gap("", ARTIFACT_LISTING, _out_of_reach(place))
+            gap("", ARTIFACT_LISTING, out_of_reach(place))
         return listing
 
     def is_given(self, uri: str) -> bool:
         """Say whether the user said where a location is, or it is in an object store: no folder of this machine that
         only the source names."""
         return self.resolve(uri) != uri or not is_local(uri)
+
+    def is_elsewhere(self, uri: str) -> bool:
+        """Say whether the artifact root of a run is a folder of another machine: not even the folder is there in which
+        a server makes its ``mlruns/EXPERIMENT/RUN/artifacts``. One that is there and empty had no artifacts."""
+        folder = self.folder(uri)
+        if folder is None or folder.exists() or len(folder.parents) <= _DEPTH:
+            return False
+        home = folder.parents[_DEPTH]
+        return not (folder.parents[_DEPTH - 1] if home == Path(home.anchor) else home).exists()
 
     def is_remote(self, uri: str) -> bool:
         """Say whether a location is in an object store, where a listing costs a request."""
@@ -157,19 +167,26 @@ class ArtifactRoots:
         except (OSError, UnreachableError) as error:
             raise ArtifactWriteError(f"{path} cannot be removed from {without_password(place)}: {error}") from error
 
-    def write(self, uri: str, path: str, stream: BinaryIO) -> None:
-        """Write the bytes of a stream to ``path`` below a URI; whole or not at all. Raises ArtifactWriteError."""
+    def folder(self, uri: str) -> Path | None:
+        """Return the folder of this machine that a location is, None for any other."""
+        return self._folder(self.resolve(uri))
+
+    def write(self, uri: str, path: str, stream: BinaryIO, *, scratch: Path | None = None) -> None:
+        """Write the bytes of a stream to ``path`` below a URI; whole or not at all. Raises ArtifactWriteError.
+
+        Of a folder of this machine, what is not whole yet lies in ``scratch``.
+        """
         if not stays_below(path):
             raise ArtifactWriteError(f"{path!r} is no path below an artifact root", code=refusals.ARTIFACT_NAME)
         place = self.resolve(uri)
         folder = self._folder(place)
         try:
             if folder is not None:
-                write_file(folder, path, stream)
+                write_file(folder, path, stream, scratch=scratch)
             elif _scheme(place) in EXTRAS:
                 self._stores.write(place, path, stream)
             else:
-                raise ArtifactWriteError(_out_of_reach(place))
+                raise ArtifactWriteError(out_of_reach(place))
         except (OSError, UnreachableError) as error:
             raise ArtifactWriteError(f"{path} cannot be written to {without_password(place)}: {error}") from error
 
@@ -215,11 +232,12 @@ def is_local(uri: str) -> bool:
 def _in_store(place: str) -> str:
     """Return a location in an object store as it is. Raises ArtifactWriteError for any other."""
     if _scheme(place) not in EXTRAS:
-        raise ArtifactWriteError(_out_of_reach(place))
+        raise ArtifactWriteError(out_of_reach(place))
     return place
 
 
-def _out_of_reach(place: str) -> str:
+def out_of_reach(place: str) -> str:
+    """Return why an artifact location cannot be read from here, and what to do."""
     shown = without_password(place)
     if _scheme(place) == PROXY:
         return f"{shown} lies behind a server; say where its files are: --artifacts-destination DIR_OR_URL"

@@ -19,6 +19,7 @@ from mlflow_archive.sinks.restore import (
     columns_to_check,
 )
 from mlflow_archive.sinks.restore.database import RestoreDatabase
+from mlflow_archive.sinks.restore.held import Existing
 from mlflow_archive.sinks.restore.locate import locate_database
 
 
@@ -41,12 +42,12 @@ def restore_archive(
     database = locate_database(uri)
     try:
         database.open()
-        preflight, found = _look(archive, database, options, selection, dry_run=dry_run, jobs=jobs)
+        existing, found = _look(archive, database, options, selection, dry_run=dry_run, jobs=jobs)
         if dry_run:
             return found
         quiet: Progress = Quiet()
         with progress or nullcontext(quiet) as told:
-            sink = RestoreSink(database, options=options, existing=preflight.existing, progress=told)
+            sink = RestoreSink(database, options=options, existing=existing, progress=told)
             return copy(ArchiveSource(archive), sink, selection, jobs=jobs, progress=told)
     finally:
         database.rollback()
@@ -60,7 +61,7 @@ def _look(
     *,
     dry_run: bool,
     jobs: int,
-) -> tuple[PreflightSink, Report]:
+) -> tuple[Existing, Report]:
     """Make the first copy. Of the largest tables it reads the columns that decide; all, where these are refused."""
     rows_only = replace(selection, artifacts=False)
     deciding = {name: _deciding(name, database) for name in LARGEST.values()}
@@ -69,12 +70,13 @@ def _look(
     preflight = PreflightSink(database, options)
     source = ArchiveSource(archive, leave_out=leave_out, columns=columns)
     try:
-        return preflight, copy(source, preflight, rows_only, jobs=jobs)
+        found = copy(source, preflight, rows_only, jobs=jobs)
     except RestoreRefusedError as error:
         if not any(obstacle.table in columns for obstacle in error.obstacles):
             raise
-    preflight = PreflightSink(database, options)
-    return preflight, copy(ArchiveSource(archive), preflight, rows_only, jobs=jobs)
+        preflight = PreflightSink(database, options)
+        found = copy(ArchiveSource(archive), preflight, rows_only, jobs=jobs)
+    return preflight.existing, found
 
 
 def _deciding(name: str, database: RestoreDatabase) -> tuple[str, ...] | None:

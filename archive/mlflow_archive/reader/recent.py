@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 
 from mlflow_archive.reader.parts import Part
 
-KEPT_BYTES: Final = 32 * 1024 * 1024
+KEPT_BYTES: Final = 56 * 1024 * 1024
+"""Two row groups of each table of runs; with less, each is read again for every shard once runs are many."""
 
 
 @dataclass(frozen=True, slots=True)

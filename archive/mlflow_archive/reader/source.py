@@ -6,7 +6,7 @@ so on, then all other kinds (AFTER_RUNS), so that a sink sees what is referred t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, Final
@@ -138,7 +138,7 @@ class ArchiveSource:
             raise SelectionError("an archive cannot be filtered by --trace-filter; select by --experiment or --run")
         self._selection = selection
         selected = SelectedEntities(self._archive, selection)
-        if workspaces := selected.ids(WORKSPACE):
+        if workspaces := selected.ids(WORKSPACE).to_pylist():
             yield Shard(name="workspaces", payload=_Part(WORKSPACE, workspaces))
         yield Shard(name="experiments", stage=1, payload=_Part(EXPERIMENT, sorted(selected.experiments)))
         progress.expect("runs", len(selected.runs))
@@ -257,14 +257,9 @@ def export_facts(export: Export) -> SourceFacts:
     )
 
 
-def _only(tables: dict[str, pa.Table], ids: Sequence[str]) -> dict[str, pa.Table]:
-    values = pa.array(ids, pa.string())
-    return {n: rows.filter(pc.is_in(rows[TABLES[n].owner[0]], value_set=values)) for n, rows in tables.items()}
-
-
-def _shards(kind: str, ids: Sequence[str], stage: int) -> Iterator[Shard]:
+def _shards(kind: str, ids: pa.StringArray, stage: int) -> Iterator[Shard]:
     for at in range(0, len(ids), ENTITIES_PER_SHARD):
-        some = list(ids[at : at + ENTITIES_PER_SHARD])
+        some = ids.slice(at, ENTITIES_PER_SHARD).to_pylist()
         weight = len(some) if kind == RUN else 0
         yield Shard(name=f"{kind} from {some[0]}", stage=stage, weight=weight, payload=_Part(kind, some))
 

@@ -92,6 +92,17 @@ def check_rows(
         elif column.kind == "integer" and dialect != "sqlite" and values.type in (pa.int64(), TIMESTAMP):
             large = pc.greater(pc.abs(values.cast(pa.int64())), _LIMITS["integer"])
             yield from _obstacles(rows, table, name, large, "is out of the range of INTEGER")
+        elif values.type == pa.float64() and table.nan_flag is None:
+            yield from _check_number(rows, table, name, column, dialect)
+
+
+def _check_number(rows: pa.Table, table: TableMap, name: str, column: TargetColumn, dialect: str) -> Iterator[Obstacle]:
+    if dialect == "mysql":
+        yield from _obstacles(rows, table, name, pc.invert(pc.is_finite(rows[name])), "is no number that MySQL holds")
+    elif dialect == "sqlite" and not column.nullable:
+        yield from _obstacles(
+            rows, table, name, pc.is_nan(rows[name]), "becomes NULL in SQLite, which is refused there"
+        )
 
 
 def _check_text(rows: pa.Table, table: TableMap, name: str, column: TargetColumn, dialect: str) -> Iterator[Obstacle]:

@@ -1,63 +1,131 @@
-"""The artifact files that a restore writes; an error takes them back."""
+"""The artifact files that a restore writes; an error takes them back, and those of a killed one are told."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from threading import Lock
+from typing import IO, Final
 
 from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError
+from mlflow_archive.artifact_roots.local import PART
 from mlflow_archive.pipeline import ArtifactFile
+from mlflow_archive.sinks.restore.unfinished import Unfinished, left_behind
+
+_NAME: Final = "mlflow-archive"
+_LIST: Final = "written.jsonl"
 
 
 class WrittenFiles:
     """Writes artifacts below a root, and remembers, on disk, which of them were not there before.
 
-    Used by several threads. Something that was there already and is written anew stays when the others go.
+    Used by several threads. Something that was there already and is written anew stays when the others go. In a root
+    that is a folder, the list and what is not whole yet lie in a folder of their own, which a kill leaves: each line
+    is a JSON array of location, path, and whether nothing was there.
     """
 
     def __init__(self, roots: ArtifactRoots, root: str | None) -> None:
         self._roots, self._root = roots, root
+        self._place = None if root is None else roots.folder(root)
         self._lock = Lock()
-        self._new_root: bool | None = None
-        self._journal = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115 - closed by both ends
+        self._new_root = False
+        self._folder: Unfinished | None = None
+        self._list: IO[str] | None = None
 
     def write(self, uri: str, file: ArtifactFile) -> None:
         """Write a file to its path below ``uri``. Raises ArtifactWriteError, ArtifactUnreadableError."""
-        new = self._is_new_root() or not self._roots.exists(uri, file.path)
-        with file.open() as stream:
-            self._roots.write(uri, file.path, stream)
-        if new:
-            with self._lock:
-                self._journal.write(json.dumps([uri, file.path]) + "\n")
-
-    def _is_new_root(self) -> bool:
-        """Say whether nothing lay below the root when the first file came: then all is new, and nothing is asked."""
         with self._lock:
-            if self._new_root is None:
-                self._new_root = self._root is not None and self._roots.is_empty(self._root)
-            return self._new_root
+            listed = self._begin()
+        new = self._new_root or not self._roots.exists(uri, file.path)
+        with file.open() as stream:
+            self._roots.write(uri, file.path, stream, scratch=None if self._folder is None else self._folder.path)
+        with self._lock:
+            listed.write(json.dumps([uri, file.path, new]) + "\n")
+            listed.flush()  # to be found after a kill
 
-    def keep(self) -> None:
-        """Forget what was written: it stays."""
-        self._journal.close()
+    def _begin(self) -> IO[str]:
+        """Return the list. Where nothing lay below the root when the first file came, all is new: nothing is asked."""
+        if self._list is None:
+            self._new_root = self._root is not None and self._roots.is_empty(self._root)
+            if self._place is not None:
+                with suppress(OSError):  # no file can be written there, and each tells it
+                    self._place.mkdir(parents=True, exist_ok=True)
+                    self._folder = Unfinished(self._place, _NAME)
+            if self._folder is None:
+                self._list = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115 - closed at the end
+            else:
+                self._list = (self._folder.path / _LIST).open("w+", encoding="utf-8", newline="\n")
+        return self._list
+
+    def keep(self) -> dict[str, int]:
+        """Leave what was written; return lists of files that killed restores wrote and this one did not, and how many.
+
+        A list of which nothing is left is removed.
+        """
+        found = {}
+        for folder in left_behind(self._place, _NAME) if self._place is not None else ():
+            if left := self._not_written(folder / _LIST):
+                found[str(folder / _LIST)] = left
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+        self._end()
+        return found
+
+    def _not_written(self, listed: Path) -> int:
+        """Take what is written now, or is not there, out of the list of a killed restore; return how many are left.
+
+        What was not whole is removed.
+        """
+        for part in listed.parent.glob(f"{PART}*"):
+            part.unlink()
+        if not listed.is_file():
+            return 0
+        with listed.open(encoding="utf-8") as lines:
+            left = {(uri, path) for uri, path, _ in _entries(lines)}
+        left -= {(uri, path) for uri, path, _ in self._written()}
+        left = {(uri, path) for uri, path in left if self._roots.exists(uri, path)}
+        text = "".join(json.dumps([uri, path, True]) + "\n" for uri, path in sorted(left))
+        listed.write_text(text, encoding="utf-8")
+        return len(left)
 
     def take_back(self) -> list[str]:
         """Remove what was written and was not there before; return what could not be removed, with the reason.
 
         A second call, or one after ``keep``, does nothing.
         """
-        if self._journal.closed:
-            return []
         left = []
         root = self._root or ""
-        with self._lock, self._journal:
-            self._journal.seek(0)
-            for line in self._journal:
-                uri, path = json.loads(line)
+        with self._lock:
+            for uri, path, new in self._written():
                 try:
-                    # From the root, so that folders that were made go, too.
-                    self._roots.remove(root, f"{uri.removeprefix(root).strip('/')}/{path}".strip("/"))
+                    if new:  # from the root, so that folders that were made go, too
+                        self._roots.remove(root, f"{uri.removeprefix(root).strip('/')}/{path}".strip("/"))
                 except ArtifactWriteError as error:
                     left.append(str(error))
+            self._end()
         return left
+
+    def _written(self) -> Iterator[tuple[str, str, bool]]:
+        if self._list is not None:
+            self._list.seek(0)
+            yield from _entries(self._list)
+
+    def _end(self) -> None:
+        if self._list is not None:
+            self._list.close()
+            self._list = None
+        if self._folder is not None:
+            with suppress(OSError):  # the next restore to this root removes what is left
+                self._folder.remove()
+            self._folder = None
+
+
+def _entries(lines: IO[str]) -> Iterator[tuple[str, str, bool]]:
+    for line in lines:
+        if line.endswith("\n"):  # a kill may cut the last
+            uri, path, new = json.loads(line)
+            yield uri, path, new

@@ -77,6 +77,20 @@ def storable_value(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.min_element_wise(pc.max_element_wise(finite, -_LARGEST), _LARGEST)
 
 
+def changed_values(rows: pa.Table, table: TableMap, dialect: str) -> dict[str, int]:
+    """Say how many values become others in the database: infinities of metrics, and NaN where SQLite keeps NULL."""
+    found = {}
+    if table.nan_flag is not None:
+        found["infinities_as_largest"] = _true(pc.is_inf(rows["value"]))
+    elif dialect == "sqlite":
+        found["nan_as_null"] = sum(_true(pc.is_nan(rows[c.name])) for c in rows.schema if c.type == pa.float64())
+    return {what: number for what, number in found.items() if number}
+
+
+def _true(values: pa.ChunkedArray) -> int:
+    return pc.sum(values).as_py() or 0
+
+
 def dataset_id(experiment_id: str, name: str, digest: str) -> str:
     """Return the id of a dataset whose source showed none: the same for the same dataset, for ever."""
     return _made_id("dataset", experiment_id, name, digest)

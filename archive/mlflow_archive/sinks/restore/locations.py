@@ -21,6 +21,7 @@ from mlflow_archive.format.tables import EXPERIMENT, LOGGED_MODEL, REGISTERED_MO
 from mlflow_archive.pipeline import ArtifactFile
 from mlflow_archive.reader.archive import owner_ids
 from mlflow_archive.sinks.restore.database import RestoreDatabase
+from mlflow_archive.sinks.restore.held import Held
 
 _FOLDERS: Final = {RUN: "", LOGGED_MODEL: "models/", TRACE: "traces/"}
 _IDS: Final = {"runs": RUN, "logged_models": LOGGED_MODEL, "traces": TRACE}
@@ -55,7 +56,7 @@ class Locations:
         direct = ArtifactRoots(artifacts_destination=artifacts_destination).resolve(self._root or "")
         self._archive_root = _absolute(direct).rstrip("/")
         self._moved: dict[str, str] = {}
-        self._there: dict[tuple[str, str], str] = {}
+        self._there: dict[str, Held] = {}
         self._lock = Lock()
 
     @property
@@ -70,7 +71,7 @@ class Locations:
         for name, column in {"experiments": "artifact_location", **_COLUMNS}.items():
             fields = MAPS[name].fields
             rows = database.rows(name, (fields[TABLES[name].key[0]], fields[column]))
-            self._there.update({(TABLES[name].entity or "", str(i)): str(uri) for i, uri in rows if uri})
+            self._there[TABLES[name].entity or ""] = Held((str(i), str(uri)) for i, uri in rows if uri)
 
     def learn(self, tables: Mapping[str, pa.Table], files: Sequence[ArtifactFile], owners: ChunkOwners) -> None:
         """Note what a chunk tells of owners, what the target holds included, and where they were until now."""
@@ -78,17 +79,21 @@ class Locations:
             return
         if (rows := tables.get("experiments")) is not None:
             for experiment_id, old in _pairs(rows, "experiment_id", "artifact_location"):
-                self._note_move(old, self._there.get((EXPERIMENT, experiment_id)) or f"{self._root}/{experiment_id}")
+                self._note_move(old, self._place_there(EXPERIMENT, experiment_id) or f"{self._root}/{experiment_id}")
         for name, kind in _IDS.items():
             if (rows := tables.get(name)) is not None:
                 key = TABLES[name].key[0]
                 owners.experiments.update({(kind, i): e for i, e in _pairs(rows, key, "experiment_id")})
                 if column := _COLUMNS.get(name):
                     for each, old in _pairs(rows, key, column):
-                        self._note_move(old, self._there.get((kind, each)) or self.of(owners, kind, each))
+                        self._note_move(old, self._place_there(kind, each) or self.of(owners, kind, each))
         owners.versions.update(
             (file.owner_id, file.path.partition("/")[0]) for file in files if file.owner_kind == REGISTERED_MODEL
         )
+
+    def _place_there(self, kind: str, owner_id: str) -> str | None:
+        held = self._there.get(kind)
+        return None if held is None else held.get(owner_id)
 
     def _note_move(self, old: str | None, new: str) -> None:
         """Remember where something has gone, unless it follows from what is known: most lies below its experiment."""

@@ -6,14 +6,15 @@ from threading import Lock
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mlflow_archive.backend.mapping import MAPS
 from mlflow_archive.errors import TargetError
 from mlflow_archive.format.tables import DEFAULT_WORKSPACE, EXPERIMENT, TABLES, WORKSPACE, is_identity
 from mlflow_archive.pipeline import Chunk, Known, Report, Selection, SourceFacts, nothing_known
+from mlflow_archive.reader.archive import owner_ids
 from mlflow_archive.sinks.restore.checks import Obstacle, check_rows
 from mlflow_archive.sinks.restore.database import RestoreDatabase
+from mlflow_archive.sinks.restore.held import Existing, Held, held_ids, without_existing
 from mlflow_archive.sinks.restore.locations import LOCATED, ChunkOwners, Locations
 from mlflow_archive.sinks.restore.options import RestoreOptions
 
@@ -41,7 +42,7 @@ EXISTS: Final = "is in the target already"
 class PreflightSink:
     """Looks at everything that would be restored; ``finish`` raises RestoreRefusedError if anything stands against it.
 
-    The database must be open. ``existing`` are, by kind, the entities that the target holds already.
+    The database must be open. ``existing`` is, by kind, what the target holds already.
     """
 
     def __init__(self, database: RestoreDatabase, options: RestoreOptions) -> None:
@@ -49,26 +50,17 @@ class PreflightSink:
         self._lock = Lock()
         self._obstacles: list[Obstacle] = []
         self._counts: dict[str, int] = {}
-        self.existing: dict[str, set[tuple[Any, ...]]] = {}
+        self.existing: Existing = {}
         self._names: dict[tuple[str, str], str] = {}
         self._locations = Locations(options.artifact_root, artifacts_destination=options.artifacts_destination)
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
-        for table in TABLES.values():
-            if table.entity is not None and is_identity(table) and not self._database.fresh:
-                self.existing[table.entity] = self._ids(table.name)
         if not self._database.fresh:
+            self.existing = held_ids(self._database)
             columns = ("workspace", "name", "experiment_id")
             self._names = {(str(w), str(n)): str(i) for w, n, i in self._database.rows("experiments", columns)}
         self._locations.begin(self._database)
         return nothing_known
-
-    def _ids(self, name: str) -> set[tuple[Any, ...]]:
-        each = MAPS[name]
-        columns = tuple(each.fields[part] for part in TABLES[name].owner)
-        if each.stored_in not in self._database.schema:
-            return set()
-        return {tuple(str(value) for value in row) for row in self._database.rows(each.stored_in, columns)}
 
     def write(self, chunk: Chunk) -> None:
         found: list[Obstacle] = []
@@ -99,16 +91,16 @@ class PreflightSink:
         kind = TABLES[name].entity or ""
         found = []
         if not self._options.merge and kind not in (WORKSPACE,):
-            for key in owner_keys(rows, name):
-                if key in self.existing.get(kind, ()):
-                    named = dict(zip(TABLES[name].owner, key, strict=True))
-                    found.append(Obstacle(table=name, key=named, column="id", problem=EXISTS))
+            held = self.existing.get(kind, Held())
+            for owner, key in zip(owner_ids(rows, TABLES[name]).to_pylist(), _owner_keys(rows, name), strict=True):
+                if owner in held:
+                    found.append(Obstacle(table=name, key=key, column="id", problem=EXISTS))
         if kind == EXPERIMENT:
             columns = (rows[column].to_pylist() for column in ("workspace", "name", "experiment_id"))
             for workspace, title, experiment_id in zip(*columns, strict=True):
-                held = self._names.setdefault((workspace or DEFAULT_WORKSPACE, title), experiment_id)
-                if held != experiment_id:
-                    problem = f"{title!r} is the name of experiment {held}"
+                named = self._names.setdefault((workspace or DEFAULT_WORKSPACE, title), experiment_id)
+                if named != experiment_id:
+                    problem = f"{title!r} is the name of experiment {named}"
                     found.append(
                         Obstacle(table=name, key={"experiment_id": experiment_id}, column="name", problem=problem)
                     )
@@ -125,17 +117,6 @@ class PreflightSink:
         """Nothing was written."""
 
 
-def owner_keys(rows: pa.Table, name: str) -> list[tuple[Any, ...]]:
-    """Return the owners of rows as the target names them."""
-    return list(zip(*(rows[part].to_pylist() for part in TABLES[name].owner), strict=True))
-
-
-def without_existing(rows: pa.Table, name: str, existing: dict[str, set[tuple[Any, ...]]]) -> pa.Table:
-    """Leave out the rows of entities that the target holds."""
-    held = existing.get(TABLES[name].entity or "")
-    if not held or not rows.num_rows:
-        return rows
-    if len(TABLES[name].owner) == 1:
-        values = pa.array(sorted(key[0] for key in held), pa.string())
-        return rows.filter(pc.invert(pc.is_in(rows[TABLES[name].owner[0]], value_set=values)))
-    return rows.filter(pa.array([key not in held for key in owner_keys(rows, name)], pa.bool_()))
+def _owner_keys(rows: pa.Table, name: str) -> list[dict[str, Any]]:
+    """Return the owners of rows as the archive names them."""
+    return rows.select(TABLES[name].owner).to_pylist()  # type: ignore[no-any-return]

@@ -96,8 +96,10 @@ class ServerDatabase:
 
     def rows(self, table: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
         names = ", ".join(self._quoted(column) for column in columns)
-        for row in self._open.execute(text(f"SELECT {names} FROM {table}")):  # noqa: S608 - names of MLflow's schema
-            yield tuple(row)
+        query = text(f"SELECT {names} FROM {table}")  # noqa: S608 - names of MLflow's schema
+        with self._open.execute(query, execution_options={"stream_results": True, "yield_per": _SLICE}) as found:
+            for row in found:
+                yield tuple(row)
 
     def _end_reading(self) -> None:
         """End the transaction that reading began, unless the tables were made in it."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError
 from mlflow_archive.backend.mapping import MAPS
 from mlflow_archive.format import refusals
-from mlflow_archive.format.tables import LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE, WORKSPACE, named_owner
+from mlflow_archive.format.tables import TABLES, WORKSPACE
 from mlflow_archive.pipeline import (
     ArtifactFile,
     ArtifactUnreadableError,
@@ -28,13 +28,14 @@ from mlflow_archive.pipeline import (
 from mlflow_archive.sinks.restore.database import CommitUncertainError, RestoreDatabase
 from mlflow_archive.sinks.restore.files import WrittenFiles
 from mlflow_archive.sinks.restore.filling import Filling
-from mlflow_archive.sinks.restore.inverting import to_stored, without_equal_points
+from mlflow_archive.sinks.restore.held import Existing, Held, without_existing
+from mlflow_archive.sinks.restore.inverting import changed_values, to_stored, without_equal_points
 from mlflow_archive.sinks.restore.latest import LatestMetrics
 from mlflow_archive.sinks.restore.locations import ChunkOwners, Locations
 from mlflow_archive.sinks.restore.options import RestoreOptions
-from mlflow_archive.sinks.restore.preflight import without_existing
 
 _LATEST: Final = "latest_metrics"
+_NOTHING: Final = Held()
 
 
 class RestoreSink:
@@ -49,16 +50,11 @@ class RestoreSink:
         database: RestoreDatabase,
         *,
         options: RestoreOptions,
-        existing: Mapping[str, set[tuple[Any, ...]]] | None = None,
+        existing: Existing | None = None,
         progress: Progress | None = None,
     ) -> None:
         self._database, self._options = database, options
-        self._existing = dict(existing or {})
-        self._there = {
-            kind: {named_owner(*key) if len(key) == 2 else key[0] for key in keys}
-            for kind, keys in self._existing.items()
-            if kind in (RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL)
-        }
+        self._existing = existing or {}
         self._progress = progress or Quiet()
         self._roots = ArtifactRoots(artifacts_destination=options.artifacts_destination)
         self._locations = Locations(options.artifact_root, artifacts_destination=options.artifacts_destination)
@@ -82,7 +78,7 @@ class RestoreSink:
         self._count_existing(chunk.tables, tables)
         owners = self._owners(chunk)
         for file in chunk.artifacts:
-            if file.owner_id not in self._there.get(file.owner_kind, ()):
+            if file.owner_id not in self._existing.get(file.owner_kind, _NOTHING):
                 self._write_artifact(file, owners)
         stored = self._stored(tables, owners, complete=chunk.complete)
         prepared = [(name, rows, self._database.prepared(rows)) for name, rows in stored]
@@ -122,6 +118,9 @@ class RestoreSink:
                     with self._lock:
                         self._count("equal_points", equal)
                 rows = single
+            for what, number in changed_values(rows, each, self._database.dialect).items():
+                with self._lock:
+                    self._count(what, number)
             rows = self._locations.rewritten(name, rows, owners)
             found.append(
                 (each.stored_in, to_stored(rows, each, columns, self._filling.further_columns(name, rows, tables)))
@@ -182,13 +181,19 @@ class RestoreSink:
         except BaseException:
             self._take_back()
             raise
-        self._files.keep()
         self._report.details |= {
             "target": self._database.shown,
             "artifact_root": self._options.artifact_root,
             "filled": self._filling.counts,
+            "left_by_killed": self._keep(),
         }
         return self._report
+
+    def _keep(self) -> dict[str, int]:
+        found = self._files.keep()
+        for listed, number in found.items():
+            self._progress.note(f"{number} files that a killed restore wrote are not among those of this one: {listed}")
+        return found
 
     def abort(self) -> None:
         try:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
-from sqlalchemy import create_engine
+from sqlalchemy import URL, create_engine
 
 from mlflow_archive.backend.uris import DatabaseUri
 from mlflow_archive.errors import TargetError
-from mlflow_archive.sinks.restore.database import BULK, TargetSchema, holds_nothing
+from mlflow_archive.sinks.restore.database import BULK, CommitUncertainError, TargetSchema, holds_nothing
 from mlflow_archive.sinks.restore.mlflow_schema import make_schema
 from mlflow_archive.sinks.restore.schema import check_revision, target_schema
 from mlflow_archive.sinks.restore.sqlite_writing import NewFile, SharedFile, SqliteWriting, WriteError
+from mlflow_archive.sinks.restore.unfinished import Unfinished, left_behind
+
+_NEW: Final = "new.db"
 
 
 class SqliteDatabase:
@@ -29,7 +33,7 @@ class SqliteDatabase:
             raise TargetError(f"{uri.shown} names no file")
         self.shown = uri.shown
         self._path = uri.path.absolute()
-        self._building: Path | None = None
+        self._folder: Unfinished | None = None
         self._writing: SqliteWriting | None = None
         self._schema: TargetSchema = {}
         self._fresh = False
@@ -59,20 +63,32 @@ class SqliteDatabase:
         place = self._path
         if not self._path.exists() or not self._path.stat().st_size:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}.", suffix=".restore", dir=self._path.parent)
-            os.close(descriptor)
-            place = self._building = Path(name)
-        engine = create_engine(f"sqlite:///{place}")
+            self._check_beside()
+            for folder in left_behind(self._path.parent, self._path.name):
+                shutil.rmtree(folder)
+            self._folder = Unfinished(self._path.parent, self._path.name)
+            place = self._folder.path / _NEW
+        engine = create_engine(URL.create("sqlite", database=str(place)))
         try:
-            if self._building:
+            if self._folder:
                 make_schema(engine.url)
             else:
                 check_revision(engine, self.shown)
             self._schema = target_schema(engine)
         finally:
             engine.dispose()
-        self._writing = SharedFile(place) if self._building is None else NewFile(place)
-        self._fresh = self._building is not None or holds_nothing(self)
+        self._writing = SharedFile(place) if self._folder is None else NewFile(place)
+        self._fresh = self._folder is not None or holds_nothing(self)
+
+    def _check_beside(self) -> None:
+        """Raise TargetError for the log of a database that is gone: SQLite would play it into the new one."""
+        for suffix in ("-journal", "-wal"):
+            log = self._path.with_name(self._path.name + suffix)
+            if log.exists() and log.stat().st_size:
+                raise TargetError(
+                    f"{self.shown} is not there, but {log.name} of an earlier database is; move that away, or SQLite "
+                    "would write it into the new one"
+                )
 
     def rows(self, table: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
         yield from self._open.rows(table, columns)
@@ -102,23 +118,43 @@ class SqliteDatabase:
         try:
             self._open.commit()
             self._writing = None
-            if self._building is not None:
-                _force(self._building)
-                self._building.chmod(0o644)
-                self._building.replace(self._path)
-                self._building = None
-                _force(self._path.parent)
+            if self._folder is not None:
+                _force(self._folder.path / _NEW)
+                self._put_in_place(self._folder.path / _NEW)
         except WriteError as error:
             raise TargetError(f"{self.shown} cannot be put in place: {error}") from error
+        if self._folder is not None:
+            self._settle()
+
+    def _put_in_place(self, built: Path) -> None:
+        """Give the new file its name. Raises TargetError where somebody made a database there meanwhile."""
+        try:
+            self._path.hardlink_to(built)  # never over another file, as a renaming is
+        except FileExistsError:
+            if self._path.stat().st_size:
+                message = f"{self.shown} was made by another process during this restore; nothing was written to it"
+                raise TargetError(message) from None
+            built.replace(self._path)
+        except OSError:  # a file system without links
+            built.replace(self._path)
+
+    def _settle(self) -> None:
+        """Force the new name to disk. The database is in its place: nothing that it names may be taken back."""
+        try:
+            _force(self._path.parent)
+        except OSError as error:
+            message = f"{self.shown} is in its place, but that could not be forced to disk: {error}"
+            raise CommitUncertainError(message) from error
+        self.rollback()
 
     def rollback(self) -> None:
         if self._writing is not None:
             self._writing.close()
             self._writing = None
-        if self._building is not None:
-            for suffix in ("", "-journal", "-wal", "-shm"):
-                self._building.with_name(self._building.name + suffix).unlink(missing_ok=True)
-            self._building = None
+        if self._folder is not None:
+            with suppress(OSError):  # the next restore removes what is left
+                self._folder.remove()
+            self._folder = None
 
 
 def _force(path: Path) -> None:

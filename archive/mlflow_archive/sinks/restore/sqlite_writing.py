@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -27,8 +28,8 @@ _INDEXES: Final = "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'i
 class SqliteWriting(Protocol):
     """One transaction on one file; used by one thread at a time."""
 
-    def rows(self, table: str, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
-        """Return some columns of all rows of a table."""
+    def rows(self, table: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+        """Yield some columns of all rows of a table."""
 
     def begin(self, bulk: tuple[str, ...]) -> None:
         """Begin the transaction; ``bulk`` are tables to which much will be added."""
@@ -52,8 +53,9 @@ class SharedFile:
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
 
-    def rows(self, table: str, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
-        return self._connection.execute(_select(table, columns)).fetchall()
+    def rows(self, table: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+        with closing(self._connection.cursor()) as cursor:
+            yield from cursor.execute(_select(table, columns))
 
     def begin(self, bulk: tuple[str, ...]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -93,8 +95,9 @@ class NewFile:
             raise RuntimeError(message)
         return self._connection
 
-    def rows(self, table: str, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
-        return [row for batch in self._open.batches(_select(table, columns)) for row in _tuples(batch, columns)]
+    def rows(self, table: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+        for batch in self._open.batches(_select(table, columns)):
+            yield from _tuples(batch, columns)
 
     def begin(self, bulk: tuple[str, ...]) -> None:
         for pragma in _BUILDING:

@@ -13,10 +13,12 @@ from sqlalchemy import column, select, table
 
 from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
+from mlflow_archive.artifact_roots.roots import out_of_reach
 from mlflow_archive.backend.mapping import MAPS
 from mlflow_archive.backend.uris import DatabaseUri
 from mlflow_archive.errors import StoreError
 from mlflow_archive.format.fingerprint import LatestMetric
+from mlflow_archive.format.gaps import ARTIFACT_LISTING
 from mlflow_archive.format.tables import RUN, TABLES
 from mlflow_archive.pipeline import Chunk, Gap, Known, Progress, Quiet, Selection, Shard, SourceFacts
 from mlflow_archive.sources.database.artifacts import ArtifactFinder
@@ -185,7 +187,10 @@ class DatabaseSource:
                 continue
             listing = self._roots.list(uri, owner_kind=RUN, owner_id=run_id)
             gaps += listing.gaps
-            if not listing.gaps:
+            if not listing.gaps and self._roots.is_elsewhere(uri):
+                reason = out_of_reach(self._roots.resolve(uri))
+                gaps.append(Gap(owner_kind=RUN, owner_id=run_id, path="", code=ARTIFACT_LISTING, reason=reason))
+            elif not listing.gaps:
                 paths = [file.path for file in listing.files]
                 gaps += missing_declared(RUN, run_id, record.tags.get(HISTORY_TAG), paths)
             record.files = [file for file in listing.files if self._selection.wants_artifact(file.path, file.size)]

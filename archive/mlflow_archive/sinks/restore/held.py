@@ -1,0 +1,85 @@
+"""What a target holds already: the ids of its objects, in a few bytes each, as there may be millions."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlflow_archive.backend.mapping import MAPS
+from mlflow_archive.format.tables import NAME_IN_WORKSPACE, TABLES, Table, is_identity, named_owner
+from mlflow_archive.reader.archive import owner_ids
+from mlflow_archive.sinks.restore.database import RestoreDatabase
+
+_AT_ONCE: Final = 50_000
+
+
+class Held:
+    """Texts by id, such as where objects lie; sorted arrays. Read by several threads."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str | None]] = ()) -> None:
+        rows = pa.concat_tables([_EMPTY, *_tables(iter(pairs))]).sort_by("id")
+        self._ids, self._values = (_array(rows[name]) for name in ("id", "value"))
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, owner: object) -> bool:
+        return isinstance(owner, str) and self._place(owner) is not None
+
+    def get(self, owner: str) -> str | None:
+        """Return the text of an id, None where there is none."""
+        at = self._place(owner)
+        return None if at is None else self._values[at].as_py()
+
+    def _place(self, owner: str) -> int | None:
+        at = bisect_left(self._ids, owner, key=lambda value: value.as_py())
+        return at if at < len(self._ids) and self._ids[at].as_py() == owner else None
+
+
+Existing = Mapping[str, Held]
+"""By kind, the owner ids of the entities that the target holds."""
+
+
+def held_ids(database: RestoreDatabase) -> dict[str, Held]:
+    """Return by kind what a database holds, as ``owner_ids`` names it."""
+    found = {}
+    for name, table in TABLES.items():
+        each = MAPS.get(name)
+        if table.entity is not None and is_identity(table) and each is not None and each.stored_in in database.schema:
+            columns = tuple(each.fields[part] for part in table.owner)
+            rows = database.rows(each.stored_in, columns)
+            found[table.entity] = Held((_owner_id(table, row), None) for row in rows)
+    return found
+
+
+def without_existing(rows: pa.Table, name: str, existing: Existing) -> pa.Table:
+    """Leave out the rows of entities that the target holds."""
+    table = TABLES[name]
+    held = existing.get(table.entity or "")
+    if not held or not rows.num_rows:
+        return rows
+    owners = owner_ids(rows, table)
+    there = [each for each in pc.unique(owners).to_pylist() if each in held]
+    return rows.filter(pc.invert(pc.is_in(owners, value_set=pa.array(there, pa.string())))) if there else rows
+
+
+def _array(values: pa.ChunkedArray) -> pa.StringArray:
+    return pa.concat_arrays([pa.array([], pa.string()), *values.chunks])
+
+
+def _owner_id(table: Table, row: tuple[object, ...]) -> str:
+    parts = [str(part) for part in row]
+    return named_owner(parts[0], parts[1]) if table.owner == NAME_IN_WORKSPACE else "\x1f".join(parts)
+
+
+def _tables(pairs: Iterator[tuple[str, str | None]]) -> Iterator[pa.Table]:
+    while some := list(islice(pairs, _AT_ONCE)):
+        yield pa.table([pa.array(each, pa.string()) for each in zip(*some, strict=True)], schema=_EMPTY.schema)
+
+
+_EMPTY: Final = pa.schema([("id", pa.string()), ("value", pa.string())]).empty_table()

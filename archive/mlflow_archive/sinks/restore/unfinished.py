@@ -1,0 +1,59 @@
+"""Folders of a restore that is under way, beside what it makes; a lock tells whether its process still lives.
+
+A process that is killed leaves its folder. The next restore to the same place finds it by its free lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from glob import escape
+from pathlib import Path
+from typing import Final
+
+_LOCK: Final = "lock"
+_SUFFIX: Final = ".restore"
+
+
+class Unfinished:
+    """A new folder in ``parent``, held by this process until ``remove``. Raises OSError."""
+
+    def __init__(self, parent: Path, name: str) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=_SUFFIX, dir=parent))
+        early = self.path / f"{_LOCK}.new"
+        self._lock = os.open(early, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        _try_lock(self._lock)
+        early.rename(self.path / _LOCK)  # only now can others find it, and it is held
+
+    def remove(self) -> None:
+        """Remove the folder with what is in it. Raises OSError."""
+        try:
+            shutil.rmtree(self.path)
+        finally:
+            os.close(self._lock)
+
+
+def left_behind(parent: Path, name: str) -> Iterator[Path]:
+    """Yield the folders that processes left which are no more."""
+    for folder in sorted(parent.glob(f".{escape(name)}.*{_SUFFIX}")):
+        try:
+            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            continue  # nothing of this kind, or of another user
+        try:
+            if _try_lock(lock):
+                yield folder
+        finally:
+            os.close(lock)
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Say whether a file is locked by this process now. File systems without locks say no: nothing is left there."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
