@@ -20,7 +20,7 @@ import click
 from mlflow_archive.pipeline import Gap
 from mlflow_archive.reader.rows import Moment
 from mlflow_archive_cli.escaping import one_line
-from mlflow_archive_cli.printable import text_of
+from mlflow_archive_cli.printable import padded, text_of, width_of
 
 Row = Mapping[str, Any]
 _LISTED_GAPS = 20
@@ -91,10 +91,10 @@ class TextOutput:
         indent = "  " if section.title else ""
         lines = [list(section.columns)] if section.header else []
         lines += [list(row) for row in section.rows]
-        widths = [max((len(line[i]) for line in lines), default=0) for i in range(len(section.columns))]
+        widths = [max((width_of(line[i]) for line in lines), default=0) for i in range(len(section.columns))]
         for line in lines:
             cells = [
-                cell.rjust(width) if i in section.right else cell.ljust(width)
+                padded(cell, width, right=i in section.right)
                 for i, (cell, width) in enumerate(zip(line, widths, strict=True))
             ]
             print(indent + "  ".join(cells).rstrip())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from typing import Final
 
 from mlflow_archive.reader.rows import Moment
@@ -21,6 +22,30 @@ def text_of(value: object) -> str:
     if isinstance(value, float):
         return number(value)
     return one_line(str(value))
+
+
+def width_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes: East Asian wide characters and emoji two, accents none.
+
+    >>> width_of("日本"), width_of("e\u0301")
+    (4, 1)
+    """
+    if text.isascii():
+        return len(text)
+    return sum(
+        0
+        if unicodedata.category(char) in ("Mn", "Me", "Cf")
+        else 2
+        if unicodedata.east_asian_width(char) in "WF"
+        else 1
+        for char in text
+    )
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """Return a text filled up with spaces to a width on a terminal, at its right side or, if ``right``, at its left."""
+    fill = " " * (width - width_of(text))
+    return fill + text if right else text + fill
 
 
 def number(value: float) -> str:

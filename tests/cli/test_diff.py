@@ -121,9 +121,24 @@ def test_a_store_and_its_archive_do_not_differ(cli: Command, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("names", "code", "said"),
-    [(["nothing.mlfa", "A"], 1, "nothing.mlfa"), (["A", "ftp://x"], 2, "ftp: is no scheme")],
+    [
+        (["nothing.mlfa", "A"], 10, "nothing.mlfa does not exist"),
+        (["nothing", "A"], 1, "there is no folder"),
+        (["junk.mlfa", "A"], 10, "junk.mlfa is no archive"),
+        (["A", "ftp://x"], 2, "ftp: is no scheme"),
+    ],
 )
-def test_what_cannot_be_read(cli: Command, pair: tuple[Path, Path], names: list[str], code: int, said: str) -> None:
+def test_what_cannot_be_read(
+    cli: Command,
+    pair: tuple[Path, Path],
+    names: list[str],
+    code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "junk.mlfa").write_text("junk")
+    monkeypatch.chdir(tmp_path)
     ran = cli("diff", *[pair[0] if name == "A" else name for name in names])
     assert ran.code == code
     assert said in ran.err

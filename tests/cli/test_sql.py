@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlflow_archive.copy import copy
-from mlflow_archive.errors import SelectionError
+from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.format.tables import TABLES
 from mlflow_archive.library.sql import SqlSession
 from mlflow_archive.reader.archive import open_archive
@@ -86,7 +86,7 @@ def test_a_damaged_page_is_no_answer(tmp_path: Path) -> None:
     with (
         open_archive(path) as archive,
         SqlSession(archive) as session,
-        pytest.raises(SelectionError, match="cannot be"),
+        pytest.raises(DamagedError, match="E034"),
     ):
         session.query("select * from params")
 

@@ -54,7 +54,7 @@ class RunDetails:
             "tags": self.tags,
             "metrics": {history.key: history.to_json() for history in self.metrics},
             "inputs": self.inputs,
-            "artifacts": [{k: v for k, v in row.items() if k != "owner_id"} for row in self.artifacts],
+            "artifacts": [{name: row[name] for name in ("path", "size", "digest")} for row in self.artifacts],
             "gaps": self.gaps,
             "export": {"number": self.export.number, "created": Moment(self.export.created_ms)},
         }
