@@ -56,6 +56,31 @@ class ObjectChange:
         return {"kind": self.kind, "id": self.id, "change": self.change, "fields": [f.to_json() for f in self.fields]}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diff:
+    """What differs. ``not_compared`` are the columns (``table.column``) of which one side shows no value."""
+
+    changes: Sequence[ObjectChange]
+    not_compared: frozenset[str] = frozenset()
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs."""
+        return not self.changes
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many objects were ``added``, ``removed`` and ``changed``."""
+        return {name: sum(each.change == name for each in self.changes) for name in ("added", "removed", "changed")}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "counts": self.counts,
+            "changes": [each.to_json() for each in self.changes],
+            "not_compared": sorted(self.not_compared),
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """How to compare. ``hidden`` are columns (``table.column``) that one side does not show: they are not compared."""
