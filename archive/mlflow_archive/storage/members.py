@@ -166,14 +166,15 @@ class DirectoryMembers:
         if not is_member_name(name):
             raise DamagedError(f"{name!r} is no member name", code="E015", member=name)
         try:
-            descriptor = self._open_below(name)
+            file = OpenFile(self._open_below(name))
         except OSError as error:
             message = f"{name} is not in {self.path}: {error.strerror}"
             raise DamagedError(message, code="E010", member=name) from error
-        self._files.append(OpenFile(descriptor))
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        self._files.append(file)
+        about = os.fstat(file.descriptor)
+        if not stat.S_ISREG(about.st_mode):
             raise DamagedError(f"{name} in {self.path} is no regular file", code="E010", member=name)
-        self._open[name] = MemberFile(name, self._files[-1], 0, os.fstat(descriptor).st_size)
+        self._open[name] = MemberFile(name, file, 0, about.st_size)
         return self._open[name]
 
     def _open_below(self, name: str) -> int:
