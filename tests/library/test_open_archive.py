@@ -160,7 +160,6 @@ def test_a_closed_archive_is_not_taken_for_a_damaged_one(path: Path) -> None:
         run = archive.run(PARENT)
         entry = run.artifacts["model/MLmodel"]
         assert isinstance(entry, ArtifactFile)
-        stream = entry.open()
     reads = (archive.runs.to_table, archive.metrics.head, entry.read_bytes, lambda: archive.run(PARENT))
     for read in reads:
         with pytest.raises(ma.MlflowArchiveError, match="closed") as raised:
