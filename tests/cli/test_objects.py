@@ -10,7 +10,9 @@ from textwrap import dedent
 
 import pytest
 
+import mlflow_archive as ma
 from mlflow_archive.copy import copy
+from mlflow_archive.library.artifact_tree import ArtifactFile
 from mlflow_archive.writer.export import ArchiveSink
 from tests.cli.conftest import Command
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, run
@@ -168,6 +170,8 @@ def test_show_model_has_versions_in_order(cli: Command, archive: Path) -> None:
     [
         (f"{MODEL}/x", b"x\n"),
         ("m-11/x", b"x\n"),
+        (f"{RUN}/net/x", b"x\n"),  # of a logged model that the run made, as MLflow has it
+        ("parent/net/x", b"x\n"),
         ("net/x", b"x\n"),  # also a registered model, in a workspace
         ("team/net/3/MLmodel", b"team\n"),
         ("shop/net/2/MLmodel", b"shop\n"),
@@ -202,3 +206,16 @@ def test_models_of_workspaces_are_told_apart(cli: Command, archive: Path) -> Non
         shop/net         2  -              -                  -            default
         """
     )
+
+
+def test_a_run_shows_the_models_it_made(cli: Command, archive: Path) -> None:
+    assert f"logged models\n  name  model_id                            status  type\n  net   {MODEL}  READY   -\n" in (
+        cli("show", archive, RUN).out
+    )
+    (made,) = json.loads(cli("show", archive, RUN, "--json").out)["logged_models"]
+    assert made == {"model_id": MODEL, "name": "net", "status": "READY", "model_type": None}
+    assert cli("tree", archive, RUN).out == f"{RUN}\n  net/\n    x  2 bytes\n1 file, 2 bytes\n"
+    with ma.open(archive) as opened:
+        entry = opened.run(RUN).artifacts["net/x"]
+        assert isinstance(entry, ArtifactFile)
+        assert entry.read_bytes() == b"x\n"

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.format.tables import BY_ROW, TABLES, Table
+from mlflow_archive.format.tables import BY_ROW, DEFAULT_WORKSPACE, TABLES, WORKSPACE, Table
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.objects import IDENTITIES
 from mlflow_archive.reader.rows import Moment
@@ -134,6 +134,8 @@ def differences(before: Archive, after: Archive, comparison: Comparison | None =
             both = [each for each in block if each in sides[0] and each in sides[1]]
             changed = _changes(before, after, kind, {each: sides[0][each] for each in both}, comparison)
             for each in block:
+                if kind == WORKSPACE and each == DEFAULT_WORKSPACE and each not in both:
+                    continue  # every server has it, and not every source shows it
                 if each not in sides[0]:
                     yield ObjectChange(kind=kind, id=each, change="added")
                 elif each not in sides[1]:

@@ -1,4 +1,4 @@
-"""Which artifact a text such as ``4b1f0c/model/MLmodel`` means: the object that owns it, and the path below that."""
+"""Which artifacts a text such as ``4b1f0c/model/MLmodel`` means: the object that owns them, and the path below that."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.tables import LOGGED_MODEL, NAME_IN_WORKSPACE, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.reader.archive import Archive, owner_ids
+from mlflow_archive.reader.details import made_models
+from mlflow_archive.reader.listing import Record, list_artifacts
 from mlflow_archive.reader.objects import IDENTITIES, owners_named
 
 OWNERS: Final = (RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL)
@@ -66,6 +68,25 @@ def find_artifacts(archive: Archive, text: str) -> ArtifactPlace:
         f"no run, logged model, trace or registered model of {archive.path} has the id or name {head!r}; "
         f"`mlflow-archive ls {archive.path} artifacts` lists all artifacts"
     )
+
+
+def artifacts_at(archive: Archive, place: ArtifactPlace) -> list[Record]:
+    """Return the artifacts at or below a place, by path, as :func:`list_artifacts` does.
+
+    Of a run, also those of the logged models it made, in a folder of the model's name: ``runs:/RUN/model`` is where
+    MLflow itself looks for them, and where MLflow 2 had them. Where two models have one name, the newest is meant.
+    """
+    rows = list_artifacts(archive, place.owner_id, place.path, kind=place.kind)
+    if place.kind != RUN or any(row["path"] == place.path for row in rows):
+        return rows
+    found = {row["path"]: row for row in rows}
+    first, _, rest = place.path.partition("/")
+    for model in made_models(archive, place.owner_id):
+        name = model["name"]
+        if name and (not first or first == name):
+            for row in list_artifacts(archive, model["model_id"], rest, kind=LOGGED_MODEL):
+                found.setdefault(f"{name}/{row['path']}", {**row, "path": f"{name}/{row['path']}"})
+    return [found[path] for path in sorted(found)]
 
 
 def _splits(text: str) -> Iterator[tuple[str, str]]:

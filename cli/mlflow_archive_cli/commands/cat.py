@@ -10,9 +10,8 @@ import click
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.reader.artifact_owner import find_artifacts
+from mlflow_archive.reader.artifact_owner import artifacts_at, find_artifacts
 from mlflow_archive.reader.blobs import Blobs
-from mlflow_archive.reader.listing import list_artifacts
 from mlflow_archive_cli.parameters import ARCHIVE
 
 
@@ -32,7 +31,7 @@ def command(archive: Path, artifact: str) -> None:
         raise click.UsageError(f"{artifact!r} is not of the form NAME/PATH")
     with open_archive(archive) as opened:
         place = find_artifacts(opened, artifact)
-        rows = list_artifacts(opened, place.owner_id, place.path, kind=place.kind)
+        rows = artifacts_at(opened, place)
         found = [row for row in rows if row["path"] == place.path]
         if not found:
             hint = f": it is a folder; `mlflow-archive tree {archive} {artifact}` shows it" if rows else ""

@@ -8,9 +8,8 @@ import click
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.reader.artifact_owner import find_artifacts
+from mlflow_archive.reader.artifact_owner import artifacts_at, find_artifacts
 from mlflow_archive.reader.extract import Item, extract
-from mlflow_archive.reader.listing import list_artifacts
 from mlflow_archive_cli.output import warn
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.printable import size
@@ -58,7 +57,7 @@ def _items(archive: Archive, what: tuple[str, ...]) -> list[Item]:
     several = len({(place.kind, place.owner_id) for place in places}) > 1
     items: dict[str, Item] = {}
     for place in places:
-        rows = list_artifacts(archive, place.owner_id, place.path, kind=place.kind)
+        rows = artifacts_at(archive, place)
         if place.path and not rows:
             raise SelectionError(f"{place.owner} has no artifact at or below {place.path!r}")
         for row in rows:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.reader.artifact_owner import find_artifacts
+from mlflow_archive.reader.artifact_owner import artifacts_at, find_artifacts
 from mlflow_archive.reader.listing import Query, Record, columns_of, list_artifacts, list_objects
 from mlflow_archive.reader.search import Condition, Field
 from mlflow_archive_cli.output import output
@@ -125,7 +125,7 @@ def _artifacts(archive: Archive, of: str | None, path: str) -> tuple[tuple[str, 
     if not of:
         return ("owner_kind", "owner_id", *columns), list_artifacts(archive, None, path, kind=None)
     place = find_artifacts(archive, "/".join(part for part in (of, path) if part))
-    return columns, list_artifacts(archive, place.owner_id, place.path, kind=place.kind)
+    return columns, artifacts_at(archive, place)
 
 
 def _shown(archive: Archive, kind: str, names: tuple[str, ...]) -> list[str]:

@@ -91,6 +91,8 @@ def _run_sections(run: RunDetails) -> Iterator[Section]:
     yield Section(title="metrics", columns=columns, rows=[_metric(h) for h in run.metrics], right=(1, 2, 3, 4))
     inputs = [(row["name"], row["digest"], row["source_type"] or "-", _tags(row["tags"])) for row in run.inputs]
     yield _table("dataset inputs", ("name", "digest", "source", "tags"), inputs)
+    models = [[row[name] for name in ("name", "model_id", "status", "model_type")] for row in run.logged_models]
+    yield _table("logged models", ("name", "model_id", "status", "type"), models)
     yield _artifacts(run.artifacts)
     yield _gaps(run.gaps)
 

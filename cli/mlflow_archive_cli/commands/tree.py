@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.library.artifact_tree import ArtifactFile, artifacts_of
+from mlflow_archive.library.artifact_tree import ArtifactFile, tree_at
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.artifact_owner import find_artifacts
 from mlflow_archive_cli.escaping import one_line
@@ -36,7 +36,7 @@ def command(archive: Path, name: str, path: str, as_json: bool) -> None:
     """
     with open_archive(archive) as opened:
         place = find_artifacts(opened, "/".join(part for part in (name.rstrip("/"), path.strip("/")) if part))
-        folder = artifacts_of(opened, place.kind, place.owner_id)
+        folder = tree_at(opened, place)
         try:
             entry = folder[place.path] if place.path else folder
         except KeyError as error:
