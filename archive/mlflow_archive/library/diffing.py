@@ -23,6 +23,17 @@ BLOCK: Final = 100
 """How many objects are compared at a time."""
 
 _NOT_CONTENT: Final = frozenset({"fingerprints"})
+_LOCATIONS: Final = frozenset(
+    {
+        "experiments.artifact_location",
+        "runs.artifact_uri",
+        "logged_models.artifact_location",
+        "model_versions.storage_location",
+    }
+)
+_TRACE_LOCATION: Final = "mlflow.artifactLocation"
+_REFERENCES: Final = ("runs:/", "models:/")
+"""How a source of a model version begins that names an object and no location."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +94,13 @@ class Diff:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How to compare. ``hidden`` are columns (``table.column``) that one side does not show: they are not compared."""
+    """How to compare. ``hidden`` are columns (``table.column``) that one side does not show: they are not compared.
+
+    Without ``locations`` it is not compared where artifacts lie, which is another place after a move.
+    """
 
     artifacts: bool = True
+    locations: bool = True
     hidden: frozenset[str] = field(default_factory=frozenset)
 
     def tables(self, kind: str) -> list[Table]:
@@ -98,7 +113,16 @@ class Comparison:
         ]
 
     def columns(self, table: Table) -> list[str]:
-        return [name for name in table.column_names if f"{table.name}.{name}" not in self.hidden]
+        hidden = self.hidden if self.locations else self.hidden | _LOCATIONS
+        return [name for name in table.column_names if f"{table.name}.{name}" not in hidden]
+
+    def is_left_out(self, table: Table, change: FieldChange) -> bool:
+        """Say whether a change is one of a location that has no column of its own."""
+        if self.locations:
+            return False
+        if change.field == "source" and table.name == "model_versions":
+            return not any(str(value).startswith(_REFERENCES) for value in (change.before, change.after))
+        return table.name == "trace_tags" and change.key.get("key") == _TRACE_LOCATION
 
 
 def hidden_columns(before: Archive, after: Archive) -> frozenset[str]:
@@ -166,7 +190,7 @@ def _changes(
             continue
         compare = _histories if not table.unique else _records
         for owner, change in compare(table, old, new, columns):
-            if owner in owners:
+            if owner in owners and not comparison.is_left_out(table, change):
                 found.setdefault(owner, []).append(change)
     return found
 

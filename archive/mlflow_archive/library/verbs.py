@@ -156,14 +156,15 @@ def diff(
     after: ArchivePath,
     *,
     artifacts: bool = True,
+    locations: bool = True,
     jobs: int = 4,
     progress: OnProgress | None = None,
 ) -> Diff:
     """List which objects were added, removed or changed, field by field; see ``mlflow-archive diff``.
 
     Each side is the path of an archive, or a tracking URI, which is exported into a temporary archive first. Without
-    ``artifacts`` these are not compared. Raises ArchiveError, SelectionError, ServerError, StoreError; TargetError
-    where a source has gaps.
+    ``artifacts`` these are not compared, without ``locations`` not where they lie. Raises ArchiveError,
+    SelectionError, ServerError, StoreError; TargetError where a source has gaps.
     """
     told, selection = _progress(progress), Selection(artifacts=artifacts)
     with (
@@ -171,7 +172,7 @@ def diff(
         as_archive(os.fspath(after), selection=selection, jobs=jobs, progress=told) as other,
     ):
         hidden = hidden_columns(one, other)
-        changes = tuple(differences(one, other, Comparison(artifacts=artifacts, hidden=hidden)))
+        changes = tuple(differences(one, other, Comparison(artifacts=artifacts, locations=locations, hidden=hidden)))
     return Diff(changes=changes, not_compared=hidden)
 
 
