@@ -17,35 +17,42 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow_archive.errors import MlflowArchiveError
+    from mlflow_archive.library.diffing import Diff
     from mlflow_archive.library.open_archive import OpenArchive
     from mlflow_archive.library.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
-    from mlflow_archive.library.verbs import export, replay, restore
+    from mlflow_archive.library.verbs import diff, export, replay, restore, serve
     from mlflow_archive.pipeline import Report, Selection
     from mlflow_archive.verification.checks import verify
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Diff",
     "MlflowArchiveError",
     "OpenArchive",
     "Report",
     "Selection",
+    "diff",
     "export",
     "open",
     "replay",
     "restore",
+    "serve",
     "verify",
 ]
 
 _PLACES = {
+    "Diff": ("library.diffing", "Diff"),
     "MlflowArchiveError": ("errors", "MlflowArchiveError"),
     "OpenArchive": ("library.open_archive", "OpenArchive"),
     "Report": ("pipeline", "Report"),
     "Selection": ("pipeline", "Selection"),
+    "diff": ("library.verbs", "diff"),
     "export": ("library.verbs", "export"),
     "open": ("library.open_archive", "OpenArchive"),
     "replay": ("library.verbs", "replay"),
     "restore": ("library.verbs", "restore"),
+    "serve": ("library.verbs", "serve"),
     "verify": ("verification.checks", "verify"),
 }
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
@@ -152,6 +154,16 @@ def _reader_went_away() -> int:
     return 0
 
 
+def _prepare_streams() -> None:
+    """Make answers possible where stdout cannot take every character, or is closed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller, who wants to read nothing
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for all of the process
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """Run the command line of this process and exit."""
     # What MLflow tells of its own doings (tables created, defaults chosen) is no part of an answer of ours.
@@ -159,6 +171,7 @@ def main() -> None:
     # Arrow is not imported yet. The allocator of the C library gives back what is not used any more: an export of 5
     # million points peaks at 270 MB instead of 370, in the same time.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    _prepare_streams()
     leave(run(sys.argv[1:], own_process=True))
 
 

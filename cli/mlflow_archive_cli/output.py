@@ -1,7 +1,7 @@
 """Answers on stdout, as text for people or as JSON for programs, behind one interface.
 
 Text is a drawn table where stdout is a terminal and plain aligned columns where it is not. JSON is one document, or
-for lists one object a line; times are ISO 8601 in UTC, and NaN and infinities are the strings MLflow's API has.
+for lists one object a line; times are ISO 8601 in UTC, bytes hex, and NaN and infinities the strings MLflow's API has.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -20,7 +22,7 @@ import click
 from mlflow_archive.pipeline import Gap
 from mlflow_archive.reader.rows import Moment
 from mlflow_archive_cli.escaping import one_line
-from mlflow_archive_cli.printable import text_of
+from mlflow_archive_cli.printable import padded, text_of, width_of
 
 Row = Mapping[str, Any]
 _LISTED_GAPS = 20
@@ -78,7 +80,7 @@ class TextOutput:
             self._section(section)
 
     def rows(self, columns: Sequence[str], rows: Iterable[Row], *, right: Sequence[str] = ()) -> None:
-        cells = [[text_of(row[name]) for name in columns] for row in rows]
+        cells = [[text_of(_flat(row[name])) for name in columns] for row in rows]
         aligned = [i for i, name in enumerate(columns) if name in right]
         self._section(Section(columns=columns, rows=cells, right=aligned))
 
@@ -91,10 +93,10 @@ class TextOutput:
         indent = "  " if section.title else ""
         lines = [list(section.columns)] if section.header else []
         lines += [list(row) for row in section.rows]
-        widths = [max((len(line[i]) for line in lines), default=0) for i in range(len(section.columns))]
+        widths = [max((width_of(line[i]) for line in lines), default=0) for i in range(len(section.columns))]
         for line in lines:
             cells = [
-                cell.rjust(width) if i in section.right else cell.ljust(width)
+                padded(cell, width, right=i in section.right)
                 for i, (cell, width) in enumerate(zip(line, widths, strict=True))
             ]
             print(indent + "  ".join(cells).rstrip())
@@ -124,7 +126,7 @@ class CsvOutput:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
         for row in rows:
-            values = [plain(row[name]) for name in columns]
+            values = [plain(_flat(row[name])) for name in columns]
             writer.writerow(["" if value is None else value for value in values])
 
 
@@ -145,7 +147,23 @@ def plain(value: Any) -> Any:
         return {str(name): plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]
-    return value
+    return _of_query(value)
+
+
+def _of_query(value: Any) -> Any:
+    """Return a value of the other types that only a query answers with."""
+    if isinstance(value, Decimal):  # what DuckDB makes of sum() of whole numbers, too
+        return int(value) if value.as_tuple().exponent == 0 else float(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    return value.isoformat() if isinstance(value, date | time) else value
+
+
+def _flat(value: Any) -> Any:
+    """Return a value for one cell: what is nested as JSON, bytes in hex."""
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(plain(value), allow_nan=False, ensure_ascii=False)
+    return value.hex() if isinstance(value, bytes) else value
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from typing import Final
 
 from mlflow_archive.reader.rows import Moment
@@ -23,6 +24,30 @@ def text_of(value: object) -> str:
     return one_line(str(value))
 
 
+def width_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes: East Asian wide characters and emoji two, accents none.
+
+    >>> width_of("日本"), width_of("e\u0301")
+    (4, 1)
+    """
+    if text.isascii():
+        return len(text)
+    return sum(
+        0
+        if unicodedata.category(char) in ("Mn", "Me", "Cf")
+        else 2
+        if unicodedata.east_asian_width(char) in "WF"
+        else 1
+        for char in text
+    )
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """Return a text filled up with spaces to a width on a terminal, at its right side or, if ``right``, at its left."""
+    fill = " " * (width - width_of(text))
+    return fill + text if right else text + fill
+
+
 def number(value: float) -> str:
     """Return a float with at most six significant digits."""
     return f"{value:.6g}"
@@ -33,7 +58,7 @@ def size(count: int) -> str:
     amount = float(count)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if amount < 1024:
-            return f"{count} bytes" if unit == "bytes" else f"{amount:.1f} {unit}"
+            return f"{count} {'byte' if count == 1 else 'bytes'}" if unit == "bytes" else f"{amount:.1f} {unit}"
         amount /= 1024
     return f"{amount:.1f} TiB"
 

@@ -121,9 +121,50 @@ def test_a_store_and_its_archive_do_not_differ(cli: Command, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("names", "code", "said"),
-    [(["nothing.mlfa", "A"], 1, "nothing.mlfa"), (["A", "ftp://x"], 2, "ftp: is no scheme")],
+    [
+        (["nothing.mlfa", "A"], 10, "nothing.mlfa does not exist"),
+        (["nothing", "A"], 1, "there is no folder"),
+        (["junk.mlfa", "A"], 10, "junk.mlfa is no archive"),
+        (["A", "ftp://x"], 2, "ftp: is no scheme"),
+    ],
 )
-def test_what_cannot_be_read(cli: Command, pair: tuple[Path, Path], names: list[str], code: int, said: str) -> None:
+def test_what_cannot_be_read(
+    cli: Command,
+    pair: tuple[Path, Path],
+    names: list[str],
+    code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "junk.mlfa").write_text("junk")
+    monkeypatch.chdir(tmp_path)
     ran = cli("diff", *[pair[0] if name == "A" else name for name in names])
     assert ran.code == code
     assert said in ran.err
+
+
+def moved(path: Path, root: str, workspaces: list[dict[str, object]]) -> Path:
+    versions = [{"name": "m", "workspace": "default", "version": 1, "source": f"{root}/m", "storage_location": root}]
+    trace = {"trace_id": "tr-1", "experiment_id": "1", "request_time": 1, "state": "OK"}
+    first = chunk(experiments=[{**experiment("1", "churn"), "artifact_location": f"{root}/1"}], workspaces=workspaces)
+    rest = chunk(
+        runs=[run(KEPT, "1", artifact_uri=f"{root}/1/{KEPT}")],
+        traces=[trace],
+        trace_tags=[{"trace_id": "tr-1", "key": "mlflow.artifactLocation", "value": f"{root}/1/tr"}],
+        registered_models=[{"name": "m", "workspace": "default"}],
+        model_versions=versions,
+    )
+    copy(ChunkSource((0, [first]), (1, [rest])), ArchiveSink(path, tool="t", clock_ms=lambda: 0), jobs=1)
+    return path
+
+
+def test_locations_need_not_be_compared(cli: Command, tmp_path: Path) -> None:
+    """Nor is the default workspace a difference, which every server has and not every source shows."""
+    before = moved(tmp_path / "a", "s3://old", [])
+    after = moved(tmp_path / "b", "s3://new", [{"name": "default", "description": "x"}])
+    assert cli("diff", before, after).err == "4 changed\n"
+    ran = cli("diff", before, after, "--no-locations")
+    assert (ran.code, ran.out, ran.err) == (0, "", "no difference\n")
+    elsewhere = moved(tmp_path / "c", "models:", [])
+    assert "model_versions.1.source" in cli("diff", before, elsewhere, "--no-locations").out

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from pathlib import Path
 
 import pytest
 
+from mlflow_archive.library.charts import terminal_chart
+from mlflow_archive.reader.details import History
 from tests.cli.conftest import CHILD, PARENT, Command
 
 
@@ -25,6 +29,32 @@ def test_drawn_in_the_terminal(cli: Command, single_file: Path) -> None:
     assert "loss" in ran.out
     assert "step" in ran.out
     assert "\x1b" not in ran.out
+
+
+def test_what_a_chart_cannot_show_is_told(cli: Command, single_file: Path, tmp_path: Path) -> None:
+    told = "bad: 1 point is NaN, infinite or beyond 1e300, and not drawn\n"
+    assert cli("history", single_file, PARENT, "bad").err == told
+    assert cli("history", single_file, PARENT, "bad", "-o", tmp_path / "x.svg").err == told
+    assert cli("history", single_file, PARENT, "bad", "--csv").err == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        # MLflow's databases have the largest float in place of infinity.
+        ([sys.float_info.max, -sys.float_info.max, 1.0], ["1┤"]),
+        ([1e300, -1e300], ["1e+300┤", "-1e+300┤"]),
+        ([0.5, 0.5], ["0.5┤"]),
+        ([math.inf, math.nan], []),
+    ],
+)
+def test_any_values_can_be_drawn(values: list[float], ticks: list[str]) -> None:
+    history = History(
+        key="loss", steps=[0, 2**62, 2**63 - 1][: len(values)], timestamps=[0] * len(values), values=values
+    )
+    drawn = terminal_chart([history], width=60, height=12, colour=False)
+    assert all(tick in drawn for tick in ticks)
+    assert terminal_chart([history], width=5, height=2, colour=False).splitlines()[0].strip()
 
 
 @pytest.mark.parametrize(("name", "begins"), [("x.png", b"\x89PNG"), ("x.svg", b"<?xml"), ("x.pdf", b"%PDF")])
@@ -51,7 +81,11 @@ def test_tree(cli: Command, archive: Path) -> None:
     assert cli("tree", archive, "parent").out == (
         f"{PARENT}\n  empty  0 bytes\n  model/\n    MLmodel  12 bytes\n2 files, 12 bytes\n"
     )
-    assert cli("tree", archive, PARENT, "model").out == f"{PARENT}/model\n  MLmodel  12 bytes\n1 files, 12 bytes\n"
+    assert cli("tree", archive, PARENT, "model").out == f"{PARENT}/model\n  MLmodel  12 bytes\n1 file, 12 bytes\n"
     ran = cli("tree", archive, CHILD, "nothing")
     assert (ran.code, ran.out) == (2, "")
     assert "no artifact 'nothing'; there are plot 1.png" in ran.err
+    assert cli("tree", archive, "parent", "--json").out.splitlines()[1] == (
+        '{"path": "model/MLmodel", "size": 12, '
+        '"digest": "7f8f4a879eefb3f9fed9c6af4077c9acb0db066b2906d6570c42913478686b0f"}'
+    )

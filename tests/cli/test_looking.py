@@ -151,7 +151,8 @@ def test_ls_artifacts(cli: Command, archive: Path) -> None:
         '{"path": "model/MLmodel", "size": 12, '
         '"digest": "7f8f4a879eefb3f9fed9c6af4077c9acb0db066b2906d6570c42913478686b0f"}\n'
     )
-    assert [line.split()[0] for line in cli("ls", archive, "artifacts").out.splitlines()[1:]] == [CHILD, PARENT, PARENT]
+    found = [line.split()[:2] for line in cli("ls", archive, "artifacts").out.splitlines()[1:]]
+    assert found == [["run", CHILD], ["run", PARENT], ["run", PARENT]]
 
 
 def test_show_run(cli: Command, archive: Path) -> None:
@@ -301,10 +302,10 @@ def test_a_run_is_found_by_id_prefix_or_name_only_if_it_is_one(cli: Command, sin
         (["ls", "A", "runs", "--param", "lr"], "'lr' is not of the form KEY=VALUE"),
         (["ls", "A", "--param", "lr=1"], "--param is for `ls ARCHIVE runs`"),
         (["ls", "A", "artifacts", "--status", "FAILED"], "--status is for `ls ARCHIVE runs`"),
-        (["ls", "A", "runs", "--run", "x"], "PATH and --run are for `ls ARCHIVE artifacts`"),
+        (["ls", "A", "runs", "--run", "x"], "PATH and --of are for `ls ARCHIVE artifacts`"),
         (["show", "A"], "name a run or another object, or an --experiment"),
         (["show", "A", "--experiment", "nope"], "no experiment matches 'nope'"),
-        (["cat", "A", "parent"], "'parent' is not of the form RUN/PATH"),
+        (["cat", "A", "parent"], "'parent' is not of the form NAME/PATH"),
         (["cat", "A", "parent/nope"], "has no artifact 'nope'"),
         (["cat", "A", "parent/model"], "it is a folder"),
     ],

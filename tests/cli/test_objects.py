@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+import mlflow_archive as ma
 from mlflow_archive.copy import copy
+from mlflow_archive.library.artifact_tree import ArtifactFile
 from mlflow_archive.writer.export import ArchiveSink
 from tests.cli.conftest import Command
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, run
@@ -59,7 +63,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trace = {"experiment_id": "1", "request_time": 1_655_004_878_844, "state": "OK"}
     first = chunk(experiments=[experiment("1", "churn")])
     rest = chunk(
-        [artifact(IN_FILE, "traces.json", payload(), kind="trace"), artifact(MODEL, "x", b"x\n", kind="logged_model")],
+        [artifact(IN_FILE, "traces.json", payload(), kind="trace"), artifact(MODEL, "x", b"x\n", kind="logged_model"),
+         artifact("shop/net", "2/MLmodel", b"shop\n", kind="registered_model"),
+         artifact("team/net", "3/MLmodel", b"team\n", kind="registered_model")],
         runs=[run(RUN, "1", run_name="parent")],
         logged_models=[
             {"model_id": MODEL, "experiment_id": "1", "name": "net", "status": "READY", "source_run_id": RUN}
@@ -72,7 +78,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model_versions=[
             {"name": "shop/net", "workspace": "default", "version": number, "source": f"models:/{MODEL}"}
             for number in (10, 2)
-        ],
+        ] + [{"name": "net", "workspace": "team", "version": 3}],
         model_version_tags=[
             {"name": "shop/net", "workspace": "default", "version": 2, "key": "ok", "value": "yes"}
         ],
@@ -96,8 +102,8 @@ def text(block: str) -> str:
         ("logged-models", ["--columns", "name,experiment,status,params.depth"], ["net   churn       READY   3"]),
         ("traces", ["--filter", "tags.team = 'nlp'", "--columns", "trace_name,state"], ["ask         OK"]),
         ("traces", ["--filter", "span.name = 'deep'", "--columns", "trace_name"], ["ask"]),
-        ("models", ["--sort", "-versions", "--columns", "name,versions"], ["shop/net         2", "net              0"]),
-        ("model-versions", ["--columns", "version,tags.ok"], ["      2  yes", "     10  -"]),
+        ("models", ["--sort", "-versions", "--columns", "name,versions"], ["shop/net         2", "net              1"]),
+        ("model-versions", ["--columns", "version,tags.ok"], ["      3  -", "      2  yes", "     10  -"]),
         ("issues", ["--columns", "name,status"], ["slow  OPEN"]),
         ("webhooks", [], []),
     ],
@@ -157,3 +163,59 @@ def test_show_model_has_versions_in_order(cli: Command, archive: Path) -> None:
     assert [row["version"] for row in found["model_versions"]] == [2, 10]
     assert found["registered_model_aliases"] == [{"alias": "best", "version": 2}]
     assert found["kind"] == "registered_model"
+
+
+@pytest.mark.parametrize(
+    ("named", "content"),
+    [
+        (f"{MODEL}/x", b"x\n"),
+        ("m-11/x", b"x\n"),
+        (f"{RUN}/net/x", b"x\n"),  # of a logged model that the run made, as MLflow has it
+        ("parent/net/x", b"x\n"),
+        ("net/x", b"x\n"),  # also a registered model, in a workspace
+        ("team/net/3/MLmodel", b"team\n"),
+        ("shop/net/2/MLmodel", b"shop\n"),
+        (f"{IN_FILE}/traces.json", payload()),
+    ],
+)
+def test_artifacts_of_every_kind(cli: Command, archive: Path, tmp_path: Path, named: str, content: bytes) -> None:
+    command = [sys.executable, "-m", "mlflow_archive_cli", "cat", str(archive), named]
+    assert subprocess.run(command, check=True, capture_output=True).stdout == content
+    assert cli("extract", archive, named, "--to", tmp_path / "to", "-q").code == 0
+    (written,) = [path for path in (tmp_path / "to").rglob("*") if path.is_file()]
+    assert (written.name, written.read_bytes()) == (named.rpartition("/")[2], content)
+    assert written.name in cli("tree", archive, named.rpartition("/")[0]).out
+    assert written.name in cli("ls", archive, "artifacts", "--of", named.rpartition("/")[0]).out
+
+
+def test_artifacts_of_objects_of_one_name(cli: Command, archive: Path) -> None:
+    ran = cli("cat", archive, "tr-/x")
+    assert (ran.code, ran.out) == (2, "")
+    assert f"2 objects of {archive} match 'tr-': trace {STORED}, trace {IN_FILE}; give more of the id" in ran.err
+    ran = cli("cat", archive, "nobody/x")
+    assert "no run, logged model, trace or registered model" in ran.err
+    kinds = [line.split()[0] for line in cli("ls", archive, "artifacts").out.splitlines()[1:]]
+    assert kinds == ["logged_model", "registered_model", "registered_model", "trace"]
+
+
+def test_models_of_workspaces_are_told_apart(cli: Command, archive: Path) -> None:
+    assert cli("ls", archive, "models").out == text(
+        """
+        name      versions  creation_time  last_updated_time  description  workspace
+        net              1  -              -                  -            team
+        shop/net         2  -              -                  -            default
+        """
+    )
+
+
+def test_a_run_shows_the_models_it_made(cli: Command, archive: Path) -> None:
+    assert f"logged models\n  name  model_id                            status  type\n  net   {MODEL}  READY   -\n" in (
+        cli("show", archive, RUN).out
+    )
+    (made,) = json.loads(cli("show", archive, RUN, "--json").out)["logged_models"]
+    assert made == {"model_id": MODEL, "name": "net", "status": "READY", "model_type": None}
+    assert cli("tree", archive, RUN).out == f"{RUN}\n  net/\n    x  2 bytes\n1 file, 2 bytes\n"
+    with ma.open(archive) as opened:
+        entry = opened.run(RUN).artifacts["net/x"]
+        assert isinstance(entry, ArtifactFile)
+        assert entry.read_bytes() == b"x\n"

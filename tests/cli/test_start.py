@@ -14,8 +14,11 @@ import click
 import pytest
 
 from mlflow_archive import __version__
+from mlflow_archive.copy import copy
+from mlflow_archive.writer.export import ArchiveSink
 from mlflow_archive_cli.main import _MODULES, _READING, commands
 from tests.cli.conftest import PARENT, Command
+from tests.support.chunks import ChunkSource, chunk, experiment, run
 
 ARGUMENTS = {
     "info": ["A"],
@@ -112,3 +115,21 @@ def test_an_unknown_command_is_usage(cli: Command) -> None:
     ran = cli("exprot")
     assert ran.code == 2
     assert "No such command 'exprot'" in ran.err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_that_lacks_characters_gets_escapes(tmp_path: Path, encoding: str) -> None:
+    named = run("a" * 32, "1", run_name="näme 日本")
+    source = ChunkSource((0, [chunk(experiments=[experiment("1", "e")], runs=[named])]))
+    copy(source, ArchiveSink(tmp_path / "x", tool="t", clock_ms=lambda: 0), jobs=1)
+    command = [sys.executable, "-m", "mlflow_archive_cli", "ls", str(tmp_path / "x"), "runs", "--columns", "run_name"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    ran = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert ran.stdout.splitlines()[1] == "näme 日本".encode(encoding, "backslashreplace")
+
+
+def test_a_closed_stdout_is_no_error(archive: Path) -> None:
+    command = [sys.executable, "-m", "mlflow_archive_cli", "ls", str(archive), "runs"]
+    ran = subprocess.run(["bash", "-c", f"{shlex.join(command)} >&-"], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")

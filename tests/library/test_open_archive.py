@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 import mlflow_archive as ma
-from mlflow_archive.errors import SelectionError
+from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.library.artifact_tree import ArtifactFile, ArtifactFolder
 from mlflow_archive.library.filesystem import ArchiveFileSystem
 from tests.cli.conftest import CHILD, GONE, PARENT, write_archive
@@ -153,3 +153,15 @@ def test_search_runs(opened: ma.OpenArchive) -> None:
 
 def test_sql(opened: ma.OpenArchive) -> None:
     assert opened.sql("select count(*) as n from runs").to_pylist() == [{"n": 3}]
+
+
+def test_a_closed_archive_is_not_taken_for_a_damaged_one(path: Path) -> None:
+    with ma.open(path) as archive:
+        run = archive.run(PARENT)
+        entry = run.artifacts["model/MLmodel"]
+        assert isinstance(entry, ArtifactFile)
+    reads = (archive.runs.to_table, archive.metrics.head, entry.read_bytes, lambda: archive.run(PARENT))
+    for read in reads:
+        with pytest.raises(ma.MlflowArchiveError, match="closed") as raised:
+            read()
+        assert not isinstance(raised.value, DamagedError)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from mlflow_archive.copy import copy
+from mlflow_archive.library.serving.database import database_of
 from mlflow_archive.library.serving.guard import is_reading
 from mlflow_archive.library.serving.location import Place, archive_path, artifact_root, place_of
 from mlflow_archive.sources.locate import locate_source
@@ -30,6 +32,7 @@ READING = [
     ("POST", "/api/3.0/mlflow/traces/search"),
     ("POST", "/api/2.0/mlflow/experiments/search"),
     ("POST", "/ajax-api/2.0/mlflow/experiments/search-datasets"),
+    ("POST", "/ajax-api/2.0mlflow/experiments/search-datasets"),
     ("POST", "/graphql"),
 ]
 WRITING = [
@@ -135,14 +138,16 @@ def test_mlflows_client_reads_an_archive(archive: Path, everything: Everything, 
 def serving(archive: Path, environment: dict[str, str]) -> Iterator[str]:
     """Run the command on a free port; it must end cleanly on Ctrl-C."""
     command = [sys.executable, "-m", "mlflow_archive_cli", "serve", str(archive), "--port", "0", "-q"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=archive.parent)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=archive.parent
+    )
     assert process.stdout is not None
     try:
         yield process.stdout.readline().strip()
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) in (0, 130)
-        process.stdout.close()
+        out, told = process.communicate(timeout=30)
+    assert (process.returncode, out, told) == (0, "", "")
 
 
 def call(url: str, body: dict[str, Any] | None = None, method: str | None = None) -> tuple[int, Any]:
@@ -174,6 +179,12 @@ def test_the_server_reads_everything_and_writes_nothing(
         status, refusal = call(f"{url}/api/2.0/mlflow/runs/delete", {"run_id": ids["run"]})
         assert (status, json.loads(refusal)["error_code"]) == (403, "PERMISSION_DENIED")
         assert call(f"{url}/api/2.0/mlflow-artifacts/artifacts/x", {}, "PUT")[0] == 403
+        # The run table asks for a gateway; a refusal would be shown as an error.
+        proxy = f"{url}/ajax-api/2.0/mlflow/gateway-proxy"
+        assert call(f"{proxy}?gateway_path=api%2F2.0%2Fendpoints%2F") == (200, b'{"endpoints": []}')
+        assert call(proxy, {"gateway_path": "x"})[0] == 403
+        with serving(archive, environment) as another:
+            assert call(f"{another}/health")[0] == 200
     assert archive.read_bytes() == before
 
 
@@ -184,3 +195,26 @@ def test_a_taken_port_is_told(archive: Path, environment: dict[str, str]) -> Non
         ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert ran.returncode == 1
     assert "choose another --port" in ran.stderr
+
+
+def test_a_cache_that_cannot_be_written_is_told(archive: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    command = [sys.executable, "-m", "mlflow_archive_cli", "serve", str(archive), "--port", "0", "-q"]
+    there = {**environment, "XDG_CACHE_HOME": str(tmp_path / "file")}
+    ran = subprocess.run(command, capture_output=True, text=True, env=there, check=False)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "another folder for it in XDG_CACHE_HOME" in ran.stderr
+
+
+def test_the_cache_forgets_what_nobody_has_opened_for_long(archive: Path, tmp_path: Path) -> None:
+    for name, days in (("old.db", 31), ("young.db", 29)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - days * 86400,) * 2)
+    left = tmp_path / "left by a killed process"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    made = database_of(archive, folder=tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([made, tmp_path / "young.db"])
+    os.utime(made, (0, 0))
+    assert database_of(archive, folder=tmp_path) == made
+    assert made.stat().st_mtime > time.time() - 60

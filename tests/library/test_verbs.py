@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -62,3 +65,36 @@ def test_replay_of_a_selection(exported: Path, tmp_path: Path) -> None:
         run_id = archive.runs.head(1)["run_id"][0].as_py()
     done = ma.replay(exported, uri, selection=ma.Selection(runs=(run_id,)), artifact_root=str(tmp_path / "artifacts"))
     assert list(done.details["runs"]) == [run_id]  # type: ignore[call-overload]
+
+
+def test_diff(exported: Path, tmp_path: Path) -> None:
+    store = store_path(*FILE_STORES[0])
+    same = ma.diff(exported, str(store))
+    assert (same.same, same.changes, same.counts) == (True, (), {"added": 0, "removed": 0, "changed": 0})
+    with ma.open(exported) as archive:
+        run_id = archive.runs.head(1)["run_id"][0].as_py()
+    one = tmp_path / "one.mlfa"
+    ma.export(one, str(store), selection=ma.Selection(runs=(run_id,)))
+    found = ma.diff(one, exported, artifacts=False)
+    assert not found.same
+    assert found.counts["added"] >= 18
+    assert {each.kind for each in found.changes} >= {"run"}
+    assert found.to_json()["counts"] == found.counts
+
+
+def test_serve_ends_at_an_interrupt(exported: Path, tmp_path: Path) -> None:
+    code = """
+import os, signal, sys, urllib.request
+import mlflow_archive as ma
+def ready(url):
+    print(url)
+    os.kill(os.getpid(), signal.SIGINT)
+ma.serve(sys.argv[1], ready=ready)
+print("after")
+"""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [sys.executable, "-c", code, str(exported)]
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=True)
+    url, after = ran.stdout.splitlines()
+    assert url.startswith("http://127.0.0.1:")
+    assert after == "after"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.artifact_owner import ArtifactPlace, artifacts_at
 from mlflow_archive.reader.blobs import Blobs
-from mlflow_archive.reader.listing import list_artifacts
+from mlflow_archive.reader.listing import Record, list_artifacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,15 @@ class ArtifactFolder(Mapping[str, "ArtifactFile | ArtifactFolder"]):
 
 
 def artifacts_of(archive: Archive, kind: str, owner_id: str) -> ArtifactFolder:
-    """Return the artifacts of an object as a tree."""
+    """Return the artifacts that an object itself has as a tree."""
+    return _tree(archive, list_artifacts(archive, owner_id, kind=kind))
+
+
+def tree_at(archive: Archive, place: ArtifactPlace) -> ArtifactFolder:
+    """Return all artifacts of an object as a tree; a run has a folder for each logged model it made, too."""
+    return _tree(archive, artifacts_at(archive, replace(place, path="")))
+
+
+def _tree(archive: Archive, rows: Iterable[Record]) -> ArtifactFolder:
     blobs = Blobs(archive)
-    rows = list_artifacts(archive, owner_id, kind=kind)
     return ArtifactFolder({row["path"]: ArtifactFile(row["path"], row["size"], row["digest"], blobs) for row in rows})

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlflow_archive.copy import copy
 from mlflow_archive.errors import NotAnArchiveError, TargetError
+from mlflow_archive.format.layout import SINGLE_FILE_SUFFIX
 from mlflow_archive.pipeline import Progress, Quiet, Selection
 from mlflow_archive.reader.archive import Archive, open_archive
 
@@ -23,11 +24,12 @@ def as_archive(
     temporary archive first, which is removed at the end. Raises what these raise; TargetError where what could not be
     read would be taken for missing: a source with gaps.
     """
-    if "://" not in place and Path(place).exists():
+    if "://" not in place and (Path(place).exists() or place.endswith(SINGLE_FILE_SUFFIX)):
         try:
             opened = open_archive(place)
         except NotAnArchiveError:
-            pass
+            if place.endswith(SINGLE_FILE_SUFFIX):
+                raise
         else:
             with opened:
                 yield opened

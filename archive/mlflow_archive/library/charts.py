@@ -11,21 +11,43 @@ from mlflow_archive.errors import MlflowArchiveError
 from mlflow_archive.reader.details import History
 
 FORMATS: Final = (".png", ".svg", ".pdf")
+_SMALLEST: Final = (40, 10)
+"""Columns and lines below which nothing can be made out."""
+_LARGEST: Final = 1e300
 
 
 def terminal_chart(histories: Sequence[History], *, width: int, height: int, colour: bool) -> str:
-    """Return histories over their steps, drawn with characters; points that are NaN or infinite are left out."""
+    """Return histories over their steps, drawn with characters; points that cannot be drawn are left out.
+
+    ``unseen`` says of which histories.
+    """
     import plotext  # noqa: PLC0415 - only where something is drawn
 
     plotext.clear_figure()
-    plotext.plot_size(width, height)
-    for history in histories:
-        steps, values = _finite(history)
-        if steps:
-            plotext.plot(steps, values, label=history.key)
+    plotext.limit_size(False, False)  # the caller knows the terminal
+    plotext.plot_size(max(width, _SMALLEST[0]), max(height, _SMALLEST[1]))
+    drawn = [(history.key, *_drawable(history)) for history in histories]
+    for key, steps, values in drawn:
+        if len(steps) == 1:
+            plotext.scatter(steps, values, label=key, marker="+")
+        elif steps:
+            plotext.plot(steps, values, label=key)
+    # Ticks of its own plotext cannot label where numbers are large, and it gives steps fractions.
+    low, high = _ends([value for _, _, values in drawn for value in values])
+    ticks = [low + (high - low) * n / 4 for n in range(5)] if high > low else [low]
+    plotext.yticks(ticks, [f"{tick:.4g}" for tick in ticks])
+    first, last = _ends([step for _, steps, _ in drawn for step in steps])
+    at = sorted({int(first + (last - first) * n // 4) for n in range(5)})
+    plotext.xticks(at, [str(step) for step in at])
     plotext.xlabel("step")
     text: str = plotext.build()
     return text if colour else plotext.uncolorize(text)
+
+
+def unseen(histories: Sequence[History]) -> dict[str, int]:
+    """Return how many points no chart shows, of each metric that has such: NaN, infinite, or beyond 1e300."""
+    counts = {history.key: sum(not _is_drawable(value) for value in history.values) for history in histories}
+    return {key: count for key, count in counts.items() if count}
 
 
 def write_chart(histories: Sequence[History], path: Path, *, title: str) -> None:
@@ -37,7 +59,7 @@ def write_chart(histories: Sequence[History], path: Path, *, title: str) -> None
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for history in histories:
-        axes.plot(*_finite(history), marker="." if len(history.steps) < 2 else "", label=_plain(history.key))
+        axes.plot(*_drawable(history), marker="." if len(history.steps) < 2 else "", label=_plain(history.key))
     axes.set_xlabel("step")
     axes.set_title(_plain(title))
     axes.legend()
@@ -48,9 +70,18 @@ def write_chart(histories: Sequence[History], path: Path, *, title: str) -> None
 _DATELESS: Final[Mapping[str, Mapping[str, None]]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
-def _finite(history: History) -> tuple[list[int], list[float]]:
-    kept = [(s, v) for s, v in zip(history.steps, history.values, strict=True) if math.isfinite(v)]
+def _drawable(history: History) -> tuple[list[int], list[float]]:
+    kept = [(s, v) for s, v in zip(history.steps, history.values, strict=True) if _is_drawable(v)]
     return [step for step, _ in kept], [value for _, value in kept]
+
+
+def _is_drawable(value: float) -> bool:
+    # MLflow's databases have the largest float in place of infinity.
+    return math.isfinite(value) and abs(value) <= _LARGEST
+
+
+def _ends(numbers: Sequence[float]) -> tuple[float, float]:
+    return (min(numbers), max(numbers)) if numbers else (0, 1)
 
 
 def _plain(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.format.tables import BY_ROW, IDENTITIES, TABLES, Table
+from mlflow_archive.format.tables import BY_ROW, DEFAULT_WORKSPACE, IDENTITIES, TABLES, WORKSPACE, Table
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.rows import plain_rows, plain_values
 
@@ -22,6 +22,17 @@ BLOCK: Final = 100
 """How many objects are compared at a time."""
 
 _NOT_CONTENT: Final = frozenset({"fingerprints"})
+_LOCATIONS: Final = frozenset(
+    {
+        "experiments.artifact_location",
+        "runs.artifact_uri",
+        "logged_models.artifact_location",
+        "model_versions.storage_location",
+    }
+)
+_TRACE_LOCATION: Final = "mlflow.artifactLocation"
+_REFERENCES: Final = ("runs:/", "models:/")
+"""How a source of a model version begins that names an object and no location."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +66,40 @@ class ObjectChange:
         return {"kind": self.kind, "id": self.id, "change": self.change, "fields": [f.to_json() for f in self.fields]}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diff:
+    """What differs. ``not_compared`` are the columns (``table.column``) of which one side shows no value."""
+
+    changes: Sequence[ObjectChange]
+    not_compared: frozenset[str] = frozenset()
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs."""
+        return not self.changes
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many objects were ``added``, ``removed`` and ``changed``."""
+        return {name: sum(each.change == name for each in self.changes) for name in ("added", "removed", "changed")}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "counts": self.counts,
+            "changes": [each.to_json() for each in self.changes],
+            "not_compared": sorted(self.not_compared),
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How to compare. ``hidden`` are columns (``table.column``) that one side does not show: they are not compared."""
+    """How to compare. ``hidden`` are columns (``table.column``) that one side does not show: they are not compared.
+
+    Without ``locations`` it is not compared where artifacts lie, which is another place after a move.
+    """
 
     artifacts: bool = True
+    locations: bool = True
     hidden: frozenset[str] = field(default_factory=frozenset)
 
     def tables(self, kind: str) -> list[Table]:
@@ -72,7 +112,16 @@ class Comparison:
         ]
 
     def columns(self, table: Table) -> list[str]:
-        return [name for name in table.column_names if f"{table.name}.{name}" not in self.hidden]
+        hidden = self.hidden if self.locations else self.hidden | _LOCATIONS
+        return [name for name in table.column_names if f"{table.name}.{name}" not in hidden]
+
+    def is_left_out(self, table: Table, change: FieldChange) -> bool:
+        """Say whether a change is one of a location that has no column of its own."""
+        if self.locations:
+            return False
+        if change.field == "source" and table.name == "model_versions":
+            return not any(str(value).startswith(_REFERENCES) for value in (change.before, change.after))
+        return table.name == "trace_tags" and change.key.get("key") == _TRACE_LOCATION
 
 
 def hidden_columns(before: Archive, after: Archive) -> frozenset[str]:
@@ -108,6 +157,8 @@ def differences(before: Archive, after: Archive, comparison: Comparison | None =
             both = [each for each in block if each in sides[0] and each in sides[1]]
             changed = _changes(before, after, kind, {each: sides[0][each] for each in both}, comparison)
             for each in block:
+                if kind == WORKSPACE and each == DEFAULT_WORKSPACE and each not in both:
+                    continue  # every server has it, and not every source shows it
                 if each not in sides[0]:
                     yield ObjectChange(kind=kind, id=each, change="added")
                 elif each not in sides[1]:
@@ -138,7 +189,7 @@ def _changes(
             continue
         compare = _histories if not table.unique else _records
         for owner, change in compare(table, old, new, columns):
-            if owner in owners:
+            if owner in owners and not comparison.is_left_out(table, change):
                 found.setdefault(owner, []).append(change)
     return found
 

@@ -13,8 +13,9 @@ from urllib.parse import quote, unquote
 
 from fsspec.spec import AbstractFileSystem
 
-from mlflow_archive.library.artifact_tree import ArtifactFile, ArtifactFolder, artifacts_of
+from mlflow_archive.library.artifact_tree import ArtifactFile, ArtifactFolder, tree_at
 from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.reader.artifact_owner import ArtifactPlace
 
 
 class ArchiveFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec is untyped
@@ -70,7 +71,7 @@ class ArchiveFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec is u
 
     def _tree(self, kind: str, owner: str) -> ArtifactFolder:
         if (kind, owner) not in self._trees:
-            self._trees[kind, owner] = artifacts_of(self._archive, kind, unquote(owner))
+            self._trees[kind, owner] = tree_at(self._archive, ArtifactPlace(kind=kind, owner_id=unquote(owner)))
         return self._trees[kind, owner]
 
     def _find(self, kind: str, owner: str, rest: str) -> ArtifactFile | ArtifactFolder:

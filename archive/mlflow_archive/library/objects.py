@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlflow_archive.format.tables import RUN
-from mlflow_archive.library.artifact_tree import ArtifactFolder, artifacts_of
+from mlflow_archive.library.artifact_tree import ArtifactFolder, artifacts_of, tree_at
 from mlflow_archive.library.notebook import pairs_html
 from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.artifact_owner import ArtifactPlace
 from mlflow_archive.reader.details import RunDetails, run_details
 from mlflow_archive.reader.objects import ObjectDetails
 
@@ -72,8 +73,8 @@ class Run:
 
     @cached_property
     def artifacts(self) -> ArtifactFolder:
-        """The artifacts of the run as a tree."""
-        return artifacts_of(self._archive, RUN, self.run_id)
+        """The artifacts of the run as a tree, with a folder for each logged model it made."""
+        return tree_at(self._archive, ArtifactPlace(kind=RUN, owner_id=self.run_id))
 
     def __repr__(self) -> str:
         return f"<run {self.run_id} {self.info['run_name']!r} {self.info['status']}>"

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 class OpenArchive:
     """An open archive, either form, read-only; a context manager. Every table is an attribute: ``a.runs``.
 
-    Raises what :func:`mlflow_archive.reader.archive.open_archive` raises.
+    Raises NotAnArchiveError, FormatTooNewError, DamagedError where not even the manifest can be read; all of them are
+    MlflowArchiveError.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

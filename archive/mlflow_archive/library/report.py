@@ -152,7 +152,7 @@ def _run(run: RunDetails) -> str:
     artifacts = [{"artifact": a["path"], "bytes": f"{a['size']:,}", "SHA-256": a["digest"]} for a in run.artifacts]
     parts = [_pairs(info), _titled("params", _pairs(run.params)), _titled("tags", _pairs(run.tags))]
     parts += [_titled("metrics", _table(metrics)), _titled("artifacts", _table(artifacts))]
-    parts.append(_titled("gaps", _table(run.gaps)))
+    parts += [_titled("logged models", _table(run.logged_models)), _titled("gaps", _table(run.gaps))]
     return f"<details><summary>{_text(title)}</summary>{''.join(parts)}</details>"
 
 

@@ -13,7 +13,7 @@ from typing import Final, Self
 
 import pyarrow as pa
 
-from mlflow_archive.errors import MlflowArchiveError, SelectionError
+from mlflow_archive.errors import DamagedError, MlflowArchiveError, SelectionError
 from mlflow_archive.format.tables import (
     BY_ROW,
     DEFAULT_WORKSPACE,
@@ -36,6 +36,9 @@ select run_id, key, point.step as step, point.timestamp as timestamp, point.valu
 )
 """
 """MLflow's rule: greatest step, then time, then value, where NaN counts as 0."""
+
+_DAMAGED_PAGE: Final = "reading the stream registered as"
+"""What DuckDB says where Arrow cannot read on; footers have been proved by then, so it is a page."""
 
 _CLOSED: Final = "set TimeZone = 'UTC'; set enable_external_access = false; set lock_configuration = true"
 
@@ -96,11 +99,19 @@ class SqlSession:
         return " where " + " and ".join(conditions) if conditions else ""
 
     def query(self, statement: str) -> pa.Table:
-        """Return the answer of the last of some statements. Raises SelectionError with what DuckDB says."""
+        """Return the answer of the last of some statements.
+
+        Raises SelectionError with what DuckDB says, DamagedError (E034) where a page that it needs is damaged.
+        """
         try:
             answer = self._connection.sql(statement)
             found: pa.Table = pa.table({}) if answer is None else answer.to_arrow_table()
         except self._error as error:
+            if _DAMAGED_PAGE in str(error):
+                raise DamagedError(
+                    f"the query reads a damaged page; `mlflow-archive verify` says which rows are lost ({error})",
+                    code="E034",
+                ) from error
             raise SelectionError(f"the query cannot be answered: {error}") from error
         return found
 

@@ -1,6 +1,6 @@
-"""The verbs of the command for Python: each copies from a source to a sink and returns the report.
+"""The verbs of the command for Python. Those that copy return the report.
 
-    report = ma.export("backup.mlfa", "http://127.0.0.1:5000", experiments=["churn*"])
+    report = ma.export("backup.mlfa", "http://127.0.0.1:5000", selection=ma.Selection(experiments=("churn*",)))
     report.complete, report.counts, report.gaps
 
 A report with gaps is a partial success; an exception means that nothing was committed. ``progress`` is told the unit
@@ -17,6 +17,8 @@ from threading import Lock
 from typing import Literal
 
 from mlflow_archive.copy import copy
+from mlflow_archive.library.as_archive import as_archive
+from mlflow_archive.library.diffing import Comparison, Diff, differences, hidden_columns
 from mlflow_archive.pipeline import Progress, Quiet, Report, Selection
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
@@ -140,3 +142,46 @@ def restore(
     told = _progress(progress)
     with open_archive(archive) as opened:
         return restore_archive(opened, to, options, selection, dry_run=dry_run, jobs=jobs, progress=nullcontext(told))
+
+
+def diff(
+    before: ArchivePath,
+    after: ArchivePath,
+    *,
+    artifacts: bool = True,
+    locations: bool = True,
+    jobs: int = 4,
+    progress: OnProgress | None = None,
+) -> Diff:
+    """List which objects were added, removed or changed, field by field; see ``mlflow-archive diff``.
+
+    Each side is the path of an archive, or a tracking URI, which is exported into a temporary archive first. Without
+    ``artifacts`` these are not compared, without ``locations`` not where they lie. Raises ArchiveError,
+    SelectionError, ServerError, StoreError; TargetError where a source has gaps.
+    """
+    told, selection = _progress(progress), Selection(artifacts=artifacts)
+    with (
+        as_archive(os.fspath(before), selection=selection, jobs=jobs, progress=told) as one,
+        as_archive(os.fspath(after), selection=selection, jobs=jobs, progress=told) as other,
+    ):
+        hidden = hidden_columns(one, other)
+        changes = tuple(differences(one, other, Comparison(artifacts=artifacts, locations=locations, hidden=hidden)))
+    return Diff(changes=changes, not_compared=hidden)
+
+
+def serve(
+    archive: ArchivePath,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ready: Callable[[str], None] = print,
+    progress: OnProgress | None = None,
+) -> None:
+    """Show an archive in MLflow's web pages, read-only, until interrupted; see ``mlflow-archive serve``.
+
+    Port 0 takes a free one; ``ready`` is told the URL once it can be opened. Sets MLflow's server up in this process,
+    for one archive. Raises ArchiveError, TargetError, MlflowArchiveError where full MLflow is missing.
+    """
+    from mlflow_archive.library.serving.server import serve as serve_pages  # noqa: PLC0415 - brings MLflow with it
+
+    serve_pages(archive, host=host, port=port, ready=ready, progress=nullcontext(_progress(progress)))

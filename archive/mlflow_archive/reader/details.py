@@ -34,7 +34,10 @@ class History:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDetails:
-    """A run; ``inputs`` are dataset inputs with the columns of ``datasets`` and their ``tags``."""
+    """A run; ``inputs`` are dataset inputs with the columns of ``datasets`` and their ``tags``.
+
+    ``logged_models`` are those it made, ``artifacts`` its own, without those of the models.
+    """
 
     info: Record
     experiment: Record
@@ -42,6 +45,7 @@ class RunDetails:
     tags: dict[str, str | None]
     metrics: list[History]
     inputs: list[Record]
+    logged_models: list[Record]
     artifacts: list[Record]
     gaps: list[Record]
     export: Export
@@ -54,7 +58,8 @@ class RunDetails:
             "tags": self.tags,
             "metrics": {history.key: history.to_json() for history in self.metrics},
             "inputs": self.inputs,
-            "artifacts": [{k: v for k, v in row.items() if k != "owner_id"} for row in self.artifacts],
+            "logged_models": self.logged_models,
+            "artifacts": [{name: row[name] for name in ("path", "size", "digest")} for row in self.artifacts],
             "gaps": self.gaps,
             "export": {"number": self.export.number, "created": Moment(self.export.created_ms)},
         }
@@ -105,10 +110,26 @@ def run_details(archive: Archive, run_id: str) -> RunDetails:
         tags=_pairs(archive, "tags", run_id),
         metrics=_histories(archive, run_id),
         inputs=_inputs(archive, run_id, info["experiment_id"]),
+        logged_models=made_models(archive, run_id),
         artifacts=list_artifacts(archive, run_id),
         gaps=_gaps(archive, RUN, run_id),
         export=_export_of(archive, run_id),
     )
+
+
+def made_models(archive: Archive, run_id: str) -> list[Record]:
+    """Return ``model_id``, ``name``, ``status`` and ``model_type`` of the logged models a run made, newest first.
+
+    Deleted ones are left out.
+    """
+    names = ("model_id", "name", "status", "model_type")
+    needed = [*names, "source_run_id", "lifecycle_stage", "creation_timestamp"]
+    found = []
+    for rows in archive.batches("logged_models", columns=needed):
+        kept = plain_rows(rows.filter(pc.equal(rows["source_run_id"], run_id)))
+        found += [row for row in kept if row["lifecycle_stage"] != "deleted"]
+    found.sort(key=lambda row: -(row["creation_timestamp"] or 0))
+    return [{name: row[name] for name in names} for row in found]
 
 
 def experiment_details(archive: Archive, text: str) -> ExperimentDetails:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import EXPERIMENT, RUN, TABLES
+from mlflow_archive.format.tables import EXPERIMENT, NAME_IN_WORKSPACE, RUN, TABLES
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.rows import plain_rows
@@ -88,17 +88,21 @@ def list_objects(
     return [{name: row[name] for name in columns} for row in ordered]
 
 
-def list_artifacts(archive: Archive, owner_id: str | None = None, prefix: str = "", *, kind: str = RUN) -> list[Record]:
-    """Return ``owner_id``, ``path``, ``size`` and ``digest`` of artifacts at or below a path, by owner and path.
+def list_artifacts(
+    archive: Archive, owner_id: str | None = None, prefix: str = "", *, kind: str | None = RUN
+) -> list[Record]:
+    """Return the columns of the table ``artifacts`` of artifacts at or below a path, by owner and path.
 
-    ``owner_id`` is an object of ``kind``; None is all of that kind.
+    ``owner_id`` is an object of ``kind``; None is all of that kind, and kind None all of every kind.
     """
     owners = None if owner_id is None else [owner_id]
     found = []
     for rows in archive.batches("artifacts", owners=owners):
-        found += [row for row in rows.to_pylist() if row["owner_kind"] == kind and is_below(row["path"], prefix)]
-    found.sort(key=lambda row: (row["owner_id"], row["path"]))
-    return [{name: row[name] for name in ("owner_id", "path", "size", "digest")} for row in found]
+        found += [
+            row for row in rows.to_pylist() if kind in (None, row["owner_kind"]) and is_below(row["path"], prefix)
+        ]
+    found.sort(key=lambda row: (row["owner_kind"], row["owner_id"], row["path"]))
+    return found
 
 
 def is_below(path: str, prefix: str) -> bool:
@@ -165,13 +169,16 @@ def _add_extra(archive: Archive, kind: str, rows: list[Record], wanted: Sequence
         for row in rows:
             both = row["start_time"] is not None and row["end_time"] is not None
             row["duration"] = row["end_time"] - row["start_time"] if both else None
-    for column, table, key in (("runs", "runs", "experiment_id"), ("versions", "model_versions", "name")):
+    for column, table, owner in (
+        ("runs", "runs", ("experiment_id",)),
+        ("versions", "model_versions", NAME_IN_WORKSPACE),
+    ):
         if column in wanted and column in _EXTRA.get(kind, ()):
-            counts: Counter[str] = Counter()
-            for batch in archive.batches(table, columns=[key]):
-                counts.update(batch[key].to_pylist())
+            counts: Counter[tuple[str, ...]] = Counter()
+            for batch in archive.batches(table, columns=list(owner)):
+                counts.update(zip(*(batch[name].to_pylist() for name in owner), strict=True))
             for row in rows:
-                row[column] = counts[row[key]]
+                row[column] = counts[tuple(row[name] for name in owner)]
 
 
 def _sorted(rows: list[Record], sort: str | None) -> list[Record]:

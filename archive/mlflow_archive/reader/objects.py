@@ -56,7 +56,7 @@ def find_object(archive: Archive, text: str, kind: str | None = None) -> tuple[s
         if text and IDENTITIES[each].owner != NAME_IN_WORKSPACE
         for value in found.filter(pc.starts_with(found, pattern=text)).to_pylist()
     ]
-    named = [(each, value) for each in kinds for value in _named(archive, each, text)]
+    named = [(each, value) for each in kinds for value in owners_named(archive, each, text)]
     for candidates in (exact, starting, named):
         if len(candidates) == 1:
             return candidates[0]
@@ -72,7 +72,8 @@ def find_object(archive: Archive, text: str, kind: str | None = None) -> tuple[s
     )
 
 
-def _named(archive: Archive, kind: str, text: str) -> list[str]:
+def owners_named(archive: Archive, kind: str, text: str) -> list[str]:
+    """Return the owner ids of the objects of a kind that have a name; none of a kind without names."""
     table = IDENTITIES[kind]
     column = _NAMES.get(kind, "name")
     if column not in table.column_names:

@@ -10,10 +10,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from mlflow_archive.errors import DamagedError, NotAnArchiveError
+from mlflow_archive.errors import DamagedError, MlflowArchiveError, NotAnArchiveError
 from mlflow_archive.format.layout import is_member_name
 
 HASH_BLOCK = 1024 * 1024
+
+
+class OpenFile:
+    """A file descriptor that knows when it is closed: its number may be that of another file by then."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @property
+    def descriptor(self) -> int:
+        """Its number. Raises MlflowArchiveError once it is closed."""
+        if self._descriptor < 0:
+            raise MlflowArchiveError("the archive is closed: read what is needed before, or open it again")
+        return self._descriptor
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 class MemberFile:
@@ -22,10 +41,10 @@ class MemberFile:
     Reads through ``pread``, not mmap: a medium that fails gives an error here, with mmap it would kill the process.
     """
 
-    def __init__(self, name: str, descriptor: int, start: int, size: int) -> None:
+    def __init__(self, name: str, file: OpenFile, start: int, size: int) -> None:
         self.name = name
         self.size = size
-        self._descriptor = descriptor
+        self._file = file
         self._start = start
 
     def check_range(self, offset: int, size: int) -> None:
@@ -38,10 +57,11 @@ class MemberFile:
         """Return exactly ``size`` bytes. Raises DamagedError (E011) if the member ends before, or cannot be read."""
         self.check_range(offset, size)
         parts = []
+        descriptor = self._file.descriptor
         position, missing = self._start + offset, size
         while missing:
             try:
-                part = os.pread(self._descriptor, missing, position)
+                part = os.pread(descriptor, missing, position)
             except OSError as error:
                 message = f"{self.name}: cannot be read at byte {position}: {error.strerror}"
                 raise DamagedError(message, code="E011", member=self.name) from error
@@ -126,7 +146,8 @@ class DirectoryMembers:
             raise NotAnArchiveError(f"{path} is no directory")
         self.path = path
         self._open: dict[str, MemberFile] = {}
-        self._descriptors: list[int] = []
+        self._files: list[OpenFile] = []
+        self._closed = False
 
     def sizes(self) -> dict[str, int]:
         found = {}
@@ -140,17 +161,20 @@ class DirectoryMembers:
     def open(self, name: str) -> MemberFile:
         if name in self._open:
             return self._open[name]
+        if self._closed:
+            raise MlflowArchiveError(f"{self.path} is closed; open it again")
         if not is_member_name(name):
             raise DamagedError(f"{name!r} is no member name", code="E015", member=name)
         try:
-            descriptor = self._open_below(name)
+            file = OpenFile(self._open_below(name))
         except OSError as error:
             message = f"{name} is not in {self.path}: {error.strerror}"
             raise DamagedError(message, code="E010", member=name) from error
-        self._descriptors.append(descriptor)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        self._files.append(file)
+        about = os.fstat(file.descriptor)
+        if not stat.S_ISREG(about.st_mode):
             raise DamagedError(f"{name} in {self.path} is no regular file", code="E010", member=name)
-        self._open[name] = MemberFile(name, descriptor, 0, os.fstat(descriptor).st_size)
+        self._open[name] = MemberFile(name, file, 0, about.st_size)
         return self._open[name]
 
     def _open_below(self, name: str) -> int:
@@ -168,7 +192,8 @@ class DirectoryMembers:
             os.close(folder)
 
     def close(self) -> None:
-        for descriptor in self._descriptors:
-            os.close(descriptor)
-        self._descriptors.clear()
+        self._closed = True
+        for file in self._files:
+            file.close()
+        self._files.clear()
         self._open.clear()

@@ -12,7 +12,7 @@ from pathlib import Path
 from mlflow_archive.errors import DamagedError, NotAnArchiveError
 from mlflow_archive.format import zipfile64
 from mlflow_archive.storage.files import Files, OutputFile
-from mlflow_archive.storage.members import HASH_BLOCK, MemberFile
+from mlflow_archive.storage.members import HASH_BLOCK, MemberFile, OpenFile
 
 _FIRST_BYTES = b"PK\x03\x04"
 
@@ -27,25 +27,25 @@ class SingleFileMembers:
         self.path = path
         try:
             # Not blocking: a pipe would wait for someone to write into it.
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            self._file = OpenFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
         except OSError as error:
             raise NotAnArchiveError(f"{path} cannot be opened: {error.strerror}") from error
         try:
             self._entries = self._read_directory()
         except BaseException:
-            os.close(self._descriptor)
+            self._file.close()
             raise
 
     def _read_directory(self) -> dict[str, zipfile64.Entry]:
-        about = os.fstat(self._descriptor)
+        about = os.fstat(self._file.descriptor)
         if not stat.S_ISREG(about.st_mode):
             message = f"E001: {self.path} is neither a regular file nor a directory"
             raise NotAnArchiveError(message)
         size = about.st_size
-        if os.pread(self._descriptor, len(_FIRST_BYTES), 0) != _FIRST_BYTES[:size] or size == 0:
+        if os.pread(self._file.descriptor, len(_FIRST_BYTES), 0) != _FIRST_BYTES[:size] or size == 0:
             message = f"E001: {self.path} is no archive: it does not begin with a ZIP member"
             raise NotAnArchiveError(message)
-        whole = MemberFile(self.path.name, self._descriptor, 0, size)
+        whole = MemberFile(self.path.name, self._file, 0, size)
         tail = min(size, zipfile64.END_SIZE)
         offset, length, count = zipfile64.decode_end(whole.read_at(size - tail, tail), size)
         entries = zipfile64.decode_central(whole.read_at(offset, length), count, offset)
@@ -59,18 +59,16 @@ class SingleFileMembers:
         if entry is None:
             raise DamagedError(f"{name} is not in {self.path}", code="E010", member=name)
         header_size = entry.data_offset - entry.header_offset
-        header = MemberFile(name, self._descriptor, entry.header_offset, header_size)
+        header = MemberFile(name, self._file, entry.header_offset, header_size)
         zipfile64.check_local(entry, header.read_at(0, header_size))
-        return MemberFile(name, self._descriptor, entry.data_offset, entry.size)
+        return MemberFile(name, self._file, entry.data_offset, entry.size)
 
     def crc32(self, name: str) -> int:
         """Return the CRC-32 that the file states for a member."""
         return self._entries[name].crc32
 
     def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        self._file.close()
 
 
 def write_single_file(files: Files, path: Path, members: Iterable[tuple[MemberFile, str | None]]) -> None:

@@ -31,7 +31,7 @@ from mlflow_archive.format.packs import (
     label_size,
 )
 from mlflow_archive.storage.files import Files, OutputFile
-from mlflow_archive.storage.members import HASH_BLOCK, MemberFile
+from mlflow_archive.storage.members import HASH_BLOCK, MemberFile, OpenFile
 from mlflow_archive.writer.scratch import Scratch
 
 SHARED_FRAME_RAW: Final = 1024 * 1024
@@ -280,9 +280,9 @@ class PlacedLabel:
 
 def scan_pack(path: Path) -> Iterator[list[PlacedLabel]]:
     """Read the labels of a pack, a few thousand at a time, without reading its frames. Stops at the first bad one."""
-    descriptor = os.open(path, os.O_RDONLY)
+    file = OpenFile(os.open(path, os.O_RDONLY))
     try:
-        pack = MemberFile(path.name, descriptor, 0, os.fstat(descriptor).st_size)
+        pack = MemberFile(path.name, file, 0, os.fstat(file.descriptor).st_size)
         position, found = 0, []
         while position + LABEL_PREFIX_SIZE <= pack.size:
             try:
@@ -297,7 +297,7 @@ def scan_pack(path: Path) -> Iterator[list[PlacedLabel]]:
                 found = []
         yield found
     finally:
-        os.close(descriptor)
+        file.close()
 
 
 def _read(stream: BinaryIO, size: int) -> bytes:

@@ -25,12 +25,21 @@ _SIGN = {"added": "+", "removed": "-", "changed": "~"}
 @click.argument("before")
 @click.argument("after")
 @click.option("--no-artifacts", is_flag=True, help="Do not compare artifacts; of a server they are not even read then.")
+@click.option("--no-locations", is_flag=True, help="Do not compare where artifacts lie; after a move that differs.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="How many threads read.")
 @json_option
 @quiet_option
 @click.pass_context
 def command(
-    ctx: click.Context, /, before: str, after: str, no_artifacts: bool, jobs: int, as_json: bool, quiet: bool
+    ctx: click.Context,
+    /,
+    before: str,
+    after: str,
+    no_artifacts: bool,
+    no_locations: bool,
+    jobs: int,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """List which objects were added, removed or changed from BEFORE to AFTER, field by field.
 
@@ -49,7 +58,7 @@ def command(
         as_archive(after, selection=selection, jobs=jobs, progress=progress) as other,
     ):
         hidden = hidden_columns(one, other)
-        comparison = Comparison(artifacts=not no_artifacts, hidden=hidden)
+        comparison = Comparison(artifacts=not no_artifacts, locations=not no_locations, hidden=hidden)
         counts = _tell(differences(one, other, comparison), as_json=as_json)
     if hidden and not quiet:
         warn(f"not compared, as one side shows no value of them: {', '.join(sorted(hidden))}")

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from mlflow_archive.copy import copy
+from mlflow_archive.format.tables import TABLES, is_identity
 from mlflow_archive.library.archiving import archive_sink
 from mlflow_archive.pipeline import Progress, Report, Selection, Sink
 from mlflow_archive.reader.archive import open_archive
@@ -31,7 +32,8 @@ from mlflow_archive_cli.selecting import (
     without_option,
 )
 
-_SHOWN = ("experiments", "runs", "params", "tags", "metrics", "dataset_inputs", "artifacts")
+_SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "spans", "assessments", "artifacts")
+"""What the summary counts beside the objects of each kind."""
 
 
 @click.command("export")
@@ -164,7 +166,11 @@ def _facts(archive: Path, done: Report, *, dry_run: bool) -> dict[str, Any]:
 
 def _summarize(facts: Mapping[str, Any]) -> None:
     counts = facts["counts"]
-    shown: dict[str, Any] = {name: counts[name] for name in _SHOWN if name in counts}
+    shown: dict[str, Any] = {
+        name.replace("_", " "): counts[name]
+        for name, table in TABLES.items()
+        if counts.get(name) and (is_identity(table) or name in _SHOWN)
+    }
     if facts["dry_run"]:
         title = f"would export {facts['source']['uri']} to {facts['archive']}"
         shown["artifact bytes"] = size(counts.get("artifact_bytes", 0))

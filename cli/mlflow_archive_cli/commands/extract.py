@@ -1,4 +1,4 @@
-"""``mlflow-archive extract``: artifacts of runs into a folder."""
+"""``mlflow-archive extract``: artifacts into a folder."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import click
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.reader.details import find_run
+from mlflow_archive.reader.artifact_owner import artifacts_at, find_artifacts
 from mlflow_archive.reader.extract import Item, extract
-from mlflow_archive.reader.listing import list_artifacts
 from mlflow_archive_cli.output import warn
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.printable import size
@@ -20,7 +19,7 @@ from mlflow_archive_cli.selecting import quiet_option
 
 @click.command("extract")
 @click.argument("archive", type=ARCHIVE)
-@click.argument("what", metavar="RUN[/PATH]...", nargs=-1, required=True)
+@click.argument("what", metavar="NAME[/PATH]...", nargs=-1, required=True)
 @click.option(
     "--to", "target", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder to write to."
 )
@@ -30,9 +29,10 @@ from mlflow_archive_cli.selecting import quiet_option
 def command(
     ctx: click.Context, /, archive: Path, what: tuple[str, ...], target: Path, overwrite: bool, quiet: bool
 ) -> None:
-    """Write artifacts of ARCHIVE into the folder DIR: all of a RUN, or those at or below a PATH.
+    """Write artifacts of ARCHIVE into the folder DIR: all of an object, or those at or below a PATH.
 
-    With several runs, those of each go to a folder named by its id. Files that are there are kept, unless
+    NAME is the id, the start of it, or the name of a run, logged model, trace or registered model. With several
+    objects, those of each go to a folder named by its id. Files that are there are kept, unless
     --overwrite. Nothing is written outside of DIR, whatever the archive says; what is refused is listed.
 
     \b
@@ -53,14 +53,14 @@ def command(
 
 
 def _items(archive: Archive, what: tuple[str, ...]) -> list[Item]:
-    asked = [(find_run(archive, run), path) for run, _, path in (text.partition("/") for text in what)]
-    several = len({run for run, _ in asked}) > 1
+    places = [find_artifacts(archive, text) for text in what]
+    several = len({(place.kind, place.owner_id) for place in places}) > 1
     items: dict[str, Item] = {}
-    for run, path in asked:
-        rows = list_artifacts(archive, run, path)
-        if path and not rows:
-            raise SelectionError(f"run {run} has no artifact at or below {path!r}")
+    for place in places:
+        rows = artifacts_at(archive, place)
+        if place.path and not rows:
+            raise SelectionError(f"{place.owner} has no artifact at or below {place.path!r}")
         for row in rows:
-            name = f"{run}/{row['path']}" if several else row["path"]
+            name = f"{place.owner_id}/{row['path']}" if several else row["path"]
             items[name] = Item(path=name, size=row["size"], digest=row["digest"])
     return list(items.values())

@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.library.charts import FORMATS, terminal_chart, write_chart
+from mlflow_archive.library.charts import FORMATS, terminal_chart, unseen, write_chart
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.details import History, find_run, run_details
 from mlflow_archive.reader.rows import Moment
-from mlflow_archive_cli.output import output
+from mlflow_archive_cli.output import output, warn
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.selecting import csv_option, json_option
 
@@ -51,6 +51,10 @@ def command(archive: Path, run: str, metrics: tuple[str, ...], file: Path | None
     else:
         columns, lines = shutil.get_terminal_size((100, 30))
         click.echo(terminal_chart(histories, width=columns, height=max(10, lines - 4), colour=sys.stdout.isatty()))
+    if not (as_json or as_csv):
+        for key, count in unseen(histories).items():
+            points = "point is" if count == 1 else "points are"
+            warn(f"{key}: {count} {points} NaN, infinite or beyond 1e300, and not drawn")
 
 
 def _histories(archive: Archive, run: str, metrics: Sequence[str]) -> tuple[str, list[History]]:

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import click
 
-from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.reader.details import find_run
-from mlflow_archive.reader.listing import Query, list_artifacts, list_objects
+from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.reader.artifact_owner import artifacts_at, find_artifacts
+from mlflow_archive.reader.listing import Query, Record, columns_of, list_artifacts, list_objects
 from mlflow_archive.reader.search import Condition, Field
 from mlflow_archive_cli.output import output
 from mlflow_archive_cli.parameters import ARCHIVE, equals, metric_condition
@@ -35,9 +35,11 @@ SHOWN: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
         "webhooks": ("webhook", ("webhook_id", "name", "url", "status")),
         "gateway-endpoints": ("gateway_endpoint", ("endpoint_id", "name", "experiment", "routing_strategy")),
         "model-definitions": ("model_definition", ("model_definition_id", "name", "provider", "model_name")),
+        "gateway-secrets": ("gateway_secret", ("secret_id", "secret_name", "provider", "created_at")),
         "guardrails": ("guardrail", ("guardrail_id", "name", "stage", "action")),
         "budget-policies": ("budget_policy", ("budget_policy_id", "budget_unit", "budget_amount", "budget_action")),
         "mcp-servers": ("mcp_server", ("name", "display_name", "description", "created_at")),
+        "datasets": ("dataset", ("name", "digest", "experiment", "source_type", "source")),
         "workspaces": ("workspace", ("name", "description")),
     }
 )
@@ -57,7 +59,13 @@ _RIGHT: Final = ("runs", "size", "duration", "versions", "version", "execution_d
     help="Only what matches, in MLflow's search syntax: \"metrics.loss < 0.1 AND params.lr = '0.01'\".",
 )
 @experiment_option
-@click.option("--run", metavar="RUN", help="Artifacts of this run: its id, the start of it, or its name.")
+@click.option(
+    "--of",
+    "--run",
+    "of",
+    metavar="NAME",
+    help="Artifacts of this run, logged model, trace or registered model: its id, the start of it, or its name.",
+)
 @click.option("--status", "statuses", metavar="STATUS", multiple=True, help="Only runs with this status. Repeatable.")
 @click.option("--deleted", "stage", flag_value="deleted", help="Only what is deleted at the source.")
 @click.option("--active", "stage", flag_value="active", help="Only what is not deleted.")
@@ -87,7 +95,8 @@ def command(archive: Path, what: str, path: str, as_json: bool, as_csv: bool, **
 
     WHAT is one of experiments, runs, logged-models, traces, models (registered ones, and prompts), model-versions,
     evaluation-datasets, scorers, issues, label-schemas, review-queues, webhooks, gateway-endpoints, model-definitions,
-    guardrails, budget-policies, mcp-servers, workspaces, or artifacts (of runs, at or below PATH).
+    gateway-secrets (their names), guardrails, budget-policies, mcp-servers, workspaces, datasets (inputs of runs), or
+    artifacts (at or below PATH).
 
     With --json each line is one JSON object, with --csv it is a table for spreadsheets. Times are UTC, durations
     milliseconds.
@@ -100,17 +109,31 @@ def command(archive: Path, what: str, path: str, as_json: bool, as_csv: bool, **
     out = output(as_json=as_json, as_csv=as_csv)
     with open_archive(archive) as opened:
         if what == _ARTIFACTS:
-            run = find_run(opened, options["run"]) if options["run"] else None
-            found = [{"run_id": row["owner_id"], **row} for row in list_artifacts(opened, run, path)]
-            columns = ("path", "size", "digest") if run else ("run_id", "path", "size", "digest")
+            columns, found = _artifacts(opened, options["of"], path)
             out.rows(columns, found[: options["limit"]], right=_RIGHT)
             return
         kind, shown = SHOWN[what]
         asked = options["columns"]
-        names = None if asked == "*" else asked.split(",") if asked else list(shown)
+        names = None if asked == "*" else asked.split(",") if asked else _shown(opened, kind, shown)
         rows = list_objects(opened, kind, _query(options), columns=names, sort=options["sort"], limit=options["limit"])
-        names = names if names is not None else list(rows[0] if rows else shown)
+        names = names if names is not None else list(columns_of(kind))
         out.rows(names, rows, right=[*_RIGHT, *(name for name in names if name.startswith("metrics."))])
+
+
+def _artifacts(archive: Archive, of: str | None, path: str) -> tuple[tuple[str, ...], list[Record]]:
+    columns = ("path", "size", "digest")
+    if not of:
+        return ("owner_kind", "owner_id", *columns), list_artifacts(archive, None, path, kind=None)
+    place = find_artifacts(archive, "/".join(part for part in (of, path) if part))
+    return columns, artifacts_at(archive, place)
+
+
+def _shown(archive: Archive, kind: str, names: tuple[str, ...]) -> list[str]:
+    """Return the columns shown where none are asked for; names are unique in a workspace only."""
+    if "workspace" not in columns_of(kind):
+        return list(names)
+    rows = list_objects(archive, kind, columns=["workspace"])
+    return [*names, "workspace"] if any(row["workspace"] not in (None, "default") for row in rows) else list(names)
 
 
 def _query(options: Mapping[str, Any]) -> Query:
@@ -142,6 +165,6 @@ def _refuse_senseless(what: str, path: str, options: Mapping[str, Any]) -> None:
         raise click.UsageError(f"{given[0]} is for `ls ARCHIVE runs`")
     given = [option for option, name in not_artifacts.items() if options[name]]
     if what == _ARTIFACTS and given:
-        raise click.UsageError(f"artifacts are listed by run and path; leave out {given[0]}")
-    if what != _ARTIFACTS and (path or options["run"]):
-        raise click.UsageError("PATH and --run are for `ls ARCHIVE artifacts`")
+        raise click.UsageError(f"artifacts are listed by owner and path; leave out {given[0]}")
+    if what != _ARTIFACTS and (path or options["of"]):
+        raise click.UsageError("PATH and --of are for `ls ARCHIVE artifacts`")

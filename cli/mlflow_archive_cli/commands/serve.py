@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mlflow_archive.library.serving.server import serve
+from mlflow_archive_cli.output import warn
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.selecting import quiet_option
@@ -34,8 +35,9 @@ def command(archive: Path, host: str, port: int, opens: bool, quiet: bool) -> No
 
     def ready(url: str) -> None:
         click.echo(url)
+        if not quiet:
+            warn("read-only; Ctrl-C ends it")
         if opens:
             webbrowser.open(url)
 
-    with watch("serve", quiet=quiet) as progress:
-        serve(archive, host=host, port=port, ready=ready, progress=progress)
+    serve(archive, host=host, port=port, ready=ready, progress=watch("serve", quiet=quiet))

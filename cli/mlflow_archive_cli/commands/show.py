@@ -85,19 +85,21 @@ def _run_sections(run: RunDetails) -> Iterator[Section]:
     info["experiment"] = run.experiment.get("name")
     info["export"] = f"{run.export.number}, made {Moment(run.export.created_ms).plain()}"
     yield pairs("run", info)
-    yield pairs("params", run.params)
-    yield pairs("tags", run.tags)
+    yield pairs("params", {key: _short(value) for key, value in run.params.items()})
+    yield pairs("tags", {key: _short(value) for key, value in run.tags.items()})
     columns = ("metric", "points", "min", "max", "last", "steps", "history")
     yield Section(title="metrics", columns=columns, rows=[_metric(h) for h in run.metrics], right=(1, 2, 3, 4))
     inputs = [(row["name"], row["digest"], row["source_type"] or "-", _tags(row["tags"])) for row in run.inputs]
     yield _table("dataset inputs", ("name", "digest", "source", "tags"), inputs)
+    models = [[row[name] for name in ("name", "model_id", "status", "model_type")] for row in run.logged_models]
+    yield _table("logged models", ("name", "model_id", "status", "type"), models)
     yield _artifacts(run.artifacts)
     yield _gaps(run.gaps)
 
 
 def _experiment_sections(experiment: ExperimentDetails) -> Iterator[Section]:
     yield pairs("experiment", {name: value for name, value in experiment.info.items() if value is not None})
-    yield pairs("tags", experiment.tags)
+    yield pairs("tags", {key: _short(value) for key, value in experiment.tags.items()})
     yield pairs("runs", experiment.runs)
     yield _gaps(experiment.gaps)
 
@@ -131,7 +133,9 @@ def _records(title: str, records: Sequence[Mapping[str, Any]]) -> Section:
 
 
 def _short(value: object) -> object:
-    return value[: _LONGEST - 1] + "…" if isinstance(value, str) and len(value) > _LONGEST else value
+    if not isinstance(value, str) or len(value) <= _LONGEST:
+        return value
+    return f"{value[:_LONGEST]}… ({len(value)} characters, all with --json)"
 
 
 def _ms(span: Span) -> str:

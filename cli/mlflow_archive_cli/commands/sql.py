@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import count
 from pathlib import Path
 
 import click
@@ -34,16 +35,47 @@ def command(archive: Path, query: str, as_json: bool, as_csv: bool, parquet: Pat
       mlflow-archive sql backup.mlfa "select status, count(*) as runs from runs group by status"
     """
     out = output(as_json=as_json, as_csv=as_csv)
+    statement = sys.stdin.read() if query == "-" else query
+    if not statement.strip():
+        raise click.UsageError("the query is empty")
     with open_archive(archive) as opened, SqlSession(opened) as session:
-        found = session.query(sys.stdin.read() if query == "-" else query)
+        found = _with_plain_types(session.query(statement))
     if parquet is not None:
         pq.write_table(found, parquet)
         return
     numbers = [
-        field.name for field in found.schema if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
+        field.name
+        for field in found.schema
+        if pa.types.is_floating(field.type) or pa.types.is_integer(field.type) or pa.types.is_decimal(field.type)
     ]
-    if found.num_columns:
-        out.rows(found.column_names, plain_rows(_in_milliseconds(found)), right=numbers)
+    if not found.num_columns:
+        return
+    rows = plain_rows(_in_milliseconds(found))
+    maps = [field.name for field in found.schema if pa.types.is_map(field.type)]
+    for row in rows:
+        row.update({name: dict(row[name]) for name in maps if row[name] is not None})
+    out.rows(found.column_names, rows, right=numbers)
+
+
+def _with_plain_types(rows: pa.Table) -> pa.Table:
+    """Return rows with a name for each column and intervals as text, which neither Parquet nor JSON has."""
+    names: list[str] = []
+    for name in rows.column_names:
+        names.append(name if name not in names else next(n for i in count(1) if (n := f"{name}_{i}") not in names))
+    rows = rows.rename_columns(names)
+    for index, field in enumerate(rows.schema):
+        if field.type == pa.month_day_nano_interval():
+            values = [None if value is None else _interval(*value) for value in rows[field.name].to_pylist()]
+            rows = rows.set_column(index, field.name, pa.array(values, pa.string()))
+    return rows
+
+
+def _interval(months: int, days: int, nanoseconds: int) -> str:
+    """Return a span of time: ``1 months 3 days 02:00:01.500000``."""
+    rest, micros = divmod(abs(nanoseconds) // 1000, 1_000_000)
+    clock = f"{'-' if nanoseconds < 0 else ''}{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+    parts = [f"{months} months"] * bool(months) + [f"{days} days"] * bool(days)
+    return " ".join([*parts, clock + (f".{micros:06d}" if micros else "")])
 
 
 def _in_milliseconds(rows: pa.Table) -> pa.Table:

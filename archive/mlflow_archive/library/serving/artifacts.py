@@ -25,6 +25,11 @@ def _opened(path: Path) -> Archive:
     return open_archive(path)
 
 
+def hold_open(path: Path) -> None:
+    """Open an archive now, so that its artifacts are read from this very file even if another takes its name."""
+    _opened(path)
+
+
 @lru_cache(maxsize=256)
 def _tree(path: Path, kind: str, owner: str) -> ArtifactFolder:
     archive = _opened(path)

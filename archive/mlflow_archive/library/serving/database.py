@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sqlite3
 import tempfile
-from contextlib import closing
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from mlflow_archive import __version__
 from mlflow_archive.copy import copy
+from mlflow_archive.errors import TargetError
 from mlflow_archive.library.serving.location import artifact_root
 from mlflow_archive.pipeline import Progress, Quiet, Selection
 from mlflow_archive.reader.archive import Archive, open_archive
@@ -23,6 +27,8 @@ from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreSink
 from mlflow_archive.sinks.restore.locate import locate_database
 
+_FORGET_SECONDS: Final = 30 * 86400
+_FORGET_WORK_SECONDS: Final = 2 * 86400
 _WORKSPACED: Final = ("experiments", "evaluation_datasets", "endpoints", "model_definitions", "webhooks")
 _REGISTRY: Final = (
     "registered_models",
@@ -42,21 +48,51 @@ def cache_folder() -> Path:
 def database_of(path: Path, *, folder: Path | None = None, progress: Progress | None = None) -> Path:
     """Return the SQLite file of an archive, made if it is not there yet; safe to call from several processes.
 
-    Artifact locations in it name the archive at ``path``. Raises ArchiveError, TargetError.
+    Artifact locations in it name the archive at ``path``. Files unused for 30 days are removed when one is made.
+    Raises ArchiveError, TargetError where the cache cannot be written to.
     """
     folder = folder or cache_folder()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with open_archive(path) as archive:
         names = "\x1f".join((__version__, archive.id, str(path.absolute())))
         target = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:32]}.db"
-        if not target.exists():
-            with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        if target.exists():
+            with suppress(OSError):  # a cache on a read-only disk serves as well
+                target.touch()
+        else:
+            with _working_folder(folder) as temporary:
+                _forget(folder)
                 made = Path(temporary, "mlflow.db")
                 _restore(archive, made, progress or Quiet())
                 _prepare(made)
                 made.chmod(0o400)
                 made.replace(target)
     return target
+
+
+@contextmanager
+def _working_folder(folder: Path) -> Iterator[str]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = tempfile.mkdtemp(dir=folder)
+    except OSError as error:
+        raise TargetError(
+            f"{folder} cannot be written to: {error.strerror}; name another folder for it in XDG_CACHE_HOME"
+        ) from error
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary)
+
+
+def _forget(folder: Path) -> None:
+    """Remove databases that nobody has opened for long, and what a killed process has left."""
+    for entry in folder.iterdir():
+        with suppress(OSError):  # in use by another process, which removes it
+            age = time.time() - entry.stat().st_mtime
+            if entry.is_dir() and age > _FORGET_WORK_SECONDS:
+                shutil.rmtree(entry)
+            elif entry.suffix == ".db" and age > _FORGET_SECONDS:
+                entry.unlink()
 
 
 def _restore(archive: Archive, target: Path, progress: Progress) -> None:

@@ -17,7 +17,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _QUERIES: Final = re.compile(
-    r"^/(?:ajax-)?api/[0-9.]+/mlflow/(?:"
+    r"^/(?:ajax-)?api/[0-9.]+/?mlflow/(?:"  # MLflow's own path of search-datasets lacks the slash
     r"(?:experiments|runs|logged-models|traces|datasets|issues|registered-models|model-versions)/search"
     r"|traces/(?:batchGetInfos|metrics|calculate-filter-correlation)"
     r"|experiments/search-datasets|prompt-optimization/jobs/search|registered-models/get-latest-versions"
@@ -28,6 +28,9 @@ _ACTING: Final = re.compile(
     r"^/(?:gateway|ajax-api/[0-9.]+/mlflow/(?:assistant|gateway-proxy|demo|scorer/invoke))(?:/|$)"
 )
 """What does something even by GET, or talks to others."""
+_GATEWAY_PROXY: Final = re.compile(r"^/ajax-api/[0-9.]+/mlflow/gateway-proxy$")
+_NO_GATEWAY: Final = json.dumps({"endpoints": []}).encode()
+"""What MLflow answers where no gateway is set up. Its run table asks, and shows a refusal as an error."""
 _REFUSAL: Final = json.dumps(
     {
         "error_code": "PERMISSION_DENIED",
@@ -43,8 +46,10 @@ class ReadOnlyGuard:
         self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not is_reading(scope["method"], scope["path"]):
-            await _refuse(send)
+        if scope["type"] == "http" and scope["method"] == "GET" and _GATEWAY_PROXY.match(scope["path"]):
+            await _answer(send, 200, _NO_GATEWAY)
+        elif scope["type"] == "http" and not is_reading(scope["method"], scope["path"]):
+            await _answer(send, 403, _REFUSAL)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
@@ -64,7 +69,7 @@ def is_reading(method: str, path: str) -> bool:
     return method in _READING or (method == "POST" and _QUERIES.match(path) is not None)
 
 
-async def _refuse(send: Send) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(_REFUSAL)).encode())]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
-    await send({"type": "http.response.body", "body": _REFUSAL})
+async def _answer(send: Send, status: int, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

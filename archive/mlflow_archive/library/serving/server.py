@@ -6,14 +6,18 @@ import os
 import socket
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mlflow_archive.errors import MlflowArchiveError, TargetError
 from mlflow_archive.library.serving.database import database_of
 from mlflow_archive.library.serving.guard import ReadOnlyGuard
 from mlflow_archive.library.serving.location import SCHEME, artifact_root
-from mlflow_archive.pipeline import Progress
+from mlflow_archive.pipeline import Progress, Quiet
+
+_GRACE_SECONDS: Final = 3
+"""How long an interrupt waits for answers that are under way."""
 
 
 def serve(
@@ -22,12 +26,13 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     ready: Callable[[str], None] = print,
-    progress: Progress | None = None,
+    progress: AbstractContextManager[Progress] | None = None,
 ) -> None:
-    """Show an archive in MLflow's web pages until the process is interrupted.
+    """Show an archive in MLflow's web pages until the process is interrupted; then return.
 
-    ``ready`` is told the URL once it can be opened; port 0 takes a free one. Raises ArchiveError, TargetError where
-    the port is taken or full MLflow is missing.
+    ``ready`` is told the URL once it can be opened; port 0 takes a free one. ``progress`` watches what comes before.
+    Raises ArchiveError, TargetError where the port is taken or the cache cannot be written, MlflowArchiveError where
+    full MLflow is missing.
     """
     path = Path(archive).absolute()
     try:
@@ -38,11 +43,16 @@ def serve(
         ) from error
     listening = _listen(host, port)
     with listening:
-        database = database_of(path, progress=progress)
-        application = ReadOnlyGuard(_application(path, database))
+        quiet: Progress = Quiet()
+        with progress or nullcontext(quiet) as told:
+            database = database_of(path, progress=told)
+            application = ReadOnlyGuard(_application(path, database))
         url = f"http://{_shown(host)}:{listening.getsockname()[1]}"
-        server = _announcing(uvicorn.Config(application, log_level="error", lifespan="off"), lambda: ready(url))
-        server.run(sockets=[listening])
+        config = uvicorn.Config(
+            application, log_level="error", lifespan="off", timeout_graceful_shutdown=_GRACE_SECONDS
+        )
+        with suppress(KeyboardInterrupt):  # the way to end it
+            _announcing(config, lambda: ready(url)).run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -78,8 +88,10 @@ def _application(path: Path, database: Path) -> Any:
         warnings.simplefilter("ignore")  # what MLflow's server says of its own dependencies helps nobody here
         from mlflow.server import handlers  # noqa: PLC0415
         from mlflow.server.fastapi_app import app  # noqa: PLC0415
+    from mlflow_archive.library.serving.artifacts import hold_open  # noqa: PLC0415 - MLflow imports it, too
     from mlflow_archive.library.serving.stores import registry_store, tracking_store  # noqa: PLC0415
 
+    hold_open(path)
     uri = f"{SCHEME}:{artifact_root(path).partition(':')[2].removesuffix('!')}"
     stores: Any = handlers
     stores._tracking_store = tracking_store(uri)

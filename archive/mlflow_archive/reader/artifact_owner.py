@@ -1,0 +1,107 @@
+"""Which artifacts a text such as ``4b1f0c/model/MLmodel`` means: the object that owns them, and the path below that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.tables import LOGGED_MODEL, NAME_IN_WORKSPACE, REGISTERED_MODEL, RUN, TRACE
+from mlflow_archive.reader.archive import Archive, owner_ids
+from mlflow_archive.reader.details import made_models
+from mlflow_archive.reader.listing import Record, list_artifacts
+from mlflow_archive.reader.objects import IDENTITIES, owners_named
+
+OWNERS: Final = (RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL)
+"""The kinds that can have artifacts."""
+_NAMED_IN_ERRORS: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactPlace:
+    """An object by kind and owner id, and a path among its artifacts, empty for all of them."""
+
+    kind: str
+    owner_id: str
+    path: str = ""
+
+    @property
+    def owner(self) -> str:
+        """The object as people read it: ``run 4b1f…``."""
+        return f"{self.kind.replace('_', ' ')} {self.owner_id}"
+
+
+def find_artifacts(archive: Archive, text: str) -> ArtifactPlace:
+    """Return what ``NAME`` or ``NAME/PATH`` means, NAME being an id, the start of one, or a name.
+
+    Ids are looked for first, then the beginnings of ids, then names; a name may hold ``/`` itself. Raises
+    SelectionError if nothing is named so, or several objects are.
+    """
+    splits = list(_splits(text))
+    head, path = splits[0]
+    if archive.table("runs", columns=["run_id"], owners=[head]).num_rows:
+        return ArtifactPlace(kind=RUN, owner_id=head, path=path)  # asked most, and found without reading all ids
+    ids = {kind: owner_ids(archive.table(IDENTITIES[kind].name), IDENTITIES[kind]) for kind in OWNERS}
+    for name, rest in splits:
+        exact = [ArtifactPlace(kind=kind, owner_id=name, path=rest) for kind, found in ids.items() if _has(found, name)]
+        if exact:
+            return _only(archive, name, exact)
+    starting = [
+        ArtifactPlace(kind=kind, owner_id=each, path=path)
+        for kind, found in ids.items()
+        if head and IDENTITIES[kind].owner != NAME_IN_WORKSPACE
+        for each in found.filter(pc.starts_with(found, pattern=head)).to_pylist()
+    ]
+    if starting:
+        return _only(archive, head, starting)
+    for name, rest in splits:
+        # A run and the model it made often have one name; the run is meant, as `show` has it.
+        for kind in OWNERS:
+            if found := owners_named(archive, kind, name):
+                places = [ArtifactPlace(kind=kind, owner_id=each, path=rest) for each in found]
+                return _only(archive, name, places)
+    raise SelectionError(
+        f"no run, logged model, trace or registered model of {archive.path} has the id or name {head!r}; "
+        f"`mlflow-archive ls {archive.path} artifacts` lists all artifacts"
+    )
+
+
+def artifacts_at(archive: Archive, place: ArtifactPlace) -> list[Record]:
+    """Return the artifacts at or below a place, by path, as :func:`list_artifacts` does.
+
+    Of a run, also those of the logged models it made, in a folder of the model's name: ``runs:/RUN/model`` is where
+    MLflow itself looks for them, and where MLflow 2 had them. Where two models have one name, the newest is meant.
+    """
+    rows = list_artifacts(archive, place.owner_id, place.path, kind=place.kind)
+    if place.kind != RUN or any(row["path"] == place.path for row in rows):
+        return rows
+    found = {row["path"]: row for row in rows}
+    first, _, rest = place.path.partition("/")
+    for model in made_models(archive, place.owner_id):
+        name = model["name"]
+        if name and (not first or first == name):
+            for row in list_artifacts(archive, model["model_id"], rest, kind=LOGGED_MODEL):
+                found.setdefault(f"{name}/{row['path']}", {**row, "path": f"{name}/{row['path']}"})
+    return [found[path] for path in sorted(found)]
+
+
+def _splits(text: str) -> Iterator[tuple[str, str]]:
+    parts = text.split("/")
+    for at in range(1, len(parts) + 1):
+        yield "/".join(parts[:at]), "/".join(parts[at:])
+
+
+def _has(ids: pa.ChunkedArray, name: str) -> bool:
+    return bool(pc.any(pc.equal(ids, name)).as_py())
+
+
+def _only(archive: Archive, name: str, places: list[ArtifactPlace]) -> ArtifactPlace:
+    if len(places) == 1:
+        return places[0]
+    some = ", ".join(place.owner for place in places[:_NAMED_IN_ERRORS])
+    more = ", …" if len(places) > _NAMED_IN_ERRORS else ""
+    raise SelectionError(f"{len(places)} objects of {archive.path} match {name!r}: {some}{more}; give more of the id")
