@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import LOGGED_MODEL, NAME_IN_WORKSPACE, REGISTERED_MODEL, RUN, TRACE
+from mlflow_archive.format.tables import IDENTITIES, LOGGED_MODEL, NAME_IN_WORKSPACE, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.details import made_models
 from mlflow_archive.reader.listing import Record, list_artifacts
-from mlflow_archive.reader.objects import IDENTITIES, owners_named
+from mlflow_archive.reader.objects import owners_named
 
 OWNERS: Final = (RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL)
 """The kinds that can have artifacts."""
