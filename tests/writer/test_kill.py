@@ -41,8 +41,8 @@ def test_killed_at_random_moments(tmp_path: Path, name: str, append: bool) -> No
     undisturbed = tmp_path / "undisturbed" / name
     if append:
         export(undisturbed, BEFORE)
-    began = time.monotonic()
     process = _start(undisturbed, append)
+    began = time.monotonic()
     process.join()
     duration = time.monotonic() - began
     expected, moments = content_of(undisturbed), random.Random(f"{name}{append}")  # noqa: S311 - moments that repeat
