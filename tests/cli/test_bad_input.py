@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -118,11 +119,26 @@ def test_bad_archives(
         assert lines[0].startswith("mlflow-archive: ")
 
 
+class _Quiet(BaseHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - its name there
+
+
+@contextmanager
+def _serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
 @pytest.fixture
 def web_shop() -> Iterator[str]:
     """A web server that is not MLflow."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(_Quiet):
         def do_GET(self) -> None:
             body = b"<html>a shop</html>"
             self.send_response(200)
@@ -135,37 +151,23 @@ def web_shop() -> Iterator[str]:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.do_GET()
 
-        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - its name there
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with _serving(Handler) as uri:
+        yield uri
 
 
 @pytest.fixture
 def locked(web_shop: str) -> Iterator[str]:
     """A server that wants other credentials."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(_Quiet):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.send_response(401)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - its name there
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with _serving(Handler) as uri:
+        yield uri
 
 
 def both(cli: Command, uri: str, single_file: Path, tmp_path: Path) -> set[tuple[int, str]]:

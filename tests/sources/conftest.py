@@ -1,12 +1,14 @@
-"""A file store with every kind of object, made by MLflow once for all tests here, which only read it."""
+"""A file store with every kind of object and a database, each made by MLflow once for all tests here."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from mlflow_archive.sources.mlruns import MlrunsSource
+from tests.support.databases import make_database
 from tests.support.full_store import make_full_store
 from tests.support.reading import Read, read_source
 
@@ -27,3 +29,19 @@ def full_read(full_store: Path) -> Read:
 def root(tmp_path: Path) -> Path:
     """Where a test makes a file store of its own."""
     return tmp_path / "mlruns"
+
+
+@pytest.fixture(scope="session")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database at MLflow's newest schema, made once, to be read and copied."""
+    path = tmp_path_factory.mktemp("head") / "mlflow.db"
+    make_database(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def database(head: Path, tmp_path: Path) -> Path:
+    """A copy of it, for one test."""
+    path = tmp_path / "mlflow.db"
+    shutil.copyfile(head, path)
+    return path

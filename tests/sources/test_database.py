@@ -37,20 +37,6 @@ from tests.support.reading import Read, bits, read_source
 NO_ARTIFACTS = Selection(artifacts=False)
 
 
-@pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("head") / "mlflow.db"
-    make_database(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture
-def database(head: Path, tmp_path: Path) -> Path:
-    path = tmp_path / "mlflow.db"
-    shutil.copyfile(head, path)
-    return path
-
-
 def read(path: Path, selection: Selection = NO_ARTIFACTS) -> Read:
     with closing(locate_source(f"sqlite:///{path}")) as source:
         return read_source(source, selection)

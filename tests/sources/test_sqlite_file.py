@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -15,25 +14,11 @@ from mlflow_archive.errors import StoreError
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.sources.database import sqlite, sqlite_file
 from mlflow_archive.sources.locate import locate_source
-from tests.support.databases import RUN, fill, make_database
+from tests.support.databases import RUN, fill
 from tests.support.reading import read_source
 
 ALL_TAGS = sqlalchemy.text("SELECT key FROM tags")
 ALL_METRICS = sqlalchemy.text("SELECT key FROM metrics")
-
-
-@pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("head") / "mlflow.db"
-    make_database(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture
-def database(head: Path, tmp_path: Path) -> Path:
-    path = tmp_path / "mlflow.db"
-    shutil.copyfile(head, path)
-    return path
 
 
 def test_a_query_goes_on_in_the_copy(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pytest
 
 from mlflow_archive.copy import copy
+from mlflow_archive.errors import NotAnArchiveError
 from mlflow_archive.format.tables import RUN, TABLES
 from mlflow_archive.pipeline import (
     ArtifactFile,
@@ -265,3 +267,25 @@ def content_of(path: Path) -> Content:
     """Read everything of the archive at a path."""
     with open_archive(path) as archive:
         return content(archive)
+
+
+def interrupted_export(path: Path, options: MemoryOptions | None = None) -> None:
+    """Export, sealing every chunk, and stop before the end."""
+
+    class Stopping(MemorySource):
+        def plan(self, selection, progress):  # type: ignore[no-untyped-def]
+            yield from super().plan(selection, progress)
+            message = "stopped"
+            raise InterruptedError(message)
+
+    with pytest.raises(InterruptedError):
+        export(path, source=Stopping(options or MemoryOptions()), seal_seconds=0, jobs=1)
+
+
+def archive_id(path: Path) -> str | None:
+    """Return the id of the archive at a path, None where there is none."""
+    try:
+        with open_archive(path) as archive:
+            return archive.id
+    except NotAnArchiveError:
+        return None

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_archive.errors import NotAnArchiveError, TargetError
-from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.errors import TargetError
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level
-from tests.support.memory_source import MemoryOptions, MemorySource, content_of, export
+from tests.support.memory_source import MemoryOptions, MemorySource, archive_id, content_of, export, interrupted_export
 
 BEFORE = MemoryOptions(runs=4, runs_per_shard=2)
 AFTER = MemoryOptions(runs=12, runs_per_shard=2, changed=frozenset({1}), long=frozenset({5}), pause_seconds=0.01)
@@ -52,12 +51,12 @@ def test_killed_at_random_moments(tmp_path: Path, name: str, append: bool) -> No
         old = None
         if append:
             export(path, BEFORE)
-            old = _id(path)
+            old = archive_id(path)
         process = _start(path, append)
         time.sleep(moments.uniform(0, duration))
         process.kill()
         process.join()
-        found = _id(path)
+        found = archive_id(path)
         if found is not None:
             assert verify(path, Level.STORED if found == old else Level.FULL).ok
         source = MemorySource(AFTER)
@@ -98,30 +97,9 @@ def test_a_run_that_changes_between_several_tries_comes_once(tmp_path: Path) -> 
     path = tmp_path / "a"
     for changed in (frozenset[int](), frozenset({1, 2}), frozenset({1})):
         options = MemoryOptions(runs=6, changed=changed)
-        _interrupted(path, options)
+        interrupted_export(path, options)
     final = MemoryOptions(runs=6, changed=frozenset({1}))
     export(path, final)
     export(tmp_path / "b", final)
     assert content_of(path) == content_of(tmp_path / "b")
     assert verify(path).problems == []
-
-
-def _interrupted(path: Path, options: MemoryOptions) -> None:
-    """Export, sealing every chunk, and stop before the end."""
-
-    class Stopping(MemorySource):
-        def plan(self, selection, progress):  # type: ignore[no-untyped-def]
-            yield from super().plan(selection, progress)
-            message = "stopped"
-            raise InterruptedError(message)
-
-    with pytest.raises(InterruptedError):
-        export(path, source=Stopping(options), seal_seconds=0, jobs=1)
-
-
-def _id(path: Path) -> str | None:
-    try:
-        with open_archive(path) as archive:
-            return archive.id
-    except NotAnArchiveError:
-        return None

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_archive.errors import NotAnArchiveError
-from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.storage.files import Files
 from mlflow_archive.verification.checks import verify
 from tests.support.crash import Disk, RecordingFiles, SimulatedDisk, materialize, states
-from tests.support.memory_source import MemoryOptions, content_of, export
+from tests.support.memory_source import MemoryOptions, archive_id, content_of, export
 
 BEFORE = MemoryOptions(runs=2, sizes=(40,), runs_per_shard=1)
 AFTER = MemoryOptions(runs=3, sizes=(40,), runs_per_shard=2, changed=frozenset({1}))
@@ -26,18 +24,18 @@ def test_every_prefix_is_the_old_commit_or_the_new_one(tmp_path: Path, name: str
     path = root / name
     if append:
         export(path, BEFORE)
-    old = _id(path)
+    old = archive_id(path)
     model, files = SimulatedDisk.of(root), RecordingFiles()
     # One thread, so that the operations are those of one order that really happens; every chunk is sealed.
     export(path, AFTER, append=append, jobs=1, seal_seconds=0, files=files)
-    new, expected = _id(path), content_of(path)
+    new, expected = archive_id(path), content_of(path)
     assert new not in (None, old)
     seen: set[str | None] = set()
     trees = list(states(root, model, files.operations, disk))
     # Every state is opened, every new commit verified; of the others a sample is verified and continued.
     for number, tree in enumerate(trees):
         materialize(tree, root)
-        found = _id(path)
+        found = archive_id(path)
         assert found in (old, new), (number, found)
         seen.add(found)
         if found == new or (found is not None and number % 9 == 0):
@@ -66,11 +64,3 @@ def test_only_synced_files_are_published(tmp_path: Path) -> None:
     output.close()
     with pytest.raises(AssertionError, match="was not synced"):
         list(states(tmp_path, SimulatedDisk(tmp_path), recording.operations, Disk.LIVE))
-
-
-def _id(path: Path) -> str | None:
-    try:
-        with open_archive(path) as archive:
-            return archive.id
-    except NotAnArchiveError:
-        return None

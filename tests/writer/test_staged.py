@@ -16,7 +16,7 @@ from mlflow_archive.storage.files import Files
 from mlflow_archive.writer import staged
 from mlflow_archive.writer.coded import coded, plain, sort_rows, without_unused
 from mlflow_archive.writer.staged import Block, StagedWriter, read_block
-from tests.support.memory_source import MemoryOptions, MemorySource, export, rows_to_tables
+from tests.support.memory_source import MemoryOptions, export, interrupted_export, rows_to_tables
 from tests.writer.test_laws import few, points, texts
 
 METRICS, TAGS = TABLES["metrics"], TABLES["tags"]
@@ -79,14 +79,7 @@ def test_blocks_come_back_or_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_damaged_file_of_an_interrupted_export_is_refused(tmp_path: Path) -> None:
-    class Stopping(MemorySource):
-        def plan(self, selection, progress):  # type: ignore[no-untyped-def]
-            yield from super().plan(selection, progress)
-            message = "stopped"
-            raise InterruptedError(message)
-
-    with pytest.raises(InterruptedError):
-        export(tmp_path / "a", source=Stopping(MemoryOptions()), seal_seconds=0, jobs=1)
+    interrupted_export(tmp_path / "a")
     for path in (tmp_path / "a" / "staging").glob("*.rows"):
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
