@@ -60,18 +60,19 @@ class ReplaySink:
         importer = getpass.getuser() if self._options.user == "importer" else None
         self._planner = Planner(options=self._options, receipt=self._receipt, importer=importer)
         self._names: dict[str, str] = {}
-        self._kinds = kind_writers(
-            ReplayContext(
-                target=target,
-                options=self._options,
-                receipt=self._receipt,
-                experiments=self._experiments,
-                index=self._index,
-                runs=self._writer,
-                export_of=self._export_of,
-                experiment_names=self._names,
-            )
+        self._workspaces: dict[str, str] = {}
+        self._context = ReplayContext(
+            target=target,
+            options=self._options,
+            receipt=self._receipt,
+            experiments=self._experiments,
+            index=self._index,
+            runs=self._writer,
+            export_of=self._export_of,
+            experiment_names=self._names,
+            workspaces=self._workspaces,
         )
+        self._kinds = kind_writers(self._context)
         self._replayed = frozenset((*_ALWAYS, *(kind for writer in self._kinds for kind in writer.kinds)))
         self._datasets: dict[DatasetKey, Row] = {}
         self._left_out: Counter[str] = Counter()
@@ -156,6 +157,7 @@ class ReplaySink:
             tags.setdefault(row["experiment_id"], {})[row["key"]] = row["value"]
         for row in rows_of(chunk, "experiments"):
             self._names[row["experiment_id"]] = row["name"]
+            self._workspaces[row["experiment_id"]] = row["workspace"]
             self._experiments.add(row, tags.get(row["experiment_id"], {}), self._export_of(row))
 
     def _export_of(self, row: Row) -> ExportFacts:
@@ -185,7 +187,11 @@ class ReplaySink:
             raise ItemError(message)
         experiment_id = rows.info["experiment_id"]
         bound = self._experiments.bind(experiment_id)
-        source = SourceOfRun(experiment_name=self._names[experiment_id], export=self._export_of(rows.info))
+        source = SourceOfRun(
+            experiment_name=self._names[experiment_id],
+            export=self._export_of(rows.info),
+            model_name=lambda name: self._context.model_name(name, experiment_id),
+        )
         plan = self._planner.plan(
             rows, rows.info, parent=self._parent(rows, bound), datasets=self._datasets, source=source
         )
