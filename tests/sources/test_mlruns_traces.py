@@ -303,6 +303,7 @@ def several(root: Path) -> Path:
         (Selection(trace_filter=f"run_id = '{RUN_ID}'"), "0"),
         (Selection(trace_filter="end_time_ms >= 1001"), "139"),
         (Selection(trace_filter="tags.team IS NULL"), "9"),
+        (Selection(trace_filter="tags.team RLIKE '^a$'"), "01"),
         (Selection(trace_filter="request_id IN ('1', '9')"), "19"),
         (Selection(trace_filter="metadata.`mlflow.sourceRun` IS NOT NULL"), "0"),
         (Selection(trace_filter="tags.team = 'none'"), ""),
