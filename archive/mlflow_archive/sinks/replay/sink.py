@@ -16,13 +16,14 @@ from mlflow_archive.pipeline import Chunk, Known, Progress, Quiet, Report, Selec
 from mlflow_archive.sinks.replay.experiments import Bound, ExperimentMap
 from mlflow_archive.sinks.replay.failures import is_about_one_item
 from mlflow_archive.sinks.replay.kinds import ReplayContext, kind_writers
+from mlflow_archive.sinks.replay.open_run import OpenRun
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.planned_run import Planner, SourceOfRun
 from mlflow_archive.sinks.replay.receipt import Receipt
 from mlflow_archive.sinks.replay.references import PARENT
 from mlflow_archive.sinks.replay.rows import DatasetKey, Row, RunRows, rows_of, runs_of
 from mlflow_archive.sinks.replay.run_index import RunIndex
-from mlflow_archive.sinks.replay.run_writer import OpenRun, RunWriter
+from mlflow_archive.sinks.replay.run_writer import RunWriter
 from mlflow_archive.sinks.replay.target import Target
 
 _ALWAYS: Final = (EXPERIMENT, RUN, DATASET)
