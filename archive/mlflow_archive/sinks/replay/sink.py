@@ -38,6 +38,7 @@ class ReplaySink:
     by default all came by the one that the source's facts describe: ``extra["exported_ms"]`` is its time, and
     ``extra["tracking_uri"]`` the server where the source is another tool's export of it.
     ``receipt`` is for several sinks that report together.
+    ``kinds`` are those of ``format.tables`` that it writes; workspaces are made by WorkspaceSink.
     Experiments and datasets must come before the runs that are in them, parents before their children.
     """
 
@@ -74,7 +75,7 @@ class ReplaySink:
             workspaces=self._workspaces,
         )
         self._kinds = kind_writers(self._context)
-        self._replayed = frozenset((*_ALWAYS, *(kind for writer in self._kinds for kind in writer.kinds)))
+        self.kinds = frozenset((*_ALWAYS, *(kind for writer in self._kinds for kind in writer.kinds)))
         self._datasets: dict[DatasetKey, Row] = {}
         self._left_out: Counter[str] = Counter()
         self._lock = Lock()
@@ -118,7 +119,7 @@ class ReplaySink:
         for name, rows in chunk.tables.items():
             table = TABLES[name]
             kind = table.entity or ""
-            if is_identity(table) and kind not in self._replayed and rows.num_rows:
+            if is_identity(table) and kind not in self.kinds and rows.num_rows:
                 there = (
                     rows.num_rows
                     if kind != WORKSPACE
