@@ -81,7 +81,7 @@ def _schemas(scope: Scope, experiment_id: str, lost: list[Gap]) -> Iterator[Json
     for queue in _queues(scope, experiment_id, []):
         wanted |= dict.fromkeys(str(each) for each in queue.get("schema_ids", []))
     if wanted:
-        lost.append(_gap(LABEL_SCHEMA, experiment_id, "", _UNLISTED))
+        lost.append(gap_of(LABEL_SCHEMA, experiment_id, "", _UNLISTED))
     for schema_id in wanted:
         found = _fetch(scope, "get", {"schema_id": schema_id}, lost)
         if found is not None:

@@ -9,8 +9,7 @@ from typing import Final
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
-from mlflow_archive.format.tables import DEFAULT_WORKSPACE, REGISTERED_MODEL, TRACE
-from mlflow_archive.sinks.replay.kinds.registry_rows import owner_id
+from mlflow_archive.format.tables import REGISTERED_MODEL, TRACE, named_owner
 from mlflow_archive.sinks.replay.kinds.trace_job import TraceJob
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 
@@ -68,8 +67,7 @@ class TraceLinks:
     def _prompt(self, destination: str, job: TraceJob) -> _PromptLink:
         info = job.rows.info or {}
         name, _, version = destination.rpartition("/")
-        workspace = self._context.workspaces.get(info["experiment_id"]) or DEFAULT_WORKSPACE
-        owner = owner_id({"name": name, "workspace": workspace})
+        owner = named_owner(name, self._context.workspaces.get(info["experiment_id"]))
         return _PromptLink(owner=owner, name=self._context.model_name(name, info["experiment_id"]), version=version)
 
     def _link_run(self, run_id: str, traces: Sequence[tuple[str, str]]) -> None:
