@@ -124,7 +124,7 @@ def test_what_is_hidden_is_known_from_the_database(both: Both) -> None:
 
 
 def test_what_the_api_keeps_back_is_told(both: Both) -> None:
-    """Two values are cut, and a gateway endpoint serves a scorer of a deleted experiment."""
+    """Two values are cut, a gateway endpoint serves a scorer of a deleted experiment, label schemas are not listed."""
     filled = both.filled
     with open_archive(both.api) as archive:
         found = {(row["owner_id"], row["path"], row["code"]) for row in archive.table("gaps").to_pylist()}
@@ -133,4 +133,5 @@ def test_what_the_api_keeps_back_is_told(both: Both) -> None:
         (old, "tags/long", gaps.VALUE_CUT),
         (old, "metadata/long", gaps.VALUE_CUT),
         (filled.evaluation.scorers["lost"], "", gaps.OBJECT_UNREADABLE),
+        (filled.runs.experiments["main"], "", gaps.OBJECT_UNREADABLE),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.backend.mapping import TableMap
@@ -133,6 +135,41 @@ class TestWhatIsMissing:
         assert gaps_of(found) == ({(RUN, run_id, "", "G105")} if elsewhere else set())
         assert all("--artifact-map" in row["reason"] for row in found.tables["gaps"])
         assert (run_id in {row["owner_id"] for row in found.tables["fingerprints"]}) is not elsewhere
+
+    @pytest.mark.parametrize("name", ["in file", "archived"])
+    def test_attachments_that_only_a_payload_names(self, name: str, copied: Copy) -> None:
+        """MLflow keeps no rows of such spans: what they name is in traces.json or traces.pb."""
+        trace_id, ours, other = copied.ids[name], "a" * 36, "b" * 36
+        named = f"mlflow-attachment://{ours}?content_type=image%2Fpng&trace_id={trace_id}&size=1"
+        elsewhere = f"mlflow-attachment://{other}?content_type=image%2Fpng&trace_id={copied.ids['plain']}&size=1"
+        if name == "archived":
+            [payload] = copied.folder.rglob("traces.pb")
+            held = TracesData.FromString(payload.read_bytes())
+            for text in (named, elsewhere):
+                added = held.resource_spans[0].scope_spans[0].spans[0].attributes.add(key=text[20:30])
+                added.value.string_value = json.dumps({"picture": text})
+            payload.write_bytes(held.SerializeToString())
+        else:
+            payload = copied.place(name) / "traces.json"
+            document = json.loads(payload.read_text())
+            document["spans"][0]["attributes"] |= {"x": json.dumps({"picture": named}), "y": json.dumps(elsewhere)}
+            payload.write_text(json.dumps(document))
+        missing = {(TRACE, trace_id, f"attachments/{ours}", "G101")}
+        found = copied.read()
+        assert gaps_of(found) == missing
+        assert trace_id not in {row["owner_id"] for row in found.tables["fingerprints"]}
+        assert gaps_of(copied.read(Selection(artifacts=False))) == set()
+        picture = copied.place(name) / "attachments" / ours
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.write_bytes(b"p")
+        found = copied.read()
+        assert gaps_of(found) == set()
+        files = {(file.owner_id, file.path): content(file) for file in found.artifacts}
+        assert files[trace_id, f"attachments/{ours}"] == b"p"
+        if name == "archived":
+            moved = f"UPDATE trace_tags SET value = 'gone://host' || value WHERE request_id = '{trace_id}'"  # noqa: S608
+            copied.run(f"{moved} AND key = 'mlflow.artifactLocation'")
+            assert gaps_of(copied.read()) == {(TRACE, trace_id, "", "G105")}, "nobody can say that it is lost"
 
     def test_files_of_a_version_in_a_run(self, copied: Copy) -> None:
         shutil.rmtree(copied.place("other run uri") / "old-style")

@@ -196,6 +196,14 @@ def test_what_is_no_time_is_told(text: str) -> None:
         duration_ms(text)
 
 
+def test_an_attachment_that_spans_name_and_that_is_not_there_is_a_gap(root: Path) -> None:
+    folder = one_trace(root, files={"artifacts/attachments/there": "1"})
+    named = [f"mlflow-attachment://{name}?content_type=x&trace_id={TRACE_ID}" for name in ("there", "lost")]
+    (folder / "artifacts" / "traces.json").write_text(json.dumps({"spans": [{"attributes": {"a": json.dumps(named)}}]}))
+    assert read(root).gaps() == {(TRACE_ID, "attachments/lost", ARTIFACT_MISSING)}
+    assert read(root, Selection(artifact_globs=("traces.json",))).gaps() == set()
+
+
 @pytest.mark.parametrize("data", [b"", b"- a\n", b"x: [\n", b"state: OK\n", b"trace_id: other\n", None])
 def test_a_broken_trace_is_a_gap_and_the_others_go_on(root: Path, data: bytes | None) -> None:
     folder = one_trace(root, files={"tags/t": "1"})
@@ -303,6 +311,7 @@ def several(root: Path) -> Path:
         (Selection(trace_filter=f"run_id = '{RUN_ID}'"), "0"),
         (Selection(trace_filter="end_time_ms >= 1001"), "139"),
         (Selection(trace_filter="tags.team IS NULL"), "9"),
+        (Selection(trace_filter="tags.team RLIKE '^a$'"), "01"),
         (Selection(trace_filter="request_id IN ('1', '9')"), "19"),
         (Selection(trace_filter="metadata.`mlflow.sourceRun` IS NOT NULL"), "0"),
         (Selection(trace_filter="tags.team = 'none'"), ""),

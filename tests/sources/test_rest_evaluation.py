@@ -112,6 +112,8 @@ def test_label_schemas_that_queues_name_are_read(everything: Everything) -> None
     server, filled = everything
     found = read(server.uri, kinds=(LABEL_SCHEMA,))
     assert ids(found, "label_schemas", "schema_id") == {filled.evaluation.schemas[name] for name in ("ok", "grade")}
+    main = filled.runs.experiments["main"]
+    assert [(row["owner_kind"], row["owner_id"]) for row in found.tables["gaps"]] == [(LABEL_SCHEMA, main)]
 
 
 @pytest.mark.parametrize(

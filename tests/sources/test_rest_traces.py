@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
-from typing import Any
+from io import BytesIO
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pytest
@@ -15,12 +16,13 @@ from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.tracing.otel.otel_archival import traces_data_pb_to_spans
 
+from mlflow_archive.artifact_roots.attachments import attachments_in, attachments_in_files
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format import gaps
 from mlflow_archive.format.tables import TRACE
-from mlflow_archive.pipeline import Known
+from mlflow_archive.pipeline import ArtifactUnreadableError, Known
 from mlflow_archive.sources.rest import traces as traces_module
-from mlflow_archive.sources.rest.spans import attachments_in, span_row, span_texts
+from mlflow_archive.sources.rest.spans import span_row, span_texts
 from tests.sources.rest_reading import files, ids, read
 from tests.support.bad_network import bad_network
 from tests.support.everything import Filled
@@ -288,6 +290,42 @@ def test_a_span_row_of_odd_values() -> None:
     assert (row["input_cost"], row["output_cost"], row["model_name"]) == (None, None, "plain")
 
 
-def test_attachments_in_a_text() -> None:
-    text = '{"a": "{\\"p\\": \\"mlflow-attachment://id-1?x=1\\"}", "b": "mlflow-attachment://id-2?y"}'
-    assert list(attachments_in(text)) == ["id-1", "id-2"]
+def test_attachments_that_only_a_file_names(everything: Everything) -> None:
+    """The payload is no row of the server's: what it names is there, or it is a gap."""
+    server, filled = everything
+    main, trace_id = filled.runs.experiments["main"], f"tr-{uuid4().hex}"
+    folder = server.artifacts / main / "traces" / trace_id / "artifacts"
+    (folder / "attachments").mkdir(parents=True)
+    (folder / "attachments" / "id-1").write_bytes(b"1")
+    named = [f"mlflow-attachment://id-{n}?content_type=x&trace_id={trace_id}&size=1" for n in (1, 2)]
+    (folder / "traces.json").write_text(json.dumps({"spans": [{"attributes": {"a": json.dumps(named)}}]}))
+    _start(server, main, trace_id)
+    try:
+        found = read(server.uri, kinds=(TRACE,), trace_filter=f"attributes.request_id = '{trace_id}'")
+        assert files(found, TRACE, trace_id)["attachments/id-1"] == b"1"
+        [lost] = [file for file in found.artifacts if file.path == "attachments/id-2"]
+        with pytest.raises(ArtifactUnreadableError), lost.open():
+            pass
+    finally:
+        _delete(server, main, trace_id)
+
+
+class _File(NamedTuple):
+    path: str
+    data: bytes
+
+    def open(self) -> closing[BytesIO]:
+        return closing(BytesIO(self.data))
+
+
+@pytest.mark.parametrize("space", [0, (1 << 20) - 300, (1 << 20) - 80, (3 << 20) - 10])
+def test_attachments_in_a_payload(space: int) -> None:
+    """Wherever they lie in it, each once; those of other traces are not its own, and other files name nothing."""
+    own, other = (f"mlflow-attachment://{{}}?x=1&trace_id={trace_id}" for trace_id in ("tr-1", "tr-12"))
+    names = [own.format("id-1"), own.format("id-2"), other.format("id-3"), "mlflow-attachment://id-4?y"]
+    text = json.dumps({"a": json.dumps(names), "b": own.format("id-1")})
+    data = b" " * space + text.encode()
+    expected = ["attachments/id-1", "attachments/id-2"]
+    assert attachments_in(data, "tr-1") == expected
+    for name, found in (("traces.json", expected), ("traces.pb", expected), ("other", [])):
+        assert attachments_in_files([_File(name, data)], "tr-1") == found

@@ -188,6 +188,9 @@ class TestDatabase:
             ("tags.long LIKE 'ttt%' AND trace.client_request_id = 'client plain'", {"plain"}),
             ("request_metadata.`mlflow.sourceRun` = 'no run'", set()),
             ("prompt = 'prompt/1'", {"plain"}),
+            ("span.name = 'span 1'", {"in database", "archived", "plain"}),
+            ("feedback.good = 'true'", {"plain"}),
+            ("trace.text LIKE '%x%'", {"in database", "plain"}),
         ],
     )
     def test_trace_filter(self, condition: str, names: set[str], everything: Everything) -> None:
@@ -199,11 +202,6 @@ class TestDatabase:
     def test_a_linked_run_counts_as_its_run(self, everything: Everything, tmp_path: Path) -> None:
         found = self.read(everything, trace_filter=f"trace.run_id = '{everything.ids['run']}'")
         assert len(found.tables["traces"]) == 5
-
-    @pytest.mark.parametrize("condition", ["span.name = 'span 1'", "feedback.good = 'true'", "trace.text LIKE '%x%'"])
-    def test_what_only_a_server_judges_is_refused(self, condition: str, everything: Everything) -> None:
-        with pytest.raises(SelectionError, match="only a server can search these"):
-            self.read(everything, trace_filter=condition)
 
 
 def test_an_archive_refuses_a_trace_filter(everything: Everything, tmp_path: Path) -> None:

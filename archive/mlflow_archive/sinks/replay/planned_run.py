@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlflow_archive.format import refusals
@@ -18,6 +18,7 @@ from mlflow_archive.sinks.replay.references import (
     USER,
     fit_history,
     remap_history,
+    remap_linked_prompts,
     without_model_ids,
 )
 from mlflow_archive.sinks.replay.rows import DatasetKey, Row, RunRows
@@ -67,7 +68,7 @@ class Planner:
         """Fit a run; ``parent`` is the target's id of its parent, None where it has none or it is not there."""
         limits = self.options.limits
         fitter = Fitter(limits, self.receipt, rows.run_id)
-        wanted = plain_tags(rows.tags)
+        wanted = remap_linked_prompts(plain_tags(rows.tags), source.model_name)
         history = wanted.pop(HISTORY, None)
         if history is not None and len(history) > limits.tag:
             self.receipt.shortened(rows.run_id, "tag", HISTORY, len(history))
@@ -143,10 +144,12 @@ class Planner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOfRun:
-    """What source tags need beside the run: its experiment's name there, and the export that holds it."""
+    """What tags need beside the run: its experiment's name there, the export that holds it, and the names that
+    registered models of its workspace get."""
 
     experiment_name: str
     export: ExportFacts
+    model_name: Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,5 @@
-"""Ids inside content: ``mlflow.log-model.history`` and ``MLmodel`` files name the run and the logged model they are of.
+"""Ids and names inside content: ``mlflow.log-model.history`` and ``MLmodel`` files name the run and the logged model
+they are of, ``mlflow.linkedPrompts`` the prompts that were used.
 
 Edits are textual and minimal, so that every other character stays as it was.
 """
@@ -7,12 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from mlflow_archive.format.source_tags import shorten
 
 HISTORY: Final = "mlflow.log-model.history"
+LINKED_PROMPTS: Final = "mlflow.linkedPrompts"
+"""A tag of runs, logged models and traces: a JSON list of ``{"name", "version"}``."""
 PARENT: Final = "mlflow.parentRunId"
 RUN_NAME: Final = "mlflow.runName"
 USER: Final = "mlflow.user"
@@ -20,6 +23,7 @@ LARGEST_MLMODEL: Final = 16 * 1024 * 1024
 
 _JSON_ID = re.compile(r'("(?:run_id|model_id|model_uuid)"\s*:\s*")([^"\\]+)(")')
 _JSON_MODEL_ID = re.compile(r'("(?:model_id|model_uuid)"\s*:\s*")(m-[^"\\]+)(")')
+_JSON_NAME = re.compile(r'("name"\s*:\s*)("(?:[^"\\]|\\.)*")')
 _YAML_ID = re.compile(rb"""^((?:run_id|model_id|model_uuid):[ \t]*(['"]?))([^\s'"]+)(\2[ \t]*\r?)$""", re.MULTILINE)
 _YAML_MODEL_ID = re.compile(rb"""^(?:model_id|model_uuid):[ \t]*['"]?(m-[^\s'"]+)""", re.MULTILINE)
 
@@ -40,6 +44,23 @@ def models_in_history(value: str) -> frozenset[str]:
 def without_model_ids(value: str) -> str:
     """Return a history with its ids of logged models left out, for comparing one with a remapped one."""
     return _JSON_MODEL_ID.sub(r"\1\3", value)
+
+
+def remap_linked_prompts(tags: Mapping[str, str | None], renamed: Callable[[str], str]) -> dict[str, str | None]:
+    """Return tags in which the linked prompts, if any, have the names that ``renamed`` gives them."""
+    value = tags.get(LINKED_PROMPTS)
+    if not value:
+        return dict(tags)
+    return {**tags, LINKED_PROMPTS: _JSON_NAME.sub(lambda found: _renamed(found, renamed), value)}
+
+
+def _renamed(found: re.Match[str], renamed: Callable[[str], str]) -> str:
+    try:
+        name = json.loads(found[2])
+    except ValueError:  # no JSON, so not what MLflow wrote
+        return found[0]
+    target = renamed(name)
+    return found[0] if target == name else found[1] + json.dumps(target)
 
 
 def fit_history(value: str, limit: int) -> str:

@@ -7,29 +7,27 @@ request of it: that mark makes the difference between skipping and completing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from threading import Lock
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import SOURCE_RUN_ID
 from mlflow_archive.format.tables import RUN
-from mlflow_archive.pipeline import ArtifactFile
-from mlflow_archive.sinks.replay.artifact_copy import ArtifactOwner, copy_artifacts, refuse_artifacts
+from mlflow_archive.sinks.replay.artifact_copy import copy_artifacts, refuse_artifacts
 from mlflow_archive.sinks.replay.experiments import STATE, Bound, ExperimentMap
 from mlflow_archive.sinks.replay.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.fitting import Fitter
+from mlflow_archive.sinks.replay.naming_models import NamingModels
+from mlflow_archive.sinks.replay.open_run import OpenRun
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.planned_run import Difference, PlannedRun, compare, lacks_points, settable
 from mlflow_archive.sinks.replay.receipt import Receipt
-from mlflow_archive.sinks.replay.references import HISTORY, models_in_history
 from mlflow_archive.sinks.replay.rows import RunRows
 from mlflow_archive.sinks.replay.run_index import IDENTITY, RunIndex
 from mlflow_archive.sinks.replay.target import (
     MAX_ENTITIES,
     MAX_PARAMS,
     MAX_TAGS,
-    ArtifactPlace,
     DatasetInput,
     NewRun,
     Point,
@@ -39,46 +37,6 @@ from mlflow_archive.sinks.replay.target import (
 
 _INCOMPLETE = "incomplete"
 _MAX_INPUTS = 100
-
-
-@dataclass(slots=True, kw_only=True)
-class OpenRun:
-    """A run under way. ``outcome`` is created, updated, skipped or refused; ``there`` what the target holds of it."""
-
-    plan: PlannedRun
-    bound: Bound
-    outcome: str
-    there: TargetRun | None
-    found: bool
-    place: ArtifactPlace | None = None
-    sizes: Mapping[str, int] | None = None
-
-    @property
-    def owner(self) -> ArtifactOwner:
-        target_id = "" if self.there is None else self.there.run_id
-        return ArtifactOwner(kind=RUN, source_id=self.plan.source_id, mapped={self.plan.source_id: target_id}.get)
-
-
-@dataclass(slots=True, kw_only=True)
-class NamingModels:
-    """What names logged models and was written before these: histories, by target run, and MLmodel files."""
-
-    histories: dict[str, Bound] = field(default_factory=dict)
-    files: dict[str, list[tuple[ArtifactOwner, ArtifactPlace, ArtifactFile]]] = field(default_factory=dict)
-
-    def note_history(self, run: OpenRun) -> None:
-        """Note a run whose history in the target names, or is about to name, logged models of the source."""
-        history, there = run.plan.history, run.there
-        if history is None or there is None:
-            return
-        models = models_in_history(history)
-        if models and (not run.found or models & models_in_history(there.tags.get(HISTORY, history))):
-            self.histories[there.run_id] = run.bound
-
-    def note_files(self, files: Sequence[ArtifactFile], run: OpenRun) -> None:
-        """Note the files of a run, by target run: it stays marked as incomplete until they are written again."""
-        if run.place is not None and run.there is not None and files:
-            self.files.setdefault(run.there.run_id, []).extend((run.owner, run.place, file) for file in files)
 
 
 class RunWriter:
@@ -124,7 +82,10 @@ class RunWriter:
                 self._reopen(run, compare(run.plan, run.there, run.bound))
             if run.outcome != "skipped":
                 self._log(run, points, [], {})
-        if run.outcome == "skipped" or self._options.dry_run or run.there is None or not rows.artifacts:
+        if run.outcome == "skipped":
+            self.naming_models.note_found(rows.artifacts, run)
+            return
+        if self._options.dry_run or run.there is None or not rows.artifacts:
             return
         try:
             if run.place is None:
@@ -152,8 +113,10 @@ class RunWriter:
             self._active.add(there.run_id)
             if plan.deleted:
                 self._to_delete.add(there.run_id)
+        run.ended = True
         self.naming_models.note_history(run)
-        self._receipt.done(run.outcome)
+        if not self.naming_models.waits(run):
+            self._receipt.done(run.outcome)
 
     def complete(self, run_id: str) -> None:
         """Take the mark off a run of the target."""

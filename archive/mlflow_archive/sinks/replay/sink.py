@@ -16,13 +16,14 @@ from mlflow_archive.pipeline import Chunk, Known, Progress, Quiet, Report, Selec
 from mlflow_archive.sinks.replay.experiments import Bound, ExperimentMap
 from mlflow_archive.sinks.replay.failures import is_about_one_item
 from mlflow_archive.sinks.replay.kinds import ReplayContext, kind_writers
+from mlflow_archive.sinks.replay.open_run import OpenRun
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.planned_run import Planner, SourceOfRun
 from mlflow_archive.sinks.replay.receipt import Receipt
 from mlflow_archive.sinks.replay.references import PARENT
 from mlflow_archive.sinks.replay.rows import DatasetKey, Row, RunRows, rows_of, runs_of
 from mlflow_archive.sinks.replay.run_index import RunIndex
-from mlflow_archive.sinks.replay.run_writer import OpenRun, RunWriter
+from mlflow_archive.sinks.replay.run_writer import RunWriter
 from mlflow_archive.sinks.replay.target import Target
 
 _ALWAYS: Final = (EXPERIMENT, RUN, DATASET)
@@ -37,6 +38,7 @@ class ReplaySink:
     by default all came by the one that the source's facts describe: ``extra["exported_ms"]`` is its time, and
     ``extra["tracking_uri"]`` the server where the source is another tool's export of it.
     ``receipt`` is for several sinks that report together.
+    ``kinds`` are those of ``format.tables`` that it writes; workspaces are made by WorkspaceSink.
     Experiments and datasets must come before the runs that are in them, parents before their children.
     """
 
@@ -60,19 +62,20 @@ class ReplaySink:
         importer = getpass.getuser() if self._options.user == "importer" else None
         self._planner = Planner(options=self._options, receipt=self._receipt, importer=importer)
         self._names: dict[str, str] = {}
-        self._kinds = kind_writers(
-            ReplayContext(
-                target=target,
-                options=self._options,
-                receipt=self._receipt,
-                experiments=self._experiments,
-                index=self._index,
-                runs=self._writer,
-                export_of=self._export_of,
-                experiment_names=self._names,
-            )
+        self._workspaces: dict[str, str] = {}
+        self._context = ReplayContext(
+            target=target,
+            options=self._options,
+            receipt=self._receipt,
+            experiments=self._experiments,
+            index=self._index,
+            runs=self._writer,
+            export_of=self._export_of,
+            experiment_names=self._names,
+            workspaces=self._workspaces,
         )
-        self._replayed = frozenset((*_ALWAYS, *(kind for writer in self._kinds for kind in writer.kinds)))
+        self._kinds = kind_writers(self._context)
+        self.kinds = frozenset((*_ALWAYS, *(kind for writer in self._kinds for kind in writer.kinds)))
         self._datasets: dict[DatasetKey, Row] = {}
         self._left_out: Counter[str] = Counter()
         self._lock = Lock()
@@ -116,7 +119,7 @@ class ReplaySink:
         for name, rows in chunk.tables.items():
             table = TABLES[name]
             kind = table.entity or ""
-            if is_identity(table) and kind not in self._replayed and rows.num_rows:
+            if is_identity(table) and kind not in self.kinds and rows.num_rows:
                 there = (
                     rows.num_rows
                     if kind != WORKSPACE
@@ -156,6 +159,7 @@ class ReplaySink:
             tags.setdefault(row["experiment_id"], {})[row["key"]] = row["value"]
         for row in rows_of(chunk, "experiments"):
             self._names[row["experiment_id"]] = row["name"]
+            self._workspaces[row["experiment_id"]] = row["workspace"]
             self._experiments.add(row, tags.get(row["experiment_id"], {}), self._export_of(row))
 
     def _export_of(self, row: Row) -> ExportFacts:
@@ -185,7 +189,11 @@ class ReplaySink:
             raise ItemError(message)
         experiment_id = rows.info["experiment_id"]
         bound = self._experiments.bind(experiment_id)
-        source = SourceOfRun(experiment_name=self._names[experiment_id], export=self._export_of(rows.info))
+        source = SourceOfRun(
+            experiment_name=self._names[experiment_id],
+            export=self._export_of(rows.info),
+            model_name=lambda name: self._context.model_name(name, experiment_id),
+        )
         plan = self._planner.plan(
             rows, rows.info, parent=self._parent(rows, bound), datasets=self._datasets, source=source
         )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import ColumnClause, column, func, select, table
 
+from mlflow_archive.artifact_roots.attachments import attachments_in, attachments_in_files, missing_attachments
 from mlflow_archive.backend.mapping import MAPS, TableMap
 from mlflow_archive.format.fingerprint import entity_fingerprint
-from mlflow_archive.format.gaps import ARTIFACT_MISSING
 from mlflow_archive.format.model_versions import VersionPlaces
 from mlflow_archive.format.tables import EXPERIMENT, INCREMENTAL, LOGGED_MODEL, REGISTERED_MODEL, TABLES, TRACE
 from mlflow_archive.pipeline import Chunk, Gap, Known
@@ -29,7 +28,6 @@ from mlflow_archive.sources.database.snapshot import Snapshot
 BYTES_PER_CHUNK: Final = 32 * 1024 * 1024
 SPANS_AT_ONCE: Final = 5_000
 _SPANS: Final = MAPS["spans"]
-_ATTACHMENT: Final = re.compile(r"mlflow-attachment://([0-9A-Za-z-]+)\?([^\s\"'\\]*)")
 
 
 def maps_of(kind: str) -> list[TableMap]:
@@ -82,7 +80,7 @@ class EntityReader:
             tables = {n: t.filter(pc.is_in(t[TABLES[n].owner[0]], value_set=wanted)) for n, t in tables.items()}
         files = [file for each in left for file in found.files.get(each, ())]
         last: dict[str, pa.Table] = dict(tables)
-        gaps = list(found.gaps)
+        gaps = [*found.gaps, *(_attachment_gaps_of_files(left, found) if kind == TRACE else ())]
         for spans in self._spans(left, malformed) if kind == TRACE else ():
             if _SPANS.table in last:
                 yield Chunk(tables=last, artifacts=files, complete=False)
@@ -155,17 +153,21 @@ def _fingerprints(tables: Mapping[str, pa.Table], found: FoundFiles) -> dict[str
     }
 
 
-def _attachment_gaps(spans: pa.Table, found: FoundFiles) -> Iterable[Gap]:
+def _attachment_gaps(spans: pa.Table, found: FoundFiles) -> Iterator[Gap]:
     """Yield a gap for each attachment that a span names and that was not found, or could not be looked for."""
     hits = spans.filter(pc.match_substring(spans["content"], "mlflow-attachment://"))
     for trace_id, content in zip(hits["trace_id"].to_pylist(), hits["content"].to_pylist(), strict=True):
-        there = found.listed.get(trace_id, ())
-        for name, query in _ATTACHMENT.findall(content):
-            if f"trace_id={trace_id}" not in query.split("&"):
-                continue  # of another trace
-            path = f"attachments/{name}"
-            if trace_id in found.unreachable:
-                yield found.unreachable[trace_id]
-            elif path not in there:
-                reason = "a span names it, but it is not there"
-                yield Gap(owner_kind=TRACE, owner_id=trace_id, path=path, code=ARTIFACT_MISSING, reason=reason)
+        yield from _unfound(attachments_in(content.encode(), trace_id), trace_id, found)
+
+
+def _attachment_gaps_of_files(traces: Sequence[str], found: FoundFiles) -> Iterator[Gap]:
+    """Yield the same for traces whose payload is a file."""
+    for trace_id in traces:
+        named = attachments_in_files(found.files.get(trace_id, ()), trace_id)
+        yield from _unfound(named, trace_id, found)
+
+
+def _unfound(named: Sequence[str], trace_id: str, found: FoundFiles) -> list[Gap]:
+    if named and trace_id in found.unreachable:
+        return [found.unreachable[trace_id]]
+    return missing_attachments(named, found.listed.get(trace_id, ()), trace_id)

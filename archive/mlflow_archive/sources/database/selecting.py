@@ -26,7 +26,9 @@ _NAMED_IN_ERRORS: Final = 5
 _JUDGED_AT_ONCE: Final = 128
 
 Matching = Callable[[Sequence[str]], Sequence[str]]
-"""Of these runs, or traces, those that a filter takes."""
+"""Of these runs, those that a filter takes."""
+MatchingTraces = Callable[[Sequence[str], Collection[str]], Sequence[str]]
+"""Of these traces, those that a filter takes that asks in these experiments."""
 
 
 class Selected:
@@ -39,7 +41,7 @@ class Selected:
         shown: str,
         *,
         runs_matching: Matching | None = None,
-        traces_matching: Matching | None = None,
+        traces_matching: MatchingTraces | None = None,
     ) -> None:
         self._columns, self._selection, self._shown = columns, selection, shown
         self._runs_matching, self._traces_matching = runs_matching, traces_matching
@@ -80,9 +82,10 @@ class Selected:
         if not self._selection.wants_kind(kind):
             return iter(())
         found = self._ids(kind)
-        if kind != TRACE or self._traces_matching is None:
+        matching = self._traces_matching
+        if kind != TRACE or matching is None:
             return found
-        return self._judged(found, self._traces_matching)
+        return self._judged(found, lambda traces: matching(traces, self._in_reach_of))
 
     def carries(self, kind: str, ids: Collection[str]) -> set[str]:
         """Return those of some runs or logged models that are selected."""

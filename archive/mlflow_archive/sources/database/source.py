@@ -33,7 +33,7 @@ from mlflow_archive.sources.database.reading import Reading
 from mlflow_archive.sources.database.runs import RunRecord, plain, run_records
 from mlflow_archive.sources.database.selecting import Selected
 from mlflow_archive.sources.database.snapshot import VERSION_TABLE, Query, Snapshot, check_is_mlflow
-from mlflow_archive.sources.database.traces import traces_matching
+from mlflow_archive.sources.database.traces import TraceJudge
 from mlflow_archive.sources.run_filter import compile_filter
 
 POINTS_PER_CHUNK: Final = 300_000
@@ -91,8 +91,10 @@ class DatabaseSource:
         self._selection = selection
         self._roots.check()
         of_runs = partial(self._matching, selection.filter_string) if selection.filter_string else None
-        of_traces = traces_matching(self._reading, selection.trace_filter) if selection.trace_filter else None
         columns = Columns(self._snapshot)
+        of_traces = None
+        if selection.trace_filter:
+            of_traces = TraceJudge(self._reading, columns, selection.trace_filter, self._uri.dialect)
         selected = Selected(columns, selection, self._uri.shown, runs_matching=of_runs, traces_matching=of_traces)
         finder = None
         if selection.artifacts:

@@ -2,43 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from mlflow_archive.backend.mapping import MAPS
+from mlflow_archive.sources.comparing import DIALECTS
+from mlflow_archive.sources.database.columns import Columns, slices
 from mlflow_archive.sources.database.converting import Malformed
 from mlflow_archive.sources.database.reading import Reading
 from mlflow_archive.sources.database.runs import plain
-from mlflow_archive.sources.database.selecting import Matching
+from mlflow_archive.sources.trace_conditions import AssessmentCondition, SpanConditions
 from mlflow_archive.sources.trace_filter import SearchedTrace, compile_trace_filter
 
 _JUDGED: Final = ("traces", "trace_tags", "trace_metadata", "trace_links")
+_OF_ASSESSMENTS: Final = ("trace_id", "assessment_type", "name", "value", "valid", "assessment_metadata")
+_TRACES_AT_ONCE: Final = 128
+_SESSION: Final = "mlflow.trace.session"
+
+Rows = dict[str, list[dict[str, Any]]]
+"""By trace."""
 
 
-def traces_matching(reading: Reading, filter_string: str) -> Matching:
-    """Return what gives those of some traces that a filter takes. Raises SelectionError."""
-    matches = compile_trace_filter(filter_string)
+class TraceJudge:
+    """Gives those of some traces that a filter takes. Raises SelectionError for what is no filter."""
 
-    def matching(ids: Sequence[str]) -> Sequence[str]:
-        rows = {name: _by_trace(reading, name, ids) for name in _JUDGED}
+    def __init__(self, reading: Reading, columns: Columns, filter_string: str, dialect: str) -> None:
+        self._reading, self._columns = reading, columns
+        self._filter = compile_trace_filter(filter_string, DIALECTS[dialect])
+        self._sessions: dict[AssessmentCondition, set[str]] | None = None
+
+    def __call__(self, ids: Sequence[str], experiments: Collection[str]) -> Sequence[str]:
+        """Return those that match; MLflow looks for assessments of whole sessions in ``experiments``, all selected."""
+        if self._sessions is None:
+            self._sessions = {each: self._sessions_of(each, experiments) for each in self._filter.assessments}
+        rows = {name: self._by_trace(name, ids) for name in _JUDGED}
+        assessments = self._by_trace("assessments", ids) if self._filter.assessments else {}
+        fit = set() if self._filter.spans is None else self._with_span(self._filter.spans, ids, rows["traces"])
         found = []
         for trace_id in ids:
             info = rows["traces"].get(trace_id)
             tags, metadata = (_pairs(rows[name].get(trace_id, [])) for name in ("trace_tags", "trace_metadata"))
-            links = rows["trace_links"].get(trace_id, [])
-            # One that cannot be read comes along, so that it is told of.
-            if not info or matches([SearchedTrace(info=info[0], tags=tags, metadata=metadata, links=links)]):
+            if not info:  # one that cannot be read comes along, so that it is told of
                 found.append(trace_id)
+                continue
+            trace = SearchedTrace(
+                info=info[0],
+                tags=tags,
+                metadata=metadata,
+                links=rows["trace_links"].get(trace_id, []),
+                assessments=assessments.get(trace_id, []),
+                span_fits=trace_id in fit,
+                covered=self._covered(info[0].get("session_id") or metadata.get(_SESSION), self._sessions),
+            )
+            found += [trace_id] if self._filter([trace]) else []
         return found
 
-    return matching
+    def _with_span(self, conditions: SpanConditions, ids: Sequence[str], traces: Rows) -> set[str]:
+        """Return those of some traces of which a span fits; spans may be large, so few are held at once."""
+        experiments = {trace_id: rows[0]["experiment_id"] for trace_id, rows in traces.items()}
+        found: set[str] = set()
+        for batch in self._reading.batches(MAPS["spans"], ids, _ignore):
+            for span in plain(batch):
+                trace_id = span["trace_id"]
+                if trace_id not in found and conditions.fits(span, experiments.get(trace_id, "")):
+                    found.add(trace_id)
+        return found
 
+    def _covered(
+        self, session: str | None, sessions: Mapping[AssessmentCondition, set[str]]
+    ) -> list[AssessmentCondition]:
+        return [condition for condition, held in sessions.items() if session in held]
 
-def _by_trace(reading: Reading, name: str, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in plain(reading.rows(MAPS[name], ids, _ignore)):
-        found.setdefault(row["trace_id"], []).append(row)
-    return found
+    def _sessions_of(self, condition: AssessmentCondition, experiments: Collection[str]) -> set[str]:
+        """Return the sessions with an assessment of all their traces that fits, on a trace of the experiments."""
+        if not condition.by_session or not self._columns.has("assessments"):
+            return set()
+        named = self._columns.rows("assessments", _OF_ASSESSMENTS, where=("name", [condition.name]))
+        rows = ({**dict(zip(_OF_ASSESSMENTS, row, strict=True)), "metadata": row[-1]} for row in named)
+        traces = sorted({row["trace_id"] for row in rows if condition.is_of_session(row) and condition.fits(row)})
+        found: set[str] = set()
+        for ids in slices(traces, _TRACES_AT_ONCE):
+            metadata = self._by_trace("trace_metadata", ids)
+            for trace_id, [info] in self._by_trace("traces", ids).items():
+                session = info.get("session_id") or _pairs(metadata.get(trace_id, [])).get(_SESSION)
+                if session and info["experiment_id"] in experiments:
+                    found.add(session)
+        return found
+
+    def _by_trace(self, name: str, ids: Sequence[str]) -> Rows:
+        found: Rows = {}
+        for row in plain(self._reading.rows(MAPS[name], ids, _ignore)):
+            found.setdefault(row["trace_id"], []).append(row)
+        return found
 
 
 def _pairs(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from mlflow_archive.sources.exim.index import Index
 from mlflow_archive.sources.exim.runs import read_run
 from mlflow_archive.sources.exim.traces import read_trace
 from mlflow_archive.sources.run_filter import Matches, compile_filter
-from mlflow_archive.sources.trace_filter import SearchedTrace, TraceMatches, compile_trace_filter
+from mlflow_archive.sources.trace_filter import SearchedTrace, TraceFilter, compile_trace_filter
 
 PER_SHARD: Final = 100
 LEFTOVERS: Final = "leftovers"
@@ -50,7 +50,7 @@ class Planner:
         self._experiments = self._select_experiments()
         self._models = self._select_models()
         self._matches: Matches | None = compile_filter(selection.filter_string) if selection.filter_string else None
-        self._trace_matches: TraceMatches | None = (
+        self._trace_matches: TraceFilter | None = (
             compile_trace_filter(selection.trace_filter) if selection.trace_filter else None
         )
         self._check_runs()

@@ -19,7 +19,7 @@ from mlflow_archive.sources.mlruns.layout import ExperimentFolder
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
 from mlflow_archive.sources.mlruns.standing import Standing
-from mlflow_archive.sources.trace_filter import SearchedTrace, TraceMatches
+from mlflow_archive.sources.trace_filter import SearchedTrace, TraceFilter
 
 PER_SHARD: Final = 100
 STAGES: Final = MappingProxyType({LOGGED_MODEL: 1, TRACE: 2})
@@ -63,7 +63,7 @@ class EntityPlanner:
     given: set[str]
     taken: TakenRuns | None = None
     standing: Standing | None = None
-    trace_matches: TraceMatches | None = None
+    trace_matches: TraceFilter | None = None
     _seen: set[str] = field(default_factory=set)
 
     def shards(self, kind: str, experiments: Iterable[Experiment]) -> Iterator[Shard]:
@@ -123,7 +123,7 @@ class EntityPlanner:
     def _wants_trace(self, folder: Path) -> bool:
         return self.taken is None or traces.source_run_of(folder) in self.taken.run_ids
 
-    def _matching(self, folders: Iterator[Path], experiment: ExperimentFolder, matches: TraceMatches) -> Iterator[Path]:
+    def _matching(self, folders: Iterator[Path], experiment: ExperimentFolder, matches: TraceFilter) -> Iterator[Path]:
         """Yield the traces that a filter takes; those that cannot be read too, so that they are reported."""
         while some := tuple(islice(folders, PER_SHARD)):
             records = {folder: self._record(folder, experiment) for folder in some}

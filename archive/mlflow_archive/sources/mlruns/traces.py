@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from mlflow_archive.artifact_roots.attachments import attachments_in_files, missing_attachments
 from mlflow_archive.format.gaps import ARTIFACT_MISSING
 from mlflow_archive.format.location import without_password
 from mlflow_archive.format.tables import TRACE
@@ -72,6 +73,7 @@ def read_trace(
     if selection.artifacts:
         add_artifacts(record, folder, tags.get(_LOCATION_TAG), places, selection)
         _check_payload(record, metadata, selection)
+        _check_attachments(record, selection)
     return record
 
 
@@ -117,6 +119,15 @@ def _check_payload(record: EntityRecord, metadata: Mapping[str, str], selection:
     if wanted and counted and not record.gaps and not any(file.path in _PAYLOADS for file in record.files):
         reason = "MLflow counted spans of this trace, but no file that holds them is there"
         record.gaps.add(_PAYLOADS[0], ARTIFACT_MISSING, reason)
+
+
+def _check_attachments(record: EntityRecord, selection: Selection) -> None:
+    """Add a gap for each attachment that spans name and that is not there."""
+    if selection.artifact_globs or selection.max_artifact_size is not None:
+        return  # what was not selected is not missing
+    listed = {file.path for file in record.files}
+    for gap in missing_attachments(attachments_in_files(record.files, record.entity_id), listed, record.entity_id):
+        record.gaps.add(gap.path, gap.code, gap.reason)
 
 
 def _ignore(key: str, reason: str) -> None:

@@ -2,7 +2,7 @@
 
 The server's list of label schemas writes: it makes the schema ``Feedback`` where an experiment has none. An export
 changes nothing, so the list is read only where that schema is there; elsewhere those schemas come that review queues
-name. Neither is shown of a deleted experiment.
+name, and a gap says that there may be more. Neither is shown of a deleted experiment.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ PAGE: Final = 500
 _SCHEMAS: Final = "/api/3.0/mlflow/label-schemas"
 _QUEUES: Final = "/api/3.0/mlflow/review-queues"
 _DEFAULT: Final = "Feedback"
+_UNLISTED: Final = (
+    "only those that review queues name: the server's list of all would write into its database; open the experiment's "
+    "label schemas in MLflow once, or export the database"
+)
 _WIDGETS: Final[Mapping[str, Mapping[str, object]]] = {
     "pass_fail": {"positive_label": None, "negative_label": None},
     "categorical": {"options": [], "multi_select": False},
@@ -76,6 +80,8 @@ def _schemas(scope: Scope, experiment_id: str, lost: list[Gap]) -> Iterator[Json
     wanted: dict[str, None] = {}
     for queue in _queues(scope, experiment_id, []):
         wanted |= dict.fromkeys(str(each) for each in queue.get("schema_ids", []))
+    if wanted:
+        lost.append(gap_of(LABEL_SCHEMA, experiment_id, "", _UNLISTED))
     for schema_id in wanted:
         found = _fetch(scope, "get", {"schema_id": schema_id}, lost)
         if found is not None:

@@ -15,7 +15,6 @@ from mlflow_archive.sources.rest.cells import Row
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _DECODER: Final = JSONDecoder()
 _MOST_CHARACTERS: Final = 500
-_ATTACHMENT: Final = re.compile(r"mlflow-attachment://([0-9A-Za-z-]+)\?[^\"\\\s]*")
 _COSTS: Final = ("input_cost", "output_cost", "total_cost")
 
 
@@ -94,12 +93,6 @@ def span_row(content: str, span: dict[str, Any], trace_id: str, experiment_id: s
         "model_name": _dimension(attributes.get("mlflow.llm.model")),
         "model_provider": _dimension(attributes.get("mlflow.llm.provider")),
     }
-
-
-def attachments_in(content: str) -> Iterator[str]:
-    """Yield the ids of attachments that the text of a span refers to."""
-    for found in _ATTACHMENT.finditer(content):
-        yield found.group(1)
 
 
 def _hexadecimal(value: str) -> str:

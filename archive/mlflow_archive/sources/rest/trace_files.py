@@ -13,13 +13,14 @@ from threading import Lock
 from typing import Any, Final
 
 from mlflow_archive.artifact_roots import Listing
+from mlflow_archive.artifact_roots.attachments import FOLDER, attachments_in, attachments_in_files
 from mlflow_archive.errors import ServerError
 from mlflow_archive.format import gaps
 from mlflow_archive.format.tables import TRACE
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Row
 from mlflow_archive.sources.rest.scope import Scope
-from mlflow_archive.sources.rest.spans import attachments_in, span_row, span_texts
+from mlflow_archive.sources.rest.spans import span_row, span_texts
 from mlflow_archive.sources.rest.trace_records import TraceRecord
 
 _PAYLOAD: Final = "/ajax-api/2.0/mlflow/get-trace-artifact"
@@ -30,7 +31,6 @@ _IN_DATABASE: Final = "TRACKING_STORE"
 _IN_ARCHIVE: Final = "ARCHIVE_REPO"
 _JSON: Final = "traces.json"
 _PROTOBUF: Final = "traces.pb"
-_ATTACHMENTS: Final = "attachments/"
 _UNFINISHED: Final = "IN_PROGRESS"
 
 
@@ -48,6 +48,7 @@ class TraceFiles:
         What cannot be read becomes a gap in ``listing``; attachments they refer to that it lacks are added to it.
         """
         if trace.tags.get(_HOME_TAG) != _IN_DATABASE:
+            self._add(trace, listing, attachments_in_files(listing.files, trace.trace_id))
             return []
         try:
             payload = self._payload(trace.trace_id).decode("utf-8")
@@ -62,7 +63,8 @@ class TraceFiles:
             listing.gaps.append(_owner(trace).gap("spans", gaps.OBJECT_UNREADABLE, reason))
             return []
         if self._scope.selection.artifacts:
-            self._add_attachments(trace, listing, (row["content"] for row in rows))
+            named = (path for row in rows for path in attachments_in(row["content"].encode(), trace.trace_id))
+            self._add(trace, listing, named)
         return rows
 
     def listing(self, trace: TraceRecord) -> Listing:
@@ -106,7 +108,7 @@ class TraceFiles:
             listing.gaps.append(owner.gap(_JSON, gaps.ARTIFACT_UNREADABLE, str(exc)))
             return listing
         listing.files.append(self._scope.artifacts.file(owner, _JSON, len(payload)))
-        self._add_attachments(trace, listing, [payload.decode("utf-8", "replace")])
+        self._add(trace, listing, attachments_in(payload, trace.trace_id))
         return listing
 
     def _archived(self, trace: TraceRecord, owner: Owner) -> Listing:
@@ -128,11 +130,12 @@ class TraceFiles:
         reason = f"the trace says that its spans are archived at {there.uri}, but nothing is there"
         return Listing(gaps=[owner.gap(_PROTOBUF, gaps.ARTIFACT_MISSING, reason)])
 
-    def _add_attachments(self, trace: TraceRecord, listing: Listing, contents: Iterable[str]) -> None:
+    def _add(self, trace: TraceRecord, listing: Listing, attachments: Iterable[str]) -> None:
+        """Add attachments that are not listed: the server gives them, or that it does not is told of when they come."""
         known = {file.path for file in listing.files}
-        for each in dict.fromkeys(each for content in contents for each in attachments_in(content)):
-            if _ATTACHMENTS + each not in known:
-                listing.files.append(self._scope.artifacts.file(_owner(trace), _ATTACHMENTS + each))
+        for path in dict.fromkeys(attachments):
+            if path not in known:
+                listing.files.append(self._scope.artifacts.file(_owner(trace), path))
 
     def _payload(self, trace_id: str) -> bytes:
         target = io.BytesIO()
@@ -148,7 +151,7 @@ class TraceFiles:
 
 def _owner(trace: TraceRecord) -> Owner:
     def get_file(path: str) -> tuple[str, Any]:
-        attachment = {"path": path.removeprefix(_ATTACHMENTS)} if path.startswith(_ATTACHMENTS) else {}
+        attachment = {"path": path.removeprefix(FOLDER)} if path.startswith(FOLDER) else {}
         return _PAYLOAD, {"request_id": trace.trace_id, **attachment}
 
     return Owner(kind=TRACE, id=trace.trace_id, uri=trace.tags.get(_PLACE_TAG), get_file=get_file)

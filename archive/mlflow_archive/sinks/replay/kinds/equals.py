@@ -23,15 +23,28 @@ class Equals:
     def take(self, key: Hashable) -> str | None:
         """Return the id of an equal object that nobody has taken yet, None where there is none."""
         with self._lock:
-            if self._there is None:
-                there: dict[Hashable, list[str]] = {}
-                for held, target_id in self._load():
-                    there.setdefault(held, []).append(target_id)
-                self._there = there
-            found = next((one for one in self._there.get(key, []) if one not in self._taken), None)
+            found = next((one for one in self._held().get(key, []) if one not in self._taken), None)
             if found is not None:
                 self._taken.add(found)
             return found
+
+    def reserve(self, ids: Iterable[str]) -> None:
+        """Give out these to nobody who asks for what they are."""
+        with self._lock:
+            self._taken.update(ids)
+
+    def has(self, target_id: str) -> bool:
+        """Say whether an object with this id is there."""
+        with self._lock:
+            return any(target_id in ids for ids in self._held().values())
+
+    def _held(self) -> dict[Hashable, list[str]]:
+        if self._there is None:
+            there: dict[Hashable, list[str]] = {}
+            for held, target_id in self._load():
+                there.setdefault(held, []).append(target_id)
+            self._there = there
+        return self._there
 
     def take_or_create(self, key: Hashable, create: Callable[[], str] | None) -> tuple[str | None, str]:
         """Return the id of an equal object, or of a new one, and whether it was ``skipped`` or ``created``.

@@ -1,12 +1,13 @@
 """Issues. They get new ids, and have neither tags nor a name that is theirs alone.
 
-One that is there already is found by what MLflow never changes of it once it is made, and by name and description:
-of several that are equal in all of that, each stands for one.
+One that is there already is found by a tag of its experiment; where that is missing, by what MLflow never changes of
+it once it is made, and by name and description: of several that are equal in all of that, each stands for one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -16,6 +17,7 @@ from mlflow_archive.format.tables import ISSUE, RUN
 from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.fitting import Fitter
 from mlflow_archive.sinks.replay.kinds.equals import Equals
+from mlflow_archive.sinks.replay.kinds.issue_index import IssueIndex
 from mlflow_archive.sinks.replay.kinds.making import parsed
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 from mlflow_archive.sinks.replay.paging import entries
@@ -26,6 +28,14 @@ _NAME, _CREATED_BY = 250, 255
 """The longest texts of MLflow's columns, which its API does not check."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Experiment:
+    """The issues of an experiment of the target, by what they are and by what earlier imports left."""
+
+    equal: Equals
+    index: IssueIndex
+
+
 class IssueWriter:
     """Writes issues. Two imports into one experiment at the same time would make them twice."""
 
@@ -34,7 +44,7 @@ class IssueWriter:
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
         self._lock = Lock()
-        self._there: dict[str, Equals] = {}
+        self._there: dict[str, _Experiment] = {}
 
     def write(self, chunk: Chunk) -> None:
         rows = sorted(rows_of(chunk, "issues"), key=lambda row: (row["created_timestamp"] or 0, row["issue_id"]))
@@ -43,6 +53,10 @@ class IssueWriter:
                 self._write_one(row)
             except (ItemError, ServerError) as exc:
                 self._context.refuse(ISSUE, row["issue_id"], refusals.ISSUE_REFUSED, exc)
+        with self._lock:
+            there = list(self._there.values())
+        for experiment in there:
+            experiment.index.save()
 
     def finish(self) -> None: ...
 
@@ -54,13 +68,22 @@ class IssueWriter:
         body = self._body(row)
         found, outcome = None, "created"
         if bound.target_id is not None:
-            experiment_id = bound.target_id
-            create = None if context.options.dry_run else lambda: self._create(experiment_id, body)
-            found, outcome = self._equal(experiment_id).take_or_create(_key(body), create)
+            found, outcome = self._find_or_create(bound.target_id, source_id, body)
         context.receipt.mapped(ISSUE, source_id, found)
         times = ("created_timestamp", "last_updated_timestamp")
         context.receipt.kept(ISSUE, source_id, {name: row[name] for name in times})
         context.receipt.done(outcome, ISSUE)
+
+    def _find_or_create(self, experiment_id: str, source_id: str, body: dict[str, Any]) -> tuple[str | None, str]:
+        experiment, dry_run = self._experiment(experiment_id), self._context.options.dry_run
+        found = experiment.index.lookup(source_id)
+        if found is not None and experiment.equal.has(found):
+            return found, "skipped"
+        create = None if dry_run else lambda: self._create(experiment_id, body)
+        found, outcome = experiment.equal.take_or_create(_key(body), create)
+        if found is not None and not dry_run:
+            experiment.index.add(source_id, found)
+        return found, outcome
 
     def _body(self, row: Row) -> dict[str, Any]:
         fitter = Fitter(self._context.options.limits, self._context.receipt, row["issue_id"])
@@ -80,10 +103,12 @@ class IssueWriter:
         }
         return {field: value for field, value in body.items() if value}
 
-    def _equal(self, experiment_id: str) -> Equals:
+    def _experiment(self, experiment_id: str) -> _Experiment:
         with self._lock:
             if experiment_id not in self._there:
-                self._there[experiment_id] = Equals(lambda: self._load(experiment_id))
+                equal, index = Equals(lambda: self._load(experiment_id)), IssueIndex(self._context, experiment_id)
+                equal.reserve(index.targets())
+                self._there[experiment_id] = _Experiment(equal=equal, index=index)
             return self._there[experiment_id]
 
     def _create(self, experiment_id: str, body: dict[str, Any]) -> str:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.tables import LOGGED_MODEL, RUN
 from mlflow_archive.pipeline import ArtifactFile
-from mlflow_archive.sinks.replay.artifact_copy import ArtifactOwner
 from mlflow_archive.sinks.replay.experiments import Bound
 from mlflow_archive.sinks.replay.failures import is_about_one_item
 from mlflow_archive.sinks.replay.kinds.logged_model_index import LoggedModelIndex
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
-from mlflow_archive.sinks.replay.references import HISTORY, Mapped, remap_history, remap_mlmodel
-from mlflow_archive.sinks.replay.target import ArtifactPlace
+from mlflow_archive.sinks.replay.naming_models import MISSING, RunFiles, may_be_there, missing_text
+from mlflow_archive.sinks.replay.references import HISTORY, Mapped, models_in_mlmodel, remap_history, remap_mlmodel
+from mlflow_archive.sinks.replay.target import TargetRun
 
 
 class LateReferences:
@@ -37,25 +37,70 @@ class LateReferences:
         return None
 
     def finish(self) -> None:
-        """Set the histories and write the files again whose models are there now."""
+        """Set the histories and write the files again whose models are there now.
+
+        A run whose files name models that are still not there keeps a tag with these, for the import that brings them.
+        """
         naming = self._context.runs.naming_models
         for run_id, bound in naming.histories.items():
             self._remap_history(run_id, bound)
-        for run_id, files in naming.files.items():
-            for owner, place, file in files:
-                self._write_again(owner, place, file)
-            self._context.runs.complete(run_id)
+        for noted in naming.files.values():
+            if noted.waits:
+                self._context.receipt.done("updated" if self._mend(noted) else "skipped")
+            elif noted.run.there is not None:
+                self._write_again(noted, noted.run.there, self._read(noted))
+                if noted.run.ended:
+                    self._context.runs.complete(noted.run.there.run_id)
 
-    def _write_again(self, owner: ArtifactOwner, place: ArtifactPlace, file: ArtifactFile) -> None:
-        try:
-            with file.open() as opened:
-                original = opened.read()
-            own = remap_mlmodel(original, owner.mapped)
-            remapped = remap_mlmodel(own, self._context.receipt.ids(LOGGED_MODEL).get)
-            if remapped != own:
-                place.put(file.path, io.BytesIO(remapped), len(remapped))
-        except (ItemError, ServerError) as exc:
-            self._refuse(owner.source_id, file.path, refusals.ARTIFACT_REFUSED, exc)
+    def _mend(self, noted: RunFiles) -> bool:
+        """Write the files of a run that needs nothing else, if models have come that they name; say whether so."""
+        there, context = noted.run.there, self._context
+        if there is None or not may_be_there(there.tags[MISSING], context.receipt.ids(LOGGED_MODEL)):
+            return False
+        if context.options.dry_run:
+            return True
+        texts = self._read(noted)
+        if self._missing(noted, texts) == there.tags[MISSING]:
+            return False
+        context.runs.make_writable(noted.run.bound, there.run_id)
+        self._write_again(noted, there, texts)
+        return True
+
+    def _read(self, noted: RunFiles) -> dict[ArtifactFile, bytes]:
+        """Return the files as they were at the source."""
+        texts = {}
+        for file in noted.files:
+            try:
+                with file.open() as opened:
+                    texts[file] = opened.read()
+            except ItemError as exc:
+                self._refuse(noted.run.plan.source_id, file.path, refusals.ARTIFACT_REFUSED, exc)
+        return texts
+
+    def _missing(self, noted: RunFiles, texts: Mapping[ArtifactFile, bytes]) -> str:
+        """Return the value of the tag for the models that files name and that are not there, empty for none."""
+        mapped = self._mapped(noted.run.bound)
+        named = {model for text in texts.values() for model in models_in_mlmodel(text)}
+        return missing_text([model for model in named if mapped(model) is None], self._context.options.limits.tag)
+
+    def _write_again(self, noted: RunFiles, there: TargetRun, texts: Mapping[ArtifactFile, bytes]) -> None:
+        """Write files with all ids that are known now, and set the tag."""
+        source_id = noted.run.plan.source_id
+        for file, text in texts.items():
+            own = remap_mlmodel(text, noted.run.owner.mapped)
+            remapped = remap_mlmodel(own, self._mapped(noted.run.bound))
+            if remapped == own:
+                continue
+            try:
+                self._context.target.artifacts(there).put(file.path, io.BytesIO(remapped), len(remapped))
+            except (ItemError, ServerError) as exc:
+                self._refuse(source_id, file.path, refusals.ARTIFACT_REFUSED, exc)
+                return
+        missing = self._missing(noted, texts)
+        if missing and there.tags.get(MISSING) != missing:
+            self._context.target.log_batch(there.run_id, metrics=(), params=(), tags={MISSING: missing})
+        elif not missing and MISSING in there.tags and len(texts) == len(noted.files):
+            self._context.target.delete_tag(there.run_id, MISSING)
 
     def _remap_history(self, run_id: str, bound: Bound) -> None:
         held = self._context.target.get_run(run_id).tags.get(HISTORY, "")

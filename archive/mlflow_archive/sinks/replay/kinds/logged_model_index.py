@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from mlflow_archive.errors import ServerError
 from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX
 from mlflow_archive.sinks.replay.copies import Copies, CopiesByExperiment
 from mlflow_archive.sinks.replay.experiments import STATE, Bound
+from mlflow_archive.sinks.replay.failures import is_unknown_there
 from mlflow_archive.sinks.replay.paging import entries
 from mlflow_archive.sinks.replay.receipt import Receipt
 from mlflow_archive.sinks.replay.target import Api, tag_condition
@@ -53,11 +55,19 @@ class LoggedModelIndex:
         deleted = self._deleted[experiment_id] = set(gone.values())
         copies = Copies("logged model", self._receipt, gone)
         for key in (SOURCE_MODEL_ID, IDENTITY):
-            for model in search_models(self._api, [experiment_id], tag_condition(key, None)):
+            for model in self._tagged(experiment_id, key):
                 target_id = str(model["info"]["model_id"])
                 deleted.discard(target_id)  # the import that tagged it was cut off before that
                 copies.add(identity(model), target_id, complete=STATE not in tags_of(model))
         return copies
+
+    def _tagged(self, experiment_id: str, key: str) -> list[dict[str, Any]]:
+        try:
+            return list(search_models(self._api, [experiment_id], tag_condition(key, None)))
+        except ServerError as exc:
+            if not is_unknown_there(exc):
+                raise
+            return []  # a server that knows no logged models has none
 
 
 def search_models(api: Api, experiment_ids: Sequence[str], condition: str) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ from mlflow_archive.sinks.replay.experiments import STATE, Bound
 from mlflow_archive.sinks.replay.fitting import Fitter, plain_tags
 from mlflow_archive.sinks.replay.kinds.logged_model_index import IDENTITY, tags_of
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
+from mlflow_archive.sinks.replay.references import remap_linked_prompts
 from mlflow_archive.sinks.replay.rows import Row, rows_of
 
 MODEL_VERSIONS: Final = "mlflow.modelVersions"
@@ -87,7 +88,8 @@ def plan_model(rows: LoggedModelRows, bound: Bound, run_id: str | None, context:
     status = _STATUS.get(info["status"])
     receipt.changed("logged_model_status", int(status is None))
     receipt.changed("logged_model_status_message", int(bool(info["status_message"])))
-    wanted = {key: value for key, value in plain_tags(rows.tags).items() if key != MODEL_VERSIONS}
+    plain = remap_linked_prompts(plain_tags(rows.tags), lambda name: context.model_name(name, info["experiment_id"]))
+    wanted = {key: value for key, value in plain.items() if key != MODEL_VERSIONS}
     tags = fitter.tags("tag", wanted, _LONGEST_TEXT)
     if context.options.source_tags:
         experiment = context.experiment_names.get(info["experiment_id"])

@@ -18,6 +18,7 @@ from mlflow_archive.sinks.replay.fitting import Fitter, plain_tags
 from mlflow_archive.sinks.replay.kinds.moments import duration, timestamp
 from mlflow_archive.sinks.replay.kinds.trace_rows import TraceRows
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
+from mlflow_archive.sinks.replay.references import remap_linked_prompts
 from mlflow_archive.sinks.replay.rows import Row
 
 SOURCE_TRACE_ID: Final = PREFIX + "trace.trace_id"
@@ -128,7 +129,8 @@ def _tags(rows: TraceRows, row: Row, context: ReplayContext, experiment_name: st
     tags = dict(rows.tags)
     if row["trace_name"] is not None:
         tags[_NAME] = row["trace_name"]
-    wanted = {key: value for key, value in plain_tags(tags).items() if key not in _PLACES}
+    plain = remap_linked_prompts(plain_tags(tags), lambda name: context.model_name(name, row["experiment_id"]))
+    wanted = {key: value for key, value in plain.items() if key not in _PLACES}
     if not context.options.source_tags:
         return {**wanted, IDENTITY: rows.trace_id}
     told = {name: value for name, value in row.items() if name in _TOLD}

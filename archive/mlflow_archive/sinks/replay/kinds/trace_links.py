@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
-from mlflow_archive.format.tables import REGISTERED_MODEL, TRACE
+from mlflow_archive.format.tables import REGISTERED_MODEL, TRACE, named_owner
 from mlflow_archive.sinks.replay.kinds.trace_job import TraceJob
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 
@@ -17,13 +18,22 @@ _TO_RUN: Final = "/api/2.0/mlflow/traces/link-to-run"
 _TO_PROMPTS: Final = "/api/2.0/mlflow/traces/link-prompts"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PromptLink:
+    """``owner`` is how the archive refers to the prompt, ``name`` what it is called in the target."""
+
+    owner: str
+    name: str
+    version: str
+
+
 class TraceLinks:
     """Links traces; repeating that changes nothing. Usable by several threads."""
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
         self._lock = Lock()
-        self._prompts: dict[tuple[str, str], list[str]] = {}
+        self._prompts: dict[tuple[str, str], list[_PromptLink]] = {}
 
     def link(self, jobs: Iterable[TraceJob]) -> None:
         """Link traces to their runs, and take note of their prompts, which come later."""
@@ -37,7 +47,7 @@ class TraceLinks:
                         by_run.setdefault(run_id, []).append(ids)
                 elif link["destination_type"] == "prompt_version":
                     with self._lock:
-                        self._prompts.setdefault(ids, []).append(link["destination_id"])
+                        self._prompts.setdefault(ids, []).append(self._prompt(link["destination_id"], job))
                 else:
                     reason = f"MLflow's API links no trace to a {link['destination_type']}"
                     self._context.receipt.refuse(TRACE, ids[0], "", refusals.TRACE_LINK_REFUSED, reason)
@@ -54,6 +64,12 @@ class TraceLinks:
             self._context.receipt.changed("trace_links_without_run")
         return run_id
 
+    def _prompt(self, destination: str, job: TraceJob) -> _PromptLink:
+        info = job.rows.info or {}
+        name, _, version = destination.rpartition("/")
+        owner = named_owner(name, self._context.workspaces.get(info["experiment_id"]))
+        return _PromptLink(owner=owner, name=self._context.model_name(name, info["experiment_id"]), version=version)
+
     def _link_run(self, run_id: str, traces: Sequence[tuple[str, str]]) -> None:
         body = {"run_id": run_id, "trace_ids": [target_id for _, target_id in traces]}
         try:
@@ -69,17 +85,13 @@ class TraceLinks:
         if self._context.options.dry_run:
             return
         for (source_id, target_id), links in self._prompts.items():
-            versions = []
-            for link in links:
-                name, _, version = link.rpartition("/")
-                self._context.receipt.changed(
-                    "trace_links_without_prompt", self._context.mapped(REGISTERED_MODEL, name) is None
-                )
-                versions.append({"name": self._context.mapped(REGISTERED_MODEL, name) or name, "version": version})
+            there = self._context.receipt.ids(REGISTERED_MODEL)
+            self._context.receipt.changed("trace_links_without_prompt", sum(link.owner not in there for link in links))
+            versions = [{"name": link.name, "version": link.version} for link in links]
             try:
                 self._context.api.post(_TO_PROMPTS, {"trace_id": target_id, "prompt_versions": versions})
             except ServerError as exc:
-                self._refuse(source_id, ", ".join(links), exc)
+                self._refuse(source_id, ", ".join(f"{link.owner}/{link.version}" for link in links), exc)
             else:
                 self._context.receipt.count("trace_links", len(versions))
 

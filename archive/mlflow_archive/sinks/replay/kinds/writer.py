@@ -45,8 +45,8 @@ class KindWriter(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayContext:
-    """What writers share. ``export_of`` says by which export a row came, ``experiment_names`` the names at the
-    source of the experiments that have come."""
+    """What writers share. ``export_of`` says by which export a row came, ``experiment_names`` and ``workspaces`` the
+    names at the source of the experiments that have come, and of the workspaces that these are in."""
 
     target: Target
     options: ReplayOptions
@@ -56,6 +56,7 @@ class ReplayContext:
     runs: RunWriter
     export_of: Callable[[Row], ExportFacts]
     experiment_names: Mapping[str, str]
+    workspaces: Mapping[str, str]
 
     @property
     def api(self) -> Api:
@@ -85,6 +86,13 @@ class ReplayContext:
         """Return what something is called in the target that has to have a name of its own there."""
         prefix = self.options.workspace_prefix
         return f"{prefix}{separator}{name}" if prefix else name
+
+    def model_name(self, name: str, experiment_id: str) -> str:
+        """Return what a registered model or prompt is called in the target that an object of a source experiment names.
+
+        So it is also where that model does not come: an earlier import with these options, or a later, named it so.
+        """
+        return self.options.model_name(name, self.workspaces.get(experiment_id))
 
     def find_run(self, source_id: str | None, experiment_id: str | None = None) -> str | None:
         """Return the target's id of a source run as ``run_id``, but wherever in the target it is."""
