@@ -50,6 +50,14 @@ class TestFolders:
         (tmp_path / "a b" / "x").write_bytes(b"1")
         assert bytes_of(ArtifactRoots(), f"file://{tmp_path}/a%20b") == {"x": b"1"}
 
+    def test_percent_in_plain_paths_is_decoded_as_mlflow_does(self, tmp_path: Path) -> None:
+        for name in ("a b", "c%20d"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "x").write_bytes(b"1")
+        assert bytes_of(ArtifactRoots(), f"{tmp_path}/a%20b") == {"x": b"1"}
+        assert bytes_of(ArtifactRoots(base=tmp_path), "a%20b") == {"x": b"1"}
+        assert bytes_of(ArtifactRoots(), f"{tmp_path}/c%20d") == {"x": b"1"}
+
     def test_relative_to_the_base(self, tmp_path: Path) -> None:
         (tmp_path / "mlruns").mkdir()
         (tmp_path / "mlruns" / "x").write_bytes(b"1")

@@ -282,6 +282,13 @@ class TestRefusals:
         with pytest.raises(TargetError, match="other tables than MLflow's"):
             restore(store, f"sqlite:///{tmp_path / 'other.db'}")
 
+    @pytest.mark.parametrize("made", ["folder", "text"])
+    def test_no_database(self, made: str, store: Path, tmp_path: Path) -> None:
+        place = tmp_path / "t.db"
+        place.mkdir() if made == "folder" else place.write_text("a text that is no database" * 99)
+        with pytest.raises(TargetError, match=r"t.db cannot be opened: (unable to open|file is not a) database"):
+            restore(store, f"sqlite:///{place}")
+
     def test_unreachable(self, store: Path) -> None:
         with pytest.raises(ServerError, match="cannot be reached"):
             restore(store, "postgresql://me:s3cret@127.0.0.1:1/x")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from mlflow_archive.errors import TargetError
 from mlflow_archive.format.tables import RUN
@@ -177,3 +178,15 @@ def test_a_location_that_gets_too_long_is_named_before_anything_is_written(
     with pytest.raises(TargetError, match="artifact_uri is longer than 200 characters"):
         restore(store, postgres.new_database(), artifact_root=str(root))
     assert not root.exists()
+
+
+@pytest.mark.parametrize("name", ["a b", "a%20b", "%41", "a#b?c", "ü"])
+def test_mlflow_finds_the_files_below_any_root(name: str, store: Path, tmp_path: Path) -> None:
+    """MLflow decodes plain paths: one with something to decode is stored as a file: URI."""
+    uri, root = f"sqlite:///{tmp_path / 't.db'}", tmp_path / name
+    restore(store, uri, artifact_root=str(root))
+    assert (root / f"1/{PARENT}/artifacts/a b.txt").read_bytes() == b"spaces"
+    client = MlflowClient(tracking_uri=uri)
+    assert Path(client.download_artifacts(PARENT, "a b.txt", str(tmp_path))).read_bytes() == b"spaces"
+    again = export(uri, tmp_path / "again.mlfa")
+    assert content(again)["artifacts"] == content(store)["artifacts"]

@@ -205,7 +205,11 @@ class ArtifactRoots:
         path = _local_path(place)
         if path is None:
             return None
-        return Path(path) if Path(path).is_absolute() or self._base is None else self._base / path
+        base = self._base or Path()
+        decoded = unquote(path)
+        if decoded != path and not (base / path).exists() and (base / decoded).exists():
+            return base / decoded  # MLflow decodes plain paths as it does those of file: URIs
+        return base / path
 
 
 def _scheme(uri: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -163,8 +164,11 @@ class Locations:
 
 
 def _absolute(place: str) -> str:
-    plain = is_local(place) and not place.lower().startswith("file:")
-    return str(Path(place).absolute()) if plain else place
+    if not is_local(place) or place.lower().startswith("file:"):
+        return place
+    path = Path(place).absolute()
+    # MLflow would decode a plain path, and look for %20 under a space.
+    return str(path) if unquote(str(path)) == str(path) else path.as_uri()
 
 
 def safe_name(name: str) -> str:

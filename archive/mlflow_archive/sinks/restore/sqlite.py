@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 from sqlalchemy import URL, create_engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from mlflow_archive.backend.uris import DatabaseUri
 from mlflow_archive.errors import TargetError
@@ -56,8 +57,9 @@ class SqliteDatabase:
     def open(self) -> None:
         try:
             self._open_file()
-        except WriteError as error:
-            raise TargetError(f"{self.shown} cannot be opened: {error}") from error
+        except (SQLAlchemyError, *WriteError) as error:
+            said = getattr(error, "orig", None) or error
+            raise TargetError(f"{self.shown} cannot be opened: {said}") from error
 
     def _open_file(self) -> None:
         place = self._path
