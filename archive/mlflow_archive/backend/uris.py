@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from sqlalchemy import URL, make_url
+from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.exc import ArgumentError
 
 from mlflow_archive.errors import SelectionError
@@ -25,8 +26,16 @@ class DatabaseUri:
 
     @property
     def libpq(self) -> str:
-        """The URI for PostgreSQL's own client library, password included."""
-        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        """The connection for PostgreSQL's own client library, password included.
+
+        In its form of keywords: of a URI that it cannot read, the library shows the password.
+        """
+        _, named = PGDialect_psycopg2().create_connect_args(self.url)  # type: ignore[no-untyped-call]
+        return " ".join(f"{name}='{_escaped(str(value))}'" for name, value in named.items())
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def parse_database_uri(uri: str) -> DatabaseUri:
