@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -178,6 +180,38 @@ def test_a_location_that_gets_too_long_is_named_before_anything_is_written(
     with pytest.raises(TargetError, match="artifact_uri is longer than 200 characters"):
         restore(store, postgres.new_database(), artifact_root=str(root))
     assert not root.exists()
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_a_full_disk_leaves_everything_as_it_was(
+    after: int, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is missing could not be added later: the runs would be there."""
+    target, root, written = tmp_path / "t.db", tmp_path / "root", []
+    real = shutil.copyfileobj
+
+    def full(source: Any, place: Any, size: int) -> None:
+        written.append(place)
+        if len(written) > after:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(source, place, size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mlflow_archive.artifact_roots.local.copyfileobj", full)
+        with pytest.raises(TargetError, match=r"No space left on device\. Nothing was restored; mend that"):
+            restore(store, f"sqlite:///{target}", artifact_root=str(root))
+    assert not target.exists()
+    assert list(root.iterdir()) == []
+    assert restore(store, f"sqlite:///{target}", artifact_root=str(root)).counts["artifacts"] == 3
+
+
+@pytest.mark.parametrize("root", ["s3://no-such-bucket/x", "hdfs://cluster/x"])
+def test_a_root_out_of_reach_leaves_the_database_as_it_was(
+    root: str, store: Path, tmp_path: Path, s3: tuple[str, Any]
+) -> None:
+    with pytest.raises(TargetError, match="Nothing was restored"):
+        restore(store, f"sqlite:///{tmp_path / 't.db'}", artifact_root=root)
+    assert not (tmp_path / "t.db").exists()
 
 
 @pytest.mark.parametrize("name", ["a b", "a%20b", "%41", "a#b?c", "ü"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,15 +21,19 @@ from mlflow_archive.format.location import without_password
 from mlflow_archive.pipeline import ArtifactFile, Gap
 
 PROXY: Final = "mlflow-artifacts"
+_EVERYWHERE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 _DEPTH: Final = 3  # of artifacts below the folder in which mlruns is
 
 
 class ArtifactWriteError(ItemError):
-    """An artifact cannot be written; ``code`` is a refusal code of spec/problems.md."""
+    """An artifact cannot be written; ``code`` is a refusal code of spec/problems.md.
 
-    def __init__(self, message: str, *, code: str = refusals.ARTIFACT_REFUSED) -> None:
+    ``everywhere`` says that no other can be written to the place either, now: its disk is full, it is out of reach.
+    """
+
+    def __init__(self, message: str, *, code: str = refusals.ARTIFACT_REFUSED, everywhere: bool = False) -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.everywhere = code, everywhere
 
 
 @dataclass(slots=True, kw_only=True)
@@ -140,7 +145,8 @@ class ArtifactRoots:
                 return not folder.is_dir() or next(folder.iterdir(), None) is None
             return not self._stores.holds(_in_store(place))
         except (OSError, UnreachableError) as error:
-            raise ArtifactWriteError(f"{without_password(place)} cannot be looked into: {error}") from error
+            message = f"{without_password(place)} cannot be looked into: {error}"
+            raise ArtifactWriteError(message, everywhere=isinstance(error, UnreachableError)) from error
 
     def exists(self, uri: str, path: str) -> bool:
         """Say whether an artifact lies at ``path`` below a URI. Raises ArtifactWriteError where it cannot be told."""
@@ -153,7 +159,8 @@ class ArtifactRoots:
                 else self._stores.holds(f"{_in_store(place)}/{path}")
             )
         except (OSError, UnreachableError) as error:
-            raise ArtifactWriteError(f"{path} cannot be looked for in {without_password(place)}: {error}") from error
+            message = f"{path} cannot be looked for in {without_password(place)}: {error}"
+            raise ArtifactWriteError(message, everywhere=isinstance(error, UnreachableError)) from error
 
     def remove(self, uri: str, path: str) -> None:
         """Remove an artifact, and the folders below the URI that are empty then. Raises ArtifactWriteError."""
@@ -186,9 +193,11 @@ class ArtifactRoots:
             elif _scheme(place) in EXTRAS:
                 self._stores.write(place, path, stream)
             else:
-                raise ArtifactWriteError(out_of_reach(place))
+                raise ArtifactWriteError(out_of_reach(place), everywhere=True)
         except (OSError, UnreachableError) as error:
-            raise ArtifactWriteError(f"{path} cannot be written to {without_password(place)}: {error}") from error
+            message = f"{path} cannot be written to {without_password(place)}: {error}"
+            everywhere = isinstance(error, UnreachableError) or error.errno in _EVERYWHERE
+            raise ArtifactWriteError(message, everywhere=everywhere) from error
 
     def _mapped(self, uri: str) -> str:
         for known in dict.fromkeys((without_password(uri), _local_path(uri) or "")):
@@ -236,7 +245,7 @@ def is_local(uri: str) -> bool:
 def _in_store(place: str) -> str:
     """Return a location in an object store as it is. Raises ArtifactWriteError for any other."""
     if _scheme(place) not in EXTRAS:
-        raise ArtifactWriteError(out_of_reach(place))
+        raise ArtifactWriteError(out_of_reach(place), everywhere=True)
     return place
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from io import BufferedReader, RawIOBase
 from pathlib import Path
 from threading import Lock
-from typing import IO, Final
+from typing import Final, cast
 
 from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError
 from mlflow_archive.artifact_roots.local import PART
@@ -34,7 +35,7 @@ class WrittenFiles:
         self._lock = Lock()
         self._new_root = False
         self._folder: Unfinished | None = None
-        self._list: IO[str] | None = None
+        self._list: RawIOBase | None = None
 
     def write(self, uri: str, file: ArtifactFile) -> None:
         """Write a file to its path below ``uri``. Raises ArtifactWriteError, ArtifactUnreadableError."""
@@ -42,12 +43,11 @@ class WrittenFiles:
             listed = self._begin()
         new = self._new_root or not self._roots.exists(uri, file.path)
         with file.open() as stream:
+            with self._lock:
+                _note(listed, uri, file.path, new=new)
             self._roots.write(uri, file.path, stream, scratch=None if self._folder is None else self._folder.path)
-        with self._lock:
-            listed.write(json.dumps([uri, file.path, new]) + "\n")
-            listed.flush()  # to be found after a kill
 
-    def _begin(self) -> IO[str]:
+    def _begin(self) -> RawIOBase:
         """Return the list. Where nothing lay below the root when the first file came, all is new: nothing is asked."""
         if self._list is None:
             self._new_root = self._root is not None and self._roots.is_empty(self._root)
@@ -56,22 +56,25 @@ class WrittenFiles:
                     self._place.mkdir(parents=True, exist_ok=True)
                     self._folder = Unfinished(self._place, _NAME)
             if self._folder is None:
-                self._list = tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n")  # noqa: SIM115 - closed at the end
+                self._list = cast(RawIOBase, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - closed at the end
             else:
-                self._list = (self._folder.path / _LIST).open("w+", encoding="utf-8", newline="\n")
+                self._list = (self._folder.path / _LIST).open("w+b", buffering=0)
         return self._list
 
-    def keep(self) -> dict[str, int]:
+    def keep(self) -> dict[str, int | None]:
         """Leave what was written; return lists of files that killed restores wrote and this one did not, and how many.
 
-        A list of which nothing is left is removed.
+        A list of which nothing is left is removed. The number is None where that cannot be told.
         """
-        found = {}
+        found: dict[str, int | None] = {}
         for folder in left_behind(self._place, _NAME) if self._place is not None else ():
-            if left := self._not_written(folder / _LIST):
-                found[str(folder / _LIST)] = left
-            else:
-                shutil.rmtree(folder, ignore_errors=True)
+            try:
+                if left := self._not_written(folder / _LIST):
+                    found[str(folder / _LIST)] = left
+                else:
+                    shutil.rmtree(folder)
+            except (OSError, ValueError, ArtifactWriteError):
+                found[str(folder / _LIST)] = None
         self._end()
         return found
 
@@ -84,7 +87,7 @@ class WrittenFiles:
             part.unlink()
         if not listed.is_file():
             return 0
-        with listed.open(encoding="utf-8") as lines:
+        with listed.open("rb") as lines:
             left = {(uri, path) for uri, path, _ in _entries(lines)}
         left -= {(uri, path) for uri, path, _ in self._written()}
         left = {(uri, path) for uri, path in left if self._roots.exists(uri, path)}
@@ -112,7 +115,9 @@ class WrittenFiles:
     def _written(self) -> Iterator[tuple[str, str, bool]]:
         if self._list is not None:
             self._list.seek(0)
-            yield from _entries(self._list)
+            lines = BufferedReader(self._list)
+            yield from _entries(lines)
+            lines.detach()
 
     def _end(self) -> None:
         if self._list is not None:
@@ -124,8 +129,16 @@ class WrittenFiles:
             self._folder = None
 
 
-def _entries(lines: IO[str]) -> Iterator[tuple[str, str, bool]]:
+def _note(listed: RawIOBase, uri: str, path: str, *, new: bool) -> None:
+    """Add to a list at once: it is to be found after a kill."""
+    try:
+        listed.write(json.dumps([uri, path, new]).encode() + b"\n")
+    except OSError as error:
+        raise ArtifactWriteError(f"{path} cannot be listed as written: {error}", everywhere=True) from error
+
+
+def _entries(lines: Iterable[bytes]) -> Iterator[tuple[str, str, bool]]:
     for line in lines:
-        if line.endswith("\n"):  # a kill may cut the last
+        if line.endswith(b"\n"):  # a kill may cut the last
             uri, path, new = json.loads(line)
             yield uri, path, new

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError
 from mlflow_archive.backend.mapping import MAPS
+from mlflow_archive.errors import TargetError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.tables import TABLES, WORKSPACE
 from mlflow_archive.pipeline import (
@@ -147,6 +148,9 @@ class RestoreSink:
         try:
             self._files.write(self._locations.of(owners, file.owner_kind, file.owner_id), file)
         except ArtifactWriteError as error:
+            if error.everywhere:
+                message = f"{error}. Nothing was restored; mend that and give the same command again"
+                raise TargetError(message) from error
             self._refuse(file, error.code, str(error))
         except (ArtifactUnreadableError, LookupError) as error:
             self._refuse(file, refusals.ARTIFACT_REFUSED, str(error))
@@ -189,10 +193,11 @@ class RestoreSink:
         }
         return self._report
 
-    def _keep(self) -> dict[str, int]:
+    def _keep(self) -> dict[str, int | None]:
         found = self._files.keep()
         for listed, number in found.items():
-            self._progress.note(f"{number} files that a killed restore wrote are not among those of this one: {listed}")
+            many = "perhaps some" if number is None else number
+            self._progress.note(f"{many} files that a killed restore wrote are not among those of this one: {listed}")
         return found
 
     def abort(self) -> None:
