@@ -51,6 +51,13 @@ class ArrowConnection:
             statement.bind_stream(rows.to_reader())
             statement.execute_update()
 
+    def run_for_each(self, sql: str, rows: pa.Table) -> None:
+        """Run a statement for each of some rows, whose columns are the values of its marks."""
+        with adbc_driver_manager.AdbcStatement(self._connection) as statement:
+            statement.set_sql_query(sql)
+            statement.bind_stream(rows.to_reader())
+            statement.execute_update()
+
     def begin(self) -> None:
         """Begin a transaction; from now on each ends with ``commit`` or ``rollback``."""
         self._connection.set_autocommit(False)

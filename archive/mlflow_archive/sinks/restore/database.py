@@ -65,6 +65,9 @@ class RestoreDatabase(Protocol):
     def insert(self, table: str, prepared: Any) -> None:
         """Add rows whose columns are of the table, integers as int64."""
 
+    def insert_new(self, table: str, prepared: Any) -> int:
+        """Add those rows whose keys are not there yet, more slowly; return how many. No row breaks another rule."""
+
     def commit(self) -> None:
         """Finish what ``begin`` began; from here on everything is there."""
 

@@ -20,6 +20,7 @@ from mlflow_archive.sinks.restore.mlflow_schema import make_schema, make_schema_
 from mlflow_archive.sinks.restore.schema import VERSION_TABLE, check_revision, target_schema
 
 _SLICE: Final = 5_000
+_BESIDE: Final = "mlflow_archive_beside"
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg2", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
 _CONSTRAINTS: Final = """
 SELECT conrelid::regclass::text, conname, contype, pg_get_constraintdef(oid)
@@ -150,6 +151,24 @@ class ServerDatabase:
         except SQLAlchemyError as error:
             raise TargetError(f"{self.shown} refused rows of {table}: {_said(error)}") from error
 
+    def insert_new(self, table: str, prepared: Any) -> int:
+        try:
+            if self.dialect == "postgresql":
+                return self._copy_new_in(table, prepared)
+            return self._insert_many(table, prepared, "IGNORE")
+        except SQLAlchemyError as error:
+            raise TargetError(f"{self.shown} refused rows of {table}: {_said(error)}") from error
+
+    def _copy_new_in(self, table: str, rows: _Csv) -> int:
+        """Copy rows to a table beside, as the keys of this one may be dropped, and from there what is new."""
+        self.run(f"CREATE TEMPORARY TABLE IF NOT EXISTS {_BESIDE} (LIKE {table}) ON COMMIT DROP")
+        self._copy_in(_BESIDE, rows)
+        key = " AND ".join(f"there.{name} = {_BESIDE}.{name}" for name in map(self._quoted, rows.names))
+        new = f"INSERT INTO {table} SELECT * FROM {_BESIDE} WHERE NOT EXISTS (SELECT 1 FROM {table} there WHERE {key})"  # noqa: S608 - names of MLflow's schema
+        added = int(self._open.execute(text(new)).rowcount)
+        self.run(f"DROP TABLE {_BESIDE}")
+        return added
+
     def _copy_in(self, table: str, rows: _Csv) -> None:
         import psycopg2  # noqa: PLC0415
 
@@ -161,18 +180,20 @@ class ServerDatabase:
         except psycopg2.Error as error:
             raise TargetError(f"{self.shown} refused rows of {table}: {str(error).strip()}") from error
 
-    def _insert_many(self, table: str, rows: pa.Table) -> None:
+    def _insert_many(self, table: str, rows: pa.Table, unless: str = "") -> int:
         names = ", ".join(self._quoted(name) for name in rows.column_names)
         marks = ", ".join("%s" for _ in rows.column_names)
-        statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - names of MLflow's schema
+        statement = f"INSERT {unless} INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - names of MLflow's schema
         cursor: Any = self._open.connection.cursor()
+        added = 0
         try:
             for batch in rows.to_batches(_SLICE):
-                cursor.executemany(statement, list(zip(*(c.to_pylist() for c in batch.columns), strict=True)))
+                added += cursor.executemany(statement, list(zip(*(c.to_pylist() for c in batch.columns), strict=True)))
         except self._engine.dialect.loaded_dbapi.Error as error:
             raise TargetError(f"{self.shown} refused rows of {table}: {error}") from error
         finally:
             cursor.close()
+        return added
 
     def commit(self) -> None:
         for statement in self._later:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Lock, local
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ from mlflow_archive.sinks.restore.inverting import changed_values, to_stored, wi
 from mlflow_archive.sinks.restore.latest import LatestMetrics
 from mlflow_archive.sinks.restore.locations import ChunkOwners, Locations
 from mlflow_archive.sinks.restore.options import RestoreOptions
+from mlflow_archive.sinks.restore.pieces import Pieces
 
 _LATEST: Final = "latest_metrics"
 _NOTHING: Final = Held()
@@ -83,9 +84,13 @@ class RestoreSink:
                 self._write_artifact(file, owners)
         stored = self._stored(tables, owners, complete=chunk.complete)
         prepared = [(name, rows, self._database.prepared(rows)) for name, rows in stored]
+        overlaps = self._overlaps(stored, complete=chunk.complete)
         with self._lock:
             for name, rows, form in prepared:
-                self._insert(name, rows, form)
+                if overlaps and name == "metrics":
+                    self._count("equal_points", rows.num_rows - self._database.insert_new(name, form))
+                else:
+                    self._insert(name, rows, form)
             for name, rows in tables.items():
                 if name in MAPS:
                     self._report.counts[name] = self._report.counts.get(name, 0) + rows.num_rows
@@ -135,6 +140,14 @@ class RestoreSink:
         if newest is None:
             newest = self._thread.latest = LatestMetrics()
         return newest.add(metrics if metrics is not None else TABLES["metrics"].schema.empty_table(), complete=complete)
+
+    def _overlaps(self, stored: Sequence[tuple[str, pa.Table]], *, complete: bool) -> bool:
+        """Say whether points of a run may be there already, from an earlier piece of its history."""
+        pieces: Pieces | None = getattr(self._thread, "pieces", None)
+        if pieces is None:
+            pieces = self._thread.pieces = Pieces()
+        points = [rows for name, rows in stored if name == "metrics"]
+        return pieces.overlaps(points[0] if points else None, complete=complete)
 
     def _insert(self, table: str, rows: pa.Table, form: Any) -> None:
         if table == "workspaces":

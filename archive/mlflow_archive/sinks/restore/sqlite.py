@@ -116,6 +116,12 @@ class SqliteDatabase:
         except WriteError as error:
             raise TargetError(f"{self.shown} refused rows of {table}: {error}") from error
 
+    def insert_new(self, table: str, prepared: pa.Table) -> int:
+        try:
+            return self._open.insert_new(table, prepared)
+        except WriteError as error:
+            raise TargetError(f"{self.shown} refused rows of {table}: {error}") from error
+
     def commit(self) -> None:
         try:
             self._open.commit()

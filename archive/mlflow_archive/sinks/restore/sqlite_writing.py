@@ -40,6 +40,9 @@ class SqliteWriting(Protocol):
     def insert(self, table: str, rows: pa.Table) -> None:
         """Add rows."""
 
+    def insert_new(self, table: str, rows: pa.Table) -> int:
+        """Add those rows whose keys are not there yet; return how many."""
+
     def commit(self) -> None:
         """Keep what was done and close the file."""
 
@@ -64,9 +67,14 @@ class SharedFile:
         self._connection.execute(statement, values)
 
     def insert(self, table: str, rows: pa.Table) -> None:
-        names = ", ".join(f'"{name}"' for name in rows.column_names)
-        marks = ", ".join("?" for _ in rows.column_names)
-        statement = f'INSERT INTO "{table}" ({names}) VALUES ({marks})'  # noqa: S608 - names of MLflow's schema
+        self._insert(_insert(table, rows), rows)
+
+    def insert_new(self, table: str, rows: pa.Table) -> int:
+        before = self._connection.total_changes
+        self._insert(_insert(table, rows, "OR IGNORE"), rows)
+        return self._connection.total_changes - before
+
+    def _insert(self, statement: str, rows: pa.Table) -> None:
         for batch in rows.to_batches(_SLICE):
             values = zip(*(column.to_pylist() for column in batch.columns), strict=True)
             self._connection.executemany(statement, values)
@@ -118,6 +126,14 @@ class NewFile:
     def insert(self, table: str, rows: pa.Table) -> None:
         self._open.insert(table, rows)
 
+    def insert_new(self, table: str, rows: pa.Table) -> int:
+        before = self._changes()
+        self._open.run_for_each(_insert(table, rows, "OR IGNORE"), rows)
+        return self._changes() - before
+
+    def _changes(self) -> int:
+        return sum(int(batch["n"][0].as_py()) for batch in self._open.batches("SELECT total_changes() AS n"))
+
     def commit(self) -> None:
         self._set(_INDEXING)
         for statement in self._indexes:
@@ -134,6 +150,12 @@ class NewFile:
 def _select(table: str, columns: tuple[str, ...]) -> str:
     names = ", ".join(f'"{column}"' for column in columns)
     return f'SELECT {names} FROM "{table}"'  # noqa: S608 - names of MLflow's schema
+
+
+def _insert(table: str, rows: pa.Table, unless: str = "") -> str:
+    names = ", ".join(f'"{name}"' for name in rows.column_names)
+    marks = ", ".join("?" for _ in rows.column_names)
+    return f'INSERT {unless} INTO "{table}" ({names}) VALUES ({marks})'  # noqa: S608 - names of MLflow's schema
 
 
 def _tuples(batch: dict[str, pa.ChunkedArray], columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
