@@ -19,6 +19,7 @@ from mlflow_archive.pipeline import Selection
 from mlflow_archive.sinks.restore import RestoreRefusedError
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.writer.export import ArchiveSink
+from tests.sinks.test_restore_pieces import FOUND, pieces_into, run_sql
 from tests.support.chunks import ChunkSource, chunk, experiment, pairs, run
 from tests.support.databases import engine_of, fill, make_database
 from tests.support.reading import read_source
@@ -133,3 +134,32 @@ def test_what_does_not_fit_is_told(mariadb: MariaServer, tmp_path: Path) -> None
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SHOW TABLES").fetchall() == []
     engine.dispose()
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_equal_points_in_pieces_of_a_history(fresh: bool, mariadb: MariaServer) -> None:
+    uri = mariadb.new_database()
+    if not fresh:
+        make_database(uri)
+        run_sql(uri, "INSERT INTO experiments(experiment_id, name) VALUES (1, 'mine')")
+    assert pieces_into(uri).counts["equal_points"] == 5
+    rows = run_sql(uri, "SELECT run_uuid, `key`, step, value FROM metrics")
+    assert len(rows) == len(FOUND)
+    assert {tuple(row) for row in rows} == FOUND
+
+
+def test_a_merge_reads_what_is_there(mariadb: MariaServer, tmp_path: Path) -> None:
+    uri = mariadb.new_database()
+    archive = tmp_path / "a"
+    runs = [run(letter * 32, "7") for letter in "abc"]
+    copy(
+        ChunkSource((0, [chunk(experiments=[experiment("7", "e")])]), (1, [chunk(runs=runs)])),
+        ArchiveSink(archive, tool="t 1", clock_ms=lambda: 0),
+    )
+    restore(archive, uri)
+    run_sql(uri, f"DELETE FROM runs WHERE run_uuid = '{'b' * 32}'")  # noqa: S608
+    with pytest.raises(RestoreRefusedError) as caught:
+        restore(archive, uri)
+    assert len(caught.value.obstacles) == 3
+    report = restore(archive, uri, merge=True)
+    assert (report.counts["runs"], report.counts["runs_there_already"]) == (1, 2)
