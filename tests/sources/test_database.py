@@ -256,6 +256,37 @@ class TestWhatCannotBeCarried:
         assert {(OLD, name, "G401") for name in ("params", "tags", "metrics")} <= found.gaps()
         assert {row["reason"][:1] for row in found.rows("gaps", path="metrics")} == {"1"}
 
+    @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+    def test_inputs_without_their_run_or_dataset_and_tags_without_their_input(
+        self, kind: str, database: Path, postgres: PostgresServer
+    ) -> None:
+        """An archive row is made of several rows there; what lacks the others would be left out without a word."""
+        uri = f"sqlite:///{database}" if kind == "sqlite" else postgres.new_database()
+        make_database(uri)
+        edge = "INSERT INTO inputs(input_uuid, source_type, source_id, destination_type, destination_id, step) VALUES "
+        dataset = "dataset_uuid, experiment_id, name, digest, dataset_source_type, dataset_source"
+        statements = [
+            "INSERT INTO experiments(experiment_id, name, lifecycle_stage) VALUES (3, 'e', 'active')",
+            f"INSERT INTO runs(run_uuid, lifecycle_stage, experiment_id) VALUES ('{RUN}', 'active', 3)",  # noqa: S608
+            f"INSERT INTO datasets({dataset}) VALUES ('d', 3, 'n', '1', 't', 's')",  # noqa: S608
+            f"{edge}('i1', 'DATASET', 'd', 'RUN', '{RUN}', 0)",
+            f"{edge}('i2', 'DATASET', 'gone', 'RUN', '{RUN}', 0)",
+            f"{edge}('i3', 'DATASET', 'd', 'RUN', '{OLD}', 0)",
+            *(f"INSERT INTO input_tags(input_uuid, name, value) VALUES ('{i}', 'k', 'v')" for i in ("i1", "i9")),  # noqa: S608
+        ]
+        engine = engine_of(uri)
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+        engine.dispose()
+        found = read_source(locate_source(uri), Selection(artifacts=False))
+        assert len(found.tables["dataset_inputs"]) == len(found.tables["dataset_input_tags"]) == 1
+        assert {(row["owner_kind"], row["owner_id"], row["path"], row["code"]) for row in found.tables["gaps"]} == {
+            ("run", RUN, "inputs/datasets", "G401"),
+            ("run", OLD, "inputs", "G401"),
+            ("database", "input_tags", "input_tags/inputs", "G401"),
+        }
+
     def test_a_run_whose_experiment_is_gone(self, database: Path) -> None:
         fill(f"sqlite:///{database}")
         run(database, "DELETE FROM experiments WHERE experiment_id = 4")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnClause, column, exists, func, not_, select, table, text
+from sqlalchemy import ColumnClause, ColumnElement, column, exists, func, literal, not_, select, table, text
 
-from mlflow_archive.backend.mapping import MAPS, ROOTS, Root, TableMap
+from mlflow_archive.backend.mapping import MAPS, ROOTS, Join, Root, TableMap
 from mlflow_archive.format.gaps import ORPHAN_ROWS, UNKNOWN_ROWS
 from mlflow_archive.pipeline import Gap
 from mlflow_archive.sources.database.snapshot import Query, Snapshot, column_of
@@ -31,9 +31,12 @@ def orphans(snapshot: Snapshot) -> Iterator[Gap]:
             each.stored_in in columns
             and root.stored_in in columns
             and each.stored_in != root.stored_in
-            and not each.joins
+            and "." not in each.owner
         ):
             yield from _without_owner(snapshot, each, root)
+        if all(name in columns for name in (each.stored_in, *(join.table for join in each.joins))):
+            for join in each.joins:
+                yield from _without_joined(snapshot, each, join)
 
 
 def unknown_rows(snapshot: Snapshot) -> Iterator[Gap]:
@@ -80,6 +83,34 @@ def _without_owner(snapshot: Snapshot, each: TableMap, root: Root) -> Iterator[G
             kind = root.kind.replace("_", " ")
             reason = f"{rows} rows of {each.stored_in} belong to a {kind} that is not in {root.stored_in}"
             yield Gap(owner_kind=root.kind, owner_id=str(lost), path=each.stored_in, code=ORPHAN_ROWS, reason=reason)
+
+
+def _without_joined(snapshot: Snapshot, each: TableMap, join: Join) -> Iterator[Gap]:
+    """Yield a gap for each owner with rows that refer to nothing, so that no archive row can be made of them."""
+    if any("." in ours for ours in join.on.values()):
+        return  # what that one refers to is told of with its own rows
+    own, theirs = table(each.stored_in), table(join.table)
+    there = exists().select_from(theirs)
+    for name, ours in join.on.items():
+        there = there.where(column_of(theirs, name) == column_of(own, ours))
+    elsewhere = "." in each.owner
+    owner: ColumnElement[Any] = literal("") if elsewhere else column_of(own, each.owner)
+    lost = select(owner.label("id"), func.count().label("rows")).select_from(own)
+    if not elsewhere:
+        lost = lost.group_by(owner)
+    for place, value in each.where.items():
+        name, dot, col = place.rpartition(".")
+        if not dot:
+            lost = lost.where(column_of(own, col) == value)
+        elif name == join.table:
+            there = there.where(column_of(theirs, col) == value)
+    for batch in snapshot.fetch(lost.where(not_(there))):
+        for found, rows in zip(map(_plain, batch["id"]), map(_plain, batch["rows"]), strict=True):
+            reason = f"{rows} rows of {each.stored_in} belong to rows of {join.table} that are not there"
+            kind, owner_id = (DATABASE, each.stored_in) if elsewhere else (each.kind, str(found))
+            path = f"{each.stored_in}/{join.table}"
+            if rows:
+                yield Gap(owner_kind=kind, owner_id=owner_id, path=path, code=ORPHAN_ROWS, reason=reason)
 
 
 def _lost_owners(snapshot: Snapshot, each: TableMap, root: Root) -> list[Any]:
