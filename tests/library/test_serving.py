@@ -218,3 +218,15 @@ def test_the_cache_forgets_what_nobody_has_opened_for_long(archive: Path, tmp_pa
     os.utime(made, (0, 0))
     assert database_of(archive, folder=tmp_path) == made
     assert made.stat().st_mtime > time.time() - 60
+
+
+def test_without_full_mlflow_it_is_told_what_to_install(archive: Path, environment: dict[str, str]) -> None:
+    code = (
+        "import sys; sys.modules['flask'] = None; from mlflow_archive_cli.main import run; "
+        "sys.exit(run(['serve', sys.argv[1], '--port', '0', '-q']))"
+    )
+    command = [sys.executable, "-c", code, str(archive)]
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "serve needs MLflow in full: pip install 'mlflow-archive[server]'" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
