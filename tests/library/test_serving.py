@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from mlflow_archive.library.serving.guard import is_reading
 from mlflow_archive.library.serving.location import Place, archive_path, artifact_root, place_of
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.writer.export import ArchiveSink
+from mlflow_archive_cli.commands.serve import command as serve_command
 from tests.support.full_database import Everything, make_everything
 
 READING = [
@@ -230,3 +232,29 @@ def test_without_full_mlflow_it_is_told_what_to_install(archive: Path, environme
     assert (ran.returncode, ran.stdout) == (1, "")
     assert "serve needs MLflow in full: pip install 'mlflow-archive[server]'" in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
+
+
+def test_the_example_in_the_help_works(archive: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    """``serve backup.mlfa --open``: the browser gets the URL, and the port is the one that MLflow has."""
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened.tmp\nmv {tmp_path}/opened.tmp {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    (tmp_path / "backup.mlfa").write_bytes(archive.read_bytes())
+    help_text = serve_command.help or ""
+    words = shlex.split(help_text.split("Example:")[1].strip().splitlines()[0])[1:]
+    # Port 5000 may be in use on this machine.
+    command = [sys.executable, "-m", "mlflow_archive_cli", *words, "--port", "0"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**environment, "BROWSER": str(browser)}, cwd=tmp_path
+    )
+    assert process.stdout is not None
+    try:
+        url = process.stdout.readline().strip()
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "opened").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert (tmp_path / "opened").read_text().strip() == url
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
