@@ -19,12 +19,14 @@ from typing import Any
 import pytest
 
 from mlflow_archive.copy import copy
+from mlflow_archive.errors import TargetError
 from mlflow_archive.library.serving.database import database_of
 from mlflow_archive.library.serving.guard import is_reading
 from mlflow_archive.library.serving.location import Place, archive_path, artifact_root, place_of
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.writer.export import ArchiveSink
 from mlflow_archive_cli.commands.serve import command as serve_command
+from tests.support.chunks import ChunkSource, chunk, experiment
 from tests.support.full_database import Everything, make_everything
 
 READING = [
@@ -258,3 +260,11 @@ def test_the_example_in_the_help_works(archive: Path, environment: dict[str, str
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     assert process.returncode == 0
+
+
+def test_experiments_whose_ids_are_no_numbers_are_told(tmp_path: Path) -> None:
+    source = ChunkSource((0, [chunk(experiments=[experiment("9195e233", "of Databricks")])]))
+    copy(source, ArchiveSink(tmp_path / "a.mlfa", tool="t", clock_ms=lambda: 0), jobs=1)
+    with pytest.raises(TargetError, match=r"only numbers as ids of experiments.*'9195e233'"):
+        database_of(tmp_path / "a.mlfa", folder=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
