@@ -130,6 +130,8 @@ def look(browser: Any, served: tuple[str, dict[str, str]]) -> Callable[..., None
                 break
             time.sleep(0.5)
         time.sleep(1.5)  # animations of charts
+        # The pages must not ask for anything that is refused and tell the reader so.
+        assert "opened read-only" not in browser.find_element(By.TAG_NAME, "body").text, name
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         browser.save_screenshot(str(SCREENSHOTS / f"{name}.png"))
         assert not missing, f"{name} does not show {missing}"
