@@ -33,13 +33,15 @@ def make() -> None:
     shutil.rmtree(TARGET, ignore_errors=True)
     TARGET.mkdir(parents=True)
     for page in sorted((ROOT / "docs").glob("*.md")):
-        shutil.copyfile(page, TARGET / page.name)
+        (TARGET / page.name).write_text(page.read_text("utf-8").replace("](../spec/", "](spec/"), encoding="utf-8")
     for picture in sorted((ROOT / "docs").glob("*.png")):
         shutil.copyfile(picture, TARGET / picture.name)
     shutil.copytree(ROOT / "spec", TARGET / "spec", ignore=shutil.ignore_patterns("vectors"))
     (TARGET / "commands.md").write_text(reference(), encoding="utf-8")
     (TARGET / "changelog.md").write_text((ROOT / "CHANGELOG.md").read_text("utf-8"), encoding="utf-8")
-    start = (ROOT / "README.md").read_text("utf-8").replace("](docs/", "](")
+    start = (
+        (ROOT / "README.md").read_text("utf-8").replace("](docs/", "](").replace("](CHANGELOG.md)", "](changelog.md)")
+    )
     (TARGET / "index.md").write_text(start, encoding="utf-8")
 
 

@@ -26,6 +26,7 @@ from mlflow_archive_cli.printable import padded, text_of, width_of
 
 Row = Mapping[str, Any]
 _LISTED_GAPS = 20
+_WIDEST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +88,7 @@ class TextOutput:
     def _section(self, section: Section) -> None:
         if section.title:
             print(section.title)
-        if section.header and sys.stdout.isatty():
-            _draw(section)
+        if section.header and sys.stdout.isatty() and _draw(section):
             return
         indent = "  " if section.title else ""
         lines = [list(section.columns)] if section.header else []
@@ -102,9 +102,11 @@ class TextOutput:
             print(indent + "  ".join(cells).rstrip())
 
 
-def _draw(section: Section) -> None:
+def _draw(section: Section) -> bool:
+    """Draw a table if the terminal is wide enough for it: an id that is folded cannot be copied."""
     from rich import box  # noqa: PLC0415 - only on a terminal; its import would slow every other start
     from rich.console import Console  # noqa: PLC0415
+    from rich.measure import Measurement  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
@@ -113,7 +115,11 @@ def _draw(section: Section) -> None:
         table.add_column(Text(name), justify="right" if i in section.right else "left", overflow="fold")
     for row in section.rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    console = Console()
+    if Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum > console.width:
+        return False
+    console.print(table)
+    return True
 
 
 class CsvOutput:

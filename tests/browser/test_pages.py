@@ -5,8 +5,10 @@ Only run by ``make test-browser``, which needs Debian's packages chromium and ch
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +23,10 @@ from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+
+from mlflow_archive.copy import copy
+from mlflow_archive.writer.export import ArchiveSink
+from tests.support.chunks import ChunkSource, chunk, experiment, pairs, run
 
 pytestmark = pytest.mark.skipif("TEST_BROWSER" not in os.environ, reason="make test-browser")
 
@@ -130,6 +136,8 @@ def look(browser: Any, served: tuple[str, dict[str, str]]) -> Callable[..., None
                 break
             time.sleep(0.5)
         time.sleep(1.5)  # animations of charts
+        # The pages must not ask for anything that is refused and tell the reader so.
+        assert "opened read-only" not in browser.find_element(By.TAG_NAME, "body").text, name
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         browser.save_screenshot(str(SCREENSHOTS / f"{name}.png"))
         assert not missing, f"{name} does not show {missing}"
@@ -170,3 +178,17 @@ def test_model_version(look: Callable[..., None]) -> None:
 def test_trace(look: Callable[..., None]) -> None:
     look("traces", "experiments/{experiment}/traces", "why?")
     look("trace", "experiments/{experiment}/traces?selectedEvaluationId={trace}", "retrieve", "answer")
+
+
+def test_a_printed_report_has_every_run_unfolded(browser: Any, tmp_path: Path) -> None:
+    """What is folded on the screen must be on paper: a report is kept beside an archive for years."""
+    source = ChunkSource(
+        (0, [chunk(experiments=[experiment("1", "e")])]),
+        (1, [chunk(runs=[run("a" * 32, "1")], params=pairs("a" * 32, {f"p{n}": "x" for n in range(200)}))]),
+    )
+    copy(source, ArchiveSink(tmp_path / "a.mlfa", tool="t", clock_ms=lambda: 0), jobs=1)
+    command = [sys.executable, "-m", "mlflow_archive_cli", "report", str(tmp_path / "a.mlfa"), "-q"]
+    subprocess.run([*command, "-o", str(tmp_path / "r.html")], check=True)
+    browser.get(f"file://{tmp_path}/r.html")
+    printed = base64.b64decode(browser.print_page())
+    assert len(re.findall(rb"/Type /Page\b", printed)) > 4

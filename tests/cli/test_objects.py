@@ -83,6 +83,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"name": "shop/net", "workspace": "default", "version": 2, "key": "ok", "value": "yes"}
         ],
         registered_model_aliases=[{"name": "shop/net", "workspace": "default", "alias": "best", "version": 2}],
+        datasets=[{"experiment_id": "1", "name": "iris", "digest": "d1", "source_type": "local", "source": "x"}],
+        gateway_secrets=[{"secret_id": "s-1", "secret_name": "openai key"}],
         issues=[
             {"issue_id": "iss-1", "experiment_id": "1", "name": "slow", "description": "", "status": "OPEN"}
         ],
@@ -151,6 +153,8 @@ def test_show_trace_whose_spans_are_in_a_file(cli: Command, archive: Path) -> No
         (MODEL[:6], "logged model\n"),
         ("iss-1", "issue\n"),
         ("churn", "experiment\n"),
+        ("iris", "dataset\n  experiment_id  1\n  name           iris\n  digest         d1\n"),
+        ("openai key", "gateway secret\n  secret_id    s-1\n  secret_name  openai key\n"),
     ],
 )
 def test_show_finds_what_is_meant(cli: Command, archive: Path, name: str, said: str) -> None:

@@ -71,3 +71,19 @@ def test_the_reference_has_every_option() -> None:
 def test_every_page_is_in_the_navigation() -> None:
     navigation = (DOCS.parent / "mkdocs.yml").read_text("utf-8")
     assert all(f": {page.name}" in navigation for page in DOCS.glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere_in_the_repository(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8"))
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+def test_links_lead_somewhere_on_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = make()
+    monkeypatch.setattr(module, "TARGET", tmp_path / "site")
+    module.make()
+    for page in (tmp_path / "site").glob("*.md"):
+        links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8"))
+        missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+        assert missing == [], page.name

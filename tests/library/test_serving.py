@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,11 +19,14 @@ from typing import Any
 import pytest
 
 from mlflow_archive.copy import copy
+from mlflow_archive.errors import TargetError
 from mlflow_archive.library.serving.database import database_of
 from mlflow_archive.library.serving.guard import is_reading
 from mlflow_archive.library.serving.location import Place, archive_path, artifact_root, place_of
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.writer.export import ArchiveSink
+from mlflow_archive_cli.commands.serve import command as serve_command
+from tests.support.chunks import ChunkSource, chunk, experiment
 from tests.support.full_database import Everything, make_everything
 
 READING = [
@@ -218,3 +222,49 @@ def test_the_cache_forgets_what_nobody_has_opened_for_long(archive: Path, tmp_pa
     os.utime(made, (0, 0))
     assert database_of(archive, folder=tmp_path) == made
     assert made.stat().st_mtime > time.time() - 60
+
+
+def test_without_full_mlflow_it_is_told_what_to_install(archive: Path, environment: dict[str, str]) -> None:
+    code = (
+        "import sys; sys.modules['flask'] = None; from mlflow_archive_cli.main import run; "
+        "sys.exit(run(['serve', sys.argv[1], '--port', '0', '-q']))"
+    )
+    command = [sys.executable, "-c", code, str(archive)]
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "serve needs MLflow in full: pip install 'mlflow-archive[server]'" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_the_example_in_the_help_works(archive: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    """``serve backup.mlfa --open``: the browser gets the URL, and the port is the one that MLflow has."""
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened.tmp\nmv {tmp_path}/opened.tmp {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    (tmp_path / "backup.mlfa").write_bytes(archive.read_bytes())
+    help_text = serve_command.help or ""
+    words = shlex.split(help_text.split("Example:")[1].strip().splitlines()[0])[1:]
+    # Port 5000 may be in use on this machine.
+    command = [sys.executable, "-m", "mlflow_archive_cli", *words, "--port", "0"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**environment, "BROWSER": str(browser)}, cwd=tmp_path
+    )
+    assert process.stdout is not None
+    try:
+        url = process.stdout.readline().strip()
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "opened").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert (tmp_path / "opened").read_text().strip() == url
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_experiments_whose_ids_are_no_numbers_are_told(tmp_path: Path) -> None:
+    source = ChunkSource((0, [chunk(experiments=[experiment("9195e233", "of Databricks")])]))
+    copy(source, ArchiveSink(tmp_path / "a.mlfa", tool="t", clock_ms=lambda: 0), jobs=1)
+    with pytest.raises(TargetError, match=r"only numbers as ids of experiments.*'9195e233'"):
+        database_of(tmp_path / "a.mlfa", folder=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []

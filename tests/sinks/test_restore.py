@@ -367,3 +367,43 @@ def test_archives_of_databases_keep_their_nulls_and_others_are_made_readable(tmp
     assert set(sqlite_rows(tmp_path / "u.db", "SELECT user_id FROM runs")) == {(None,)}
     with open_archive(tmp_path / "b") as opened:
         assert opened.newest_export.source["kind"] == "database"
+
+
+def test_ids_of_edges_that_no_server_shows_are_made(tmp_path: Path) -> None:
+    """An archive of a server lacks ids that a database must have; they are made, the same each time."""
+    archive = archive_of(
+        tmp_path / "a.mlfa",
+        chunk(
+            experiments=[experiment("1", "e")],
+            datasets=[{"experiment_id": "1", "name": "iris", "digest": "d", "source_type": "local", "source": "x"}],
+        ),
+        chunk(
+            runs=[run(A, "1")],
+            dataset_inputs=[{"run_id": A, "dataset_name": "iris", "dataset_digest": "d"}],
+            logged_models=[
+                {
+                    "model_id": "m-1",
+                    "experiment_id": "1",
+                    "name": "net",
+                    "status": "READY",
+                    "artifact_location": "x",
+                    "creation_timestamp": 1,
+                    "last_updated_timestamp": 1,
+                }
+            ],
+            model_outputs=[{"run_id": A, "model_id": "m-1", "step": 0}],
+            traces=[{"trace_id": "tr-1", "experiment_id": "1", "request_time": 1, "state": "OK"}],
+            trace_links=[{"trace_id": "tr-1", "destination_type": "prompt_version", "destination_id": "prompt/1"}],
+            evaluation_datasets=[{"dataset_id": "d-1", "name": "questions"}],
+            evaluation_dataset_experiments=[{"dataset_id": "d-1", "experiment_id": "1"}],
+        ),
+    )
+    made = []
+    for name in ("one", "two"):
+        uri = f"sqlite:///{tmp_path / name}.db"
+        with open_archive(archive) as opened:
+            assert restore_archive(opened, uri, RestoreOptions(artifact_root=None)).complete
+        queries = ("SELECT * FROM inputs ORDER BY 1", "SELECT * FROM entity_associations ORDER BY 1")
+        made.append([sqlite_rows(tmp_path / f"{name}.db", query) for query in queries])
+    assert [len(rows) for rows in made[0]] == [2, 2]
+    assert made[0] == made[1]

@@ -25,6 +25,8 @@ def terminal_chart(histories: Sequence[History], *, width: int, height: int, col
 
     plotext.clear_figure()
     plotext.limit_size(False, False)  # the caller knows the terminal
+    for paint in (plotext.canvas_color, plotext.axes_color, plotext.ticks_color):
+        paint("default")  # the terminal's own colours
     plotext.plot_size(max(width, _SMALLEST[0]), max(height, _SMALLEST[1]))
     drawn = [(history.key, *_drawable(history)) for history in histories]
     for key, steps, values in drawn:

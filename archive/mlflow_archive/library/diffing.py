@@ -30,7 +30,7 @@ _LOCATIONS: Final = frozenset(
         "model_versions.storage_location",
     }
 )
-_TRACE_LOCATION: Final = "mlflow.artifactLocation"
+_TRACE_LOCATIONS: Final = ("mlflow.artifactLocation", "mlflow.trace.archiveLocation")
 _REFERENCES: Final = ("runs:/", "models:/")
 """How a source of a model version begins that names an object and no location."""
 
@@ -121,7 +121,7 @@ class Comparison:
             return False
         if change.field == "source" and table.name == "model_versions":
             return not any(str(value).startswith(_REFERENCES) for value in (change.before, change.after))
-        return table.name == "trace_tags" and change.key.get("key") == _TRACE_LOCATION
+        return table.name == "trace_tags" and change.key.get("key") in _TRACE_LOCATIONS
 
 
 def hidden_columns(before: Archive, after: Archive) -> frozenset[str]:

@@ -31,7 +31,7 @@ table{border-collapse:collapse;margin:.4em 0}th,td{text-align:left;vertical-alig
 th{font-weight:600}td{overflow-wrap:anywhere}code{font:12px ui-monospace,monospace}
 details{margin:.3em 0}summary{cursor:pointer}.good{color:#176b2c}.bad{color:#a3121b;font-weight:600}
 svg{vertical-align:middle}svg path{fill:none;stroke:#2563a8;stroke-width:1.4}
-@media print{details>*{display:block}}
+@media print{details::details-content{content-visibility:visible;display:block}}
 """
 
 

@@ -16,7 +16,7 @@ from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.listing import Record, list_artifacts
 from mlflow_archive.reader.rows import plain_rows
 
-_NAMES: Final = {"logged_model": "name", "trace": "trace_name", "run": "run_name"}
+_NAMES: Final = {"trace": "trace_name", "run": "run_name", "gateway_secret": "secret_name"}
 _NAMED_IN_ERRORS: Final = 5
 
 
@@ -114,6 +114,6 @@ def object_details(archive: Archive, kind: str, owner_id: str) -> ObjectDetails:
 def _owned(archive: Archive, table: Table, owner_id: str) -> list[Record]:
     """Return the rows of a table that an object owns."""
     assert table.entity != BY_ROW  # noqa: S101 - those are read by kind
-    first = owner_id.rpartition("/")[2] if table.owner == NAME_IN_WORKSPACE else owner_id
+    first = owner_id.rpartition("/")[2] if table.owner == NAME_IN_WORKSPACE else owner_id.partition("\x1f")[0]
     rows = archive.table(table.name, owners={owner_id, first})
     return plain_rows(rows.filter(pc.equal(owner_ids(rows, table), owner_id))) if rows.num_rows else []

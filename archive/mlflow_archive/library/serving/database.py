@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -27,6 +28,7 @@ from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreSink
 from mlflow_archive.sinks.restore.locate import locate_database
 
+_NUMBER: Final = re.compile("[0-9]{1,18}", re.ASCII)
 _FORGET_SECONDS: Final = 30 * 86400
 _FORGET_WORK_SECONDS: Final = 2 * 86400
 _WORKSPACED: Final = ("experiments", "evaluation_datasets", "endpoints", "model_definitions", "webhooks")
@@ -96,6 +98,12 @@ def _forget(folder: Path) -> None:
 
 
 def _restore(archive: Archive, target: Path, progress: Progress) -> None:
+    ids = archive.table("experiments", columns=["experiment_id"])["experiment_id"].to_pylist()
+    if strange := [each for each in ids if not _NUMBER.fullmatch(each)]:
+        raise TargetError(
+            f"MLflow's pages and client know only numbers as ids of experiments; {archive.path} has {strange[0]!r}. "
+            "The other commands and Python read it, and an import gives new ids"
+        )
     # Nothing is checked before: the target is new, and SQLite holds values of any length.
     database = locate_database(f"sqlite:///{target}")
     root = artifact_root(archive.path)

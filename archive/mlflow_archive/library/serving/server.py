@@ -36,7 +36,8 @@ def serve(
     """
     path = Path(archive).absolute()
     try:
-        import uvicorn  # noqa: PLC0415 - comes with full MLflow
+        import flask  # noqa: F401, PLC0415 - full MLflow has it, its skinny part has not
+        import uvicorn  # noqa: PLC0415
     except ImportError as error:
         raise MlflowArchiveError(
             f"serve needs MLflow in full: pip install 'mlflow-archive[server]' ({error})"

@@ -23,8 +23,17 @@ _ALLOWED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("experiments", "lifecycle_stage"): _STAGES,
     ("logged_models", "lifecycle_stage"): _STAGES,
 }
-_FILLED: Final = frozenset({"model_inputs", "model_outputs"})
-"""Tables whose column ``input_uuid`` is filled in where the source showed none."""
+_FILLED: Final = frozenset(
+    {
+        ("datasets", "dataset_uuid"),
+        ("dataset_inputs", "input_uuid"),
+        ("model_inputs", "input_uuid"),
+        ("model_outputs", "input_uuid"),
+        ("trace_links", "association_id"),
+        ("evaluation_dataset_experiments", "association_id"),
+    }
+)
+"""Columns that are filled in where the source showed no value (``filling``)."""
 
 _LIMITS: Final = {"integer": 2**31 - 1, "bigint": 2**63 - 1}
 _SHOWN: Final = 60
@@ -82,7 +91,7 @@ def check_rows(
                 )
             continue
         values = rows[name]
-        filled = name == "input_uuid" and table.table in _FILLED
+        filled = (table.table, name) in _FILLED
         if not column.nullable and not filled and table.defaults.get(stored) is None:
             yield from _obstacles(
                 rows, table, name, pc.is_null(values), "is NULL, which the target refuses", show=False

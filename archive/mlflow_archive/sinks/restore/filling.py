@@ -17,6 +17,11 @@ _NEEDED: Final = {"user_id": "", "status": "FINISHED", "start_time": 0}
 """Columns of ``runs`` without which MLflow shows no page that the run is on, and what is put there."""
 
 _EDGE: Final = ("run_id", "dataset_name", "dataset_digest")
+_ASSOCIATIONS: Final = {
+    "trace_links": ("trace_id", "destination_type", "destination_id"),
+    "evaluation_dataset_experiments": ("dataset_id", "experiment_id"),
+}
+"""Tables of edges whose ids no answer of the API has, and what names an edge."""
 Tables = Mapping[str, pa.Table]
 
 
@@ -61,6 +66,9 @@ class Filling:
         if name in ("model_inputs", "model_outputs"):
             made = [input_id(run_id, name, model_id) for run_id, model_id in _keys(rows, "run_id", "model_id")]
             return {"input_uuid": pc.coalesce(rows["input_uuid"], pa.array(made, pa.string()))}
+        if ends := _ASSOCIATIONS.get(name):
+            made = [input_id(key[0], name, *key[1:]) for key in _keys(rows, *ends)]
+            return {"association_id": pc.coalesce(rows["association_id"], pa.array(made, pa.string()))}
         return {}
 
     def _edges(self, rows: pa.Table, tables: Tables) -> dict[str, Any]:
