@@ -174,4 +174,6 @@ def test_export_import_export_is_equal(store: Store, server_target: Target) -> N
             runs, experiments = exported_again(read_source(ArchiveSource(archive)))
         assert experiments == brought.experiments
         assert set(runs) == set(brought.runs)
-        assert without_invented_names(brought.runs, runs) == brought.runs
+        # MLflow's API shows an end at 0 as none.
+        expected = {run_id: {**run, "end": run["end"] or None} for run_id, run in brought.runs.items()}
+        assert without_invented_names(expected, runs) == expected

@@ -54,7 +54,7 @@ RUN_TABLES: Final = (
             text("user_id", "runs.user_id", "User as the source recorded it.", null=True),
             text("status", "runs.status", "RUNNING, SCHEDULED, FINISHED, FAILED or KILLED.", null=True),
             time("start_time", "runs.start_time", "Start."),
-            time("end_time", "runs.end_time", "End; null while it runs."),
+            time("end_time", "runs.end_time", "End; null while it runs. The API shows an end at 0 as none."),
             text("lifecycle_stage", "runs.lifecycle_stage", "`active` or `deleted`."),
             text("artifact_uri", "runs.artifact_uri", "Where the source kept the artifacts.", null=True),
             time("deleted_time", "runs.deleted_time", "When it was deleted; hidden by the REST API."),
