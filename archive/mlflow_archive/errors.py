@@ -22,6 +22,11 @@ class MlflowArchiveError(Exception):
 
     exit_code = 1
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What to tell: a sentence, and lines below it where there is a list."""
+        return (" ".join(str(self).split()),)
+
 
 class ArchiveError(MlflowArchiveError):
     """The archive is at fault."""

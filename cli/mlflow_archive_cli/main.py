@@ -125,7 +125,7 @@ def run(arguments: Sequence[str], *, own_process: bool = False) -> int:
     except (_ReaderGoneError, BrokenPipeError):
         return _reader_went_away()
     except MlflowArchiveError as error:
-        _tell(str(error), debug=debug)
+        _tell(*error.lines, debug=debug)
         return error.exit_code
     except OSError as error:
         _tell(_explain(error), debug=debug)
@@ -133,16 +133,16 @@ def run(arguments: Sequence[str], *, own_process: bool = False) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _tell(sentence: str, *, debug: bool) -> None:
+def _tell(*lines: str, debug: bool) -> None:
     if debug:
         traceback.print_exc()
-    # What a library below said may have several lines, and names in it may steer the terminal.
-    click.echo(f"mlflow-archive: {one_line(' '.join(sentence.split()))}", err=True)
+    # Names in it may steer the terminal.
+    click.echo("\n".join(map(one_line, (f"mlflow-archive: {lines[0]}", *lines[1:]))), err=True)
 
 
 def _explain(error: OSError) -> str:
     what = error.strerror or str(error) or type(error).__name__
-    return f"{os.fsdecode(error.filename)}: {what}" if error.filename else what
+    return " ".join((f"{os.fsdecode(error.filename)}: {what}" if error.filename else what).split())
 
 
 def _reader_went_away() -> int:

@@ -19,13 +19,16 @@ def test_import_and_again(cli: Command, archive: Path, mlflow_server: MlflowServ
     target = ["--to", mlflow_server.uri, "--experiment-prefix", prefix, "--rename-experiment", "churn=leavers"]
     planned = cli("import", archive, *target, "--dry-run")
     assert planned.code == 0
-    assert planned.out.startswith(f"would import {archive}\n  experiments     2\n  runs            3\n")
+    assert planned.out.startswith(
+        f"would import {archive} to {mlflow_server.uri}\n  experiments     2\n  runs            3\n"
+    )
     client = MlflowClient(mlflow_server.uri)
     assert client.get_experiment_by_name(f"{prefix}leavers") is None
 
     assert cli("import", archive, *target, "--receipt", receipt).code == 0
     done = json.loads(receipt.read_text())
     assert (done["created"], done["skipped"], done["complete"]) == (3, 0, True)
+    assert done["target"] == mlflow_server.uri
     parent, child = (client.get_run(done["runs"][run]) for run in (PARENT, CHILD))
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert parent.data.tags["mlflow_export_import.run_info.run_id"] == PARENT

@@ -64,7 +64,7 @@ class TestConflicts:
         uri = f"sqlite:///{tmp_path / 't.db'}"
         restore(store, uri)
         before = hashlib.sha256((tmp_path / "t.db").read_bytes()).hexdigest()
-        with pytest.raises(RestoreRefusedError, match="with --merge") as caught:
+        with pytest.raises(RestoreRefusedError, match="With --merge") as caught:
             restore(store, uri)
         found = {(o.table, tuple(o.key.values())) for o in caught.value.obstacles}
         assert {("experiments", ("1",)), ("runs", (PARENT,)), ("runs", (CHILD,))} <= found

@@ -147,7 +147,7 @@ def _summarize(archive: Path, done: Report) -> None:
     verb = "would import" if details["dry_run"] else "imported"
     counts = {name: done.counts[name] for name in _FIRST if name in done.counts} | done.counts
     counts = {name.replace("_", " "): count for name, count in counts.items()}
-    TextOutput().document({}, [pairs(f"{verb} {archive}", counts)])
+    TextOutput().document({}, [pairs(f"{verb} {archive} to {details['target']}", counts)])
     shortened, missing, notes = details["shortened"], details["missing_parents"], details["notes"]
     if isinstance(shortened, list) and shortened:
         warn(f"{len(shortened)} texts were too long for the target and are shortened; see --receipt")

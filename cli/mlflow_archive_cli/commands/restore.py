@@ -97,7 +97,7 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
     if not quiet:
         verb = "would restore" if options["dry_run"] else "restored"
         counts = {name.replace("_", " "): count for name, count in done.counts.items() if count}
-        TextOutput().document({}, [pairs(f"{verb} {archive}", counts)])
+        TextOutput().document({}, [pairs(f"{verb} {archive} to {done.details['target']}", counts)])
     if not done.complete:
         list_gaps(done.gaps, len(done.gaps), what="things could not be restored", option="--receipt")
         ctx.exit(3)

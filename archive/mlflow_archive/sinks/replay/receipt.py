@@ -14,8 +14,9 @@ from mlflow_archive.pipeline import Gap, Report
 class Receipt:
     """Source id to target id by kind, counts, and everything that did not arrive as it was."""
 
-    def __init__(self, *, dry_run: bool) -> None:
+    def __init__(self, target: str, *, dry_run: bool) -> None:
         self._lock = Lock()
+        self._target = target
         self._dry_run = dry_run
         self._ids: dict[str, dict[str, str | None]] = {EXPERIMENT: {}, RUN: {}}
         self._done: dict[str, Counter[str]] = {RUN: _no_outcomes()}
@@ -107,6 +108,7 @@ class Receipt:
         counts = {**self._counts, "experiments": len(self._ids[EXPERIMENT]), **runs, "runs": runs.total()}
         counts |= {plural(kind).replace(" ", "_"): sum(done.values()) for kind, done in others.items()}
         details: dict[str, object] = {
+            "target": self._target,
             "dry_run": self._dry_run,
             "experiments": dict(self._ids[EXPERIMENT]),
             "runs": dict(self._ids[RUN]),

@@ -55,7 +55,7 @@ class ReplaySink:
         self._options = options or ReplayOptions()
         self._progress = progress or Quiet()
         self._facts_of = facts_of
-        self._receipt = receipt or Receipt(dry_run=self._options.dry_run)
+        self._receipt = receipt or Receipt(target.uri, dry_run=self._options.dry_run)
         self._experiments = ExperimentMap(target, self._options, self._receipt)
         self._index = RunIndex(target, self._receipt)
         self._writer = RunWriter(target, self._experiments, self._index, self._options, self._receipt)

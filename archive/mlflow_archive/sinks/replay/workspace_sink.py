@@ -39,7 +39,7 @@ class WorkspaceSink:
     ) -> None:
         self._target, self._progress, self._facts_of = target, progress, facts_of
         self._options = options or ReplayOptions()
-        self._receipt = Receipt(dry_run=self._options.dry_run)
+        self._receipt = Receipt(target.uri, dry_run=self._options.dry_run)
         self._workspaces = Workspaces(target, self._options, self._receipt, wanted=workspace, only=only)
         self._router = Router()
         self._sinks: dict[str, ReplaySink] = {}

@@ -25,15 +25,21 @@ class RestoreRefusedError(TargetError):
     """The target cannot take the archive; nothing was written. ``obstacles`` has all reasons, row by row."""
 
     def __init__(self, shown: str, obstacles: list[Obstacle]) -> None:
-        first = "\n".join(f"  {each}" for each in obstacles[:_NAMED])
-        more = f"\n  … and {len(obstacles) - _NAMED} more; --receipt FILE has all" if len(obstacles) > _NAMED else ""
+        listed = [f"  {each}" for each in obstacles[:_NAMED]]
+        if len(obstacles) > _NAMED:
+            listed.append(f"  … and {len(obstacles) - _NAMED} more; --receipt FILE has all")
         hint = (
-            "with --merge what is there already is left as it is" if any(o.problem == EXISTS for o in obstacles) else ""
+            "With --merge what is there already is left as it is" if any(o.problem == EXISTS for o in obstacles) else ""
         )
         if not hint:
             hint = "`mlflow-archive import` brings the archive in under new ids and shortens what is too long"
-        super().__init__(f"{shown} cannot take this; nothing was written. {hint}\n{first}{more}")
+        self._lines = (f"{shown} cannot take this; nothing was written. {hint}:", *listed)
+        super().__init__("\n".join(self._lines))
         self.obstacles = obstacles
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return self._lines
 
 
 EXISTS: Final = "is in the target already"
@@ -111,7 +117,7 @@ class PreflightSink:
         pa.default_memory_pool().release_unused()
         if self._obstacles:
             raise RestoreRefusedError(self._database.shown, self._obstacles)
-        return Report(counts=dict(self._counts))
+        return Report(counts=dict(self._counts), details={"target": self._database.shown})
 
     def abort(self) -> None:
         """Nothing was written."""
