@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pytest
 
+from mlflow_archive.errors import ItemError
+from mlflow_archive.format import refusals
 from mlflow_archive.format.tables import LOGGED_MODEL, TABLES, is_identity
 from mlflow_archive.pipeline import Report, Selection
 from mlflow_archive.sinks.replay import Target
 from mlflow_archive.sinks.replay.naming_models import MISSING, may_be_there, missing_text
+from mlflow_archive.sinks.replay.target import ArtifactPlace, TargetRun
 from tests.replay.conftest import Place
 from tests.replay.looking import files, logged_models, runs, state
 from tests.replay.small import LOST, MODEL, RUN, logged_model
@@ -87,6 +90,41 @@ def test_a_model_that_never_comes_changes_nothing(store_place: Place) -> None:
     assert counts(store_place.replay_source(source(logged_model(MODEL, "kept")))) == (0, 0, 1)
     assert counts(store_place.replay_source(source(more="new"))) == (0, 1, 0)
     assert of_run(store_place, "only") == expected, "models of an earlier import are found again"
+
+
+class _RefusingPlace:
+    """The artifacts of a run, of which one is not taken a second time."""
+
+    def __init__(self, place: ArtifactPlace, put: list[str]) -> None:
+        self._place, self._put = place, put
+        self.sizes = place.sizes
+
+    def put(self, path: str, data: BinaryIO, size: int) -> None:
+        if path == "a/MLmodel" and path in self._put:
+            raise ItemError("not this one")
+        self._put.append(path)
+        self._place.put(path, data, size)
+
+
+class _RefusingTarget:
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._put: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+    def artifacts(self, found: TargetRun) -> _RefusingPlace:
+        return _RefusingPlace(self._target.artifacts(found), self._put)
+
+
+def test_a_file_that_is_refused_keeps_no_other_from_being_mended(store_place: Place) -> None:
+    models = [logged_model(MODEL, "kept"), logged_model(LOST, "found")]
+    report = store_place.replay_source(source(*models), wrap=lambda target: cast("Target", _RefusingTarget(target)))
+    assert [(gap.path, gap.code) for gap in report.gaps] == [("a/MLmodel", refusals.ARTIFACT_REFUSED)]
+    found, held = logged_models(store_place, "main")["found"].model_id, runs(store_place, "main")["only"]
+    expected = f"run_id: {held.info.run_id}\nmodel_id: {found}\n".encode()
+    assert of_run(store_place, "only")["b/MLmodel"] == expected
 
 
 def test_an_older_target_keeps_the_mark_until_it_is_upgraded(store_place: Place) -> None:

@@ -85,22 +85,24 @@ class LateReferences:
 
     def _write_again(self, noted: RunFiles, there: TargetRun, texts: Mapping[ArtifactFile, bytes]) -> None:
         """Write files with all ids that are known now, and set the tag."""
-        source_id = noted.run.plan.source_id
-        for file, text in texts.items():
-            own = remap_mlmodel(text, noted.run.owner.mapped)
-            remapped = remap_mlmodel(own, self._mapped(noted.run.bound))
-            if remapped == own:
-                continue
-            try:
-                self._context.target.artifacts(there).put(file.path, io.BytesIO(remapped), len(remapped))
-            except (ItemError, ServerError) as exc:
-                self._refuse(source_id, file.path, refusals.ARTIFACT_REFUSED, exc)
-                return
+        written = [self._write_one(noted, there, file, text) for file, text in texts.items()]
         missing = self._missing(noted, texts)
         if missing and there.tags.get(MISSING) != missing:
             self._context.target.log_batch(there.run_id, metrics=(), params=(), tags={MISSING: missing})
-        elif not missing and MISSING in there.tags and len(texts) == len(noted.files):
+        elif not missing and MISSING in there.tags and written.count(True) == len(noted.files):
             self._context.target.delete_tag(there.run_id, MISSING)
+
+    def _write_one(self, noted: RunFiles, there: TargetRun, file: ArtifactFile, text: bytes) -> bool:
+        """Write a file, if it names a model that is there; say whether it is now as it should be."""
+        own = remap_mlmodel(text, noted.run.owner.mapped)
+        remapped = remap_mlmodel(own, self._mapped(noted.run.bound))
+        try:
+            if remapped != own:
+                self._context.target.artifacts(there).put(file.path, io.BytesIO(remapped), len(remapped))
+        except (ItemError, ServerError) as exc:
+            self._refuse(noted.run.plan.source_id, file.path, refusals.ARTIFACT_REFUSED, exc)
+            return False
+        return True
 
     def _remap_history(self, run_id: str, bound: Bound) -> None:
         held = self._context.target.get_run(run_id).tags.get(HISTORY, "")
