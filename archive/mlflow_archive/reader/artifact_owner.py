@@ -6,19 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import IDENTITIES, LOGGED_MODEL, NAME_IN_WORKSPACE, REGISTERED_MODEL, RUN, TRACE
-from mlflow_archive.reader.archive import Archive, owner_ids
+from mlflow_archive.format.tables import LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
+from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.details import made_models
 from mlflow_archive.reader.listing import Record, list_artifacts
-from mlflow_archive.reader.objects import owners_named
+from mlflow_archive.reader.objects import ObjectId, ObjectIds, only_one, owners_named
 
 OWNERS: Final = (RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL)
 """The kinds that can have artifacts."""
-_NAMED_IN_ERRORS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,25 +41,17 @@ def find_artifacts(archive: Archive, text: str) -> ArtifactPlace:
     head, path = splits[0]
     if archive.table("runs", columns=["run_id"], owners=[head]).num_rows:
         return ArtifactPlace(kind=RUN, owner_id=head, path=path)  # asked most, and found without reading all ids
-    ids = {kind: owner_ids(archive.table(IDENTITIES[kind].name), IDENTITIES[kind]) for kind in OWNERS}
+    ids = ObjectIds(archive, OWNERS)
     for name, rest in splits:
-        exact = [ArtifactPlace(kind=kind, owner_id=name, path=rest) for kind, found in ids.items() if _has(found, name)]
-        if exact:
-            return _only(archive, name, exact)
-    starting = [
-        ArtifactPlace(kind=kind, owner_id=each, path=path)
-        for kind, found in ids.items()
-        if head and IDENTITIES[kind].owner != NAME_IN_WORKSPACE
-        for each in found.filter(pc.starts_with(found, pattern=head)).to_pylist()
-    ]
-    if starting:
-        return _only(archive, head, starting)
+        if exact := ids.equal(name):
+            return _place(archive, name, exact, rest)
+    if starting := ids.starting(head):
+        return _place(archive, head, starting, path)
     for name, rest in splits:
         # A run and the model it made often have one name; the run is meant, as `show` has it.
         for kind in OWNERS:
             if found := owners_named(archive, kind, name):
-                places = [ArtifactPlace(kind=kind, owner_id=each, path=rest) for each in found]
-                return _only(archive, name, places)
+                return _place(archive, name, [(kind, each) for each in found], rest)
     raise SelectionError(
         f"no run, logged model, trace or registered model of {archive.path} has the id or name {head!r}; "
         f"`mlflow-archive ls {archive.path} artifacts` lists all artifacts"
@@ -95,13 +83,6 @@ def _splits(text: str) -> Iterator[tuple[str, str]]:
         yield "/".join(parts[:at]), "/".join(parts[at:])
 
 
-def _has(ids: pa.ChunkedArray, name: str) -> bool:
-    return bool(pc.any(pc.equal(ids, name)).as_py())
-
-
-def _only(archive: Archive, name: str, places: list[ArtifactPlace]) -> ArtifactPlace:
-    if len(places) == 1:
-        return places[0]
-    some = ", ".join(place.owner for place in places[:_NAMED_IN_ERRORS])
-    more = ", …" if len(places) > _NAMED_IN_ERRORS else ""
-    raise SelectionError(f"{len(places)} objects of {archive.path} match {name!r}: {some}{more}; give more of the id")
+def _place(archive: Archive, name: str, found: list[ObjectId], path: str) -> ArtifactPlace:
+    kind, owner_id = only_one(archive, name, found, hint="give more of the id")
+    return ArtifactPlace(kind=kind, owner_id=owner_id, path=path)

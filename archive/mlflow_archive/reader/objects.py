@@ -5,19 +5,23 @@ Runs and experiments, which people look at most, have views of their own in ``de
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow.compute as pc
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import BY_ROW, IDENTITIES, NAME_IN_WORKSPACE, TABLES, Table
+from mlflow_archive.format.tables import BY_ROW, IDENTITIES, NAME_IN_WORKSPACE, OWNER_SEPARATOR, TABLES, Table
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.listing import Record, list_artifacts
 from mlflow_archive.reader.rows import plain_rows
 
 _NAMES: Final = {"trace": "trace_name", "run": "run_name", "gateway_secret": "secret_name"}
 _NAMED_IN_ERRORS: Final = 5
+
+ObjectId = tuple[str, str]
+"""Kind and owner id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,28 +52,52 @@ def find_object(archive: Archive, text: str, kind: str | None = None) -> tuple[s
     SelectionError if nothing is named so, or several objects are.
     """
     kinds = list(IDENTITIES) if kind is None else [kind]
-    ids = {each: owner_ids(archive.table(IDENTITIES[each].name), IDENTITIES[each]) for each in kinds}
-    exact = [(each, text) for each, found in ids.items() if pc.any(pc.equal(found, text)).as_py()]
-    starting = [
-        (each, str(value))
-        for each, found in ids.items()
-        if text and IDENTITIES[each].owner != NAME_IN_WORKSPACE
-        for value in found.filter(pc.starts_with(found, pattern=text)).to_pylist()
-    ]
-    named = [(each, value) for each in kinds for value in owners_named(archive, each, text)]
-    for candidates in (exact, starting, named):
-        if len(candidates) == 1:
-            return candidates[0]
-        if candidates:
-            some = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in candidates[:_NAMED_IN_ERRORS])
-            more = ", …" if len(candidates) > _NAMED_IN_ERRORS else ""
-            found = f"{len(candidates)} objects of {archive.path} match {text!r}: {some}{more}"
-            raise SelectionError(f"{found}; give more of the id or a --kind")
+    ids = ObjectIds(archive, kinds)
+
+    def named(name: str) -> list[ObjectId]:
+        return [(each, value) for each in kinds for value in owners_named(archive, each, name)]
+
+    for find in (ids.equal, ids.starting, named):
+        if found := find(text):
+            return only_one(archive, text, found, hint="give more of the id or a --kind")
     what = "object" if kind is None else kind.replace("_", " ")
     raise SelectionError(
         f"no {what} of {archive.path} has the id or name {text!r}; `mlflow-archive ls {archive.path} --help` says how "
         "to list what there is"
     )
+
+
+class ObjectIds:
+    """The owner ids of all objects of some kinds."""
+
+    def __init__(self, archive: Archive, kinds: Iterable[str]) -> None:
+        tables = {kind: IDENTITIES[kind] for kind in kinds}
+        self._ids = {
+            kind: owner_ids(archive.table(table.name, columns=list(table.owner)), table)
+            for kind, table in tables.items()
+        }
+
+    def equal(self, text: str) -> list[ObjectId]:
+        """Return the objects with this id; several kinds may have one."""
+        return [(kind, text) for kind, found in self._ids.items() if pc.any(pc.equal(found, text)).as_py()]
+
+    def starting(self, text: str) -> list[ObjectId]:
+        """Return the objects whose id starts with a text, which is not empty; names are no ids."""
+        return [
+            (kind, str(value))
+            for kind, found in self._ids.items()
+            if text and IDENTITIES[kind].owner != NAME_IN_WORKSPACE
+            for value in found.filter(pc.starts_with(found, pattern=text)).to_pylist()
+        ]
+
+
+def only_one(archive: Archive, text: str, found: Sequence[ObjectId], *, hint: str) -> ObjectId:
+    """Return the one object that a text names. Raises SelectionError, which ends with ``hint``, for several."""
+    if len(found) == 1:
+        return found[0]
+    some = ", ".join(f"{kind.replace('_', ' ')} {owner}" for kind, owner in found[:_NAMED_IN_ERRORS])
+    more = ", …" if len(found) > _NAMED_IN_ERRORS else ""
+    raise SelectionError(f"{len(found)} objects of {archive.path} match {text!r}: {some}{more}; {hint}")
 
 
 def owners_named(archive: Archive, kind: str, text: str) -> list[str]:
@@ -114,6 +142,6 @@ def object_details(archive: Archive, kind: str, owner_id: str) -> ObjectDetails:
 def _owned(archive: Archive, table: Table, owner_id: str) -> list[Record]:
     """Return the rows of a table that an object owns."""
     assert table.entity != BY_ROW  # noqa: S101 - those are read by kind
-    first = owner_id.rpartition("/")[2] if table.owner == NAME_IN_WORKSPACE else owner_id.partition("\x1f")[0]
+    first = owner_id.rpartition("/")[2] if table.owner == NAME_IN_WORKSPACE else owner_id.partition(OWNER_SEPARATOR)[0]
     rows = archive.table(table.name, owners={owner_id, first})
     return plain_rows(rows.filter(pc.equal(owner_ids(rows, table), owner_id))) if rows.num_rows else []
