@@ -25,7 +25,7 @@ from mlflow_archive.sinks.replay.fitting import Fitter, key_is_taken, plain_tags
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.receipt import Receipt
 from mlflow_archive.sinks.replay.rows import Row
-from mlflow_archive.sinks.replay.target import Target, TargetExperiment
+from mlflow_archive.sinks.replay.target import Api, Target, TargetExperiment
 
 # Set on an experiment that must end deleted, until it is: a killed import can so be finished by the next one.
 STATE = OWN_PREFIX + "import_state"
@@ -41,6 +41,12 @@ SOURCE_ID = "mlflow.experiment.sourceId"
 def is_of_gateway(tags: Mapping[str, str | None]) -> bool:
     """Say whether MLflow made an experiment for the traces of a gateway endpoint."""
     return tags.get("mlflow.experiment.sourceType") == "GATEWAY"
+
+
+def tags_of_experiment(api: Api, experiment_id: str) -> dict[str, str]:
+    """Return the tags of an experiment of the target."""
+    found = api.get("/api/2.0/mlflow/experiments/get", {"experiment_id": experiment_id})["experiment"]
+    return {tag["key"]: tag.get("value", "") for tag in found.get("tags", [])}
 
 
 def create_experiment(target: Target, name: str, tags: Mapping[str, str]) -> str:

@@ -18,6 +18,7 @@ class Equals:
         self._load = load
         self._lock = Lock()
         self._there: dict[Hashable, list[str]] | None = None
+        self._ids: set[str] = set()
         self._taken: set[str] = set()
 
     def take(self, key: Hashable) -> str | None:
@@ -36,7 +37,8 @@ class Equals:
     def has(self, target_id: str) -> bool:
         """Say whether an object with this id is there."""
         with self._lock:
-            return any(target_id in ids for ids in self._held().values())
+            self._held()
+            return target_id in self._ids
 
     def _held(self) -> dict[Hashable, list[str]]:
         if self._there is None:
@@ -44,6 +46,7 @@ class Equals:
             for held, target_id in self._load():
                 there.setdefault(held, []).append(target_id)
             self._there = there
+            self._ids = {target_id for ids in there.values() for target_id in ids}
         return self._there
 
     def take_or_create(self, key: Hashable, create: Callable[[], str] | None) -> tuple[str | None, str]:

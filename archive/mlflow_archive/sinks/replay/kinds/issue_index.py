@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Final
 
 from mlflow_archive.format.source_tags import OWN_PREFIX
+from mlflow_archive.sinks.replay.experiments import tags_of_experiment
 from mlflow_archive.sinks.replay.kinds.writer import ReplayContext
 
 ISSUES: Final = OWN_PREFIX + "issues."
@@ -26,8 +27,7 @@ class IssueIndex:
         self._context = context
         self._experiment_id = experiment_id
         self._lock = Lock()
-        answer = context.api.get("/api/2.0/mlflow/experiments/get", {"experiment_id": experiment_id})
-        tags = {tag["key"]: tag.get("value", "") for tag in answer["experiment"].get("tags", [])}
+        tags = tags_of_experiment(context.api, experiment_id)
         self._texts = {key: value for key, value in tags.items() if key.startswith(ISSUES)}
         texts = [self._texts[key] for key in sorted(self._texts, key=lambda key: (len(key), key))]
         pairs = [pair.partition("=") for text in texts for pair in text.split()]

@@ -11,7 +11,7 @@ from typing import Any, Final
 from mlflow_archive.errors import ServerError
 from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX
 from mlflow_archive.sinks.replay.copies import Copies, CopiesByExperiment
-from mlflow_archive.sinks.replay.experiments import STATE, Bound
+from mlflow_archive.sinks.replay.experiments import STATE, Bound, tags_of_experiment
 from mlflow_archive.sinks.replay.failures import is_unknown_there
 from mlflow_archive.sinks.replay.paging import entries
 from mlflow_archive.sinks.replay.receipt import Receipt
@@ -49,8 +49,7 @@ class LoggedModelIndex:
         return next((model for model in found if identity(model) == source_id), None)
 
     def _load(self, experiment_id: str) -> Copies:
-        experiment = self._api.get("/api/2.0/mlflow/experiments/get", {"experiment_id": experiment_id})["experiment"]
-        tags = {tag["key"]: tag["value"] for tag in experiment.get("tags", [])}
+        tags = tags_of_experiment(self._api, experiment_id)
         gone = {key.removeprefix(DELETED): value for key, value in tags.items() if key.startswith(DELETED)}
         deleted = self._deleted[experiment_id] = set(gone.values())
         copies = Copies("logged model", self._receipt, gone)
