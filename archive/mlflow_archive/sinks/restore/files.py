@@ -124,8 +124,7 @@ class WrittenFiles:
             self._list.close()
             self._list = None
         if self._folder is not None:
-            with suppress(OSError):  # the next restore to this root removes what is left
-                self._folder.remove()
+            self._folder.remove()
             self._folder = None
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.backend.mapping import MAPS
-from mlflow_archive.format.tables import NAME_IN_WORKSPACE, TABLES, Table, is_identity, named_owner
+from mlflow_archive.format.tables import NAME_IN_WORKSPACE, OWNER_SEPARATOR, TABLES, Table, is_identity, named_owner
 from mlflow_archive.reader.archive import owner_ids
 from mlflow_archive.sinks.restore.database import RestoreDatabase
 
@@ -74,7 +74,7 @@ def _array(values: pa.ChunkedArray) -> pa.StringArray:
 
 def _owner_id(table: Table, row: tuple[object, ...]) -> str:
     parts = [str(part) for part in row]
-    return named_owner(parts[0], parts[1]) if table.owner == NAME_IN_WORKSPACE else "\x1f".join(parts)
+    return named_owner(parts[0], parts[1]) if table.owner == NAME_IN_WORKSPACE else OWNER_SEPARATOR.join(parts)
 
 
 def _tables(pairs: Iterator[tuple[str, str | None]]) -> Iterator[pa.Table]:
@@ -83,3 +83,4 @@ def _tables(pairs: Iterator[tuple[str, str | None]]) -> Iterator[pa.Table]:
 
 
 _EMPTY: Final = pa.schema([("id", pa.string()), ("value", pa.string())]).empty_table()
+NOTHING: Final = Held()

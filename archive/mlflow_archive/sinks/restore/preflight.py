@@ -14,7 +14,7 @@ from mlflow_archive.pipeline import Chunk, Known, Report, Selection, SourceFacts
 from mlflow_archive.reader.archive import owner_ids
 from mlflow_archive.sinks.restore.checks import Obstacle, check_rows
 from mlflow_archive.sinks.restore.database import RestoreDatabase
-from mlflow_archive.sinks.restore.held import Existing, Held, held_ids, without_existing
+from mlflow_archive.sinks.restore.held import NOTHING, Existing, held_ids, without_existing
 from mlflow_archive.sinks.restore.locations import LOCATED, ChunkOwners, Locations
 from mlflow_archive.sinks.restore.options import RestoreOptions
 
@@ -97,7 +97,7 @@ class PreflightSink:
         kind = TABLES[name].entity or ""
         found = []
         if not self._options.merge and kind not in (WORKSPACE,):
-            held = self.existing.get(kind, Held())
+            held = self.existing.get(kind, NOTHING)
             for owner, key in zip(owner_ids(rows, TABLES[name]).to_pylist(), _owner_keys(rows, name), strict=True):
                 if owner in held:
                     found.append(Obstacle(table=name, key=key, column="id", problem=EXISTS))

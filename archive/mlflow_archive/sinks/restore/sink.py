@@ -29,7 +29,7 @@ from mlflow_archive.pipeline import (
 from mlflow_archive.sinks.restore.database import CommitUncertainError, RestoreDatabase
 from mlflow_archive.sinks.restore.files import WrittenFiles
 from mlflow_archive.sinks.restore.filling import Filling
-from mlflow_archive.sinks.restore.held import Existing, Held, without_existing
+from mlflow_archive.sinks.restore.held import NOTHING, Existing, without_existing
 from mlflow_archive.sinks.restore.inverting import changed_values, to_stored, without_equal_points
 from mlflow_archive.sinks.restore.latest import LatestMetrics
 from mlflow_archive.sinks.restore.locations import ChunkOwners, Locations
@@ -37,7 +37,6 @@ from mlflow_archive.sinks.restore.options import RestoreOptions
 from mlflow_archive.sinks.restore.pieces import Pieces
 
 _LATEST: Final = "latest_metrics"
-_NOTHING: Final = Held()
 
 
 class RestoreSink:
@@ -80,7 +79,7 @@ class RestoreSink:
         self._count_existing(chunk.tables, tables)
         owners = self._owners(chunk)
         for file in chunk.artifacts:
-            if file.owner_id not in self._existing.get(file.owner_kind, _NOTHING):
+            if file.owner_id not in self._existing.get(file.owner_kind, NOTHING):
                 self._write_artifact(file, owners)
         stored = self._stored(tables, owners, complete=chunk.complete)
         prepared = [(name, rows, self._database.prepared(rows)) for name, rows in stored]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -160,8 +159,7 @@ class SqliteDatabase:
             self._writing.close()
             self._writing = None
         if self._folder is not None:
-            with suppress(OSError):  # the next restore removes what is left
-                self._folder.remove()
+            self._folder.remove()
             self._folder = None
 
 

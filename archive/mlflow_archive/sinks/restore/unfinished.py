@@ -19,7 +19,7 @@ _SUFFIX: Final = ".restore"
 
 
 class Unfinished:
-    """A new folder in ``parent``, held by this process until ``remove``. Raises OSError."""
+    """A new folder in ``parent``, held by this process until ``remove``; making it raises OSError."""
 
     def __init__(self, parent: Path, name: str) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=_SUFFIX, dir=parent))
@@ -29,11 +29,9 @@ class Unfinished:
         early.rename(self.path / _LOCK)  # only now can others find it, and it is held
 
     def remove(self) -> None:
-        """Remove the folder with what is in it. Raises OSError."""
-        try:
-            shutil.rmtree(self.path)
-        finally:
-            os.close(self._lock)
+        """Remove the folder with what is in it; what cannot be removed, the next restore to this place removes."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
 
 
 def left_behind(parent: Path, name: str) -> Iterator[Path]:
