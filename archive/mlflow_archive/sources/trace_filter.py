@@ -56,9 +56,8 @@ class SearchedTrace:
 
     @property
     def session(self) -> str | None:
-        """The session it belongs to; newer databases keep that in a column of its own."""
-        found: str | None = self.info.get("session_id")
-        return self.metadata.get(_SESSION) if found is None else found
+        """The session it belongs to."""
+        return session_of(self.info, self.metadata)
 
     def tag(self, key: str) -> str | None:
         own = self.info.get("trace_name") if key == _NAME_TAG else None
@@ -73,6 +72,12 @@ class SearchedTrace:
 
     def linked(self, kind: str, wanted: str) -> bool:
         return any((link["destination_type"], link["destination_id"]) == (kind, wanted) for link in self.links)
+
+
+def session_of(info: Mapping[str, Any], metadata: Mapping[str, str | None]) -> str | None:
+    """Return the session of a trace by its row and metadata; newer databases keep it in a column of its own."""
+    found: str | None = info.get("session_id")
+    return metadata.get(_SESSION) if found is None else found
 
 
 Judge = Callable[[SearchedTrace], bool]

@@ -189,7 +189,7 @@ class DatabaseSource:
                 continue
             listing = self._roots.list(uri, owner_kind=RUN, owner_id=run_id)
             gaps += listing.gaps
-            if not listing.gaps and self._roots.is_elsewhere(uri):
+            if not listing.gaps and not listing.files and self._roots.is_elsewhere(uri):
                 reason = out_of_reach(self._roots.resolve(uri))
                 gaps.append(Gap(owner_kind=RUN, owner_id=run_id, path="", code=ARTIFACT_LISTING, reason=reason))
             elif not listing.gaps:

@@ -12,12 +12,11 @@ from mlflow_archive.sources.database.converting import Malformed
 from mlflow_archive.sources.database.reading import Reading
 from mlflow_archive.sources.database.runs import plain
 from mlflow_archive.sources.trace_conditions import AssessmentCondition, SpanConditions
-from mlflow_archive.sources.trace_filter import SearchedTrace, compile_trace_filter
+from mlflow_archive.sources.trace_filter import SearchedTrace, compile_trace_filter, session_of
 
 _JUDGED: Final = ("traces", "trace_tags", "trace_metadata", "trace_links")
 _OF_ASSESSMENTS: Final = ("trace_id", "assessment_type", "name", "value", "valid", "assessment_metadata")
 _TRACES_AT_ONCE: Final = 128
-_SESSION: Final = "mlflow.trace.session"
 
 Rows = dict[str, list[dict[str, Any]]]
 """By trace."""
@@ -52,7 +51,7 @@ class TraceJudge:
                 links=rows["trace_links"].get(trace_id, []),
                 assessments=assessments.get(trace_id, []),
                 span_fits=trace_id in fit,
-                covered=self._covered(info[0].get("session_id") or metadata.get(_SESSION), self._sessions),
+                covered=self._covered(session_of(info[0], metadata), self._sessions),
             )
             found += [trace_id] if self._filter([trace]) else []
         return found
@@ -84,7 +83,7 @@ class TraceJudge:
         for ids in slices(traces, _TRACES_AT_ONCE):
             metadata = self._by_trace("trace_metadata", ids)
             for trace_id, [info] in self._by_trace("traces", ids).items():
-                session = info.get("session_id") or _pairs(metadata.get(trace_id, [])).get(_SESSION)
+                session = session_of(info, _pairs(metadata.get(trace_id, [])))
                 if session and info["experiment_id"] in experiments:
                     found.add(session)
         return found
