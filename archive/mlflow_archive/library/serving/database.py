@@ -13,8 +13,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,19 +70,14 @@ def database_of(path: Path, *, folder: Path | None = None, progress: Progress | 
     return target
 
 
-@contextmanager
-def _working_folder(folder: Path) -> Iterator[str]:
+def _working_folder(folder: Path) -> tempfile.TemporaryDirectory[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = tempfile.mkdtemp(dir=folder)
+        return tempfile.TemporaryDirectory(dir=folder)
     except OSError as error:
         raise TargetError(
             f"{folder} cannot be written to: {error.strerror}; name another folder for it in XDG_CACHE_HOME"
         ) from error
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary)
 
 
 def _forget(folder: Path) -> None:
