@@ -13,10 +13,20 @@ import pytest
 from mlflow_archive.copy import copy
 from mlflow_archive.pipeline import Report
 from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, Target, open_target
+from tests.contracts.source_contract import example
 from tests.sinks.filled_servers import Both, both_servers
 from tests.support.chunks import ChunkSource
 from tests.support.mlflow_server import MlflowServer
+from tests.support.mlruns import write_store
+from tests.support.restoring import export
 from tests.support.trace_views import TracePlace
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """An archive of a file store with some of everything that such a store has."""
+    write_store(example(""), tmp_path / "mlruns")
+    return export(str(tmp_path / "mlruns"), tmp_path / "store.mlfa")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -23,11 +22,9 @@ from mlflow_archive.sinks.restore import RestoreOptions, RestoreRefusedError
 from mlflow_archive.sinks.restore.locate import locate_database
 from mlflow_archive.sinks.restore.sqlite import SqliteDatabase
 from mlflow_archive.writer.export import ArchiveSink
-from mlflow_archive_cli.main import run as run_command
-from tests.contracts.source_contract import CHILD, PARENT, example
+from tests.contracts.source_contract import CHILD, PARENT
 from tests.support.chunks import ChunkSource, chunk, experiment, pairs, points, run
 from tests.support.databases import PostgresServer, engine_of, fill, make_database, revisions, sqlite_rows
-from tests.support.mlruns import write_store
 from tests.support.restoring import content, export, restore
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
@@ -39,12 +36,6 @@ def archive_of(path: Path, *chunks: Any) -> Path:
         ArchiveSink(path, tool="t 1", clock_ms=lambda: 0),
     )
     return path
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    write_store(example(""), tmp_path / "mlruns")
-    return export(str(tmp_path / "mlruns"), tmp_path / "store.mlfa")
 
 
 def tables_of(uri: str) -> dict[str, int]:
@@ -294,55 +285,6 @@ class TestRefusals:
             restore(store, "postgresql://me:s3cret@127.0.0.1:1/x")
         with pytest.raises(SelectionError):
             locate_database("nonsense")
-
-
-class TestCommand:
-    @pytest.fixture(autouse=True)
-    def _capture(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.capsys = capsys
-
-    def call(self, *argv: object, code: int = 0) -> str:
-        found = run_command(["restore", *map(str, argv)])
-        output = "".join(self.capsys.readouterr())
-        assert found == code, output
-        return output
-
-    def test_restores_and_says_what(self, store: Path, tmp_path: Path) -> None:
-        target = f"sqlite:///{tmp_path / 't.db'}"
-        output = self.call(
-            store, "--to", target, "--artifact-root", tmp_path / "root", "--receipt", tmp_path / "r.json"
-        )
-        assert "runs" in output
-        receipt = json.loads((tmp_path / "r.json").read_text())
-        assert receipt["complete"] is True
-        assert (receipt["counts"]["runs"], receipt["counts"]["artifacts"]) == (4, 3)
-        assert (tmp_path / f"root/1/{PARENT}/artifacts/a b.txt").read_bytes() == b"spaces"
-        again = export(target, tmp_path / "again.mlfa")
-        assert content(again)["artifacts"] == content(store)["artifacts"]
-
-    def test_dry_run_writes_nothing(self, store: Path, tmp_path: Path) -> None:
-        assert "would restore" in self.call(
-            store, "--to", f"sqlite:///{tmp_path / 't.db'}", "--keep-artifact-uris", "--dry-run"
-        )
-        assert not (tmp_path / "t.db").exists()
-
-    def test_conflicts_are_in_the_receipt(self, store: Path, tmp_path: Path) -> None:
-        target = ("--to", f"sqlite:///{tmp_path / 't.db'}", "--keep-artifact-uris")
-        self.call(store, *target)
-        assert "nothing was written" in self.call(store, *target, "--receipt", tmp_path / "r.json", code=1)
-        receipt = json.loads((tmp_path / "r.json").read_text())
-        assert {obstacle["table"] for obstacle in receipt["obstacles"]} >= {"experiments", "runs"}
-        assert self.call(store, *target, "--merge").count("there already") >= 2
-
-    def test_one_of_two_options_is_needed(self, store: Path, tmp_path: Path) -> None:
-        assert "--keep-artifact-uris" in self.call(store, "--to", f"sqlite:///{tmp_path / 't.db'}", code=2)
-
-    def test_unwritable_artifacts_are_refused_one_by_one(self, store: Path, tmp_path: Path) -> None:
-        (tmp_path / "root").write_bytes(b"a file")
-        target = f"sqlite:///{tmp_path / 't.db'}"
-        output = self.call(store, "--to", target, "--artifact-root", tmp_path / "root", code=3)
-        assert "R106" in output
-        assert sqlite_rows(tmp_path / "t.db", "SELECT count(*) FROM runs") == [(4,)]
 
 
 def test_archives_of_databases_keep_their_nulls_and_others_are_made_readable(tmp_path: Path) -> None:

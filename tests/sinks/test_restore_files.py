@@ -21,18 +21,11 @@ from mlflow_archive.sinks.restore.database import CommitUncertainError
 from mlflow_archive.sinks.restore.locate import locate_database
 from mlflow_archive.sinks.restore.locations import safe_name
 from mlflow_archive.sinks.restore.sqlite import SqliteDatabase
-from tests.contracts.source_contract import PARENT, example
+from tests.contracts.source_contract import PARENT
 from tests.sinks.test_restore import tables_of
 from tests.support.databases import PostgresServer
 from tests.support.full_database import make_everything
-from tests.support.mlruns import write_store
 from tests.support.restoring import content, export, restore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    write_store(example(""), tmp_path / "mlruns")
-    return export(str(tmp_path / "mlruns"), tmp_path / "store.mlfa")
 
 
 @pytest.fixture

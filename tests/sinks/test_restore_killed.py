@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from mlflow_archive_cli.main import run as run_command
-from tests.contracts.source_contract import OTHER, PARENT, example
+from tests.contracts.source_contract import OTHER, PARENT
 from tests.sinks.test_restore_files import files_below
 from tests.support.chunks import chunk, experiment, run
 from tests.support.databases import sqlite_rows
-from tests.support.mlruns import write_store
 from tests.support.restoring import content, export, restore
 
 WHOLE = {
@@ -39,12 +38,6 @@ sys.argv[1:] = {argv!r}
 from mlflow_archive_cli.main import main
 main()
 """
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    write_store(example(""), tmp_path / "mlruns")
-    return export(str(tmp_path / "mlruns"), tmp_path / "store.mlfa")
 
 
 @pytest.fixture

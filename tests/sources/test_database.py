@@ -6,15 +6,11 @@ import hashlib
 import math
 import shutil
 import sqlite3
-import threading
-import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy
 
 from mlflow_archive.errors import SelectionError, ServerError, StoreError
 from mlflow_archive.pipeline import Selection
@@ -175,73 +171,6 @@ class TestSourceFile:
         before = files(crashed)
         assert len(read(crashed / "mlflow.db").rows("tags")) == 2
         assert files(crashed) == before
-
-
-def test_a_point_in_time_while_a_server_writes(database: Path) -> None:
-    """Each transaction writes a param and a tag; an export sees both or neither, and holds nobody up for long."""
-    fill(f"sqlite:///{database}")
-    with_writer(database, lambda: read(database))
-
-
-def test_a_point_in_time_on_postgresql(postgres: PostgresServer) -> None:
-    uri = postgres.new_database()
-    make_database(uri)
-    fill(uri)
-    engine = engine_of(uri)
-    stop = threading.Event()
-
-    def write() -> None:
-        number = 0
-        while not stop.is_set():
-            with engine.begin() as connection:
-                insert_pair(lambda sql, values: connection.execute(sqlalchemy.text(sql), values), number)
-            number += 1
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        for _ in range(5):
-            check_pairs(read_source(locate_source(uri), NO_ARTIFACTS))
-    finally:
-        stop.set()
-        writer.join()
-        engine.dispose()
-
-
-def with_writer(database: Path, reading: Callable[[], Read]) -> None:
-    stop = threading.Event()
-    waits: list[float] = []
-
-    def write() -> None:
-        number = 0
-        with closing(sqlite3.connect(database, timeout=20)) as connection:
-            while not stop.is_set():
-                began = time.monotonic()
-                insert_pair(connection.execute, number)
-                connection.commit()
-                waits.append(time.monotonic() - began)
-                number += 1
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        for _ in range(2):
-            check_pairs(reading())
-    finally:
-        stop.set()
-        writer.join()
-    assert max(waits) < 5
-
-
-def insert_pair(execute: Callable[[str, dict[str, Any]], object], number: int) -> None:
-    values = {"key": f"k{number}", "run": RUN}
-    execute("INSERT INTO params(key, value, run_uuid) VALUES (:key, 'v', :run)", values)
-    execute("INSERT INTO tags(key, value, run_uuid) VALUES (:key, 'v', :run)", values)
-
-
-def check_pairs(found: Read) -> None:
-    params = {row["key"] for row in found.rows("params") if row["value"] == "v"}
-    assert params == {row["key"] for row in found.rows("tags") if row["value"] == "v"}
 
 
 class TestWhatCannotBeCarried:

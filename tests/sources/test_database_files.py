@@ -114,7 +114,7 @@ class TestWhatIsMissing:
     @pytest.mark.parametrize(
         ("root", "elsewhere"),
         [
-            ("/home/of another/work/mlruns/1", True),  # the machine of the author
+            ("/home/of another/projects/mlruns/1", True),  # the machine of the author
             ("file:///C:/mlruns/1", True),
             ("/mlruns-of-a-container/1", True),
             ("{here}/mlruns/1", False),  # nothing was logged yet: MLflow makes the folders with the first file
