@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from typing import Final
 
 from mlflow_archive.reader.rows import Moment
@@ -31,9 +32,15 @@ def width_of(text: str) -> int:
     """
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len  # noqa: PLC0415 - most texts need it not
-
-    return cell_len(text)
+    # As rich.cells.cell_len has it, whose import would slow the start of every reading command.
+    return sum(
+        0
+        if unicodedata.category(char) in ("Mn", "Me", "Cf")
+        else 2
+        if unicodedata.east_asian_width(char) in "WF"
+        else 1
+        for char in text
+    )
 
 
 def padded(text: str, width: int, *, right: bool = False) -> str:
