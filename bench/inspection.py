@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from bench.large_archive import LargeSource, run_id
 from bench.measuring import BIN, ENVIRONMENT, HERE, apart, free_port, measure, tool, wait_for
 
-from mlflow_archive.copy import copy
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.format.layout import MANIFEST
 from mlflow_archive.format.manifest import decode, encode
 from mlflow_archive.writer.export import ArchiveSink

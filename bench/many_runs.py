@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mlflow_archive.copy import copy
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.flow.copy import copy
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.pipeline import ArtifactFile, Chunk, Known, Progress, Selection, Shard, SourceFacts
 from mlflow_archive.writer.export import ArchiveSink
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mlflow_archive.copy import copy
 from mlflow_archive.errors import ServerError
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.pipeline import Chunk, Known, Progress, Quiet, Report, Selection, Shard, SourceFacts, nothing_known
 
 SOON = 10.0

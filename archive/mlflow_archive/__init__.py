@@ -16,11 +16,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlflow_archive.api.diffing import Diff
+    from mlflow_archive.api.open_archive import OpenArchive
+    from mlflow_archive.api.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
+    from mlflow_archive.api.verbs import diff, export, replay, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
-    from mlflow_archive.library.diffing import Diff
-    from mlflow_archive.library.open_archive import OpenArchive
-    from mlflow_archive.library.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
-    from mlflow_archive.library.verbs import diff, export, replay, restore, serve
     from mlflow_archive.pipeline import Report, Selection
     from mlflow_archive.verification.checks import verify
 
@@ -42,17 +42,17 @@ __all__ = [
 ]
 
 _PLACES = {
-    "Diff": ("library.diffing", "Diff"),
+    "Diff": ("api.diffing", "Diff"),
     "MlflowArchiveError": ("errors", "MlflowArchiveError"),
-    "OpenArchive": ("library.open_archive", "OpenArchive"),
+    "OpenArchive": ("api.open_archive", "OpenArchive"),
     "Report": ("pipeline", "Report"),
     "Selection": ("pipeline", "Selection"),
-    "diff": ("library.verbs", "diff"),
-    "export": ("library.verbs", "export"),
-    "open": ("library.open_archive", "OpenArchive"),
-    "replay": ("library.verbs", "replay"),
-    "restore": ("library.verbs", "restore"),
-    "serve": ("library.verbs", "serve"),
+    "diff": ("api.verbs", "diff"),
+    "export": ("api.verbs", "export"),
+    "open": ("api.open_archive", "OpenArchive"),
+    "replay": ("api.verbs", "replay"),
+    "restore": ("api.verbs", "restore"),
+    "serve": ("api.verbs", "serve"),
     "verify": ("verification.checks", "verify"),
 }
 

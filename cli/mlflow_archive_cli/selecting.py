@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from mlflow_archive.format.tables import (
+from mlflow_archive.kinds import (
     BUDGET_POLICY,
     EVALUATION_DATASET,
     GATEWAY_ENDPOINT,

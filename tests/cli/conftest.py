@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_archive.copy import copy
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.writer.export import ArchiveSink
 from mlflow_archive_cli.main import run

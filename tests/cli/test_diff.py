@@ -9,8 +9,8 @@ from textwrap import dedent
 
 import pytest
 
-from mlflow_archive.copy import copy
-from mlflow_archive.library.diffing import differences
+from mlflow_archive.api.diffing import differences
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.writer.export import ArchiveSink
 from tests.cli.conftest import Command

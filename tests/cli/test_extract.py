@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_archive.copy import copy
 from mlflow_archive.errors import ItemError
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.extract import Item, check_paths, extract, path_parts
 from mlflow_archive.reader.listing import list_artifacts

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_archive.library.charts import terminal_chart
+from mlflow_archive.api.charts import terminal_chart
 from mlflow_archive.reader.details import History
 from tests.cli.conftest import CHILD, PARENT, Command
 

@@ -11,8 +11,8 @@ from textwrap import dedent
 import pytest
 
 import mlflow_archive as ma
-from mlflow_archive.copy import copy
-from mlflow_archive.library.artifact_tree import ArtifactFile
+from mlflow_archive.api.artifact_tree import ArtifactFile
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.writer.export import ArchiveSink
 from tests.cli.conftest import Command
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, run

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_archive.copy import copy
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.writer.export import ArchiveSink
 from tests.cli.conftest import CHILD, PARENT, Command, archive_id, write_archive
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, pairs, points, run

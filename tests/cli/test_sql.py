@@ -11,10 +11,10 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from mlflow_archive.copy import copy
+from mlflow_archive.api.sql import SqlSession
 from mlflow_archive.errors import DamagedError, SelectionError
-from mlflow_archive.format.tables import TABLES
-from mlflow_archive.library.sql import SqlSession
+from mlflow_archive.flow.copy import copy
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.writer.export import ArchiveSink, ExportOptions
 from tests.cli.conftest import PARENT, Command, write_archive

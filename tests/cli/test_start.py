@@ -19,7 +19,7 @@ import click
 import pytest
 
 from mlflow_archive import __version__
-from mlflow_archive.copy import copy
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.writer.export import ArchiveSink
 from mlflow_archive_cli.main import _MODULES, _READING, commands
 from tests.cli.conftest import PARENT, Command

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mlflow_archive.copy import copy
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.flow.copy import copy
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.sources.mlruns import MlrunsSource

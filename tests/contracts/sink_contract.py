@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mlflow_archive.copy import copy
 from mlflow_archive.errors import StoreError
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.pipeline import Chunk, Known, Report, Shard, Sink
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, pairs, points, run
 

@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import RUN
+from mlflow_archive.kinds import RUN
 from mlflow_archive.pipeline import Quiet, Selection, Shard, Source, nothing_known
 from tests.support.mlruns import Dataset as StoreDataset
 from tests.support.mlruns import DatasetInput, Experiment, Point, Run, Store

@@ -12,9 +12,10 @@ from uuid import uuid4
 
 import pytest
 
-from mlflow_archive.copy import copy
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import RUN
+from mlflow_archive.flow.copy import copy
+from mlflow_archive.http.session import TrackingSession
+from mlflow_archive.kinds import RUN
 from mlflow_archive.pipeline import Known, Quiet, Selection, Source, nothing_known
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
@@ -22,7 +23,6 @@ from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, open_target
 from mlflow_archive.sources.exim import EximSource
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.sources.rest import RestSource
-from mlflow_archive.tracking.session import TrackingSession
 from mlflow_archive.writer.export import ArchiveSink
 from tests.support.exim import write_exim
 from tests.support.mlflow_server import MlflowServer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlflow_archive.format.location import LOCATIONS, without_password
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.kinds import TABLES
 
 
 def test_locations_are_columns_that_exist() -> None:

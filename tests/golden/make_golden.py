@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from mlflow_archive.copy import copy
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.format.manifest import canonical_json
 from mlflow_archive.pipeline import Selection, SourceFacts
 from mlflow_archive.reader.archive import open_archive

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from mlflow_archive.errors import FormatTooNewError
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.verification.checks import verify

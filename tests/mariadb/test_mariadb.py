@@ -14,7 +14,7 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from mlflow_archive.copy import copy
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.sinks.restore import RestoreRefusedError
 from mlflow_archive.sources.locate import locate_source

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from mlflow_archive.format.refusals import KIND_REFUSED, SECRET_NEEDED
-from mlflow_archive.format.tables import DATASET, DEFAULT_WORKSPACE, EXPERIMENT, IDENTITIES, RUN, TABLES, WORKSPACE
+from mlflow_archive.kinds import DATASET, DEFAULT_WORKSPACE, EXPERIMENT, IDENTITIES, RUN, TABLES, WORKSPACE
 from mlflow_archive.pipeline import Report
 from mlflow_archive.reader.archive import open_archive
 from tests.matrix.environments import VERSIONS, environment

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_archive.copy import copy
 from mlflow_archive.errors import ServerError
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.sinks.replay import open_target
 from mlflow_archive.sources.locate import locate_source

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from mlflow_archive.copy import copy
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.format.refusals import KIND_REFUSED
 from mlflow_archive.pipeline import Report
 from mlflow_archive.sinks.replay import ReplaySink, open_target

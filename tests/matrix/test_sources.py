@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mlflow_archive.copy import copy
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.pipeline import Gap, Report
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.sources.locate import locate_source

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mlflow_archive.format import tables as t
-from mlflow_archive.format.tables import IDENTITIES
+from mlflow_archive import kinds as t
+from mlflow_archive.kinds import IDENTITIES
 from mlflow_archive.reader.source import AFTER_RUNS
 
 REFERS = {

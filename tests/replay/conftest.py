@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from mlflow import MlflowClient
 
-from mlflow_archive.copy import copy
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.pipeline import Report, Selection
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlflow_archive.copy import copy
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.sinks.replay import ReplayOptions, WorkspaceSink, open_target
-from mlflow_archive.sinks.replay.references import LINKED_PROMPTS, remap_linked_prompts
+from mlflow_archive.sinks.replay.writing.references import LINKED_PROMPTS, remap_linked_prompts
 from tests.replay.conftest import Place
 from tests.replay.looking import P, logged_models, runs
 from tests.replay.small import logged_model, registered

@@ -10,11 +10,11 @@ import pytest
 
 from mlflow_archive.errors import ItemError
 from mlflow_archive.format import refusals
-from mlflow_archive.format.tables import LOGGED_MODEL, TABLES, is_identity
+from mlflow_archive.kinds import LOGGED_MODEL, TABLES, is_identity
 from mlflow_archive.pipeline import Report, Selection
 from mlflow_archive.sinks.replay import Target
-from mlflow_archive.sinks.replay.naming_models import MISSING, may_be_there, missing_text
-from mlflow_archive.sinks.replay.target import ArtifactPlace, TargetRun
+from mlflow_archive.sinks.replay.runs.naming_models import MISSING, may_be_there, missing_text
+from mlflow_archive.sinks.replay.target.target import ArtifactPlace, TargetRun
 from tests.replay.conftest import Place
 from tests.replay.looking import files, logged_models, runs, state
 from tests.replay.small import LOST, MODEL, RUN, logged_model

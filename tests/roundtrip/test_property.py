@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from mlflow_archive.copy import copy
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.format.source_tags import ExportFacts
 from mlflow_archive.pipeline import Report, Selection, Source
 from mlflow_archive.reader.archive import open_archive

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import open_archive
 from tests.contracts.source_contract import CHILD, PARENT, example

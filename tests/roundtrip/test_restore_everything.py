@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.sinks.restore.locations import safe_name
 from mlflow_archive.verification.checks import verify

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from mlflow_archive.format.tables import EXPERIMENT, RUN, TABLES
+from mlflow_archive.kinds import EXPERIMENT, RUN, TABLES
 from mlflow_archive.reader.archive import open_archive
 from tests.support.mlflow_server import running_server
 from tests.support.reading import bits, plain_rows

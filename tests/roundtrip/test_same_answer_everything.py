@@ -11,7 +11,7 @@ import pytest
 
 from mlflow_archive.format import gaps
 from mlflow_archive.format.location import without_password
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
 from tests.support.everything import Filled, fill
 from tests.support.mlflow_server import running_server

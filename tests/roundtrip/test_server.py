@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mlflow_archive.copy import copy
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.format.source_tags import ExportFacts
 from mlflow_archive.pipeline import Report, Selection
 from mlflow_archive.reader.archive import Archive, open_archive

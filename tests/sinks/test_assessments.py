@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from mlflow_archive.errors import ItemError
-from mlflow_archive.sinks.replay.kinds.assessments import AssessmentPlan, When, plan_assessments
-from mlflow_archive.sinks.replay.kinds.moments import duration, timestamp
 from mlflow_archive.sinks.replay.options import Limits
+from mlflow_archive.sinks.replay.traces.assessments import AssessmentPlan, When, plan_assessments
+from mlflow_archive.sinks.replay.traces.moments import duration, timestamp
 from tests.sinks.replayed_traces import assessment
 from tests.support.chunks import table
 

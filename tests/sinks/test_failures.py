@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlflow_archive.errors import ItemError, MlflowArchiveError, ServerError
-from mlflow_archive.sinks.replay.failures import is_unknown_there
+from mlflow_archive.sinks.replay.writing.failures import is_unknown_there
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 
 import mlflow_archive.sinks.replay
 from mlflow_archive.format.refusals import KIND_REFUSED
-from mlflow_archive.format.tables import TABLES, WORKSPACE, is_identity
+from mlflow_archive.kinds import TABLES, WORKSPACE, is_identity
 from mlflow_archive.sinks.replay import ReplaySink
-from mlflow_archive.sinks.replay.nothing_there import nothing_there
+from mlflow_archive.sinks.replay.target.nothing_there import nothing_there
 from tests.sinks.filled_servers import Both
 
 OF_THE_ARCHIVE: Final = {"blobs", "fingerprints"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mlflow_archive.format.refusals import SECRET_NEEDED
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
 from tests.sinks.filled_servers import Both, Rows, get
 from tests.support.everything import SECRETS

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mlflow_archive.copy import copy
 from mlflow_archive.errors import ServerError
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.pipeline import Report
 from mlflow_archive.sinks.replay import ReplaySink, Target, open_target
 from tests.support.chunks import ChunkSource, chunk, experiment

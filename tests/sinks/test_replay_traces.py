@@ -13,7 +13,7 @@ import pytest
 from mlflow_archive.errors import ServerError
 from mlflow_archive.format import refusals as codes
 from mlflow_archive.sinks.replay import Target
-from mlflow_archive.sinks.replay.kinds import otlp
+from mlflow_archive.sinks.replay.traces import otlp
 from tests.sinks.conftest import Place
 from tests.sinks.replayed import A, B
 from tests.sinks.replayed_traces import (

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from mlflow_archive.copy import copy
 from mlflow_archive.errors import TargetError
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.format.refusals import WORKSPACE_REFUSED
 from mlflow_archive.pipeline import Chunk, Report
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.sinks.locate import locate_replay
 from mlflow_archive.sinks.replay import ReplayOptions, WorkspaceSink, open_target
-from mlflow_archive.sinks.replay.routing import Router
+from mlflow_archive.sinks.replay.places.routing import Router
 from tests.sinks.filled_servers import export
 from tests.support.chunks import ChunkSource, chunk, experiment, pairs, run
 from tests.support.filling.http import Http

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from mlflow_archive.copy import copy
+from mlflow_archive.api.restoring import restore_archive
 from mlflow_archive.errors import SelectionError, ServerError, TargetError
-from mlflow_archive.library.restoring import restore_archive
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreRefusedError

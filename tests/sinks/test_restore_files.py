@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 
 from mlflow_archive.errors import TargetError
-from mlflow_archive.format.tables import RUN
+from mlflow_archive.kinds import RUN
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.sinks.restore.database import CommitUncertainError

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlflow_archive.copy import copy
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.sinks.replay import ReplaySink, open_target
-from mlflow_archive.sinks.replay.kinds import otlp
+from mlflow_archive.sinks.replay.traces import otlp
 from tests.sinks.replayed_traces import changed, new_id, refusals, span, span_row, trace, traces
 from tests.support.trace_views import TracePlace
 

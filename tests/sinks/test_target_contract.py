@@ -10,7 +10,7 @@ import pytest
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.sinks.replay import Target
-from mlflow_archive.sinks.replay.target import DatasetInput, NewRun, TargetRun
+from mlflow_archive.sinks.replay.target.target import DatasetInput, NewRun, TargetRun
 from tests.sinks.conftest import Place
 
 ODD_NAMES = ["a b.txt", "ünï/çödé.bin", "100%.txt", "plus+and&.txt", "deep/er/e=f.txt", "tilde~.txt"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mlflow_archive.http.retry import RetryPolicy
+from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.pipeline import ArtifactUnreadableError, Known, Selection, nothing_known
 from mlflow_archive.sources.rest import RestSource
-from mlflow_archive.tracking.retry import RetryPolicy
-from mlflow_archive.tracking.session import TrackingSession
 from tests.support.reading import Read, content, read_source
 
 QUICK = RetryPolicy(first_delay=0.001, longest_delay=0.002)

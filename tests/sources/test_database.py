@@ -327,7 +327,7 @@ class TestRefusals:
 
 def test_long_histories_come_in_pieces(database: Path) -> None:
     fill(f"sqlite:///{database}")
-    from mlflow_archive.backend.uris import parse_database_uri  # noqa: PLC0415
+    from mlflow_archive.mlflow_database.uris import parse_database_uri  # noqa: PLC0415
 
     source = DatabaseSource(parse_database_uri(f"sqlite:///{database}"), points_per_chunk=2)
     found = read_source(source, NO_ARTIFACTS)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlflow_archive.format.tables import REGISTERED_MODEL
+from mlflow_archive.kinds import REGISTERED_MODEL
 from tests.support.exim import run_body, write_document
 from tests.support.exim_objects import (
     DATASET,

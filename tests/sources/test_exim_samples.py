@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mlflow_archive.copy import copy
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.sources.exim import EximSource

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mlflow_archive.copy import copy
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.format.gaps import FIELD_UNREADABLE, METRIC_UNREADABLE, OBJECT_UNREADABLE
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import open_archive

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mlflow_archive.format.gaps import FIELD_UNREADABLE, METRIC_UNREADABLE
-from mlflow_archive.sources.mlruns.history import read_latest
+from mlflow_archive.sources.mlruns.runs.history import read_latest
 from tests.sources.mlruns_objects import read
 from tests.support.mlruns import RUN_ID, Point, one_run
 from tests.support.reading import bits

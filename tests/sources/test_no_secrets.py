@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from mlflow_archive.copy import copy
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.writer.export import ArchiveSink, ExportOptions
 from tests.sources.test_rest_secrets import MASKED, every_byte

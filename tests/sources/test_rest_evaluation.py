@@ -14,16 +14,9 @@ from mlflow.genai import label_schemas
 from mlflow.utils.semver_utils import encode_prerelease_sort_key, parse_semver
 
 from mlflow_archive.format import gaps
-from mlflow_archive.format.tables import (
-    EVALUATION_DATASET,
-    GATEWAY_ENDPOINT,
-    ISSUE,
-    LABEL_SCHEMA,
-    REVIEW_QUEUE,
-    SCORER,
-)
-from mlflow_archive.sources.rest import evaluation
-from mlflow_archive.sources.rest.mcp import version_order
+from mlflow_archive.kinds import EVALUATION_DATASET, GATEWAY_ENDPOINT, ISSUE, LABEL_SCHEMA, REVIEW_QUEUE, SCORER
+from mlflow_archive.sources.rest.objects import evaluation
+from mlflow_archive.sources.rest.objects.mcp import version_order
 from tests.sources.rest_reading import ids, read
 from tests.support.everything import Filled
 from tests.support.mlflow_server import MlflowServer, running_server

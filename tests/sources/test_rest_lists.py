@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlflow_archive.errors import ServerError
+from mlflow_archive.http.refusals import is_unknown_request
 from mlflow_archive.sources.rest.lists import Answer, Page, pages
 from mlflow_archive.sources.rest.paging import page_token
-from mlflow_archive.tracking.refusals import is_unknown_request
 
 TOKENS = {page_token(number): number for number in range(200)} | {page_token(10**9): 10**9}
 

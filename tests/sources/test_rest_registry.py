@@ -12,8 +12,8 @@ from mlflow import MlflowClient
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format import gaps
-from mlflow_archive.format.tables import LOGGED_MODEL, REGISTERED_MODEL, RUN, WEBHOOK
-from mlflow_archive.sources.rest import registry
+from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, WEBHOOK
+from mlflow_archive.sources.rest.registry import registry
 from tests.sources.rest_reading import files, ids, read
 from tests.support.bad_network import bad_network
 from tests.support.everything import Filled

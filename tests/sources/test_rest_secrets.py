@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from mlflow_archive.copy import copy
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.flow.copy import copy
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.writer.export import ArchiveSink

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from mlflow_archive.errors import SelectionError, ServerError
-from mlflow_archive.format.tables import MCP_SERVER, REGISTERED_MODEL, TABLES, TRACE
+from mlflow_archive.kinds import MCP_SERVER, REGISTERED_MODEL, TABLES, TRACE
 from mlflow_archive.reader.archive import open_archive
 from tests.sources.rest_reading import files, ids, read
 from tests.support.everything import Filled, fill

@@ -11,16 +11,7 @@ from typing import Any
 import pytest
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import (
-    IDENTITIES,
-    LOGGED_MODEL,
-    REGISTERED_MODEL,
-    RUN,
-    SCORER,
-    TABLES,
-    TRACE,
-    WEBHOOK,
-)
+from mlflow_archive.kinds import IDENTITIES, LOGGED_MODEL, REGISTERED_MODEL, RUN, SCORER, TABLES, TRACE, WEBHOOK
 from mlflow_archive.pipeline import Quiet, Selection, Source
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource

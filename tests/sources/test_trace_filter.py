@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import TRACE
+from mlflow_archive.kinds import TRACE
 from mlflow_archive.pipeline import Quiet, Selection
 from mlflow_archive.sources.locate import locate_source
 from tests.support.databases import PostgresServer

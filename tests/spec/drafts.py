@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from mlflow_archive.format import zipfile64
 from mlflow_archive.format.manifest import canonical_json
 from mlflow_archive.format.packs import Extent, Label, compressor, encode_label
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.kinds import TABLES
 
 Row = dict[str, Any]
 Files = dict[str, bytes]

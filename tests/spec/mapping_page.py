@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlflow_archive.backend.mapping import DERIVED, LEFT_OUT, MAPS, TableMap
+from mlflow_archive.mlflow_database.mapping import DERIVED, LEFT_OUT, MAPS, TableMap
 
 PAGE = Path(__file__).resolve().parents[2] / "spec" / "mlflow.md"
 _INTRODUCTION = """# MLflow's tables in an archive

@@ -13,7 +13,7 @@ from mlflow_archive.format.layout import MAX_NAME_LENGTH
 from mlflow_archive.format.manifest import MAJOR, MAX_MANIFEST_SIZE, MINOR
 from mlflow_archive.format.problems import PROBLEMS
 from mlflow_archive.format.refusals import REFUSALS
-from mlflow_archive.format.tables import BY_ROW, TABLES, Table
+from mlflow_archive.kinds import BY_ROW, TABLES, Table
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = ROOT / "spec"

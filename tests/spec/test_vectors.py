@@ -10,7 +10,7 @@ import pytest
 
 from mlflow_archive.errors import DamagedError, FormatTooNewError, MlflowArchiveError, NotAnArchiveError
 from mlflow_archive.format.problems import PROBLEMS
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.pipeline import ArtifactFile, Chunk, Known, Progress, Selection, Shard, SourceFacts
 
 FACTS = SourceFacts(

@@ -19,9 +19,9 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pytest
 
-from mlflow_archive.copy import copy
 from mlflow_archive.errors import NotAnArchiveError
-from mlflow_archive.format.tables import RUN, TABLES
+from mlflow_archive.flow.copy import copy
+from mlflow_archive.kinds import RUN, TABLES
 from mlflow_archive.pipeline import (
     ArtifactFile,
     ArtifactUnreadableError,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.pipeline import ArtifactFile, Chunk, Known, Quiet, Selection, Shard, Source, nothing_known
 
 

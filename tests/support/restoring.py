@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from mlflow_archive.copy import copy
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.flow.copy import copy
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.pipeline import Report, Selection
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlflow_archive.errors import TargetError
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.pipeline import Progress, Selection, Shard
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.storage.files import Files

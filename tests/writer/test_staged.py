@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlflow_archive.errors import TargetError
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer import staged
 from mlflow_archive.writer.coded import coded, plain, sort_rows, without_unused

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import BinaryIO, Final, Protocol
 
 from mlflow_archive.format.gaps import ARTIFACT_MISSING
-from mlflow_archive.format.tables import TRACE
+from mlflow_archive.kinds import TRACE
 from mlflow_archive.pipeline import ArtifactUnreadableError, Gap
 
 FOLDER: Final = "attachments/"

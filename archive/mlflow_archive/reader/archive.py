@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.manifest import Export, Manifest, Member
-from mlflow_archive.format.tables import (
+from mlflow_archive.kinds import (
     BY_ROW,
     DEFAULT_WORKSPACE,
     IDENTITIES,

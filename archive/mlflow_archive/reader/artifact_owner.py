@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
+from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.details import made_models
 from mlflow_archive.reader.listing import Record, list_artifacts

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.manifest import Export
-from mlflow_archive.format.tables import EXPERIMENT, RUN
+from mlflow_archive.kinds import EXPERIMENT, RUN
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.listing import Record, list_artifacts

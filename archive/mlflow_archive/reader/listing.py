@@ -15,7 +15,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import EXPERIMENT, NAME_IN_WORKSPACE, RUN, TABLES
+from mlflow_archive.kinds import EXPERIMENT, NAME_IN_WORKSPACE, RUN, TABLES
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.rows import plain_rows

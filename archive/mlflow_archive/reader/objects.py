@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow.compute as pc
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import BY_ROW, IDENTITIES, NAME_IN_WORKSPACE, OWNER_SEPARATOR, TABLES, Table
+from mlflow_archive.kinds import BY_ROW, IDENTITIES, NAME_IN_WORKSPACE, OWNER_SEPARATOR, TABLES, Table
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.listing import Record, list_artifacts
 from mlflow_archive.reader.rows import plain_rows

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.manifest import Member
-from mlflow_archive.format.tables import Table
+from mlflow_archive.kinds import Table
 from mlflow_archive.storage.members import MemberFile
 
 MAX_ROW_GROUP_BYTES = 2 * 1024 * 1024 * 1024

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import (
+from mlflow_archive.kinds import (
     EVALUATION_DATASET,
     IDENTITIES,
     LOGGED_MODEL,

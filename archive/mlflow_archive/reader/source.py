@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.manifest import Export
-from mlflow_archive.format.tables import (
+from mlflow_archive.kinds import (
     BUDGET_POLICY,
     BY_ROW,
     DATASET,

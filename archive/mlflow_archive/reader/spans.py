@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mlflow_archive.errors import DamagedError
-from mlflow_archive.format.tables import TRACE
+from mlflow_archive.kinds import TRACE
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.reader.listing import list_artifacts

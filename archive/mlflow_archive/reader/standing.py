@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.model_source import TOMBSTONE
-from mlflow_archive.format.model_versions import Standing, Version, standing_of
-from mlflow_archive.format.tables import RUN
+from mlflow_archive.kinds import RUN
+from mlflow_archive.kinds.version_source import TOMBSTONE
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import Archive
+from mlflow_archive.selecting.model_versions import Standing, Version, standing_of
 
 _NAMED_IN_ERRORS: Final = 5
 

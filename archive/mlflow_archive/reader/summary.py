@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from mlflow_archive.format.layout import STAGING
 from mlflow_archive.format.manifest import MAJOR, Export
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.rows import Moment
 from mlflow_archive.storage.members import DirectoryMembers

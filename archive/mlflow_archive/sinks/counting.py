@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict
 from threading import Lock
 
-from mlflow_archive.format.tables import BY_ROW, RUN, TABLES
+from mlflow_archive.kinds import BY_ROW, RUN, TABLES
 from mlflow_archive.pipeline import Chunk, Gap, Known, Progress, Quiet, Report, Selection, SourceFacts
 from mlflow_archive.reader.archive import Archive
 

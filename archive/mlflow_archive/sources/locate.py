@@ -11,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.layout import MANIFEST, SINGLE_FILE_SUFFIX
+from mlflow_archive.http.default_uri import DATABASE_SCHEMES, default_tracking_uri, scheme_of
 from mlflow_archive.pipeline import Progress, Quiet, Source
-from mlflow_archive.tracking.default_uri import DATABASE_SCHEMES, default_tracking_uri, scheme_of
 
 _EXIM = "exim"
 _SQLITE_MAGIC = b"SQLite format 3\x00"
@@ -40,8 +40,8 @@ def locate_source(
     uri = uri if uri is not None else default_tracking_uri(Path.cwd())
     scheme = scheme_of(uri)
     if scheme in ("http", "https"):
+        from mlflow_archive.http.session import TrackingSession  # noqa: PLC0415
         from mlflow_archive.sources.rest import RestSource  # noqa: PLC0415
-        from mlflow_archive.tracking.session import TrackingSession  # noqa: PLC0415
 
         session = TrackingSession(uri, on_retry=progress.note)
         return RestSource(session, artifact_map=artifact_map, progress=progress)
@@ -77,7 +77,7 @@ def _database(
     uri: str, artifact_map: Sequence[tuple[str, str]], artifacts_destination: str | None, progress: Progress
 ) -> Source:
     from mlflow_archive.artifact_roots import ArtifactRoots  # noqa: PLC0415
-    from mlflow_archive.backend.uris import parse_database_uri  # noqa: PLC0415
+    from mlflow_archive.mlflow_database.uris import parse_database_uri  # noqa: PLC0415
     from mlflow_archive.sources.database import DatabaseSource  # noqa: PLC0415
 
     parsed = parse_database_uri(uri)

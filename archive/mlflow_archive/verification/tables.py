@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.manifest import Member
-from mlflow_archive.format.tables import BY_ROW, EXPERIMENT, TABLES, Table, is_identity
+from mlflow_archive.kinds import BY_ROW, EXPERIMENT, TABLES, Table, is_identity
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.parts import Part
 from mlflow_archive.verification.report import VerifyReport

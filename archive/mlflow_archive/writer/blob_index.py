@@ -9,7 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.coded import sort_rows
 from mlflow_archive.writer.merge import Piece, memory_piece, staged_piece

@@ -10,7 +10,7 @@ from functools import lru_cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.format.tables import TABLES, Table, is_identity
+from mlflow_archive.kinds import TABLES, Table, is_identity
 
 _CODED = pa.dictionary(pa.int32(), pa.string())
 

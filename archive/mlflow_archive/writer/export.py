@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.manifest import Export
-from mlflow_archive.format.tables import IDENTITIES, INCREMENTAL, TABLES
+from mlflow_archive.kinds import IDENTITIES, INCREMENTAL, TABLES
 from mlflow_archive.pipeline import (
     ArtifactFile,
     ArtifactUnreadableError,

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from mlflow_archive.format.layout import manifest_name
 from mlflow_archive.format.manifest import Export, Manifest, Member
-from mlflow_archive.format.tables import BY_ROW, DATASET, IDENTITIES, INCREMENTAL, TABLES, Table
+from mlflow_archive.kinds import BY_ROW, DATASET, IDENTITIES, INCREMENTAL, TABLES, Table
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.blob_index import index_pieces

@@ -12,7 +12,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.format.tables import Table
+from mlflow_archive.kinds import Table
 from mlflow_archive.writer.coded import sort_rows
 from mlflow_archive.writer.staged import Block, Keep, read_block
 

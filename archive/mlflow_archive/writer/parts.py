@@ -13,7 +13,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlflow_archive.format.tables import Table
+from mlflow_archive.kinds import Table
 from mlflow_archive.storage.files import Files, OutputFile
 
 MAX_GROUP_ROWS: Final = 128 * 1024

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from mlflow_archive.format.layout import part_name
-from mlflow_archive.format.tables import TABLES, Table
+from mlflow_archive.kinds import TABLES, Table
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.coded import plain
 from mlflow_archive.writer.merge import Piece, Slice, in_parts, merged, slices

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from mlflow_archive.errors import TargetError
-from mlflow_archive.format.tables import Table
+from mlflow_archive.kinds import Table
 from mlflow_archive.storage.files import OutputFile
 from mlflow_archive.writer.coded import coded, plain, without_unused
 

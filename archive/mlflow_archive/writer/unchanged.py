@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.format.tables import BY_ROW, TABLES, Table
+from mlflow_archive.kinds import BY_ROW, TABLES, Table
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.writer.coded import sort_rows
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from mlflow_archive.copy import copy
-from mlflow_archive.format.tables import TABLES, is_identity
-from mlflow_archive.library.archiving import archive_sink
+from mlflow_archive.api.archiving import archive_sink
+from mlflow_archive.flow.copy import copy
+from mlflow_archive.kinds import TABLES, is_identity
 from mlflow_archive.pipeline import Progress, Report, Selection, Sink
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.sinks.counting import CountingSink

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
+from mlflow_archive.api.charts import FORMATS, terminal_chart, unseen, write_chart
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.library.charts import FORMATS, terminal_chart, unseen, write_chart
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.details import History, find_run, run_details
 from mlflow_archive.reader.rows import Moment

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from mlflow_archive.copy import copy
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.pipeline import Report, Selection
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mlflow_archive.library.report import ReportOptions, report_html
+from mlflow_archive.api.report import ReportOptions, report_html
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level

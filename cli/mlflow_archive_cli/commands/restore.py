@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mlflow_archive.library.restoring import restore_archive
+from mlflow_archive.api.restoring import restore_archive
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreRefusedError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mlflow_archive.library.serving.server import serve
+from mlflow_archive.api.serving.server import serve
 from mlflow_archive_cli.output import warn
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.progress import watch

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from mlflow_archive.format.tables import EXPERIMENT, IDENTITIES, RUN, TRACE
+from mlflow_archive.kinds import EXPERIMENT, IDENTITIES, RUN, TRACE
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.details import (
     ExperimentDetails,

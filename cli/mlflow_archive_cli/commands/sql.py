@@ -10,7 +10,7 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlflow_archive.library.sql import SqlSession
+from mlflow_archive.api.sql import SqlSession
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.rows import plain_rows
 from mlflow_archive_cli.output import output

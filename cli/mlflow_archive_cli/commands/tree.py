@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from mlflow_archive.api.artifact_tree import ArtifactFile, tree_at
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.library.artifact_tree import ArtifactFile, tree_at
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.artifact_owner import find_artifacts
 from mlflow_archive_cli.escaping import one_line

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.format.tables import TABLES, TIMESTAMP
+from mlflow_archive.kinds import TABLES, TIMESTAMP
 from mlflow_archive.reader.adjacent import last_of_each
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.search.grammar import Condition, Field

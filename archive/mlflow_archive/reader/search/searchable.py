@@ -14,7 +14,7 @@ from typing import Final
 import pyarrow as pa
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import (
+from mlflow_archive.kinds import (
     EVALUATION_DATASET,
     EXPERIMENT,
     IDENTITIES,

@@ -11,20 +11,20 @@ from typing import Final
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import ExportFacts
-from mlflow_archive.format.tables import DATASET, DEFAULT_WORKSPACE, EXPERIMENT, RUN, TABLES, WORKSPACE, is_identity
+from mlflow_archive.kinds import DATASET, DEFAULT_WORKSPACE, EXPERIMENT, RUN, TABLES, WORKSPACE, is_identity
 from mlflow_archive.pipeline import Chunk, Known, Progress, Quiet, Report, Selection, SourceFacts, nothing_known
-from mlflow_archive.sinks.replay.experiments import Bound, ExperimentMap
-from mlflow_archive.sinks.replay.failures import is_about_one_item
-from mlflow_archive.sinks.replay.kinds import ReplayContext, kind_writers
-from mlflow_archive.sinks.replay.open_run import OpenRun
 from mlflow_archive.sinks.replay.options import ReplayOptions
-from mlflow_archive.sinks.replay.planned_run import Planner, SourceOfRun
-from mlflow_archive.sinks.replay.receipt import Receipt
-from mlflow_archive.sinks.replay.references import PARENT
-from mlflow_archive.sinks.replay.rows import DatasetKey, Row, RunRows, rows_of, runs_of
-from mlflow_archive.sinks.replay.run_index import RunIndex
-from mlflow_archive.sinks.replay.run_writer import RunWriter
-from mlflow_archive.sinks.replay.target import Target
+from mlflow_archive.sinks.replay.places.experiments import Bound, ExperimentMap
+from mlflow_archive.sinks.replay.runs.open_run import OpenRun
+from mlflow_archive.sinks.replay.runs.planned_run import Planner, SourceOfRun
+from mlflow_archive.sinks.replay.runs.run_index import RunIndex
+from mlflow_archive.sinks.replay.runs.run_writer import RunWriter
+from mlflow_archive.sinks.replay.target.target import Target
+from mlflow_archive.sinks.replay.writers import ReplayContext, kind_writers
+from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
+from mlflow_archive.sinks.replay.writing.receipt import Receipt
+from mlflow_archive.sinks.replay.writing.references import PARENT
+from mlflow_archive.sinks.replay.writing.rows import DatasetKey, Row, RunRows, rows_of, runs_of
 
 _ALWAYS: Final = (EXPERIMENT, RUN, DATASET)
 

@@ -7,17 +7,17 @@ from threading import Lock
 
 from mlflow_archive.errors import ItemError
 from mlflow_archive.format import refusals
-from mlflow_archive.format.tables import TABLES, is_identity
+from mlflow_archive.kinds import TABLES, is_identity
 from mlflow_archive.pipeline import Chunk, Known, Progress, Report, Selection, SourceFacts, nothing_known
-from mlflow_archive.sinks.replay.nothing_there import nothing_there
 from mlflow_archive.sinks.replay.options import ReplayOptions
-from mlflow_archive.sinks.replay.receipt import Receipt
-from mlflow_archive.sinks.replay.routing import Router
-from mlflow_archive.sinks.replay.rows import rows_of
+from mlflow_archive.sinks.replay.places.routing import Router
+from mlflow_archive.sinks.replay.places.workspaces import Workspaces
 from mlflow_archive.sinks.replay.sink import FactsOfRow, ReplaySink
-from mlflow_archive.sinks.replay.target import Target
+from mlflow_archive.sinks.replay.target.nothing_there import nothing_there
+from mlflow_archive.sinks.replay.target.target import Target
 from mlflow_archive.sinks.replay.version_limits import fitted_to
-from mlflow_archive.sinks.replay.workspaces import Workspaces
+from mlflow_archive.sinks.replay.writing.receipt import Receipt
+from mlflow_archive.sinks.replay.writing.rows import rows_of
 
 
 class WorkspaceSink:

@@ -9,8 +9,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.backend.mapping import TableMap
-from mlflow_archive.format.tables import TABLES, TIMESTAMP
+from mlflow_archive.kinds import TABLES, TIMESTAMP
+from mlflow_archive.mlflow_database.mapping import TableMap
 from mlflow_archive.sinks.restore.database import TargetColumn
 from mlflow_archive.sinks.restore.inverting import stored_columns
 

@@ -10,8 +10,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.backend.mapping import MAPS
-from mlflow_archive.format.tables import NAME_IN_WORKSPACE, OWNER_SEPARATOR, TABLES, Table, is_identity, named_owner
+from mlflow_archive.kinds import NAME_IN_WORKSPACE, OWNER_SEPARATOR, TABLES, Table, is_identity, named_owner
+from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.reader.archive import owner_ids
 from mlflow_archive.sinks.restore.database import RestoreDatabase
 

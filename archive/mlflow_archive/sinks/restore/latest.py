@@ -8,7 +8,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.format.tables import TIMESTAMP
+from mlflow_archive.kinds import TIMESTAMP
 from mlflow_archive.reader.adjacent import last_of_each
 from mlflow_archive.sinks.restore.inverting import storable_value
 

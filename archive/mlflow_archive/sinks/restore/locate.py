@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlflow_archive.backend.uris import parse_database_uri
+from mlflow_archive.mlflow_database.uris import parse_database_uri
 from mlflow_archive.sinks.restore.database import RestoreDatabase
 
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from mlflow_archive.backend.mapping import MAPS
 from mlflow_archive.errors import TargetError
-from mlflow_archive.format.tables import DEFAULT_WORKSPACE, EXPERIMENT, TABLES, WORKSPACE, is_identity
+from mlflow_archive.kinds import DEFAULT_WORKSPACE, EXPERIMENT, TABLES, WORKSPACE, is_identity
+from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.pipeline import Chunk, Known, Report, Selection, SourceFacts, nothing_known
 from mlflow_archive.reader.archive import owner_ids
 from mlflow_archive.sinks.restore.checks import Obstacle, check_rows

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy import types as sql
 from sqlalchemy.engine import Inspector
 
-from mlflow_archive.backend.mapping import MAPS
 from mlflow_archive.errors import TargetError
+from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.sinks.restore.database import TargetColumn, TargetSchema
 from mlflow_archive.sinks.restore.mlflow_schema import head_revision
 

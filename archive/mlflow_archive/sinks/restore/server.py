@@ -13,8 +13,8 @@ import pyarrow.csv as pa_csv
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.exc import NoSuchModuleError, OperationalError, SQLAlchemyError
 
-from mlflow_archive.backend.uris import DatabaseUri
 from mlflow_archive.errors import ServerError, TargetError
+from mlflow_archive.mlflow_database.uris import DatabaseUri
 from mlflow_archive.sinks.restore.database import BULK, CommitUncertainError, TargetSchema, holds_nothing
 from mlflow_archive.sinks.restore.mlflow_schema import make_schema, make_schema_within
 from mlflow_archive.sinks.restore.schema import VERSION_TABLE, check_revision, target_schema

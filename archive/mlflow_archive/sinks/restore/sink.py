@@ -9,10 +9,10 @@ from typing import Any, Final
 import pyarrow as pa
 
 from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError
-from mlflow_archive.backend.mapping import MAPS
 from mlflow_archive.errors import TargetError
 from mlflow_archive.format import refusals
-from mlflow_archive.format.tables import TABLES, WORKSPACE
+from mlflow_archive.kinds import TABLES, WORKSPACE
+from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.pipeline import (
     ArtifactFile,
     ArtifactUnreadableError,

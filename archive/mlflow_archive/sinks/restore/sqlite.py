@@ -12,8 +12,8 @@ import pyarrow as pa
 from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from mlflow_archive.backend.uris import DatabaseUri
 from mlflow_archive.errors import TargetError
+from mlflow_archive.mlflow_database.uris import DatabaseUri
 from mlflow_archive.sinks.restore.database import BULK, CommitUncertainError, TargetSchema, holds_nothing
 from mlflow_archive.sinks.restore.mlflow_schema import make_schema
 from mlflow_archive.sinks.restore.schema import check_revision, target_schema

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import adbc_driver_sqlite
 import pyarrow as pa
 
-from mlflow_archive.backend.adbc import ArrowConnection, ArrowError
+from mlflow_archive.mlflow_database.adbc import ArrowConnection, ArrowError
 
 WriteError: Final = (sqlite3.Error, OverflowError, *ArrowError)
 """What the methods of both raise."""

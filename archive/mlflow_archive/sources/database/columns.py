@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import select, table
 
-from mlflow_archive.backend.mapping import MAPS
+from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.sources.database.snapshot import Snapshot, column_of
 
 _ASKED_AT_ONCE: Final = 500

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.backend.mapping import TableMap
 from mlflow_archive.format.location import LOCATIONS, without_password
-from mlflow_archive.format.tables import TABLES, TIMESTAMP, Column
+from mlflow_archive.kinds import TABLES, TIMESTAMP, Column
+from mlflow_archive.mlflow_database.mapping import TableMap
 from mlflow_archive.sources.database.snapshot import Batch, Values
 
 _SHOWN = 40

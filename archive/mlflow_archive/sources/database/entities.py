@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 from sqlalchemy import ColumnClause, column, func, select, table
 
 from mlflow_archive.artifact_roots.attachments import attachments_in, attachments_in_files, missing_attachments
-from mlflow_archive.backend.mapping import MAPS, TableMap
 from mlflow_archive.format.fingerprint import entity_fingerprint
-from mlflow_archive.format.model_versions import VersionPlaces
-from mlflow_archive.format.tables import EXPERIMENT, INCREMENTAL, LOGGED_MODEL, REGISTERED_MODEL, TABLES, TRACE
+from mlflow_archive.kinds import EXPERIMENT, INCREMENTAL, LOGGED_MODEL, REGISTERED_MODEL, TABLES, TRACE
+from mlflow_archive.mlflow_database.mapping import MAPS, TableMap
 from mlflow_archive.pipeline import Chunk, Gap, Known
+from mlflow_archive.selecting.model_versions import VersionPlaces
 from mlflow_archive.sources.database.artifacts import ArtifactFinder, Carries, FoundFiles
 from mlflow_archive.sources.database.columns import Columns, plain_values
 from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, with_gaps

@@ -14,7 +14,7 @@ from mlflow_archive.format.gaps import (
     OBJECT_UNREADABLE,
     RUN_UNREADABLE,
 )
-from mlflow_archive.format.tables import EXPERIMENT, NAME_IN_WORKSPACE, RUN, TABLES, is_identity, named_owner
+from mlflow_archive.kinds import EXPERIMENT, NAME_IN_WORKSPACE, RUN, TABLES, is_identity, named_owner
 from mlflow_archive.pipeline import Gap
 from mlflow_archive.sources.database.converting import Malformed
 

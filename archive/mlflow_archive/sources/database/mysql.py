@@ -10,8 +10,8 @@ from typing import Final
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from mlflow_archive.backend.uris import DatabaseUri
 from mlflow_archive.errors import ServerError, StoreError
+from mlflow_archive.mlflow_database.uris import DatabaseUri
 from mlflow_archive.sources.database.snapshot import Batch, Query, Schema
 
 _BATCH: Final = 20_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlflow_archive.backend.uris import DatabaseUri
+from mlflow_archive.mlflow_database.uris import DatabaseUri
 from mlflow_archive.sources.database.snapshot import Snapshot
 
 

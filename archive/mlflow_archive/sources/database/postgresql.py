@@ -9,9 +9,9 @@ from typing import Final
 
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
-from mlflow_archive.backend.adbc import ArrowConnection, ArrowError
-from mlflow_archive.backend.uris import DatabaseUri
 from mlflow_archive.errors import ServerError, StoreError
+from mlflow_archive.mlflow_database.adbc import ArrowConnection, ArrowError
+from mlflow_archive.mlflow_database.uris import DatabaseUri
 from mlflow_archive.sources.database.snapshot import Batch, Query, Schema
 
 _COLUMNS: Final = """

@@ -9,8 +9,8 @@ import pyarrow as pa
 from sqlalchemy import ColumnClause, Select, and_, select, table
 from sqlalchemy.sql.selectable import FromClause, TableClause
 
-from mlflow_archive.backend.mapping import TableMap
-from mlflow_archive.format.tables import TABLES
+from mlflow_archive.kinds import TABLES
+from mlflow_archive.mlflow_database.mapping import TableMap
 from mlflow_archive.sources.database.converting import Malformed, convert
 from mlflow_archive.sources.database.snapshot import Batch, Snapshot, UnevenColumnError, column_of, without_first
 

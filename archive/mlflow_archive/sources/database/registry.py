@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from mlflow_archive.format.model_source import TOMBSTONE
-from mlflow_archive.format.model_versions import Version
-from mlflow_archive.format.tables import DEFAULT_WORKSPACE, RUN
+from mlflow_archive.kinds import DEFAULT_WORKSPACE, RUN
+from mlflow_archive.kinds.version_source import TOMBSTONE
+from mlflow_archive.selecting.model_versions import Version
 from mlflow_archive.sources.database.columns import Columns
 
 _ROOTS: Final = {RUN: ("runs", "run_uuid", "artifact_uri")}

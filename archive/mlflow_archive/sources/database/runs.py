@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from mlflow_archive.format.fingerprint import LatestMetric, run_fingerprint
-from mlflow_archive.format.tables import TIMESTAMP
+from mlflow_archive.kinds import TIMESTAMP
 from mlflow_archive.pipeline import ArtifactFile
 
 

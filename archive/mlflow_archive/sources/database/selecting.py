@@ -6,10 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final
 
-from mlflow_archive.backend.mapping import ROOTS
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.model_versions import Standing, standing_of
-from mlflow_archive.format.tables import (
+from mlflow_archive.kinds import (
     DEFAULT_WORKSPACE,
     EVALUATION_DATASET,
     LOGGED_MODEL,
@@ -18,7 +16,9 @@ from mlflow_archive.format.tables import (
     TRACE,
     WORKSPACE,
 )
+from mlflow_archive.mlflow_database.mapping import ROOTS
 from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.model_versions import Standing, standing_of
 from mlflow_archive.sources.database.columns import Columns, slices
 from mlflow_archive.sources.database.registry import DatabaseRegistry
 

@@ -14,12 +14,12 @@ from sqlalchemy import column, select, table
 from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.artifact_roots.roots import out_of_reach
-from mlflow_archive.backend.mapping import MAPS
-from mlflow_archive.backend.uris import DatabaseUri
 from mlflow_archive.errors import StoreError
 from mlflow_archive.format.fingerprint import LatestMetric
 from mlflow_archive.format.gaps import ARTIFACT_LISTING
-from mlflow_archive.format.tables import RUN, TABLES
+from mlflow_archive.kinds import RUN, TABLES
+from mlflow_archive.mlflow_database.mapping import MAPS
+from mlflow_archive.mlflow_database.uris import DatabaseUri
 from mlflow_archive.pipeline import Chunk, Gap, Known, Progress, Quiet, Selection, Shard, SourceFacts
 from mlflow_archive.sources.database.artifacts import ArtifactFinder
 from mlflow_archive.sources.database.columns import Columns, plain_values
@@ -34,7 +34,7 @@ from mlflow_archive.sources.database.runs import RunRecord, plain, run_records
 from mlflow_archive.sources.database.selecting import Selected
 from mlflow_archive.sources.database.snapshot import VERSION_TABLE, Query, Snapshot, check_is_mlflow
 from mlflow_archive.sources.database.traces import TraceJudge
-from mlflow_archive.sources.run_filter import compile_filter
+from mlflow_archive.sources.filtering.run_filter import compile_filter
 
 POINTS_PER_CHUNK: Final = 300_000
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 import adbc_driver_sqlite
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
-from mlflow_archive.backend.adbc import ArrowConnection, ArrowError
 from mlflow_archive.errors import StoreError
+from mlflow_archive.mlflow_database.adbc import ArrowConnection, ArrowError
 from mlflow_archive.sources.database.snapshot import Batch, Query, Schema, UnevenColumnError, without_first
 from mlflow_archive.sources.database.sqlite_file import HeldFile
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from mlflow_archive.artifact_roots import ArtifactRoots, Listing
 from mlflow_archive.format.gaps import ARTIFACT_LISTING
-from mlflow_archive.format.tables import TRACE
+from mlflow_archive.kinds import TRACE
 from mlflow_archive.pipeline import Gap
 
 ASKED_ALONE: Final = 16

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from mlflow_archive.backend.mapping import MAPS
-from mlflow_archive.sources.comparing import DIALECTS
+from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.sources.database.columns import Columns, slices
 from mlflow_archive.sources.database.converting import Malformed
 from mlflow_archive.sources.database.reading import Reading
 from mlflow_archive.sources.database.runs import plain
-from mlflow_archive.sources.trace_conditions import AssessmentCondition, SpanConditions
-from mlflow_archive.sources.trace_filter import SearchedTrace, compile_trace_filter, session_of
+from mlflow_archive.sources.filtering.comparing import DIALECTS
+from mlflow_archive.sources.filtering.trace_conditions import AssessmentCondition, SpanConditions
+from mlflow_archive.sources.filtering.trace_filter import SearchedTrace, compile_trace_filter, session_of
 
 _JUDGED: Final = ("traces", "trace_tags", "trace_metadata", "trace_links")
 _OF_ASSESSMENTS: Final = ("trace_id", "assessment_type", "name", "value", "valid", "assessment_metadata")

@@ -7,14 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mlflow_archive.format.tables import (
-    EVALUATION_DATASET,
-    EXPERIMENT,
-    LOGGED_MODEL,
-    REGISTERED_MODEL,
-    RUN,
-    TRACE,
-)
+from mlflow_archive.kinds import EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.sources.exim import layout as names
 from mlflow_archive.sources.exim.documents import Document
 from mlflow_archive.sources.exim.entries import model_entry

@@ -8,11 +8,11 @@ from typing import Any
 
 from mlflow_archive.artifact_roots.local import FoundFile
 from mlflow_archive.format.fingerprint import entity_fingerprint
-from mlflow_archive.format.tables import INCREMENTAL
+from mlflow_archive.kinds import INCREMENTAL
 from mlflow_archive.pipeline import ArtifactFile, Selection
 from mlflow_archive.sources.exim.files import as_artifacts
-from mlflow_archive.sources.gaplist import GapList
-from mlflow_archive.sources.rows import Rows
+from mlflow_archive.sources.reading.gaplist import GapList
+from mlflow_archive.sources.reading.rows import Rows
 
 Row = dict[str, Any]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mlflow_archive.format.tables import DEFAULT_WORKSPACE, named_owner
+from mlflow_archive.kinds import DEFAULT_WORKSPACE, named_owner
 from mlflow_archive.sources.exim.documents import Document, DocumentUnreadableError
 from mlflow_archive.sources.exim.fields import Malformed, integer_of, text_of, time_of
 from mlflow_archive.sources.exim.layout import ARTIFACTS, MODEL_FILE, PROMPT_FILE

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, Final
 
-from mlflow_archive.format.tables import EVALUATION_DATASET
+from mlflow_archive.kinds import EVALUATION_DATASET
 from mlflow_archive.sources.exim.documents import read_document
 from mlflow_archive.sources.exim.entity import Entity
 from mlflow_archive.sources.exim.entries import DatasetEntry

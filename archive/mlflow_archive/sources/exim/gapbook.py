@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from mlflow_archive.sources.gaplist import GapList
+from mlflow_archive.sources.reading.gaplist import GapList
 
 FOLDER: Final = "folder"
 """Owner kind of gaps that concern no object; their owner is a place below the exported folder."""

@@ -17,14 +17,7 @@ from mlflow_archive.format.gaps import (
     OBJECT_UNREADABLE,
     RUN_UNREADABLE,
 )
-from mlflow_archive.format.tables import (
-    EVALUATION_DATASET,
-    EXPERIMENT,
-    LOGGED_MODEL,
-    REGISTERED_MODEL,
-    RUN,
-    TRACE,
-)
+from mlflow_archive.kinds import EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.sources.exim import layout as names
 from mlflow_archive.sources.exim.copies import Copies, differing
 from mlflow_archive.sources.exim.declared import Declared, declared_by_list, declared_by_object

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow_archive.format.location import without_password
-from mlflow_archive.format.tables import LOGGED_MODEL
+from mlflow_archive.kinds import LOGGED_MODEL
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.sources.exim.documents import read_document
 from mlflow_archive.sources.exim.entity import Entity
@@ -15,7 +15,7 @@ from mlflow_archive.sources.exim.entries import LoggedModelEntry
 from mlflow_archive.sources.exim.fields import Fields, Malformed, integer_of, real_of, text_of, time_of
 from mlflow_archive.sources.exim.files import downloaded_files
 from mlflow_archive.sources.exim.gapbook import GapBook
-from mlflow_archive.sources.exim.runs import dataset_row
+from mlflow_archive.sources.exim.runs.runs import dataset_row
 
 
 def read_logged_model(entry: LoggedModelEntry, gap_book: GapBook, selection: Selection, root: Path) -> Entity:

@@ -8,22 +8,14 @@ from functools import cached_property
 from typing import Any, Final
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import (
-    EVALUATION_DATASET,
-    EXPERIMENT,
-    LOGGED_MODEL,
-    REGISTERED_MODEL,
-    RUN,
-    TABLES,
-    TRACE,
-)
+from mlflow_archive.kinds import EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
 from mlflow_archive.pipeline import Selection, Shard
 from mlflow_archive.sources.exim.entries import RunEntry, TraceEntry
 from mlflow_archive.sources.exim.index import Index
-from mlflow_archive.sources.exim.runs import read_run
-from mlflow_archive.sources.exim.traces import read_trace
-from mlflow_archive.sources.run_filter import Matches, compile_filter
-from mlflow_archive.sources.trace_filter import SearchedTrace, TraceFilter, compile_trace_filter
+from mlflow_archive.sources.exim.runs.runs import read_run
+from mlflow_archive.sources.exim.traces.traces import read_trace
+from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
+from mlflow_archive.sources.filtering.trace_filter import SearchedTrace, TraceFilter, compile_trace_filter
 
 PER_SHARD: Final = 100
 LEFTOVERS: Final = "leftovers"

@@ -10,21 +10,21 @@ from typing import Final, cast
 from mlflow_archive.artifact_roots.names import printable
 from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, OBJECT_UNREADABLE, RUN_UNREADABLE
 from mlflow_archive.format.location import without_password
-from mlflow_archive.format.tables import EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, RUN, TRACE
+from mlflow_archive.kinds import EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.pipeline import Chunk, Known, Progress, Selection, Shard, SourceFacts
 from mlflow_archive.sources.exim.documents import DocumentUnreadableError
 from mlflow_archive.sources.exim.entity import Entity
 from mlflow_archive.sources.exim.evaluation import read_dataset
-from mlflow_archive.sources.exim.experiments import add_experiment
 from mlflow_archive.sources.exim.files import as_artifacts
 from mlflow_archive.sources.exim.index import Index, build_index
 from mlflow_archive.sources.exim.logged_models import read_logged_model
 from mlflow_archive.sources.exim.planning import LEFTOVERS, Block, Planner
-from mlflow_archive.sources.exim.registry import read_model
-from mlflow_archive.sources.exim.runs import RunRecord, points_in_parts, read_run
-from mlflow_archive.sources.exim.traces import read_trace
-from mlflow_archive.sources.gaplist import GapList
-from mlflow_archive.sources.rows import Rows
+from mlflow_archive.sources.exim.registry.registry import read_model
+from mlflow_archive.sources.exim.runs.experiments import add_experiment
+from mlflow_archive.sources.exim.runs.runs import RunRecord, points_in_parts, read_run
+from mlflow_archive.sources.exim.traces.traces import read_trace
+from mlflow_archive.sources.reading.gaplist import GapList
+from mlflow_archive.sources.reading.rows import Rows
 
 POINTS_PER_CHUNK: Final = 200_000
 _CODES: Final = {RUN: RUN_UNREADABLE, EXPERIMENT: EXPERIMENT_UNREADABLE}

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from mlflow_archive.artifact_roots.local import FoundFile
 from mlflow_archive.format.fingerprint import entity_fingerprint
-from mlflow_archive.format.tables import INCREMENTAL
+from mlflow_archive.kinds import INCREMENTAL
 from mlflow_archive.pipeline import ArtifactFile
-from mlflow_archive.sources.gaplist import GapList
 from mlflow_archive.sources.mlruns.keyfiles import OnBad
-from mlflow_archive.sources.rows import Row, Rows
+from mlflow_archive.sources.reading.gaplist import GapList
+from mlflow_archive.sources.reading.rows import Row, Rows
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,16 +10,17 @@ from types import MappingProxyType
 from typing import Final, TypeVar
 
 from mlflow_archive.errors import StoreError
-from mlflow_archive.format.tables import LOGGED_MODEL, TRACE
+from mlflow_archive.kinds import LOGGED_MODEL, TRACE
 from mlflow_archive.pipeline import Selection, Shard
-from mlflow_archive.sources.mlruns import logged_models, traces
+from mlflow_archive.sources.filtering.trace_filter import SearchedTrace, TraceFilter
 from mlflow_archive.sources.mlruns.entity import EntityRecord
-from mlflow_archive.sources.mlruns.experiments import Experiment
 from mlflow_archive.sources.mlruns.layout import ExperimentFolder
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
+from mlflow_archive.sources.mlruns.logged_models import logged_models
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
+from mlflow_archive.sources.mlruns.runs.experiments import Experiment
 from mlflow_archive.sources.mlruns.standing import Standing
-from mlflow_archive.sources.trace_filter import SearchedTrace, TraceFilter
+from mlflow_archive.sources.mlruns.traces import traces
 
 PER_SHARD: Final = 100
 STAGES: Final = MappingProxyType({LOGGED_MODEL: 1, TRACE: 2})

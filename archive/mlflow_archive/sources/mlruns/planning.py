@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Final
 
 from mlflow_archive.errors import SelectionError, StoreError
-from mlflow_archive.format.tables import LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
+from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
 from mlflow_archive.pipeline import Selection, Shard
+from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
+from mlflow_archive.sources.filtering.trace_filter import compile_trace_filter
 from mlflow_archive.sources.mlruns.entity_planning import EntityPlanner, TakenRuns, take
-from mlflow_archive.sources.mlruns.experiments import Experiment, load_experiments
-from mlflow_archive.sources.mlruns.history import read_latest
 from mlflow_archive.sources.mlruns.index import StoreIndex
-from mlflow_archive.sources.mlruns.inputs import read_edges
 from mlflow_archive.sources.mlruns.layout import RunFolder, find_experiments
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
-from mlflow_archive.sources.mlruns.runs import METRICS, is_deleted, read_run, read_run_meta, start_time
+from mlflow_archive.sources.mlruns.runs.experiments import Experiment, load_experiments
+from mlflow_archive.sources.mlruns.runs.history import read_latest
+from mlflow_archive.sources.mlruns.runs.inputs import read_edges
+from mlflow_archive.sources.mlruns.runs.runs import METRICS, is_deleted, read_run, read_run_meta, start_time
 from mlflow_archive.sources.mlruns.standing import Standing, selected_models, standing_of
-from mlflow_archive.sources.points import Latest
-from mlflow_archive.sources.run_filter import Matches, compile_filter
-from mlflow_archive.sources.trace_filter import compile_trace_filter
+from mlflow_archive.sources.reading.points import Latest
 
 RUNS_PER_SHARD: Final = 100
 MODELS_PER_SHARD: Final = 20

@@ -13,23 +13,23 @@ from typing import Final
 
 from mlflow_archive.artifact_roots.names import printable
 from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, METRIC_UNREADABLE, OBJECT_UNREADABLE, RUN_UNREADABLE
-from mlflow_archive.format.tables import EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
+from mlflow_archive.kinds import EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.pipeline import Chunk, Known, Progress, Selection, Shard, SourceFacts
-from mlflow_archive.sources.gaplist import GapList
 from mlflow_archive.sources.mlruns.entity import EntityRecord
 from mlflow_archive.sources.mlruns.entity_planning import SelectedEntities
-from mlflow_archive.sources.mlruns.experiments import Experiment, add_experiment
-from mlflow_archive.sources.mlruns.history import read_history
 from mlflow_archive.sources.mlruns.layout import RunFolder, check_root, find_experiments
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
-from mlflow_archive.sources.mlruns.logged_models import read_logged_model
+from mlflow_archive.sources.mlruns.logged_models.logged_models import read_logged_model
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
 from mlflow_archive.sources.mlruns.planning import Planner, SelectedModels, SelectedRuns
-from mlflow_archive.sources.mlruns.registry import read_registered_model
-from mlflow_archive.sources.mlruns.runs import METRICS, RunRecord, read_run
-from mlflow_archive.sources.mlruns.traces import read_trace
-from mlflow_archive.sources.points import Latest, Points
-from mlflow_archive.sources.rows import Rows
+from mlflow_archive.sources.mlruns.registry.registry import read_registered_model
+from mlflow_archive.sources.mlruns.runs.experiments import Experiment, add_experiment
+from mlflow_archive.sources.mlruns.runs.history import read_history
+from mlflow_archive.sources.mlruns.runs.runs import METRICS, RunRecord, read_run
+from mlflow_archive.sources.mlruns.traces.traces import read_trace
+from mlflow_archive.sources.reading.gaplist import GapList
+from mlflow_archive.sources.reading.points import Latest, Points
+from mlflow_archive.sources.reading.rows import Rows
 
 POINTS_PER_CHUNK: Final = 200_000
 ROWS_PER_CHUNK: Final = 50_000

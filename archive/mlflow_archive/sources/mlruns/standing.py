@@ -10,8 +10,8 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.pipeline import Selection
 from mlflow_archive.sources.mlruns.index import StoreIndex
 from mlflow_archive.sources.mlruns.layout import find_registered_models
-from mlflow_archive.sources.mlruns.logged_models import source_run_of
-from mlflow_archive.sources.mlruns.registry import model_name, version_metas
+from mlflow_archive.sources.mlruns.logged_models.logged_models import source_run_of
+from mlflow_archive.sources.mlruns.registry.registry import model_name, version_metas
 
 _NAMED_IN_ERRORS = 5
 

@@ -16,10 +16,10 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from mlflow_archive.errors import ServerError
+from mlflow_archive.http.refusals import is_unknown_request
+from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.sources.rest.cells import Json
 from mlflow_archive.sources.rest.paging import page_token
-from mlflow_archive.tracking.refusals import is_unknown_request
-from mlflow_archive.tracking.session import TrackingSession
 
 _BEYOND_ALL: Final = 10**9
 

@@ -15,13 +15,13 @@ from mlflow_archive.artifact_roots import Listing
 from mlflow_archive.errors import ServerError
 from mlflow_archive.format import gaps
 from mlflow_archive.format.fingerprint import entity_fingerprint
-from mlflow_archive.format.tables import LOGGED_MODEL
+from mlflow_archive.http.refusals import is_unknown_request
+from mlflow_archive.kinds import LOGGED_MODEL
 from mlflow_archive.pipeline import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.sources.rest.artifacts import Owner, quoted
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, location, real, text
 from mlflow_archive.sources.rest.lists import Ask, pages, posting
 from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gaps_of
-from mlflow_archive.tracking.refusals import is_unknown_request
 
 PAGE: Final = 100
 _MODELS: Final = "/api/2.0/mlflow/logged-models"

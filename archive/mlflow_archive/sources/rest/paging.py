@@ -22,10 +22,10 @@ from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.format import gaps
-from mlflow_archive.format.tables import EXPERIMENT
+from mlflow_archive.http.session import TrackingSession
+from mlflow_archive.kinds import EXPERIMENT
 from mlflow_archive.pipeline import Gap, Selection
 from mlflow_archive.sources.rest.cells import Json
-from mlflow_archive.tracking.session import TrackingSession
 
 PAGE_RUNS: Final = 100
 PAGE_EXPERIMENTS: Final = 1000

@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.format import gaps
-from mlflow_archive.format.model_versions import Standing
-from mlflow_archive.format.tables import DEFAULT_WORKSPACE
+from mlflow_archive.http.refusals import is_unknown_request
+from mlflow_archive.http.session import TrackingSession
+from mlflow_archive.kinds import DEFAULT_WORKSPACE
 from mlflow_archive.pipeline import Chunk, Gap, Known, Progress, Selection
+from mlflow_archive.selecting.model_versions import Standing
 from mlflow_archive.sources.rest.artifacts import Artifacts
 from mlflow_archive.sources.rest.cells import Json, Row, gap_table, table_of
 from mlflow_archive.sources.rest.lists import Loss
-from mlflow_archive.tracking.refusals import is_unknown_request
-from mlflow_archive.tracking.session import TrackingSession
 
 IDS_AT_ONCE: Final = 100
 """How many experiments one search names."""

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.tables import (
+from mlflow_archive.http.server import probe
+from mlflow_archive.http.session import TrackingSession
+from mlflow_archive.kinds import (
     BUDGET_POLICY,
     DEFAULT_WORKSPACE,
     EVALUATION_DATASET,
@@ -31,28 +33,26 @@ from mlflow_archive.format.tables import (
 from mlflow_archive.pipeline import Chunk, Gap, Known, Progress, Quiet, Selection, Shard, SourceFacts
 from mlflow_archive.sources.rest.artifacts import Artifacts
 from mlflow_archive.sources.rest.cells import Json, Row
-from mlflow_archive.sources.rest.evaluation import plan_datasets, plan_issues, plan_scorers
-from mlflow_archive.sources.rest.gateway import (
+from mlflow_archive.sources.rest.logged_models import plan_logged_models
+from mlflow_archive.sources.rest.objects.evaluation import plan_datasets, plan_issues, plan_scorers
+from mlflow_archive.sources.rest.objects.gateway import (
     plan_budgets,
     plan_endpoints,
     plan_guardrails,
     plan_model_definitions,
     plan_secrets,
 )
-from mlflow_archive.sources.rest.logged_models import plan_logged_models
-from mlflow_archive.sources.rest.mcp import plan_mcp_servers
+from mlflow_archive.sources.rest.objects.mcp import plan_mcp_servers
+from mlflow_archive.sources.rest.objects.review import plan_label_schemas, plan_review_queues
 from mlflow_archive.sources.rest.paging import all_experiments
-from mlflow_archive.sources.rest.records import experiment_tables
-from mlflow_archive.sources.rest.registry import plan_registry, stand_on
-from mlflow_archive.sources.rest.review import plan_label_schemas, plan_review_queues
-from mlflow_archive.sources.rest.runs import Runs, check_filter
+from mlflow_archive.sources.rest.registry.registry import plan_registry, stand_on
+from mlflow_archive.sources.rest.registry.webhooks import plan_webhooks
+from mlflow_archive.sources.rest.runs.records import experiment_tables
+from mlflow_archive.sources.rest.runs.runs import Runs, check_filter
+from mlflow_archive.sources.rest.runs.selected_runs import experiments_of, named_runs
 from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of
-from mlflow_archive.sources.rest.selected_runs import experiments_of, named_runs
-from mlflow_archive.sources.rest.traces import check_trace_filter, plan_traces
-from mlflow_archive.sources.rest.webhooks import plan_webhooks
+from mlflow_archive.sources.rest.traces.traces import check_trace_filter, plan_traces
 from mlflow_archive.sources.rest.workspaces import Workspaces, all_workspaces, has_workspaces
-from mlflow_archive.tracking.server import probe
-from mlflow_archive.tracking.session import TrackingSession
 
 _EXPERIMENTS: Final = 1000
 _SHOWN: Final = 5

@@ -1,0 +1,54 @@
+"""Anything that can be exported, as an open archive; what is none is exported into a temporary one."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlflow_archive.errors import NotAnArchiveError, TargetError
+from mlflow_archive.flow.copy import copy
+from mlflow_archive.format.layout import SINGLE_FILE_SUFFIX
+from mlflow_archive.pipeline import Progress, Quiet, Selection
+from mlflow_archive.reader.archive import Archive, open_archive
+
+
+@contextmanager
+def as_archive(
+    place: str, *, selection: Selection | None = None, jobs: int = 4, progress: Progress | None = None
+) -> Iterator[Archive]:
+    """Open what a path or tracking URI names.
+
+    An archive is opened as it is, and ``selection`` does not count; a server, database or folder is exported into a
+    temporary archive first, which is removed at the end. Raises what these raise; TargetError where what could not be
+    read would be taken for missing: a source with gaps.
+    """
+    if "://" not in place and (Path(place).exists() or place.endswith(SINGLE_FILE_SUFFIX)):
+        try:
+            opened = open_archive(place)
+        except NotAnArchiveError:
+            if place.endswith(SINGLE_FILE_SUFFIX):
+                raise
+        else:
+            with opened:
+                yield opened
+            return
+    from mlflow_archive.api.archiving import archive_sink  # noqa: PLC0415 - looking needs no writer
+    from mlflow_archive.sources.locate import locate_source  # noqa: PLC0415 - sources bring drivers with them
+    from mlflow_archive.writer.export import ExportOptions  # noqa: PLC0415
+
+    told = progress or Quiet()
+    source = locate_source(place, progress=told)
+    with tempfile.TemporaryDirectory(prefix="mlflow-archive-") as folder:
+        target = Path(folder, "archive")
+        sink = archive_sink(target, ExportOptions(jobs=jobs), told)
+        report = copy(source, sink, selection, jobs=jobs, progress=told)
+        if not report.complete:
+            first = report.gaps[0]
+            raise TargetError(
+                f"{place} cannot be compared: {len(report.gaps)} things could not be read, such as {first.owner_kind} "
+                f"{first.owner_id} {first.path}: {first.reason}"
+            )
+        with open_archive(target) as opened:
+            yield opened

@@ -1,0 +1,269 @@
+"""What differs between two archives, object by object and field by field.
+
+Objects are the same if kind and id are. Blocks of objects are read from both sides and compared as Arrow tables first,
+so that what is equal costs little, and memory does not grow with the archives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlflow_archive.kinds import BY_ROW, DEFAULT_WORKSPACE, IDENTITIES, TABLES, WORKSPACE, Table
+from mlflow_archive.reader.archive import Archive, owner_ids
+from mlflow_archive.reader.rows import plain_rows, plain_values
+
+BLOCK: Final = 100
+"""How many objects are compared at a time."""
+
+_NOT_CONTENT: Final = frozenset({"fingerprints"})
+_LOCATIONS: Final = frozenset(
+    {
+        "experiments.artifact_location",
+        "runs.artifact_uri",
+        "logged_models.artifact_location",
+        "model_versions.storage_location",
+    }
+)
+_TRACE_LOCATIONS: Final = ("mlflow.artifactLocation", "mlflow.trace.archiveLocation")
+_REFERENCES: Final = ("runs:/", "models:/")
+"""How a source of a model version begins that names an object and no location."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldChange:
+    """One difference in an object both sides have: ``key`` names the row in the table, ``field`` the column.
+
+    A row that only one side has is one change with the field empty; ``before`` and ``after`` are the row or None. Of
+    a history (metrics) ``before`` and ``after`` count its points, and ``first`` is the first one that differs.
+    """
+
+    table: str
+    key: Mapping[str, Any]
+    field: str
+    before: Any
+    after: Any
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectChange:
+    """An object that was ``added``, ``removed`` or ``changed``."""
+
+    kind: str
+    id: str
+    change: str
+    fields: Sequence[FieldChange] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "id": self.id, "change": self.change, "fields": [f.to_json() for f in self.fields]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diff:
+    """What differs. ``not_compared`` are the columns (``table.column``) of which one side shows no value."""
+
+    changes: Sequence[ObjectChange]
+    not_compared: frozenset[str] = frozenset()
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs."""
+        return not self.changes
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many objects were ``added``, ``removed`` and ``changed``."""
+        return {name: sum(each.change == name for each in self.changes) for name in ("added", "removed", "changed")}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "counts": self.counts,
+            "changes": [each.to_json() for each in self.changes],
+            "not_compared": sorted(self.not_compared),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How to compare. ``hidden`` are columns (``table.column``) that one side does not show: they are not compared.
+
+    Without ``locations`` it is not compared where artifacts lie, which is another place after a move.
+    """
+
+    artifacts: bool = True
+    locations: bool = True
+    hidden: frozenset[str] = field(default_factory=frozenset)
+
+    def tables(self, kind: str) -> list[Table]:
+        return [
+            table
+            for table in TABLES.values()
+            if table.entity in (kind, BY_ROW)
+            and table.name not in _NOT_CONTENT
+            and (self.artifacts or table.name != "artifacts")
+        ]
+
+    def columns(self, table: Table) -> list[str]:
+        hidden = self.hidden if self.locations else self.hidden | _LOCATIONS
+        return [name for name in table.column_names if f"{table.name}.{name}" not in hidden]
+
+    def is_left_out(self, table: Table, change: FieldChange) -> bool:
+        """Say whether a change is one of a location that has no column of its own."""
+        if self.locations:
+            return False
+        if change.field == "source" and table.name == "model_versions":
+            return not any(str(value).startswith(_REFERENCES) for value in (change.before, change.after))
+        return table.name == "trace_tags" and change.key.get("key") in _TRACE_LOCATIONS
+
+
+def hidden_columns(before: Archive, after: Archive) -> frozenset[str]:
+    """Return the columns that one side has no value in at all, where the two were read from sources of other kinds.
+
+    A REST API hides columns that a database has (spec/tables.md): that is no difference between the objects.
+    """
+    kinds = {archive.newest_export.source.get("kind") for archive in (before, after)}
+    if len(kinds) == 1:
+        return frozenset()
+    found = set()
+    for table in TABLES.values():
+        for column in table.columns:
+            if column.nullable and _is_empty(before, table.name, column.name) != _is_empty(
+                after, table.name, column.name
+            ):
+                found.add(f"{table.name}.{column.name}")
+    return frozenset(found)
+
+
+def _is_empty(archive: Archive, table: str, column: str) -> bool:
+    return all(rows[column].null_count == rows.num_rows for rows in archive.batches(table, columns=[column]))
+
+
+def differences(before: Archive, after: Archive, comparison: Comparison | None = None) -> Iterator[ObjectChange]:
+    """Yield what differs, kind by kind, by id. Raises DamagedError."""
+    comparison = comparison or Comparison()
+    for kind, identity in IDENTITIES.items():
+        sides = [_owners(archive, identity) for archive in (before, after)]
+        everything = sorted(sides[0].keys() | sides[1].keys())
+        for at in range(0, len(everything), BLOCK):
+            block = everything[at : at + BLOCK]
+            both = [each for each in block if each in sides[0] and each in sides[1]]
+            changed = _changes(before, after, kind, {each: sides[0][each] for each in both}, comparison)
+            for each in block:
+                if kind == WORKSPACE and each == DEFAULT_WORKSPACE and each not in both:
+                    continue  # every server has it, and not every source shows it
+                if each not in sides[0]:
+                    yield ObjectChange(kind=kind, id=each, change="added")
+                elif each not in sides[1]:
+                    yield ObjectChange(kind=kind, id=each, change="removed")
+                elif fields := changed.get(each):
+                    yield ObjectChange(kind=kind, id=each, change="changed", fields=fields)
+
+
+def _owners(archive: Archive, identity: Table) -> dict[str, str]:
+    """Return owner id to first key column of all objects of a kind."""
+    found: dict[str, str] = {}
+    for rows in archive.batches(identity.name, columns=list(identity.owner)):
+        found.update(zip(owner_ids(rows, identity).to_pylist(), rows[identity.key[0]].to_pylist(), strict=True))
+    return found
+
+
+def _changes(
+    before: Archive, after: Archive, kind: str, owners: Mapping[str, str], comparison: Comparison
+) -> dict[str, list[FieldChange]]:
+    """Compare objects that both sides have; ``owners`` maps their ids to their first key column."""
+    found: dict[str, list[FieldChange]] = {}
+    if not owners:
+        return found
+    for table in comparison.tables(kind):
+        columns = comparison.columns(table)
+        old, new = (_rows(archive, table, kind, owners, columns) for archive in (before, after))
+        if old.equals(new):
+            continue
+        compare = _histories if not table.unique else _records
+        for owner, change in compare(table, old, new, columns):
+            if owner in owners and not comparison.is_left_out(table, change):
+                found.setdefault(owner, []).append(change)
+    return found
+
+
+def _rows(archive: Archive, table: Table, kind: str, owners: Mapping[str, str], columns: Sequence[str]) -> pa.Table:
+    keys = owners.keys() if table.entity == BY_ROW else set(owners.values())
+    rows = archive.table(table.name, owners=keys)
+    if table.entity == BY_ROW:
+        rows = rows.filter(pc.equal(rows["owner_kind"], kind))
+    order = [(name, "ascending") for name in table.column_names]
+    return rows.sort_by(order).select(columns).combine_chunks()
+
+
+def _records(table: Table, old: pa.Table, new: pa.Table, columns: Sequence[str]) -> Iterator[tuple[str, FieldChange]]:
+    """Compare rows one by one, by key."""
+    sides = [dict(zip(_keys(table, rows), plain_rows(rows), strict=True)) for rows in (old, new)]
+    owners: dict[tuple[Any, ...], str] = {}
+    for rows in (old, new):
+        owners.update(zip(_keys(table, rows), owner_ids(rows, table).to_pylist(), strict=True))
+    for key in sorted(sides[0].keys() | sides[1].keys(), key=repr):
+        before, after = (side.get(key) for side in sides)
+        row = before or after or {}
+        rest = {name: row[name] for name in table.key if name not in (*table.owner, "owner_kind")}
+        if before is None or after is None:
+            shown = [None if each is None else _rest(table, each) for each in (before, after)]
+            yield owners[key], FieldChange(table=table.name, key=rest, field="", before=shown[0], after=shown[1])
+            continue
+        for name in columns:
+            if name not in table.key and not _same(before[name], after[name]):
+                change = FieldChange(table=table.name, key=rest, field=name, before=before[name], after=after[name])
+                yield owners[key], change
+
+
+def _keys(table: Table, rows: pa.Table) -> Iterator[tuple[Any, ...]]:
+    return zip(*(plain_values(rows[name]) for name in table.key), strict=True)
+
+
+def _histories(table: Table, old: pa.Table, new: pa.Table, columns: Sequence[str]) -> Iterator[tuple[str, FieldChange]]:
+    """Compare histories as a whole: of each owner and key the number of points, and the first that differs."""
+    sides: list[dict[tuple[str, str], list[tuple[Any, ...]]]] = []
+    for rows in (old, new):
+        values = zip(*(plain_values(rows[name]) for name in columns), strict=True)
+        owner, key = columns.index(table.owner[0]), columns.index("key")
+        grouped = groupby(values, key=lambda row: (row[owner], row[key]))
+        sides.append({which: [tuple(map(_comparable, row)) for row in points] for which, points in grouped})
+    for owner_id, name in sorted(sides[0].keys() | sides[1].keys()):
+        before, after = (side.get((owner_id, name), []) for side in sides)
+        if before == after:
+            continue
+        at = next((n for n, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), None)
+        key_of = {"key": name}
+        if at is None:
+            yield (
+                owner_id,
+                FieldChange(table=table.name, key=key_of, field="points", before=len(before), after=len(after)),
+            )
+        else:
+            first = [dict(zip(columns, side[at], strict=True)) for side in (before, after)]
+            point = [{n: row[n] for n in ("step", "timestamp", "value")} for row in first]
+            yield (
+                owner_id,
+                FieldChange(
+                    table=table.name, key={**key_of, "point": at}, field="point", before=point[0], after=point[1]
+                ),
+            )
+
+
+def _rest(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in (*table.key, *table.owner) and value is not None}
+
+
+def _same(one: object, other: object) -> bool:
+    return _comparable(one) == _comparable(other)
+
+
+def _comparable(value: object) -> object:
+    return "NaN" if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN is not itself

@@ -1,0 +1,115 @@
+"""Runs and all other objects of an open archive, as people handle them in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from mlflow_archive.api.artifact_tree import ArtifactFolder, artifacts_of, tree_at
+from mlflow_archive.api.notebook import pairs_html
+from mlflow_archive.kinds import RUN
+from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.artifact_owner import ArtifactPlace
+from mlflow_archive.reader.details import RunDetails, run_details
+from mlflow_archive.reader.objects import ObjectDetails
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All points of one metric, in order of step, time and value."""
+
+    key: str
+    table: pa.Table
+    """Columns ``step``, ``timestamp`` (ms, UTC) and ``value``."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the points as a pandas data frame."""
+        return self.table.to_pandas()
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+
+class Run:
+    """A run, read once. ``info`` are the columns of the table ``runs``, times as ``Moment``: ms that print as dates."""
+
+    def __init__(self, archive: Archive, run_id: str) -> None:
+        self._archive = archive
+        self._details: RunDetails = run_details(archive, run_id)
+        self.info: Mapping[str, Any] = self._details.info
+        self.params: Mapping[str, str] = self._details.params
+        self.tags: Mapping[str, str | None] = self._details.tags
+        self.inputs = self._details.inputs
+        self.gaps = self._details.gaps
+
+    @property
+    def run_id(self) -> str:
+        return str(self.info["run_id"])
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The latest value of each metric."""
+        return {history.key: history.values[-1] for history in self._details.metrics}
+
+    def history(self, key: str) -> History:
+        """Return all points of a metric. Raises KeyError for one the run does not have."""
+        for found in self._details.metrics:
+            if found.key == key:
+                times = pa.array(found.timestamps, pa.int64()).cast(pa.timestamp("ms", tz="UTC"))
+                columns = {
+                    "step": pa.array(found.steps, pa.int64()),
+                    "timestamp": times,
+                    "value": pa.array(found.values, pa.float64()),
+                }
+                return History(key, pa.table(columns))
+        raise KeyError(f"run {self.run_id} has no metric {key!r}; it has {', '.join(self.metrics) or 'none'}")
+
+    @cached_property
+    def artifacts(self) -> ArtifactFolder:
+        """The artifacts of the run as a tree, with a folder for each logged model it made."""
+        return tree_at(self._archive, ArtifactPlace(kind=RUN, owner_id=self.run_id))
+
+    def __repr__(self) -> str:
+        return f"<run {self.run_id} {self.info['run_name']!r} {self.info['status']}>"
+
+    def _repr_html_(self) -> str:
+        info = {name: _plain(value) for name, value in self.info.items() if value is not None}
+        files = {file.path: f"{file.size:,} bytes" for file in self.artifacts.files()}
+        parts = {"run": info, "params": self.params, "tags": self.tags, "metrics": self.metrics, "artifacts": files}
+        return "".join(pairs_html(title, values) for title, values in parts.items())
+
+
+class StoredObject:
+    """An object of any other kind. ``rows`` are the rows it owns by table, ``pairs`` its tags, params and metadata."""
+
+    def __init__(self, archive: Archive, details: ObjectDetails) -> None:
+        self._archive = archive
+        self.kind = details.kind
+        self.id = details.owner_id
+        self.info: Mapping[str, Any] = details.info
+        self.pairs: Mapping[str, Mapping[str, Any]] = details.pairs
+        self.rows = details.tables
+        self.gaps = details.gaps
+
+    @cached_property
+    def artifacts(self) -> ArtifactFolder:
+        """The artifacts of the object as a tree."""
+        return artifacts_of(self._archive, self.kind, self.id)
+
+    def __repr__(self) -> str:
+        return f"<{self.kind.replace('_', ' ')} {self.id}>"
+
+    def _repr_html_(self) -> str:
+        info = {name: _plain(value) for name, value in self.info.items() if value is not None}
+        return pairs_html(self.kind, info) + "".join(pairs_html(name, values) for name, values in self.pairs.items())
+
+
+def _plain(value: object) -> object:
+    return value.plain() if hasattr(value, "plain") else value

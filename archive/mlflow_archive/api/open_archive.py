@@ -1,0 +1,121 @@
+"""An archive to look into from Python: tables, search, runs, artifacts.
+
+>>> import mlflow_archive as ma
+>>> with ma.open("backup.mlfa") as a:  # doctest: +SKIP
+...     a.search_runs(filter_string="metrics.loss < 0.1", order_by=["metrics.loss ASC"])
+...     a.run("4b1f0c").artifacts["model/MLmodel"].read_text()
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Self
+
+import pyarrow as pa
+
+from mlflow_archive.api.notebook import pairs_html
+from mlflow_archive.api.objects import Run, StoredObject
+from mlflow_archive.api.searching import search_runs
+from mlflow_archive.api.table_view import TableView
+from mlflow_archive.kinds import TABLES
+from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.reader.details import find_run
+from mlflow_archive.reader.objects import find_object, object_details
+from mlflow_archive.reader.summary import summarize
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class OpenArchive:
+    """An open archive, either form, read-only; a context manager. Every table is an attribute: ``a.runs``.
+
+    Raises NotAnArchiveError, FormatTooNewError, DamagedError where not even the manifest can be read; all of them are
+    MlflowArchiveError.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._archive: Archive = open_archive(path)
+        views = {name: TableView(self._archive, name) for name in TABLES}
+        self.tables: Mapping[str, TableView] = MappingProxyType(views)
+
+    @property
+    def path(self) -> Path:
+        return self._archive.path
+
+    @property
+    def id(self) -> str:
+        """The archive id: the SHA-256 of the manifest, in hex."""
+        return self._archive.id
+
+    @property
+    def exports(self) -> Sequence[Mapping[str, object]]:
+        """What each export states of itself, oldest first: when it was made, of which source, with what tool."""
+        return summarize(self._archive).exports
+
+    def __getattr__(self, name: str) -> TableView:
+        if name in TABLES:
+            return self.tables[name]
+        raise AttributeError(f"an archive has no {name!r}; its tables are {', '.join(TABLES)}")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *TABLES]
+
+    def search_runs(
+        self,
+        experiment_ids: Sequence[str] | None = None,
+        filter_string: str = "",
+        *,
+        experiment_names: Sequence[str] | None = None,
+        order_by: Sequence[str] | None = None,
+        max_results: int | None = None,
+        deleted: bool = False,
+    ) -> pd.DataFrame:
+        """Search runs with MLflow's syntax; the data frame has the shape of that of ``mlflow.search_runs``.
+
+        Without experiments all are searched. ``deleted`` asks for deleted runs, too. Raises SelectionError for a
+        filter, an order or an experiment that makes no sense.
+        """
+        patterns = (*(experiment_ids or ()), *(experiment_names or ()))
+        return search_runs(
+            self._archive, patterns, filter_string, order_by=order_by or (), max_results=max_results, deleted=deleted
+        )
+
+    def sql(self, query: str) -> pa.Table:
+        """Answer a SQL query over all tables (see :mod:`mlflow_archive.api.sql`). Raises SelectionError."""
+        from mlflow_archive.api.sql import SqlSession  # noqa: PLC0415 - optional
+
+        with SqlSession(self._archive) as session:
+            return session.query(query)
+
+    def run(self, run_id: str) -> Run:
+        """Return a run by its id, the start of it, or its name if no other has it. Raises SelectionError."""
+        return Run(self._archive, find_run(self._archive, run_id))
+
+    def get(self, name: str, kind: str | None = None) -> StoredObject:
+        """Return an object of any kind by id or name. Raises SelectionError for none, or several."""
+        of_kind, owner_id = find_object(self._archive, name, kind)
+        return StoredObject(self._archive, object_details(self._archive, of_kind, owner_id))
+
+    def close(self) -> None:
+        """Close the files of the archive; what was opened from it cannot be read any more."""
+        self._archive.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<archive {self.path} {self.id[:12]}…>"
+
+    def _repr_html_(self) -> str:
+        summary = summarize(self._archive)
+        head = {"path": summary.path, "archive id": summary.archive_id, "format": summary.version}
+        return pairs_html("archive", head) + pairs_html("rows", {k: f"{v:,}" for k, v in summary.counts.items() if v})

@@ -1,0 +1,55 @@
+"""URIs of archives and of what lies in them: ``mlflow-archive:/data/backup.mlfa!/1/<run id>/artifacts/model``.
+
+Behind ``!/`` follows the layout in which a restore lays out artifacts below its root.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote
+
+from mlflow_archive.errors import SelectionError
+from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
+
+SCHEME: Final = "mlflow-archive"
+_INSIDE: Final = "!"
+
+
+def archive_path(uri: str) -> Path:
+    """Return the absolute path of the archive that a URI names. Raises SelectionError for another scheme."""
+    scheme, colon, rest = uri.partition(":")
+    if scheme != SCHEME or not colon or not rest:
+        raise SelectionError(f"{uri!r} is no URI of an archive; {SCHEME}:/data/backup.mlfa is one")
+    place = rest.partition(f"{_INSIDE}/")[0].removesuffix(_INSIDE)
+    return Path(unquote(place.removeprefix("//") if place.startswith("///") else place)).absolute()
+
+
+def artifact_root(path: Path) -> str:
+    """Return the root of all artifacts of an archive."""
+    return f"{SCHEME}:{quote(str(path.absolute()))}{_INSIDE}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Whose artifacts a URI means, and the path among them; a registered model is named as ``safe_name`` has it."""
+
+    kind: str
+    owner: str
+    path: str
+
+
+def place_of(uri: str) -> Place | None:
+    """Return what a URI below an artifact root means, None for a folder that belongs to no object."""
+    parts = uri.partition(f"{_INSIDE}/")[2].strip("/").split("/")
+    match parts:
+        case ["models", name, *rest]:
+            return Place(kind=REGISTERED_MODEL, owner=name, path="/".join(rest))
+        case [_, "models", model_id, "artifacts", *rest]:
+            return Place(kind=LOGGED_MODEL, owner=model_id, path="/".join(rest))
+        case [_, "traces", trace_id, "artifacts", *rest]:
+            return Place(kind=TRACE, owner=trace_id, path="/".join(rest))
+        case [_, run_id, "artifacts", *rest]:
+            return Place(kind=RUN, owner=run_id, path="/".join(rest))
+    return None

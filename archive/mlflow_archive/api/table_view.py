@@ -1,0 +1,104 @@
+"""One table of an archive as a lazy thing: columns and filters are pushed down to row groups before anything is read.
+
+Like a pyarrow Dataset, but of each entity only the rows of its newest export come out, and every page is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from mlflow_archive.kinds import TABLES
+from mlflow_archive.reader.archive import Archive
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class TableView:
+    """The rows of a table. ``filter`` arguments are pyarrow expressions: ``pc.field("status") == "FAILED"``."""
+
+    def __init__(self, archive: Archive, name: str) -> None:
+        self._archive = archive
+        self.name = name
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns and their types (spec/tables.md)."""
+        return TABLES[self.name].schema
+
+    def to_batches(
+        self,
+        columns: Sequence[str] | None = None,
+        filter: pa.compute.Expression | None = None,  # noqa: A002 - pyarrow's word
+    ) -> Iterator[pa.Table]:
+        """Yield rows, a row group at a time, sorted within each part.
+
+        Row groups whose statistics exclude the filter are not read. Raises KeyError for a column that does not exist,
+        DamagedError at a row group that is damaged.
+        """
+        names = self._names(columns)
+        if filter is None:
+            yield from self._archive.batches(self.name, columns=names)
+            return
+        for rows in self._archive.batches_where(self.name, filter):
+            kept = rows.filter(filter)
+            if kept.num_rows:
+                yield kept if names is None else kept.select(names)
+
+    def to_table(
+        self,
+        columns: Sequence[str] | None = None,
+        filter: pa.compute.Expression | None = None,  # noqa: A002
+    ) -> pa.Table:
+        """Read rows into memory; see :meth:`to_batches`."""
+        found = list(self.to_batches(columns, filter))
+        if found:
+            return pa.concat_tables(found)
+        empty = self.schema.empty_table()
+        names = self._names(columns)
+        return empty if names is None else empty.select(names)
+
+    def to_pandas(
+        self,
+        columns: Sequence[str] | None = None,
+        filter: pa.compute.Expression | None = None,  # noqa: A002
+    ) -> pd.DataFrame:
+        """Read rows as a pandas data frame; times have the dtype ``datetime64[ms, UTC]``."""
+        return self.to_table(columns, filter).to_pandas()
+
+    def count_rows(self, filter: pa.compute.Expression | None = None) -> int:  # noqa: A002
+        """Return how many rows there are."""
+        if filter is None:
+            return sum(rows.num_rows for rows in self._archive.batches(self.name, columns=[self.schema.names[0]]))
+        return sum(rows.num_rows for rows in self.to_batches(filter=filter))
+
+    def head(self, rows: int = 5) -> pa.Table:
+        """Return the first rows."""
+        found: list[pa.Table] = []
+        for batch in self.to_batches():
+            found.append(batch.slice(0, rows - sum(each.num_rows for each in found)))
+            if sum(each.num_rows for each in found) >= rows:
+                break
+        return pa.concat_tables(found) if found else self.schema.empty_table()
+
+    def _names(self, columns: Sequence[str] | None) -> list[str] | None:
+        if columns is None:
+            return None
+        if unknown := [name for name in columns if name not in self.schema.names]:
+            raise KeyError(f"{self.name} has no column {unknown[0]!r}; there are {', '.join(self.schema.names)}")
+        return list(columns)
+
+    def __len__(self) -> int:
+        return self.count_rows()
+
+    def __repr__(self) -> str:
+        return f"<table {self.name} of {self._archive.path}: {', '.join(self.schema.names)}>"
+
+    def _repr_html_(self) -> str:
+        from mlflow_archive.api.notebook import table_html  # noqa: PLC0415
+
+        rows: list[dict[str, Any]] = self.head(10).to_pylist()
+        return table_html(f"{self.name} (first rows)", self.schema.names, rows)

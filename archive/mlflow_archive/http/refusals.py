@@ -1,0 +1,133 @@
+"""What a failed request means, as a sentence, and whether trying again can help."""
+
+from __future__ import annotations
+
+import json
+import socket
+from http import HTTPStatus
+from typing import Any, Final
+
+import requests
+import urllib3.exceptions
+
+from mlflow_archive.errors import ServerError
+from mlflow_archive.http.retry import TRANSIENT_STATUS, parse_retry_after
+
+_LONGEST_MESSAGE = 600
+_NO_SUCH_REQUEST: Final = frozenset({"ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"})
+_NO_SUCH_STATUS: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+
+
+class Failure(Exception):  # noqa: N818 - never leaves this package; what does is ``error``
+    """One try that failed. ``executed`` says whether the server may have acted on the request."""
+
+    def __init__(
+        self, error: ServerError, *, transient: bool, executed: bool, retry_after: float | None = None
+    ) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.transient = transient
+        self.executed = executed
+        self.retry_after = retry_after
+
+
+def failure_of(response: requests.Response, uri: str, where: str) -> Failure:
+    """Explain an answer that is no success."""
+    status = response.status_code
+    retry_after = parse_retry_after(response.headers.get("Retry-After"))
+    error_code, message = _mlflow_error(response)
+    refused_unread = status == HTTPStatus.TOO_MANY_REQUESTS or (
+        status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None
+    )
+    return Failure(
+        ServerError(_sentence(status, error_code, message, uri, where), status=status, error_code=error_code),
+        transient=status in TRANSIENT_STATUS,
+        executed=not refused_unread,
+        retry_after=retry_after,
+    )
+
+
+def is_unknown_request(error: ServerError) -> bool:
+    """Say whether the server does not know this request at all: it is older.
+
+    Where MLflow itself answered, its error code decides: a 404 or 501 of another kind is about the object. A feature
+    that is turned off is known, and there may be objects of it.
+    """
+    if error.error_code is not None:
+        return error.error_code in _NO_SUCH_REQUEST
+    return error.status in _NO_SUCH_STATUS
+
+
+def _sentence(status: int, error_code: str | None, message: str, uri: str, where: str) -> str:
+    if status == HTTPStatus.UNAUTHORIZED:
+        return (
+            f"{uri} wants other credentials (401); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+            "or MLFLOW_TRACKING_TOKEN"
+        )
+    if status == HTTPStatus.FORBIDDEN:
+        return f"{where} is not permitted to this user (403); export as a user who may read all experiments. {message}"
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return f"the proxy on the way to {uri} wants credentials (407); put them into HTTP_PROXY or HTTPS_PROXY"
+    if error_code is not None:
+        return f"{where} failed with {status} {error_code}: {message}"
+    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+        return f"{where} does not exist there ({status}): not an MLflow server, or one too old"
+    return f"{where} failed with {status}" + (f": {message}" if message else "")
+
+
+def _mlflow_error(response: requests.Response) -> tuple[str | None, str]:
+    """Return (MLflow's error code or None where it is not MLflow's JSON, message)."""
+    kind = response.headers.get("Content-Type", "")
+    if "html" in kind:
+        return None, ""
+    try:
+        body: Any = json.loads(response.content)
+    except (ValueError, requests.RequestException):
+        return None, ""
+    if not isinstance(body, dict):
+        return None, ""
+    code = body.get("error_code")
+    message = body.get("message", body.get("detail", ""))
+    return (str(code) if code is not None else None), str(message)[:_LONGEST_MESSAGE]
+
+
+def connection_failure(uri: str, where: str, timeout_seconds: float, exc: Exception) -> Failure:
+    """Explain a request that got no answer; nothing of ``exc`` is quoted, as it may name a proxy with password."""
+    if isinstance(exc, requests.exceptions.SSLError):
+        message = f"the TLS certificate of {uri} is not trusted; set MLFLOW_TRACKING_SERVER_CERT_PATH to its CA"
+        return Failure(ServerError(message), transient=False, executed=False)
+    if isinstance(exc, requests.exceptions.ProxyError):
+        message = f"the proxy on the way to {uri} does not answer; see HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
+        return Failure(ServerError(message), transient=True, executed=False)
+    if isinstance(exc, requests.exceptions.ReadTimeout):
+        message = f"{where} got no answer within {timeout_seconds:g} s (MLFLOW_HTTP_REQUEST_TIMEOUT)"
+        return Failure(ServerError(message), transient=True, executed=True)
+    if isinstance(exc, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+        return Failure(ServerError(f"{where} is not a URL that can be requested"), transient=False, executed=False)
+    unmade = _unmade_connection(exc)
+    if unmade is not None:
+        return Failure(ServerError(f"cannot reach {uri}: {unmade}"), transient=True, executed=False)
+    message = f"{where}: the connection was dropped before the answer was complete"
+    return Failure(ServerError(message), transient=True, executed=True)
+
+
+def _unmade_connection(exc: BaseException) -> str | None:
+    """Say why no connection was made, or None where one was."""
+    seen: list[BaseException] = [exc]
+    while seen:
+        cause = seen.pop()
+        if isinstance(cause, socket.gaierror) or type(cause).__name__ == "NameResolutionError":
+            return "its name cannot be resolved"
+        if isinstance(cause, urllib3.exceptions.ConnectTimeoutError) and "timed out" in str(cause):
+            return "it does not answer"
+        if isinstance(cause, urllib3.exceptions.NewConnectionError):
+            return "connection refused" if "refused" in str(cause) else "no connection"
+        seen.extend(arg for arg in (*cause.args, getattr(cause, "reason", None)) if isinstance(arg, BaseException))
+    return None
+
+
+def body_failure(where: str, received: int, size: int | None, exc: Exception | None) -> Failure:
+    """Explain a body that ended early or came in another size."""
+    expected = "" if size is None else f" of {size}"
+    how = "ended" if exc is None else "was dropped"
+    return Failure(ServerError(f"{where} {how} after {received}{expected} bytes"), transient=True, executed=True)

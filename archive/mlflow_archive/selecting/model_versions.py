@@ -1,0 +1,134 @@
+"""Where the files of model versions lie, and which run or logged model carries them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from mlflow_archive.format.location import below
+from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN
+from mlflow_archive.kinds.version_source import NO_FILES, TOMBSTONE, ids_named, parse_reference
+
+_LONGEST_CHAIN: Final = 20
+
+Version = Mapping[str, Any]
+"""A row of ``model_versions``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Some registered models by name, and the runs and logged models that their versions stand on."""
+
+    names: tuple[str, ...]
+    runs: frozenset[str]
+    logged_models: frozenset[str]
+
+
+class Registry(Protocol):
+    """What must be known of a source to find the files of its model versions."""
+
+    def roots(self, kind: str, ids: Collection[str]) -> Mapping[str, str | None]:
+        """Return the artifact roots of those of some runs or logged models that are there."""
+
+    def makers(self, models: Collection[str]) -> set[str]:
+        """Return the runs that made some logged models."""
+
+    def version(self, workspace: str, name: str, version: int | None, alias: str | None) -> Version | None:
+        """Return a version by number or alias, None where it is not there or deleted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionPlace:
+    """Where the files of a version lie: ``uri``, below the root of ``owner`` (kind, id) where it is one's.
+
+    ``uri`` is None where that cannot be told; ``problem`` says why.
+    """
+
+    uri: str | None
+    owner: tuple[str, str] | None = None
+    problem: str = ""
+
+
+def has_files(version: Version) -> bool:
+    """Say whether a version is one of a model, not of a prompt, and not deleted."""
+    return version["current_stage"] != TOMBSTONE and location_of(version) not in (None, "", *NO_FILES)
+
+
+def location_of(version: Version) -> str | None:
+    """Return what MLflow reads a version from."""
+    found: str | None = version["storage_location"] or version["source"]
+    return found
+
+
+class VersionPlaces:
+    """Finds the places of some versions; asks the registry for all they name at once."""
+
+    def __init__(self, registry: Registry, versions: Sequence[Version]) -> None:
+        self._registry = registry
+        self._roots: dict[str, dict[str, str | None]] = {RUN: {}, LOGGED_MODEL: {}}
+        self._learn(versions)
+
+    def of(self, version: Version) -> VersionPlace:
+        """Return where the files of a version lie."""
+        row = version
+        for _ in range(_LONGEST_CHAIN):
+            location = location_of(row) or ""
+            reference = parse_reference(location)
+            if reference is None:
+                return self._plain(location, row)
+            if reference.kind != REGISTERED_MODEL:
+                owner = (reference.kind, reference.id)
+                root = self._roots[reference.kind].get(reference.id)
+                if root is None:
+                    what = reference.kind.replace("_", " ")
+                    return VersionPlace(uri=None, owner=owner, problem=f"the {what} {reference.id} is not there")
+                if ".." in reference.path.split("/"):
+                    return VersionPlace(uri=None, owner=owner, problem=f"{location} leads out of what it names")
+                return VersionPlace(uri=f"{root.rstrip('/')}/{reference.path}".rstrip("/"), owner=owner)
+            workspace = row["workspace"]
+            found = self._registry.version(workspace, reference.id, reference.version, reference.alias)
+            if found is None:
+                return VersionPlace(uri=None, problem=f"{location} is not there")
+            row = found
+            self._learn([row])
+        return VersionPlace(uri=None, problem="its source leads from version to version without end")
+
+    def stands_on(self, version: Version) -> set[tuple[str, str]]:
+        """Return the runs and logged models, as (kind, id), that a version names or whose files it has."""
+        found = {(RUN, version["run_id"])} if version["run_id"] else set()
+        for column in ("source", "storage_location"):
+            place = self.of({**version, "source": version[column], "storage_location": None})
+            if version[column] and place.owner is not None:
+                found.add(place.owner)
+        return {(kind, each) for kind, each in found if each in self._roots[kind]}
+
+    def _learn(self, versions: Sequence[Version]) -> None:
+        locations = [row[column] for row in versions for column in ("source", "storage_location")]
+        references = [found for each in locations if each and (found := parse_reference(each))]
+        for kind, known in self._roots.items():
+            wanted = ids_named(locations, kind) | {each.id for each in references if each.kind == kind}
+            if kind == RUN:
+                wanted |= {row["run_id"] for row in versions if row["run_id"]}
+            if missing := wanted - known.keys():
+                known.update(self._registry.roots(kind, missing))
+
+    def _plain(self, location: str, row: Version) -> VersionPlace:
+        """Return a place as it is stated, with the run or logged model whose root it lies below."""
+        for kind, known in self._roots.items():
+            named = ids_named([location], kind) | ({row["run_id"]} if kind == RUN and row["run_id"] else set())
+            for each in sorted(named):
+                root = known.get(each)
+                if root and below(location, root) is not None:
+                    return VersionPlace(uri=location, owner=(kind, each))
+        return VersionPlace(uri=location)
+
+
+def standing_of(names: Sequence[str], versions: Sequence[Version], registry: Registry) -> Standing:
+    """Return what the versions of some registered models stand on; deleted versions stand on nothing."""
+    versions = [version for version in versions if has_files(version)]
+    places = VersionPlaces(registry, versions)
+    owners = {owner for version in versions for owner in places.stands_on(version)}
+    models = frozenset(each for kind, each in owners if kind == LOGGED_MODEL)
+    runs = {each for kind, each in owners if kind == RUN} | registry.makers(models)
+    return Standing(names=tuple(names), runs=frozenset(runs), logged_models=models)

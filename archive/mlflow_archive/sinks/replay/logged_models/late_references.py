@@ -1,0 +1,135 @@
+"""What runs say of logged models, remapped in the end: histories in their tags, and MLmodel files among their own."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+
+from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.format import refusals
+from mlflow_archive.kinds import LOGGED_MODEL, RUN
+from mlflow_archive.pipeline import ArtifactFile
+from mlflow_archive.sinks.replay.context import ReplayContext
+from mlflow_archive.sinks.replay.logged_models.logged_model_index import LoggedModelIndex
+from mlflow_archive.sinks.replay.places.experiments import Bound
+from mlflow_archive.sinks.replay.runs.naming_models import MISSING, RunFiles, may_be_there, missing_text
+from mlflow_archive.sinks.replay.target.target import TargetRun
+from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
+from mlflow_archive.sinks.replay.writing.references import (
+    HISTORY,
+    Mapped,
+    models_in_mlmodel,
+    remap_history,
+    remap_mlmodel,
+)
+
+
+class LateReferences:
+    """Remaps ids of logged models that runs name."""
+
+    def __init__(self, context: ReplayContext, index: LoggedModelIndex) -> None:
+        self._context = context
+        self._index = index
+
+    def model(self, source_id: str, experiment_ids: Iterable[str]) -> str | None:
+        """Return the target's id of a model that came, or that lies in one of these source experiments there."""
+        ids = self._context.receipt.ids(LOGGED_MODEL)
+        if source_id in ids:
+            return ids[source_id]
+        for experiment_id in experiment_ids:
+            found = self._index.lookup(self._context.experiments.bind(experiment_id), source_id)
+            if found is not None:
+                return found
+        return None
+
+    def finish(self) -> None:
+        """Set the histories and write the files again whose models are there now.
+
+        A run whose files name models that are still not there keeps a tag with these, for the import that brings them.
+        """
+        naming = self._context.runs.naming_models
+        for run_id, bound in naming.histories.items():
+            self._remap_history(run_id, bound)
+        for noted in naming.files.values():
+            if noted.waits:
+                self._context.receipt.done("updated" if self._mend(noted) else "skipped")
+            elif noted.run.there is not None:
+                self._write_again(noted, noted.run.there, self._read(noted))
+                if noted.run.ended:
+                    self._context.runs.complete(noted.run.there.run_id)
+
+    def _mend(self, noted: RunFiles) -> bool:
+        """Write the files of a run that needs nothing else, if models have come that they name; say whether so."""
+        there, context = noted.run.there, self._context
+        if there is None or not may_be_there(there.tags[MISSING], context.receipt.ids(LOGGED_MODEL)):
+            return False
+        if context.options.dry_run:
+            return True
+        texts = self._read(noted)
+        if self._missing(noted, texts) == there.tags[MISSING]:
+            return False
+        context.runs.make_writable(noted.run.bound, there.run_id)
+        self._write_again(noted, there, texts)
+        return True
+
+    def _read(self, noted: RunFiles) -> dict[ArtifactFile, bytes]:
+        """Return the files as they were at the source."""
+        texts = {}
+        for file in noted.files:
+            try:
+                with file.open() as opened:
+                    texts[file] = opened.read()
+            except ItemError as exc:
+                self._refuse(noted.run.plan.source_id, file.path, refusals.ARTIFACT_REFUSED, exc)
+        return texts
+
+    def _missing(self, noted: RunFiles, texts: Mapping[ArtifactFile, bytes]) -> str:
+        """Return the value of the tag for the models that files name and that are not there, empty for none."""
+        mapped = self._mapped(noted.run.bound)
+        named = {model for text in texts.values() for model in models_in_mlmodel(text)}
+        return missing_text([model for model in named if mapped(model) is None], self._context.options.limits.tag)
+
+    def _write_again(self, noted: RunFiles, there: TargetRun, texts: Mapping[ArtifactFile, bytes]) -> None:
+        """Write files with all ids that are known now, and set the tag."""
+        written = [self._write_one(noted, there, file, text) for file, text in texts.items()]
+        missing = self._missing(noted, texts)
+        if missing and there.tags.get(MISSING) != missing:
+            self._context.target.log_batch(there.run_id, metrics=(), params=(), tags={MISSING: missing})
+        elif not missing and MISSING in there.tags and written.count(True) == len(noted.files):
+            self._context.target.delete_tag(there.run_id, MISSING)
+
+    def _write_one(self, noted: RunFiles, there: TargetRun, file: ArtifactFile, text: bytes) -> bool:
+        """Write a file, if it names a model that is there; say whether it is now as it should be."""
+        own = remap_mlmodel(text, noted.run.owner.mapped)
+        remapped = remap_mlmodel(own, self._mapped(noted.run.bound))
+        try:
+            if remapped != own:
+                self._context.target.artifacts(there).put(file.path, io.BytesIO(remapped), len(remapped))
+        except (ItemError, ServerError) as exc:
+            self._refuse(noted.run.plan.source_id, file.path, refusals.ARTIFACT_REFUSED, exc)
+            return False
+        return True
+
+    def _remap_history(self, run_id: str, bound: Bound) -> None:
+        held = self._context.target.get_run(run_id).tags.get(HISTORY, "")
+        remapped = remap_history(held, self._mapped(bound))
+        if remapped == held or self._context.options.dry_run:
+            return
+        try:
+            self._context.runs.make_writable(bound, run_id)
+            self._context.target.log_batch(run_id, metrics=(), params=(), tags={HISTORY: remapped})
+        except ServerError as exc:
+            self._refuse(run_id, HISTORY, refusals.TAG_REFUSED, exc)
+
+    def _mapped(self, bound: Bound) -> Mapped:
+        ids = self._context.receipt.ids(LOGGED_MODEL)
+
+        def mapped(source_id: str) -> str | None:
+            return ids[source_id] if source_id in ids else self._index.lookup(bound, source_id)
+
+        return mapped
+
+    def _refuse(self, run_id: str, path: str, code: str, exc: ItemError | ServerError) -> None:
+        if not is_about_one_item(exc):
+            raise exc
+        self._context.receipt.refuse(RUN, run_id, path, code, str(exc))

@@ -1,0 +1,1 @@
+"""The small kinds into a target: evaluation, review, gateway, MCP."""

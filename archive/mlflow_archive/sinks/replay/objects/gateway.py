@@ -1,0 +1,253 @@
+"""The AI gateway: model definitions and endpoints, found by their names.
+
+No archive holds secrets. A model definition is made where the target has a secret of the same name, that somebody
+entered there; else it waits, and what needs it, and the receipt says for which secrets.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.format import refusals
+from mlflow_archive.format.source_tags import left_by_import, object_source_tags
+from mlflow_archive.kinds import GATEWAY_ENDPOINT, GATEWAY_SECRET, MODEL_DEFINITION
+from mlflow_archive.pipeline import Chunk
+from mlflow_archive.sinks.replay.context import ReplayContext
+from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames
+from mlflow_archive.sinks.replay.objects.making import Waiting, get_or_none, parsed, target_of
+from mlflow_archive.sinks.replay.places.experiments import SOURCE_ID, is_of_gateway
+from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.fitting import Fitter
+from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+
+API: Final = "/api/3.0/mlflow/gateway/"
+MADE: Final = ("created_by", "created_at", "last_updated_by", "last_updated_at")
+_TAG: Final = 5000
+
+
+@dataclass(slots=True, kw_only=True)
+class _Endpoint:
+    row: Row
+    models: list[Row] = field(default_factory=list)
+    tags: dict[str, str | None] = field(default_factory=dict)
+
+
+class GatewayWriter:
+    """Writes model definitions and endpoints, and in the end what endpoints are bound to."""
+
+    kinds: tuple[str, ...] = (GATEWAY_SECRET, MODEL_DEFINITION, GATEWAY_ENDPOINT)
+
+    def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
+        self._context = context
+        self._names = names
+        self._waiting = Waiting(context)
+        self._secret_names: dict[str, str] = {}
+        self._needs: dict[str, frozenset[str]] = {}
+        self._bindings: list[Row] = []
+
+    def write(self, chunk: Chunk) -> None:
+        self._write_each(chunk, "gateway_secrets", GATEWAY_SECRET, "secret_id", self._secret)
+        self._write_each(chunk, "model_definitions", MODEL_DEFINITION, "model_definition_id", self._definition)
+        endpoints = {row["endpoint_id"]: _Endpoint(row=row) for row in rows_of(chunk, "gateway_endpoints")}
+        for row in rows_of(chunk, "gateway_endpoint_models"):
+            endpoints[row["endpoint_id"]].models.append(row)
+        for row in rows_of(chunk, "gateway_endpoint_tags"):
+            endpoints[row["endpoint_id"]].tags[row["key"]] = row["value"]
+        self._bindings.extend(rows_of(chunk, "gateway_endpoint_bindings"))
+        self._write_each(
+            chunk,
+            "gateway_endpoints",
+            GATEWAY_ENDPOINT,
+            "endpoint_id",
+            lambda row: self._endpoint(endpoints[row["endpoint_id"]]),
+        )
+
+    def finish(self) -> None:
+        for row in self._bindings:
+            self._bind(row)
+        self._waiting.tell()
+
+    def after_deletion(self) -> None: ...
+
+    def _write_each(self, chunk: Chunk, table: str, kind: str, id_column: str, write: Any) -> None:
+        for row in rows_of(chunk, table):
+            try:
+                write(row)
+            except (ItemError, ServerError) as exc:
+                self._context.refuse(kind, row[id_column], refusals.GATEWAY_REFUSED, exc)
+
+    def _named(self, name: str) -> str:
+        return self._context.named(name)
+
+    def _secret(self, row: Row) -> None:
+        source_id, name = row["secret_id"], self._named(row["secret_name"])
+        self._secret_names[source_id] = name
+        listed = self._context.api.get(API + "secrets/list").get("secrets", [])
+        found = next((secret for secret in listed if secret["secret_name"] == name), None)
+        if found is None:
+            self._waiting.for_secrets(GATEWAY_SECRET, name, {name})
+            return
+        self._context.receipt.mapped(GATEWAY_SECRET, source_id, found["secret_id"])
+        self._context.receipt.done("skipped", GATEWAY_SECRET)
+
+    def _definition(self, row: Row) -> None:
+        context, source_id, name = self._context, row["model_definition_id"], self._named(row["name"])
+        found = self._find_definition(name)
+        outcome = "skipped"
+        if found is not None and (found["provider"], found["model_name"]) != (row["provider"], row["model_name"]):
+            context.receipt.note(f"model definition {name!r} of the target is another model there, and stays so")
+        if found is None:
+            secret = context.mapped(GATEWAY_SECRET, row["secret_id"])
+            if secret is None:
+                self._wait_for_secret(row, name)
+                return
+            outcome = "created"
+            if not context.options.dry_run:
+                found = self._create_definition(row, name, secret)
+        context.receipt.mapped(MODEL_DEFINITION, source_id, found and found["model_definition_id"])
+        self._keep(MODEL_DEFINITION, source_id, row)
+        context.receipt.done(outcome, MODEL_DEFINITION)
+
+    def _wait_for_secret(self, row: Row, name: str) -> None:
+        if row["secret_id"] is None:
+            message = f"model definition {name!r} lost its secret at the source, and MLflow makes none without"
+            raise ItemError(message)
+        secret = self._secret_names.get(row["secret_id"])
+        if secret is None:
+            message = f"model definition {name!r} needs a secret that the archive does not name"
+            raise ItemError(message)
+        self._needs[row["model_definition_id"]] = frozenset({secret})
+        self._waiting.for_secrets(MODEL_DEFINITION, name, {secret})
+
+    def _find_definition(self, name: str) -> Any:
+        listed = self._context.api.get(API + "model-definitions/list").get("model_definitions", [])
+        return next((found for found in listed if found["name"] == name), None)
+
+    def _create_definition(self, row: Row, name: str, secret: str) -> Any:
+        body = {"name": name, "secret_id": secret, "provider": row["provider"], "model_name": row["model_name"]}
+        body |= {"created_by": row["created_by"]} if row["created_by"] else {}
+        return once(
+            lambda: self._context.api.post(API + "model-definitions/create", body, idempotent=False)[
+                "model_definition"
+            ],
+            lambda: self._find_definition(name),
+        )
+
+    def _keep(self, kind: str, source_id: str, row: Row) -> None:
+        self._context.receipt.kept(kind, source_id, {name: row[name] for name in MADE})
+
+    def _endpoint(self, endpoint: _Endpoint) -> None:
+        context, row = self._context, endpoint.row
+        if not row["name"]:
+            message = "MLflow makes no endpoint without a name"
+            raise ItemError(message)
+        source_id, name = row["endpoint_id"], self._named(row["name"])
+        self._names.add(source_id, row["name"], name)
+        found = self._find_endpoint(name)
+        outcome = "skipped" if found is not None else "created"
+        if found is None:
+            needed = frozenset().union(*(self._needs.get(m["model_definition_id"], ()) for m in endpoint.models))
+            if needed:
+                self._names.wait(source_id, name, secrets=needed)
+                self._waiting.for_secrets(GATEWAY_ENDPOINT, name, needed)
+                return
+            if not context.options.dry_run:
+                found = self._create_endpoint(endpoint, name)
+        context.receipt.mapped(GATEWAY_ENDPOINT, source_id, found and found["endpoint_id"])
+        for model in endpoint.models:
+            kept = {key: model[key] for key in ("mapping_id", "created_by", "created_at")}
+            context.receipt.kept("gateway_endpoint_model", f"{source_id}/{model['mapping_id']}", kept)
+        changed = found is not None and self._set_tags(endpoint, found)
+        changed |= found is not None and self._name_in_experiment(found)
+        context.receipt.done("updated" if changed and outcome == "skipped" else outcome, GATEWAY_ENDPOINT)
+
+    def _find_endpoint(self, name: str) -> Any:
+        found = get_or_none(self._context.api, API + "endpoints/get", {"name": name})
+        return None if found is None else found["endpoint"]
+
+    def _create_endpoint(self, endpoint: _Endpoint, name: str) -> Any:
+        row = endpoint.row
+        body: dict[str, Any] = {
+            "name": name,
+            "model_configs": [self._model(model) for model in endpoint.models],
+            "usage_tracking": row["usage_tracking"],
+            "created_by": row["created_by"],
+            "routing_strategy": row["routing_strategy"],
+        }
+        fallback = parsed(row["fallback_config"], "fallback_config")
+        if fallback:
+            fields = ((key, fallback.get(key)) for key in ("strategy", "max_attempts"))
+            body["fallback_config"] = {key: value for key, value in fields if value is not None}
+        if row["experiment_id"] is not None:
+            body["experiment_id"] = self._context.experiment(row["experiment_id"]).target_id
+        body = {key: value for key, value in body.items() if value is not None}
+        return once(
+            lambda: self._context.api.post(API + "endpoints/create", body, idempotent=False)["endpoint"],
+            lambda: self._find_endpoint(name),
+        )
+
+    def _model(self, model: Row) -> dict[str, Any]:
+        definition = target_of(self._context, MODEL_DEFINITION, model["model_definition_id"])
+        single = struct.unpack("f", struct.pack("f", model["weight"]))[0]
+        self._context.receipt.changed("weights_in_single_precision", single != model["weight"])  # as the API has it
+        body = {
+            "model_definition_id": definition,
+            "linkage_type": model["linkage_type"] or "PRIMARY",
+            "weight": model["weight"],
+        }
+        return body if model["fallback_order"] is None else {**body, "fallback_order": model["fallback_order"]}
+
+    def _set_tags(self, endpoint: _Endpoint, there: Any) -> bool:
+        """Set the tags that are not there; return whether there were any."""
+        context, row = self._context, endpoint.row
+        wanted = {key: value for key, value in endpoint.tags.items() if not left_by_import(key)}
+        if context.options.source_tags:
+            wanted |= object_source_tags(GATEWAY_ENDPOINT, row, endpoint.tags, export=context.export_of(row))
+        fitted = Fitter(context.options.limits, context.receipt, row["endpoint_id"]).tags("endpoint tag", wanted, _TAG)
+        held = {tag["key"] for tag in there.get("tags", [])}
+        missing = {key: value for key, value in fitted.items() if key not in held}
+        for key, value in {} if context.options.dry_run else missing.items():
+            body = {"endpoint_id": there["endpoint_id"], "key": key, "value": value}
+            context.api.post(API + "endpoints/set-tag", body)
+        return bool(missing)
+
+    def _name_in_experiment(self, there: Any) -> bool:
+        """Name an endpoint in the experiment that MLflow made for its traces; return whether that was missing."""
+        experiment_id = there.get("experiment_id")
+        if experiment_id is None:
+            return False
+        api = self._context.api
+        found = api.get("/api/2.0/mlflow/experiments/get", {"experiment_id": experiment_id})["experiment"]
+        tags = {tag["key"]: tag.get("value") for tag in found.get("tags", [])}
+        if not is_of_gateway(tags) or SOURCE_ID in tags:
+            return False
+        if not self._context.options.dry_run:
+            self._context.target.set_experiment_tag(experiment_id, SOURCE_ID, there["endpoint_id"])
+        return True
+
+    def _bind(self, row: Row) -> None:
+        """Bind an endpoint to a scorer; MLflow itself has done so for those that a new scorer asks."""
+        context = self._context
+        endpoint = context.mapped(GATEWAY_ENDPOINT, row["endpoint_id"])
+        kept = ("display_name", *MADE)
+        path = f"bindings/{row['resource_type']}/{row['resource_id']}"
+        context.receipt.kept("gateway_endpoint_binding", f"{row['endpoint_id']}/{path}", {n: row[n] for n in kept})
+        if context.options.dry_run or endpoint is None:
+            return  # where the endpoint is refused, so are its bindings with it
+        body = {"endpoint_id": endpoint, "resource_type": row["resource_type"]}
+        try:
+            body["resource_id"] = target_of(context, row["resource_type"], row["resource_id"])
+            sent = {**body, "created_by": row["created_by"]} if row["created_by"] else body
+
+            def look() -> Any:
+                return context.api.get(API + "endpoints/bindings/list", body).get("bindings") or None
+
+            if look() is None:
+                once(lambda: context.api.post(API + "endpoints/bindings/create", sent, idempotent=False), look)
+        except (ItemError, ServerError) as exc:
+            if not is_about_one_item(exc):
+                raise
+            context.receipt.refuse(GATEWAY_ENDPOINT, row["endpoint_id"], path, refusals.GATEWAY_REFUSED, str(exc))

@@ -1,0 +1,205 @@
+"""Guardrails and budgets of the AI gateway. Neither has a name that is its own: one that is equal stands for it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import Any, Final
+
+from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.format import refusals
+from mlflow_archive.kinds import BUDGET_POLICY, GATEWAY_ENDPOINT, GUARDRAIL, SCORER
+from mlflow_archive.pipeline import Chunk
+from mlflow_archive.sinks.replay.context import ReplayContext
+from mlflow_archive.sinks.replay.objects.equals import Equals
+from mlflow_archive.sinks.replay.objects.gateway import API, MADE
+from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames
+from mlflow_archive.sinks.replay.objects.making import Waiting, target_of
+from mlflow_archive.sinks.replay.objects.scorers import SCORER_VERSION
+from mlflow_archive.sinks.replay.target.paging import entries
+from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+
+_ENDPOINT_SCOPE: Final = "ENDPOINT"
+
+
+class GuardrailWriter:
+    """Writes guardrails, and which endpoints they watch."""
+
+    kinds: tuple[str, ...] = (GUARDRAIL,)
+
+    def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
+        self._context = context
+        self._names = names
+        self._waiting = Waiting(context)
+        self._equals = Equals(self._load)
+
+    def write(self, chunk: Chunk) -> None:
+        watched: dict[str, list[Row]] = {}
+        for row in rows_of(chunk, "guardrail_endpoints"):
+            watched.setdefault(row["guardrail_id"], []).append(row)
+        for row in rows_of(chunk, "guardrails"):
+            try:
+                self._write_one(row, watched.get(row["guardrail_id"], []))
+            except (ItemError, ServerError) as exc:
+                self._context.refuse(GUARDRAIL, row["guardrail_id"], refusals.GATEWAY_REFUSED, exc)
+
+    def finish(self) -> None:
+        self._waiting.tell()
+
+    def after_deletion(self) -> None: ...
+
+    def _load(self) -> Iterable[tuple[Hashable, str]]:
+        names = {endpoint_id: name for name, endpoint_id in self._endpoints().items()}
+        for found in entries(lambda page: self._context.api.get(API + "guardrails/list", page), "guardrails"):
+            scorer, endpoint = found["scorer"], found.get("action_endpoint_id", "")
+            version = int(scorer["scorer_version"])
+            key = (found["name"], scorer["scorer_id"], version, found["stage"], found["action"])
+            yield (
+                (*key, names.get(endpoint, endpoint) or None),
+                found["guardrail_id"],
+            )  # MLflow lists names in the place of ids
+
+    def _endpoints(self) -> dict[str, str]:
+        """Return the endpoints of the target, name to id."""
+        listed = self._context.api.get(API + "endpoints/list").get("endpoints", [])
+        return {endpoint["name"]: endpoint["endpoint_id"] for endpoint in listed}
+
+    def _write_one(self, row: Row, watched: list[Row]) -> None:
+        context, source_id = self._context, row["guardrail_id"]
+        if secrets := self._names.secrets_of(row["scorer_id"], row["action_endpoint_id"]):
+            self._waiting.for_secrets(GUARDRAIL, row["name"], secrets)
+            return
+        endpoint = self._endpoint(row)
+        body = self._body(row)
+        key = (*body.values(), endpoint)
+        dry_run = context.options.dry_run
+        found, outcome = self._equals.take_or_create(key, None if dry_run else lambda: self._create(body, endpoint))
+        context.receipt.mapped(GUARDRAIL, source_id, found)
+        context.receipt.kept(GUARDRAIL, source_id, {name: row[name] for name in MADE})
+        changed = False
+        for watch in watched if found is not None else []:
+            changed |= self._watch(watch, found or "")
+        context.receipt.done("updated" if changed and outcome == "skipped" else outcome, GUARDRAIL)
+
+    def _create(self, body: dict[str, Any], endpoint: str | None) -> str:
+        sent = body if endpoint is None else {**body, "action_endpoint_id": self._endpoints()[endpoint]}
+        made = self._context.api.post(API + "guardrails/create", sent, idempotent=False)
+        return str(made["guardrail"]["guardrail_id"])
+
+    def _endpoint(self, row: Row) -> str | None:
+        """Return the target's name of the endpoint that a guardrail acts through. Raises ItemError without one."""
+        reference = row["action_endpoint_id"]
+        name = self._names.name_of(reference)
+        if reference is not None and (name is None or not (self._context.options.dry_run or name in self._endpoints())):
+            message = f"its endpoint {reference} is not in the target"
+            raise ItemError(message)
+        return name
+
+    def _body(self, row: Row) -> dict[str, Any]:
+        """Return what to send but for the endpoint. Raises ItemError where the scorer is not there."""
+        context = self._context
+        version = context.mapped(SCORER_VERSION, f"{row['scorer_id']}/{row['scorer_version']}")
+        if version is None or row["scorer_id"] not in context.receipt.ids(SCORER):
+            message = f"version {row['scorer_version']} of its scorer {row['scorer_id']} is not in the target"
+            raise ItemError(message)
+        return {
+            "name": context.named(row["name"]),
+            "scorer_id": context.mapped(SCORER, row["scorer_id"]),
+            "scorer_version": int(version),
+            "stage": row["stage"],
+            "action": row["action"],
+        }
+
+    def _watch(self, row: Row, guardrail_id: str) -> bool:
+        """Let a guardrail watch an endpoint; return whether it did not yet."""
+        context = self._context
+        path = f"endpoints/{row['endpoint_id']}"
+        kept = {name: row[name] for name in ("created_by", "created_at")}
+        context.receipt.kept("guardrail_endpoint", f"{row['guardrail_id']}/{path}", kept)
+        try:
+            asked = {"endpoint_id": target_of(context, GATEWAY_ENDPOINT, row["endpoint_id"])}
+            body: dict[str, Any] = {**asked, "guardrail_id": guardrail_id}
+            if row["execution_order"] is not None:
+                body["execution_order"] = row["execution_order"]
+
+            def look() -> Any:
+                listed = context.api.get(API + "guardrails/list-for-endpoint", asked).get("configs", [])
+                return next((config for config in listed if config["guardrail_id"] == guardrail_id), None)
+
+            if look() is not None:
+                return False
+            if not context.options.dry_run:
+                once(lambda: context.api.post(API + "guardrails/add-to-endpoint", body, idempotent=False), look)
+        except (ItemError, ServerError) as exc:
+            if not is_about_one_item(exc):
+                raise
+            context.receipt.refuse(GUARDRAIL, row["guardrail_id"], path, refusals.GATEWAY_REFUSED, str(exc))
+            return False
+        return True
+
+
+class BudgetWriter:
+    """Writes budgets."""
+
+    kinds: tuple[str, ...] = (BUDGET_POLICY,)
+
+    def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
+        self._context = context
+        self._names = names
+        self._waiting = Waiting(context)
+        self._equals = Equals(self._load)
+
+    def write(self, chunk: Chunk) -> None:
+        for row in rows_of(chunk, "budget_policies"):
+            try:
+                self._write_one(row)
+            except (ItemError, ServerError) as exc:
+                self._context.refuse(BUDGET_POLICY, row["budget_policy_id"], refusals.GATEWAY_REFUSED, exc)
+
+    def finish(self) -> None:
+        self._waiting.tell()
+
+    def after_deletion(self) -> None: ...
+
+    def _load(self) -> Iterable[tuple[Hashable, str]]:
+        for found in entries(lambda page: self._context.api.get(API + "budgets/list", page), "budget_policies"):
+            yield _budget_key(found), found["budget_policy_id"]
+
+    def _write_one(self, row: Row) -> None:
+        context, source_id = self._context, row["budget_policy_id"]
+        if secrets := self._names.secrets_of(row["target_value"]):
+            self._waiting.for_secrets(BUDGET_POLICY, source_id, secrets)
+            return
+        body = {
+            "budget_unit": row["budget_unit"],
+            "budget_amount": row["budget_amount"],
+            "duration": {"unit": row["duration_unit"], "value": row["duration_value"]},
+            "target_scope": row["target_scope"],
+            "target_value": self._target_value(row),
+            "budget_action": row["budget_action"],
+            "created_by": row["created_by"],
+        }
+        body = {key: value for key, value in body.items() if value is not None}
+        create = None if context.options.dry_run else lambda: self._create(body)
+        found, outcome = self._equals.take_or_create(_budget_key(body), create)
+        context.receipt.mapped(BUDGET_POLICY, source_id, found)
+        context.receipt.kept(BUDGET_POLICY, source_id, {name: row[name] for name in MADE})
+        context.receipt.done(outcome, BUDGET_POLICY)
+
+    def _create(self, body: dict[str, Any]) -> str:
+        made = self._context.api.post(API + "budgets/create", body, idempotent=False)
+        return str(made["budget_policy"]["budget_policy_id"])
+
+    def _target_value(self, row: Row) -> str | None:
+        if row["target_scope"] != _ENDPOINT_SCOPE:
+            return None if row["target_value"] is None else str(row["target_value"])
+        if row["target_value"] not in self._context.receipt.ids(GATEWAY_ENDPOINT):
+            message = f"it is for endpoint {row['target_value']}, which is not in the target"
+            raise ItemError(message)
+        return self._context.mapped(GATEWAY_ENDPOINT, row["target_value"])
+
+
+def _budget_key(budget: dict[str, Any]) -> Hashable:
+    names = ("budget_unit", "budget_amount", "target_scope", "target_value", "budget_action", "created_by")
+    duration = budget["duration"]
+    return (*(budget.get(name, "") for name in names), duration["unit"], int(duration["value"]))

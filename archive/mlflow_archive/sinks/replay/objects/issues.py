@@ -1,0 +1,130 @@
+"""Issues. They get new ids, and have neither tags nor a name that is theirs alone.
+
+One that is there already is found by a tag of its experiment; where that is missing, by what MLflow never changes of
+it once it is made, and by name and description: of several that are equal in all of that, each stands for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.format import refusals
+from mlflow_archive.kinds import ISSUE, RUN
+from mlflow_archive.pipeline import Chunk
+from mlflow_archive.sinks.replay.context import ReplayContext
+from mlflow_archive.sinks.replay.objects.equals import Equals
+from mlflow_archive.sinks.replay.objects.issue_index import IssueIndex
+from mlflow_archive.sinks.replay.objects.making import parsed
+from mlflow_archive.sinks.replay.target.paging import entries
+from mlflow_archive.sinks.replay.writing.fitting import Fitter
+from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+
+_API = "/api/3.0/mlflow/issues"
+_NAME, _CREATED_BY = 250, 255
+"""The longest texts of MLflow's columns, which its API does not check."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Experiment:
+    """The issues of an experiment of the target, by what they are and by what earlier imports left."""
+
+    equal: Equals
+    index: IssueIndex
+
+
+class IssueWriter:
+    """Writes issues. Two imports into one experiment at the same time would make them twice."""
+
+    kinds: tuple[str, ...] = (ISSUE,)
+
+    def __init__(self, context: ReplayContext) -> None:
+        self._context = context
+        self._lock = Lock()
+        self._there: dict[str, _Experiment] = {}
+
+    def write(self, chunk: Chunk) -> None:
+        rows = sorted(rows_of(chunk, "issues"), key=lambda row: (row["created_timestamp"] or 0, row["issue_id"]))
+        for row in rows:
+            try:
+                self._write_one(row)
+            except (ItemError, ServerError) as exc:
+                self._context.refuse(ISSUE, row["issue_id"], refusals.ISSUE_REFUSED, exc)
+        with self._lock:
+            there = list(self._there.values())
+        for experiment in there:
+            experiment.index.save()
+
+    def finish(self) -> None: ...
+
+    def after_deletion(self) -> None: ...
+
+    def _write_one(self, row: Row) -> None:
+        context, source_id = self._context, row["issue_id"]
+        bound = context.experiment(row["experiment_id"])
+        body = self._body(row)
+        found, outcome = None, "created"
+        if bound.target_id is not None:
+            found, outcome = self._find_or_create(bound.target_id, source_id, body)
+        context.receipt.mapped(ISSUE, source_id, found)
+        times = ("created_timestamp", "last_updated_timestamp")
+        context.receipt.kept(ISSUE, source_id, {name: row[name] for name in times})
+        context.receipt.done(outcome, ISSUE)
+
+    def _find_or_create(self, experiment_id: str, source_id: str, body: dict[str, Any]) -> tuple[str | None, str]:
+        experiment, dry_run = self._experiment(experiment_id), self._context.options.dry_run
+        found = experiment.index.lookup(source_id)
+        if found is not None and experiment.equal.has(found):
+            return found, "skipped"
+        create = None if dry_run else lambda: self._create(experiment_id, body)
+        found, outcome = experiment.equal.take_or_create(_key(body), create)
+        if found is not None and not dry_run:
+            experiment.index.add(source_id, found)
+        return found, outcome
+
+    def _body(self, row: Row) -> dict[str, Any]:
+        fitter = Fitter(self._context.options.limits, self._context.receipt, row["issue_id"])
+        run_id = self._context.run_id(row["source_run_id"], row["experiment_id"])
+        lost = row["source_run_id"] and run_id is None and row["source_run_id"] not in self._context.receipt.ids(RUN)
+        self._context.receipt.changed("issues_without_their_run", bool(lost))
+        body = {
+            "name": fitter.text("issue name", "name", row["name"], _NAME),
+            "description": row["description"],
+            "status": row["status"],
+            "severity": row["severity"],
+            "root_causes": parsed(row["root_causes"], "root_causes"),
+            "categories": parsed(row["categories"], "categories"),
+            "source_run_id": run_id,
+            "created_by": row["created_by"]
+            and fitter.text("issue creator", "created_by", row["created_by"], _CREATED_BY),
+        }
+        return {field: value for field, value in body.items() if value}
+
+    def _experiment(self, experiment_id: str) -> _Experiment:
+        with self._lock:
+            if experiment_id not in self._there:
+                equal, index = Equals(lambda: self._load(experiment_id)), IssueIndex(self._context, experiment_id)
+                equal.reserve(index.targets())
+                self._there[experiment_id] = _Experiment(equal=equal, index=index)
+            return self._there[experiment_id]
+
+    def _create(self, experiment_id: str, body: dict[str, Any]) -> str:
+        body = {"experiment_id": experiment_id, **body}
+        return str(self._context.api.post(_API, body, idempotent=False)["issue"]["issue_id"])
+
+    def _load(self, experiment_id: str) -> Iterable[tuple[Hashable, str]]:
+        def ask(page: dict[str, Any]) -> Any:
+            return self._context.api.post(f"{_API}/search", {"experiment_id": experiment_id, **page})
+
+        found = sorted(
+            entries(ask, "issues"), key=lambda issue: (int(issue.get("created_timestamp", 0)), issue["issue_id"])
+        )
+        return [(_key(issue), issue["issue_id"]) for issue in found]
+
+
+def _key(issue: dict[str, Any]) -> Hashable:
+    lists = tuple(tuple(issue.get(name, ())) for name in ("root_causes", "categories"))
+    return (*(issue.get(name, "") for name in ("name", "description", "source_run_id", "created_by")), *lists)

@@ -1,0 +1,1 @@
+"""Where objects go: experiments and workspaces of the target."""

@@ -1,0 +1,120 @@
+"""Whose workspace each row of a chunk is in: what lies in an experiment is in that of the experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from threading import local
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlflow_archive.kinds import (
+    BY_ROW,
+    DEFAULT_WORKSPACE,
+    EXPERIMENT,
+    NAME_IN_WORKSPACE,
+    TABLES,
+    WORKSPACE,
+    Table,
+    is_identity,
+    named_owner,
+)
+from mlflow_archive.pipeline import Chunk
+
+_COLUMN: Final = "workspace"
+
+Owner = tuple[str, str]
+"""(kind, id)"""
+Tables = Mapping[str, pa.Table]
+
+
+class Router:
+    """Splits chunks by workspace. Usable by several threads; the chunks of one shard come in order by one thread."""
+
+    def __init__(self) -> None:
+        self._experiments: dict[str, str] = {}
+        self._local = local()
+
+    def split(self, chunk: Chunk) -> Iterator[tuple[str, Chunk]]:
+        """Yield the parts of a chunk with their workspaces at the source.
+
+        Where entities go on in later chunks, the last of these has a part, perhaps empty, for each workspace that
+        they had.
+        """
+        tables = {name: rows for name, rows in chunk.tables.items() if TABLES[name].entity != WORKSPACE}
+        owners, open_here = self._state()
+        self._learn(tables, owners)
+        if not open_here and not owners:
+            yield DEFAULT_WORKSPACE, Chunk(tables=tables, artifacts=chunk.artifacts, complete=chunk.complete)
+            return
+        yield from self._parts(chunk, tables, owners, open_here)
+
+    def _parts(
+        self, chunk: Chunk, tables: Tables, owners: dict[Owner, str], open_here: set[str]
+    ) -> Iterator[tuple[str, Chunk]]:
+        places = {name: self._places(TABLES[name], rows, owners) for name, rows in tables.items()}
+        of_files = [owners.get((file.owner_kind, file.owner_id), DEFAULT_WORKSPACE) for file in chunk.artifacts]
+        found = {place for column in places.values() for place in pc.unique(column).to_pylist()}
+        found |= {*of_files, *open_here} or {DEFAULT_WORKSPACE}
+        if chunk.complete:
+            owners.clear()
+            open_here.clear()
+        else:
+            open_here |= found
+        for workspace in sorted(found):
+            kept = {name: rows.filter(pc.equal(places[name], workspace)) for name, rows in tables.items()}
+            files = [file for file, place in zip(chunk.artifacts, of_files, strict=True) if place == workspace]
+            yield workspace, Chunk(tables=kept, artifacts=files, complete=chunk.complete)
+
+    def _state(self) -> tuple[dict[Owner, str], set[str]]:
+        """Return what this thread knows of the shard that it is at: workspaces of entities, and all seen so far."""
+        found: tuple[dict[Owner, str], set[str]] | None = getattr(self._local, "state", None)
+        if found is None:
+            found = self._local.state = ({}, set())
+        return found
+
+    def _learn(self, tables: Tables, owners: dict[Owner, str]) -> None:
+        """Take note of the entities that start here, if any of them, or of all experiments, is in a workspace."""
+        if "experiments" in tables:
+            rows = tables["experiments"]
+            places = self._places(TABLES["experiments"], rows, owners).to_pylist()
+            self._experiments.update(zip(rows["experiment_id"].to_pylist(), places, strict=True))
+        elsewhere = any(place != DEFAULT_WORKSPACE for place in self._experiments.values()) or any(
+            place not in (None, DEFAULT_WORKSPACE)
+            for name, rows in tables.items()
+            if _COLUMN in TABLES[name].column_names
+            for place in pc.unique(rows[_COLUMN]).to_pylist()
+        )
+        for name in tables if elsewhere else ():
+            table, rows = TABLES[name], tables[name]
+            if is_identity(table):
+                places = self._places(table, rows, owners).to_pylist()
+                for row, place in zip(_rows(rows, table.owner), places, strict=True):
+                    owners[table.entity or "", _owner_id(table, row)] = place
+
+    def _places(self, table: Table, rows: pa.Table, owners: Mapping[Owner, str]) -> pa.Array:
+        """Return the workspace of each row; what belongs to nothing known is in the default one."""
+        if _COLUMN in table.column_names:
+            return pc.fill_null(rows[_COLUMN].combine_chunks(), DEFAULT_WORKSPACE)
+        if table.entity == BY_ROW:
+            pairs = _rows(rows, ("owner_kind", "owner_id"))
+            return pa.array([owners.get(pair, DEFAULT_WORKSPACE) for pair in pairs], pa.string())
+        if is_identity(table) or table.entity == EXPERIMENT:
+            return _mapped(rows["experiment_id"], self._experiments.get)
+        kind = table.entity or ""
+        return _mapped(rows[table.owner[0]], lambda owner_id: owners.get((kind, owner_id)))
+
+
+def _mapped(ids: pa.ChunkedArray, place_of: Callable[[str], str | None]) -> pa.Array:
+    encoded = ids.combine_chunks().dictionary_encode()
+    places = pa.array([place_of(one) for one in encoded.dictionary.to_pylist()], pa.string())
+    return pc.fill_null(places.take(encoded.indices), DEFAULT_WORKSPACE)
+
+
+def _rows(rows: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+    return zip(*(rows[name].to_pylist() for name in names), strict=True)
+
+
+def _owner_id(table: Table, values: tuple[Any, ...]) -> str:
+    return named_owner(*values) if table.owner == NAME_IN_WORKSPACE else str(values[0])

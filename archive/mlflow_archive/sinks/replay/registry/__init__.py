@@ -1,0 +1,1 @@
+"""Registered models, their versions, prompts and webhooks into a target."""

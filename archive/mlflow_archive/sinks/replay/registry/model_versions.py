@@ -1,0 +1,299 @@
+"""Versions of a registered model in the target, with the numbers they have at the source.
+
+MLflow numbers versions itself, and a deleted one keeps its number. So they are made in order, and where the source
+has a gap a filler is made and deleted. What the API does not show is whether the numbers after the last version are
+taken by deleted ones: the model keeps a tag with the highest number that an import made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.format import refusals
+from mlflow_archive.format.source_tags import OWN_PREFIX
+from mlflow_archive.kinds import REGISTERED_MODEL
+from mlflow_archive.sinks.replay.context import ReplayContext
+from mlflow_archive.sinks.replay.registry.planned_version import PlannedVersion, plan_version
+from mlflow_archive.sinks.replay.registry.registry_rows import (
+    IS_PROMPT,
+    RegisteredModelRows,
+    VersionRows,
+    identity_of_row,
+    identity_of_tags,
+)
+from mlflow_archive.sinks.replay.registry.version_sources import ANY_SOURCE, VersionSource, VersionSources
+from mlflow_archive.sinks.replay.target.paging import entries
+from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
+
+MODEL_VERSION: Final = "model_version"
+"""Name of versions in the receipt; they belong to registered models and are no kind of their own."""
+FILLER: Final = OWN_PREFIX + "filler"
+HIGHEST: Final = OWN_PREFIX + "highest_version"
+_API: Final = "/api/2.0/mlflow/"
+
+
+@dataclass(slots=True, kw_only=True)
+class Numbers:
+    """What is known of the numbers in the target: the next is ``next``, or more where it is not ``exact``."""
+
+    next: int
+    exact: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenVersions:
+    """The versions of one registered model under way. ``name`` and ``held`` are the target's."""
+
+    model: RegisteredModelRows
+    name: str
+    held: dict[int, Mapping[str, Any]]
+    numbers: Numbers
+    highest: int
+    changed: bool = False
+    arrived: set[int] = field(default_factory=set)
+
+
+class VersionWriter:
+    """Writes the versions of registered models. Usable by several threads, each with models of its own."""
+
+    def __init__(self, context: ReplayContext, sources: VersionSources) -> None:
+        self._context = context
+        self._sources = sources
+
+    def held(self, name: str, *, is_prompt: bool) -> dict[int, Mapping[str, Any]]:
+        """Return the versions of a registered model of the target by number, as MLflow's API shows them."""
+        mark = '"' if "'" in name else "'"
+        condition = f"name={mark}{name}{mark}" + (f" AND tags.`{IS_PROMPT}` = 'true'" if is_prompt else "")
+
+        def ask(page: dict[str, Any]) -> Any:
+            return self._context.api.get(_API + "model-versions/search", {"filter": condition, **page})
+
+        return {int(version["version"]): version for version in entries(ask, "model_versions")}
+
+    def write(self, model: RegisteredModelRows, name: str, *, new: bool, tags: Mapping[str, str]) -> OpenVersions:
+        """Make or complete all versions; ``tags`` are those of the registered model in the target."""
+        held = {} if new else self.held(name, is_prompt=model.is_prompt)
+        highest = int(tags.get(HIGHEST, "0"))
+        numbers = Numbers(next=max([highest, *held]) + 1, exact=new)
+        versions = OpenVersions(model=model, name=name, held=held, numbers=numbers, highest=highest)
+        self._remove_leftovers(versions)
+        last = max((number for number, version in model.versions.items() if not version.deleted), default=0)
+        for number in sorted(model.versions):
+            version = model.versions[number]
+            if version.deleted:
+                self._count_deleted(versions, version, above=number > last)
+                continue
+            try:
+                self._write(versions, version)
+            except (ItemError, ServerError) as exc:
+                if not is_about_one_item(exc):
+                    raise
+                self._refuse(versions, number, str(exc))
+        self._fill_end(versions)
+        return versions
+
+    def _write(self, versions: OpenVersions, version: VersionRows) -> None:
+        number = version.number
+        plan = plan_version(versions.model, version, self._context)
+        held = versions.held.get(number)
+        if held is None:
+            self._make_at(versions, version, plan)
+            outcome = "created"
+        elif identity_of_tags(_tags(held), version=True) != plan.identity:
+            message = f"the target has another version {number} of {versions.name!r}, which no import of this one made"
+            raise ItemError(message)
+        else:
+            outcome = "updated" if self._complete(versions, plan, held) else "skipped"
+        if outcome != "skipped":
+            versions.changed = True
+        versions.arrived.add(number)
+        receipt = self._context.receipt
+        receipt.mapped(MODEL_VERSION, f"{versions.model.owner_id}/{number}", f"{versions.name}/{number}")
+        receipt.done(outcome, MODEL_VERSION)
+
+    def _make_at(self, versions: OpenVersions, version: VersionRows, plan: PlannedVersion) -> None:
+        """Make a version, so that it gets its number. Raises ItemError where it cannot get that."""
+        number, numbers = version.number, versions.numbers
+        if numbers.next > number:
+            message = (
+                f"the number {number} of {versions.name!r} is taken in the target by a version that was deleted there; "
+                "import under another name with --rename-model to get all"
+            )
+            raise ItemError(message)
+        if self._context.options.dry_run:
+            numbers.next = number + 1
+            return
+        if numbers.exact:
+            self._fill(versions, number)
+        made = self._create(versions, version, plan)
+        while made < number:
+            self._delete(versions.name, made)
+            self._fill(versions, number)
+            made = self._create(versions, version, plan)
+        if made > number:
+            self._delete(versions.name, made)
+            message = f"MLflow gave it the number {made}, as {number} is taken in the target by a version deleted there"
+            raise ItemError(message)
+        self._set_stage(versions.name, number, plan, "None")
+
+    def _create(self, versions: OpenVersions, version: VersionRows, plan: PlannedVersion) -> int:
+        """Make a version with the first source that MLflow takes, and return its number."""
+        refused: ServerError | None = None
+        for source in self._sources.candidates(versions.model, version):
+            try:
+                number = self._create_with(versions, plan, source)
+            except ServerError as exc:
+                if not is_about_one_item(exc):
+                    raise
+                refused = refused or exc
+            else:
+                if source.changed is not None:
+                    self._context.receipt.changed(source.changed)
+                return number
+        message = "no source for it is known" if refused is None else str(refused)
+        raise ItemError(message)
+
+    def _create_with(self, versions: OpenVersions, plan: PlannedVersion, source: VersionSource) -> int:
+        body = {
+            "name": versions.name,
+            "source": source.uri,
+            "run_id": source.run_id,
+            "model_id": source.model_id,
+            "run_link": plan.run_link,
+            "description": plan.description,
+            "tags": [{"key": key, "value": value} for key, value in plan.tags.items()],
+        }
+        body = {key: value for key, value in body.items() if value is not None}
+        return self._post(versions, body, plan.identity)
+
+    def _post(self, versions: OpenVersions, body: Mapping[str, Any], identity: str) -> int:
+        before = versions.numbers.next
+
+        def make() -> int:
+            answer = self._context.api.post(_API + "model-versions/create", body, idempotent=False)
+            return int(answer["model_version"]["version"])
+
+        def look() -> int | None:
+            held = self.held(versions.name, is_prompt=versions.model.is_prompt)
+            ours = [
+                number for number, version in held.items() if number >= before and _mark(_tags(version)) == identity
+            ]
+            return max(ours, default=None)
+
+        number = once(make, look)
+        versions.numbers.next, versions.numbers.exact = number + 1, True
+        return number
+
+    def _fill(self, versions: OpenVersions, number: int) -> None:
+        """Make and delete fillers until the next number is ``number``."""
+        missing = number - versions.numbers.next
+        if missing > self._context.options.limits.fillers:
+            message = f"{missing} numbers before {number} would have to be taken by fillers, which are too many"
+            raise ItemError(message)
+        while versions.numbers.next < number:
+            self._delete(versions.name, self._create_filler(versions))
+
+    def _fill_end(self, versions: OpenVersions) -> None:
+        """Take the numbers of versions that are deleted at the source and come after all others."""
+        highest = max((number for number, version in versions.model.versions.items() if version.deleted), default=0)
+        if versions.numbers.next > highest or versions.highest >= highest:
+            return
+        if self._context.options.dry_run:
+            versions.changed = True
+            return
+        try:
+            if versions.numbers.exact:
+                self._fill(versions, highest)
+            number = self._create_filler(versions)
+            while number < highest:
+                self._delete(versions.name, number)
+                number = self._create_filler(versions)
+        except (ItemError, ServerError) as exc:
+            if not is_about_one_item(exc):
+                raise
+            self._refuse(versions, highest, str(exc))
+            return
+        # In this order, so that an import that is cut off here does not take one number more each time.
+        tag = {"name": versions.name, "key": HIGHEST, "value": str(number)}
+        self._context.api.post(_API + "registered-models/set-tag", tag)
+        self._delete(versions.name, number)
+        versions.changed = True
+
+    def _create_filler(self, versions: OpenVersions) -> int:
+        tags = [{"key": FILLER, "value": "true"}]
+        body = {"name": versions.name, "source": ANY_SOURCE, "tags": tags}
+        if not versions.model.is_prompt:
+            return self._post(versions, body, FILLER)
+        of_prompt = {**body, "source": "dummy-source", "tags": [*tags, {"key": IS_PROMPT, "value": "true"}]}
+        try:
+            return self._post(versions, of_prompt, FILLER)
+        except ServerError as exc:
+            if not is_about_one_item(exc):
+                raise
+            return self._post(versions, body, FILLER)
+
+    def _remove_leftovers(self, versions: OpenVersions) -> None:
+        """Delete fillers, and versions that got a number which is not theirs, of an import that was cut off."""
+        numbers = {identity_of_row(version.info, number): number for number, version in versions.model.versions.items()}
+        for number, held in list(versions.held.items()):
+            mark = _mark(_tags(held))
+            if mark != FILLER and numbers.get(mark or "", number) == number:
+                continue
+            if not self._context.options.dry_run:
+                if number >= max(versions.held):
+                    tag = {"name": versions.name, "key": HIGHEST, "value": str(number)}
+                    self._context.api.post(_API + "registered-models/set-tag", tag)
+                    versions.highest = number
+                self._delete(versions.name, number)
+            versions.changed = True
+            del versions.held[number]
+
+    def _complete(self, versions: OpenVersions, plan: PlannedVersion, held: Mapping[str, Any]) -> bool:
+        """Set what differs; say whether anything did."""
+        where = {"name": versions.name, "version": held["version"]}
+        there = _tags(held)
+        tags = {key: value for key, value in plan.tags.items() if there.get(key) != value}
+        description = (plan.description or "") != held.get("description", "")
+        stage = plan.stage != held.get("current_stage", "None")
+        if self._context.options.dry_run:
+            return bool(tags or description or stage)
+        for key, value in tags.items():
+            self._context.api.post(_API + "model-versions/set-tag", {**where, "key": key, "value": value})
+        if description:
+            self._context.api.patch(_API + "model-versions/update", {**where, "description": plan.description or ""})
+        self._set_stage(versions.name, int(held["version"]), plan, held.get("current_stage", "None"))
+        return bool(tags or description or stage)
+
+    def _set_stage(self, name: str, number: int, plan: PlannedVersion, there: str) -> None:
+        if plan.stage == there:
+            return
+        body = {"name": name, "version": str(number), "stage": plan.stage, "archive_existing_versions": False}
+        self._context.api.post(_API + "model-versions/transition-stage", body)
+
+    def _delete(self, name: str, number: int) -> None:
+        self._context.api.delete(_API + "model-versions/delete", {"name": name, "version": str(number)})
+
+    def _count_deleted(self, versions: OpenVersions, version: VersionRows, *, above: bool) -> None:
+        if version.number in versions.held:
+            self._context.receipt.note(
+                f"version {version.number} of {versions.model.owner_id!r} is deleted at the source; "
+                f"the target has it as {versions.name!r} {version.number}, and it stays"
+            )
+        elif above:
+            self._context.receipt.count("deleted_versions")
+
+    def _refuse(self, versions: OpenVersions, number: int, reason: str) -> None:
+        receipt = self._context.receipt
+        receipt.refuse(REGISTERED_MODEL, versions.model.owner_id, str(number), refusals.MODEL_VERSION_REFUSED, reason)
+        receipt.done("refused", MODEL_VERSION)
+
+
+def _tags(version: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["key"]: tag.get("value", "") for tag in version.get("tags", [])}
+
+
+def _mark(tags: Mapping[str, str]) -> str | None:
+    return FILLER if FILLER in tags else identity_of_tags(tags, version=True)

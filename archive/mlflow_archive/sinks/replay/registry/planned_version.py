@@ -1,0 +1,110 @@
+"""What a registered model or one version of it will be in the target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlflow_archive.format import refusals
+from mlflow_archive.format.source_tags import object_source_tags
+from mlflow_archive.kinds import REGISTERED_MODEL
+from mlflow_archive.sinks.replay.context import ReplayContext
+from mlflow_archive.sinks.replay.registry.prompts import TEXT, remap_prompt_tags
+from mlflow_archive.sinks.replay.registry.registry_rows import (
+    SOURCE_MODEL_VERSION,
+    SOURCE_REGISTERED_MODEL,
+    RegisteredModelRows,
+    VersionRows,
+    identity_of_row,
+)
+from mlflow_archive.sinks.replay.writing.fitting import Fitter, key_is_taken, plain_tags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRegisteredModel:
+    """A registered model or prompt as it will be."""
+
+    identity: str
+    name: str
+    description: str | None
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedVersion:
+    """A version as it will be, but for its source."""
+
+    identity: str
+    description: str | None
+    run_link: str | None
+    stage: str
+    tags: Mapping[str, str]
+
+
+def plan_registered_model(model: RegisteredModelRows, context: ReplayContext) -> PlannedRegisteredModel:
+    """Fit a registered model."""
+    fitter = Fitter(context.options.limits, context.receipt, model.owner_id)
+    identity = identity_of_row(model.info)
+    source = {}
+    if context.options.source_tags:
+        source = object_source_tags("registered_model", model.info, model.tags, export=context.export_of(model.info))
+    else:
+        source[SOURCE_REGISTERED_MODEL] = identity
+    limit = context.options.limits.registered_model_tag
+    return PlannedRegisteredModel(
+        identity=identity,
+        name=context.options.model_name(model.info["name"], model.info["workspace"]),
+        description=_text(fitter, "description", model.info["description"], context.options.limits.description),
+        tags=_tags(fitter, remap_prompt_tags(model.tags, context), source, limit, where=""),
+    )
+
+
+def plan_version(model: RegisteredModelRows, version: VersionRows, context: ReplayContext) -> PlannedVersion:
+    """Fit a version of it."""
+    info, receipt, limits = version.info, context.receipt, context.options.limits
+    fitter = Fitter(limits, receipt, f"{model.owner_id}/{version.number}")
+    identity = identity_of_row(info, version.number)
+    receipt.changed("model_version_status", int(info["status"] not in (None, "READY")))
+    source = {}
+    if context.options.source_tags:
+        # The text of a prompt, which can be long, is not kept twice: it arrives as it is.
+        tags = {key: value for key, value in version.tags.items() if key != TEXT}
+        source = object_source_tags("model_version", info, tags, export=context.export_of(model.info))
+    else:
+        source[SOURCE_MODEL_VERSION] = identity
+    return PlannedVersion(
+        identity=identity,
+        description=_text(fitter, "description", info["description"], limits.description),
+        run_link=_text(fitter, "run_link", info["run_link"], limits.run_link),
+        stage=info["current_stage"] or "None",
+        tags=_tags(
+            fitter,
+            remap_prompt_tags(version.tags, context),
+            source,
+            limits.model_version_tag,
+            where=f"{version.number}/",
+            owner=model.owner_id,
+        ),
+    )
+
+
+def _text(fitter: Fitter, kind: str, value: str | None, limit: int) -> str | None:
+    return fitter.text(kind, kind, value, limit) if value else None
+
+
+def _tags(
+    fitter: Fitter,
+    tags: Mapping[str, str | None],
+    source: Mapping[str, str],
+    limit: int,
+    *,
+    where: str,
+    owner: str | None = None,
+) -> dict[str, str]:
+    """Fit tags and source tags; a key that MLflow does not take is refused by the registered model and ``where``."""
+    fitted = {**fitter.tags("tag", plain_tags(tags), limit), **fitter.tags("source tag", source, limit)}
+    for key in [key for key in fitted if not key_is_taken(key)]:
+        del fitted[key]
+        reason = f"MLflow takes no tag named {key!r}"
+        fitter.receipt.refuse(REGISTERED_MODEL, owner or fitter.owner, where + key, refusals.TAG_REFUSED, reason)
+    return fitted

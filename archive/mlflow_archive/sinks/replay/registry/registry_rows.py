@@ -1,0 +1,117 @@
+"""Rows of the registry by registered model, and by what an import finds its own objects again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX
+from mlflow_archive.kinds import DEFAULT_WORKSPACE, REGISTERED_MODEL, named_owner
+from mlflow_archive.pipeline import ArtifactFile, Chunk
+from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+
+DELETED_STAGE: Final = "Deleted_Internal"
+IS_PROMPT: Final = "mlflow.prompt.is_prompt"
+# Written where source tags are off; it wins, as then source tags are what an earlier import left.
+SOURCE_REGISTERED_MODEL: Final = OWN_PREFIX + "source_registered_model"
+SOURCE_MODEL_VERSION: Final = OWN_PREFIX + "source_model_version"
+
+
+@dataclass(slots=True, kw_only=True)
+class VersionRows:
+    """One version at the source; ``artifacts`` are files that lie under no run and no logged model."""
+
+    info: Row
+    tags: dict[str, str | None] = field(default_factory=dict)
+    artifacts: list[ArtifactFile] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        return int(self.info["version"])
+
+    @property
+    def deleted(self) -> bool:
+        return bool(self.info["current_stage"] == DELETED_STAGE)
+
+
+@dataclass(slots=True, kw_only=True)
+class RegisteredModelRows:
+    """One registered model or prompt at the source; ``owner_id`` is how an archive refers to it."""
+
+    owner_id: str
+    info: Row
+    tags: dict[str, str | None] = field(default_factory=dict)
+    aliases: dict[str, int] = field(default_factory=dict)
+    versions: dict[int, VersionRows] = field(default_factory=dict)
+
+    @property
+    def is_prompt(self) -> bool:
+        return (self.tags.get(IS_PROMPT) or "").lower() == "true"
+
+
+def registered_models_of(chunk: Chunk) -> list[RegisteredModelRows]:
+    """Return the rows of a chunk by registered model, those of the default workspace first.
+
+    Rows of a model or version that is not there itself, as no export of this tool makes them, are left out.
+    """
+    found: dict[tuple[str, str], RegisteredModelRows] = {}
+    for info in rows_of(chunk, "registered_models"):
+        found[_key(info)] = RegisteredModelRows(owner_id=owner_id(info), info=info)
+    for row, model in _owned(chunk, "registered_model_tags", found):
+        model.tags[row["key"]] = row["value"]
+    for row, model in _owned(chunk, "registered_model_aliases", found):
+        model.aliases[row["alias"]] = row["version"]
+    for row, model in _owned(chunk, "model_versions", found):
+        model.versions[row["version"]] = VersionRows(info=row)
+    for row, model in _owned(chunk, "model_version_tags", found):
+        if row["version"] in model.versions:
+            model.versions[row["version"]].tags[row["key"]] = row["value"]
+    by_owner = {model.owner_id: model for model in found.values()}
+    for artifact in chunk.artifacts:
+        if artifact.owner_kind == REGISTERED_MODEL and artifact.owner_id in by_owner:
+            number = artifact.path.partition("/")[0]
+            version = by_owner[artifact.owner_id].versions.get(int(number) if number.isdecimal() else 0)
+            if version is not None:
+                version.artifacts.append(artifact)
+    return sorted(found.values(), key=lambda model: model.info["workspace"] != DEFAULT_WORKSPACE)
+
+
+def _owned(
+    chunk: Chunk, table: str, models: Mapping[tuple[str, str], RegisteredModelRows]
+) -> Iterator[tuple[Row, RegisteredModelRows]]:
+    for row in rows_of(chunk, table):
+        if _key(row) in models:
+            yield row, models[_key(row)]
+
+
+def owner_id(row: Row) -> str:
+    """Return how an archive refers to a registered model: its name, ``workspace/name`` outside of the default one."""
+    return named_owner(row["name"], row["workspace"])
+
+
+def identity_of_row(row: Row, number: int | None = None) -> str:
+    """Return what tells a registered model, or the version ``number`` of it, from all others, as one text."""
+    return _identity(row["workspace"], row["name"], number, row["creation_time"])
+
+
+def identity_of_tags(tags: Mapping[str, str], *, version: bool) -> str | None:
+    """Return the identity that an import left on a registered model or version of the target, None where none did."""
+    written = tags.get(SOURCE_MODEL_VERSION if version else SOURCE_REGISTERED_MODEL)
+    if written is not None:
+        return written
+    start = PREFIX + ("model_version." if version else "registered_model.")
+    name, number = tags.get(start + "name"), tags.get(start + "version", "")
+    if name is None or (version and not number.isdecimal()):
+        return None
+    created = tags.get(start + "creation_time")
+    return _identity(tags.get(start + "workspace", ""), name, int(number) if version else None, created)
+
+
+def _identity(workspace: str, name: str, number: int | None, created: object) -> str:
+    what = f"{workspace}/{name}" if number is None else f"{workspace}/{name}/{number}"
+    return f"{what}@{'' if created is None else created}"
+
+
+def _key(row: Row) -> tuple[str, str]:
+    return row["workspace"], row["name"]

@@ -1,0 +1,171 @@
+"""Where a version's files are in the target: what MLflow takes as the source of a version made there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mlflow_archive.errors import ServerError
+from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN
+from mlflow_archive.sinks.replay.context import ReplayContext
+from mlflow_archive.sinks.replay.logged_models.logged_model_index import IDENTITY, SOURCE_MODEL_ID, LoggedModelIndex
+from mlflow_archive.sinks.replay.registry.carriers import Carriers
+from mlflow_archive.sinks.replay.registry.registry_rows import (
+    RegisteredModelRows,
+    VersionRows,
+    identity_of_row,
+    identity_of_tags,
+)
+from mlflow_archive.sinks.replay.writing.artifact_copy import ArtifactOwner
+from mlflow_archive.sinks.replay.writing.failures import is_missing, is_unknown_there
+
+OF_VERSION: Final = re.compile(r"models:/+([^/@]+)/([0-9]+)/?")
+"""A source that is a version of a registered model: its name and number."""
+_OF_MODEL: Final = re.compile(r"models:/+(m-[^/]+)(?:/(.*))?|.*?/models/(m-[^/]+)/artifacts(?:/(.*))?", re.DOTALL)
+_OF_RUN: Final = re.compile(r"runs:/+([^/]+)(?:/(.*))?|.*?/([0-9a-f]{32})/artifacts(?:/(.*))?", re.DOTALL)
+ANY_SOURCE: Final = "s3://mlflow-archive/nothing"
+"""A source that every MLflow takes."""
+_PROMPT_SOURCES: Final = ("dummy-source", "prompt-template")
+_ANYWHERE: Final = re.compile(r"(?!file:|runs:|models:|mlflow-artifacts:)[a-z][a-z0-9+.-]+:", re.IGNORECASE)
+_API: Final = "/api/2.0/mlflow/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionSource:
+    """Arguments of a version's creation; ``changed`` counts it in the receipt where it is not as at the source."""
+
+    uri: str
+    run_id: str | None = None
+    model_id: str | None = None
+    changed: str | None = None
+
+
+class VersionSources:
+    """Finds sources. Usable by several threads."""
+
+    def __init__(self, context: ReplayContext, models: LoggedModelIndex) -> None:
+        self._context = context
+        self._models = models
+        self._carriers = Carriers(context)
+
+    def candidates(self, model: RegisteredModelRows, version: VersionRows) -> Iterator[VersionSource]:
+        """Yield what may be the source of a version, best first; the last is one that MLflow takes whatever it is."""
+        source = version.info["source"] or ""
+        if model.is_prompt:
+            run_id = self._run(version.info["run_id"])
+            yield VersionSource(uri=source if source in _PROMPT_SOURCES else _PROMPT_SOURCES[0], run_id=run_id)
+            # A server before prompts takes that for a path; one that is upgraded later has a prompt then.
+            yield VersionSource(uri=ANY_SOURCE, run_id=run_id, changed="prompts_for_a_later_server")
+            return
+        if version.artifacts:
+            yield self._of_files(model, version)
+            return
+        if copied := OF_VERSION.fullmatch(source):
+            yield from self._of_version(model, copied[1], int(copied[2]))
+            source = version.info["storage_location"] or source
+        yield from self._of_logged_model(version, source)
+        yield from self._of_run(source)
+        if _ANYWHERE.match(source):
+            yield VersionSource(uri=source, run_id=self._run(version.info["run_id"]))
+        yield self._of_nothing(version)
+
+    def _of_files(self, model: RegisteredModelRows, version: VersionRows) -> VersionSource:
+        receipt = self._context.receipt
+
+        def mapped(source_id: str) -> str | None:
+            return receipt.ids(RUN).get(source_id) or receipt.ids(LOGGED_MODEL).get(source_id)
+
+        owner = ArtifactOwner(
+            kind=REGISTERED_MODEL, source_id=model.owner_id, mapped=mapped, prefix=f"{version.number}/"
+        )
+        identity = identity_of_row(version.info, version.number)
+        name = f"{model.owner_id} {version.number}"
+        carrier = self._carriers.of_files(identity, name, version.artifacts, owner)
+        if carrier.model_id is None:
+            return VersionSource(uri=carrier.uri, run_id=carrier.run_id, changed="versions_with_files_in_a_carrier")
+        return VersionSource(
+            uri=f"models:/{carrier.model_id}",
+            model_id=carrier.model_id,
+            run_id=self._run(version.info["run_id"]),
+            changed="versions_with_files_in_a_carrier",
+        )
+
+    def _of_version(self, model: RegisteredModelRows, name: str, number: int) -> Iterator[VersionSource]:
+        """Yield the version of which this one is a copy, where the target's is the one of the source."""
+        workspace = model.info["workspace"]
+        target_name = self._context.options.model_name(name, workspace)
+        try:
+            params = {"name": target_name, "version": str(number)}
+            held = self._context.api.get(_API + "model-versions/get", params)["model_version"]
+        except ServerError as exc:
+            if not is_missing(exc):
+                raise
+            return
+        tags = {tag["key"]: tag.get("value", "") for tag in held.get("tags", [])}
+        identity = identity_of_tags(tags, version=True) or ""
+        if identity.rpartition("@")[0] == f"{workspace}/{name}/{number}":
+            yield VersionSource(uri=f"models:/{target_name}/{number}")
+
+    def _of_nothing(self, version: VersionRows) -> VersionSource:
+        carrier = self._carriers.of_nothing()
+        if carrier.model_id is None:
+            return VersionSource(uri=carrier.uri, run_id=carrier.run_id, changed="versions_without_files")
+        run_id = self._run(version.info["run_id"])
+        uri = f"models:/{carrier.model_id}"
+        return VersionSource(uri=uri, model_id=carrier.model_id, run_id=run_id, changed="versions_without_files")
+
+    def _of_logged_model(self, version: VersionRows, source: str) -> Iterator[VersionSource]:
+        found = _OF_MODEL.fullmatch(source)
+        if not found:
+            return
+        model_id = self._model(found[1] or found[3])
+        if model_id is None:
+            return
+        run_id = self._run(version.info["run_id"])
+        path = found[2] or found[4] or ""
+        if not path:
+            yield VersionSource(uri=f"models:/{model_id}", model_id=model_id, run_id=run_id)
+            return
+        root = self._context.api.get(f"{_API}logged-models/{model_id}")["model"]["info"]["artifact_uri"]
+        yield VersionSource(uri=f"{root}/{path}", model_id=model_id, run_id=run_id)
+
+    def _of_run(self, source: str) -> Iterator[VersionSource]:
+        """Yield an absolute source as an absolute one, as MLflow's UI looks for it, and else by the run's id."""
+        found = _OF_RUN.fullmatch(source)
+        run_id = self._run(found[1] or found[3]) if found else None
+        if not found or run_id is None:
+            return
+        path = found[2] or found[4] or ""
+        if found[3]:
+            root = self._context.target.get_run(run_id).artifact_uri
+            yield VersionSource(uri=f"{root}/{path}" if path else root, run_id=run_id)
+        yield VersionSource(uri=f"runs:/{run_id}/{path}", run_id=run_id)
+
+    def _run(self, source_id: str | None) -> str | None:
+        return self._context.find_run(source_id)
+
+    def _model(self, source_id: str) -> str | None:
+        """Return the target's id of an active logged model, of this import or an earlier one."""
+        target_id = self._context.mapped(LOGGED_MODEL, source_id) or self._anywhere(source_id)
+        if target_id is None:
+            return None
+        try:
+            self._context.api.get(f"{_API}logged-models/{target_id}")
+        except ServerError as exc:
+            if not is_missing(exc):
+                raise
+            return None
+        return target_id
+
+    def _anywhere(self, source_id: str) -> str | None:
+        experiments = [experiment.experiment_id for experiment in self._context.target.experiments()]
+        found: dict[str, Any] | None = None
+        for key in (SOURCE_MODEL_ID, IDENTITY):
+            try:
+                found = found or self._models.search(experiments, key, source_id)
+            except ServerError as exc:
+                if not is_unknown_there(exc):
+                    raise
+        return None if found is None else str(found["info"]["model_id"])

@@ -1,0 +1,1 @@
+"""Runs into a target."""

@@ -1,0 +1,53 @@
+"""A workspace of the target that a dry run would make: nothing is in it, and nothing can be written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, NoReturn, cast
+
+from mlflow_archive.errors import ServerError
+from mlflow_archive.http.session import Params
+from mlflow_archive.sinks.replay.target.target import Api, Target, TargetExperiment
+
+
+class _NothingApi:
+    """Answers as MLflow does where there is nothing: lists and searches are empty, anything by name is unknown."""
+
+    def get(self, path: str, params: Params | None = None) -> Any:
+        return self._answer(path)
+
+    def post(self, path: str, body: Mapping[str, Any], *, idempotent: bool = True) -> Any:
+        return self._answer(path)
+
+    def _answer(self, path: str) -> Any:
+        if path.endswith(("/list", "/search")):
+            return {}
+        message = f"{path}: there is nothing in a workspace that is not there yet"
+        raise ServerError(message, status=HTTPStatus.NOT_FOUND, error_code="RESOURCE_DOES_NOT_EXIST")
+
+
+class _Nothing:
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.version: str | None = None
+
+    @property
+    def api(self) -> Api:
+        return cast("Api", _NothingApi())
+
+    def check(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def experiments(self) -> Iterator[TargetExperiment]:
+        return iter(())
+
+    def __getattr__(self, name: str) -> NoReturn:
+        message = f"a dry run does not {name}"
+        raise RuntimeError(message)
+
+
+def nothing_there(uri: str) -> Target:
+    """Return a target that is empty, for a dry run."""
+    return cast("Target", _Nothing(uri))

@@ -1,0 +1,124 @@
+"""A target without a server: any tracking store that MLflow itself can open, behind MLflow's own API in this process.
+
+MLflow opens an older database by migrating it, unasked; such a one is refused here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import metadata
+from typing import Any, Self
+
+from mlflow_archive.errors import ItemError, TargetError
+from mlflow_archive.http.session import TrackingSession, tell_nobody
+from mlflow_archive.sinks.replay.target.in_process import ADDRESS, InProcessTransport
+from mlflow_archive.sinks.replay.target.rest_target import RestTarget
+from mlflow_archive.sinks.replay.target.target import ArtifactPlace
+from mlflow_archive.sinks.replay.writing.artifacts import LocalPlace, RepositoryPlace, local_root
+
+
+class StoreTarget(RestTarget):
+    """A tracking store in this process. ``artifact_root`` is for new experiments, None as MLflow has it.
+
+    Raises TargetError where full MLflow is missing, the store cannot be opened, or its schema is an older one.
+    """
+
+    def __init__(
+        self, uri: str, *, artifact_root: str | None = None, on_retry: Callable[[str], None] = tell_nobody
+    ) -> None:
+        shown = _without_password(uri)
+        transport, self._engines = _open(uri, shown, artifact_root)
+        super().__init__(TrackingSession(ADDRESS, transport=transport, on_retry=on_retry, shown=shown))
+        self.uri = shown
+
+    def check(self) -> None:
+        next(self.experiments(), None)
+        self.version = metadata.version("mlflow-skinny")
+
+    def in_workspace(self, name: str | None) -> Self:
+        view = super().in_workspace(name)
+        view._engines = []
+        return view
+
+    def close(self) -> None:
+        super().close()
+        for engine in self._engines:
+            engine.dispose()
+
+    def place(self, uri: str) -> ArtifactPlace:
+        if uri.startswith("mlflow-artifacts:"):
+            message = f"{uri} lies behind a server; import through that server's http address"
+            raise ItemError(message)
+        root = local_root(uri)
+        return RepositoryPlace(uri) if root is None else LocalPlace(root)
+
+
+def _without_password(uri: str) -> str:
+    scheme, found, rest = uri.partition("://")
+    authority, slash, path = rest.partition("/")
+    return scheme + found + authority.rpartition("@")[2] + slash + path
+
+
+def _open(uri: str, shown: str, artifact_root: str | None) -> tuple[InProcessTransport, list[Any]]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what MLflow's server says of its own dependencies helps nobody here
+            from mlflow.server import handlers  # noqa: PLC0415 - full MLflow takes seconds to import
+            from mlflow.server.fastapi_app import app  # noqa: PLC0415
+        from mlflow.tracking._model_registry import utils as registry  # noqa: PLC0415
+        from mlflow.tracking._tracking_service import utils as tracking  # noqa: PLC0415
+    except ImportError as exc:
+        message = (
+            f"writing into {shown} without a server needs full MLflow 3: pip install 'mlflow-archive[server]' ({exc})"
+        )
+        raise TargetError(message) from exc
+    if uri.partition(":")[0].partition("+")[0] in ("sqlite", "postgresql", "mysql", "mssql"):
+        _refuse_older_schema(uri, shown)
+    try:
+        stores = [tracking._get_store(uri, artifact_root), registry._get_store(uri, uri)]
+    except Exception as exc:  # drivers, SQLAlchemy and plugins each have errors of their own
+        message = f"{shown} cannot be opened as an MLflow tracking store: {exc}"
+        raise TargetError(message) from exc
+    engines = []
+    for store in stores:
+        with suppress(AttributeError):  # only SQL stores have one
+            engines.append(store.engine)
+    variables = [
+        (handlers, "_tracking_store", stores[0]),
+        (handlers, "_model_registry_store", stores[1]),
+        (tracking, "_tracking_uri", uri),  # the registry looks up logged models by the global URI
+    ]
+    return InProcessTransport(app, variables), engines
+
+
+def _refuse_older_schema(uri: str, shown: str) -> None:
+    import sqlalchemy  # noqa: PLC0415
+    from mlflow.store.db.utils import _get_latest_schema_revision  # noqa: PLC0415
+
+    try:
+        engine = sqlalchemy.create_engine(uri)
+    except (ImportError, sqlalchemy.exc.SQLAlchemyError) as exc:
+        message = (
+            f"{shown} cannot be opened as a database: {exc}; name a driver that is installed, such as "
+            "postgresql+psycopg2:// or mysql+pymysql://"
+        )
+        raise TargetError(message) from exc
+    try:
+        with engine.connect() as connection:
+            if not sqlalchemy.inspect(connection).has_table("alembic_version"):
+                return
+            found = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar()
+    except sqlalchemy.exc.SQLAlchemyError as exc:
+        message = f"{shown} cannot be opened as a database: {type(exc).__name__}; check the URI and its permissions"
+        raise TargetError(message) from exc
+    finally:
+        engine.dispose()
+    expected = _get_latest_schema_revision()
+    if found != expected:
+        message = (
+            f"{shown} has the schema revision {found}, the installed MLflow writes {expected}; "
+            "make a backup and run `mlflow db upgrade`, or use the MLflow version that the database belongs to"
+        )
+        raise TargetError(message)

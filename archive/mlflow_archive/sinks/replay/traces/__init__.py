@@ -1,0 +1,1 @@
+"""Traces into a target."""

@@ -1,0 +1,228 @@
+"""Assessments of a trace: which can be made together with it, which must wait, and what of them cannot be kept.
+
+MLflow makes an assessment that is replaced invalid only when the one that replaces it is made by a request of its own;
+it deletes assessments together with the run they name; and references to issues need the ids of issues that come later.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Final
+
+from mlflow_archive.errors import ItemError
+from mlflow_archive.format.source_tags import shorten, shorten_key
+from mlflow_archive.sinks.replay.options import Limits
+from mlflow_archive.sinks.replay.traces.moments import timestamp
+from mlflow_archive.sinks.replay.writing.rows import Row
+
+SOURCE_RUN: Final = "mlflow.assessment.sourceRunId"
+FEEDBACK, EXPECTATION, ISSUE_REFERENCE = "feedback", "expectation", "issue"
+
+_SOURCES: Final = frozenset({"HUMAN", "LLM_JUDGE", "CODE", "SOURCE_TYPE_UNSPECIFIED"})
+_SHORT: Final = 200
+_ERROR_FIELDS: Final = ("error_code", "error_message", "stack_trace")
+
+RunOf = Callable[[str], str | None]
+"""Source run id -> its id in the target, or None where it is not there."""
+
+
+class When(IntEnum):
+    """When an assessment is made: with its trace, after it, after all issues, after runs have been deleted."""
+
+    WITH_TRACE = 0
+    AFTER_TRACE = 1
+    AFTER_ISSUES = 2
+    AFTER_DELETION = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedAssessment:
+    """An assessment as MLflow's API takes it. ``issue_id`` is that of the source where it refers to an issue."""
+
+    assessment_id: str
+    body: dict[str, Any]
+    when: When
+    issue_id: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class AssessmentPlan:
+    """The assessments of one trace, those that others replace first.
+
+    ``lost`` tells what cannot be set, ``refused`` what cannot be made: (assessment id, reason).
+    """
+
+    planned: list[PlannedAssessment] = field(default_factory=list)
+    lost: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+    def at(self, when: When) -> list[PlannedAssessment]:
+        return [each for each in self.planned if each.when is when]
+
+
+def plan_assessments(
+    rows: Sequence[Row], trace_id: str, *, run_of: RunOf, deleted_runs: Collection[str], limits: Limits
+) -> AssessmentPlan:
+    """Plan the assessments of a trace from its rows; ``deleted_runs`` are source ids of runs that end deleted."""
+    plan = AssessmentPlan()
+    there = {row["assessment_id"]: row for row in rows}
+    replaced: set[str] = set()
+    for row in sorted(rows, key=lambda row: (_depth(row, there), row["created_timestamp"], row["assessment_id"])):
+        try:
+            metadata = _metadata(row)
+            lost: dict[str, Any] = {}
+            body = {**_fields(row, trace_id, limits), **_value(row, lost)}
+            when = _when(row, metadata, there, deleted_runs)
+            overrides = _overrides(row, there, when)
+        except ItemError as exc:
+            plan.refused.append((row["assessment_id"], str(exc)))
+            continue
+        if overrides is not None:
+            body["overrides"] = shorten_key(overrides, limits.assessment_id)
+            replaced.add(overrides)
+        elif row["overrides"] is not None:
+            lost["overrides"] = row["overrides"]
+        source_run = metadata.get(SOURCE_RUN)
+        if row["run_id"] is not None and row["run_id"] != source_run:
+            lost["run_id"] = row["run_id"]
+        if source_run:
+            metadata[SOURCE_RUN] = run_of(source_run) or source_run
+        if metadata:
+            body["metadata"] = metadata
+        if row["source_type"] not in _SOURCES:
+            lost["source_type"] = row["source_type"]
+        if row["rationale"] and row["assessment_type"] == EXPECTATION:
+            lost["rationale"] = shorten(row["rationale"], _SHORT)
+        if lost:
+            plan.lost.append({"assessment_id": row["assessment_id"], **lost})
+        issue_id = row["name"] if row["assessment_type"] == ISSUE_REFERENCE else None
+        plan.planned.append(
+            PlannedAssessment(assessment_id=body["assessment_id"], body=body, when=when, issue_id=issue_id)
+        )
+    for row in rows:
+        if not row["valid"] and row["assessment_id"] not in replaced:
+            plan.lost.append({"assessment_id": row["assessment_id"], "valid": False})
+    return plan
+
+
+def _depth(row: Row, there: Mapping[str, Row]) -> int:
+    """Return how many assessments this one replaces, one behind the other."""
+    seen = {row["assessment_id"]}
+    while row["overrides"] in there and row["overrides"] not in seen:
+        seen.add(row["overrides"])
+        row = there[row["overrides"]]
+    return len(seen)
+
+
+def _when(row: Row, metadata: Mapping[str, str], there: Mapping[str, Row], deleted_runs: Collection[str]) -> When:
+    when = When.WITH_TRACE
+    seen: set[str] = set()
+    while True:
+        if row["assessment_type"] == ISSUE_REFERENCE:
+            when = max(when, When.AFTER_ISSUES)
+        if metadata.get(SOURCE_RUN) in deleted_runs:
+            when = max(when, When.AFTER_DELETION)
+        replaced = there.get(row["overrides"] or "")
+        if replaced is None or replaced["valid"] or row["assessment_type"] != FEEDBACK or row["overrides"] in seen:
+            return when
+        when = max(when, When.AFTER_TRACE)
+        seen.add(row["overrides"])
+        row, metadata = replaced, _metadata(replaced)
+
+
+def _overrides(row: Row, there: Mapping[str, Row], when: When) -> str | None:
+    """Return what MLflow can be told that this one replaces.
+
+    A request of its own makes what it replaces invalid, and must find it; within a trace MLflow looks at neither.
+    """
+    overrides: str | None = row["overrides"]
+    if overrides is None or row["assessment_type"] != FEEDBACK:
+        return None
+    replaced = there.get(overrides)
+    if when is When.WITH_TRACE or (replaced is not None and not replaced["valid"]):
+        return overrides
+    return None
+
+
+def _fields(row: Row, trace_id: str, limits: Limits) -> dict[str, Any]:
+    fields = {
+        "assessment_id": shorten_key(row["assessment_id"], limits.assessment_id),
+        "assessment_name": shorten(row["name"], limits.assessment_name),
+        "trace_id": trace_id,
+        "source": _source(row, limits),
+        "create_time": timestamp(row["created_timestamp"]),
+        "last_update_time": timestamp(row["last_updated_timestamp"]),
+        "rationale": row["rationale"],
+        "span_id": row["span_id"],
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _source(row: Row, limits: Limits) -> dict[str, Any]:
+    source = {"source_type": row["source_type"] if row["source_type"] in _SOURCES else "SOURCE_TYPE_UNSPECIFIED"}
+    if row["source_id"] is not None:
+        source["source_id"] = shorten(row["source_id"], limits.assessment_name)
+    return source
+
+
+def _metadata(row: Row) -> dict[str, str]:
+    held = _json(row, "metadata") if row["metadata"] else None
+    if held is None:
+        return {}
+    if not isinstance(held, dict):
+        raise ItemError(f"its metadata is {row['metadata'][:_SHORT]!r}, expected an object")
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in held.items()}
+
+
+def _value(row: Row, lost: dict[str, Any]) -> dict[str, Any]:
+    """Return the field that holds the value."""
+    kind = row["assessment_type"]
+    value = _json(row, "value")
+    if kind == EXPECTATION:
+        # As text, which MLflow keeps as it is; as a value all numbers would become floats.
+        if value is None:
+            raise ItemError("its value is null, which MLflow takes for no expectation")
+        return {kind: {"serialized_value": {"serialization_format": "JSON_FORMAT", "value": row["value"]}}}
+    if kind == ISSUE_REFERENCE:
+        name = value.get("issue_name") if isinstance(value, dict) else None
+        if not isinstance(name, str):
+            raise ItemError(f"its value is {row['value'][:_SHORT]!r}, expected the name of an issue")
+        return {kind: {"issue_name": name}}
+    if kind != FEEDBACK:
+        raise ItemError(f"its type is {kind!r}, which MLflow's API does not know")
+    kept = _as_floats(value)
+    if json.dumps(kept, sort_keys=True) != json.dumps(value, sort_keys=True):
+        lost["value"] = shorten(row["value"], _SHORT)
+    feedback: dict[str, Any] = {"value": kept}
+    if row["error"] is not None:
+        error = _json(row, "error")
+        if isinstance(error, dict):
+            feedback["error"] = {name: error[name] for name in _ERROR_FIELDS if isinstance(error.get(name), str)}
+    return {kind: feedback}
+
+
+def _as_floats(value: Any) -> Any:
+    """Return a value as Protocol Buffers keep it: all numbers are floats."""
+    if isinstance(value, dict):
+        return {key: _as_floats(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_as_floats(each) for each in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError as exc:
+            raise ItemError("its value has a number that is too large for MLflow's API") from exc
+    return value
+
+
+def _json(row: Row, column: str) -> Any:
+    def refuse(constant: str) -> Any:
+        raise ItemError(f"its {column} has the number {constant}, which MLflow's API does not take")
+
+    try:
+        return json.loads(row[column], parse_constant=refuse)
+    except ValueError as exc:
+        raise ItemError(f"its {column} is no JSON: {row[column][:_SHORT]!r}") from exc

@@ -1,0 +1,84 @@
+"""Assessments that wait: for the ids of issues, or until the runs they name have been deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Final
+
+from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.format import refusals
+from mlflow_archive.kinds import ISSUE, TRACE
+from mlflow_archive.sinks.replay.context import ReplayContext
+from mlflow_archive.sinks.replay.traces.assessments import PlannedAssessment, When
+from mlflow_archive.sinks.replay.traces.trace_job import TraceJob, make_assessment
+from mlflow_archive.sinks.replay.traces.trace_lookup import TraceLookup
+
+_TRACES_AT_ONCE: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    source_id: str
+    trace_id: str
+    planned: PlannedAssessment
+
+
+class DeferredAssessments:
+    """Collects assessments from several threads, and makes them when their time has come."""
+
+    def __init__(self, context: ReplayContext, lookup: TraceLookup) -> None:
+        self._context = context
+        self._lookup = lookup
+        self._lock = Lock()
+        self._waiting: list[_Waiting] = []
+
+    def add(self, job: TraceJob) -> None:
+        """Take those assessments of a trace that must wait."""
+        later = [
+            _Waiting(source_id=job.plan.source_id, trace_id=job.plan.trace_id, planned=planned)
+            for planned in job.assessments.planned
+            if planned.when >= When.AFTER_ISSUES
+        ]
+        with self._lock:
+            self._waiting += later
+
+    def make(self, when: When) -> None:
+        """Make those whose time this is and that are not there. MLflow deletes some whenever it deletes their run."""
+        due = [each for each in self._waiting if each.planned.when is when]
+        if self._context.options.dry_run:
+            return
+        for group in _by_trace(due):
+            infos = self._lookup.infos(list(group))
+            for trace_id, waiting in group.items():
+                there = {each.get("assessment_id") for each in infos.get(trace_id, {}).get("assessments", [])}
+                for each in waiting:
+                    if each.planned.assessment_id not in there:
+                        self._make(each)
+
+    def _make(self, waiting: _Waiting) -> None:
+        planned = waiting.planned
+        try:
+            make_assessment(self._context.api, waiting.trace_id, self._body(planned))
+        except (ItemError, ServerError) as exc:
+            self._context.refuse(TRACE, waiting.source_id, refusals.ASSESSMENT_REFUSED, exc, path=planned.assessment_id)
+        else:
+            self._context.receipt.count("assessments")
+
+    def _body(self, planned: PlannedAssessment) -> dict[str, Any]:
+        if planned.issue_id is None:
+            return planned.body
+        issue_id = self._context.mapped(ISSUE, planned.issue_id)
+        self._context.receipt.changed("issue_references_without_issue", issue_id is None)
+        return planned.body if issue_id is None else {**planned.body, "assessment_name": issue_id}
+
+
+def _by_trace(waiting: Iterable[_Waiting]) -> list[dict[str, list[_Waiting]]]:
+    """Group by trace, some traces at once; within a trace the order stays: replaced ones first."""
+    groups: list[dict[str, list[_Waiting]]] = []
+    for each in waiting:
+        if not groups or (each.trace_id not in groups[-1] and len(groups[-1]) >= _TRACES_AT_ONCE):
+            groups.append({})
+        groups[-1].setdefault(each.trace_id, []).append(each)
+    return groups

@@ -1,0 +1,55 @@
+"""The spans of a trace as MLflow's ``traces.json``, made of their texts or of an archived ``traces.pb``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, Final, cast
+
+from mlflow_archive.errors import ItemError
+from mlflow_archive.sinks.replay.traces.trace_rows import SpanTexts
+
+SPANS_FILE: Final = "traces.json"
+ARCHIVE_FILE: Final = "traces.pb"
+
+_IN_MEMORY: Final = 1024 * 1024
+_EXPERIMENT_ID = re.compile(r'("mlflow\.experimentId":\s*"\\")([^"\\]+)(\\"")')
+
+Mapped = Callable[[str], str | None]
+"""Source experiment id -> its id in the target, or None where it is not there."""
+
+
+def remap_span(text: str, mapped: Mapped) -> str:
+    """Replace the experiment that a span names, in its JSON text, by that of the target; all else stays as it is."""
+    return _EXPERIMENT_ID.sub(lambda found: found[1] + (mapped(found[2]) or found[2]) + found[3], text)
+
+
+def spans_file(texts: SpanTexts, mapped: Mapped) -> BinaryIO:
+    """Return ``traces.json`` for spans; the caller closes it."""
+    file = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - the caller's
+    file.write(b'{"spans":[')
+    for number, text in enumerate(texts):
+        file.write(("," if number else "").encode() + remap_span(text, mapped).encode())
+    file.write(b"]}")
+    return cast("BinaryIO", file)
+
+
+def spans_of_archived(data: bytes) -> bytes:
+    """Return ``traces.json`` for a ``traces.pb``, as MLflow's server shows it.
+
+    Raises ItemError for one that cannot be read here.
+    """
+    try:
+        from mlflow.entities.trace_data import TraceData  # noqa: PLC0415 - takes seconds, and older MLflow has it not
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+        from mlflow.tracing.otel.otel_archival import traces_data_pb_to_spans  # noqa: PLC0415
+    except ImportError as exc:
+        message = f"archived spans are read by MLflow 3.12 and later, which is not installed here: {exc}"
+        raise ItemError(message) from exc
+    try:
+        spans = traces_data_pb_to_spans(data)
+    except (MlflowException, ValueError) as exc:
+        raise ItemError(f"its archived spans cannot be read: {exc}") from exc
+    return json.dumps(TraceData(spans=spans).to_dict(), separators=(",", ":")).encode()

@@ -1,0 +1,161 @@
+"""The payloads of traces: spans into the target's table where they stay the same, else as ``traces.json``; attachments.
+
+``traces.json`` lies where the target says that the artifacts of a trace are; its server and clients read it there.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import BinaryIO, Final
+
+from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.format import refusals
+from mlflow_archive.kinds import EXPERIMENT, TRACE
+from mlflow_archive.pipeline import ArtifactFile
+from mlflow_archive.sinks.replay.context import ReplayContext
+from mlflow_archive.sinks.replay.target.target import ArtifactPlace
+from mlflow_archive.sinks.replay.traces.span_payload import ARCHIVE_FILE, SPANS_FILE, spans_file, spans_of_archived
+from mlflow_archive.sinks.replay.traces.span_table import Spans, SpanTable
+from mlflow_archive.sinks.replay.traces.trace_info import ARTIFACT_LOCATION, SPANS_LOCATION
+from mlflow_archive.sinks.replay.traces.trace_job import TraceJob
+from mlflow_archive.sinks.replay.writing.artifacts import ArtifactNameError
+
+_IN_TABLE: Final = "TRACKING_STORE"
+_ARCHIVED: Final = "ARCHIVE_REPO"
+
+
+class _Home(Enum):
+    """Where the spans of a trace go: they are there already, into the table, or into a file."""
+
+    THERE = auto()
+    TABLE = auto()
+    FILE = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    path: str
+    size: int | None
+    open: Callable[[], AbstractContextManager[BinaryIO]]
+
+
+class TracePayloads:
+    """Writes payloads. Usable by several threads."""
+
+    def __init__(self, context: ReplayContext, table: SpanTable) -> None:
+        self._context = context
+        self._table = table
+
+    def write(self, jobs: Sequence[TraceJob]) -> None:
+        """Write what is missing of the payloads of some traces; what cannot be written is refused, one by one."""
+        homes: dict[str, _Home] = {}
+        sizes: dict[str, Mapping[str, int]] = {}
+        waiting: list[tuple[TraceJob, Spans]] = []
+        for job in jobs:
+            if not len(job.rows.spans) and not job.rows.files:
+                continue
+            try:
+                sizes[job.rows.trace_id] = self._place(job).sizes() if job.found else {}
+                home, spans = self._home(job, sizes[job.rows.trace_id])
+            except (ItemError, ServerError) as exc:
+                self._context.refuse(TRACE, job.rows.trace_id, refusals.SPANS_REFUSED, exc, path="spans")
+                home, spans = _Home.THERE, None
+            homes[job.rows.trace_id] = home
+            if spans is not None:
+                waiting.append((job, spans))
+        for job in self._table.send(waiting):
+            homes[job.rows.trace_id] = _Home.FILE
+        for job in jobs:
+            if job.rows.trace_id in homes:
+                self._write_files(job, homes[job.rows.trace_id], sizes.get(job.rows.trace_id, {}))
+
+    def _place(self, job: TraceJob) -> ArtifactPlace:
+        location = None if job.there is None else job.there.get("tags", {}).get(ARTIFACT_LOCATION)
+        if not location:
+            raise ItemError("the target does not say where the artifacts of this trace go")
+        return self._context.target.place(location)
+
+    def _home(self, job: TraceJob, sizes: Mapping[str, int]) -> tuple[_Home, Spans | None]:
+        """Return where the spans go, and the spans that go into the table."""
+        there = {} if job.there is None or not job.found else job.there.get("tags", {})
+        location = there.get(SPANS_LOCATION)
+        if location == _ARCHIVED or (location == _IN_TABLE and not len(job.rows.spans)):
+            self._context.receipt.changed("trace_payloads_kept_as_in_target")
+            return _Home.THERE, None
+        if location == _IN_TABLE:
+            if self._table.holds(job) and not (job.is_untouched and job.has_gained):
+                return _Home.THERE, None
+            self._make_again(job)
+            return _Home.FILE, None
+        spans = None if SPANS_FILE in sizes else self._table.fitting(job)
+        return (_Home.FILE, None) if spans is None else (_Home.TABLE, spans)
+
+    def _make_again(self, job: TraceJob) -> None:
+        """Make a trace again whose spans an import that was cut off has left changed."""
+        if not job.is_untouched:
+            raise ItemError("the target has other spans for this trace")
+        self._table.remake(job)
+
+    def _write_files(self, job: TraceJob, home: _Home, sizes: Mapping[str, int]) -> None:
+        for file in self._files(job, home):
+            try:
+                self._put(job, file, self._place(job), sizes)
+            except (ItemError, ServerError) as exc:
+                of_name = isinstance(exc, ArtifactNameError) or (
+                    isinstance(exc, ServerError) and exc.status == HTTPStatus.BAD_REQUEST
+                )
+                code = refusals.ARTIFACT_NAME if of_name else refusals.ARTIFACT_REFUSED
+                self._context.refuse(TRACE, job.rows.trace_id, code, exc, path=file.path)
+        if home is _Home.FILE and len(job.rows.spans):
+            self._context.receipt.changed("traces_with_spans_as_artifact")
+
+    def _files(self, job: TraceJob, home: _Home) -> Iterator[_File]:
+        rows = job.rows
+        made = home is _Home.FILE and bool(len(rows.spans))
+        if made:
+            yield _File(path=SPANS_FILE, size=None, open=lambda: closing(self._spans_file(job)))
+        has_spans = any(file.path == SPANS_FILE for file in rows.files)
+        for file in rows.files:
+            if file.path == SPANS_FILE and made:
+                reason = "the spans that the source has in its database take the place of this file"
+                self._context.receipt.refuse(TRACE, rows.trace_id, file.path, refusals.ARTIFACT_REFUSED, reason)
+                continue
+            if file.path == SPANS_FILE and home is _Home.THERE and not len(rows.spans):
+                continue
+            if file.path == ARCHIVE_FILE and home is _Home.FILE and not (made or has_spans):
+                yield from self._unarchived(job, file)
+            yield _File(path=file.path, size=file.size, open=file.open)
+
+    def _spans_file(self, job: TraceJob) -> BinaryIO:
+        return spans_file(job.rows.spans, self._context.receipt.ids(EXPERIMENT).get)
+
+    def _unarchived(self, job: TraceJob, file: ArtifactFile) -> Iterator[_File]:
+        """Yield the spans of an archived payload as ``traces.json``; the payload itself comes as it is beside it."""
+        try:
+            with file.open() as archived:
+                data = spans_of_archived(archived.read())
+        except ItemError as exc:
+            self._context.refuse(TRACE, job.rows.trace_id, refusals.SPANS_REFUSED, exc, path=file.path)
+            return
+        self._context.receipt.changed("traces_unarchived")
+        yield _File(path=SPANS_FILE, size=len(data), open=lambda: closing(io.BytesIO(data)))
+
+    def _put(self, job: TraceJob, file: _File, place: ArtifactPlace, sizes: Mapping[str, int]) -> None:
+        there = sizes.get(file.path)
+        if there is not None and there == file.size:
+            return
+        with file.open() as data:
+            size = data.seek(0, os.SEEK_END)
+            data.seek(0)
+            if there == size:
+                return
+            place.put(file.path, data, size)
+        job.wrote()
+        self._context.receipt.count("artifacts")
+        self._context.receipt.count("bytes", size)

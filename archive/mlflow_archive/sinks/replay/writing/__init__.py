@@ -1,0 +1,1 @@
+"""The toolbox of every writer: receipt, refusals, limits, references, artifacts."""

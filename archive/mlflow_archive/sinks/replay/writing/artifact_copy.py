@@ -1,0 +1,95 @@
+"""Artifacts of one object, from the chunk to the target's place for them."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import BinaryIO
+
+from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.format import refusals
+from mlflow_archive.pipeline import ArtifactFile
+from mlflow_archive.sinks.replay.target.target import ArtifactPlace
+from mlflow_archive.sinks.replay.writing.artifacts import ArtifactNameError
+from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
+from mlflow_archive.sinks.replay.writing.receipt import Receipt
+from mlflow_archive.sinks.replay.writing.references import (
+    LARGEST_MLMODEL,
+    Mapped,
+    is_mlmodel,
+    models_in_mlmodel,
+    remap_mlmodel,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactOwner:
+    """Whose artifacts: ``kind`` and ``source_id`` are for the receipt, ``mapped`` for the ids in MLmodel files.
+
+    ``prefix`` starts the path of each artifact and is left away in the target.
+    """
+
+    kind: str
+    source_id: str
+    mapped: Mapped
+    prefix: str = ""
+
+
+def copy_artifacts(
+    artifacts: Sequence[ArtifactFile],
+    owner: ArtifactOwner,
+    place: ArtifactPlace,
+    sizes: Mapping[str, int],
+    receipt: Receipt,
+) -> list[ArtifactFile]:
+    """Write the artifacts that are missing or of another size in ``sizes``; what cannot be is refused, one by one.
+
+    Returns the MLmodel files that still name logged models which ``owner.mapped`` does not know.
+    """
+    unresolved = []
+    for artifact in artifacts:
+        try:
+            if not _copy(artifact, owner, place, sizes, receipt):
+                unresolved.append(artifact)
+        except (ItemError, ServerError) as exc:
+            if not is_about_one_item(exc):
+                raise
+            of_name = isinstance(exc, ArtifactNameError) or (
+                isinstance(exc, ServerError) and exc.status == HTTPStatus.BAD_REQUEST
+            )
+            code = refusals.ARTIFACT_NAME if of_name else refusals.ARTIFACT_REFUSED
+            receipt.refuse(owner.kind, owner.source_id, artifact.path, code, str(exc))
+    return unresolved
+
+
+def refuse_artifacts(artifacts: Sequence[ArtifactFile], owner: ArtifactOwner, exc: ItemError, receipt: Receipt) -> None:
+    """Refuse all of them, as where the place they go to cannot be written."""
+    for artifact in artifacts:
+        receipt.refuse(owner.kind, owner.source_id, artifact.path, refusals.ARTIFACT_REFUSED, str(exc))
+
+
+def _copy(
+    artifact: ArtifactFile, owner: ArtifactOwner, place: ArtifactPlace, sizes: Mapping[str, int], receipt: Receipt
+) -> bool:
+    path = artifact.path.removeprefix(owner.prefix)
+    there = sizes.get(path)
+    if there is not None and there == artifact.size and not is_mlmodel(path):
+        return True
+    resolved = True
+    with artifact.open() as opened:
+        data: BinaryIO = opened
+        size = data.seek(0, os.SEEK_END)
+        data.seek(0)
+        if is_mlmodel(path) and size <= LARGEST_MLMODEL:
+            original = data.read()
+            mapped = remap_mlmodel(original, owner.mapped)
+            data, size = io.BytesIO(mapped), len(mapped)
+            receipt.changed("mlmodel_run_id", int(mapped != original))
+            resolved = all(owner.mapped(model) is not None for model in models_in_mlmodel(original))
+        place.put(path, data, size)
+    receipt.count("artifacts")
+    receipt.count("bytes", size)
+    return resolved

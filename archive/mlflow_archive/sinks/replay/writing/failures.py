@@ -1,0 +1,69 @@
+"""Whose failure it is: of one item, so that the others go on, or of the target, so that nothing can."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final, TypeVar
+
+from mlflow_archive.errors import ItemError, MlflowArchiveError, ServerError
+from mlflow_archive.http.refusals import is_unknown_request
+
+WAITS_AFTER_DOUBT_SECONDS: Final = (0.5, 2.0, 5.0)
+
+_OF_THE_TARGET = frozenset(
+    {
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    }
+)
+
+_T = TypeVar("_T")
+
+
+def is_about_one_item(exc: MlflowArchiveError) -> bool:
+    """Say whether only this item is refused: a 4xx, or a 500 in which MLflow itself names the error."""
+    if isinstance(exc, ItemError):
+        return True
+    if not isinstance(exc, ServerError) or exc.status is None or exc.status in _OF_THE_TARGET:
+        return False
+    if exc.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return exc.error_code is not None
+    return HTTPStatus.BAD_REQUEST <= exc.status < HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def is_unknown_there(exc: MlflowArchiveError) -> bool:
+    """Say whether the target does not know this request at all: it is older, or the feature is off."""
+    if not isinstance(exc, ServerError) or exc.status is None:
+        return False
+    return exc.error_code == "FEATURE_DISABLED" or is_unknown_request(exc)
+
+
+def executed_perhaps(exc: ServerError) -> bool:
+    """Say whether the request may have been carried out although it failed: no answer, or a 5xx."""
+    return exc.status is None or exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def is_missing(exc: ServerError) -> bool:
+    """Say whether MLflow says that the object does not exist."""
+    return exc.error_code == "RESOURCE_DOES_NOT_EXIST"
+
+
+def once(make: Callable[[], _T], look: Callable[[], _T | None]) -> _T:
+    """Return what ``make`` makes; where it is in doubt whether it did, what ``look`` finds, or make it again."""
+    for wait in WAITS_AFTER_DOUBT_SECONDS:
+        try:
+            return make()
+        except ServerError as exc:
+            if not executed_perhaps(exc):
+                raise
+            failure = exc
+        # The server may still be at it, so it gets a moment before it is asked.
+        time.sleep(wait)
+        made = look()
+        if made is not None:
+            return made
+    raise failure

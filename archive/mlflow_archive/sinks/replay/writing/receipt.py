@@ -1,0 +1,140 @@
+"""What a replay did, collected from several threads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from threading import Lock
+
+from mlflow_archive.format.refusals import KIND_REFUSED, REFUSALS
+from mlflow_archive.kinds import EXPERIMENT, RUN
+from mlflow_archive.pipeline import Gap, Report
+
+
+class Receipt:
+    """Source id to target id by kind, counts, and everything that did not arrive as it was."""
+
+    def __init__(self, target: str, *, dry_run: bool) -> None:
+        self._lock = Lock()
+        self._target = target
+        self._dry_run = dry_run
+        self._ids: dict[str, dict[str, str | None]] = {EXPERIMENT: {}, RUN: {}}
+        self._done: dict[str, Counter[str]] = {RUN: _no_outcomes()}
+        self._counts: Counter[str] = Counter()
+        self._changed: Counter[str] = Counter()
+        self._shortened: list[dict[str, object]] = []
+        self._missing_parents: list[dict[str, str]] = []
+        self._notes: list[str] = []
+        self._kept: dict[str, dict[str, Mapping[str, object]]] = {}
+        self._gaps: list[Gap] = []
+        self._unknown: Counter[str] = Counter()
+
+    def mapped(self, kind: str, source_id: str, target_id: str | None) -> None:
+        """Note what a source id of a kind is in the target; None is what a dry run would create."""
+        with self._lock:
+            self._ids.setdefault(kind, {})[source_id] = target_id
+
+    def ids(self, kind: str) -> Mapping[str, str | None]:
+        """Return source id to target id, of all objects of a kind that this import made or found."""
+        return self._ids.get(kind, {})
+
+    def done(self, what: str, kind: str = RUN) -> None:
+        """Count an object as ``created``, ``updated``, ``skipped`` or ``refused``."""
+        with self._lock:
+            self._done.setdefault(kind, _no_outcomes())[what] += 1
+
+    def count(self, unit: str, amount: int = 1) -> None:
+        with self._lock:
+            self._counts[unit] += amount
+
+    def changed(self, kind: str, amount: int = 1) -> None:
+        """Count something that arrived otherwise than it was."""
+        if amount:
+            with self._lock:
+                self._changed[kind] += amount
+
+    def shortened(self, owner_id: str, kind: str, key: str, length: int) -> None:
+        """Note a text that was too long; ``length`` is what it had, in characters."""
+        with self._lock:
+            self._shortened.append({"owner": owner_id, "kind": kind, "key": key, "length": length})
+
+    def missing_parent(self, run_id: str, parent_id: str) -> None:
+        with self._lock:
+            self._missing_parents.append({"run": run_id, "parent": parent_id})
+
+    def kept(self, kind: str, source_id: str, values: Mapping[str, object]) -> None:
+        """Keep what MLflow's API cannot set on an object that has no tags either; nulls are left out."""
+        there = {name: value for name, value in values.items() if value is not None}
+        if there:
+            with self._lock:
+                self._kept.setdefault(kind, {})[source_id] = there
+
+    def note(self, sentence: str) -> None:
+        with self._lock:
+            self._notes.append(sentence)
+
+    def refuse(self, kind: str, owner_id: str, path: str, code: str, reason: str) -> None:
+        """Note something that did not arrive; ``code`` is one of ``format.refusals``."""
+        if code not in REFUSALS:
+            raise ValueError(code)
+        with self._lock:
+            self._gaps.append(Gap(owner_kind=kind, owner_id=owner_id, path=path, code=code, reason=reason))
+
+    def unknown(self, kind: str) -> None:
+        """Count an object of a kind that the target does not know; all of a kind become one refusal."""
+        with self._lock:
+            self._unknown[kind] += 1
+        self.done("refused", kind)
+
+    def is_unknown(self, kind: str) -> bool:
+        """Say whether the target was found not to know a kind."""
+        return kind in self._unknown
+
+    def refuse_many(self, numbers: Mapping[str, int], code: str, why: str) -> None:
+        """Note how many objects of each kind did not arrive, one refusal a kind; ``why`` ends the sentence."""
+        for kind, number in sorted(numbers.items()):
+            if number:
+                self.refuse(kind, "", "", code, f"{counted(kind, number)}{why}")
+
+    def report(self) -> Report:
+        """Return all of it as the sink's report; to be called once."""
+        self.refuse_many(self._unknown, KIND_REFUSED, ": the target does not know them, or has the feature off")
+        refusals = [
+            {"kind": gap.owner_kind, "id": gap.owner_id, "path": gap.path, "code": gap.code, "reason": gap.reason}
+            for gap in self._gaps
+        ]
+        runs = self._done[RUN]
+        others = {kind: dict(done) for kind, done in self._done.items() if kind != RUN}
+        counts = {**self._counts, "experiments": len(self._ids[EXPERIMENT]), **runs, "runs": runs.total()}
+        counts |= {plural(kind).replace(" ", "_"): sum(done.values()) for kind, done in others.items()}
+        details: dict[str, object] = {
+            "target": self._target,
+            "dry_run": self._dry_run,
+            "experiments": dict(self._ids[EXPERIMENT]),
+            "runs": dict(self._ids[RUN]),
+            "ids": {kind: dict(ids) for kind, ids in self._ids.items() if kind not in (EXPERIMENT, RUN)},
+            "outcomes": others,
+            **runs,
+            "shortened": self._shortened,
+            "changed": dict(self._changed),
+            "kept_here_only": self._kept,
+            "missing_parents": self._missing_parents,
+            "notes": self._notes,
+            "refusals": refusals,
+        }
+        return Report(counts=counts, gaps=self._gaps, details=details)
+
+
+def plural(kind: str) -> str:
+    """Return the words for several objects of a kind."""
+    words = kind.replace("_", " ")
+    return words[:-1] + "ies" if words.endswith("y") else words + "s"
+
+
+def counted(kind: str, number: int) -> str:
+    """Return a number of objects of a kind in words."""
+    return f"1 {kind.replace('_', ' ')}" if number == 1 else f"{number} {plural(kind)}"
+
+
+def _no_outcomes() -> Counter[str]:
+    return Counter(created=0, updated=0, skipped=0)

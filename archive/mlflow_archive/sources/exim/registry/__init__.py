@@ -1,0 +1,1 @@
+"""Registered models and prompts as mlflow-export-import wrote them."""

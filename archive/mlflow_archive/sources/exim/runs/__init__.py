@@ -1,0 +1,1 @@
+"""Experiments and runs as mlflow-export-import wrote them."""

@@ -1,0 +1,1 @@
+"""Traces as mlflow-export-import wrote them."""

@@ -1,0 +1,137 @@
+"""One trace of an export: ``trace.json`` with its info and names of its spans, its payload in the files beside it.
+
+Where the source kept the spans as rows (tag ``mlflow.trace.spansLocation``) they are made of the payload again, as
+MLflow looks for them there and nowhere else.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from mlflow_archive.artifact_roots.local import FoundFile
+from mlflow_archive.format.gaps import OBJECT_UNREADABLE
+from mlflow_archive.kinds import TRACE
+from mlflow_archive.pipeline import Selection
+from mlflow_archive.sources.exim.documents import read_document
+from mlflow_archive.sources.exim.entity import Entity
+from mlflow_archive.sources.exim.entries import TraceEntry
+from mlflow_archive.sources.exim.fields import Fields, Malformed, json_of
+from mlflow_archive.sources.exim.files import downloaded_files
+from mlflow_archive.sources.exim.gapbook import GapBook
+from mlflow_archive.sources.exim.traces.spans import SPANS_FILE, span_rows
+
+LOCATION_TAG: Final = "mlflow.artifactLocation"
+SPANS_LOCATION_TAG: Final = "mlflow.trace.spansLocation"
+_AS_ROWS: Final = "TRACKING_STORE"
+_PAYLOADS: Final = frozenset({SPANS_FILE, "traces.pb"})
+_TYPES: Final = ("feedback", "expectation", "issue")
+
+
+def read_trace(entry: TraceEntry, gap_book: GapBook, selection: Selection, root: Path) -> Entity:
+    """Read a trace. Raises DocumentUnreadableError if it has changed since it was found."""
+    entity = Entity(kind=TRACE, owner_id=entry.trace_id, gaps=gap_book.copy_of(TRACE, entry.trace_id))
+    body = Fields(read_document(entry.path, root).body, entity.gaps.under(""))
+    tags = _add_info(entity, entry, body.object("info", place=""))
+    names = body.value("data")
+    body.rest()
+    files = downloaded_files(entry.path.parent, tags.get(LOCATION_TAG), entry.path.name, entity.gaps.add)
+    if not _PAYLOADS.intersection(file.path for file in files):
+        if names:
+            reason = f"the export holds the names of its {len(names)} spans and nothing else of them"
+            entity.gaps.add("spans", OBJECT_UNREADABLE, reason)
+    elif tags.get(SPANS_LOCATION_TAG) == _AS_ROWS:
+        _add_spans(entity, entry, files)
+    if selection.artifacts:
+        entity.take_files(files, selection)
+    return entity
+
+
+def _add_info(entity: Entity, entry: TraceEntry, info: Fields) -> dict[str, str]:
+    trace_id = entry.trace_id
+    time = info.time("request_time", "timestamp_ms")
+    if time is None:
+        info.bad("request_time", "it does not say when it began; 0 is kept")
+    entity.add(
+        "traces",
+        trace_id=trace_id,
+        experiment_id=entry.experiment_id,
+        request_time=time or 0,
+        execution_duration_ms=info.integer("execution_duration", "execution_time_ms"),
+        state=info.text("state", "status") or "STATE_UNSPECIFIED",
+        client_request_id=info.text("client_request_id"),
+        request_preview=info.text("request_preview"),
+        response_preview=info.text("response_preview"),
+    )
+    tags = info.pairs("tags")
+    for key, value in tags.items():
+        entity.add("trace_tags", trace_id=trace_id, key=key, value=value)
+    for name in ("trace_metadata", "request_metadata"):
+        for key, value in info.pairs(name).items():
+            entity.add("trace_metadata", trace_id=trace_id, key=key, value=value)
+    for each in info.objects("assessments"):
+        _add_assessment(entity, each)
+    info.rest("trace_id", "request_id", "experiment_id", "trace_location")
+    return tags
+
+
+def _add_assessment(entity: Entity, found: Fields) -> None:
+    assessment_id, name = found.text("assessment_id"), found.text("name")
+    created = found.time("create_time_ms", "create_time")
+    kind = found.text("assessment_type") or next((each for each in _TYPES if found.value(each) is not None), None)
+    source = found.object("source")
+    source_type = source.text("source_type")
+    if assessment_id is None or name is None or created is None or kind not in _TYPES or source_type is None:
+        found.bad("", "it lacks its id, name, time, type or source")
+        return
+    try:
+        value, error = _value(kind, found)
+    except Malformed as problem:
+        found.bad(kind, str(problem))
+        return
+    updated = found.time("last_update_time_ms", "last_update_time")
+    valid = found.flag("valid")
+    entity.add(
+        "assessments",
+        trace_id=entity.owner_id,
+        assessment_id=assessment_id,
+        name=name,
+        assessment_type=kind,
+        value=value,
+        error=error,
+        created_timestamp=created,
+        last_updated_timestamp=created if updated is None else updated,
+        source_type=source_type,
+        source_id=source.text("source_id"),
+        run_id=found.text("run_id"),
+        span_id=found.text("span_id"),
+        rationale=found.text("rationale"),
+        overrides=found.text("overrides"),
+        valid=True if valid is None else valid,
+        metadata=found.json("metadata"),
+    )
+    found.rest("trace_id", "error", *_TYPES)
+
+
+def _value(kind: str, found: Fields) -> tuple[str, str | None]:
+    """Return value and error as JSON text; feedback holds both, the others are their value. Raises Malformed."""
+    held: Any = found.value(kind)
+    if kind != "feedback":
+        return json_of(held), None
+    if not isinstance(held, dict):
+        raise Malformed("it is no object of value and error")
+    error = held.get("error")
+    return json_of(held.get("value")), None if error is None else json_of(error)
+
+
+def _add_spans(entity: Entity, entry: TraceEntry, files: list[FoundFile]) -> None:
+    payload = next((file for file in files if file.path == SPANS_FILE), None)
+    if payload is None:
+        return
+    try:
+        rows = span_rows(payload, entry.trace_id, entry.experiment_id)
+    except Malformed as error:
+        entity.gaps.add("spans", OBJECT_UNREADABLE, f"{SPANS_FILE} is kept, but is not as MLflow writes it: {error}")
+        return
+    for row in rows:
+        entity.add("spans", **row)

@@ -1,0 +1,1 @@
+"""MLflow's search syntax, judged here for sources that cannot be asked."""

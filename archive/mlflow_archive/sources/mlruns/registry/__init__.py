@@ -1,0 +1,1 @@
+"""Registered models in a file store."""

@@ -1,0 +1,1 @@
+"""Experiments and runs in a file store."""

@@ -1,0 +1,100 @@
+"""Experiments of a file store as rows.
+
+One that lies in ``.trash`` is deleted whatever its meta.yaml says, as older versions of MLflow only moved it. One of
+which the meta.yaml cannot be read is kept under its id as its name, with a gap, so that its runs are not lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE
+from mlflow_archive.format.location import without_password
+from mlflow_archive.kinds import EXPERIMENT
+from mlflow_archive.sources.mlruns.keyfiles import read_values
+from mlflow_archive.sources.mlruns.layout import TAGS, TRASH, ExperimentFolder
+from mlflow_archive.sources.mlruns.meta import Meta, MetaUnreadableError, read_meta
+from mlflow_archive.sources.mlruns.runs.inputs import dataset_rows
+from mlflow_archive.sources.mlruns.times import integer_or_gap
+from mlflow_archive.sources.reading.gaplist import GapList
+from mlflow_archive.sources.reading.rows import Rows
+
+ACTIVE, DELETED = "active", "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """An experiment as found; without ``meta`` there is a ``problem``. ``shadows`` a trashed one with the same id."""
+
+    folder: ExperimentFolder
+    meta: Meta | None = None
+    problem: str = ""
+    shadows: bool = False
+
+    @property
+    def experiment_id(self) -> str:
+        return self.folder.experiment_id
+
+    @property
+    def name(self) -> str:
+        return (self.meta.text("name") if self.meta else None) or self.experiment_id
+
+    @property
+    def deleted(self) -> bool:
+        return self.folder.trashed or (self.meta is not None and self.meta.text("lifecycle_stage") == DELETED)
+
+
+def load_experiments(folders: Iterable[ExperimentFolder]) -> list[Experiment]:
+    """Return the experiments in these folders by id; of two with one id the first, which MLflow shows too."""
+    found: dict[str, Experiment] = {}
+    for folder in folders:
+        held = found.get(folder.experiment_id)
+        if held is not None:
+            found[folder.experiment_id] = Experiment(
+                folder=held.folder, meta=held.meta, problem=held.problem, shadows=True
+            )
+            continue
+        try:
+            found[folder.experiment_id] = Experiment(folder=folder, meta=_read(folder))
+        except MetaUnreadableError as error:
+            found[folder.experiment_id] = Experiment(folder=folder, problem=str(error))
+    return sorted(found.values(), key=lambda experiment: experiment.experiment_id)
+
+
+def _read(folder: ExperimentFolder) -> Meta:
+    meta = read_meta(folder.path)
+    if meta.text("name") is None:
+        raise MetaUnreadableError("its meta.yaml has no name")
+    return meta
+
+
+def add_experiment(rows: Rows, experiment: Experiment) -> None:
+    """Add the experiment's row, tags, datasets and gaps."""
+    gaps = GapList(owner_kind=EXPERIMENT, owner_id=experiment.experiment_id)
+    if experiment.problem:
+        gaps.add("", EXPERIMENT_UNREADABLE, f"{experiment.problem}; its runs are kept under its id as its name")
+    if experiment.shadows:
+        trashed = f"{TRASH}/{experiment.experiment_id}"
+        gaps.add(trashed, EXPERIMENT_UNREADABLE, "a deleted experiment has the id of an active one and is left out")
+    rows.add("experiments", _row(experiment, gaps))
+    path = experiment.folder.path
+    for key, value in read_values(path / TAGS, gaps.under(TAGS)).items():
+        rows.add("experiment_tags", {"experiment_id": experiment.experiment_id, "key": key, "value": value})
+    for row in dataset_rows(path, gaps.under("")):
+        rows.add("datasets", row)
+    rows.add_gaps(gaps)
+
+
+def _row(experiment: Experiment, gaps: GapList) -> dict[str, str | int | None]:
+    meta = experiment.meta or Meta(scalars={}, tags={})
+    times = {name: integer_or_gap(meta, name, gaps.under("")) for name in ("creation_time", "last_update_time")}
+    location = meta.text("artifact_location")
+    return {
+        "experiment_id": experiment.experiment_id,
+        "name": experiment.name,
+        "artifact_location": None if location is None else without_password(location),
+        "lifecycle_stage": DELETED if experiment.deleted else ACTIVE,
+        **times,
+        "workspace": meta.text("workspace"),
+    }

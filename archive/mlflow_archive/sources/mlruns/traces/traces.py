@@ -1,0 +1,134 @@
+"""One trace of a file store, as MLflow 3 writes it (V3) and as MLflow 2.14 to 2.22 did (V2).
+
+<experiment>/traces/<trace>/trace_info.yaml       V3: trace_id, request_time, execution_duration_ms, state, previews
+                                                  V2: request_id, timestamp_ms, execution_time_ms, status
+<experiment>/traces/<trace>/tags/, request_metadata/, assessments/
+<experiment>/traces/<trace>/artifacts/traces.json, attachments/
+
+The folder's name is the id. Name, session, tokens and costs stay among tags and metadata, where a file store has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from mlflow_archive.artifact_roots.attachments import attachments_in_files, missing_attachments
+from mlflow_archive.format.gaps import ARTIFACT_MISSING
+from mlflow_archive.format.location import without_password
+from mlflow_archive.kinds import TRACE
+from mlflow_archive.pipeline import Selection
+from mlflow_archive.sources.mlruns.entity import EntityRecord
+from mlflow_archive.sources.mlruns.keyfiles import OnBad, read_values
+from mlflow_archive.sources.mlruns.layout import TAGS, TRACE_INFO_FILE, ExperimentFolder
+from mlflow_archive.sources.mlruns.location import ArtifactPlaces
+from mlflow_archive.sources.mlruns.logged_models.logged_models import add_artifacts
+from mlflow_archive.sources.mlruns.meta import Meta, MetaUnreadableError, read_meta
+from mlflow_archive.sources.mlruns.times import duration_ms, integer_or_gap, time_ms
+from mlflow_archive.sources.mlruns.traces.assessments import assessment_rows
+
+METADATA: Final = "request_metadata"
+SOURCE_RUN: Final = "mlflow.sourceRun"
+_LOCATION_TAG: Final = "mlflow.artifactLocation"
+_PAYLOADS: Final = ("traces.json", "traces.pb")
+_COUNTED_SPANS: Final = ("mlflow.trace.sizeStats", "mlflow.trace.sizeBytes")
+_UNSPECIFIED: Final = "STATE_UNSPECIFIED"
+# mlflow.entities.TraceStatus.to_state; the others have the same name
+_STATES: Final = MappingProxyType({"TRACE_STATUS_UNSPECIFIED": _UNSPECIFIED})
+
+
+def source_run_of(folder: Path) -> str | None:
+    """Return the id of the run a trace was made in, None where there is none or it cannot be told."""
+    return read_values(folder / METADATA, _ignore).get(SOURCE_RUN)
+
+
+def read_trace(
+    folder: Path, experiment: ExperimentFolder, places: ArtifactPlaces, selection: Selection
+) -> EntityRecord:
+    """Read a trace.
+
+    Raises MetaUnreadableError if nothing of it can be told.
+    """
+    meta = read_meta(folder, TRACE_INFO_FILE)
+    stated = meta.text("trace_id", "request_id")
+    if stated is None:
+        raise MetaUnreadableError(f"its {TRACE_INFO_FILE} names no trace (trace_id or request_id)")
+    if stated != folder.name:
+        raise MetaUnreadableError(f"its {TRACE_INFO_FILE} is that of {stated}, but the folder is named {folder.name}")
+    record = EntityRecord.new(TRACE, folder.name)
+    owner = {"trace_id": folder.name}
+    record.add("traces", {**owner, "experiment_id": experiment.experiment_id, **_fields(meta, record.bad())})
+    tags = read_values(folder / TAGS, record.bad(TAGS))
+    metadata = read_values(folder / METADATA, record.bad(METADATA))
+    for key, value in tags.items():
+        record.add(
+            "trace_tags", {**owner, "key": key, "value": without_password(value) if key == _LOCATION_TAG else value}
+        )
+    for key, value in metadata.items():
+        record.add("trace_metadata", {**owner, "key": key, "value": value})
+    for row in assessment_rows(folder, record.bad()):
+        record.add("assessments", row)
+    if selection.artifacts:
+        add_artifacts(record, folder, tags.get(_LOCATION_TAG), places, selection)
+        _check_payload(record, metadata, selection)
+        _check_attachments(record, selection)
+    return record
+
+
+def _fields(meta: Meta, bad: OnBad) -> dict[str, Any]:
+    state = meta.text("state", "status")
+    if state is None:
+        bad("state", f"its {TRACE_INFO_FILE} has no state")
+    return {
+        "request_time": _request_time(meta, bad),
+        "execution_duration_ms": _duration(meta, bad),
+        "state": _STATES.get(state, state) if state is not None else _UNSPECIFIED,
+        "client_request_id": meta.text("client_request_id"),
+        "request_preview": meta.text("request_preview"),
+        "response_preview": meta.text("response_preview"),
+    }
+
+
+def _request_time(meta: Meta, bad: OnBad) -> int:
+    text = meta.text("request_time", "timestamp_ms") or ""
+    try:
+        return time_ms(text)
+    except ValueError as error:
+        bad("request_time", f"{error}; it is kept as the start of 1970")
+        return 0
+
+
+def _duration(meta: Meta, bad: OnBad) -> int | None:
+    for name in ("execution_duration_ms", "execution_time_ms"):
+        if meta.text(name) is not None:
+            return integer_or_gap(meta, name, lambda _, reason: bad("execution_duration_ms", reason))
+    text = meta.text("execution_duration")
+    try:
+        return None if text is None else duration_ms(text)
+    except ValueError as error:
+        bad("execution_duration_ms", str(error))
+        return None
+
+
+def _check_payload(record: EntityRecord, metadata: Mapping[str, str], selection: Selection) -> None:
+    """Add a gap where MLflow counted spans and no file with them is there."""
+    wanted = selection.wants_artifact(_PAYLOADS[0], None)
+    counted = any(key in metadata for key in _COUNTED_SPANS)
+    if wanted and counted and not record.gaps and not any(file.path in _PAYLOADS for file in record.files):
+        reason = "MLflow counted spans of this trace, but no file that holds them is there"
+        record.gaps.add(_PAYLOADS[0], ARTIFACT_MISSING, reason)
+
+
+def _check_attachments(record: EntityRecord, selection: Selection) -> None:
+    """Add a gap for each attachment that spans name and that is not there."""
+    if selection.artifact_globs or selection.max_artifact_size is not None:
+        return  # what was not selected is not missing
+    listed = {file.path for file in record.files}
+    for gap in missing_attachments(attachments_in_files(record.files, record.entity_id), listed, record.entity_id):
+        record.gaps.add(gap.path, gap.code, gap.reason)
+
+
+def _ignore(key: str, reason: str) -> None:
+    """Leave it: the same files are read again, and told of, when the trace is carried."""

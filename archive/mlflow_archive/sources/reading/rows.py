@@ -1,0 +1,106 @@
+"""Rows on their way into Arrow tables of ``format.tables``."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from mlflow_archive.kinds import TABLES
+from mlflow_archive.pipeline import ArtifactFile, Chunk
+from mlflow_archive.sources.reading.gaplist import GapList
+from mlflow_archive.sources.reading.points import Points
+
+Row = Mapping[str, str | int | float | None]
+"""Column -> value; times are milliseconds, absent columns null."""
+
+
+class Rows:
+    """What one chunk will hold."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[Row]] = {}
+        self._run_ids: list[str] = []
+        self._points = Points()
+        self._artifacts: list[ArtifactFile] = []
+        self._size = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._rows or self._run_ids or self._artifacts)
+
+    @property
+    def points(self) -> int:
+        return len(self._run_ids)
+
+    @property
+    def size(self) -> int:
+        """Rows, metric points aside."""
+        return self._size
+
+    def add(self, table: str, row: Row) -> None:
+        """Add a row to a table."""
+        self._size += 1
+        self._rows.setdefault(table, []).append(row)
+
+    def add_all(self, rows: Mapping[str, Iterable[Row]]) -> None:
+        """Add rows by table."""
+        for table, found in rows.items():
+            for row in found:
+                self.add(table, row)
+
+    def add_fingerprint(self, kind: str, owner_id: str, fingerprint: str) -> None:
+        """Add the fingerprint of an object (spec/format.md, "Fingerprints")."""
+        self.add("fingerprints", {"owner_id": owner_id, "owner_kind": kind, "fingerprint": fingerprint})
+
+    def add_gaps(self, gaps: GapList) -> None:
+        """Add a row of ``gaps`` for each gap."""
+        for gap in gaps.found.values():
+            row = {"owner_id": gap.owner_id, "owner_kind": gap.owner_kind, "path": gap.path, "code": gap.code}
+            self.add("gaps", {**row, "reason": gap.reason})
+
+    def add_points(self, run_id: str, points: Points) -> None:
+        """Add points of a run."""
+        self._run_ids.extend([run_id] * len(points))
+        self._points.extend(points)
+
+    def add_artifacts(self, artifacts: Iterable[ArtifactFile]) -> None:
+        """Add artifacts."""
+        self._artifacts.extend(artifacts)
+
+    def merge(self, other: Rows) -> None:
+        """Add everything another one holds."""
+        self._size += other._size
+        for table, rows in other._rows.items():
+            self._rows.setdefault(table, []).extend(rows)
+        self._run_ids.extend(other._run_ids)
+        self._points.extend(other._points)
+        self._artifacts.extend(other._artifacts)
+
+    def chunk(self, *, complete: bool = True) -> Chunk:
+        """Return the rows as a chunk."""
+        tables = {name: pa.Table.from_pylist(rows, schema=TABLES[name].schema) for name, rows in self._rows.items()}
+        if self._run_ids:
+            tables["metrics"] = self._metrics()
+        return Chunk(tables=tables, artifacts=tuple(self._artifacts), complete=complete)
+
+    def _metrics(self) -> pa.Table:
+        points, schema = self._points, TABLES["metrics"].schema
+        names = [dataset and dataset[0] for dataset in points.datasets]
+        digests = [dataset and dataset[1] for dataset in points.datasets]
+        columns = {
+            "run_id": pa.array(self._run_ids, pa.string()),
+            "key": pa.array(points.keys, pa.string()),
+            "step": _view(points.steps, pa.int64()),
+            "timestamp": _view(points.times, schema.field("timestamp").type),
+            "value": _view(points.values, pa.float64()),
+            "dataset_name": pa.array(names, pa.string()),
+            "dataset_digest": pa.array(digests, pa.string()),
+        }
+        return pa.Table.from_pydict(columns, schema=schema)
+
+
+def _view(numbers: array[Any], kind: pa.DataType) -> pa.Array:
+    """Return 64-bit numbers as an Arrow array of a 64-bit type, without a copy."""
+    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(numbers)])

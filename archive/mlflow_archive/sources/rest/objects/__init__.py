@@ -1,0 +1,1 @@
+"""Evaluation, review, gateway and MCP objects over REST."""

@@ -1,0 +1,184 @@
+"""Label schemas and review queues of one workspace.
+
+The server's list of label schemas writes: it makes the schema ``Feedback`` where an experiment has none. An export
+changes nothing, so the list is read only where that schema is there; elsewhere those schemas come that review queues
+name, and a gap says that there may be more. Neither is shown of a deleted experiment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final
+
+from mlflow_archive.errors import ServerError
+from mlflow_archive.kinds import LABEL_SCHEMA, REVIEW_QUEUE
+from mlflow_archive.pipeline import Chunk, Gap, Known
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, json_text, unexpected_shape
+from mlflow_archive.sources.rest.lists import asking, pages
+from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gap_of, gaps_of
+
+PAGE: Final = 500
+_SCHEMAS: Final = "/api/3.0/mlflow/label-schemas"
+_QUEUES: Final = "/api/3.0/mlflow/review-queues"
+_DEFAULT: Final = "Feedback"
+_UNLISTED: Final = (
+    "only those that review queues name: the server's list of all would write into its database; open the experiment's "
+    "label schemas in MLflow once, or export the database"
+)
+_WIDGETS: Final[Mapping[str, Mapping[str, object]]] = {
+    "pass_fail": {"positive_label": None, "negative_label": None},
+    "categorical": {"options": [], "multi_select": False},
+    "numeric": {"min_value": None, "max_value": None},
+    "text": {"max_length": None},
+}
+"""Kinds of input and their settings in the order in which MLflow writes them, as they are where none is given."""
+
+
+def plan_label_schemas(scope: Scope) -> Iterator[Batch]:
+    """Yield the label schemas of the selected experiments in batches."""
+    yield from _plan(scope, f"{_SCHEMAS}/get-by-name", {"name": _DEFAULT}, "label schemas", _read_schemas)
+
+
+def plan_review_queues(scope: Scope) -> Iterator[Batch]:
+    """Yield the review queues of the selected experiments in batches."""
+    yield from _plan(scope, f"{_QUEUES}/list", {"max_results": 1}, "review queues", _read_queues)
+
+
+def _plan(scope: Scope, path: str, params: Mapping[str, Any], name: str, read: Any) -> Iterator[Batch]:
+    active = scope.active_experiment_ids
+    if scope.only_of_runs or not active or scope.lacks(path, {**params, "experiment_id": active[0]}):
+        return
+    for number, ids in enumerate(scope.groups(active)):
+        yield Batch(name=f"{name}-{number:05d}", read=partial(read, scope, ids))
+
+
+def _read_schemas(scope: Scope, experiment_ids: Sequence[str], known: Known) -> Iterator[Chunk]:
+    rows: dict[str, Row] = {}
+    lost: list[Gap] = []
+    for experiment_id in experiment_ids:
+        for raw in _schemas(scope, experiment_id, lost):
+            try:
+                row = schema_row(raw)
+            except UNREADABLE_ROW as exc:
+                owner = str(raw.get("schema_id"))
+                lost.append(gap_of(LABEL_SCHEMA, owner, "", unexpected_shape(exc)))
+            else:
+                rows[row["schema_id"]] = row
+    yield chunk_of({"label_schemas": list(rows.values())}, lost)
+
+
+def _schemas(scope: Scope, experiment_id: str, lost: list[Gap]) -> Iterator[Json]:
+    """Yield the label schemas of an experiment that can be read without a change to the server."""
+    if _fetch(scope, "get-by-name", {"experiment_id": experiment_id, "name": _DEFAULT}, lost) is not None:
+        ask = asking(scope.session, f"{_SCHEMAS}/list", "label_schemas", experiment_id=experiment_id)
+        for page in pages(ask, lambda row: row.get("schema_id"), size=PAGE):
+            yield from page.rows
+            lost += gaps_of(LABEL_SCHEMA, page.lost, experiment_id)
+        return
+    wanted: dict[str, None] = {}
+    for queue in _queues(scope, experiment_id, []):
+        wanted |= dict.fromkeys(str(each) for each in queue.get("schema_ids", []))
+    if wanted:
+        lost.append(gap_of(LABEL_SCHEMA, experiment_id, "", _UNLISTED))
+    for schema_id in wanted:
+        found = _fetch(scope, "get", {"schema_id": schema_id}, lost)
+        if found is not None:
+            yield found
+
+
+def _fetch(scope: Scope, how: str, params: Mapping[str, str], lost: list[Gap]) -> Json | None:
+    """Return a label schema, None where there is none."""
+    try:
+        answer = scope.session.get(f"{_SCHEMAS}/{how}", params)
+    except ServerError as exc:
+        if exc.status is None:
+            raise
+        if exc.status != HTTPStatus.NOT_FOUND and exc.error_code != "RESOURCE_DOES_NOT_EXIST":
+            lost.append(gap_of(LABEL_SCHEMA, params.get("schema_id", ""), "", str(exc)))
+        return None
+    found = answer.get("label_schema") if isinstance(answer, Mapping) else None
+    return found if isinstance(found, Mapping) else None
+
+
+def schema_row(raw: Json) -> Row:
+    """Return the row of a label schema; raise one of UNREADABLE_ROW where it is malformed."""
+    [(kind, settings)] = [(name, raw["input"][name]) for name in _WIDGETS if name in raw["input"]]
+    return {
+        "schema_id": str(raw["schema_id"]),
+        "experiment_id": str(raw["experiment_id"]),
+        "name": str(raw["name"]),
+        "type": str(raw["type"]).lower(),
+        "instruction": filled(raw.get("instruction")),
+        "enable_comment": bool(raw.get("enable_comment", False)),
+        "input_type": kind,
+        "input_config": json_text({name: settings.get(name, empty) for name, empty in _WIDGETS[kind].items()}),
+        "created_by": filled(raw.get("created_by")),
+        "created_time": integer(raw.get("created_at")),
+        "last_update_time": integer(raw.get("last_updated_at")),
+        "is_default": bool(raw.get("is_default", False)),
+    }
+
+
+def _read_queues(scope: Scope, experiment_ids: Sequence[str], known: Known) -> Iterator[Chunk]:
+    rows: dict[str, list[Row]] = {}
+    lost: list[Gap] = []
+    for experiment_id in experiment_ids:
+        for raw in _queues(scope, experiment_id, lost):
+            try:
+                own = _queue_rows(raw)
+                own["review_queue_items"] = list(_items(scope, str(raw["queue_id"]), lost))
+            except UNREADABLE_ROW as exc:
+                owner = str(raw.get("queue_id"))
+                lost.append(gap_of(REVIEW_QUEUE, owner, "", unexpected_shape(exc)))
+                continue
+            for name, some in own.items():
+                rows.setdefault(name, []).extend(some)
+    yield chunk_of(rows, lost)
+
+
+def _queues(scope: Scope, experiment_id: str, lost: list[Gap]) -> Iterator[Json]:
+    ask = asking(scope.session, f"{_QUEUES}/list", "review_queues", experiment_id=experiment_id)
+    for page in pages(ask, lambda row: row.get("queue_id"), size=PAGE):
+        yield from page.rows
+        lost += gaps_of(REVIEW_QUEUE, page.lost, experiment_id)
+
+
+def _queue_rows(raw: Json) -> dict[str, list[Row]]:
+    queue_id, name = str(raw["queue_id"]), str(raw["name"])
+    return {
+        "review_queues": [
+            {
+                "queue_id": queue_id,
+                "experiment_id": str(raw["experiment_id"]),
+                "name": name,
+                "name_key": name.lower(),
+                "queue_type": str(raw["queue_type"]).lower(),
+                "created_by": filled(raw.get("created_by")),
+                "creation_time": integer(raw.get("creation_time_ms")),
+                "last_update_time": integer(raw.get("last_update_time_ms")),
+            }
+        ],
+        "review_queue_users": [{"queue_id": queue_id, "user_id": str(each)} for each in raw.get("users", [])],
+        "review_queue_label_schemas": [
+            {"queue_id": queue_id, "schema_id": str(each)} for each in raw.get("schema_ids", [])
+        ],
+    }
+
+
+def _items(scope: Scope, queue_id: str, lost: list[Gap]) -> Iterator[Row]:
+    ask = asking(scope.session, f"{_QUEUES}/items/list", "items", queue_id=queue_id)
+    for page in pages(ask, lambda row: row.get("item_id"), size=PAGE):
+        lost += [gap_of(REVIEW_QUEUE, queue_id, f"items {each.place}".strip(), each.reason) for each in page.lost]
+        for raw in page.rows:
+            yield {
+                "queue_id": queue_id,
+                "item_id": str(raw["item_id"]),
+                "item_type": str(raw["item_type"]).lower(),
+                "status": str(raw["status"]).lower(),
+                "completed_by": filled(raw.get("completed_by")),
+                "completed_time": integer(raw.get("completed_time_ms")),
+                "creation_time": integer(raw.get("creation_time_ms")),
+                "last_update_time": integer(raw.get("last_update_time_ms")),
+            }

@@ -1,0 +1,1 @@
+"""Registered models, prompts and webhooks over REST."""

@@ -1,0 +1,1 @@
+"""Experiments, runs and metric histories over REST."""

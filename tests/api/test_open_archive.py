@@ -1,0 +1,167 @@
+"""An archive in Python: tables, search, runs, artifacts, fsspec, notebooks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pandas as pd
+import pyarrow.compute as pc
+import pytest
+
+import mlflow_archive as ma
+from mlflow_archive.api.artifact_tree import ArtifactFile, ArtifactFolder
+from mlflow_archive.api.filesystem import ArchiveFileSystem
+from mlflow_archive.errors import DamagedError, SelectionError
+from tests.cli.conftest import CHILD, GONE, PARENT, write_archive
+from tests.support.chunks import ChunkSource, chunk, experiment, run
+
+
+@pytest.fixture(scope="module", params=["a.mlfa", "a"])
+def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_archive(tmp_path_factory.mktemp("library") / request.param)
+
+
+@pytest.fixture
+def opened(path: Path) -> Iterator[ma.OpenArchive]:
+    with ma.open(path) as archive:
+        yield archive
+
+
+def test_every_public_name_is_there() -> None:
+    assert len(ma.__all__) <= 15
+    assert all(getattr(ma, name) is not None for name in ma.__all__)
+    assert callable(ma.verify)
+    with pytest.raises(AttributeError, match="colour"):
+        ma.colour  # noqa: B018
+
+
+def test_import_alone_brings_nothing_heavy() -> None:
+    code = "import sys, mlflow_archive; print([m for m in ('pyarrow', 'mlflow', 'pandas') if m in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
+
+
+def test_tables(opened: ma.OpenArchive) -> None:
+    assert len(opened.runs) == 3
+    assert opened.runs.to_table(columns=["run_id"]).to_pydict() == {"run_id": [CHILD, PARENT, GONE]}
+    failed = opened.runs.to_pandas(columns=["run_name"], filter=pc.field("status") == "FAILED")
+    assert failed["run_name"].tolist() == ["child"]
+    assert opened.metrics.count_rows(pc.field("value") > 3.5) == 1
+    assert opened.traces.to_table().num_rows == 0
+    assert opened.runs.head(2).num_rows == 2
+    assert str(opened.runs.to_pandas()["start_time"].dtype) == "datetime64[ms, UTC]"
+    assert "runs" in dir(opened)
+    with pytest.raises(KeyError, match="no column 'colour'"):
+        opened.runs.to_table(columns=["colour"])
+    with pytest.raises(AttributeError, match="no 'colour'"):
+        opened.colour  # noqa: B018
+
+
+def test_a_filter_reads_only_the_row_groups_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two exports are two parts: a filter on the second's ids reads nothing of the first."""
+    from mlflow_archive.reader.parts import Part  # noqa: PLC0415
+
+    write_archive(tmp_path / "a.mlfa")
+    read: list[int] = []
+
+    def reading(part: Part, index: int, columns: object = None, *, encoded: bool = False) -> None:
+        read.append(index)
+
+    monkeypatch.setattr(Part, "read", reading)
+    with ma.open(tmp_path / "a.mlfa") as archive:
+        assert archive.runs.to_table(filter=pc.field("run_id") > "f").num_rows == 0
+    assert read == []
+
+
+def test_run(opened: ma.OpenArchive) -> None:
+    found = opened.run("parent")
+    assert (found.run_id, found.params["lr"], found.tags["mlflow.user"], found.metrics["loss"]) == (
+        PARENT, "0.1", "ada", 1.0
+    )  # fmt: skip
+    history = found.history("loss")
+    assert (len(history), history.to_pandas()["value"].tolist()) == (3, [4.0, 2.0, 1.0])
+    with pytest.raises(KeyError, match="no metric 'nothing'"):
+        found.history("nothing")
+    with pytest.raises(SelectionError):
+        opened.run("nobody")
+
+
+def test_artifacts_are_a_tree(opened: ma.OpenArchive) -> None:
+    tree = opened.run(PARENT).artifacts
+    assert list(tree) == ["empty", "model"]
+    entry = tree["model/MLmodel"]
+    assert isinstance(entry, ArtifactFile)
+    assert (entry.read_text(), entry.size) == ("flavors: {}\n", 12)
+    folder = tree["model"]
+    assert isinstance(folder, ArtifactFolder)
+    assert [file.path for file in folder.files()] == ["model/MLmodel"]
+    assert repr(tree) == "empty  0 bytes\nmodel/\n  MLmodel  12 bytes"
+    with pytest.raises(KeyError, match="no artifact 'model/nothing'"):
+        tree["model/nothing"]
+    with entry.open() as stream:
+        assert stream.seek(9) == 9
+        assert stream.read() == b"{}\n"
+
+
+def test_fsspec(path: Path) -> None:
+    system = ArchiveFileSystem(archive=str(path))
+    assert system.ls("", detail=False) == ["run"]
+    assert system.ls("mlfa://run", detail=False) == [f"run/{CHILD}", f"run/{PARENT}"]
+    assert system.find(f"run/{PARENT}") == [f"run/{PARENT}/empty", f"run/{PARENT}/model/MLmodel"]
+    assert system.info(f"run/{PARENT}/model")["type"] == "directory"
+    assert system.cat_file(f"run/{PARENT}/model/MLmodel") == b"flavors: {}\n"
+    assert not system.exists(f"run/{PARENT}/nothing")
+    assert not system.exists("run/" + "9" * 32)
+    with pytest.raises(ValueError, match="read-only"):
+        system.open(f"run/{PARENT}/new", "wb")
+
+
+def test_pandas_reads_an_artifact_in_place(path: Path) -> None:
+    url = f"mlfa://run/{PARENT}/model/MLmodel"
+    frame = pd.read_csv(url, sep=":", header=None, storage_options={"archive": str(path)})
+    assert frame.iloc[0, 0] == "flavors"
+    with fsspec.open(url, archive=str(path)) as stream:
+        assert stream.read() == b"flavors: {}\n"
+
+
+def test_html_escapes_what_is_in_the_archive(tmp_path: Path) -> None:
+    from mlflow_archive.flow.copy import copy  # noqa: PLC0415
+    from mlflow_archive.writer.export import ArchiveSink  # noqa: PLC0415
+
+    evil = "<script>alert(1)</script>"
+    source = ChunkSource((0, [chunk(experiments=[experiment("1", evil)], runs=[run("a" * 32, "1", run_name=evil)])]))
+    copy(source, ArchiveSink(tmp_path / "x", tool="t", clock_ms=lambda: 0), jobs=1)
+    with ma.open(tmp_path / "x") as archive:
+        shown = archive._repr_html_() + archive.run("a" * 32)._repr_html_() + archive.runs._repr_html_()
+    assert "&lt;script&gt;" in shown
+    assert "<script" not in shown
+
+
+def test_search_runs(opened: ma.OpenArchive) -> None:
+    frame = opened.search_runs(filter_string="params.lr != '10'", order_by=["metrics.loss DESC"])
+    assert frame["run_id"].tolist() == [CHILD, PARENT]
+    assert opened.search_runs(experiment_names=["old"])["run_id"].tolist() == []
+    assert opened.search_runs(experiment_names=["old"], deleted=True)["run_id"].tolist() == [GONE]
+    assert len(opened.search_runs(max_results=1)) == 1
+    with pytest.raises(SelectionError):
+        opened.search_runs(filter_string="nonsense")
+
+
+def test_sql(opened: ma.OpenArchive) -> None:
+    assert opened.sql("select count(*) as n from runs").to_pylist() == [{"n": 3}]
+
+
+def test_a_closed_archive_is_not_taken_for_a_damaged_one(path: Path) -> None:
+    with ma.open(path) as archive:
+        run = archive.run(PARENT)
+        entry = run.artifacts["model/MLmodel"]
+        assert isinstance(entry, ArtifactFile)
+    reads = (archive.runs.to_table, archive.metrics.head, entry.read_bytes, lambda: archive.run(PARENT))
+    for read in reads:
+        with pytest.raises(ma.MlflowArchiveError, match="closed") as raised:
+            read()
+        assert not isinstance(raised.value, DamagedError)
