@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Known, Shard
 from mlflow_archive.flow.copy import copy
+from mlflow_archive.flow.report import Progress
+from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.kinds import TABLES
-from mlflow_archive.pipeline import ArtifactFile, Chunk, Known, Progress, Selection, Shard, SourceFacts
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.writer.export import ArchiveSink
 
 SHARD = 100

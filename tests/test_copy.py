@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from mlflow_archive.errors import ServerError
+from mlflow_archive.flow.chunk import Chunk, Known, Shard, nothing_known
 from mlflow_archive.flow.copy import copy
-from mlflow_archive.pipeline import Chunk, Known, Progress, Quiet, Report, Selection, Shard, SourceFacts, nothing_known
+from mlflow_archive.flow.report import Progress, Quiet, Report
+from mlflow_archive.flow.source import SourceFacts
+from mlflow_archive.selecting.selection import Selection
 
 SOON = 10.0
 

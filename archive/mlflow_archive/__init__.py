@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from mlflow_archive.api.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
     from mlflow_archive.api.verbs import diff, export, replay, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
-    from mlflow_archive.pipeline import Report, Selection
+    from mlflow_archive.flow.report import Report
+    from mlflow_archive.selecting.selection import Selection
     from mlflow_archive.verification.checks import verify
 
 __version__ = "0.1.0"
@@ -45,8 +46,8 @@ _PLACES = {
     "Diff": ("api.diffing", "Diff"),
     "MlflowArchiveError": ("errors", "MlflowArchiveError"),
     "OpenArchive": ("api.open_archive", "OpenArchive"),
-    "Report": ("pipeline", "Report"),
-    "Selection": ("pipeline", "Selection"),
+    "Report": ("flow.report", "Report"),
+    "Selection": ("selecting.selection", "Selection"),
     "diff": ("api.verbs", "diff"),
     "export": ("api.verbs", "export"),
     "open": ("api.open_archive", "OpenArchive"),

@@ -10,7 +10,7 @@ from threading import Event, Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from mlflow_archive.pipeline import Progress, Quiet
+from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.output import warn
 from mlflow_archive_cli.printable import duration, size

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError, Listing
 from mlflow_archive.artifact_roots.names import stays_below
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.pipeline import ArtifactUnreadableError
+from mlflow_archive.flow.chunk import ArtifactUnreadableError
 from tests.contracts.source_contract import example
 from tests.support.mlruns import write_store
 from tests.support.reading import content

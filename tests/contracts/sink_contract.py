@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from mlflow_archive.errors import StoreError
+from mlflow_archive.flow.chunk import Chunk, Known, Shard
 from mlflow_archive.flow.copy import copy
-from mlflow_archive.pipeline import Chunk, Known, Report, Shard, Sink
+from mlflow_archive.flow.report import Report
+from mlflow_archive.flow.sink import Sink
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, pairs, points, run
 
 RUNS = tuple(f"{number:032x}" for number in range(1, 9))

@@ -9,8 +9,11 @@ from contextlib import closing
 import pytest
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.chunk import Shard, nothing_known
+from mlflow_archive.flow.report import Quiet
+from mlflow_archive.flow.source import Source
 from mlflow_archive.kinds import RUN
-from mlflow_archive.pipeline import Quiet, Selection, Shard, Source, nothing_known
+from mlflow_archive.selecting.selection import Selection
 from tests.support.mlruns import Dataset as StoreDataset
 from tests.support.mlruns import DatasetInput, Experiment, Point, Run, Store
 from tests.support.reading import Read, content, read_source

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from mlflow_archive.errors import NotAnArchiveError
-from mlflow_archive.pipeline import Sink
+from mlflow_archive.flow.sink import Sink
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.sinks.counting import CountingSink
 from mlflow_archive.sinks.replay import ReplaySink, open_target

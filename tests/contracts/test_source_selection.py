@@ -13,12 +13,15 @@ from uuid import uuid4
 import pytest
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.chunk import Known, nothing_known
 from mlflow_archive.flow.copy import copy
+from mlflow_archive.flow.report import Quiet
+from mlflow_archive.flow.source import Source
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import RUN
-from mlflow_archive.pipeline import Known, Quiet, Selection, Source, nothing_known
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, open_target
 from mlflow_archive.sources.exim import EximSource
 from mlflow_archive.sources.mlruns import MlrunsSource

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from mlflow_archive.flow.copy import copy
-from mlflow_archive.pipeline import Source
+from mlflow_archive.flow.source import Source
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, open_target

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from mlflow_archive.flow.copy import copy
+from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.manifest import canonical_json
-from mlflow_archive.pipeline import Selection, SourceFacts
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.writer.export import ArchiveSink, ExportOptions
 from tests.golden.test_golden import GOLDEN, HERE, content

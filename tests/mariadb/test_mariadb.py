@@ -15,7 +15,7 @@ import pymysql
 import pytest
 
 from mlflow_archive.flow.copy import copy
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import RestoreRefusedError
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.writer.export import ArchiveSink

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import pytest
 
+from mlflow_archive.flow.report import Report
 from mlflow_archive.format.refusals import KIND_REFUSED, SECRET_NEEDED
 from mlflow_archive.kinds import DATASET, DEFAULT_WORKSPACE, EXPERIMENT, IDENTITIES, RUN, TABLES, WORKSPACE
-from mlflow_archive.pipeline import Report
 from mlflow_archive.reader.archive import open_archive
 from tests.matrix.environments import VERSIONS, environment
 from tests.sinks.filled_servers import export, replay

@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from mlflow_archive.flow.copy import copy
+from mlflow_archive.flow.report import Report
 from mlflow_archive.format.refusals import KIND_REFUSED
-from mlflow_archive.pipeline import Report
 from mlflow_archive.sinks.replay import ReplaySink, open_target
 from tests.matrix.environments import VERSIONS, environment
 from tests.replay.small import small

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from mlflow_archive.flow.copy import copy
-from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.writer.export import ArchiveSink
 from tests.matrix.environments import VERSIONS, environment

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.flow.copy import copy
-from mlflow_archive.pipeline import Gap, Report
+from mlflow_archive.flow.report import Report
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.writer.export import ArchiveSink

@@ -12,9 +12,10 @@ import pytest
 from mlflow import MlflowClient
 
 from mlflow_archive.flow.copy import copy
-from mlflow_archive.pipeline import Report, Selection
+from mlflow_archive.flow.report import Report
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.locate import locate_replay
 from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, Target, open_target
 from tests.replay.filling import Filled, fill

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from mlflow_archive.pipeline import ArtifactFile
+from mlflow_archive.flow.chunk import ArtifactFile
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, points, run
 
 RUN: Final = "a" * 32

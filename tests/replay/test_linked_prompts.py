@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlflow_archive.flow.copy import copy
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay import ReplayOptions, WorkspaceSink, open_target
 from mlflow_archive.sinks.replay.writing.references import LINKED_PROMPTS, remap_linked_prompts
 from tests.replay.conftest import Place

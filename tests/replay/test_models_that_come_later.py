@@ -9,9 +9,10 @@ from typing import Any, BinaryIO, cast
 import pytest
 
 from mlflow_archive.errors import ItemError
+from mlflow_archive.flow.report import Report
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LOGGED_MODEL, TABLES, is_identity
-from mlflow_archive.pipeline import Report, Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay import Target
 from mlflow_archive.sinks.replay.runs.naming_models import MISSING, may_be_there, missing_text
 from mlflow_archive.sinks.replay.target.target import ArtifactPlace, TargetRun

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from mlflow_archive.flow.report import Report
 from mlflow_archive.format import refusals
-from mlflow_archive.pipeline import Report, Selection
+from mlflow_archive.selecting.selection import Selection
 from tests.replay.conftest import Place
 from tests.replay.filling import OWN_FILES, STAGES, Filled
 from tests.replay.looking import P, aliases, files_of_model, logged_models, own_tags, runs, state, versions

@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mlflow_archive.flow.copy import copy
+from mlflow_archive.flow.report import Report
+from mlflow_archive.flow.source import Source
 from mlflow_archive.format.source_tags import ExportFacts
-from mlflow_archive.pipeline import Report, Selection, Source
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.locate import locate_replay
 from mlflow_archive.sinks.replay import ReplayOptions
 from mlflow_archive.sources.locate import locate_source

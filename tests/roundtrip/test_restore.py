@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from mlflow_archive.kinds import TABLES
-from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.selecting.selection import Selection
 from tests.contracts.source_contract import CHILD, PARENT, example
 from tests.support.corpora import DATABASES, store_path
 from tests.support.databases import RUN, PostgresServer, engine_of, fill, make_database

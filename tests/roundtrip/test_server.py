@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from mlflow_archive.flow.copy import copy
+from mlflow_archive.flow.report import Report
 from mlflow_archive.format.source_tags import ExportFacts
-from mlflow_archive.pipeline import Report, Selection
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.source import ArchiveSource
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.locate import locate_replay
 from mlflow_archive.sinks.replay import ReplayOptions
 from mlflow_archive.sources.locate import locate_source

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mlflow_archive.flow.report import Report
 from mlflow_archive.format.source_tags import ExportFacts, experiment_source_tags, run_source_tags
-from mlflow_archive.pipeline import Report
 from tests.support.reading import Read, content
 
 PARENT = "mlflow.parentRunId"

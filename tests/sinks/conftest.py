@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from mlflow_archive.flow.copy import copy
-from mlflow_archive.pipeline import Report
+from mlflow_archive.flow.report import Report
 from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, Target, open_target
 from tests.contracts.source_contract import example
 from tests.sinks.filled_servers import Both, both_servers

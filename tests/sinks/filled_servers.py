@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow_archive.flow.copy import copy
-from mlflow_archive.pipeline import Report
+from mlflow_archive.flow.report import Report
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.sinks.locate import locate_replay

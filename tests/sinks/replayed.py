@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any, cast
 
-from mlflow_archive.pipeline import Report
+from mlflow_archive.flow.report import Report
 from mlflow_archive.sinks.replay import Target
 from tests.sinks.conftest import Place
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, pairs, points, run

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
 
-from mlflow_archive.pipeline import ArtifactFile, Chunk, Report
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk
+from mlflow_archive.flow.report import Report
 from tests.sinks.replayed import A, B
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, run
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from mlflow_archive.pipeline import Chunk
+from mlflow_archive.flow.chunk import Chunk
 from tests.sinks.conftest import Place
 from tests.sinks.replayed import HISTORY, MLMODEL, A, B, C, D, P, counts, one_run, state, whole
 from tests.support.chunks import FACTS, ChunkSource, artifact, chunk, experiment, pairs, points, run

@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 
 from mlflow_archive.errors import ServerError
+from mlflow_archive.flow.report import Report
 from mlflow_archive.format import refusals as codes
-from mlflow_archive.pipeline import Report
 from mlflow_archive.sinks.replay import Target
 from tests.sinks.conftest import Place
 from tests.sinks.replayed import A, Cut, dying

@@ -11,7 +11,7 @@ import pytest
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.copy import copy
-from mlflow_archive.pipeline import Report
+from mlflow_archive.flow.report import Report
 from mlflow_archive.sinks.replay import ReplaySink, Target, open_target
 from tests.support.chunks import ChunkSource, chunk, experiment
 

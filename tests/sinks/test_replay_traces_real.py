@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from mlflow_archive.flow.copy import copy
-from mlflow_archive.pipeline import Report
+from mlflow_archive.flow.report import Report
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.sinks.locate import locate_replay

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from mlflow_archive.errors import TargetError
+from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.flow.copy import copy
+from mlflow_archive.flow.report import Report
 from mlflow_archive.format.refusals import WORKSPACE_REFUSED
-from mlflow_archive.pipeline import Chunk, Report
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.sinks.locate import locate_replay

@@ -16,8 +16,8 @@ import pytest
 from mlflow_archive.api.restoring import restore_archive
 from mlflow_archive.errors import SelectionError, ServerError, TargetError
 from mlflow_archive.flow.copy import copy
-from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreRefusedError
 from mlflow_archive.sinks.restore.locate import locate_database
 from mlflow_archive.sinks.restore.sqlite import SqliteDatabase

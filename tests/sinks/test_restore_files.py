@@ -15,8 +15,8 @@ from mlflow import MlflowClient
 
 from mlflow_archive.errors import TargetError
 from mlflow_archive.kinds import RUN
-from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore.database import CommitUncertainError
 from mlflow_archive.sinks.restore.locate import locate_database
 from mlflow_archive.sinks.restore.locations import safe_name

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mlflow_archive.flow.copy import copy
-from mlflow_archive.pipeline import Report
+from mlflow_archive.flow.report import Report
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreSink
 from mlflow_archive.sinks.restore.locate import locate_database
 from tests.support.chunks import ChunkSource, chunk, experiment, points, run

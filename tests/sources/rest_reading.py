@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mlflow_archive.flow.chunk import ArtifactUnreadableError, Known, nothing_known
 from mlflow_archive.http.retry import RetryPolicy
 from mlflow_archive.http.session import TrackingSession
-from mlflow_archive.pipeline import ArtifactUnreadableError, Known, Selection, nothing_known
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.rest import RestSource
 from tests.support.reading import Read, content, read_source
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mlflow_archive.errors import SelectionError, ServerError, StoreError
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database import DatabaseSource
 from mlflow_archive.sources.locate import locate_source
 from tests.support.corpora import DATABASES, store_facts, store_path

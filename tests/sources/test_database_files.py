@@ -15,9 +15,10 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from mlflow_archive.artifact_roots import ArtifactRoots
+from mlflow_archive.flow.chunk import Known, nothing_known
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.mlflow_database.mapping import TableMap
-from mlflow_archive.pipeline import Known, Selection, nothing_known
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database.reading import Reading
 from mlflow_archive.sources.database.trace_folders import ASKED_ALONE
 from mlflow_archive.sources.locate import locate_source

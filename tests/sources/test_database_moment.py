@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy
 
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.locate import locate_source
 from tests.support.databases import RUN, PostgresServer, engine_of, fill, make_database
 from tests.support.reading import Read, read_source

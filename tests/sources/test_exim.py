@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mlflow_archive.errors import StoreError
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim import EximSource
 from tests.support.exim import SYSTEM, run_body, write_document, write_exim, write_run
 from tests.support.mlruns import Experiment, Point, Run, Store

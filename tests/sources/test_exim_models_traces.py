@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlflow_archive.kinds import TRACE
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim import EximSource
 from tests.support.exim import write_document
 from tests.support.exim_objects import (

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.report import Quiet
 from mlflow_archive.kinds import EVALUATION_DATASET, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
-from mlflow_archive.pipeline import Quiet, Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim import EximSource
 from tests.support.exim_objects import (
     DATASET,

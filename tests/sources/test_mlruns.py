@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlflow_archive.pipeline import ArtifactFile
+from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.sources.mlruns import MlrunsSource
 from tests.support.corpora import FILE_STORES, store_facts, store_path
 from tests.support.mlruns import (

@@ -11,6 +11,7 @@ import pytest
 
 from mlflow_archive.artifact_roots.local import FoundFile
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.chunk import ArtifactUnreadableError
 from mlflow_archive.format.gaps import (
     ARTIFACT_LISTING,
     ARTIFACT_MISSING,
@@ -18,7 +19,7 @@ from mlflow_archive.format.gaps import (
     ARTIFACT_SIZE,
     ARTIFACT_UNREADABLE,
 )
-from mlflow_archive.pipeline import ArtifactUnreadableError, Selection
+from mlflow_archive.selecting.selection import Selection
 from tests.sources.mlruns_objects import read
 from tests.support.mlruns import RUN_ID, one_run
 from tests.support.reading import content

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_archive.format.gaps import ARTIFACT_LISTING
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from tests.sources.mlruns_objects import MODEL_ID, one_model, read
 from tests.support.mlruns import one_run
 from tests.support.reading import content

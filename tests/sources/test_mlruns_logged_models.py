@@ -12,8 +12,8 @@ import pytest
 
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.format.gaps import FIELD_UNREADABLE, METRIC_UNREADABLE, OBJECT_UNREADABLE
-from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.verification.checks import verify

@@ -9,7 +9,7 @@ import pytest
 
 from mlflow_archive.errors import StoreError
 from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, FIELD_UNREADABLE, RUN_UNREADABLE
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from tests.sources.mlruns_objects import read
 from tests.support.mlruns import RUN_ID, Dataset, DatasetInput, Experiment, Run, Store, one_run, write_meta, write_store
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from mlflow_archive.errors import SelectionError, StoreError
+from mlflow_archive.flow.report import Quiet
 from mlflow_archive.format.gaps import FIELD_UNREADABLE, OBJECT_UNREADABLE
-from mlflow_archive.pipeline import Quiet, Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns import MlrunsSource
 from tests.sources.mlruns_objects import MODEL_ID, PROMPT, read, registered, version
 from tests.support.corpora import store_facts, store_path

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.pipeline import Quiet, Selection
+from mlflow_archive.flow.report import Quiet
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns import MlrunsSource
 from tests.support.mlruns import Dataset, DatasetInput, Experiment, Point, Run, Store, write_store
 from tests.support.reading import Read, read_source

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.report import Quiet
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING, FIELD_UNREADABLE, OBJECT_UNREADABLE
-from mlflow_archive.pipeline import Quiet, Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.sources.mlruns.times import duration_ms, time_ms
 from tests.sources.mlruns_objects import TRACE_ID, one_trace, read

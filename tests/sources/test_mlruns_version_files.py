@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from tests.sources.mlruns_objects import MODEL_ID, PROMPT, a_model, read, registered, version
 from tests.support.mlruns import RUN_ID, write_meta
 from tests.support.reading import Read

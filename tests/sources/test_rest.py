@@ -18,10 +18,12 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.chunk import ArtifactUnreadableError, Chunk, nothing_known
+from mlflow_archive.flow.report import Quiet
 from mlflow_archive.format import gaps
 from mlflow_archive.http.retry import RetryPolicy
 from mlflow_archive.http.session import TrackingSession
-from mlflow_archive.pipeline import ArtifactUnreadableError, Chunk, Quiet, Selection, nothing_known
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.rest import RestSource, paging
 from tests.support.bad_network import bad_network
 from tests.support.mlflow_server import MlflowServer, running_server

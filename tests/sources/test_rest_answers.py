@@ -13,7 +13,7 @@ from mlflow.entities import Metric
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.format import gaps
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.rest.runs import histories
 from tests.sources.test_rest import Read
 from tests.support.bad_network import bad_network

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from mlflow_archive.flow.chunk import Known
 from mlflow_archive.format import gaps
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
-from mlflow_archive.pipeline import Known
 from mlflow_archive.sources.rest import logged_models
 from tests.sources.rest_reading import files, ids, read
 from tests.support.bad_network import bad_network

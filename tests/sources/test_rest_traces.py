@@ -18,9 +18,9 @@ from mlflow.tracing.otel.otel_archival import traces_data_pb_to_spans
 
 from mlflow_archive.artifact_roots.attachments import attachments_in, attachments_in_files
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.chunk import ArtifactUnreadableError, Known
 from mlflow_archive.format import gaps
 from mlflow_archive.kinds import TRACE
-from mlflow_archive.pipeline import ArtifactUnreadableError, Known
 from mlflow_archive.sources.rest.traces import traces as traces_module
 from mlflow_archive.sources.rest.traces.spans import span_row, span_texts
 from tests.sources.rest_reading import files, ids, read

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.report import Quiet
+from mlflow_archive.flow.source import Source
 from mlflow_archive.kinds import IDENTITIES, LOGGED_MODEL, REGISTERED_MODEL, RUN, SCORER, TABLES, TRACE, WEBHOOK
-from mlflow_archive.pipeline import Quiet, Selection, Source
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.locate import locate_source
 from tests.support.databases import PostgresServer
 from tests.support.full_database import Everything, make_everything

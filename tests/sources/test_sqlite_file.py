@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy
 
 from mlflow_archive.errors import StoreError
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database import sqlite, sqlite_file
 from mlflow_archive.sources.locate import locate_source
 from tests.support.databases import RUN, fill

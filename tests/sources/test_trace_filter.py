@@ -12,8 +12,9 @@ import pytest
 import requests
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.report import Quiet
 from mlflow_archive.kinds import TRACE
-from mlflow_archive.pipeline import Quiet, Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.locate import locate_source
 from tests.support.databases import PostgresServer
 from tests.support.filling.http import Http

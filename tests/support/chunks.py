@@ -9,8 +9,11 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Known, Shard
+from mlflow_archive.flow.report import Progress
+from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.kinds import TABLES
-from mlflow_archive.pipeline import ArtifactFile, Chunk, Known, Progress, Selection, Shard, SourceFacts
+from mlflow_archive.selecting.selection import Selection
 
 FACTS = SourceFacts(
     kind="archive", uri="http://source:5000", mlflow_version="2.19.0", extra={"exported_ms": "1655007510123"}

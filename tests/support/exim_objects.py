@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim import EximSource
 from tests.support.exim import run_body, write_document, write_exim
 from tests.support.mlruns import Experiment, Run, Store

@@ -20,21 +20,14 @@ import pyarrow as pa
 import pytest
 
 from mlflow_archive.errors import NotAnArchiveError
+from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Chunk, Known, Shard
 from mlflow_archive.flow.copy import copy
+from mlflow_archive.flow.report import Progress, Report
+from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.kinds import RUN, TABLES
-from mlflow_archive.pipeline import (
-    ArtifactFile,
-    ArtifactUnreadableError,
-    Chunk,
-    Known,
-    Progress,
-    Report,
-    Selection,
-    Shard,
-    SourceFacts,
-)
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.blobs import Blobs
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.export import ArchiveSink, ExportOptions
 

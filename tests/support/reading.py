@@ -9,8 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Known, Shard, nothing_known
+from mlflow_archive.flow.report import Quiet
+from mlflow_archive.flow.source import Source
 from mlflow_archive.kinds import TABLES
-from mlflow_archive.pipeline import ArtifactFile, Chunk, Known, Quiet, Selection, Shard, Source, nothing_known
+from mlflow_archive.selecting.selection import Selection
 
 
 @dataclass

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mlflow_archive.flow.copy import copy
+from mlflow_archive.flow.report import Report
 from mlflow_archive.kinds import TABLES
-from mlflow_archive.pipeline import Report, Selection
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import PreflightSink, RestoreOptions, RestoreSink
 from mlflow_archive.sinks.restore.locate import locate_database
 from mlflow_archive.sources.locate import locate_source

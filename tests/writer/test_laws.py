@@ -19,9 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlflow_archive.errors import TargetError
+from mlflow_archive.flow.chunk import Shard
+from mlflow_archive.flow.report import Progress
 from mlflow_archive.kinds import TABLES
-from mlflow_archive.pipeline import Progress, Selection, Shard
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer import packs

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from mlflow_archive.flow.chunk import Chunk, Known, Shard
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.kinds import LOGGED_MODEL, TRACE
-from mlflow_archive.pipeline import Chunk, Known, Shard
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.writer.export import ArchiveSink, ExportOptions
 from tests.support.chunks import ChunkSource, chunk, experiment, table

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from mlflow_archive import __version__
-from mlflow_archive.pipeline import Progress
+from mlflow_archive.flow.report import Progress
 from mlflow_archive.writer.export import ArchiveSink, ExportOptions
 
 

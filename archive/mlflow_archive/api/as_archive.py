@@ -9,9 +9,10 @@ from pathlib import Path
 
 from mlflow_archive.errors import NotAnArchiveError, TargetError
 from mlflow_archive.flow.copy import copy
+from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.layout import SINGLE_FILE_SUFFIX
-from mlflow_archive.pipeline import Progress, Quiet, Selection
 from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.selecting.selection import Selection
 
 
 @contextmanager

@@ -6,11 +6,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from mlflow_archive.flow.copy import copy
+from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.mlflow_database.mapping import MAPS
-from mlflow_archive.pipeline import Progress, Quiet, Report, Selection
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.source import LARGEST, ArchiveSource
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import (
     PreflightSink,
     RestoreOptions,

@@ -19,9 +19,10 @@ from typing import Literal
 from mlflow_archive.api.as_archive import as_archive
 from mlflow_archive.api.diffing import Comparison, Diff, differences, hidden_columns
 from mlflow_archive.flow.copy import copy
-from mlflow_archive.pipeline import Progress, Quiet, Report, Selection
+from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
+from mlflow_archive.selecting.selection import Selection
 
 OnProgress = Callable[[str, int, int], None]
 ArchivePath = str | os.PathLike[str]

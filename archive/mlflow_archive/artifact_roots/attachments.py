@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Final, Protocol
 
+from mlflow_archive.flow.chunk import ArtifactUnreadableError, Gap
 from mlflow_archive.format.gaps import ARTIFACT_MISSING
 from mlflow_archive.kinds import TRACE
-from mlflow_archive.pipeline import ArtifactUnreadableError, Gap
 
 FOLDER: Final = "attachments/"
 _PAYLOADS: Final = ("traces.json", "traces.pb")

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.gaps import ARTIFACT_MISSING
-from mlflow_archive.pipeline import Gap
 
 HISTORY_TAG = "mlflow.log-model.history"
 

@@ -15,6 +15,7 @@ from shutil import copyfileobj
 from typing import Any, BinaryIO, Final, cast
 
 from mlflow_archive.artifact_roots.names import is_utf8, printable
+from mlflow_archive.flow.chunk import ArtifactUnreadableError
 from mlflow_archive.format.gaps import (
     ARTIFACT_LISTING,
     ARTIFACT_MISSING,
@@ -22,7 +23,6 @@ from mlflow_archive.format.gaps import (
     ARTIFACT_SIZE,
     ARTIFACT_UNREADABLE,
 )
-from mlflow_archive.pipeline import ArtifactUnreadableError
 
 _BLOCK = 1 << 20
 

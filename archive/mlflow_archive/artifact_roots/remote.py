@@ -12,8 +12,8 @@ from threading import Lock
 from typing import Any, BinaryIO, Final, cast
 from urllib.parse import urlsplit
 
+from mlflow_archive.flow.chunk import ArtifactUnreadableError
 from mlflow_archive.format.gaps import ARTIFACT_MISSING, ARTIFACT_NAME, ARTIFACT_SIZE, ARTIFACT_UNREADABLE
-from mlflow_archive.pipeline import ArtifactUnreadableError
 
 EXTRAS: Final = {
     "s3": "s3",

@@ -15,10 +15,10 @@ from mlflow_archive.artifact_roots.local import list_files, remove_file, write_f
 from mlflow_archive.artifact_roots.names import stays_below
 from mlflow_archive.artifact_roots.remote import EXTRAS, ObjectStores, RemoteFile, UnreachableError
 from mlflow_archive.errors import ItemError, SelectionError
+from mlflow_archive.flow.chunk import ArtifactFile, Gap
 from mlflow_archive.format import refusals
 from mlflow_archive.format.gaps import ARTIFACT_LISTING
 from mlflow_archive.format.location import without_password
-from mlflow_archive.pipeline import ArtifactFile, Gap
 
 PROXY: Final = "mlflow-artifacts"
 _EVERYWHERE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)

@@ -13,7 +13,11 @@ from threading import Event
 
 import pyarrow as pa
 
-from mlflow_archive.pipeline import Known, Progress, Quiet, Report, Selection, Shard, Sink, Source
+from mlflow_archive.flow.chunk import Known, Shard
+from mlflow_archive.flow.report import Progress, Quiet, Report
+from mlflow_archive.flow.sink import Sink
+from mlflow_archive.flow.source import Source
+from mlflow_archive.selecting.selection import Selection
 
 
 def copy(

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.kinds import EXPERIMENT, RUN
-from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.listing import Record, list_artifacts
 from mlflow_archive.reader.rows import Moment, plain_rows
+from mlflow_archive.selecting.selection import Selection
 
 _NAMED_IN_ERRORS: Final = 5
 

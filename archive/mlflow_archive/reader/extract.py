@@ -19,7 +19,7 @@ from typing import BinaryIO, Final
 from uuid import uuid4
 
 from mlflow_archive.errors import DamagedError, ItemError
-from mlflow_archive.pipeline import Progress, Quiet
+from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
 

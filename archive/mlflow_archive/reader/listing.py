@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.kinds import EXPERIMENT, NAME_IN_WORKSPACE, RUN, TABLES
-from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.rows import plain_rows
 from mlflow_archive.reader.search import (
@@ -29,6 +28,7 @@ from mlflow_archive.reader.search import (
     parse_filter,
     values_of,
 )
+from mlflow_archive.selecting.selection import Selection
 
 Record = dict[str, Any]
 

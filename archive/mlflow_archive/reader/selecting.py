@@ -19,10 +19,10 @@ from mlflow_archive.kinds import (
     TRACE,
     WORKSPACE,
 )
-from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.run_levels import by_depth
 from mlflow_archive.reader.standing import stand_on
+from mlflow_archive.selecting.selection import Selection
 
 _PARENT_TAG: Final = "mlflow.parentRunId"
 _LINK: Final = ("run_id", "value")

@@ -15,6 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.errors import DamagedError, SelectionError
+from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Chunk, Known, Shard
+from mlflow_archive.flow.report import Progress
+from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.kinds import (
@@ -42,19 +45,10 @@ from mlflow_archive.kinds import (
     WEBHOOK,
     WORKSPACE,
 )
-from mlflow_archive.pipeline import (
-    ArtifactFile,
-    ArtifactUnreadableError,
-    Chunk,
-    Known,
-    Progress,
-    Selection,
-    Shard,
-    SourceFacts,
-)
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.blobs import Blobs, Piece
 from mlflow_archive.reader.selecting import SelectedEntities
+from mlflow_archive.selecting.selection import Selection
 
 ENTITIES_PER_SHARD: Final = 50
 BYTES_PER_CHUNK: Final = 16 * 1024 * 1024

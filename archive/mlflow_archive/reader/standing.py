@@ -8,9 +8,9 @@ from typing import Final
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.kinds import RUN
 from mlflow_archive.kinds.version_source import TOMBSTONE
-from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.selecting.model_versions import Standing, Version, standing_of
+from mlflow_archive.selecting.selection import Selection
 
 _NAMED_IN_ERRORS: Final = 5
 

@@ -6,9 +6,12 @@ from collections import Counter
 from dataclasses import asdict
 from threading import Lock
 
+from mlflow_archive.flow.chunk import Chunk, Gap, Known
+from mlflow_archive.flow.report import Progress, Quiet, Report
+from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.kinds import BY_ROW, RUN, TABLES
-from mlflow_archive.pipeline import Chunk, Gap, Known, Progress, Quiet, Report, Selection, SourceFacts
 from mlflow_archive.reader.archive import Archive
+from mlflow_archive.selecting.selection import Selection
 
 
 class CountingSink:

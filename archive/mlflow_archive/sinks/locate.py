@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.format.source_tags import ExportFacts
 from mlflow_archive.http.default_uri import default_tracking_uri, scheme_of
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, IDENTITIES
-from mlflow_archive.pipeline import Progress, Quiet
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.source import ArchiveSource, export_facts
 from mlflow_archive.sinks.replay import ReplayOptions, WorkspaceSink, open_target

@@ -10,9 +10,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.report import Progress, Quiet
+from mlflow_archive.flow.source import Source
 from mlflow_archive.format.layout import MANIFEST, SINGLE_FILE_SUFFIX
 from mlflow_archive.http.default_uri import DATABASE_SCHEMES, default_tracking_uri, scheme_of
-from mlflow_archive.pipeline import Progress, Quiet, Source
 
 _EXIM = "exim"
 _SQLITE_MAGIC = b"SQLite format 3\x00"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from mlflow_archive.errors import DamagedError
+from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import DATASET, is_identity
-from mlflow_archive.pipeline import Progress, Quiet
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.storage.members import HASH_BLOCK

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from mlflow_archive.errors import DamagedError
+from mlflow_archive.flow.report import Progress
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, STAGING, export_number, manifest_name
 from mlflow_archive.format.manifest import KNOWN_FEATURES, Member
-from mlflow_archive.pipeline import Progress
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.members import HASH_BLOCK, MemberFile
 from mlflow_archive.storage.single_file import SingleFileMembers

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import zstandard
 
 from mlflow_archive.errors import DamagedError
+from mlflow_archive.flow.report import Progress
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.format.packs import (
     LABEL_PREFIX_SIZE,
@@ -23,7 +24,6 @@ from mlflow_archive.format.packs import (
     decode_label,
     label_size,
 )
-from mlflow_archive.pipeline import Progress
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.members import MemberFile
 from mlflow_archive.verification.report import VerifyReport

@@ -15,21 +15,13 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Chunk, Gap, Known
+from mlflow_archive.flow.report import Progress, Quiet, Report
+from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.kinds import IDENTITIES, INCREMENTAL, TABLES
-from mlflow_archive.pipeline import (
-    ArtifactFile,
-    ArtifactUnreadableError,
-    Chunk,
-    Gap,
-    Known,
-    Progress,
-    Quiet,
-    Report,
-    Selection,
-    SourceFacts,
-)
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.finishing import Finishing
 from mlflow_archive.writer.packs import BlobChangedError, FrameBuilder, PackWriter

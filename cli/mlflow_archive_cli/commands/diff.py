@@ -10,7 +10,7 @@ import click
 
 from mlflow_archive.api.as_archive import as_archive
 from mlflow_archive.api.diffing import Comparison, FieldChange, ObjectChange, differences, hidden_columns
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.output import JsonOutput, plain, warn
 from mlflow_archive_cli.printable import text_of

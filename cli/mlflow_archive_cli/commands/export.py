@@ -10,9 +10,11 @@ import click
 
 from mlflow_archive.api.archiving import archive_sink
 from mlflow_archive.flow.copy import copy
+from mlflow_archive.flow.report import Progress, Report
+from mlflow_archive.flow.sink import Sink
 from mlflow_archive.kinds import TABLES, is_identity
-from mlflow_archive.pipeline import Progress, Report, Selection, Sink
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.counting import CountingSink
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.storage.files import Files

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from mlflow_archive.api.restoring import restore_archive
-from mlflow_archive.pipeline import Selection
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreRefusedError
 from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, write_json
 from mlflow_archive_cli.parameters import ARCHIVE, output_file

@@ -21,9 +21,10 @@ from mlflow_archive import __version__
 from mlflow_archive.api.serving.location import artifact_root
 from mlflow_archive.errors import TargetError
 from mlflow_archive.flow.copy import copy
-from mlflow_archive.pipeline import Progress, Quiet, Selection
+from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.source import ArchiveSource
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreSink
 from mlflow_archive.sinks.restore.locate import locate_database
 

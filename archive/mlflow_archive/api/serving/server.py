@@ -14,7 +14,7 @@ from mlflow_archive.api.serving.database import database_of
 from mlflow_archive.api.serving.guard import ReadOnlyGuard
 from mlflow_archive.api.serving.location import SCHEME, artifact_root
 from mlflow_archive.errors import MlflowArchiveError, TargetError
-from mlflow_archive.pipeline import Progress, Quiet
+from mlflow_archive.flow.report import Progress, Quiet
 
 _GRACE_SECONDS: Final = 3
 """How long an interrupt waits for answers that are under way."""

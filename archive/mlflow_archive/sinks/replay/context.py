@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format.source_tags import ExportFacts
 from mlflow_archive.kinds import RUN
-from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.places.experiments import Bound, ExperimentMap
 from mlflow_archive.sinks.replay.runs.run_index import RunIndex

@@ -9,10 +9,13 @@ from threading import Lock, local
 from typing import Final
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import Chunk, Known, nothing_known
+from mlflow_archive.flow.report import Progress, Quiet, Report
+from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import ExportFacts
 from mlflow_archive.kinds import DATASET, DEFAULT_WORKSPACE, EXPERIMENT, RUN, TABLES, WORKSPACE, is_identity
-from mlflow_archive.pipeline import Chunk, Known, Progress, Quiet, Report, Selection, SourceFacts, nothing_known
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.places.experiments import Bound, ExperimentMap
 from mlflow_archive.sinks.replay.runs.open_run import OpenRun

@@ -6,9 +6,12 @@ from collections import Counter
 from threading import Lock
 
 from mlflow_archive.errors import ItemError
+from mlflow_archive.flow.chunk import Chunk, Known, nothing_known
+from mlflow_archive.flow.report import Progress, Report
+from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import TABLES, is_identity
-from mlflow_archive.pipeline import Chunk, Known, Progress, Report, Selection, SourceFacts, nothing_known
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.places.routing import Router
 from mlflow_archive.sinks.replay.places.workspaces import Workspaces

@@ -14,7 +14,7 @@ from typing import Final, cast
 
 from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError
 from mlflow_archive.artifact_roots.local import PART
-from mlflow_archive.pipeline import ArtifactFile
+from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.sinks.restore.unfinished import Unfinished, left_behind
 
 _NAME: Final = "mlflow-archive"

@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.artifact_roots.roots import is_local
+from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format.location import canonical
 from mlflow_archive.kinds import EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
 from mlflow_archive.kinds.version_source import is_reference
 from mlflow_archive.mlflow_database.mapping import MAPS
-from mlflow_archive.pipeline import ArtifactFile
 from mlflow_archive.reader.archive import owner_ids
 from mlflow_archive.sinks.restore.database import RestoreDatabase
 from mlflow_archive.sinks.restore.held import Held

@@ -8,10 +8,13 @@ from typing import Any, Final
 import pyarrow as pa
 
 from mlflow_archive.errors import TargetError
+from mlflow_archive.flow.chunk import Chunk, Known, nothing_known
+from mlflow_archive.flow.report import Report
+from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, EXPERIMENT, TABLES, WORKSPACE, is_identity
 from mlflow_archive.mlflow_database.mapping import MAPS
-from mlflow_archive.pipeline import Chunk, Known, Report, Selection, SourceFacts, nothing_known
 from mlflow_archive.reader.archive import owner_ids
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore.checks import Obstacle, check_rows
 from mlflow_archive.sinks.restore.database import RestoreDatabase
 from mlflow_archive.sinks.restore.held import NOTHING, Existing, held_ids, without_existing

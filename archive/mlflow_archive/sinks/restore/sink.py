@@ -10,22 +10,13 @@ import pyarrow as pa
 
 from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError
 from mlflow_archive.errors import TargetError
+from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Chunk, Gap, Known, nothing_known
+from mlflow_archive.flow.report import Progress, Quiet, Report
+from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import TABLES, WORKSPACE
 from mlflow_archive.mlflow_database.mapping import MAPS
-from mlflow_archive.pipeline import (
-    ArtifactFile,
-    ArtifactUnreadableError,
-    Chunk,
-    Gap,
-    Known,
-    Progress,
-    Quiet,
-    Report,
-    Selection,
-    SourceFacts,
-    nothing_known,
-)
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore.database import CommitUncertainError, RestoreDatabase
 from mlflow_archive.sinks.restore.files import WrittenFiles
 from mlflow_archive.sinks.restore.filling import Filling

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from mlflow_archive.artifact_roots import ArtifactRoots
+from mlflow_archive.flow.chunk import ArtifactFile, Gap
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, TRACE, named_owner
-from mlflow_archive.pipeline import ArtifactFile, Gap, Selection
 from mlflow_archive.selecting.model_versions import Version, VersionPlace, VersionPlaces, has_files
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database.trace_folders import TraceFolders
 
 ARTIFACT_TAG: Final = "mlflow.artifactLocation"

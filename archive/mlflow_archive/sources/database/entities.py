@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from sqlalchemy import ColumnClause, column, func, select, table
 
 from mlflow_archive.artifact_roots.attachments import attachments_in, attachments_in_files, missing_attachments
+from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.format.fingerprint import entity_fingerprint
 from mlflow_archive.kinds import EXPERIMENT, INCREMENTAL, LOGGED_MODEL, REGISTERED_MODEL, TABLES, TRACE
 from mlflow_archive.mlflow_database.mapping import MAPS, TableMap
-from mlflow_archive.pipeline import Chunk, Gap, Known
 from mlflow_archive.selecting.model_versions import VersionPlaces
 from mlflow_archive.sources.database.artifacts import ArtifactFinder, Carries, FoundFiles
 from mlflow_archive.sources.database.columns import Columns, plain_values

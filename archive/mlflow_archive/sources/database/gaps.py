@@ -7,6 +7,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.gaps import (
     EXPERIMENT_UNREADABLE,
     FIELD_UNREADABLE,
@@ -15,7 +16,6 @@ from mlflow_archive.format.gaps import (
     RUN_UNREADABLE,
 )
 from mlflow_archive.kinds import EXPERIMENT, NAME_IN_WORKSPACE, RUN, TABLES, is_identity, named_owner
-from mlflow_archive.pipeline import Gap
 from mlflow_archive.sources.database.converting import Malformed
 
 _UNREADABLE: Final = {RUN: RUN_UNREADABLE, EXPERIMENT: EXPERIMENT_UNREADABLE}

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import ColumnClause, ColumnElement, column, exists, func, literal, not_, select, table, text
 
+from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.gaps import ORPHAN_ROWS, UNKNOWN_ROWS
 from mlflow_archive.mlflow_database.mapping import MAPS, ROOTS, Join, Root, TableMap
-from mlflow_archive.pipeline import Gap
 from mlflow_archive.sources.database.snapshot import Query, Snapshot, column_of
 
 _EDGES = ("inputs", "entity_associations")

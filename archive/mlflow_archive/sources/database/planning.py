@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from mlflow_archive.flow.chunk import Shard
 from mlflow_archive.kinds import DATASET, EXPERIMENT, RUN, WORKSPACE
 from mlflow_archive.mlflow_database.mapping import ROOTS
-from mlflow_archive.pipeline import Shard
 from mlflow_archive.sources.database.selecting import Selected
 
 PER_SHARD: Final = 128

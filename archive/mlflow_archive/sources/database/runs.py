@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format.fingerprint import LatestMetric, run_fingerprint
 from mlflow_archive.kinds import TIMESTAMP
-from mlflow_archive.pipeline import ArtifactFile
 
 
 @dataclass(slots=True, kw_only=True)

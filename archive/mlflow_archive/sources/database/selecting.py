@@ -17,8 +17,8 @@ from mlflow_archive.kinds import (
     WORKSPACE,
 )
 from mlflow_archive.mlflow_database.mapping import ROOTS
-from mlflow_archive.pipeline import Selection
 from mlflow_archive.selecting.model_versions import Standing, standing_of
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database.columns import Columns, slices
 from mlflow_archive.sources.database.registry import DatabaseRegistry
 

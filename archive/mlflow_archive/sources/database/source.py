@@ -15,12 +15,15 @@ from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.artifact_roots.roots import out_of_reach
 from mlflow_archive.errors import StoreError
+from mlflow_archive.flow.chunk import Chunk, Gap, Known, Shard
+from mlflow_archive.flow.report import Progress, Quiet
+from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.fingerprint import LatestMetric
 from mlflow_archive.format.gaps import ARTIFACT_LISTING
 from mlflow_archive.kinds import RUN, TABLES
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.mlflow_database.uris import DatabaseUri
-from mlflow_archive.pipeline import Chunk, Gap, Known, Progress, Quiet, Selection, Shard, SourceFacts
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database.artifacts import ArtifactFinder
 from mlflow_archive.sources.database.columns import Columns, plain_values
 from mlflow_archive.sources.database.converting import Malformed

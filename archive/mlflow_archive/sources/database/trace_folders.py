@@ -7,9 +7,9 @@ from threading import Lock
 from typing import Final
 
 from mlflow_archive.artifact_roots import ArtifactRoots, Listing
+from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.gaps import ARTIFACT_LISTING
 from mlflow_archive.kinds import TRACE
-from mlflow_archive.pipeline import Gap
 
 ASKED_ALONE: Final = 16
 """So many traces of an experiment are listed one by one; then all of them at once."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlflow_archive.artifact_roots.local import FoundFile
+from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format.fingerprint import entity_fingerprint
 from mlflow_archive.kinds import INCREMENTAL
-from mlflow_archive.pipeline import ArtifactFile, Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.files import as_artifacts
 from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.rows import Rows

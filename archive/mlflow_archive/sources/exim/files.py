@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mlflow_archive.artifact_roots.local import FoundFile, OnGap, list_files
+from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format.gaps import ARTIFACT_SIZE
-from mlflow_archive.pipeline import ArtifactFile
 from mlflow_archive.sources.exim.layout import ARTIFACTS
 
 

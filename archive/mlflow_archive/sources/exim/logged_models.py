@@ -8,7 +8,7 @@ from typing import Any
 
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import LOGGED_MODEL
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.documents import read_document
 from mlflow_archive.sources.exim.entity import Entity
 from mlflow_archive.sources.exim.entries import LoggedModelEntry

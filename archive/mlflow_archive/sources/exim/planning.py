@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Any, Final
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.chunk import Shard
 from mlflow_archive.kinds import EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
-from mlflow_archive.pipeline import Selection, Shard
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.entries import RunEntry, TraceEntry
 from mlflow_archive.sources.exim.index import Index
 from mlflow_archive.sources.exim.runs.runs import read_run

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Final, cast
 
 from mlflow_archive.artifact_roots.names import printable
+from mlflow_archive.flow.chunk import Chunk, Known, Shard
+from mlflow_archive.flow.report import Progress
+from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, OBJECT_UNREADABLE, RUN_UNREADABLE
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, RUN, TRACE
-from mlflow_archive.pipeline import Chunk, Known, Progress, Selection, Shard, SourceFacts
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.documents import DocumentUnreadableError
 from mlflow_archive.sources.exim.entity import Entity
 from mlflow_archive.sources.exim.evaluation import read_dataset

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mlflow_archive.artifact_roots.local import FoundFile
+from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format.fingerprint import entity_fingerprint
 from mlflow_archive.kinds import INCREMENTAL
-from mlflow_archive.pipeline import ArtifactFile
 from mlflow_archive.sources.mlruns.keyfiles import OnBad
 from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.rows import Row, Rows

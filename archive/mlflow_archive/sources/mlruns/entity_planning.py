@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Final, TypeVar
 
 from mlflow_archive.errors import StoreError
+from mlflow_archive.flow.chunk import Shard
 from mlflow_archive.kinds import LOGGED_MODEL, TRACE
-from mlflow_archive.pipeline import Selection, Shard
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.filtering.trace_filter import SearchedTrace, TraceFilter
 from mlflow_archive.sources.mlruns.entity import EntityRecord
 from mlflow_archive.sources.mlruns.layout import ExperimentFolder

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from mlflow_archive.errors import SelectionError, StoreError
+from mlflow_archive.flow.chunk import Shard
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
-from mlflow_archive.pipeline import Selection, Shard
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
 from mlflow_archive.sources.filtering.trace_filter import compile_trace_filter
 from mlflow_archive.sources.mlruns.entity_planning import EntityPlanner, TakenRuns, take

@@ -12,9 +12,12 @@ from types import MappingProxyType
 from typing import Final
 
 from mlflow_archive.artifact_roots.names import printable
+from mlflow_archive.flow.chunk import Chunk, Known, Shard
+from mlflow_archive.flow.report import Progress
+from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, METRIC_UNREADABLE, OBJECT_UNREADABLE, RUN_UNREADABLE
 from mlflow_archive.kinds import EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
-from mlflow_archive.pipeline import Chunk, Known, Progress, Selection, Shard, SourceFacts
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns.entity import EntityRecord
 from mlflow_archive.sources.mlruns.entity_planning import SelectedEntities
 from mlflow_archive.sources.mlruns.layout import RunFolder, check_root, find_experiments

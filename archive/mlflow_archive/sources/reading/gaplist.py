@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.gaps import FIELD_UNREADABLE
-from mlflow_archive.pipeline import Gap
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk
 from mlflow_archive.kinds import TABLES
-from mlflow_archive.pipeline import ArtifactFile, Chunk
 from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.points import Points
 

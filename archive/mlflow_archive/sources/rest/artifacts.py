@@ -19,11 +19,11 @@ from urllib.parse import quote, unquote, urlparse, urlsplit, urlunparse
 from mlflow_archive.artifact_roots import ArtifactRoots, Listing
 from mlflow_archive.artifact_roots.roots import is_local
 from mlflow_archive.errors import ServerError
+from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Gap
 from mlflow_archive.format import gaps
 from mlflow_archive.format.location import without_password
 from mlflow_archive.http.session import Params, TrackingSession
 from mlflow_archive.kinds import REGISTERED_MODEL
-from mlflow_archive.pipeline import ArtifactFile, ArtifactUnreadableError, Gap
 
 IN_MEMORY: Final = 4 << 20
 """Files up to this size are held in memory while they are on their way, in bytes."""

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import TABLES
-from mlflow_archive.pipeline import Gap
 
 Json = Mapping[str, Any]
 Row = dict[str, Any]

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from mlflow_archive.artifact_roots import Listing
 from mlflow_archive.errors import ServerError
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.format import gaps
 from mlflow_archive.format.fingerprint import entity_fingerprint
 from mlflow_archive.http.refusals import is_unknown_request
 from mlflow_archive.kinds import LOGGED_MODEL
-from mlflow_archive.pipeline import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.sources.rest.artifacts import Owner, quoted
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, location, real, text
 from mlflow_archive.sources.rest.lists import Ask, pages, posting

@@ -21,10 +21,11 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
+from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format import gaps
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import EXPERIMENT
-from mlflow_archive.pipeline import Gap, Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.rest.cells import Json
 
 PAGE_RUNS: Final = 100

@@ -9,12 +9,14 @@ from threading import Lock
 from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
+from mlflow_archive.flow.chunk import Chunk, Gap, Known
+from mlflow_archive.flow.report import Progress
 from mlflow_archive.format import gaps
 from mlflow_archive.http.refusals import is_unknown_request
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import DEFAULT_WORKSPACE
-from mlflow_archive.pipeline import Chunk, Gap, Known, Progress, Selection
 from mlflow_archive.selecting.model_versions import Standing
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.rest.artifacts import Artifacts
 from mlflow_archive.sources.rest.cells import Json, Row, gap_table, table_of
 from mlflow_archive.sources.rest.lists import Loss

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.chunk import Chunk, Gap, Known, Shard
+from mlflow_archive.flow.report import Progress, Quiet
+from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.http.server import probe
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import (
@@ -30,7 +33,7 @@ from mlflow_archive.kinds import (
     TRACE,
     WEBHOOK,
 )
-from mlflow_archive.pipeline import Chunk, Gap, Known, Progress, Quiet, Selection, Shard, SourceFacts
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.rest.artifacts import Artifacts
 from mlflow_archive.sources.rest.cells import Json, Row
 from mlflow_archive.sources.rest.logged_models import plan_logged_models
@@ -78,7 +81,7 @@ AFTER_RUNS: Final[tuple[tuple[str, Callable[[Scope], Iterator[Batch]]], ...]] = 
 
 
 class RestSource:
-    """A tracking server as a :class:`mlflow_archive.pipeline.Source`; owns the session and closes it.
+    """A tracking server as a :class:`mlflow_archive.flow.source.Source`; owns the session and closes it.
 
     Of a server with workspaces all are read, or the one that MLFLOW_WORKSPACE names. ``artifact_map`` holds (from, to)
     prefixes of artifact URIs, for artifacts that lie elsewhere now. Large files are held in ``folder`` while they are

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mlflow_archive.errors import SelectionError, ServerError
+from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.http.refusals import is_unknown_request
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import WORKSPACE
-from mlflow_archive.pipeline import Gap
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, location, unexpected_shape
 from mlflow_archive.sources.rest.lists import rows_of
 from mlflow_archive.sources.rest.scope import gap_of

@@ -6,9 +6,9 @@ import io
 from collections.abc import Iterable, Mapping
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
-from mlflow_archive.pipeline import ArtifactFile
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.logged_models.logged_model_index import LoggedModelIndex
 from mlflow_archive.sinks.replay.places.experiments import Bound

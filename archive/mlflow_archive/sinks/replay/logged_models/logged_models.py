@@ -8,9 +8,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
-from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.logged_models.late_references import LateReferences
 from mlflow_archive.sinks.replay.logged_models.logged_model_index import (

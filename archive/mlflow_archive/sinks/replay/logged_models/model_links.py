@@ -9,9 +9,9 @@ from threading import Lock
 from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
-from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
 from mlflow_archive.sinks.replay.writing.rows import rows_of

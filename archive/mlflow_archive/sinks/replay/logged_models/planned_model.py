@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk
 from mlflow_archive.format.source_tags import object_source_tags
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
-from mlflow_archive.pipeline import ArtifactFile, Chunk
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.logged_models.logged_model_index import IDENTITY, tags_of
 from mlflow_archive.sinks.replay.places.experiments import STATE, Bound

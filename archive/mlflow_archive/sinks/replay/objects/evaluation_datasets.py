@@ -11,10 +11,10 @@ from threading import Lock
 from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX, object_source_tags, shorten_key
 from mlflow_archive.kinds import EVALUATION_DATASET
-from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.objects.dataset_records import input_hash, record_body
 from mlflow_archive.sinks.replay.target.paging import entries, paged

@@ -6,9 +6,9 @@ from collections.abc import Hashable, Iterable
 from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import BUDGET_POLICY, GATEWAY_ENDPOINT, GUARDRAIL, SCORER
-from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.objects.equals import Equals
 from mlflow_archive.sinks.replay.objects.gateway import API, MADE

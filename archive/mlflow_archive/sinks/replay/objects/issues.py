@@ -12,9 +12,9 @@ from threading import Lock
 from typing import Any
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import ISSUE, RUN
-from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.objects.equals import Equals
 from mlflow_archive.sinks.replay.objects.issue_index import IssueIndex

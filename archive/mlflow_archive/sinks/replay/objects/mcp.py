@@ -9,10 +9,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import left_by_import, object_source_tags
 from mlflow_archive.kinds import MCP_SERVER, named_owner
-from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.objects.making import get_or_none, parsed
 from mlflow_archive.sinks.replay.target.paging import entries

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LABEL_SCHEMA, REVIEW_QUEUE, TRACE
-from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.objects.making import get_or_none, parsed
 from mlflow_archive.sinks.replay.target.paging import entries

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import SCORER
-from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames
 from mlflow_archive.sinks.replay.objects.making import Waiting, get_or_none

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.kinds import (
     BY_ROW,
     DEFAULT_WORKSPACE,
@@ -20,7 +21,6 @@ from mlflow_archive.kinds import (
     is_identity,
     named_owner,
 )
-from mlflow_archive.pipeline import Chunk
 
 _COLUMN: Final = "workspace"
 

@@ -13,8 +13,8 @@ from threading import Lock
 from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format.source_tags import OWN_PREFIX
-from mlflow_archive.pipeline import ArtifactFile
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.logged_models.logged_model_index import search_models, tags_of
 from mlflow_archive.sinks.replay.places.experiments import STATE, create_experiment

@@ -8,9 +8,9 @@ from threading import Lock
 from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import REGISTERED_MODEL
-from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.logged_models.logged_model_index import LoggedModelIndex
 from mlflow_archive.sinks.replay.registry.model_versions import VersionWriter

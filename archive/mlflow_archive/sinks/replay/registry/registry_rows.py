@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk
 from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, REGISTERED_MODEL, named_owner
-from mlflow_archive.pipeline import ArtifactFile, Chunk
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
 DELETED_STAGE: Final = "Deleted_Internal"

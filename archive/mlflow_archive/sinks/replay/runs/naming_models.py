@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format.source_tags import OWN_PREFIX
-from mlflow_archive.pipeline import ArtifactFile
 from mlflow_archive.sinks.replay.places.experiments import Bound
 from mlflow_archive.sinks.replay.runs.open_run import OpenRun
 from mlflow_archive.sinks.replay.writing.references import HISTORY, is_mlmodel, models_in_history

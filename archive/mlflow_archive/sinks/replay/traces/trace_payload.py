@@ -15,9 +15,9 @@ from http import HTTPStatus
 from typing import BinaryIO, Final
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import EXPERIMENT, TRACE
-from mlflow_archive.pipeline import ArtifactFile
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.target.target import ArtifactPlace
 from mlflow_archive.sinks.replay.traces.span_payload import ARCHIVE_FILE, SPANS_FILE, spans_file, spans_of_archived

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import Final
 
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk
 from mlflow_archive.kinds import TRACE
-from mlflow_archive.pipeline import ArtifactFile, Chunk
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
 _IN_MEMORY: Final = 256 * 1024

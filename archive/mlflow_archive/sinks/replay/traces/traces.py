@@ -11,9 +11,9 @@ from threading import Lock, local
 from typing import Any
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import TRACE
-from mlflow_archive.pipeline import Chunk
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.traces.assessments import AssessmentPlan, When, plan_assessments
 from mlflow_archive.sinks.replay.traces.deferred import DeferredAssessments

@@ -10,8 +10,8 @@ from http import HTTPStatus
 from typing import BinaryIO
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format import refusals
-from mlflow_archive.pipeline import ArtifactFile
 from mlflow_archive.sinks.replay.target.target import ArtifactPlace
 from mlflow_archive.sinks.replay.writing.artifacts import ArtifactNameError
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from threading import Lock
 
+from mlflow_archive.flow.chunk import Gap
+from mlflow_archive.flow.report import Report
 from mlflow_archive.format.refusals import KIND_REFUSED, REFUSALS
 from mlflow_archive.kinds import EXPERIMENT, RUN
-from mlflow_archive.pipeline import Gap, Report
 
 
 class Receipt:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlflow_archive.pipeline import ArtifactFile, Chunk
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk
 from mlflow_archive.sinks.replay.target.target import Point
 
 Row = Mapping[str, Any]

@@ -9,7 +9,7 @@ from typing import Any
 from mlflow_archive.format.gaps import OBJECT_UNREADABLE
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import REGISTERED_MODEL
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.copies import digest_of
 from mlflow_archive.sources.exim.documents import Document, read_document
 from mlflow_archive.sources.exim.entity import Entity

@@ -14,7 +14,7 @@ from mlflow_archive.format.fingerprint import run_fingerprint
 from mlflow_archive.format.gaps import METRIC_UNREADABLE
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import RUN
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.documents import JsonPoint, read_document
 from mlflow_archive.sources.exim.entries import ACTIVE, RunEntry
 from mlflow_archive.sources.exim.fields import INT64, Fields, Malformed, integer_of, real_of, text_of, time_of

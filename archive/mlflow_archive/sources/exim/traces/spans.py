@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mlflow_archive.artifact_roots.local import FoundFile
-from mlflow_archive.pipeline import ArtifactUnreadableError
+from mlflow_archive.flow.chunk import ArtifactUnreadableError
 from mlflow_archive.sources.exim.fields import Malformed, integer_of, json_of, text_of
 
 SPANS_FILE: Final = "traces.json"

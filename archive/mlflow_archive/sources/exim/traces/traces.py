@@ -12,7 +12,7 @@ from typing import Any, Final
 from mlflow_archive.artifact_roots.local import FoundFile
 from mlflow_archive.format.gaps import OBJECT_UNREADABLE
 from mlflow_archive.kinds import TRACE
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.documents import read_document
 from mlflow_archive.sources.exim.entity import Entity
 from mlflow_archive.sources.exim.entries import TraceEntry

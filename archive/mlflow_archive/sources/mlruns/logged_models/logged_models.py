@@ -14,7 +14,7 @@ from mlflow_archive.artifact_roots.local import list_files
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, METRIC_UNREADABLE
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import LOGGED_MODEL
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns.entity import EntityRecord
 from mlflow_archive.sources.mlruns.keyfiles import OnBad, read_values
 from mlflow_archive.sources.mlruns.layout import TAGS, ExperimentFolder

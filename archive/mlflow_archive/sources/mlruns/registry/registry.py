@@ -21,7 +21,7 @@ from mlflow_archive.errors import StoreError
 from mlflow_archive.format.gaps import OBJECT_UNREADABLE
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, REGISTERED_MODEL, named_owner
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns.entity import EntityRecord
 from mlflow_archive.sources.mlruns.index import StoreIndex
 from mlflow_archive.sources.mlruns.keyfiles import read_values

@@ -14,7 +14,7 @@ from typing import Final
 from mlflow_archive.artifact_roots.local import list_files
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING
 from mlflow_archive.format.location import without_password
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns.entity import EntityRecord
 from mlflow_archive.sources.mlruns.index import StoreIndex
 from mlflow_archive.sources.mlruns.layout import holds_files

@@ -16,11 +16,12 @@ from types import MappingProxyType
 from typing import Final
 
 from mlflow_archive.artifact_roots.local import FoundFile, list_files
+from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format.fingerprint import LatestMetric, run_fingerprint
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import RUN
-from mlflow_archive.pipeline import ArtifactFile, Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns.keyfiles import OnBad, read_values
 from mlflow_archive.sources.mlruns.layout import TAGS, ExperimentFolder, RunFolder
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces

@@ -19,7 +19,7 @@ from mlflow_archive.artifact_roots.attachments import attachments_in_files, miss
 from mlflow_archive.format.gaps import ARTIFACT_MISSING
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import TRACE
-from mlflow_archive.pipeline import Selection
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns.entity import EntityRecord
 from mlflow_archive.sources.mlruns.keyfiles import OnBad, read_values
 from mlflow_archive.sources.mlruns.layout import TAGS, TRACE_INFO_FILE, ExperimentFolder

@@ -10,8 +10,8 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
+from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.kinds import EVALUATION_DATASET, ISSUE, SCORER
-from mlflow_archive.pipeline import Chunk, Gap, Known
 from mlflow_archive.sources.rest.artifacts import quoted
 from mlflow_archive.sources.rest.cells import (
     UNREADABLE_ROW,

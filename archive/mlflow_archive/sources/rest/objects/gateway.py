@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
+from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.format import gaps
 from mlflow_archive.kinds import BUDGET_POLICY, GATEWAY_ENDPOINT, GATEWAY_SECRET, GUARDRAIL, MODEL_DEFINITION, SCORER
-from mlflow_archive.pipeline import Chunk, Gap, Known
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, json_text, unexpected_shape
 from mlflow_archive.sources.rest.lists import Page, all_at_once, asking, pages
 from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gap_of, gaps_of

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.kinds import MCP_SERVER, named_owner
-from mlflow_archive.pipeline import Chunk, Gap, Known
 from mlflow_archive.sources.rest.artifacts import quoted
 from mlflow_archive.sources.rest.cells import (
     UNREADABLE_ROW,

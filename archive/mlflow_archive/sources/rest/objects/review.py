@@ -13,8 +13,8 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
+from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.kinds import LABEL_SCHEMA, REVIEW_QUEUE
-from mlflow_archive.pipeline import Chunk, Gap, Known
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, json_text, unexpected_shape
 from mlflow_archive.sources.rest.lists import asking, pages
 from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gap_of, gaps_of

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any, Final
 
 from mlflow_archive.errors import SelectionError, ServerError
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.format import gaps
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, named_owner
-from mlflow_archive.pipeline import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.selecting.model_versions import Version, VersionPlaces, has_files, standing_of
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, integer, location, text

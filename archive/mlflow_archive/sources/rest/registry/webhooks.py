@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
+from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.kinds import WEBHOOK
-from mlflow_archive.pipeline import Chunk, Gap, Known
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, location, unexpected_shape
 from mlflow_archive.sources.rest.lists import asking, pages
 from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gap_of, gaps_of

@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.errors import ServerError
+from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format import gaps
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import TABLES, TIMESTAMP
-from mlflow_archive.pipeline import Gap
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW
 from mlflow_archive.sources.rest.paging import page_token
 from mlflow_archive.sources.rest.runs.records import LatestPoint, RunRecord, run_gap

@@ -8,9 +8,9 @@ from typing import Final
 
 import pyarrow as pa
 
+from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format import gaps
 from mlflow_archive.kinds import EXPERIMENT, RUN
-from mlflow_archive.pipeline import Gap
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, gap_table, integer, location, table_of, text
 
 _RUN_TABLES: Final = ("runs", "params", "tags", "datasets", "dataset_inputs", "dataset_input_tags", "model_outputs")

@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.errors import SelectionError, ServerError
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.format import gaps
 from mlflow_archive.format.fingerprint import run_fingerprint
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
-from mlflow_archive.pipeline import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, gap_table, table_of
 from mlflow_archive.sources.rest.paging import PAGE_RUNS, RunPage, RunPager, run_id_of, start_time_of

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mlflow_archive.errors import ServerError
+from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format import gaps
 from mlflow_archive.kinds import TRACE
-from mlflow_archive.pipeline import Gap
 from mlflow_archive.sources.rest.lists import rows_of
 from mlflow_archive.sources.rest.scope import Scope
 from mlflow_archive.sources.rest.traces.trace_links import MOST_TRACES, SEARCH, search_body, trace_id_of

@@ -8,9 +8,9 @@ from threading import Lock
 from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
+from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.http.refusals import is_unknown_request
 from mlflow_archive.kinds import TRACE
-from mlflow_archive.pipeline import Gap
 from mlflow_archive.sources.rest.cells import Json
 from mlflow_archive.sources.rest.lists import Loss, asking, if_understood, pages, posting
 from mlflow_archive.sources.rest.scope import Scope, gaps_of

@@ -10,11 +10,11 @@ from typing import Final
 
 from mlflow_archive.artifact_roots import Listing
 from mlflow_archive.errors import SelectionError, ServerError
+from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.format import gaps
 from mlflow_archive.format.fingerprint import entity_fingerprint
 from mlflow_archive.http.refusals import is_unknown_request
 from mlflow_archive.kinds import TRACE
-from mlflow_archive.pipeline import Chunk, Gap, Known
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row
 from mlflow_archive.sources.rest.lists import Ask, asking, pages, posting
 from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gaps_of

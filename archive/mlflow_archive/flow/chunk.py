@@ -1,0 +1,83 @@
+"""What flows: chunks of whole entities with their artifacts, the shards they come in, and gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from mlflow_archive.errors import ItemError
+
+Known = Callable[[str, str], str | None]
+"""(entity kind, id) -> the fingerprint the sink already holds for it, or None."""
+
+
+def nothing_known(kind: str, entity_id: str) -> None:
+    """A ``Known`` for sinks that hold nothing yet."""
+
+
+class ArtifactUnreadableError(ItemError):
+    """An artifact is declared but its bytes cannot be had. ``code`` is a gap code of spec/problems.md."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactFile:
+    """One artifact on its way. ``size`` is what the source announces, in bytes, or None where it says nothing.
+
+    ``open`` gives the complete bytes as a seekable binary stream, retried and checked against ``size`` by the
+    source; it raises ArtifactUnreadableError and nothing else for a file that cannot be had. It may be called
+    again, from any thread. A small file may lie in memory, a large one never does.
+    """
+
+    owner_kind: str
+    owner_id: str
+    path: str
+    size: int | None
+    open: Callable[[], AbstractContextManager[BinaryIO]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """Arrow tables of some whole entities with their artifact list.
+
+    ``tables`` maps names of ``format.tables.TABLES`` to tables of exactly that schema, rows in any order; a table
+    that is absent has no rows. The rows of ``artifacts`` come from the list ``artifacts`` (the sink knows size and
+    digest only after reading), so that table is never in ``tables``. With ``complete=False`` the next chunk of the
+    same shard goes on with the same entity; its fingerprint comes in the last one.
+    """
+
+    tables: Mapping[str, pa.Table]
+    artifacts: Sequence[ArtifactFile] = ()
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """A piece of a source that can be read on its own.
+
+    Shards of a later ``stage`` start only when all of the earlier stages are done: parents before children.
+    ``weight`` is the expected number of runs, for progress; ``payload`` belongs to the source that made it.
+    """
+
+    name: str
+    stage: int = 0
+    weight: int = 0
+    payload: object = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Something that exists or is declared at the source and could not be carried; a row of the table ``gaps``."""
+
+    owner_kind: str
+    owner_id: str
+    path: str
+    code: str
+    reason: str

@@ -1,0 +1,47 @@
+"""What a copy did, and how it says so while it works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mlflow_archive.flow.chunk import Gap
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """What a copy did. ``counts`` are by table or unit; ``details`` is what the sink adds, JSON values only.
+
+    A report with gaps is a partial success: exit code 3.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    gaps: list[Gap] = field(default_factory=list)
+    details: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        return not self.gaps
+
+
+class Progress(Protocol):
+    """Told what happens; called from several threads, must be quick and must not raise."""
+
+    def expect(self, unit: str, amount: int) -> None:
+        """Add to what will come in all: ``runs``, ``bytes``, ``members``."""
+
+    def advance(self, unit: str, amount: int) -> None:
+        """Add to what has been done. Units also seen: ``points``, ``artifacts``, ``skipped``."""
+
+    def note(self, message: str) -> None:
+        """Tell a person something worth a line, such as a retry."""
+
+
+class Quiet:
+    """A Progress that tells nobody."""
+
+    def expect(self, unit: str, amount: int) -> None: ...
+
+    def advance(self, unit: str, amount: int) -> None: ...
+
+    def note(self, message: str) -> None: ...
