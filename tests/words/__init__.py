@@ -1,0 +1,1 @@
+"""How code and pages speak, counted."""
