@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SOURCES := archive bench cli docs tests
 
-.PHONY: demo test test-mariadb test-browser test-matrix lint bench bench-database bench-inspection bench-traces docs clean
+.PHONY: demo test test-mariadb test-browser test-matrix lint bench bench-database bench-inspection bench-traces docs picture clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -48,6 +48,10 @@ bench-database: .venv/.stamp
 docs: .venv/.stamp .venv-docs/.stamp
 	.venv/bin/python docs/make.py
 	.venv-docs/bin/mkdocs build --quiet
+
+# The pictures of docs/architecture.md, drawn from text. Needs Debian's package graphviz.
+picture:
+	for name in architecture run; do dot -Tsvg docs/$$name.dot -o docs/$$name.svg || exit 1; done
 
 .venv-docs/.stamp: requirements/docs.txt
 	$(PYTHON) -m venv .venv-docs

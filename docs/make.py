@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -34,15 +35,22 @@ def make() -> None:
     TARGET.mkdir(parents=True)
     for page in sorted((ROOT / "docs").glob("*.md")):
         (TARGET / page.name).write_text(page.read_text("utf-8").replace("](../spec/", "](spec/"), encoding="utf-8")
-    for picture in sorted((ROOT / "docs").glob("*.png")):
+    for picture in sorted((ROOT / "docs").glob("*.[ps][nv]g")):
         shutil.copyfile(picture, TARGET / picture.name)
     shutil.copytree(ROOT / "spec", TARGET / "spec", ignore=shutil.ignore_patterns("vectors"))
     (TARGET / "commands.md").write_text(reference(), encoding="utf-8")
-    (TARGET / "changelog.md").write_text((ROOT / "CHANGELOG.md").read_text("utf-8"), encoding="utf-8")
-    start = (
-        (ROOT / "README.md").read_text("utf-8").replace("](docs/", "](").replace("](CHANGELOG.md)", "](changelog.md)")
-    )
-    (TARGET / "index.md").write_text(start, encoding="utf-8")
+    for page in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"):
+        (TARGET / page.lower()).write_text(_from_root((ROOT / page).read_text("utf-8")), encoding="utf-8")
+    (TARGET / "index.md").write_text(_from_root((ROOT / "README.md").read_text("utf-8")), encoding="utf-8")
+
+
+def _from_root(text: str) -> str:
+    """Return a page of the repository's root with links as they are on the site."""
+    return re.sub(r"\]\((CHANGELOG|CONTRIBUTING|SECURITY)\.md\)", _lower, text.replace("](docs/", "]("))
+
+
+def _lower(link: re.Match[str]) -> str:
+    return link[0].lower()
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import re
 import shlex
+import tomllib
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +17,7 @@ import pytest
 from mlflow_archive_cli.main import commands
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = sorted([*DOCS.glob("*.md"), DOCS.parent / "README.md"])
+PAGES = sorted([*DOCS.glob("*.md"), *(DOCS.parent / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY"))])
 CONTEXT = click.Context(commands, info_name="mlflow-archive")
 
 
@@ -87,3 +90,40 @@ def test_links_lead_somewhere_on_the_site(tmp_path: Path, monkeypatch: pytest.Mo
         links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8"))
         missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
         assert missing == [], page.name
+
+
+def layers() -> list[str]:
+    """Return the packages in the order in which imports may go, the highest first."""
+    contracts = tomllib.loads((DOCS.parent / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    [levels] = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return [name.strip().removeprefix("mlflow_archive.") for level in levels for name in level.split(":")]
+
+
+def test_the_architecture_page_names_every_package() -> None:
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    table = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    assert sorted(table) == sorted(layers())
+
+
+def test_the_picture_has_every_package_and_arrows_point_downwards() -> None:
+    text = (DOCS / "architecture.dot").read_text("utf-8")
+    order = layers()
+    assert sorted(re.findall(r"^  (\w+) +\[label=", text, re.MULTILINE)) == sorted(order)
+    chains = (re.findall(r"\w+", arrows) for arrows in re.findall(r"\w+(?: -> \w+)+", text))
+    pairs = [(above, below) for chain in chains for above, below in pairwise(chain)]
+    assert [pair for pair in pairs if order.index(pair[0]) > order.index(pair[1])] == []
+
+
+@pytest.mark.parametrize("name", ["architecture", "run"])
+def test_pictures_are_drawn_from_their_text(name: str) -> None:
+    text, drawn = ((DOCS / f"{name}.{kind}").read_text("utf-8") for kind in ("dot", "svg"))
+    words = {word for label in re.findall(r'label="([^"]*)"', text) for word in label.split(r"\n")}
+    shown = set(re.findall(r"<text[^>]*>([^<]*)</text>", drawn))
+    assert words == {html.unescape(word) for word in shown}
+
+
+def test_paths_that_the_architecture_page_names_exist() -> None:
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    named = re.findall(r"`((?:tests|sources|sinks|reader|writer|flow|format|kinds|spec|docs|cli)/[a-z_/.0-9]+)`", text)
+    places = (DOCS.parent, DOCS.parent / "archive" / "mlflow_archive")
+    assert [path for path in named if not any((place / path).exists() for place in places)] == []
