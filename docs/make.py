@@ -39,8 +39,8 @@ def make() -> None:
         shutil.copyfile(picture, TARGET / picture.name)
     shutil.copytree(ROOT / "spec", TARGET / "spec", ignore=shutil.ignore_patterns("vectors"))
     (TARGET / "commands.md").write_text(reference(), encoding="utf-8")
-    for page in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"):
-        (TARGET / page.lower()).write_text(_from_root((ROOT / page).read_text("utf-8")), encoding="utf-8")
+    for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"):
+        (TARGET / name.lower()).write_text(_from_root((ROOT / name).read_text("utf-8")), encoding="utf-8")
     (TARGET / "index.md").write_text(_from_root((ROOT / "README.md").read_text("utf-8")), encoding="utf-8")
 
 
