@@ -119,8 +119,7 @@ def main() -> None:
             data.mkdir()
             measure(
                 [
-                    sys.executable,
-                    MAKE_SERVER,
+                    *MAKE_SERVER,
                     "--workload",
                     options.workload,
                     "--backend",

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 HERE = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
-MAKE_SERVER = HERE.parents[1] / "shared" / "bench" / "make_server.py"
+MAKE_SERVER = (sys.executable, "-m", "bench.make_server")
 ENVIRONMENT = {
     **os.environ,
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",

@@ -157,13 +157,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=["rest", "scale"])
     options = parser.parse_args()
-    if not MAKE_SERVER.exists():
-        sys.exit(f"the workload maker is not at {MAKE_SERVER}")
     with tempfile.TemporaryDirectory(prefix="mlflow-archive-bench-") as name:
         work = Path(name)
         if options.only != "scale":
             source = work / "source"
-            command: list[object] = [sys.executable, MAKE_SERVER, "--workload", "S"]
+            command: list[object] = [*MAKE_SERVER, "--workload", "S"]
             command += ["--backend", f"sqlite:///{source}/mlflow.db", "--artifacts", source / "artifacts"]
             print("filling a server with workload S: " + measure(command).output.strip().splitlines()[-1], flush=True)
             with server(source) as uri:

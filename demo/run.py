@@ -77,9 +77,10 @@ def show_imported(uri: str) -> None:
     print(f"  metric foo {[(point.step, point.value) for point in points]}")
     print(f"  artifacts  {[file.path for file in client.list_artifacts(run.info.run_id)]}")
     print("  source tags")
-    for key, value in sorted(run.data.tags.items()):
-        if key.startswith(PREFIX):
-            print(f"    {key.removeprefix(PREFIX):32} {value}")
+    tags = {key: value for key, value in sorted(run.data.tags.items()) if key.startswith(PREFIX)}
+    width = max(map(len, tags))
+    for key, value in tags.items():
+        print(f"    {key:{width}}  {value}")
 
 
 if __name__ == "__main__":

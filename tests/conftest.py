@@ -35,6 +35,16 @@ from tests.support.databases import PostgresServer, postgres_server  # noqa: E40
 from tests.support.everything import Filled, fill  # noqa: E402 - needs the path above
 from tests.support.mlflow_server import MlflowServer, running_server  # noqa: E402 - needs the path above
 from tests.support.object_store import running_s3  # noqa: E402 - needs the path above
+from tests.support.session_folder import open_session_folder  # noqa: E402 - needs the path above
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Have everything that the run writes in one folder; workers and other children inherit it."""
+    if not hasattr(config, "workerinput"):
+        folder = open_session_folder()
+        config.option.basetemp = config.option.basetemp or str(Path(folder.name, "pytest"))
+        config.add_cleanup(folder.cleanup)
 
 
 @pytest.fixture(scope="session")

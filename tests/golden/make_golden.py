@@ -23,7 +23,7 @@ from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.writer.export import ArchiveSink, ExportOptions
 from tests.golden.test_golden import GOLDEN, HERE, content
 from tests.spec.drafts import checksums, sha, write_directory, zipped
-from tests.support.corpora import CORPORA, FILE_STORES, store_path
+from tests.support.corpora import FILE_STORES, corpora, store_path
 from tests.support.mlruns import Dataset, DatasetInput, Experiment, Point, Run, Store, write_store
 
 NESTED, TEXTS = FILE_STORES[0], FILE_STORES[1]
@@ -171,7 +171,7 @@ def main() -> None:
         if name in GOLDEN:
             _expect(name)
     for corpus, _ in (NESTED, TEXTS):
-        shutil.copyfile(CORPORA / corpus / "LICENSE.upstream", HERE / f"LICENSE.{corpus}")
+        shutil.copyfile(corpora() / corpus / "LICENSE.upstream", HERE / f"LICENSE.{corpus}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from tests.support.mlflow_server import running_server
 from tests.support.reading import bits, plain_rows
 from tests.support.restoring import export
 
-MAKER = Path(__file__).resolve().parents[3] / "shared" / "bench" / "make_server.py"
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 HIDDEN: Final = {
     # Not in the answers of the API.
@@ -42,8 +42,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """An archive made over the API, and one of the database behind it."""
     folder = tmp_path_factory.mktemp("same")
     database, artifacts = folder / "mlflow.db", folder / "artifacts"
-    command = [sys.executable, str(MAKER), "--workload", "T", "--backend", f"sqlite:///{database}"]
-    subprocess.run([*command, "--artifacts", str(artifacts)], check=True, capture_output=True)
+    command = [sys.executable, "-m", "bench.make_server", "--workload", "T", "--backend", f"sqlite:///{database}"]
+    subprocess.run([*command, "--artifacts", str(artifacts)], cwd=REPOSITORY, check=True, capture_output=True)
     with running_server(folder / "server", backend=f"sqlite:///{database}", artifacts=artifacts) as server:
         over_api = export(server.uri, folder / "api.mlfa")
     direct = export(f"sqlite:///{database}", folder / "db.mlfa", artifacts_destination=str(artifacts))

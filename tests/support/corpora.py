@@ -1,12 +1,21 @@
-"""Real MLflow stores from public repositories, kept beside the checkout, with independently counted facts."""
+"""Real MLflow stores from public repositories (``tests/corpora.md``), with independently counted facts.
+
+They lie packed in ``tests/corpora.tar.zst``, which is unpacked once a test run, outside of the checkout.
+"""
 
 from __future__ import annotations
 
 import json
+import tarfile
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-CORPORA = (Path(__file__).resolve().parents[3] / "shared" / "corpora").resolve()
+from zstandard import ZstdDecompressor
+
+from tests.support.session_folder import made_once
+
+PACKED: Final = Path(__file__).resolve().parents[1] / "corpora.tar.zst"
 
 FILE_STORES = (
     ("PacktPublishing__Hyperparameter-Tuning-with-Python", "data/mlruns"),
@@ -53,6 +62,21 @@ EXIM_SAMPLES = (
 """Folders that mlflow-export-import wrote, each one export or the inner part of one."""
 
 
+@cache
+def corpora() -> Path:
+    """Return the folder of the unpacked corpora; it must not be written to."""
+    return made_once("corpora", _unpack)
+
+
+def _unpack(folder: Path) -> None:
+    with (
+        PACKED.open("rb") as packed,
+        ZstdDecompressor().stream_reader(packed) as stream,
+        tarfile.open(fileobj=stream, mode="r|") as tar,
+    ):
+        tar.extractall(folder, filter="data")
+
+
 def exim_sample(name: str) -> Path:
     """Return the folder of a sample of mlflow-export-import; it must not be written to."""
     return store_path(EXIM_CORPUS, f"data/samples/{name}")
@@ -60,15 +84,11 @@ def exim_sample(name: str) -> Path:
 
 def store_path(corpus: str, store: str) -> Path:
     """Return the folder of a store; it must not be written to."""
-    path = CORPORA / corpus / store
-    if not path.exists():
-        message = f"corpus {corpus} is not at {path}; the tests need the shared corpora beside the checkout"
-        raise FileNotFoundError(message)
-    return path
+    return corpora() / corpus / store
 
 
 def store_facts(corpus: str, store: str) -> dict[str, Any]:
     """Return the counts of FACTS.json for a store."""
-    facts: dict[str, Any] = json.loads((CORPORA / corpus / "FACTS.json").read_text("utf-8"))
-    found: dict[str, Any] = facts["stores"][store]
-    return found
+    facts: dict[str, Any] = json.loads((corpora() / corpus / "FACTS.json").read_text("utf-8"))
+    counts: dict[str, Any] = facts["stores"][store]
+    return counts
