@@ -15,11 +15,66 @@ from pathlib import Path
 from typing import Final
 
 VAGUE: Final = frozenset(
-    """
-    another any_ asked both brought chosen each either few found given gone got had held here kept left lost made many
-    more most much named nothing one ones other others own_ said same seen several shown so_ some stated standing such
-    taken that them then there these they thing things this those told under_way wanted what which whose
-    """.split()
+    (
+        "another",
+        "any_",
+        "asked",
+        "both",
+        "brought",
+        "chosen",
+        "each",
+        "either",
+        "few",
+        "found",
+        "given",
+        "gone",
+        "got",
+        "had",
+        "held",
+        "here",
+        "kept",
+        "left",
+        "lost",
+        "made",
+        "many",
+        "more",
+        "most",
+        "much",
+        "named",
+        "nothing",
+        "one",
+        "ones",
+        "other",
+        "others",
+        "own_",
+        "said",
+        "same",
+        "seen",
+        "several",
+        "shown",
+        "so_",
+        "some",
+        "stated",
+        "standing",
+        "such",
+        "taken",
+        "that",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "thing",
+        "things",
+        "this",
+        "those",
+        "told",
+        "under_way",
+        "wanted",
+        "what",
+        "which",
+        "whose",
+    )
 )
 
 
@@ -44,9 +99,7 @@ def _names(node: ast.AST) -> Iterator[tuple[str, int]]:
         yield node.id, node.lineno
     elif isinstance(node, ast.arg) and node.arg not in ("self", "cls"):
         yield node.arg, node.lineno
-    elif isinstance(node, ast.ExceptHandler) and node.name:
-        yield node.name, node.lineno
-    elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
+    elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
         yield node.name, node.lineno
     elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
         yield node.attr, node.lineno
