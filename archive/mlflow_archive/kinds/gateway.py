@@ -6,11 +6,15 @@ from typing import Final
 
 from mlflow_archive.kinds.model import (
     BUDGET_POLICY,
+    EXPERIMENT,
     GATEWAY_ENDPOINT,
     GATEWAY_SECRET,
     GUARDRAIL,
     MODEL_DEFINITION,
+    SCORER,
+    WORKSPACE,
     Column,
+    Kind,
     Table,
     flag,
     integer,
@@ -33,6 +37,14 @@ def _made(table: str) -> tuple[Column, ...]:
 
 _ENDPOINT_ID = text("endpoint_id", "endpoints.endpoint_id", "Id at the source.")
 _GUARDRAIL_ID = text("guardrail_id", "guardrails.guardrail_id", "Id at the source.")
+
+GATEWAY_KINDS: Final = (
+    Kind(name=GATEWAY_SECRET, refers=(WORKSPACE,)),
+    Kind(name=MODEL_DEFINITION, refers=(GATEWAY_SECRET,)),
+    Kind(name=GATEWAY_ENDPOINT, refers=(EXPERIMENT, MODEL_DEFINITION)),
+    Kind(name=GUARDRAIL, refers=(SCORER, GATEWAY_ENDPOINT)),
+    Kind(name=BUDGET_POLICY, refers=(GATEWAY_ENDPOINT,)),
+)
 
 GATEWAY_TABLES: Final = (
     Table(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from mlflow_archive.kinds.model import LOGGED_MODEL, RUN, Table, integer, real, text, time
+from mlflow_archive.kinds.model import EXPERIMENT, LOGGED_MODEL, RUN, Kind, Table, integer, real, text, time
 
 _MODEL_ID = text("model_id", "logged_models.model_id", "Id of the logged model at the source.")
 _RUN_ID = text("run_id", "runs.run_uuid", "Id of the run at the source.")
+
+LOGGED_MODEL_KINDS: Final = (Kind(name=LOGGED_MODEL, refers=(EXPERIMENT, RUN)),)
 
 LOGGED_MODEL_TABLES: Final = (
     Table(

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from mlflow_archive.kinds.model import MCP_SERVER, NAME_IN_WORKSPACE, Column, Table, integer, text, time
+from mlflow_archive.kinds.model import (
+    MCP_SERVER,
+    NAME_IN_WORKSPACE,
+    WORKSPACE,
+    Column,
+    Kind,
+    Table,
+    integer,
+    text,
+    time,
+)
 
 _NAME = text("name", "mcp_servers.name", "Name of the MCP server.")
 _WORKSPACE = text("workspace", "mcp_servers.workspace", "Workspace; `default` where the source has none.")
@@ -18,6 +28,8 @@ def _made(table: str) -> tuple[Column, ...]:
         time("last_updated_at", f"{table}.last_updated_at", "When it last changed."),
     )
 
+
+MCP_KINDS: Final = (Kind(name=MCP_SERVER, refers=(WORKSPACE,)),)
 
 MCP_TABLES: Final = (
     Table(

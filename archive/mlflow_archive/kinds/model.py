@@ -43,6 +43,18 @@ INCREMENTAL: Final = (RUN, LOGGED_MODEL, TRACE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of object.
+
+    ``refers`` names the kinds that its objects refer to and that come before it. What refers the other way, as a run to
+    the logged models it made or an endpoint to the scorers it serves, is for a sink to keep until the end.
+    """
+
+    name: str
+    refers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """One column: ``origin`` names the MLflow table or API field it comes from."""
 

@@ -1,14 +1,17 @@
-"""The model registry, prompts included: MLflow keeps a prompt as a registered model with a mark among its tags."""
+"""The model registry with prompts, which MLflow keeps as registered models with a mark among the tags; webhooks."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from mlflow_archive.kinds.model import (
+    LOGGED_MODEL,
     NAME_IN_WORKSPACE,
     REGISTERED_MODEL,
+    RUN,
     WEBHOOK,
     WORKSPACE,
+    Kind,
     Table,
     integer,
     text,
@@ -17,6 +20,11 @@ from mlflow_archive.kinds.model import (
 
 _NAME = text("name", "registered_models.name", "Name of the registered model or prompt.")
 _WORKSPACE = text("workspace", "registered_models.workspace", "Workspace; `default` where the source has none.")
+
+REGISTRY_KINDS: Final = (
+    Kind(name=REGISTERED_MODEL, refers=(RUN, LOGGED_MODEL)),
+    Kind(name=WEBHOOK, refers=(WORKSPACE,)),
+)
 
 REGISTRY_TABLES: Final = (
     Table(
@@ -124,20 +132,6 @@ REGISTRY_TABLES: Final = (
             text("webhook_id", "webhook_events.webhook_id", "Id at the source."),
             text("entity", "webhook_events.entity", "Kind of thing."),
             text("action", "webhook_events.action", "What happens to it."),
-        ),
-    ),
-    Table(
-        name="workspaces",
-        entity=WORKSPACE,
-        owner=("name",),
-        key=("name",),
-        description="Workspaces.",
-        columns=(
-            text("name", "workspaces.name", "Name."),
-            text("description", "workspaces.description", "Description.", null=True),
-            text("default_artifact_root", "workspaces.default_artifact_root", "Artifact root.", null=True),
-            text("trace_archival_location", "workspaces.trace_archival_location", "Where traces go.", null=True),
-            text("trace_archival_retention", "workspaces.trace_archival_retention", "And when.", null=True),
         ),
     ),
 )

@@ -6,10 +6,16 @@ from typing import Final
 
 import pyarrow as pa
 
-from mlflow_archive.kinds.model import DATASET, EXPERIMENT, RUN, Column, Table, integer, text, time
+from mlflow_archive.kinds.model import DATASET, EXPERIMENT, RUN, WORKSPACE, Column, Kind, Table, integer, text, time
 
 EXPERIMENT_ID = text("experiment_id", "experiments.experiment_id", "Id of the experiment at the source.")
 RUN_ID = text("run_id", "runs.run_uuid", "Id of the run at the source.")
+
+RUN_KINDS: Final = (
+    Kind(name=EXPERIMENT, refers=(WORKSPACE,)),
+    Kind(name=DATASET, refers=(EXPERIMENT,)),
+    Kind(name=RUN, refers=(EXPERIMENT, DATASET)),
+)
 
 RUN_TABLES: Final = (
     Table(

@@ -1,7 +1,8 @@
 """An archive as a source: what import reads from.
 
 Workspaces come first, then experiments and datasets, then runs without a parent in the selection, their children, and
-so on, then all other kinds (AFTER_RUNS), so that a sink sees what is referred to before what refers to it.
+so on, then all other kinds in the order of ``kinds.KINDS``, so that a sink sees what is referred to before what refers
+to it.
 """
 
 from __future__ import annotations
@@ -21,28 +22,15 @@ from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.kinds import (
-    BUDGET_POLICY,
+    AFTER_RUNS,
     BY_ROW,
     DATASET,
-    EVALUATION_DATASET,
     EXPERIMENT,
-    GATEWAY_ENDPOINT,
-    GATEWAY_SECRET,
-    GUARDRAIL,
     IDENTITIES,
     INCREMENTAL,
-    ISSUE,
-    LABEL_SCHEMA,
-    LOGGED_MODEL,
-    MCP_SERVER,
-    MODEL_DEFINITION,
-    REGISTERED_MODEL,
-    REVIEW_QUEUE,
     RUN,
-    SCORER,
     TABLES,
     TRACE,
-    WEBHOOK,
     WORKSPACE,
 )
 from mlflow_archive.reader.archive import Archive, owner_ids
@@ -52,29 +40,6 @@ from mlflow_archive.selecting.selection import Selection
 
 ENTITIES_PER_SHARD: Final = 50
 BYTES_PER_CHUNK: Final = 16 * 1024 * 1024
-AFTER_RUNS: Final = (
-    LOGGED_MODEL,
-    ISSUE,
-    TRACE,
-    EVALUATION_DATASET,
-    GATEWAY_SECRET,
-    MODEL_DEFINITION,
-    GATEWAY_ENDPOINT,
-    SCORER,
-    GUARDRAIL,
-    BUDGET_POLICY,
-    LABEL_SCHEMA,
-    REVIEW_QUEUE,
-    REGISTERED_MODEL,
-    WEBHOOK,
-    MCP_SERVER,
-)
-"""The kinds that come after runs, each behind those it refers to.
-
-Assessments of traces name issues; scorers ask gateway endpoints, guardrails use scorers and endpoints. What refers the
-other way, as the bindings of an endpoint to scorers, is for the sink to keep until the end.
-"""
-
 LARGEST: Final = {RUN: "metrics", TRACE: "spans"}
 """The table of a kind that may not fit into memory: its rows may come in several chunks."""
 

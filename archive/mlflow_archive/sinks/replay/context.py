@@ -32,7 +32,7 @@ class KindWriter(Protocol):
     def write(self, chunk: Chunk) -> None:
         """Take a chunk, of any kind; called from several threads.
 
-        Chunks come in the order of ``reader.source.AFTER_RUNS``: when those of a kind come, all of the kinds before
+        Chunks come in the order of ``kinds.KINDS``: when those of a kind come, all of the kinds before
         it have been written, runs and experiments first, which are active until the end.
         """
 
