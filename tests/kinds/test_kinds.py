@@ -13,6 +13,7 @@ from mlflow_archive.kinds import (
     LOGGED_MODEL,
     RUN,
     TABLES,
+    TRACE,
     WORKSPACE,
     Kind,
     Table,
@@ -44,3 +45,27 @@ def test_no_column_names_an_object_of_a_kind_that_comes_later(table: Table) -> N
     others = {named[column] for column in table.column_names if column in named} - {table.entity}
     kept_until_the_end = {(RUN, LOGGED_MODEL)}
     assert {(table.entity, other) for other in others - behind(str(table.entity))} <= kept_until_the_end
+
+
+def test_every_column_that_holds_a_uri_is_a_location() -> None:
+    """Of these a password is taken off."""
+    named = ("_uri", "_url", "_location", "_root", "url")
+    columns = [(f"{table.name}.{column.name}", column) for table in TABLES.values() for column in table.columns]
+    others = {"model_versions.source", "model_versions.run_link"}
+    assert {name for name, column in columns if column.location} == others | {
+        name for name, _ in columns if name.endswith(named)
+    }
+
+
+def test_words_of_the_command_line_are_said_once() -> None:
+    words = [each.word for kind in KINDS.values() for each in kind.lists]
+    assert len(set(words)) == len(words)
+    assert all(kind.lists for kind in KINDS.values())
+    assert {kind.name for kind in KINDS.values() if not kind.word} == {WORKSPACE, EXPERIMENT, DATASET}
+
+
+def test_the_largest_table_of_a_kind_is_its_own() -> None:
+    assert {kind.name: TABLES[kind.largest].entity for kind in KINDS.values() if kind.largest} == {
+        RUN: RUN,
+        TRACE: TRACE,
+    }

@@ -32,7 +32,6 @@ from mlflow_archive.kinds.model import (
     GATEWAY_ENDPOINT,
     GATEWAY_SECRET,
     GUARDRAIL,
-    INCREMENTAL,
     ISSUE,
     LABEL_SCHEMA,
     LOGGED_MODEL,
@@ -129,6 +128,9 @@ KINDS: Final = _ordered(
     )
 )
 """By name, in the order in which every source yields them: what is referred to before what refers to it."""
+
+INCREMENTAL: Final = tuple(kind.name for kind in KINDS.values() if kind.incremental)
+"""Kinds with fingerprints."""
 
 AFTER_RUNS: Final = tuple(KINDS)[tuple(KINDS).index(RUN) + 1 :]
 """The kinds behind workspaces, experiments, datasets and runs."""

@@ -13,6 +13,7 @@ from mlflow_archive.kinds.model import (
     Kind,
     Table,
     integer,
+    listing,
     real,
     text,
     time,
@@ -22,8 +23,18 @@ _DATASET_ID = text("dataset_id", "evaluation_datasets.dataset_id", "Id at the so
 _SCORER_ID = text("scorer_id", "scorers.scorer_id", "Id at the source; `experiment_id/name` if a server shows none.")
 
 EVALUATION_KINDS: Final = (
-    Kind(name=EVALUATION_DATASET, refers=(EXPERIMENT, TRACE)),
-    Kind(name=SCORER, refers=(EXPERIMENT, GATEWAY_ENDPOINT)),
+    Kind(
+        name=EVALUATION_DATASET,
+        refers=(EXPERIMENT, TRACE),
+        word="evaluation-datasets",
+        lists=(listing("evaluation-datasets", "dataset_id name digest created_time created_by"),),
+    ),
+    Kind(
+        name=SCORER,
+        refers=(EXPERIMENT, GATEWAY_ENDPOINT),
+        word="scorers",
+        lists=(listing("scorers", "scorer_id experiment name"),),
+    ),
 )
 
 EVALUATION_TABLES: Final = (

@@ -12,8 +12,10 @@ from mlflow_archive.kinds.model import (
     Kind,
     Table,
     integer,
+    listing,
     text,
     time,
+    uri,
 )
 
 _NAME = text("name", "mcp_servers.name", "Name of the MCP server.")
@@ -29,7 +31,14 @@ def _made(table: str) -> tuple[Column, ...]:
     )
 
 
-MCP_KINDS: Final = (Kind(name=MCP_SERVER, refers=(WORKSPACE,)),)
+MCP_KINDS: Final = (
+    Kind(
+        name=MCP_SERVER,
+        refers=(WORKSPACE,),
+        word="mcp-servers",
+        lists=(listing("mcp-servers", "name display_name description created_at"),),
+    ),
+)
 
 MCP_TABLES: Final = (
     Table(
@@ -126,7 +135,7 @@ MCP_TABLES: Final = (
             text("id", "mcp_access_endpoints.id", "Id at the source."),
             text("server_version", "mcp_access_endpoints.server_version", "Version.", null=True),
             text("server_alias", "mcp_access_endpoints.server_alias", "Alias.", null=True),
-            text("url", "mcp_access_endpoints.url", "URL, without user and password."),
+            uri("url", "mcp_access_endpoints.url", "URL, without user and password.", null=False),
             text("transport_type", "mcp_access_endpoints.transport_type", "Transport."),
             *_made("mcp_access_endpoints"),
         ),

@@ -14,16 +14,32 @@ from mlflow_archive.kinds.model import (
     Kind,
     Table,
     integer,
+    listing,
     text,
     time,
+    uri,
 )
 
 _NAME = text("name", "registered_models.name", "Name of the registered model or prompt.")
 _WORKSPACE = text("workspace", "registered_models.workspace", "Workspace; `default` where the source has none.")
 
 REGISTRY_KINDS: Final = (
-    Kind(name=REGISTERED_MODEL, refers=(RUN, LOGGED_MODEL)),
-    Kind(name=WEBHOOK, refers=(WORKSPACE,)),
+    Kind(
+        name=REGISTERED_MODEL,
+        refers=(RUN, LOGGED_MODEL),
+        word="registry",
+        lists=(
+            listing(
+                "models",
+                "name versions creation_time last_updated_time description",
+                note="registered ones, and prompts",
+            ),
+            listing("model-versions", "name version current_stage status run_id source", of="model_version"),
+        ),
+    ),
+    Kind(
+        name=WEBHOOK, refers=(WORKSPACE,), word="webhooks", lists=(listing("webhooks", "webhook_id name url status"),)
+    ),
 )
 
 REGISTRY_TABLES: Final = (
@@ -82,10 +98,10 @@ REGISTRY_TABLES: Final = (
             text("description", "model_versions.description", "Description.", null=True),
             text("user_id", "model_versions.user_id", "User, where one was recorded.", null=True),
             text("current_stage", "model_versions.current_stage", "Stage.", null=True),
-            text("source", "model_versions.source", "Where the model was when it was registered.", null=True),
-            text("storage_location", "model_versions.storage_location", "Where its files are kept.", null=True),
+            uri("source", "model_versions.source", "Where the model was when it was registered."),
+            uri("storage_location", "model_versions.storage_location", "Where its files are kept."),
             text("run_id", "model_versions.run_id", "Run that made it.", null=True),
-            text("run_link", "model_versions.run_link", "Link to a run elsewhere.", null=True),
+            uri("run_link", "model_versions.run_link", "Link to a run elsewhere."),
             text("status", "model_versions.status", "READY or what it waits for.", null=True),
             text("status_message", "model_versions.status_message", "More about the status.", null=True),
         ),
@@ -114,7 +130,7 @@ REGISTRY_TABLES: Final = (
             text("webhook_id", "webhooks.webhook_id", "Id at the source."),
             text("name", "webhooks.name", "Name."),
             text("description", "webhooks.description", "Description.", null=True),
-            text("url", "webhooks.url", "Where it calls; without user and password."),
+            uri("url", "webhooks.url", "Where it calls; without user and password.", null=False),
             text("status", "webhooks.status", "ACTIVE or DISABLED."),
             time("creation_timestamp", "webhooks.creation_timestamp", "When it was made."),
             time("last_updated_timestamp", "webhooks.last_updated_timestamp", "When it last changed."),

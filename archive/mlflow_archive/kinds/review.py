@@ -14,6 +14,7 @@ from mlflow_archive.kinds.model import (
     Kind,
     Table,
     flag,
+    listing,
     text,
     time,
 )
@@ -21,9 +22,24 @@ from mlflow_archive.kinds.model import (
 _QUEUE_ID = text("queue_id", "review_queues.queue_id", "Id at the source.")
 
 REVIEW_KINDS: Final = (
-    Kind(name=LABEL_SCHEMA, refers=(EXPERIMENT,)),
-    Kind(name=REVIEW_QUEUE, refers=(EXPERIMENT, TRACE, LABEL_SCHEMA)),
-    Kind(name=ISSUE, refers=(EXPERIMENT, RUN)),
+    Kind(
+        name=LABEL_SCHEMA,
+        refers=(EXPERIMENT,),
+        word="label-schemas",
+        lists=(listing("label-schemas", "schema_id experiment name type input_type"),),
+    ),
+    Kind(
+        name=REVIEW_QUEUE,
+        refers=(EXPERIMENT, TRACE, LABEL_SCHEMA),
+        word="review-queues",
+        lists=(listing("review-queues", "queue_id experiment name queue_type creation_time"),),
+    ),
+    Kind(
+        name=ISSUE,
+        refers=(EXPERIMENT, RUN),
+        word="issues",
+        lists=(listing("issues", "issue_id experiment name status severity created_timestamp"),),
+    ),
 )
 
 REVIEW_TABLES: Final = (

@@ -14,6 +14,7 @@ from mlflow_archive.kinds.model import (
     Table,
     flag,
     integer,
+    listing,
     real,
     text,
     time,
@@ -30,7 +31,16 @@ TOKENS: Final = (
 )
 COSTS: Final = ("input_cost", "output_cost", "total_cost")
 
-TRACE_KINDS: Final = (Kind(name=TRACE, refers=(EXPERIMENT, RUN, LOGGED_MODEL, ISSUE)),)
+TRACE_KINDS: Final = (
+    Kind(
+        name=TRACE,
+        refers=(EXPERIMENT, RUN, LOGGED_MODEL, ISSUE),
+        word="traces",
+        lists=(listing("traces", "trace_id experiment state request_time execution_duration_ms trace_name"),),
+        incremental=True,
+        largest="spans",
+    ),
+)
 
 TRACE_TABLES: Final = (
     Table(

@@ -28,9 +28,9 @@ from mlflow_archive.kinds import (
     EXPERIMENT,
     IDENTITIES,
     INCREMENTAL,
+    KINDS,
     RUN,
     TABLES,
-    TRACE,
     WORKSPACE,
 )
 from mlflow_archive.reader.archive import Archive, owner_ids
@@ -40,8 +40,6 @@ from mlflow_archive.selecting.selection import Selection
 
 ENTITIES_PER_SHARD: Final = 50
 BYTES_PER_CHUNK: Final = 16 * 1024 * 1024
-LARGEST: Final = {RUN: "metrics", TRACE: "spans"}
-"""The table of a kind that may not fit into memory: its rows may come in several chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class ArchiveSource:
     """Reads what is selected of an archive. Closing it does not close the archive.
 
     ``filter_string`` and ``trace_filter`` are not available on archives: SelectionError. Rows of the tables in
-    ``leave_out`` are not read; of the tables of LARGEST that are in ``columns`` only these, which the owner is among.
+    ``leave_out`` are not read; of the largest tables that are in ``columns`` only these, which the owner is among.
     """
 
     def __init__(
@@ -116,7 +114,8 @@ class ArchiveSource:
             raise TypeError(message)
         kinds = (EXPERIMENT, DATASET) if part.kind == EXPERIMENT else (part.kind,)
         owned = [table for table in TABLES.values() if table.entity in kinds and table.name not in self._leave_out]
-        later = LARGEST.get(part.kind) if LARGEST.get(part.kind) not in self._leave_out else None
+        largest = KINDS[part.kind].largest
+        later = largest if largest not in self._leave_out else ""
         tables = {
             table.name: self._archive.table(table.name, owners=part.ids) for table in owned if table.name != later
         }
@@ -148,10 +147,10 @@ class ArchiveSource:
         return found
 
     def _chunks(
-        self, tables: dict[str, pa.Table], artifacts: list[ArtifactFile], later: str | None, ids: list[str]
+        self, tables: dict[str, pa.Table], artifacts: list[ArtifactFile], later: str, ids: list[str]
     ) -> Iterator[Chunk]:
         """Yield one chunk, or several where rows of ``later`` are many: these follow, the fingerprints come last."""
-        if later is None:
+        if not later:
             yield Chunk(tables=tables, artifacts=artifacts)
             return
         waiting: list[pa.Table] = []
