@@ -6,6 +6,7 @@ so that what is equal costs little, and memory does not grow with the archives.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -14,9 +15,13 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlflow_archive.api.as_archive import as_archive
+from mlflow_archive.api.progress import OnProgress, as_progress
+from mlflow_archive.flow.report import Progress
 from mlflow_archive.kinds import BY_ROW, DEFAULT_WORKSPACE, IDENTITIES, TABLES, WORKSPACE, Table
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.rows import plain_rows, plain_values
+from mlflow_archive.selecting.selection import Selection
 
 BLOCK: Final = 100
 """How many objects are compared at a time."""
@@ -122,6 +127,31 @@ class Comparison:
         if change.field == "source" and table.name == "model_versions":
             return not any(str(value).startswith(_REFERENCES) for value in (change.before, change.after))
         return table.name == "trace_tags" and change.key.get("key") in _TRACE_LOCATIONS
+
+
+def diff(
+    before: str | os.PathLike[str],
+    after: str | os.PathLike[str],
+    *,
+    artifacts: bool = True,
+    locations: bool = True,
+    jobs: int = 4,
+    progress: Progress | OnProgress | None = None,
+) -> Diff:
+    """List which objects were added, removed or changed, field by field; see ``mlflow-archive diff``.
+
+    Each side is the path of an archive, or a tracking URI, which is exported into a temporary archive first. Without
+    ``artifacts`` these are not compared, without ``locations`` not where they lie. Raises ArchiveError,
+    SelectionError, ServerError, StoreError; TargetError where a source has gaps.
+    """
+    listener, selection = as_progress(progress), Selection(artifacts=artifacts)
+    with (
+        as_archive(os.fspath(before), selection=selection, jobs=jobs, progress=listener) as old,
+        as_archive(os.fspath(after), selection=selection, jobs=jobs, progress=listener) as new,
+    ):
+        hidden = hidden_columns(old, new)
+        changes = tuple(differences(old, new, Comparison(artifacts=artifacts, locations=locations, hidden=hidden)))
+    return Diff(changes=changes, not_compared=hidden)
 
 
 def hidden_columns(before: Archive, after: Archive) -> frozenset[str]:

@@ -38,7 +38,7 @@ _READ_AGAIN: Final = [(kind, IDENTITIES[kind]) for kind in INCREMENTAL]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExportOptions:
+class ArchiveOptions:
     """How an archive is written. ``level`` is zstd's, 1 to 19; a segment is sealed every ``seal_seconds``."""
 
     append: bool = False
@@ -65,14 +65,14 @@ class ArchiveSink:
     def __init__(
         self,
         path: Path,
-        options: ExportOptions | None = None,
+        options: ArchiveOptions | None = None,
         *,
         tool: str,
         clock_ms: Callable[[], int],
         progress: Progress | None = None,
         files: Files | None = None,
     ) -> None:
-        options = options or ExportOptions()
+        options = options or ArchiveOptions()
         self._options, self._tool, self._clock_ms = options, tool, clock_ms
         self._progress: Progress = progress or Quiet()
         self._files = files or Files()
