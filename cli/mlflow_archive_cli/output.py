@@ -20,7 +20,7 @@ from typing import Any, Protocol, TextIO
 import click
 
 from mlflow_archive.flow.chunk import Gap
-from mlflow_archive.reader.rows import Moment
+from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.printable import padded, text_of, width_of
 

@@ -20,7 +20,7 @@ from mlflow_archive.api.progress import OnProgress, as_progress
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.kinds import BY_ROW, DEFAULT_WORKSPACE, IDENTITIES, TABLES, WORKSPACE, Table
 from mlflow_archive.reader.archive import Archive, owner_ids
-from mlflow_archive.reader.rows import plain_rows, plain_values
+from mlflow_archive.reader.inspection.rows import plain_rows, plain_values
 from mlflow_archive.selecting.selection import Selection
 
 BLOCK: Final = 100

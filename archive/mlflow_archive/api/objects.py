@@ -13,9 +13,9 @@ from mlflow_archive.api.artifact_tree import ArtifactFolder, artifacts_of, tree_
 from mlflow_archive.api.notebook import pairs_html
 from mlflow_archive.kinds import RUN
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.artifact_owner import ArtifactPlace
-from mlflow_archive.reader.details import RunDetails, run_details
-from mlflow_archive.reader.objects import ObjectDetails
+from mlflow_archive.reader.inspection.artifact_owner import ArtifactReference
+from mlflow_archive.reader.inspection.details import RunDetails, run_details
+from mlflow_archive.reader.inspection.objects import ObjectDetails
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ class Run:
     @cached_property
     def artifacts(self) -> ArtifactFolder:
         """The artifacts of the run as a tree, with a folder for each logged model it made."""
-        return tree_at(self._archive, ArtifactPlace(kind=RUN, owner_id=self.run_id))
+        return tree_at(self._archive, ArtifactReference(kind=RUN, owner_id=self.run_id))
 
     def __repr__(self) -> str:
         return f"<run {self.run_id} {self.info['run_name']!r} {self.info['status']}>"

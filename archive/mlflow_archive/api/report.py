@@ -16,10 +16,10 @@ from mlflow_archive import __version__
 from mlflow_archive.format.gaps import GAPS
 from mlflow_archive.kinds import EXPERIMENT, REGISTERED_MODEL, RUN
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.details import History, RunDetails, run_details
-from mlflow_archive.reader.listing import Query, list_objects
-from mlflow_archive.reader.rows import Moment
-from mlflow_archive.reader.summary import Summary, summarize
+from mlflow_archive.reader.inspection.details import MetricHistory, RunDetails, run_details
+from mlflow_archive.reader.inspection.listing import Query, list_objects
+from mlflow_archive.reader.inspection.rows import Moment
+from mlflow_archive.reader.inspection.summary import Summary, summarize
 from mlflow_archive.verification.report import VerifyReport
 
 _LONGEST: Final = 500
@@ -217,7 +217,7 @@ def _text(value: object) -> str:
     return escape(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)")
 
 
-def _chart(history: History) -> str:
+def _chart(history: MetricHistory) -> str:
     """Return a history as a small line over its points, at most one for each pixel."""
     width, height = _CHART
     known = [value for value in history.values if math.isfinite(value)]

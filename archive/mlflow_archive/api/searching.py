@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow_archive.kinds import RUN
 from mlflow_archive.reader.adjacent import last_of_each
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.listing import Query, list_objects
+from mlflow_archive.reader.inspection.listing import Query, list_objects
 from mlflow_archive.reader.search import SEARCHABLE, Order, parse_order
 from mlflow_archive.reader.search.searchable import ATTRIBUTES
 

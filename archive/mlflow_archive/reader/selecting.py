@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
@@ -19,16 +19,19 @@ from mlflow_archive.kinds import (
     TRACE,
     WORKSPACE,
 )
+from mlflow_archive.kinds.version_source import TOMBSTONE
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.run_levels import by_depth
-from mlflow_archive.reader.standing import stand_on
+from mlflow_archive.selecting.model_versions import ModelDependencies, Version, dependencies_of
 from mlflow_archive.selecting.selection import Selection
 
+_NAMED_IN_ERRORS: Final = 5
+_MODELS: Final = ("logged_models", "model_id", "artifact_location")
 _PARENT_TAG: Final = "mlflow.parentRunId"
 _LINK: Final = ("run_id", "value")
 
 
-class SelectedEntities:
+class ArchiveSelection:
     """The entities of an archive that a selection takes. Raises SelectionError for what matches nothing.
 
     With experiments selected, what lies in no experiment (the registry, the gateway, …) is left out; with runs
@@ -39,7 +42,7 @@ class SelectedEntities:
     def __init__(self, archive: Archive, selection: Selection) -> None:
         self._archive, self._selection = archive, selection
         self.experiments = self._experiments(selection)
-        self._standing = stand_on(archive, selection) if selection.models else None
+        self._standing = _dependencies(archive, selection) if selection.models else None
         self._chosen, lying_in = self._runs(selection)
         if selection.runs or self._standing is not None:
             wanted = {*lying_in, *self._experiments_of_models()}
@@ -132,7 +135,7 @@ class SelectedEntities:
         kept = [row for row in rows if selection.deleted or row["lifecycle_stage"] != "deleted"]
         found = [(row["experiment_id"], row["name"]) for row in kept]
         if missing := selection.unmatched_experiments(found):
-            have = ", ".join(repr(name) for _, name in found[:5]) or "none"
+            have = ", ".join(repr(name) for _, name in found[:_NAMED_IN_ERRORS]) or "none"
             hidden = "" if selection.deleted else "; deleted ones are left out"
             message = f"no experiment {missing[0]!r} in {self._archive.path}; it has {have}{hidden}"
             raise SelectionError(message)
@@ -168,6 +171,43 @@ class SelectedEntities:
         if self._standing is not None:
             taken = pc.and_(taken, pc.is_in(rows["run_id"], value_set=_texts(self._standing.runs)))
         return taken
+
+
+def _dependencies(archive: Archive, selection: Selection) -> ModelDependencies:
+    """Return the models that are selected by name, and what they stand on. Raises SelectionError."""
+    found = sorted(set(archive.table("registered_models", columns=["name"])["name"].to_pylist()))
+    if missing := selection.unmatched_models(found):
+        have = ", ".join(repr(name) for name in found[:_NAMED_IN_ERRORS]) or "none"
+        raise SelectionError(f"no registered model {missing[0]!r} in {archive.path}; it has {have}")
+    names = [name for name in found if selection.matches_model(name)]
+    versions = archive.table("model_versions", owners=names).to_pylist()
+    return dependencies_of(names, versions, _ArchiveRegistry(archive))
+
+
+class _ArchiveRegistry:
+    """The Registry of an archive."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    def roots(self, kind: str, ids: Collection[str]) -> Mapping[str, str | None]:
+        name, key, location = ("runs", "run_id", "artifact_uri") if kind == RUN else _MODELS
+        rows = self._archive.table(name, columns=[key, location], owners=ids)
+        return dict(zip(rows[key].to_pylist(), rows[location].to_pylist(), strict=True))
+
+    def makers(self, models: Collection[str]) -> set[str]:
+        rows = self._archive.table("logged_models", columns=["source_run_id"], owners=models)
+        return {run_id for run_id in rows["source_run_id"].to_pylist() if run_id}
+
+    def version(self, workspace: str, name: str, version: int | None, alias: str | None) -> Version | None:
+        if alias is not None:
+            aliases = self._archive.table("registered_model_aliases", owners=[name]).to_pylist()
+            named = [row["version"] for row in aliases if (row["workspace"], row["alias"]) == (workspace, alias)]
+            version = named[0] if named else None
+        for row in self._archive.table("model_versions", owners=[name]).to_pylist():
+            if (row["workspace"], row["version"]) == (workspace, version) and row["current_stage"] != TOMBSTONE:
+                return row  # type: ignore[no-any-return]
+        return None
 
 
 def _not_deleted(rows: pa.Table) -> Any:

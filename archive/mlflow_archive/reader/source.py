@@ -46,8 +46,8 @@ from mlflow_archive.kinds import (
     WORKSPACE,
 )
 from mlflow_archive.reader.archive import Archive, owner_ids
-from mlflow_archive.reader.blobs import Blobs, Piece
-from mlflow_archive.reader.selecting import SelectedEntities
+from mlflow_archive.reader.blobs import Blobs, StoredExtent
+from mlflow_archive.reader.selecting import ArchiveSelection
 from mlflow_archive.selecting.selection import Selection
 
 ENTITIES_PER_SHARD: Final = 50
@@ -131,7 +131,7 @@ class ArchiveSource:
         if selection.trace_filter is not None:
             raise SelectionError("an archive cannot be filtered by --trace-filter; select by --experiment or --run")
         self._selection = selection
-        selected = SelectedEntities(self._archive, selection)
+        selected = ArchiveSelection(self._archive, selection)
         if workspaces := selected.ids(WORKSPACE).to_pylist():
             yield Shard(name="workspaces", payload=_Part(WORKSPACE, workspaces))
         yield Shard(name="experiments", stage=1, payload=_Part(EXPERIMENT, sorted(selected.experiments)))
@@ -258,11 +258,11 @@ def _shards(kind: str, ids: pa.StringArray, stage: int) -> Iterator[Shard]:
         yield Shard(name=f"{kind} from {some[0]}", stage=stage, weight=weight, payload=_Part(kind, some))
 
 
-def _place(pieces: list[Piece] | None) -> tuple[str, int, int]:
+def _place(pieces: list[StoredExtent] | None) -> tuple[str, int, int]:
     return (pieces[0].pack, pieces[0].frame_offset, pieces[0].offset_in_frame) if pieces else ("", 0, 0)
 
 
-def _open(blobs: Blobs, digest: str, pieces: list[Piece]) -> BinaryIO:
+def _open(blobs: Blobs, digest: str, pieces: list[StoredExtent]) -> BinaryIO:
     try:
         return blobs.open(digest, pieces)
     except DamagedError as error:

@@ -17,7 +17,7 @@ Version = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ModelDependencies:
     """Some registered models by name, and the runs and logged models that their versions stand on."""
 
     names: tuple[str, ...]
@@ -124,11 +124,11 @@ class VersionPlaces:
         return VersionPlace(uri=location)
 
 
-def standing_of(names: Sequence[str], versions: Sequence[Version], registry: Registry) -> Standing:
+def dependencies_of(names: Sequence[str], versions: Sequence[Version], registry: Registry) -> ModelDependencies:
     """Return what the versions of some registered models stand on; deleted versions stand on nothing."""
     versions = [version for version in versions if has_files(version)]
     places = VersionPlaces(registry, versions)
     owners = {owner for version in versions for owner in places.stands_on(version)}
     models = frozenset(each for kind, each in owners if kind == LOGGED_MODEL)
     runs = {each for kind, each in owners if kind == RUN} | registry.makers(models)
-    return Standing(names=tuple(names), runs=frozenset(runs), logged_models=models)
+    return ModelDependencies(names=tuple(names), runs=frozenset(runs), logged_models=models)

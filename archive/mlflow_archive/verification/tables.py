@@ -12,7 +12,7 @@ from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import BY_ROW, EXPERIMENT, TABLES, Table, is_identity
 from mlflow_archive.reader.archive import Archive, owner_ids
-from mlflow_archive.reader.parts import Part
+from mlflow_archive.reader.stored.parts import Part
 from mlflow_archive.verification.report import VerifyReport
 
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from mlflow_archive.kinds import Table
 from mlflow_archive.writer.coded import sort_rows
-from mlflow_archive.writer.staged import Block, Keep, read_block
+from mlflow_archive.writer.staged import Keep, StagedBlock, read_block
 
 SLICE_BYTES: Final = 4 * 1024 * 1024  # of coded rows; plain ones may take twice as much
 
@@ -43,7 +43,7 @@ def memory_piece(rows: pa.Table, table: Table) -> Piece:
     )
 
 
-def staged_piece(path: Path, block: Block, table: Table, keep: Keep | None = None) -> Piece:
+def staged_piece(path: Path, block: StagedBlock, table: Table, keep: Keep | None = None) -> Piece:
     """Return the piece that is a block of a staged file; ``keep`` filters rows when they are loaded."""
     return Piece(
         low=block.low,

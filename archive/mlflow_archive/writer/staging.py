@@ -24,7 +24,7 @@ from mlflow_archive.errors import TargetError
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, STAGING, export_number, pack_name
 from mlflow_archive.format.manifest import canonical_json
 from mlflow_archive.storage.files import Files, OutputFile
-from mlflow_archive.writer.staged import Block, StagedFile
+from mlflow_archive.writer.staged import StagedBlock, StagedFile
 
 PLAN: Final = "plan.json"
 _FORM: Final = 2  # of this folder; what an older program left is begun anew
@@ -101,7 +101,7 @@ class Staging:
         last = 0
         for segment, line in enumerate(lines, start=1):
             entry = json.loads(line[9:])
-            blocks = tuple(map(Block.from_json, entry["blocks"]))
+            blocks = tuple(map(StagedBlock.from_json, entry["blocks"]))
             staged.append(StagedFile(path=self.folder / entry["file"], blocks=blocks, segment=segment))
             # Threads seal side by side, so a later line may know of less than an earlier one.
             sizes = [max(pair) for pair in zip_longest(sizes, entry["packs"], fillvalue=0)]

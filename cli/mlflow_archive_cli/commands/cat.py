@@ -10,8 +10,8 @@ import click
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.reader.artifact_owner import artifacts_at, find_artifacts
 from mlflow_archive.reader.blobs import Blobs
+from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_artifacts
 from mlflow_archive_cli.parameters import ARCHIVE
 
 

@@ -8,8 +8,8 @@ import click
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.reader.artifact_owner import artifacts_at, find_artifacts
-from mlflow_archive.reader.extract import Item, extract
+from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_artifacts
+from mlflow_archive.reader.inspection.extract import Item, extract
 from mlflow_archive_cli.output import warn
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.printable import size

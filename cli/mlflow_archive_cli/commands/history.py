@@ -13,8 +13,8 @@ import click
 from mlflow_archive.api.charts import FORMATS, terminal_chart, unseen, write_chart
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.reader.details import History, find_run, run_details
-from mlflow_archive.reader.rows import Moment
+from mlflow_archive.reader.inspection.details import MetricHistory, find_run, run_details
+from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive_cli.output import output, warn
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.selecting import csv_option, json_option
@@ -57,7 +57,7 @@ def command(archive: Path, run: str, metrics: tuple[str, ...], file: Path | None
             warn(f"{key}: {count} {points} NaN, infinite or beyond 1e300, and not drawn")
 
 
-def _histories(archive: Archive, run: str, metrics: Sequence[str]) -> tuple[str, list[History]]:
+def _histories(archive: Archive, run: str, metrics: Sequence[str]) -> tuple[str, list[MetricHistory]]:
     run_id = find_run(archive, run)
     found = {history.key: history for history in run_details(archive, run_id).metrics}
     if missing := [name for name in metrics if name not in found]:
@@ -67,7 +67,7 @@ def _histories(archive: Archive, run: str, metrics: Sequence[str]) -> tuple[str,
     return run_id, [found[name] for name in metrics or found]
 
 
-def _points(histories: Sequence[History]) -> Iterator[dict[str, Any]]:
+def _points(histories: Sequence[MetricHistory]) -> Iterator[dict[str, Any]]:
     for history in histories:
         for step, time, value in zip(history.steps, history.timestamps, history.values, strict=True):
             yield {"metric": history.key, "step": step, "timestamp": Moment(time), "value": value}

@@ -10,8 +10,8 @@ from typing import Any, Final
 import click
 
 from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.reader.artifact_owner import artifacts_at, find_artifacts
-from mlflow_archive.reader.listing import Query, Record, columns_of, list_artifacts, list_objects
+from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_artifacts
+from mlflow_archive.reader.inspection.listing import Query, Record, columns_of, list_artifacts, list_objects
 from mlflow_archive.reader.search import Condition, Field
 from mlflow_archive_cli.output import output
 from mlflow_archive_cli.parameters import ARCHIVE, equals, metric_condition

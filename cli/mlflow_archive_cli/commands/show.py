@@ -11,18 +11,18 @@ import click
 
 from mlflow_archive.kinds import EXPERIMENT, IDENTITIES, RUN, TRACE
 from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.reader.details import (
+from mlflow_archive.reader.inspection.details import (
     ExperimentDetails,
-    History,
+    MetricHistory,
     RunDetails,
     experiment_details,
     find_run,
     run_details,
 )
-from mlflow_archive.reader.listing import Record
-from mlflow_archive.reader.objects import ObjectDetails, find_object, object_details
-from mlflow_archive.reader.rows import Moment
-from mlflow_archive.reader.spans import Span, spans_of, tree
+from mlflow_archive.reader.inspection.listing import Record
+from mlflow_archive.reader.inspection.objects import ObjectDetails, find_object, object_details
+from mlflow_archive.reader.inspection.rows import Moment
+from mlflow_archive.reader.inspection.spans import Span, spans_of, tree
 from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.output import Section, output, pairs
 from mlflow_archive_cli.parameters import ARCHIVE
@@ -142,7 +142,7 @@ def _ms(span: Span) -> str:
     return "-" if span.duration_ns is None else f"{span.duration_ns / 1e6:.3f}"
 
 
-def _metric(history: History) -> tuple[str, ...]:
+def _metric(history: MetricHistory) -> tuple[str, ...]:
     # The plain min() of a list with NaN depends on where the NaN stands.
     known = [value for value in history.values if not math.isnan(value)] or history.values
     steps = f"{min(history.steps)}…{max(history.steps)}"

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from mlflow_archive.api.sql import SqlSession
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.reader.rows import plain_rows
+from mlflow_archive.reader.inspection.rows import plain_rows
 from mlflow_archive_cli.output import output
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.selecting import csv_option, json_option

@@ -14,7 +14,7 @@ from mlflow_archive.kinds import TABLES, TIMESTAMP
 from mlflow_archive.reader.adjacent import last_of_each
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.search.grammar import Condition, Field
-from mlflow_archive.reader.search.searchable import ATTRIBUTES, Group, Searchable
+from mlflow_archive.reader.search.searchable import ATTRIBUTES, Group, SearchableKind
 
 _COMPARE: Final[Mapping[str, Callable[[Any, Any], pa.ChunkedArray]]] = MappingProxyType(
     {
@@ -31,7 +31,7 @@ _SEPARATOR: Final = "\x1f"
 
 
 def matching(
-    archive: Archive, searchable: Searchable, conditions: Sequence[Condition], owners: Collection[str] | None = None
+    archive: Archive, searchable: SearchableKind, conditions: Sequence[Condition], owners: Collection[str] | None = None
 ) -> pa.Table:
     """Return the rows of a kind's identity table that fulfil all conditions, among those of ``owners`` if given."""
     rows = archive.table(searchable.table, owners=owners)
@@ -48,7 +48,7 @@ def matching(
 
 def _by_group(
     archive: Archive,
-    searchable: Searchable,
+    searchable: SearchableKind,
     condition: Condition,
     ids: pa.ChunkedArray,
     owners: Collection[str] | None,
@@ -62,7 +62,7 @@ def _by_group(
 
 
 def values_of(
-    archive: Archive, searchable: Searchable, field: Field, owners: Collection[str] | None = None
+    archive: Archive, searchable: SearchableKind, field: Field, owners: Collection[str] | None = None
 ) -> pa.Table:
     """Return ``owner`` and ``value`` of a key of a group; of a metric only the latest value of each owner."""
     group = searchable.groups[field.group]
@@ -77,7 +77,7 @@ def values_of(
 
 
 def _values(
-    archive: Archive, searchable: Searchable, group: Group, field: Field, owners: Collection[str] | None
+    archive: Archive, searchable: SearchableKind, group: Group, field: Field, owners: Collection[str] | None
 ) -> Iterator[pa.Table]:
     value = _value_column(group, field)
     columns = [*searchable.owner, value]
@@ -106,7 +106,7 @@ def _value_column(group: Group, field: Field) -> str:
     return field.name if group.key is None else group.value
 
 
-def owner_of(rows: pa.Table, searchable: Searchable) -> pa.ChunkedArray:
+def owner_of(rows: pa.Table, searchable: SearchableKind) -> pa.ChunkedArray:
     """Return what names the object that each row belongs to, one text a row."""
     columns = [rows[name] for name in searchable.owner]
     texts = [column if column.type == pa.string() else column.cast(pa.string()) for column in columns]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.reader.search.searchable import ATTRIBUTES, Searchable
+from mlflow_archive.reader.search.searchable import ATTRIBUTES, SearchableKind
 
 Value = float | int | str | tuple[str, ...] | None
 
@@ -111,7 +111,7 @@ def _tokens(text: str) -> list[_Token]:
     return found
 
 
-def parse_filter(filter_string: str | None, searchable: Searchable) -> tuple[Condition, ...]:
+def parse_filter(filter_string: str | None, searchable: SearchableKind) -> tuple[Condition, ...]:
     """Return the conditions of a filter, none for an empty one.
 
     Raises SelectionError, saying what was expected where, for a filter that is not in MLflow's syntax, names an
@@ -129,7 +129,7 @@ def parse_filter(filter_string: str | None, searchable: Searchable) -> tuple[Con
     return tuple(found)
 
 
-def parse_order(text: str, searchable: Searchable) -> Order:
+def parse_order(text: str, searchable: SearchableKind) -> Order:
     """Return what ``metrics.loss DESC`` orders by. Raises SelectionError."""
     name, _, direction = text.strip().rpartition(" ")
     if not name or direction.upper() not in ("ASC", "DESC"):
@@ -137,7 +137,7 @@ def parse_order(text: str, searchable: Searchable) -> Order:
     return Order(field=_field(name, searchable), descending=direction.upper() == "DESC")
 
 
-def _condition(reader: _Reader, searchable: Searchable) -> Condition:
+def _condition(reader: _Reader, searchable: SearchableKind) -> Condition:
     field = _field(reader.take("name", "a name such as metrics.loss"), searchable)
     operator = _operator(reader)
     allowed = _NUMBERS if searchable.is_number(field.group, field.name) else _TEXTS
@@ -163,7 +163,7 @@ def _operator(reader: _Reader) -> str:
     return word
 
 
-def _value(reader: _Reader, operator: str, field: Field, searchable: Searchable) -> Value:
+def _value(reader: _Reader, operator: str, field: Field, searchable: SearchableKind) -> Value:
     if operator.startswith("IS "):
         return None
     if operator.endswith("IN"):
@@ -181,7 +181,7 @@ def _value(reader: _Reader, operator: str, field: Field, searchable: Searchable)
     return _unquoted(reader.take("text", f"a quoted text for {field.group}.{field.name}"))
 
 
-def _field(name: str, searchable: Searchable) -> Field:
+def _field(name: str, searchable: SearchableKind) -> Field:
     group, dot, key = _split(name)
     if not dot:
         group, key = ATTRIBUTES, group

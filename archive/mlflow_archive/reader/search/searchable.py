@@ -47,7 +47,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Searchable:
+class SearchableKind:
     """A kind of object: ``table`` has a row for each, ``owner`` are the columns by which groups refer to it."""
 
     kind: str
@@ -121,7 +121,7 @@ _SPANS: Final = Group(
 
 SEARCHABLE: Final = MappingProxyType(
     {
-        RUN: Searchable(
+        RUN: SearchableKind(
             kind=RUN,
             table="runs",
             owner=("run_id",),
@@ -142,14 +142,14 @@ SEARCHABLE: Final = MappingProxyType(
             attribute_aliases={"created": "start_time", "Created": "start_time", "run name": "run_name"}
             | {"Run name": "run_name", "Run Name": "run_name", "name": "run_name"},
         ),
-        EXPERIMENT: Searchable(
+        EXPERIMENT: SearchableKind(
             kind=EXPERIMENT,
             table="experiments",
             owner=("experiment_id",),
             groups={"tags": Group(table="experiment_tags")},
             aliases={"tag": "tags"},
         ),
-        LOGGED_MODEL: Searchable(
+        LOGGED_MODEL: SearchableKind(
             kind=LOGGED_MODEL,
             table="logged_models",
             owner=("model_id",),
@@ -160,7 +160,7 @@ SEARCHABLE: Final = MappingProxyType(
             },
             aliases={"metric": "metrics", "param": "params", "parameter": "params", "tag": "tags"},
         ),
-        TRACE: Searchable(
+        TRACE: SearchableKind(
             kind=TRACE,
             table="traces",
             owner=("trace_id",),
@@ -183,7 +183,7 @@ SEARCHABLE: Final = MappingProxyType(
                 "name": "trace_name",
             },
         ),
-        REGISTERED_MODEL: Searchable(
+        REGISTERED_MODEL: SearchableKind(
             kind=REGISTERED_MODEL,
             table="registered_models",
             owner=NAME_IN_WORKSPACE,
@@ -191,7 +191,7 @@ SEARCHABLE: Final = MappingProxyType(
             aliases={"tag": "tags"},
             attribute_aliases={"creation_timestamp": "creation_time", "last_updated_timestamp": "last_updated_time"},
         ),
-        EVALUATION_DATASET: Searchable(
+        EVALUATION_DATASET: SearchableKind(
             kind=EVALUATION_DATASET,
             table="evaluation_datasets",
             owner=("dataset_id",),
@@ -199,11 +199,11 @@ SEARCHABLE: Final = MappingProxyType(
             aliases={"tag": "tags"},
         ),
         **{
-            kind: Searchable(kind=kind, table=table.name, owner=table.owner, groups={})
+            kind: SearchableKind(kind=kind, table=table.name, owner=table.owner, groups={})
             for kind, table in IDENTITIES.items()
             if kind not in (RUN, EXPERIMENT, LOGGED_MODEL, TRACE, REGISTERED_MODEL, EVALUATION_DATASET)
         },
-        "model_version": Searchable(
+        "model_version": SearchableKind(
             kind="model_version",
             table="model_versions",
             owner=(*NAME_IN_WORKSPACE, "version"),

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.kinds import BY_ROW, IDENTITIES, NAME_IN_WORKSPACE, OWNER_SEPARATOR, TABLES, Table
 from mlflow_archive.reader.archive import Archive, owner_ids
-from mlflow_archive.reader.listing import Record, list_artifacts
-from mlflow_archive.reader.rows import plain_rows
+from mlflow_archive.reader.inspection.listing import Record, list_artifacts
+from mlflow_archive.reader.inspection.rows import plain_rows
 
 _NAMES: Final = {"trace": "trace_name", "run": "run_name", "gateway_secret": "secret_name"}
 _NAMED_IN_ERRORS: Final = 5

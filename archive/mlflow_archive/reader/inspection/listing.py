@@ -17,12 +17,12 @@ import pyarrow as pa
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.kinds import EXPERIMENT, NAME_IN_WORKSPACE, RUN, TABLES
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.rows import plain_rows
+from mlflow_archive.reader.inspection.rows import plain_rows
 from mlflow_archive.reader.search import (
     SEARCHABLE,
     Condition,
     Field,
-    Searchable,
+    SearchableKind,
     matching,
     owner_of,
     parse_filter,
@@ -111,7 +111,7 @@ def is_below(path: str, prefix: str) -> bool:
     return not prefix or path == prefix or path.startswith(prefix + "/")
 
 
-def _keyed(name: str, searchable: Searchable) -> Field:
+def _keyed(name: str, searchable: SearchableKind) -> Field:
     """Return the field that a column ``GROUP.KEY`` stands for. Raises SelectionError."""
     group, dot, key = name.partition(".")
     group = searchable.aliases.get(group, group)
@@ -122,7 +122,7 @@ def _keyed(name: str, searchable: Searchable) -> Field:
     return Field(group=group, name=searchable.name_in(group, key))
 
 
-def _select(archive: Archive, searchable: Searchable, query: Query) -> pa.Table:
+def _select(archive: Archive, searchable: SearchableKind, query: Query) -> pa.Table:
     conditions = (*parse_filter(query.filter_string, searchable), *query.conditions)
     names = TABLES[searchable.table].column_names
     if query.experiments:

@@ -13,7 +13,7 @@ from mlflow_archive.errors import DamagedError
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
-from mlflow_archive.reader.listing import list_artifacts
+from mlflow_archive.reader.inspection.listing import list_artifacts
 
 PAYLOAD: Final = "traces.json"
 LARGEST_PAYLOAD: Final = 256 * 1024 * 1024

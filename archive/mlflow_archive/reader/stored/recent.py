@@ -12,7 +12,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.reader.parts import Part
+from mlflow_archive.reader.stored.parts import Part
 
 KEPT_BYTES: Final = 56 * 1024 * 1024
 """Two row groups of each table of runs; with less, each is read again for every shard once runs are many."""

@@ -12,7 +12,7 @@ from mlflow_archive.format.layout import STAGING
 from mlflow_archive.format.manifest import MAJOR, Export
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.rows import Moment
+from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive.storage.members import DirectoryMembers
 
 EXACT_ROWS: Final = 2_000_000

@@ -12,15 +12,15 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.kinds import EXPERIMENT, RUN
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.listing import Record, list_artifacts
-from mlflow_archive.reader.rows import Moment, plain_rows
+from mlflow_archive.reader.inspection.listing import Record, list_artifacts
+from mlflow_archive.reader.inspection.rows import Moment, plain_rows
 from mlflow_archive.selecting.selection import Selection
 
 _NAMED_IN_ERRORS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class MetricHistory:
     """All points of one metric in order of step, time and value; ``timestamps`` in ms since the epoch."""
 
     key: str
@@ -43,7 +43,7 @@ class RunDetails:
     experiment: Record
     params: dict[str, str]
     tags: dict[str, str | None]
-    metrics: list[History]
+    metrics: list[MetricHistory]
     inputs: list[Record]
     logged_models: list[Record]
     artifacts: list[Record]
@@ -169,14 +169,14 @@ def _gaps(archive: Archive, kind: str, owner: str) -> list[Record]:
     return [{name: row[name] for name in names} for row in rows if row["owner_kind"] == kind]
 
 
-def _histories(archive: Archive, run_id: str) -> list[History]:
-    found: dict[str, History] = {}
+def _histories(archive: Archive, run_id: str) -> list[MetricHistory]:
+    found: dict[str, MetricHistory] = {}
     for rows in archive.batches("metrics", columns=["key", "step", "timestamp", "value"], owners=[run_id]):
         columns = (rows["key"], rows["step"], rows["timestamp"].cast(pa.int64()), rows["value"])
         for key, step, timestamp, value in zip(*(column.to_pylist() for column in columns), strict=True):
             history = found.get(key)
             if history is None:
-                history = found[key] = History(key=key, steps=[], timestamps=[], values=[])
+                history = found[key] = MetricHistory(key=key, steps=[], timestamps=[], values=[])
             history.steps.append(step)
             history.timestamps.append(timestamp)
             history.values.append(value)
