@@ -47,21 +47,21 @@ class Blobs:
         rows = self._archive.table("blobs", owners=digests).sort_by(
             [("digest", "ascending"), ("raw_offset", "ascending")]
         )
-        found: dict[str, list[StoredExtent]] = {}
+        extents: dict[str, list[StoredExtent]] = {}
         for row in rows.to_pylist():
-            pieces = found.setdefault(row.pop("digest"), [])
+            pieces = extents.setdefault(row.pop("digest"), [])
             piece = StoredExtent(**row)
             if pieces and piece.raw_offset == pieces[-1].raw_offset:
                 continue  # the same blob once more, in a later export or written by two threads at once
             pieces.append(piece)
-        for digest, pieces in found.items():
+        for digest, pieces in extents.items():
             position = 0
             for piece in pieces:
                 if piece.raw_offset != position or piece.raw_size < 0:
                     message = f"blob {digest}: its extents leave a gap or overlap at byte {position}"
                     raise DamagedError(message, code="E043")
                 position += piece.raw_size
-        return found
+        return extents
 
     def open(self, digest: str, pieces: list[StoredExtent] | None = None) -> BinaryIO:
         """Open a blob as a seekable binary stream.

@@ -50,8 +50,8 @@ def find_artifacts(archive: Archive, text: str) -> ArtifactReference:
     for name, rest in splits:
         # A run and the model it made often have one name; the run is meant, as `show` has it.
         for kind in OWNERS:
-            if found := owners_named(archive, kind, name):
-                return _place(archive, name, [(kind, each) for each in found], rest)
+            if owner_ids := owners_named(archive, kind, name):
+                return _place(archive, name, [(kind, owner_id) for owner_id in owner_ids], rest)
     raise SelectionError(
         f"no run, logged model, trace or registered model of {archive.path} has the id or name {head!r}; "
         f"`mlflow-archive ls {archive.path} artifacts` lists all artifacts"
@@ -67,14 +67,14 @@ def artifacts_at(archive: Archive, place: ArtifactReference) -> list[Record]:
     rows = list_artifacts(archive, place.owner_id, place.path, kind=place.kind)
     if place.kind != RUN or any(row["path"] == place.path for row in rows):
         return rows
-    found = {row["path"]: row for row in rows}
+    by_path = {row["path"]: row for row in rows}
     first, _, rest = place.path.partition("/")
     for model in made_models(archive, place.owner_id):
         name = model["name"]
         if name and (not first or first == name):
             for row in list_artifacts(archive, model["model_id"], rest, kind=LOGGED_MODEL):
-                found.setdefault(f"{name}/{row['path']}", {**row, "path": f"{name}/{row['path']}"})
-    return [found[path] for path in sorted(found)]
+                by_path.setdefault(f"{name}/{row['path']}", {**row, "path": f"{name}/{row['path']}"})
+    return [by_path[path] for path in sorted(by_path)]
 
 
 def _splits(text: str) -> Iterator[tuple[str, str]]:
@@ -83,6 +83,6 @@ def _splits(text: str) -> Iterator[tuple[str, str]]:
         yield "/".join(parts[:at]), "/".join(parts[at:])
 
 
-def _place(archive: Archive, name: str, found: list[ObjectId], path: str) -> ArtifactReference:
-    kind, owner_id = only_one(archive, name, found, hint="give more of the id")
+def _place(archive: Archive, name: str, candidates: list[ObjectId], path: str) -> ArtifactReference:
+    kind, owner_id = only_one(archive, name, candidates, hint="give more of the id")
     return ArtifactReference(kind=kind, owner_id=owner_id, path=path)

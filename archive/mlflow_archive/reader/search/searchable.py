@@ -61,12 +61,12 @@ class SearchableKind:
         """Return the group that a name stands for. Raises SelectionError."""
         if name in _OF_ATTRIBUTES or name == self.kind:
             return ATTRIBUTES
-        found = self.aliases.get(name, name)
-        if found not in self.groups:
+        group = self.aliases.get(name, name)
+        if group not in self.groups:
             raise SelectionError(
                 f"{self.plural} have no {name!r} to search by; there are attributes, {', '.join(self.groups)}"
             )
-        return found
+        return group
 
     def name_in(self, group: str, name: str) -> str:
         """Return a name in a group, an attribute as its column. Raises SelectionError for one that cannot be."""
@@ -79,12 +79,12 @@ class SearchableKind:
 
     def attribute(self, name: str) -> str:
         """Return the column that an attribute stands for. Raises SelectionError."""
-        found = self.attribute_aliases.get(name, name)
+        column = self.attribute_aliases.get(name, name)
         columns = TABLES[self.table].column_names
-        if found not in columns:
+        if column not in columns:
             known = sorted({*columns, *self.attribute_aliases})
             raise SelectionError(f"{self.plural} have no attribute {name!r}; there are {', '.join(known)}")
-        return found
+        return column
 
     @property
     def plural(self) -> str:
@@ -95,10 +95,10 @@ class SearchableKind:
         if group == ATTRIBUTES:
             kind = TABLES[self.table].schema.field(name).type
         else:
-            found = self.groups[group]
-            if found.names:
+            group_of_keys = self.groups[group]
+            if group_of_keys.names:
                 return False
-            kind = TABLES[found.table].schema.field(found.value).type
+            kind = TABLES[group_of_keys.table].schema.field(group_of_keys.value).type
         return bool(kind == TIMESTAMP or pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
     def is_either(self, group: str) -> bool:
