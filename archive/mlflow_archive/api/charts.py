@@ -73,8 +73,8 @@ _DATELESS: Final[Mapping[str, Mapping[str, None]]] = {".svg": {"Date": None}, ".
 
 
 def _drawable(history: MetricHistory) -> tuple[list[int], list[float]]:
-    kept = [(s, v) for s, v in zip(history.steps, history.values, strict=True) if _is_drawable(v)]
-    return [step for step, _ in kept], [value for _, value in kept]
+    points = [(s, v) for s, v in zip(history.steps, history.values, strict=True) if _is_drawable(v)]
+    return [step for step, _ in points], [value for _, value in points]
 
 
 def _is_drawable(value: float) -> bool:

@@ -36,10 +36,10 @@ class ArchiveFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec is u
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         """List kinds, owners, or the files and folders of an owner."""
         kind, owner, rest = _split(self._strip_protocol(path))
-        found = (
+        entries = (
             [_entry(name, None) for name in self._names(kind, owner)] if not owner else self._below(kind, owner, rest)
         )
-        return found if detail else [each["name"] for each in found]
+        return entries if detail else [entry["name"] for entry in entries]
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """Say what lies at a path. Raises FileNotFoundError."""
@@ -67,7 +67,7 @@ class ArchiveFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec is u
             owners.update(zip(rows["owner_kind"].to_pylist(), rows["owner_id"].to_pylist(), strict=True))
         if not kind:
             return sorted({of_kind for of_kind, _ in owners})
-        return sorted(f"{kind}/{quote(each, safe='')}" for of_kind, each in owners if of_kind == kind)
+        return sorted(f"{kind}/{quote(owner_id, safe='')}" for of_kind, owner_id in owners if of_kind == kind)
 
     def _tree(self, kind: str, owner: str) -> ArtifactFolder:
         if (kind, owner) not in self._trees:

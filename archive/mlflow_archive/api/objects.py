@@ -60,13 +60,13 @@ class Run:
 
     def history(self, key: str) -> History:
         """Return all points of a metric. Raises KeyError for one the run does not have."""
-        for found in self._details.metrics:
-            if found.key == key:
-                times = pa.array(found.timestamps, pa.int64()).cast(pa.timestamp("ms", tz="UTC"))
+        for points in self._details.metrics:
+            if points.key == key:
+                times = pa.array(points.timestamps, pa.int64()).cast(pa.timestamp("ms", tz="UTC"))
                 columns = {
-                    "step": pa.array(found.steps, pa.int64()),
+                    "step": pa.array(points.steps, pa.int64()),
                     "timestamp": times,
-                    "value": pa.array(found.values, pa.float64()),
+                    "value": pa.array(points.values, pa.float64()),
                 }
                 return History(key, pa.table(columns))
         raise KeyError(f"run {self.run_id} has no metric {key!r}; it has {', '.join(self.metrics) or 'none'}")

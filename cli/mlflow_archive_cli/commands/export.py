@@ -134,7 +134,7 @@ def command(
         _summarize(facts)
     if not done.complete:
         total = max(done.counts.get("gaps", 0), len(done.gaps))
-        list_gaps(done.gaps, total, what="things could not be exported", option="--report")
+        list_gaps(done.gaps, total, sentence="things could not be exported", option="--report")
         ctx.exit(3)
 
 
@@ -155,20 +155,20 @@ def _facts(archive: Path, done: Report, *, dry_run: bool) -> dict[str, Any]:
 
 def _summarize(facts: Mapping[str, Any]) -> None:
     counts = facts["counts"]
-    shown: dict[str, Any] = {
+    lines: dict[str, Any] = {
         name.replace("_", " "): counts[name]
         for name, table in TABLES.items()
         if counts.get(name) and (is_identity(table) or name in _SHOWN)
     }
     if facts["dry_run"]:
         title = f"would export {facts['source']['uri']} to {facts['archive']}"
-        shown["artifact bytes"] = size(counts.get("artifact_bytes", 0))
+        lines["artifact bytes"] = size(counts.get("artifact_bytes", 0))
         if unknown := facts["artifacts_of_unknown_size"]:
-            shown["artifacts of unknown size"] = unknown
+            lines["artifacts of unknown size"] = unknown
     else:
         title = f"exported {facts['source']['uri']} to {facts['archive']}"
         if facts.get("unchanged"):
             title = f"nothing is new at {facts['source']['uri']}; {facts['archive']} stays as it is"
-            shown = {}
-        shown |= {"export": facts["export"], "archive id": facts["archive_id"]}
-    TextOutput().document(facts, [pairs(title, shown)])
+            lines = {}
+        lines |= {"export": facts["export"], "archive id": facts["archive_id"]}
+    TextOutput().document(facts, [pairs(title, lines)])

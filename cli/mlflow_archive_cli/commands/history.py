@@ -59,12 +59,12 @@ def command(archive: Path, run: str, metrics: tuple[str, ...], file: Path | None
 
 def _histories(archive: Archive, run: str, metrics: Sequence[str]) -> tuple[str, list[MetricHistory]]:
     run_id = find_run(archive, run)
-    found = {history.key: history for history in run_details(archive, run_id).metrics}
-    if missing := [name for name in metrics if name not in found]:
-        raise SelectionError(f"run {run_id} has no metric {missing[0]!r}; it has {', '.join(found) or 'none'}")
-    if not found:
+    by_key = {history.key: history for history in run_details(archive, run_id).metrics}
+    if missing := [name for name in metrics if name not in by_key]:
+        raise SelectionError(f"run {run_id} has no metric {missing[0]!r}; it has {', '.join(by_key) or 'none'}")
+    if not by_key:
         raise SelectionError(f"run {run_id} has no metrics")
-    return run_id, [found[name] for name in metrics or found]
+    return run_id, [by_key[name] for name in metrics or by_key]
 
 
 def _points(histories: Sequence[MetricHistory]) -> Iterator[dict[str, Any]]:

@@ -132,7 +132,7 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
     if not quiet:
         _summarize(archive, done)
     if not done.complete:
-        list_gaps(done.gaps, len(done.gaps), what="things could not be imported", option="--receipt")
+        list_gaps(done.gaps, len(done.gaps), sentence="things could not be imported", option="--receipt")
         ctx.exit(3)
 
 

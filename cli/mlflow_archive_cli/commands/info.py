@@ -60,9 +60,9 @@ def _export(export: dict[str, Any]) -> tuple[object, ...]:
 
 def _sizes(summary: Summary) -> dict[str, str]:
     sizes = summary.sizes
-    shown = {"archive": size(sizes.total), "tables": size(sizes.tables)}
+    lines = {"archive": size(sizes.total), "tables": size(sizes.tables)}
     if sizes.ratio is not None:
-        shown["artifacts"] = size(sizes.artifacts)
-        shown["distinct artifacts"] = size(sizes.blobs)
-        shown["stored in packs"] = f"{size(sizes.packs)}, the artifacts are {sizes.ratio:.2f} times that"
-    return shown
+        lines["artifacts"] = size(sizes.artifacts)
+        lines["distinct artifacts"] = size(sizes.blobs)
+        lines["stored in packs"] = f"{size(sizes.packs)}, the artifacts are {sizes.ratio:.2f} times that"
+    return lines

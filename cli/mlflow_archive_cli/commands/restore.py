@@ -94,5 +94,5 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
         counts = {name.replace("_", " "): count for name, count in done.counts.items() if count}
         TextOutput().document({}, [pairs(f"{verb} {archive} to {done.details['target']}", counts)])
     if not done.complete:
-        list_gaps(done.gaps, len(done.gaps), what="things could not be restored", option="--receipt")
+        list_gaps(done.gaps, len(done.gaps), sentence="things could not be restored", option="--receipt")
         ctx.exit(3)
