@@ -26,8 +26,8 @@ from mlflow_archive.sinks.replay.writing.rows import rows_of
 class WorkspaceSink:
     """Writes into a target and its workspaces; for all else see ReplaySink.
 
-    ``workspace`` is where everything goes, None for into a workspace of its own name. ``only`` is the workspace that
-    all objects of the source are in, where the caller knows that there is just one: their names stay as they are.
+    ``only`` is the workspace that all objects of the source are in, where the caller knows that there is just one:
+    their names stay as they are.
     """
 
     def __init__(
@@ -37,13 +37,12 @@ class WorkspaceSink:
         options: ReplayOptions | None = None,
         progress: Progress | None = None,
         facts_of: FactsOfRow | None = None,
-        workspace: str | None = None,
         only: str | None = None,
     ) -> None:
         self._target, self._progress, self._facts_of = target, progress, facts_of
         self._options = options or ReplayOptions()
         self._receipt = Receipt(target.uri, dry_run=self._options.dry_run)
-        self._workspaces = Workspaces(target, self._options, self._receipt, wanted=workspace, only=only)
+        self._workspaces = Workspaces(target, self._options, self._receipt, wanted=self._options.workspace, only=only)
         self._router = Router()
         self._sinks: dict[str, ReplaySink] = {}
         self._lost: dict[str, Counter[str]] = {}
