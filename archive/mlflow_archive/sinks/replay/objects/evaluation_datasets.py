@@ -20,6 +20,7 @@ from mlflow_archive.sinks.replay.objects.dataset_records import input_hash, reco
 from mlflow_archive.sinks.replay.target.paging import entries, paged
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there, once
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, plain_tags
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
 SOURCE_DATASET_ID: Final = PREFIX + "evaluation_dataset.dataset_id"
@@ -36,10 +37,10 @@ There = Mapping[str, Any]
 """A dataset of the target, as the API shows it, its tags decoded."""
 
 
-class EvaluationDatasetWriter:
+class EvaluationDatasetWriter(KindWriter):
     """Writes evaluation datasets. A dataset must come in one chunk."""
 
-    kinds: tuple[str, ...] = (EVALUATION_DATASET,)
+    kinds = (EVALUATION_DATASET,)
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
@@ -226,8 +227,6 @@ class EvaluationDatasetWriter:
         if self._unknown_there:
             reason = f"{self._unknown_there} evaluation datasets: the target does not know them; MLflow does since 3.4"
             self._context.receipt.refuse(EVALUATION_DATASET, "", "", refusals.KIND_REFUSED, reason)
-
-    def after_deletion(self) -> None: ...
 
 
 def _grouped(chunk: Chunk, table: str) -> dict[str, list[Row]]:

@@ -21,6 +21,7 @@ from mlflow_archive.sinks.replay.objects.making import Waiting, get_or_none, par
 from mlflow_archive.sinks.replay.places.experiments import SOURCE_ID, is_of_gateway
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.fitting import Fitter
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
 API: Final = "/api/3.0/mlflow/gateway/"
@@ -35,10 +36,10 @@ class _Endpoint:
     tags: dict[str, str | None] = field(default_factory=dict)
 
 
-class GatewayWriter:
+class GatewayWriter(KindWriter):
     """Writes model definitions and endpoints, and in the end what endpoints are bound to."""
 
-    kinds: tuple[str, ...] = (GATEWAY_SECRET, MODEL_DEFINITION, GATEWAY_ENDPOINT)
+    kinds = (GATEWAY_SECRET, MODEL_DEFINITION, GATEWAY_ENDPOINT)
 
     def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
         self._context = context
@@ -70,8 +71,6 @@ class GatewayWriter:
             self._bind(row)
         self._waiting.tell()
 
-    def after_deletion(self) -> None: ...
-
     def _write_each(self, chunk: Chunk, table: str, kind: str, id_column: str, write: Any) -> None:
         for row in rows_of(chunk, table):
             try:
@@ -80,7 +79,7 @@ class GatewayWriter:
                 self._context.refuse(kind, row[id_column], refusals.GATEWAY_REFUSED, exc)
 
     def _named(self, name: str) -> str:
-        return self._context.named(name)
+        return self._context.prefixed(name)
 
     def _secret(self, row: Row) -> None:
         source_id, name = row["secret_id"], self._named(row["secret_name"])

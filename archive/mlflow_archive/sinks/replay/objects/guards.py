@@ -17,15 +17,16 @@ from mlflow_archive.sinks.replay.objects.making import Waiting, target_of
 from mlflow_archive.sinks.replay.objects.scorers import SCORER_VERSION
 from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
 _ENDPOINT_SCOPE: Final = "ENDPOINT"
 
 
-class GuardrailWriter:
+class GuardrailWriter(KindWriter):
     """Writes guardrails, and which endpoints they watch."""
 
-    kinds: tuple[str, ...] = (GUARDRAIL,)
+    kinds = (GUARDRAIL,)
 
     def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
         self._context = context
@@ -45,8 +46,6 @@ class GuardrailWriter:
 
     def finish(self) -> None:
         self._waiting.tell()
-
-    def after_deletion(self) -> None: ...
 
     def _load(self) -> Iterable[tuple[Hashable, str]]:
         names = {endpoint_id: name for name, endpoint_id in self._endpoints().items()}
@@ -103,7 +102,7 @@ class GuardrailWriter:
             message = f"version {row['scorer_version']} of its scorer {row['scorer_id']} is not in the target"
             raise ItemError(message)
         return {
-            "name": context.named(row["name"]),
+            "name": context.prefixed(row["name"]),
             "scorer_id": context.mapped(SCORER, row["scorer_id"]),
             "scorer_version": int(version),
             "stage": row["stage"],
@@ -138,10 +137,10 @@ class GuardrailWriter:
         return True
 
 
-class BudgetWriter:
+class BudgetWriter(KindWriter):
     """Writes budgets."""
 
-    kinds: tuple[str, ...] = (BUDGET_POLICY,)
+    kinds = (BUDGET_POLICY,)
 
     def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
         self._context = context
@@ -158,8 +157,6 @@ class BudgetWriter:
 
     def finish(self) -> None:
         self._waiting.tell()
-
-    def after_deletion(self) -> None: ...
 
     def _load(self) -> Iterable[tuple[Hashable, str]]:
         for found in entries(lambda page: self._context.api.get(API + "budgets/list", page), "budget_policies"):

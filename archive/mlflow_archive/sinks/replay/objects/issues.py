@@ -21,6 +21,7 @@ from mlflow_archive.sinks.replay.objects.issue_index import IssueIndex
 from mlflow_archive.sinks.replay.objects.making import parsed
 from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.writing.fitting import Fitter
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
 _API = "/api/3.0/mlflow/issues"
@@ -36,10 +37,10 @@ class _Experiment:
     index: IssueIndex
 
 
-class IssueWriter:
+class IssueWriter(KindWriter):
     """Writes issues. Two imports into one experiment at the same time would make them twice."""
 
-    kinds: tuple[str, ...] = (ISSUE,)
+    kinds = (ISSUE,)
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
@@ -57,10 +58,6 @@ class IssueWriter:
             there = list(self._there.values())
         for experiment in there:
             experiment.index.save()
-
-    def finish(self) -> None: ...
-
-    def after_deletion(self) -> None: ...
 
     def _write_one(self, row: Row) -> None:
         context, source_id = self._context, row["issue_id"]

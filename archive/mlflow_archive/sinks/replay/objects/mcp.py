@@ -18,6 +18,7 @@ from mlflow_archive.sinks.replay.objects.making import get_or_none, parsed
 from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.fitting import Fitter
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
 _API: Final = "/ajax-api/3.0/mlflow/mcp-servers"
@@ -44,10 +45,10 @@ class _Server:
         return named_owner(str(self.row["name"]), self.row["workspace"])
 
 
-class McpServerWriter:
+class McpServerWriter(KindWriter):
     """Writes MCP servers with all that belongs to them."""
 
-    kinds: tuple[str, ...] = (MCP_SERVER,)
+    kinds = (MCP_SERVER,)
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
@@ -59,13 +60,9 @@ class McpServerWriter:
             except (ItemError, ServerError) as exc:
                 self._context.refuse(MCP_SERVER, server.source_id, refusals.MCP_SERVER_REFUSED, exc)
 
-    def finish(self) -> None: ...
-
-    def after_deletion(self) -> None: ...
-
     def _write_one(self, server: _Server) -> None:
         context, row = self._context, server.row
-        name = context.named(row["name"])
+        name = context.prefixed(row["name"])
         base = f"{_API}/{quote(name, safe='/')}"
         there = get_or_none(context.api, base, {})
         outcome = "created" if there is None else "skipped"

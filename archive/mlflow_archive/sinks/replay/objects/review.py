@@ -18,6 +18,7 @@ from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.objects.making import get_or_none, parsed
 from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
 _SCHEMAS: Final = "/api/3.0/mlflow/label-schemas/"
@@ -28,10 +29,10 @@ _ITEMS_AT_ONCE: Final = 100
 _TIMES: Final = ("creation_time", "last_update_time")
 
 
-class LabelSchemaWriter:
+class LabelSchemaWriter(KindWriter):
     """Writes label schemas."""
 
-    kinds: tuple[str, ...] = (LABEL_SCHEMA,)
+    kinds = (LABEL_SCHEMA,)
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
@@ -42,10 +43,6 @@ class LabelSchemaWriter:
                 self._write_one(row)
             except (ItemError, ServerError) as exc:
                 self._context.refuse(LABEL_SCHEMA, row["schema_id"], refusals.LABEL_SCHEMA_REFUSED, exc)
-
-    def finish(self) -> None: ...
-
-    def after_deletion(self) -> None: ...
 
     def _write_one(self, row: Row) -> None:
         context = self._context
@@ -99,10 +96,10 @@ class _Queue:
     items: list[Row] = field(default_factory=list)
 
 
-class ReviewQueueWriter:
+class ReviewQueueWriter(KindWriter):
     """Writes review queues with their items; one that is there gets the items that it lacks."""
 
-    kinds: tuple[str, ...] = (REVIEW_QUEUE,)
+    kinds = (REVIEW_QUEUE,)
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
@@ -113,10 +110,6 @@ class ReviewQueueWriter:
                 self._write_one(queue)
             except (ItemError, ServerError) as exc:
                 self._context.refuse(REVIEW_QUEUE, queue.row["queue_id"], refusals.REVIEW_QUEUE_REFUSED, exc)
-
-    def finish(self) -> None: ...
-
-    def after_deletion(self) -> None: ...
 
     def _write_one(self, queue: _Queue) -> None:
         context, row = self._context, queue.row

@@ -19,6 +19,7 @@ from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames
 from mlflow_archive.sinks.replay.objects.making import Waiting, get_or_none
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there, once
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
 SCORER_VERSION: Final = "scorer_version"
@@ -51,10 +52,10 @@ class _There:
         return max(self.texts, default=0) + 1
 
 
-class ScorerWriter:
+class ScorerWriter(KindWriter):
     """Writes scorers; one that is there is found by its name in the experiment, its versions by number and text."""
 
-    kinds: tuple[str, ...] = (SCORER,)
+    kinds = (SCORER,)
 
     def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
         self._context = context
@@ -70,8 +71,6 @@ class ScorerWriter:
 
     def finish(self) -> None:
         self._waiting.tell()
-
-    def after_deletion(self) -> None: ...
 
     def _write_one(self, scorer: _Scorer) -> None:
         context, row = self._context, scorer.row

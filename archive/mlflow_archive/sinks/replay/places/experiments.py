@@ -6,11 +6,12 @@ so that the outcome does not depend on the order in which threads bring them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import RLock
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import (
     OWN_PREFIX,
@@ -24,13 +25,15 @@ from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.target.target import Api, Target, TargetExperiment
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, key_is_taken, plain_tags
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
-from mlflow_archive.sinks.replay.writing.rows import Row
+from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
-# Set on an experiment that must end deleted, until it is: a killed import can so be finished by the next one.
+# On a run or logged model until all of it is written, and on an experiment that must end deleted until it is: so a
+# killed import can be finished by the next one.
 STATE = OWN_PREFIX + "import_state"
-_UNFINISHED = "incomplete"
-_FINISHED = "complete"
+INCOMPLETE = "incomplete"
+_COMPLETE = "complete"
 # A retention that is set or an archival that is asked for would act on the target's own traces.
 _ACTING = frozenset({"mlflow.trace.archivalRetention", "mlflow.trace.archiveNow"})
 
@@ -69,13 +72,22 @@ class Bound:
     ends_deleted: bool = False
 
 
-class ExperimentMap:
-    """Source experiments and what they became. Usable by several threads."""
+class ExperimentMap(KindWriter):
+    """Source experiments and what they became; ``rows`` are those of all that have come, by source id.
 
-    def __init__(self, target: Target, options: ReplayOptions, receipt: Receipt) -> None:
+    One is settled, which is found or created, when first needed. Usable by several threads.
+    """
+
+    kinds = (EXPERIMENT,)
+
+    def __init__(
+        self, target: Target, options: ReplayOptions, receipt: Receipt, export_of: Callable[[Row], ExportFacts]
+    ) -> None:
         self._target = target
         self._options = options
         self._receipt = receipt
+        self._export_of = export_of
+        self.rows: dict[str, Row] = {}
         self._lock = RLock()
         self._waiting: list[tuple[Row, dict[str, str | None], ExportFacts]] = []
         self._bound: dict[str, Bound] = {}
@@ -84,10 +96,21 @@ class ExperimentMap:
         self._made: dict[str, Bound] = {}
         self._there: dict[str, TargetExperiment] | None = None
 
-    def add(self, row: Row, tags: Mapping[str, str | None], export: ExportFacts) -> None:
-        """Take a source experiment, a row with times in ms; it is settled when first needed."""
-        with self._lock:
-            self._waiting.append((row, dict(tags), export))
+    def write(self, chunk: Chunk) -> None:
+        """Take the experiments of a chunk; nothing is asked of the target yet."""
+        tags: dict[str, dict[str, str | None]] = {}
+        for row in rows_of(chunk, "experiment_tags"):
+            tags.setdefault(row["experiment_id"], {})[row["key"]] = row["value"]
+        for row in rows_of(chunk, "experiments"):
+            source_id = row["experiment_id"]
+            self.rows[source_id] = row
+            with self._lock:
+                self._waiting.append((row, tags.get(source_id, {}), self._export_of(row)))
+
+    def workspace(self, experiment_id: str) -> str | None:
+        """Return the workspace at the source that an experiment is in, None for one that has not come."""
+        row = self.rows.get(experiment_id)
+        return None if row is None else row["workspace"]
 
     def bind(self, experiment_id: str) -> Bound:
         """Return where the runs of a source experiment go. Raises ItemError where they cannot go anywhere."""
@@ -118,15 +141,15 @@ class ExperimentMap:
         with self._lock:
             if bound.deleted and bound.target_id is not None and not self._options.dry_run:
                 self._target.restore_experiment(bound.target_id)
-                self._target.set_experiment_tag(bound.target_id, STATE, _UNFINISHED)
+                self._target.set_experiment_tag(bound.target_id, STATE, INCOMPLETE)
                 bound.deleted = False
 
-    def finish(self) -> None:
-        """Delete what is deleted at the source."""
+    def delete(self) -> None:
+        """Settle what nothing has needed, and delete what is deleted at the source."""
         self.settle()
         for bound in self._bound.values():
             if bound.ends_deleted and not bound.deleted and bound.target_id is not None and not self._options.dry_run:
-                self._target.set_experiment_tag(bound.target_id, STATE, _FINISHED)
+                self._target.set_experiment_tag(bound.target_id, STATE, _COMPLETE)
                 self._target.delete_experiment(bound.target_id)
                 bound.deleted = True
 
@@ -189,12 +212,12 @@ class ExperimentMap:
     def _create(self, name: str, tags: dict[str, str], gone: bool) -> Bound:
         if self._options.dry_run:
             return Bound(name=name, target_id=None, new=True, ends_deleted=gone)
-        tags = {**tags, STATE: _UNFINISHED} if gone else tags
+        tags = {**tags, STATE: INCOMPLETE} if gone else tags
         target_id = create_experiment(self._target, name, tags)
         return Bound(name=name, target_id=target_id, new=True, ends_deleted=gone)
 
     def _join(self, found: TargetExperiment, tags: dict[str, str], gone: bool, source_id: str) -> Bound:
-        unfinished = found.tags.get(STATE) == _UNFINISHED
+        unfinished = found.tags.get(STATE) == INCOMPLETE
         bound = Bound(name=found.name, target_id=found.experiment_id, new=False, deleted=found.deleted)
         bound.ends_deleted = gone and (found.deleted or unfinished)
         if gone and not bound.ends_deleted:

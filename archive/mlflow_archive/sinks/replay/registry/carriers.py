@@ -16,10 +16,10 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format.source_tags import OWN_PREFIX
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.logged_models.logged_model_index import search_models, tags_of
-from mlflow_archive.sinks.replay.places.experiments import STATE, create_experiment
+from mlflow_archive.sinks.replay.places.experiments import INCOMPLETE, STATE, create_experiment
 from mlflow_archive.sinks.replay.target.target import NewRun, tag_condition
 from mlflow_archive.sinks.replay.writing.artifact_copy import ArtifactOwner, copy_artifacts, refuse_artifacts
+from mlflow_archive.sinks.replay.writing.earlier_imports import search_models, tags_of
 from mlflow_archive.sinks.replay.writing.failures import is_missing, is_unknown_there, once
 
 EXPERIMENT_NAME: Final = "Files of model versions"
@@ -28,7 +28,6 @@ CARRIES: Final = OWN_PREFIX + "carries_files_of"
 NOTHING: Final = "nothing"
 _API: Final = "/api/2.0/mlflow/logged-models"
 _NOT_IN_NAMES: Final = re.compile(r"""[/:.%"']""")
-_INCOMPLETE = "incomplete"
 _READY, _FAILED = 2, 3
 
 
@@ -121,7 +120,7 @@ class Carriers:
         return self._make_run(experiment_id, identity, name)
 
     def _make_model(self, experiment_id: str, identity: str, name: str) -> Carrier:
-        tags = [{"key": CARRIES, "value": identity}, {"key": STATE, "value": _INCOMPLETE}]
+        tags = [{"key": CARRIES, "value": identity}, {"key": STATE, "value": INCOMPLETE}]
         body = {"experiment_id": experiment_id, "name": _NOT_IN_NAMES.sub("_", name), "tags": tags}
 
         def make() -> dict[str, Any]:
@@ -137,7 +136,7 @@ class Carriers:
 
     def _make_run(self, experiment_id: str, identity: str, name: str) -> Carrier:
         target = self._context.target
-        tags = {CARRIES: identity, STATE: _INCOMPLETE}
+        tags = {CARRIES: identity, STATE: INCOMPLETE}
         new = NewRun(experiment_id=experiment_id, name=name, user_id="", start_time=0, tags=tags)
         run = once(
             lambda: target.create_run(new),

@@ -12,7 +12,6 @@ from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import REGISTERED_MODEL
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.logged_models.logged_model_index import LoggedModelIndex
 from mlflow_archive.sinks.replay.registry.model_versions import VersionWriter
 from mlflow_archive.sinks.replay.registry.planned_version import PlannedRegisteredModel, plan_registered_model
 from mlflow_archive.sinks.replay.registry.registry_rows import (
@@ -22,6 +21,7 @@ from mlflow_archive.sinks.replay.registry.registry_rows import (
 )
 from mlflow_archive.sinks.replay.registry.version_sources import OF_VERSION, VersionSources
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_missing, once
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 
 _API: Final = "/api/2.0/mlflow/registered-models/"
 
@@ -44,14 +44,14 @@ class HeldRegisteredModel:
         )
 
 
-class RegistryWriter:
+class RegistryWriter(KindWriter):
     """Writes the registry of a replay."""
 
-    kinds: tuple[str, ...] = (REGISTERED_MODEL,)
+    kinds = (REGISTERED_MODEL,)
 
-    def __init__(self, context: ReplayContext, models: LoggedModelIndex) -> None:
+    def __init__(self, context: ReplayContext) -> None:
         self._context = context
-        self._versions = VersionWriter(context, VersionSources(context, models))
+        self._versions = VersionWriter(context, VersionSources(context))
         self._lock = Lock()
         self._names: dict[str, str] = {}
         self._copies: list[RegisteredModelRows] = []
@@ -75,9 +75,6 @@ class RegistryWriter:
                 self._try(model)
             left = [model for model in left if model not in ready] if ready else []
             waiting = {model.info["name"]: model for model in left}
-
-    def after_deletion(self) -> None:
-        """Nothing here is deleted with a run."""
 
     def _try(self, model: RegisteredModelRows) -> None:
         try:

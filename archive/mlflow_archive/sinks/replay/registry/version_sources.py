@@ -10,7 +10,6 @@ from typing import Any, Final
 from mlflow_archive.errors import ServerError
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.logged_models.logged_model_index import IDENTITY, SOURCE_MODEL_ID, LoggedModelIndex
 from mlflow_archive.sinks.replay.registry.carriers import Carriers
 from mlflow_archive.sinks.replay.registry.registry_rows import (
     RegisteredModelRows,
@@ -19,6 +18,7 @@ from mlflow_archive.sinks.replay.registry.registry_rows import (
     identity_of_tags,
 )
 from mlflow_archive.sinks.replay.writing.artifact_copy import ArtifactOwner
+from mlflow_archive.sinks.replay.writing.earlier_imports import MODEL_IDENTITY, SOURCE_MODEL_ID
 from mlflow_archive.sinks.replay.writing.failures import is_missing, is_unknown_there
 
 OF_VERSION: Final = re.compile(r"models:/+([^/@]+)/([0-9]+)/?")
@@ -45,9 +45,8 @@ class VersionSource:
 class VersionSources:
     """Finds sources. Usable by several threads."""
 
-    def __init__(self, context: ReplayContext, models: LoggedModelIndex) -> None:
+    def __init__(self, context: ReplayContext) -> None:
         self._context = context
-        self._models = models
         self._carriers = Carriers(context)
 
     def candidates(self, model: RegisteredModelRows, version: VersionRows) -> Iterator[VersionSource]:
@@ -162,9 +161,9 @@ class VersionSources:
     def _anywhere(self, source_id: str) -> str | None:
         experiments = [experiment.experiment_id for experiment in self._context.target.experiments()]
         found: dict[str, Any] | None = None
-        for key in (SOURCE_MODEL_ID, IDENTITY):
+        for key in (SOURCE_MODEL_ID, MODEL_IDENTITY):
             try:
-                found = found or self._models.search(experiments, key, source_id)
+                found = found or self._context.model_index.search(experiments, key, source_id)
             except ServerError as exc:
                 if not is_unknown_there(exc):
                     raise

@@ -13,6 +13,7 @@ from mlflow_archive.kinds import WEBHOOK
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.writing.failures import once
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
 _API: Final = "/api/2.0/mlflow/webhooks"
@@ -21,10 +22,10 @@ _Key = tuple[str, str, frozenset[tuple[str, str]]]
 """Name, URL, and (entity, action) pairs: what a webhook is found by, as it has no tags."""
 
 
-class WebhookWriter:
+class WebhookWriter(KindWriter):
     """Writes the webhooks of a replay."""
 
-    kinds: tuple[str, ...] = (WEBHOOK,)
+    kinds = (WEBHOOK,)
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
@@ -45,12 +46,6 @@ class WebhookWriter:
                     self._write(row, frozenset(events.get(row["webhook_id"], ())))
             except (ItemError, ServerError) as exc:
                 self._context.refuse(WEBHOOK, row["webhook_id"], refusals.WEBHOOK_REFUSED, exc)
-
-    def finish(self) -> None:
-        """Nothing waits."""
-
-    def after_deletion(self) -> None:
-        """Nothing here is deleted with a run."""
 
     def _write(self, row: Row, events: frozenset[tuple[str, str]]) -> None:
         if self._there is None:

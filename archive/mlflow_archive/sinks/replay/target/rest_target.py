@@ -14,10 +14,10 @@ from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.target.target import (
     PAGE,
     Api,
-    ArtifactPlace,
     DatasetInput,
     NewRun,
     Point,
+    TargetArtifacts,
     TargetExperiment,
     TargetRun,
     tag_condition,
@@ -133,10 +133,10 @@ class RestTarget:
     def restore_run(self, run_id: str) -> None:
         self._post("runs/restore", {"run_id": run_id})
 
-    def artifacts(self, run: TargetRun) -> ArtifactPlace:
+    def artifacts(self, run: TargetRun) -> TargetArtifacts:
         return self.place(run.artifact_uri)
 
-    def place(self, uri: str) -> ArtifactPlace:
+    def place(self, uri: str) -> TargetArtifacts:
         if uri.startswith("mlflow-artifacts:"):
             return ProxyPlace(self._session, uri)
         root = local_root(uri)

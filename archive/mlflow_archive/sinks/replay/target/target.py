@@ -73,7 +73,7 @@ class DatasetInput:
     tags: tuple[tuple[str, str], ...]
 
 
-class ArtifactPlace(Protocol):
+class TargetArtifacts(Protocol):
     """Where the artifacts of one run go. Paths are as MLflow shows them, ``/`` between parts."""
 
     def sizes(self) -> Mapping[str, int]:
@@ -173,10 +173,10 @@ class Target(Experiments, Runs, Protocol):
     def check(self) -> None:
         """Make first contact. Raises ServerError or TargetError where this is no target."""
 
-    def artifacts(self, run: TargetRun) -> ArtifactPlace:
+    def artifacts(self, run: TargetRun) -> TargetArtifacts:
         """Return where the artifacts of a run go. Raises ItemError where they cannot be written from here."""
 
-    def place(self, uri: str) -> ArtifactPlace:
+    def place(self, uri: str) -> TargetArtifacts:
         """Return the place of an artifact URI that the target gave out. Raises ItemError as ``artifacts`` does."""
 
     def in_workspace(self, name: str | None) -> Target:

@@ -67,7 +67,7 @@ class TraceLinks:
     def _prompt(self, destination: str, job: TraceJob) -> _PromptLink:
         info = job.rows.info or {}
         name, _, version = destination.rpartition("/")
-        owner = named_owner(name, self._context.workspaces.get(info["experiment_id"]))
+        owner = named_owner(name, self._context.experiments.workspace(info["experiment_id"]))
         return _PromptLink(owner=owner, name=self._context.model_name(name, info["experiment_id"]), version=version)
 
     def _link_run(self, run_id: str, traces: Sequence[tuple[str, str]]) -> None:

@@ -19,7 +19,7 @@ from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import EXPERIMENT, TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.target.target import ArtifactPlace
+from mlflow_archive.sinks.replay.target.target import TargetArtifacts
 from mlflow_archive.sinks.replay.traces.span_payload import ARCHIVE_FILE, SPANS_FILE, spans_file, spans_of_archived
 from mlflow_archive.sinks.replay.traces.span_table import Spans, SpanTable
 from mlflow_archive.sinks.replay.traces.trace_info import ARTIFACT_LOCATION, SPANS_LOCATION
@@ -75,7 +75,7 @@ class TracePayloads:
             if job.rows.trace_id in homes:
                 self._write_files(job, homes[job.rows.trace_id], sizes.get(job.rows.trace_id, {}))
 
-    def _place(self, job: TraceJob) -> ArtifactPlace:
+    def _place(self, job: TraceJob) -> TargetArtifacts:
         location = None if job.there is None else job.there.get("tags", {}).get(ARTIFACT_LOCATION)
         if not location:
             raise ItemError("the target does not say where the artifacts of this trace go")
@@ -146,7 +146,7 @@ class TracePayloads:
         self._context.receipt.changed("traces_unarchived")
         yield _File(path=SPANS_FILE, size=len(data), open=lambda: closing(io.BytesIO(data)))
 
-    def _put(self, job: TraceJob, file: _File, place: ArtifactPlace, sizes: Mapping[str, int]) -> None:
+    def _put(self, job: TraceJob, file: _File, place: TargetArtifacts, sizes: Mapping[str, int]) -> None:
         there = sizes.get(file.path)
         if there is not None and there == file.size:
             return

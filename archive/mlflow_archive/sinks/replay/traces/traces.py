@@ -25,13 +25,14 @@ from mlflow_archive.sinks.replay.traces.trace_lookup import Info, TraceLookup
 from mlflow_archive.sinks.replay.traces.trace_payload import TracePayloads
 from mlflow_archive.sinks.replay.traces.trace_rows import TraceRows, take_traces
 from mlflow_archive.sinks.replay.writing.failures import is_unknown_there
-from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
+from mlflow_archive.sinks.replay.writing.rows import Row
 
 
-class TraceWriter:
+class TraceWriter(KindWriter):
     """Writes traces; a trace whose spans come in several chunks is written with the last of them."""
 
-    kinds: tuple[str, ...] = (TRACE,)
+    kinds = (TRACE,)
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
@@ -41,13 +42,10 @@ class TraceWriter:
         self._links = TraceLinks(context)
         self._deferred = DeferredAssessments(context, self._lookup)
         self._lock = Lock()
-        self._experiments: dict[str, Row] = {}
-        self._deleted_runs: set[str] = set()
         self._unknown_there = 0
         self._thread = local()
 
     def write(self, chunk: Chunk) -> None:
-        self._learn(chunk)
         under_way: dict[str, TraceRows] | None = getattr(self._thread, "under_way", None)
         if under_way is None:
             under_way = self._thread.under_way = {}
@@ -61,19 +59,6 @@ class TraceWriter:
         finally:
             for rows in traces:
                 rows.spans.close()
-
-    def _learn(self, chunk: Chunk) -> None:
-        """Take note of the names of experiments, and of runs that end deleted, alone or with their experiment."""
-        for row in rows_of(chunk, "experiments"):
-            self._experiments[row["experiment_id"]] = row
-        gone = [row["run_id"] for row in rows_of(chunk, "runs") if self._ends_deleted(row)]
-        if gone:
-            with self._lock:
-                self._deleted_runs.update(gone)
-
-    def _ends_deleted(self, run: Row) -> bool:
-        experiment = self._experiments.get(run["experiment_id"], {})
-        return "deleted" in (run["lifecycle_stage"], experiment.get("lifecycle_stage"))
 
     def _write(self, traces: Sequence[TraceRows]) -> None:
         jobs = self._each(traces, self._job, lambda rows: rows.trace_id)
@@ -122,7 +107,7 @@ class TraceWriter:
             rows,
             row,
             self._context,
-            experiment_name=self._experiments[row["experiment_id"]]["name"],
+            experiment_name=self._context.experiments.rows[row["experiment_id"]]["name"],
             lost=assessments.lost,
         )
         late = assessments.at(When.AFTER_TRACE)
@@ -134,7 +119,7 @@ class TraceWriter:
             rows.assessments,
             target_trace_id(rows.trace_id, limits.trace_id),
             run_of=lambda run_id: self._context.run_id(run_id, row["experiment_id"]),
-            deleted_runs=self._deleted_runs,
+            deleted_runs=self._context.runs.ending_deleted,
             limits=limits,
         )
         self._context.receipt.changed("assessment_fields", sum(len(each) - 1 for each in plan.lost))

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format import refusals
-from mlflow_archive.sinks.replay.target.target import ArtifactPlace
+from mlflow_archive.sinks.replay.target.target import TargetArtifacts
 from mlflow_archive.sinks.replay.writing.artifacts import ArtifactNameError
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
@@ -41,7 +41,7 @@ class ArtifactOwner:
 def copy_artifacts(
     artifacts: Sequence[ArtifactFile],
     owner: ArtifactOwner,
-    place: ArtifactPlace,
+    place: TargetArtifacts,
     sizes: Mapping[str, int],
     receipt: Receipt,
 ) -> list[ArtifactFile]:
@@ -72,7 +72,7 @@ def refuse_artifacts(artifacts: Sequence[ArtifactFile], owner: ArtifactOwner, ex
 
 
 def _copy(
-    artifact: ArtifactFile, owner: ArtifactOwner, place: ArtifactPlace, sizes: Mapping[str, int], receipt: Receipt
+    artifact: ArtifactFile, owner: ArtifactOwner, place: TargetArtifacts, sizes: Mapping[str, int], receipt: Receipt
 ) -> bool:
     path = artifact.path.removeprefix(owner.prefix)
     there = sizes.get(path)
