@@ -12,8 +12,8 @@ from mlflow_archive.flow.report import Report
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sinks.locate import locate_replay
 from mlflow_archive.sinks.replay import ReplayOptions
+from mlflow_archive.sinks.replay.locate import locate_replay
 from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, warn, write_json
 from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of
 from mlflow_archive_cli.progress import watch

@@ -12,13 +12,12 @@ from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import TABLES, is_identity
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sinks.replay.options import ReplayOptions
+from mlflow_archive.sinks.replay.options import ReplayOptions, fitted_to
 from mlflow_archive.sinks.replay.places.routing import Router
 from mlflow_archive.sinks.replay.places.workspaces import Workspaces
 from mlflow_archive.sinks.replay.sink import FactsOfRow, ReplaySink
 from mlflow_archive.sinks.replay.target.nothing_there import nothing_there
 from mlflow_archive.sinks.replay.target.target import Target
-from mlflow_archive.sinks.replay.version_limits import fitted_to
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from mlflow_archive.sinks.replay.writing.rows import rows_of
 

@@ -5,6 +5,7 @@ A dataset is found by the source tag with its id, a record by its inputs, which 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from threading import Lock
@@ -14,14 +15,13 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX, object_source_tags, shorten_key
-from mlflow_archive.kinds import EVALUATION_DATASET
+from mlflow_archive.kinds import EVALUATION_DATASET, RUN, TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.objects.dataset_records import input_hash, record_body
 from mlflow_archive.sinks.replay.target.paging import entries, paged
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there, once
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, plain_tags
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
-from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+from mlflow_archive.sinks.replay.writing.rows import Row, json_of, rows_of
 
 SOURCE_DATASET_ID: Final = PREFIX + "evaluation_dataset.dataset_id"
 # Written where source tags are off.
@@ -30,6 +30,8 @@ IDENTITY: Final = OWN_PREFIX + "source_dataset_id"
 _API: Final = "/api/3.0/mlflow/datasets"
 _USER: Final = "mlflow.user"
 _RECORDS_AT_ONCE: Final = 500
+_WRAPPED: Final = "mlflow_wrapped"
+"""MLflow's database wraps outputs in an object with this key."""
 # What MLflow makes of the records itself, and may be long.
 _COMPUTED: Final = frozenset({"schema", "profile"})
 
@@ -186,13 +188,13 @@ class EvaluationDatasetWriter(KindWriter):
         bodies: dict[str, dict[str, Any]] = {}
         for row in sorted(rows, key=lambda row: (row["created_time"] or 0, row["dataset_record_id"])):
             try:
-                body = record_body(row, self._context)
+                body = _record_body(row, self._context)
             except ItemError as exc:
                 self._context.refuse(
                     EVALUATION_DATASET, source_id, refusals.RECORDS_REFUSED, exc, path=row["dataset_record_id"]
                 )
                 continue
-            key = input_hash(body["inputs"])
+            key = _input_hash(body["inputs"])
             self._context.receipt.changed("records_with_equal_inputs", key in bodies)
             bodies.setdefault(key, body)
         missing = [body for key, body in bodies.items() if key not in there]
@@ -206,7 +208,7 @@ class EvaluationDatasetWriter(KindWriter):
     def _records_there(self, target_id: str) -> Iterator[str]:
         for answer in paged(lambda page: self._context.api.get(f"{_API}/{target_id}/records", page)):
             for record in json.loads(answer.get("records") or "[]"):
-                yield input_hash(record["inputs"])
+                yield _input_hash(record["inputs"])
 
     def _upsert(self, source_id: str, target_id: str, bodies: Sequence[Mapping[str, Any]]) -> None:
         """Add records; where they are refused, by halves, to find what the target does not take."""
@@ -234,3 +236,42 @@ def _grouped(chunk: Chunk, table: str) -> dict[str, list[Row]]:
     for row in rows_of(chunk, table):
         found.setdefault(row["dataset_id"], []).append(row)
     return found
+
+
+def _record_body(row: Row, context: ReplayContext) -> dict[str, Any]:
+    """Return a record with the references of the target. Raises ItemError where a text is no JSON as expected."""
+    inputs = json_of(row, "inputs")
+    if not isinstance(inputs, dict):
+        message = f"its inputs are {row['inputs'][:200]!r}, expected an object"
+        raise ItemError(message)
+    outputs = json_of(row, "outputs")
+    if isinstance(outputs, dict) and outputs.keys() == {_WRAPPED}:
+        outputs = outputs[_WRAPPED]
+    tags = json_of(row, "tags")
+    user = tags.get(_USER) if isinstance(tags, dict) else None
+    context.receipt.changed("record_creators", row["created_by"] not in (None, user))
+    body = {
+        "inputs": inputs,
+        "outputs": outputs,  # null must be said, or MLflow makes it an empty object
+        "expectations": json_of(row, "expectations"),
+        "tags": tags,
+        "source": _source(row, context),
+    }
+    return {name: value for name, value in body.items() if value is not None or name == "outputs"}
+
+
+def _input_hash(inputs: Any) -> str:
+    """Return what MLflow tells records apart by."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def _source(row: Row, context: ReplayContext) -> Any:
+    source = json_of(row, "source")
+    data = source.get("source_data") if isinstance(source, dict) else None
+    if not isinstance(data, dict):
+        return source
+    mapped = dict(data)
+    for name, kind in (("trace_id", TRACE), ("run_id", RUN)):
+        if isinstance(data.get(name), str):
+            mapped[name] = context.mapped(kind, data[name]) or data[name]
+    return {**source, "source_data": mapped}

@@ -16,13 +16,12 @@ from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import left_by_import, object_source_tags
 from mlflow_archive.kinds import GATEWAY_ENDPOINT, GATEWAY_SECRET, MODEL_DEFINITION
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames
-from mlflow_archive.sinks.replay.objects.making import Waiting, get_or_none, parsed, target_of
+from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames, MissingSecrets
 from mlflow_archive.sinks.replay.places.experiments import SOURCE_ID, is_of_gateway
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.fitting import Fitter
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
-from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+from mlflow_archive.sinks.replay.writing.rows import Row, json_of, rows_of
 
 API: Final = "/api/3.0/mlflow/gateway/"
 MADE: Final = ("created_by", "created_at", "last_updated_by", "last_updated_at")
@@ -44,7 +43,7 @@ class GatewayWriter(KindWriter):
     def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
         self._context = context
         self._names = names
-        self._waiting = Waiting(context)
+        self._missing_secrets = MissingSecrets(context)
         self._secret_names: dict[str, str] = {}
         self._needs: dict[str, frozenset[str]] = {}
         self._bindings: list[Row] = []
@@ -69,7 +68,7 @@ class GatewayWriter(KindWriter):
     def finish(self) -> None:
         for row in self._bindings:
             self._bind(row)
-        self._waiting.tell()
+        self._missing_secrets.report()
 
     def _write_each(self, chunk: Chunk, table: str, kind: str, id_column: str, write: Any) -> None:
         for row in rows_of(chunk, table):
@@ -87,7 +86,7 @@ class GatewayWriter(KindWriter):
         listed = self._context.api.get(API + "secrets/list").get("secrets", [])
         found = next((secret for secret in listed if secret["secret_name"] == name), None)
         if found is None:
-            self._waiting.for_secrets(GATEWAY_SECRET, name, {name})
+            self._missing_secrets.add(GATEWAY_SECRET, name, {name})
             return
         self._context.receipt.mapped(GATEWAY_SECRET, source_id, found["secret_id"])
         self._context.receipt.done("skipped", GATEWAY_SECRET)
@@ -119,7 +118,7 @@ class GatewayWriter(KindWriter):
             message = f"model definition {name!r} needs a secret that the archive does not name"
             raise ItemError(message)
         self._needs[row["model_definition_id"]] = frozenset({secret})
-        self._waiting.for_secrets(MODEL_DEFINITION, name, {secret})
+        self._missing_secrets.add(MODEL_DEFINITION, name, {secret})
 
     def _find_definition(self, name: str) -> Any:
         listed = self._context.api.get(API + "model-definitions/list").get("model_definitions", [])
@@ -151,7 +150,7 @@ class GatewayWriter(KindWriter):
             needed = frozenset().union(*(self._needs.get(m["model_definition_id"], ()) for m in endpoint.models))
             if needed:
                 self._names.wait(source_id, name, secrets=needed)
-                self._waiting.for_secrets(GATEWAY_ENDPOINT, name, needed)
+                self._missing_secrets.add(GATEWAY_ENDPOINT, name, needed)
                 return
             if not context.options.dry_run:
                 found = self._create_endpoint(endpoint, name)
@@ -176,7 +175,7 @@ class GatewayWriter(KindWriter):
             "created_by": row["created_by"],
             "routing_strategy": row["routing_strategy"],
         }
-        fallback = parsed(row["fallback_config"], "fallback_config")
+        fallback = json_of(row, "fallback_config")
         if fallback:
             fields = ((key, fallback.get(key)) for key in ("strategy", "max_attempts"))
             body["fallback_config"] = {key: value for key, value in fields if value is not None}
@@ -189,7 +188,7 @@ class GatewayWriter(KindWriter):
         )
 
     def _model(self, model: Row) -> dict[str, Any]:
-        definition = target_of(self._context, MODEL_DEFINITION, model["model_definition_id"])
+        definition = self._context.required(MODEL_DEFINITION, model["model_definition_id"])
         single = struct.unpack("f", struct.pack("f", model["weight"]))[0]
         self._context.receipt.changed("weights_in_single_precision", single != model["weight"])  # as the API has it
         body = {
@@ -238,7 +237,7 @@ class GatewayWriter(KindWriter):
             return  # where the endpoint is refused, so are its bindings with it
         body = {"endpoint_id": endpoint, "resource_type": row["resource_type"]}
         try:
-            body["resource_id"] = target_of(context, row["resource_type"], row["resource_id"])
+            body["resource_id"] = context.required(row["resource_type"], row["resource_id"])
             sent = {**body, "created_by": row["created_by"]} if row["created_by"] else body
 
             def look() -> Any:

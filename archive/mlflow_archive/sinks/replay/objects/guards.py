@@ -12,8 +12,7 @@ from mlflow_archive.kinds import BUDGET_POLICY, GATEWAY_ENDPOINT, GUARDRAIL, SCO
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.objects.equals import Equals
 from mlflow_archive.sinks.replay.objects.gateway import API, MADE
-from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames
-from mlflow_archive.sinks.replay.objects.making import Waiting, target_of
+from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames, MissingSecrets
 from mlflow_archive.sinks.replay.objects.scorers import SCORER_VERSION
 from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
@@ -31,7 +30,7 @@ class GuardrailWriter(KindWriter):
     def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
         self._context = context
         self._names = names
-        self._waiting = Waiting(context)
+        self._missing_secrets = MissingSecrets(context)
         self._equals = Equals(self._load)
 
     def write(self, chunk: Chunk) -> None:
@@ -45,7 +44,7 @@ class GuardrailWriter(KindWriter):
                 self._context.refuse(GUARDRAIL, row["guardrail_id"], refusals.GATEWAY_REFUSED, exc)
 
     def finish(self) -> None:
-        self._waiting.tell()
+        self._missing_secrets.report()
 
     def _load(self) -> Iterable[tuple[Hashable, str]]:
         names = {endpoint_id: name for name, endpoint_id in self._endpoints().items()}
@@ -66,7 +65,7 @@ class GuardrailWriter(KindWriter):
     def _write_one(self, row: Row, watched: list[Row]) -> None:
         context, source_id = self._context, row["guardrail_id"]
         if secrets := self._names.secrets_of(row["scorer_id"], row["action_endpoint_id"]):
-            self._waiting.for_secrets(GUARDRAIL, row["name"], secrets)
+            self._missing_secrets.add(GUARDRAIL, row["name"], secrets)
             return
         endpoint = self._endpoint(row)
         body = self._body(row)
@@ -116,7 +115,7 @@ class GuardrailWriter(KindWriter):
         kept = {name: row[name] for name in ("created_by", "created_at")}
         context.receipt.kept("guardrail_endpoint", f"{row['guardrail_id']}/{path}", kept)
         try:
-            asked = {"endpoint_id": target_of(context, GATEWAY_ENDPOINT, row["endpoint_id"])}
+            asked = {"endpoint_id": context.required(GATEWAY_ENDPOINT, row["endpoint_id"])}
             body: dict[str, Any] = {**asked, "guardrail_id": guardrail_id}
             if row["execution_order"] is not None:
                 body["execution_order"] = row["execution_order"]
@@ -145,7 +144,7 @@ class BudgetWriter(KindWriter):
     def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
         self._context = context
         self._names = names
-        self._waiting = Waiting(context)
+        self._missing_secrets = MissingSecrets(context)
         self._equals = Equals(self._load)
 
     def write(self, chunk: Chunk) -> None:
@@ -156,7 +155,7 @@ class BudgetWriter(KindWriter):
                 self._context.refuse(BUDGET_POLICY, row["budget_policy_id"], refusals.GATEWAY_REFUSED, exc)
 
     def finish(self) -> None:
-        self._waiting.tell()
+        self._missing_secrets.report()
 
     def _load(self) -> Iterable[tuple[Hashable, str]]:
         for found in entries(lambda page: self._context.api.get(API + "budgets/list", page), "budget_policies"):
@@ -165,7 +164,7 @@ class BudgetWriter(KindWriter):
     def _write_one(self, row: Row) -> None:
         context, source_id = self._context, row["budget_policy_id"]
         if secrets := self._names.secrets_of(row["target_value"]):
-            self._waiting.for_secrets(BUDGET_POLICY, source_id, secrets)
+            self._missing_secrets.add(BUDGET_POLICY, source_id, secrets)
             return
         body = {
             "budget_unit": row["budget_unit"],

@@ -14,12 +14,11 @@ from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import left_by_import, object_source_tags
 from mlflow_archive.kinds import MCP_SERVER, named_owner
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.objects.making import get_or_none, parsed
 from mlflow_archive.sinks.replay.target.paging import entries
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.fitting import Fitter
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
-from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+from mlflow_archive.sinks.replay.writing.rows import Row, json_of, rows_of
 
 _API: Final = "/ajax-api/3.0/mlflow/mcp-servers"
 _VERSION: Final = "mcp_server_version"
@@ -64,7 +63,7 @@ class McpServerWriter(KindWriter):
         context, row = self._context, server.row
         name = context.prefixed(row["name"])
         base = f"{_API}/{quote(name, safe='/')}"
-        there = get_or_none(context.api, base, {})
+        there = get_or_none(context.api, base)
         outcome = "created" if there is None else "skipped"
         if there is None and not context.options.dry_run:
             there = self._create(server, name, base)
@@ -79,10 +78,10 @@ class McpServerWriter(KindWriter):
         def create(icons: Any) -> Any:
             return once(
                 lambda: api.post(_API, {**body, "icons": icons}, idempotent=False),
-                lambda: get_or_none(api, base, {}),
+                lambda: get_or_none(api, base),
             )
 
-        return self._without_icons(server, "icons", parsed(row["icons"], "icons"), create)
+        return self._without_icons(server, "icons", json_of(row, "icons"), create)
 
     def _without_icons(self, server: _Server, path: str, icons: Any, create: Callable[[Any], Any]) -> Any:
         """Create with icons, or where these are refused, as MLflow looks up their hosts, without."""
@@ -158,12 +157,12 @@ class McpServerWriter(KindWriter):
 
     def _create_version(self, server: _Server, name: str, row: Row, base: str) -> Any:
         """Create a version and return it; None where it is there, deleted."""
-        described = parsed(row["server_json"], "server_json")
-        tools = parsed(row["tools"], "tools")
+        described = json_of(row, "server_json")
+        tools = json_of(row, "tools")
         body: dict[str, Any] = {
             "status": _ACTIVE if row["status"] in (_ACTIVE, _DEPRECATED) else "draft",
             "source": row["source"],
-            "connect_options": parsed(row["connect_options"], "connect_options"),
+            "connect_options": json_of(row, "connect_options"),
         }
         has_icons = "icons" in described or any("icons" in tool for tool in tools or [])
 
@@ -175,7 +174,7 @@ class McpServerWriter(KindWriter):
                 lambda: self._context.api.post(
                     f"{base}/versions", {**body, **with_tools, "server_json": sent}, idempotent=False
                 ),
-                lambda: get_or_none(self._context.api, f"{base}/versions/{quote(row['version'])}", {}),
+                lambda: get_or_none(self._context.api, f"{base}/versions/{quote(row['version'])}"),
             )
 
         try:
@@ -198,7 +197,7 @@ class McpServerWriter(KindWriter):
                     self._context.api.patch(path, {"status": status})
             except ServerError:
                 # A request that was repeated after it was carried out is refused, as then there is nothing to change.
-                now = get_or_none(self._context.api, path, {})
+                now = get_or_none(self._context.api, path)
                 if (_DELETED if now is None else now["status"]) != status:
                     raise
         return True

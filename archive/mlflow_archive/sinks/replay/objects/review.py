@@ -15,11 +15,10 @@ from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LABEL_SCHEMA, REVIEW_QUEUE, TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.objects.making import get_or_none, parsed
 from mlflow_archive.sinks.replay.target.paging import entries
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
-from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+from mlflow_archive.sinks.replay.writing.rows import Row, json_of, rows_of
 
 _SCHEMAS: Final = "/api/3.0/mlflow/label-schemas/"
 _QUEUES: Final = "/api/3.0/mlflow/review-queues/"
@@ -70,7 +69,7 @@ class LabelSchemaWriter(KindWriter):
             # To list them is what makes it; MLflow lets nobody else use its name.
             self._context.api.get(_SCHEMAS + "list", {"experiment_id": experiment_id, "max_results": 1})
             return self._find(experiment_id, row["name"])
-        config = parsed(row["input_config"], "input_config") or {}
+        config = json_of(row, "input_config") or {}
         body = {
             "experiment_id": experiment_id,
             "name": row["name"],

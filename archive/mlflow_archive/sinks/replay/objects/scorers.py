@@ -16,9 +16,14 @@ from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import SCORER
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames
-from mlflow_archive.sinks.replay.objects.making import Waiting, get_or_none
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there, once
+from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames, MissingSecrets
+from mlflow_archive.sinks.replay.writing.failures import (
+    get_or_none,
+    is_about_one_item,
+    is_missing,
+    is_unknown_there,
+    once,
+)
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
@@ -60,7 +65,7 @@ class ScorerWriter(KindWriter):
     def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
         self._context = context
         self._names = names
-        self._waiting = Waiting(context)
+        self._missing_secrets = MissingSecrets(context)
 
     def write(self, chunk: Chunk) -> None:
         for scorer in _scorers(chunk):
@@ -70,7 +75,7 @@ class ScorerWriter(KindWriter):
                 self._context.refuse(SCORER, scorer.row["scorer_id"], refusals.SCORER_REFUSED, exc)
 
     def finish(self) -> None:
-        self._waiting.tell()
+        self._missing_secrets.report()
 
     def _write_one(self, scorer: _Scorer) -> None:
         context, row = self._context, scorer.row
@@ -83,7 +88,7 @@ class ScorerWriter(KindWriter):
         there = self._look(bound.target_id, row["name"])
         if secrets:
             self._names.wait(row["scorer_id"], secrets=secrets)
-            self._waiting.for_secrets(SCORER, row["name"], secrets)
+            self._missing_secrets.add(SCORER, row["name"], secrets)
             return
         existed = there.scorer_id is not None
         matched = _match(texts, there.texts)
@@ -169,7 +174,7 @@ class ScorerWriter(KindWriter):
         try:
             self._context.api.delete(_API + "delete", body)
         except ServerError as exc:
-            if exc.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if not is_missing(exc):
                 raise
 
     def _switch_off(self, scorer: _Scorer, there: _There) -> bool:

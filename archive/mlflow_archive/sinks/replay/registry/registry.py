@@ -20,7 +20,7 @@ from mlflow_archive.sinks.replay.registry.registry_rows import (
     registered_models_of,
 )
 from mlflow_archive.sinks.replay.registry.version_sources import OF_VERSION, VersionSources
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_missing, once
+from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 
 _API: Final = "/api/2.0/mlflow/registered-models/"
@@ -107,13 +107,8 @@ class RegistryWriter(KindWriter):
             raise ItemError(message)
 
     def _held(self, name: str) -> HeldRegisteredModel | None:
-        try:
-            answer = self._context.api.get(_API + "get", {"name": name})
-        except ServerError as exc:
-            if not is_missing(exc):
-                raise
-            return None
-        return HeldRegisteredModel.parse(answer["registered_model"])
+        answer = get_or_none(self._context.api, _API + "get", {"name": name})
+        return None if answer is None else HeldRegisteredModel.parse(answer["registered_model"])
 
     def _create(self, plan: PlannedRegisteredModel) -> None:
         if self._context.options.dry_run:

@@ -19,7 +19,7 @@ from mlflow_archive.sinks.replay.registry.registry_rows import (
 )
 from mlflow_archive.sinks.replay.writing.artifact_copy import ArtifactOwner
 from mlflow_archive.sinks.replay.writing.earlier_imports import MODEL_IDENTITY, SOURCE_MODEL_ID
-from mlflow_archive.sinks.replay.writing.failures import is_missing, is_unknown_there
+from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_unknown_there
 
 OF_VERSION: Final = re.compile(r"models:/+([^/@]+)/([0-9]+)/?")
 """A source that is a version of a registered model: its name and number."""
@@ -95,14 +95,11 @@ class VersionSources:
         """Yield the version of which this one is a copy, where the target's is the one of the source."""
         workspace = model.info["workspace"]
         target_name = self._context.options.model_name(name, workspace)
-        try:
-            params = {"name": target_name, "version": str(number)}
-            held = self._context.api.get(_API + "model-versions/get", params)["model_version"]
-        except ServerError as exc:
-            if not is_missing(exc):
-                raise
+        params = {"name": target_name, "version": str(number)}
+        answer = get_or_none(self._context.api, _API + "model-versions/get", params)
+        if answer is None:
             return
-        tags = {tag["key"]: tag.get("value", "") for tag in held.get("tags", [])}
+        tags = {tag["key"]: tag.get("value", "") for tag in answer["model_version"].get("tags", [])}
         identity = identity_of_tags(tags, version=True) or ""
         if identity.rpartition("@")[0] == f"{workspace}/{name}/{number}":
             yield VersionSource(uri=f"models:/{target_name}/{number}")
@@ -148,13 +145,7 @@ class VersionSources:
     def _model(self, source_id: str) -> str | None:
         """Return the target's id of an active logged model, of this import or an earlier one."""
         target_id = self._context.mapped(LOGGED_MODEL, source_id) or self._anywhere(source_id)
-        if target_id is None:
-            return None
-        try:
-            self._context.api.get(f"{_API}logged-models/{target_id}")
-        except ServerError as exc:
-            if not is_missing(exc):
-                raise
+        if target_id is None or get_or_none(self._context.api, f"{_API}logged-models/{target_id}") is None:
             return None
         return target_id
 

@@ -16,7 +16,7 @@ from mlflow_archive.errors import ItemError
 from mlflow_archive.format.source_tags import shorten, shorten_key
 from mlflow_archive.sinks.replay.options import Limits
 from mlflow_archive.sinks.replay.traces.moments import timestamp
-from mlflow_archive.sinks.replay.writing.rows import Row
+from mlflow_archive.sinks.replay.writing.rows import Row, json_of
 
 SOURCE_RUN: Final = "mlflow.assessment.sourceRunId"
 FEEDBACK, EXPECTATION, ISSUE_REFERENCE = "feedback", "expectation", "issue"
@@ -222,7 +222,4 @@ def _json(row: Row, column: str) -> Any:
     def refuse(constant: str) -> Any:
         raise ItemError(f"its {column} has the number {constant}, which MLflow's API does not take")
 
-    try:
-        return json.loads(row[column], parse_constant=refuse)
-    except ValueError as exc:
-        raise ItemError(f"its {column} is no JSON: {row[column][:_SHORT]!r}") from exc
+    return json_of(row, column, refuse)

@@ -11,7 +11,6 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.objects.making import get_or_none
 from mlflow_archive.sinks.replay.places.experiments import Bound
 from mlflow_archive.sinks.replay.target.target import Api
 from mlflow_archive.sinks.replay.traces.assessments import AssessmentPlan, PlannedAssessment, When
@@ -26,7 +25,7 @@ from mlflow_archive.sinks.replay.traces.trace_lookup import (
     was_imported,
 )
 from mlflow_archive.sinks.replay.traces.trace_rows import TraceRows
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.fitting import key_is_taken
 
 _PREVIEWS: Final = ("request_preview", "response_preview")
@@ -179,7 +178,7 @@ def make_assessment(api: Api, trace_id: str, body: dict[str, Any]) -> None:
     path = f"{_path(trace_id)}/assessments"
     once(
         lambda: api.post(path, {"assessment": body}, idempotent=False),
-        lambda: get_or_none(api, f"{path}/{quote(body['assessment_id'], safe='')}", {}),
+        lambda: get_or_none(api, f"{path}/{quote(body['assessment_id'], safe='')}"),
     )
 
 

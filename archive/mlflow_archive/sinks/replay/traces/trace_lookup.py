@@ -10,7 +10,7 @@ from urllib.parse import quote
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.sinks.replay.target.target import Api
 from mlflow_archive.sinks.replay.traces.trace_info import IDENTITY, SOURCE_TRACE_ID, SPANS_LOCATION, PlannedTrace
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there
+from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_about_one_item, is_unknown_there
 
 TRACES: Final = "/api/3.0/mlflow/traces"
 SHOWN_TAG: Final = 4096
@@ -51,14 +51,8 @@ class TraceLookup:
         return [info for info in map(self._info, trace_ids) if info is not None]
 
     def _info(self, trace_id: str) -> Info | None:
-        try:
-            answer = self._api.get(f"{TRACES}/{quote(trace_id, safe='')}")
-        except ServerError as exc:
-            if exc.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
-        info: Info = answer["trace"]["trace_info"]
-        return info
+        answer = get_or_none(self._api, f"{TRACES}/{quote(trace_id, safe='')}")
+        return None if answer is None else answer["trace"]["trace_info"]
 
     def spans(self, trace_id: str) -> list[Any]:
         """Return the spans of the target's table, in MLflow's JSON. Raises ItemError for any other answer."""

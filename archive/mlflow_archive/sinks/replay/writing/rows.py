@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
+from mlflow_archive.errors import ItemError
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk
 from mlflow_archive.sinks.replay.target.target import Point
 
 Row = Mapping[str, Any]
 DatasetKey = tuple[str, str, str]
 """(experiment id at the source, name, digest)"""
+_SHOWN = 200
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +44,20 @@ def rows_of(chunk: Chunk, name: str) -> Iterator[dict[str, Any]]:
     columns = [_values(column) for column in table.columns]
     for values in zip(*columns, strict=True):
         yield dict(zip(table.column_names, values, strict=True))
+
+
+def json_of(row: Row, column: str, parse_constant: Callable[[str], Any] | None = None) -> Any:
+    """Return a column that holds JSON decoded, None for null. Raises ItemError where the text is not JSON.
+
+    ``parse_constant`` is called for NaN and infinities, which are not JSON but which Python reads.
+    """
+    text = row[column]
+    if text is None:
+        return None
+    try:
+        return json.loads(text, parse_constant=parse_constant)
+    except ValueError as exc:
+        raise ItemError(f"its {column} is not JSON: {text[:_SHOWN]!r}") from exc
 
 
 def _values(column: pa.ChunkedArray) -> Sequence[Any]:
