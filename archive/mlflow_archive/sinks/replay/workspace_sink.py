@@ -14,7 +14,7 @@ from mlflow_archive.kinds import TABLES, is_identity
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay.options import ReplayOptions, fitted_to
 from mlflow_archive.sinks.replay.places.routing import Router
-from mlflow_archive.sinks.replay.places.workspaces import Workspaces
+from mlflow_archive.sinks.replay.places.workspaces import WorkspaceMap
 from mlflow_archive.sinks.replay.sink import FactsOfRow, ReplaySink
 from mlflow_archive.sinks.replay.target.nothing_there import nothing_there
 from mlflow_archive.sinks.replay.target.target import Target
@@ -42,7 +42,7 @@ class WorkspaceSink:
         self._target, self._progress, self._facts_of = target, progress, facts_of
         self._options = options or ReplayOptions()
         self._receipt = Receipt(target.uri, dry_run=self._options.dry_run)
-        self._workspaces = Workspaces(target, self._options, self._receipt, wanted=workspace, only=only)
+        self._workspaces = WorkspaceMap(target, self._options, self._receipt, wanted=workspace, only=only)
         self._router = Router()
         self._sinks: dict[str, ReplaySink] = {}
         self._lost: dict[str, Counter[str]] = {}

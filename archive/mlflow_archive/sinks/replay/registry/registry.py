@@ -27,7 +27,7 @@ _API: Final = "/api/2.0/mlflow/registered-models/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldRegisteredModel:
+class TargetRegisteredModel:
     """A registered model of the target."""
 
     description: str
@@ -35,7 +35,7 @@ class HeldRegisteredModel:
     aliases: Mapping[str, int]
 
     @classmethod
-    def parse(cls, model: Mapping[str, Any]) -> HeldRegisteredModel:
+    def parse(cls, model: Mapping[str, Any]) -> TargetRegisteredModel:
         """Read a model of MLflow's API."""
         return cls(
             description=model.get("description", ""),
@@ -106,9 +106,9 @@ class RegistryWriter(KindWriter):
             message = f"{other!r} goes to the target as {name!r}, too; name one of them with --rename-model"
             raise ItemError(message)
 
-    def _held(self, name: str) -> HeldRegisteredModel | None:
+    def _held(self, name: str) -> TargetRegisteredModel | None:
         answer = get_or_none(self._context.api, _API + "get", {"name": name})
-        return None if answer is None else HeldRegisteredModel.parse(answer["registered_model"])
+        return None if answer is None else TargetRegisteredModel.parse(answer["registered_model"])
 
     def _create(self, plan: PlannedRegisteredModel) -> None:
         if self._context.options.dry_run:
@@ -126,7 +126,7 @@ class RegistryWriter(KindWriter):
 
         once(make, lambda: True if self._held(plan.name) is not None else None)
 
-    def _complete(self, model: RegisteredModelRows, plan: PlannedRegisteredModel, held: HeldRegisteredModel) -> bool:
+    def _complete(self, model: RegisteredModelRows, plan: PlannedRegisteredModel, held: TargetRegisteredModel) -> bool:
         """Set what differs; of a model that no import of this one made, only what it does not have.
 
         Raises ItemError where it is another one with versions of its own.

@@ -86,7 +86,7 @@ class TargetArtifacts(Protocol):
         """
 
 
-class Experiments(Protocol):
+class TargetExperiments(Protocol):
     """The experiments of a target."""
 
     def experiments(self) -> Iterator[TargetExperiment]:
@@ -108,7 +108,7 @@ class Experiments(Protocol):
         """Make a deleted experiment active."""
 
 
-class Runs(Protocol):
+class TargetRuns(Protocol):
     """The runs of a target. All may be called from several threads."""
 
     def tagged_runs(self, experiment_id: str, key: str, value: str | None = None) -> Iterator[TargetRun]:
@@ -160,7 +160,7 @@ class Api(Protocol):
     def delete(self, path: str, body: Mapping[str, Any] | None = None) -> Any: ...
 
 
-class Target(Experiments, Runs, Protocol):
+class Target(TargetExperiments, TargetRuns, Protocol):
     """Any MLflow server or store. ``version`` is MLflow's there, known after ``check``, None where it is not told."""
 
     uri: str

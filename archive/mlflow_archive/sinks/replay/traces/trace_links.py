@@ -27,7 +27,7 @@ class _PromptLink:
     version: str
 
 
-class TraceLinks:
+class TraceLinker:
     """Links traces; repeating that changes nothing. Usable by several threads."""
 
     def __init__(self, context: ReplayContext) -> None:

@@ -39,7 +39,7 @@ class _Home(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _File:
+class _PayloadFile:
     path: str
     size: int | None
     open: Callable[[], AbstractContextManager[BinaryIO]]
@@ -115,11 +115,11 @@ class TracePayloads:
         if home is _Home.FILE and len(job.rows.spans):
             self._context.receipt.changed("traces_with_spans_as_artifact")
 
-    def _files(self, job: TraceJob, home: _Home) -> Iterator[_File]:
+    def _files(self, job: TraceJob, home: _Home) -> Iterator[_PayloadFile]:
         rows = job.rows
         made = home is _Home.FILE and bool(len(rows.spans))
         if made:
-            yield _File(path=SPANS_FILE, size=None, open=lambda: closing(self._spans_file(job)))
+            yield _PayloadFile(path=SPANS_FILE, size=None, open=lambda: closing(self._spans_file(job)))
         has_spans = any(file.path == SPANS_FILE for file in rows.files)
         for file in rows.files:
             if file.path == SPANS_FILE and made:
@@ -130,12 +130,12 @@ class TracePayloads:
                 continue
             if file.path == ARCHIVE_FILE and home is _Home.FILE and not (made or has_spans):
                 yield from self._unarchived(job, file)
-            yield _File(path=file.path, size=file.size, open=file.open)
+            yield _PayloadFile(path=file.path, size=file.size, open=file.open)
 
     def _spans_file(self, job: TraceJob) -> BinaryIO:
         return spans_file(job.rows.spans, self._context.receipt.ids(EXPERIMENT).get)
 
-    def _unarchived(self, job: TraceJob, file: ArtifactFile) -> Iterator[_File]:
+    def _unarchived(self, job: TraceJob, file: ArtifactFile) -> Iterator[_PayloadFile]:
         """Yield the spans of an archived payload as ``traces.json``; the payload itself comes as it is beside it."""
         try:
             with file.open() as archived:
@@ -144,9 +144,9 @@ class TracePayloads:
             self._context.refuse(TRACE, job.rows.trace_id, refusals.SPANS_REFUSED, exc, path=file.path)
             return
         self._context.receipt.changed("traces_unarchived")
-        yield _File(path=SPANS_FILE, size=len(data), open=lambda: closing(io.BytesIO(data)))
+        yield _PayloadFile(path=SPANS_FILE, size=len(data), open=lambda: closing(io.BytesIO(data)))
 
-    def _put(self, job: TraceJob, file: _File, place: TargetArtifacts, sizes: Mapping[str, int]) -> None:
+    def _put(self, job: TraceJob, file: _PayloadFile, place: TargetArtifacts, sizes: Mapping[str, int]) -> None:
         there = sizes.get(file.path)
         if there is not None and there == file.size:
             return

@@ -20,7 +20,7 @@ from mlflow_archive.sinks.replay.traces.deferred import DeferredAssessments
 from mlflow_archive.sinks.replay.traces.span_table import SpanTable
 from mlflow_archive.sinks.replay.traces.trace_info import plan_trace, target_trace_id
 from mlflow_archive.sinks.replay.traces.trace_job import IdTakenError, TraceJob, TraceMaker
-from mlflow_archive.sinks.replay.traces.trace_links import TraceLinks
+from mlflow_archive.sinks.replay.traces.trace_links import TraceLinker
 from mlflow_archive.sinks.replay.traces.trace_lookup import Info, TraceLookup
 from mlflow_archive.sinks.replay.traces.trace_payload import TracePayloads
 from mlflow_archive.sinks.replay.traces.trace_rows import TraceRows, take_traces
@@ -39,7 +39,7 @@ class TraceWriter(KindWriter):
         self._lookup = TraceLookup(context.api)
         self._maker = TraceMaker(context)
         self._payloads = TracePayloads(context, SpanTable(context, self._lookup, self._maker))
-        self._links = TraceLinks(context)
+        self._links = TraceLinker(context)
         self._deferred = DeferredAssessments(context, self._lookup)
         self._lock = Lock()
         self._unknown_there = 0

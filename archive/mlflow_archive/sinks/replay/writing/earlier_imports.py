@@ -28,7 +28,7 @@ _SEARCH_MODELS: Final = "/api/2.0/mlflow/logged-models/search"
 _MODELS_PER_PAGE: Final = 200
 
 
-class Copies:
+class EarlierCopies:
     """Source id to target id of one experiment; of two copies the first that is complete counts.
 
     ``what`` names the objects in the receipt, as "source run".
@@ -60,7 +60,7 @@ class CopiesByExperiment:
     ``load`` reads those of the experiment with an id of the target.
     """
 
-    def __init__(self, load: Callable[[str], Copies]) -> None:
+    def __init__(self, load: Callable[[str], EarlierCopies]) -> None:
         self._load = load
         self._lock = Lock()
         self._loading: dict[str, Lock] = {}
@@ -127,8 +127,8 @@ class RunIndex:
                 return str(run["info"]["run_id"])
         return None
 
-    def _load(self, experiment_id: str) -> Copies:
-        copies = Copies("source run", self._receipt)
+    def _load(self, experiment_id: str) -> EarlierCopies:
+        copies = EarlierCopies("source run", self._receipt)
         for key in (SOURCE_RUN_ID, RUN_IDENTITY):
             for run in self._target.tagged_runs(experiment_id, key):
                 copies.add(_run_identity(run), run.run_id, complete=STATE not in run.tags)
@@ -161,11 +161,11 @@ class LoggedModelIndex:
         found = search_models(self._api, experiment_ids, tag_condition(key, source_id))
         return next((model for model in found if _model_identity(model) == source_id), None)
 
-    def _load(self, experiment_id: str) -> Copies:
+    def _load(self, experiment_id: str) -> EarlierCopies:
         tags = tags_of_experiment(self._api, experiment_id)
         gone = {key.removeprefix(DELETED): value for key, value in tags.items() if key.startswith(DELETED)}
         deleted = self._deleted[experiment_id] = set(gone.values())
-        copies = Copies("logged model", self._receipt, gone)
+        copies = EarlierCopies("logged model", self._receipt, gone)
         for key in (SOURCE_MODEL_ID, MODEL_IDENTITY):
             for model in self._tagged(experiment_id, key):
                 target_id = str(model["info"]["model_id"])
