@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -114,6 +114,14 @@ class ReplayContext:
         if target_id is None:
             raise ItemError(f"{kind.replace('_', ' ')} {source_id} is not in the target")
         return target_id
+
+    @contextmanager
+    def refusing(self, kind: str, source_id: str, code: str, path: str = "") -> Iterator[None]:
+        """Refuse an object, or what lies at ``path`` of it, where what is done within fails because of it."""
+        try:
+            yield
+        except (ItemError, ServerError) as exc:
+            self.refuse(kind, source_id, code, exc, path)
 
     def refuse(self, kind: str, source_id: str, code: str, exc: ItemError | ServerError, path: str = "") -> None:
         """Put a failure into the receipt, or raise it where it is not about this one item.

@@ -28,6 +28,11 @@ from mlflow_archive.sinks.replay.writing.rows import Row
 FactsOfRow = Callable[[Row], ExportFacts]
 
 
+class _Thread(local):
+    def __init__(self) -> None:
+        self.kinds: set[str] = set()
+
+
 class ReplaySink:
     """Writes into a target; safe to repeat, and to go on with after a kill.
 
@@ -59,7 +64,7 @@ class ReplaySink:
         self.kinds = frozenset(self._writers)
         self._left_out: Counter[str] = Counter()
         self._lock = Lock()
-        self._thread = local()
+        self._thread = _Thread()
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
         """Make sure that the target answers. All that is selected must come: the target's copies are compared here."""
@@ -95,8 +100,7 @@ class ReplaySink:
 
         A run or trace that comes in several chunks ends with the last of them, which may hold nothing more of it.
         """
-        kinds: set[str] = getattr(self._thread, "kinds", set())
-        kinds = kinds | {TABLES[name].entity or "" for name, rows in chunk.tables.items() if rows.num_rows}
+        kinds = self._thread.kinds | {TABLES[name].entity or "" for name, rows in chunk.tables.items() if rows.num_rows}
         kinds |= {file.owner_kind for file in chunk.artifacts}
         self._thread.kinds = set() if chunk.complete else kinds
         return kinds

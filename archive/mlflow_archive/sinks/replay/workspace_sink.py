@@ -42,10 +42,10 @@ class WorkspaceSink:
         self._target, self._progress, self._facts_of = target, progress, facts_of
         self._options = options or ReplayOptions()
         self._receipt = Receipt(target.uri, dry_run=self._options.dry_run)
-        self._workspaces = WorkspaceMap(target, self._options, self._receipt, wanted=workspace, only=only)
+        self._workspaces = WorkspaceMap(target, self._options, self._receipt, workspace=workspace, only=only)
         self._router = Router()
         self._sinks: dict[str, ReplaySink] = {}
-        self._lost: dict[str, Counter[str]] = {}
+        self._left_out: dict[str, Counter[str]] = {}
         self._lock = Lock()
         self._begun: tuple[SourceFacts, Selection] | None = None
 
@@ -90,19 +90,19 @@ class WorkspaceSink:
 
     def _lose(self, workspace: str, part: Chunk) -> None:
         with self._lock:
-            lost = self._lost.setdefault(workspace, Counter())
+            counts = self._left_out.setdefault(workspace, Counter())
             for name, rows in part.tables.items():
                 if is_identity(TABLES[name]):
-                    lost[TABLES[name].entity or ""] += rows.num_rows
+                    counts[TABLES[name].entity or ""] += rows.num_rows
 
     def finish(self) -> Report:
         """Finish every workspace, and report on all of them at once."""
         try:
             for sink in self._sinks.values():
                 sink.finish()
-            for workspace, lost in sorted(self._lost.items()):
+            for workspace, counts in sorted(self._left_out.items()):
                 why = f": the target did not take their workspace {workspace!r}"
-                self._receipt.refuse_many(lost, refusals.WORKSPACE_REFUSED, why)
+                self._receipt.refuse_many(counts, refusals.WORKSPACE_REFUSED, why)
         finally:
             self._target.close()
         return self._receipt.report()

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
-from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import OWN_PREFIX
@@ -96,48 +95,47 @@ class IssueWriter(KindWriter):
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
         self._lock = Lock()
-        self._there: dict[str, _Experiment] = {}
+        self._experiments: dict[str, _Experiment] = {}
 
     def write(self, chunk: Chunk) -> None:
         rows = sorted(rows_of(chunk, "issues"), key=lambda row: (row["created_timestamp"] or 0, row["issue_id"]))
         for row in rows:
-            try:
+            with self._context.refusing(ISSUE, row["issue_id"], refusals.ISSUE_REFUSED):
                 self._write_one(row)
-            except (ItemError, ServerError) as exc:
-                self._context.refuse(ISSUE, row["issue_id"], refusals.ISSUE_REFUSED, exc)
         with self._lock:
-            there = list(self._there.values())
-        for experiment in there:
+            experiments = list(self._experiments.values())
+        for experiment in experiments:
             experiment.index.save()
 
     def _write_one(self, row: Row) -> None:
         context, source_id = self._context, row["issue_id"]
         bound = context.experiment(row["experiment_id"])
         body = self._body(row)
-        found, outcome = None, "created"
+        issue_id, outcome = None, "created"
         if bound.target_id is not None:
-            found, outcome = self._find_or_create(bound.target_id, source_id, body)
-        context.receipt.mapped(ISSUE, source_id, found)
+            issue_id, outcome = self._find_or_create(bound.target_id, source_id, body)
+        context.receipt.mapped(ISSUE, source_id, issue_id)
         times = ("created_timestamp", "last_updated_timestamp")
         context.receipt.kept(ISSUE, source_id, {name: row[name] for name in times})
         context.receipt.done(outcome, ISSUE)
 
     def _find_or_create(self, experiment_id: str, source_id: str, body: dict[str, Any]) -> tuple[str | None, str]:
         experiment, dry_run = self._experiment(experiment_id), self._context.options.dry_run
-        found = experiment.index.lookup(source_id)
-        if found is not None and experiment.equal.has(found):
-            return found, "skipped"
+        issue_id = experiment.index.lookup(source_id)
+        if issue_id is not None and experiment.equal.has(issue_id):
+            return issue_id, "skipped"
         create = None if dry_run else lambda: self._create(experiment_id, body)
-        found, outcome = experiment.equal.take_or_create(_key(body), create)
-        if found is not None and not dry_run:
-            experiment.index.add(source_id, found)
-        return found, outcome
+        issue_id, outcome = experiment.equal.take_or_create(_key(body), create)
+        if issue_id is not None and not dry_run:
+            experiment.index.add(source_id, issue_id)
+        return issue_id, outcome
 
     def _body(self, row: Row) -> dict[str, Any]:
         fitter = Fitter(self._context.options.limits, self._context.receipt, row["issue_id"])
         run_id = self._context.run_id(row["source_run_id"], row["experiment_id"])
-        lost = row["source_run_id"] and run_id is None and row["source_run_id"] not in self._context.receipt.ids(RUN)
-        self._context.receipt.changed("issues_without_their_run", bool(lost))
+        source_run = row["source_run_id"]
+        missing = source_run and run_id is None and source_run not in self._context.receipt.ids(RUN)
+        self._context.receipt.changed("issues_without_their_run", bool(missing))
         body = {
             "name": fitter.text("issue name", "name", row["name"], _NAME),
             "description": row["description"],
@@ -153,11 +151,11 @@ class IssueWriter(KindWriter):
 
     def _experiment(self, experiment_id: str) -> _Experiment:
         with self._lock:
-            if experiment_id not in self._there:
+            if experiment_id not in self._experiments:
                 equal, index = Equals(lambda: self._load(experiment_id)), IssueIndex(self._context, experiment_id)
                 equal.reserve(index.targets())
-                self._there[experiment_id] = _Experiment(equal=equal, index=index)
-            return self._there[experiment_id]
+                self._experiments[experiment_id] = _Experiment(equal=equal, index=index)
+            return self._experiments[experiment_id]
 
     def _create(self, experiment_id: str, body: dict[str, Any]) -> str:
         body = {"experiment_id": experiment_id, **body}
@@ -167,10 +165,10 @@ class IssueWriter(KindWriter):
         def ask(page: dict[str, Any]) -> Any:
             return self._context.api.post(f"{_API}/search", {"experiment_id": experiment_id, **page})
 
-        found = sorted(
+        issues = sorted(
             entries(ask, "issues"), key=lambda issue: (int(issue.get("created_timestamp", 0)), issue["issue_id"])
         )
-        return [(_key(issue), issue["issue_id"]) for issue in found]
+        return [(_key(issue), issue["issue_id"]) for issue in issues]
 
 
 def _key(issue: dict[str, Any]) -> Hashable:

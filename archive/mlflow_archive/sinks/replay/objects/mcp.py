@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
-from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import left_by_import, object_source_tags
@@ -54,21 +54,19 @@ class McpServerWriter(KindWriter):
 
     def write(self, chunk: Chunk) -> None:
         for server in _servers(chunk):
-            try:
+            with self._context.refusing(MCP_SERVER, server.source_id, refusals.MCP_SERVER_REFUSED):
                 self._write_one(server)
-            except (ItemError, ServerError) as exc:
-                self._context.refuse(MCP_SERVER, server.source_id, refusals.MCP_SERVER_REFUSED, exc)
 
     def _write_one(self, server: _Server) -> None:
         context, row = self._context, server.row
         name = context.prefixed(row["name"])
         base = f"{_API}/{quote(name, safe='/')}"
-        there = get_or_none(context.api, base)
-        outcome = "created" if there is None else "skipped"
-        if there is None and not context.options.dry_run:
-            there = self._create(server, name, base)
-        context.receipt.mapped(MCP_SERVER, server.source_id, name if there is not None else None)
-        changed = there is not None and self._complete(server, base, name, there)
+        existing = get_or_none(context.api, base)
+        outcome = "created" if existing is None else "skipped"
+        if existing is None and not context.options.dry_run:
+            existing = self._create(server, name, base)
+        context.receipt.mapped(MCP_SERVER, server.source_id, name if existing is not None else None)
+        changed = existing is not None and self._complete(server, base, name, existing)
         context.receipt.done("updated" if changed and outcome == "skipped" else outcome, MCP_SERVER)
 
     def _create(self, server: _Server, name: str, base: str) -> Any:
@@ -90,21 +88,21 @@ class McpServerWriter(KindWriter):
         except ServerError as exc:
             if not icons or not is_about_one_item(exc):
                 raise
-            made = create(None)
-            self._refuse(server, path, str(exc))
-            return made
+            created = create(None)
+            self._context.refuse(MCP_SERVER, server.source_id, refusals.MCP_SERVER_REFUSED, exc, path=path)
+            return created
 
-    def _complete(self, server: _Server, base: str, name: str, there: Any) -> bool:
+    def _complete(self, server: _Server, base: str, name: str, existing: Any) -> bool:
         """Add what is not there; return whether there was anything."""
         row = {key: server.row[key] for key in ("name", "workspace", *_MADE)}
-        changed = self._display_name(server, base, there)
-        changed |= self._tags(server, base, MCP_SERVER, row, server.tags, there.get("tags", {}))
+        changed = self._display_name(server, base, existing)
+        changed |= self._tags(server, base, MCP_SERVER, row, server.tags, existing.get("tags", {}))
         listed = entries(lambda page: self._context.api.get(f"{base}/versions", page), "mcp_server_versions")
-        held = {version["version"]: version for version in listed}
+        existing_versions = {version["version"]: version for version in listed}
         for version in server.versions:
-            write = partial(self._version, server, base, name, version, held)
+            write = partial(self._version, server, base, name, version, existing_versions)
             changed |= self._guarded(server, f"versions/{version['version']}", write)
-        aliases = {entry["alias"] for entry in there.get("aliases", [])}
+        aliases = {entry["alias"] for entry in existing.get("aliases", [])}
         for alias in server.aliases:
             if alias["alias"] not in aliases:
                 body = {"alias": alias["alias"], "version": alias["version"]}
@@ -112,48 +110,42 @@ class McpServerWriter(KindWriter):
                 changed |= self._guarded(server, f"aliases/{alias['alias']}", write)
         return self._endpoints(server, base) or changed
 
-    def _display_name(self, server: _Server, base: str, there: Any) -> bool:
+    def _display_name(self, server: _Server, base: str, existing: Any) -> bool:
         """Set the name shown, which a server is not created with; return whether it was missing."""
-        wanted = server.row["display_name"]
-        if wanted is None or there.get("display_name") is not None or not _is_untouched(there):
+        display_name = server.row["display_name"]
+        if display_name is None or existing.get("display_name") is not None or not _is_untouched(existing):
             return False
         if not self._context.options.dry_run:
-            self._context.api.patch(base, {"display_name": wanted})
+            self._context.api.patch(base, {"display_name": display_name})
         return True
 
     def _guarded(self, server: _Server, path: str, write: Callable[[], bool]) -> bool:
-        """Refuse a part of a server alone."""
-        try:
-            return write()
-        except (ItemError, ServerError) as exc:
-            if not is_about_one_item(exc):
-                raise
-            self._refuse(server, path, str(exc))
-            return False
-
-    def _refuse(self, server: _Server, path: str, reason: str) -> None:
-        self._context.receipt.refuse(MCP_SERVER, server.source_id, path, refusals.MCP_SERVER_REFUSED, reason)
+        """Write a part of a server, or refuse it alone; return whether anything was missing."""
+        changed = False
+        with self._context.refusing(MCP_SERVER, server.source_id, refusals.MCP_SERVER_REFUSED, path=path):
+            changed |= write()
+        return changed
 
     def _post(self, path: str, body: dict[str, Any]) -> bool:
         if not self._context.options.dry_run:
             self._context.api.post(path, body)
         return True
 
-    def _version(self, server: _Server, base: str, name: str, row: Row, held: dict[str, Any]) -> bool:
+    def _version(self, server: _Server, base: str, name: str, row: Row, existing_versions: dict[str, Any]) -> bool:
         """Write a version; return whether anything was missing."""
-        status, there = row["status"], held.get(row["version"])
+        status, existing = row["status"], existing_versions.get(row["version"])
         path = f"{base}/versions/{quote(row['version'])}"
-        changed = there is None
-        if there is None:
+        changed = existing is None
+        if existing is None:
             if self._context.options.dry_run:
                 return bool(status != _DELETED)  # a deleted one may be there, which MLflow does not show
-            there = self._create_version(server, name, row, base)
-        if there is None:
+            existing = self._create_version(server, name, row, base)
+        if existing is None:
             return False
         tags = server.version_tags.get(row["version"], {})
-        shown = {key: row[key] for key in ("name", "workspace", "version", "status", *_MADE)}
-        changed |= self._tags(server, path, _VERSION, shown, tags, there.get("tags", {}))
-        return self._status(path, there, status) or changed
+        facts = {key: row[key] for key in ("name", "workspace", "version", "status", *_MADE)}
+        changed |= self._tags(server, path, _VERSION, facts, tags, existing.get("tags", {}))
+        return self._status(path, existing, status) or changed
 
     def _create_version(self, server: _Server, name: str, row: Row, base: str) -> Any:
         """Create a version and return it; None where it is there, deleted."""
@@ -184,10 +176,10 @@ class McpServerWriter(KindWriter):
                 raise
             return None
 
-    def _status(self, path: str, there: Any, status: str) -> bool:
+    def _status(self, path: str, existing: Any, status: str) -> bool:
         """Deprecate or delete a version that this import, or one that was cut off, has made."""
-        wanted = status in (_DEPRECATED, _DELETED) and there["status"] != status
-        if not wanted or not _is_untouched(there):
+        must_change = status in (_DEPRECATED, _DELETED) and existing["status"] != status
+        if not must_change or not _is_untouched(existing):
             return False
         if not self._context.options.dry_run:
             try:
@@ -202,14 +194,14 @@ class McpServerWriter(KindWriter):
                     raise
         return True
 
-    def _tags(self, server: _Server, path: str, group: str, row: Row, tags: Tags, held: dict[str, str]) -> bool:
+    def _tags(self, server: _Server, path: str, group: str, row: Row, tags: Tags, existing: dict[str, str]) -> bool:
         """Set the tags that are not there; return whether there were any."""
         context = self._context
-        wanted = {key: value for key, value in tags.items() if not left_by_import(key)}
+        all_tags = {key: value for key, value in tags.items() if not left_by_import(key)}
         if context.options.source_tags:
-            wanted |= object_source_tags(group, row, tags, export=context.export_of(server.row))
-        fitted = Fitter(context.options.limits, context.receipt, server.source_id).tags(f"{group} tag", wanted, _TAG)
-        missing = {key: value for key, value in fitted.items() if key not in held}
+            all_tags |= object_source_tags(group, row, tags, export=context.export_of(server.row))
+        fitted = Fitter(context.options.limits, context.receipt, server.source_id).tags(f"{group} tag", all_tags, _TAG)
+        missing = {key: value for key, value in fitted.items() if key not in existing}
         for key, value in missing.items():
             self._post(f"{path}/tags", {"key": key, "value": value})
         return bool(missing)
@@ -218,23 +210,23 @@ class McpServerWriter(KindWriter):
         context = self._context
         if not server.endpoints:
             return False
-        there = self._listed_endpoints(base)
+        existing = self._listed_endpoints(base)
         changed = False
         for row in server.endpoints:
             place = _place(row)
-            same = next((entry for entry in there if entry[0] == place), None)
-            if same is not None:
-                there.remove(same)
-                context.receipt.mapped(_ENDPOINT, row["id"], same[1])
+            equal = next((entry for entry in existing if entry[0] == place), None)
+            if equal is not None:
+                existing.remove(equal)
+                context.receipt.mapped(_ENDPOINT, row["id"], equal[1])
             else:
-                write = partial(self._create_endpoint, row, base, {one for _, one in there})
+                write = partial(self._create_endpoint, row, base, {endpoint_id for _, endpoint_id in existing})
                 changed |= self._guarded(server, f"endpoints/{row['id']}", write)
             context.receipt.kept(_ENDPOINT, row["id"], {name: row[name] for name in _MADE})
         return changed
 
     def _listed_endpoints(self, base: str) -> list[tuple[Any, str]]:
         listed = entries(lambda page: self._context.api.get(f"{base}/endpoints", page), "mcp_access_endpoints")
-        return [(_place(found), found["id"]) for found in listed]
+        return [(_place(endpoint), endpoint["id"]) for endpoint in listed]
 
     def _create_endpoint(self, row: Row, base: str, known: set[str]) -> bool:
         """Create an access endpoint; ``known`` are those that are something else."""
@@ -242,19 +234,20 @@ class McpServerWriter(KindWriter):
         body = {name: row[name] for name in names if row[name] is not None}
 
         def look() -> str | None:
-            there = self._listed_endpoints(base)
-            return next((one for place, one in there if place == _place(row) and one not in known), None)
+            existing = self._listed_endpoints(base)
+            equal = [candidate for place, candidate in existing if place == _place(row) and candidate not in known]
+            return equal[0] if equal else None
 
-        made = None
+        endpoint_id = None
         if not self._context.options.dry_run:
-            made = once(lambda: self._context.api.post(f"{base}/endpoints", body, idempotent=False)["id"], look)
-        self._context.receipt.mapped(_ENDPOINT, row["id"], made)
+            endpoint_id = once(lambda: self._context.api.post(f"{base}/endpoints", body, idempotent=False)["id"], look)
+        self._context.receipt.mapped(_ENDPOINT, row["id"], endpoint_id)
         return True
 
 
-def _is_untouched(there: Any) -> bool:
+def _is_untouched(existing: Any) -> bool:
     """Say whether nobody has changed a server or version since it was made."""
-    return bool(there["creation_timestamp"] == there["last_updated_timestamp"])
+    return bool(existing["creation_timestamp"] == existing["last_updated_timestamp"])
 
 
 def _place(endpoint: Any) -> tuple[Any, ...]:
@@ -262,23 +255,23 @@ def _place(endpoint: Any) -> tuple[Any, ...]:
 
 
 def _omit(value: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    return {key: held for key, held in value.items() if key not in keys}
+    return {key: item for key, item in value.items() if key not in keys}
 
 
 def _servers(chunk: Chunk) -> list[_Server]:
-    found = {(row["workspace"], row["name"]): _Server(row=row) for row in rows_of(chunk, "mcp_servers")}
+    servers = {(row["workspace"], row["name"]): _Server(row=row) for row in rows_of(chunk, "mcp_servers")}
 
-    def each(table: str) -> Any:
-        return ((found[row["workspace"], row["name"]], row) for row in rows_of(chunk, table))
+    def owned(table: str) -> Any:
+        return ((servers[row["workspace"], row["name"]], row) for row in rows_of(chunk, table))
 
-    for server, row in each("mcp_server_tags"):
+    for server, row in owned("mcp_server_tags"):
         server.tags[row["key"]] = row["value"]
-    for server, row in each("mcp_server_versions"):
+    for server, row in owned("mcp_server_versions"):
         server.versions.append(row)
-    for server, row in each("mcp_server_version_tags"):
+    for server, row in owned("mcp_server_version_tags"):
         server.version_tags.setdefault(row["version"], {})[row["key"]] = row["value"]
-    for server, row in each("mcp_server_aliases"):
+    for server, row in owned("mcp_server_aliases"):
         server.aliases.append(row)
-    for server, row in each("mcp_access_endpoints"):
+    for server, row in owned("mcp_access_endpoints"):
         server.endpoints.append(row)
-    return list(found.values())
+    return list(servers.values())

@@ -46,17 +46,17 @@ class WorkspaceMap:
     """
 
     def __init__(
-        self, target: Target, options: ReplayOptions, receipt: Receipt, *, wanted: str | None, only: str | None
+        self, target: Target, options: ReplayOptions, receipt: Receipt, *, workspace: str | None, only: str | None
     ) -> None:
         self._target, self._options, self._receipt = target, options, receipt
-        self._wanted, self._only = wanted, only
+        self._workspace, self._only = workspace, only
         self._lock = Lock()
-        self._made: dict[str, WorkspacePlace] = {}
+        self._places: dict[str, WorkspacePlace] = {}
         self._refused: dict[str, str] = {}
 
     def check(self) -> None:
         """Make sure that there is the workspace that is wanted for all."""
-        if self._wanted not in (None, DEFAULT_WORKSPACE) and not self._enabled:
+        if self._workspace not in (None, DEFAULT_WORKSPACE) and not self._enabled:
             message = (
                 f"{self._target.uri} has no workspaces; start it with --enable-workspaces or leave out --workspace"
             )
@@ -78,16 +78,16 @@ class WorkspaceMap:
         with self._lock:
             if source in self._refused:
                 raise ItemError(self._refused[source])
-            if source not in self._made:
-                self._made[source] = self._find(source, description)
-            return self._made[source]
+            if source not in self._places:
+                self._places[source] = self._find(source, description)
+            return self._places[source]
 
     def _find(self, source: str, description: str | None) -> WorkspacePlace:
         plain = source in (DEFAULT_WORKSPACE, self._only)
-        if self._wanted is not None:
-            there = self._wanted if self._enabled else None
-            place = WorkspacePlace(workspace=there, prefix="" if plain else source)
-            return place if there is None else self._ensure(there, None, place, source)
+        if self._workspace is not None:
+            name = self._workspace if self._enabled else None
+            place = WorkspacePlace(workspace=name, prefix="" if plain else source)
+            return place if name is None else self._ensure(name, None, place, source)
         if source == DEFAULT_WORKSPACE:
             return WorkspacePlace(workspace=None)
         if not self._enabled:
@@ -101,13 +101,13 @@ class WorkspaceMap:
     def _ensure(self, name: str, description: str | None, place: WorkspacePlace, source: str) -> WorkspacePlace:
         """Make a workspace if it is not there."""
         outcome = "skipped"
-        if name not in self._there:
+        if name not in self._existing:
             outcome = "created"
             if self._options.dry_run:
                 place = WorkspacePlace(workspace=name, prefix=place.prefix, new=True)
             else:
                 self._create(name, description, source)
-            self._there.add(name)
+            self._existing.add(name)
         if source != DEFAULT_WORKSPACE:
             self._receipt.mapped(WORKSPACE, source, name)
             self._receipt.done(outcome, WORKSPACE)
@@ -126,8 +126,8 @@ class WorkspaceMap:
                 raise ItemError(str(exc)) from exc
 
     @cached_property
-    def _there(self) -> set[str]:
-        return {found["name"] for found in self._target.api.get(_API).get("workspaces", [])}
+    def _existing(self) -> set[str]:
+        return {workspace["name"] for workspace in self._target.api.get(_API).get("workspaces", [])}
 
     @cached_property
     def _enabled(self) -> bool:

@@ -81,16 +81,16 @@ class Carriers:
             if self._experiment_id is not None:
                 return self._experiment_id
             target, name = self._context.target, self._context.options.experiment_prefix + EXPERIMENT_NAME
-            found = next((experiment for experiment in target.experiments() if experiment.name == name), None)
-            if found is None:
-                found_id = self._create_experiment(name)
+            existing = next((experiment for experiment in target.experiments() if experiment.name == name), None)
+            if existing is None:
+                experiment_id = self._create_experiment(name)
             else:
-                found_id = found.experiment_id
-                if found.deleted:
-                    target.restore_experiment(found_id)
-                self._load(found_id)
-            self._experiment_id = found_id
-            return found_id
+                experiment_id = existing.experiment_id
+                if existing.deleted:
+                    target.restore_experiment(experiment_id)
+                self._load(experiment_id)
+            self._experiment_id = experiment_id
+            return experiment_id
 
     def _create_experiment(self, name: str) -> str:
         target = self._context.target
@@ -124,8 +124,8 @@ class Carriers:
         body = {"experiment_id": experiment_id, "name": _NOT_IN_NAMES.sub("_", name), "tags": tags}
 
         def make() -> dict[str, Any]:
-            found: dict[str, Any] = self._context.api.post(_API, body, idempotent=False)["model"]
-            return found
+            model: dict[str, Any] = self._context.api.post(_API, body, idempotent=False)["model"]
+            return model
 
         def look() -> dict[str, Any] | None:
             condition = tag_condition(CARRIES, None)

@@ -113,14 +113,14 @@ class VersionSources:
         return VersionSource(uri=uri, model_id=carrier.model_id, run_id=run_id, changed="versions_without_files")
 
     def _of_logged_model(self, version: VersionRows, source: str) -> Iterator[VersionSource]:
-        found = _OF_MODEL.fullmatch(source)
-        if not found:
+        match = _OF_MODEL.fullmatch(source)
+        if not match:
             return
-        model_id = self._model(found[1] or found[3])
+        model_id = self._model(match[1] or match[3])
         if model_id is None:
             return
         run_id = self._run(version.info["run_id"])
-        path = found[2] or found[4] or ""
+        path = match[2] or match[4] or ""
         if not path:
             yield VersionSource(uri=f"models:/{model_id}", model_id=model_id, run_id=run_id)
             return
@@ -129,12 +129,12 @@ class VersionSources:
 
     def _of_run(self, source: str) -> Iterator[VersionSource]:
         """Yield an absolute source as an absolute one, as MLflow's UI looks for it, and else by the run's id."""
-        found = _OF_RUN.fullmatch(source)
-        run_id = self._run(found[1] or found[3]) if found else None
-        if not found or run_id is None:
+        match = _OF_RUN.fullmatch(source)
+        run_id = self._run(match[1] or match[3]) if match else None
+        if not match or run_id is None:
             return
-        path = found[2] or found[4] or ""
-        if found[3]:
+        path = match[2] or match[4] or ""
+        if match[3]:
             root = self._context.target.get_run(run_id).artifact_uri
             yield VersionSource(uri=f"{root}/{path}" if path else root, run_id=run_id)
         yield VersionSource(uri=f"runs:/{run_id}/{path}", run_id=run_id)
@@ -151,11 +151,11 @@ class VersionSources:
 
     def _anywhere(self, source_id: str) -> str | None:
         experiments = [experiment.experiment_id for experiment in self._context.target.experiments()]
-        found: dict[str, Any] | None = None
+        model: dict[str, Any] | None = None
         for key in (SOURCE_MODEL_ID, MODEL_IDENTITY):
             try:
-                found = found or self._context.model_index.search(experiments, key, source_id)
+                model = model or self._context.model_index.search(experiments, key, source_id)
             except ServerError as exc:
                 if not is_unknown_there(exc):
                     raise
-        return None if found is None else str(found["info"]["model_id"])
+        return None if model is None else str(model["info"]["model_id"])

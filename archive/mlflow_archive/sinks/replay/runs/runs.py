@@ -23,6 +23,11 @@ OpenRuns = dict[str, OpenRun | None]
 """The runs that the shard of a thread is at, by source id; one that was refused is None until it ends."""
 
 
+class _Thread(local):
+    def __init__(self) -> None:
+        self.runs: OpenRuns = {}
+
+
 class RunWriter(KindWriter):
     """Writes runs; one may come in several chunks, and ends with the last of them."""
 
@@ -36,14 +41,14 @@ class RunWriter(KindWriter):
         self._planner = RunPlanner(options=context.options, receipt=context.receipt, importer=importer)
         self._datasets: dict[DatasetKey, Row] = {}
         self._lock = Lock()
-        self._thread = local()
+        self._thread = _Thread()
 
     def write(self, chunk: Chunk) -> None:
         """Write the runs of a chunk, and keep what they say of logged models, which come later."""
         with self._lock:
             for row in rows_of(chunk, "datasets"):
                 self._datasets[row["experiment_id"], row["name"], row["digest"]] = row
-        runs = self._runs_of_thread()
+        runs = self._thread.runs
         for rows in runs_of(chunk):
             self._write(rows, runs)
             if chunk.complete:
@@ -56,12 +61,6 @@ class RunWriter(KindWriter):
     def delete(self) -> None:
         """Delete the runs that are deleted at the source; till now other objects could be written to them."""
         self._context.runs.delete()
-
-    def _runs_of_thread(self) -> OpenRuns:
-        runs: OpenRuns | None = getattr(self._thread, "runs", None)
-        if runs is None:
-            runs = self._thread.runs = {}
-        return runs
 
     def _write(self, rows: RunRows, runs: OpenRuns) -> None:
         first = rows.run_id not in runs

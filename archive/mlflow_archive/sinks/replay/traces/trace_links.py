@@ -85,8 +85,10 @@ class TraceLinker:
         if self._context.options.dry_run:
             return
         for (source_id, target_id), links in self._prompts.items():
-            there = self._context.receipt.ids(REGISTERED_MODEL)
-            self._context.receipt.changed("trace_links_without_prompt", sum(link.owner not in there for link in links))
+            prompts = self._context.receipt.ids(REGISTERED_MODEL)
+            self._context.receipt.changed(
+                "trace_links_without_prompt", sum(link.owner not in prompts for link in links)
+            )
             versions = [{"name": link.name, "version": link.version} for link in links]
             try:
                 self._context.api.post(_TO_PROMPTS, {"trace_id": target_id, "prompt_versions": versions})

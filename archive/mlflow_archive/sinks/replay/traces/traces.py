@@ -29,6 +29,11 @@ from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.rows import Row
 
 
+class _Thread(local):
+    def __init__(self) -> None:
+        self.traces: dict[str, TraceRows] = {}
+
+
 class TraceWriter(KindWriter):
     """Writes traces; a trace whose spans come in several chunks is written with the last of them."""
 
@@ -43,17 +48,15 @@ class TraceWriter(KindWriter):
         self._deferred = DeferredAssessments(context, self._lookup)
         self._lock = Lock()
         self._unknown_there = 0
-        self._thread = local()
+        self._thread = _Thread()
 
     def write(self, chunk: Chunk) -> None:
-        under_way: dict[str, TraceRows] | None = getattr(self._thread, "under_way", None)
-        if under_way is None:
-            under_way = self._thread.under_way = {}
-        take_traces(chunk, under_way)
-        if not chunk.complete or not under_way:
+        """Take the rows of a chunk, and write the traces that end with it."""
+        take_traces(chunk, self._thread.traces)
+        if not chunk.complete or not self._thread.traces:
             return
-        traces = list(under_way.values())
-        under_way.clear()
+        traces = list(self._thread.traces.values())
+        self._thread.traces.clear()
         try:
             self._write(traces)
         finally:
@@ -63,14 +66,14 @@ class TraceWriter(KindWriter):
     def _write(self, traces: Sequence[TraceRows]) -> None:
         jobs = self._each(traces, self._job, lambda rows: rows.trace_id)
         try:
-            there = self._lookup.infos([job.plan.trace_id for job in jobs])
+            infos = self._lookup.infos([job.plan.trace_id for job in jobs])
         except ServerError as exc:
             if not is_unknown_there(exc):
                 raise
             for _ in jobs:
                 self._count_unknown()
             return
-        jobs = self._each(jobs, lambda job: self._begin(job, there.get(job.plan.trace_id)), _source_id)
+        jobs = self._each(jobs, lambda job: self._begin(job, infos.get(job.plan.trace_id)), _source_id)
         if not self._context.options.dry_run:
             self._payloads.write(jobs)
             for job in jobs:
@@ -108,7 +111,7 @@ class TraceWriter(KindWriter):
             row,
             self._context,
             experiment_name=self._context.experiments.rows[row["experiment_id"]]["name"],
-            lost=assessments.lost,
+            losses=assessments.losses,
         )
         late = assessments.at(When.AFTER_TRACE)
         return TraceJob(rows=rows, plan=plan, assessments=assessments, bound=bound, late=late)
@@ -122,7 +125,7 @@ class TraceWriter(KindWriter):
             deleted_runs=self._context.runs.ending_deleted,
             limits=limits,
         )
-        self._context.receipt.changed("assessment_fields", sum(len(each) - 1 for each in plan.lost))
+        self._context.receipt.changed("assessment_fields", sum(len(loss) - 1 for loss in plan.losses))
         for assessment_id, reason in plan.refused:
             self._context.receipt.refuse(TRACE, rows.trace_id, assessment_id, refusals.ASSESSMENT_REFUSED, reason)
         return plan

@@ -57,12 +57,16 @@ def copy_artifacts(
         except (ItemError, ServerError) as exc:
             if not is_about_one_item(exc):
                 raise
-            of_name = isinstance(exc, ArtifactNameError) or (
-                isinstance(exc, ServerError) and exc.status == HTTPStatus.BAD_REQUEST
-            )
-            code = refusals.ARTIFACT_NAME if of_name else refusals.ARTIFACT_REFUSED
-            receipt.refuse(owner.kind, owner.source_id, artifact.path, code, str(exc))
+            receipt.refuse(owner.kind, owner.source_id, artifact.path, artifact_refusal(exc), str(exc))
     return unresolved
+
+
+def artifact_refusal(exc: ItemError | ServerError) -> str:
+    """Return the code of a refusal of an artifact: whether its name is the reason, or something else."""
+    of_name = isinstance(exc, ArtifactNameError) or (
+        isinstance(exc, ServerError) and exc.status == HTTPStatus.BAD_REQUEST
+    )
+    return refusals.ARTIFACT_NAME if of_name else refusals.ARTIFACT_REFUSED
 
 
 def refuse_artifacts(artifacts: Sequence[ArtifactFile], owner: ArtifactOwner, exc: ItemError, receipt: Receipt) -> None:
@@ -75,8 +79,8 @@ def _copy(
     artifact: ArtifactFile, owner: ArtifactOwner, place: TargetArtifacts, sizes: Mapping[str, int], receipt: Receipt
 ) -> bool:
     path = artifact.path.removeprefix(owner.prefix)
-    there = sizes.get(path)
-    if there is not None and there == artifact.size and not is_mlmodel(path):
+    existing_size = sizes.get(path)
+    if existing_size is not None and existing_size == artifact.size and not is_mlmodel(path):
         return True
     resolved = True
     with artifact.open() as opened:

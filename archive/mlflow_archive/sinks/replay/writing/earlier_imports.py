@@ -31,11 +31,11 @@ _MODELS_PER_PAGE: Final = 200
 class EarlierCopies:
     """Source id to target id of one experiment; of two copies the first that is complete counts.
 
-    ``what`` names the objects in the receipt, as "source run".
+    ``noun`` names the objects in the receipt, as "source run".
     """
 
-    def __init__(self, what: str, receipt: Receipt, known: Mapping[str, str] | None = None) -> None:
-        self._what = what
+    def __init__(self, noun: str, receipt: Receipt, known: Mapping[str, str] | None = None) -> None:
+        self._noun = noun
         self._receipt = receipt
         self._complete: set[str] = set()
         self.known = dict(known or {})
@@ -46,7 +46,7 @@ class EarlierCopies:
             return
         if source_id in self.known:
             self._receipt.note(
-                f"{self._what} {source_id} is twice in the target: {self.known[source_id]} and {target_id}"
+                f"{self._noun} {source_id} is twice in the target: {self.known[source_id]} and {target_id}"
             )
         if source_id not in self.known or (source_id not in self._complete and complete):
             self.known[source_id] = target_id
@@ -86,7 +86,7 @@ class RunIndex:
         self._receipt = receipt
         self._lock = Lock()
         self._copies = CopiesByExperiment(self._load)
-        self._found: dict[str, str | None] = {}
+        self._answers: dict[str, str | None] = {}
         self._experiments: list[str] | None = None
 
     def lookup(self, bound: Bound, source_id: str) -> str | None:
@@ -97,23 +97,23 @@ class RunIndex:
         """Ask the target itself, as after a create of which nobody knows whether it was carried out."""
         if bound.target_id is None:
             return None
-        found = self._target.tagged_runs(bound.target_id, key, source_id)
-        return next((run for run in found if _run_identity(run) == source_id), None)
+        runs = self._target.tagged_runs(bound.target_id, key, source_id)
+        return next((run for run in runs if _run_identity(run) == source_id), None)
 
     def anywhere(self, source_id: str) -> str | None:
         """Ask the target for its copy of a source run, whatever experiment of it that is in, and keep the answer."""
         with self._lock:
-            if source_id in self._found:
-                return self._found[source_id]
+            if source_id in self._answers:
+                return self._answers[source_id]
             if self._experiments is None:
                 self._experiments = [experiment.experiment_id for experiment in self._target.experiments()]
             experiments = self._experiments
-        found = None
+        target_id = None
         for start in range(0, len(experiments), PAGE):
-            found = found or self._among(experiments[start : start + PAGE], source_id)
+            target_id = target_id or self._among(experiments[start : start + PAGE], source_id)
         with self._lock:
-            self._found[source_id] = found
-        return found
+            self._answers[source_id] = target_id
+        return target_id
 
     def _among(self, experiment_ids: list[str], source_id: str) -> str | None:
         for key in (SOURCE_RUN_ID, RUN_IDENTITY):
@@ -158,14 +158,14 @@ class LoggedModelIndex:
 
     def search(self, experiment_ids: Sequence[str], key: str, source_id: str) -> dict[str, Any] | None:
         """Ask the target itself for the model with a tag; the answer is that of MLflow's search."""
-        found = search_models(self._api, experiment_ids, tag_condition(key, source_id))
-        return next((model for model in found if _model_identity(model) == source_id), None)
+        models = search_models(self._api, experiment_ids, tag_condition(key, source_id))
+        return next((model for model in models if _model_identity(model) == source_id), None)
 
     def _load(self, experiment_id: str) -> EarlierCopies:
         tags = tags_of_experiment(self._api, experiment_id)
-        gone = {key.removeprefix(DELETED): value for key, value in tags.items() if key.startswith(DELETED)}
-        deleted = self._deleted[experiment_id] = set(gone.values())
-        copies = EarlierCopies("logged model", self._receipt, gone)
+        deleted_copies = {key.removeprefix(DELETED): value for key, value in tags.items() if key.startswith(DELETED)}
+        deleted = self._deleted[experiment_id] = set(deleted_copies.values())
+        copies = EarlierCopies("logged model", self._receipt, deleted_copies)
         for key in (SOURCE_MODEL_ID, MODEL_IDENTITY):
             for model in self._tagged(experiment_id, key):
                 target_id = str(model["info"]["model_id"])
