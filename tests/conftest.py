@@ -33,18 +33,37 @@ for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]
 
 from tests.support.databases import PostgresServer, postgres_server  # noqa: E402 - needs the path above
 from tests.support.everything import Filled, fill  # noqa: E402 - needs the path above
+from tests.support.left_behind import Surroundings  # noqa: E402 - needs the path above
 from tests.support.mlflow_server import MlflowServer, running_server  # noqa: E402 - needs the path above
 from tests.support.object_store import running_s3  # noqa: E402 - needs the path above
-from tests.support.session_folder import open_session_folder  # noqa: E402 - needs the path above
+from tests.support.session_folder import open_session_folder, session_folder  # noqa: E402 - needs the path above
+
+SURROUNDINGS = pytest.StashKey[Surroundings]()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Have everything that the run writes in one folder; workers and other children inherit it."""
     if not hasattr(config, "workerinput"):
+        config.stash[SURROUNDINGS] = Surroundings()
         folder = open_session_folder()
         config.option.basetemp = config.option.basetemp or str(Path(folder.name, "pytest"))
         config.add_cleanup(folder.cleanup)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run if it leaves anything behind; workers have ended by now."""
+    surroundings = session.config.stash.get(SURROUNDINGS, None)
+    if surroundings and surroundings.gained(session_folder()):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what the run left behind."""
+    if surroundings := config.stash.get(SURROUNDINGS, None):
+        for path in surroundings.gained(session_folder()):
+            terminalreporter.line(f"The tests left {path} behind.", red=True)
 
 
 @pytest.fixture(scope="session")
