@@ -32,9 +32,10 @@ for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]
     del os.environ[name]
 
 from tests.support.databases import PostgresServer, postgres_server  # noqa: E402 - needs the path above
-from tests.support.everything import Filled, fill  # noqa: E402 - needs the path above
+from tests.support.everything import Filled, filled_server  # noqa: E402 - needs the path above
 from tests.support.left_behind import Surroundings  # noqa: E402 - needs the path above
 from tests.support.mlflow_server import MlflowServer, running_server  # noqa: E402 - needs the path above
+from tests.support.needs import Needs  # noqa: E402 - needs the path above
 from tests.support.object_store import running_s3  # noqa: E402 - needs the path above
 from tests.support.session_folder import open_session_folder, session_folder  # noqa: E402 - needs the path above
 
@@ -49,6 +50,19 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = open_session_folder()
         config.option.basetemp = config.option.basetemp or str(Path(folder.name, "pytest"))
         config.add_cleanup(folder.cleanup)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    """Mark tests that start servers or take long, and give tests that share much to one worker."""
+    needs = Needs(session)
+    for item in items:
+        if needs.server(item):
+            item.add_marker("server")
+        if item.get_closest_marker("timeout"):
+            item.add_marker("slow")
+        if group := needs.group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(trylast=True)
@@ -76,9 +90,8 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSe
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MlflowServer, Filled]]:
     """One real server for the whole session that holds every kind of object, and what was put into it; only read."""
-    folder = tmp_path_factory.mktemp("everything")
-    with running_server(folder / "server") as server:
-        yield server, fill(server.uri, folder / "files")
+    with filled_server(tmp_path_factory.mktemp("everything") / "server") as filled:
+        yield filled
 
 
 @pytest.fixture(scope="session")
