@@ -46,8 +46,8 @@ def selected_kinds(only: Sequence[str], without: Sequence[str]) -> tuple[str, ..
     """Return the kinds that ``--only`` and ``--without`` leave, empty for all. Raises UsageError where none is left."""
     if not only and not without:
         return ()
-    taken = [word for word in WORDS if (not only or word in only) and word not in without]
-    left = [kind.name for kind in KINDS.values() if kind.word in taken]
-    if not left:
+    words = [word for word in WORDS if (not only or word in only) and word not in without]
+    kinds_left = [kind.name for kind in KINDS.values() if kind.word in words]
+    if not kinds_left:
         raise click.UsageError("--only and --without leave nothing to take")
-    return tuple(left)
+    return tuple(kinds_left)
