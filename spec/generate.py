@@ -19,8 +19,8 @@ SPEC = Path(__file__).resolve().parent
 
 def pages() -> dict[Path, str]:
     """Return the generated pages as Markdown."""
-    made = {"tables.md": _tables(), "mlflow.md": _mlflow()}
-    return {SPEC / name: "\n".join([_head(SPEC / name), *sections]) for name, sections in made.items()}
+    sections_of = {"tables.md": _tables(), "mlflow.md": _mlflow()}
+    return {SPEC / name: "\n".join([_head(SPEC / name), *sections]) for name, sections in sections_of.items()}
 
 
 def _head(page: Path) -> str:
@@ -68,8 +68,8 @@ def _quoted(names: Iterable[str]) -> str:
 
 def _mlflow() -> list[str]:
     by_table: dict[str, list[TableMap]] = {}
-    for each in MAPS.values():
-        by_table.setdefault(each.stored_in, []).append(each)
+    for table_map in MAPS.values():
+        by_table.setdefault(table_map.stored_in, []).append(table_map)
     sections = []
     for name, columns in sorted(head_columns().items()):
         if name in DERIVED:
@@ -83,38 +83,38 @@ def _mlflow() -> list[str]:
 
 
 def _mapped(maps: list[TableMap], columns: list[str]) -> str:
-    lines = [f"{_which(each)}\n" for each in maps if each.where]
+    lines = [f"{_which(rows)}\n" for rows in maps if rows.where]
     lines += ["| MLflow's column | in the archive |", "|---|---|"]
     lines += [f"| `{column}` | {_place(maps, column)} |" for column in columns]
     return "\n".join(lines) + "\n"
 
 
-def _which(each: TableMap) -> str:
-    where = " and ".join(f"`{column}` = `{value}`" for column, value in each.where.items())
-    return f"Rows with {where} are the table `{each.table}`."
+def _which(rows: TableMap) -> str:
+    where = " and ".join(f"`{column}` = `{value}`" for column, value in rows.where.items())
+    return f"Rows with {where} are the table `{rows.table}`."
 
 
 def _place(maps: list[TableMap], column: str) -> str:
-    found, reasons = [], []
-    for each in maps:
-        found += [f"`{each.table}.{name}`" for name, place in each.fields.items() if place == column]
-        if column in each.where:
-            reasons.append(f"tells which rows are `{each.table}`")
-        if column == each.nan_flag:
-            found.append(f"`{each.table}.value` is NaN")
-        if column in each.not_carried:
-            reasons.append(each.not_carried[column])
-        joined = [join.table for join in each.joins if column in join.on.values()]
-        reasons += [f"leads to `{other}`, whose columns `{each.table}` has instead" for other in joined]
-        if column in each.blanked:
+    places, reasons = [], []
+    for rows in maps:
+        places += [f"`{rows.table}.{name}`" for name, place in rows.fields.items() if place == column]
+        if column in rows.where:
+            reasons.append(f"tells which rows are `{rows.table}`")
+        if column == rows.nan_flag:
+            places.append(f"`{rows.table}.value` is NaN")
+        if column in rows.not_carried:
+            reasons.append(rows.not_carried[column])
+        joined = [join.table for join in rows.joins if column in join.on.values()]
+        reasons += [f"leads to `{table}`, whose columns `{rows.table}` has instead" for table in joined]
+        if column in rows.blanked:
             reasons.append("never carried: a secret; a restore leaves it blank")
-    return ", ".join(dict.fromkeys(found)) or "; ".join(dict.fromkeys(reasons)) or _constant(maps, column)
+    return ", ".join(dict.fromkeys(places)) or "; ".join(dict.fromkeys(reasons)) or _constant(maps, column)
 
 
 def _constant(maps: list[TableMap], column: str) -> str:
-    for each in maps:
-        if column in each.defaults:
-            return f"always {each.defaults[column]!r} here"
+    for rows in maps:
+        if column in rows.defaults:
+            return f"always {rows.defaults[column]!r} here"
     return "not carried"
 
 
@@ -126,9 +126,9 @@ def head_columns() -> dict[str, list[str]]:
     engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.pool.StaticPool)
     _initialize_tables(engine)
     inspector = sqlalchemy.inspect(engine)
-    found = {name: [each["name"] for each in inspector.get_columns(name)] for name in inspector.get_table_names()}
+    columns = {name: [column["name"] for column in inspector.get_columns(name)] for name in inspector.get_table_names()}
     engine.dispose()
-    return found
+    return columns
 
 
 if __name__ == "__main__":

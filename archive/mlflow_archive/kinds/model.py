@@ -148,14 +148,14 @@ class Kind:
 
         ``key`` are the columns of its key behind the owner's; ``owner`` are these where they come from elsewhere.
         """
-        named = owner or self.owner
-        names = tuple(column.name for column in named)
+        owner = owner or self.owner
+        names = tuple(column.name for column in owner)
         return Table(
             name=name,
             entity=self.name,
             owner=names,
             key=names + key,
-            columns=named + columns,
+            columns=owner + columns,
             description=description,
             unique=unique,
             extra_sort=extra_sort,

@@ -87,14 +87,14 @@ def _mapped(
     *,
     stored_in: str | None = None,
     owner: str | None = None,
-    named: Mapping[str, str] | None = None,
+    renamed: Mapping[str, str] | None = None,
     joins: tuple[Join, ...] = (),
     defaults: Mapping[str, Constant] | None = None,
     **options: Any,
 ) -> TableMap:
-    """Return the map of a table: what its columns say, and what differs. ``named`` are columns with other names."""
+    """Return the map of a table: what its columns say, and what differs. ``renamed`` are columns with other names."""
     table = TABLES[name]
-    fields = {c.name: _place(c, joins) for c in table.columns if c.database_column} | dict(named or {})
+    fields = {c.name: _place(c, joins) for c in table.columns if c.database_column} | dict(renamed or {})
     return TableMap(
         table=name,
         stored_in=stored_in or _stored_in(table),
@@ -129,7 +129,7 @@ _DIFFERENT: Final = (
     _mapped(
         "dataset_inputs",
         stored_in="inputs",
-        named={"run_id": "destination_id"},
+        renamed={"run_id": "destination_id"},
         joins=(Join(table="datasets", on={"dataset_uuid": "source_id"}),),
         where=_DATASET_EDGE,
         defaults={"step": 0},
@@ -137,7 +137,7 @@ _DIFFERENT: Final = (
     _mapped(
         "dataset_input_tags",
         stored_in="input_tags",
-        named={"run_id": "inputs.destination_id"},
+        renamed={"run_id": "inputs.destination_id"},
         joins=(
             Join(table="inputs", on={"input_uuid": "input_uuid"}),
             Join(table="datasets", on={"dataset_uuid": "inputs.source_id"}),
@@ -147,13 +147,13 @@ _DIFFERENT: Final = (
     # logged models
     _mapped(
         "model_inputs",
-        named={"run_id": "source_id"},
+        renamed={"run_id": "source_id"},
         where={"source_type": "RUN_INPUT", "destination_type": "MODEL_INPUT"},
         defaults={"step": 0},
     ),
     _mapped(
         "model_outputs",
-        named={"run_id": "source_id"},
+        renamed={"run_id": "source_id"},
         where={"source_type": "RUN_OUTPUT", "destination_type": "MODEL_OUTPUT"},
         defaults={"step": 0},
     ),
@@ -164,22 +164,22 @@ _DIFFERENT: Final = (
     ),
     # traces
     _mapped("traces", defaults={"db_payload_generation": 0}),
-    _mapped("assessments", named={"trace_id": "trace_id"}, defaults={"valid": True, "is_numeric_value": False}),
+    _mapped("assessments", renamed={"trace_id": "trace_id"}, defaults={"valid": True, "is_numeric_value": False}),
     _mapped(
         "spans",
-        named={"trace_id": "trace_id"},
+        renamed={"trace_id": "trace_id"},
         not_carried={
             "duration_ns": "The database computes it from start and end.",
             "dimension_attributes": "Only between two revisions of 2026; follows from the content.",
         },
     ),
-    _mapped("trace_links", named={"trace_id": "source_id"}, where={"source_type": "trace"}),
+    _mapped("trace_links", renamed={"trace_id": "source_id"}, where={"source_type": "trace"}),
     # registry
     _mapped("webhooks", not_carried={"secret": _SECRET}),
     # evaluation and review
     _mapped(
         "evaluation_dataset_experiments",
-        named={"dataset_id": "source_id"},
+        renamed={"dataset_id": "source_id"},
         where={"source_type": "evaluation_dataset", "destination_type": "experiment"},
     ),
     _mapped("label_schemas", defaults={"is_default": False}),
@@ -198,7 +198,7 @@ _DIFFERENT: Final = (
 
 
 def _maps() -> Iterator[TableMap]:
-    different = {each.table: each for each in _DIFFERENT}
+    different = {table_map.table: table_map for table_map in _DIFFERENT}
     for table in TABLES.values():
         if table.entity in KINDS:
             yield different.get(table.name) or _mapped(table.name)
