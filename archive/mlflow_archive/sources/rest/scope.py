@@ -62,7 +62,9 @@ class Scope:
         self.referred_models: set[str] = set()
         """Ids of logged models that the runs read so far name."""
         self.shown_scorers: set[str] = set()
-        """Ids of the scorers that were read."""
+        """Ids of the scorers that a list shows."""
+        self.unlisted_scorers = False
+        """Whether a list of scorers could not be read."""
         self.bound_scorers: set[str] = set()
         """Ids of the scorers that gateway endpoints serve, as far as endpoints were read."""
         self._lock = Lock()
@@ -107,7 +109,7 @@ class Scope:
             self.referred_models.update(model_ids)
 
     def show_scorers(self, scorer_ids: Sequence[str]) -> None:
-        """Remember scorers that were read."""
+        """Remember scorers that a list shows."""
         with self._lock:
             self.shown_scorers.update(scorer_ids)
 

@@ -176,6 +176,8 @@ def _read_scorers(scope: Scope, experiment_ids: Sequence[str], known: Known) -> 
     for params in asked:
         for page in all_at_once(scope.session, f"{_SCORERS}/list", "scorers", **params):
             lost += gaps_of(SCORER, page.lost, str(params.get("experiment_id", "")))
+            scope.unlisted_scorers |= bool(page.lost)
+            scope.show_scorers([str(raw["scorer_id"]) for raw in page.rows if "scorer_id" in raw])
             for raw in page.rows:
                 lost += _read_scorer(scope, str(raw.get("experiment_id")), str(raw.get("scorer_name")), rows)
     ids = [row["scorer_id"] for row in rows["scorers"]]
@@ -242,6 +244,8 @@ def plan_hidden_scorers(scope: Scope) -> Iterator[Batch]:
 
 def _read_hidden_scorers(scope: Scope, known: Known) -> Iterator[Chunk]:
     reason = "its experiment is deleted, so the server does not show it; restore the experiment, or export the database"
+    if scope.unlisted_scorers:
+        reason = "it is in no list of scorers that could be read"
     hidden = sorted(scope.bound_scorers - scope.shown_scorers)
     if hidden:
         yield chunk_of({}, [gap_of(SCORER, scorer_id, "", reason) for scorer_id in hidden])
