@@ -121,7 +121,7 @@ class Comparison:
         return [name for name in table.column_names if f"{table.name}.{name}" not in hidden]
 
     def is_left_out(self, table: Table, change: FieldChange) -> bool:
-        """Say whether a change is one of a location that has no column of its own."""
+        """Return whether a change is one of a location that has no column of its own."""
         if self.locations:
             return False
         if change.field == "source" and table.name == "model_versions":
@@ -157,7 +157,7 @@ def diff(
 def hidden_columns(before: Archive, after: Archive) -> frozenset[str]:
     """Return the columns that one side has no value in at all, where the two were read from sources of other kinds.
 
-    A REST API hides columns that a database has (spec/tables.md): that is no difference between the objects.
+    A REST API hides columns that a database has (spec/tables.md): that is not a difference between the objects.
     """
     kinds = {archive.newest_export.source.get("kind") for archive in (before, after)}
     if len(kinds) == 1:

@@ -1,4 +1,4 @@
-"""Level full, packs: every frame decodes, every blob has its digest, the blob index tells the truth."""
+"""Level full, packs: every frame decodes, every blob has its digest, the blob index is true."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ class PackCheck:
 
 
 def raw_digest(text: str) -> bytes:
-    """Return the bytes of a digest in hex; none for text that is no digest, which equals no digest of a blob."""
+    """Return the bytes of a digest in hex; empty for text that is not a digest, which equals that of no blob."""
     try:
         return bytes.fromhex(text)
     except ValueError:

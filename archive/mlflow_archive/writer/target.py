@@ -123,7 +123,7 @@ class ArchiveTarget:
             fresh.close()
 
     def clean_up(self, staging: Staging) -> None:
-        """Remove the staging folder and the work folder of a single file; the plan, which tells of them, goes last."""
+        """Remove the staging folder and the work folder of a single file; the plan, which names them, goes last."""
         if self.single_file:
             self._files.remove(self.path.with_name(self.path.name + ".tmp"))
             for path in sorted(self.root.iterdir()):

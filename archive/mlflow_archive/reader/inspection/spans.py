@@ -41,7 +41,7 @@ class Span:
 def spans_of(archive: Archive, trace_id: str) -> list[Span]:
     """Return the spans of a trace by start; none where the archive holds none or they are too large.
 
-    Raises DamagedError, also for a payload that is no JSON of spans (code E042).
+    Raises DamagedError, also for a payload that is not JSON of spans (code E042).
     """
     rows = archive.table("spans", owners=[trace_id]).to_pylist()
     spans = [

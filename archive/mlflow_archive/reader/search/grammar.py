@@ -77,7 +77,7 @@ class _Reader:
         self._next = 0
 
     def peek(self, kind: str = "", word: str = "") -> bool:
-        """Say whether the next token is of a kind, or a word in any case."""
+        """Return whether the next token is of a kind, or a word in any case."""
         if self._next >= len(self._tokens):
             return not kind and not word
         token = self._tokens[self._next]
