@@ -16,8 +16,8 @@ from mlflow_archive.flow.report import Report
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sinks.locate import locate_replay
 from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, Target, open_target
+from mlflow_archive.sinks.replay.locate import locate_replay
 from tests.replay.filling import Filled, fill
 from tests.support.chunks import ChunkSource
 from tests.support.mlflow_server import MlflowServer, running_server

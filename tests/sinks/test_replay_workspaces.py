@@ -17,8 +17,8 @@ from mlflow_archive.flow.report import Report
 from mlflow_archive.format.refusals import WORKSPACE_REFUSED
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
-from mlflow_archive.sinks.locate import locate_replay
 from mlflow_archive.sinks.replay import ReplayOptions, WorkspaceSink, open_target
+from mlflow_archive.sinks.replay.locate import locate_replay
 from mlflow_archive.sinks.replay.places.routing import Router
 from tests.sinks.filled_servers import export
 from tests.support.chunks import ChunkSource, chunk, experiment, pairs, run

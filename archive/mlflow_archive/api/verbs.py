@@ -111,8 +111,8 @@ def replay(
     ``options``: they belong to one archive, where options may serve many. ``report.details`` is the receipt. Raises
     SelectionError, ServerError, TargetError, ArchiveError; repeated, it goes on.
     """
-    from mlflow_archive.sinks.locate import locate_replay  # noqa: PLC0415 - brings MLflow with it
     from mlflow_archive.sinks.replay import ReplayOptions  # noqa: PLC0415
+    from mlflow_archive.sinks.replay.locate import locate_replay  # noqa: PLC0415 - brings MLflow with it
 
     options, listener = options or ReplayOptions(), as_progress(progress)
     options = replace(

@@ -1,11 +1,12 @@
-"""What a caller can ask of a replay."""
+"""What a caller can ask of a replay, and the limits of texts that older MLflow versions have."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Final, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,3 +91,29 @@ class ReplayOptions:
         """
         renamed = self.rename_model.get(f"{workspace}/{name}") if workspace else None
         return self.model_prefix + (renamed or self.rename_model.get(name, name))
+
+
+_VERSION: Final = re.compile(r"(\d+)\.(\d+)")
+_BEFORE: Final[tuple[tuple[tuple[int, int], dict[str, int]], ...]] = (
+    ((3, 16), {"experiment_tag": 5000}),
+    ((3, 1), {"model_version_tag": 5000}),
+    ((2, 17), {"tag": 5000}),
+    ((2, 15), {"dataset_schema": 65535}),
+    ((2, 8), {"param": 500}),
+)
+"""(version, the limits of all before it)"""
+
+
+def limits_of(version: str | None) -> Limits:
+    """Return the limits of an MLflow version such as ``2.9.2``; of one that is unknown, those of the newest."""
+    parts = _VERSION.match(version or "")
+    if parts is None:
+        return Limits()
+    number = (int(parts[1]), int(parts[2]))
+    older = [limits for first, limits in _BEFORE if number < first]
+    return replace(Limits(), **{name: limit for limits in older for name, limit in limits.items()})
+
+
+def fitted_to(options: ReplayOptions, version: str | None) -> ReplayOptions:
+    """Return options with the limits of a version, unless the caller has set others."""
+    return replace(options, limits=limits_of(version)) if options.limits == Limits() else options

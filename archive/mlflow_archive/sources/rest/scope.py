@@ -63,6 +63,8 @@ class Scope:
         """Ids of logged models that the runs read so far name."""
         self.shown_scorers: set[str] = set()
         """Ids of the scorers that were read."""
+        self.bound_scorers: set[str] = set()
+        """Ids of the scorers that gateway endpoints serve, as far as endpoints were read."""
         self._lock = Lock()
 
     @property
