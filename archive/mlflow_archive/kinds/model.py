@@ -40,7 +40,7 @@ OWNER_SEPARATOR: Final = "\x1f"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class ListView:
     """A list that ``ls`` gives: its word there, and the columns shown where none are asked for.
 
     ``note`` says more in the help; ``of`` names what is listed where that is not the kind itself.
@@ -67,7 +67,7 @@ class Kind:
     name: str
     refers: tuple[str, ...] = ()
     word: str = ""
-    lists: tuple[Listing, ...] = ()
+    lists: tuple[ListView, ...] = ()
     incremental: bool = False
     largest: str = ""
 
@@ -138,8 +138,8 @@ def named_owner(name: str, workspace: str | None) -> str:
     return name if workspace in (None, "", DEFAULT_WORKSPACE) else f"{workspace}/{name}"
 
 
-def listing(word: str, columns: str, *, note: str = "", of: str = "") -> Listing:
-    return Listing(word=word, columns=tuple(columns.split()), note=note, of=of)
+def listing(word: str, columns: str, *, note: str = "", of: str = "") -> ListView:
+    return ListView(word=word, columns=tuple(columns.split()), note=note, of=of)
 
 
 def text(name: str, origin: str, description: str, *, null: bool = False) -> Column:
