@@ -55,6 +55,7 @@ class FieldChange:
     after: Any
 
     def to_json(self) -> dict[str, Any]:
+        """Return ``table``, ``key``, ``field``, ``before`` and ``after``, as ``diff --json`` prints them."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
@@ -68,6 +69,7 @@ class ObjectChange:
     fields: Sequence[FieldChange] = ()
 
     def to_json(self) -> dict[str, Any]:
+        """Return ``kind``, ``id``, ``change`` and ``fields``, one line of ``diff --json``."""
         return {"kind": self.kind, "id": self.id, "change": self.change, "fields": [f.to_json() for f in self.fields]}
 
 
@@ -89,6 +91,7 @@ class Diff:
         return {name: sum(change.change == name for change in self.changes) for name in ("added", "removed", "changed")}
 
     def to_json(self) -> dict[str, Any]:
+        """Return ``counts``, ``changes`` and ``not_compared``."""
         return {
             "counts": self.counts,
             "changes": [change.to_json() for change in self.changes],
@@ -108,6 +111,7 @@ class Comparison:
     hidden: frozenset[str] = field(default_factory=frozenset)
 
     def tables(self, kind: str) -> list[Table]:
+        """Return the tables whose rows an object of a kind owns, without those that are not compared."""
         return [
             table
             for table in TABLES.values()
@@ -117,6 +121,7 @@ class Comparison:
         ]
 
     def columns(self, table: Table) -> list[str]:
+        """Return the columns of a table that are compared, in its order."""
         hidden = self.hidden if self.locations else self.hidden | _LOCATIONS
         return [name for name in table.column_names if f"{table.name}.{name}" not in hidden]
 

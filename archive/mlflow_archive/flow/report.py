@@ -21,6 +21,7 @@ class Report:
 
     @property
     def complete(self) -> bool:
+        """Whether nothing was left out: there are no gaps."""
         return not self.gaps
 
 

@@ -85,6 +85,7 @@ class ArchiveTarget:
 
     @property
     def export_number(self) -> int:
+        """The number of the export being written, 1 for a new archive."""
         return 1 if self.base is None else self.base.manifest.export_number + 1
 
     def commit(self, manifest: Manifest, new: Iterable[str]) -> str:
@@ -134,6 +135,7 @@ class ArchiveTarget:
             self._files.remove_tree(self.root)
 
     def close(self) -> None:
+        """Close the archive that is added to."""
         if self.base is not None:
             self.base.close()
 

@@ -35,6 +35,7 @@ class Span:
 
     @property
     def duration_ns(self) -> int | None:
+        """How long the span took, None where start or end is unknown."""
         return None if self.start_ns is None or self.end_ns is None else self.end_ns - self.start_ns
 
 

@@ -84,6 +84,7 @@ class _Reader:
         return (not kind or token.kind == kind) and (not word or token.text.upper() == word) and bool(kind or word)
 
     def take(self, kind: str, expected: str) -> str:
+        """Return the text of the next token of a kind and go on. Raises SelectionError, which names ``expected``."""
         if not self.peek(kind):
             raise self.error(expected)
         token = self._tokens[self._next]
@@ -91,6 +92,7 @@ class _Reader:
         return token.text
 
     def error(self, expected: str) -> SelectionError:
+        """Return the error for the place where the reader stands."""
         rest = self._whole[self._tokens[self._next].at :] if self._next < len(self._tokens) else "its end"
         return SelectionError(
             f"the filter {self._whole!r} is not in MLflow's syntax: expected {expected}, found {rest}"

@@ -88,6 +88,7 @@ class SearchableKind:
 
     @property
     def plural(self) -> str:
+        """What errors call these objects: ``logged models``."""
         return self.kind.replace("_", " ") + "s"
 
     def is_number(self, group: str, name: str) -> bool:

@@ -91,6 +91,7 @@ class Part:
 
     @property
     def rows(self) -> int:
+        """How many rows the footer states."""
         return int(self._parquet.metadata.num_rows)
 
     def row_groups(self) -> list[RowGroup]:
