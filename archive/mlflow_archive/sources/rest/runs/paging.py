@@ -1,9 +1,7 @@
-"""Pages over a server that is being written to, and around what it cannot answer.
+"""The runs of a server page by page, although it is being written to, and around what it cannot answer.
 
-MLflow pages by OFFSET, so a row that is inserted or hard-deleted meanwhile shifts everything after it: rows would be
-repeated, or skipped without a word. Two things prevent that. The order is ascending and immutable, and each page
-starts with the last row already seen: if that row is not where it was, rows before it have gone, and one looks
-further back. Runs have a key to filter by as well, the start time, which keeps offsets small.
+As ``rest.paging`` says, pages are in an ascending immutable order and start with the last row already seen. Runs have
+a key to filter by as well, the start time, which keeps offsets small.
 
 One run that the server cannot convert makes it refuse every page that holds it, and also the page just before, as
 MLflow reads one row ahead. A refused page is therefore not approached row by row, but cut: into spans of start times
@@ -12,29 +10,29 @@ down to one millisecond, then by the first digits of run ids, until the bad run 
 
 from __future__ import annotations
 
-import base64
-import json
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import Gap
-from mlflow_archive.format import gaps
+from mlflow_archive.format.gaps import RUN_UNREADABLE
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import EXPERIMENT
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.rest.cells import Json
+from mlflow_archive.sources.rest.lookups import run_id_of, start_time_of
+from mlflow_archive.sources.rest.paging import page_token, search
+from mlflow_archive.sources.rest.scope import gap_of
 
 PAGE_RUNS: Final = 100
-PAGE_EXPERIMENTS: Final = 1000
 
 _BEYOND_ALL = 10**9
 _ID_DIGITS = "0123456789abcdef"
-_TOLD_DIGITS = 8
-"""How many digits of an id a gap tells at least; with the start time they mean one run. Each costs some requests."""
+_SHOWN_DIGITS = 8
+"""How many digits of an id a gap shows at least; with the start time they mean one run. Each costs some requests."""
 _LONGEST_ID = 32
 _EARLIEST_MS = -(1 << 62)
 _DISTANT_MS = 1 << 42
@@ -47,53 +45,6 @@ class RunPage:
 
     runs: list[Json]
     gaps: list[Gap] = field(default_factory=list)
-
-
-def page_token(offset: int) -> str | None:
-    """Return the token with which MLflow goes on after ``offset`` rows."""
-    return base64.b64encode(json.dumps({"offset": offset}).encode()).decode("ascii") if offset else None
-
-
-def run_id_of(run: Json) -> str:
-    """Return the id of a run in a search answer; servers before MLflow 0.9 call it run_uuid."""
-    info = run["info"]
-    return str(info.get("run_id") or info["run_uuid"])
-
-
-def start_time_of(run: Json) -> int | None:
-    """Return the start in milliseconds, None where it is missing or malformed; int64 may come as text."""
-    try:
-        return int(run["info"]["start_time"])
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def all_experiments(session: TrackingSession, *, deleted: bool) -> Iterator[Json]:
-    """Yield each experiment once, in the order in which they were made; each has an ``experiment_id``."""
-    seen: set[str] = set()
-    offset, back = 0, 0
-    while True:
-        start = max(0, offset - back)
-        body = {
-            "max_results": PAGE_EXPERIMENTS,
-            "view_type": "ALL" if deleted else "ACTIVE_ONLY",
-            "order_by": ["experiment_id ASC"],
-            "page_token": page_token(start),
-        }
-        answer = session.post("/api/2.0/mlflow/experiments/search", _without_none(body))
-        rows, more = _rows(session, answer, "experiments")
-        if any("experiment_id" not in row for row in rows):
-            raise ServerError(f"{session.uri} lists an experiment without experiment_id; is it an MLflow server?")
-        if start and not (rows and str(rows[0]["experiment_id"]) in seen):
-            back *= 2
-            continue
-        for row in rows:
-            if str(row["experiment_id"]) not in seen:
-                seen.add(str(row["experiment_id"]))
-                yield row
-        offset, back = start + len(rows), 1
-        if not rows or not more:
-            return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +81,7 @@ class _Span:
         ]
 
     def when(self) -> str:
-        """Say where in time it is."""
+        """Return where in time it is, as words of a message."""
         since, until = self.since_ms, self.until_ms
         if since is not None and until == since + 1:
             return f"with start time {since} ms"
@@ -142,7 +93,7 @@ class _Span:
 class RunPager:
     """All selected runs of some experiments, each once, in the order of their start.
 
-    A run that the server cannot answer becomes a gap of its experiment that tells its start and how its id begins.
+    A run that the server cannot answer becomes a gap of its experiment that names its start and how its id begins.
     """
 
     def __init__(self, session: TrackingSession, selection: Selection, experiment_ids: Sequence[str]) -> None:
@@ -165,15 +116,15 @@ class RunPager:
             yield from self._without_start(self._ids)
 
     def _follow(self, ids: list[str], span: _Span, known: set[str], *, careful: bool = False) -> Iterator[RunPage]:
-        """Yield the runs of a span by their start; ``known`` are those at its very beginning seen already.
+        """Yield the runs of a span by their start; ``known`` are those at its very beginning that came already.
 
-        ``careful`` says that it is cut from a refused one: a refusal is then expected and not waited for.
+        ``careful`` says that the span is cut from a refused one: a refusal is then expected and is not waited for.
         """
         offset, back = 0, 0
         while True:
             start = max(0, offset - back)
             try:
-                rows, more = self._search(span, start, PAGE_RUNS, ids=ids, careful=careful)
+                rows, has_more = self._search(span, start, PAGE_RUNS, ids=ids, careful=careful)
             except ServerError as exc:
                 if not _refuses_page(exc):
                     raise
@@ -184,7 +135,7 @@ class RunPager:
                 continue
             fresh = [row for row in rows if run_id_of(row) not in known]
             self._count(fresh)
-            self._saw_all = self._saw_all or (span == _Span() and ids == self._ids and not more)
+            self._saw_all = self._saw_all or (span == _Span() and ids == self._ids and not has_more)
             if fresh:
                 yield RunPage(runs=fresh)
             last = start_time_of(rows[-1]) if rows else None
@@ -196,7 +147,7 @@ class RunPager:
             else:
                 known = known | {run_id_of(row) for row in fresh}
                 offset = start + len(rows)
-            if not more:
+            if not has_more:
                 self._last |= known
                 return
             back = 1
@@ -221,12 +172,12 @@ class RunPager:
     ) -> Iterator[RunPage]:
         """Yield the runs of a refused span of one experiment by the digits of their ids."""
         try:
-            held = yield from self._by_digits(experiment_id, span, known, only_without_start=only_without_start)
+            count = yield from self._by_digits(experiment_id, span, known, only_without_start=only_without_start)
         except ServerError as again:
             if again.status != HTTPStatus.BAD_REQUEST:
                 raise
-            held = 0  # no search by id there
-        if self._holds_more(experiment_id, span, held):
+            count = 0  # no search by id there
+        if self._holds_more(experiment_id, span, count):
             # Ids that are not of MLflow's making, or of runs made just now: a gap too many is better than a lost run.
             place = f"runs, some perhaps readable, {span.when()}"
             yield RunPage(runs=[], gaps=[_gap(experiment_id, place, exc)])
@@ -238,18 +189,18 @@ class RunPager:
         if not self._holds_more(experiment_id, span, 1):
             yield from self._alone(experiment_id, span, known, only_without_start=only_without_start)
             return 1
-        held = 0
+        count = 0
         for part in span.by_digit():
             try:
                 rows = self._all_of(experiment_id, part)
             except ServerError as again:
                 if not _refuses_page(again):
                     raise
-                held += yield from self._by_digits(experiment_id, part, known, only_without_start=only_without_start)
+                count += yield from self._by_digits(experiment_id, part, known, only_without_start=only_without_start)
             else:
-                held += len(rows)
+                count += len(rows)
                 yield from self._page_of(rows, known, only_without_start=only_without_start)
-        return held
+        return count
 
     def _page_of(self, rows: list[Json], known: set[str], *, only_without_start: bool) -> Iterator[RunPage]:
         fresh = [row for row in rows if run_id_of(row) not in known]
@@ -261,23 +212,23 @@ class RunPager:
 
     def _all_of(self, experiment_id: str, span: _Span) -> list[Json]:
         """Return the runs of a small span; raise the server's refusal."""
-        found: dict[str, Json] = {}
+        runs: dict[str, Json] = {}
         offset, back = 0, 0
         while True:
             start = max(0, offset - back)
-            rows, more = self._search(span, start, PAGE_RUNS, ids=[experiment_id], careful=True)
-            if start and not (rows and run_id_of(rows[0]) in found):
+            rows, has_more = self._search(span, start, PAGE_RUNS, ids=[experiment_id], careful=True)
+            if start and not (rows and run_id_of(rows[0]) in runs):
                 back *= 2
                 continue
-            found.update((run_id_of(row), row) for row in rows)
-            if not more:
-                return list(found.values())
+            runs.update((run_id_of(row), row) for row in rows)
+            if not has_more:
+                return list(runs.values())
             offset, back = start + len(rows), 1
 
-    def _holds_more(self, experiment_id: str, span: _Span, held: int) -> bool:
-        """Say whether there are more than ``held`` runs, be they readable or not; raise where nothing is answered."""
+    def _holds_more(self, experiment_id: str, span: _Span, count: int) -> bool:
+        """Return whether there are more than ``count`` runs, readable or not. Raises where nothing is answered."""
         try:
-            rows, _ = self._search(span, held, 1, ids=[experiment_id], careful=True)
+            rows, _ = self._search(span, count, 1, ids=[experiment_id], careful=True)
         except ServerError as exc:
             if not _refuses_page(exc):
                 raise
@@ -304,7 +255,7 @@ class RunPager:
 
     def _spell(self, experiment_id: str, span: _Span) -> str:
         """Return enough digits of the id of the only run of a refused span for a person to find it."""
-        while len(span.prefix) < _TOLD_DIGITS:
+        while len(span.prefix) < _SHOWN_DIGITS:
             refused = next((part for part in span.by_digit() if self._refused(experiment_id, part)), None)
             if refused is None:
                 break
@@ -327,7 +278,7 @@ class RunPager:
         while True:
             start = max(0, total - back)
             try:
-                rows, more = self._search(_Span(), start, PAGE_RUNS, ids=ids, careful=True)
+                rows, has_more = self._search(_Span(), start, PAGE_RUNS, ids=ids, careful=True)
             except ServerError as exc:
                 if not _refuses_page(exc):
                     raise
@@ -345,7 +296,7 @@ class RunPager:
                 known.update(run_id_of(row) for row in late)
                 self._last.update(run_id_of(row) for row in late)
                 yield RunPage(runs=late)
-            if not more or not rows:
+            if not has_more or not rows:
                 return
             total, back = start + len(rows), 0
 
@@ -364,33 +315,19 @@ class RunPager:
             "order_by": ["attributes.start_time ASC"],
             "page_token": page_token(offset),
         }
-        path = "/api/2.0/mlflow/runs/search"
-        answer = self._session.post(path, _without_none(body), refusals_are_final=careful)
-        rows, more = _rows(self._session, answer, "runs")
+        rows, has_more = search(self._session, "runs", body, careful=careful)
         for row in rows:
             info = row.get("info")
             if not isinstance(info, dict) or not (info.get("run_id") or info.get("run_uuid")):
                 raise ServerError(f"{self._session.uri} lists a run without run_id; is it an MLflow server?")
-        return rows, more
-
-
-def _rows(session: TrackingSession, answer: Any, name: str) -> tuple[list[Json], bool]:
-    """Return the rows of a search answer and whether more follow; raise ServerError for another shape."""
-    rows = answer.get(name, []) if isinstance(answer, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ServerError(f"{session.uri} answers a search of {name} in an unexpected shape; is it an MLflow server?")
-    return rows, bool(answer.get("next_page_token"))
+        return rows, has_more
 
 
 def _gap(experiment_id: str, place: str, exc: ServerError) -> Gap:
     reason = f"the server cannot answer {place}: {exc}"
-    return Gap(owner_kind=EXPERIMENT, owner_id=experiment_id, path=place, code=gaps.RUN_UNREADABLE, reason=reason)
+    return gap_of(EXPERIMENT, experiment_id, place, reason, code=RUN_UNREADABLE)
 
 
 def _refuses_page(exc: ServerError) -> bool:
-    """Say whether fewer runs at a time may help: the server answered, but could not."""
+    """Return whether fewer runs at a time may help: the server answered, but could not."""
     return exc.status is not None and exc.status >= 500
-
-
-def _without_none(body: Json) -> dict[str, Any]:
-    return {name: value for name, value in body.items() if value is not None}
