@@ -17,7 +17,7 @@ from mlflow_archive.kinds import (
     WORKSPACE,
 )
 from mlflow_archive.mlflow_database.mapping import ROOTS
-from mlflow_archive.selecting.model_versions import Standing, standing_of
+from mlflow_archive.selecting.model_versions import ModelDependencies, dependencies_of
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database.columns import Columns, slices
 from mlflow_archive.sources.database.registry import DatabaseRegistry
@@ -51,7 +51,7 @@ class Selected:
         self._columns, self._selection, self._uri = columns, selection, uri
         self._runs_matching, self._traces_matching = runs_matching, traces_matching
         self._in_reach_of: dict[str, str] = self._experiments()
-        self._model_needs = self._needs_of_models() if selection.models else None
+        self._dependencies = self._dependencies_of_models() if selection.models else None
         self._check_runs()
 
     @property
@@ -70,7 +70,7 @@ class Selected:
         if not self._only_of_runs:
             return list(self._in_reach_of)
         experiment_ids = self._experiments_of("runs", "run_uuid", set(self._chosen_runs()))
-        if self._model_needs is not None:
+        if self._dependencies is not None:
             experiment_ids |= self._experiments_of("logged_models", "model_id", set(self._of_versions()))
         return [experiment for experiment in self._in_reach_of if experiment in experiment_ids]
 
@@ -119,13 +119,13 @@ class Selected:
         """Yield the runs that everything but a filter takes, sorted; of some of them in any order."""
         names = ("run_uuid", "experiment_id", "lifecycle_stage", "start_time")
         if among is None:
-            among = self._selection.runs or (None if self._model_needs is None else self._model_needs.runs)
+            among = self._selection.runs or (None if self._dependencies is None else self._dependencies.runs)
         where = None if among is None else ("run_uuid", among)
         rows: Any = self._columns.rows("runs", names, order_by="run_uuid", where=where)
         for run_id, experiment, stage, start in rows if where is None else sorted(rows, key=lambda row: str(row[0])):
             if self._selection.runs and run_id not in self._selection.runs:
                 continue
-            if self._model_needs is not None and run_id not in self._model_needs.runs:
+            if self._dependencies is not None and run_id not in self._dependencies.runs:
                 continue
             if str(experiment) in self._in_reach_of and self._wants(stage, start):
                 yield str(run_id)
@@ -147,7 +147,7 @@ class Selected:
             raise SelectionError(f"no experiment of {self._uri} matches {missing}; there are {examples}{hint}")
         return {number: name for number, name in experiments if self._selection.matches_experiment(number, name)}
 
-    def _needs_of_models(self) -> Standing:
+    def _dependencies_of_models(self) -> ModelDependencies:
         """Return the models selected by name, and the runs and logged models that their versions need."""
         has_models = self._columns.has("registered_models")
         rows = self._columns.rows("registered_models", ("name",), order_by="name") if has_models else iter(())
@@ -160,7 +160,7 @@ class Selected:
             )
         names = tuple(name for name in all_names if self._selection.matches_model(name))
         registry = DatabaseRegistry(self._columns)
-        return standing_of(names, registry.versions(names), registry)
+        return dependencies_of(names, registry.versions(names), registry)
 
     def _check_runs(self) -> None:
         if self._selection.runs:
@@ -176,10 +176,10 @@ class Selected:
         return {str(experiment) for _, experiment in self._columns.rows(name, (key, "experiment_id"), where=(key, ids))}
 
     def _ids(self, kind: str) -> Iterator[str]:
-        if self._model_needs is not None and kind in (REGISTERED_MODEL, LOGGED_MODEL):
-            return iter(self._model_needs.names if kind == REGISTERED_MODEL else self._of_versions())
+        if self._dependencies is not None and kind in (REGISTERED_MODEL, LOGGED_MODEL):
+            return iter(self._dependencies.names if kind == REGISTERED_MODEL else self._of_versions())
         if self._only_of_runs:
-            return iter(sorted(self._of_runs(kind)) if self._model_needs is None else ())
+            return iter(sorted(self._of_runs(kind)) if self._dependencies is None else ())
         if kind == EVALUATION_DATASET and not self.everything:
             linked = self._columns.linked(
                 "evaluation_dataset_experiments", "dataset_id", "experiment_id", self._in_reach_of
@@ -193,15 +193,15 @@ class Selected:
         """Return the workspaces of what comes."""
         ids = [int(experiment) for experiment in self.experiments()]
         rows = [*self._columns.rows("experiments", ("experiment_id", "workspace"), where=("experiment_id", ids))]
-        if self._model_needs is not None:
-            names = self._model_needs.names
+        if self._dependencies is not None:
+            names = self._dependencies.names
             rows += self._columns.rows("registered_models", ("name", "workspace"), where=("name", names))
         known_names = {str(name) for (name,) in self._columns.rows("workspaces", ("name",))}
         return known_names & {str(workspace or DEFAULT_WORKSPACE) for _, workspace in rows}
 
     def _of_versions(self) -> list[str]:
-        assert self._model_needs is not None  # noqa: S101 - asked before
-        return sorted(self._in_experiments(LOGGED_MODEL, among=self._model_needs.logged_models))
+        assert self._dependencies is not None  # noqa: S101 - asked before
+        return sorted(self._in_experiments(LOGGED_MODEL, among=self._dependencies.logged_models))
 
     def _in_experiments(self, kind: str, among: Collection[str] | None = None) -> Iterator[str]:
         root = ROOTS[kind]

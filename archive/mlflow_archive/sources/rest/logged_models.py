@@ -39,8 +39,8 @@ _STATUS: Final = {
 
 def plan_logged_models(scope: Scope) -> Iterator[Batch]:
     """Yield the selected logged models in batches."""
-    if scope.model_needs is not None:
-        model_ids = sorted(scope.model_needs.logged_models)
+    if scope.dependencies is not None:
+        model_ids = sorted(scope.dependencies.logged_models)
         for at in range(0, len(model_ids), PAGE):
             read = partial(_read_by_id, scope, model_ids[at : at + PAGE])
             yield Batch(name=f"logged models of versions-{at:05d}", read=read)

@@ -14,7 +14,7 @@ from mlflow_archive.format.gaps import OBJECT_UNREADABLE
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import DEFAULT_WORKSPACE
-from mlflow_archive.selecting.model_versions import Standing
+from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.rest.artifacts import Artifacts
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, gap_table, table_of, unexpected_shape
@@ -57,7 +57,7 @@ class Scope:
         """All experiments, as the server's JSON."""
         self.experiments: list[Json] = []
         """Those in which objects are looked for."""
-        self.model_needs: Standing | None = None
+        self.dependencies: ModelDependencies | None = None
         """Of models selected by name: these, and the runs and logged models of their versions. None where none are."""
         self.named_runs: list[Json] | None = None
         """The runs that are selected by id or by model, as the server's JSON. None where neither is so."""

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from mlflow_archive.errors import SelectionError
@@ -18,6 +19,7 @@ from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.http.server import probe
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import (
+    AFTER_RUNS,
     BUDGET_POLICY,
     DEFAULT_WORKSPACE,
     EVALUATION_DATASET,
@@ -64,24 +66,26 @@ from mlflow_archive.sources.rest.workspaces import WorkspaceList, all_workspaces
 _EXPERIMENTS: Final = 1000
 _SHOWN: Final = 5
 
-AFTER_RUNS: Final[tuple[tuple[str, Callable[[Scope], Iterator[Batch]]], ...]] = (
-    (LOGGED_MODEL, plan_logged_models),
-    (TRACE, plan_traces),
-    (EVALUATION_DATASET, plan_datasets),
-    (ISSUE, plan_issues),
-    (SCORER, plan_scorers),
-    (LABEL_SCHEMA, plan_label_schemas),
-    (REVIEW_QUEUE, plan_review_queues),
-    (GATEWAY_SECRET, plan_secrets),
-    (MODEL_DEFINITION, plan_model_definitions),
-    (GATEWAY_ENDPOINT, plan_endpoints),
-    (GUARDRAIL, plan_guardrails),
-    (BUDGET_POLICY, plan_budgets),
-    (REGISTERED_MODEL, plan_registry),
-    (WEBHOOK, plan_webhooks),
-    (MCP_SERVER, plan_mcp_servers),
+PLANS: Final[Mapping[str, Callable[[Scope], Iterator[Batch]]]] = MappingProxyType(
+    {
+        LOGGED_MODEL: plan_logged_models,
+        TRACE: plan_traces,
+        REGISTERED_MODEL: plan_registry,
+        WEBHOOK: plan_webhooks,
+        EVALUATION_DATASET: plan_datasets,
+        SCORER: plan_scorers,
+        LABEL_SCHEMA: plan_label_schemas,
+        REVIEW_QUEUE: plan_review_queues,
+        ISSUE: plan_issues,
+        GATEWAY_SECRET: plan_secrets,
+        MODEL_DEFINITION: plan_model_definitions,
+        GATEWAY_ENDPOINT: plan_endpoints,
+        GUARDRAIL: plan_guardrails,
+        BUDGET_POLICY: plan_budgets,
+        MCP_SERVER: plan_mcp_servers,
+    }
 )
-"""The kinds that come after runs, in the order of an archive, and how each is planned."""
+"""How each kind that comes after runs is planned."""
 
 
 class RestSource:
@@ -120,9 +124,8 @@ class RestSource:
         yield from _workspace_shards(workspaces, scopes)
         yield from _shards(1, scopes, _plan_experiments)
         yield from _run_shards(scopes, progress)
-        for stage, (kind, plan) in enumerate(AFTER_RUNS, start=3):
-            if selection.wants_kind(kind):
-                yield from _shards(stage, scopes, plan)
+        for stage, kind in enumerate(filter(selection.wants_kind, AFTER_RUNS), start=3):
+            yield from _shards(stage, scopes, PLANS[kind])
 
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
         """Yield the chunks of a shard of this source's own plan."""
@@ -194,7 +197,7 @@ def _carried_experiments(scope: Scope) -> list[Json]:
 def _workspace_shards(workspaces: WorkspaceList | None, scopes: Sequence[Scope]) -> Iterator[Shard]:
     """Yield the workspaces that come: all, or those of which something is carried."""
     if workspaces is not None:
-        used = {s.workspace for s in scopes if s.carried_experiments or (s.model_needs and s.model_needs.names)}
+        used = {s.workspace for s in scopes if s.carried_experiments or (s.dependencies and s.dependencies.names)}
         rows = [row for row in workspaces.rows if scopes[0].everything or row["name"] in used]
         batch = Batch(name="workspaces", read=lambda known: iter([chunk_of({"workspaces": rows}, workspaces.gaps)]))
         yield Shard(name=batch.name, payload=batch)

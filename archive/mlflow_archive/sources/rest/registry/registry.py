@@ -16,7 +16,7 @@ from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.format.gaps import ARTIFACT_MISSING, OBJECT_UNREADABLE
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, named_owner
-from mlflow_archive.selecting.model_versions import Version, VersionPlaces, has_files, standing_of
+from mlflow_archive.selecting.model_versions import Version, VersionPlaces, dependencies_of, has_files
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, integer, location, text
 from mlflow_archive.sources.rest.lists import PROMPTS, asking, if_understood, pages
@@ -32,11 +32,11 @@ _VERSIONS: Final = "/api/2.0/mlflow/model-versions"
 
 def plan_registry(scope: Scope) -> Iterator[Batch]:
     """Yield the selected registered models in batches."""
-    if not (scope.everything or scope.model_needs is not None):
+    if not (scope.everything or scope.dependencies is not None):
         return
     number = 0
     for rows, gaps in _registered_models(scope):
-        selected = [row for row in rows if scope.model_needs is None or row.get("name") in scope.model_needs.names]
+        selected = [row for row in rows if scope.dependencies is None or row.get("name") in scope.dependencies.names]
         if selected or gaps:
             yield Batch(name=f"registry-{number:05d}", read=partial(_read, scope, selected, gaps))
             number += 1
@@ -61,7 +61,7 @@ def select_models(scopes: Sequence[Scope]) -> None:
         selected = [name for name in own_names if selection.matches_model(name)]
         registry = _RestRegistry(scope)
         versions = [version for name in selected for version in registry.versions(name)[0]]
-        scope.model_needs = standing_of(selected, versions, registry)
+        scope.dependencies = dependencies_of(selected, versions, registry)
 
 
 def _registered_models(scope: Scope) -> Iterator[tuple[list[Json], list[Gap]]]:

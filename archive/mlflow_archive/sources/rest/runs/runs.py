@@ -60,7 +60,7 @@ def select_named_runs(scopes: Sequence[Scope]) -> None:
 
 
 def _named_runs(scope: Scope) -> list[Json]:
-    selection, needed = scope.selection, scope.model_needs.runs if scope.model_needs is not None else None
+    selection, needed = scope.selection, scope.dependencies.runs if scope.dependencies is not None else None
     run_ids = selection.runs or sorted(needed or ())
     experiment_ids = set(scope.experiment_ids)
     runs: list[Json] = []
@@ -85,8 +85,8 @@ def experiments_of(scope: Scope, runs: Sequence[Json]) -> set[str]:
     experiment_ids = {str(run["info"].get("experiment_id")) for run in runs}
     if not scope.selection.wants_kind(LOGGED_MODEL):
         return experiment_ids
-    if scope.model_needs is not None:
-        model_ids = set(scope.model_needs.logged_models)
+    if scope.dependencies is not None:
+        model_ids = set(scope.dependencies.logged_models)
     else:
         model_ids = {model_id for run in runs for model_id in model_ids_of(run)}
     for model_id in sorted(model_ids):
