@@ -98,7 +98,7 @@ class EvaluationDatasetWriter(KindWriter):
         context, limits = self._context, self._context.options.limits
         all_tags = plain_tags(tags)
         if row["created_by"]:
-            all_tags.setdefault(_USER, row["created_by"])  # the only way to tell MLflow who made it
+            all_tags.setdefault(_USER, row["created_by"])  # the only way to set who made it
         if context.options.source_tags:
             facts = {name: value for name, value in row.items() if name not in _COMPUTED}
             all_tags |= object_source_tags("evaluation_dataset", facts, tags, export=context.export_of(row))
@@ -114,7 +114,7 @@ class EvaluationDatasetWriter(KindWriter):
         }
 
     def _experiments(self, source_id: str, links: Sequence[Row]) -> list[str]:
-        """Return the experiments of the target; one that is not there is told."""
+        """Return the ids in the target of linked experiments; one that is not there is refused."""
         target_ids = []
         for link in links:
             try:
@@ -151,7 +151,7 @@ class EvaluationDatasetWriter(KindWriter):
         return once(make, look)
 
     def _complete(self, dataset: TargetDataset, tags: Mapping[str, str], experiments: Sequence[str]) -> bool:
-        """Add tags and experiments that a dataset of the target lacks; say whether there were any."""
+        """Add tags and experiments that a dataset of the target lacks; return whether there were any."""
         api, path = self._context.api, f"{_API}/{dataset['dataset_id']}"
         differ = {key: value for key, value in tags.items() if dataset["tags"].get(key) != value}
         linked = set(api.get(f"{path}/experiment-ids").get("experiment_ids", [])) if experiments else set()
@@ -183,7 +183,7 @@ class EvaluationDatasetWriter(KindWriter):
                 yield source_id, {**dataset, "tags": tags}
 
     def _write_records(self, source_id: str, target_id: str, rows: Sequence[Row], *, new: bool) -> bool:
-        """Add the records that are not there; say whether there were any."""
+        """Add the records that are not there; return whether there were any."""
         existing = set() if new else set(self._records_there(target_id))
         bodies: dict[str, dict[str, Any]] = {}
         for row in sorted(rows, key=lambda row: (row["created_time"] or 0, row["dataset_record_id"])):
@@ -239,7 +239,7 @@ def _grouped(chunk: Chunk, table: str) -> dict[str, list[Row]]:
 
 
 def _record_body(row: Row, context: ReplayContext) -> dict[str, Any]:
-    """Return a record with the references of the target. Raises ItemError where a text is no JSON as expected."""
+    """Return a record with the references of the target. Raises ItemError where a text is not JSON as expected."""
     inputs = json_of(row, "inputs")
     if not isinstance(inputs, dict):
         message = f"its inputs are {row['inputs'][:200]!r}, expected an object"
@@ -261,7 +261,7 @@ def _record_body(row: Row, context: ReplayContext) -> dict[str, Any]:
 
 
 def _input_hash(inputs: Any) -> str:
-    """Return what MLflow tells records apart by."""
+    """Return what MLflow identifies a record by."""
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 

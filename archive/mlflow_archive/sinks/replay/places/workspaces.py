@@ -71,7 +71,7 @@ class WorkspaceMap:
         try:
             self.place_of(name, row["description"])
         except ItemError:
-            return  # told where it was found out
+            return  # reported by place_of
 
     def place_of(self, source: str, description: str | None = None) -> WorkspacePlace:
         """Return where the objects of a workspace of the source go. Raises ItemError where they cannot."""

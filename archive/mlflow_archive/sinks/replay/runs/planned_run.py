@@ -1,4 +1,4 @@
-"""What one run will be in the target, how that differs from the run that is there, and the run on its way."""
+"""What one run will be in the target, how that differs from the run of the target, and the run on its way."""
 
 from __future__ import annotations
 

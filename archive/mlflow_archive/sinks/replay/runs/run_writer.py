@@ -44,7 +44,7 @@ _MAX_INPUTS = 100
 
 
 class RunMaker:
-    """Creates runs and completes those that are there. Usable by several threads, each with runs of its own."""
+    """Creates runs and completes those that exist. Usable by several threads, each with runs of its own."""
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
@@ -154,7 +154,7 @@ class RunMaker:
         return once(lambda: self._target.create_run(new), lambda: self._context.run_index.search(bound, key, source_id))
 
     def _reopen(self, run: OpenRun, difference: Difference) -> None:
-        """Make a run that is there writable and mark it incomplete."""
+        """Make an existing run writable and mark it incomplete."""
         run.outcome = "updated"
         target = run.target
         if self._options.dry_run or target is None:

@@ -112,7 +112,7 @@ class RunWriter(KindWriter):
         runs.pop(run_id, None)
 
     def _refuse(self, run_id: str, exc: ItemError | ServerError, runs: OpenRuns) -> None:
-        # Not as other kinds are refused: there is no target that does not know runs.
+        # Not by context.refuse: every target knows runs, so a 404 is about this run.
         if not is_about_one_item(exc):
             raise exc
         runs[run_id] = None

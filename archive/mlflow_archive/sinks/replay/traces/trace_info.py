@@ -79,7 +79,7 @@ def target_trace_id(source_id: str, limit: int) -> str:
 def plan_trace(
     rows: TraceRows, row: Row, context: ReplayContext, *, experiment_name: str, losses: list[dict[str, Any]]
 ) -> PlannedTrace:
-    """Plan a trace; ``lost`` is what its assessments cannot keep. Raises ItemError for times that nobody can state."""
+    """Plan a trace; ``losses`` is what its assessments cannot keep. Raises ItemError for times out of range."""
     limits = context.options.limits
     fitter = Fitter(limits, context.receipt, rows.trace_id)
 
@@ -166,7 +166,7 @@ def _metadata(rows: TraceRows, row: Row, context: ReplayContext) -> tuple[dict[s
 
 
 def _is_canonical(text: str, keys: tuple[str, ...]) -> bool:
-    """Say whether MLflow gives this text back after it has put the numbers into columns."""
+    """Return whether MLflow gives this text back after it has put the numbers into columns."""
     try:
         numbers = json.loads(text)
     except ValueError:

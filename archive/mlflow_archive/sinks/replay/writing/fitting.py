@@ -24,7 +24,7 @@ _LARGEST = 1.7976931348623157e308
 
 
 def key_is_taken(key: str) -> bool:
-    """Say whether MLflow takes a key for a param, a metric or a tag that is set later."""
+    """Return whether MLflow takes a key for a param, a metric or a tag that is set later."""
     normal = posixpath.normpath(key)
     return (
         _KEY.fullmatch(key) is not None
@@ -37,7 +37,7 @@ def key_is_taken(key: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Fitter:
-    """Cuts the texts of one object to the target's limits and tells the receipt."""
+    """Cuts the texts of one object to the target's limits and reports what was cut in the receipt."""
 
     limits: Limits
     receipt: Receipt

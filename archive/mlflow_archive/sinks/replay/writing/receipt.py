@@ -88,7 +88,7 @@ class Receipt:
         self.done("refused", kind)
 
     def is_unknown(self, kind: str) -> bool:
-        """Say whether the target was found not to know a kind."""
+        """Return whether the target has shown that it does not know a kind."""
         return kind in self._unknown
 
     def refuse_many(self, numbers: Mapping[str, int], code: str, why: str) -> None:
