@@ -76,9 +76,9 @@ def selected_kinds(only: Sequence[str], without: Sequence[str]) -> tuple[str, ..
     """Return the kinds that ``--only`` and ``--without`` leave, empty for all. Raises UsageError where none is left."""
     if not only and not without:
         return ()
-    left = [
+    kinds_left = [
         kind for name, kinds in KINDS.items() if (not only or name in only) and name not in without for kind in kinds
     ]
-    if not left:
+    if not kinds_left:
         raise click.UsageError("--only and --without leave nothing to take")
-    return tuple(left)
+    return tuple(kinds_left)

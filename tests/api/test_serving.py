@@ -20,7 +20,7 @@ import pytest
 
 from mlflow_archive.api.serving.database import database_of
 from mlflow_archive.api.serving.guard import is_reading
-from mlflow_archive.api.serving.location import Place, archive_path, artifact_root, place_of
+from mlflow_archive.api.serving.location import ArtifactAddress, address_of, archive_path, artifact_root
 from mlflow_archive.errors import TargetError
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.sources.locate import locate_source
@@ -64,16 +64,16 @@ def test_what_is_refused(method: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("rest", "place"),
     [
-        ("1/" + "a" * 32 + "/artifacts/b/c", Place(kind="run", owner="a" * 32, path="b/c")),
-        ("1/models/m-1/artifacts", Place(kind="logged_model", owner="m-1", path="")),
-        ("1/traces/tr-1/artifacts/traces.json", Place(kind="trace", owner="tr-1", path="traces.json")),
-        ("models/shop/3/MLmodel", Place(kind="registered_model", owner="shop", path="3/MLmodel")),
+        ("1/" + "a" * 32 + "/artifacts/b/c", ArtifactAddress(kind="run", owner="a" * 32, path="b/c")),
+        ("1/models/m-1/artifacts", ArtifactAddress(kind="logged_model", owner="m-1", path="")),
+        ("1/traces/tr-1/artifacts/traces.json", ArtifactAddress(kind="trace", owner="tr-1", path="traces.json")),
+        ("models/shop/3/MLmodel", ArtifactAddress(kind="registered_model", owner="shop", path="3/MLmodel")),
         ("1", None),
     ],
 )
-def test_locations(rest: str, place: Place | None) -> None:
+def test_locations(rest: str, place: ArtifactAddress | None) -> None:
     path = Path("/data/an archive!/50%#.mlfa")
-    assert place_of(f"{artifact_root(path)}/{rest}") == place
+    assert address_of(f"{artifact_root(path)}/{rest}") == place
     assert archive_path(f"{artifact_root(path)}/{rest}") == path
 
 

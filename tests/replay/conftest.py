@@ -47,7 +47,8 @@ class Place:
     ) -> Report:
         """Replay an archive as the command does."""
         with open_archive(archive) as opened:
-            sink = locate_replay(self.uri, opened, options=self._options(options), artifact_root=self.artifact_root)
+            replay_options = self._options({**options, "artifact_root": self.artifact_root})
+            sink = locate_replay(self.uri, opened, options=replay_options)
             return copy(ArchiveSource(opened), sink, selection, jobs=jobs)
 
     def replay_source(

@@ -131,8 +131,8 @@ def bring(store: Store, target: Target, folder: Path) -> Brought:
     reports = []
     with open_archive(folder / "first.mlfa") as archive:
         for _ in range(2):
-            options = ReplayOptions(experiment_prefix=prefix)
-            sink = locate_replay(target.uri, archive, options=options, artifact_root=target.artifact_root)
+            options = ReplayOptions(experiment_prefix=prefix, artifact_root=target.artifact_root)
+            sink = locate_replay(target.uri, archive, options=options)
             reports.append(copy(ArchiveSource(archive), sink, jobs=2))
         read = read_source(ArchiveSource(archive))
         report, again = reports

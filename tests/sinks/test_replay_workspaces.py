@@ -41,7 +41,7 @@ class World:
 
     def replay(self, server: MlflowServer, *, workspace: str | None = None, **options: Any) -> Report:
         with open_archive(self.archive) as opened:
-            sink = locate_replay(server.uri, opened, options=ReplayOptions(**options), workspace=workspace)
+            sink = locate_replay(server.uri, opened, options=ReplayOptions(**options, workspace=workspace))
             return copy(ArchiveSource(opened), sink, jobs=2)
 
 

@@ -46,8 +46,8 @@ from mlflow_archive.kinds import (
     WORKSPACE,
 )
 from mlflow_archive.reader.archive import Archive, owner_ids
-from mlflow_archive.reader.blobs import Blobs, Piece
-from mlflow_archive.reader.selecting import SelectedEntities
+from mlflow_archive.reader.blobs import Blobs, StoredExtent
+from mlflow_archive.reader.selecting import ArchiveSelection
 from mlflow_archive.selecting.selection import Selection
 
 ENTITIES_PER_SHARD: Final = 50
@@ -119,11 +119,11 @@ class ArchiveSource:
         if len(self._archive.manifest.exports) == 1:
             return {}
         column = TABLES[table].key[0]
-        found: dict[str, int] = {}
+        export_by_id: dict[str, int] = {}
         for member in self._archive.parts(table):
             for rows in self._archive.open_part(member).groups(None, [column]):
-                found.update(dict.fromkeys(rows[column].to_pylist(), member.export))
-        return found
+                export_by_id.update(dict.fromkeys(rows[column].to_pylist(), member.export))
+        return export_by_id
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
         if selection.filter_string is not None:
@@ -131,7 +131,7 @@ class ArchiveSource:
         if selection.trace_filter is not None:
             raise SelectionError("an archive cannot be filtered by --trace-filter; select by --experiment or --run")
         self._selection = selection
-        selected = SelectedEntities(self._archive, selection)
+        selected = ArchiveSelection(self._archive, selection)
         if workspaces := selected.ids(WORKSPACE).to_pylist():
             yield Shard(name="workspaces", payload=_Part(WORKSPACE, workspaces))
         yield Shard(name="experiments", stage=1, payload=_Part(EXPERIMENT, sorted(selected.experiments)))
@@ -175,12 +175,12 @@ class ArchiveSource:
         """Return the rows of artifacts, gaps and fingerprints of a part's entities."""
         identity = IDENTITIES[part.kind]
         ids = sorted(owner_ids(tables[identity.name], identity).to_pylist())
-        found = {}
+        by_table = {}
         for name in (table.name for table in TABLES.values() if table.entity == BY_ROW):
             # A gap may tell of an entity that could not be read at all, and has no row of its own.
             rows = self._archive.table(name, owners={*ids, *part.ids})
-            found[name] = rows.filter(pc.equal(rows["owner_kind"], part.kind))
-        return found
+            by_table[name] = rows.filter(pc.equal(rows["owner_kind"], part.kind))
+        return by_table
 
     def _chunks(
         self, tables: dict[str, pa.Table], artifacts: list[ArtifactFile], later: str | None, ids: list[str]
@@ -236,7 +236,7 @@ def export_facts(export: Export) -> SourceFacts:
     names that server.
     """
     source = export.source
-    stated = source.get("extra", {}) if source.get("kind") == "exim" else {}
+    original = source.get("extra", {}) if source.get("kind") == "exim" else {}
     return SourceFacts(
         kind="archive",
         uri=str(source.get("uri", "")),
@@ -244,7 +244,7 @@ def export_facts(export: Export) -> SourceFacts:
         schema_revision=source.get("schema_revision"),
         extra={
             "exported_ms": str(export.created_ms),
-            **{name: str(stated[name]) for name in ("exported_ms", "tracking_uri") if name in stated},
+            **{name: str(original[name]) for name in ("exported_ms", "tracking_uri") if name in original},
             "export": str(export.number),
             "source_kind": str(source.get("kind", "")),
         },
@@ -253,16 +253,16 @@ def export_facts(export: Export) -> SourceFacts:
 
 def _shards(kind: str, ids: pa.StringArray, stage: int) -> Iterator[Shard]:
     for at in range(0, len(ids), ENTITIES_PER_SHARD):
-        some = ids.slice(at, ENTITIES_PER_SHARD).to_pylist()
-        weight = len(some) if kind == RUN else 0
-        yield Shard(name=f"{kind} from {some[0]}", stage=stage, weight=weight, payload=_Part(kind, some))
+        shard_ids = ids.slice(at, ENTITIES_PER_SHARD).to_pylist()
+        weight = len(shard_ids) if kind == RUN else 0
+        yield Shard(name=f"{kind} from {shard_ids[0]}", stage=stage, weight=weight, payload=_Part(kind, shard_ids))
 
 
-def _place(pieces: list[Piece] | None) -> tuple[str, int, int]:
+def _place(pieces: list[StoredExtent] | None) -> tuple[str, int, int]:
     return (pieces[0].pack, pieces[0].frame_offset, pieces[0].offset_in_frame) if pieces else ("", 0, 0)
 
 
-def _open(blobs: Blobs, digest: str, pieces: list[Piece]) -> BinaryIO:
+def _open(blobs: Blobs, digest: str, pieces: list[StoredExtent]) -> BinaryIO:
     try:
         return blobs.open(digest, pieces)
     except DamagedError as error:

@@ -10,8 +10,8 @@ from typing import Any, Final
 import click
 
 from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.reader.artifact_owner import artifacts_at, find_artifacts
-from mlflow_archive.reader.listing import Query, Record, columns_of, list_artifacts, list_objects
+from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_artifacts
+from mlflow_archive.reader.inspection.listing import Query, Record, columns_of, list_artifacts, list_objects
 from mlflow_archive.reader.search import Condition, Field
 from mlflow_archive_cli.output import output
 from mlflow_archive_cli.parameters import ARCHIVE, equals, metric_condition
@@ -50,7 +50,7 @@ _RIGHT: Final = ("runs", "size", "duration", "versions", "version", "execution_d
 
 @click.command("ls")
 @click.argument("archive", type=ARCHIVE)
-@click.argument("what", type=click.Choice([*SHOWN, _ARTIFACTS]), metavar="[WHAT]", default="experiments")
+@click.argument("subject", type=click.Choice([*SHOWN, _ARTIFACTS]), metavar="[WHAT]", default="experiments")
 @click.argument("path", default="")
 @click.option(
     "--filter",
@@ -90,7 +90,7 @@ _RIGHT: Final = ("runs", "size", "duration", "versions", "version", "execution_d
 @click.option("--columns", metavar="A,B,…", help="Which columns, also params.KEY, tags.KEY and metrics.KEY; * for all.")
 @json_option
 @csv_option
-def command(archive: Path, what: str, path: str, as_json: bool, as_csv: bool, **options: Any) -> None:
+def command(archive: Path, subject: str, path: str, as_json: bool, as_csv: bool, **options: Any) -> None:
     """List what is in ARCHIVE: its experiments, or what WHAT names.
 
     WHAT is one of experiments, runs, logged-models, traces, models (registered ones, and prompts), model-versions,
@@ -105,16 +105,18 @@ def command(archive: Path, what: str, path: str, as_json: bool, as_csv: bool, **
     Example:
       mlflow-archive ls backup.mlfa runs --filter "metrics.auc > 0.9" --sort -start_time
     """
-    _refuse_senseless(what, path, options)
+    _refuse_senseless(subject, path, options)
     out = output(as_json=as_json, as_csv=as_csv)
     with open_archive(archive) as opened:
-        if what == _ARTIFACTS:
-            columns, found = _artifacts(opened, options["of"], path)
-            out.rows(columns, found[: options["limit"]], right=_RIGHT)
+        if subject == _ARTIFACTS:
+            columns, artifacts = _artifacts(opened, options["of"], path)
+            out.rows(columns, artifacts[: options["limit"]], right=_RIGHT)
             return
-        kind, shown = SHOWN[what]
-        asked = options["columns"]
-        names = None if asked == "*" else asked.split(",") if asked else _shown(opened, kind, shown)
+        kind, default_columns = SHOWN[subject]
+        requested = options["columns"]
+        names = (
+            None if requested == "*" else requested.split(",") if requested else _shown(opened, kind, default_columns)
+        )
         rows = list_objects(opened, kind, _query(options), columns=names, sort=options["sort"], limit=options["limit"])
         names = names if names is not None else list(columns_of(kind))
         out.rows(names, rows, right=[*_RIGHT, *(name for name in names if name.startswith("metrics."))])
@@ -149,7 +151,7 @@ def _query(options: Mapping[str, Any]) -> Query:
     )
 
 
-def _refuse_senseless(what: str, path: str, options: Mapping[str, Any]) -> None:
+def _refuse_senseless(subject: str, path: str, options: Mapping[str, Any]) -> None:
     """Refuse options that would be ignored."""
     only_runs = {"--status": "statuses", "--param": "params", "--metric": "metrics"}
     not_artifacts = {
@@ -160,11 +162,11 @@ def _refuse_senseless(what: str, path: str, options: Mapping[str, Any]) -> None:
         "--columns": "columns",
         "--sort": "sort",
     }
-    given = [option for option, name in only_runs.items() if options[name]]
-    if what != "runs" and given:
-        raise click.UsageError(f"{given[0]} is for `ls ARCHIVE runs`")
-    given = [option for option, name in not_artifacts.items() if options[name]]
-    if what == _ARTIFACTS and given:
-        raise click.UsageError(f"artifacts are listed by owner and path; leave out {given[0]}")
-    if what != _ARTIFACTS and (path or options["of"]):
+    misplaced = [option for option, name in only_runs.items() if options[name]]
+    if subject != "runs" and misplaced:
+        raise click.UsageError(f"{misplaced[0]} is for `ls ARCHIVE runs`")
+    misplaced = [option for option, name in not_artifacts.items() if options[name]]
+    if subject == _ARTIFACTS and misplaced:
+        raise click.UsageError(f"artifacts are listed by owner and path; leave out {misplaced[0]}")
+    if subject != _ARTIFACTS and (path or options["of"]):
         raise click.UsageError("PATH and --of are for `ls ARCHIVE artifacts`")

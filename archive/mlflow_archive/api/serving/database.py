@@ -63,11 +63,11 @@ def database_of(path: Path, *, folder: Path | None = None, progress: Progress | 
         else:
             with _working_folder(folder) as temporary:
                 _forget(folder)
-                made = Path(temporary, "mlflow.db")
-                _restore(archive, made, progress or Quiet())
-                _prepare(made)
-                made.chmod(0o400)
-                made.replace(target)
+                database = Path(temporary, "mlflow.db")
+                _restore(archive, database, progress or Quiet())
+                _prepare(database)
+                database.chmod(0o400)
+                database.replace(target)
     return target
 
 
@@ -94,7 +94,7 @@ def _forget(folder: Path) -> None:
 
 def _restore(archive: Archive, target: Path, progress: Progress) -> None:
     ids = archive.table("experiments", columns=["experiment_id"])["experiment_id"].to_pylist()
-    if strange := [each for each in ids if not _NUMBER.fullmatch(each)]:
+    if strange := [experiment_id for experiment_id in ids if not _NUMBER.fullmatch(experiment_id)]:
         raise TargetError(
             f"MLflow's pages and client know only numbers as ids of experiments; {archive.path} has {strange[0]!r}. "
             "The other commands and Python read it, and an import gives new ids"
@@ -139,7 +139,7 @@ def _seed_label_schemas(connection: sqlite3.Connection) -> None:
         "(SELECT experiment_id FROM label_schemas WHERE is_default OR name = 'Feedback')"
     ).fetchall()
     for (experiment_id,) in ids:
-        made: Any = SqlLabelSchema.from_mlflow_entity(
+        schema: Any = SqlLabelSchema.from_mlflow_entity(
             LabelSchema(
                 schema_id=f"{SqlLabelSchema.LABEL_SCHEMA_ID_PREFIX}{experiment_id}",
                 experiment_id=str(experiment_id),
@@ -150,7 +150,7 @@ def _seed_label_schemas(connection: sqlite3.Connection) -> None:
                 is_default=True,
             )
         )
-        values = {column.name: getattr(made, column.name) for column in SqlLabelSchema.__table__.columns}
+        values = {column.name: getattr(schema, column.name) for column in SqlLabelSchema.__table__.columns}
         values |= {"created_time": values["created_time"] or 0, "last_update_time": values["last_update_time"] or 0}
         names, marks = ", ".join(values), ", ".join("?" * len(values))
         connection.execute(f"INSERT INTO label_schemas ({names}) VALUES ({marks})", tuple(values.values()))  # noqa: S608

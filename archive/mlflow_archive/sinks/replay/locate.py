@@ -39,27 +39,23 @@ def locate_replay(
     archive: Archive,
     *,
     options: ReplayOptions | None = None,
-    artifact_root: str | None = None,
-    workspace: str | None = None,
     progress: Progress | None = None,
 ) -> WorkspaceSink:
     """Return the sink that replays ``archive`` into a tracking URI; None is what MLflow itself would use here.
 
-    Each run gets the facts of the export that its rows come from. ``artifact_root`` is where a store without a
-    server keeps the artifacts of new experiments. ``workspace`` is the one that everything goes into. Raises
-    SelectionError or TargetError for what cannot be a target.
+    Each run gets the facts of the export that its rows come from. Raises SelectionError or TargetError for what cannot
+    be a target.
     """
-    progress = progress or Quiet()
+    options, progress = options or ReplayOptions(), progress or Quiet()
     uri = uri if uri is not None else default_tracking_uri(Path.cwd())
-    if artifact_root is not None and scheme_of(uri) in ("http", "https"):
+    if options.artifact_root is not None and scheme_of(uri) in ("http", "https"):
         raise SelectionError(f"{uri}: a server decides itself where artifacts go; leave out --artifact-root")
-    target = open_target(uri, artifact_root=artifact_root, on_retry=progress.note)
+    target = open_target(uri, artifact_root=options.artifact_root, on_retry=progress.note)
     return WorkspaceSink(
         target,
         options=options,
         progress=progress,
         facts_of=_facts_by_export(archive),
-        workspace=workspace,
         only=_only_workspace(archive),
     )
 

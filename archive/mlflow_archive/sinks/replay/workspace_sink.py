@@ -25,8 +25,8 @@ from mlflow_archive.sinks.replay.writing.rows import rows_of
 class WorkspaceSink:
     """Writes into a target and its workspaces; for all else see ReplaySink.
 
-    ``workspace`` is where everything goes, None for into a workspace of its own name. ``only`` is the workspace that
-    all objects of the source are in, where the caller knows that there is just one: their names stay as they are.
+    ``only`` is the workspace that all objects of the source are in, where the caller knows that there is just one:
+    their names stay as they are.
     """
 
     def __init__(
@@ -36,13 +36,12 @@ class WorkspaceSink:
         options: ReplayOptions | None = None,
         progress: Progress | None = None,
         facts_of: FactsOfRow | None = None,
-        workspace: str | None = None,
         only: str | None = None,
     ) -> None:
         self._target, self._progress, self._facts_of = target, progress, facts_of
         self._options = options or ReplayOptions()
         self._receipt = Receipt(target.uri, dry_run=self._options.dry_run)
-        self._workspaces = WorkspaceMap(target, self._options, self._receipt, workspace=workspace, only=only)
+        self._workspaces = WorkspaceMap(target, self._options, self._receipt, only=only)
         self._router = Router()
         self._sinks: dict[str, ReplaySink] = {}
         self._left_out: dict[str, Counter[str]] = {}
@@ -50,7 +49,7 @@ class WorkspaceSink:
         self._begun: tuple[SourceFacts, Selection] | None = None
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
-        """Make sure that the target answers and has the workspace that is wanted for all."""
+        """Make sure that the target answers and has the workspace that everything is to go into."""
         self._begun = (facts, selection)
         self._target.check()
         self._options = fitted_to(self._options, self._target.version)
