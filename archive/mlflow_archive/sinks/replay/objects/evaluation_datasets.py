@@ -18,7 +18,7 @@ from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX, object_source_
 from mlflow_archive.kinds import EVALUATION_DATASET, RUN, TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.target.paging import entries, paged
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there, once
+from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, plain_tags
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.rows import Row, json_of, rows_of
@@ -48,7 +48,6 @@ class EvaluationDatasetWriter(KindWriter):
         self._context = context
         self._lock = Lock()
         self._datasets: dict[str, TargetDataset] | None = None
-        self._unknown_there = 0
 
     def write(self, chunk: Chunk) -> None:
         tags: dict[str, dict[str, str | None]] = {}
@@ -58,22 +57,11 @@ class EvaluationDatasetWriter(KindWriter):
         records = _grouped(chunk, "evaluation_dataset_records")
         for row in rows_of(chunk, "evaluation_datasets"):
             source_id = row["dataset_id"]
-            try:
+            with self._context.refusing(EVALUATION_DATASET, source_id, refusals.EVALUATION_DATASET_REFUSED):
                 outcome = self._write(
                     row, tags.get(source_id, {}), experiments.get(source_id, []), records.get(source_id, [])
                 )
-            except (ItemError, ServerError) as exc:
-                self._refuse(source_id, exc)
-            else:
                 self._context.receipt.done(outcome, EVALUATION_DATASET)
-
-    def _refuse(self, source_id: str, exc: ItemError | ServerError) -> None:
-        if isinstance(exc, ServerError) and is_unknown_there(exc):
-            with self._lock:
-                self._unknown_there += 1
-            self._context.receipt.done("refused", EVALUATION_DATASET)
-            return
-        self._context.refuse(EVALUATION_DATASET, source_id, refusals.EVALUATION_DATASET_REFUSED, exc)
 
     def _write(self, row: Row, tags: Mapping[str, str | None], links: Sequence[Row], records: Sequence[Row]) -> str:
         source_id = row["dataset_id"]
@@ -224,11 +212,6 @@ class EvaluationDatasetWriter(KindWriter):
             self._upsert(source_id, target_id, bodies[middle:])
         else:
             self._context.receipt.count("evaluation_dataset_records", len(bodies))
-
-    def finish(self) -> None:
-        if self._unknown_there:
-            reason = f"{self._unknown_there} evaluation datasets: the target does not know them; MLflow does since 3.4"
-            self._context.receipt.refuse(EVALUATION_DATASET, "", "", refusals.KIND_REFUSED, reason)
 
 
 def _grouped(chunk: Chunk, table: str) -> dict[str, list[Row]]:
