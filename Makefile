@@ -1,9 +1,9 @@
 # `make demo` and `make test` do everything on a fresh machine that has Python 3.11 or later and a package registry.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-SOURCES := archive bench cli docs tests
+SOURCES := archive bench cli docs spec tests
 
-.PHONY: demo test test-mariadb test-browser test-matrix lint bench bench-database bench-inspection bench-traces docs picture clean
+.PHONY: demo test test-mariadb test-browser test-matrix lint bench bench-database bench-inspection bench-traces docs picture spec clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -48,6 +48,10 @@ bench-database: .venv/.stamp
 docs: .venv/.stamp .venv-docs/.stamp
 	.venv/bin/python docs/make.py
 	.venv-docs/bin/mkdocs build --quiet
+
+# The pages of the specification that are made from code: spec/tables.md and spec/mlflow.md.
+spec: .venv/.stamp
+	.venv/bin/python -m spec.generate
 
 # The pictures of docs/architecture.md, drawn from text. Needs Debian's package graphviz.
 picture:
