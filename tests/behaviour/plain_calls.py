@@ -68,7 +68,7 @@ class PlainCalls:
 
         def time_of(match: re.Match[str]) -> str:
             seconds = int(match[0][:13]) / 1000
-            return "<now>" if begin - 60 <= seconds <= end + 60 else match[0]
+            return "<now>" if begin - 1 <= seconds <= end + 1 else match[0]
 
         return _TIME.sub(time_of, _ID.sub(self._id, text))
 
