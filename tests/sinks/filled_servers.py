@@ -18,8 +18,8 @@ from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Report
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
-from mlflow_archive.sinks.locate import locate_replay
 from mlflow_archive.sinks.replay import ReplayOptions
+from mlflow_archive.sinks.replay.locate import locate_replay
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.writer.export import ArchiveSink
 from tests.support.everything import Filled, filled_server

@@ -14,7 +14,8 @@ from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Report
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
-from mlflow_archive.sinks.locate import locate_replay
+from mlflow_archive.sinks.replay import ReplayOptions
+from mlflow_archive.sinks.replay.locate import locate_replay
 from tests.support.everything import Filled, filled_server
 from tests.support.mlflow_server import MlflowServer, running_server
 from tests.support.restoring import export
@@ -62,7 +63,7 @@ class Replayed:
 
 def replay(real: Real, target: str, artifact_root: str | None) -> Report:
     with open_archive(real.archive) as archive:
-        sink = locate_replay(target, archive, artifact_root=artifact_root)
+        sink = locate_replay(target, archive, options=ReplayOptions(artifact_root=artifact_root))
         return copy(ArchiveSource(archive), sink, jobs=2)
 
 
