@@ -33,7 +33,7 @@ for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]
 
 from tests.support.databases import PostgresServer, initialize_by_copy, own_migrations, postgres_server  # noqa: E402 - needs the path above
 from tests.support.everything import Filled, filled_server  # noqa: E402 - needs the path above
-from tests.support.left_behind import Surroundings  # noqa: E402 - needs the path above
+from tests.support.left_behind import Surroundings, names_in_checkout  # noqa: E402 - needs the path above
 from tests.support.mlflow_server import MlflowServer, running_server  # noqa: E402 - needs the path above
 from tests.support.needs import Needs  # noqa: E402 - needs the path above
 from tests.support.object_store import running_s3  # noqa: E402 - needs the path above
@@ -78,6 +78,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if surroundings := config.stash.get(SURROUNDINGS, None):
         for path in surroundings.gained(session_folder()):
             terminalreporter.line(f"The tests left {path} behind.", red=True)
+
+
+@pytest.fixture(autouse=True)
+def checkout() -> Iterator[None]:
+    """Nothing is added to the top of the checkout: MLflow's client makes a database where it is, if it is not led."""
+    before = names_in_checkout()
+    yield
+    assert names_in_checkout() <= before, "files were left in the checkout"
 
 
 @pytest.fixture(scope="session")

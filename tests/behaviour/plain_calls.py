@@ -61,7 +61,8 @@ class PlainCalls:
             "query": query,
             "body": self._body(call.body),
         }
-        return self.plain_text(json.dumps(fields, sort_keys=True, ensure_ascii=False), begin, end)
+        text = self.plain_text(json.dumps(fields, sort_keys=True, ensure_ascii=False), begin, end)
+        return re.sub(r"(?<=[:,\[] )<now>|(?<=\[)<now>", '"<now>"', text)
 
     def plain_text(self, text: str, begin: float, end: float) -> str:
         """Return text without ids and times that the server gave."""

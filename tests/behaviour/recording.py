@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -36,6 +37,9 @@ _OF_STORE: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 _EXIM_SAMPLES: Final = ("exim-00", "exim-11", "exim-14", "exim-18", "exim-21")
+
+_PASSING: Final = re.compile(r"(?m)^(?:export|import): .* runs/s\n|(?<=archive id)( +)[0-9a-f]{64}$")
+"""What a command says that is another each time: how far it is, and the id of the archive."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +132,7 @@ def _run(command: Path, *arguments: str) -> str:
     done = subprocess.run(
         [command, *arguments], env={**os.environ, **quiet}, check=False, capture_output=True, text=True, cwd="/"
     )
-    return f"{done.stdout}{done.stderr}exit code {done.returncode}\n"
+    return _PASSING.sub("", f"{done.stdout}{done.stderr}exit code {done.returncode}\n")
 
 
 def _write(path: Path, text: str, names: Mapping[str, str]) -> None:
