@@ -44,9 +44,15 @@ def test_text_and_files_that_differ_are_differences(tmp_path: Path) -> None:
     (after / "more").write_text("")
     report = differences(before, after)
     assert not report.equal
-    assert [line for line in report.lines if not line.startswith(" ")][:2] == [
-        f"more: is not in {before}",
+    assert report.lines[0] == f"more: is not in {before}"
+    assert report.lines[2:] == [
         "replays/a.txt: differs",
+        "    --- before",
+        "    +++ after",
+        "    @@ -1 +1 @@",
+        "    -the same",
+        "    +other",
+        "0 of 3 files are equal byte by byte, calls apart.",
     ]
 
 
