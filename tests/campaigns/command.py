@@ -57,10 +57,14 @@ class Command:
             code = HUNG
         return self._ended(code)
 
-    def kill_after(self, seconds: float) -> Ended:
-        """Kill it when it has run this long; its exit code is -9 unless it ended before."""
+    def is_running(self) -> bool:
+        """Return whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def kill_at(self, moment: float) -> Ended:
+        """Kill it at a moment of ``time.monotonic``; its exit code is -9 unless it ended before."""
         try:
-            self._process.wait(max(0.0, self._begin + seconds - time.monotonic()))
+            self._process.wait(max(0.0, moment - time.monotonic()))
         except subprocess.TimeoutExpired:
             self._process.kill()
         return self._ended(self._process.wait())

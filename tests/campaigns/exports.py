@@ -37,7 +37,7 @@ def export_trial(ground: Ground, name: str, faults: tuple[Fault, ...], number: i
         if silent:
             outcome, reason = Outcome.WRONG, f"exit code {ended.code}, not said: {'; '.join(silent[:3])}"
     counts = Counter({"requests": proxy.requests, "spoilt": len(proxy.spoilt), "seconds": round(ended.seconds)})
-    return Trial(name=name, outcome=outcome, reason=reason, counts=counts)
+    return Trial(name=name, outcome=outcome, reason=reason, counts=counts, faults=proxy.counts)
 
 
 def plain(line: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -96,7 +97,8 @@ def _must(ended: Ended) -> None:
 def open_ground(folder: Path, seed: str, *, extra_runs: int = 0) -> Iterator[Ground]:
     """Start and fill a server, and export it."""
     with store_server(folder) as store:
-        store.fill(extra_runs=extra_runs)
+        with redirect_stdout(sys.stderr):  # MLflow's client prints where each run can be seen
+            store.fill(extra_runs=extra_runs)
         store.keep(FULL)
         archive = folder / "reference.mlfa"
         _must(run(folder / "reference-export", "export", str(archive), "--from", store.server.uri))

@@ -33,7 +33,7 @@ def import_trial(ground: Ground, name: str, faults: tuple[Fault, ...], number: i
         wrong = not_mended(ground, expected)
     if wrong:
         outcome, reason = Outcome.WRONG, f"exit code {ended.code}, {wrong}"
-    return Trial(name=name, outcome=outcome, reason=reason, counts=counts)
+    return Trial(name=name, outcome=outcome, reason=reason, counts=counts, faults=proxy.counts)
 
 
 def doubles_of(content: Content) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tests.campaigns.command import HUNG, Ended
+from tests.campaigns.faults import Fault
 
 
 class Outcome(StrEnum):
@@ -27,12 +28,13 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One try: what it was about, how it ended, and why, if not well."""
+    """One try: what it was about, how it ended, and why, if not well; numbers, and the faults that its requests had."""
 
     name: str
     outcome: Outcome
     reason: str = ""
     counts: Counter[str] = field(default_factory=Counter)
+    faults: Counter[Fault] = field(default_factory=Counter)
 
 
 def outcome_of(ended: Ended) -> Outcome:
@@ -53,10 +55,16 @@ def table(trials: Iterable[Trial]) -> list[str]:
     lines = [["", "trials", *(outcome.value for outcome in Outcome), *columns]]
     for name, own in rows.items():
         outcomes = Counter(trial.outcome for trial in own)
-        sums = sum((trial.counts for trial in own), Counter())
+        sums = sum((trial.counts for trial in own), Counter[str]())
         numbers = [len(own), *(outcomes[outcome] for outcome in Outcome), *(sums[column] for column in columns)]
         lines.append([name, *map(str, numbers)])
     return _aligned(lines)
+
+
+def faults_met(trials: Iterable[Trial]) -> list[str]:
+    """Return a line that says how many requests of all trials had each kind of fault; none where there were none."""
+    numbers = sum((trial.faults for trial in trials), Counter[Fault]())
+    return [f"spoilt: {', '.join(f'{fault} {numbers[fault]}' for fault in Fault)}"] if numbers else []
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:

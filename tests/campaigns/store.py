@@ -49,6 +49,11 @@ class Store:
         shutil.copytree(kept / "artifacts", self.server.artifacts)
         _copy_database(kept / "mlflow.db", self.server.database)
 
+    def copy_full(self, database: Path, artifacts: Path) -> None:
+        """Copy the database and the artifacts of the moment FULL to other places."""
+        shutil.copytree(self.folder / FULL / "artifacts", artifacts)
+        _copy_database(self.folder / FULL / "mlflow.db", database)
+
     def fill(self, *, extra_runs: int = 0) -> None:
         """Put the store into the server."""
         fill(self.server.uri, self.folder / "files", extra_runs=extra_runs)
