@@ -22,7 +22,7 @@ from tests.support.reading import bits, plain_rows
 Row = tuple[tuple[str, Any], ...]
 
 _SOURCE_MODEL_ID: Final = f"{PREFIX}logged_model.model_id"
-_NOT_CONTENT: Final = frozenset({"blobs", "fingerprints", "gaps", "workspaces"})
+_NOT_CONTENT: Final = frozenset({"blobs", "fingerprints", "workspaces"})
 _OF_THE_TARGET: Final = frozenset(
     {
         "artifact_location",
