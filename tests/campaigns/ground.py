@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from tests.campaigns.command import Ended, run
-from tests.campaigns.content import Content, read_content
+from tests.campaigns.content import Content, differences_of, read_content
 from tests.campaigns.faults import Fault
 from tests.campaigns.faulty_proxy import Plan
 from tests.campaigns.store import EMPTY, FULL, Store, store_server
@@ -69,11 +69,18 @@ class Ground:
             self.store.go_to(EMPTY)
             folder = self.new_folder("clean-import")
             must_end(run(folder, "import", str(self.archive), "--to", self.store.server.uri), 0)
-            self._imported = self.target(folder)
-            source = read_content(self.archive)
-            assert self._imported.counts == source.counts, (self._imported.counts, source.counts)
-            assert not self._imported.doubles
+            self.expect(self.target(folder))
+        assert self._imported is not None
         return self._imported
+
+    def expect(self, content: Content) -> None:
+        """Take what the server holds after an import with nothing in the way for what all imports must make of it."""
+        source = read_content(self.archive)
+        assert content.counts == source.counts, (content.counts, source.counts)
+        assert not content.doubles
+        if self._imported is not None:
+            assert list(differences_of(self._imported, content)) == []
+        self._imported = content
 
     def target(self, folder: Path) -> Content:
         """Return what the server holds now, read from its database."""

@@ -51,6 +51,10 @@ class Job(Protocol):
         """Say what is broken right after a kill."""
         ...
 
+    def keep(self, folder: Path) -> None:
+        """Take what a job made that was not killed for what all others are compared with."""
+        ...
+
     def difference(self, folder: Path) -> str:
         """Say what is otherwise than where nothing was killed."""
         ...
@@ -71,9 +75,7 @@ class ExportJob:
         ground.store.copy_full(self._database, self._files)
         with closing(sqlite3.connect(self._database)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
-        self._clean = ground.new_folder("clean-export")
-        self.prepare(self._clean)
-        must_end(_again(self, self._clean), 0)
+        self._whole = Path()
 
     def prepare(self, folder: Path) -> None:
         (folder / "out").mkdir()
@@ -90,8 +92,11 @@ class ExportJob:
         problems = verify(path).problems if path.exists() else []
         return f"the archive is damaged: {problems[0]}" if problems else ""
 
+    def keep(self, folder: Path) -> None:
+        self._whole = folder
+
     def difference(self, folder: Path) -> str:
-        return _difference(self._clean / "out/a.mlfa", folder / "out/a.mlfa")
+        return _difference(self._whole / "out/a.mlfa", folder / "out/a.mlfa")
 
     def strangers(self, folder: Path) -> Iterator[Path]:
         return (path for path in (folder / "out").iterdir() if path.name != "a.mlfa")
@@ -106,7 +111,6 @@ class ImportJob:
         self._ground = ground
         self._proxy = proxy
         self._requests = 0
-        self._expected = ground.imported()
 
     def prepare(self, folder: Path) -> None:
         self._ground.store.go_to(EMPTY)
@@ -123,9 +127,12 @@ class ImportJob:
     def damage(self, folder: Path) -> str:
         return ""
 
+    def keep(self, folder: Path) -> None:
+        self._ground.expect(self._ground.target(folder))
+
     def difference(self, folder: Path) -> str:
         content = self._ground.target(folder)
-        return doubles_of(content) or altered(self._expected, content)
+        return doubles_of(content) or altered(self._ground.imported(), content)
 
     def strangers(self, folder: Path) -> Iterator[Path]:
         return iter(())
@@ -138,10 +145,7 @@ class RestoreJob:
 
     def __init__(self, ground: Ground) -> None:
         self._archive = ground.archive
-        self._clean = ground.new_folder("clean-restore")
-        self.prepare(self._clean)
-        must_end(_again(self, self._clean), 0)
-        self._export(self._clean)
+        self._whole = Path()
 
     def prepare(self, folder: Path) -> None:
         (folder / "out").mkdir()
@@ -156,14 +160,18 @@ class RestoreJob:
     def damage(self, folder: Path) -> str:
         return ""
 
+    def keep(self, folder: Path) -> None:
+        self._whole = folder
+        self._export(folder)
+
     def difference(self, folder: Path) -> str:
         if not (folder / "out/mlflow.db").exists():
             return "there is no database"
         self._export(folder)
-        return _difference(self._clean / "back.mlfa", folder / "back.mlfa")
+        return _difference(self._whole / "back.mlfa", folder / "back.mlfa")
 
     def strangers(self, folder: Path) -> Iterator[Path]:
-        expected = {path.relative_to(self._clean) for path in (self._clean / "out").rglob("*")}
+        expected = {path.relative_to(self._whole) for path in (self._whole / "out").rglob("*")}
         return (path for path in (folder / "out").rglob("*") if path.relative_to(folder) not in expected)
 
     def _export(self, folder: Path) -> None:
@@ -188,14 +196,16 @@ def _settings(folder: Path) -> dict[str, str]:
     return {"TMPDIR": str(folder / "temporary")}
 
 
-def work_seconds(job: Job, ground: Ground) -> float:
-    """Return how long a job works, from its first sign of work to its end, where nothing is killed."""
+def _unkilled(job: Job, ground: Ground) -> float:
+    """Have the job done for comparison; return how long it works, from its first sign of work to its end."""
     folder = ground.new_folder("unkilled")
     job.prepare(folder)
     command = Command(folder, *job.arguments(folder), settings=_settings(folder))
     begin = _wait_for_work(job, command, folder)
     must_end(command.wait(ground.longest_seconds), 0)
-    return time.monotonic() - begin
+    seconds = time.monotonic() - begin
+    job.keep(folder)
+    return seconds
 
 
 def _wait_for_work(job: Job, command: Command, folder: Path) -> float:
@@ -248,5 +258,5 @@ def _leftovers(job: Job, folder: Path) -> Counter[str]:
 
 def kills(job: Job, ground: Ground, trials: int) -> list[Trial]:
     """Kill a job some times, at moments over the whole of its work."""
-    longest = work_seconds(job, ground)
+    longest = _unkilled(job, ground)
     return [kill_trial(job, ground, longest, number) for number in range(trials)]
