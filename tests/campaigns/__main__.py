@@ -31,18 +31,18 @@ _ALL_BUT_ONE_IN: Final = 10
 
 def main() -> int:
     """Run what is asked for and return the exit code."""
-    asked = _arguments()
+    options = _arguments()
     campaigns = {"exports": _exports, "imports": _imports, "pairs": _pairs, "kills": _kills}
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
-    print(f"seed {asked.seed}", flush=True)
+    print(f"seed {options.seed}", flush=True)
     well = True
     with (
         tempfile.TemporaryDirectory(prefix="campaigns-", ignore_cleanup_errors=True) as name,
-        open_ground(Path(name), asked.seed, extra_runs=asked.extra_runs) as ground,
+        open_ground(Path(name), options.seed, extra_runs=options.extra_runs) as ground,
     ):
-        ground.stall_seconds, ground.rate = asked.stall, asked.rate
-        for campaign in asked.only or campaigns:
-            for trials in campaigns[campaign](ground, asked):
+        ground.stall_seconds, ground.rate = options.stall, options.rate
+        for campaign in options.only or campaigns:
+            for trials in campaigns[campaign](ground, options):
                 well = _tell(campaign, trials) and well
     return 0 if well else 1
 
@@ -63,23 +63,23 @@ def _arguments() -> argparse.Namespace:
 Campaign = Callable[[Ground, argparse.Namespace], Iterator[list[Trial]]]
 
 
-def _number(name: str, asked: argparse.Namespace) -> int:
-    return int(asked.runs if name == MIXED else asked.runs_of_each)
+def _number(name: str, options: argparse.Namespace) -> int:
+    return int(options.runs if name == MIXED else options.runs_of_each)
 
 
-def _exports(ground: Ground, asked: argparse.Namespace) -> Iterator[list[Trial]]:
-    yield [trial for name, faults in _KINDS for trial in exports(ground, name, faults, _number(name, asked))]
+def _exports(ground: Ground, options: argparse.Namespace) -> Iterator[list[Trial]]:
+    yield [trial for name, faults in _KINDS for trial in exports(ground, name, faults, _number(name, options))]
 
 
-def _imports(ground: Ground, asked: argparse.Namespace) -> Iterator[list[Trial]]:
-    yield [trial for name, faults in _KINDS for trial in imports(ground, name, faults, _number(name, asked))]
+def _imports(ground: Ground, options: argparse.Namespace) -> Iterator[list[Trial]]:
+    yield [trial for name, faults in _KINDS for trial in imports(ground, name, faults, _number(name, options))]
 
 
-def _pairs(ground: Ground, asked: argparse.Namespace) -> Iterator[list[Trial]]:
-    yield pairs(ground, asked.runs)
+def _pairs(ground: Ground, options: argparse.Namespace) -> Iterator[list[Trial]]:
+    yield pairs(ground, options.runs)
 
 
-def _kills(ground: Ground, asked: argparse.Namespace) -> Iterator[list[Trial]]:
+def _kills(ground: Ground, options: argparse.Namespace) -> Iterator[list[Trial]]:
     with faulty_proxy(ground.store.server.uri, Plan(seed="", faults=(), longest_seconds=86_400)) as proxy:
         makers: tuple[Callable[[], Job], ...] = (
             lambda: ExportJob(ground),
@@ -87,7 +87,7 @@ def _kills(ground: Ground, asked: argparse.Namespace) -> Iterator[list[Trial]]:
             lambda: RestoreJob(ground),
         )
         for make in makers:
-            yield kills(make(), ground, asked.kills)
+            yield kills(make(), ground, options.kills)
 
 
 def _tell(campaign: str, trials: list[Trial]) -> bool:

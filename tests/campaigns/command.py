@@ -34,11 +34,11 @@ class Command:
 
     def __init__(self, folder: Path, *arguments: str, settings: Mapping[str, str] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._said = folder / "stderr.txt"
+        self._stderr = folder / "stderr.txt"
         self._begin = time.monotonic()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         environment |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
-        with self._said.open("wb") as output:
+        with self._stderr.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "mlflow_archive_cli", *arguments],
                 stdout=subprocess.DEVNULL,
@@ -71,7 +71,7 @@ class Command:
 
     def _ended(self, code: int) -> Ended:
         seconds = time.monotonic() - self._begin
-        return Ended(code=code, seconds=seconds, stderr=self._said.read_text("utf-8", errors="replace"))
+        return Ended(code=code, seconds=seconds, stderr=self._stderr.read_text("utf-8", errors="replace"))
 
 
 def run(

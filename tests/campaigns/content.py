@@ -129,7 +129,7 @@ def _tagged(archive: Archive, table: str, owner: str, key: str) -> dict[str, str
 def differences_of(expected: Content, content: Content) -> Iterator[str]:
     """Yield a line for each row that only one side has: ``-`` what is missing, ``+`` what is too much."""
     for name, rows in expected.rows.items():
-        for sign, more in (("-", rows - content.rows[name]), ("+", content.rows[name] - rows)):
-            for row, number in sorted(more.items(), key=repr):
-                shown = ", ".join(f"{column}={value!s:.60}" for column, value in row if value is not None)
-                yield f"{sign}{number} {name}: {shown}"
+        for sign, surplus in (("-", rows - content.rows[name]), ("+", content.rows[name] - rows)):
+            for row, number in sorted(surplus.items(), key=repr):
+                fields = ", ".join(f"{column}={value!s:.60}" for column, value in row if value is not None)
+                yield f"{sign}{number} {name}: {fields}"

@@ -139,8 +139,10 @@ class _Handler(BaseHTTPRequestHandler):
             connection.request(self.command, self.path, body=body or None, headers=headers)
             with connection.getresponse() as response:
                 content = response.read()
-                kept = tuple((name, value) for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP)
-                return Answer(status=response.status, headers=kept, body=content, length=len(content))
+                onward = tuple(
+                    (name, value) for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP
+                )
+                return Answer(status=response.status, headers=onward, body=content, length=len(content))
         finally:
             connection.close()
 

@@ -218,7 +218,7 @@ def kill_trial(job: Job, ground: Ground, longest: float, number: int) -> Trial:
     """Kill a job at a moment of its work, and run it again."""
     folder = ground.new_folder(job.name.replace(" ", "-"))
     job.prepare(folder)
-    moment = ground.chance(job.name, number).uniform(0, longest)
+    moment = ground.chance(job.name, number).uniform(0, 0.9 * longest)
     command = Command(folder, *job.arguments(folder), settings=_settings(folder))
     begin = _wait_for_work(job, command, folder)
     killed = command.kill_at(begin + moment)
@@ -257,6 +257,6 @@ def _leftovers(job: Job, folder: Path) -> Counter[str]:
 
 
 def kills(job: Job, ground: Ground, trials: int) -> list[Trial]:
-    """Kill a job some times, at moments over the whole of its work."""
+    """Kill a job some times, at moments over most of its work: near the end, chance would have it end before."""
     longest = _unkilled(job, ground)
     return [kill_trial(job, ground, longest, number) for number in range(trials)]

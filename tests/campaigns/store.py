@@ -38,16 +38,16 @@ class Store:
 
     def keep(self, moment: str) -> None:
         """Keep what the server holds now under a name."""
-        kept = self.folder / moment
-        shutil.copytree(self.server.artifacts, kept / "artifacts")
-        _copy_database(self.server.database, kept / "mlflow.db")
+        place = self.folder / moment
+        shutil.copytree(self.server.artifacts, place / "artifacts")
+        _copy_database(self.server.database, place / "mlflow.db")
 
     def go_to(self, moment: str) -> None:
         """Have the server hold what it held then; nobody may talk to it meanwhile."""
-        kept = self.folder / moment
+        place = self.folder / moment
         shutil.rmtree(self.server.artifacts)
-        shutil.copytree(kept / "artifacts", self.server.artifacts)
-        _copy_database(kept / "mlflow.db", self.server.database)
+        shutil.copytree(place / "artifacts", self.server.artifacts)
+        _copy_database(place / "mlflow.db", self.server.database)
 
     def copy_full(self, database: Path, artifacts: Path) -> None:
         """Copy the database and the artifacts of the moment FULL to other places."""
@@ -61,8 +61,8 @@ class Store:
 
 def _copy_database(source: Path, target: Path) -> None:
     """Copy page by page, as SQLite does it: who has the target open goes on with what is new."""
-    with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target, timeout=30)) as other:
-        one.backup(other)
+    with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(target, timeout=30)) as writing:
+        reading.backup(writing)
 
 
 @contextmanager

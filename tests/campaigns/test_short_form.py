@@ -72,7 +72,7 @@ def killed(request: pytest.FixtureRequest, ground: Ground) -> Iterator[list[Tria
             "import": lambda: ImportJob(ground, proxy),
             "restore": lambda: RestoreJob(ground),
         }
-        yield kills(makers[request.param](), ground, 1)
+        yield kills(makers[request.param](), ground, 2 if request.param == "export" else 1)
 
 
 def test_what_was_killed_is_completed_when_it_is_run_again(killed: list[Trial]) -> None:
