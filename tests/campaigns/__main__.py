@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=20, help="exports, imports and pairs of the mixed kind")
     parser.add_argument("--runs-of-each", type=int, default=2, help="exports and imports of each kind of fault alone")
     parser.add_argument("--kills", type=int, default=300, help="kills of each: export, import, restore")
-    parser.add_argument("--extra-runs", type=int, default=20, help="how many more runs the store has")
+    parser.add_argument("--extra-runs", type=int, default=40, help="how many more runs the store has")
     parser.add_argument("--rate", type=float, default=0.2, help="the share of requests that is spoilt")
     parser.add_argument("--stall", type=float, default=30.0, help="how many seconds a stall takes")
     parser.add_argument("--only", nargs="*", choices=["exports", "imports", "pairs", "kills"], help="these campaigns")

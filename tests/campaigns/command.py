@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -49,13 +50,8 @@ class Command:
 
     def wait(self, longest_seconds: float) -> Ended:
         """Wait for its end; a process that takes longer is killed and HUNG."""
-        try:
-            code = self._process.wait(max(0.1, self._begin + longest_seconds - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            code = HUNG
-        return self._ended(code)
+        ended = self.kill_at(self._begin + longest_seconds)
+        return replace(ended, code=HUNG) if ended.code == -signal.SIGKILL else ended
 
     def is_running(self) -> bool:
         """Return whether it has not ended yet."""
@@ -66,6 +62,8 @@ class Command:
         try:
             self._process.wait(max(0.0, moment - time.monotonic()))
         except subprocess.TimeoutExpired:
+            pass
+        finally:
             self._process.kill()
         return self._ended(self._process.wait())
 
