@@ -141,8 +141,8 @@ def _tell(*lines: str, debug: bool) -> None:
 
 
 def _explain(error: OSError) -> str:
-    what = error.strerror or str(error) or type(error).__name__
-    return " ".join((f"{os.fsdecode(error.filename)}: {what}" if error.filename else what).split())
+    reason = error.strerror or str(error) or type(error).__name__
+    return " ".join((f"{os.fsdecode(error.filename)}: {reason}" if error.filename else reason).split())
 
 
 def _reader_went_away() -> int:

@@ -6,7 +6,7 @@ import math
 import unicodedata
 from typing import Final
 
-from mlflow_archive.reader.rows import Moment
+from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive_cli.escaping import one_line
 
 _SPARKS: Final = "▁▂▃▄▅▆▇█"

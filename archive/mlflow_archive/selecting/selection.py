@@ -38,24 +38,24 @@ class Selection:
             pattern in (experiment_id, name) or fnmatchcase(name, pattern) for pattern in self.experiments
         )
 
-    def unmatched_experiments(self, found: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    def unmatched_experiments(self, experiments: Sequence[tuple[str, str]]) -> tuple[str, ...]:
         """Return the patterns that none of the (id, name) pairs matches."""
         return tuple(
             pattern
             for pattern in self.experiments
-            if not any(pattern in pair or fnmatchcase(pair[1], pattern) for pair in found)
+            if not any(pattern in pair or fnmatchcase(pair[1], pattern) for pair in experiments)
         )
 
     def matches_model(self, name: str) -> bool:
         """Say whether a registered model is selected by name; with no patterns all are."""
         return not self.models or any(pattern == name or fnmatchcase(name, pattern) for pattern in self.models)
 
-    def unmatched_models(self, found: Sequence[str]) -> tuple[str, ...]:
+    def unmatched_models(self, names: Sequence[str]) -> tuple[str, ...]:
         """Return the patterns that none of the names matches."""
         return tuple(
             pattern
             for pattern in self.models
-            if not any(pattern == name or fnmatchcase(name, pattern) for name in found)
+            if not any(pattern == name or fnmatchcase(name, pattern) for name in names)
         )
 
     def wants_kind(self, kind: str) -> bool:

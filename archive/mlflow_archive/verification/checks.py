@@ -88,11 +88,11 @@ def _check_artifact_rows(
         if size == row["size"]:
             continue
         report.lost.add(Lost(kind=row["owner_kind"], id=row["owner_id"], path=row["path"]))
-        what = f"{row['owner_kind']} {row['owner_id']}, artifact {row['path']!r}"
+        artifact = f"{row['owner_kind']} {row['owner_id']}, artifact {row['path']!r}"
         if size is not None:
-            report.add("E052", member.path, f"{what}: it states {row['size']} bytes, its blob has {size}")
+            report.add("E052", member.path, f"{artifact}: it states {row['size']} bytes, its blob has {size}")
         elif row["digest"] not in indexed:
-            report.add("E050", member.path, f"{what}: its blob {row['digest']} is not in the archive")
+            report.add("E050", member.path, f"{artifact}: its blob {row['digest']} is not in the archive")
 
 
 def _indexed(archive: Archive) -> set[str]:
@@ -105,18 +105,18 @@ def _indexed(archive: Archive) -> set[str]:
 
 def _readable_groups(archive: Archive, member: Member) -> list[pa.Table]:
     """Read what can be read of a part; what cannot was reported by the check of the tables."""
-    found: list[pa.Table] = []
+    tables: list[pa.Table] = []
     try:
         part = archive.open_part(member)
         groups = part.row_groups()
     except DamagedError:
-        return found
+        return tables
     for group in groups:
         try:
-            found.append(part.read(group.index))
+            tables.append(part.read(group.index))
         except DamagedError:
             continue
-    return found
+    return tables
 
 
 def _name_lost(report: VerifyReport, findings: TableFindings) -> None:

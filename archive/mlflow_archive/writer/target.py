@@ -53,9 +53,9 @@ class ArchiveTarget:
         What is left of that one is cleaned up, and what the source has new since is added. Raises TargetError.
         """
         if self.base is not None and not self._append:
-            left = self.root / STAGING / PLAN
+            plan_file = self.root / STAGING / PLAN
             committed = plan_bytes(self.base.manifest.export_number, {**plan, "base": None})
-            if not left.is_file() or left.read_bytes() != committed:
+            if not plan_file.is_file() or plan_file.read_bytes() != committed:
                 raise self._taken(self.base)
 
     def _existing(self) -> Archive | None:

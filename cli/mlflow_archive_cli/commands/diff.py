@@ -54,12 +54,12 @@ def command(
     selection = Selection(artifacts=not no_artifacts)
     with (
         watch("diff", quiet=quiet) as progress,
-        as_archive(before, selection=selection, jobs=jobs, progress=progress) as one,
-        as_archive(after, selection=selection, jobs=jobs, progress=progress) as other,
+        as_archive(before, selection=selection, jobs=jobs, progress=progress) as old,
+        as_archive(after, selection=selection, jobs=jobs, progress=progress) as new,
     ):
-        hidden = hidden_columns(one, other)
+        hidden = hidden_columns(old, new)
         comparison = Comparison(artifacts=not no_artifacts, locations=not no_locations, hidden=hidden)
-        counts = _tell(differences(one, other, comparison), as_json=as_json)
+        counts = _tell(differences(old, new, comparison), as_json=as_json)
     if hidden and not quiet:
         warn(f"not compared, as one side shows no value of them: {', '.join(sorted(hidden))}")
     if not quiet and not as_json:
@@ -83,10 +83,10 @@ def _tell(changes: Iterator[ObjectChange], *, as_json: bool) -> Counter[str]:
 
 
 def _lines(fields: Sequence[FieldChange]) -> Iterator[str]:
-    for each in fields:
-        key = " ".join(one_line(str(value)) for value in each.key.values())
-        place = ".".join(part for part in (each.table, key, each.field) if part)
-        yield f"{place}: {_shown(each.before)} → {_shown(each.after)}"
+    for field in fields:
+        key = " ".join(one_line(str(value)) for value in field.key.values())
+        place = ".".join(part for part in (field.table, key, field.field) if part)
+        yield f"{place}: {_shown(field.before)} → {_shown(field.after)}"
 
 
 def _shown(value: object) -> str:

@@ -45,8 +45,8 @@ def serve(
     listening = _listen(host, port)
     with listening:
         quiet: Progress = Quiet()
-        with progress or nullcontext(quiet) as told:
-            database = database_of(path, progress=told)
+        with progress or nullcontext(quiet) as listener:
+            database = database_of(path, progress=listener)
             application = ReadOnlyGuard(_application(path, database))
         url = f"http://{_shown(host)}:{listening.getsockname()[1]}"
         config = uvicorn.Config(

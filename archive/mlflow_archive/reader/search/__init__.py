@@ -2,14 +2,14 @@
 
 from mlflow_archive.reader.search.evaluate import holds, matching, owner_of, values_of
 from mlflow_archive.reader.search.grammar import Condition, Field, Order, parse_filter, parse_order
-from mlflow_archive.reader.search.searchable import SEARCHABLE, Searchable
+from mlflow_archive.reader.search.searchable import SEARCHABLE, SearchableKind
 
 __all__ = [
     "SEARCHABLE",
     "Condition",
     "Field",
     "Order",
-    "Searchable",
+    "SearchableKind",
     "holds",
     "matching",
     "owner_of",

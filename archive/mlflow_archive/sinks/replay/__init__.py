@@ -4,9 +4,9 @@ with_tags = ReplaySink(open_target("http://127.0.0.1:5000"), options=ReplayOptio
 report = copy(source, with_tags)
 """
 
+from mlflow_archive.sinks.replay.locate import open_target
 from mlflow_archive.sinks.replay.options import Limits, ReplayOptions
 from mlflow_archive.sinks.replay.sink import ReplaySink
-from mlflow_archive.sinks.replay.target.opening import open_target
 from mlflow_archive.sinks.replay.target.target import Target
 from mlflow_archive.sinks.replay.workspace_sink import WorkspaceSink
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.format.location import LOCATIONS, without_password
+from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import TABLES, TIMESTAMP, Column
 from mlflow_archive.mlflow_database.mapping import TableMap
 from mlflow_archive.sources.database.snapshot import Batch, Values
@@ -60,7 +60,7 @@ def convert(batch: Batch, table: TableMap) -> Converted:
             continue
         codes = table.codes.get(table.fields[column.name], {})
         arrays[column.name], bad = _column(given, column, codes)
-        if (table.table, column.name) in LOCATIONS:
+        if column.location:
             arrays[column.name] = _without_passwords(arrays[column.name])
         if not column.nullable and arrays[column.name].null_count:
             nulls = pc.indices_nonzero(pc.is_null(arrays[column.name])).to_pylist()

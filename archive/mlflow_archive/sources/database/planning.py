@@ -8,8 +8,7 @@ from itertools import islice
 from typing import Final
 
 from mlflow_archive.flow.chunk import Shard
-from mlflow_archive.kinds import DATASET, EXPERIMENT, RUN, WORKSPACE
-from mlflow_archive.mlflow_database.mapping import ROOTS
+from mlflow_archive.kinds import AFTER_RUNS, EXPERIMENT, RUN, WORKSPACE
 from mlflow_archive.sources.database.selecting import Selected
 
 PER_SHARD: Final = 128
@@ -29,7 +28,7 @@ def shards(selected: Selected) -> Iterator[Shard]:
     yield from _cut(WORKSPACE, selected.ids(WORKSPACE), stage)
     yield from _cut(EXPERIMENT, iter(selected.experiments()), stage + 1)
     yield from _cut(RUN, selected.runs(), stage + 2)
-    for number, kind in enumerate(kind for kind in ROOTS if kind not in (WORKSPACE, EXPERIMENT, RUN, DATASET)):
+    for number, kind in enumerate(AFTER_RUNS):
         yield from _cut(kind, selected.ids(kind), stage + 3 + number)
 
 

@@ -17,7 +17,7 @@ from mlflow_archive.kinds import (
     WORKSPACE,
 )
 from mlflow_archive.mlflow_database.mapping import ROOTS
-from mlflow_archive.selecting.model_versions import Standing, standing_of
+from mlflow_archive.selecting.model_versions import ModelDependencies, dependencies_of
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database.columns import Columns, slices
 from mlflow_archive.sources.database.registry import DatabaseRegistry
@@ -143,7 +143,7 @@ class Selected:
             raise SelectionError(f"no experiment of {self._shown} matches {missing}; there are {names}{more}{hint}")
         return {number: name for number, name in found if self._selection.matches_experiment(number, name)}
 
-    def _stand_on(self) -> Standing:
+    def _stand_on(self) -> ModelDependencies:
         """Return the named models and what their versions refer to. Raises SelectionError."""
         has_models = self._columns.has("registered_models")
         rows = self._columns.rows("registered_models", ("name",), order_by="name") if has_models else iter(())
@@ -155,7 +155,7 @@ class Selected:
             raise SelectionError(f"no registered model of {self._shown} matches {missing}; there are {shown}{more}")
         names = tuple(name for name in found if self._selection.matches_model(name))
         registry = DatabaseRegistry(self._columns)
-        return standing_of(names, registry.versions(names), registry)
+        return dependencies_of(names, registry.versions(names), registry)
 
     def _check_runs(self) -> None:
         if self._selection.runs:

@@ -15,7 +15,7 @@ from mlflow_archive.format import gaps
 from mlflow_archive.http.refusals import is_unknown_request
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import DEFAULT_WORKSPACE
-from mlflow_archive.selecting.model_versions import Standing
+from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.rest.artifacts import Artifacts
 from mlflow_archive.sources.rest.cells import Json, Row, gap_table, table_of
@@ -54,7 +54,7 @@ class Scope:
         self.workspace, self.version = workspace, version
         self.all_experiments: list[str] = []
         self.experiments: list[Json] = []
-        self.standing: Standing | None = None
+        self.standing: ModelDependencies | None = None
         self.chosen_runs: set[str] = set()
         """The ids of the runs that are selected, once they are planned; only where ``only_of_runs``."""
         self.links: dict[str, set[str]] = {}
@@ -63,6 +63,8 @@ class Scope:
         """Ids of logged models that the runs read so far name."""
         self.shown_scorers: set[str] = set()
         """Ids of the scorers that were read."""
+        self.bound_scorers: set[str] = set()
+        """Ids of the scorers that gateway endpoints serve, as far as endpoints were read."""
         self._lock = Lock()
 
     @property

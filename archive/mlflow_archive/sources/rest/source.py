@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from mlflow_archive.errors import SelectionError
@@ -15,6 +16,7 @@ from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.http.server import probe
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import (
+    AFTER_RUNS,
     BUDGET_POLICY,
     DEFAULT_WORKSPACE,
     EVALUATION_DATASET,
@@ -37,7 +39,12 @@ from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.rest.artifacts import Artifacts
 from mlflow_archive.sources.rest.cells import Json, Row
 from mlflow_archive.sources.rest.logged_models import plan_logged_models
-from mlflow_archive.sources.rest.objects.evaluation import plan_datasets, plan_issues, plan_scorers
+from mlflow_archive.sources.rest.objects.evaluation import (
+    plan_datasets,
+    plan_hidden_scorers,
+    plan_issues,
+    plan_scorers,
+)
 from mlflow_archive.sources.rest.objects.gateway import (
     plan_budgets,
     plan_endpoints,
@@ -60,24 +67,26 @@ from mlflow_archive.sources.rest.workspaces import Workspaces, all_workspaces, h
 _EXPERIMENTS: Final = 1000
 _SHOWN: Final = 5
 
-AFTER_RUNS: Final[tuple[tuple[str, Callable[[Scope], Iterator[Batch]]], ...]] = (
-    (LOGGED_MODEL, plan_logged_models),
-    (TRACE, plan_traces),
-    (EVALUATION_DATASET, plan_datasets),
-    (ISSUE, plan_issues),
-    (SCORER, plan_scorers),
-    (LABEL_SCHEMA, plan_label_schemas),
-    (REVIEW_QUEUE, plan_review_queues),
-    (GATEWAY_SECRET, plan_secrets),
-    (MODEL_DEFINITION, plan_model_definitions),
-    (GATEWAY_ENDPOINT, plan_endpoints),
-    (GUARDRAIL, plan_guardrails),
-    (BUDGET_POLICY, plan_budgets),
-    (REGISTERED_MODEL, plan_registry),
-    (WEBHOOK, plan_webhooks),
-    (MCP_SERVER, plan_mcp_servers),
+PLANS: Final[Mapping[str, tuple[Callable[[Scope], Iterator[Batch]], ...]]] = MappingProxyType(
+    {
+        LOGGED_MODEL: (plan_logged_models,),
+        TRACE: (plan_traces,),
+        REGISTERED_MODEL: (plan_registry,),
+        WEBHOOK: (plan_webhooks,),
+        EVALUATION_DATASET: (plan_datasets,),
+        SCORER: (plan_scorers, plan_hidden_scorers),
+        LABEL_SCHEMA: (plan_label_schemas,),
+        REVIEW_QUEUE: (plan_review_queues,),
+        ISSUE: (plan_issues,),
+        GATEWAY_SECRET: (plan_secrets,),
+        MODEL_DEFINITION: (plan_model_definitions,),
+        GATEWAY_ENDPOINT: (plan_endpoints,),
+        GUARDRAIL: (plan_guardrails,),
+        BUDGET_POLICY: (plan_budgets,),
+        MCP_SERVER: (plan_mcp_servers,),
+    }
 )
-"""The kinds that come after runs, in the order of an archive, and how each is planned."""
+"""How each kind that comes after runs is planned, in one or more stages."""
 
 
 class RestSource:
@@ -140,9 +149,9 @@ class RestSource:
                     batch = Batch(name=f"runs-{number:05d}", read=partial(reader.read, part))
                     yield Shard(name=batch.name, stage=2, weight=weight, payload=batch)
                     number += 1
-        for stage, (kind, plan) in enumerate(AFTER_RUNS, start=3):
-            if selection.wants_kind(kind):
-                yield from _shards(stage, (batch for scope in scopes for batch in plan(scope)))
+        plans = [plan for kind in AFTER_RUNS if selection.wants_kind(kind) for plan in PLANS[kind]]
+        for stage, plan in enumerate(plans, start=3):
+            yield from _shards(stage, (batch for scope in scopes for batch in plan(scope)))
 
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
         """Yield the chunks of a shard of this source's own plan."""

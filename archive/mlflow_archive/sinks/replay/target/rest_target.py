@@ -14,10 +14,10 @@ from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.target.target import (
     PAGE,
     Api,
-    ArtifactPlace,
     DatasetInput,
     NewRun,
     Point,
+    TargetArtifacts,
     TargetExperiment,
     TargetRun,
     tag_condition,
@@ -55,12 +55,12 @@ class RestTarget:
 
     def experiments(self) -> Iterator[TargetExperiment]:
         body = {"view_type": "ALL", "order_by": ["creation_time ASC"]}
-        for found in entries(lambda page: self._post("experiments/search", {**body, **page}), "experiments"):
+        for experiment in entries(lambda page: self._post("experiments/search", {**body, **page}), "experiments"):
             yield TargetExperiment(
-                experiment_id=found["experiment_id"],
-                name=found["name"],
-                deleted=found.get("lifecycle_stage") == "deleted",
-                tags=_pairs(found.get("tags", [])),
+                experiment_id=experiment["experiment_id"],
+                name=experiment["name"],
+                deleted=experiment.get("lifecycle_stage") == "deleted",
+                tags=_pairs(experiment.get("tags", [])),
             )
 
     def create_experiment(self, name: str, tags: Mapping[str, str]) -> str:
@@ -83,8 +83,8 @@ class RestTarget:
             "run_view_type": "ALL",
             "order_by": ["attributes.start_time ASC"],
         }
-        found = entries(lambda page: self._post("runs/search", {**body, **page}), "runs", size=PAGE)
-        return map(_run, found)
+        runs = entries(lambda page: self._post("runs/search", {**body, **page}), "runs", size=PAGE)
+        return map(_run, runs)
 
     def get_run(self, run_id: str) -> TargetRun:
         return _run(self._session.get(_API + "runs/get", {"run_id": run_id})["run"])
@@ -133,10 +133,10 @@ class RestTarget:
     def restore_run(self, run_id: str) -> None:
         self._post("runs/restore", {"run_id": run_id})
 
-    def artifacts(self, run: TargetRun) -> ArtifactPlace:
+    def artifacts(self, run: TargetRun) -> TargetArtifacts:
         return self.place(run.artifact_uri)
 
-    def place(self, uri: str) -> ArtifactPlace:
+    def place(self, uri: str) -> TargetArtifacts:
         if uri.startswith("mlflow-artifacts:"):
             return ProxyPlace(self._session, uri)
         root = local_root(uri)
@@ -198,13 +198,13 @@ def _run(answer: Mapping[str, Any]) -> TargetRun:
         params=_pairs(data.get("params", [])),
         tags=tags,
         latest={
-            found["key"]: (
-                found["key"],
-                float(found.get("value", 0.0)),
-                int(found.get("timestamp", 0)),
-                int(found.get("step", 0)),
+            entry["key"]: (
+                entry["key"],
+                float(entry.get("value", 0.0)),
+                int(entry.get("timestamp", 0)),
+                int(entry.get("step", 0)),
             )
-            for found in data.get("metrics", [])
+            for entry in data.get("metrics", [])
         },
-        inputs=frozenset((found["dataset"]["name"], found["dataset"]["digest"]) for found in inputs),
+        inputs=frozenset((entry["dataset"]["name"], entry["dataset"]["digest"]) for entry in inputs),
     )

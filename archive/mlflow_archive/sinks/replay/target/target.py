@@ -73,7 +73,7 @@ class DatasetInput:
     tags: tuple[tuple[str, str], ...]
 
 
-class ArtifactPlace(Protocol):
+class TargetArtifacts(Protocol):
     """Where the artifacts of one run go. Paths are as MLflow shows them, ``/`` between parts."""
 
     def sizes(self) -> Mapping[str, int]:
@@ -86,7 +86,7 @@ class ArtifactPlace(Protocol):
         """
 
 
-class Experiments(Protocol):
+class TargetExperiments(Protocol):
     """The experiments of a target."""
 
     def experiments(self) -> Iterator[TargetExperiment]:
@@ -108,7 +108,7 @@ class Experiments(Protocol):
         """Make a deleted experiment active."""
 
 
-class Runs(Protocol):
+class TargetRuns(Protocol):
     """The runs of a target. All may be called from several threads."""
 
     def tagged_runs(self, experiment_id: str, key: str, value: str | None = None) -> Iterator[TargetRun]:
@@ -160,7 +160,7 @@ class Api(Protocol):
     def delete(self, path: str, body: Mapping[str, Any] | None = None) -> Any: ...
 
 
-class Target(Experiments, Runs, Protocol):
+class Target(TargetExperiments, TargetRuns, Protocol):
     """Any MLflow server or store. ``version`` is MLflow's there, known after ``check``, None where it is not told."""
 
     uri: str
@@ -173,10 +173,10 @@ class Target(Experiments, Runs, Protocol):
     def check(self) -> None:
         """Make first contact. Raises ServerError or TargetError where this is no target."""
 
-    def artifacts(self, run: TargetRun) -> ArtifactPlace:
+    def artifacts(self, run: TargetRun) -> TargetArtifacts:
         """Return where the artifacts of a run go. Raises ItemError where they cannot be written from here."""
 
-    def place(self, uri: str) -> ArtifactPlace:
+    def place(self, uri: str) -> TargetArtifacts:
         """Return the place of an artifact URI that the target gave out. Raises ItemError as ``artifacts`` does."""
 
     def in_workspace(self, name: str | None) -> Target:

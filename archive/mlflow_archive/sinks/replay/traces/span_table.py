@@ -52,9 +52,9 @@ class SpanTable:
 
     def holds(self, job: TraceJob) -> bool:
         """Say whether the target's table has the spans of a trace as they are."""
-        wanted = [self._parsed(text) for text in job.rows.spans]
+        spans = [self._parsed(text) for text in job.rows.spans]
         try:
-            return same_spans(self._lookup.spans(job.plan.trace_id), wanted)
+            return same_spans(self._lookup.spans(job.plan.trace_id), spans)
         except ItemError:
             return False
 
@@ -66,10 +66,10 @@ class SpanTable:
 
     def send(self, waiting: Sequence[tuple[TraceJob, Spans]]) -> list[TraceJob]:
         """Write the spans of some traces; return the traces whose spans must go another way, which have none now."""
-        left: list[TraceJob] = []
+        for_files: list[TraceJob] = []
         for batch in _batches(waiting):
-            left += self._send(batch)
-        return left
+            for_files += self._send(batch)
+        return for_files
 
     def _send(self, batch: Sequence[tuple[TraceJob, Spans]]) -> list[TraceJob]:
         jobs = [job for job, _ in batch]
@@ -109,7 +109,7 @@ class SpanTable:
 
     def _is_as_before(self, job: TraceJob, info: Info) -> bool:
         """Say whether the info of a trace is what it was before its spans came, times put right."""
-        before = job.there
+        before = job.info
         if before is None:
             return False
         if comparable(_timeless(info)) != comparable(_timeless(before)):

@@ -77,7 +77,7 @@ def target_trace_id(source_id: str, limit: int) -> str:
 
 
 def plan_trace(
-    rows: TraceRows, row: Row, context: ReplayContext, *, experiment_name: str, lost: list[dict[str, Any]]
+    rows: TraceRows, row: Row, context: ReplayContext, *, experiment_name: str, losses: list[dict[str, Any]]
 ) -> PlannedTrace:
     """Plan a trace; ``lost`` is what its assessments cannot keep. Raises ItemError for times that nobody can state."""
     limits = context.options.limits
@@ -103,8 +103,8 @@ def plan_trace(
     tags = _tags(rows, row, context, experiment_name)
     if context.options.source_tags:
         tags.update({f"{PREFIX}trace.metadata.{key}": text for key, text in unkept.items()})
-        if lost:
-            tags[_LOST] = json.dumps(lost, ensure_ascii=False)
+        if losses:
+            tags[_LOST] = json.dumps(losses, ensure_ascii=False)
     return PlannedTrace(
         source_id=rows.trace_id,
         trace_id=trace_id,
@@ -130,14 +130,14 @@ def _tags(rows: TraceRows, row: Row, context: ReplayContext, experiment_name: st
     if row["trace_name"] is not None:
         tags[_NAME] = row["trace_name"]
     plain = remap_linked_prompts(plain_tags(tags), lambda name: context.model_name(name, row["experiment_id"]))
-    wanted = {key: value for key, value in plain.items() if key not in _PLACES}
+    target_tags = {key: value for key, value in plain.items() if key not in _PLACES}
     if not context.options.source_tags:
-        return {**wanted, IDENTITY: rows.trace_id}
-    told = {name: value for name, value in row.items() if name in _TOLD}
+        return {**target_tags, IDENTITY: rows.trace_id}
+    facts = {name: value for name, value in row.items() if name in _TOLD}
     if row["state"] not in _STATES:
-        told["state"] = row["state"]
+        facts["state"] = row["state"]
     export = context.export_of(row)
-    return {**wanted, **object_source_tags("trace", told, tags, export=export, experiment_name=experiment_name)}
+    return {**target_tags, **object_source_tags("trace", facts, tags, export=export, experiment_name=experiment_name)}
 
 
 def _metadata(rows: TraceRows, row: Row, context: ReplayContext) -> tuple[dict[str, str | None], dict[str, str]]:
@@ -147,10 +147,10 @@ def _metadata(rows: TraceRows, row: Row, context: ReplayContext) -> tuple[dict[s
     if row["session_id"] is not None:
         metadata[_SESSION] = row["session_id"]
     for key, columns in ((_TOKENS, TOKENS), (_COST, COSTS)):
-        there = {name: row[name] for name in columns if row[name] is not None}
+        numbers = {name: row[name] for name in columns if row[name] is not None}
         text = metadata.get(key)
-        if there:
-            metadata[key] = json.dumps(there)
+        if numbers:
+            metadata[key] = json.dumps(numbers)
         elif text is not None and not _is_canonical(text, columns):
             unkept[key] = text
             context.receipt.changed("trace_metadata_in_columns")
@@ -168,7 +168,7 @@ def _metadata(rows: TraceRows, row: Row, context: ReplayContext) -> tuple[dict[s
 def _is_canonical(text: str, keys: tuple[str, ...]) -> bool:
     """Say whether MLflow gives this text back after it has put the numbers into columns."""
     try:
-        held = json.loads(text)
+        numbers = json.loads(text)
     except ValueError:
         return False
-    return isinstance(held, dict) and json.dumps({key: held[key] for key in keys if key in held}) == text
+    return isinstance(numbers, dict) and json.dumps({key: numbers[key] for key in keys if key in numbers}) == text

@@ -53,12 +53,12 @@ class LocalPlace:
         self._root = root
 
     def sizes(self) -> Mapping[str, int]:
-        found = {}
+        sizes = {}
         for folder, _, names in os.walk(self._root):
             for name in names:
                 file = Path(folder, name)
-                found[file.relative_to(self._root).as_posix()] = file.lstat().st_size
-        return found
+                sizes[file.relative_to(self._root).as_posix()] = file.lstat().st_size
+        return sizes
 
     def put(self, path: str, data: BinaryIO, size: int) -> None:
         target = self._root.joinpath(*safe_parts(path))

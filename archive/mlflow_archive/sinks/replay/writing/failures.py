@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from mlflow_archive.errors import ItemError, MlflowArchiveError, ServerError
 from mlflow_archive.http.refusals import is_unknown_request
+from mlflow_archive.http.session import Params
+from mlflow_archive.sinks.replay.target.target import Api
 
 WAITS_AFTER_DOUBT_SECONDS: Final = (0.5, 2.0, 5.0)
 
@@ -52,6 +54,16 @@ def is_missing(exc: ServerError) -> bool:
     return exc.error_code == "RESOURCE_DOES_NOT_EXIST"
 
 
+def get_or_none(api: Api, path: str, params: Params | None = None) -> Any:
+    """GET something by name or id; None where the target knows such things but does not have this one."""
+    try:
+        return api.get(path, params)
+    except ServerError as exc:
+        if not is_missing(exc):
+            raise
+        return None
+
+
 def once(make: Callable[[], _T], look: Callable[[], _T | None]) -> _T:
     """Return what ``make`` makes; where it is in doubt whether it did, what ``look`` finds, or make it again."""
     for wait in WAITS_AFTER_DOUBT_SECONDS:
@@ -63,7 +75,7 @@ def once(make: Callable[[], _T], look: Callable[[], _T | None]) -> _T:
             failure = exc
         # The server may still be at it, so it gets a moment before it is asked.
         time.sleep(wait)
-        made = look()
-        if made is not None:
-            return made
+        existing = look()
+        if existing is not None:
+            return existing
     raise failure

@@ -78,7 +78,7 @@ class Fitter:
         for key in {point[0] for point in rows.metrics}:
             names[key] = self.key("metric", key, self.limits.key) if key_is_taken(key) else None
         refused: Counter[tuple[str, str]] = Counter()
-        seen: set[tuple[object, ...]] = set()
+        identities: set[tuple[object, ...]] = set()
         fitted: list[Point] = []
         infinite = negative_zero = 0
         for key, value, time, step in rows.metrics:
@@ -89,9 +89,9 @@ class Fitter:
                 ] += 1
                 continue
             identity = (name, value if value == value else None, time, step)  # noqa: PLR0124 - NaN is not itself
-            if identity in seen:
+            if identity in identities:
                 continue
-            seen.add(identity)
+            identities.add(identity)
             infinite += math.isinf(value)
             negative_zero += value == 0 and math.copysign(1, value) < 0
             fitted.append((name, value, time, step))
@@ -141,9 +141,9 @@ def order(point: Point) -> tuple[int, int, float]:
 
 def newest(points: Sequence[Point]) -> dict[str, Point]:
     """Return the newest point of each metric."""
-    found: dict[str, Point] = {}
+    by_key: dict[str, Point] = {}
     for point in points:
-        held = found.get(point[0])
-        if held is None or order(point) > order(held):
-            found[point[0]] = point
-    return found
+        known = by_key.get(point[0])
+        if known is None or order(point) > order(known):
+            by_key[point[0]] = point
+    return by_key

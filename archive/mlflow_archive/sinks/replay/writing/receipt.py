@@ -26,7 +26,7 @@ class Receipt:
         self._shortened: list[dict[str, object]] = []
         self._missing_parents: list[dict[str, str]] = []
         self._notes: list[str] = []
-        self._kept: dict[str, dict[str, Mapping[str, object]]] = {}
+        self._kept_values: dict[str, dict[str, Mapping[str, object]]] = {}
         self._gaps: list[Gap] = []
         self._unknown: Counter[str] = Counter()
 
@@ -39,10 +39,10 @@ class Receipt:
         """Return source id to target id, of all objects of a kind that this import made or found."""
         return self._ids.get(kind, {})
 
-    def done(self, what: str, kind: str = RUN) -> None:
+    def done(self, outcome: str, kind: str = RUN) -> None:
         """Count an object as ``created``, ``updated``, ``skipped`` or ``refused``."""
         with self._lock:
-            self._done.setdefault(kind, _no_outcomes())[what] += 1
+            self._done.setdefault(kind, _no_outcomes())[outcome] += 1
 
     def count(self, unit: str, amount: int = 1) -> None:
         with self._lock:
@@ -65,10 +65,10 @@ class Receipt:
 
     def kept(self, kind: str, source_id: str, values: Mapping[str, object]) -> None:
         """Keep what MLflow's API cannot set on an object that has no tags either; nulls are left out."""
-        there = {name: value for name, value in values.items() if value is not None}
-        if there:
+        present = {name: value for name, value in values.items() if value is not None}
+        if present:
             with self._lock:
-                self._kept.setdefault(kind, {})[source_id] = there
+                self._kept_values.setdefault(kind, {})[source_id] = present
 
     def note(self, sentence: str) -> None:
         with self._lock:
@@ -105,20 +105,20 @@ class Receipt:
             for gap in self._gaps
         ]
         runs = self._done[RUN]
-        others = {kind: dict(done) for kind, done in self._done.items() if kind != RUN}
+        other_kinds = {kind: dict(done) for kind, done in self._done.items() if kind != RUN}
         counts = {**self._counts, "experiments": len(self._ids[EXPERIMENT]), **runs, "runs": runs.total()}
-        counts |= {plural(kind).replace(" ", "_"): sum(done.values()) for kind, done in others.items()}
+        counts |= {plural(kind).replace(" ", "_"): sum(done.values()) for kind, done in other_kinds.items()}
         details: dict[str, object] = {
             "target": self._target,
             "dry_run": self._dry_run,
             "experiments": dict(self._ids[EXPERIMENT]),
             "runs": dict(self._ids[RUN]),
             "ids": {kind: dict(ids) for kind, ids in self._ids.items() if kind not in (EXPERIMENT, RUN)},
-            "outcomes": others,
+            "outcomes": other_kinds,
             **runs,
             "shortened": self._shortened,
             "changed": dict(self._changed),
-            "kept_here_only": self._kept,
+            "kept_here_only": self._kept_values,
             "missing_parents": self._missing_parents,
             "notes": self._notes,
             "refusals": refusals,

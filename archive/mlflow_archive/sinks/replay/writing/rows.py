@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
+from mlflow_archive.errors import ItemError
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk
 from mlflow_archive.sinks.replay.target.target import Point
 
 Row = Mapping[str, Any]
 DatasetKey = tuple[str, str, str]
 """(experiment id at the source, name, digest)"""
+_SHOWN = 200
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,19 +46,33 @@ def rows_of(chunk: Chunk, name: str) -> Iterator[dict[str, Any]]:
         yield dict(zip(table.column_names, values, strict=True))
 
 
+def json_of(row: Row, column: str, parse_constant: Callable[[str], Any] | None = None) -> Any:
+    """Return a column that holds JSON decoded, None for null. Raises ItemError where the text is not JSON.
+
+    ``parse_constant`` is called for NaN and infinities, which are not JSON but which Python reads.
+    """
+    text = row[column]
+    if text is None:
+        return None
+    try:
+        return json.loads(text, parse_constant=parse_constant)
+    except ValueError as exc:
+        raise ItemError(f"its {column} is not JSON: {text[:_SHOWN]!r}") from exc
+
+
 def _values(column: pa.ChunkedArray) -> Sequence[Any]:
-    found: list[Any] = (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
-    return found
+    values: list[Any] = (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
+    return values
 
 
 def runs_of(chunk: Chunk) -> list[RunRows]:
     """Return the rows of a chunk by run, in the order of the table ``runs``, then of those that only go on."""
-    found: dict[str, RunRows] = {}
+    runs: dict[str, RunRows] = {}
     for row in rows_of(chunk, "runs"):
-        found[row["run_id"]] = RunRows(run_id=row["run_id"], info=row)
+        runs[row["run_id"]] = RunRows(run_id=row["run_id"], info=row)
 
     def of(run_id: str) -> RunRows:
-        return found.get(run_id) or found.setdefault(run_id, RunRows(run_id=run_id))
+        return runs.get(run_id) or runs.setdefault(run_id, RunRows(run_id=run_id))
 
     for row in rows_of(chunk, "params"):
         of(row["run_id"]).params.append((row["key"], row["value"]))
@@ -66,14 +83,14 @@ def runs_of(chunk: Chunk) -> list[RunRows]:
     for row in rows_of(chunk, "dataset_input_tags"):
         edge = (row["dataset_name"], row["dataset_digest"])
         of(row["run_id"]).inputs.setdefault(edge, []).append((row["key"], row["value"]))
-    _add_metrics(chunk, found)
+    _add_metrics(chunk, runs)
     for artifact in chunk.artifacts:
         if artifact.owner_kind == "run":
             of(artifact.owner_id).artifacts.append(artifact)
-    return list(found.values())
+    return list(runs.values())
 
 
-def _add_metrics(chunk: Chunk, found: dict[str, RunRows]) -> None:
+def _add_metrics(chunk: Chunk, runs: dict[str, RunRows]) -> None:
     table = chunk.tables.get("metrics")
     if table is None or not table.num_rows:
         return
@@ -81,7 +98,7 @@ def _add_metrics(chunk: Chunk, found: dict[str, RunRows]) -> None:
     current: RunRows | None = None
     for run_id, key, value, time, step, dataset in zip(*(_values(table[name]) for name in names), strict=True):
         if current is None or current.run_id != run_id:
-            current = found.get(run_id) or found.setdefault(run_id, RunRows(run_id=run_id))
+            current = runs.get(run_id) or runs.setdefault(run_id, RunRows(run_id=run_id))
         current.metrics.append((key, value, time, step))
         if dataset is not None:
             current.points_with_dataset += 1

@@ -234,6 +234,19 @@ def _online_configs(scope: Scope, scorer_ids: Sequence[str]) -> tuple[list[Row],
     return found, lost
 
 
+def plan_hidden_scorers(scope: Scope) -> Iterator[Batch]:
+    """Yield gaps for scorers that an endpoint serves and no list shows, once endpoints and scorers have been read."""
+    if scope.selection.deleted:
+        yield Batch(name="scorers that are not shown", read=partial(_read_hidden_scorers, scope))
+
+
+def _read_hidden_scorers(scope: Scope, known: Known) -> Iterator[Chunk]:
+    reason = "its experiment is deleted, so the server does not show it; restore the experiment, or export the database"
+    hidden = sorted(scope.bound_scorers - scope.shown_scorers)
+    if hidden:
+        yield chunk_of({}, [gap_of(SCORER, scorer_id, "", reason) for scorer_id in hidden])
+
+
 def plan_issues(scope: Scope) -> Iterator[Batch]:
     """Yield the issues of the selected experiments in batches; the server cannot search by experiment."""
     if scope.only_of_runs:

@@ -7,8 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
-from mlflow_archive.format import gaps
-from mlflow_archive.kinds import BUDGET_POLICY, GATEWAY_ENDPOINT, GATEWAY_SECRET, GUARDRAIL, MODEL_DEFINITION, SCORER
+from mlflow_archive.kinds import BUDGET_POLICY, GATEWAY_ENDPOINT, GATEWAY_SECRET, GUARDRAIL, MODEL_DEFINITION
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, json_text, unexpected_shape
 from mlflow_archive.sources.rest.lists import Page, all_at_once, asking, pages
 from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gap_of, gaps_of
@@ -153,7 +152,8 @@ def _read_endpoints(scope: Scope, known: Known) -> Iterator[Chunk]:
     for page in _list(scope, "endpoints/bindings/list", "bindings"):
         lost += gaps_of(GATEWAY_ENDPOINT, page.lost)
         _add(GATEWAY_ENDPOINT, page.rows, _binding_rows, rows, lost)
-        lost += _hidden_scorers(scope, page.rows)
+        served = (row.get("resource_id") for row in page.rows if row.get("resource_type") == "scorer")
+        scope.bound_scorers.update(map(str, served))
     yield chunk_of(rows, lost)
 
 
@@ -213,18 +213,6 @@ def _binding_rows(raw: Json) -> Rows:
         "last_updated_at": integer(raw.get("last_updated_at")),
     }
     return {"gateway_endpoint_bindings": [row]}
-
-
-def _hidden_scorers(scope: Scope, bindings: Sequence[Json]) -> list[Gap]:
-    """Return a gap for each scorer that an endpoint serves and no list shows: its experiment is deleted."""
-    if not scope.selection.wants_kind(SCORER) or not scope.selection.deleted:
-        return []
-    bound = {str(row.get("resource_id")) for row in bindings if row.get("resource_type") == "scorer"}
-    reason = "its experiment is deleted, so the server does not show it; restore the experiment, or export the database"
-    return [
-        Gap(owner_kind=SCORER, owner_id=each, path="", code=gaps.OBJECT_UNREADABLE, reason=reason)
-        for each in sorted(bound - scope.shown_scorers)
-    ]
 
 
 def _read_guardrails(scope: Scope, known: Known) -> Iterator[Chunk]:

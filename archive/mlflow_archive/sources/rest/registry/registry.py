@@ -15,7 +15,7 @@ from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.format import gaps
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, named_owner
-from mlflow_archive.selecting.model_versions import Version, VersionPlaces, has_files, standing_of
+from mlflow_archive.selecting.model_versions import Version, VersionPlaces, dependencies_of, has_files
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, integer, location, text
 from mlflow_archive.sources.rest.lists import asking, if_understood, pages
@@ -62,7 +62,9 @@ def stand_on(scopes: Sequence[Scope]) -> None:
     for scope in scopes:
         chosen = [str(row["name"]) for row in found[id(scope)] if selection.matches_model(str(row["name"]))]
         registry = _RestRegistry(scope)
-        scope.standing = standing_of(chosen, [each for name in chosen for each in registry.versions(name)[0]], registry)
+        scope.standing = dependencies_of(
+            chosen, [each for name in chosen for each in registry.versions(name)[0]], registry
+        )
 
 
 def _registered_models(scope: Scope) -> Iterator[tuple[list[Json], list[Gap]]]:

@@ -17,12 +17,12 @@ import pyarrow as pa
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.kinds import EXPERIMENT, NAME_IN_WORKSPACE, RUN, TABLES
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.rows import plain_rows
+from mlflow_archive.reader.inspection.rows import plain_rows
 from mlflow_archive.reader.search import (
     SEARCHABLE,
     Condition,
     Field,
-    Searchable,
+    SearchableKind,
     matching,
     owner_of,
     parse_filter,
@@ -77,13 +77,13 @@ def list_objects(
     query = query or Query()
     searchable = SEARCHABLE[kind]
     columns = columns_of(kind) if columns is None else columns
-    wanted = list(dict.fromkeys([*columns, *([sort.removeprefix("-")] if sort else [])]))
-    keyed = {name: _keyed(name, searchable) for name in wanted if name not in columns_of(kind)}
-    kept = _select(archive, searchable, query)
-    rows = plain_rows(kept)
+    needed = list(dict.fromkeys([*columns, *([sort.removeprefix("-")] if sort else [])]))
+    keyed = {name: _keyed(name, searchable) for name in needed if name not in columns_of(kind)}
+    matches = _select(archive, searchable, query)
+    rows = plain_rows(matches)
     for name, field in keyed.items():
-        _add(rows, name, owner_of(kept, searchable), values_of(archive, searchable, field))
-    _add_extra(archive, kind, rows, wanted)
+        _add(rows, name, owner_of(matches, searchable), values_of(archive, searchable, field))
+    _add_extra(archive, kind, rows, needed)
     ordered = _sorted(rows, sort)[:limit]
     return [{name: row[name] for name in columns} for row in ordered]
 
@@ -96,13 +96,13 @@ def list_artifacts(
     ``owner_id`` is an object of ``kind``; None is all of that kind, and kind None all of every kind.
     """
     owners = None if owner_id is None else [owner_id]
-    found = []
+    artifacts = []
     for rows in archive.batches("artifacts", owners=owners):
-        found += [
+        artifacts += [
             row for row in rows.to_pylist() if kind in (None, row["owner_kind"]) and is_below(row["path"], prefix)
         ]
-    found.sort(key=lambda row: (row["owner_kind"], row["owner_id"], row["path"]))
-    return found
+    artifacts.sort(key=lambda row: (row["owner_kind"], row["owner_id"], row["path"]))
+    return artifacts
 
 
 def is_below(path: str, prefix: str) -> bool:
@@ -111,18 +111,18 @@ def is_below(path: str, prefix: str) -> bool:
     return not prefix or path == prefix or path.startswith(prefix + "/")
 
 
-def _keyed(name: str, searchable: Searchable) -> Field:
+def _keyed(name: str, searchable: SearchableKind) -> Field:
     """Return the field that a column ``GROUP.KEY`` stands for. Raises SelectionError."""
     group, dot, key = name.partition(".")
     group = searchable.aliases.get(group, group)
     if not dot or not key or group not in searchable.groups:
-        groups = "".join(f", {each}.KEY" for each in searchable.groups)
+        groups = "".join(f", {group_name}.KEY" for group_name in searchable.groups)
         known = ", ".join(columns_of(searchable.kind))
         raise SelectionError(f"{searchable.plural} have no column {name!r}; there are {known}{groups}")
     return Field(group=group, name=searchable.name_in(group, key))
 
 
-def _select(archive: Archive, searchable: Searchable, query: Query) -> pa.Table:
+def _select(archive: Archive, searchable: SearchableKind, query: Query) -> pa.Table:
     conditions = (*parse_filter(query.filter_string, searchable), *query.conditions)
     names = TABLES[searchable.table].column_names
     if query.experiments:
@@ -155,25 +155,25 @@ def _experiment_names(archive: Archive, patterns: tuple[str, ...]) -> dict[str, 
 
 
 def _add(rows: list[Record], name: str, owners: pa.ChunkedArray, values: pa.Table) -> None:
-    found = dict(zip(values["owner"].to_pylist(), values["value"].to_pylist(), strict=True))
+    value_of = dict(zip(values["owner"].to_pylist(), values["value"].to_pylist(), strict=True))
     for row, owner in zip(rows, owners.to_pylist(), strict=True):
-        row[name] = found.get(owner)
+        row[name] = value_of.get(owner)
 
 
-def _add_extra(archive: Archive, kind: str, rows: list[Record], wanted: Sequence[str]) -> None:
-    if "experiment" in wanted and "experiment_id" in (rows[0] if rows else ()):
+def _add_extra(archive: Archive, kind: str, rows: list[Record], needed: Sequence[str]) -> None:
+    if "experiment" in needed and "experiment_id" in (rows[0] if rows else ()):
         names = _experiment_names(archive, ())
         for row in rows:
             row["experiment"] = names.get(row["experiment_id"])
     if kind == RUN:
         for row in rows:
-            both = row["start_time"] is not None and row["end_time"] is not None
-            row["duration"] = row["end_time"] - row["start_time"] if both else None
+            ended = row["start_time"] is not None and row["end_time"] is not None
+            row["duration"] = row["end_time"] - row["start_time"] if ended else None
     for column, table, owner in (
         ("runs", "runs", ("experiment_id",)),
         ("versions", "model_versions", NAME_IN_WORKSPACE),
     ):
-        if column in wanted and column in _EXTRA.get(kind, ()):
+        if column in needed and column in _EXTRA.get(kind, ()):
             counts: Counter[tuple[str, ...]] = Counter()
             for batch in archive.batches(table, columns=list(owner)):
                 counts.update(zip(*(batch[name].to_pylist() for name in owner), strict=True))

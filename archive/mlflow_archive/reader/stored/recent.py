@@ -12,7 +12,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.reader.parts import Part
+from mlflow_archive.reader.stored.parts import Part
 
 KEPT_BYTES: Final = 56 * 1024 * 1024
 """Two row groups of each table of runs; with less, each is read again for every shard once runs are many."""
@@ -29,41 +29,41 @@ class RecentGroups:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._kept: OrderedDict[tuple[object, ...], _Group] = OrderedDict()
+        self._groups: OrderedDict[tuple[object, ...], _Group] = OrderedDict()
         self._bytes = 0
 
     def rows(self, part: Part, ids: Sequence[str], columns: Sequence[str] | None) -> Iterator[pa.Table]:
         """Yield the rows of a part whose first key is one of the sorted ids, a row group at a time."""
         key = part.table.key[0]
-        wanted = pa.array(ids, pa.string())
+        id_array = pa.array(ids, pa.string())
         for group in part.row_groups():
             if group.may_hold(ids):
-                found = self._group(part, group.index, columns)
-                rows = _between(found.rows, key, ids[0], ids[-1]) if found.in_order else found.rows
-                yield rows.filter(pc.is_in(rows[key], wanted))
+                recent = self._group(part, group.index, columns)
+                rows = _between(recent.rows, key, ids[0], ids[-1]) if recent.in_order else recent.rows
+                yield rows.filter(pc.is_in(rows[key], id_array))
 
     def _group(self, part: Part, index: int, columns: Sequence[str] | None) -> _Group:
         place = (part.name, index, None if columns is None else tuple(columns))
         with self._lock:
-            if place in self._kept:
-                self._kept.move_to_end(place)
-                return self._kept[place]
+            if place in self._groups:
+                self._groups.move_to_end(place)
+                return self._groups[place]
         rows = part.read(index, columns)
         keys = rows[part.table.key[0]]
         # What the format demands; a part that breaks it must not hide rows.
-        found = _Group(rows, pc.all(pc.less_equal(keys[:-1], keys[1:])).as_py() is not False)
+        recent = _Group(rows, pc.all(pc.less_equal(keys[:-1], keys[1:])).as_py() is not False)
         with self._lock:
-            if place not in self._kept:
-                self._kept[place] = found
+            if place not in self._groups:
+                self._groups[place] = recent
                 self._bytes += rows.nbytes
                 while self._bytes > KEPT_BYTES:
-                    self._bytes -= self._kept.popitem(last=False)[1].rows.nbytes
-        return found
+                    self._bytes -= self._groups.popitem(last=False)[1].rows.nbytes
+        return recent
 
     def clear(self) -> None:
         """Keep nothing."""
         with self._lock:
-            self._kept.clear()
+            self._groups.clear()
             self._bytes = 0
 
 

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.kinds import BY_ROW, IDENTITIES, NAME_IN_WORKSPACE, OWNER_SEPARATOR, TABLES, Table
 from mlflow_archive.reader.archive import Archive, owner_ids
-from mlflow_archive.reader.listing import Record, list_artifacts
-from mlflow_archive.reader.rows import plain_rows
+from mlflow_archive.reader.inspection.listing import Record, list_artifacts
+from mlflow_archive.reader.inspection.rows import plain_rows
 
 _NAMES: Final = {"trace": "trace_name", "run": "run_name", "gateway_secret": "secret_name"}
 _NAMED_IN_ERRORS: Final = 5
@@ -55,14 +55,14 @@ def find_object(archive: Archive, text: str, kind: str | None = None) -> tuple[s
     ids = ObjectIds(archive, kinds)
 
     def named(name: str) -> list[ObjectId]:
-        return [(each, value) for each in kinds for value in owners_named(archive, each, name)]
+        return [(object_kind, value) for object_kind in kinds for value in owners_named(archive, object_kind, name)]
 
     for find in (ids.equal, ids.starting, named):
-        if found := find(text):
-            return only_one(archive, text, found, hint="give more of the id or a --kind")
-    what = "object" if kind is None else kind.replace("_", " ")
+        if candidates := find(text):
+            return only_one(archive, text, candidates, hint="give more of the id or a --kind")
+    noun = "object" if kind is None else kind.replace("_", " ")
     raise SelectionError(
-        f"no {what} of {archive.path} has the id or name {text!r}; `mlflow-archive ls {archive.path} --help` says how "
+        f"no {noun} of {archive.path} has the id or name {text!r}; `mlflow-archive ls {archive.path} --help` says how "
         "to list what there is"
     )
 
@@ -79,25 +79,25 @@ class ObjectIds:
 
     def equal(self, text: str) -> list[ObjectId]:
         """Return the objects with this id; several kinds may have one."""
-        return [(kind, text) for kind, found in self._ids.items() if pc.any(pc.equal(found, text)).as_py()]
+        return [(kind, text) for kind, ids in self._ids.items() if pc.any(pc.equal(ids, text)).as_py()]
 
     def starting(self, text: str) -> list[ObjectId]:
         """Return the objects whose id starts with a text, which is not empty; names are no ids."""
         return [
             (kind, str(value))
-            for kind, found in self._ids.items()
+            for kind, ids in self._ids.items()
             if text and IDENTITIES[kind].owner != NAME_IN_WORKSPACE
-            for value in found.filter(pc.starts_with(found, pattern=text)).to_pylist()
+            for value in ids.filter(pc.starts_with(ids, pattern=text)).to_pylist()
         ]
 
 
-def only_one(archive: Archive, text: str, found: Sequence[ObjectId], *, hint: str) -> ObjectId:
+def only_one(archive: Archive, text: str, candidates: Sequence[ObjectId], *, hint: str) -> ObjectId:
     """Return the one object that a text names. Raises SelectionError, which ends with ``hint``, for several."""
-    if len(found) == 1:
-        return found[0]
-    some = ", ".join(f"{kind.replace('_', ' ')} {owner}" for kind, owner in found[:_NAMED_IN_ERRORS])
-    more = ", …" if len(found) > _NAMED_IN_ERRORS else ""
-    raise SelectionError(f"{len(found)} objects of {archive.path} match {text!r}: {some}{more}; {hint}")
+    if len(candidates) == 1:
+        return candidates[0]
+    examples = ", ".join(f"{kind.replace('_', ' ')} {owner}" for kind, owner in candidates[:_NAMED_IN_ERRORS])
+    ellipsis = ", …" if len(candidates) > _NAMED_IN_ERRORS else ""
+    raise SelectionError(f"{len(candidates)} objects of {archive.path} match {text!r}: {examples}{ellipsis}; {hint}")
 
 
 def owners_named(archive: Archive, kind: str, text: str) -> list[str]:
@@ -107,15 +107,15 @@ def owners_named(archive: Archive, kind: str, text: str) -> list[str]:
     if column not in table.column_names:
         return []
     rows = archive.table(table.name, columns=list({*table.owner, column}))
-    kept = rows.filter(pc.equal(rows[column], text))
-    return [str(value) for value in owner_ids(kept, table).to_pylist()]
+    matches = rows.filter(pc.equal(rows[column], text))
+    return [str(value) for value in owner_ids(matches, table).to_pylist()]
 
 
 def object_details(archive: Archive, kind: str, owner_id: str) -> ObjectDetails:
     """Read everything about an object by kind and owner id. Raises SelectionError, DamagedError."""
     identity = IDENTITIES[kind]
-    found = _owned(archive, identity, owner_id)
-    if not found:
+    own_rows = _owned(archive, identity, owner_id)
+    if not own_rows:
         raise SelectionError(f"no {kind.replace('_', ' ')} {owner_id!r} in {archive.path}")
     pairs: dict[str, dict[str, Any]] = {}
     tables: dict[str, list[Record]] = {}
@@ -131,7 +131,7 @@ def object_details(archive: Archive, kind: str, owner_id: str) -> ObjectDetails:
     return ObjectDetails(
         kind=kind,
         owner_id=owner_id,
-        info=found[0],
+        info=own_rows[0],
         pairs=pairs,
         tables=tables,
         artifacts=list_artifacts(archive, owner_id, kind=kind),

@@ -12,7 +12,7 @@ from mlflow_archive.format.layout import STAGING
 from mlflow_archive.format.manifest import MAJOR, Export
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.rows import Moment
+from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive.storage.members import DirectoryMembers
 
 EXACT_ROWS: Final = 2_000_000
@@ -72,14 +72,14 @@ def summarize(archive: Archive) -> Summary:
     counts: dict[str, int] = {}
     inexact = []
     for name in TABLES:
-        stated = sum(member.rows or 0 for member in archive.parts(name))
+        count = sum(member.rows or 0 for member in archive.parts(name))
         if len(manifest.exports) > 1 and TABLES[name].entity is not None:
-            if stated <= EXACT_ROWS:
+            if count <= EXACT_ROWS:
                 key = TABLES[name].key[:1]
-                stated = sum(rows.num_rows for rows in archive.batches(name, columns=key))
+                count = sum(rows.num_rows for rows in archive.batches(name, columns=key))
             else:
                 inexact.append(name)
-        counts[name] = stated
+        counts[name] = count
     return Summary(
         path=str(archive.path),
         form="directory" if isinstance(archive.members, DirectoryMembers) else "single file",
@@ -137,7 +137,7 @@ def _sum(rows: Any, column: str) -> int:
 
 
 def _gaps(archive: Archive) -> dict[str, int]:
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for rows in archive.batches("gaps", columns=["code"]):
-        found.update(rows["code"].to_pylist())
-    return dict(sorted(found.items()))
+        counts.update(rows["code"].to_pylist())
+    return dict(sorted(counts.items()))

@@ -13,7 +13,7 @@ from mlflow_archive.errors import DamagedError
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
-from mlflow_archive.reader.listing import list_artifacts
+from mlflow_archive.reader.inspection.listing import list_artifacts
 
 PAYLOAD: Final = "traces.json"
 LARGEST_PAYLOAD: Final = 256 * 1024 * 1024
@@ -44,7 +44,7 @@ def spans_of(archive: Archive, trace_id: str) -> list[Span]:
     Raises DamagedError, also for a payload that is no JSON of spans (code E042).
     """
     rows = archive.table("spans", owners=[trace_id]).to_pylist()
-    found = [
+    spans = [
         Span(
             span_id=row["span_id"],
             parent_id=row["parent_span_id"],
@@ -57,7 +57,7 @@ def spans_of(archive: Archive, trace_id: str) -> list[Span]:
         )
         for row in rows
     ]
-    return sorted(found or _of_payload(archive, trace_id), key=lambda span: (span.start_ns or 0, span.span_id))
+    return sorted(spans or _of_payload(archive, trace_id), key=lambda span: (span.start_ns or 0, span.span_id))
 
 
 def tree(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
@@ -67,17 +67,17 @@ def tree(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
     for span in spans:
         parent = span.parent_id if span.parent_id in ids and span.parent_id != span.span_id else None
         children.setdefault(parent, []).append(span)
-    seen: set[str] = set()
+    visited: set[str] = set()
     waiting = [(0, span) for span in reversed(children.get(None, []))]
     while waiting:
         depth, span = waiting.pop()
-        if span.span_id in seen:
+        if span.span_id in visited:
             continue
-        seen.add(span.span_id)
+        visited.add(span.span_id)
         yield depth, span
         waiting += [(depth + 1, child) for child in reversed(children.get(span.span_id, []))]
     # Spans that are each other's ancestors hang below nothing; they are shown at the top.
-    yield from ((0, span) for span in spans if span.span_id not in seen)
+    yield from ((0, span) for span in spans if span.span_id not in visited)
 
 
 def _of_payload(archive: Archive, trace_id: str) -> list[Span]:
@@ -86,26 +86,26 @@ def _of_payload(archive: Archive, trace_id: str) -> list[Span]:
         return []
     data = Blobs(archive).open(row["digest"]).read()
     try:
-        return [_span(each) for each in json.loads(data)["spans"]]
+        return [_span(span) for span in json.loads(data)["spans"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         message = f"{PAYLOAD} of trace {trace_id} holds no spans as MLflow writes them: {error!r}"
         raise DamagedError(message, code="E042") from error
 
 
-def _span(found: Mapping[str, Any]) -> Span:
+def _span(raw: Mapping[str, Any]) -> Span:
     """Read a span as MLflow 3 writes it, or as MLflow 2 did, with a ``context``."""
-    context = found.get("context")
-    own = context["span_id"] if isinstance(context, Mapping) else found["span_id"]
-    parent = found.get("parent_id") if context else found.get("parent_span_id")
-    status = found.get("status") or {}
-    code = found.get("status_code") if context else status.get("code")
-    attributes = found.get("attributes") or {}
+    context = raw.get("context")
+    own = context["span_id"] if isinstance(context, Mapping) else raw["span_id"]
+    parent = raw.get("parent_id") if context else raw.get("parent_span_id")
+    status = raw.get("status") or {}
+    code = raw.get("status_code") if context else status.get("code")
+    attributes = raw.get("attributes") or {}
     kind = attributes.get("mlflow.spanType")
-    start, end = (found.get(f"{name}_unix_nano", found.get(name)) for name in ("start_time", "end_time"))
+    start, end = (raw.get(f"{name}_unix_nano", raw.get(name)) for name in ("start_time", "end_time"))
     return Span(
         span_id=_span_id(own),
         parent_id=_span_id(parent) if parent else None,
-        name=str(found.get("name", "")),
+        name=str(raw.get("name", "")),
         type=kind.strip('"') if isinstance(kind, str) else None,
         status=str(code).removeprefix("STATUS_CODE_") if code is not None else None,
         start_ns=None if start is None else int(start),
@@ -127,7 +127,7 @@ def _span_id(text: str) -> str:
 
 def _attributes(content: str) -> Mapping[str, Any]:
     try:
-        found = json.loads(content)["attributes"] if content else {}
+        attributes = json.loads(content)["attributes"] if content else {}
     except (ValueError, KeyError, TypeError):
         return {}
-    return found if isinstance(found, Mapping) else {}
+    return attributes if isinstance(attributes, Mapping) else {}

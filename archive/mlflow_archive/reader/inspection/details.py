@@ -12,15 +12,15 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.kinds import EXPERIMENT, RUN
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.listing import Record, list_artifacts
-from mlflow_archive.reader.rows import Moment, plain_rows
+from mlflow_archive.reader.inspection.listing import Record, list_artifacts
+from mlflow_archive.reader.inspection.rows import Moment, plain_rows
 from mlflow_archive.selecting.selection import Selection
 
 _NAMED_IN_ERRORS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class MetricHistory:
     """All points of one metric in order of step, time and value; ``timestamps`` in ms since the epoch."""
 
     key: str
@@ -43,7 +43,7 @@ class RunDetails:
     experiment: Record
     params: dict[str, str]
     tags: dict[str, str | None]
-    metrics: list[History]
+    metrics: list[MetricHistory]
     inputs: list[Record]
     logged_models: list[Record]
     artifacts: list[Record]
@@ -85,12 +85,14 @@ def find_run(archive: Archive, text: str) -> str:
     rows = archive.table("runs", columns=["run_id", "run_name"])
     by_name = rows.filter(pc.equal(rows["run_name"], text))["run_id"].to_pylist()
     by_prefix = rows.filter(pc.starts_with(rows["run_id"], pattern=text))["run_id"].to_pylist() if text else []
-    for found in (by_prefix, by_name):
-        if len(found) == 1:
-            return str(found[0])
+    for run_ids in (by_prefix, by_name):
+        if len(run_ids) == 1:
+            return str(run_ids[0])
     if candidates := by_prefix or by_name:
-        some = ", ".join(candidates[:_NAMED_IN_ERRORS]) + (", …" if len(candidates) > _NAMED_IN_ERRORS else "")
-        raise SelectionError(f"{len(candidates)} runs of {archive.path} match {text!r}: {some}; give more of the id")
+        examples = ", ".join(candidates[:_NAMED_IN_ERRORS]) + (", …" if len(candidates) > _NAMED_IN_ERRORS else "")
+        raise SelectionError(
+            f"{len(candidates)} runs of {archive.path} match {text!r}: {examples}; give more of the id"
+        )
     raise SelectionError(
         f"no run of {archive.path} has the id or name {text!r}; `mlflow-archive ls {archive.path} runs` lists them"
     )
@@ -98,10 +100,10 @@ def find_run(archive: Archive, text: str) -> str:
 
 def run_details(archive: Archive, run_id: str) -> RunDetails:
     """Read everything about a run by its full id. Raises SelectionError, DamagedError."""
-    found = plain_rows(archive.table("runs", owners=[run_id]))
-    if not found:
+    run_rows = plain_rows(archive.table("runs", owners=[run_id]))
+    if not run_rows:
         raise SelectionError(f"no run {run_id!r} in {archive.path}")
-    info = found[0]
+    info = run_rows[0]
     experiments = plain_rows(archive.table("experiments", owners=[info["experiment_id"]]))
     return RunDetails(
         info=info,
@@ -124,12 +126,12 @@ def made_models(archive: Archive, run_id: str) -> list[Record]:
     """
     names = ("model_id", "name", "status", "model_type")
     needed = [*names, "source_run_id", "lifecycle_stage", "creation_timestamp"]
-    found = []
+    models = []
     for rows in archive.batches("logged_models", columns=needed):
-        kept = plain_rows(rows.filter(pc.equal(rows["source_run_id"], run_id)))
-        found += [row for row in kept if row["lifecycle_stage"] != "deleted"]
-    found.sort(key=lambda row: -(row["creation_timestamp"] or 0))
-    return [{name: row[name] for name in names} for row in found]
+        run_models = plain_rows(rows.filter(pc.equal(rows["source_run_id"], run_id)))
+        models += [row for row in run_models if row["lifecycle_stage"] != "deleted"]
+    models.sort(key=lambda row: -(row["creation_timestamp"] or 0))
+    return [{name: row[name] for name in names} for row in models]
 
 
 def experiment_details(archive: Archive, text: str) -> ExperimentDetails:
@@ -137,21 +139,21 @@ def experiment_details(archive: Archive, text: str) -> ExperimentDetails:
     rows = plain_rows(archive.table("experiments"))
     pairs = [(row["experiment_id"], row["name"]) for row in rows]
     selection = Selection(experiments=(text,))
-    found = [row for row in rows if row["experiment_id"] == text] or [
+    matches = [row for row in rows if row["experiment_id"] == text] or [
         row for row, pair in zip(rows, pairs, strict=True) if selection.matches_experiment(*pair)
     ]
-    if len(found) != 1:
-        some = ", ".join(f"{name!r} (id {key})" for key, name in pairs[:_NAMED_IN_ERRORS]) or "none"
-        what = f"{len(found)} experiments match" if found else "no experiment matches"
-        raise SelectionError(f"{what} {text!r} in {archive.path}; it has {some}")
-    experiment_id = found[0]["experiment_id"]
+    if len(matches) != 1:
+        examples = ", ".join(f"{name!r} (id {key})" for key, name in pairs[:_NAMED_IN_ERRORS]) or "none"
+        finding = f"{len(matches)} experiments match" if matches else "no experiment matches"
+        raise SelectionError(f"{finding} {text!r} in {archive.path}; it has {examples}")
+    experiment_id = matches[0]["experiment_id"]
     counts: dict[str, int] = {}
     runs = archive.table("runs", columns=["experiment_id", "lifecycle_stage", "status"])
     for row in runs.filter(pc.equal(runs["experiment_id"], experiment_id)).to_pylist():
         kind = f"{row['lifecycle_stage']} {row['status']}"
         counts[kind] = counts.get(kind, 0) + 1
     return ExperimentDetails(
-        info=found[0],
+        info=matches[0],
         tags=_pairs(archive, "experiment_tags", experiment_id),
         runs=dict(sorted(counts.items())),
         gaps=_gaps(archive, EXPERIMENT, experiment_id),
@@ -169,18 +171,18 @@ def _gaps(archive: Archive, kind: str, owner: str) -> list[Record]:
     return [{name: row[name] for name in names} for row in rows if row["owner_kind"] == kind]
 
 
-def _histories(archive: Archive, run_id: str) -> list[History]:
-    found: dict[str, History] = {}
+def _histories(archive: Archive, run_id: str) -> list[MetricHistory]:
+    histories: dict[str, MetricHistory] = {}
     for rows in archive.batches("metrics", columns=["key", "step", "timestamp", "value"], owners=[run_id]):
         columns = (rows["key"], rows["step"], rows["timestamp"].cast(pa.int64()), rows["value"])
         for key, step, timestamp, value in zip(*(column.to_pylist() for column in columns), strict=True):
-            history = found.get(key)
+            history = histories.get(key)
             if history is None:
-                history = found[key] = History(key=key, steps=[], timestamps=[], values=[])
+                history = histories[key] = MetricHistory(key=key, steps=[], timestamps=[], values=[])
             history.steps.append(step)
             history.timestamps.append(timestamp)
             history.values.append(value)
-    return list(found.values())
+    return list(histories.values())
 
 
 def _inputs(archive: Archive, run_id: str, experiment_id: str) -> list[Record]:
@@ -193,13 +195,13 @@ def _inputs(archive: Archive, run_id: str, experiment_id: str) -> list[Record]:
     tags: dict[tuple[str, str], dict[str, str]] = {}
     for row in archive.table("dataset_input_tags", owners=[run_id]).to_pylist():
         tags.setdefault((row["dataset_name"], row["dataset_digest"]), {})[row["key"]] = row["value"]
-    found = []
+    records = []
     for row in inputs:
         key = (row["dataset_name"], row["dataset_digest"])
         known = datasets.get(key, {})
         rest = {name: known.get(name) for name in ("source_type", "source", "schema", "profile")}
-        found.append({"name": key[0], "digest": key[1], **rest, "tags": tags.get(key, {})})
-    return found
+        records.append({"name": key[0], "digest": key[1], **rest, "tags": tags.get(key, {})})
+    return records
 
 
 def _export_of(archive: Archive, run_id: str) -> Export:

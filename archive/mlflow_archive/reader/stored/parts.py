@@ -78,16 +78,16 @@ class Part:
         self._encoded: pq.ParquetFile | None = None
 
     def _check_schema(self) -> list[str]:
-        found = self._parquet.schema_arrow
+        schema = self._parquet.schema_arrow
         for column in self.table.columns:
-            position = found.get_field_index(column.name)
+            position = schema.get_field_index(column.name)
             if position < 0 and column.nullable:
                 continue
-            if position < 0 or found.field(position).type != column.type:
-                have = found.field(position).type if position >= 0 else "nothing"
+            if position < 0 or schema.field(position).type != column.type:
+                have = schema.field(position).type if position >= 0 else "nothing"
                 message = f"{self.name}: column {column.name} should be {column.type}, found {have}"
                 raise DamagedError(message, code="E031", member=self.name)
-        return [name for name in self.table.column_names if name in found.names]
+        return [name for name in self.table.column_names if name in schema.names]
 
     @property
     def rows(self) -> int:
@@ -143,8 +143,8 @@ class Part:
         With ``encoded`` texts come as dictionary arrays, as they lie on disk, which is several times faster where few
         of them are looked at. Raises DamagedError: E034 for a page that is damaged, E036 for a null where none may be.
         """
-        wanted = [c for c in self.table.columns if columns is None or c.name in columns]
-        present = [c.name for c in wanted if c.name in self._present]
+        requested = [c for c in self.table.columns if columns is None or c.name in columns]
+        present = [c.name for c in requested if c.name in self._present]
         try:
             metadata = self._parquet.metadata.row_group(index)
             if metadata.total_byte_size > MAX_ROW_GROUP_BYTES:
@@ -152,23 +152,23 @@ class Part:
                 raise DamagedError(message, code="E034", member=self.name)
             with self._lock:
                 parquet = self._with_dictionaries() if encoded else self._parquet
-                found = parquet.read_row_group(index, columns=present, use_threads=False)
+                stored = parquet.read_row_group(index, columns=present, use_threads=False)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             message = f"{self.name}: row group {index} cannot be read: {error}"
             raise DamagedError(message, code="E034", member=self.name) from error
-        if found.num_rows != metadata.num_rows:
-            message = f"{self.name}: row group {index} gives {found.num_rows} rows, states {metadata.num_rows}"
+        if stored.num_rows != metadata.num_rows:
+            message = f"{self.name}: row group {index} gives {stored.num_rows} rows, states {metadata.num_rows}"
             raise DamagedError(message, code="E034", member=self.name)
         arrays: list[Any] = []
-        for column in wanted:
-            array = found[column.name] if column.name in present else pa.nulls(found.num_rows, column.type)
+        for column in requested:
+            array = stored[column.name] if column.name in present else pa.nulls(stored.num_rows, column.type)
             if not column.nullable and array.null_count:
                 message = f"{self.name}: column {column.name} holds nulls, which it may not"
                 raise DamagedError(message, code="E036", member=self.name)
             arrays.append(array)
         if encoded:
-            return pa.table(arrays, names=[c.name for c in wanted])
-        return pa.table(arrays, schema=pa.schema([c.field for c in wanted]))
+            return pa.table(arrays, names=[c.name for c in requested])
+        return pa.table(arrays, schema=pa.schema([c.field for c in requested]))
 
     def _with_dictionaries(self) -> pq.ParquetFile:
         """Return the file as one whose texts are read as dictionary arrays."""

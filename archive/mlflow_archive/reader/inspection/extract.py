@@ -114,8 +114,8 @@ def _check_collision(
         if key[:depth] in files:
             raise ItemError(f"the file {files[key[:depth]]!r} is in the way")
         if folders.get(key[:depth], parts[:depth]) != parts[:depth]:
-            other = "/".join(folders[key[:depth]])
-            raise ItemError(f"on some disks its folder is the same as {other!r}; extract it alone into another folder")
+            twin = "/".join(folders[key[:depth]])
+            raise ItemError(f"on some disks its folder is the same as {twin!r}; extract it alone into another folder")
 
 
 def extract(
@@ -164,15 +164,15 @@ def _place(root: int, item: Item, stream: BinaryIO, *, overwrite: bool) -> bool:
     *parents, name = path_parts(item.path)
     with _folder(root, parents) as folder:
         try:
-            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
-            found = None
+            status = None
         except OSError as error:
             raise ItemError(f"it cannot be written under that name: {error.strerror}") from error
-        if found is not None:
-            if not stat.S_ISREG(found.st_mode):
+        if status is not None:
+            if not stat.S_ISREG(status.st_mode):
                 raise ItemError("in the target there is something else of that name: a folder, symlink or device")
-            if found.st_size == item.size and _digest(folder, name) == item.digest:
+            if status.st_size == item.size and _digest(folder, name) == item.digest:
                 return False
             if not overwrite:
                 raise ItemError("a file with other content is there already; use --overwrite to replace it")
@@ -193,8 +193,8 @@ def _folder(root: int, parents: Sequence[str]) -> Iterator[int]:
             except OSError as error:
                 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
                     raise
-                what = "is a symlink or a file" if error.errno in (errno.ELOOP, errno.ENOTDIR) else error.strerror
-                raise ItemError(f"its folder {part!r} in the target cannot be used: {what}") from error
+                reason = "is a symlink or a file" if error.errno in (errno.ELOOP, errno.ENOTDIR) else error.strerror
+                raise ItemError(f"its folder {part!r} in the target cannot be used: {reason}") from error
             os.close(current)
             current = inner
         yield current

@@ -9,16 +9,16 @@ from typing import Final
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.details import made_models
-from mlflow_archive.reader.listing import Record, list_artifacts
-from mlflow_archive.reader.objects import ObjectId, ObjectIds, only_one, owners_named
+from mlflow_archive.reader.inspection.details import made_models
+from mlflow_archive.reader.inspection.listing import Record, list_artifacts
+from mlflow_archive.reader.inspection.objects import ObjectId, ObjectIds, only_one, owners_named
 
 OWNERS: Final = (RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL)
 """The kinds that can have artifacts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArtifactPlace:
+class ArtifactReference:
     """An object by kind and owner id, and a path among its artifacts, empty for all of them."""
 
     kind: str
@@ -31,7 +31,7 @@ class ArtifactPlace:
         return f"{self.kind.replace('_', ' ')} {self.owner_id}"
 
 
-def find_artifacts(archive: Archive, text: str) -> ArtifactPlace:
+def find_artifacts(archive: Archive, text: str) -> ArtifactReference:
     """Return what ``NAME`` or ``NAME/PATH`` means, NAME being an id, the start of one, or a name.
 
     Ids are looked for first, then the beginnings of ids, then names; a name may hold ``/`` itself. Raises
@@ -40,7 +40,7 @@ def find_artifacts(archive: Archive, text: str) -> ArtifactPlace:
     splits = list(_splits(text))
     head, path = splits[0]
     if archive.table("runs", columns=["run_id"], owners=[head]).num_rows:
-        return ArtifactPlace(kind=RUN, owner_id=head, path=path)  # asked most, and found without reading all ids
+        return ArtifactReference(kind=RUN, owner_id=head, path=path)  # asked most, and found without reading all ids
     ids = ObjectIds(archive, OWNERS)
     for name, rest in splits:
         if exact := ids.equal(name):
@@ -50,15 +50,15 @@ def find_artifacts(archive: Archive, text: str) -> ArtifactPlace:
     for name, rest in splits:
         # A run and the model it made often have one name; the run is meant, as `show` has it.
         for kind in OWNERS:
-            if found := owners_named(archive, kind, name):
-                return _place(archive, name, [(kind, each) for each in found], rest)
+            if owner_ids := owners_named(archive, kind, name):
+                return _place(archive, name, [(kind, owner_id) for owner_id in owner_ids], rest)
     raise SelectionError(
         f"no run, logged model, trace or registered model of {archive.path} has the id or name {head!r}; "
         f"`mlflow-archive ls {archive.path} artifacts` lists all artifacts"
     )
 
 
-def artifacts_at(archive: Archive, place: ArtifactPlace) -> list[Record]:
+def artifacts_at(archive: Archive, place: ArtifactReference) -> list[Record]:
     """Return the artifacts at or below a place, by path, as :func:`list_artifacts` does.
 
     Of a run, also those of the logged models it made, in a folder of the model's name: ``runs:/RUN/model`` is where
@@ -67,14 +67,14 @@ def artifacts_at(archive: Archive, place: ArtifactPlace) -> list[Record]:
     rows = list_artifacts(archive, place.owner_id, place.path, kind=place.kind)
     if place.kind != RUN or any(row["path"] == place.path for row in rows):
         return rows
-    found = {row["path"]: row for row in rows}
+    by_path = {row["path"]: row for row in rows}
     first, _, rest = place.path.partition("/")
     for model in made_models(archive, place.owner_id):
         name = model["name"]
         if name and (not first or first == name):
             for row in list_artifacts(archive, model["model_id"], rest, kind=LOGGED_MODEL):
-                found.setdefault(f"{name}/{row['path']}", {**row, "path": f"{name}/{row['path']}"})
-    return [found[path] for path in sorted(found)]
+                by_path.setdefault(f"{name}/{row['path']}", {**row, "path": f"{name}/{row['path']}"})
+    return [by_path[path] for path in sorted(by_path)]
 
 
 def _splits(text: str) -> Iterator[tuple[str, str]]:
@@ -83,6 +83,6 @@ def _splits(text: str) -> Iterator[tuple[str, str]]:
         yield "/".join(parts[:at]), "/".join(parts[at:])
 
 
-def _place(archive: Archive, name: str, found: list[ObjectId], path: str) -> ArtifactPlace:
-    kind, owner_id = only_one(archive, name, found, hint="give more of the id")
-    return ArtifactPlace(kind=kind, owner_id=owner_id, path=path)
+def _place(archive: Archive, name: str, candidates: list[ObjectId], path: str) -> ArtifactReference:
+    kind, owner_id = only_one(archive, name, candidates, hint="give more of the id")
+    return ArtifactReference(kind=kind, owner_id=owner_id, path=path)
