@@ -38,9 +38,10 @@ def main() -> int:
     well = True
     with (
         tempfile.TemporaryDirectory(prefix="campaigns-", ignore_cleanup_errors=True) as name,
-        open_ground(Path(name), options.seed, extra_runs=options.extra_runs) as ground,
+        open_ground(options.keep or Path(name), options.seed, extra_runs=options.extra_runs) as ground,
     ):
         ground.stall_seconds, ground.rate = options.stall, options.rate
+        ground.keeps_folders = options.keep is not None
         for campaign in options.only or campaigns:
             for trials in campaigns[campaign](ground, options):
                 well = _tell(campaign, trials) and well
@@ -56,8 +57,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--extra-runs", type=int, default=40, help="how many more runs the store has")
     parser.add_argument("--rate", type=float, default=0.2, help="the share of requests that is spoilt")
     parser.add_argument("--stall", type=float, default=30.0, help="how many seconds a stall takes")
+    parser.add_argument("--keep", type=_folder, metavar="FOLDER", help="have all that is written there, and keep it")
     parser.add_argument("--only", nargs="*", choices=["exports", "imports", "pairs", "kills"], help="these campaigns")
     return parser.parse_args()
+
+
+def _folder(text: str) -> Path:
+    return Path(text).resolve()  # processes that have folders of their own get it
 
 
 Campaign = Callable[[Ground, argparse.Namespace], Iterator[list[Trial]]]

@@ -25,7 +25,11 @@ _NUMBER: Final = re.compile(r"(?<!\()\b\d+(?:\.\d+)?\b")
 
 def export_trial(ground: Ground, name: str, faults: tuple[Fault, ...], number: int) -> Trial:
     """Export once; the server must hold FULL."""
-    folder = ground.new_folder("export")
+    with ground.trial_folder("export") as folder:
+        return _trial(ground, name, faults, number, folder)
+
+
+def _trial(ground: Ground, name: str, faults: tuple[Fault, ...], number: int, folder: Path) -> Trial:
     path = folder / "out.mlfa"
     with faulty_proxy(ground.store.server.uri, ground.plan(faults, "export", name, number)) as proxy:
         settings = ground.settings(faults)

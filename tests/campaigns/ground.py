@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -31,14 +32,23 @@ class Ground:
     stall_seconds: float = 30.0
     rate: float = 0.2
     longest_seconds: float = 900.0
+    keeps_folders: bool = False
     _numbers: Iterator[int] = field(default_factory=count)
     _imported: Content | None = None
 
     def new_folder(self, name: str) -> Path:
-        """Make a folder for one trial."""
+        """Make a folder that stays."""
         folder = self.folder / f"{name}-{next(self._numbers)}"
         folder.mkdir(parents=True)
         return folder
+
+    @contextmanager
+    def trial_folder(self, name: str) -> Iterator[Path]:
+        """Make a folder for one trial, and remove it at its end."""
+        folder = self.new_folder(name)
+        yield folder
+        if not self.keeps_folders:
+            shutil.rmtree(folder)
 
     def chance(self, *names: object) -> random.Random:
         """Return the chance of one trial: the same for the same names and seed."""

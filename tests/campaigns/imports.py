@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import islice
+from pathlib import Path
 
 from tests.campaigns.command import run
 from tests.campaigns.content import Content, differences_of
@@ -17,9 +18,13 @@ from tests.campaigns.store import EMPTY
 
 def import_trial(ground: Ground, name: str, faults: tuple[Fault, ...], number: int) -> Trial:
     """Import once into an empty server; what did not end with 0 is repeated without faults."""
+    with ground.trial_folder("import") as folder:
+        return _trial(ground, name, faults, number, folder)
+
+
+def _trial(ground: Ground, name: str, faults: tuple[Fault, ...], number: int, folder: Path) -> Trial:
     expected = ground.imported()
     ground.store.go_to(EMPTY)
-    folder = ground.new_folder("import")
     with faulty_proxy(ground.store.server.uri, ground.plan(faults, "import", name, number)) as proxy:
         settings = ground.settings(faults)
         arguments = ("import", str(ground.archive), "--to", proxy.uri)
@@ -30,7 +35,7 @@ def import_trial(ground: Ground, name: str, faults: tuple[Fault, ...], number: i
     counts["doubles"] = content.doubles.total()
     wrong = doubles_of(content) or (ended.code == 0 and altered(expected, content))
     if not wrong and ended.code != 0:
-        wrong = not_mended(ground, expected)
+        wrong = not_mended(ground, expected, folder / "again")
     if wrong:
         outcome, reason = Outcome.WRONG, f"exit code {ended.code}, {wrong}"
     return Trial(name=name, outcome=outcome, reason=reason, counts=counts, faults=proxy.counts)
@@ -48,9 +53,8 @@ def altered(expected: Content, content: Content) -> str:
     return f"differs in {', '.join(sorted(set(lines)))[:160]}, such as {first}" if lines else ""
 
 
-def not_mended(ground: Ground, expected: Content) -> str:
+def not_mended(ground: Ground, expected: Content, folder: Path) -> str:
     """Repeat an import without faults; say what is not right after that."""
-    folder = ground.new_folder("again")
     again = run(folder, "import", str(ground.archive), "--to", ground.store.server.uri)
     if again.code != 0:
         return f"the same command then ends with {again.code}: {plain(again.last_line)}"

@@ -216,7 +216,11 @@ def _wait_for_work(job: Job, command: Command, folder: Path) -> float:
 
 def kill_trial(job: Job, ground: Ground, longest: float, number: int) -> Trial:
     """Kill a job at a moment of its work, and run it again."""
-    folder = ground.new_folder(job.name.replace(" ", "-"))
+    with ground.trial_folder(job.name.replace(" ", "-")) as folder:
+        return _trial(job, ground, longest, number, folder)
+
+
+def _trial(job: Job, ground: Ground, longest: float, number: int, folder: Path) -> Trial:
     job.prepare(folder)
     moment = ground.chance(job.name, number).uniform(0, 0.9 * longest)
     command = Command(folder, *job.arguments(folder), settings=_settings(folder))
@@ -242,10 +246,16 @@ def _receipt(job: Job, folder: Path, killed: Ended, moment: float) -> Counter[st
     path = folder / "receipt.json"
     if not is_due:
         return Counter({"receipts due": 0, "receipts there": 0})
-    is_there = path.exists() and time.time() - path.stat().st_mtime < RECEIPT_SECONDS + 1
-    if is_there:
+    is_young = path.exists() and time.time() - path.stat().st_mtime < RECEIPT_SECONDS + 1
+    return Counter({"receipts due": 1, "receipts there": int(is_young and _is_json(path))})
+
+
+def _is_json(path: Path) -> bool:
+    try:
         json.loads(path.read_text("utf-8"))
-    return Counter({"receipts due": 1, "receipts there": int(is_there)})
+    except ValueError:
+        return False
+    return True
 
 
 def _leftovers(job: Job, folder: Path) -> Counter[str]:
