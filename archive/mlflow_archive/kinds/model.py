@@ -101,7 +101,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class ListView:
     """A list that ``ls`` gives: its word there, and the columns shown where none are asked for.
 
     ``note`` says more in the help; ``of`` names what is listed where that is not the kind itself.
@@ -130,7 +130,7 @@ class Kind:
     owner: tuple[Column, ...]
     refers: tuple[str, ...] = ()
     word: str = ""
-    lists: tuple[Listing, ...] = ()
+    lists: tuple[ListView, ...] = ()
     incremental: bool = False
     largest: str = ""
 
@@ -176,8 +176,8 @@ def named_owner(name: str, workspace: str | None) -> str:
     return name if workspace in (None, "", DEFAULT_WORKSPACE) else f"{workspace}/{name}"
 
 
-def listing(word: str, columns: str, *, note: str = "", of: str = "") -> Listing:
-    return Listing(word=word, columns=tuple(columns.split()), note=note, of=of)
+def listing(word: str, columns: str, *, note: str = "", of: str = "") -> ListView:
+    return ListView(word=word, columns=tuple(columns.split()), note=note, of=of)
 
 
 def text(name: str, origin: str, description: str, *, null: bool = False) -> Column:
