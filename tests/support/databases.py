@@ -19,6 +19,8 @@ from alembic.script import ScriptDirectory
 from mlflow.store.db.utils import _get_alembic_config
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 
+from tests.support.session_folder import made_once
+
 RUN = "a" * 32
 DELETED = "b" * 32
 OLD = "c" * 32
@@ -104,6 +106,11 @@ def make_database(uri: str, revision: str = "heads") -> None:
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
     engine.dispose()
+
+
+def empty_database() -> Path:
+    """Return an SQLite database at the newest schema, made once a test run, to be read and copied."""
+    return made_once("empty.db", lambda path: make_database(f"sqlite:///{path}"))
 
 
 def each_revision(folder: Path) -> Iterator[tuple[str, Path]]:

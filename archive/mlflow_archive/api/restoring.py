@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Progress, Quiet, Report
-from mlflow_archive.kinds import TABLES
+from mlflow_archive.kinds import KINDS, TABLES
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.source import LARGEST, ArchiveSource
+from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import (
     PreflightSink,
@@ -57,7 +57,7 @@ def _look(
 ) -> tuple[Existing, Report]:
     """Make the first copy. Of the largest tables it reads the columns that decide; all, where these are refused."""
     rows_only = replace(selection, artifacts=False)
-    deciding = {name: _deciding(name, database) for name in LARGEST.values()}
+    deciding = {kind.largest: _deciding(kind.largest, database) for kind in KINDS.values() if kind.largest}
     leave_out = () if options.dry_run else [name for name, names in deciding.items() if names == ()]
     columns = {name: {*names, *TABLES[name].owner} for name, names in deciding.items() if names is not None}
     preflight = PreflightSink(database, options)

@@ -6,14 +6,19 @@ from typing import Final
 
 from mlflow_archive.kinds.model import (
     BUDGET_POLICY,
+    EXPERIMENT,
     GATEWAY_ENDPOINT,
     GATEWAY_SECRET,
     GUARDRAIL,
     MODEL_DEFINITION,
+    SCORER,
+    WORKSPACE,
     Column,
+    Kind,
     Table,
     flag,
     integer,
+    listing,
     real,
     text,
     time,
@@ -33,6 +38,39 @@ def _made(table: str) -> tuple[Column, ...]:
 
 _ENDPOINT_ID = text("endpoint_id", "endpoints.endpoint_id", "Id at the source.")
 _GUARDRAIL_ID = text("guardrail_id", "guardrails.guardrail_id", "Id at the source.")
+
+GATEWAY_KINDS: Final = (
+    Kind(
+        name=GATEWAY_SECRET,
+        refers=(WORKSPACE,),
+        word="gateway",
+        lists=(listing("gateway-secrets", "secret_id secret_name provider created_at", note="their names"),),
+    ),
+    Kind(
+        name=MODEL_DEFINITION,
+        refers=(GATEWAY_SECRET,),
+        word="gateway",
+        lists=(listing("model-definitions", "model_definition_id name provider model_name"),),
+    ),
+    Kind(
+        name=GATEWAY_ENDPOINT,
+        refers=(EXPERIMENT, MODEL_DEFINITION),
+        word="gateway",
+        lists=(listing("gateway-endpoints", "endpoint_id name experiment routing_strategy"),),
+    ),
+    Kind(
+        name=GUARDRAIL,
+        refers=(SCORER, GATEWAY_ENDPOINT),
+        word="gateway",
+        lists=(listing("guardrails", "guardrail_id name stage action"),),
+    ),
+    Kind(
+        name=BUDGET_POLICY,
+        refers=(GATEWAY_ENDPOINT,),
+        word="gateway",
+        lists=(listing("budget-policies", "budget_policy_id budget_unit budget_amount budget_action"),),
+    ),
+)
 
 GATEWAY_TABLES: Final = (
     Table(

@@ -4,10 +4,32 @@ from __future__ import annotations
 
 from typing import Final
 
-from mlflow_archive.kinds.model import LOGGED_MODEL, RUN, Table, integer, real, text, time
+from mlflow_archive.kinds.model import (
+    EXPERIMENT,
+    LOGGED_MODEL,
+    RUN,
+    Kind,
+    Table,
+    integer,
+    listing,
+    real,
+    text,
+    time,
+    uri,
+)
 
 _MODEL_ID = text("model_id", "logged_models.model_id", "Id of the logged model at the source.")
 _RUN_ID = text("run_id", "runs.run_uuid", "Id of the run at the source.")
+
+LOGGED_MODEL_KINDS: Final = (
+    Kind(
+        name=LOGGED_MODEL,
+        refers=(EXPERIMENT, RUN),
+        word="logged-models",
+        lists=(listing("logged-models", "model_id name experiment status model_type source_run_id"),),
+        incremental=True,
+    ),
+)
 
 LOGGED_MODEL_TABLES: Final = (
     Table(
@@ -46,7 +68,7 @@ LOGGED_MODEL_TABLES: Final = (
             _MODEL_ID,
             text("experiment_id", "logged_models.experiment_id", "Experiment it lies in."),
             text("name", "logged_models.name", "Name."),
-            text("artifact_location", "logged_models.artifact_location", "Where the source kept its files.", null=True),
+            uri("artifact_location", "logged_models.artifact_location", "Where the source kept its files."),
             time("creation_timestamp", "logged_models.creation_timestamp_ms", "When it was made."),
             time("last_updated_timestamp", "logged_models.last_updated_timestamp_ms", "When it last changed."),
             text("status", "logged_models.status", "PENDING, READY or FAILED; a number no name is known for as such."),

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from mlflow_archive.kinds.model import MCP_SERVER, NAME_IN_WORKSPACE, Column, Table, integer, text, time
+from mlflow_archive.kinds.model import (
+    MCP_SERVER,
+    NAME_IN_WORKSPACE,
+    WORKSPACE,
+    Column,
+    Kind,
+    Table,
+    integer,
+    listing,
+    text,
+    time,
+    uri,
+)
 
 _NAME = text("name", "mcp_servers.name", "Name of the MCP server.")
 _WORKSPACE = text("workspace", "mcp_servers.workspace", "Workspace; `default` where the source has none.")
@@ -18,6 +30,15 @@ def _made(table: str) -> tuple[Column, ...]:
         time("last_updated_at", f"{table}.last_updated_at", "When it last changed."),
     )
 
+
+MCP_KINDS: Final = (
+    Kind(
+        name=MCP_SERVER,
+        refers=(WORKSPACE,),
+        word="mcp-servers",
+        lists=(listing("mcp-servers", "name display_name description created_at"),),
+    ),
+)
 
 MCP_TABLES: Final = (
     Table(
@@ -114,7 +135,7 @@ MCP_TABLES: Final = (
             text("id", "mcp_access_endpoints.id", "Id at the source."),
             text("server_version", "mcp_access_endpoints.server_version", "Version.", null=True),
             text("server_alias", "mcp_access_endpoints.server_alias", "Alias.", null=True),
-            text("url", "mcp_access_endpoints.url", "URL, without user and password."),
+            uri("url", "mcp_access_endpoints.url", "URL, without user and password.", null=False),
             text("transport_type", "mcp_access_endpoints.transport_type", "Transport."),
             *_made("mcp_access_endpoints"),
         ),

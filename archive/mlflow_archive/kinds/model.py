@@ -38,13 +38,43 @@ NAME_IN_WORKSPACE: Final = ("name", "workspace")
 OWNER_SEPARATOR: Final = "\x1f"
 """Between the values of several owner columns that are no such name, in an ``owner_id``."""
 
-INCREMENTAL: Final = (RUN, LOGGED_MODEL, TRACE)
-"""Kinds with fingerprints: an append reads only those that changed. All other kinds come whole with each export."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListView:
+    """A list that ``ls`` gives: its word there, and the columns shown where none are asked for.
+
+    ``note`` says more in the help; ``of`` names what is listed where that is not the kind itself.
+    """
+
+    word: str
+    columns: tuple[str, ...]
+    note: str = ""
+    of: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of object.
+
+    ``refers`` names the kinds that its objects refer to and that come before it. What refers the other way, as a run to
+    the logged models it made or an endpoint to the scorers it serves, is for a sink to keep until the end.
+    ``word`` is what ``--only`` and ``--without`` call it, where it does not come with what lies in it; several kinds
+    may share one. An ``incremental`` kind has fingerprints: an append reads only what changed, where all other kinds
+    come whole with each export. ``largest`` is a table of it that may not fit into memory: its rows may come in several
+    chunks.
+    """
+
+    name: str
+    refers: tuple[str, ...] = ()
+    word: str = ""
+    lists: tuple[ListView, ...] = ()
+    incremental: bool = False
+    largest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column: ``origin`` names the MLflow table or API field it comes from."""
+    """One column: ``origin`` names the MLflow table or API field it comes from. A ``location`` is a URI or a path."""
 
     name: str
     type: pa.DataType
@@ -53,6 +83,7 @@ class Column:
     description: str
     byte_stream_split: bool = False
     delta: bool = False
+    location: bool = False
 
     @property
     def field(self) -> pa.Field:
@@ -107,8 +138,16 @@ def named_owner(name: str, workspace: str | None) -> str:
     return name if workspace in (None, "", DEFAULT_WORKSPACE) else f"{workspace}/{name}"
 
 
+def listing(word: str, columns: str, *, note: str = "", of: str = "") -> ListView:
+    return ListView(word=word, columns=tuple(columns.split()), note=note, of=of)
+
+
 def text(name: str, origin: str, description: str, *, null: bool = False) -> Column:
     return Column(name=name, type=pa.string(), nullable=null, origin=origin, description=description)
+
+
+def uri(name: str, origin: str, description: str, *, null: bool = True) -> Column:
+    return Column(name=name, type=pa.string(), nullable=null, origin=origin, description=description, location=True)
 
 
 def time(name: str, origin: str, description: str, *, null: bool = True) -> Column:

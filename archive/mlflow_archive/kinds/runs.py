@@ -6,10 +6,44 @@ from typing import Final
 
 import pyarrow as pa
 
-from mlflow_archive.kinds.model import DATASET, EXPERIMENT, RUN, Column, Table, integer, text, time
+from mlflow_archive.kinds.model import (
+    DATASET,
+    EXPERIMENT,
+    RUN,
+    WORKSPACE,
+    Column,
+    Kind,
+    Table,
+    integer,
+    listing,
+    text,
+    time,
+    uri,
+)
 
 EXPERIMENT_ID = text("experiment_id", "experiments.experiment_id", "Id of the experiment at the source.")
 RUN_ID = text("run_id", "runs.run_uuid", "Id of the run at the source.")
+
+RUN_KINDS: Final = (
+    Kind(
+        name=EXPERIMENT,
+        refers=(WORKSPACE,),
+        lists=(listing("experiments", "experiment_id name lifecycle_stage runs creation_time"),),
+    ),
+    Kind(
+        name=DATASET,
+        refers=(EXPERIMENT,),
+        lists=(listing("datasets", "name digest experiment source_type source", note="inputs of runs"),),
+    ),
+    Kind(
+        name=RUN,
+        refers=(EXPERIMENT, DATASET),
+        word="runs",
+        lists=(listing("runs", "run_id run_name experiment status lifecycle_stage start_time"),),
+        incremental=True,
+        largest="metrics",
+    ),
+)
 
 RUN_TABLES: Final = (
     Table(
@@ -21,7 +55,7 @@ RUN_TABLES: Final = (
         columns=(
             EXPERIMENT_ID,
             text("name", "experiments.name", "Name; a deleted experiment may share it with an active one."),
-            text("artifact_location", "experiments.artifact_location", "Root of new runs at the source.", null=True),
+            uri("artifact_location", "experiments.artifact_location", "Root of new runs at the source."),
             text("lifecycle_stage", "experiments.lifecycle_stage", "`active` or `deleted`."),
             time("creation_time", "experiments.creation_time", "When it was made; null before MLflow 1.30."),
             time("last_update_time", "experiments.last_update_time", "When name or stage last changed."),
@@ -56,7 +90,7 @@ RUN_TABLES: Final = (
             time("start_time", "runs.start_time", "Start."),
             time("end_time", "runs.end_time", "End; null while it runs. The API shows an end at 0 as none."),
             text("lifecycle_stage", "runs.lifecycle_stage", "`active` or `deleted`."),
-            text("artifact_uri", "runs.artifact_uri", "Where the source kept the artifacts.", null=True),
+            uri("artifact_uri", "runs.artifact_uri", "Where the source kept the artifacts."),
             time("deleted_time", "runs.deleted_time", "When it was deleted; hidden by the REST API."),
             text("source_type", "runs.source_type", "Hidden by the REST API.", null=True),
             text("source_name", "runs.source_name", "Hidden by the REST API.", null=True),

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from mlflow_archive.kinds.model import TRACE, Table, flag, integer, real, text, time
+from mlflow_archive.kinds.model import (
+    EXPERIMENT,
+    ISSUE,
+    LOGGED_MODEL,
+    RUN,
+    TRACE,
+    Kind,
+    Table,
+    flag,
+    integer,
+    listing,
+    real,
+    text,
+    time,
+)
 
 _TRACE_ID = text("trace_id", "trace_info.request_id", "Id of the trace; kept by every import.")
 TOKENS: Final = (
@@ -16,6 +30,17 @@ TOKENS: Final = (
     "cache_creation_input_tokens_above_1hr",
 )
 COSTS: Final = ("input_cost", "output_cost", "total_cost")
+
+TRACE_KINDS: Final = (
+    Kind(
+        name=TRACE,
+        refers=(EXPERIMENT, RUN, LOGGED_MODEL, ISSUE),
+        word="traces",
+        lists=(listing("traces", "trace_id experiment state request_time execution_duration_ms trace_name"),),
+        incremental=True,
+        largest="spans",
+    ),
+)
 
 TRACE_TABLES: Final = (
     Table(

@@ -22,6 +22,7 @@ from mlflow_archive.api.serving.location import artifact_root
 from mlflow_archive.errors import TargetError
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Progress, Quiet
+from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.selecting.selection import Selection
@@ -31,14 +32,6 @@ from mlflow_archive.sinks.restore.locate import locate_database
 _NUMBER: Final = re.compile("[0-9]{1,18}", re.ASCII)
 _FORGET_SECONDS: Final = 30 * 86400
 _FORGET_WORK_SECONDS: Final = 2 * 86400
-_WORKSPACED: Final = ("experiments", "evaluation_datasets", "endpoints", "model_definitions", "webhooks")
-_REGISTRY: Final = (
-    "registered_models",
-    "model_versions",
-    "registered_model_tags",
-    "model_version_tags",
-    "registered_model_aliases",
-)
 
 
 def cache_folder() -> Path:
@@ -115,11 +108,13 @@ def _prepare(target: Path) -> None:
     """Put in what MLflow would write itself at the first look, and bring all workspaces into the default one."""
     with closing(sqlite3.connect(target)) as connection, connection:
         connection.execute("PRAGMA foreign_keys = OFF")
-        for table in (*_WORKSPACED, *_REGISTRY):
-            connection.execute(
-                f"UPDATE {table} SET name = workspace || '/' || name, workspace = 'default' "  # noqa: S608 - constants
-                "WHERE workspace <> 'default'"
-            )
+        for rows in MAPS.values():
+            if {"name", "workspace"} <= rows.fields.keys():
+                name = rows.fields["name"]
+                connection.execute(
+                    f"UPDATE {rows.stored_in} SET {name} = workspace || '/' || {name}, "  # noqa: S608 - constants
+                    "workspace = 'default' WHERE workspace <> 'default'"
+                )
         connection.execute(
             "INSERT OR IGNORE INTO experiments "
             "(experiment_id, name, artifact_location, lifecycle_stage, creation_time, last_update_time, workspace) "

@@ -9,7 +9,16 @@ from typing import Any, Final
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.chunk import Shard
-from mlflow_archive.kinds import EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
+from mlflow_archive.kinds import (
+    AFTER_RUNS,
+    EVALUATION_DATASET,
+    EXPERIMENT,
+    LOGGED_MODEL,
+    REGISTERED_MODEL,
+    RUN,
+    TABLES,
+    TRACE,
+)
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.entries import RunEntry, TraceEntry
 from mlflow_archive.sources.exim.index import Index
@@ -22,7 +31,6 @@ PER_SHARD: Final = 100
 LEFTOVERS: Final = "leftovers"
 """Kind of a block of gaps whose owners are not there."""
 _NAMED_IN_ERRORS: Final = 5
-_ORDER: Final = (LOGGED_MODEL, TRACE, EVALUATION_DATASET, REGISTERED_MODEL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +66,7 @@ class Planner:
         stage = 1
         for stage, ids in enumerate(self._runs_by_depth(), start=1):
             yield from self._cut(RUN, ids, stage)
-        for kind in _ORDER:
+        for kind in AFTER_RUNS:
             stage += 1
             yield from self._cut(kind, self._ids(kind), stage)
 

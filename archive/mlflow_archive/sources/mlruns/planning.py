@@ -1,4 +1,4 @@
-"""What of a store is selected, cut into shards: experiments with their runs first, then what refers to them."""
+"""What of a store is selected, cut into shards: experiments first, then runs, then what refers to them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from mlflow_archive.errors import SelectionError, StoreError
 from mlflow_archive.flow.chunk import Shard
-from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
+from mlflow_archive.kinds import KINDS, LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
 from mlflow_archive.sources.filtering.trace_filter import compile_trace_filter
-from mlflow_archive.sources.mlruns.entity_planning import EntityPlanner, TakenRuns, take
+from mlflow_archive.sources.mlruns.entity_planning import EntityPlanner, SelectedEntities, TakenRuns, take
 from mlflow_archive.sources.mlruns.index import StoreIndex
 from mlflow_archive.sources.mlruns.layout import RunFolder, find_experiments
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
@@ -26,23 +27,30 @@ from mlflow_archive.sources.mlruns.runs.runs import METRICS, is_deleted, read_ru
 from mlflow_archive.sources.mlruns.standing import Standing, selected_models, standing_of
 from mlflow_archive.sources.reading.points import Latest
 
+EXPERIMENTS_PER_SHARD: Final = 100
 RUNS_PER_SHARD: Final = 100
 MODELS_PER_SHARD: Final = 20
-_REGISTRY_STAGE: Final = 3
+_STAGES: Final = MappingProxyType({kind: stage for stage, kind in enumerate(KINDS)})
 _IN_EXPERIMENTS: Final = frozenset(table.entity for table in TABLES.values() if "experiment_id" in table.column_names)
 _NAMED_IN_ERRORS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SelectedExperiments:
+    """What a shard holds: experiments with the datasets of their runs."""
+
+    experiments: tuple[Experiment, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SelectedRuns:
-    """What a shard holds: runs of one experiment, with ``with_experiment`` the experiment's own rows too.
+    """What a shard holds: runs of one experiment.
 
     ``copies`` are further folders with the id of a run found before; they are left out with a gap.
     """
 
     experiment: Experiment
     selection: Selection
-    with_experiment: bool
     runs: tuple[RunFolder, ...] = ()
     copies: tuple[RunFolder, ...] = ()
     listing_problem: str = ""
@@ -66,7 +74,6 @@ class Planner:
         self._places = places
         self._selection = selection
         self._seen: set[str] = set()
-        self._given: set[str] = set()
         self._matches: Matches | None = None
         self._standing: Standing | None = None
         self._taken = TakenRuns() if selection.runs or selection.filter_string else None
@@ -88,17 +95,11 @@ class Planner:
             self._standing = standing_of(selected_models(self._root, selection), self._index)
         if selection.filter_string:
             self._matches = compile_filter(selection.filter_string)
-        entities = EntityPlanner(
-            selection=selection, places=self._places, given=self._given, taken=self._taken, standing=self._standing
-        )
+        entities = EntityPlanner(selection=selection, places=self._places, taken=self._taken, standing=self._standing)
         if selection.trace_filter:
             entities.trace_matches = compile_trace_filter(selection.trace_filter)
         if not selection.kinds or _IN_EXPERIMENTS.intersection(selection.kinds):
-            for experiment in experiments:
-                yield from self._shards_of(experiment)
-        for kind in (LOGGED_MODEL, TRACE):
-            if selection.wants_kind(kind):
-                yield from entities.shards(kind, experiments)
+            yield from self._in_experiments(entities, experiments)
         if selection.wants_kind(REGISTERED_MODEL) and (selection.models or self._everything):
             yield from self._registry()
 
@@ -108,17 +109,37 @@ class Planner:
         s = self._selection
         return not (s.experiments or s.runs or s.filter_string) and s.since_ms is None and s.until_ms is None
 
+    def _in_experiments(self, entities: EntityPlanner, experiments: list[Experiment]) -> Iterator[Shard]:
+        """Yield experiments and what lies in them; where single runs or models are selected, only those of these."""
+        found = self._of_experiments(entities, experiments)
+        if self._taken is not None or self._standing is not None:
+            planned = list(found)
+            used = {_experiment_of(shard) for shard in planned}
+            experiments = [experiment for experiment in experiments if experiment.experiment_id in used]
+            found = iter(planned)
+        for at in range(0, len(experiments), EXPERIMENTS_PER_SHARD):
+            some = tuple(experiments[at : at + EXPERIMENTS_PER_SHARD])
+            yield Shard(name=f"experiments from {at}", payload=SelectedExperiments(experiments=some))
+        yield from found
+
+    def _of_experiments(self, entities: EntityPlanner, experiments: list[Experiment]) -> Iterator[Shard]:
+        for experiment in experiments:
+            yield from self._shards_of(experiment)
+        for kind in (LOGGED_MODEL, TRACE):
+            if self._selection.wants_kind(kind):
+                yield from entities.shards(kind, experiments, _STAGES[kind])
+
     def _registry(self) -> Iterator[Shard]:
         try:
             folders = selected_models(self._root, self._selection)
         except StoreError as error:
             payload = SelectedModels(selection=self._selection, index=self._index, listing_problem=str(error))
-            yield Shard(name="registered models", stage=_REGISTRY_STAGE, payload=payload)
+            yield Shard(name="registered models", stage=_STAGES[REGISTERED_MODEL], payload=payload)
             return
         for at in range(0, len(folders), MODELS_PER_SHARD):
             some = tuple(folders[at : at + MODELS_PER_SHARD])
             payload = SelectedModels(selection=self._selection, index=self._index, folders=some)
-            yield Shard(name=f"registered models from {at}", stage=_REGISTRY_STAGE, payload=payload)
+            yield Shard(name=f"registered models from {at}", stage=_STAGES[REGISTERED_MODEL], payload=payload)
 
     def _experiments(self) -> list[Experiment]:
         found = load_experiments(find_experiments(self._root))
@@ -155,7 +176,6 @@ class Planner:
             )
 
     def _shards_of(self, experiment: Experiment) -> Iterator[Shard]:
-        only_with_runs = self._taken is not None or self._standing is not None
         copies: list[RunFolder] = []
         runs = self._wanted(experiment, copies)
         number = 0
@@ -165,17 +185,16 @@ class Planner:
             if not self._selection.wants_kind(RUN):  # looked at all the same, for what refers to them
                 part = ()
                 copies.clear()
-            if part or copies or problem or (number == 0 and not only_with_runs):
+            if part or copies or problem:
                 payload = SelectedRuns(
                     experiment=experiment,
                     selection=self._selection,
-                    with_experiment=experiment.experiment_id not in self._given,
                     runs=part,
                     copies=tuple(copies),
                     listing_problem=problem,
                 )
-                self._given.add(experiment.experiment_id)
-                yield Shard(name=_name(experiment, number, len(part)), weight=len(part), payload=payload)
+                name = _name(experiment, number, len(part))
+                yield Shard(name=name, stage=_STAGES[RUN], weight=len(part), payload=payload)
             copies.clear()
             number += RUNS_PER_SHARD
             if last:
@@ -225,6 +244,12 @@ class Planner:
 
 def _ignore(key: str, reason: str) -> None:
     """Leave it: the same files are read again, and told of, when the run is carried."""
+
+
+def _experiment_of(shard: Shard) -> str:
+    payload = shard.payload
+    assert isinstance(payload, SelectedRuns | SelectedEntities)  # noqa: S101 - shards of this planner
+    return payload.experiment.experiment_id
 
 
 def _name(experiment: Experiment, start: int, count: int) -> str:

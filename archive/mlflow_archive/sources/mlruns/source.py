@@ -24,7 +24,7 @@ from mlflow_archive.sources.mlruns.layout import RunFolder, check_root, find_exp
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.logged_models.logged_models import read_logged_model
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
-from mlflow_archive.sources.mlruns.planning import Planner, SelectedModels, SelectedRuns
+from mlflow_archive.sources.mlruns.planning import Planner, SelectedExperiments, SelectedModels, SelectedRuns
 from mlflow_archive.sources.mlruns.registry.registry import read_registered_model
 from mlflow_archive.sources.mlruns.runs.experiments import Experiment, add_experiment
 from mlflow_archive.sources.mlruns.runs.history import read_history
@@ -64,9 +64,9 @@ class MlrunsSource:
         return SourceFacts(kind="mlruns", uri=f"file:{printable(self._root.as_posix())}")
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
-        """Yield shards of up to 100 runs of one experiment; the first of each brings the experiment itself.
+        """Yield experiments, then shards of up to 100 runs of one of them, logged models, traces and registered models.
 
-        Logged models, traces and registered models follow, each kind in a stage of its own. With runs selected by id or
+        Each kind has a stage of its own. With runs selected by id or
         filter only their experiments come, else all selected ones. Raises StoreError, and SelectionError before the
         first shard.
         """
@@ -78,7 +78,9 @@ class MlrunsSource:
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
         """Yield the chunks of a shard. What has gaps has no fingerprint, so that a later export tries it again."""
         selected = shard.payload
-        if isinstance(selected, SelectedRuns):
+        if isinstance(selected, SelectedExperiments):
+            yield from self._read_experiments(selected)
+        elif isinstance(selected, SelectedRuns):
             yield from self._read_runs(selected, known)
         elif isinstance(selected, SelectedEntities):
             yield from self._read_entities(selected, known)
@@ -87,10 +89,18 @@ class MlrunsSource:
         else:
             raise TypeError(f"{shard.name} is no shard of a file store")
 
+    def _read_experiments(self, selected: SelectedExperiments) -> Iterator[Chunk]:
+        rows = Rows()
+        for experiment in selected.experiments:
+            add_experiment(rows, experiment)
+            if rows.size >= ROWS_PER_CHUNK:
+                yield rows.chunk()
+                rows = Rows()
+        if rows:
+            yield rows.chunk()
+
     def _read_runs(self, selected: SelectedRuns, known: Known) -> Iterator[Chunk]:
         rows = Rows()
-        if selected.with_experiment:
-            add_experiment(rows, selected.experiment)
         if selected.listing_problem:
             rows.add_gaps(_unlisted(selected.experiment, "runs", EXPERIMENT_UNREADABLE, selected.listing_problem))
         for copy in selected.copies:
@@ -118,8 +128,6 @@ class MlrunsSource:
     def _read_entities(self, selected: SelectedEntities, known: Known) -> Iterator[Chunk]:
         """Yield logged models or traces; nothing of those that the sink holds unchanged."""
         kind, rows = selected.kind, Rows()
-        if selected.with_experiment:
-            add_experiment(rows, selected.experiment)
         if selected.listing_problem:
             rows.add_gaps(_unlisted(selected.experiment, f"{kind}s", OBJECT_UNREADABLE, selected.listing_problem))
         for copy in selected.copies:
