@@ -31,20 +31,61 @@ collect_ignore = [
 for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]:
     del os.environ[name]
 
-from tests.support.databases import PostgresServer, postgres_server  # noqa: E402 - needs the path above
-from tests.support.everything import Filled, fill  # noqa: E402 - needs the path above
+from tests.support.databases import PostgresServer, initialize_by_copy, own_migrations, postgres_server  # noqa: E402 - needs the path above
+from tests.support.everything import Filled, filled_server  # noqa: E402 - needs the path above
+from tests.support.left_behind import Surroundings, names_in_checkout  # noqa: E402 - needs the path above
 from tests.support.mlflow_server import MlflowServer, running_server  # noqa: E402 - needs the path above
+from tests.support.needs import Needs  # noqa: E402 - needs the path above
 from tests.support.object_store import running_s3  # noqa: E402 - needs the path above
-from tests.support.session_folder import open_session_folder  # noqa: E402 - needs the path above
+from tests.support.session_folder import open_session_folder, session_folder  # noqa: E402 - needs the path above
+
+SURROUNDINGS = pytest.StashKey[Surroundings]()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Have everything that the run writes in one folder; workers and other children inherit it."""
     if not hasattr(config, "workerinput"):
+        config.stash[SURROUNDINGS] = Surroundings()
         folder = open_session_folder()
         config.option.basetemp = config.option.basetemp or str(Path(folder.name, "pytest"))
         config.add_cleanup(folder.cleanup)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    """Mark tests that start servers or take long, and give tests that share much to one worker."""
+    needs = Needs(session)
+    for item in items:
+        if needs.server(item):
+            item.add_marker("server")
+        if item.get_closest_marker("timeout"):
+            item.add_marker("slow")
+        if group := needs.group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run if it leaves anything behind; workers have ended by now."""
+    surroundings = session.config.stash.get(SURROUNDINGS, None)
+    if surroundings and surroundings.gained(session_folder()):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what the run left behind."""
+    if surroundings := config.stash.get(SURROUNDINGS, None):
+        for path in surroundings.gained(session_folder()):
+            terminalreporter.line(f"The tests left {path} behind.", red=True)
+
+
+@pytest.fixture(autouse=True)
+def checkout() -> Iterator[None]:
+    """Nothing is added to the top of the checkout: MLflow's client makes a database where it is, if it is not led."""
+    before = names_in_checkout()
+    yield
+    assert names_in_checkout() <= before, "files were left in the checkout"
 
 
 @pytest.fixture(scope="session")
@@ -57,9 +98,23 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSe
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MlflowServer, Filled]]:
     """One real server for the whole session that holds every kind of object, and what was put into it; only read."""
-    folder = tmp_path_factory.mktemp("everything")
-    with running_server(folder / "server") as server:
-        yield server, fill(server.uri, folder / "files")
+    with filled_server(tmp_path_factory.mktemp("everything") / "server") as filled:
+        yield filled
+
+
+@pytest.fixture(autouse=True, scope="session")
+def copied_databases() -> Iterator[None]:
+    """MLflow makes a new SQLite database in this process once; all others are copies."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlflow.store.db.utils._initialize_tables", initialize_by_copy)
+        yield
+
+
+@pytest.fixture
+def migrated_databases() -> Iterator[None]:
+    """MLflow makes each new database itself."""
+    with own_migrations():
+        yield
 
 
 @pytest.fixture(scope="session")

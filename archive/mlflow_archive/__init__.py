@@ -6,6 +6,7 @@
     with ma.open("backup.mlfa") as a:
         a.runs.to_pandas()
         a.search_runs(filter_string="metrics.loss < 0.1")
+    ma.replay("backup.mlfa", "http://127.0.0.1:5001", options=ma.ReplayOptions(experiment_prefix="old/"))
 
 What a name needs is imported when it is first used.
 """
@@ -16,22 +17,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlflow_archive.api.diffing import Diff
+    from mlflow_archive.api.diffing import Diff, diff
     from mlflow_archive.api.open_archive import OpenArchive
     from mlflow_archive.api.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
-    from mlflow_archive.api.verbs import diff, export, replay, restore, serve
+    from mlflow_archive.api.verbs import ExportOptions, export, replay, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
     from mlflow_archive.flow.report import Report
     from mlflow_archive.selecting.selection import Selection
+    from mlflow_archive.sinks.replay import ReplayOptions
+    from mlflow_archive.sinks.restore import RestoreOptions
     from mlflow_archive.verification.checks import verify
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Diff",
+    "ExportOptions",
     "MlflowArchiveError",
     "OpenArchive",
+    "ReplayOptions",
     "Report",
+    "RestoreOptions",
     "Selection",
     "diff",
     "export",
@@ -44,11 +50,14 @@ __all__ = [
 
 _PLACES = {
     "Diff": ("api.diffing", "Diff"),
+    "ExportOptions": ("api.verbs", "ExportOptions"),
     "MlflowArchiveError": ("errors", "MlflowArchiveError"),
     "OpenArchive": ("api.open_archive", "OpenArchive"),
+    "ReplayOptions": ("sinks.replay", "ReplayOptions"),
     "Report": ("flow.report", "Report"),
+    "RestoreOptions": ("sinks.restore", "RestoreOptions"),
     "Selection": ("selecting.selection", "Selection"),
-    "diff": ("api.verbs", "diff"),
+    "diff": ("api.diffing", "diff"),
     "export": ("api.verbs", "export"),
     "open": ("api.open_archive", "OpenArchive"),
     "replay": ("api.verbs", "replay"),

@@ -20,7 +20,7 @@ from typing import Any, Protocol, TextIO
 import click
 
 from mlflow_archive.flow.chunk import Gap
-from mlflow_archive.reader.rows import Moment
+from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.printable import padded, text_of, width_of
 
@@ -186,9 +186,9 @@ def warn(sentence: str, stream: TextIO | None = None) -> None:
     print(one_line(sentence), file=stream or sys.stderr)
 
 
-def list_gaps(gaps: Sequence[Gap], total: int, *, what: str, option: str) -> None:
+def list_gaps(gaps: Sequence[Gap], total: int, *, sentence: str, option: str) -> None:
     """List on stderr what is missing, grouped by owner; beyond twenty it refers to the file ``option`` writes."""
-    warn(f"{total} {what}:")
+    warn(f"{total} {sentence}:")
     owner: tuple[str, str] | None = None
     ordered = sorted(gaps, key=lambda gap: (gap.owner_kind, gap.owner_id, gap.path))
     for gap in ordered[:_LISTED_GAPS]:

@@ -55,10 +55,10 @@ def pair_of(form: str, *, empty_value: bool = False) -> Callable[[str], tuple[st
     """Return a function that reads two texts around the first ``=``; ``form`` is shown where they are not."""
 
     def pair(text: str) -> tuple[str, str]:
-        left, equals, right = text.partition("=")
-        if not left or not equals or not (right or empty_value):
+        key, equals, right = text.partition("=")
+        if not key or not equals or not (right or empty_value):
             raise click.BadParameter(f"{text!r} is not of the form {form}")
-        return left, right
+        return key, right
 
     return pair
 

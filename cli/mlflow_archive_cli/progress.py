@@ -1,4 +1,4 @@
-"""Progress on stderr: bars on a terminal, a plain line every few seconds in a log, nothing when told to be quiet."""
+"""Progress on stderr: bars on a terminal, a plain line every few seconds in a log, nothing with --quiet."""
 
 from __future__ import annotations
 
@@ -103,15 +103,15 @@ class Bars:
                 self._tasks[unit] = self._rich.add_task(f"{self._name} {unit}", total=total, rate="", rest="")
             now = done.get(unit, 0)
             rate = now / max(self._tally.clock() - self._tally.started, 0.001)
-            shown = f"{size(int(rate))}/s" if unit == "bytes" else f"{rate:.1f}/s"
+            speed = f"{size(int(rate))}/s" if unit == "bytes" else f"{rate:.1f}/s"
             amount = f"{_shown(unit, now)}/{_shown(unit, total)}"
-            self._rich.update(self._tasks[unit], total=total, completed=now, rate=f"{amount} {shown}", rest=rest)
+            self._rich.update(self._tasks[unit], total=total, completed=now, rate=f"{amount} {speed}", rest=rest)
             rest = ""
 
 
 @contextmanager
 def watch(name: str, *, quiet: bool) -> Iterator[Progress]:
-    """Yield what a long command tells its progress to, shown until the block ends."""
+    """Yield what a long command reports its progress to, shown until the block ends."""
     if quiet:
         yield Quiet()
     elif sys.stderr.isatty():
@@ -132,8 +132,12 @@ def _rich() -> RichProgress:
     from rich.progress import Progress as RichProgress  # noqa: PLC0415
 
     columns = ("{task.description}", BarColumn(30), TextColumn("{task.percentage:>3.0f} %"))
-    more = (TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("{task.fields[rest]}", markup=False))
-    return RichProgress(*columns, *more, console=Console(stderr=True), transient=True)
+    fields = (
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[rest]}", markup=False),
+    )
+    return RichProgress(*columns, *fields, console=Console(stderr=True), transient=True)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Options that several verbs share: what of a source is meant, and how much is told meanwhile."""
+"""Options that several verbs share: what of a source is meant, and how much is shown meanwhile."""
 
 from __future__ import annotations
 
@@ -7,40 +7,10 @@ from typing import Final
 
 import click
 
-from mlflow_archive.kinds import (
-    BUDGET_POLICY,
-    EVALUATION_DATASET,
-    GATEWAY_ENDPOINT,
-    GATEWAY_SECRET,
-    GUARDRAIL,
-    ISSUE,
-    LABEL_SCHEMA,
-    LOGGED_MODEL,
-    MCP_SERVER,
-    MODEL_DEFINITION,
-    REGISTERED_MODEL,
-    REVIEW_QUEUE,
-    RUN,
-    SCORER,
-    TRACE,
-    WEBHOOK,
-)
+from mlflow_archive.kinds import KINDS
 
-KINDS: Final = {
-    "runs": (RUN,),
-    "logged-models": (LOGGED_MODEL,),
-    "traces": (TRACE,),
-    "registry": (REGISTERED_MODEL,),
-    "evaluation-datasets": (EVALUATION_DATASET,),
-    "scorers": (SCORER,),
-    "issues": (ISSUE,),
-    "label-schemas": (LABEL_SCHEMA,),
-    "review-queues": (REVIEW_QUEUE,),
-    "webhooks": (WEBHOOK,),
-    "gateway": (GATEWAY_SECRET, MODEL_DEFINITION, GATEWAY_ENDPOINT, GUARDRAIL, BUDGET_POLICY),
-    "mcp-servers": (MCP_SERVER,),
-}
-"""What ``--only`` and ``--without`` name, and the kinds of the archive behind it; prompts are in the registry."""
+WORDS: Final = tuple(dict.fromkeys(kind.word for kind in KINDS.values() if kind.word))
+"""What ``--only`` and ``--without`` name; prompts are in the registry."""
 
 experiment_option = click.option(
     "--experiment",
@@ -65,10 +35,10 @@ model_option = click.option(
     "models and experiments they stand on. Repeatable.",
 )
 only_option = click.option(
-    "--only", type=click.Choice(list(KINDS)), multiple=True, help="Only objects of this kind. Repeatable."
+    "--only", type=click.Choice(WORDS), multiple=True, help="Only objects of this kind. Repeatable."
 )
 without_option = click.option(
-    "--without", type=click.Choice(list(KINDS)), multiple=True, help="Leave out objects of this kind. Repeatable."
+    "--without", type=click.Choice(WORDS), multiple=True, help="Leave out objects of this kind. Repeatable."
 )
 
 
@@ -76,9 +46,8 @@ def selected_kinds(only: Sequence[str], without: Sequence[str]) -> tuple[str, ..
     """Return the kinds that ``--only`` and ``--without`` leave, empty for all. Raises UsageError where none is left."""
     if not only and not without:
         return ()
-    left = [
-        kind for name, kinds in KINDS.items() if (not only or name in only) and name not in without for kind in kinds
-    ]
-    if not left:
+    words = [word for word in WORDS if (not only or word in only) and word not in without]
+    kinds_left = [kind.name for kind in KINDS.values() if kind.word in words]
+    if not kinds_left:
         raise click.UsageError("--only and --without leave nothing to take")
-    return tuple(left)
+    return tuple(kinds_left)

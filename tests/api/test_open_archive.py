@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 import mlflow_archive as ma
-from mlflow_archive.api.artifact_tree import ArtifactFile, ArtifactFolder
+from mlflow_archive.api.artifact_tree import ArtifactFolder, StoredArtifact
 from mlflow_archive.api.filesystem import ArchiveFileSystem
 from mlflow_archive.errors import DamagedError, SelectionError
 from tests.cli.conftest import CHILD, GONE, PARENT, write_archive
@@ -63,7 +63,7 @@ def test_tables(opened: ma.OpenArchive) -> None:
 
 def test_a_filter_reads_only_the_row_groups_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two exports are two parts: a filter on the second's ids reads nothing of the first."""
-    from mlflow_archive.reader.parts import Part  # noqa: PLC0415
+    from mlflow_archive.reader.stored.parts import Part  # noqa: PLC0415
 
     write_archive(tmp_path / "a.mlfa")
     read: list[int] = []
@@ -94,7 +94,7 @@ def test_artifacts_are_a_tree(opened: ma.OpenArchive) -> None:
     tree = opened.run(PARENT).artifacts
     assert list(tree) == ["empty", "model"]
     entry = tree["model/MLmodel"]
-    assert isinstance(entry, ArtifactFile)
+    assert isinstance(entry, StoredArtifact)
     assert (entry.read_text(), entry.size) == ("flavors: {}\n", 12)
     folder = tree["model"]
     assert isinstance(folder, ArtifactFolder)
@@ -159,7 +159,7 @@ def test_a_closed_archive_is_not_taken_for_a_damaged_one(path: Path) -> None:
     with ma.open(path) as archive:
         run = archive.run(PARENT)
         entry = run.artifacts["model/MLmodel"]
-        assert isinstance(entry, ArtifactFile)
+        assert isinstance(entry, StoredArtifact)
     reads = (archive.runs.to_table, archive.metrics.head, entry.read_bytes, lambda: archive.run(PARENT))
     for read in reads:
         with pytest.raises(ma.MlflowArchiveError, match="closed") as raised:

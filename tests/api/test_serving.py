@@ -6,13 +6,14 @@ import json
 import os
 import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import pytest
 
 from mlflow_archive.api.serving.database import database_of
 from mlflow_archive.api.serving.guard import is_reading
-from mlflow_archive.api.serving.location import Place, archive_path, artifact_root, place_of
+from mlflow_archive.api.serving.location import ArtifactAddress, address_of, archive_path, artifact_root
 from mlflow_archive.errors import TargetError
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.sources.locate import locate_source
@@ -64,16 +65,16 @@ def test_what_is_refused(method: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("rest", "place"),
     [
-        ("1/" + "a" * 32 + "/artifacts/b/c", Place(kind="run", owner="a" * 32, path="b/c")),
-        ("1/models/m-1/artifacts", Place(kind="logged_model", owner="m-1", path="")),
-        ("1/traces/tr-1/artifacts/traces.json", Place(kind="trace", owner="tr-1", path="traces.json")),
-        ("models/shop/3/MLmodel", Place(kind="registered_model", owner="shop", path="3/MLmodel")),
+        ("1/" + "a" * 32 + "/artifacts/b/c", ArtifactAddress(kind="run", owner="a" * 32, path="b/c")),
+        ("1/models/m-1/artifacts", ArtifactAddress(kind="logged_model", owner="m-1", path="")),
+        ("1/traces/tr-1/artifacts/traces.json", ArtifactAddress(kind="trace", owner="tr-1", path="traces.json")),
+        ("models/shop/3/MLmodel", ArtifactAddress(kind="registered_model", owner="shop", path="3/MLmodel")),
         ("1", None),
     ],
 )
-def test_locations(rest: str, place: Place | None) -> None:
+def test_locations(rest: str, place: ArtifactAddress | None) -> None:
     path = Path("/data/an archive!/50%#.mlfa")
-    assert place_of(f"{artifact_root(path)}/{rest}") == place
+    assert address_of(f"{artifact_root(path)}/{rest}") == place
     assert archive_path(f"{artifact_root(path)}/{rest}") == path
 
 
@@ -268,3 +269,44 @@ def test_experiments_whose_ids_are_no_numbers_are_told(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match=r"only numbers as ids of experiments.*'9195e233'"):
         database_of(tmp_path / "a.mlfa", folder=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_what_lies_in_another_workspace_carries_its_name(tmp_path: Path) -> None:
+    """MLflow's pages show one workspace: experiments, registered models and MCP servers of the others come into it."""
+    made = dict.fromkeys(("creation_time", "last_updated_time"), 1600000000000)
+    model = {"name": "m", "workspace": "team", **made}
+    own = {"name": "io.example/x", "workspace": "team", "created_at": 1600000000000, "last_updated_at": 1600000000000}
+    version = {**own, "version": "1", "status": "active", "server_json": "{}"}
+    version |= {"version_major": 1, "version_minor": 0, "version_patch": 0, "version_prerelease_sort_key": ""}
+    endpoint = {**own, "id": "e", "server_version": "1", "url": "https://x", "transport_type": "sse"}
+    source = ChunkSource(
+        (0, [chunk(experiments=[experiment("7", "seven", workspace="team"), experiment("8", "eight")])]),
+        (1, [chunk(registered_models=[model, {**model, "workspace": "default"}])]),
+        (
+            2,
+            [
+                chunk(
+                    mcp_servers=[own],
+                    mcp_server_versions=[version],
+                    mcp_access_endpoints=[endpoint],
+                )
+            ],
+        ),
+    )
+    copy(source, ArchiveSink(tmp_path / "a.mlfa", tool="t", clock_ms=lambda: 0), jobs=1)
+    database = database_of(tmp_path / "a.mlfa", folder=tmp_path / "cache")
+    named = {"experiments": "name", "registered_models": "name", "mcp_access_endpoints": "server_name"}
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        found = {
+            table: set(connection.execute(f"SELECT workspace, {name} FROM {table}"))  # noqa: S608 - constants
+            for table, name in {**named, "mcp_servers": "name", "mcp_server_versions": "name"}.items()
+        }
+    names = {table: {name for _, name in rows} for table, rows in found.items()}
+    assert {workspace for rows in found.values() for workspace, _ in rows} == {"default"}
+    assert names == {
+        "experiments": {"Default", "team/seven", "eight"},
+        "registered_models": {"m", "team/m"},
+        "mcp_servers": {"team/io.example/x"},
+        "mcp_server_versions": {"team/io.example/x"},
+        "mcp_access_endpoints": {"team/io.example/x"},
+    }

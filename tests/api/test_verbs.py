@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import click
 import pandas as pd
 import pytest
 
 import mlflow_archive as ma
+from mlflow_archive_cli.main import commands
 from tests.support.corpora import FILE_STORES, store_path
 from tests.support.tracking_uri import tracking_to
+
+SPELLINGS = {
+    "artifact_glob": "artifact_globs",
+    "keep_artifact_uris": "artifact_root",
+    "no_artifacts": "artifacts",
+    "no_deleted": "deleted",
+    "no_source_tags": "source_tags",
+    "only": "kinds",
+    "since": "since_ms",
+    "spans_as_files": "spans_in_table",
+    "until": "until_ms",
+    "uri": "archive",
+    "without": "kinds",
+}
+"""Options of the command whose name in Python is another."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +57,7 @@ def test_search_runs_has_the_shape_of_mlflows(exported: Path, tmp_path: Path) ->
     import mlflow  # noqa: PLC0415
 
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    report = ma.restore(exported, uri, artifact_root=None)
+    report = ma.restore(exported, uri, ma.RestoreOptions(artifact_root=None))
     assert report.complete
     with ma.open(exported) as archive, tracking_to(uri):
         ids = [row["experiment_id"] for row in archive.experiments.to_table().to_pylist()]
@@ -53,17 +75,74 @@ def test_search_runs_has_the_shape_of_mlflows(exported: Path, tmp_path: Path) ->
 
 def test_replay(exported: Path, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    planned = ma.replay(exported, uri, artifact_root=str(tmp_path / "artifacts"), dry_run=True)
+    options = ma.ReplayOptions(artifact_root=str(tmp_path / "artifacts"), experiment_prefix="old/")
+    planned = ma.replay(exported, uri, options=replace(options, dry_run=True))
     assert planned.details["created"] == 19
-    done = ma.replay(exported, uri, artifact_root=str(tmp_path / "artifacts"), experiment_prefix="old/")
+    done = ma.replay(exported, uri, options=options)
     assert (done.complete, done.details["created"]) == (True, 19)
+
+
+def test_replay_renames(exported: Path, tmp_path: Path) -> None:
+    """Renames of the call stand in for those of the options, of which the prefix goes on to count."""
+    from mlflow import MlflowClient  # noqa: PLC0415
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    selection = ma.Selection(experiments=("example1",))
+    options = ma.ReplayOptions(
+        artifact_root=str(tmp_path / "artifacts"), experiment_prefix="old/", rename_experiment={"example1": "not this"}
+    )
+    report = ma.replay(exported, uri, options=options, rename_experiment={"example1": "this"}, selection=selection)
+    assert report.complete
+    names = {experiment.name for experiment in MlflowClient(uri).search_experiments()}
+    assert names == {"Default", "old/this"}
+
+
+def test_export_of_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.mlfa"
+    report = ma.export(path, str(store_path(*FILE_STORES[0])), options=ma.ExportOptions(dry_run=True))
+    assert (report.counts["runs"], report.details["dry_run"]) == (19, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_compression_level_of_an_export(tmp_path: Path) -> None:
+    sizes = []
+    for level in (1, 19):
+        path = tmp_path / f"{level}.mlfa"
+        assert ma.export(path, str(store_path(*FILE_STORES[0])), options=ma.ExportOptions(level=level)).complete
+        sizes.append(path.stat().st_size)
+    assert sizes[0] > sizes[1]
+
+
+def parameters_of(verb: str) -> set[str]:
+    """Return what the command takes, but for what it only prints."""
+    command = commands.get_command(click.Context(commands), verb)
+    assert command is not None
+    names = {str(parameter.name) for parameter in command.params}
+    return names - {"quiet", "report", "receipt"}
+
+
+@pytest.mark.parametrize(
+    ("verb", "function", "options"),
+    [
+        ("export", ma.export, ma.ExportOptions),
+        ("import", ma.replay, ma.ReplayOptions),
+        ("restore", ma.restore, ma.RestoreOptions),
+    ],
+)
+def test_python_takes_what_the_command_takes(verb: str, function: Callable[..., Any], options: type) -> None:
+    """Each option of the command is a parameter of the function, or a field of its records."""
+    fields = {field.name for record in (options, ma.Selection) for field in dataclasses.fields(record)}
+    taken = fields | set(inspect.signature(function).parameters)
+    missing = {name for name in parameters_of(verb) if SPELLINGS.get(name, name) not in taken}
+    assert missing == set()
 
 
 def test_replay_of_a_selection(exported: Path, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     with ma.open(exported) as archive:
         run_id = archive.runs.head(1)["run_id"][0].as_py()
-    done = ma.replay(exported, uri, selection=ma.Selection(runs=(run_id,)), artifact_root=str(tmp_path / "artifacts"))
+    options = ma.ReplayOptions(artifact_root=str(tmp_path / "artifacts"))
+    done = ma.replay(exported, uri, options=options, selection=ma.Selection(runs=(run_id,)))
     assert list(done.details["runs"]) == [run_id]  # type: ignore[call-overload]
 
 

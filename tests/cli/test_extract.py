@@ -11,8 +11,8 @@ import pytest
 from mlflow_archive.errors import ItemError
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.reader.extract import Item, check_paths, extract, path_parts
-from mlflow_archive.reader.listing import list_artifacts
+from mlflow_archive.reader.inspection.extract import Item, check_paths, extract, path_parts
+from mlflow_archive.reader.inspection.listing import list_artifacts
 from mlflow_archive.writer.export import ArchiveSink
 from tests.cli.conftest import CHILD, PARENT, Command
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, run

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_archive.api.charts import terminal_chart
-from mlflow_archive.reader.details import History
+from mlflow_archive.reader.inspection.details import MetricHistory
 from tests.cli.conftest import CHILD, PARENT, Command
 
 
@@ -49,7 +49,7 @@ def test_what_a_chart_cannot_show_is_told(cli: Command, single_file: Path, tmp_p
     ],
 )
 def test_any_values_can_be_drawn(values: list[float], ticks: list[str]) -> None:
-    history = History(
+    history = MetricHistory(
         key="loss", steps=[0, 2**62, 2**63 - 1][: len(values)], timestamps=[0] * len(values), values=values
     )
     drawn = terminal_chart([history], width=60, height=12, colour=False)

@@ -11,7 +11,7 @@ from textwrap import dedent
 import pytest
 
 import mlflow_archive as ma
-from mlflow_archive.api.artifact_tree import ArtifactFile
+from mlflow_archive.api.artifact_tree import StoredArtifact
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.writer.export import ArchiveSink
 from tests.cli.conftest import Command
@@ -221,5 +221,5 @@ def test_a_run_shows_the_models_it_made(cli: Command, archive: Path) -> None:
     assert cli("tree", archive, RUN).out == f"{RUN}\n  net/\n    x  2 bytes\n1 file, 2 bytes\n"
     with ma.open(archive) as opened:
         entry = opened.run(RUN).artifacts["net/x"]
-        assert isinstance(entry, ArtifactFile)
+        assert isinstance(entry, StoredArtifact)
         assert entry.read_bytes() == b"x\n"

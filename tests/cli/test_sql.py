@@ -16,7 +16,7 @@ from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.writer.export import ArchiveSink, ExportOptions
+from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from tests.cli.conftest import PARENT, Command, write_archive
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, pairs, points, run
 
@@ -33,7 +33,7 @@ def twice(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         params=pairs(PARENT, {"lr": "9"}),
         metrics=points(PARENT, "loss", [7.0, float("nan")]),
     )
-    sink = ArchiveSink(path, ExportOptions(append=True), tool="test", clock_ms=lambda: 1655007510999)
+    sink = ArchiveSink(path, ArchiveOptions(append=True), tool="test", clock_ms=lambda: 1655007510999)
     copy(ChunkSource((0, [first]), (1, [changed])), sink, jobs=1)
     return path
 

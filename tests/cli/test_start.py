@@ -91,7 +91,7 @@ def test_every_command_and_option_has_help_and_an_example(cli: Command, name: st
     assert f"Usage: mlflow-archive {name} [OPTIONS]" in shown.out
 
 
-EXAMPLES = [name for name in _MODULES if name != "serve"]  # that one runs in tests/library/test_serving.py
+EXAMPLES = [name for name in _MODULES if name != "serve"]  # that one runs in tests/api/test_serving.py
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -106,6 +106,11 @@ class SourceContract:
         assert stages == sorted(stages)
         assert sum(shard.weight for shard in read.shards) == 4
 
+    def test_what_is_referred_to_comes_in_an_earlier_stage(self) -> None:
+        read = self.read()
+        assert {kind for _, kinds in read.stages for kind in kinds} == {"experiment", "dataset", "run"}
+        assert read.too_late() == set()
+
     def test_the_order_of_shards_does_not_matter(self) -> None:
         """Within a source; the plan is an iterator, and gives shards one by one."""
         whole = {repr(sorted(row.items())) for row in self.read().tables["runs"]}

@@ -20,7 +20,7 @@ from mlflow_archive.format.manifest import canonical_json
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns import MlrunsSource
-from mlflow_archive.writer.export import ArchiveSink, ExportOptions
+from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from tests.golden.test_golden import GOLDEN, HERE, content
 from tests.spec.drafts import checksums, sha, write_directory, zipped
 from tests.support.corpora import FILE_STORES, corpora, store_path
@@ -49,7 +49,7 @@ class _Store(MlrunsSource):
 
 def _export(store: Path, path: Path, selection: Selection, *, append: bool = False) -> None:
     sink = ArchiveSink(
-        path, ExportOptions(append=append), tool="mlflow-archive 0.1.0", clock_ms=lambda: 1_764_000_000_000
+        path, ArchiveOptions(append=append), tool="mlflow-archive 0.1.0", clock_ms=lambda: 1_764_000_000_000
     )
     copy(_Store(store), sink, selection, jobs=1)
 

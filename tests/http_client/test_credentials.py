@@ -15,7 +15,7 @@ from mlflow_archive.http.credentials import find_access
 URI = "http://127.0.0.1:5000"
 SCRIPT = f"""
 import sys
-from mlflow_archive.tracking.credentials import find_access
+from mlflow_archive.http.credentials import find_access
 access = find_access({URI!r}, None)
 access.request_headers()
 print("mlflow" in sys.modules, access.headers.get("Authorization"), access.timeout_seconds, access.verify)

@@ -9,7 +9,7 @@ import pytest
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.reader.listing import Query, list_objects
+from mlflow_archive.reader.inspection.listing import Query, list_objects
 from mlflow_archive.reader.search import SEARCHABLE, Field, parse_filter, parse_order
 from mlflow_archive.sources.filtering.run_filter import compile_filter
 from mlflow_archive.writer.export import ArchiveSink

@@ -16,8 +16,8 @@ from mlflow_archive.flow.report import Report
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sinks.locate import locate_replay
 from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, Target, open_target
+from mlflow_archive.sinks.replay.locate import locate_replay
 from tests.replay.filling import Filled, fill
 from tests.support.chunks import ChunkSource
 from tests.support.mlflow_server import MlflowServer, running_server
@@ -47,7 +47,8 @@ class Place:
     ) -> Report:
         """Replay an archive as the command does."""
         with open_archive(archive) as opened:
-            sink = locate_replay(self.uri, opened, options=self._options(options), artifact_root=self.artifact_root)
+            replay_options = self._options({**options, "artifact_root": self.artifact_root})
+            sink = locate_replay(self.uri, opened, options=replay_options)
             return copy(ArchiveSource(opened), sink, selection, jobs=jobs)
 
     def replay_source(

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlflow.entities import ViewType
 
-from mlflow_archive.sinks.replay.logged_models.logged_model_index import DELETED
+from mlflow_archive.sinks.replay.writing.earlier_imports import DELETED
 from tests.replay.conftest import Place
 
 P = "mlflow_export_import."

@@ -14,8 +14,8 @@ from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LOGGED_MODEL, TABLES, is_identity
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay import Target
-from mlflow_archive.sinks.replay.runs.naming_models import MISSING, may_be_there, missing_text
-from mlflow_archive.sinks.replay.target.target import ArtifactPlace, TargetRun
+from mlflow_archive.sinks.replay.target.target import TargetArtifacts, TargetRun
+from mlflow_archive.sinks.replay.writing.naming_models import MISSING, may_have_come, missing_text
 from tests.replay.conftest import Place
 from tests.replay.looking import files, logged_models, runs, state
 from tests.replay.small import LOST, MODEL, RUN, logged_model
@@ -96,7 +96,7 @@ def test_a_model_that_never_comes_changes_nothing(store_place: Place) -> None:
 class _RefusingPlace:
     """The artifacts of a run, of which one is not taken a second time."""
 
-    def __init__(self, place: ArtifactPlace, put: list[str]) -> None:
+    def __init__(self, place: TargetArtifacts, put: list[str]) -> None:
         self._place, self._put = place, put
         self.sizes = place.sizes
 
@@ -145,6 +145,6 @@ def test_too_many_for_a_tag_are_told_apart_all_the_same(number: int) -> None:
     text = missing_text(models, 250)
     assert len(text) <= 250
     assert text != missing_text(models[1:], 250)
-    assert may_be_there(text, models[-1:])
-    assert not may_be_there(text, [])
+    assert may_have_come(text, models[-1:])
+    assert not may_have_come(text, [])
     assert missing_text([], 250) == ""

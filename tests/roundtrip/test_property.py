@@ -20,8 +20,8 @@ from mlflow_archive.format.source_tags import ExportFacts
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sinks.locate import locate_replay
 from mlflow_archive.sinks.replay import ReplayOptions
+from mlflow_archive.sinks.replay.locate import locate_replay
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.verification.checks import verify
@@ -131,8 +131,8 @@ def bring(store: Store, target: Target, folder: Path) -> Brought:
     reports = []
     with open_archive(folder / "first.mlfa") as archive:
         for _ in range(2):
-            options = ReplayOptions(experiment_prefix=prefix)
-            sink = locate_replay(target.uri, archive, options=options, artifact_root=target.artifact_root)
+            options = ReplayOptions(experiment_prefix=prefix, artifact_root=target.artifact_root)
+            sink = locate_replay(target.uri, archive, options=options)
             reports.append(copy(ArchiveSource(archive), sink, jobs=2))
         read = read_source(ArchiveSource(archive))
         report, again = reports

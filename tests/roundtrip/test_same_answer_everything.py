@@ -13,8 +13,7 @@ from mlflow_archive.format import gaps
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
-from tests.support.everything import Filled, fill
-from tests.support.mlflow_server import running_server
+from tests.support.everything import Filled, filled_server
 from tests.support.reading import bits, plain_rows
 from tests.support.restoring import export
 
@@ -55,8 +54,7 @@ class Both:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
     folder = tmp_path_factory.mktemp("everything")
-    with running_server(folder / "server") as server:
-        filled = fill(server.uri, folder / "files")
+    with filled_server(folder / "server") as (server, filled):
         api = export(server.uri, folder / "api.mlfa")
         database = export(server.backend, folder / "db.mlfa", artifacts_destination=str(server.artifacts))
     return Both(api=api, database=database, filled=filled)

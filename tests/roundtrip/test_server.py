@@ -18,8 +18,8 @@ from mlflow_archive.format.source_tags import ExportFacts
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sinks.locate import locate_replay
 from mlflow_archive.sinks.replay import ReplayOptions
+from mlflow_archive.sinks.replay.locate import locate_replay
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.verification.checks import verify

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,11 +18,11 @@ from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Report
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
-from mlflow_archive.sinks.locate import locate_replay
 from mlflow_archive.sinks.replay import ReplayOptions
+from mlflow_archive.sinks.replay.locate import locate_replay
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.writer.export import ArchiveSink
-from tests.support.everything import Filled, fill
+from tests.support.everything import Filled, filled_server
 from tests.support.filling.http import Http
 from tests.support.mlflow_server import MlflowServer, running_server
 
@@ -84,12 +83,10 @@ def both_servers(folder: Path) -> Iterator[Both]:
     """Fill, export and import three times; the servers run until the end."""
     allowed = {"MLFLOW_ICON_URL_ALLOW_PRIVATE_IPS": "true"}
     with ExitStack() as stack:
-        source = stack.enter_context(running_server(folder / "source", environment=allowed))
+        source, filled = stack.enter_context(filled_server(folder / "source", environment=allowed))
         target = stack.enter_context(running_server(folder / "target"))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # MLflow's own, of what it will not have for ever
-            filled, http = fill(source.uri, folder), Http(uri=source.uri)
-        _more(http, filled)
+        http = Http(uri=source.uri)
+        add_odd_objects(http, filled)
         archive = folder / "archive.mlfa"
         export(source.backend, archive)
         there = Http(uri=target.uri)
@@ -118,7 +115,7 @@ def _make_traces(target: Http, source: Http, filled: Filled, first: Report) -> N
         target.post("3.0/mlflow/traces", trace={"trace_info": {**kept, "trace_location": place}})
 
 
-def _more(http: Http, filled: Filled) -> None:
+def add_odd_objects(http: Http, filled: Filled) -> None:
     """Add what makes trouble: gaps in numbers, objects that are equal, what MLflow makes itself."""
     main = filled.runs.experiments["main"]
     for number in range(1, 5):

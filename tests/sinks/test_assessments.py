@@ -74,7 +74,7 @@ def test_when(columns: list[dict[str, Any]], expected: dict[str, When] | None) -
     ],
 )
 def test_what_is_lost_is_told(columns: dict[str, Any], lost: dict[str, Any]) -> None:
-    assert planned(columns).lost == ([{"assessment_id": "a", **lost}] if lost else [])
+    assert planned(columns).losses == ([{"assessment_id": "a", **lost}] if lost else [])
 
 
 @pytest.mark.parametrize(

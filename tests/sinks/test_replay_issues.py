@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlflow_archive.sinks.replay.objects.issue_index import ISSUES
+from mlflow_archive.sinks.replay.objects.issues import ISSUES
 from mlflow_archive.sinks.replay.options import Limits
 from tests.sinks.conftest import Place
 from tests.sinks.replayed import Cut, dying

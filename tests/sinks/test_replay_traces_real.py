@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,14 +14,12 @@ from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Report
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
-from mlflow_archive.sinks.locate import locate_replay
-from tests.support.everything import Filled, fill
+from mlflow_archive.sinks.replay import ReplayOptions
+from mlflow_archive.sinks.replay.locate import locate_replay
+from tests.support.everything import Filled, filled_server
 from tests.support.mlflow_server import MlflowServer, running_server
 from tests.support.restoring import export
 from tests.support.trace_views import TracePlace, client_of
-
-# The filler also uses what MLflow has deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
 PLACES = {"mlflow.artifactLocation", "mlflow.trace.spansLocation", "mlflow.trace.archiveLocation"}
 
@@ -44,8 +41,7 @@ def place_of(server: MlflowServer) -> TracePlace:
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     folder = tmp_path_factory.mktemp("source")
-    with chdir(folder), running_server(folder) as server:  # MLflow's client leaves files where it is
-        filled = fill(server.uri, tmp_path_factory.mktemp("files"))
+    with filled_server(folder / "server") as (server, filled):
         archived = {path.parent.parent.name: path.read_bytes() for path in server.artifacts.rglob("traces.pb")}
         assert list(archived) == [filled.traces.traces["archived"]]
         archive = export(server.backend, folder / "a.mlfa", artifacts_destination=str(server.artifacts))
@@ -67,7 +63,7 @@ class Replayed:
 
 def replay(real: Real, target: str, artifact_root: str | None) -> Report:
     with open_archive(real.archive) as archive:
-        sink = locate_replay(target, archive, artifact_root=artifact_root)
+        sink = locate_replay(target, archive, options=ReplayOptions(artifact_root=artifact_root))
         return copy(ArchiveSource(archive), sink, jobs=2)
 
 

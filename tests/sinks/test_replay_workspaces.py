@@ -17,8 +17,8 @@ from mlflow_archive.flow.report import Report
 from mlflow_archive.format.refusals import WORKSPACE_REFUSED
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
-from mlflow_archive.sinks.locate import locate_replay
 from mlflow_archive.sinks.replay import ReplayOptions, WorkspaceSink, open_target
+from mlflow_archive.sinks.replay.locate import locate_replay
 from mlflow_archive.sinks.replay.places.routing import Router
 from tests.sinks.filled_servers import export
 from tests.support.chunks import ChunkSource, chunk, experiment, pairs, run
@@ -41,7 +41,7 @@ class World:
 
     def replay(self, server: MlflowServer, *, workspace: str | None = None, **options: Any) -> Report:
         with open_archive(self.archive) as opened:
-            sink = locate_replay(server.uri, opened, options=ReplayOptions(**options), workspace=workspace)
+            sink = locate_replay(server.uri, opened, options=ReplayOptions(**options, workspace=workspace))
             return copy(ArchiveSource(opened), sink, jobs=2)
 
 

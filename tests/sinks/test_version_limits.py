@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlflow_archive.sinks.replay import Limits, ReplayOptions
-from mlflow_archive.sinks.replay.version_limits import fitted_to, limits_of
+from mlflow_archive.sinks.replay.options import fitted_to, limits_of
 
 
 @pytest.mark.parametrize(

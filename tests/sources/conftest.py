@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_archive.sources.mlruns import MlrunsSource
-from tests.support.databases import make_database
+from tests.support.databases import empty_database
 from tests.support.full_store import make_full_store
 from tests.support.reading import Read, read_source
 
@@ -31,17 +31,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "mlruns"
 
 
-@pytest.fixture(scope="session")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database at MLflow's newest schema, made once, to be read and copied."""
-    path = tmp_path_factory.mktemp("head") / "mlflow.db"
-    make_database(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
-def database(head: Path, tmp_path: Path) -> Path:
-    """A copy of it, for one test."""
+def database(tmp_path: Path) -> Path:
+    """A database at MLflow's newest schema, for one test."""
     path = tmp_path / "mlflow.db"
-    shutil.copyfile(head, path)
+    shutil.copyfile(empty_database(), path)
     return path

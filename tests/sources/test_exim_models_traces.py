@@ -50,6 +50,12 @@ def test_nothing_of_a_whole_export_is_missing(root: Path) -> None:
     }
 
 
+def test_what_is_referred_to_comes_in_an_earlier_stage(root: Path) -> None:
+    found = read(root)
+    assert {kind for _, kinds in found.stages for kind in kinds} >= {"run", "trace", "evaluation_dataset"}
+    assert found.too_late() == set()
+
+
 def test_what_is_unchanged_is_left_out(root: Path) -> None:
     held = {(row["owner_kind"], row["owner_id"]): row["fingerprint"] for row in read(root).tables["fingerprints"]}
     again = read_source(EximSource(root), Selection(), lambda kind, each: held.get((kind, each)))

@@ -285,6 +285,7 @@ def test_selection(
     assert len(found.tables["traces"]) == traces
     stages = [shard.stage for shard in found.shards]
     assert stages == sorted(stages)
+    assert found.too_late() == set()
 
 
 @pytest.mark.parametrize(

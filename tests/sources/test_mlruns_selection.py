@@ -99,11 +99,12 @@ def test_what_does_not_exist_is_refused_before_the_first_shard(root: Path, selec
     assert words in str(refused.value)
 
 
-def test_shards_hold_a_hundred_runs_and_one_brings_the_experiment(tmp_path: Path) -> None:
+def test_shards_hold_a_hundred_runs_behind_the_experiments(tmp_path: Path) -> None:
     runs = tuple(Run(run_id=run_id(number)) for number in range(201))
     write_store(Store(experiments=(Experiment(experiment_id="3", name="many", runs=runs),)), tmp_path / "mlruns")
     found = read_source(MlrunsSource(tmp_path / "mlruns"))
     assert [(shard.name, shard.weight) for shard in found.shards] == [
+        ("experiments from 0", 0),
         ("experiment 3, runs 0-99", 100),
         ("experiment 3, runs 100-199", 100),
         ("experiment 3, runs 200-200", 1),

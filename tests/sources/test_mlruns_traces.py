@@ -355,9 +355,10 @@ def test_many_traces_come_in_shards_of_a_hundred_after_the_runs(root: Path) -> N
         one_trace(root, f"{number:03}", files={"tags/t": str(number % 2)})
     found = read(root)
     assert [(shard.name, shard.stage, shard.weight) for shard in found.shards] == [
-        ("experiment 1, runs 0-0", 0, 1),
-        ("experiment 1, traces from 0", 2, 0),
-        ("experiment 1, traces from 100", 2, 0),
+        ("experiments from 0", 0, 0),
+        ("experiment 1, runs 0-0", 3, 1),
+        ("experiment 1, traces from 0", 6, 0),
+        ("experiment 1, traces from 100", 6, 0),
     ]
     assert len(found.tables["traces"]) == 101
     assert len(read(root, Selection(trace_filter="tags.t = '1'")).tables["traces"]) == 50

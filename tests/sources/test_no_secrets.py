@@ -13,7 +13,7 @@ import pytest
 
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.sources.locate import locate_source
-from mlflow_archive.writer.export import ArchiveSink, ExportOptions
+from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from tests.sources.test_rest_secrets import MASKED, every_byte
 from tests.support.everything import SECRETS, Filled
 from tests.support.mlflow_server import MlflowServer
@@ -67,7 +67,7 @@ def test_no_secret_is_in_an_archive_of_a_database(database: Path, append: bool, 
             connection.commit()
         copy(
             locate_source(f"sqlite:///{there}"),
-            ArchiveSink(path, ExportOptions(append=True), tool="test 1", clock_ms=lambda: 1),
+            ArchiveSink(path, ArchiveOptions(append=True), tool="test 1", clock_ms=lambda: 1),
         )
     content = every_byte(path)
     looked_for = [*stored(there), *(secret.encode() for secret in (*SECRETS, MASKED))]

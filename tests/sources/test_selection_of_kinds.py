@@ -91,6 +91,10 @@ def test_everything_comes_without_a_selection(subject: Subject) -> None:
     assert subject.kinds(subject.read()) == set(IDENTITIES) - subject.hidden
 
 
+def test_every_kind_comes_behind_what_it_refers_to(subject: Subject) -> None:
+    assert subject.read().too_late() == set()
+
+
 @pytest.mark.parametrize(
     "kinds",
     [(RUN,), (TRACE,), (LOGGED_MODEL, REGISTERED_MODEL), (SCORER, WEBHOOK), tuple(k for k in IDENTITIES if k != TRACE)],

@@ -3,6 +3,8 @@
     filled = fill(server.uri, tmp_path)
     filled.traces.traces["agent"]
 
+    with filled_server(tmp_path) as (server, filled):
+
 The objects have Unicode, long values, gaps in numbers and marker secrets, which must never be seen in an archive.
 """
 
@@ -10,9 +12,11 @@ from __future__ import annotations
 
 import base64
 import os
+import pickle
+import shutil
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,10 +39,15 @@ from tests.support.filling.http import Http
 from tests.support.filling.registry import SECRET_IN_URL, SECRET_WEBHOOK, Registry, fill_registry, fill_webhooks
 from tests.support.filling.runs import Runs, fill_runs
 from tests.support.filling.traces import Traces, fill_traces, refer_to_issue
+from tests.support.mlflow_server import MlflowServer, running_server
+from tests.support.session_folder import made_once, session_folder
 from tests.support.tracking_uri import tracking_to
 
 SECRETS: Final = (SECRET_KEY, SECRET_AUTH, SECRET_IN_ENDPOINT, SECRET_IN_URL, SECRET_WEBHOOK)
 """Strings that went into the server as secrets, or in the place of a password in a URL."""
+
+_KEY: Final = {"MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": base64.urlsafe_b64encode(bytes(range(32))).decode()}
+"""A server without one makes a key at each start, and cannot read what it wrote with another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +82,26 @@ def fill(uri: str, folder: Path, *, prefix: str = "") -> Filled:
         fill_webhooks(client, registry, prefix)
         client.delete_experiment(runs.experiments["gone"])
     return Filled(runs=runs, registry=registry, traces=traces, evaluation=evaluation, gateway=gateway)
+
+
+@contextmanager
+def filled_server(
+    folder: Path, *, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[MlflowServer, Filled]]:
+    """Run a server in ``folder`` that holds everything: a copy of one that is filled once a test run."""
+    original = made_once("everything", _make)
+    shutil.copytree(original / "server", folder)
+    filled: Filled = pickle.loads((original / "filled.pickle").read_bytes())  # noqa: S301 - written by this run
+    with running_server(folder, environment={**_KEY, **(environment or {})}) as server:
+        yield server, filled
+
+
+def _make(folder: Path) -> None:
+    files = session_folder() / "everything-files"
+    files.mkdir()
+    with chdir(files), running_server(folder / "server", environment=_KEY) as server:
+        filled = fill(server.uri, files)
+    (folder / "filled.pickle").write_bytes(pickle.dumps(filled))
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
-from mlflow_archive.writer.export import ArchiveSink, ExportOptions
+from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 
 START_MS = 1_760_000_000_000
 
@@ -224,7 +224,7 @@ def export(
     source = source or MemorySource(options or MemoryOptions())
     sink = ArchiveSink(
         path,
-        ExportOptions(append=append, seal_seconds=seal_seconds, jobs=jobs),
+        ArchiveOptions(append=append, seal_seconds=seal_seconds, jobs=jobs),
         tool="test 1",
         clock_ms=lambda: START_MS,
         files=files,

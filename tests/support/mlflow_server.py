@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.databases import empty_database
+from tests.support.warm_servers import WarmServer, warm_servers
+
 _START_SECONDS = 120
+
+Process = subprocess.Popen[bytes] | WarmServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +50,7 @@ def running_server(
     """Start a server whose database and artifacts lie in ``folder``; stop it and its workers at the end.
 
     ``backend`` is the URI of a database that is elsewhere, ``artifacts`` a folder that is. ``environment`` is what
-    it gets beside a quiet one; ``python`` the interpreter of the MLflow that it is.
+    it gets beside a quiet one; ``python`` the interpreter of the MLflow that it is. It starts warm if it can.
     """
     server = MlflowServer(
         uri=f"http://127.0.0.1:{_free_port()}",
@@ -53,24 +59,29 @@ def running_server(
     )
     folder.mkdir(parents=True, exist_ok=True)
     server.artifacts.mkdir(parents=True, exist_ok=True)
-    command = [python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", server.uri.rpartition(":")[2]]
-    command += ["--workers", str(workers), "--backend-store-uri", server.backend]
-    command += ["--artifacts-destination", str(server.artifacts), *options]
+    if backend is None and python == sys.executable and not server.database.exists():
+        shutil.copyfile(empty_database(), server.database)  # MLflow takes seconds to make one
+    arguments = ["server", "--host", "127.0.0.1", "--port", server.uri.rpartition(":")[2]]
+    arguments += ["--workers", str(workers), "--backend-store-uri", server.backend]
+    arguments += ["--artifacts-destination", str(server.artifacts)]
     log = folder / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=output,
-            cwd=folder,
-            env={**_quiet_environment(), **(environment or {})},
-            start_new_session=True,
-        )
+    settings = {**_quiet_environment(), **(environment or {})}
+    if options or workers > 1 or python != sys.executable:
+        process = _start([python, "-m", "mlflow", *arguments, *options], settings, folder, log)
+    else:
+        process = warm_servers().start(arguments, environment=settings, folder=folder, log=log)
     try:
         _wait_until_ready(process, server.uri, log)
         yield server
     finally:
         _stop(process)
+
+
+def _start(command: list[str], environment: Mapping[str, str], folder: Path, log: Path) -> Process:
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command, stdout=output, stderr=output, cwd=folder, env=environment, start_new_session=True
+        )
 
 
 def _quiet_environment() -> dict[str, str]:
@@ -93,7 +104,7 @@ def _free_port() -> int:
         return port
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], uri: str, log: Path) -> None:
+def _wait_until_ready(process: Process, uri: str, log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -107,7 +118,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], uri: str, log: Path) -> 
     raise RuntimeError(message)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: Process) -> None:
     """End the process group: the server's workers are its children."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:

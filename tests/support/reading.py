@@ -12,7 +12,7 @@ import pyarrow as pa
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Known, Shard, nothing_known
 from mlflow_archive.flow.report import Quiet
 from mlflow_archive.flow.source import Source
-from mlflow_archive.kinds import TABLES
+from mlflow_archive.kinds import DATASET, KINDS, TABLES
 from mlflow_archive.selecting.selection import Selection
 
 
@@ -24,12 +24,26 @@ class Read:
     artifacts: list[ArtifactFile] = field(default_factory=list)
     shards: list[Shard] = field(default_factory=list)
     chunks: list[Chunk] = field(default_factory=list)
+    stages: list[tuple[int, frozenset[str]]] = field(default_factory=list)
+    """Of each chunk its stage and the kinds of which it has rows of their own."""
 
     def rows(self, table: str, **equal: object) -> list[dict[str, Any]]:
         return [row for row in self.tables[table] if all(row[name] == value for name, value in equal.items())]
 
     def gaps(self) -> set[tuple[str, str, str]]:
         return {(row["owner_id"], row["path"], row["code"]) for row in self.tables["gaps"]}
+
+    def too_late(self) -> set[tuple[int, str, str]]:
+        """Return stage, kind and what that refers to where this does not come in an earlier stage."""
+        late = set()
+        for stage, kinds in self.stages:
+            for kind in kinds:
+                for other in KINDS[kind].refers:
+                    others = (number for number, found in self.stages if other in found)
+                    together = other == DATASET and other in kinds
+                    if any(number > stage or (number == stage and not together) for number in others):
+                        late.add((stage, kind, other))
+        return late
 
     def paths(self, run_id: str) -> dict[str, int | None]:
         return {file.path: file.size for file in self.artifacts if file.owner_id == run_id}
@@ -44,6 +58,8 @@ def read_source(source: Source, selection: Selection | None = None, known: Known
         for chunk in source.read(shard, known):
             result.chunks.append(chunk)
             result.artifacts += chunk.artifacts
+            owners = {TABLES[name].entity or "" for name, table in chunk.tables.items() if table.num_rows}
+            result.stages.append((shard.stage, frozenset(owners & KINDS.keys())))
             for name, table in chunk.tables.items():
                 assert table.schema == TABLES[name].schema
                 table.validate(full=True)

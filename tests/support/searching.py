@@ -8,8 +8,8 @@ from typing import Any
 
 from mlflow_archive.format.fingerprint import LatestMetric
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.details import run_details
-from mlflow_archive.reader.listing import list_objects
+from mlflow_archive.reader.inspection.details import run_details
+from mlflow_archive.reader.inspection.listing import list_objects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

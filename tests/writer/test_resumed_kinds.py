@@ -12,7 +12,7 @@ from mlflow_archive.flow.chunk import Chunk, Known, Shard
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.kinds import LOGGED_MODEL, TRACE
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.writer.export import ArchiveSink, ExportOptions
+from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from tests.support.chunks import ChunkSource, chunk, experiment, table
 
 
@@ -57,7 +57,7 @@ _MODELS = ("logged_models", "logged_model_tags", "model_id")
 @pytest.mark.parametrize("kind", [TRACE, LOGGED_MODEL])
 @pytest.mark.parametrize("changed", [False, True])
 def test_changed_meanwhile(kind: str, changed: bool, tmp_path: Path) -> None:
-    options = ExportOptions(seal_seconds=0.0, jobs=1)
+    options = ArchiveOptions(seal_seconds=0.0, jobs=1)
     experiments = chunk(experiments=[experiment("1", "one")])
 
     def source(value: str) -> _Source:

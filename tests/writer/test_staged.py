@@ -15,7 +15,7 @@ from mlflow_archive.kinds import TABLES
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer import staged
 from mlflow_archive.writer.coded import coded, plain, sort_rows, without_unused
-from mlflow_archive.writer.staged import Block, StagedWriter, read_block
+from mlflow_archive.writer.staged import StagedBlock, StagedWriter, read_block
 from tests.support.memory_source import MemoryOptions, export, interrupted_export, rows_to_tables
 from tests.writer.test_laws import few, points, texts
 
@@ -66,7 +66,7 @@ def test_blocks_come_back_or_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     file = writer.finish(durable=True)
     ranges = [(block.low, block.high) for block in file.blocks]
     assert ranges == [("r0", "r0"), ("r0", "r1"), ("r1", "r2"), ("r2", "r2")]
-    assert [Block.from_json(block.to_json()) for block in file.blocks] == list(file.blocks)
+    assert [StagedBlock.from_json(block.to_json()) for block in file.blocks] == list(file.blocks)
     found = [row for block in file.blocks for row in plain(read_block(file.path, block, METRICS), METRICS).to_pylist()]
     assert found == plain(table, METRICS).to_pylist()
     whole = file.path.read_bytes()

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.artifact_owner import ArtifactPlace, artifacts_at
 from mlflow_archive.reader.blobs import Blobs
-from mlflow_archive.reader.listing import Record, list_artifacts
+from mlflow_archive.reader.inspection.artifact_owner import ArtifactReference, artifacts_at
+from mlflow_archive.reader.inspection.listing import Record, list_artifacts
 
 
 @dataclass(frozen=True, slots=True)
-class ArtifactFile:
+class StoredArtifact:
     """One file; ``size`` in bytes, ``digest`` the SHA-256 of its bytes in hex."""
 
     path: str
@@ -35,17 +35,17 @@ class ArtifactFile:
         return self.read_bytes().decode(encoding)
 
 
-class ArtifactFolder(Mapping[str, "ArtifactFile | ArtifactFolder"]):
+class ArtifactFolder(Mapping[str, "StoredArtifact | ArtifactFolder"]):
     """A folder: iterates over the names in it; ``folder["model/MLmodel"]`` goes down several at once.
 
     Raises KeyError for a path that is not there.
     """
 
-    def __init__(self, files: Mapping[str, ArtifactFile], prefix: str = "") -> None:
+    def __init__(self, files: Mapping[str, StoredArtifact], prefix: str = "") -> None:
         self._files = files
         self._prefix = prefix
 
-    def __getitem__(self, path: str) -> ArtifactFile | ArtifactFolder:
+    def __getitem__(self, path: str) -> StoredArtifact | ArtifactFolder:
         full = self._prefix + path.strip("/")
         if full in self._files:
             return self._files[full]
@@ -61,15 +61,15 @@ class ArtifactFolder(Mapping[str, "ArtifactFile | ArtifactFolder"]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def files(self) -> Iterator[ArtifactFile]:
+    def files(self) -> Iterator[StoredArtifact]:
         """Yield all files at or below this folder, by path."""
         yield from (self._files[name] for name in sorted(self._files))
 
-    def tree(self) -> Iterator[tuple[int, str, ArtifactFile | None]]:
+    def tree(self) -> Iterator[tuple[int, str, StoredArtifact | None]]:
         """Yield depth, name and file of everything below, folders (without a file) before what is in them."""
         for name in self:
             entry = self[name]
-            if isinstance(entry, ArtifactFile):
+            if isinstance(entry, StoredArtifact):
                 yield 0, name, entry
             else:
                 yield 0, name, None
@@ -87,11 +87,11 @@ def artifacts_of(archive: Archive, kind: str, owner_id: str) -> ArtifactFolder:
     return _tree(archive, list_artifacts(archive, owner_id, kind=kind))
 
 
-def tree_at(archive: Archive, place: ArtifactPlace) -> ArtifactFolder:
+def tree_at(archive: Archive, place: ArtifactReference) -> ArtifactFolder:
     """Return all artifacts of an object as a tree; a run has a folder for each logged model it made, too."""
     return _tree(archive, artifacts_at(archive, replace(place, path="")))
 
 
 def _tree(archive: Archive, rows: Iterable[Record]) -> ArtifactFolder:
     blobs = Blobs(archive)
-    return ArtifactFolder({row["path"]: ArtifactFile(row["path"], row["size"], row["digest"], blobs) for row in rows})
+    return ArtifactFolder({row["path"]: StoredArtifact(row["path"], row["size"], row["digest"], blobs) for row in rows})

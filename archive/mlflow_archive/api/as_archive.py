@@ -1,4 +1,4 @@
-"""Anything that can be exported, as an open archive; what is none is exported into a temporary one."""
+"""Anything that can be exported, as an open archive; what is not an archive is exported into a temporary one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlflow_archive.errors import NotAnArchiveError, TargetError
-from mlflow_archive.flow.copy import copy
-from mlflow_archive.flow.report import Progress, Quiet
+from mlflow_archive.flow.report import Progress
 from mlflow_archive.format.layout import SINGLE_FILE_SUFFIX
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.selecting.selection import Selection
@@ -35,16 +34,11 @@ def as_archive(
             with opened:
                 yield opened
             return
-    from mlflow_archive.api.archiving import archive_sink  # noqa: PLC0415 - looking needs no writer
-    from mlflow_archive.sources.locate import locate_source  # noqa: PLC0415 - sources bring drivers with them
-    from mlflow_archive.writer.export import ExportOptions  # noqa: PLC0415
+    from mlflow_archive.api.verbs import ExportOptions, export  # noqa: PLC0415 - looking needs no writer
 
-    told = progress or Quiet()
-    source = locate_source(place, progress=told)
     with tempfile.TemporaryDirectory(prefix="mlflow-archive-") as folder:
         target = Path(folder, "archive")
-        sink = archive_sink(target, ExportOptions(jobs=jobs), told)
-        report = copy(source, sink, selection, jobs=jobs, progress=told)
+        report = export(target, place, options=ExportOptions(jobs=jobs), selection=selection, progress=progress)
         if not report.complete:
             first = report.gaps[0]
             raise TargetError(

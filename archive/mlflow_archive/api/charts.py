@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from mlflow_archive.errors import MlflowArchiveError
-from mlflow_archive.reader.details import History
+from mlflow_archive.reader.inspection.details import MetricHistory
 
 FORMATS: Final = (".png", ".svg", ".pdf")
 _SMALLEST: Final = (40, 10)
@@ -16,7 +16,7 @@ _SMALLEST: Final = (40, 10)
 _LARGEST: Final = 1e300
 
 
-def terminal_chart(histories: Sequence[History], *, width: int, height: int, colour: bool) -> str:
+def terminal_chart(histories: Sequence[MetricHistory], *, width: int, height: int, colour: bool) -> str:
     """Return histories over their steps, drawn with characters; points that cannot be drawn are left out.
 
     ``unseen`` says of which histories.
@@ -46,13 +46,13 @@ def terminal_chart(histories: Sequence[History], *, width: int, height: int, col
     return text if colour else plotext.uncolorize(text)
 
 
-def unseen(histories: Sequence[History]) -> dict[str, int]:
+def unseen(histories: Sequence[MetricHistory]) -> dict[str, int]:
     """Return how many points no chart shows, of each metric that has such: NaN, infinite, or beyond 1e300."""
     counts = {history.key: sum(not _is_drawable(value) for value in history.values) for history in histories}
     return {key: count for key, count in counts.items() if count}
 
 
-def write_chart(histories: Sequence[History], path: Path, *, title: str) -> None:
+def write_chart(histories: Sequence[MetricHistory], path: Path, *, title: str) -> None:
     """Write a chart to a file, of the kind its ending names. Raises MlflowArchiveError where matplotlib is missing."""
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - optional
@@ -72,9 +72,9 @@ def write_chart(histories: Sequence[History], path: Path, *, title: str) -> None
 _DATELESS: Final[Mapping[str, Mapping[str, None]]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
-def _drawable(history: History) -> tuple[list[int], list[float]]:
-    kept = [(s, v) for s, v in zip(history.steps, history.values, strict=True) if _is_drawable(v)]
-    return [step for step, _ in kept], [value for _, value in kept]
+def _drawable(history: MetricHistory) -> tuple[list[int], list[float]]:
+    points = [(s, v) for s, v in zip(history.steps, history.values, strict=True) if _is_drawable(v)]
+    return [step for step, _ in points], [value for _, value in points]
 
 
 def _is_drawable(value: float) -> bool:

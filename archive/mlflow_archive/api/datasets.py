@@ -46,11 +46,13 @@ def datasets(archive: Archive, name: str) -> dict[int, ds.Dataset]:
     texts = {column.name for column in TABLES[name].columns if column.type == pa.string()}
     reading = ds.ParquetReadOptions(dictionary_columns=texts)
     parquet = ds.ParquetFileFormat(read_options=reading, default_fragment_scan_options=checked)
-    found: dict[int, list[Member]] = {}
+    members_by_export: dict[int, list[Member]] = {}
     for member in archive.parts(name):
         archive.open_part(member)
-        found.setdefault(member.export, []).append(member)
-    return {export: _dataset(members, TABLES[name].schema, parquet, system) for export, members in found.items()}
+        members_by_export.setdefault(member.export, []).append(member)
+    return {
+        export: _dataset(members, TABLES[name].schema, parquet, system) for export, members in members_by_export.items()
+    }
 
 
 def _dataset(members: Sequence[Member], schema: pa.Schema, parquet: Any, system: PyFileSystem) -> ds.Dataset:

@@ -6,6 +6,7 @@ so that what is equal costs little, and memory does not grow with the archives.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -14,9 +15,13 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlflow_archive.api.as_archive import as_archive
+from mlflow_archive.api.progress import OnProgress, as_progress
+from mlflow_archive.flow.report import Progress
 from mlflow_archive.kinds import BY_ROW, DEFAULT_WORKSPACE, IDENTITIES, TABLES, WORKSPACE, Table
 from mlflow_archive.reader.archive import Archive, owner_ids
-from mlflow_archive.reader.rows import plain_rows, plain_values
+from mlflow_archive.reader.inspection.rows import plain_rows, plain_values
+from mlflow_archive.selecting.selection import Selection
 
 BLOCK: Final = 100
 """How many objects are compared at a time."""
@@ -50,6 +55,7 @@ class FieldChange:
     after: Any
 
     def to_json(self) -> dict[str, Any]:
+        """Return ``table``, ``key``, ``field``, ``before`` and ``after``, as ``diff --json`` prints them."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
@@ -63,6 +69,7 @@ class ObjectChange:
     fields: Sequence[FieldChange] = ()
 
     def to_json(self) -> dict[str, Any]:
+        """Return ``kind``, ``id``, ``change`` and ``fields``, one line of ``diff --json``."""
         return {"kind": self.kind, "id": self.id, "change": self.change, "fields": [f.to_json() for f in self.fields]}
 
 
@@ -81,12 +88,13 @@ class Diff:
     @property
     def counts(self) -> dict[str, int]:
         """How many objects were ``added``, ``removed`` and ``changed``."""
-        return {name: sum(each.change == name for each in self.changes) for name in ("added", "removed", "changed")}
+        return {name: sum(change.change == name for change in self.changes) for name in ("added", "removed", "changed")}
 
     def to_json(self) -> dict[str, Any]:
+        """Return ``counts``, ``changes`` and ``not_compared``."""
         return {
             "counts": self.counts,
-            "changes": [each.to_json() for each in self.changes],
+            "changes": [change.to_json() for change in self.changes],
             "not_compared": sorted(self.not_compared),
         }
 
@@ -103,6 +111,7 @@ class Comparison:
     hidden: frozenset[str] = field(default_factory=frozenset)
 
     def tables(self, kind: str) -> list[Table]:
+        """Return the tables whose rows an object of a kind owns, without those that are not compared."""
         return [
             table
             for table in TABLES.values()
@@ -112,11 +121,12 @@ class Comparison:
         ]
 
     def columns(self, table: Table) -> list[str]:
+        """Return the columns of a table that are compared, in its order."""
         hidden = self.hidden if self.locations else self.hidden | _LOCATIONS
         return [name for name in table.column_names if f"{table.name}.{name}" not in hidden]
 
     def is_left_out(self, table: Table, change: FieldChange) -> bool:
-        """Say whether a change is one of a location that has no column of its own."""
+        """Return whether a change is one of a location that has no column of its own."""
         if self.locations:
             return False
         if change.field == "source" and table.name == "model_versions":
@@ -124,22 +134,47 @@ class Comparison:
         return table.name == "trace_tags" and change.key.get("key") in _TRACE_LOCATIONS
 
 
+def diff(
+    before: str | os.PathLike[str],
+    after: str | os.PathLike[str],
+    *,
+    artifacts: bool = True,
+    locations: bool = True,
+    jobs: int = 4,
+    progress: Progress | OnProgress | None = None,
+) -> Diff:
+    """List which objects were added, removed or changed, field by field; see ``mlflow-archive diff``.
+
+    Each side is the path of an archive, or a tracking URI, which is exported into a temporary archive first. Without
+    ``artifacts`` these are not compared, without ``locations`` not where they lie. Raises ArchiveError,
+    SelectionError, ServerError, StoreError; TargetError where a source has gaps.
+    """
+    listener, selection = as_progress(progress), Selection(artifacts=artifacts)
+    with (
+        as_archive(os.fspath(before), selection=selection, jobs=jobs, progress=listener) as old,
+        as_archive(os.fspath(after), selection=selection, jobs=jobs, progress=listener) as new,
+    ):
+        hidden = hidden_columns(old, new)
+        changes = tuple(differences(old, new, Comparison(artifacts=artifacts, locations=locations, hidden=hidden)))
+    return Diff(changes=changes, not_compared=hidden)
+
+
 def hidden_columns(before: Archive, after: Archive) -> frozenset[str]:
     """Return the columns that one side has no value in at all, where the two were read from sources of other kinds.
 
-    A REST API hides columns that a database has (spec/tables.md): that is no difference between the objects.
+    A REST API hides columns that a database has (spec/tables.md): that is not a difference between the objects.
     """
     kinds = {archive.newest_export.source.get("kind") for archive in (before, after)}
     if len(kinds) == 1:
         return frozenset()
-    found = set()
+    hidden = set()
     for table in TABLES.values():
         for column in table.columns:
             if column.nullable and _is_empty(before, table.name, column.name) != _is_empty(
                 after, table.name, column.name
             ):
-                found.add(f"{table.name}.{column.name}")
-    return frozenset(found)
+                hidden.add(f"{table.name}.{column.name}")
+    return frozenset(hidden)
 
 
 def _is_empty(archive: Archive, table: str, column: str) -> bool:
@@ -154,34 +189,34 @@ def differences(before: Archive, after: Archive, comparison: Comparison | None =
         everything = sorted(sides[0].keys() | sides[1].keys())
         for at in range(0, len(everything), BLOCK):
             block = everything[at : at + BLOCK]
-            both = [each for each in block if each in sides[0] and each in sides[1]]
-            changed = _changes(before, after, kind, {each: sides[0][each] for each in both}, comparison)
-            for each in block:
-                if kind == WORKSPACE and each == DEFAULT_WORKSPACE and each not in both:
+            shared = [owner_id for owner_id in block if owner_id in sides[0] and owner_id in sides[1]]
+            changed = _changes(before, after, kind, {owner_id: sides[0][owner_id] for owner_id in shared}, comparison)
+            for owner_id in block:
+                if kind == WORKSPACE and owner_id == DEFAULT_WORKSPACE and owner_id not in shared:
                     continue  # every server has it, and not every source shows it
-                if each not in sides[0]:
-                    yield ObjectChange(kind=kind, id=each, change="added")
-                elif each not in sides[1]:
-                    yield ObjectChange(kind=kind, id=each, change="removed")
-                elif fields := changed.get(each):
-                    yield ObjectChange(kind=kind, id=each, change="changed", fields=fields)
+                if owner_id not in sides[0]:
+                    yield ObjectChange(kind=kind, id=owner_id, change="added")
+                elif owner_id not in sides[1]:
+                    yield ObjectChange(kind=kind, id=owner_id, change="removed")
+                elif fields := changed.get(owner_id):
+                    yield ObjectChange(kind=kind, id=owner_id, change="changed", fields=fields)
 
 
 def _owners(archive: Archive, identity: Table) -> dict[str, str]:
     """Return owner id to first key column of all objects of a kind."""
-    found: dict[str, str] = {}
+    key_of: dict[str, str] = {}
     for rows in archive.batches(identity.name, columns=list(identity.owner)):
-        found.update(zip(owner_ids(rows, identity).to_pylist(), rows[identity.key[0]].to_pylist(), strict=True))
-    return found
+        key_of.update(zip(owner_ids(rows, identity).to_pylist(), rows[identity.key[0]].to_pylist(), strict=True))
+    return key_of
 
 
 def _changes(
     before: Archive, after: Archive, kind: str, owners: Mapping[str, str], comparison: Comparison
 ) -> dict[str, list[FieldChange]]:
     """Compare objects that both sides have; ``owners`` maps their ids to their first key column."""
-    found: dict[str, list[FieldChange]] = {}
+    changes: dict[str, list[FieldChange]] = {}
     if not owners:
-        return found
+        return changes
     for table in comparison.tables(kind):
         columns = comparison.columns(table)
         old, new = (_rows(archive, table, kind, owners, columns) for archive in (before, after))
@@ -190,8 +225,8 @@ def _changes(
         compare = _histories if not table.unique else _records
         for owner, change in compare(table, old, new, columns):
             if owner in owners and not comparison.is_left_out(table, change):
-                found.setdefault(owner, []).append(change)
-    return found
+                changes.setdefault(owner, []).append(change)
+    return changes
 
 
 def _rows(archive: Archive, table: Table, kind: str, owners: Mapping[str, str], columns: Sequence[str]) -> pa.Table:
@@ -214,8 +249,8 @@ def _records(table: Table, old: pa.Table, new: pa.Table, columns: Sequence[str])
         row = before or after or {}
         rest = {name: row[name] for name in table.key if name not in (*table.owner, "owner_kind")}
         if before is None or after is None:
-            shown = [None if each is None else _rest(table, each) for each in (before, after)]
-            yield owners[key], FieldChange(table=table.name, key=rest, field="", before=shown[0], after=shown[1])
+            cells = [None if record is None else _rest(table, record) for record in (before, after)]
+            yield owners[key], FieldChange(table=table.name, key=rest, field="", before=cells[0], after=cells[1])
             continue
         for name in columns:
             if name not in table.key and not _same(before[name], after[name]):
@@ -234,7 +269,9 @@ def _histories(table: Table, old: pa.Table, new: pa.Table, columns: Sequence[str
         values = zip(*(plain_values(rows[name]) for name in columns), strict=True)
         owner, key = columns.index(table.owner[0]), columns.index("key")
         grouped = groupby(values, key=lambda row: (row[owner], row[key]))
-        sides.append({which: [tuple(map(_comparable, row)) for row in points] for which, points in grouped})
+        sides.append(
+            {owner_and_key: [tuple(map(_comparable, row)) for row in points] for owner_and_key, points in grouped}
+        )
     for owner_id, name in sorted(sides[0].keys() | sides[1].keys()):
         before, after = (side.get((owner_id, name), []) for side in sides)
         if before == after:
@@ -261,8 +298,8 @@ def _rest(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in (*table.key, *table.owner) and value is not None}
 
 
-def _same(one: object, other: object) -> bool:
-    return _comparable(one) == _comparable(other)
+def _same(before: object, after: object) -> bool:
+    return _comparable(before) == _comparable(after)
 
 
 def _comparable(value: object) -> object:

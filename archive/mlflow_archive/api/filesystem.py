@@ -13,9 +13,9 @@ from urllib.parse import quote, unquote
 
 from fsspec.spec import AbstractFileSystem
 
-from mlflow_archive.api.artifact_tree import ArtifactFile, ArtifactFolder, tree_at
+from mlflow_archive.api.artifact_tree import ArtifactFolder, StoredArtifact, tree_at
 from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.reader.artifact_owner import ArtifactPlace
+from mlflow_archive.reader.inspection.artifact_owner import ArtifactReference
 
 
 class ArchiveFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec is untyped
@@ -36,13 +36,13 @@ class ArchiveFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec is u
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         """List kinds, owners, or the files and folders of an owner."""
         kind, owner, rest = _split(self._strip_protocol(path))
-        found = (
+        entries = (
             [_entry(name, None) for name in self._names(kind, owner)] if not owner else self._below(kind, owner, rest)
         )
-        return found if detail else [each["name"] for each in found]
+        return entries if detail else [entry["name"] for entry in entries]
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
-        """Say what lies at a path. Raises FileNotFoundError."""
+        """Return name, size and type of what lies at a path. Raises FileNotFoundError."""
         plain = self._strip_protocol(path)
         kind, owner, rest = _split(plain)
         if not rest:
@@ -51,13 +51,13 @@ class ArchiveFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec is u
                 raise FileNotFoundError(path)
             return _entry(plain, None)
         entry = self._find(kind, owner, rest)
-        return _entry(plain, entry if isinstance(entry, ArtifactFile) else None)
+        return _entry(plain, entry if isinstance(entry, StoredArtifact) else None)
 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> BinaryIO:
         if mode != "rb":
             raise ValueError(f"an archive is read-only; {mode!r} is not possible")
         entry = self._find(*_split(self._strip_protocol(path)))
-        if not isinstance(entry, ArtifactFile):
+        if not isinstance(entry, StoredArtifact):
             raise IsADirectoryError(path)
         return entry.open()
 
@@ -67,14 +67,14 @@ class ArchiveFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec is u
             owners.update(zip(rows["owner_kind"].to_pylist(), rows["owner_id"].to_pylist(), strict=True))
         if not kind:
             return sorted({of_kind for of_kind, _ in owners})
-        return sorted(f"{kind}/{quote(each, safe='')}" for of_kind, each in owners if of_kind == kind)
+        return sorted(f"{kind}/{quote(owner_id, safe='')}" for of_kind, owner_id in owners if of_kind == kind)
 
     def _tree(self, kind: str, owner: str) -> ArtifactFolder:
         if (kind, owner) not in self._trees:
-            self._trees[kind, owner] = tree_at(self._archive, ArtifactPlace(kind=kind, owner_id=unquote(owner)))
+            self._trees[kind, owner] = tree_at(self._archive, ArtifactReference(kind=kind, owner_id=unquote(owner)))
         return self._trees[kind, owner]
 
-    def _find(self, kind: str, owner: str, rest: str) -> ArtifactFile | ArtifactFolder:
+    def _find(self, kind: str, owner: str, rest: str) -> StoredArtifact | ArtifactFolder:
         tree = self._tree(kind, owner)
         try:
             return tree[rest] if rest else tree
@@ -84,10 +84,12 @@ class ArchiveFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec is u
     def _below(self, kind: str, owner: str, rest: str) -> list[dict[str, Any]]:
         entry = self._find(kind, owner, rest)
         prefix = "/".join(part for part in (kind, owner, rest) if part)
-        if isinstance(entry, ArtifactFile):
+        if isinstance(entry, StoredArtifact):
             return [_entry(prefix, entry)]
         children = ((name, entry[name]) for name in entry)
-        return [_entry(f"{prefix}/{name}", each if isinstance(each, ArtifactFile) else None) for name, each in children]
+        return [
+            _entry(f"{prefix}/{name}", child if isinstance(child, StoredArtifact) else None) for name, child in children
+        ]
 
 
 def _split(path: str) -> tuple[str, str, str]:
@@ -96,7 +98,7 @@ def _split(path: str) -> tuple[str, str, str]:
     return kind, owner, rest
 
 
-def _entry(name: str, file: ArtifactFile | None) -> dict[str, Any]:
+def _entry(name: str, file: StoredArtifact | None) -> dict[str, Any]:
     if file is None:
         return {"name": name, "type": "directory", "size": 0}
     return {"name": name, "type": "file", "size": file.size, "sha256": file.digest}

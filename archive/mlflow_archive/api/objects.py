@@ -13,9 +13,9 @@ from mlflow_archive.api.artifact_tree import ArtifactFolder, artifacts_of, tree_
 from mlflow_archive.api.notebook import pairs_html
 from mlflow_archive.kinds import RUN
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.artifact_owner import ArtifactPlace
-from mlflow_archive.reader.details import RunDetails, run_details
-from mlflow_archive.reader.objects import ObjectDetails
+from mlflow_archive.reader.inspection.artifact_owner import ArtifactReference
+from mlflow_archive.reader.inspection.details import RunDetails, run_details
+from mlflow_archive.reader.inspection.objects import ObjectDetails
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +51,7 @@ class Run:
 
     @property
     def run_id(self) -> str:
+        """The id of the run, as MLflow has it."""
         return str(self.info["run_id"])
 
     @property
@@ -60,13 +61,13 @@ class Run:
 
     def history(self, key: str) -> History:
         """Return all points of a metric. Raises KeyError for one the run does not have."""
-        for found in self._details.metrics:
-            if found.key == key:
-                times = pa.array(found.timestamps, pa.int64()).cast(pa.timestamp("ms", tz="UTC"))
+        for points in self._details.metrics:
+            if points.key == key:
+                times = pa.array(points.timestamps, pa.int64()).cast(pa.timestamp("ms", tz="UTC"))
                 columns = {
-                    "step": pa.array(found.steps, pa.int64()),
+                    "step": pa.array(points.steps, pa.int64()),
                     "timestamp": times,
-                    "value": pa.array(found.values, pa.float64()),
+                    "value": pa.array(points.values, pa.float64()),
                 }
                 return History(key, pa.table(columns))
         raise KeyError(f"run {self.run_id} has no metric {key!r}; it has {', '.join(self.metrics) or 'none'}")
@@ -74,7 +75,7 @@ class Run:
     @cached_property
     def artifacts(self) -> ArtifactFolder:
         """The artifacts of the run as a tree, with a folder for each logged model it made."""
-        return tree_at(self._archive, ArtifactPlace(kind=RUN, owner_id=self.run_id))
+        return tree_at(self._archive, ArtifactReference(kind=RUN, owner_id=self.run_id))
 
     def __repr__(self) -> str:
         return f"<run {self.run_id} {self.info['run_name']!r} {self.info['status']}>"

@@ -22,9 +22,9 @@ from mlflow_archive.api.searching import search_runs
 from mlflow_archive.api.table_view import TableView
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.reader.details import find_run
-from mlflow_archive.reader.objects import find_object, object_details
-from mlflow_archive.reader.summary import summarize
+from mlflow_archive.reader.inspection.details import find_run
+from mlflow_archive.reader.inspection.objects import find_object, object_details
+from mlflow_archive.reader.inspection.summary import summarize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +44,7 @@ class OpenArchive:
 
     @property
     def path(self) -> Path:
+        """The directory or file."""
         return self._archive.path
 
     @property

@@ -16,10 +16,10 @@ from mlflow_archive import __version__
 from mlflow_archive.format.gaps import GAPS
 from mlflow_archive.kinds import EXPERIMENT, REGISTERED_MODEL, RUN
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.details import History, RunDetails, run_details
-from mlflow_archive.reader.listing import Query, list_objects
-from mlflow_archive.reader.rows import Moment
-from mlflow_archive.reader.summary import Summary, summarize
+from mlflow_archive.reader.inspection.details import MetricHistory, RunDetails, run_details
+from mlflow_archive.reader.inspection.listing import Query, list_objects
+from mlflow_archive.reader.inspection.rows import Moment
+from mlflow_archive.reader.inspection.summary import Summary, summarize
 from mlflow_archive.verification.report import VerifyReport
 
 _LONGEST: Final = 500
@@ -51,7 +51,7 @@ def report_html(
 ) -> Iterator[str]:
     """Yield the page in pieces. ``verified`` is what a verification of this very archive found, None for none.
 
-    ``advance`` is told how many more runs are written. Raises DamagedError.
+    ``advance`` is called with how many more runs are written. Raises DamagedError.
     """
     options = options or ReportOptions()
     summary = summarize(archive)
@@ -87,30 +87,30 @@ def _integrity(verified: VerifyReport | None) -> str:
     if verified is None:
         return "<h2>Integrity</h2><p>Not checked for this report. <code>mlflow-archive verify</code> checks it.</p>"
     kind, word = ("good", "sound") if verified.ok else ("bad", "DAMAGED")
-    checked = ", ".join(f"{number:,} {what}" for what, number in verified.checked.items())
+    checked = ", ".join(f"{number:,} {unit}" for unit, number in verified.checked.items())
     problems = [{"code": p.code, "member": p.member, "problem": p.message} for p in verified.problems]
-    lost = [{"kind": each.kind, "id": each.id, "path": each.path} for each in sorted(verified.lost)]
+    losses = [{"kind": loss.kind, "id": loss.id, "path": loss.path} for loss in sorted(verified.lost)]
     promise = verified.promise if verified.ok else f"Not true of this archive: {verified.promise}"
     return (
         f'<h2>Integrity</h2><p class="{kind}">{_text(verified.level.value)}: {word} ({_text(checked)})</p>'
-        f"<p>{_text(promise)}</p>{_table(problems)}{_table(lost)}"
+        f"<p>{_text(promise)}</p>{_table(problems)}{_table(losses)}"
     )
 
 
 def _sources(summary: Summary) -> str:
     rows = [
         {
-            "export": each["number"],
-            "made (UTC)": each["created"],
-            "source": each["source"].get("uri"),
-            "kind": each["source"].get("kind"),
-            "MLflow": each["source"].get("mlflow_version"),
-            "schema": each["source"].get("schema_revision"),
-            "tool": each["tool"],
-            "selection": ", ".join(f"{k}={v}" for k, v in each["selection"].items()) or "everything",
-            "gaps": each["gaps"],
+            "export": export["number"],
+            "made (UTC)": export["created"],
+            "source": export["source"].get("uri"),
+            "kind": export["source"].get("kind"),
+            "MLflow": export["source"].get("mlflow_version"),
+            "schema": export["source"].get("schema_revision"),
+            "tool": export["tool"],
+            "selection": ", ".join(f"{k}={v}" for k, v in export["selection"].items()) or "everything",
+            "gaps": export["gaps"],
         }
-        for each in summary.exports
+        for export in summary.exports
     ]
     return f"<h2>Where it comes from</h2>{_table(rows)}"
 
@@ -124,22 +124,22 @@ def _contents(summary: Summary) -> str:
 
 def _experiments(archive: Archive, options: ReportOptions, advance: Callable[[int], None]) -> Iterator[str]:
     yield "<h2>Experiments and runs</h2>"
-    left = options.most_runs
+    room = options.most_runs
     for row in list_objects(archive, EXPERIMENT):
         facts = {name: value for name, value in row.items() if value is not None and name != "name"}
         yield f"<h3>{_text(row['name'])}</h3>{_pairs(facts)}"
         query = Query(experiments=(row["experiment_id"],))
-        found = (
+        run_rows = (
             list_objects(archive, RUN, query, columns=["run_id", "start_time"], sort="-start_time")
             if row["runs"]
             else []
         )
-        for run in found[:left]:
+        for run in run_rows[:room]:
             yield _run(run_details(archive, run["run_id"]))
             advance(1)
-        if len(found) > left:
-            yield f"<p>{len(found) - left:,} more runs are in the archive and not in this report.</p>"
-        left = max(0, left - len(found))
+        if len(run_rows) > room:
+            yield f"<p>{len(run_rows) - room:,} more runs are in the archive and not in this report.</p>"
+        room = max(0, room - len(run_rows))
 
 
 def _run(run: RunDetails) -> str:
@@ -165,9 +165,11 @@ def _models(archive: Archive) -> str:
         aliases.setdefault((row["name"], row["workspace"], row["version"]), []).append(row["alias"])
     versions: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in list_objects(archive, "model_version"):
-        named = ", ".join(aliases.get((row["name"], row["workspace"], row["version"]), []))
-        shown = {name: row[name] for name in ("version", "current_stage", "status", "run_id", "source", "description")}
-        versions.setdefault((row["name"], row["workspace"]), []).append({**shown, "aliases": named})
+        alias_names = ", ".join(aliases.get((row["name"], row["workspace"], row["version"]), []))
+        version = {
+            name: row[name] for name in ("version", "current_stage", "status", "run_id", "source", "description")
+        }
+        versions.setdefault((row["name"], row["workspace"]), []).append({**version, "aliases": alias_names})
     parts = ["<h2>Models and prompts</h2>"]
     for model in models:
         facts = {name: value for name, value in model.items() if value is not None and name != "name"}
@@ -217,7 +219,7 @@ def _text(value: object) -> str:
     return escape(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)")
 
 
-def _chart(history: History) -> str:
+def _chart(history: MetricHistory) -> str:
     """Return a history as a small line over its points, at most one for each pixel."""
     width, height = _CHART
     known = [value for value in history.values if math.isfinite(value)]

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Progress, Quiet, Report
-from mlflow_archive.kinds import TABLES
+from mlflow_archive.kinds import KINDS, TABLES
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.source import LARGEST, ArchiveSource
+from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import (
     PreflightSink,
@@ -30,8 +30,6 @@ def restore_archive(
     options: RestoreOptions,
     selection: Selection | None = None,
     *,
-    dry_run: bool = False,
-    jobs: int = 2,
     progress: AbstractContextManager[Progress] | None = None,
 ) -> Report:
     """Restore what is selected of an archive into the database at a URI; ``progress`` watches the second copy only.
@@ -43,41 +41,35 @@ def restore_archive(
     database = locate_database(uri)
     try:
         database.open()
-        existing, found = _look(archive, database, options, selection, dry_run=dry_run, jobs=jobs)
-        if dry_run:
-            return found
+        existing, report = _look(archive, database, options, selection)
+        if options.dry_run:
+            return report
         quiet: Progress = Quiet()
-        with progress or nullcontext(quiet) as told:
-            sink = RestoreSink(database, options=options, existing=existing, progress=told)
-            return copy(ArchiveSource(archive), sink, selection, jobs=jobs, progress=told)
+        with progress or nullcontext(quiet) as listener:
+            sink = RestoreSink(database, options=options, existing=existing, progress=listener)
+            return copy(ArchiveSource(archive), sink, selection, jobs=options.jobs, progress=listener)
     finally:
         database.rollback()
 
 
 def _look(
-    archive: Archive,
-    database: RestoreDatabase,
-    options: RestoreOptions,
-    selection: Selection,
-    *,
-    dry_run: bool,
-    jobs: int,
+    archive: Archive, database: RestoreDatabase, options: RestoreOptions, selection: Selection
 ) -> tuple[Existing, Report]:
     """Make the first copy. Of the largest tables it reads the columns that decide; all, where these are refused."""
     rows_only = replace(selection, artifacts=False)
-    deciding = {name: _deciding(name, database) for name in LARGEST.values()}
-    leave_out = () if dry_run else [name for name, found in deciding.items() if found == ()]
-    columns = {name: {*found, *TABLES[name].owner} for name, found in deciding.items() if found is not None}
+    deciding = {kind.largest: _deciding(kind.largest, database) for kind in KINDS.values() if kind.largest}
+    leave_out = () if options.dry_run else [name for name, names in deciding.items() if names == ()]
+    columns = {name: {*names, *TABLES[name].owner} for name, names in deciding.items() if names is not None}
     preflight = PreflightSink(database, options)
     source = ArchiveSource(archive, leave_out=leave_out, columns=columns)
     try:
-        found = copy(source, preflight, rows_only, jobs=jobs)
+        report = copy(source, preflight, rows_only, jobs=options.jobs)
     except RestoreRefusedError as error:
         if not any(obstacle.table in columns for obstacle in error.obstacles):
             raise
         preflight = PreflightSink(database, options)
-        found = copy(ArchiveSource(archive), preflight, rows_only, jobs=jobs)
-    return preflight.existing, found
+        report = copy(ArchiveSource(archive), preflight, rows_only, jobs=options.jobs)
+    return preflight.existing, report
 
 
 def _deciding(name: str, database: RestoreDatabase) -> tuple[str, ...] | None:

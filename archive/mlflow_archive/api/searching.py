@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow_archive.kinds import RUN
 from mlflow_archive.reader.adjacent import last_of_each
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.listing import Query, list_objects
+from mlflow_archive.reader.inspection.listing import Query, list_objects
 from mlflow_archive.reader.search import SEARCHABLE, Order, parse_order
 from mlflow_archive.reader.search.searchable import ATTRIBUTES
 
@@ -66,9 +66,9 @@ def _ordered(rows: list[dict[str, Any]], orders: Sequence[Order]) -> list[dict[s
 
 def _values(archive: Archive, table: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return key to run id to value; of metrics the last in the order of the table, which is the latest."""
-    found: dict[str, dict[str, Any]] = {}
+    values_by_key: dict[str, dict[str, Any]] = {}
     for rows in archive.batches(table, columns=["run_id", "key", "value"], owners=ids):
-        kept = last_of_each(rows, ("run_id", "key")) if table == "metrics" else rows
-        for run_id, key, value in zip(*(kept[name].to_pylist() for name in ("run_id", "key", "value")), strict=True):
-            found.setdefault(key, {})[run_id] = value
-    return found
+        latest = last_of_each(rows, ("run_id", "key")) if table == "metrics" else rows
+        for run_id, key, value in zip(*(latest[name].to_pylist() for name in ("run_id", "key", "value")), strict=True):
+            values_by_key.setdefault(key, {})[run_id] = value
+    return values_by_key

@@ -105,7 +105,7 @@ class SqlSession:
         """
         try:
             answer = self._connection.sql(statement)
-            found: pa.Table = pa.table({}) if answer is None else answer.to_arrow_table()
+            result: pa.Table = pa.table({}) if answer is None else answer.to_arrow_table()
         except self._error as error:
             if _DAMAGED_PAGE in str(error):
                 raise DamagedError(
@@ -113,9 +113,10 @@ class SqlSession:
                     code="E034",
                 ) from error
             raise SelectionError(f"the query cannot be answered: {error}") from error
-        return found
+        return result
 
     def close(self) -> None:
+        """Close DuckDB's connection; the archive stays open."""
         self._connection.close()
 
     def __enter__(self) -> Self:

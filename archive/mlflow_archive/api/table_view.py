@@ -44,9 +44,9 @@ class TableView:
             yield from self._archive.batches(self.name, columns=names)
             return
         for rows in self._archive.batches_where(self.name, filter):
-            kept = rows.filter(filter)
-            if kept.num_rows:
-                yield kept if names is None else kept.select(names)
+            matches = rows.filter(filter)
+            if matches.num_rows:
+                yield matches if names is None else matches.select(names)
 
     def to_table(
         self,
@@ -54,9 +54,9 @@ class TableView:
         filter: pa.compute.Expression | None = None,  # noqa: A002
     ) -> pa.Table:
         """Read rows into memory; see :meth:`to_batches`."""
-        found = list(self.to_batches(columns, filter))
-        if found:
-            return pa.concat_tables(found)
+        batches = list(self.to_batches(columns, filter))
+        if batches:
+            return pa.concat_tables(batches)
         empty = self.schema.empty_table()
         names = self._names(columns)
         return empty if names is None else empty.select(names)
@@ -77,12 +77,12 @@ class TableView:
 
     def head(self, rows: int = 5) -> pa.Table:
         """Return the first rows."""
-        found: list[pa.Table] = []
+        batches: list[pa.Table] = []
         for batch in self.to_batches():
-            found.append(batch.slice(0, rows - sum(each.num_rows for each in found)))
-            if sum(each.num_rows for each in found) >= rows:
+            batches.append(batch.slice(0, rows - sum(earlier.num_rows for earlier in batches)))
+            if sum(batch.num_rows for batch in batches) >= rows:
                 break
-        return pa.concat_tables(found) if found else self.schema.empty_table()
+        return pa.concat_tables(batches) if batches else self.schema.empty_table()
 
     def _names(self, columns: Sequence[str] | None) -> list[str] | None:
         if columns is None:

@@ -26,10 +26,13 @@ class Source(Protocol):
     """Where records are read from. Raises ServerError, StoreError or ArchiveError when it cannot be read at all."""
 
     def facts(self) -> SourceFacts:
-        """Say where this data comes from; called once, before ``plan``; the first contact with the source."""
+        """Return where this data comes from; called once, before ``plan``; the first contact with the source."""
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
         """Yield shards that together hold what is selected, each entity in one shard, stages ascending.
+
+        What an object refers to comes in an earlier stage: ``Kind.refers`` says what that is, and ``kinds.KINDS`` is in
+        such an order. Only datasets may come with the runs that took them, in one chunk. Gaps come with any kind.
 
         Lazy: shards are read while planning goes on. Raises SelectionError for a pattern that matches nothing,
         before the first shard.

@@ -50,17 +50,21 @@ def entity_fingerprint(
     """
     return _digest(
         [
-            {name: sorted(_row(row) for row in found) for name, found in rows.items() if found and name != "spans"},
+            {
+                name: sorted(_row(row) for row in table_rows)
+                for name, table_rows in rows.items()
+                if table_rows and name != "spans"
+            },
             sorted([path, -1 if size is None else size] for path, size in artifacts),
         ]
     )
 
 
 def _row(row: Mapping[str, object]) -> str:
-    kept = {
+    values = {
         name: repr(value) if isinstance(value, float) else value for name, value in row.items() if value is not None
     }
-    return _canonical(kept)
+    return _canonical(values)
 
 
 def _digest(document: object) -> str:

@@ -3,24 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
-
-LOCATIONS: Final = frozenset(
-    {
-        ("experiments", "artifact_location"),
-        ("runs", "artifact_uri"),
-        ("logged_models", "artifact_location"),
-        ("model_versions", "source"),
-        ("model_versions", "storage_location"),
-        ("model_versions", "run_link"),
-        ("webhooks", "url"),
-        ("workspaces", "default_artifact_root"),
-        ("workspaces", "trace_archival_location"),
-        ("mcp_access_endpoints", "url"),
-    }
-)
-"""(table, column) of all that holds a URI."""
 
 
 def without_password(uri: str) -> str:

@@ -112,7 +112,7 @@ def object_source_tags(
 
 
 def left_by_import(key: str) -> bool:
-    """Say whether a tag was written by an import into the source: it is carried as lineage, not as it is."""
+    """Return whether a tag was written by an import into the source: it is carried as lineage, not as it is."""
     return key.startswith((PREFIX, OWN_PREFIX, EXIM_PREFIX))
 
 
@@ -145,16 +145,16 @@ def _columns(group: str, row: Mapping[str, object], names: tuple[str, ...]) -> d
 
 
 def _metadata(experiment_name: str | None, export: ExportFacts) -> dict[str, str]:
-    found = {"tracking_uri": export.tracking_uri}
+    facts = {"tracking_uri": export.tracking_uri}
     if experiment_name is not None:
-        found["experiment_name"] = experiment_name
+        facts["experiment_name"] = experiment_name
     if export.mlflow_version is not None:
-        found["mlflow_version"] = export.mlflow_version
+        facts["mlflow_version"] = export.mlflow_version
     if export.exported_ms is not None:
         seconds = export.exported_ms // 1000
-        found["timestamp"] = str(seconds)
-        found["timestamp_nice"] = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    return {f"{PREFIX}metadata.{name}": value for name, value in found.items()}
+        facts["timestamp"] = str(seconds)
+        facts["timestamp_nice"] = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return {f"{PREFIX}metadata.{name}": value for name, value in facts.items()}
 
 
 def shorten(text: str, limit: int) -> str:

@@ -48,8 +48,8 @@ def local_header(name: str, size: int, crc32: int, offset: int) -> bytes:
     extra = struct.pack("<HHQQ", _ZIP64_ID, 16, size, size) if big else b""
     start = offset + _LOCAL.size + len(encoded) + len(extra) + 6
     extra += struct.pack("<HHH", _ALIGN_ID, 2 + (-start % ALIGNMENT), ALIGNMENT) + bytes(-start % ALIGNMENT)
-    stated = _LIMIT if big else size
-    fields = (0x04034B50, 45, 0, 0, *_DATE, crc32, stated, stated, len(encoded), len(extra))
+    size_field = _LIMIT if big else size
+    fields = (0x04034B50, 45, 0, 0, *_DATE, crc32, size_field, size_field, len(encoded), len(extra))
     return _LOCAL.pack(*fields) + encoded + extra
 
 
@@ -134,8 +134,8 @@ def _decode_record(data: bytes, position: int, header_offset: int) -> tuple[Entr
     if not is_member_name(name):
         raise DamagedError(f"{name!r} is no member name", code="E015", member=name)
     entry = Entry(name=name, size=size, crc32=crc32, header_offset=header_offset, data_offset=data_offset)
-    found = data[position:end]
-    if found == _central_record(entry):
+    record = data[position:end]
+    if record == _central_record(entry):
         return entry, end
     if fields[4] != 0 or fields[3] != 0:
         raise DamagedError(f"{name}: the member is compressed, encrypted or has a data descriptor", code="E023")

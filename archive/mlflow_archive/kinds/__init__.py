@@ -1,23 +1,27 @@
-"""The tables of an archive as data (spec/tables.md).
+"""What MLflow keeps, as data: every kind of object, and the tables of an archive that hold it (spec/tables.md).
 
-Adding a kind of MLflow object means adding its tables here, a reader that yields them and a writer that takes
-them; the archive writer, reader and verifier are driven by this list and know no table by name, but for the
-blob index and the artifact list.
+Start at ``model``, which says what a kind and a table are; there is one module a family. Pure: it imports nothing but
+Arrow's types, and everyone may read it. The order of kinds, the archive writer, reader and verifier, and the map of
+MLflow's database are driven by these records and know no kind or table by name, but for the blob index and the
+artifact list.
 
 >>> TABLES["params"].key
 ('run_id', 'key')
+>>> KINDS["run"].refers
+('experiment', 'dataset')
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from mlflow_archive.kinds.archive_tables import COMMON_TABLES
-from mlflow_archive.kinds.evaluation import EVALUATION_TABLES
-from mlflow_archive.kinds.gateway import GATEWAY_TABLES
-from mlflow_archive.kinds.logged_models import LOGGED_MODEL_TABLES
-from mlflow_archive.kinds.mcp import MCP_TABLES
+from mlflow_archive.kinds.evaluation import EVALUATION_KINDS, EVALUATION_TABLES
+from mlflow_archive.kinds.gateway import GATEWAY_KINDS, GATEWAY_TABLES
+from mlflow_archive.kinds.logged_models import LOGGED_MODEL_KINDS, LOGGED_MODEL_TABLES
+from mlflow_archive.kinds.mcp import MCP_KINDS, MCP_TABLES
 from mlflow_archive.kinds.model import (
     BUDGET_POLICY,
     BY_ROW,
@@ -28,7 +32,6 @@ from mlflow_archive.kinds.model import (
     GATEWAY_ENDPOINT,
     GATEWAY_SECRET,
     GUARDRAIL,
-    INCREMENTAL,
     ISSUE,
     LABEL_SCHEMA,
     LOGGED_MODEL,
@@ -45,15 +48,19 @@ from mlflow_archive.kinds.model import (
     WEBHOOK,
     WORKSPACE,
     Column,
+    Kind,
     Table,
     is_identity,
     named_owner,
 )
-from mlflow_archive.kinds.registry import REGISTRY_TABLES
-from mlflow_archive.kinds.runs import RUN_TABLES
-from mlflow_archive.kinds.traces import TRACE_TABLES
+from mlflow_archive.kinds.registry import REGISTRY_KINDS, REGISTRY_TABLES
+from mlflow_archive.kinds.review import REVIEW_KINDS, REVIEW_TABLES
+from mlflow_archive.kinds.runs import RUN_KINDS, RUN_TABLES
+from mlflow_archive.kinds.traces import TRACE_KINDS, TRACE_TABLES
+from mlflow_archive.kinds.workspaces import WORKSPACE_KINDS, WORKSPACE_TABLES
 
 __all__ = [
+    "AFTER_RUNS",
     "BUDGET_POLICY",
     "BY_ROW",
     "DATASET",
@@ -66,6 +73,7 @@ __all__ = [
     "IDENTITIES",
     "INCREMENTAL",
     "ISSUE",
+    "KINDS",
     "LABEL_SCHEMA",
     "LOGGED_MODEL",
     "MCP_SERVER",
@@ -82,10 +90,50 @@ __all__ = [
     "WEBHOOK",
     "WORKSPACE",
     "Column",
+    "Kind",
     "Table",
     "is_identity",
     "named_owner",
 ]
+
+
+def _ordered(kinds: Iterable[Kind]) -> Mapping[str, Kind]:
+    """Return kinds by name, each behind those it refers to, and else in the order given."""
+    declared = {kind.name: kind for kind in kinds}
+    ordered: dict[str, Kind] = {}
+
+    def add(kind: Kind) -> None:
+        for name in kind.refers:
+            if name not in ordered:
+                add(declared[name])
+        ordered[kind.name] = kind
+
+    for kind in declared.values():
+        if kind.name not in ordered:
+            add(kind)
+    return MappingProxyType(ordered)
+
+
+KINDS: Final = _ordered(
+    (
+        *WORKSPACE_KINDS,
+        *RUN_KINDS,
+        *LOGGED_MODEL_KINDS,
+        *TRACE_KINDS,
+        *EVALUATION_KINDS,
+        *GATEWAY_KINDS,
+        *REVIEW_KINDS,
+        *REGISTRY_KINDS,
+        *MCP_KINDS,
+    )
+)
+"""By name, in the order in which every source yields them: what is referred to before what refers to it."""
+
+INCREMENTAL: Final = tuple(kind.name for kind in KINDS.values() if kind.incremental)
+"""Kinds with fingerprints."""
+
+AFTER_RUNS: Final = tuple(KINDS)[tuple(KINDS).index(RUN) + 1 :]
+"""The kinds behind workspaces, experiments, datasets and runs."""
 
 TABLES: Final = MappingProxyType(
     {
@@ -95,7 +143,9 @@ TABLES: Final = MappingProxyType(
             *LOGGED_MODEL_TABLES,
             *TRACE_TABLES,
             *REGISTRY_TABLES,
+            *WORKSPACE_TABLES,
             *EVALUATION_TABLES,
+            *REVIEW_TABLES,
             *GATEWAY_TABLES,
             *MCP_TABLES,
             *COMMON_TABLES,

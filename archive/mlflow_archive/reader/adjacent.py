@@ -22,12 +22,12 @@ def last_of_each(rows: pa.Table, names: Sequence[str]) -> pa.Table:
 
 
 def _different_from_next(rows: pa.Table, names: Sequence[str]) -> pa.Array:
-    """Say of each row but the last whether it differs from the next in one of some columns."""
-    found = pa.repeat(False, max(0, rows.num_rows - 1))
+    """Return for each row but the last whether it differs from the next in one of some columns."""
+    different = pa.repeat(False, max(0, rows.num_rows - 1))
     for name in names:
         column = _array(rows[name])
-        found = pc.or_(found, pc.not_equal(column[:-1], column[1:]))
-    return found
+        different = pc.or_(different, pc.not_equal(column[:-1], column[1:]))
+    return different
 
 
 def _array(values: pa.ChunkedArray) -> pa.Array:

@@ -31,9 +31,9 @@ from mlflow_archive.kinds import (
     TABLES,
     Table,
 )
-from mlflow_archive.reader.opening import OpenedManifest, open_members, read_manifest
-from mlflow_archive.reader.parts import Part, check_footer
-from mlflow_archive.reader.recent import RecentGroups
+from mlflow_archive.reader.stored.opening import OpenedManifest, open_members, read_manifest
+from mlflow_archive.reader.stored.parts import Part, check_footer
+from mlflow_archive.reader.stored.recent import RecentGroups
 from mlflow_archive.storage.members import MemberFile, Members
 
 
@@ -51,10 +51,12 @@ class Archive:
 
     @property
     def path(self) -> Path:
+        """The directory or file."""
         return self.members.path
 
     @property
     def newest_export(self) -> Export:
+        """The last of ``manifest.exports``; an archive has at least one."""
         return self.manifest.exports[-1]
 
     def open_member(self, member: Member) -> MemberFile:
@@ -94,18 +96,20 @@ class Archive:
         """
         table = TABLES[name]
         ids = None if owners is None else sorted(set(owners))
-        several = len(self.manifest.exports) > 1
-        needed = None if columns is None else {*columns, *(_owner_columns(table) if several else ()), table.key[0]}
-        wanted = None if columns is None else [c for c in table.column_names if c in columns]
+        several_exports = len(self.manifest.exports) > 1
+        needed = (
+            None if columns is None else {*columns, *(_owner_columns(table) if several_exports else ()), table.key[0]}
+        )
+        shown_columns = None if columns is None else [c for c in table.column_names if c in columns]
         for member in self.parts(name):
             if ids is not None and not _overlaps(member, ids):
                 continue
-            newer = self._newer(table, member.export) if several else {}
+            newer = self._newer(table, member.export) if several_exports else {}
             part, read = self.open_part(member), None if needed is None else sorted(needed)
             for rows in part.groups(None, read) if ids is None else self._recent.rows(part, ids, read):
-                kept = _without(rows, table, newer) if newer else rows
-                if kept.num_rows:
-                    yield kept if wanted is None else kept.select(wanted)
+                current = _without(rows, table, newer) if newer else rows
+                if current.num_rows:
+                    yield current if shown_columns is None else current.select(shown_columns)
 
     def batches_where(self, name: str, expression: pc.Expression) -> Iterator[pa.Table]:
         """Yield the row groups of a table in which rows may fulfil a pyarrow expression; rows are not filtered by it.
@@ -113,9 +117,9 @@ class Archive:
         Of each entity only the rows of its newest export come out.
         """
         table = TABLES[name]
-        several = len(self.manifest.exports) > 1
+        several_exports = len(self.manifest.exports) > 1
         for member in self.parts(name):
-            newer = self._newer(table, member.export) if several else {}
+            newer = self._newer(table, member.export) if several_exports else {}
             part = self.open_part(member)
             for index in part.groups_where(expression):
                 rows = _without(part.read(index), table, newer) if newer else part.read(index)
@@ -131,27 +135,27 @@ class Archive:
         """
         table = TABLES[name]
         ids = None if owners is None else sorted(set(owners))
-        several = len(self.manifest.exports) > 1
-        needed = sorted({*columns, key, table.key[0], *(_owner_columns(table) if several else ())})
+        several_exports = len(self.manifest.exports) > 1
+        needed = sorted({*columns, key, table.key[0], *(_owner_columns(table) if several_exports else ())})
         for member in self.parts(name):
             if ids is not None and not _overlaps(member, ids):
                 continue
-            newer = self._newer(table, member.export) if several else {}
+            newer = self._newer(table, member.export) if several_exports else {}
             for rows in Part.groups(self.open_part(member), ids, needed, encoded=True):
-                kept = _decoded(rows.filter(_equals(rows[key], value)))
+                current = _decoded(rows.filter(_equals(rows[key], value)))
                 if ids is not None:
-                    kept = kept.filter(pc.is_in(kept[table.key[0]], pa.array(ids, pa.string())))
-                kept = _without(kept, table, newer) if newer else kept
-                if kept.num_rows:
-                    yield kept.select([c for c in table.column_names if c in columns])
+                    current = current.filter(pc.is_in(current[table.key[0]], pa.array(ids, pa.string())))
+                current = _without(current, table, newer) if newer else current
+                if current.num_rows:
+                    yield current.select([c for c in table.column_names if c in columns])
 
     def table(
         self, name: str, *, columns: Sequence[str] | None = None, owners: Collection[str] | None = None
     ) -> pa.Table:
         """Read a table into memory; see :meth:`batches`."""
-        found = list(self.batches(name, columns=columns, owners=owners))
-        if found:
-            return pa.concat_tables(found)
+        batches = list(self.batches(name, columns=columns, owners=owners))
+        if batches:
+            return pa.concat_tables(batches)
         schema = TABLES[name].schema
         return (
             schema.empty_table()
@@ -162,25 +166,25 @@ class Archive:
     @cached_property
     def _identities(self) -> dict[str, dict[int, pa.Array]]:
         """Per entity kind and export, the keys of the entities that the export holds."""
-        found: dict[str, dict[int, pa.Array]] = {}
+        identities: dict[str, dict[int, pa.Array]] = {}
         for kind, table in IDENTITIES.items():
             per_export: dict[int, list[pa.Array]] = {}
             for member in self.parts(table.name):
                 for rows in self.open_part(member).groups(None, table.owner):
                     per_export.setdefault(member.export, []).append(owner_ids(rows, table))
-            found[kind] = {
+            identities[kind] = {
                 export: pa.concat_arrays([chunk for key in keys for chunk in _chunks(key)])
                 for export, keys in per_export.items()
             }
-        return found
+        return identities
 
     def _newer(self, table: Table, export: int) -> dict[str, pa.Array]:
         """Return, per entity kind that may own rows of this table, the keys that a later export holds."""
         if table.entity is None:
             return {}
         kinds = list(IDENTITIES) if table.entity == BY_ROW else [table.entity]
-        found = {kind: self.newer(kind, export) for kind in kinds}
-        return {kind: keys for kind, keys in found.items() if keys is not None}
+        keys_by_kind = {kind: self.newer(kind, export) for kind in kinds}
+        return {kind: keys for kind, keys in keys_by_kind.items() if keys is not None}
 
     def newer(self, kind: str, export: int) -> pa.Array | None:
         """Return the owner ids of the entities of a kind that an export later than this one holds, None for none."""
@@ -188,6 +192,7 @@ class Archive:
         return pa.concat_arrays(later) if later else None
 
     def close(self) -> None:
+        """Close all files; nothing can be read any more, also through parts that were opened before."""
         self._recent.clear()
         self._parts.clear()
         self.members.close()
@@ -217,12 +222,12 @@ def open_archive(path: str | os.PathLike[str]) -> Archive:
 
 def _equals(column: pa.ChunkedArray, value: str) -> pa.ChunkedArray:
     """Compare a dictionary column with a text by the dictionaries alone."""
-    found = []
+    masks = []
     for chunk in column.chunks:
         at = pc.index(chunk.dictionary, value).as_py()
         equal = pc.equal(chunk.indices, at) if at >= 0 else pa.repeat(False, len(chunk))
-        found.append(pc.fill_null(equal, False))
-    return pa.chunked_array(found, pa.bool_())
+        masks.append(pc.fill_null(equal, False))
+    return pa.chunked_array(masks, pa.bool_())
 
 
 def _decoded(rows: pa.Table) -> pa.Table:

@@ -19,7 +19,7 @@ _CACHED_FRAMES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class StoredExtent:
     """A row of the blob index."""
 
     raw_offset: int
@@ -39,7 +39,7 @@ class Blobs:
         self._frames: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._lock = Lock()
 
-    def pieces(self, digests: Collection[str]) -> dict[str, list[Piece]]:
+    def pieces(self, digests: Collection[str]) -> dict[str, list[StoredExtent]]:
         """Look up the extents of blobs, each list in raw order and without gap.
 
         A digest that the index does not have is absent. Raises DamagedError (E043) for extents that do not fit.
@@ -47,23 +47,23 @@ class Blobs:
         rows = self._archive.table("blobs", owners=digests).sort_by(
             [("digest", "ascending"), ("raw_offset", "ascending")]
         )
-        found: dict[str, list[Piece]] = {}
+        extents: dict[str, list[StoredExtent]] = {}
         for row in rows.to_pylist():
-            pieces = found.setdefault(row.pop("digest"), [])
-            piece = Piece(**row)
+            pieces = extents.setdefault(row.pop("digest"), [])
+            piece = StoredExtent(**row)
             if pieces and piece.raw_offset == pieces[-1].raw_offset:
                 continue  # the same blob once more, in a later export or written by two threads at once
             pieces.append(piece)
-        for digest, pieces in found.items():
+        for digest, pieces in extents.items():
             position = 0
             for piece in pieces:
                 if piece.raw_offset != position or piece.raw_size < 0:
                     message = f"blob {digest}: its extents leave a gap or overlap at byte {position}"
                     raise DamagedError(message, code="E043")
                 position += piece.raw_size
-        return found
+        return extents
 
-    def open(self, digest: str, pieces: list[Piece] | None = None) -> BinaryIO:
+    def open(self, digest: str, pieces: list[StoredExtent] | None = None) -> BinaryIO:
         """Open a blob as a seekable binary stream.
 
         The digest is checked before the first byte is given out for blobs up to 4 MiB, for larger ones when they
@@ -78,7 +78,7 @@ class Blobs:
             return cast("BinaryIO", io.BufferedReader(stream, 1024 * 1024))
         return io.BytesIO(stream.readall())
 
-    def piece(self, piece: Piece) -> bytes:
+    def piece(self, piece: StoredExtent) -> bytes:
         """Return the raw bytes of an extent."""
         frame = self._frame(piece)
         if piece.offset_in_frame < 0 or piece.offset_in_frame + piece.raw_size > len(frame):
@@ -86,7 +86,7 @@ class Blobs:
             raise DamagedError(message, code="E044", member=piece.pack)
         return frame[piece.offset_in_frame : piece.offset_in_frame + piece.raw_size]
 
-    def _frame(self, piece: Piece) -> bytes:
+    def _frame(self, piece: StoredExtent) -> bytes:
         key = (piece.pack, piece.frame_offset)
         with self._lock:
             if key in self._frames:
@@ -118,7 +118,7 @@ def _stated_size(frame: bytes, where: str) -> int:
 
 
 class _BlobStream(io.RawIOBase):
-    def __init__(self, blobs: Blobs, digest: str, pieces: list[Piece]) -> None:
+    def __init__(self, blobs: Blobs, digest: str, pieces: list[StoredExtent]) -> None:
         super().__init__()
         self._blobs = blobs
         self._digest = digest

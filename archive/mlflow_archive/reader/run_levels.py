@@ -18,23 +18,23 @@ def by_depth(runs: pa.StringArray, links: Iterable[tuple[pa.ChunkedArray, pa.Chu
     >>> [level.to_pylist() for level in by_depth(pa.array(["a", "b", "c"]), [links])]
     [['b', 'c'], ['a']]
     """
-    left = _positions(runs, links)
-    level = _without(pa.array(range(len(runs)), pa.int32()), left["child"])
+    links_left = _positions(runs, links)
+    level = _without(pa.array(range(len(runs)), pa.int32()), links_left["child"])
     while len(level):
         yield runs.take(level)
-        below = pc.is_in(left["parent"], value_set=level)
-        level, left = _sorted(left["child"].filter(below)), left.filter(pc.invert(below))
-    for circular in _cut(dict(zip(left["child"].to_pylist(), left["parent"].to_pylist(), strict=True))):
+        below = pc.is_in(links_left["parent"], value_set=level)
+        level, links_left = _sorted(links_left["child"].filter(below)), links_left.filter(pc.invert(below))
+    for circular in _cut(dict(zip(links_left["child"].to_pylist(), links_left["parent"].to_pylist(), strict=True))):
         yield runs.take(pa.array(circular, pa.int32()))
 
 
 def _positions(runs: pa.StringArray, links: Iterable[tuple[pa.ChunkedArray, pa.ChunkedArray]]) -> pa.Table:
     """Return links as positions in ``runs``, one of each child."""
-    found = [_NO_LINKS]
+    tables = [_NO_LINKS]
     for children, parents in links:
-        columns = [pc.index_in(each, value_set=runs) for each in (children, parents)]
-        found.append(pa.table(columns, schema=_NO_LINKS.schema).drop_null())
-    pairs = pa.concat_tables(found)
+        columns = [pc.index_in(column, value_set=runs) for column in (children, parents)]
+        tables.append(pa.table(columns, schema=_NO_LINKS.schema).drop_null())
+    pairs = pa.concat_tables(tables)
     if len(pairs["child"].unique()) < pairs.num_rows:
         single = dict(zip(pairs["child"].to_pylist(), pairs["parent"].to_pylist(), strict=True))
         pairs = pa.table([list(single), list(single.values())], schema=_NO_LINKS.schema)
@@ -60,8 +60,8 @@ def _cut(parents: dict[int, int]) -> list[list[int]]:
     return levels
 
 
-def _without(values: pa.Array, others: pa.ChunkedArray) -> pa.Array:
-    return values.filter(pc.invert(pc.is_in(values, value_set=others.combine_chunks())))
+def _without(values: pa.Array, excluded: pa.ChunkedArray) -> pa.Array:
+    return values.filter(pc.invert(pc.is_in(values, value_set=excluded.combine_chunks())))
 
 
 def _sorted(values: pa.ChunkedArray) -> pa.Array:

@@ -1,7 +1,8 @@
 """An archive as a source: what import reads from.
 
 Workspaces come first, then experiments and datasets, then runs without a parent in the selection, their children, and
-so on, then all other kinds (AFTER_RUNS), so that a sink sees what is referred to before what refers to it.
+so on, then all other kinds in the order of ``kinds.KINDS``, so that a sink sees what is referred to before what refers
+to it.
 """
 
 from __future__ import annotations
@@ -21,62 +22,24 @@ from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.kinds import (
-    BUDGET_POLICY,
+    AFTER_RUNS,
     BY_ROW,
     DATASET,
-    EVALUATION_DATASET,
     EXPERIMENT,
-    GATEWAY_ENDPOINT,
-    GATEWAY_SECRET,
-    GUARDRAIL,
     IDENTITIES,
     INCREMENTAL,
-    ISSUE,
-    LABEL_SCHEMA,
-    LOGGED_MODEL,
-    MCP_SERVER,
-    MODEL_DEFINITION,
-    REGISTERED_MODEL,
-    REVIEW_QUEUE,
+    KINDS,
     RUN,
-    SCORER,
     TABLES,
-    TRACE,
-    WEBHOOK,
     WORKSPACE,
 )
 from mlflow_archive.reader.archive import Archive, owner_ids
-from mlflow_archive.reader.blobs import Blobs, Piece
-from mlflow_archive.reader.selecting import SelectedEntities
+from mlflow_archive.reader.blobs import Blobs, StoredExtent
+from mlflow_archive.reader.selecting import ArchiveSelection
 from mlflow_archive.selecting.selection import Selection
 
 ENTITIES_PER_SHARD: Final = 50
 BYTES_PER_CHUNK: Final = 16 * 1024 * 1024
-AFTER_RUNS: Final = (
-    LOGGED_MODEL,
-    ISSUE,
-    TRACE,
-    EVALUATION_DATASET,
-    GATEWAY_SECRET,
-    MODEL_DEFINITION,
-    GATEWAY_ENDPOINT,
-    SCORER,
-    GUARDRAIL,
-    BUDGET_POLICY,
-    LABEL_SCHEMA,
-    REVIEW_QUEUE,
-    REGISTERED_MODEL,
-    WEBHOOK,
-    MCP_SERVER,
-)
-"""The kinds that come after runs, each behind those it refers to.
-
-Assessments of traces name issues; scorers ask gateway endpoints, guardrails use scorers and endpoints. What refers the
-other way, as the bindings of an endpoint to scorers, is for the sink to keep until the end.
-"""
-
-LARGEST: Final = {RUN: "metrics", TRACE: "spans"}
-"""The table of a kind that may not fit into memory: its rows may come in several chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +54,7 @@ class ArchiveSource:
     """Reads what is selected of an archive. Closing it does not close the archive.
 
     ``filter_string`` and ``trace_filter`` are not available on archives: SelectionError. Rows of the tables in
-    ``leave_out`` are not read; of the tables of LARGEST that are in ``columns`` only these, which the owner is among.
+    ``leave_out`` are not read; of the largest tables that are in ``columns`` only these, which the owner is among.
     """
 
     def __init__(
@@ -119,11 +82,11 @@ class ArchiveSource:
         if len(self._archive.manifest.exports) == 1:
             return {}
         column = TABLES[table].key[0]
-        found: dict[str, int] = {}
+        export_by_id: dict[str, int] = {}
         for member in self._archive.parts(table):
             for rows in self._archive.open_part(member).groups(None, [column]):
-                found.update(dict.fromkeys(rows[column].to_pylist(), member.export))
-        return found
+                export_by_id.update(dict.fromkeys(rows[column].to_pylist(), member.export))
+        return export_by_id
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
         if selection.filter_string is not None:
@@ -131,7 +94,7 @@ class ArchiveSource:
         if selection.trace_filter is not None:
             raise SelectionError("an archive cannot be filtered by --trace-filter; select by --experiment or --run")
         self._selection = selection
-        selected = SelectedEntities(self._archive, selection)
+        selected = ArchiveSelection(self._archive, selection)
         if workspaces := selected.ids(WORKSPACE).to_pylist():
             yield Shard(name="workspaces", payload=_Part(WORKSPACE, workspaces))
         yield Shard(name="experiments", stage=1, payload=_Part(EXPERIMENT, sorted(selected.experiments)))
@@ -151,7 +114,8 @@ class ArchiveSource:
             raise TypeError(message)
         kinds = (EXPERIMENT, DATASET) if part.kind == EXPERIMENT else (part.kind,)
         owned = [table for table in TABLES.values() if table.entity in kinds and table.name not in self._leave_out]
-        later = LARGEST.get(part.kind) if LARGEST.get(part.kind) not in self._leave_out else None
+        largest = KINDS[part.kind].largest
+        later = largest if largest not in self._leave_out else ""
         tables = {
             table.name: self._archive.table(table.name, owners=part.ids) for table in owned if table.name != later
         }
@@ -175,18 +139,18 @@ class ArchiveSource:
         """Return the rows of artifacts, gaps and fingerprints of a part's entities."""
         identity = IDENTITIES[part.kind]
         ids = sorted(owner_ids(tables[identity.name], identity).to_pylist())
-        found = {}
+        by_table = {}
         for name in (table.name for table in TABLES.values() if table.entity == BY_ROW):
-            # A gap may tell of an entity that could not be read at all, and has no row of its own.
+            # A gap may be of an entity that could not be read at all, and has no row of its own.
             rows = self._archive.table(name, owners={*ids, *part.ids})
-            found[name] = rows.filter(pc.equal(rows["owner_kind"], part.kind))
-        return found
+            by_table[name] = rows.filter(pc.equal(rows["owner_kind"], part.kind))
+        return by_table
 
     def _chunks(
-        self, tables: dict[str, pa.Table], artifacts: list[ArtifactFile], later: str | None, ids: list[str]
+        self, tables: dict[str, pa.Table], artifacts: list[ArtifactFile], later: str, ids: list[str]
     ) -> Iterator[Chunk]:
         """Yield one chunk, or several where rows of ``later`` are many: these follow, the fingerprints come last."""
-        if later is None:
+        if not later:
             yield Chunk(tables=tables, artifacts=artifacts)
             return
         waiting: list[pa.Table] = []
@@ -236,7 +200,7 @@ def export_facts(export: Export) -> SourceFacts:
     names that server.
     """
     source = export.source
-    stated = source.get("extra", {}) if source.get("kind") == "exim" else {}
+    original = source.get("extra", {}) if source.get("kind") == "exim" else {}
     return SourceFacts(
         kind="archive",
         uri=str(source.get("uri", "")),
@@ -244,7 +208,7 @@ def export_facts(export: Export) -> SourceFacts:
         schema_revision=source.get("schema_revision"),
         extra={
             "exported_ms": str(export.created_ms),
-            **{name: str(stated[name]) for name in ("exported_ms", "tracking_uri") if name in stated},
+            **{name: str(original[name]) for name in ("exported_ms", "tracking_uri") if name in original},
             "export": str(export.number),
             "source_kind": str(source.get("kind", "")),
         },
@@ -253,16 +217,16 @@ def export_facts(export: Export) -> SourceFacts:
 
 def _shards(kind: str, ids: pa.StringArray, stage: int) -> Iterator[Shard]:
     for at in range(0, len(ids), ENTITIES_PER_SHARD):
-        some = ids.slice(at, ENTITIES_PER_SHARD).to_pylist()
-        weight = len(some) if kind == RUN else 0
-        yield Shard(name=f"{kind} from {some[0]}", stage=stage, weight=weight, payload=_Part(kind, some))
+        shard_ids = ids.slice(at, ENTITIES_PER_SHARD).to_pylist()
+        weight = len(shard_ids) if kind == RUN else 0
+        yield Shard(name=f"{kind} from {shard_ids[0]}", stage=stage, weight=weight, payload=_Part(kind, shard_ids))
 
 
-def _place(pieces: list[Piece] | None) -> tuple[str, int, int]:
+def _place(pieces: list[StoredExtent] | None) -> tuple[str, int, int]:
     return (pieces[0].pack, pieces[0].frame_offset, pieces[0].offset_in_frame) if pieces else ("", 0, 0)
 
 
-def _open(blobs: Blobs, digest: str, pieces: list[Piece]) -> BinaryIO:
+def _open(blobs: Blobs, digest: str, pieces: list[StoredExtent]) -> BinaryIO:
     try:
         return blobs.open(digest, pieces)
     except DamagedError as error:

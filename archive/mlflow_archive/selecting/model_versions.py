@@ -17,7 +17,7 @@ Version = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ModelDependencies:
     """Some registered models by name, and the runs and logged models that their versions stand on."""
 
     names: tuple[str, ...]
@@ -29,7 +29,7 @@ class Registry(Protocol):
     """What must be known of a source to find the files of its model versions."""
 
     def roots(self, kind: str, ids: Collection[str]) -> Mapping[str, str | None]:
-        """Return the artifact roots of those of some runs or logged models that are there."""
+        """Return artifact roots by id, of those of some runs or logged models that exist."""
 
     def makers(self, models: Collection[str]) -> set[str]:
         """Return the runs that made some logged models."""
@@ -42,7 +42,7 @@ class Registry(Protocol):
 class VersionPlace:
     """Where the files of a version lie: ``uri``, below the root of ``owner`` (kind, id) where it is one's.
 
-    ``uri`` is None where that cannot be told; ``problem`` says why.
+    ``uri`` is None where that is unknown; ``problem`` says why.
     """
 
     uri: str | None
@@ -51,14 +51,14 @@ class VersionPlace:
 
 
 def has_files(version: Version) -> bool:
-    """Say whether a version is one of a model, not of a prompt, and not deleted."""
+    """Return whether a version is one of a model, not of a prompt, and not deleted."""
     return version["current_stage"] != TOMBSTONE and location_of(version) not in (None, "", *NO_FILES)
 
 
 def location_of(version: Version) -> str | None:
     """Return what MLflow reads a version from."""
-    found: str | None = version["storage_location"] or version["source"]
-    return found
+    location: str | None = version["storage_location"] or version["source"]
+    return location
 
 
 class VersionPlaces:
@@ -81,54 +81,54 @@ class VersionPlaces:
                 owner = (reference.kind, reference.id)
                 root = self._roots[reference.kind].get(reference.id)
                 if root is None:
-                    what = reference.kind.replace("_", " ")
-                    return VersionPlace(uri=None, owner=owner, problem=f"the {what} {reference.id} is not there")
+                    noun = reference.kind.replace("_", " ")
+                    return VersionPlace(uri=None, owner=owner, problem=f"the {noun} {reference.id} is not there")
                 if ".." in reference.path.split("/"):
                     return VersionPlace(uri=None, owner=owner, problem=f"{location} leads out of what it names")
                 return VersionPlace(uri=f"{root.rstrip('/')}/{reference.path}".rstrip("/"), owner=owner)
             workspace = row["workspace"]
-            found = self._registry.version(workspace, reference.id, reference.version, reference.alias)
-            if found is None:
+            next_row = self._registry.version(workspace, reference.id, reference.version, reference.alias)
+            if next_row is None:
                 return VersionPlace(uri=None, problem=f"{location} is not there")
-            row = found
+            row = next_row
             self._learn([row])
         return VersionPlace(uri=None, problem="its source leads from version to version without end")
 
     def stands_on(self, version: Version) -> set[tuple[str, str]]:
         """Return the runs and logged models, as (kind, id), that a version names or whose files it has."""
-        found = {(RUN, version["run_id"])} if version["run_id"] else set()
+        owners = {(RUN, version["run_id"])} if version["run_id"] else set()
         for column in ("source", "storage_location"):
             place = self.of({**version, "source": version[column], "storage_location": None})
             if version[column] and place.owner is not None:
-                found.add(place.owner)
-        return {(kind, each) for kind, each in found if each in self._roots[kind]}
+                owners.add(place.owner)
+        return {(kind, owner_id) for kind, owner_id in owners if owner_id in self._roots[kind]}
 
     def _learn(self, versions: Sequence[Version]) -> None:
         locations = [row[column] for row in versions for column in ("source", "storage_location")]
-        references = [found for each in locations if each and (found := parse_reference(each))]
+        references = [reference for location in locations if location and (reference := parse_reference(location))]
         for kind, known in self._roots.items():
-            wanted = ids_named(locations, kind) | {each.id for each in references if each.kind == kind}
+            ids = ids_named(locations, kind) | {reference.id for reference in references if reference.kind == kind}
             if kind == RUN:
-                wanted |= {row["run_id"] for row in versions if row["run_id"]}
-            if missing := wanted - known.keys():
+                ids |= {row["run_id"] for row in versions if row["run_id"]}
+            if missing := ids - known.keys():
                 known.update(self._registry.roots(kind, missing))
 
     def _plain(self, location: str, row: Version) -> VersionPlace:
         """Return a place as it is stated, with the run or logged model whose root it lies below."""
         for kind, known in self._roots.items():
-            named = ids_named([location], kind) | ({row["run_id"]} if kind == RUN and row["run_id"] else set())
-            for each in sorted(named):
-                root = known.get(each)
+            candidates = ids_named([location], kind) | ({row["run_id"]} if kind == RUN and row["run_id"] else set())
+            for owner_id in sorted(candidates):
+                root = known.get(owner_id)
                 if root and below(location, root) is not None:
-                    return VersionPlace(uri=location, owner=(kind, each))
+                    return VersionPlace(uri=location, owner=(kind, owner_id))
         return VersionPlace(uri=location)
 
 
-def standing_of(names: Sequence[str], versions: Sequence[Version], registry: Registry) -> Standing:
+def dependencies_of(names: Sequence[str], versions: Sequence[Version], registry: Registry) -> ModelDependencies:
     """Return what the versions of some registered models stand on; deleted versions stand on nothing."""
     versions = [version for version in versions if has_files(version)]
     places = VersionPlaces(registry, versions)
     owners = {owner for version in versions for owner in places.stands_on(version)}
-    models = frozenset(each for kind, each in owners if kind == LOGGED_MODEL)
-    runs = {each for kind, each in owners if kind == RUN} | registry.makers(models)
-    return Standing(names=tuple(names), runs=frozenset(runs), logged_models=models)
+    models = frozenset(model_id for kind, model_id in owners if kind == LOGGED_MODEL)
+    runs = {run_id for kind, run_id in owners if kind == RUN} | registry.makers(models)
+    return ModelDependencies(names=tuple(names), runs=frozenset(runs), logged_models=models)

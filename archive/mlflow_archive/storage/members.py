@@ -108,10 +108,10 @@ class MemberReader(io.RawIOBase):
         return self._position
 
     def read(self, size: int | None = -1) -> bytes:
-        left = max(0, self._member.size - self._position)
-        wanted = left if size is None or size < 0 else min(size, left)
-        data = self._member.read_at(self._position, wanted)
-        self._position += wanted
+        remaining = max(0, self._member.size - self._position)
+        amount = remaining if size is None or size < 0 else min(size, remaining)
+        data = self._member.read_at(self._position, amount)
+        self._position += amount
         return data
 
     def readall(self) -> bytes:
@@ -129,7 +129,7 @@ class Members(Protocol):
     path: Path
 
     def sizes(self) -> Mapping[str, int]:
-        """Return name and size in bytes of all that is there, whether an archive lists it or not."""
+        """Return name and size in bytes of every file, whether the manifest lists it or not."""
 
     def open(self, name: str) -> MemberFile:
         """Open a member. Raises DamagedError (E010) if it is not there."""
@@ -139,7 +139,7 @@ class Members(Protocol):
 
 
 class DirectoryMembers:
-    """The directory form. Symbolic links are not followed: they are no members."""
+    """The directory form. Symbolic links are not followed: they are not members."""
 
     def __init__(self, path: Path) -> None:
         if not path.is_dir():
@@ -150,13 +150,13 @@ class DirectoryMembers:
         self._closed = False
 
     def sizes(self) -> dict[str, int]:
-        found = {}
+        sizes = {}
         for folder, _, names in os.walk(self.path):
             for name in names:
                 path = Path(folder, name)
                 if not path.is_symlink() and path.is_file():
-                    found[path.relative_to(self.path).as_posix()] = path.stat().st_size
-        return found
+                    sizes[path.relative_to(self.path).as_posix()] = path.stat().st_size
+        return sizes
 
     def open(self, name: str) -> MemberFile:
         if name in self._open:

@@ -26,7 +26,7 @@ def verify(
     """Check the archive at a path and return everything found; never changes it.
 
     Raises what ``open_archive`` raises where not even a manifest can be read. A member that fails is read once only:
-    run it again to tell a bad medium from a bad archive.
+    run it again to distinguish a bad medium from a bad archive.
     """
     progress = progress or Quiet()
     with open_archive(Path(path)) as archive:
@@ -37,7 +37,7 @@ def verify(
         bad = check_bytes(archive, report, progress, jobs)
         if level is Level.STORED and not bad:
             return report
-        # What is lost can only be told by trying to decode, so damage makes a `stored` check go on.
+        # Only trying to decode shows what is lost, so damage makes a `stored` check go on.
         findings = check_tables(archive, report, bad | _absent(archive))
         packs = PackCheck(archive, report, progress)
         packs.run(jobs)
@@ -88,11 +88,11 @@ def _check_artifact_rows(
         if size == row["size"]:
             continue
         report.lost.add(Lost(kind=row["owner_kind"], id=row["owner_id"], path=row["path"]))
-        what = f"{row['owner_kind']} {row['owner_id']}, artifact {row['path']!r}"
+        artifact = f"{row['owner_kind']} {row['owner_id']}, artifact {row['path']!r}"
         if size is not None:
-            report.add("E052", member.path, f"{what}: it states {row['size']} bytes, its blob has {size}")
+            report.add("E052", member.path, f"{artifact}: it states {row['size']} bytes, its blob has {size}")
         elif row["digest"] not in indexed:
-            report.add("E050", member.path, f"{what}: its blob {row['digest']} is not in the archive")
+            report.add("E050", member.path, f"{artifact}: its blob {row['digest']} is not in the archive")
 
 
 def _indexed(archive: Archive) -> set[str]:
@@ -105,18 +105,18 @@ def _indexed(archive: Archive) -> set[str]:
 
 def _readable_groups(archive: Archive, member: Member) -> list[pa.Table]:
     """Read what can be read of a part; what cannot was reported by the check of the tables."""
-    found: list[pa.Table] = []
+    tables: list[pa.Table] = []
     try:
         part = archive.open_part(member)
         groups = part.row_groups()
     except DamagedError:
-        return found
+        return tables
     for group in groups:
         try:
-            found.append(part.read(group.index))
+            tables.append(part.read(group.index))
         except DamagedError:
             continue
-    return found
+    return tables
 
 
 def _name_lost(report: VerifyReport, findings: TableFindings) -> None:

@@ -67,9 +67,9 @@ def _check_checksums(archive: Archive, report: VerifyReport, copy: str) -> None:
     lines = "".join(f"{expected[path]}  {path}\n" for path in sorted(expected)).encode("ascii")
     if text == lines:
         return
-    found = [line.partition("  ") for line in text.decode("utf-8", "replace").splitlines()]
-    newer = {path for _, _, path in found if (export_number(path) or 0) > archive.manifest.export_number}
-    if newer and [(s, p) for s, _, p in found if p not in newer] == sorted_pairs(expected):
+    entries = [line.partition("  ") for line in text.decode("utf-8", "replace").splitlines()]
+    newer = {path for _, _, path in entries if (export_number(path) or 0) > archive.manifest.export_number}
+    if newer and [(s, p) for s, _, p in entries if p not in newer] == sorted_pairs(expected):
         report.add("W001", CHECKSUMS, "it lists members of an export that was not finished")
         return
     report.add("E014", CHECKSUMS, "it does not list the members as the manifest does")

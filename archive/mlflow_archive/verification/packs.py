@@ -1,4 +1,4 @@
-"""Level full, packs: every frame decodes, every blob has its digest, the blob index tells the truth."""
+"""Level full, packs: every frame decodes, every blob has its digest, the blob index is true."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ class PackCheck:
         self._cut: dict[bytes, tuple[hashlib._Hash, int]] = {}
 
     def run(self, jobs: int) -> None:
+        """Check all packs, with ``jobs`` threads that decode; then ``good`` maps each proved blob to its size."""
         packs = [member for member in self._archive.manifest.members if member.kind == "pack"]
         self._progress.expect("bytes", sum(member.size for member in packs))
         with ThreadPoolExecutor(jobs, thread_name_prefix="verify") as pool:
@@ -75,13 +76,13 @@ class PackCheck:
             cut.update(rows.filter(pc.not_equal(rows["raw_offset"], 0))["digest"].unique().to_pylist())
         extents: dict[str, set[tuple[int, int]]] = {digest: set() for digest in cut}
         for rows in self._index_rows() if cut else ():
-            kept = rows.filter(pc.is_in(rows["digest"], value_set=pa.array(sorted(cut))))
-            columns = (kept[name].to_pylist() for name in ("digest", "raw_offset", "raw_size"))
+            cut_rows = rows.filter(pc.is_in(rows["digest"], value_set=pa.array(sorted(cut))))
+            columns = (cut_rows[name].to_pylist() for name in ("digest", "raw_offset", "raw_size"))
             for digest, offset, size in zip(*columns, strict=True):
                 extents[digest].add((offset, size))
-        for digest, found in sorted(extents.items()):
+        for digest, ranges in sorted(extents.items()):
             position = 0
-            for offset, size in sorted(found):
+            for offset, size in sorted(ranges):
                 if offset != position or size < 1:
                     self._report.add(
                         "E043", "", f"blob {digest}: its extents leave a gap or overlap at byte {position}"
@@ -105,11 +106,11 @@ class PackCheck:
 
     def _index(self, pack: str) -> dict[int, list[IndexedExtent]]:
         """Return the blob index of a pack by frame offset, as far as it can be read."""
-        found: dict[int, list[IndexedExtent]] = defaultdict(list)
+        by_offset: dict[int, list[IndexedExtent]] = defaultdict(list)
         for rows in self._index_rows():
             for row in rows.filter(pc.equal(rows["pack"], pack)).drop_columns(["pack"]).to_pylist():
-                found[row.pop("frame_offset")].append(IndexedExtent(**row))
-        return found
+                by_offset[row.pop("frame_offset")].append(IndexedExtent(**row))
+        return by_offset
 
     def _check_pack(self, member: Member, pool: ThreadPoolExecutor, jobs: int) -> None:
         try:
@@ -117,16 +118,16 @@ class PackCheck:
         except DamagedError:
             return  # the listing has reported it
         index = self._index(member.path)
-        seen: set[int] = set()
+        visited: set[int] = set()
         frames = self._walk(file, sorted(index))
         while batch := list(islice(frames, 4 * jobs)):
             for frame, raw in zip(batch, pool.map(lambda frame: self._decode(file, frame), batch), strict=True):
-                seen.add(frame.offset)
+                visited.add(frame.offset)
                 self._progress.advance("bytes", frame.size)
                 self._check_index(file, frame, index.get(frame.offset, []))
                 if raw is not None:
                     self._prove(file, frame, index.get(frame.offset, []), raw)
-        for offset in sorted(index.keys() - seen):
+        for offset in sorted(index.keys() - visited):
             self._report.add("E044", file.name, f"the blob index names a frame at byte {offset}, where there is none")
 
     def _walk(self, file: MemberFile, indexed: list[int]) -> Iterator[FrameAt]:
@@ -145,12 +146,12 @@ class PackCheck:
                 following = next((offset for offset in indexed if offset > position), None)
                 if following is None:
                     return
-                found = _frame_size(file, following)
-                if found is None:
+                frame_size = _frame_size(file, following)
+                if frame_size is None:
                     position = following
                     continue
-                yield FrameAt(offset=following, size=found, extents=None)
-                position = following + found
+                yield FrameAt(offset=following, size=frame_size, extents=None)
+                position = following + frame_size
 
     def _decode(self, file: MemberFile, frame: FrameAt) -> bytes | None:
         try:
@@ -174,8 +175,8 @@ class PackCheck:
             labelled.add((extent.digest.hex(), extent.raw_offset, extent.size, offset))
             offset += extent.size
         for row in indexed:
-            stated = (row.digest, row.raw_offset, row.raw_size, row.offset_in_frame)
-            if row.frame_size != frame.size or stated not in labelled:
+            placing = (row.digest, row.raw_offset, row.raw_size, row.offset_in_frame)
+            if row.frame_size != frame.size or placing not in labelled:
                 message = f"the blob index and the label of the frame at byte {frame.offset} disagree on {row.digest}"
                 self._report.add("E041", file.name, message)
 
@@ -203,7 +204,7 @@ class PackCheck:
 
 
 def raw_digest(text: str) -> bytes:
-    """Return the bytes of a digest in hex; none for text that is no digest, which equals no digest of a blob."""
+    """Return the bytes of a digest in hex; empty for text that is not a digest, which equals that of no blob."""
     try:
         return bytes.fromhex(text)
     except ValueError:

@@ -67,13 +67,14 @@ class VerifyReport:
         """Add what an exception says."""
         self.add(error.code, error.member or member, str(error).removeprefix(f"{error.code}: "))
 
-    def count(self, what: str, amount: int) -> None:
+    def count(self, unit: str, amount: int) -> None:
         """Add to what was checked: ``members``, ``bytes``, ``rows``, ``blobs``."""
         with self._lock:
-            self.checked[what] = self.checked.get(what, 0) + amount
+            self.checked[unit] = self.checked.get(unit, 0) + amount
 
     @property
     def promise(self) -> str:
+        """What the level promises where it finds nothing, as a sentence."""
         return PROMISES[self.level]
 
     @property
@@ -89,5 +90,5 @@ class VerifyReport:
             "ok": self.ok,
             "checked": dict(self.checked),
             "problems": [problem.to_json() for problem in self.problems],
-            "lost": [lost.to_json() for lost in sorted(self.lost)[:MAX_LISTED]],
+            "lost": [loss.to_json() for loss in sorted(self.lost)[:MAX_LISTED]],
         }

@@ -12,7 +12,7 @@ from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import BY_ROW, EXPERIMENT, TABLES, Table, is_identity
 from mlflow_archive.reader.archive import Archive, owner_ids
-from mlflow_archive.reader.parts import Part
+from mlflow_archive.reader.stored.parts import Part
 from mlflow_archive.verification.report import VerifyReport
 
 
@@ -108,10 +108,10 @@ def _compare_neighbours(rows: pa.Table, table: Table) -> tuple[pa.Array, pa.Arra
     order = pa.array([0]).take(pa.array([0] * (rows.num_rows - 1), pa.int64()))
     for position, name in enumerate(table.key):
         column = rows[name].combine_chunks()
-        this, following = column[:-1], column[1:]
-        wrong = pc.and_(equal, pc.fill_null(pc.greater(this, following), False))
+        current, following = column[:-1], column[1:]
+        wrong = pc.and_(equal, pc.fill_null(pc.greater(current, following), False))
         order = pc.if_else(pc.and_(wrong, pc.equal(order, 0)), 2 if position == 0 else 1, order)
-        equal = pc.and_(equal, pc.fill_null(pc.equal(this, following), False))
+        equal = pc.and_(equal, pc.fill_null(pc.equal(current, following), False))
     return order, equal
 
 

@@ -77,13 +77,13 @@ def _ranks(values: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
 
 
 def _distinct(rows: pa.Table, table: Table) -> pa.Table:
-    same = None
+    repeated = None
     for name in table.key:
         column = rows[name].combine_chunks()
         column = _numbers(column) if column.type == _CODED else column
         equal = pc.fill_null(pc.equal(column[1:], column[:-1]), False)
-        same = equal if same is None else pc.and_(same, equal)
-    keep = pa.concat_arrays([pa.array([True]), *pa.chunked_array(pc.invert(same)).chunks])
+        repeated = equal if repeated is None else pc.and_(repeated, equal)
+    keep = pa.concat_arrays([pa.array([True]), *pa.chunked_array(pc.invert(repeated)).chunks])
     return rows.filter(keep)
 
 

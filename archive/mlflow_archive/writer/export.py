@@ -38,7 +38,7 @@ _READ_AGAIN: Final = [(kind, IDENTITIES[kind]) for kind in INCREMENTAL]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExportOptions:
+class ArchiveOptions:
     """How an archive is written. ``level`` is zstd's, 1 to 19; a segment is sealed every ``seal_seconds``."""
 
     append: bool = False
@@ -65,14 +65,14 @@ class ArchiveSink:
     def __init__(
         self,
         path: Path,
-        options: ExportOptions | None = None,
+        options: ArchiveOptions | None = None,
         *,
         tool: str,
         clock_ms: Callable[[], int],
         progress: Progress | None = None,
         files: Files | None = None,
     ) -> None:
-        options = options or ExportOptions()
+        options = options or ArchiveOptions()
         self._options, self._tool, self._clock_ms = options, tool, clock_ms
         self._progress: Progress = progress or Quiet()
         self._files = files or Files()
@@ -124,13 +124,11 @@ class ArchiveSink:
         if artifacts.num_rows:
             tables["artifacts"] = artifacts
         if gaps:
-            lost = pa.Table.from_pylist([asdict(gap) for gap in gaps], schema=TABLES["gaps"].schema)
-            tables["gaps"] = pa.concat_tables([tables["gaps"], lost]) if "gaps" in tables else lost
+            new_gaps = pa.Table.from_pylist([asdict(gap) for gap in gaps], schema=TABLES["gaps"].schema)
+            tables["gaps"] = pa.concat_tables([tables["gaps"], new_gaps]) if "gaps" in tables else new_gaps
         self._note_gaps(tables.get("gaps"), thread)
         if self._resumed:
-            for kind, table in _READ_AGAIN:
-                for entity_id in tables[table.name][table.key[0]].to_pylist() if table.name in tables else ():
-                    self._scratch.forget_staged(kind, entity_id)
+            self._forget_staged(tables)
         if "fingerprints" in tables and thread.with_gaps:
             tables["fingerprints"] = _without_owners(tables["fingerprints"], thread.with_gaps)
         if self._target.base is not None and thread.with_gaps and chunk.complete and not thread.continuing:
@@ -143,6 +141,12 @@ class ArchiveSink:
         if chunk.complete:
             thread.with_gaps.clear()
             thread.segment.entity_complete()
+
+    def _forget_staged(self, tables: dict[str, pa.Table]) -> None:
+        """Forget what an interrupted export staged of the entities that come again."""
+        for kind, table in _READ_AGAIN:
+            for entity_id in tables[table.name][table.key[0]].to_pylist() if table.name in tables else ():
+                self._scratch.forget_staged(kind, entity_id)
 
     def _thread(self) -> _Thread:
         thread: _Thread | None = getattr(self._local, "thread", None)
@@ -177,11 +181,11 @@ class ArchiveSink:
         return pa.Table.from_pylist(rows, schema=TABLES["artifacts"].schema), gaps
 
     def _note_gaps(self, rows: pa.Table | None, thread: _Thread) -> None:
-        found = [Gap(**row) for row in rows.to_pylist()] if rows is not None else []
-        thread.with_gaps.update((gap.owner_kind, gap.owner_id) for gap in found)
+        gaps = [Gap(**row) for row in rows.to_pylist()] if rows is not None else []
+        thread.with_gaps.update((gap.owner_kind, gap.owner_id) for gap in gaps)
         with self._lock:
             room = MAX_REPORTED_GAPS - len(self._report.gaps)
-            self._report.gaps.extend(found[:room])
+            self._report.gaps.extend(gaps[:room])
 
     def finish(self) -> Report:
         try:
@@ -237,5 +241,5 @@ def _gap(file: ArtifactFile, code: str, reason: str) -> Gap:
 def _stated(selection: Selection) -> dict[str, Any]:
     """Return what of the selection differs from taking everything, as JSON values."""
     default = asdict(Selection())
-    stated = {name: value for name, value in asdict(selection).items() if value != default[name]}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in stated.items()}
+    limits = {name: value for name, value in asdict(selection).items() if value != default[name]}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in limits.items()}

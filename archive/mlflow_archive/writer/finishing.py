@@ -51,8 +51,8 @@ class Finishing:
         for segment in segments:
             unsealed, in_memory = segment.take()
             files += unsealed
-            for name, found in in_memory.items():
-                pieces.setdefault(name, []).extend(found)
+            for name, memory_pieces in in_memory.items():
+                pieces.setdefault(name, []).extend(memory_pieces)
         for file in files:
             names = {block.table for block in file.blocks} if file.path in resumed else set()
             keeps = {name: self._keep(TABLES[name], file.segment) for name in names}
@@ -83,11 +83,11 @@ class Finishing:
         return lambda rows: rows.filter(pc.is_in(rows[table.owner[0]], value_set=ids))
 
     def _keep_by_row(self, segment: int, rows: pa.Table) -> pa.Table:
-        kept = pa.array([False]).take(pa.array([0] * rows.num_rows, pa.int64()))
+        mask = pa.array([False]).take(pa.array([0] * rows.num_rows, pa.int64()))
         for kind in rows["owner_kind"].unique().to_pylist():
             ids = pa.array(self.scratch.staged_ids(kind, segment), pa.string())
-            kept = pc.or_(kept, pc.and_(pc.equal(rows["owner_kind"], kind), pc.is_in(rows["owner_id"], value_set=ids)))
-        return rows.filter(kept)
+            mask = pc.or_(mask, pc.and_(pc.equal(rows["owner_kind"], kind), pc.is_in(rows["owner_id"], value_set=ids)))
+        return rows.filter(mask)
 
     def _write(self, pieces: Mapping[str, Sequence[Piece]]) -> None:
         writer = PartsWriter(
@@ -159,7 +159,7 @@ class Finishing:
         )
 
     def _nothing_new(self) -> bool:
-        """Say whether there are no runs and the like, and all else is as the base has it."""
+        """Return whether nothing with a fingerprint was written, and all else is as the base has it."""
         base = self.target.base
         written = {member.table for member in self._members}
         if (
@@ -174,8 +174,8 @@ class Finishing:
     def _as_before(self, table: Table, base: Archive, owners: Sequence[str]) -> bool:
         new = self._rows(table)
         if table.entity == DATASET:  # an append sees only the datasets of the runs it reads
-            had = base.table(table.name, owners=owners).to_pylist()
-            return all(row in had for row in new.to_pylist())
+            base_rows = base.table(table.name, owners=owners).to_pylist()
+            return all(row in base_rows for row in new.to_pylist())
         if table.entity == BY_ROW:
             old = base.table(table.name, owners=new[table.key[0]].unique().to_pylist())
             old = old.filter(pc.is_in(old["owner_kind"], value_set=new["owner_kind"].unique()))
@@ -185,9 +185,9 @@ class Finishing:
 
     def _rows(self, table: Table) -> pa.Table:
         """Read what was just written of a table."""
-        found = [table.schema.empty_table()]
+        tables = [table.schema.empty_table()]
         for member in self._members:
             if member.table == table.name:
                 with pq.ParquetFile(self.target.root / member.path, page_checksum_verification=True) as file:
-                    found.append(file.read().cast(table.schema))
-        return pa.concat_tables(found)
+                    tables.append(file.read().cast(table.schema))
+        return pa.concat_tables(tables)

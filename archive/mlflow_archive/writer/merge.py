@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from mlflow_archive.kinds import Table
 from mlflow_archive.writer.coded import sort_rows
-from mlflow_archive.writer.staged import Block, Keep, read_block
+from mlflow_archive.writer.staged import Keep, StagedBlock, read_block
 
 SLICE_BYTES: Final = 4 * 1024 * 1024  # of coded rows; plain ones may take twice as much
 
@@ -43,7 +43,7 @@ def memory_piece(rows: pa.Table, table: Table) -> Piece:
     )
 
 
-def staged_piece(path: Path, block: Block, table: Table, keep: Keep | None = None) -> Piece:
+def staged_piece(path: Path, block: StagedBlock, table: Table, keep: Keep | None = None) -> Piece:
     """Return the piece that is a block of a staged file; ``keep`` filters rows when they are loaded."""
     return Piece(
         low=block.low,
@@ -84,40 +84,40 @@ def slices(pieces: Sequence[Piece], slice_bytes: int = SLICE_BYTES) -> Iterator[
         yield Slice(low=low, high=high, pieces=tuple(reaching), stored=sum(piece.stored for piece in beginning))
 
 
-def in_parts(found: Iterator[Slice], part_bytes: int, at_least: int = 1) -> list[list[Slice]]:
+def in_parts(merge_slices: Iterator[Slice], part_bytes: int, at_least: int = 1) -> list[list[Slice]]:
     """Group slices into parts of about ``part_bytes``, or smaller ones where that makes less than ``at_least``."""
-    every = list(found)
-    limit = min(part_bytes, sum(each.stored for each in every) // at_least)
+    every = list(merge_slices)
+    limit = min(part_bytes, sum(merge_slice.stored for merge_slice in every) // at_least)
     parts: list[list[Slice]] = []
     filled = 0
-    for each in every:
-        if not parts or filled + each.stored // 2 > limit:
+    for merge_slice in every:
+        if not parts or filled + merge_slice.stored // 2 > limit:
             parts.append([])
             filled = 0
-        parts[-1].append(each)
-        filled += each.stored
+        parts[-1].append(merge_slice)
+        filled += merge_slice.stored
     return parts
 
 
-def merged(some: Sequence[Slice], table: Table, *, slice_bytes: int = SLICE_BYTES) -> Iterator[pa.Table]:
+def merged(merge_slices: Sequence[Slice], table: Table, *, slice_bytes: int = SLICE_BYTES) -> Iterator[pa.Table]:
     """Yield all rows of slices in order, in tables of about ``slice_bytes``.
 
     Order is over the whole first key column. One entity with more rows than fit in a slice many times over is
     given out piece by piece, each sorted: inside that entity order is then as it came from the source.
     """
-    for each in some:
-        yield from _merged(each, table, slice_bytes)
+    for merge_slice in merge_slices:
+        yield from _merged(merge_slice, table, slice_bytes)
 
 
-def _merged(each: Slice, table: Table, slice_bytes: int) -> Iterator[pa.Table]:
-    low, high, hit = each.low, each.high, each.pieces
+def _merged(merge_slice: Slice, table: Table, slice_bytes: int) -> Iterator[pa.Table]:
+    low, high, hit = merge_slice.low, merge_slice.high, merge_slice.pieces
     alone = [piece for piece in hit if piece.low == piece.high == low]
     if not table.unique and sum(piece.nbytes for piece in alone) > 4 * slice_bytes:
         for piece in hit:
             rows = piece.load()
             yield from _sorted(rows.filter(pc.equal(rows[table.key[0]], low)), table)
-        found = _between([piece for piece in hit if piece.high > low], table, low, high)
-        rest = [rows.filter(pc.greater(rows[table.key[0]], low)) for rows in found]
+        tables = _between([piece for piece in hit if piece.high > low], table, low, high)
+        rest = [rows.filter(pc.greater(rows[table.key[0]], low)) for rows in tables]
         yield from _sorted(_concat(rest, table), table)
     elif _in_order(hit):
         rows = _concat(_between(hit, table, low, high), table)
@@ -128,7 +128,7 @@ def _merged(each: Slice, table: Table, slice_bytes: int) -> Iterator[pa.Table]:
 
 
 def _in_order(pieces: Sequence[Piece]) -> bool:
-    """Say whether the rows of these pieces, one behind the other, are sorted and no key is twice in them."""
+    """Return whether the rows of these pieces, one behind the other, are sorted and no key is twice in them."""
     return all(
         before.high < after.low or (before.run is not None and before.run == after.run and before.number < after.number)
         for before, after in pairwise(pieces)
@@ -157,7 +157,7 @@ def _boundaries(ordered: Sequence[Piece], slice_bytes: int) -> list[str]:
 
 
 def _between(hit: Sequence[Piece], table: Table, low: str, high: str | None) -> list[pa.Table]:
-    found = []
+    tables = []
     for piece in hit:
         rows = piece.load()
         keys = rows[table.key[0]]
@@ -166,5 +166,5 @@ def _between(hit: Sequence[Piece], table: Table, low: str, high: str | None) -> 
             keys = rows[table.key[0]]
         if high is not None and piece.high >= high:
             rows = rows.filter(pc.less(keys, high))
-        found.append(rows)
-    return found
+        tables.append(rows)
+    return tables

@@ -177,12 +177,12 @@ class PackWriter:
         return frame
 
     def _compressor(self, level: int) -> zstandard.ZstdCompressor:
-        made: dict[int, zstandard.ZstdCompressor] | None = getattr(self._local, "compressors", None)
-        if made is None:
-            made = self._local.compressors = {}
-        if level not in made:
-            made[level] = compressor(level)
-        return made[level]
+        compressors: dict[int, zstandard.ZstdCompressor] | None = getattr(self._local, "compressors", None)
+        if compressors is None:
+            compressors = self._local.compressors = {}
+        if level not in compressors:
+            compressors[level] = compressor(level)
+        return compressors[level]
 
     def append(self, frame: bytes, label: Label) -> None:
         """Append a frame with its label and count the blobs it completes as stored, but for cut ones."""
@@ -283,19 +283,19 @@ def scan_pack(path: Path) -> Iterator[list[PlacedLabel]]:
     file = OpenFile(os.open(path, os.O_RDONLY))
     try:
         pack = MemberFile(path.name, file, 0, os.fstat(file.descriptor).st_size)
-        position, found = 0, []
+        position, labels = 0, []
         while position + LABEL_PREFIX_SIZE <= pack.size:
             try:
                 length = label_size(pack.read_at(position, LABEL_PREFIX_SIZE))
                 label = decode_label(pack.read_at(position, length))
             except ValueError:
                 break
-            found.append(PlacedLabel(label=label, frame_offset=position + length))
+            labels.append(PlacedLabel(label=label, frame_offset=position + length))
             position += length + label.frame_size
-            if len(found) >= 4096:
-                yield found
-                found = []
-        yield found
+            if len(labels) >= 4096:
+                yield labels
+                labels = []
+        yield labels
     finally:
         file.close()
 

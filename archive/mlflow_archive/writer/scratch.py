@@ -53,9 +53,10 @@ class Scratch:
             self._database.executemany("INSERT OR IGNORE INTO blobs VALUES (?)", ((digest,) for digest in digests))
 
     def has_blob(self, digest: bytes) -> bool:
+        """Return whether a blob is stored in a pack, of this export or an earlier one."""
         with self._using():
-            found = self._database.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone()
-        return found is not None
+            row = self._database.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone()
+        return row is not None
 
     def add_used(self, digests: Iterable[str]) -> None:
         """Remember digests (hex) that a row of ``artifacts`` names."""
@@ -63,6 +64,7 @@ class Scratch:
             self._database.executemany("INSERT OR IGNORE INTO used VALUES (?)", ((digest,) for digest in digests))
 
     def is_used(self, digest: str) -> bool:
+        """Return whether a row of ``artifacts`` names a digest (hex)."""
         with self._using():
             return self._database.execute("SELECT 1 FROM used WHERE digest = ?", (digest,)).fetchone() is not None
 
@@ -76,8 +78,8 @@ class Scratch:
         """Return the fingerprint of an entity that is in the archive or staged."""
         with self._using():
             query = "SELECT fingerprint FROM known WHERE kind = ? AND id = ?"
-            found = self._database.execute(query, (kind, entity_id)).fetchone()
-        return found[0] if found else None
+            row = self._database.execute(query, (kind, entity_id)).fetchone()
+        return row[0] if row else None
 
     def forget_staged(self, kind: str, entity_id: str) -> None:
         """Drop an entity that was staged by an interrupted export, if it was."""

@@ -34,7 +34,8 @@ class _Task:
 
     @property
     def large(self) -> bool:
-        return sum(each.stored for each in self.slices) >= _SMALL_BYTES
+        """Whether the part deserves a thread of its own."""
+        return sum(part_slice.stored for part_slice in self.slices) >= _SMALL_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +68,9 @@ class PartsWriter:
 
     def _tasks(self, pieces: Mapping[str, Sequence[Piece]]) -> Iterator[_Task]:
         for name, table in TABLES.items():
-            if found := pieces.get(name):
-                at_least = min(self.jobs, _LARGE_AT_A_TIME) if sum(p.stored for p in found) >= LARGE_BYTES else 1
-                for number, group in enumerate(in_parts(slices(found), PART_BYTES, at_least)):
+            if table_pieces := pieces.get(name):
+                at_least = min(self.jobs, _LARGE_AT_A_TIME) if sum(p.stored for p in table_pieces) >= LARGE_BYTES else 1
+                for number, group in enumerate(in_parts(slices(table_pieces), PART_BYTES, at_least)):
                     yield _Task(table=table, number=number, slices=group)
 
     def _name(self, task: _Task) -> str:

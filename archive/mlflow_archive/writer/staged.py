@@ -28,7 +28,7 @@ Keep = Callable[[pa.Table], pa.Table]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class StagedBlock:
     """Some sorted rows of a table: where they lie in their file, and the range of their first key column.
 
     The blocks of one ``run`` of sorted rows follow each other. ``nbytes`` is the size in memory.
@@ -47,7 +47,7 @@ class Block:
         return list(astuple(self))
 
     @classmethod
-    def from_json(cls, values: list[Any]) -> Block:
+    def from_json(cls, values: list[Any]) -> StagedBlock:
         return cls(**dict(zip(cls.__slots__, values, strict=True)))
 
 
@@ -56,11 +56,12 @@ class StagedFile:
     """A file of blocks. ``segment`` counts the journal lines of an interrupted export from 1; else 0."""
 
     path: Path
-    blocks: tuple[Block, ...]
+    blocks: tuple[StagedBlock, ...]
     segment: int = 0
 
     @property
     def size(self) -> int:
+        """Where the last block ends, in bytes; what lies behind was not finished."""
         return max((block.offset + block.size for block in self.blocks), default=0)
 
 
@@ -69,7 +70,7 @@ class StagedWriter:
 
     def __init__(self, output: OutputFile) -> None:
         self._output = output
-        self._blocks: list[Block] = []
+        self._blocks: list[StagedBlock] = []
         self._runs = 0
 
     def add(self, rows: pa.Table, table: Table) -> None:
@@ -86,7 +87,7 @@ class StagedWriter:
             writer.write_table(rows)
         data = memoryview(sink.getvalue())
         keys = rows[table.key[0]]
-        block = Block(
+        block = StagedBlock(
             table=table.name,
             run=self._runs,
             low=keys[0].as_py(),
@@ -111,7 +112,7 @@ class StagedWriter:
         self._output.close()
 
 
-def read_block(path: Path, block: Block, table: Table, keep: Keep | None = None) -> pa.Table:
+def read_block(path: Path, block: StagedBlock, table: Table, keep: Keep | None = None) -> pa.Table:
     """Return the rows of a block; ``keep`` filters them, as plain rows. Raises TargetError if they are damaged."""
     with path.open("rb") as file:
         file.seek(block.offset)

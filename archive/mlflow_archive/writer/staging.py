@@ -24,7 +24,7 @@ from mlflow_archive.errors import TargetError
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, STAGING, export_number, pack_name
 from mlflow_archive.format.manifest import canonical_json
 from mlflow_archive.storage.files import Files, OutputFile
-from mlflow_archive.writer.staged import Block, StagedFile
+from mlflow_archive.writer.staged import StagedBlock, StagedFile
 
 PLAN: Final = "plan.json"
 _FORM: Final = 2  # of this folder; what an older program left is begun anew
@@ -50,14 +50,14 @@ class Staging:
         """
         data = plan_bytes(self._export, plan)
         plan_file, journal_file = self.folder / PLAN, self.folder / "journal.jsonl"
-        same = plan_file.is_file() and plan_file.read_bytes() == data
-        lines = _journal_lines(journal_file) if same else []
+        same_plan = plan_file.is_file() and plan_file.read_bytes() == data
+        lines = _journal_lines(journal_file) if same_plan else []
         if not self._adopt(lines):
             lines = []
         if not lines:  # before anything it names goes, so that it never names what is gone
             self._files.remove(journal_file)
         self._discard_rest()
-        if not same:
+        if not same_plan:
             self._files.write(plan_file, data)
         size = sum(len(line) for line in lines)
         self._journal = self._files.append(journal_file, size) if lines else self._files.create(journal_file)
@@ -101,7 +101,7 @@ class Staging:
         last = 0
         for segment, line in enumerate(lines, start=1):
             entry = json.loads(line[9:])
-            blocks = tuple(map(Block.from_json, entry["blocks"]))
+            blocks = tuple(map(StagedBlock.from_json, entry["blocks"]))
             staged.append(StagedFile(path=self.folder / entry["file"], blocks=blocks, segment=segment))
             # Threads seal side by side, so a later line may know of less than an earlier one.
             sizes = [max(pair) for pair in zip_longest(sizes, entry["packs"], fillvalue=0)]
@@ -170,12 +170,12 @@ def plan_bytes(export: int, plan: Mapping[str, Any]) -> bytes:
 
 def _journal_lines(path: Path) -> list[bytes]:
     """Return the lines that are whole; a crash may have cut the last or left zeros."""
-    found: list[bytes] = []
+    lines: list[bytes] = []
     if not path.is_file():
-        return found
+        return lines
     for line in path.read_bytes().splitlines(keepends=True):
         body = line[9:-1]
         if not line.endswith(b"\n") or line[:9] != b"%08x " % zlib.crc32(body):
             break
-        found.append(line)
-    return found
+        lines.append(line)
+    return lines

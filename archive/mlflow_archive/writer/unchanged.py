@@ -23,16 +23,16 @@ def without_unchanged(
 
     The tables must hold all rows of these entities.
     """
-    left = dict(tables)
+    remaining = dict(tables)
     for kind, entity_id in entities:
         owned = [table for table in TABLES.values() if table.entity in (kind, BY_ROW) and table.name != "fingerprints"]
-        if all(_same(left.get(table.name), table, kind, entity_id, base) for table in owned):
+        if all(_same(remaining.get(table.name), table, kind, entity_id, base) for table in owned):
             for table in owned:
-                if table.name in left:
-                    left[table.name] = left[table.name].filter(
-                        pc.invert(_owned(left[table.name], table, kind, entity_id))
+                if table.name in remaining:
+                    remaining[table.name] = remaining[table.name].filter(
+                        pc.invert(_owned(remaining[table.name], table, kind, entity_id))
                     )
-    return left
+    return remaining
 
 
 def _owned(rows: pa.Table, table: Table, kind: str, entity_id: str) -> pa.ChunkedArray:

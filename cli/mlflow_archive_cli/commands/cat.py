@@ -10,8 +10,8 @@ import click
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.reader.artifact_owner import artifacts_at, find_artifacts
 from mlflow_archive.reader.blobs import Blobs
+from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_artifacts
 from mlflow_archive_cli.parameters import ARCHIVE
 
 
@@ -32,11 +32,11 @@ def command(archive: Path, artifact: str) -> None:
     with open_archive(archive) as opened:
         place = find_artifacts(opened, artifact)
         rows = artifacts_at(opened, place)
-        found = [row for row in rows if row["path"] == place.path]
-        if not found:
+        matches = [row for row in rows if row["path"] == place.path]
+        if not matches:
             hint = f": it is a folder; `mlflow-archive tree {archive} {artifact}` shows it" if rows else ""
             raise SelectionError(f"{place.owner} has no artifact {place.path!r}{hint}")
-        with Blobs(opened).open(found[0]["digest"]) as stream:
+        with Blobs(opened).open(matches[0]["digest"]) as stream:
             stdout = sys.stdout.buffer
             shutil.copyfileobj(stream, stdout, 1024 * 1024)
             stdout.flush()

@@ -35,11 +35,9 @@ def command(
     /,
     before: str,
     after: str,
-    no_artifacts: bool,
-    no_locations: bool,
-    jobs: int,
     as_json: bool,
     quiet: bool,
+    **options: Any,
 ) -> None:
     """List which objects were added, removed or changed from BEFORE to AFTER, field by field.
 
@@ -51,15 +49,16 @@ def command(
     Example:
       mlflow-archive diff monday.mlfa tuesday.mlfa
     """
-    selection = Selection(artifacts=not no_artifacts)
+    artifacts, locations, jobs = not options["no_artifacts"], not options["no_locations"], options["jobs"]
+    selection = Selection(artifacts=artifacts)
     with (
         watch("diff", quiet=quiet) as progress,
-        as_archive(before, selection=selection, jobs=jobs, progress=progress) as one,
-        as_archive(after, selection=selection, jobs=jobs, progress=progress) as other,
+        as_archive(before, selection=selection, jobs=jobs, progress=progress) as old,
+        as_archive(after, selection=selection, jobs=jobs, progress=progress) as new,
     ):
-        hidden = hidden_columns(one, other)
-        comparison = Comparison(artifacts=not no_artifacts, locations=not no_locations, hidden=hidden)
-        counts = _tell(differences(one, other, comparison), as_json=as_json)
+        hidden = hidden_columns(old, new)
+        comparison = Comparison(artifacts=artifacts, locations=locations, hidden=hidden)
+        counts = _tell(differences(old, new, comparison), as_json=as_json)
     if hidden and not quiet:
         warn(f"not compared, as one side shows no value of them: {', '.join(sorted(hidden))}")
     if not quiet and not as_json:
@@ -83,10 +82,10 @@ def _tell(changes: Iterator[ObjectChange], *, as_json: bool) -> Counter[str]:
 
 
 def _lines(fields: Sequence[FieldChange]) -> Iterator[str]:
-    for each in fields:
-        key = " ".join(one_line(str(value)) for value in each.key.values())
-        place = ".".join(part for part in (each.table, key, each.field) if part)
-        yield f"{place}: {_shown(each.before)} → {_shown(each.after)}"
+    for field in fields:
+        key = " ".join(one_line(str(value)) for value in field.key.values())
+        place = ".".join(part for part in (field.table, key, field.field) if part)
+        yield f"{place}: {_shown(field.before)} → {_shown(field.after)}"
 
 
 def _shown(value: object) -> str:

@@ -8,18 +8,11 @@ from typing import Any
 
 import click
 
-from mlflow_archive.api.archiving import archive_sink
-from mlflow_archive.flow.copy import copy
-from mlflow_archive.flow.report import Progress, Report
-from mlflow_archive.flow.sink import Sink
+from mlflow_archive.api.verbs import ExportOptions, export
+from mlflow_archive.flow.report import Report
 from mlflow_archive.kinds import TABLES, is_identity
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sinks.counting import CountingSink
-from mlflow_archive.sources.locate import locate_source
-from mlflow_archive.storage.files import Files
-from mlflow_archive.writer.export import ExportOptions
-from mlflow_archive.writer.target import ArchiveTarget
 from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, write_json
 from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of, size_bytes, time_ms
 from mlflow_archive_cli.printable import size
@@ -96,7 +89,6 @@ def command(
     ctx: click.Context,
     /,
     archive: Path,
-    append: bool,
     dry_run: bool,
     report: Path | None,
     quiet: bool,
@@ -125,16 +117,16 @@ def command(
         artifact_globs=options["artifact_glob"],
         max_artifact_size=options["max_artifact_size"],
     )
-    writing = ExportOptions(append=append, level=options["level"], jobs=options["jobs"])
+    manner = ExportOptions(
+        append=options["append"],
+        level=options["level"],
+        jobs=options["jobs"],
+        dry_run=dry_run,
+        artifact_map=options["artifact_map"],
+        artifacts_destination=options["artifacts_destination"],
+    )
     with watch("export", quiet=quiet) as progress:
-        source = locate_source(
-            options["uri"],
-            artifact_map=options["artifact_map"],
-            artifacts_destination=options["artifacts_destination"],
-            progress=progress,
-        )
-        sink = _counting(archive, append, progress) if dry_run else archive_sink(archive, writing, progress)
-        done = copy(source, sink, selection, jobs=options["jobs"], progress=progress)
+        done = export(archive, options["uri"], options=manner, selection=selection, progress=progress)
     facts = _facts(archive, done, dry_run=dry_run)
     if report is not None:
         write_json(report, facts)
@@ -142,13 +134,8 @@ def command(
         _summarize(facts)
     if not done.complete:
         total = max(done.counts.get("gaps", 0), len(done.gaps))
-        list_gaps(done.gaps, total, what="things could not be exported", option="--report")
+        list_gaps(done.gaps, total, sentence="things could not be exported", option="--report")
         ctx.exit(3)
-
-
-def _counting(archive: Path, append: bool, progress: Progress) -> Sink:
-    # The target is looked at as the export would, so that a dry run refuses what the export would refuse.
-    return CountingSink(base=ArchiveTarget(archive, append=append, files=Files()).base, progress=progress)
 
 
 def _facts(archive: Path, done: Report, *, dry_run: bool) -> dict[str, Any]:
@@ -168,20 +155,20 @@ def _facts(archive: Path, done: Report, *, dry_run: bool) -> dict[str, Any]:
 
 def _summarize(facts: Mapping[str, Any]) -> None:
     counts = facts["counts"]
-    shown: dict[str, Any] = {
+    lines: dict[str, Any] = {
         name.replace("_", " "): counts[name]
         for name, table in TABLES.items()
         if counts.get(name) and (is_identity(table) or name in _SHOWN)
     }
     if facts["dry_run"]:
         title = f"would export {facts['source']['uri']} to {facts['archive']}"
-        shown["artifact bytes"] = size(counts.get("artifact_bytes", 0))
+        lines["artifact bytes"] = size(counts.get("artifact_bytes", 0))
         if unknown := facts["artifacts_of_unknown_size"]:
-            shown["artifacts of unknown size"] = unknown
+            lines["artifacts of unknown size"] = unknown
     else:
         title = f"exported {facts['source']['uri']} to {facts['archive']}"
         if facts.get("unchanged"):
             title = f"nothing is new at {facts['source']['uri']}; {facts['archive']} stays as it is"
-            shown = {}
-        shown |= {"export": facts["export"], "archive id": facts["archive_id"]}
-    TextOutput().document(facts, [pairs(title, shown)])
+            lines = {}
+        lines |= {"export": facts["export"], "archive id": facts["archive_id"]}
+    TextOutput().document(facts, [pairs(title, lines)])

@@ -8,8 +8,8 @@ import click
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.reader.artifact_owner import artifacts_at, find_artifacts
-from mlflow_archive.reader.extract import Item, extract
+from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_artifacts
+from mlflow_archive.reader.inspection.extract import Item, extract
 from mlflow_archive_cli.output import warn
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.printable import size
@@ -19,7 +19,7 @@ from mlflow_archive_cli.selecting import quiet_option
 
 @click.command("extract")
 @click.argument("archive", type=ARCHIVE)
-@click.argument("what", metavar="NAME[/PATH]...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME[/PATH]...", nargs=-1, required=True)
 @click.option(
     "--to", "target", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder to write to."
 )
@@ -27,7 +27,7 @@ from mlflow_archive_cli.selecting import quiet_option
 @quiet_option
 @click.pass_context
 def command(
-    ctx: click.Context, /, archive: Path, what: tuple[str, ...], target: Path, overwrite: bool, quiet: bool
+    ctx: click.Context, /, archive: Path, names: tuple[str, ...], target: Path, overwrite: bool, quiet: bool
 ) -> None:
     """Write artifacts of ARCHIVE into the folder DIR: all of an object, or those at or below a PATH.
 
@@ -40,11 +40,11 @@ def command(
       mlflow-archive extract backup.mlfa 4b1f0c/model --to restored
     """
     with open_archive(archive) as opened, watch("extract", quiet=quiet) as progress:
-        items = _items(opened, what)
+        items = _items(opened, names)
         done = extract(opened, items, target, overwrite=overwrite, progress=progress)
     if not quiet:
-        there = f"; there already: {len(done.equal)}" if done.equal else ""
-        print(f"files written: {len(done.written)} ({size(done.size)}), to {target}{there}")
+        unchanged = f"; there already: {len(done.equal)}" if done.equal else ""
+        print(f"files written: {len(done.written)} ({size(done.size)}), to {target}{unchanged}")
     if done.refused:
         warn(f"{len(done.refused)} artifacts were not written:")
         for refused in done.refused:
@@ -52,15 +52,15 @@ def command(
         ctx.exit(12 if any(refused.damaged for refused in done.refused) else 3)
 
 
-def _items(archive: Archive, what: tuple[str, ...]) -> list[Item]:
-    places = [find_artifacts(archive, text) for text in what]
-    several = len({(place.kind, place.owner_id) for place in places}) > 1
+def _items(archive: Archive, names: tuple[str, ...]) -> list[Item]:
+    places = [find_artifacts(archive, text) for text in names]
+    in_folders = len({(place.kind, place.owner_id) for place in places}) > 1
     items: dict[str, Item] = {}
     for place in places:
         rows = artifacts_at(archive, place)
         if place.path and not rows:
             raise SelectionError(f"{place.owner} has no artifact at or below {place.path!r}")
         for row in rows:
-            name = f"{place.owner_id}/{row['path']}" if several else row["path"]
+            name = f"{place.owner_id}/{row['path']}" if in_folders else row["path"]
             items[name] = Item(path=name, size=row["size"], digest=row["digest"])
     return list(items.values())

@@ -13,8 +13,8 @@ import click
 from mlflow_archive.api.charts import FORMATS, terminal_chart, unseen, write_chart
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.reader.details import History, find_run, run_details
-from mlflow_archive.reader.rows import Moment
+from mlflow_archive.reader.inspection.details import MetricHistory, find_run, run_details
+from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive_cli.output import output, warn
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.selecting import csv_option, json_option
@@ -57,17 +57,17 @@ def command(archive: Path, run: str, metrics: tuple[str, ...], file: Path | None
             warn(f"{key}: {count} {points} NaN, infinite or beyond 1e300, and not drawn")
 
 
-def _histories(archive: Archive, run: str, metrics: Sequence[str]) -> tuple[str, list[History]]:
+def _histories(archive: Archive, run: str, metrics: Sequence[str]) -> tuple[str, list[MetricHistory]]:
     run_id = find_run(archive, run)
-    found = {history.key: history for history in run_details(archive, run_id).metrics}
-    if missing := [name for name in metrics if name not in found]:
-        raise SelectionError(f"run {run_id} has no metric {missing[0]!r}; it has {', '.join(found) or 'none'}")
-    if not found:
+    by_key = {history.key: history for history in run_details(archive, run_id).metrics}
+    if missing := [name for name in metrics if name not in by_key]:
+        raise SelectionError(f"run {run_id} has no metric {missing[0]!r}; it has {', '.join(by_key) or 'none'}")
+    if not by_key:
         raise SelectionError(f"run {run_id} has no metrics")
-    return run_id, [found[name] for name in metrics or found]
+    return run_id, [by_key[name] for name in metrics or by_key]
 
 
-def _points(histories: Sequence[History]) -> Iterator[dict[str, Any]]:
+def _points(histories: Sequence[MetricHistory]) -> Iterator[dict[str, Any]]:
     for history in histories:
         for step, time, value in zip(history.steps, history.timestamps, history.values, strict=True):
             yield {"metric": history.key, "step": step, "timestamp": Moment(time), "value": value}

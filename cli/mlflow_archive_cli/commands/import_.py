@@ -7,12 +7,10 @@ from typing import Any, Final
 
 import click
 
-from mlflow_archive.flow.copy import copy
+from mlflow_archive.api.verbs import replay
 from mlflow_archive.flow.report import Report
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sinks.locate import locate_replay
 from mlflow_archive.sinks.replay import ReplayOptions
 from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, warn, write_json
 from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of
@@ -106,7 +104,7 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
     Example:
       mlflow-archive import backup.mlfa --to http://127.0.0.1:5000 --experiment-prefix old/
     """
-    replay = ReplayOptions(
+    manner = ReplayOptions(
         source_tags=not options["no_source_tags"],
         rename_experiment=dict(options["rename_experiment"]),
         experiment_prefix=options["experiment_prefix"],
@@ -115,6 +113,9 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
         user=options["user"],
         spans_in_table=not options["spans_as_files"],
         dry_run=options["dry_run"],
+        artifact_root=options["artifact_root"],
+        workspace=options["workspace"],
+        jobs=options["jobs"],
     )
     selection = Selection(
         experiments=options["experiments"],
@@ -122,24 +123,16 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
         models=options["models"],
         kinds=selected_kinds(options["only"], options["without"]),
     )
-    with open_archive(archive) as opened, watch("import", quiet=quiet) as progress:
-        sink = locate_replay(
-            options["uri"],
-            opened,
-            options=replay,
-            artifact_root=options["artifact_root"],
-            workspace=options["workspace"],
-            progress=progress,
-        )
-        done = copy(ArchiveSource(opened), sink, selection, jobs=options["jobs"], progress=progress)
-        archive_id = opened.id
+    with watch("import", quiet=quiet) as progress:
+        done = replay(archive, options["uri"], options=manner, selection=selection, progress=progress)
     if receipt is not None:
-        facts = {"archive": str(archive), "archive_id": archive_id, "complete": done.complete, "counts": done.counts}
-        write_json(receipt, {**facts, **done.details})
+        with open_archive(archive) as opened:
+            facts = {"archive": str(archive), "archive_id": opened.id}
+        write_json(receipt, {**facts, "complete": done.complete, "counts": done.counts, **done.details})
     if not quiet:
         _summarize(archive, done)
     if not done.complete:
-        list_gaps(done.gaps, len(done.gaps), what="things could not be imported", option="--receipt")
+        list_gaps(done.gaps, len(done.gaps), sentence="things could not be imported", option="--receipt")
         ctx.exit(3)
 
 

@@ -10,7 +10,7 @@ import click
 
 from mlflow_archive.format.gaps import GAPS
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.reader.summary import Summary, summarize
+from mlflow_archive.reader.inspection.summary import Summary, summarize
 from mlflow_archive_cli.output import Section, output, pairs, warn
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.printable import size, text_of
@@ -60,9 +60,9 @@ def _export(export: dict[str, Any]) -> tuple[object, ...]:
 
 def _sizes(summary: Summary) -> dict[str, str]:
     sizes = summary.sizes
-    shown = {"archive": size(sizes.total), "tables": size(sizes.tables)}
+    lines = {"archive": size(sizes.total), "tables": size(sizes.tables)}
     if sizes.ratio is not None:
-        shown["artifacts"] = size(sizes.artifacts)
-        shown["distinct artifacts"] = size(sizes.blobs)
-        shown["stored in packs"] = f"{size(sizes.packs)}, the artifacts are {sizes.ratio:.2f} times that"
-    return shown
+        lines["artifacts"] = size(sizes.artifacts)
+        lines["distinct artifacts"] = size(sizes.blobs)
+        lines["stored in packs"] = f"{size(sizes.packs)}, the artifacts are {sizes.ratio:.2f} times that"
+    return lines

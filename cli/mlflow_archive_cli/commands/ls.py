@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import click
 
+from mlflow_archive.kinds import KINDS
 from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.reader.artifact_owner import artifacts_at, find_artifacts
-from mlflow_archive.reader.listing import Query, Record, columns_of, list_artifacts, list_objects
+from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_artifacts
+from mlflow_archive.reader.inspection.listing import Query, Record, columns_of, list_artifacts, list_objects
 from mlflow_archive.reader.search import Condition, Field
 from mlflow_archive_cli.output import output
 from mlflow_archive_cli.parameters import ARCHIVE, equals, metric_condition
@@ -19,38 +20,32 @@ from mlflow_archive_cli.selecting import csv_option, experiment_option, json_opt
 
 _ARTIFACTS: Final = "artifacts"
 
-SHOWN: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
-    {
-        "experiments": ("experiment", ("experiment_id", "name", "lifecycle_stage", "runs", "creation_time")),
-        "runs": ("run", ("run_id", "run_name", "experiment", "status", "lifecycle_stage", "start_time")),
-        "logged-models": ("logged_model", ("model_id", "name", "experiment", "status", "model_type", "source_run_id")),
-        "traces": ("trace", ("trace_id", "experiment", "state", "request_time", "execution_duration_ms", "trace_name")),
-        "models": ("registered_model", ("name", "versions", "creation_time", "last_updated_time", "description")),
-        "model-versions": ("model_version", ("name", "version", "current_stage", "status", "run_id", "source")),
-        "evaluation-datasets": ("evaluation_dataset", ("dataset_id", "name", "digest", "created_time", "created_by")),
-        "scorers": ("scorer", ("scorer_id", "experiment", "name")),
-        "issues": ("issue", ("issue_id", "experiment", "name", "status", "severity", "created_timestamp")),
-        "label-schemas": ("label_schema", ("schema_id", "experiment", "name", "type", "input_type")),
-        "review-queues": ("review_queue", ("queue_id", "experiment", "name", "queue_type", "creation_time")),
-        "webhooks": ("webhook", ("webhook_id", "name", "url", "status")),
-        "gateway-endpoints": ("gateway_endpoint", ("endpoint_id", "name", "experiment", "routing_strategy")),
-        "model-definitions": ("model_definition", ("model_definition_id", "name", "provider", "model_name")),
-        "gateway-secrets": ("gateway_secret", ("secret_id", "secret_name", "provider", "created_at")),
-        "guardrails": ("guardrail", ("guardrail_id", "name", "stage", "action")),
-        "budget-policies": ("budget_policy", ("budget_policy_id", "budget_unit", "budget_amount", "budget_action")),
-        "mcp-servers": ("mcp_server", ("name", "display_name", "description", "created_at")),
-        "datasets": ("dataset", ("name", "digest", "experiment", "source_type", "source")),
-        "workspaces": ("workspace", ("name", "description")),
-    }
+LISTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
+    {view.word: (view.of or kind.name, view.columns) for kind in KINDS.values() for view in kind.lists}
 )
 """What can be listed: the kind, and the columns shown where none are asked for."""
+
+_WORDS: Final = ", ".join(
+    f"{view.word} ({view.note})" if view.note else view.word for kind in KINDS.values() for view in kind.lists
+)
+_HELP: Final = f"""List what is in ARCHIVE: its experiments, or what WHAT names.
+
+WHAT is one of {_WORDS}, or artifacts (at or below PATH).
+
+With --json each line is one JSON object, with --csv it is a table for spreadsheets. Times are UTC, durations
+milliseconds.
+
+\b
+Example:
+  mlflow-archive ls backup.mlfa runs --filter "metrics.auc > 0.9" --sort -start_time
+"""
 
 _RIGHT: Final = ("runs", "size", "duration", "versions", "version", "execution_duration_ms", "budget_amount")
 
 
-@click.command("ls")
+@click.command("ls", help=_HELP)
 @click.argument("archive", type=ARCHIVE)
-@click.argument("what", type=click.Choice([*SHOWN, _ARTIFACTS]), metavar="[WHAT]", default="experiments")
+@click.argument("subject", type=click.Choice([*LISTS, _ARTIFACTS]), metavar="[WHAT]", default="experiments")
 @click.argument("path", default="")
 @click.option(
     "--filter",
@@ -90,31 +85,20 @@ _RIGHT: Final = ("runs", "size", "duration", "versions", "version", "execution_d
 @click.option("--columns", metavar="A,B,…", help="Which columns, also params.KEY, tags.KEY and metrics.KEY; * for all.")
 @json_option
 @csv_option
-def command(archive: Path, what: str, path: str, as_json: bool, as_csv: bool, **options: Any) -> None:
-    """List what is in ARCHIVE: its experiments, or what WHAT names.
-
-    WHAT is one of experiments, runs, logged-models, traces, models (registered ones, and prompts), model-versions,
-    evaluation-datasets, scorers, issues, label-schemas, review-queues, webhooks, gateway-endpoints, model-definitions,
-    gateway-secrets (their names), guardrails, budget-policies, mcp-servers, workspaces, datasets (inputs of runs), or
-    artifacts (at or below PATH).
-
-    With --json each line is one JSON object, with --csv it is a table for spreadsheets. Times are UTC, durations
-    milliseconds.
-
-    \b
-    Example:
-      mlflow-archive ls backup.mlfa runs --filter "metrics.auc > 0.9" --sort -start_time
-    """
-    _refuse_senseless(what, path, options)
+def command(archive: Path, subject: str, path: str, as_json: bool, as_csv: bool, **options: Any) -> None:
+    """List objects or artifacts."""
+    _refuse_senseless(subject, path, options)
     out = output(as_json=as_json, as_csv=as_csv)
     with open_archive(archive) as opened:
-        if what == _ARTIFACTS:
-            columns, found = _artifacts(opened, options["of"], path)
-            out.rows(columns, found[: options["limit"]], right=_RIGHT)
+        if subject == _ARTIFACTS:
+            columns, artifacts = _artifacts(opened, options["of"], path)
+            out.rows(columns, artifacts[: options["limit"]], right=_RIGHT)
             return
-        kind, shown = SHOWN[what]
-        asked = options["columns"]
-        names = None if asked == "*" else asked.split(",") if asked else _shown(opened, kind, shown)
+        kind, default_columns = LISTS[subject]
+        requested = options["columns"]
+        names = (
+            None if requested == "*" else requested.split(",") if requested else _shown(opened, kind, default_columns)
+        )
         rows = list_objects(opened, kind, _query(options), columns=names, sort=options["sort"], limit=options["limit"])
         names = names if names is not None else list(columns_of(kind))
         out.rows(names, rows, right=[*_RIGHT, *(name for name in names if name.startswith("metrics."))])
@@ -149,7 +133,7 @@ def _query(options: Mapping[str, Any]) -> Query:
     )
 
 
-def _refuse_senseless(what: str, path: str, options: Mapping[str, Any]) -> None:
+def _refuse_senseless(subject: str, path: str, options: Mapping[str, Any]) -> None:
     """Refuse options that would be ignored."""
     only_runs = {"--status": "statuses", "--param": "params", "--metric": "metrics"}
     not_artifacts = {
@@ -160,11 +144,11 @@ def _refuse_senseless(what: str, path: str, options: Mapping[str, Any]) -> None:
         "--columns": "columns",
         "--sort": "sort",
     }
-    given = [option for option, name in only_runs.items() if options[name]]
-    if what != "runs" and given:
-        raise click.UsageError(f"{given[0]} is for `ls ARCHIVE runs`")
-    given = [option for option, name in not_artifacts.items() if options[name]]
-    if what == _ARTIFACTS and given:
-        raise click.UsageError(f"artifacts are listed by owner and path; leave out {given[0]}")
-    if what != _ARTIFACTS and (path or options["of"]):
+    misplaced = [option for option, name in only_runs.items() if options[name]]
+    if subject != "runs" and misplaced:
+        raise click.UsageError(f"{misplaced[0]} is for `ls ARCHIVE runs`")
+    misplaced = [option for option, name in not_artifacts.items() if options[name]]
+    if subject == _ARTIFACTS and misplaced:
+        raise click.UsageError(f"artifacts are listed by owner and path; leave out {misplaced[0]}")
+    if subject != _ARTIFACTS and (path or options["of"]):
         raise click.UsageError("PATH and --of are for `ls ARCHIVE artifacts`")

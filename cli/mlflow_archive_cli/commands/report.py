@@ -42,10 +42,10 @@ def command(ctx: click.Context, /, archive: Path, file: Path, level: str, runs: 
       mlflow-archive report backup.mlfa -o report.html
     """
     with watch("report", quiet=quiet) as progress:
-        found = None if level == "no" else verify(archive, Level(level), progress=progress)
+        verified = None if level == "no" else verify(archive, Level(level), progress=progress)
         with open_archive(archive) as opened, file.open("w", encoding="utf-8") as page:
             options = ReportOptions(most_runs=runs)
-            for piece in report_html(opened, found, options, advance=lambda n: progress.advance("runs", n)):
+            for piece in report_html(opened, verified, options, advance=lambda n: progress.advance("runs", n)):
                 page.write(piece)
-    if found is not None and not found.ok:
+    if verified is not None and not verified.ok:
         ctx.exit(_DAMAGED)

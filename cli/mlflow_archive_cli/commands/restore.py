@@ -66,28 +66,23 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
     if (options["artifact_root"] is None) == (not options["keep_artifact_uris"]):
         message = "give either --artifact-root DIR_OR_URL or --keep-artifact-uris"
         raise click.UsageError(message)
-    how = RestoreOptions(
+    manner = RestoreOptions(
         artifact_root=options["artifact_root"],
         artifacts_destination=options["artifacts_destination"],
         merge=options["merge"],
+        dry_run=options["dry_run"],
+        jobs=options["jobs"],
     )
     selection = Selection(experiments=options["experiments"], runs=options["runs"])
     with open_archive(archive) as opened:
         facts = {"archive": str(archive), "archive_id": opened.id, "dry_run": options["dry_run"]}
         try:
-            done = restore_archive(
-                opened,
-                options["uri"],
-                how,
-                selection,
-                dry_run=options["dry_run"],
-                jobs=options["jobs"],
-                progress=watch("restore", quiet=quiet),
-            )
+            progress = watch("restore", quiet=quiet)
+            done = restore_archive(opened, options["uri"], manner, selection, progress=progress)
         except RestoreRefusedError as error:
             if receipt is not None:
-                refused = [each.to_json() for each in error.obstacles]
-                write_json(receipt, {**facts, "complete": False, "counts": {}, "obstacles": refused})
+                obstacles = [obstacle.to_json() for obstacle in error.obstacles]
+                write_json(receipt, {**facts, "complete": False, "counts": {}, "obstacles": obstacles})
             raise
     if receipt is not None:
         gaps = [{name: getattr(gap, name) for name in gap.__slots__} for gap in done.gaps]
@@ -99,5 +94,5 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
         counts = {name.replace("_", " "): count for name, count in done.counts.items() if count}
         TextOutput().document({}, [pairs(f"{verb} {archive} to {done.details['target']}", counts)])
     if not done.complete:
-        list_gaps(done.gaps, len(done.gaps), what="things could not be restored", option="--receipt")
+        list_gaps(done.gaps, len(done.gaps), sentence="things could not be restored", option="--receipt")
         ctx.exit(3)

@@ -11,18 +11,18 @@ import click
 
 from mlflow_archive.kinds import EXPERIMENT, IDENTITIES, RUN, TRACE
 from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.reader.details import (
+from mlflow_archive.reader.inspection.details import (
     ExperimentDetails,
-    History,
+    MetricHistory,
     RunDetails,
     experiment_details,
     find_run,
     run_details,
 )
-from mlflow_archive.reader.listing import Record
-from mlflow_archive.reader.objects import ObjectDetails, find_object, object_details
-from mlflow_archive.reader.rows import Moment
-from mlflow_archive.reader.spans import Span, spans_of, tree
+from mlflow_archive.reader.inspection.listing import Record
+from mlflow_archive.reader.inspection.objects import ObjectDetails, find_object, object_details
+from mlflow_archive.reader.inspection.rows import Moment
+from mlflow_archive.reader.inspection.spans import Span, spans_of, tree
 from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.output import Section, output, pairs
 from mlflow_archive_cli.parameters import ARCHIVE
@@ -56,20 +56,20 @@ def command(archive: Path, name: str | None, kind: str | None, experiment: str |
     out = output(as_json=as_json)
     with open_archive(archive) as opened:
         if experiment is not None:
-            found = experiment_details(opened, experiment)
-            out.document(found.to_json(), _experiment_sections(found))
+            described = experiment_details(opened, experiment)
+            out.document(described.to_json(), _experiment_sections(described))
             return
         of_kind, owner_id = _find(opened, name or "", kind)
         if of_kind == RUN:
             details = run_details(opened, owner_id)
             out.document(details.to_json(), _run_sections(details))
         elif of_kind == EXPERIMENT:
-            found = experiment_details(opened, owner_id)
-            out.document(found.to_json(), _experiment_sections(found))
+            described = experiment_details(opened, owner_id)
+            out.document(described.to_json(), _experiment_sections(described))
         else:
-            other = object_details(opened, of_kind, owner_id)
+            stored = object_details(opened, of_kind, owner_id)
             spans = spans_of(opened, owner_id) if of_kind == TRACE else []
-            out.document(other.to_json(), _object_sections(other, spans))
+            out.document(stored.to_json(), _object_sections(stored, spans))
 
 
 def _find(archive: Archive, name: str, kind: str | None) -> tuple[str, str]:
@@ -104,9 +104,11 @@ def _experiment_sections(experiment: ExperimentDetails) -> Iterator[Section]:
     yield _gaps(experiment.gaps)
 
 
-def _object_sections(found: ObjectDetails, spans: Sequence[Span]) -> Iterator[Section]:
-    yield pairs(found.kind.replace("_", " "), {name: value for name, value in found.info.items() if value is not None})
-    for title, values in found.pairs.items():
+def _object_sections(stored: ObjectDetails, spans: Sequence[Span]) -> Iterator[Section]:
+    yield pairs(
+        stored.kind.replace("_", " "), {name: value for name, value in stored.info.items() if value is not None}
+    )
+    for title, values in stored.pairs.items():
         yield pairs(title.replace("_", " "), {key: _short(value) for key, value in values.items()})
     if spans:
         rows = [
@@ -119,11 +121,11 @@ def _object_sections(found: ObjectDetails, spans: Sequence[Span]) -> Iterator[Se
             rows=[[one_line(cell) for cell in row] for row in rows],
             right=(3,),
         )
-    for title, records in found.tables.items():
+    for title, records in stored.tables.items():
         if title != "spans":
             yield _records(title.replace("_", " "), records)
-    yield _artifacts(found.artifacts)
-    yield _gaps(found.gaps)
+    yield _artifacts(stored.artifacts)
+    yield _gaps(stored.gaps)
 
 
 def _records(title: str, records: Sequence[Mapping[str, Any]]) -> Section:
@@ -142,7 +144,7 @@ def _ms(span: Span) -> str:
     return "-" if span.duration_ns is None else f"{span.duration_ns / 1e6:.3f}"
 
 
-def _metric(history: History) -> tuple[str, ...]:
+def _metric(history: MetricHistory) -> tuple[str, ...]:
     # The plain min() of a list with NaN depends on where the NaN stands.
     known = [value for value in history.values if not math.isnan(value)] or history.values
     steps = f"{min(history.steps)}…{max(history.steps)}"

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from mlflow_archive.api.sql import SqlSession
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.reader.rows import plain_rows
+from mlflow_archive.reader.inspection.rows import plain_rows
 from mlflow_archive_cli.output import output
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.selecting import csv_option, json_option
@@ -39,22 +39,22 @@ def command(archive: Path, query: str, as_json: bool, as_csv: bool, parquet: Pat
     if not statement.strip():
         raise click.UsageError("the query is empty")
     with open_archive(archive) as opened, SqlSession(opened) as session:
-        found = _with_plain_types(session.query(statement))
+        answer = _with_plain_types(session.query(statement))
     if parquet is not None:
-        pq.write_table(found, parquet)
+        pq.write_table(answer, parquet)
         return
     numbers = [
         field.name
-        for field in found.schema
+        for field in answer.schema
         if pa.types.is_floating(field.type) or pa.types.is_integer(field.type) or pa.types.is_decimal(field.type)
     ]
-    if not found.num_columns:
+    if not answer.num_columns:
         return
-    rows = plain_rows(_in_milliseconds(found))
-    maps = [field.name for field in found.schema if pa.types.is_map(field.type)]
+    rows = plain_rows(_in_milliseconds(answer))
+    maps = [field.name for field in answer.schema if pa.types.is_map(field.type)]
     for row in rows:
         row.update({name: dict(row[name]) for name in maps if row[name] is not None})
-    out.rows(found.column_names, rows, right=numbers)
+    out.rows(answer.column_names, rows, right=numbers)
 
 
 def _with_plain_types(rows: pa.Table) -> pa.Table:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from mlflow_archive.api.artifact_tree import ArtifactFile, tree_at
+from mlflow_archive.api.artifact_tree import StoredArtifact, tree_at
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.reader.artifact_owner import find_artifacts
+from mlflow_archive.reader.inspection.artifact_owner import find_artifacts
 from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.output import JsonOutput
 from mlflow_archive_cli.parameters import ARCHIVE
@@ -41,13 +41,13 @@ def command(archive: Path, name: str, path: str, as_json: bool) -> None:
             entry = folder[place.path] if place.path else folder
         except KeyError as error:
             raise SelectionError(f"{place.owner}: {error.args[0]}") from None
-    files = [entry] if isinstance(entry, ArtifactFile) else list(entry.files())
+    files = [entry] if isinstance(entry, StoredArtifact) else list(entry.files())
     if as_json:
         rows = [{column: getattr(file, column) for column in _COLUMNS} for file in files]
         JsonOutput().rows(_COLUMNS, rows)
         return
     click.echo(one_line("/".join(part for part in (place.owner_id, place.path) if part)))
-    if isinstance(entry, ArtifactFile):
+    if isinstance(entry, StoredArtifact):
         click.echo(f"  {size(entry.size)}")
         return
     for depth, below, file in entry.tree():

@@ -53,17 +53,17 @@ def command(ctx: click.Context, /, archive: Path, level: str, jobs: int, as_json
 def _sections(report: VerifyReport) -> Iterator[Section]:
     lines = [f"{p.severity} {p.code}: {f'{p.member}: ' if p.member else ''}{p.message}" for p in report.problems]
     yield _lines("", lines)
-    lost = sorted(report.lost)
-    yield _lines("lost:", [f"{item.kind} {item.id}{f', artifact {item.path}' if item.path else ''}" for item in lost])
+    losses = sorted(report.lost)
+    yield _lines("lost:", [f"{item.kind} {item.id}{f', artifact {item.path}' if item.path else ''}" for item in losses])
     errors = sum(problem.severity == "error" for problem in report.problems)
-    checked = ", ".join(size(n) if what == "bytes" else f"{n} {what}" for what, n in report.checked.items())
-    found = "sound" if report.ok else f"DAMAGED, {errors} {'error' if errors == 1 else 'errors'}"
+    checked = ", ".join(size(n) if unit == "bytes" else f"{n} {unit}" for unit, n in report.checked.items())
+    verdict = "sound" if report.ok else f"DAMAGED, {errors} {'error' if errors == 1 else 'errors'}"
     promise = report.promise if report.ok else f"Not true of this archive: {report.promise}"
-    title = f"{report.level.value}: {found}" + (f" ({checked})" if checked else "")
+    title = f"{report.level.value}: {verdict}" + (f" ({checked})" if checked else "")
     yield _lines("", [title, promise])
 
 
 def _lines(title: str, lines: list[str]) -> Section:
-    more = [f"and {len(lines) - _LISTED} more, see --json"] if len(lines) > _LISTED else []
-    rows = [(one_line(line),) for line in [*lines[:_LISTED], *more]]
+    rest = [f"and {len(lines) - _LISTED} more, see --json"] if len(lines) > _LISTED else []
+    rows = [(one_line(line),) for line in [*lines[:_LISTED], *rest]]
     return Section(title=title, columns=("",), rows=rows, header=False)

@@ -12,8 +12,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
-from mlflow_archive.api.artifact_tree import ArtifactFile, ArtifactFolder, artifacts_of
-from mlflow_archive.api.serving.location import Place, archive_path, place_of
+from mlflow_archive.api.artifact_tree import ArtifactFolder, StoredArtifact, artifacts_of
+from mlflow_archive.api.serving.location import ArtifactAddress, address_of, archive_path
 from mlflow_archive.kinds import REGISTERED_MODEL, TABLES
 from mlflow_archive.reader.archive import Archive, open_archive, owner_ids
 from mlflow_archive.sinks.restore.locations import safe_name
@@ -56,9 +56,9 @@ class ArchiveArtifactRepository(ArtifactRepository):  # type: ignore[misc] # MLf
         prefix = f"{path.strip('/')}/" if path and path.strip("/") else ""
         return [_info(f"{prefix}{name}", entry[name]) for name in entry]
 
-    def _entry(self, path: str) -> ArtifactFile | ArtifactFolder | None:
+    def _entry(self, path: str) -> StoredArtifact | ArtifactFolder | None:
         uri = f"{self._uri}/{path.strip('/')}" if path.strip("/") else self._uri
-        place: Place | None = place_of(uri)
+        place: ArtifactAddress | None = address_of(uri)
         if place is None:
             return None
         tree = _tree(self._archive, place.kind, place.owner)
@@ -71,7 +71,7 @@ class ArchiveArtifactRepository(ArtifactRepository):  # type: ignore[misc] # MLf
 
     def _download_file(self, remote_file_path: str, local_path: str) -> None:
         entry = self._entry(remote_file_path)
-        if not isinstance(entry, ArtifactFile):
+        if not isinstance(entry, StoredArtifact):
             message = f"{self._archive} holds no artifact {remote_file_path!r} below {self._uri}"
             raise MlflowException(message, error_code=RESOURCE_DOES_NOT_EXIST)
         with entry.open() as source, Path(local_path).open("wb") as target:
@@ -94,6 +94,6 @@ class ArchiveArtifactRepository(ArtifactRepository):  # type: ignore[misc] # MLf
 
 
 def _info(path: str, entry: Any) -> FileInfo:
-    if isinstance(entry, ArtifactFile):
+    if isinstance(entry, StoredArtifact):
         return FileInfo(path, False, entry.size)
     return FileInfo(path, True, None)

@@ -22,6 +22,7 @@ from mlflow_archive.api.serving.location import artifact_root
 from mlflow_archive.errors import TargetError
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Progress, Quiet
+from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.selecting.selection import Selection
@@ -31,14 +32,6 @@ from mlflow_archive.sinks.restore.locate import locate_database
 _NUMBER: Final = re.compile("[0-9]{1,18}", re.ASCII)
 _FORGET_SECONDS: Final = 30 * 86400
 _FORGET_WORK_SECONDS: Final = 2 * 86400
-_WORKSPACED: Final = ("experiments", "evaluation_datasets", "endpoints", "model_definitions", "webhooks")
-_REGISTRY: Final = (
-    "registered_models",
-    "model_versions",
-    "registered_model_tags",
-    "model_version_tags",
-    "registered_model_aliases",
-)
 
 
 def cache_folder() -> Path:
@@ -63,11 +56,11 @@ def database_of(path: Path, *, folder: Path | None = None, progress: Progress | 
         else:
             with _working_folder(folder) as temporary:
                 _forget(folder)
-                made = Path(temporary, "mlflow.db")
-                _restore(archive, made, progress or Quiet())
-                _prepare(made)
-                made.chmod(0o400)
-                made.replace(target)
+                database = Path(temporary, "mlflow.db")
+                _restore(archive, database, progress or Quiet())
+                _prepare(database)
+                database.chmod(0o400)
+                database.replace(target)
     return target
 
 
@@ -94,7 +87,7 @@ def _forget(folder: Path) -> None:
 
 def _restore(archive: Archive, target: Path, progress: Progress) -> None:
     ids = archive.table("experiments", columns=["experiment_id"])["experiment_id"].to_pylist()
-    if strange := [each for each in ids if not _NUMBER.fullmatch(each)]:
+    if strange := [experiment_id for experiment_id in ids if not _NUMBER.fullmatch(experiment_id)]:
         raise TargetError(
             f"MLflow's pages and client know only numbers as ids of experiments; {archive.path} has {strange[0]!r}. "
             "The other commands and Python read it, and an import gives new ids"
@@ -115,11 +108,13 @@ def _prepare(target: Path) -> None:
     """Put in what MLflow would write itself at the first look, and bring all workspaces into the default one."""
     with closing(sqlite3.connect(target)) as connection, connection:
         connection.execute("PRAGMA foreign_keys = OFF")
-        for table in (*_WORKSPACED, *_REGISTRY):
-            connection.execute(
-                f"UPDATE {table} SET name = workspace || '/' || name, workspace = 'default' "  # noqa: S608 - constants
-                "WHERE workspace <> 'default'"
-            )
+        for rows in MAPS.values():
+            if {"name", "workspace"} <= rows.fields.keys():
+                name = rows.fields["name"]
+                connection.execute(
+                    f"UPDATE {rows.stored_in} SET {name} = workspace || '/' || {name}, "  # noqa: S608 - constants
+                    "workspace = 'default' WHERE workspace <> 'default'"
+                )
         connection.execute(
             "INSERT OR IGNORE INTO experiments "
             "(experiment_id, name, artifact_location, lifecycle_stage, creation_time, last_update_time, workspace) "
@@ -139,7 +134,7 @@ def _seed_label_schemas(connection: sqlite3.Connection) -> None:
         "(SELECT experiment_id FROM label_schemas WHERE is_default OR name = 'Feedback')"
     ).fetchall()
     for (experiment_id,) in ids:
-        made: Any = SqlLabelSchema.from_mlflow_entity(
+        schema: Any = SqlLabelSchema.from_mlflow_entity(
             LabelSchema(
                 schema_id=f"{SqlLabelSchema.LABEL_SCHEMA_ID_PREFIX}{experiment_id}",
                 experiment_id=str(experiment_id),
@@ -150,7 +145,7 @@ def _seed_label_schemas(connection: sqlite3.Connection) -> None:
                 is_default=True,
             )
         )
-        values = {column.name: getattr(made, column.name) for column in SqlLabelSchema.__table__.columns}
+        values = {column.name: getattr(schema, column.name) for column in SqlLabelSchema.__table__.columns}
         values |= {"created_time": values["created_time"] or 0, "last_update_time": values["last_update_time"] or 0}
         names, marks = ", ".join(values), ", ".join("?" * len(values))
         connection.execute(f"INSERT INTO label_schemas ({names}) VALUES ({marks})", tuple(values.values()))  # noqa: S608

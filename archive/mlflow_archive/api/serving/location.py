@@ -32,7 +32,7 @@ def artifact_root(path: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ArtifactAddress:
     """Whose artifacts a URI means, and the path among them; a registered model is named as ``safe_name`` has it."""
 
     kind: str
@@ -40,16 +40,16 @@ class Place:
     path: str
 
 
-def place_of(uri: str) -> Place | None:
+def address_of(uri: str) -> ArtifactAddress | None:
     """Return what a URI below an artifact root means, None for a folder that belongs to no object."""
     parts = uri.partition(f"{_INSIDE}/")[2].strip("/").split("/")
     match parts:
         case ["models", name, *rest]:
-            return Place(kind=REGISTERED_MODEL, owner=name, path="/".join(rest))
+            return ArtifactAddress(kind=REGISTERED_MODEL, owner=name, path="/".join(rest))
         case [_, "models", model_id, "artifacts", *rest]:
-            return Place(kind=LOGGED_MODEL, owner=model_id, path="/".join(rest))
+            return ArtifactAddress(kind=LOGGED_MODEL, owner=model_id, path="/".join(rest))
         case [_, "traces", trace_id, "artifacts", *rest]:
-            return Place(kind=TRACE, owner=trace_id, path="/".join(rest))
+            return ArtifactAddress(kind=TRACE, owner=trace_id, path="/".join(rest))
         case [_, run_id, "artifacts", *rest]:
-            return Place(kind=RUN, owner=run_id, path="/".join(rest))
+            return ArtifactAddress(kind=RUN, owner=run_id, path="/".join(rest))
     return None

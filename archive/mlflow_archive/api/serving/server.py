@@ -30,7 +30,8 @@ def serve(
 ) -> None:
     """Show an archive in MLflow's web pages until the process is interrupted; then return.
 
-    ``ready`` is told the URL once it can be opened; port 0 takes a free one. ``progress`` watches what comes before.
+    ``ready`` is called with the URL once it can be opened; port 0 takes a free one. ``progress`` watches what comes
+    before that.
     Raises ArchiveError, TargetError where the port is taken or the cache cannot be written, MlflowArchiveError where
     full MLflow is missing.
     """
@@ -45,8 +46,8 @@ def serve(
     listening = _listen(host, port)
     with listening:
         quiet: Progress = Quiet()
-        with progress or nullcontext(quiet) as told:
-            database = database_of(path, progress=told)
+        with progress or nullcontext(quiet) as listener:
+            database = database_of(path, progress=listener)
             application = ReadOnlyGuard(_application(path, database))
         url = f"http://{_shown(host)}:{listening.getsockname()[1]}"
         config = uvicorn.Config(

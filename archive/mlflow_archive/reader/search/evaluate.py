@@ -14,7 +14,7 @@ from mlflow_archive.kinds import TABLES, TIMESTAMP
 from mlflow_archive.reader.adjacent import last_of_each
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.search.grammar import Condition, Field
-from mlflow_archive.reader.search.searchable import ATTRIBUTES, Group, Searchable
+from mlflow_archive.reader.search.searchable import ATTRIBUTES, Group, SearchableKind
 
 _COMPARE: Final[Mapping[str, Callable[[Any, Any], pa.ChunkedArray]]] = MappingProxyType(
     {
@@ -31,7 +31,7 @@ _SEPARATOR: Final = "\x1f"
 
 
 def matching(
-    archive: Archive, searchable: Searchable, conditions: Sequence[Condition], owners: Collection[str] | None = None
+    archive: Archive, searchable: SearchableKind, conditions: Sequence[Condition], owners: Collection[str] | None = None
 ) -> pa.Table:
     """Return the rows of a kind's identity table that fulfil all conditions, among those of ``owners`` if given."""
     rows = archive.table(searchable.table, owners=owners)
@@ -48,36 +48,36 @@ def matching(
 
 def _by_group(
     archive: Archive,
-    searchable: Searchable,
+    searchable: SearchableKind,
     condition: Condition,
     ids: pa.ChunkedArray,
     owners: Collection[str] | None,
 ) -> pa.ChunkedArray:
     if condition.operator.startswith("IS "):
-        there = pc.is_in(ids, value_set=_flat(values_of(archive, searchable, condition.field, owners)["owner"]))
-        return there if condition.operator == "IS NOT NULL" else pc.invert(there)
+        has_value = pc.is_in(ids, value_set=_flat(values_of(archive, searchable, condition.field, owners)["owner"]))
+        return has_value if condition.operator == "IS NOT NULL" else pc.invert(has_value)
     values = values_of(archive, searchable, condition.field, owners)
-    kept = values.filter(pc.fill_null(holds(values["value"], condition), False))
-    return pc.is_in(ids, value_set=_flat(kept["owner"]))
+    matches = values.filter(pc.fill_null(holds(values["value"], condition), False))
+    return pc.is_in(ids, value_set=_flat(matches["owner"]))
 
 
 def values_of(
-    archive: Archive, searchable: Searchable, field: Field, owners: Collection[str] | None = None
+    archive: Archive, searchable: SearchableKind, field: Field, owners: Collection[str] | None = None
 ) -> pa.Table:
     """Return ``owner`` and ``value`` of a key of a group; of a metric only the latest value of each owner."""
     group = searchable.groups[field.group]
     if group.names:
         group, field = _named(group, field)
-    found = list(_values(archive, searchable, group, field, owners))
-    if not found:
+    batches = list(_values(archive, searchable, group, field, owners))
+    if not batches:
         kind = TABLES[group.table].schema.field(_value_column(group, field)).type
         return pa.table({"owner": pa.array([], pa.string()), "value": pa.array([], kind)})
-    values = pa.concat_tables(found)
+    values = pa.concat_tables(batches)
     return last_of_each(values, ("owner",)) if group.latest else values
 
 
 def _values(
-    archive: Archive, searchable: Searchable, group: Group, field: Field, owners: Collection[str] | None
+    archive: Archive, searchable: SearchableKind, group: Group, field: Field, owners: Collection[str] | None
 ) -> Iterator[pa.Table]:
     value = _value_column(group, field)
     columns = [*searchable.owner, value]
@@ -88,10 +88,10 @@ def _values(
     else:
         batches = archive.keyed(group.table, group.key, field.name, columns=columns, owners=owners)
     for rows in batches:
-        kept = rows.filter(pc.equal(rows["assessment_type"], field.group)) if field.group in _BY_TYPE else rows
-        if kept.num_rows:
-            found = pa.table({"owner": owner_of(kept, searchable), "value": kept[value]})
-            yield last_of_each(found, ("owner",)) if group.latest else found
+        of_type = rows.filter(pc.equal(rows["assessment_type"], field.group)) if field.group in _BY_TYPE else rows
+        if of_type.num_rows:
+            pairs = pa.table({"owner": owner_of(of_type, searchable), "value": of_type[value]})
+            yield last_of_each(pairs, ("owner",)) if group.latest else pairs
 
 
 def _named(group: Group, field: Field) -> tuple[Group, Field]:
@@ -106,7 +106,7 @@ def _value_column(group: Group, field: Field) -> str:
     return field.name if group.key is None else group.value
 
 
-def owner_of(rows: pa.Table, searchable: Searchable) -> pa.ChunkedArray:
+def owner_of(rows: pa.Table, searchable: SearchableKind) -> pa.ChunkedArray:
     """Return what names the object that each row belongs to, one text a row."""
     columns = [rows[name] for name in searchable.owner]
     texts = [column if column.type == pa.string() else column.cast(pa.string()) for column in columns]
@@ -114,32 +114,32 @@ def owner_of(rows: pa.Table, searchable: Searchable) -> pa.ChunkedArray:
 
 
 def holds(values: pa.ChunkedArray, condition: Condition) -> pa.ChunkedArray:
-    """Say of each value whether it fulfils a condition; null where there is no value."""
-    wanted, operator = condition.value, condition.operator
+    """Return for each value whether it fulfils a condition; null where there is no value."""
+    operand, operator = condition.value, condition.operator
     if operator == "IS NULL":
         return pc.is_null(values)
     if operator == "IS NOT NULL":
         return pc.is_valid(values)
     if values.type == TIMESTAMP:
         values = values.cast(pa.int64())
-    if isinstance(wanted, tuple):
-        inside = pc.is_in(values, value_set=pa.array(wanted, pa.string()))
+    if isinstance(operand, tuple):
+        inside = pc.is_in(values, value_set=pa.array(operand, pa.string()))
         return inside if operator == "IN" else pc.and_(pc.invert(inside), pc.is_valid(values))
-    if isinstance(wanted, str):
-        return _text_holds(values, operator, wanted)
+    if isinstance(operand, str):
+        return _text_holds(values, operator, operand)
     if values.type == pa.string():  # JSON values of assessments
         values = _numbers(values)
-    if isinstance(wanted, float) and math.isnan(wanted):
+    if isinstance(operand, float) and math.isnan(operand):
         return pc.is_nan(values) if operator == "=" else pc.invert(pc.is_nan(values))
-    return _COMPARE[operator](values, wanted)
+    return _COMPARE[operator](values, operand)
 
 
-def _text_holds(values: pa.ChunkedArray, operator: str, wanted: str) -> pa.ChunkedArray:
+def _text_holds(values: pa.ChunkedArray, operator: str, operand: str) -> pa.ChunkedArray:
     if operator in ("LIKE", "ILIKE"):
-        return pc.match_like(values, wanted, ignore_case=operator == "ILIKE")
+        return pc.match_like(values, operand, ignore_case=operator == "ILIKE")
     if operator == "RLIKE":
-        return pc.match_substring_regex(values, wanted)
-    return _COMPARE[operator](values, wanted)
+        return pc.match_substring_regex(values, operand)
+    return _COMPARE[operator](values, operand)
 
 
 def _numbers(values: pa.ChunkedArray) -> pa.Array:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.reader.search.searchable import ATTRIBUTES, Searchable
+from mlflow_archive.reader.search.searchable import ATTRIBUTES, SearchableKind
 
 Value = float | int | str | tuple[str, ...] | None
 
@@ -77,20 +77,22 @@ class _Reader:
         self._next = 0
 
     def peek(self, kind: str = "", word: str = "") -> bool:
-        """Say whether the next token is of a kind, or a word in any case."""
+        """Return whether the next token is of a kind, or a word in any case."""
         if self._next >= len(self._tokens):
             return not kind and not word
         token = self._tokens[self._next]
         return (not kind or token.kind == kind) and (not word or token.text.upper() == word) and bool(kind or word)
 
-    def take(self, kind: str, what: str) -> str:
+    def take(self, kind: str, expected: str) -> str:
+        """Return the text of the next token of a kind and go on. Raises SelectionError, which names ``expected``."""
         if not self.peek(kind):
-            raise self.error(what)
+            raise self.error(expected)
         token = self._tokens[self._next]
         self._next += 1
         return token.text
 
     def error(self, expected: str) -> SelectionError:
+        """Return the error for the place where the reader stands."""
         rest = self._whole[self._tokens[self._next].at :] if self._next < len(self._tokens) else "its end"
         return SelectionError(
             f"the filter {self._whole!r} is not in MLflow's syntax: expected {expected}, found {rest}"
@@ -98,7 +100,7 @@ class _Reader:
 
 
 def _tokens(text: str) -> list[_Token]:
-    found, at = [], 0
+    tokens, at = [], 0
     while text[at:].strip():
         match = _TOKEN.match(text, at)
         if match is None or match.lastgroup is None:
@@ -106,12 +108,12 @@ def _tokens(text: str) -> list[_Token]:
             raise SelectionError(
                 f"the filter {text!r} is not in MLflow's syntax: {rest!r} is no name, value or operator"
             )
-        found.append(_Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
+        tokens.append(_Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
         at = match.end()
-    return found
+    return tokens
 
 
-def parse_filter(filter_string: str | None, searchable: Searchable) -> tuple[Condition, ...]:
+def parse_filter(filter_string: str | None, searchable: SearchableKind) -> tuple[Condition, ...]:
     """Return the conditions of a filter, none for an empty one.
 
     Raises SelectionError, saying what was expected where, for a filter that is not in MLflow's syntax, names an
@@ -120,16 +122,16 @@ def parse_filter(filter_string: str | None, searchable: Searchable) -> tuple[Con
     if not filter_string or not filter_string.strip():
         return ()
     reader = _Reader(filter_string)
-    found = [_condition(reader, searchable)]
+    conditions = [_condition(reader, searchable)]
     while not reader.peek():
         if not reader.peek("name", "AND"):
             raise reader.error("AND")
         reader.take("name", "AND")
-        found.append(_condition(reader, searchable))
-    return tuple(found)
+        conditions.append(_condition(reader, searchable))
+    return tuple(conditions)
 
 
-def parse_order(text: str, searchable: Searchable) -> Order:
+def parse_order(text: str, searchable: SearchableKind) -> Order:
     """Return what ``metrics.loss DESC`` orders by. Raises SelectionError."""
     name, _, direction = text.strip().rpartition(" ")
     if not name or direction.upper() not in ("ASC", "DESC"):
@@ -137,7 +139,7 @@ def parse_order(text: str, searchable: Searchable) -> Order:
     return Order(field=_field(name, searchable), descending=direction.upper() == "DESC")
 
 
-def _condition(reader: _Reader, searchable: Searchable) -> Condition:
+def _condition(reader: _Reader, searchable: SearchableKind) -> Condition:
     field = _field(reader.take("name", "a name such as metrics.loss"), searchable)
     operator = _operator(reader)
     allowed = _NUMBERS if searchable.is_number(field.group, field.name) else _TEXTS
@@ -163,25 +165,25 @@ def _operator(reader: _Reader) -> str:
     return word
 
 
-def _value(reader: _Reader, operator: str, field: Field, searchable: Searchable) -> Value:
+def _value(reader: _Reader, operator: str, field: Field, searchable: SearchableKind) -> Value:
     if operator.startswith("IS "):
         return None
     if operator.endswith("IN"):
         reader.take("mark", "(")
-        found = [_unquoted(reader.take("text", "a quoted text"))]
+        texts = [_unquoted(reader.take("text", "a quoted text"))]
         while reader.peek("mark", ","):
             reader.take("mark", ",")
-            found.append(_unquoted(reader.take("text", "a quoted text")))
+            texts.append(_unquoted(reader.take("text", "a quoted text")))
         if reader.take("mark", ")") != ")":
             raise reader.error(")")
-        return tuple(found)
+        return tuple(texts)
     if searchable.is_number(field.group, field.name) or (searchable.is_either(field.group) and reader.peek("number")):
         text = reader.take("number", f"a number for {field.group}.{field.name}")
         return float(text) if re.search(r"[.eE]", text) else int(text)
     return _unquoted(reader.take("text", f"a quoted text for {field.group}.{field.name}"))
 
 
-def _field(name: str, searchable: Searchable) -> Field:
+def _field(name: str, searchable: SearchableKind) -> Field:
     group, dot, key = _split(name)
     if not dot:
         group, key = ATTRIBUTES, group

@@ -47,7 +47,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Searchable:
+class SearchableKind:
     """A kind of object: ``table`` has a row for each, ``owner`` are the columns by which groups refer to it."""
 
     kind: str
@@ -61,12 +61,12 @@ class Searchable:
         """Return the group that a name stands for. Raises SelectionError."""
         if name in _OF_ATTRIBUTES or name == self.kind:
             return ATTRIBUTES
-        found = self.aliases.get(name, name)
-        if found not in self.groups:
+        group = self.aliases.get(name, name)
+        if group not in self.groups:
             raise SelectionError(
                 f"{self.plural} have no {name!r} to search by; there are attributes, {', '.join(self.groups)}"
             )
-        return found
+        return group
 
     def name_in(self, group: str, name: str) -> str:
         """Return a name in a group, an attribute as its column. Raises SelectionError for one that cannot be."""
@@ -79,30 +79,31 @@ class Searchable:
 
     def attribute(self, name: str) -> str:
         """Return the column that an attribute stands for. Raises SelectionError."""
-        found = self.attribute_aliases.get(name, name)
+        column = self.attribute_aliases.get(name, name)
         columns = TABLES[self.table].column_names
-        if found not in columns:
+        if column not in columns:
             known = sorted({*columns, *self.attribute_aliases})
             raise SelectionError(f"{self.plural} have no attribute {name!r}; there are {', '.join(known)}")
-        return found
+        return column
 
     @property
     def plural(self) -> str:
+        """What errors call these objects: ``logged models``."""
         return self.kind.replace("_", " ") + "s"
 
     def is_number(self, group: str, name: str) -> bool:
-        """Say whether values of a field are compared as numbers."""
+        """Return whether values of a field are compared as numbers."""
         if group == ATTRIBUTES:
             kind = TABLES[self.table].schema.field(name).type
         else:
-            found = self.groups[group]
-            if found.names:
+            group_of_keys = self.groups[group]
+            if group_of_keys.names:
                 return False
-            kind = TABLES[found.table].schema.field(found.value).type
+            kind = TABLES[group_of_keys.table].schema.field(group_of_keys.value).type
         return bool(kind == TIMESTAMP or pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
     def is_either(self, group: str) -> bool:
-        """Say whether texts of a group may be compared with numbers too: JSON values of assessments."""
+        """Return whether texts of a group may be compared with numbers too: JSON values of assessments."""
         return group in ("feedback", "expectation")
 
 
@@ -121,7 +122,7 @@ _SPANS: Final = Group(
 
 SEARCHABLE: Final = MappingProxyType(
     {
-        RUN: Searchable(
+        RUN: SearchableKind(
             kind=RUN,
             table="runs",
             owner=("run_id",),
@@ -142,14 +143,14 @@ SEARCHABLE: Final = MappingProxyType(
             attribute_aliases={"created": "start_time", "Created": "start_time", "run name": "run_name"}
             | {"Run name": "run_name", "Run Name": "run_name", "name": "run_name"},
         ),
-        EXPERIMENT: Searchable(
+        EXPERIMENT: SearchableKind(
             kind=EXPERIMENT,
             table="experiments",
             owner=("experiment_id",),
             groups={"tags": Group(table="experiment_tags")},
             aliases={"tag": "tags"},
         ),
-        LOGGED_MODEL: Searchable(
+        LOGGED_MODEL: SearchableKind(
             kind=LOGGED_MODEL,
             table="logged_models",
             owner=("model_id",),
@@ -160,7 +161,7 @@ SEARCHABLE: Final = MappingProxyType(
             },
             aliases={"metric": "metrics", "param": "params", "parameter": "params", "tag": "tags"},
         ),
-        TRACE: Searchable(
+        TRACE: SearchableKind(
             kind=TRACE,
             table="traces",
             owner=("trace_id",),
@@ -183,7 +184,7 @@ SEARCHABLE: Final = MappingProxyType(
                 "name": "trace_name",
             },
         ),
-        REGISTERED_MODEL: Searchable(
+        REGISTERED_MODEL: SearchableKind(
             kind=REGISTERED_MODEL,
             table="registered_models",
             owner=NAME_IN_WORKSPACE,
@@ -191,7 +192,7 @@ SEARCHABLE: Final = MappingProxyType(
             aliases={"tag": "tags"},
             attribute_aliases={"creation_timestamp": "creation_time", "last_updated_timestamp": "last_updated_time"},
         ),
-        EVALUATION_DATASET: Searchable(
+        EVALUATION_DATASET: SearchableKind(
             kind=EVALUATION_DATASET,
             table="evaluation_datasets",
             owner=("dataset_id",),
@@ -199,11 +200,11 @@ SEARCHABLE: Final = MappingProxyType(
             aliases={"tag": "tags"},
         ),
         **{
-            kind: Searchable(kind=kind, table=table.name, owner=table.owner, groups={})
+            kind: SearchableKind(kind=kind, table=table.name, owner=table.owner, groups={})
             for kind, table in IDENTITIES.items()
             if kind not in (RUN, EXPERIMENT, LOGGED_MODEL, TRACE, REGISTERED_MODEL, EVALUATION_DATASET)
         },
-        "model_version": Searchable(
+        "model_version": SearchableKind(
             kind="model_version",
             table="model_versions",
             owner=(*NAME_IN_WORKSPACE, "version"),

@@ -1,65 +1,64 @@
-"""What writes the objects of a kind that is no run, and what all such writers share."""
+"""What all writers of a replay share: the target, the receipt, and which objects of the source are there already."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Self
 
 from mlflow_archive.errors import ItemError, ServerError
-from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format.source_tags import ExportFacts
 from mlflow_archive.kinds import RUN
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.places.experiments import Bound, ExperimentMap
-from mlflow_archive.sinks.replay.runs.run_index import RunIndex
-from mlflow_archive.sinks.replay.runs.run_writer import RunWriter
+from mlflow_archive.sinks.replay.places.writable_runs import WritableRuns
 from mlflow_archive.sinks.replay.target.target import Api, Target
+from mlflow_archive.sinks.replay.writing.earlier_imports import LoggedModelIndex, RunIndex
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there
+from mlflow_archive.sinks.replay.writing.naming_models import NamingModels
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from mlflow_archive.sinks.replay.writing.rows import Row
 
 
-class KindWriter(Protocol):
-    """Writes the objects of some kinds of ``format.tables``; safe to repeat, so it looks for what is there first.
-
-    Each object gets an id in the receipt (``receipt.mapped``), an outcome (``receipt.done``) or a refusal.
-    """
-
-    kinds: tuple[str, ...]
-
-    def write(self, chunk: Chunk) -> None:
-        """Take a chunk, of any kind; called from several threads.
-
-        Chunks come in the order of ``reader.source.AFTER_RUNS``: when those of a kind come, all of the kinds before
-        it have been written, runs and experiments first, which are active until the end.
-        """
-
-    def finish(self) -> None:
-        """All chunks have come. Runs and experiments that are deleted at the source are still active."""
-
-    def after_deletion(self) -> None:
-        """Those runs and experiments are deleted now: for what MLflow deletes together with a run."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayContext:
-    """What writers share. ``export_of`` says by which export a row came, ``experiment_names`` and ``workspaces`` the
-    names at the source of the experiments that have come, and of the workspaces that these are in."""
+    """What writers share. ``export_of`` returns the export that a row of an owner came by.
+
+    Families know each other only by what one of them leaves here: ``runs`` and ``naming_models`` are filled by the
+    writer of runs and read by those of traces and logged models.
+    """
 
     target: Target
     options: ReplayOptions
     receipt: Receipt
-    experiments: ExperimentMap
-    index: RunIndex
-    runs: RunWriter
     export_of: Callable[[Row], ExportFacts]
-    experiment_names: Mapping[str, str]
-    workspaces: Mapping[str, str]
+    experiments: ExperimentMap
+    runs: WritableRuns
+    run_index: RunIndex
+    model_index: LoggedModelIndex
+    naming_models: NamingModels = field(default_factory=NamingModels)
+
+    @classmethod
+    def of(
+        cls, target: Target, options: ReplayOptions, receipt: Receipt, export_of: Callable[[Row], ExportFacts]
+    ) -> Self:
+        """Return the context of a new replay."""
+        experiments = ExperimentMap(target, options, receipt, export_of)
+        return cls(
+            target=target,
+            options=options,
+            receipt=receipt,
+            export_of=export_of,
+            experiments=experiments,
+            runs=WritableRuns(target, experiments, dry_run=options.dry_run),
+            run_index=RunIndex(target, receipt),
+            model_index=LoggedModelIndex(target.api, receipt),
+        )
 
     @property
     def api(self) -> Api:
+        """The API of the target."""
         return self.target.api
 
     def experiment(self, source_id: str) -> Bound:
@@ -80,19 +79,19 @@ class ReplayContext:
             return None
         if source_id in self.receipt.ids(RUN):
             return self.receipt.ids(RUN)[source_id]
-        return self.index.lookup(self.experiments.bind(experiment_id), source_id)
+        return self.run_index.lookup(self.experiments.bind(experiment_id), source_id)
 
-    def named(self, name: str, separator: str = ".") -> str:
-        """Return what something is called in the target that has to have a name of its own there."""
+    def prefixed(self, name: str) -> str:
+        """Return the name in the target of something whose name must be unique in a workspace."""
         prefix = self.options.workspace_prefix
-        return f"{prefix}{separator}{name}" if prefix else name
+        return f"{prefix}.{name}" if prefix else name
 
     def model_name(self, name: str, experiment_id: str) -> str:
-        """Return what a registered model or prompt is called in the target that an object of a source experiment names.
+        """Return the name in the target of a registered model or prompt that an object of a source experiment names.
 
-        So it is also where that model does not come: an earlier import with these options, or a later, named it so.
+        Whether or not that model comes with this import: an earlier one with these options, or a later, named it so.
         """
-        return self.options.model_name(name, self.workspaces.get(experiment_id))
+        return self.options.model_name(name, self.experiments.workspace(experiment_id))
 
     def find_run(self, source_id: str | None, experiment_id: str | None = None) -> str | None:
         """Return the target's id of a source run as ``run_id``, but wherever in the target it is."""
@@ -100,14 +99,29 @@ class ReplayContext:
             return None
         with suppress(ItemError):  # its experiment need not be in this archive
             if source_id in self.receipt.ids(RUN) or experiment_id is not None:
-                found = self.run_id(source_id, experiment_id or "")
-                if found is not None or source_id in self.receipt.ids(RUN):
-                    return found
-        return self.index.anywhere(source_id)
+                run_id = self.run_id(source_id, experiment_id or "")
+                if run_id is not None or source_id in self.receipt.ids(RUN):
+                    return run_id
+        return self.run_index.anywhere(source_id)
 
     def mapped(self, kind: str, source_id: str | None) -> str | None:
         """Return the target's id of an object that this import made or found, or None."""
         return self.receipt.ids(kind).get(source_id) if source_id else None
+
+    def required(self, kind: str, source_id: str | None) -> str:
+        """Return the target's id of an object that another one cannot be without. Raises ItemError where it lacks."""
+        target_id = self.mapped(kind, source_id)
+        if target_id is None:
+            raise ItemError(f"{kind.replace('_', ' ')} {source_id} is not in the target")
+        return target_id
+
+    @contextmanager
+    def refusing(self, kind: str, source_id: str, code: str, path: str = "") -> Iterator[None]:
+        """Refuse an object, or what lies at ``path`` of it, where what is done within fails because of it."""
+        try:
+            yield
+        except (ItemError, ServerError) as exc:
+            self.refuse(kind, source_id, code, exc, path)
 
     def refuse(self, kind: str, source_id: str, code: str, exc: ItemError | ServerError, path: str = "") -> None:
         """Put a failure into the receipt, or raise it where it is not about this one item.

@@ -1,11 +1,12 @@
-"""What a caller can ask of a replay."""
+"""What a caller can ask of a replay, and the limits of texts that older MLflow versions have."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Final, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,8 @@ class ReplayOptions:
     put before the names of other objects that must be unique in a workspace, with a character between that such names
     may hold. ``user`` says whether runs keep the user of the source or get the one who imports. ``spans_in_table`` says
     whether spans go into the target's table where they stay the same there, or all into files. A dry run writes
-    nothing.
+    nothing. ``artifact_root`` is where a store without a server keeps the artifacts of new experiments. Everything goes
+    into ``workspace``, None for each into a workspace of its own name. ``jobs`` is how many threads write.
     """
 
     source_tags: bool = True
@@ -69,6 +71,9 @@ class ReplayOptions:
     user: Literal["source", "importer"] = "source"
     spans_in_table: bool = True
     dry_run: bool = False
+    artifact_root: str | None = None
+    workspace: str | None = None
+    jobs: int = 4
     limits: Limits = Limits()
 
     def behind(self, workspace: str) -> ReplayOptions:
@@ -86,3 +91,29 @@ class ReplayOptions:
         """
         renamed = self.rename_model.get(f"{workspace}/{name}") if workspace else None
         return self.model_prefix + (renamed or self.rename_model.get(name, name))
+
+
+_VERSION: Final = re.compile(r"(\d+)\.(\d+)")
+_BEFORE: Final[tuple[tuple[tuple[int, int], dict[str, int]], ...]] = (
+    ((3, 16), {"experiment_tag": 5000}),
+    ((3, 1), {"model_version_tag": 5000}),
+    ((2, 17), {"tag": 5000}),
+    ((2, 15), {"dataset_schema": 65535}),
+    ((2, 8), {"param": 500}),
+)
+"""(version, the limits of all before it)"""
+
+
+def limits_of(version: str | None) -> Limits:
+    """Return the limits of an MLflow version such as ``2.9.2``; of one that is unknown, those of the newest."""
+    parts = _VERSION.match(version or "")
+    if parts is None:
+        return Limits()
+    number = (int(parts[1]), int(parts[2]))
+    older = [limits for first, limits in _BEFORE if number < first]
+    return replace(Limits(), **{name: limit for limits in older for name, limit in limits.items()})
+
+
+def fitted_to(options: ReplayOptions, version: str | None) -> ReplayOptions:
+    """Return options with the limits of a version, unless the caller has set others."""
+    return replace(options, limits=limits_of(version)) if options.limits == Limits() else options

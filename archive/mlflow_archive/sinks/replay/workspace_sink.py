@@ -12,13 +12,12 @@ from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import TABLES, is_identity
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sinks.replay.options import ReplayOptions
+from mlflow_archive.sinks.replay.options import ReplayOptions, fitted_to
 from mlflow_archive.sinks.replay.places.routing import Router
-from mlflow_archive.sinks.replay.places.workspaces import Workspaces
+from mlflow_archive.sinks.replay.places.workspaces import WorkspaceMap
 from mlflow_archive.sinks.replay.sink import FactsOfRow, ReplaySink
 from mlflow_archive.sinks.replay.target.nothing_there import nothing_there
 from mlflow_archive.sinks.replay.target.target import Target
-from mlflow_archive.sinks.replay.version_limits import fitted_to
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from mlflow_archive.sinks.replay.writing.rows import rows_of
 
@@ -26,8 +25,8 @@ from mlflow_archive.sinks.replay.writing.rows import rows_of
 class WorkspaceSink:
     """Writes into a target and its workspaces; for all else see ReplaySink.
 
-    ``workspace`` is where everything goes, None for into a workspace of its own name. ``only`` is the workspace that
-    all objects of the source are in, where the caller knows that there is just one: their names stay as they are.
+    ``only`` is the workspace that all objects of the source are in, where the caller knows that there is just one:
+    their names stay as they are.
     """
 
     def __init__(
@@ -37,21 +36,20 @@ class WorkspaceSink:
         options: ReplayOptions | None = None,
         progress: Progress | None = None,
         facts_of: FactsOfRow | None = None,
-        workspace: str | None = None,
         only: str | None = None,
     ) -> None:
         self._target, self._progress, self._facts_of = target, progress, facts_of
         self._options = options or ReplayOptions()
         self._receipt = Receipt(target.uri, dry_run=self._options.dry_run)
-        self._workspaces = Workspaces(target, self._options, self._receipt, wanted=workspace, only=only)
+        self._workspaces = WorkspaceMap(target, self._options, self._receipt, only=only)
         self._router = Router()
         self._sinks: dict[str, ReplaySink] = {}
-        self._lost: dict[str, Counter[str]] = {}
+        self._left_out: dict[str, Counter[str]] = {}
         self._lock = Lock()
         self._begun: tuple[SourceFacts, Selection] | None = None
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
-        """Make sure that the target answers and has the workspace that is wanted for all."""
+        """Make sure that the target answers and has the workspace that everything is to go into."""
         self._begun = (facts, selection)
         self._target.check()
         self._options = fitted_to(self._options, self._target.version)
@@ -91,19 +89,19 @@ class WorkspaceSink:
 
     def _lose(self, workspace: str, part: Chunk) -> None:
         with self._lock:
-            lost = self._lost.setdefault(workspace, Counter())
+            counts = self._left_out.setdefault(workspace, Counter())
             for name, rows in part.tables.items():
                 if is_identity(TABLES[name]):
-                    lost[TABLES[name].entity or ""] += rows.num_rows
+                    counts[TABLES[name].entity or ""] += rows.num_rows
 
     def finish(self) -> Report:
         """Finish every workspace, and report on all of them at once."""
         try:
             for sink in self._sinks.values():
                 sink.finish()
-            for workspace, lost in sorted(self._lost.items()):
+            for workspace, counts in sorted(self._left_out.items()):
                 why = f": the target did not take their workspace {workspace!r}"
-                self._receipt.refuse_many(lost, refusals.WORKSPACE_REFUSED, why)
+                self._receipt.refuse_many(counts, refusals.WORKSPACE_REFUSED, why)
         finally:
             self._target.close()
         return self._receipt.report()

@@ -1,9 +1,9 @@
-"""Writers of all kinds but experiments and runs, one module a family."""
+"""The writers of all kinds that a replay brings in."""
 
 from __future__ import annotations
 
-from mlflow_archive.sinks.replay.context import KindWriter, ReplayContext
-from mlflow_archive.sinks.replay.logged_models.logged_model_index import LoggedModelIndex
+from mlflow_archive.flow.report import Progress
+from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.logged_models.logged_models import LoggedModelWriter
 from mlflow_archive.sinks.replay.objects.evaluation_datasets import EvaluationDatasetWriter
 from mlflow_archive.sinks.replay.objects.gateway import GatewayWriter
@@ -15,21 +15,22 @@ from mlflow_archive.sinks.replay.objects.review import LabelSchemaWriter, Review
 from mlflow_archive.sinks.replay.objects.scorers import ScorerWriter
 from mlflow_archive.sinks.replay.registry.registry import RegistryWriter
 from mlflow_archive.sinks.replay.registry.webhooks import WebhookWriter
+from mlflow_archive.sinks.replay.runs.runs import RunWriter
 from mlflow_archive.sinks.replay.traces.traces import TraceWriter
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 
-__all__ = ["KindWriter", "ReplayContext", "kind_writers"]
 
-
-def kind_writers(context: ReplayContext) -> tuple[KindWriter, ...]:
-    """Return a writer for each family of kinds that a replay brings in, in the order in which they finish.
+def kind_writers(context: ReplayContext, progress: Progress) -> tuple[KindWriter, ...]:
+    """Return a writer for each family of kinds, in the order in which they write and finish.
 
     Traces are linked to prompts, so the registry comes before them. Logged models come last: those that are deleted at
     the source are deleted when nothing refers to them any more.
     """
     names = GatewayNames()
-    models = LoggedModelIndex(context.api, context.receipt)
     return (
-        RegistryWriter(context, models),
+        context.experiments,
+        RunWriter(context, progress),
+        RegistryWriter(context),
         IssueWriter(context),
         TraceWriter(context),
         EvaluationDatasetWriter(context),
@@ -41,5 +42,5 @@ def kind_writers(context: ReplayContext) -> tuple[KindWriter, ...]:
         ReviewQueueWriter(context),
         McpServerWriter(context),
         WebhookWriter(context),
-        LoggedModelWriter(context, models),
+        LoggedModelWriter(context),
     )

@@ -11,10 +11,13 @@ class RestoreOptions:
 
     ``artifacts_destination`` is the folder or URI behind an ``mlflow-artifacts:`` root, as in ``mlflow server``.
     Without ``write_artifacts`` locations are rewritten all the same: the bytes are there already, or served from the
-    archive. ``merge`` adds to a database that holds data what is missing there, by whole objects.
+    archive. ``merge`` adds to a database that holds data what is missing there, by whole objects. A dry run writes
+    nothing. ``jobs`` is how many threads work.
     """
 
     artifact_root: str | None = None
     artifacts_destination: str | None = None
     write_artifacts: bool = True
     merge: bool = False
+    dry_run: bool = False
+    jobs: int = 2

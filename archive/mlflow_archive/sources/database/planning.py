@@ -8,15 +8,14 @@ from itertools import islice
 from typing import Final
 
 from mlflow_archive.flow.chunk import Shard
-from mlflow_archive.kinds import DATASET, EXPERIMENT, RUN, WORKSPACE
-from mlflow_archive.mlflow_database.mapping import ROOTS
+from mlflow_archive.kinds import AFTER_RUNS, EXPERIMENT, RUN, WORKSPACE
 from mlflow_archive.sources.database.selecting import Selected
 
 PER_SHARD: Final = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class IdBlock:
     """What a shard holds: entities of one kind; of experiments their datasets too."""
 
     kind: str
@@ -29,11 +28,11 @@ def shards(selected: Selected) -> Iterator[Shard]:
     yield from _cut(WORKSPACE, selected.ids(WORKSPACE), stage)
     yield from _cut(EXPERIMENT, iter(selected.experiments()), stage + 1)
     yield from _cut(RUN, selected.runs(), stage + 2)
-    for number, kind in enumerate(kind for kind in ROOTS if kind not in (WORKSPACE, EXPERIMENT, RUN, DATASET)):
+    for number, kind in enumerate(AFTER_RUNS):
         yield from _cut(kind, selected.ids(kind), stage + 3 + number)
 
 
 def _cut(kind: str, ids: Iterator[str], stage: int) -> Iterator[Shard]:
-    while some := tuple(islice(ids, PER_SHARD)):
-        weight = len(some) if kind == RUN else 0
-        yield Shard(name=f"{kind} from {some[0]}", stage=stage, weight=weight, payload=Block(kind=kind, ids=some))
+    while batch := tuple(islice(ids, PER_SHARD)):
+        weight = len(batch) if kind == RUN else 0
+        yield Shard(name=f"{kind} from {batch[0]}", stage=stage, weight=weight, payload=IdBlock(kind=kind, ids=batch))

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.chunk import Shard
-from mlflow_archive.kinds import EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
+from mlflow_archive.kinds import AFTER_RUNS, EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.entries import RunEntry, TraceEntry
 from mlflow_archive.sources.exim.index import Index
@@ -22,7 +22,6 @@ from mlflow_archive.sources.reading.no_match import deleted_hint, no_match
 PER_SHARD: Final = 100
 LEFTOVERS: Final = "leftovers"
 """The kind of a payload of gaps whose owners are missing."""
-_ORDER: Final = (LOGGED_MODEL, TRACE, EVALUATION_DATASET, REGISTERED_MODEL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +57,7 @@ class EximPlanner:
         stage = 1
         for stage, ids in enumerate(self._runs_by_depth(), start=1):
             yield from self._cut(RUN, ids, stage)
-        for kind in _ORDER:
+        for kind in AFTER_RUNS:
             stage += 1
             yield from self._cut(kind, self._ids(kind), stage)
 

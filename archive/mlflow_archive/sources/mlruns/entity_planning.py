@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, TypeVar
 
 from mlflow_archive.errors import StoreError
 from mlflow_archive.flow.chunk import Shard
-from mlflow_archive.kinds import LOGGED_MODEL, TRACE
-from mlflow_archive.selecting.model_versions import Standing
+from mlflow_archive.kinds import LOGGED_MODEL
+from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.filtering.trace_filter import SearchedTrace, TraceFilter
 from mlflow_archive.sources.mlruns import logged_models
@@ -24,13 +23,12 @@ from mlflow_archive.sources.mlruns.traces import traces
 from mlflow_archive.sources.reading.records import Entity
 
 PER_SHARD: Final = 100
-STAGES: Final = MappingProxyType({LOGGED_MODEL: 1, TRACE: 2})
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntitiesPayload:
-    """What a shard holds: logged models or traces of one experiment, with ``with_experiment`` also its own rows.
+    """What a shard holds: logged models or traces of one experiment.
 
     ``copies`` are further folders with the id of an earlier object; they are left out with a gap.
     """
@@ -38,7 +36,6 @@ class EntitiesPayload:
     kind: str
     experiment: Experiment
     selection: Selection
-    with_experiment: bool
     folders: tuple[Path, ...] = ()
     copies: tuple[Path, ...] = ()
     listing_problem: str = ""
@@ -56,25 +53,23 @@ class SelectedRuns:
 class EntityPlanner:
     """Plans the logged models and traces of an export, after its runs.
 
-    With ``runs`` only those of these runs are selected, with ``required`` only those named there. ``begun`` holds the
-    ids of the experiments whose rows an earlier shard brings.
+    With ``runs`` only those of these runs are selected, with ``required`` only those named there.
     """
 
     selection: Selection
     places: ArtifactPlaces
-    begun: set[str]
     runs: SelectedRuns | None = None
-    required: Standing | None = None
+    required: ModelDependencies | None = None
     trace_matches: TraceFilter | None = None
     _planned_ids: set[str] = field(default_factory=set)
 
-    def shards(self, kind: str, experiments: Iterable[Experiment]) -> Iterator[Shard]:
+    def shards(self, kind: str, experiments: Iterable[Experiment], stage: int) -> Iterator[Shard]:
         """Yield the shards of a kind, lazily."""
         self._planned_ids.clear()
         for experiment in experiments:
-            yield from self._shards_of(kind, experiment)
+            yield from self._shards_of(kind, experiment, stage)
 
-    def _shards_of(self, kind: str, experiment: Experiment) -> Iterator[Shard]:
+    def _shards_of(self, kind: str, experiment: Experiment, stage: int) -> Iterator[Shard]:
         copies: list[Path] = []
         folders = self._unique(self._selected(kind, experiment.folder), copies)
         number = 0
@@ -85,14 +80,12 @@ class EntityPlanner:
                     kind=kind,
                     experiment=experiment,
                     selection=self.selection,
-                    with_experiment=experiment.experiment_id not in self.begun,
                     folders=part,
                     copies=tuple(copies),
                     listing_problem=problem,
                 )
-                self.begun.add(experiment.experiment_id)
                 name = f"experiment {experiment.experiment_id}, {kind.replace('_', ' ')}s from {number}"
-                yield Shard(name=name, stage=STAGES[kind], payload=payload)
+                yield Shard(name=name, stage=stage, payload=payload)
             copies.clear()
             number += len(part)
             if len(part) < PER_SHARD:

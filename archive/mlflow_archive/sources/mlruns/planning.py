@@ -1,4 +1,4 @@
-"""What of a store is selected, cut into shards: experiments with their runs first, then what refers to them."""
+"""What of a store is selected, cut into shards: experiments first, then runs, then what refers to them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from mlflow_archive.errors import SelectionError, StoreError
 from mlflow_archive.flow.chunk import Shard
-from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
-from mlflow_archive.selecting.model_versions import Standing
+from mlflow_archive.kinds import KINDS, LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
+from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
 from mlflow_archive.sources.filtering.trace_filter import compile_trace_filter
-from mlflow_archive.sources.mlruns.entity_planning import EntityPlanner, SelectedRuns, take
+from mlflow_archive.sources.mlruns.entity_planning import EntitiesPayload, EntityPlanner, SelectedRuns, take
 from mlflow_archive.sources.mlruns.index import StoreIndex
 from mlflow_archive.sources.mlruns.layout import METRICS, RunFolder, find_experiments, find_registered_models
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
@@ -28,23 +29,30 @@ from mlflow_archive.sources.mlruns.runs.inputs import read_edges
 from mlflow_archive.sources.mlruns.runs.runs import is_deleted, read_run, read_run_meta, start_time
 from mlflow_archive.sources.reading.no_match import deleted_hint, no_match
 
+EXPERIMENTS_PER_SHARD: Final = 100
 RUNS_PER_SHARD: Final = 100
 MODELS_PER_SHARD: Final = 20
-_REGISTRY_STAGE: Final = 3
+_STAGES: Final = MappingProxyType({kind: stage for stage, kind in enumerate(KINDS)})
 _IN_EXPERIMENTS: Final = frozenset(table.entity for table in TABLES.values() if "experiment_id" in table.column_names)
 _NAMED_IN_ERRORS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentsPayload:
+    """What a shard holds: experiments with the datasets of their runs."""
+
+    experiments: tuple[Experiment, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunsPayload:
-    """What a shard holds: runs of one experiment, with ``with_experiment`` also its own rows.
+    """What a shard holds: runs of one experiment.
 
     ``copies`` are further folders with the id of an earlier run; they are left out with a gap.
     """
 
     experiment: Experiment
     selection: Selection
-    with_experiment: bool
     runs: tuple[RunFolder, ...] = ()
     copies: tuple[RunFolder, ...] = ()
     listing_problem: str = ""
@@ -68,9 +76,8 @@ class StorePlanner:
         self._places = places
         self._selection = selection
         self._run_ids: set[str] = set()
-        self._begun: set[str] = set()
         self._matches: Matches | None = None
-        self._required: Standing | None = None
+        self._required: ModelDependencies | None = None
         self._selected = SelectedRuns() if selection.runs or selection.filter_string else None
 
     @cached_property
@@ -88,20 +95,14 @@ class StorePlanner:
         self._check_runs(experiments)
         if selection.models:
             folders = self._registered_models()
-            self._required = _standing_of(folders, self._index)
+            self._required = _dependencies_of(folders, self._index)
         if selection.filter_string:
             self._matches = compile_filter(selection.filter_string)
-        entities = EntityPlanner(
-            selection=selection, places=self._places, begun=self._begun, runs=self._selected, required=self._required
-        )
+        entities = EntityPlanner(selection=selection, places=self._places, runs=self._selected, required=self._required)
         if selection.trace_filter:
             entities.trace_matches = compile_trace_filter(selection.trace_filter)
         if not selection.kinds or _IN_EXPERIMENTS.intersection(selection.kinds):
-            for experiment in experiments:
-                yield from self._shards_of(experiment)
-        for kind in (LOGGED_MODEL, TRACE):
-            if selection.wants_kind(kind):
-                yield from entities.shards(kind, experiments)
+            yield from self._in_experiments(entities, experiments)
         if selection.wants_kind(REGISTERED_MODEL) and (selection.models or self._everything):
             yield from self._registry()
 
@@ -111,17 +112,37 @@ class StorePlanner:
         s = self._selection
         return not (s.experiments or s.runs or s.filter_string) and s.since_ms is None and s.until_ms is None
 
+    def _in_experiments(self, entities: EntityPlanner, experiments: list[Experiment]) -> Iterator[Shard]:
+        """Yield experiments and what lies in them; where single runs or models are selected, only those of these."""
+        shards = self._of_experiments(entities, experiments)
+        if self._selected is not None or self._required is not None:
+            planned = list(shards)
+            used = {_experiment_of(shard) for shard in planned}
+            experiments = [experiment for experiment in experiments if experiment.experiment_id in used]
+            shards = iter(planned)
+        for at in range(0, len(experiments), EXPERIMENTS_PER_SHARD):
+            part = tuple(experiments[at : at + EXPERIMENTS_PER_SHARD])
+            yield Shard(name=f"experiments from {at}", payload=ExperimentsPayload(experiments=part))
+        yield from shards
+
+    def _of_experiments(self, entities: EntityPlanner, experiments: list[Experiment]) -> Iterator[Shard]:
+        for experiment in experiments:
+            yield from self._shards_of(experiment)
+        for kind in (LOGGED_MODEL, TRACE):
+            if self._selection.wants_kind(kind):
+                yield from entities.shards(kind, experiments, _STAGES[kind])
+
     def _registry(self) -> Iterator[Shard]:
         try:
             folders = self._registered_models()
         except StoreError as error:
             payload = ModelsPayload(selection=self._selection, index=self._index, listing_problem=str(error))
-            yield Shard(name="registered models", stage=_REGISTRY_STAGE, payload=payload)
+            yield Shard(name="registered models", stage=_STAGES[REGISTERED_MODEL], payload=payload)
             return
         for at in range(0, len(folders), MODELS_PER_SHARD):
             part = tuple(folders[at : at + MODELS_PER_SHARD])
             payload = ModelsPayload(selection=self._selection, index=self._index, folders=part)
-            yield Shard(name=f"registered models from {at}", stage=_REGISTRY_STAGE, payload=payload)
+            yield Shard(name=f"registered models from {at}", stage=_STAGES[REGISTERED_MODEL], payload=payload)
 
     def _experiments(self) -> list[Experiment]:
         selection = self._selection
@@ -165,7 +186,6 @@ class StorePlanner:
             )
 
     def _shards_of(self, experiment: Experiment) -> Iterator[Shard]:
-        only_with_runs = self._selected is not None or self._required is not None
         copies: list[RunFolder] = []
         runs = self._selected_runs(experiment, copies)
         number = 0
@@ -175,17 +195,16 @@ class StorePlanner:
             if not self._selection.wants_kind(RUN):  # still planned, as other objects are selected by their runs
                 part = ()
                 copies.clear()
-            if part or copies or problem or (number == 0 and not only_with_runs):
+            if part or copies or problem:
                 payload = RunsPayload(
                     experiment=experiment,
                     selection=self._selection,
-                    with_experiment=experiment.experiment_id not in self._begun,
                     runs=part,
                     copies=tuple(copies),
                     listing_problem=problem,
                 )
-                self._begun.add(experiment.experiment_id)
-                yield Shard(name=_name(experiment, number, len(part)), weight=len(part), payload=payload)
+                name = _name(experiment, number, len(part))
+                yield Shard(name=name, stage=_STAGES[RUN], weight=len(part), payload=payload)
             copies.clear()
             number += RUNS_PER_SHARD
             if last:
@@ -236,12 +255,18 @@ def _ignore(key: str, reason: str) -> None:
     """Leave it: the same files are read again when the run is carried, and reported then."""
 
 
+def _experiment_of(shard: Shard) -> str:
+    payload = shard.payload
+    assert isinstance(payload, RunsPayload | EntitiesPayload)  # noqa: S101 - shards of this planner
+    return payload.experiment.experiment_id
+
+
 def _name(experiment: Experiment, start: int, count: int) -> str:
     runs = f", runs {start}-{start + count - 1}" if count else ""
     return f"experiment {experiment.experiment_id}{runs}"
 
 
-def _standing_of(folders: Sequence[Path], index: StoreIndex) -> Standing:
+def _dependencies_of(folders: Sequence[Path], index: StoreIndex) -> ModelDependencies:
     """Return the runs and logged models that these registered models stand on, and the runs of these logged models."""
     run_ids: set[str] = set()
     model_ids: set[str] = set()
@@ -254,4 +279,4 @@ def _standing_of(folders: Sequence[Path], index: StoreIndex) -> Standing:
         place = index.logged_model(model_id)
         run_ids |= index.runs_in(None if place is None else source_run_of(place))
     names = tuple(folder.name for folder in folders)
-    return Standing(names=names, runs=frozenset(run_ids), logged_models=frozenset(model_ids))
+    return ModelDependencies(names=names, runs=frozenset(run_ids), logged_models=frozenset(model_ids))

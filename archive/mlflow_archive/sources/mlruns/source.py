@@ -24,7 +24,7 @@ from mlflow_archive.sources.mlruns.layout import METRICS, RunFolder, check_root,
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.logged_models import read_logged_model
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
-from mlflow_archive.sources.mlruns.planning import ModelsPayload, RunsPayload, StorePlanner
+from mlflow_archive.sources.mlruns.planning import ExperimentsPayload, ModelsPayload, RunsPayload, StorePlanner
 from mlflow_archive.sources.mlruns.registry.registry import read_registered_model
 from mlflow_archive.sources.mlruns.runs.experiments import Experiment, add_experiment
 from mlflow_archive.sources.mlruns.runs.history import read_history
@@ -65,11 +65,10 @@ class MlrunsSource:
         return SourceFacts(kind="mlruns", uri=f"file:{printable(self._root.as_posix())}")
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
-        """Yield shards of up to 100 runs of one experiment; the first of each brings the experiment itself.
+        """Yield experiments, then shards of up to 100 runs of one of them, logged models, traces and registered models.
 
-        Logged models, traces and registered models follow, each kind in a stage of its own. With runs selected by id or
-        filter only their experiments come, else all selected ones. Raises StoreError, and SelectionError before the
-        first shard.
+        Each kind has a stage of its own. With runs selected by id or filter only their experiments come, else all
+        selected ones. Raises StoreError, and SelectionError before the first shard.
         """
         check_root(self._root)
         for shard in StorePlanner(self._root, self._places, selection).shards():
@@ -79,7 +78,9 @@ class MlrunsSource:
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
         """Yield the chunks of a shard. What has gaps has no fingerprint, so that a later export tries it again."""
         payload = shard.payload
-        if isinstance(payload, RunsPayload):
+        if isinstance(payload, ExperimentsPayload):
+            yield from self._read_experiments(payload)
+        elif isinstance(payload, RunsPayload):
             yield from self._read_runs(payload, known)
         elif isinstance(payload, EntitiesPayload):
             yield from self._read_entities(payload, known)
@@ -88,10 +89,18 @@ class MlrunsSource:
         else:
             raise TypeError(f"{shard.name} is no shard of a file store")
 
+    def _read_experiments(self, payload: ExperimentsPayload) -> Iterator[Chunk]:
+        rows = Rows()
+        for experiment in payload.experiments:
+            add_experiment(rows, experiment)
+            if rows.size >= ROWS_PER_CHUNK:
+                yield rows.chunk()
+                rows = Rows()
+        if rows:
+            yield rows.chunk()
+
     def _read_runs(self, payload: RunsPayload, known: Known) -> Iterator[Chunk]:
         rows = Rows()
-        if payload.with_experiment:
-            add_experiment(rows, payload.experiment)
         if payload.listing_problem:
             rows.add_gaps(_unlisted(payload.experiment, "runs", EXPERIMENT_UNREADABLE, payload.listing_problem))
         for copy in payload.copies:
@@ -119,8 +128,6 @@ class MlrunsSource:
     def _read_entities(self, payload: EntitiesPayload, known: Known) -> Iterator[Chunk]:
         """Yield logged models or traces; nothing of those that the sink holds unchanged."""
         kind, rows = payload.kind, Rows()
-        if payload.with_experiment:
-            add_experiment(rows, payload.experiment)
         if payload.listing_problem:
             rows.add_gaps(_unlisted(payload.experiment, f"{kind}s", OBJECT_UNREADABLE, payload.listing_problem))
         for copy in payload.copies:

@@ -10,11 +10,9 @@ from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.logged_models.logged_model_index import LoggedModelIndex
 from mlflow_archive.sinks.replay.places.experiments import Bound
-from mlflow_archive.sinks.replay.runs.naming_models import MISSING, RunFiles, may_be_there, missing_text
-from mlflow_archive.sinks.replay.target.target import TargetRun
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
+from mlflow_archive.sinks.replay.writing.naming_models import MISSING, RunFiles, may_have_come, missing_text
 from mlflow_archive.sinks.replay.writing.references import (
     HISTORY,
     Mapped,
@@ -27,9 +25,8 @@ from mlflow_archive.sinks.replay.writing.references import (
 class LateReferences:
     """Remaps ids of logged models that runs name."""
 
-    def __init__(self, context: ReplayContext, index: LoggedModelIndex) -> None:
+    def __init__(self, context: ReplayContext) -> None:
         self._context = context
-        self._index = index
 
     def model(self, source_id: str, experiment_ids: Iterable[str]) -> str | None:
         """Return the target's id of a model that came, or that lies in one of these source experiments there."""
@@ -37,9 +34,9 @@ class LateReferences:
         if source_id in ids:
             return ids[source_id]
         for experiment_id in experiment_ids:
-            found = self._index.lookup(self._context.experiments.bind(experiment_id), source_id)
-            if found is not None:
-                return found
+            target_id = self._context.model_index.lookup(self._context.experiments.bind(experiment_id), source_id)
+            if target_id is not None:
+                return target_id
         return None
 
     def finish(self) -> None:
@@ -47,73 +44,73 @@ class LateReferences:
 
         A run whose files name models that are still not there keeps a tag with these, for the import that brings them.
         """
-        naming = self._context.runs.naming_models
+        naming = self._context.naming_models
         for run_id, bound in naming.histories.items():
             self._remap_history(run_id, bound)
-        for noted in naming.files.values():
-            if noted.waits:
-                self._context.receipt.done("updated" if self._mend(noted) else "skipped")
-            elif noted.run.there is not None:
-                self._write_again(noted, noted.run.there, self._read(noted))
-                if noted.run.ended:
-                    self._context.runs.complete(noted.run.there.run_id)
+        for run in naming.files.values():
+            if run.waits:
+                self._context.receipt.done("updated" if self._mend(run) else "skipped")
+            else:
+                self._write_again(run, self._read(run))
+                if run.ended:
+                    self._context.runs.complete(run.target.run_id)
 
-    def _mend(self, noted: RunFiles) -> bool:
-        """Write the files of a run that needs nothing else, if models have come that they name; say whether so."""
-        there, context = noted.run.there, self._context
-        if there is None or not may_be_there(there.tags[MISSING], context.receipt.ids(LOGGED_MODEL)):
+    def _mend(self, run: RunFiles) -> bool:
+        """Write the files of a run that needs nothing else, if models that they name have come; return whether so."""
+        missing, context = run.target.tags[MISSING], self._context
+        if not may_have_come(missing, context.receipt.ids(LOGGED_MODEL)):
             return False
         if context.options.dry_run:
             return True
-        texts = self._read(noted)
-        if self._missing(noted, texts) == there.tags[MISSING]:
+        texts = self._read(run)
+        if self._missing(run, texts) == missing:
             return False
-        context.runs.make_writable(noted.run.bound, there.run_id)
-        self._write_again(noted, there, texts)
+        context.runs.make_writable(run.bound, run.target.run_id)
+        self._write_again(run, texts)
         return True
 
-    def _read(self, noted: RunFiles) -> dict[ArtifactFile, bytes]:
+    def _read(self, run: RunFiles) -> dict[ArtifactFile, bytes]:
         """Return the files as they were at the source."""
         texts = {}
-        for file in noted.files:
+        for file in run.files:
             try:
                 with file.open() as opened:
                     texts[file] = opened.read()
             except ItemError as exc:
-                self._refuse(noted.run.plan.source_id, file.path, refusals.ARTIFACT_REFUSED, exc)
+                self._refuse(run.source_id, file.path, refusals.ARTIFACT_REFUSED, exc)
         return texts
 
-    def _missing(self, noted: RunFiles, texts: Mapping[ArtifactFile, bytes]) -> str:
+    def _missing(self, run: RunFiles, texts: Mapping[ArtifactFile, bytes]) -> str:
         """Return the value of the tag for the models that files name and that are not there, empty for none."""
-        mapped = self._mapped(noted.run.bound)
-        named = {model for text in texts.values() for model in models_in_mlmodel(text)}
-        return missing_text([model for model in named if mapped(model) is None], self._context.options.limits.tag)
+        mapped = self._mapped(run.bound)
+        models = {model for text in texts.values() for model in models_in_mlmodel(text)}
+        return missing_text([model for model in models if mapped(model) is None], self._context.options.limits.tag)
 
-    def _write_again(self, noted: RunFiles, there: TargetRun, texts: Mapping[ArtifactFile, bytes]) -> None:
+    def _write_again(self, run: RunFiles, texts: Mapping[ArtifactFile, bytes]) -> None:
         """Write files with all ids that are known now, and set the tag."""
-        written = [self._write_one(noted, there, file, text) for file, text in texts.items()]
-        missing = self._missing(noted, texts)
-        if missing and there.tags.get(MISSING) != missing:
-            self._context.target.log_batch(there.run_id, metrics=(), params=(), tags={MISSING: missing})
-        elif not missing and MISSING in there.tags and written.count(True) == len(noted.files):
-            self._context.target.delete_tag(there.run_id, MISSING)
+        written = [self._write_one(run, file, text) for file, text in texts.items()]
+        missing, target = self._missing(run, texts), run.target
+        if missing and target.tags.get(MISSING) != missing:
+            self._context.target.log_batch(target.run_id, metrics=(), params=(), tags={MISSING: missing})
+        elif not missing and MISSING in target.tags and written.count(True) == len(run.files):
+            self._context.target.delete_tag(target.run_id, MISSING)
 
-    def _write_one(self, noted: RunFiles, there: TargetRun, file: ArtifactFile, text: bytes) -> bool:
-        """Write a file, if it names a model that is there; say whether it is now as it should be."""
-        own = remap_mlmodel(text, noted.run.owner.mapped)
-        remapped = remap_mlmodel(own, self._mapped(noted.run.bound))
+    def _write_one(self, run: RunFiles, file: ArtifactFile, text: bytes) -> bool:
+        """Write a file, if it names a model of the target; return whether it is now as it should be."""
+        own = remap_mlmodel(text, {run.source_id: run.target.run_id}.get)
+        remapped = remap_mlmodel(own, self._mapped(run.bound))
         try:
             if remapped != own:
-                self._context.target.artifacts(there).put(file.path, io.BytesIO(remapped), len(remapped))
+                self._context.target.artifacts(run.target).put(file.path, io.BytesIO(remapped), len(remapped))
         except (ItemError, ServerError) as exc:
-            self._refuse(noted.run.plan.source_id, file.path, refusals.ARTIFACT_REFUSED, exc)
+            self._refuse(run.source_id, file.path, refusals.ARTIFACT_REFUSED, exc)
             return False
         return True
 
     def _remap_history(self, run_id: str, bound: Bound) -> None:
-        held = self._context.target.get_run(run_id).tags.get(HISTORY, "")
-        remapped = remap_history(held, self._mapped(bound))
-        if remapped == held or self._context.options.dry_run:
+        history = self._context.target.get_run(run_id).tags.get(HISTORY, "")
+        remapped = remap_history(history, self._mapped(bound))
+        if remapped == history or self._context.options.dry_run:
             return
         try:
             self._context.runs.make_writable(bound, run_id)
@@ -125,7 +122,7 @@ class LateReferences:
         ids = self._context.receipt.ids(LOGGED_MODEL)
 
         def mapped(source_id: str) -> str | None:
-            return ids[source_id] if source_id in ids else self._index.lookup(bound, source_id)
+            return ids[source_id] if source_id in ids else self._context.model_index.lookup(bound, source_id)
 
         return mapped
 

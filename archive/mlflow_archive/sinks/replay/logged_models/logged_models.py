@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -13,64 +12,61 @@ from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.logged_models.late_references import LateReferences
-from mlflow_archive.sinks.replay.logged_models.logged_model_index import (
-    DELETED,
-    IDENTITY,
-    SOURCE_MODEL_ID,
-    LoggedModelIndex,
-)
-from mlflow_archive.sinks.replay.logged_models.model_links import LinkedModel, ModelLinks
+from mlflow_archive.sinks.replay.logged_models.model_links import LinkedModel, ModelLinker
 from mlflow_archive.sinks.replay.logged_models.model_metrics import ModelMetrics
 from mlflow_archive.sinks.replay.logged_models.planned_model import (
-    HeldModel,
     LoggedModelRows,
     ModelDifference,
     PlannedModel,
+    TargetModel,
     compare_model,
     logged_models_of,
     plan_model,
 )
-from mlflow_archive.sinks.replay.places.experiments import STATE, Bound
+from mlflow_archive.sinks.replay.places.experiments import INCOMPLETE, STATE, Bound
+from mlflow_archive.sinks.replay.target.target import entries_of
 from mlflow_archive.sinks.replay.writing.artifact_copy import ArtifactOwner, copy_artifacts, refuse_artifacts
+from mlflow_archive.sinks.replay.writing.earlier_imports import DELETED, MODEL_IDENTITY, SOURCE_MODEL_ID
 from mlflow_archive.sinks.replay.writing.failures import is_missing, once
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 
 _API: Final = "/api/2.0/mlflow/logged-models"
-_INCOMPLETE = "incomplete"
 
 
 @dataclass(slots=True, kw_only=True)
 class OpenModel:
-    """A logged model under way. ``model_id`` is the target's, None where a dry run would make it."""
+    """A logged model under way. ``model_id`` is the target's, None where a dry run would make it.
+
+    ``target`` is what the target had of it when this import found or made it.
+    """
 
     plan: PlannedModel
     model_id: str | None
     outcome: str
-    held: HeldModel | None = None
+    target: TargetModel | None = None
 
 
-class LoggedModelWriter:
+class LoggedModelWriter(KindWriter):
     """Writes the logged models of a replay, and what runs say of them."""
 
-    kinds: tuple[str, ...] = (LOGGED_MODEL,)
+    kinds = (LOGGED_MODEL,)
 
-    def __init__(self, context: ReplayContext, index: LoggedModelIndex) -> None:
+    def __init__(self, context: ReplayContext) -> None:
         self._context = context
-        self._index = index
         self._metrics = ModelMetrics(context)
-        self._links = ModelLinks(context)
-        self._late = LateReferences(context, index)
+        self._linker = ModelLinker(context)
+        self._late = LateReferences(context)
         self._to_delete: list[tuple[Bound, str, str]] = []
 
     def write(self, chunk: Chunk) -> None:
-        """Write the logged models of a chunk; keep what its runs say of such."""
-        self._links.take(chunk)
+        """Write the logged models of a chunk, with their links to runs."""
         written = []
         for rows in logged_models_of(chunk):
             try:
                 written.append(self._write(rows))
             except (ItemError, ServerError) as exc:
                 self._refuse(rows.model_id, exc)
-        linked = self._links.write(
+        linked = self._linker.write(
             LinkedModel(source_id=model.plan.source_id, target_id=model.model_id, new=model.outcome == "created")
             for model in written
             if model.model_id is not None
@@ -84,39 +80,33 @@ class LoggedModelWriter:
                 self._refuse(model.plan.source_id, exc)
 
     def finish(self) -> None:
-        """Write links to models that an earlier import brought, remap what names logged models, and delete.
-
-        To be called when all is there that refers to logged models: MLflow shows deleted ones to nobody.
-        """
+        """Remap what names logged models, and write links to models that an earlier import brought."""
         self._late.finish()
-        for model_id in self._links.waiting():
+        for model_id in self._context.naming_models.links.models():
             self._link_earlier(model_id)
+
+    def delete(self) -> None:
+        """Delete models, once all is written that refers to them: MLflow does not show deleted ones."""
         for bound, source_id, target_id in self._to_delete:
-            self._delete(bound, source_id, target_id)
-
-    def after_deletion(self) -> None:
-        """Nothing here is deleted with a run."""
-
-    def _delete(self, bound: Bound, source_id: str, target_id: str) -> None:
-        """Delete a model. The experiment's tag comes first: by it the model is found again."""
-        if bound.target_id is not None:
-            self._context.experiments.make_writable(bound)
-            self._context.target.set_experiment_tag(bound.target_id, DELETED + source_id, target_id)
-            self._context.api.delete(f"{_API}/{target_id}")
+            if bound.target_id is not None:
+                self._context.experiments.make_writable(bound)
+                # The experiment's tag comes first: by it the model is found again.
+                self._context.target.set_experiment_tag(bound.target_id, DELETED + source_id, target_id)
+                self._context.api.delete(f"{_API}/{target_id}")
 
     def _write(self, rows: LoggedModelRows) -> OpenModel:
         if self._context.receipt.is_unknown(LOGGED_MODEL):
-            raise ServerError("the target knows no logged models", status=404)
+            raise ServerError("the target does not know logged models", status=404)
         experiment_id = rows.info["experiment_id"]
         bound = self._context.experiments.bind(experiment_id)
         run_id = self._context.find_run(rows.info["source_run_id"], experiment_id)
         plan = plan_model(rows, bound, run_id, self._context)
-        existing = self._index.lookup(bound, rows.model_id)
+        existing = self._context.model_index.lookup(bound, rows.model_id)
         model = self._create(plan) if existing is None else self._find(plan, existing)
         self._context.receipt.mapped(LOGGED_MODEL, rows.model_id, model.model_id)
-        points = self._metrics.missing(rows, model.held)
-        if existing is not None and model.held is not None:
-            self._complete(model, model.held, compare_model(plan, model.held), bool(points))
+        points = self._metrics.missing(rows, model.target)
+        if existing is not None and model.target is not None:
+            self._complete(model, model.target, compare_model(plan, model.target), bool(points))
         if model.outcome != "skipped" and model.model_id is not None and not self._context.options.dry_run:
             self._copy_artifacts(rows, model)
             self._metrics.write(plan, model.model_id, points)
@@ -124,8 +114,7 @@ class LoggedModelWriter:
 
     def _find(self, plan: PlannedModel, model_id: str) -> OpenModel:
         answer = self._context.api.get(f"{_API}/{model_id}", {"allow_deleted": "true"})
-        held = HeldModel.parse(answer["model"])
-        return OpenModel(plan=plan, model_id=model_id, outcome="skipped", held=held)
+        return OpenModel(plan=plan, model_id=model_id, outcome="skipped", target=TargetModel.parse(answer["model"]))
 
     def _create(self, plan: PlannedModel) -> OpenModel:
         if self._context.options.dry_run or plan.bound.target_id is None:
@@ -137,21 +126,21 @@ class LoggedModelWriter:
             "name": plan.name,
             "model_type": plan.model_type,
             "source_run_id": plan.run_id,
-            "params": _entries(plan.params),
-            "tags": _entries({**plan.tags, STATE: _INCOMPLETE}),
+            "params": entries_of(plan.params),
+            "tags": entries_of({**plan.tags, STATE: INCOMPLETE}),
         }
         body = {name: value for name, value in body.items() if value is not None}
-        key = SOURCE_MODEL_ID if self._context.options.source_tags else IDENTITY
+        key = SOURCE_MODEL_ID if self._context.options.source_tags else MODEL_IDENTITY
 
         def make() -> dict[str, Any]:
-            found: dict[str, Any] = self._context.api.post(_API, body, idempotent=False)["model"]
-            return found
+            model: dict[str, Any] = self._context.api.post(_API, body, idempotent=False)["model"]
+            return model
 
-        made = once(make, lambda: self._index.search([experiment_id], key, plan.source_id))
-        held = HeldModel.parse(made)
-        return OpenModel(plan=plan, model_id=held.model_id, outcome="created", held=held)
+        index = self._context.model_index
+        target = TargetModel.parse(once(make, lambda: index.search([experiment_id], key, plan.source_id)))
+        return OpenModel(plan=plan, model_id=target.model_id, outcome="created", target=target)
 
-    def _complete(self, model: OpenModel, held: HeldModel, difference: ModelDifference, points: bool) -> None:
+    def _complete(self, model: OpenModel, target: TargetModel, difference: ModelDifference, points: bool) -> None:
         """Write what an earlier import left out, or what is newer than that."""
         for key in difference.conflicting:
             reason = "the target holds another value for this param, which MLflow does not let change"
@@ -162,17 +151,17 @@ class LoggedModelWriter:
         if self._context.options.dry_run:
             return
         self._context.experiments.make_writable(model.plan.bound)
-        tags = _entries({**difference.tags, STATE: _INCOMPLETE})
-        self._context.api.patch(f"{_API}/{held.model_id}/tags", {"tags": tags})
+        tags = entries_of({**difference.tags, STATE: INCOMPLETE})
+        self._context.api.patch(f"{_API}/{target.model_id}/tags", {"tags": tags})
         if difference.params:
             self._context.api.post(
-                f"{_API}/{held.model_id}/params",
-                {"model_id": held.model_id, "params": _entries(difference.params)},
+                f"{_API}/{target.model_id}/params",
+                {"model_id": target.model_id, "params": entries_of(difference.params)},
                 idempotent=False,
             )
 
     def _copy_artifacts(self, rows: LoggedModelRows, model: OpenModel) -> None:
-        if not rows.artifacts or model.held is None:
+        if not rows.artifacts or model.target is None:
             return
         own = {rows.model_id: model.model_id, rows.info["source_run_id"]: model.plan.run_id}
         receipt = self._context.receipt
@@ -182,7 +171,7 @@ class LoggedModelWriter:
 
         owner = ArtifactOwner(kind=LOGGED_MODEL, source_id=rows.model_id, mapped=mapped)
         try:
-            place = self._context.target.place(model.held.artifact_uri)
+            place = self._context.target.place(model.target.artifact_uri)
             sizes = {} if model.outcome == "created" else place.sizes()
         except ItemError as exc:
             refuse_artifacts(rows.artifacts, owner, exc, receipt)
@@ -191,14 +180,14 @@ class LoggedModelWriter:
 
     def _end(self, model: OpenModel) -> None:
         """Set the status and take the mark off."""
-        plan, held = model.plan, model.held
-        if model.model_id is not None and held is not None and not self._context.options.dry_run:
+        plan, target = model.plan, model.target
+        if model.model_id is not None and target is not None and not self._context.options.dry_run:
             if model.outcome != "skipped":
-                if plan.status is not None and plan.status != held.status:
+                if plan.status is not None and plan.status != target.status:
                     body = {"model_id": model.model_id, "status": plan.status}
                     self._context.api.patch(f"{_API}/{model.model_id}", body)
                 self._delete_tag(model.model_id, STATE)
-            if plan.deleted and not self._index.is_deleted(plan.bound, model.model_id):
+            if plan.deleted and not self._context.model_index.is_deleted(plan.bound, model.model_id):
                 self._to_delete.append((plan.bound, plan.source_id, model.model_id))
         self._context.receipt.done(model.outcome, LOGGED_MODEL)
 
@@ -211,19 +200,15 @@ class LoggedModelWriter:
 
     def _link_earlier(self, source_id: str) -> None:
         """Write links to a model that did not come: it may be there from an earlier import."""
-        receipt = self._context.receipt
+        receipt, links = self._context.receipt, self._context.naming_models.links
         target_id = None
         if not receipt.is_unknown(LOGGED_MODEL):
-            target_id = self._late.model(source_id, {link.experiment_id for link in self._links.of(source_id)})
+            target_id = self._late.model(source_id, {link.experiment_id for link in links.of(source_id)})
         if target_id is None:
-            links = self._links.drop(source_id)
-            receipt.changed("links_to_models_not_there", 0 if source_id in receipt.ids(LOGGED_MODEL) else links)
+            number = len(links.pop(source_id))
+            receipt.changed("links_to_models_not_there", 0 if source_id in receipt.ids(LOGGED_MODEL) else number)
         else:
-            self._links.write([LinkedModel(source_id=source_id, target_id=target_id, new=False)])
+            self._linker.write([LinkedModel(source_id=source_id, target_id=target_id, new=False)])
 
     def _refuse(self, source_id: str, exc: ItemError | ServerError) -> None:
         self._context.refuse(LOGGED_MODEL, source_id, refusals.LOGGED_MODEL_REFUSED, exc)
-
-
-def _entries(pairs: Any) -> Sequence[dict[str, str]]:
-    return [{"key": key, "value": value} for key, value in pairs.items()]

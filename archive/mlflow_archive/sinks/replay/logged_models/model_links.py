@@ -5,30 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
-from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
-from mlflow_archive.sinks.replay.writing.rows import rows_of
+from mlflow_archive.sinks.replay.writing.naming_models import MODEL_INPUTS, MODEL_OUTPUTS, ModelLink
 
 _API: Final = "/api/2.0/mlflow/"
-_OUTPUT, _INPUT = "model_outputs", "model_inputs"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelLink:
-    """A run used a logged model or made it; ids are the source's."""
-
-    table: str
-    run_id: str
-    experiment_id: str
-    model_id: str
-    step: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,54 +26,19 @@ class LinkedModel:
     new: bool
 
 
-class ModelLinks:
-    """Holds links until their models come. Usable by several threads."""
+class ModelLinker:
+    """Writes links of runs to models. Usable by several threads."""
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
-        self._lock = Lock()
-        self._waiting: dict[str, list[ModelLink]] = {}
-
-    def take(self, chunk: Chunk) -> None:
-        """Keep the links of the runs of a chunk."""
-        if not any(chunk.tables.get(table) for table in (_INPUT, _OUTPUT)):
-            return
-        experiments = {row["run_id"]: row["experiment_id"] for row in rows_of(chunk, "runs")}
-        with self._lock:
-            for table in (_OUTPUT, _INPUT):
-                for row in rows_of(chunk, table):
-                    link = ModelLink(
-                        table=table,
-                        run_id=row["run_id"],
-                        experiment_id=experiments.get(row["run_id"], ""),
-                        model_id=row["model_id"],
-                        step=row["step"],
-                    )
-                    self._waiting.setdefault(row["model_id"], []).append(link)
-
-    def waiting(self) -> list[str]:
-        """Return the source ids of the models for which links wait."""
-        with self._lock:
-            return list(self._waiting)
-
-    def of(self, model_id: str) -> Sequence[ModelLink]:
-        """Return the links that wait for a model."""
-        with self._lock:
-            return tuple(self._waiting.get(model_id, ()))
-
-    def drop(self, model_id: str) -> int:
-        """Forget the links of a model and say how many they were."""
-        with self._lock:
-            return len(self._waiting.pop(model_id, ()))
 
     def write(self, models: Iterable[LinkedModel]) -> set[str]:
         """Write what the target lacks of the links of models; return the source ids of those that got some."""
         targets = {model.source_id: model for model in models}
         by_run: dict[str, list[ModelLink]] = {}
         for source_id in targets:
-            for link in self.of(source_id):
+            for link in self._context.naming_models.links.pop(source_id):
                 by_run.setdefault(link.run_id, []).append(link)
-            self.drop(source_id)
         linked: set[str] = set()
         for run_id, links in by_run.items():
             try:
@@ -106,25 +57,25 @@ class ModelLinks:
                 self._refuse(run_id, links, "the run is not in the target")
             return set()
         self._context.receipt.changed(
-            "model_input_steps", sum(link.table == _INPUT and link.step != 0 for link in links)
+            "model_input_steps", sum(link.table == MODEL_INPUTS and link.step != 0 for link in links)
         )
         if not all(targets[link.model_id].new for link in links):
-            there = self._held(target_run)
-            links = [link for link in links if (link.table, targets[link.model_id].target_id) not in there]
+            existing = self._existing(target_run)
+            links = [link for link in links if (link.table, targets[link.model_id].target_id) not in existing]
         if not links or self._context.options.dry_run:
             return {link.model_id for link in links}
         self._context.runs.make_writable(self._context.experiment(links[0].experiment_id), target_run)
-        for table, send in ((_INPUT, self._send_inputs), (_OUTPUT, self._send_outputs)):
+        for table, send in ((MODEL_INPUTS, self._send_inputs), (MODEL_OUTPUTS, self._send_outputs)):
             of_table = [link for link in links if link.table == table]
             if of_table:
                 send(target_run, [(targets[link.model_id].target_id, link.step) for link in of_table])
         return {link.model_id for link in links}
 
-    def _held(self, target_run: str) -> set[tuple[str, str]]:
+    def _existing(self, target_run: str) -> set[tuple[str, str]]:
         run = self._context.api.get(_API + "runs/get", {"run_id": target_run})["run"]
         return {
             (table, model["model_id"])
-            for table, part in ((_INPUT, "inputs"), (_OUTPUT, "outputs"))
+            for table, part in ((MODEL_INPUTS, "inputs"), (MODEL_OUTPUTS, "outputs"))
             for model in run.get(part, {}).get(table, [])
         }
 
@@ -137,12 +88,12 @@ class ModelLinks:
         try:
             self._post_outputs(target_run, models)
         except ServerError as exc:
-            held = self._held(target_run)
-            left = [model for model in models if (_OUTPUT, model[0]) not in held]
-            if len(left) == len(models) and is_about_one_item(exc):
+            existing = self._existing(target_run)
+            missing = [model for model in models if (MODEL_OUTPUTS, model[0]) not in existing]
+            if len(missing) == len(models) and is_about_one_item(exc):
                 raise
-            if left:
-                self._post_outputs(target_run, left)
+            if missing:
+                self._post_outputs(target_run, missing)
 
     def _post_outputs(self, target_run: str, models: Sequence[tuple[str, int]]) -> None:
         entries: list[dict[str, Any]] = [{"model_id": model_id, "step": step} for model_id, step in models]
@@ -150,6 +101,6 @@ class ModelLinks:
 
     def _refuse(self, run_id: str, links: Iterable[ModelLink], reason: str) -> None:
         for link, number in Counter((link.table, link.model_id) for link in links).items():
-            verb = "made" if link[0] == _OUTPUT else "used"
+            verb = "made" if link[0] == MODEL_OUTPUTS else "used"
             sentence = f"run {run_id} {verb} it ({number}): {reason}"
             self._context.receipt.refuse(LOGGED_MODEL, link[1], run_id, refusals.MODEL_LINK_REFUSED, sentence)

@@ -1,6 +1,6 @@
 """The metrics of logged models: MLflow takes them only as points of the run that logged them, with the model's id.
 
-Such a point goes to the run as well, where it is one that is there already and changes nothing.
+Such a point goes to the run as well, where it exists already and changes nothing.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from mlflow_archive.errors import ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.logged_models.planned_model import HeldModel, LoggedModelRows, PlannedModel
-from mlflow_archive.sinks.replay.target.rest_target import json_number
-from mlflow_archive.sinks.replay.target.target import MAX_METRICS
+from mlflow_archive.sinks.replay.logged_models.planned_model import LoggedModelRows, PlannedModel, TargetModel
+from mlflow_archive.sinks.replay.target.target import MAX_METRICS, json_number
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
 from mlflow_archive.sinks.replay.writing.fitting import key_is_taken
 from mlflow_archive.sinks.replay.writing.rows import Row
@@ -30,21 +29,21 @@ class ModelMetrics:
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
 
-    def missing(self, rows: LoggedModelRows, held: HeldModel | None) -> dict[str, list[Row]]:
+    def missing(self, rows: LoggedModelRows, target: TargetModel | None) -> dict[str, list[Row]]:
         """Return the points that the target lacks by its run id; what it cannot take is refused."""
         refused: Counter[tuple[str, str]] = Counter()
-        found: dict[str, list[Row]] = {}
-        there = held.points if held is not None else frozenset()
+        missing: dict[str, list[Row]] = {}
+        existing = target.points if target is not None else frozenset()
         for row in rows.metrics:
             run_id = self._run(row, rows.info)
             reason = _untakable(row, run_id)
             if reason:
                 refused[row["key"], reason] += 1
-            elif run_id and (row["key"], row["timestamp"], row["step"], run_id) not in there:
-                found.setdefault(run_id, []).append(row)
+            elif run_id and (row["key"], row["timestamp"], row["step"], run_id) not in existing:
+                missing.setdefault(run_id, []).append(row)
         for (key, reason), points in sorted(refused.items()):
             self._refuse(rows.model_id, key, f"{points} points: {reason}")
-        return found
+        return missing
 
     def write(self, plan: PlannedModel, model_id: str, points: dict[str, list[Row]]) -> None:
         """Log points by run."""
@@ -69,15 +68,17 @@ class ModelMetrics:
 
     def _nan_in_run(self, run_id: str, rows: Iterable[Row]) -> set[tuple[str, int, int]]:
         """Return where the run has NaN and no 0: a SQL source shows a model's NaN as 0, which the run must not get."""
-        found: set[tuple[str, int, int]] = set()
+        places: set[tuple[str, int, int]] = set()
         for key in {row["key"] for row in rows if row["value"] == 0}:
             history = self._context.api.get(_API + "metrics/get-history", {"run_id": run_id, "metric_key": key})
             values: dict[tuple[int, int], list[float]] = {}
             for point in history.get("metrics", []):
                 place = (int(point.get("timestamp", 0)), int(point.get("step", 0)))
                 values.setdefault(place, []).append(float(point.get("value", 0.0)))
-            found |= {(key, *place) for place, some in values.items() if any(map(math.isnan, some)) and 0 not in some}
-        return found
+            places |= {
+                (key, *place) for place, numbers in values.items() if any(map(math.isnan, numbers)) and 0 not in numbers
+            }
+        return places
 
     def _log(self, plan: PlannedModel, run_id: str, metrics: Sequence[dict[str, Any]]) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What one logged model will be in the target, and how that differs from what is there."""
+"""What one logged model will be in the target, and how that differs from the model of the target."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from mlflow_archive.flow.chunk import ArtifactFile, Chunk
 from mlflow_archive.format.source_tags import object_source_tags
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.logged_models.logged_model_index import IDENTITY, tags_of
 from mlflow_archive.sinks.replay.places.experiments import STATE, Bound
+from mlflow_archive.sinks.replay.target.target import pairs_of
+from mlflow_archive.sinks.replay.writing.earlier_imports import MODEL_IDENTITY, tags_of
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, plain_tags
 from mlflow_archive.sinks.replay.writing.references import remap_linked_prompts
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
@@ -43,19 +44,19 @@ class LoggedModelRows:
 
 def logged_models_of(chunk: Chunk) -> list[LoggedModelRows]:
     """Return the rows of a chunk by logged model."""
-    found = {
+    models = {
         row["model_id"]: LoggedModelRows(model_id=row["model_id"], info=row) for row in rows_of(chunk, "logged_models")
     }
     for row in rows_of(chunk, "logged_model_params"):
-        found[row["model_id"]].params[row["key"]] = row["value"]
+        models[row["model_id"]].params[row["key"]] = row["value"]
     for row in rows_of(chunk, "logged_model_tags"):
-        found[row["model_id"]].tags[row["key"]] = row["value"]
+        models[row["model_id"]].tags[row["key"]] = row["value"]
     for row in rows_of(chunk, "logged_model_metrics"):
-        found[row["model_id"]].metrics.append(row)
+        models[row["model_id"]].metrics.append(row)
     for artifact in chunk.artifacts:
-        if artifact.owner_kind == LOGGED_MODEL and artifact.owner_id in found:
-            found[artifact.owner_id].artifacts.append(artifact)
-    return list(found.values())
+        if artifact.owner_kind == LOGGED_MODEL and artifact.owner_id in models:
+            models[artifact.owner_id].artifacts.append(artifact)
+    return list(models.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,16 +90,16 @@ def plan_model(rows: LoggedModelRows, bound: Bound, run_id: str | None, context:
     receipt.changed("logged_model_status", int(status is None))
     receipt.changed("logged_model_status_message", int(bool(info["status_message"])))
     plain = remap_linked_prompts(plain_tags(rows.tags), lambda name: context.model_name(name, info["experiment_id"]))
-    wanted = {key: value for key, value in plain.items() if key != MODEL_VERSIONS}
-    tags = fitter.tags("tag", wanted, _LONGEST_TEXT)
+    plain.pop(MODEL_VERSIONS, None)
+    tags = fitter.tags("tag", plain, _LONGEST_TEXT)
     if context.options.source_tags:
-        experiment = context.experiment_names.get(info["experiment_id"])
-        found = object_source_tags(
+        experiment = context.experiments.rows[info["experiment_id"]]["name"]
+        source_tags = object_source_tags(
             "logged_model", info, rows.tags, export=context.export_of(info), experiment_name=experiment
         )
-        tags.update(fitter.tags("source tag", found, _LONGEST_TEXT))
+        tags.update(fitter.tags("source tag", source_tags, _LONGEST_TEXT))
     else:
-        tags[IDENTITY] = rows.model_id
+        tags[MODEL_IDENTITY] = rows.model_id
     return PlannedModel(
         source_id=rows.model_id,
         experiment_id=info["experiment_id"],
@@ -118,7 +119,7 @@ PointKey = tuple[str, int, int, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldModel:
+class TargetModel:
     """A logged model of the target."""
 
     model_id: str
@@ -129,14 +130,14 @@ class HeldModel:
     points: frozenset[PointKey]
 
     @classmethod
-    def parse(cls, model: Mapping[str, Any]) -> HeldModel:
+    def parse(cls, model: Mapping[str, Any]) -> TargetModel:
         """Read a model of MLflow's API."""
         info, data = model["info"], model.get("data", {})
         return cls(
             model_id=info["model_id"],
             artifact_uri=info.get("artifact_uri", ""),
             status=_STATUS.get(_STATUS_OF_API.get(info.get("status", ""), "")),
-            params={param["key"]: param.get("value", "") for param in data.get("params", [])},
+            params=pairs_of(data.get("params", [])),
             tags=tags_of(model),
             points=frozenset(
                 (point["key"], int(point.get("timestamp", 0)), int(point.get("step", 0)), point.get("run_id", ""))
@@ -159,12 +160,12 @@ class ModelDifference:
         return bool(self.incomplete or self.tags or self.params or self.status)
 
 
-def compare_model(plan: PlannedModel, held: HeldModel) -> ModelDifference:
-    """Compare a plan with the model that is there; what the target has beyond the plan is no difference."""
+def compare_model(plan: PlannedModel, model: TargetModel) -> ModelDifference:
+    """Compare a plan with the model of the target; what that has beyond the plan is not a difference."""
     return ModelDifference(
-        incomplete=STATE in held.tags,
-        tags={key: value for key, value in plan.tags.items() if held.tags.get(key) != value},
-        params={key: value for key, value in plan.params.items() if key not in held.params},
-        conflicting=[key for key, value in plan.params.items() if held.params.get(key, value) != value],
-        status=plan.status is not None and plan.status != held.status,
+        incomplete=STATE in model.tags,
+        tags={key: value for key, value in plan.tags.items() if model.tags.get(key) != value},
+        params={key: value for key, value in plan.params.items() if key not in model.params},
+        conflicting=[key for key, value in plan.params.items() if model.params.get(key, value) != value],
+        status=plan.status is not None and plan.status != model.status,
     )

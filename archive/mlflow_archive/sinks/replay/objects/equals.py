@@ -1,4 +1,4 @@
-"""Objects without a name or tag of their own: of those that are equal, each in the target stands for one."""
+"""Objects that have neither a name nor a tag to be found by: each equal object of the target stands for one."""
 
 from __future__ import annotations
 
@@ -17,57 +17,58 @@ class Equals:
     def __init__(self, load: Callable[[], Iterable[tuple[Hashable, str]]]) -> None:
         self._load = load
         self._lock = Lock()
-        self._there: dict[Hashable, list[str]] | None = None
+        self._ids_by_key: dict[Hashable, list[str]] | None = None
         self._ids: set[str] = set()
-        self._taken: set[str] = set()
+        self._given_out: set[str] = set()
 
     def take(self, key: Hashable) -> str | None:
-        """Return the id of an equal object that nobody has taken yet, None where there is none."""
+        """Return the id of an equal object that was not given out yet, None where there is none."""
         with self._lock:
-            found = next((one for one in self._held().get(key, []) if one not in self._taken), None)
-            if found is not None:
-                self._taken.add(found)
-            return found
+            free = (target_id for target_id in self._loaded().get(key, []) if target_id not in self._given_out)
+            target_id = next(free, None)
+            if target_id is not None:
+                self._given_out.add(target_id)
+            return target_id
 
     def reserve(self, ids: Iterable[str]) -> None:
-        """Give out these to nobody who asks for what they are."""
+        """Never give out objects with these ids."""
         with self._lock:
-            self._taken.update(ids)
+            self._given_out.update(ids)
 
     def has(self, target_id: str) -> bool:
-        """Say whether an object with this id is there."""
+        """Return whether the target has an object with this id."""
         with self._lock:
-            self._held()
+            self._loaded()
             return target_id in self._ids
 
-    def _held(self) -> dict[Hashable, list[str]]:
-        if self._there is None:
-            there: dict[Hashable, list[str]] = {}
-            for held, target_id in self._load():
-                there.setdefault(held, []).append(target_id)
-            self._there = there
-            self._ids = {target_id for ids in there.values() for target_id in ids}
-        return self._there
+    def _loaded(self) -> dict[Hashable, list[str]]:
+        if self._ids_by_key is None:
+            ids_by_key: dict[Hashable, list[str]] = {}
+            for key, target_id in self._load():
+                ids_by_key.setdefault(key, []).append(target_id)
+            self._ids_by_key = ids_by_key
+            self._ids = {target_id for ids in ids_by_key.values() for target_id in ids}
+        return self._ids_by_key
 
     def take_or_create(self, key: Hashable, create: Callable[[], str] | None) -> tuple[str | None, str]:
         """Return the id of an equal object, or of a new one, and whether it was ``skipped`` or ``created``.
 
-        Without ``create``, as in a dry run, there is no id of a new one.
+        Without ``create``, as in a dry run, the id of a new one is None.
         """
-        found = self.take(key)
-        if found is not None:
-            return found, "skipped"
+        target_id = self.take(key)
+        if target_id is not None:
+            return target_id, "skipped"
         return (None if create is None else self.create(key, create)), "created"
 
     def create(self, key: Hashable, create: Callable[[], str]) -> str:
-        """Create one, or where nobody knows whether that was carried out, look first; return its id."""
+        """Create one and return its id; where it is unknown whether that was carried out, look for it first."""
 
         def look() -> str | None:
             with self._lock:
-                self._there = None
+                self._ids_by_key = None
             return self.take(key)
 
-        made = once(create, look)
+        target_id = once(create, look)
         with self._lock:
-            self._taken.add(made)
-        return made
+            self._given_out.add(target_id)
+        return target_id

@@ -5,6 +5,7 @@ A dataset is found by the source tag with its id, a record by its inputs, which 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from threading import Lock
@@ -14,13 +15,13 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX, object_source_tags, shorten_key
-from mlflow_archive.kinds import EVALUATION_DATASET
+from mlflow_archive.kinds import EVALUATION_DATASET, RUN, TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.objects.dataset_records import input_hash, record_body
 from mlflow_archive.sinks.replay.target.paging import entries, paged
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there, once
+from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, plain_tags
-from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
+from mlflow_archive.sinks.replay.writing.rows import Row, json_of, rows_of
 
 SOURCE_DATASET_ID: Final = PREFIX + "evaluation_dataset.dataset_id"
 # Written where source tags are off.
@@ -29,23 +30,24 @@ IDENTITY: Final = OWN_PREFIX + "source_dataset_id"
 _API: Final = "/api/3.0/mlflow/datasets"
 _USER: Final = "mlflow.user"
 _RECORDS_AT_ONCE: Final = 500
+_WRAPPED: Final = "mlflow_wrapped"
+"""MLflow's database wraps outputs in an object with this key."""
 # What MLflow makes of the records itself, and may be long.
 _COMPUTED: Final = frozenset({"schema", "profile"})
 
-There = Mapping[str, Any]
+TargetDataset = Mapping[str, Any]
 """A dataset of the target, as the API shows it, its tags decoded."""
 
 
-class EvaluationDatasetWriter:
+class EvaluationDatasetWriter(KindWriter):
     """Writes evaluation datasets. A dataset must come in one chunk."""
 
-    kinds: tuple[str, ...] = (EVALUATION_DATASET,)
+    kinds = (EVALUATION_DATASET,)
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
         self._lock = Lock()
-        self._there: dict[str, There] | None = None
-        self._unknown_there = 0
+        self._datasets: dict[str, TargetDataset] | None = None
 
     def write(self, chunk: Chunk) -> None:
         tags: dict[str, dict[str, str | None]] = {}
@@ -55,64 +57,53 @@ class EvaluationDatasetWriter:
         records = _grouped(chunk, "evaluation_dataset_records")
         for row in rows_of(chunk, "evaluation_datasets"):
             source_id = row["dataset_id"]
-            try:
+            with self._context.refusing(EVALUATION_DATASET, source_id, refusals.EVALUATION_DATASET_REFUSED):
                 outcome = self._write(
                     row, tags.get(source_id, {}), experiments.get(source_id, []), records.get(source_id, [])
                 )
-            except (ItemError, ServerError) as exc:
-                self._refuse(source_id, exc)
-            else:
                 self._context.receipt.done(outcome, EVALUATION_DATASET)
-
-    def _refuse(self, source_id: str, exc: ItemError | ServerError) -> None:
-        if isinstance(exc, ServerError) and is_unknown_there(exc):
-            with self._lock:
-                self._unknown_there += 1
-            self._context.receipt.done("refused", EVALUATION_DATASET)
-            return
-        self._context.refuse(EVALUATION_DATASET, source_id, refusals.EVALUATION_DATASET_REFUSED, exc)
 
     def _write(self, row: Row, tags: Mapping[str, str | None], links: Sequence[Row], records: Sequence[Row]) -> str:
         source_id = row["dataset_id"]
-        wanted = self._tags(row, tags)
+        target_tags = self._tags(row, tags)
         experiments = self._experiments(source_id, links)
-        there = self._find(source_id)
-        if there is None:
+        dataset = self._find(source_id)
+        if dataset is None:
             if self._context.options.dry_run:
                 self._context.receipt.mapped(EVALUATION_DATASET, source_id, None)
                 return "created"
-            there = self._create(row, wanted, experiments)
+            dataset = self._create(row, target_tags, experiments)
             outcome = "created"
         else:
-            changed = self._complete(there, wanted, experiments)
+            changed = self._complete(dataset, target_tags, experiments)
             outcome = "updated" if changed else "skipped"
-        self._context.receipt.mapped(EVALUATION_DATASET, source_id, there["dataset_id"])
-        if self._write_records(source_id, str(there["dataset_id"]), records, new=outcome == "created"):
+        self._context.receipt.mapped(EVALUATION_DATASET, source_id, dataset["dataset_id"])
+        if self._write_records(source_id, str(dataset["dataset_id"]), records, new=outcome == "created"):
             outcome = "created" if outcome == "created" else "updated"
         return outcome
 
     def _tags(self, row: Row, tags: Mapping[str, str | None]) -> dict[str, str]:
         context, limits = self._context, self._context.options.limits
-        wanted = plain_tags(tags)
+        all_tags = plain_tags(tags)
         if row["created_by"]:
-            wanted.setdefault(_USER, row["created_by"])  # the only way to tell MLflow who made it
+            all_tags.setdefault(_USER, row["created_by"])  # the only way to set who made it
         if context.options.source_tags:
-            told = {name: value for name, value in row.items() if name not in _COMPUTED}
-            wanted |= object_source_tags("evaluation_dataset", told, tags, export=context.export_of(row))
+            facts = {name: value for name, value in row.items() if name not in _COMPUTED}
+            all_tags |= object_source_tags("evaluation_dataset", facts, tags, export=context.export_of(row))
         else:
-            wanted[IDENTITY] = row["dataset_id"]
+            all_tags[IDENTITY] = row["dataset_id"]
         fitter = Fitter(limits, context.receipt, row["dataset_id"])
-        context.receipt.changed("null_tag", sum(value is None for value in wanted.values()))
+        context.receipt.changed("null_tag", sum(value is None for value in all_tags.values()))
         return {
             fitter.key("evaluation dataset tag", key, limits.evaluation_dataset_tag_key): fitter.text(
                 "evaluation dataset tag", key, value or "", limits.evaluation_dataset_tag
             )
-            for key, value in wanted.items()
+            for key, value in all_tags.items()
         }
 
     def _experiments(self, source_id: str, links: Sequence[Row]) -> list[str]:
-        """Return the experiments of the target; one that is not there is told."""
-        found = []
+        """Return the ids in the target of linked experiments; one that is not there is refused."""
+        target_ids = []
         for link in links:
             try:
                 bound = self._context.experiments.bind(link["experiment_id"])
@@ -127,30 +118,30 @@ class EvaluationDatasetWriter:
                 )
                 continue
             if bound.target_id is not None:
-                found.append(bound.target_id)
-        return list(dict.fromkeys(found))
+                target_ids.append(bound.target_id)
+        return list(dict.fromkeys(target_ids))
 
-    def _create(self, row: Row, tags: Mapping[str, str], experiments: Sequence[str]) -> There:
+    def _create(self, row: Row, tags: Mapping[str, str], experiments: Sequence[str]) -> TargetDataset:
         limit = self._context.options.limits.evaluation_dataset_name
         if len(row["name"]) > limit:
             self._context.receipt.shortened(row["dataset_id"], "evaluation dataset name", row["name"], len(row["name"]))
         body = {"name": shorten_key(row["name"], limit), "experiment_ids": experiments, "tags": json.dumps(tags)}
 
-        def make() -> There:
-            made: There = self._context.api.post(f"{_API}/create", body, idempotent=False)["dataset"]
-            return made
+        def make() -> TargetDataset:
+            dataset: TargetDataset = self._context.api.post(f"{_API}/create", body, idempotent=False)["dataset"]
+            return dataset
 
-        def look() -> There | None:
+        def look() -> TargetDataset | None:
             with self._lock:
-                self._there = None
+                self._datasets = None
             return self._find(row["dataset_id"])
 
         return once(make, look)
 
-    def _complete(self, there: There, tags: Mapping[str, str], experiments: Sequence[str]) -> bool:
-        """Add tags and experiments that a dataset of the target lacks; say whether there were any."""
-        api, path = self._context.api, f"{_API}/{there['dataset_id']}"
-        differ = {key: value for key, value in tags.items() if there["tags"].get(key) != value}
+    def _complete(self, dataset: TargetDataset, tags: Mapping[str, str], experiments: Sequence[str]) -> bool:
+        """Add tags and experiments that a dataset of the target lacks; return whether there were any."""
+        api, path = self._context.api, f"{_API}/{dataset['dataset_id']}"
+        differ = {key: value for key, value in tags.items() if dataset["tags"].get(key) != value}
         linked = set(api.get(f"{path}/experiment-ids").get("experiment_ids", [])) if experiments else set()
         missing = [experiment for experiment in experiments if experiment not in linked]
         if self._context.options.dry_run:
@@ -161,40 +152,40 @@ class EvaluationDatasetWriter:
             api.post(f"{path}/add-experiments", {"experiment_ids": missing})
         return bool(differ or missing)
 
-    def _find(self, source_id: str) -> There | None:
+    def _find(self, source_id: str) -> TargetDataset | None:
         with self._lock:
-            if self._there is None:
-                self._there = dict(self._load())
-            return self._there.get(source_id)
+            if self._datasets is None:
+                self._datasets = dict(self._load())
+            return self._datasets.get(source_id)
 
-    def _load(self) -> Iterator[tuple[str, There]]:
+    def _load(self) -> Iterator[tuple[str, TargetDataset]]:
         """Yield all datasets of the target that an import made, by the id they had at the source."""
 
         def ask(page: dict[str, Any]) -> Any:
             return self._context.api.post(f"{_API}/search", {"order_by": ["created_time DESC"], **page})
 
-        for found in entries(ask, "datasets"):
-            tags = json.loads(found.get("tags") or "{}")
+        for dataset in entries(ask, "datasets"):
+            tags = json.loads(dataset.get("tags") or "{}")
             source_id = tags.get(IDENTITY) or tags.get(SOURCE_DATASET_ID)
             if source_id:
-                yield source_id, {**found, "tags": tags}
+                yield source_id, {**dataset, "tags": tags}
 
     def _write_records(self, source_id: str, target_id: str, rows: Sequence[Row], *, new: bool) -> bool:
-        """Add the records that are not there; say whether there were any."""
-        there = set() if new else set(self._records_there(target_id))
+        """Add the records that are not there; return whether there were any."""
+        existing = set() if new else set(self._records_there(target_id))
         bodies: dict[str, dict[str, Any]] = {}
         for row in sorted(rows, key=lambda row: (row["created_time"] or 0, row["dataset_record_id"])):
             try:
-                body = record_body(row, self._context)
+                body = _record_body(row, self._context)
             except ItemError as exc:
                 self._context.refuse(
                     EVALUATION_DATASET, source_id, refusals.RECORDS_REFUSED, exc, path=row["dataset_record_id"]
                 )
                 continue
-            key = input_hash(body["inputs"])
+            key = _input_hash(body["inputs"])
             self._context.receipt.changed("records_with_equal_inputs", key in bodies)
             bodies.setdefault(key, body)
-        missing = [body for key, body in bodies.items() if key not in there]
+        missing = [body for key, body in bodies.items() if key not in existing]
         # MLflow cannot take an object as outputs into a dataset whose first outputs were none.
         missing.sort(key=lambda body: not (isinstance(body["outputs"], dict) and body["outputs"]))
         if not self._context.options.dry_run:
@@ -205,7 +196,7 @@ class EvaluationDatasetWriter:
     def _records_there(self, target_id: str) -> Iterator[str]:
         for answer in paged(lambda page: self._context.api.get(f"{_API}/{target_id}/records", page)):
             for record in json.loads(answer.get("records") or "[]"):
-                yield input_hash(record["inputs"])
+                yield _input_hash(record["inputs"])
 
     def _upsert(self, source_id: str, target_id: str, bodies: Sequence[Mapping[str, Any]]) -> None:
         """Add records; where they are refused, by halves, to find what the target does not take."""
@@ -222,16 +213,48 @@ class EvaluationDatasetWriter:
         else:
             self._context.receipt.count("evaluation_dataset_records", len(bodies))
 
-    def finish(self) -> None:
-        if self._unknown_there:
-            reason = f"{self._unknown_there} evaluation datasets: the target does not know them; MLflow does since 3.4"
-            self._context.receipt.refuse(EVALUATION_DATASET, "", "", refusals.KIND_REFUSED, reason)
-
-    def after_deletion(self) -> None: ...
-
 
 def _grouped(chunk: Chunk, table: str) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
+    by_dataset: dict[str, list[Row]] = {}
     for row in rows_of(chunk, table):
-        found.setdefault(row["dataset_id"], []).append(row)
-    return found
+        by_dataset.setdefault(row["dataset_id"], []).append(row)
+    return by_dataset
+
+
+def _record_body(row: Row, context: ReplayContext) -> dict[str, Any]:
+    """Return a record with the references of the target. Raises ItemError where a text is not JSON as expected."""
+    inputs = json_of(row, "inputs")
+    if not isinstance(inputs, dict):
+        message = f"its inputs are {row['inputs'][:200]!r}, expected an object"
+        raise ItemError(message)
+    outputs = json_of(row, "outputs")
+    if isinstance(outputs, dict) and outputs.keys() == {_WRAPPED}:
+        outputs = outputs[_WRAPPED]
+    tags = json_of(row, "tags")
+    user = tags.get(_USER) if isinstance(tags, dict) else None
+    context.receipt.changed("record_creators", row["created_by"] not in (None, user))
+    body = {
+        "inputs": inputs,
+        "outputs": outputs,  # null must be said, or MLflow makes it an empty object
+        "expectations": json_of(row, "expectations"),
+        "tags": tags,
+        "source": _source(row, context),
+    }
+    return {name: value for name, value in body.items() if value is not None or name == "outputs"}
+
+
+def _input_hash(inputs: Any) -> str:
+    """Return what MLflow identifies a record by."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def _source(row: Row, context: ReplayContext) -> Any:
+    source = json_of(row, "source")
+    data = source.get("source_data") if isinstance(source, dict) else None
+    if not isinstance(data, dict):
+        return source
+    mapped = dict(data)
+    for name, kind in (("trace_id", TRACE), ("run_id", RUN)):
+        if isinstance(data.get(name), str):
+            mapped[name] = context.mapped(kind, data[name]) or data[name]
+    return {**source, "source_data": mapped}

@@ -10,18 +10,18 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.errors import ItemError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import left_by_import, object_source_tags
 from mlflow_archive.kinds import GATEWAY_ENDPOINT, GATEWAY_SECRET, MODEL_DEFINITION
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames
-from mlflow_archive.sinks.replay.objects.making import Waiting, get_or_none, parsed, target_of
+from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames, MissingSecrets
 from mlflow_archive.sinks.replay.places.experiments import SOURCE_ID, is_of_gateway
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.failures import get_or_none, once
 from mlflow_archive.sinks.replay.writing.fitting import Fitter
-from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
+from mlflow_archive.sinks.replay.writing.rows import Row, json_of, rows_of
 
 API: Final = "/api/3.0/mlflow/gateway/"
 MADE: Final = ("created_by", "created_at", "last_updated_by", "last_updated_at")
@@ -35,15 +35,15 @@ class _Endpoint:
     tags: dict[str, str | None] = field(default_factory=dict)
 
 
-class GatewayWriter:
+class GatewayWriter(KindWriter):
     """Writes model definitions and endpoints, and in the end what endpoints are bound to."""
 
-    kinds: tuple[str, ...] = (GATEWAY_SECRET, MODEL_DEFINITION, GATEWAY_ENDPOINT)
+    kinds = (GATEWAY_SECRET, MODEL_DEFINITION, GATEWAY_ENDPOINT)
 
     def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
         self._context = context
         self._names = names
-        self._waiting = Waiting(context)
+        self._missing_secrets = MissingSecrets(context)
         self._secret_names: dict[str, str] = {}
         self._needs: dict[str, frozenset[str]] = {}
         self._bindings: list[Row] = []
@@ -68,46 +68,39 @@ class GatewayWriter:
     def finish(self) -> None:
         for row in self._bindings:
             self._bind(row)
-        self._waiting.tell()
-
-    def after_deletion(self) -> None: ...
+        self._missing_secrets.report()
 
     def _write_each(self, chunk: Chunk, table: str, kind: str, id_column: str, write: Any) -> None:
         for row in rows_of(chunk, table):
-            try:
+            with self._context.refusing(kind, row[id_column], refusals.GATEWAY_REFUSED):
                 write(row)
-            except (ItemError, ServerError) as exc:
-                self._context.refuse(kind, row[id_column], refusals.GATEWAY_REFUSED, exc)
-
-    def _named(self, name: str) -> str:
-        return self._context.named(name)
 
     def _secret(self, row: Row) -> None:
-        source_id, name = row["secret_id"], self._named(row["secret_name"])
+        source_id, name = row["secret_id"], self._context.prefixed(row["secret_name"])
         self._secret_names[source_id] = name
         listed = self._context.api.get(API + "secrets/list").get("secrets", [])
-        found = next((secret for secret in listed if secret["secret_name"] == name), None)
-        if found is None:
-            self._waiting.for_secrets(GATEWAY_SECRET, name, {name})
+        existing = next((secret for secret in listed if secret["secret_name"] == name), None)
+        if existing is None:
+            self._missing_secrets.add(GATEWAY_SECRET, name, {name})
             return
-        self._context.receipt.mapped(GATEWAY_SECRET, source_id, found["secret_id"])
+        self._context.receipt.mapped(GATEWAY_SECRET, source_id, existing["secret_id"])
         self._context.receipt.done("skipped", GATEWAY_SECRET)
 
     def _definition(self, row: Row) -> None:
-        context, source_id, name = self._context, row["model_definition_id"], self._named(row["name"])
-        found = self._find_definition(name)
+        context, source_id, name = self._context, row["model_definition_id"], self._context.prefixed(row["name"])
+        definition = self._find_definition(name)
         outcome = "skipped"
-        if found is not None and (found["provider"], found["model_name"]) != (row["provider"], row["model_name"]):
+        if definition is not None and any(definition[key] != row[key] for key in ("provider", "model_name")):
             context.receipt.note(f"model definition {name!r} of the target is another model there, and stays so")
-        if found is None:
+        if definition is None:
             secret = context.mapped(GATEWAY_SECRET, row["secret_id"])
             if secret is None:
                 self._wait_for_secret(row, name)
                 return
             outcome = "created"
             if not context.options.dry_run:
-                found = self._create_definition(row, name, secret)
-        context.receipt.mapped(MODEL_DEFINITION, source_id, found and found["model_definition_id"])
+                definition = self._create_definition(row, name, secret)
+        context.receipt.mapped(MODEL_DEFINITION, source_id, definition and definition["model_definition_id"])
         self._keep(MODEL_DEFINITION, source_id, row)
         context.receipt.done(outcome, MODEL_DEFINITION)
 
@@ -120,11 +113,11 @@ class GatewayWriter:
             message = f"model definition {name!r} needs a secret that the archive does not name"
             raise ItemError(message)
         self._needs[row["model_definition_id"]] = frozenset({secret})
-        self._waiting.for_secrets(MODEL_DEFINITION, name, {secret})
+        self._missing_secrets.add(MODEL_DEFINITION, name, {secret})
 
     def _find_definition(self, name: str) -> Any:
         listed = self._context.api.get(API + "model-definitions/list").get("model_definitions", [])
-        return next((found for found in listed if found["name"] == name), None)
+        return next((definition for definition in listed if definition["name"] == name), None)
 
     def _create_definition(self, row: Row, name: str, secret: str) -> Any:
         body = {"name": name, "secret_id": secret, "provider": row["provider"], "model_name": row["model_name"]}
@@ -144,29 +137,29 @@ class GatewayWriter:
         if not row["name"]:
             message = "MLflow makes no endpoint without a name"
             raise ItemError(message)
-        source_id, name = row["endpoint_id"], self._named(row["name"])
+        source_id, name = row["endpoint_id"], self._context.prefixed(row["name"])
         self._names.add(source_id, row["name"], name)
-        found = self._find_endpoint(name)
-        outcome = "skipped" if found is not None else "created"
-        if found is None:
+        existing = self._find_endpoint(name)
+        outcome = "skipped" if existing is not None else "created"
+        if existing is None:
             needed = frozenset().union(*(self._needs.get(m["model_definition_id"], ()) for m in endpoint.models))
             if needed:
                 self._names.wait(source_id, name, secrets=needed)
-                self._waiting.for_secrets(GATEWAY_ENDPOINT, name, needed)
+                self._missing_secrets.add(GATEWAY_ENDPOINT, name, needed)
                 return
             if not context.options.dry_run:
-                found = self._create_endpoint(endpoint, name)
-        context.receipt.mapped(GATEWAY_ENDPOINT, source_id, found and found["endpoint_id"])
+                existing = self._create_endpoint(endpoint, name)
+        context.receipt.mapped(GATEWAY_ENDPOINT, source_id, existing and existing["endpoint_id"])
         for model in endpoint.models:
-            kept = {key: model[key] for key in ("mapping_id", "created_by", "created_at")}
-            context.receipt.kept("gateway_endpoint_model", f"{source_id}/{model['mapping_id']}", kept)
-        changed = found is not None and self._set_tags(endpoint, found)
-        changed |= found is not None and self._name_in_experiment(found)
+            values = {key: model[key] for key in ("mapping_id", "created_by", "created_at")}
+            context.receipt.kept("gateway_endpoint_model", f"{source_id}/{model['mapping_id']}", values)
+        changed = existing is not None and self._set_tags(endpoint, existing)
+        changed |= existing is not None and self._name_in_experiment(existing)
         context.receipt.done("updated" if changed and outcome == "skipped" else outcome, GATEWAY_ENDPOINT)
 
     def _find_endpoint(self, name: str) -> Any:
-        found = get_or_none(self._context.api, API + "endpoints/get", {"name": name})
-        return None if found is None else found["endpoint"]
+        answer = get_or_none(self._context.api, API + "endpoints/get", {"name": name})
+        return None if answer is None else answer["endpoint"]
 
     def _create_endpoint(self, endpoint: _Endpoint, name: str) -> Any:
         row = endpoint.row
@@ -177,7 +170,7 @@ class GatewayWriter:
             "created_by": row["created_by"],
             "routing_strategy": row["routing_strategy"],
         }
-        fallback = parsed(row["fallback_config"], "fallback_config")
+        fallback = json_of(row, "fallback_config")
         if fallback:
             fields = ((key, fallback.get(key)) for key in ("strategy", "max_attempts"))
             body["fallback_config"] = {key: value for key, value in fields if value is not None}
@@ -190,7 +183,7 @@ class GatewayWriter:
         )
 
     def _model(self, model: Row) -> dict[str, Any]:
-        definition = target_of(self._context, MODEL_DEFINITION, model["model_definition_id"])
+        definition = self._context.required(MODEL_DEFINITION, model["model_definition_id"])
         single = struct.unpack("f", struct.pack("f", model["weight"]))[0]
         self._context.receipt.changed("weights_in_single_precision", single != model["weight"])  # as the API has it
         body = {
@@ -200,46 +193,47 @@ class GatewayWriter:
         }
         return body if model["fallback_order"] is None else {**body, "fallback_order": model["fallback_order"]}
 
-    def _set_tags(self, endpoint: _Endpoint, there: Any) -> bool:
+    def _set_tags(self, endpoint: _Endpoint, existing: Any) -> bool:
         """Set the tags that are not there; return whether there were any."""
         context, row = self._context, endpoint.row
-        wanted = {key: value for key, value in endpoint.tags.items() if not left_by_import(key)}
+        all_tags = {key: value for key, value in endpoint.tags.items() if not left_by_import(key)}
         if context.options.source_tags:
-            wanted |= object_source_tags(GATEWAY_ENDPOINT, row, endpoint.tags, export=context.export_of(row))
-        fitted = Fitter(context.options.limits, context.receipt, row["endpoint_id"]).tags("endpoint tag", wanted, _TAG)
-        held = {tag["key"] for tag in there.get("tags", [])}
-        missing = {key: value for key, value in fitted.items() if key not in held}
+            all_tags |= object_source_tags(GATEWAY_ENDPOINT, row, endpoint.tags, export=context.export_of(row))
+        fitter = Fitter(context.options.limits, context.receipt, row["endpoint_id"])
+        fitted = fitter.tags("endpoint tag", all_tags, _TAG)
+        existing_keys = {tag["key"] for tag in existing.get("tags", [])}
+        missing = {key: value for key, value in fitted.items() if key not in existing_keys}
         for key, value in {} if context.options.dry_run else missing.items():
-            body = {"endpoint_id": there["endpoint_id"], "key": key, "value": value}
+            body = {"endpoint_id": existing["endpoint_id"], "key": key, "value": value}
             context.api.post(API + "endpoints/set-tag", body)
         return bool(missing)
 
-    def _name_in_experiment(self, there: Any) -> bool:
+    def _name_in_experiment(self, endpoint: Any) -> bool:
         """Name an endpoint in the experiment that MLflow made for its traces; return whether that was missing."""
-        experiment_id = there.get("experiment_id")
+        experiment_id = endpoint.get("experiment_id")
         if experiment_id is None:
             return False
         api = self._context.api
-        found = api.get("/api/2.0/mlflow/experiments/get", {"experiment_id": experiment_id})["experiment"]
-        tags = {tag["key"]: tag.get("value") for tag in found.get("tags", [])}
+        experiment = api.get("/api/2.0/mlflow/experiments/get", {"experiment_id": experiment_id})["experiment"]
+        tags = {tag["key"]: tag.get("value") for tag in experiment.get("tags", [])}
         if not is_of_gateway(tags) or SOURCE_ID in tags:
             return False
         if not self._context.options.dry_run:
-            self._context.target.set_experiment_tag(experiment_id, SOURCE_ID, there["endpoint_id"])
+            self._context.target.set_experiment_tag(experiment_id, SOURCE_ID, endpoint["endpoint_id"])
         return True
 
     def _bind(self, row: Row) -> None:
         """Bind an endpoint to a scorer; MLflow itself has done so for those that a new scorer asks."""
         context = self._context
         endpoint = context.mapped(GATEWAY_ENDPOINT, row["endpoint_id"])
-        kept = ("display_name", *MADE)
+        columns = ("display_name", *MADE)
         path = f"bindings/{row['resource_type']}/{row['resource_id']}"
-        context.receipt.kept("gateway_endpoint_binding", f"{row['endpoint_id']}/{path}", {n: row[n] for n in kept})
+        context.receipt.kept("gateway_endpoint_binding", f"{row['endpoint_id']}/{path}", {n: row[n] for n in columns})
         if context.options.dry_run or endpoint is None:
             return  # where the endpoint is refused, so are its bindings with it
         body = {"endpoint_id": endpoint, "resource_type": row["resource_type"]}
-        try:
-            body["resource_id"] = target_of(context, row["resource_type"], row["resource_id"])
+        with context.refusing(GATEWAY_ENDPOINT, row["endpoint_id"], refusals.GATEWAY_REFUSED, path=path):
+            body["resource_id"] = context.required(row["resource_type"], row["resource_id"])
             sent = {**body, "created_by": row["created_by"]} if row["created_by"] else body
 
             def look() -> Any:
@@ -247,7 +241,3 @@ class GatewayWriter:
 
             if look() is None:
                 once(lambda: context.api.post(API + "endpoints/bindings/create", sent, idempotent=False), look)
-        except (ItemError, ServerError) as exc:
-            if not is_about_one_item(exc):
-                raise
-            context.receipt.refuse(GATEWAY_ENDPOINT, row["endpoint_id"], path, refusals.GATEWAY_REFUSED, str(exc))

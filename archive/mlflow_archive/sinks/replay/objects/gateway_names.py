@@ -1,11 +1,20 @@
-"""What gateway endpoints are called in the target: scorers and bindings name them by id or by name."""
+"""What writers of the gateway share: the names of endpoints in the target, and which objects lack a secret.
+
+Scorers and bindings name endpoints by id or by name.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from threading import Lock
 from typing import Final
 
+from mlflow_archive.format import refusals
+from mlflow_archive.sinks.replay.context import ReplayContext
+from mlflow_archive.sinks.replay.writing.receipt import counted
+
+_MOST_NAMES: Final = 20
 _MODEL: Final = re.compile(r'("model"\s*:\s*"gateway:/)([^"\\]+)(")')
 
 
@@ -26,7 +35,7 @@ class GatewayNames:
         return self._names.get(reference or "")
 
     def wait(self, *names: str, secrets: frozenset[str]) -> None:
-        """Note that an endpoint or scorer, by source id and target name, is not made for want of these secrets."""
+        """Note that an endpoint or scorer, by source id and target name, cannot be made without these secrets."""
         with self._lock:
             self._waiting.update(dict.fromkeys(names, secrets))
 
@@ -39,8 +48,40 @@ class GatewayNames:
 
         A database holds ids there and MLflow's API shows names; it takes only names.
         """
-        return _MODEL.sub(lambda found: found[1] + self._names.get(found[2], found[2]) + found[3], scorer)
+        return _MODEL.sub(lambda match: match[1] + self._names.get(match[2], match[2]) + match[3], scorer)
 
     def secrets_for(self, scorer: str) -> frozenset[str]:
         """Return the secrets that endpoints wait for which a remapped scorer asks."""
-        return self.secrets_of(*(found[2] for found in _MODEL.finditer(scorer)))
+        return self.secrets_of(*(match[2] for match in _MODEL.finditer(scorer)))
+
+
+class MissingSecrets:
+    """Objects that cannot be made before a secret of the gateway is in the target: one refusal a kind reports them."""
+
+    def __init__(self, context: ReplayContext) -> None:
+        self._context = context
+        self._lock = Lock()
+        self._by_kind: dict[str, tuple[list[str], set[str]]] = {}
+
+    def add(self, kind: str, name: str, secrets: Collection[str]) -> None:
+        """Note an object that needs ``secrets``; ``name`` is for the report."""
+        with self._lock:
+            names, needed = self._by_kind.setdefault(kind, ([], set()))
+            names.append(name)
+            needed.update(secrets)
+        self._context.receipt.done("refused", kind)
+
+    def report(self) -> None:
+        """Put all of it into the receipt."""
+        for kind, (names, needed) in sorted(self._by_kind.items()):
+            reason = (
+                f"{counted(kind, len(names))} ({_listed(names)}): no archive holds secrets; "
+                f"enter {_listed(needed)} in the target's gateway again, then repeat the import"
+            )
+            self._context.receipt.refuse(kind, "", "", refusals.SECRET_NEEDED, reason)
+
+
+def _listed(names: Collection[str]) -> str:
+    """Return the names, sorted, at most twenty of them."""
+    first = ", ".join(repr(name) for name in sorted(names)[:_MOST_NAMES])
+    return first if len(names) <= _MOST_NAMES else f"{first} and {len(names) - _MOST_NAMES} more"

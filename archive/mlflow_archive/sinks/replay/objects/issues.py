@@ -1,31 +1,82 @@
 """Issues. They get new ids, and have neither tags nor a name that is theirs alone.
 
-One that is there already is found by a tag of its experiment; where that is missing, by what MLflow never changes of
-it once it is made, and by name and description: of several that are equal in all of that, each stands for one.
+One that is there already is found by a tag of its experiment: ``mlflow_archive.issues.1`` and further hold pairs of the
+source's id and the target's, so that an issue is found that somebody has renamed since. Where that is missing, it is
+found by what MLflow never changes of it once it is made, and by name and description: of several that are equal in all
+of that, each stands for one. MLflow deletes no issues.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
-from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
+from mlflow_archive.format.source_tags import OWN_PREFIX
 from mlflow_archive.kinds import ISSUE, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.objects.equals import Equals
-from mlflow_archive.sinks.replay.objects.issue_index import IssueIndex
-from mlflow_archive.sinks.replay.objects.making import parsed
+from mlflow_archive.sinks.replay.places.experiments import tags_of_experiment
 from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.writing.fitting import Fitter
-from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
+from mlflow_archive.sinks.replay.writing.rows import Row, json_of, rows_of
 
-_API = "/api/3.0/mlflow/issues"
+_API: Final = "/api/3.0/mlflow/issues"
+ISSUES: Final = OWN_PREFIX + "issues."
+"""Start of the key of such a tag; then comes a number from 1. The value is ``SOURCE=TARGET`` with spaces between."""
+
+_PLAIN_ID: Final = re.compile(r"[^\s=]+")
 _NAME, _CREATED_BY = 250, 255
 """The longest texts of MLflow's columns, which its API does not check."""
+
+
+class IssueIndex:
+    """The known issues of one experiment of the target. Usable by several threads."""
+
+    def __init__(self, context: ReplayContext, experiment_id: str) -> None:
+        self._context = context
+        self._experiment_id = experiment_id
+        self._lock = Lock()
+        tags = tags_of_experiment(context.api, experiment_id)
+        self._texts = {key: value for key, value in tags.items() if key.startswith(ISSUES)}
+        texts = [self._texts[key] for key in sorted(self._texts, key=lambda key: (len(key), key))]
+        pairs = [pair.partition("=") for text in texts for pair in text.split()]
+        self._known = {source_id: target_id for source_id, _, target_id in pairs}
+        self._changed: set[str] = set()
+
+    def lookup(self, source_id: str) -> str | None:
+        """Return the target's id of a source issue, None where no import left it."""
+        return self._known.get(source_id)
+
+    def targets(self) -> set[str]:
+        """Return the ids of all issues of the target that are a source issue's."""
+        return set(self._known.values())
+
+    def add(self, source_id: str, target_id: str) -> None:
+        """Take an issue that was made, or found by what it is, for ``save``."""
+        if not _PLAIN_ID.fullmatch(source_id):
+            return  # MLflow gave it no such id, and it would end the pair
+        with self._lock:
+            self._known[source_id] = target_id
+            pair = f"{source_id}={target_id}"
+            key = f"{ISSUES}{max(len(self._texts), 1)}"
+            text = f"{self._texts.get(key, '')} {pair}".strip()
+            if len(text) > self._context.options.limits.experiment_tag:
+                key, text = f"{ISSUES}{len(self._texts) + 1}", pair
+            self._texts[key] = text
+            self._changed.add(key)
+
+    def save(self) -> None:
+        """Write the tags that have changed. Until then an import that is cut off finds issues by what they are."""
+        with self._lock:
+            for key in sorted(self._changed):
+                self._context.target.set_experiment_tag(self._experiment_id, key, self._texts[key])
+            self._changed.clear()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,67 +87,62 @@ class _Experiment:
     index: IssueIndex
 
 
-class IssueWriter:
+class IssueWriter(KindWriter):
     """Writes issues. Two imports into one experiment at the same time would make them twice."""
 
-    kinds: tuple[str, ...] = (ISSUE,)
+    kinds = (ISSUE,)
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
         self._lock = Lock()
-        self._there: dict[str, _Experiment] = {}
+        self._experiments: dict[str, _Experiment] = {}
 
     def write(self, chunk: Chunk) -> None:
         rows = sorted(rows_of(chunk, "issues"), key=lambda row: (row["created_timestamp"] or 0, row["issue_id"]))
         for row in rows:
-            try:
+            with self._context.refusing(ISSUE, row["issue_id"], refusals.ISSUE_REFUSED):
                 self._write_one(row)
-            except (ItemError, ServerError) as exc:
-                self._context.refuse(ISSUE, row["issue_id"], refusals.ISSUE_REFUSED, exc)
         with self._lock:
-            there = list(self._there.values())
-        for experiment in there:
+            experiments = list(self._experiments.values())
+        for experiment in experiments:
             experiment.index.save()
-
-    def finish(self) -> None: ...
-
-    def after_deletion(self) -> None: ...
 
     def _write_one(self, row: Row) -> None:
         context, source_id = self._context, row["issue_id"]
         bound = context.experiment(row["experiment_id"])
         body = self._body(row)
-        found, outcome = None, "created"
+        issue_id, outcome = None, "created"
         if bound.target_id is not None:
-            found, outcome = self._find_or_create(bound.target_id, source_id, body)
-        context.receipt.mapped(ISSUE, source_id, found)
+            issue_id, outcome = self._find_or_create(bound.target_id, source_id, body)
+        context.receipt.mapped(ISSUE, source_id, issue_id)
         times = ("created_timestamp", "last_updated_timestamp")
         context.receipt.kept(ISSUE, source_id, {name: row[name] for name in times})
         context.receipt.done(outcome, ISSUE)
 
     def _find_or_create(self, experiment_id: str, source_id: str, body: dict[str, Any]) -> tuple[str | None, str]:
         experiment, dry_run = self._experiment(experiment_id), self._context.options.dry_run
-        found = experiment.index.lookup(source_id)
-        if found is not None and experiment.equal.has(found):
-            return found, "skipped"
+        issue_id = experiment.index.lookup(source_id)
+        if issue_id is not None and experiment.equal.has(issue_id):
+            return issue_id, "skipped"
         create = None if dry_run else lambda: self._create(experiment_id, body)
-        found, outcome = experiment.equal.take_or_create(_key(body), create)
-        if found is not None and not dry_run:
-            experiment.index.add(source_id, found)
-        return found, outcome
+        issue_id, outcome = experiment.equal.take_or_create(_key(body), create)
+        if issue_id is not None and not dry_run:
+            experiment.index.add(source_id, issue_id)
+        return issue_id, outcome
 
     def _body(self, row: Row) -> dict[str, Any]:
         fitter = Fitter(self._context.options.limits, self._context.receipt, row["issue_id"])
         run_id = self._context.run_id(row["source_run_id"], row["experiment_id"])
-        lost = row["source_run_id"] and run_id is None and row["source_run_id"] not in self._context.receipt.ids(RUN)
-        self._context.receipt.changed("issues_without_their_run", bool(lost))
+        source_run = row["source_run_id"]
+        missing = source_run and run_id is None and source_run not in self._context.receipt.ids(RUN)
+        self._context.receipt.changed("issues_without_their_run", bool(missing))
         body = {
             "name": fitter.text("issue name", "name", row["name"], _NAME),
             "description": row["description"],
             "status": row["status"],
             "severity": row["severity"],
-            "root_causes": parsed(row["root_causes"], "root_causes"),
-            "categories": parsed(row["categories"], "categories"),
+            "root_causes": json_of(row, "root_causes"),
+            "categories": json_of(row, "categories"),
             "source_run_id": run_id,
             "created_by": row["created_by"]
             and fitter.text("issue creator", "created_by", row["created_by"], _CREATED_BY),
@@ -105,11 +151,11 @@ class IssueWriter:
 
     def _experiment(self, experiment_id: str) -> _Experiment:
         with self._lock:
-            if experiment_id not in self._there:
+            if experiment_id not in self._experiments:
                 equal, index = Equals(lambda: self._load(experiment_id)), IssueIndex(self._context, experiment_id)
                 equal.reserve(index.targets())
-                self._there[experiment_id] = _Experiment(equal=equal, index=index)
-            return self._there[experiment_id]
+                self._experiments[experiment_id] = _Experiment(equal=equal, index=index)
+            return self._experiments[experiment_id]
 
     def _create(self, experiment_id: str, body: dict[str, Any]) -> str:
         body = {"experiment_id": experiment_id, **body}
@@ -119,10 +165,10 @@ class IssueWriter:
         def ask(page: dict[str, Any]) -> Any:
             return self._context.api.post(f"{_API}/search", {"experiment_id": experiment_id, **page})
 
-        found = sorted(
+        issues = sorted(
             entries(ask, "issues"), key=lambda issue: (int(issue.get("created_timestamp", 0)), issue["issue_id"])
         )
-        return [(_key(issue), issue["issue_id"]) for issue in found]
+        return [(_key(issue), issue["issue_id"]) for issue in issues]
 
 
 def _key(issue: dict[str, Any]) -> Hashable:

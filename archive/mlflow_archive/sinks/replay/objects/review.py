@@ -7,6 +7,7 @@ twice: that of the target stands for it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,10 +16,10 @@ from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LABEL_SCHEMA, REVIEW_QUEUE, TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.objects.making import get_or_none, parsed
 from mlflow_archive.sinks.replay.target.paging import entries
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
-from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
+from mlflow_archive.sinks.replay.writing.rows import Row, json_of, rows_of
 
 _SCHEMAS: Final = "/api/3.0/mlflow/label-schemas/"
 _QUEUES: Final = "/api/3.0/mlflow/review-queues/"
@@ -28,52 +29,46 @@ _ITEMS_AT_ONCE: Final = 100
 _TIMES: Final = ("creation_time", "last_update_time")
 
 
-class LabelSchemaWriter:
+class LabelSchemaWriter(KindWriter):
     """Writes label schemas."""
 
-    kinds: tuple[str, ...] = (LABEL_SCHEMA,)
+    kinds = (LABEL_SCHEMA,)
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
 
     def write(self, chunk: Chunk) -> None:
         for row in rows_of(chunk, "label_schemas"):
-            try:
+            with self._context.refusing(LABEL_SCHEMA, row["schema_id"], refusals.LABEL_SCHEMA_REFUSED):
                 self._write_one(row)
-            except (ItemError, ServerError) as exc:
-                self._context.refuse(LABEL_SCHEMA, row["schema_id"], refusals.LABEL_SCHEMA_REFUSED, exc)
-
-    def finish(self) -> None: ...
-
-    def after_deletion(self) -> None: ...
 
     def _write_one(self, row: Row) -> None:
         context = self._context
         experiment_id = context.experiment(row["experiment_id"]).target_id
-        found = self._find(experiment_id, row["name"])
+        schema_id = self._find(experiment_id, row["name"])
         outcome = "skipped"
-        if found is None:
+        if schema_id is None:
             outcome = "created"
             if experiment_id is not None and not context.options.dry_run:
-                found = self._create(experiment_id, row)
-        context.receipt.mapped(LABEL_SCHEMA, row["schema_id"], found)
-        kept = ("created_by", "created_time", "last_update_time")
-        context.receipt.kept(LABEL_SCHEMA, row["schema_id"], {name: row[name] for name in kept})
+                schema_id = self._create(experiment_id, row)
+        context.receipt.mapped(LABEL_SCHEMA, row["schema_id"], schema_id)
+        columns = ("created_by", "created_time", "last_update_time")
+        context.receipt.kept(LABEL_SCHEMA, row["schema_id"], {name: row[name] for name in columns})
         context.receipt.done(outcome, LABEL_SCHEMA)
 
     def _find(self, experiment_id: str | None, name: str) -> str | None:
         if experiment_id is None:
             return None
-        asked = {"experiment_id": experiment_id, "name": name}
-        found = get_or_none(self._context.api, _SCHEMAS + "get-by-name", asked)
-        return None if found is None else str(found["label_schema"]["schema_id"])
+        params = {"experiment_id": experiment_id, "name": name}
+        answer = get_or_none(self._context.api, _SCHEMAS + "get-by-name", params)
+        return None if answer is None else str(answer["label_schema"]["schema_id"])
 
     def _create(self, experiment_id: str, row: Row) -> str | None:
         if row["is_default"]:
-            # To list them is what makes it; MLflow lets nobody else use its name.
+            # Listing schemas makes MLflow create it; a schema of that name cannot be created otherwise.
             self._context.api.get(_SCHEMAS + "list", {"experiment_id": experiment_id, "max_results": 1})
             return self._find(experiment_id, row["name"])
-        config = parsed(row["input_config"], "input_config") or {}
+        config = json_of(row, "input_config") or {}
         body = {
             "experiment_id": experiment_id,
             "name": row["name"],
@@ -84,11 +79,11 @@ class LabelSchemaWriter:
         }
         body = {key: value for key, value in body.items() if value is not None}
 
-        def made() -> str:
+        def create() -> str:
             answer = self._context.api.post(_SCHEMAS + "create", body, idempotent=False)
             return str(answer["label_schema"]["schema_id"])
 
-        return once(made, lambda: self._find(experiment_id, row["name"]))
+        return once(create, lambda: self._find(experiment_id, row["name"]))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,46 +94,40 @@ class _Queue:
     items: list[Row] = field(default_factory=list)
 
 
-class ReviewQueueWriter:
-    """Writes review queues with their items; one that is there gets the items that it lacks."""
+class ReviewQueueWriter(KindWriter):
+    """Writes review queues with their items; one that exists gets the items that it lacks."""
 
-    kinds: tuple[str, ...] = (REVIEW_QUEUE,)
+    kinds = (REVIEW_QUEUE,)
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
 
     def write(self, chunk: Chunk) -> None:
         for queue in _queues(chunk):
-            try:
+            with self._context.refusing(REVIEW_QUEUE, queue.row["queue_id"], refusals.REVIEW_QUEUE_REFUSED):
                 self._write_one(queue)
-            except (ItemError, ServerError) as exc:
-                self._context.refuse(REVIEW_QUEUE, queue.row["queue_id"], refusals.REVIEW_QUEUE_REFUSED, exc)
-
-    def finish(self) -> None: ...
-
-    def after_deletion(self) -> None: ...
 
     def _write_one(self, queue: _Queue) -> None:
         context, row = self._context, queue.row
         experiment_id = context.experiment(row["experiment_id"]).target_id
-        there = self._find(experiment_id, row["name"])
-        outcome = "created" if there is None else "skipped"
-        if there is None and experiment_id is not None and not context.options.dry_run:
-            there = self._create(experiment_id, queue)
-        context.receipt.mapped(REVIEW_QUEUE, row["queue_id"], there and there["queue_id"])
+        existing = self._find(experiment_id, row["name"])
+        outcome = "created" if existing is None else "skipped"
+        if existing is None and experiment_id is not None and not context.options.dry_run:
+            existing = self._create(experiment_id, queue)
+        context.receipt.mapped(REVIEW_QUEUE, row["queue_id"], existing and existing["queue_id"])
         context.receipt.kept(REVIEW_QUEUE, row["queue_id"], {name: row[name] for name in ("created_by", *_TIMES)})
         for item in queue.items:
             values = {name: item[name] for name in ("completed_by", "completed_time", *_TIMES)}
             context.receipt.kept("review_queue_item", f"{row['queue_id']}/{item['item_id']}", values)
-        changed = there is not None and self._complete(queue, there["queue_id"])
+        changed = existing is not None and self._complete(queue, existing["queue_id"])
         context.receipt.done("updated" if changed and outcome == "skipped" else outcome, REVIEW_QUEUE)
 
     def _find(self, experiment_id: str | None, name: str) -> Any:
         if experiment_id is None:
             return None
-        asked = {"experiment_id": experiment_id, "name": name}
-        found = get_or_none(self._context.api, _QUEUES + "get-by-name", asked)
-        return None if found is None else found["review_queue"]
+        params = {"experiment_id": experiment_id, "name": name}
+        answer = get_or_none(self._context.api, _QUEUES + "get-by-name", params)
+        return None if answer is None else answer["review_queue"]
 
     def _create(self, experiment_id: str, queue: _Queue) -> Any:
         row, post = queue.row, self._context.api.post
@@ -152,99 +141,86 @@ class ReviewQueueWriter:
             "users": queue.users,
             "schema_ids": self._schemas(queue),
         }
-        made = once(
+        created = once(
             lambda: post(_QUEUES + "create", body, idempotent=False)["review_queue"],
             lambda: self._find(experiment_id, row["name"]),
         )
-        if row["created_by"] and made.get("created_by") != row["created_by"]:
-            post(_QUEUES + "update", {"queue_id": made["queue_id"], "new_owner": row["created_by"]})
-        return made
+        if row["created_by"] and created.get("created_by") != row["created_by"]:
+            post(_QUEUES + "update", {"queue_id": created["queue_id"], "new_owner": row["created_by"]})
+        return created
 
     def _schemas(self, queue: _Queue) -> list[str]:
-        found = []
+        target_ids = []
         for schema_id in queue.schemas:
-            target = self._context.mapped(LABEL_SCHEMA, schema_id)
-            if target is None:
-                self._refuse(queue, f"schemas/{schema_id}", "its label schema is not in the target")
-            else:
-                found.append(target)
-        return found
+            with self._refusing(queue, f"schemas/{schema_id}"):
+                target_ids.append(self._context.required(LABEL_SCHEMA, schema_id))
+        return target_ids
 
     def _complete(self, queue: _Queue, queue_id: str) -> bool:
         """Add the items that are not there and set their status; return whether there was anything to do."""
         api, dry_run = self._context.api, self._context.options.dry_run
-        asked = {"queue_id": queue_id}
-        listed = entries(lambda page: api.get(_QUEUES + "items/list", {**asked, **page}), "items")
-        there = {item["item_id"]: item for item in listed}
-        wanted = {self._context.mapped(TRACE, item["item_id"]) or item["item_id"]: item for item in queue.items}
-        missing = [item_id for item_id in wanted if item_id not in there]
-        added = [] if dry_run else list(self._add(queue, queue_id, missing, wanted))
-        there |= {item["item_id"]: item for item in added}
+        params = {"queue_id": queue_id}
+        listed = entries(lambda page: api.get(_QUEUES + "items/list", {**params, **page}), "items")
+        existing = {item["item_id"]: item for item in listed}
+        items = {self._context.mapped(TRACE, item["item_id"]) or item["item_id"]: item for item in queue.items}
+        missing = [item_id for item_id in items if item_id not in existing]
+        added = [] if dry_run else list(self._add(queue, queue_id, missing, items))
+        existing |= {item["item_id"]: item for item in added}
         behind = [
             (item_id, item)
-            for item_id, item in wanted.items()
-            if item["status"] != _PENDING and item_id in there and _is_untouched(there[item_id])
+            for item_id, item in items.items()
+            if item["status"] != _PENDING and item_id in existing and _is_untouched(existing[item_id])
         ]
         for item_id, item in [] if dry_run else behind:
             self._set_status(queue, queue_id, item_id, item)
         return bool(behind or (missing if dry_run else added))
 
-    def _add(self, queue: _Queue, queue_id: str, missing: list[str], wanted: dict[str, Row]) -> Iterator[Any]:
+    def _add(self, queue: _Queue, queue_id: str, missing: list[str], items: dict[str, Row]) -> Iterator[Any]:
         for at in range(0, len(missing), _ITEMS_AT_ONCE):
-            some = missing[at : at + _ITEMS_AT_ONCE]
+            batch = missing[at : at + _ITEMS_AT_ONCE]
             try:
-                yield from self._add_some(queue_id, some, wanted)
+                yield from self._add_some(queue_id, batch, items)
             except (ItemError, ServerError) as exc:
                 if not is_about_one_item(exc):
                     raise
-                yield from self._add_each(queue, queue_id, some, wanted)
+                yield from self._add_each(queue, queue_id, batch, items)
 
-    def _add_each(self, queue: _Queue, queue_id: str, some: list[str], wanted: dict[str, Row]) -> Iterator[Any]:
+    def _add_each(self, queue: _Queue, queue_id: str, batch: list[str], items: dict[str, Row]) -> Iterator[Any]:
         """Add items one by one, as one that MLflow refuses makes it refuse all that come with it."""
-        for item_id in some:
-            try:
-                yield from self._add_some(queue_id, [item_id], wanted)
-            except (ItemError, ServerError) as exc:
-                if not is_about_one_item(exc):
-                    raise
-                self._refuse(queue, f"items/{item_id}", str(exc))
+        for item_id in batch:
+            with self._refusing(queue, f"items/{item_id}"):
+                yield from self._add_some(queue_id, [item_id], items)
 
-    def _add_some(self, queue_id: str, some: list[str], wanted: dict[str, Row]) -> list[Any]:
-        body = {"queue_id": queue_id, "item_ids": some, "item_type": wanted[some[0]]["item_type"].upper()}
-        found: list[Any] = self._context.api.post(_QUEUES + "items/add", body).get("items", [])
-        return found
+    def _add_some(self, queue_id: str, batch: list[str], items: dict[str, Row]) -> list[Any]:
+        body = {"queue_id": queue_id, "item_ids": batch, "item_type": items[batch[0]]["item_type"].upper()}
+        added: list[Any] = self._context.api.post(_QUEUES + "items/add", body).get("items", [])
+        return added
 
     def _set_status(self, queue: _Queue, queue_id: str, item_id: str, item: Row) -> None:
         body = {"queue_id": queue_id, "item_id": item_id, "status": item["status"].upper()}
         if item["completed_by"]:
             body["completed_by"] = item["completed_by"]
-        try:
+        with self._refusing(queue, f"items/{item_id}"):
             answer = self._context.api.post(_QUEUES + "items/set-status", body)
-        except (ItemError, ServerError) as exc:
-            if not is_about_one_item(exc):
-                raise
-            self._refuse(queue, f"items/{item_id}", str(exc))
-            return
-        another = answer["item"].get("completed_by") != item["completed_by"]
-        self._context.receipt.changed("review_items_completed_by_who_imports", another)
+            other_reviewer = answer["item"].get("completed_by") != item["completed_by"]
+            self._context.receipt.changed("review_items_completed_by_who_imports", other_reviewer)
 
-    def _refuse(self, queue: _Queue, path: str, reason: str) -> None:
-        queue_id = queue.row["queue_id"]
-        self._context.receipt.refuse(REVIEW_QUEUE, queue_id, path, refusals.REVIEW_QUEUE_REFUSED, reason)
+    def _refusing(self, queue: _Queue, path: str) -> AbstractContextManager[None]:
+        return self._context.refusing(REVIEW_QUEUE, queue.row["queue_id"], refusals.REVIEW_QUEUE_REFUSED, path)
 
 
 def _is_untouched(item: dict[str, Any]) -> bool:
-    """Say whether nobody has set an item's status since it was added: someone who set it back has changed the time."""
+    """Return whether an item's status was never set since it was added: who sets it back changes the time."""
     pending = item.get("status") == _PENDING.upper()
     return pending and item.get("last_update_time_ms") == item.get("creation_time_ms")
 
 
 def _queues(chunk: Chunk) -> list[_Queue]:
-    found = {row["queue_id"]: _Queue(row=row) for row in rows_of(chunk, "review_queues")}
+    queues = {row["queue_id"]: _Queue(row=row) for row in rows_of(chunk, "review_queues")}
     for row in rows_of(chunk, "review_queue_users"):
-        found[row["queue_id"]].users.append(row["user_id"])
+        queues[row["queue_id"]].users.append(row["user_id"])
     for row in rows_of(chunk, "review_queue_label_schemas"):
-        found[row["queue_id"]].schemas.append(row["schema_id"])
+        queues[row["queue_id"]].schemas.append(row["schema_id"])
     for row in rows_of(chunk, "review_queue_items"):
-        found[row["queue_id"]].items.append(row)
-    return list(found.values())
+        queues[row["queue_id"]].items.append(row)
+    return list(queues.values())

@@ -16,9 +16,15 @@ from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import SCORER
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames
-from mlflow_archive.sinks.replay.objects.making import Waiting, get_or_none
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there, once
+from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames, MissingSecrets
+from mlflow_archive.sinks.replay.writing.failures import (
+    get_or_none,
+    is_about_one_item,
+    is_missing,
+    is_unknown_there,
+    once,
+)
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
 SCORER_VERSION: Final = "scorer_version"
@@ -38,8 +44,8 @@ class _Scorer:
 
 
 @dataclass(slots=True, kw_only=True)
-class _There:
-    """The scorer of that name in the target: version to text."""
+class _TargetScorer:
+    """The scorer of a name in the target; ``texts`` maps versions to texts, empty where there is none yet."""
 
     experiment_id: str | None
     name: str
@@ -51,27 +57,23 @@ class _There:
         return max(self.texts, default=0) + 1
 
 
-class ScorerWriter:
-    """Writes scorers; one that is there is found by its name in the experiment, its versions by number and text."""
+class ScorerWriter(KindWriter):
+    """Writes scorers; one that exists is found by its name in the experiment, its versions by number and text."""
 
-    kinds: tuple[str, ...] = (SCORER,)
+    kinds = (SCORER,)
 
     def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
         self._context = context
         self._names = names
-        self._waiting = Waiting(context)
+        self._missing_secrets = MissingSecrets(context)
 
     def write(self, chunk: Chunk) -> None:
         for scorer in _scorers(chunk):
-            try:
+            with self._context.refusing(SCORER, scorer.row["scorer_id"], refusals.SCORER_REFUSED):
                 self._write_one(scorer)
-            except (ItemError, ServerError) as exc:
-                self._context.refuse(SCORER, scorer.row["scorer_id"], refusals.SCORER_REFUSED, exc)
 
     def finish(self) -> None:
-        self._waiting.tell()
-
-    def after_deletion(self) -> None: ...
+        self._missing_secrets.report()
 
     def _write_one(self, scorer: _Scorer) -> None:
         context, row = self._context, scorer.row
@@ -81,24 +83,24 @@ class ScorerWriter:
             raise ItemError(message)
         texts = {version["version"]: self._names.remap(version["serialized_scorer"]) for version in scorer.versions}
         secrets = frozenset().union(*(self._names.secrets_for(text) for text in texts.values()))
-        there = self._look(bound.target_id, row["name"])
+        existing = self._look(bound.target_id, row["name"])
         if secrets:
             self._names.wait(row["scorer_id"], secrets=secrets)
-            self._waiting.for_secrets(SCORER, row["name"], secrets)
+            self._missing_secrets.add(SCORER, row["name"], secrets)
             return
-        existed = there.scorer_id is not None
-        matched = _match(texts, there.texts)
+        existed = existing.scorer_id is not None
+        matched = _match(texts, existing.texts)
         missing = {number: text for number, text in texts.items() if number not in matched}
-        made = dict(missing) if context.options.dry_run else self._register(scorer, there, missing)
-        for number in sorted(matched.keys() | made.keys()):
-            target = matched.get(number, number if context.options.dry_run else made.get(number))
+        registered = dict(missing) if context.options.dry_run else self._register(scorer, existing, missing)
+        for number in sorted(matched.keys() | registered.keys()):
+            target = matched.get(number, number if context.options.dry_run else registered.get(number))
             self._map(scorer, number, int(target or number))
-        context.receipt.mapped(SCORER, row["scorer_id"], there.scorer_id)
-        if missing and not made and not existed:
+        context.receipt.mapped(SCORER, row["scorer_id"], existing.scorer_id)
+        if missing and not registered and not existed:
             context.receipt.done("refused", SCORER)
             return
-        switched_off = self._switch_off(scorer, there)
-        outcome = "created" if not existed else "updated" if made or switched_off else "skipped"
+        switched_off = self._switch_off(scorer, existing)
+        outcome = "created" if not existed else "updated" if registered or switched_off else "skipped"
         context.receipt.done(outcome, SCORER)
 
     def _map(self, scorer: _Scorer, number: int, target: int) -> None:
@@ -112,68 +114,68 @@ class ScorerWriter:
         version = next(version for version in scorer.versions if version["version"] == number)
         self._context.receipt.kept(SCORER_VERSION, source, {"creation_time": version["creation_time"]})
 
-    def _look(self, experiment_id: str | None, name: str) -> _There:
-        there = _There(experiment_id=experiment_id, name=name)
+    def _look(self, experiment_id: str | None, name: str) -> _TargetScorer:
+        scorer = _TargetScorer(experiment_id=experiment_id, name=name)
         if experiment_id is not None:
-            asked = {"experiment_id": experiment_id, "name": name}
-            found = get_or_none(self._context.api, _API + "versions", asked) or {}
-            for version in found.get("scorers", []):
-                there.scorer_id = version["scorer_id"]
-                there.texts[int(version["scorer_version"])] = version["serialized_scorer"]
-        return there
+            params = {"experiment_id": experiment_id, "name": name}
+            answer = get_or_none(self._context.api, _API + "versions", params) or {}
+            for version in answer.get("scorers", []):
+                scorer.scorer_id = version["scorer_id"]
+                scorer.texts[int(version["scorer_version"])] = version["serialized_scorer"]
+        return scorer
 
-    def _register(self, scorer: _Scorer, there: _There, missing: Mapping[int, str]) -> dict[int, int]:
+    def _register(self, scorer: _Scorer, existing: _TargetScorer, missing: Mapping[int, str]) -> dict[int, int]:
         """Make the missing versions and return their numbers in the target."""
-        made: dict[int, int] = {}
+        registered: dict[int, int] = {}
         for number, text in sorted(missing.items()):
-            while there.next < number:
-                self._register_one(there, _FILLER)
+            while existing.next < number:
+                self._register_one(existing, _FILLER)
             try:
-                made[number] = self._register_one(there, text)
+                registered[number] = self._register_one(existing, text)
             except (ItemError, ServerError) as exc:
                 if is_unknown_there(exc) or not is_about_one_item(exc):
                     raise
                 path, reason = f"versions/{number}", str(exc)
                 self._context.receipt.refuse(SCORER, scorer.row["scorer_id"], path, refusals.SCORER_REFUSED, reason)
-        self._remove_fillers(there)
-        return made
+        self._remove_fillers(existing)
+        return registered
 
-    def _register_one(self, there: _There, text: str) -> int:
-        body = {"experiment_id": there.experiment_id, "name": there.name, "serialized_scorer": text}
-        expected = there.next
+    def _register_one(self, existing: _TargetScorer, text: str) -> int:
+        body = {"experiment_id": existing.experiment_id, "name": existing.name, "serialized_scorer": text}
+        expected = existing.next
 
         def again() -> Any:
-            now = self._look(there.experiment_id, there.name)
+            now = self._look(existing.experiment_id, existing.name)
             if now.next == expected:
                 return None
             return {"version": expected, "scorer_id": now.scorer_id}
 
-        found = once(lambda: self._context.api.post(_API + "register", body, idempotent=False), again)
-        version = int(found["version"])
-        there.texts[version], there.scorer_id = text, found["scorer_id"]
+        answer = once(lambda: self._context.api.post(_API + "register", body, idempotent=False), again)
+        version = int(answer["version"])
+        existing.texts[version], existing.scorer_id = text, answer["scorer_id"]
         return version
 
-    def _remove_fillers(self, there: _There) -> None:
-        fillers = [number for number, text in there.texts.items() if text == _FILLER]
-        body: dict[str, Any] = {"experiment_id": there.experiment_id, "name": there.name}
-        if len(fillers) == len(there.texts):
+    def _remove_fillers(self, existing: _TargetScorer) -> None:
+        fillers = [number for number, text in existing.texts.items() if text == _FILLER]
+        body: dict[str, Any] = {"experiment_id": existing.experiment_id, "name": existing.name}
+        if len(fillers) == len(existing.texts):
             if fillers:
                 self._delete(body)  # else MLflow keeps a scorer without versions
-            there.texts, there.scorer_id = {}, None
+            existing.texts, existing.scorer_id = {}, None
             return
         for number in fillers:
             self._delete({**body, "version": number})
-            del there.texts[number]
+            del existing.texts[number]
 
     def _delete(self, body: dict[str, Any]) -> None:
         """Delete what may be deleted already, by a request that was repeated."""
         try:
             self._context.api.delete(_API + "delete", body)
         except ServerError as exc:
-            if exc.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if not is_missing(exc):
                 raise
 
-    def _switch_off(self, scorer: _Scorer, there: _There) -> bool:
+    def _switch_off(self, scorer: _Scorer, existing: _TargetScorer) -> bool:
         """Bring in automatic scoring at a rate of 0; what the target has stays as it is. Return whether it is new."""
         if not scorer.configs:
             return False
@@ -181,49 +183,51 @@ class ScorerWriter:
         for config in scorer.configs:
             values = {key: config[key] for key in ("sample_rate", "filter_string", "experiment_id")}
             receipt.kept("online_scoring_config", config["online_scoring_config_id"], values)
-        if there.scorer_id is None:
+        if existing.scorer_id is None:
             return False
-        asked = {"scorer_ids": there.scorer_id}
-        if self._context.api.get(_API + "online-configs", asked).get("configs"):
+        params = {"scorer_ids": existing.scorer_id}
+        if self._context.api.get(_API + "online-configs", params).get("configs"):
             return False
         receipt.changed("automatic_scoring_switched_off", len(scorer.configs))
         rates = ", ".join(f"{config['sample_rate']:g}" for config in scorer.configs)
         receipt.note(f"automatic scoring by {name!r} is switched off; at the source its sample rate was {rates}")
         if not self._context.options.dry_run:
             config = scorer.configs[0]
-            body = {"experiment_id": there.experiment_id, "name": there.name, "sample_rate": 0.0}
+            body = {"experiment_id": existing.experiment_id, "name": existing.name, "sample_rate": 0.0}
             self._context.api.put_json(_API + "online-config", {**body, "filter_string": config["filter_string"]})
         return True
 
 
 def _scorers(chunk: Chunk) -> Iterator[_Scorer]:
-    found = {row["scorer_id"]: _Scorer(row=row) for row in rows_of(chunk, "scorers")}
+    scorers = {row["scorer_id"]: _Scorer(row=row) for row in rows_of(chunk, "scorers")}
     for row in rows_of(chunk, "scorer_versions"):
-        found[row["scorer_id"]].versions.append(row)
+        scorers[row["scorer_id"]].versions.append(row)
     for row in rows_of(chunk, "online_scoring_configs"):
-        found[row["scorer_id"]].configs.append(row)
-    for scorer in found.values():
+        scorers[row["scorer_id"]].configs.append(row)
+    for scorer in scorers.values():
         scorer.versions.sort(key=lambda row: row["version"])
         yield scorer
 
 
-def _match(texts: Mapping[int, str], there: Mapping[int, str]) -> dict[int, int]:
+def _match(texts: Mapping[int, str], target_texts: Mapping[int, str]) -> dict[int, int]:
     """Return which version of the target each version is: that of the same number and text, else of the same text."""
-    matched = {number: number for number, text in texts.items() if number in there and _same(text, there[number])}
-    free = [number for number in sorted(there) if number not in matched]
+    matched = {
+        number: number for number, text in texts.items() if number in target_texts and _same(text, target_texts[number])
+    }
+    free = [number for number in sorted(target_texts) if number not in matched]
     for number in sorted(texts.keys() - matched.keys()):
-        same = next((other for other in free if _same(texts[number], there[other])), None)
-        if same is not None:
-            matched[number] = same
-            free.remove(same)
+        equal = next((candidate for candidate in free if _same(texts[number], target_texts[candidate])), None)
+        if equal is not None:
+            matched[number] = equal
+            free.remove(equal)
     return matched
 
 
-def _same(text: str, other: str) -> bool:
-    """Say whether two texts are the same scorer: MLflow writes those anew that ask an endpoint."""
-    if text == other:
+def _same(text: str, other_text: str) -> bool:
+    """Return whether two texts are the same scorer: MLflow rewrites the text of one that asks an endpoint."""
+    if text == other_text:
         return True
     try:
-        return bool(json.loads(text) == json.loads(other))
+        return bool(json.loads(text) == json.loads(other_text))
     except ValueError:
         return False

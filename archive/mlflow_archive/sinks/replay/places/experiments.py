@@ -6,11 +6,12 @@ so that the outcome does not depend on the order in which threads bring them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import RLock
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import (
     OWN_PREFIX,
@@ -21,16 +22,18 @@ from mlflow_archive.format.source_tags import (
 )
 from mlflow_archive.kinds import EXPERIMENT
 from mlflow_archive.sinks.replay.options import ReplayOptions
-from mlflow_archive.sinks.replay.target.target import Api, Target, TargetExperiment
+from mlflow_archive.sinks.replay.target.target import Api, Target, TargetExperiment, pairs_of
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, key_is_taken, plain_tags
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
-from mlflow_archive.sinks.replay.writing.rows import Row
+from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
-# Set on an experiment that must end deleted, until it is: a killed import can so be finished by the next one.
+# On a run or logged model until all of it is written, and on an experiment that must end deleted until it is: so a
+# killed import can be finished by the next one.
 STATE = OWN_PREFIX + "import_state"
-_UNFINISHED = "incomplete"
-_FINISHED = "complete"
+INCOMPLETE = "incomplete"
+_COMPLETE = "complete"
 # A retention that is set or an archival that is asked for would act on the target's own traces.
 _ACTING = frozenset({"mlflow.trace.archivalRetention", "mlflow.trace.archiveNow"})
 
@@ -39,21 +42,21 @@ SOURCE_ID = "mlflow.experiment.sourceId"
 
 
 def is_of_gateway(tags: Mapping[str, str | None]) -> bool:
-    """Say whether MLflow made an experiment for the traces of a gateway endpoint."""
+    """Return whether MLflow made an experiment for the traces of a gateway endpoint."""
     return tags.get("mlflow.experiment.sourceType") == "GATEWAY"
 
 
 def tags_of_experiment(api: Api, experiment_id: str) -> dict[str, str]:
     """Return the tags of an experiment of the target."""
-    found = api.get("/api/2.0/mlflow/experiments/get", {"experiment_id": experiment_id})["experiment"]
-    return {tag["key"]: tag.get("value", "") for tag in found.get("tags", [])}
+    experiment = api.get("/api/2.0/mlflow/experiments/get", {"experiment_id": experiment_id})["experiment"]
+    return pairs_of(experiment.get("tags", []))
 
 
 def create_experiment(target: Target, name: str, tags: Mapping[str, str]) -> str:
     """Create an experiment, once, and return its id."""
 
     def look() -> str | None:
-        return next((found.experiment_id for found in target.experiments() if found.name == name), None)
+        return next((experiment.experiment_id for experiment in target.experiments() if experiment.name == name), None)
 
     return once(lambda: target.create_experiment(name, tags), look)
 
@@ -69,25 +72,45 @@ class Bound:
     ends_deleted: bool = False
 
 
-class ExperimentMap:
-    """Source experiments and what they became. Usable by several threads."""
+class ExperimentMap(KindWriter):
+    """Source experiments and what they became; ``rows`` are those of all that have come, by source id.
 
-    def __init__(self, target: Target, options: ReplayOptions, receipt: Receipt) -> None:
+    One is settled, which is found or created, when first needed. Usable by several threads.
+    """
+
+    kinds = (EXPERIMENT,)
+
+    def __init__(
+        self, target: Target, options: ReplayOptions, receipt: Receipt, export_of: Callable[[Row], ExportFacts]
+    ) -> None:
         self._target = target
         self._options = options
         self._receipt = receipt
+        self._export_of = export_of
+        self.rows: dict[str, Row] = {}
         self._lock = RLock()
         self._waiting: list[tuple[Row, dict[str, str | None], ExportFacts]] = []
         self._bound: dict[str, Bound] = {}
         self._refused: dict[str, str] = {}
-        self._taken: dict[str, str] = {}
-        self._made: dict[str, Bound] = {}
-        self._there: dict[str, TargetExperiment] | None = None
+        self._name_owners: dict[str, str] = {}
+        self._created: dict[str, Bound] = {}
+        self._by_name: dict[str, TargetExperiment] | None = None
 
-    def add(self, row: Row, tags: Mapping[str, str | None], export: ExportFacts) -> None:
-        """Take a source experiment, a row with times in ms; it is settled when first needed."""
-        with self._lock:
-            self._waiting.append((row, dict(tags), export))
+    def write(self, chunk: Chunk) -> None:
+        """Take the experiments of a chunk; nothing is asked of the target yet."""
+        tags: dict[str, dict[str, str | None]] = {}
+        for row in rows_of(chunk, "experiment_tags"):
+            tags.setdefault(row["experiment_id"], {})[row["key"]] = row["value"]
+        for row in rows_of(chunk, "experiments"):
+            source_id = row["experiment_id"]
+            self.rows[source_id] = row
+            with self._lock:
+                self._waiting.append((row, tags.get(source_id, {}), self._export_of(row)))
+
+    def workspace(self, experiment_id: str) -> str | None:
+        """Return the workspace at the source that an experiment is in, None for one that has not come."""
+        row = self.rows.get(experiment_id)
+        return None if row is None else row["workspace"]
 
     def bind(self, experiment_id: str) -> Bound:
         """Return where the runs of a source experiment go. Raises ItemError where they cannot go anywhere."""
@@ -118,105 +141,107 @@ class ExperimentMap:
         with self._lock:
             if bound.deleted and bound.target_id is not None and not self._options.dry_run:
                 self._target.restore_experiment(bound.target_id)
-                self._target.set_experiment_tag(bound.target_id, STATE, _UNFINISHED)
+                self._target.set_experiment_tag(bound.target_id, STATE, INCOMPLETE)
                 bound.deleted = False
 
-    def finish(self) -> None:
-        """Delete what is deleted at the source."""
+    def delete(self) -> None:
+        """Settle what nothing has needed, and delete what is deleted at the source."""
         self.settle()
         for bound in self._bound.values():
             if bound.ends_deleted and not bound.deleted and bound.target_id is not None and not self._options.dry_run:
-                self._target.set_experiment_tag(bound.target_id, STATE, _FINISHED)
+                self._target.set_experiment_tag(bound.target_id, STATE, _COMPLETE)
                 self._target.delete_experiment(bound.target_id)
                 bound.deleted = True
 
     def _settle_one(self, row: Row, tags: dict[str, str | None], export: ExportFacts) -> None:
-        source_id, gone = row["experiment_id"], row["lifecycle_stage"] == "deleted"
+        source_id, deleted = row["experiment_id"], row["lifecycle_stage"] == "deleted"
         name = self._name(row)
         fitted = self._tags(row, tags, export)
-        found = self._existing().get(name)
-        if name in self._made:
-            bound = self._made[name]
-        elif found is None:
-            bound = self._made[name] = self._create(name, fitted, gone)
-        elif found.deleted and not gone:
+        existing = self._existing().get(name)
+        if name in self._created:
+            bound = self._created[name]
+        elif existing is None:
+            bound = self._created[name] = self._create(name, fitted, deleted)
+        elif existing.deleted and not deleted:
             message = (
                 f"the target has a deleted experiment named {name!r}, which keeps the name taken; restore it, remove "
                 "it with `mlflow gc`, or choose another name with --rename-experiment"
             )
             raise ItemError(message)
         else:
-            bound = self._join(found, fitted, gone, source_id)
-        self._taken[name] = source_id
+            bound = self._join(existing, fitted, deleted, source_id)
+        self._name_owners[name] = source_id
         self._bound[source_id] = bound
         self._receipt.mapped(EXPERIMENT, source_id, bound.target_id)
 
     def _name(self, row: Row) -> str:
         source_id, name = row["experiment_id"], row["name"]
-        wanted = self._options.experiment_prefix + self._options.rename_experiment.get(name, name)
-        if row["lifecycle_stage"] == "deleted" and wanted in self._taken:
+        target_name = self._options.experiment_prefix + self._options.rename_experiment.get(name, name)
+        if row["lifecycle_stage"] == "deleted" and target_name in self._name_owners:
             self._receipt.note(
-                f"deleted experiment {source_id} shares the name {wanted!r} with experiment {self._taken[wanted]}; "
-                f"it is {wanted!r} with ' (deleted {source_id})' behind it in the target"
+                f"deleted experiment {source_id} shares the name {target_name!r} with experiment "
+                f"{self._name_owners[target_name]}; "
+                f"it is {target_name!r} with ' (deleted {source_id})' behind it in the target"
             )
-            wanted += f" (deleted {source_id})"
+            target_name += f" (deleted {source_id})"
         limit = self._options.limits.experiment_name
-        if len(wanted) > limit:
-            self._receipt.shortened(source_id, "experiment name", wanted, len(wanted))
-        return shorten_key(wanted, limit)
+        if len(target_name) > limit:
+            self._receipt.shortened(source_id, "experiment name", target_name, len(target_name))
+        return shorten_key(target_name, limit)
 
     def _existing(self) -> dict[str, TargetExperiment]:
-        if self._there is None:
-            self._there = {found.name: found for found in self._target.experiments()}
-        return self._there
+        if self._by_name is None:
+            self._by_name = {experiment.name: experiment for experiment in self._target.experiments()}
+        return self._by_name
 
     def _tags(self, row: Row, tags: dict[str, str | None], export: ExportFacts) -> dict[str, str]:
         acting = _ACTING & tags.keys()
         self._receipt.changed("experiment_tags_that_act", len(acting))
         if is_of_gateway(tags):
             acting |= {SOURCE_ID}  # set when the endpoint is there
-        wanted = {key: value for key, value in plain_tags(tags).items() if key not in acting}
+        all_tags = {key: value for key, value in plain_tags(tags).items() if key not in acting}
         if self._options.source_tags:
-            wanted.update(experiment_source_tags(row, tags, export=export))
+            all_tags.update(experiment_source_tags(row, tags, export=export))
         fitter = Fitter(self._options.limits, self._receipt, row["experiment_id"])
-        fitted = fitter.tags("experiment tag", wanted, self._options.limits.experiment_tag)
+        fitted = fitter.tags("experiment tag", all_tags, self._options.limits.experiment_tag)
         for key in [key for key in fitted if not key_is_taken(key)]:
             del fitted[key]
             reason = f"MLflow takes no experiment tag named {key!r}"
             self._receipt.refuse("experiment", row["experiment_id"], key, refusals.EXPERIMENT_TAG_REFUSED, reason)
         return fitted
 
-    def _create(self, name: str, tags: dict[str, str], gone: bool) -> Bound:
+    def _create(self, name: str, tags: dict[str, str], deleted: bool) -> Bound:
         if self._options.dry_run:
-            return Bound(name=name, target_id=None, new=True, ends_deleted=gone)
-        tags = {**tags, STATE: _UNFINISHED} if gone else tags
+            return Bound(name=name, target_id=None, new=True, ends_deleted=deleted)
+        tags = {**tags, STATE: INCOMPLETE} if deleted else tags
         target_id = create_experiment(self._target, name, tags)
-        return Bound(name=name, target_id=target_id, new=True, ends_deleted=gone)
+        return Bound(name=name, target_id=target_id, new=True, ends_deleted=deleted)
 
-    def _join(self, found: TargetExperiment, tags: dict[str, str], gone: bool, source_id: str) -> Bound:
-        unfinished = found.tags.get(STATE) == _UNFINISHED
-        bound = Bound(name=found.name, target_id=found.experiment_id, new=False, deleted=found.deleted)
-        bound.ends_deleted = gone and (found.deleted or unfinished)
-        if gone and not bound.ends_deleted:
+    def _join(self, existing: TargetExperiment, tags: dict[str, str], deleted: bool, source_id: str) -> Bound:
+        unfinished = existing.tags.get(STATE) == INCOMPLETE
+        bound = Bound(name=existing.name, target_id=existing.experiment_id, new=False, deleted=existing.deleted)
+        bound.ends_deleted = deleted and (existing.deleted or unfinished)
+        if deleted and not bound.ends_deleted:
             self._receipt.note(
-                f"experiment {source_id} is deleted at the source; {found.name!r} was active in the target and stays so"
+                f"experiment {source_id} is deleted at the source; "
+                f"{existing.name!r} was active in the target and stays so"
             )
-        self._add_tags(bound, found, tags)
+        self._add_tags(bound, existing, tags)
         return bound
 
-    def _add_tags(self, bound: Bound, found: TargetExperiment, tags: dict[str, str]) -> None:
+    def _add_tags(self, bound: Bound, existing: TargetExperiment, tags: dict[str, str]) -> None:
         """Set what differs; of an experiment that no import of this one made, only what is not there."""
-        differ = {key: value for key, value in tags.items() if found.tags.get(key) != value}
-        identity = found.tags.get(SOURCE_EXPERIMENT_ID)
+        differ = {key: value for key, value in tags.items() if existing.tags.get(key) != value}
+        identity = existing.tags.get(SOURCE_EXPERIMENT_ID)
         ours = identity is not None and identity == tags.get(SOURCE_EXPERIMENT_ID)
         if not ours:
-            kept = differ.keys() & found.tags.keys()
-            self._receipt.changed("experiment_tags_kept_as_in_target", len(kept))
-            differ = {key: value for key, value in differ.items() if key not in kept}
+            kept_keys = differ.keys() & existing.tags.keys()
+            self._receipt.changed("experiment_tags_kept_as_in_target", len(kept_keys))
+            differ = {key: value for key, value in differ.items() if key not in kept_keys}
         if differ and not self._options.dry_run:
             self.make_writable(bound)
             for key, value in differ.items():
-                self._target.set_experiment_tag(found.experiment_id, key, value)
+                self._target.set_experiment_tag(existing.experiment_id, key, value)
 
 
 def _active_first(waiting: tuple[Row, dict[str, str | None], ExportFacts]) -> tuple[bool, int, str]:

@@ -29,12 +29,20 @@ Owner = tuple[str, str]
 Tables = Mapping[str, pa.Table]
 
 
+class _Thread(local):
+    """What a thread knows of the shard that it is at: workspaces of entities, and all workspaces so far."""
+
+    def __init__(self) -> None:
+        self.owners: dict[Owner, str] = {}
+        self.workspaces: set[str] = set()
+
+
 class Router:
     """Splits chunks by workspace. Usable by several threads; the chunks of one shard come in order by one thread."""
 
     def __init__(self) -> None:
         self._experiments: dict[str, str] = {}
-        self._local = local()
+        self._thread = _Thread()
 
     def split(self, chunk: Chunk) -> Iterator[tuple[str, Chunk]]:
         """Yield the parts of a chunk with their workspaces at the source.
@@ -43,7 +51,7 @@ class Router:
         they had.
         """
         tables = {name: rows for name, rows in chunk.tables.items() if TABLES[name].entity != WORKSPACE}
-        owners, open_here = self._state()
+        owners, open_here = self._thread.owners, self._thread.workspaces
         self._learn(tables, owners)
         if not open_here and not owners:
             yield DEFAULT_WORKSPACE, Chunk(tables=tables, artifacts=chunk.artifacts, complete=chunk.complete)
@@ -55,27 +63,20 @@ class Router:
     ) -> Iterator[tuple[str, Chunk]]:
         places = {name: self._places(TABLES[name], rows, owners) for name, rows in tables.items()}
         of_files = [owners.get((file.owner_kind, file.owner_id), DEFAULT_WORKSPACE) for file in chunk.artifacts]
-        found = {place for column in places.values() for place in pc.unique(column).to_pylist()}
-        found |= {*of_files, *open_here} or {DEFAULT_WORKSPACE}
+        workspaces = {place for column in places.values() for place in pc.unique(column).to_pylist()}
+        workspaces |= {*of_files, *open_here} or {DEFAULT_WORKSPACE}
         if chunk.complete:
             owners.clear()
             open_here.clear()
         else:
-            open_here |= found
-        for workspace in sorted(found):
-            kept = {name: rows.filter(pc.equal(places[name], workspace)) for name, rows in tables.items()}
+            open_here |= workspaces
+        for workspace in sorted(workspaces):
+            part = {name: rows.filter(pc.equal(places[name], workspace)) for name, rows in tables.items()}
             files = [file for file, place in zip(chunk.artifacts, of_files, strict=True) if place == workspace]
-            yield workspace, Chunk(tables=kept, artifacts=files, complete=chunk.complete)
-
-    def _state(self) -> tuple[dict[Owner, str], set[str]]:
-        """Return what this thread knows of the shard that it is at: workspaces of entities, and all seen so far."""
-        found: tuple[dict[Owner, str], set[str]] | None = getattr(self._local, "state", None)
-        if found is None:
-            found = self._local.state = ({}, set())
-        return found
+            yield workspace, Chunk(tables=part, artifacts=files, complete=chunk.complete)
 
     def _learn(self, tables: Tables, owners: dict[Owner, str]) -> None:
-        """Take note of the entities that start here, if any of them, or of all experiments, is in a workspace."""
+        """Note the workspaces of entities that start here, if any of them, or any experiment, is not in the default."""
         if "experiments" in tables:
             rows = tables["experiments"]
             places = self._places(TABLES["experiments"], rows, owners).to_pylist()
@@ -108,7 +109,7 @@ class Router:
 
 def _mapped(ids: pa.ChunkedArray, place_of: Callable[[str], str | None]) -> pa.Array:
     encoded = ids.combine_chunks().dictionary_encode()
-    places = pa.array([place_of(one) for one in encoded.dictionary.to_pylist()], pa.string())
+    places = pa.array([place_of(owner_id) for owner_id in encoded.dictionary.to_pylist()], pa.string())
     return pc.fill_null(places.take(encoded.indices), DEFAULT_WORKSPACE)
 
 

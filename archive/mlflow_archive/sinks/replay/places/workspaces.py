@@ -1,6 +1,6 @@
 """Into which workspace of the target the objects of each workspace of the source go.
 
-A target that has workspaces gets those that it lacks. In one that has none, and where one workspace is wanted for
+A target that has workspaces gets those that it lacks. In one that has none, and where one workspace is given for
 all, names from other workspaces than ``default`` are put behind that of their workspace, so that nothing meets an
 object of the same name.
 """
@@ -28,7 +28,7 @@ _ACTING: Final = ("default_artifact_root", "trace_archival_location", "trace_arc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class WorkspacePlace:
     """Where the objects of a workspace go: ``workspace`` is None for as the target has it without being asked.
 
     ``prefix`` goes before their names; ``new`` says that a dry run would make that workspace.
@@ -39,24 +39,22 @@ class Place:
     new: bool = False
 
 
-class Workspaces:
+class WorkspaceMap:
     """The workspaces of a target. ``only`` is the one that all objects of the archive are in, None where several are.
 
-    Raises TargetError where the target lacks the workspace that is wanted for all. Usable by several threads.
+    Raises TargetError where the target lacks the workspace that everything is to go into. Usable by several threads.
     """
 
-    def __init__(
-        self, target: Target, options: ReplayOptions, receipt: Receipt, *, wanted: str | None, only: str | None
-    ) -> None:
+    def __init__(self, target: Target, options: ReplayOptions, receipt: Receipt, *, only: str | None) -> None:
         self._target, self._options, self._receipt = target, options, receipt
-        self._wanted, self._only = wanted, only
+        self._only = only
         self._lock = Lock()
-        self._made: dict[str, Place] = {}
+        self._places: dict[str, WorkspacePlace] = {}
         self._refused: dict[str, str] = {}
 
     def check(self) -> None:
-        """Make sure that there is the workspace that is wanted for all."""
-        if self._wanted not in (None, DEFAULT_WORKSPACE) and not self._enabled:
+        """Make sure that there is the workspace that everything is to go into."""
+        if self._options.workspace not in (None, DEFAULT_WORKSPACE) and not self._enabled:
             message = (
                 f"{self._target.uri} has no workspaces; start it with --enable-workspaces or leave out --workspace"
             )
@@ -71,43 +69,43 @@ class Workspaces:
         try:
             self.place_of(name, row["description"])
         except ItemError:
-            return  # told where it was found out
+            return  # reported by place_of
 
-    def place_of(self, source: str, description: str | None = None) -> Place:
+    def place_of(self, source: str, description: str | None = None) -> WorkspacePlace:
         """Return where the objects of a workspace of the source go. Raises ItemError where they cannot."""
         with self._lock:
             if source in self._refused:
                 raise ItemError(self._refused[source])
-            if source not in self._made:
-                self._made[source] = self._find(source, description)
-            return self._made[source]
+            if source not in self._places:
+                self._places[source] = self._find(source, description)
+            return self._places[source]
 
-    def _find(self, source: str, description: str | None) -> Place:
+    def _find(self, source: str, description: str | None) -> WorkspacePlace:
         plain = source in (DEFAULT_WORKSPACE, self._only)
-        if self._wanted is not None:
-            there = self._wanted if self._enabled else None
-            place = Place(workspace=there, prefix="" if plain else source)
-            return place if there is None else self._ensure(there, None, place, source)
+        if self._options.workspace is not None:
+            name = self._options.workspace if self._enabled else None
+            place = WorkspacePlace(workspace=name, prefix="" if plain else source)
+            return place if name is None else self._ensure(name, None, place, source)
         if source == DEFAULT_WORKSPACE:
-            return Place(workspace=None)
+            return WorkspacePlace(workspace=None)
         if not self._enabled:
             self._receipt.note(
                 f"the target has no workspaces; what was in {source!r} is there"
                 + ("" if plain else f", with {source!r} before its name")
             )
-            return Place(workspace=None, prefix="" if plain else source)
-        return self._ensure(source, description, Place(workspace=source), source)
+            return WorkspacePlace(workspace=None, prefix="" if plain else source)
+        return self._ensure(source, description, WorkspacePlace(workspace=source), source)
 
-    def _ensure(self, name: str, description: str | None, place: Place, source: str) -> Place:
+    def _ensure(self, name: str, description: str | None, place: WorkspacePlace, source: str) -> WorkspacePlace:
         """Make a workspace if it is not there."""
         outcome = "skipped"
-        if name not in self._there:
+        if name not in self._existing:
             outcome = "created"
             if self._options.dry_run:
-                place = Place(workspace=name, prefix=place.prefix, new=True)
+                place = WorkspacePlace(workspace=name, prefix=place.prefix, new=True)
             else:
                 self._create(name, description, source)
-            self._there.add(name)
+            self._existing.add(name)
         if source != DEFAULT_WORKSPACE:
             self._receipt.mapped(WORKSPACE, source, name)
             self._receipt.done(outcome, WORKSPACE)
@@ -126,8 +124,8 @@ class Workspaces:
                 raise ItemError(str(exc)) from exc
 
     @cached_property
-    def _there(self) -> set[str]:
-        return {found["name"] for found in self._target.api.get(_API).get("workspaces", [])}
+    def _existing(self) -> set[str]:
+        return {workspace["name"] for workspace in self._target.api.get(_API).get("workspaces", [])}
 
     @cached_property
     def _enabled(self) -> bool:

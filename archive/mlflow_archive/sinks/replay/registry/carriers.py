@@ -16,10 +16,10 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format.source_tags import OWN_PREFIX
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.logged_models.logged_model_index import search_models, tags_of
-from mlflow_archive.sinks.replay.places.experiments import STATE, create_experiment
-from mlflow_archive.sinks.replay.target.target import NewRun, tag_condition
+from mlflow_archive.sinks.replay.places.experiments import INCOMPLETE, STATE, create_experiment
+from mlflow_archive.sinks.replay.target.target import NewRun, entries_of, tag_condition
 from mlflow_archive.sinks.replay.writing.artifact_copy import ArtifactOwner, copy_artifacts, refuse_artifacts
+from mlflow_archive.sinks.replay.writing.earlier_imports import search_models, tags_of
 from mlflow_archive.sinks.replay.writing.failures import is_missing, is_unknown_there, once
 
 EXPERIMENT_NAME: Final = "Files of model versions"
@@ -28,7 +28,6 @@ CARRIES: Final = OWN_PREFIX + "carries_files_of"
 NOTHING: Final = "nothing"
 _API: Final = "/api/2.0/mlflow/logged-models"
 _NOT_IN_NAMES: Final = re.compile(r"""[/:.%"']""")
-_INCOMPLETE = "incomplete"
 _READY, _FAILED = 2, 3
 
 
@@ -82,16 +81,16 @@ class Carriers:
             if self._experiment_id is not None:
                 return self._experiment_id
             target, name = self._context.target, self._context.options.experiment_prefix + EXPERIMENT_NAME
-            found = next((experiment for experiment in target.experiments() if experiment.name == name), None)
-            if found is None:
-                found_id = self._create_experiment(name)
+            existing = next((experiment for experiment in target.experiments() if experiment.name == name), None)
+            if existing is None:
+                experiment_id = self._create_experiment(name)
             else:
-                found_id = found.experiment_id
-                if found.deleted:
-                    target.restore_experiment(found_id)
-                self._load(found_id)
-            self._experiment_id = found_id
-            return found_id
+                experiment_id = existing.experiment_id
+                if existing.deleted:
+                    target.restore_experiment(experiment_id)
+                self._load(experiment_id)
+            self._experiment_id = experiment_id
+            return experiment_id
 
     def _create_experiment(self, name: str) -> str:
         target = self._context.target
@@ -121,12 +120,12 @@ class Carriers:
         return self._make_run(experiment_id, identity, name)
 
     def _make_model(self, experiment_id: str, identity: str, name: str) -> Carrier:
-        tags = [{"key": CARRIES, "value": identity}, {"key": STATE, "value": _INCOMPLETE}]
+        tags = entries_of({CARRIES: identity, STATE: INCOMPLETE})
         body = {"experiment_id": experiment_id, "name": _NOT_IN_NAMES.sub("_", name), "tags": tags}
 
         def make() -> dict[str, Any]:
-            found: dict[str, Any] = self._context.api.post(_API, body, idempotent=False)["model"]
-            return found
+            model: dict[str, Any] = self._context.api.post(_API, body, idempotent=False)["model"]
+            return model
 
         def look() -> dict[str, Any] | None:
             condition = tag_condition(CARRIES, None)
@@ -137,7 +136,7 @@ class Carriers:
 
     def _make_run(self, experiment_id: str, identity: str, name: str) -> Carrier:
         target = self._context.target
-        tags = {CARRIES: identity, STATE: _INCOMPLETE}
+        tags = {CARRIES: identity, STATE: INCOMPLETE}
         new = NewRun(experiment_id=experiment_id, name=name, user_id="", start_time=0, tags=tags)
         run = once(
             lambda: target.create_run(new),

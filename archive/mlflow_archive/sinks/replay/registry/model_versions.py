@@ -26,10 +26,11 @@ from mlflow_archive.sinks.replay.registry.registry_rows import (
 )
 from mlflow_archive.sinks.replay.registry.version_sources import ANY_SOURCE, VersionSource, VersionSources
 from mlflow_archive.sinks.replay.target.paging import entries
+from mlflow_archive.sinks.replay.target.target import entries_of, pairs_of
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
 
 MODEL_VERSION: Final = "model_version"
-"""Name of versions in the receipt; they belong to registered models and are no kind of their own."""
+"""Name of versions in the receipt; they belong to registered models and are not a kind of their own."""
 FILLER: Final = OWN_PREFIX + "filler"
 HIGHEST: Final = OWN_PREFIX + "highest_version"
 _API: Final = "/api/2.0/mlflow/"
@@ -45,11 +46,11 @@ class Numbers:
 
 @dataclass(slots=True, kw_only=True)
 class OpenVersions:
-    """The versions of one registered model under way. ``name`` and ``held`` are the target's."""
+    """The versions of one registered model under way. ``name`` and ``existing`` are the target's."""
 
     model: RegisteredModelRows
     name: str
-    held: dict[int, Mapping[str, Any]]
+    existing: dict[int, Mapping[str, Any]]
     numbers: Numbers
     highest: int
     changed: bool = False
@@ -63,7 +64,7 @@ class VersionWriter:
         self._context = context
         self._sources = sources
 
-    def held(self, name: str, *, is_prompt: bool) -> dict[int, Mapping[str, Any]]:
+    def existing(self, name: str, *, is_prompt: bool) -> dict[int, Mapping[str, Any]]:
         """Return the versions of a registered model of the target by number, as MLflow's API shows them."""
         mark = '"' if "'" in name else "'"
         condition = f"name={mark}{name}{mark}" + (f" AND tags.`{IS_PROMPT}` = 'true'" if is_prompt else "")
@@ -75,10 +76,10 @@ class VersionWriter:
 
     def write(self, model: RegisteredModelRows, name: str, *, new: bool, tags: Mapping[str, str]) -> OpenVersions:
         """Make or complete all versions; ``tags`` are those of the registered model in the target."""
-        held = {} if new else self.held(name, is_prompt=model.is_prompt)
+        existing = {} if new else self.existing(name, is_prompt=model.is_prompt)
         highest = int(tags.get(HIGHEST, "0"))
-        numbers = Numbers(next=max([highest, *held]) + 1, exact=new)
-        versions = OpenVersions(model=model, name=name, held=held, numbers=numbers, highest=highest)
+        numbers = Numbers(next=max([highest, *existing]) + 1, exact=new)
+        versions = OpenVersions(model=model, name=name, existing=existing, numbers=numbers, highest=highest)
         self._remove_leftovers(versions)
         last = max((number for number, version in model.versions.items() if not version.deleted), default=0)
         for number in sorted(model.versions):
@@ -98,15 +99,15 @@ class VersionWriter:
     def _write(self, versions: OpenVersions, version: VersionRows) -> None:
         number = version.number
         plan = plan_version(versions.model, version, self._context)
-        held = versions.held.get(number)
-        if held is None:
+        existing = versions.existing.get(number)
+        if existing is None:
             self._make_at(versions, version, plan)
             outcome = "created"
-        elif identity_of_tags(_tags(held), version=True) != plan.identity:
+        elif identity_of_tags(_tags(existing), version=True) != plan.identity:
             message = f"the target has another version {number} of {versions.name!r}, which no import of this one made"
             raise ItemError(message)
         else:
-            outcome = "updated" if self._complete(versions, plan, held) else "skipped"
+            outcome = "updated" if self._complete(versions, plan, existing) else "skipped"
         if outcome != "skipped":
             versions.changed = True
         versions.arrived.add(number)
@@ -128,14 +129,16 @@ class VersionWriter:
             return
         if numbers.exact:
             self._fill(versions, number)
-        made = self._create(versions, version, plan)
-        while made < number:
-            self._delete(versions.name, made)
+        assigned = self._create(versions, version, plan)
+        while assigned < number:
+            self._delete(versions.name, assigned)
             self._fill(versions, number)
-            made = self._create(versions, version, plan)
-        if made > number:
-            self._delete(versions.name, made)
-            message = f"MLflow gave it the number {made}, as {number} is taken in the target by a version deleted there"
+            assigned = self._create(versions, version, plan)
+        if assigned > number:
+            self._delete(versions.name, assigned)
+            message = (
+                f"MLflow gave it the number {assigned}, as {number} is taken in the target by a version deleted there"
+            )
             raise ItemError(message)
         self._set_stage(versions.name, number, plan, "None")
 
@@ -164,7 +167,7 @@ class VersionWriter:
             "model_id": source.model_id,
             "run_link": plan.run_link,
             "description": plan.description,
-            "tags": [{"key": key, "value": value} for key, value in plan.tags.items()],
+            "tags": entries_of(plan.tags),
         }
         body = {key: value for key, value in body.items() if value is not None}
         return self._post(versions, body, plan.identity)
@@ -177,9 +180,9 @@ class VersionWriter:
             return int(answer["model_version"]["version"])
 
         def look() -> int | None:
-            held = self.held(versions.name, is_prompt=versions.model.is_prompt)
+            existing = self.existing(versions.name, is_prompt=versions.model.is_prompt)
             ours = [
-                number for number, version in held.items() if number >= before and _mark(_tags(version)) == identity
+                number for number, version in existing.items() if number >= before and _mark(_tags(version)) == identity
             ]
             return max(ours, default=None)
 
@@ -223,11 +226,10 @@ class VersionWriter:
         versions.changed = True
 
     def _create_filler(self, versions: OpenVersions) -> int:
-        tags = [{"key": FILLER, "value": "true"}]
-        body = {"name": versions.name, "source": ANY_SOURCE, "tags": tags}
+        body = {"name": versions.name, "source": ANY_SOURCE, "tags": entries_of({FILLER: "true"})}
         if not versions.model.is_prompt:
             return self._post(versions, body, FILLER)
-        of_prompt = {**body, "source": "dummy-source", "tags": [*tags, {"key": IS_PROMPT, "value": "true"}]}
+        of_prompt = {**body, "source": "dummy-source", "tags": entries_of({FILLER: "true", IS_PROMPT: "true"})}
         try:
             return self._post(versions, of_prompt, FILLER)
         except ServerError as exc:
@@ -238,37 +240,37 @@ class VersionWriter:
     def _remove_leftovers(self, versions: OpenVersions) -> None:
         """Delete fillers, and versions that got a number which is not theirs, of an import that was cut off."""
         numbers = {identity_of_row(version.info, number): number for number, version in versions.model.versions.items()}
-        for number, held in list(versions.held.items()):
-            mark = _mark(_tags(held))
+        for number, existing in list(versions.existing.items()):
+            mark = _mark(_tags(existing))
             if mark != FILLER and numbers.get(mark or "", number) == number:
                 continue
             if not self._context.options.dry_run:
-                if number >= max(versions.held):
+                if number >= max(versions.existing):
                     tag = {"name": versions.name, "key": HIGHEST, "value": str(number)}
                     self._context.api.post(_API + "registered-models/set-tag", tag)
                     versions.highest = number
                 self._delete(versions.name, number)
             versions.changed = True
-            del versions.held[number]
+            del versions.existing[number]
 
-    def _complete(self, versions: OpenVersions, plan: PlannedVersion, held: Mapping[str, Any]) -> bool:
-        """Set what differs; say whether anything did."""
-        where = {"name": versions.name, "version": held["version"]}
-        there = _tags(held)
-        tags = {key: value for key, value in plan.tags.items() if there.get(key) != value}
-        description = (plan.description or "") != held.get("description", "")
-        stage = plan.stage != held.get("current_stage", "None")
+    def _complete(self, versions: OpenVersions, plan: PlannedVersion, existing: Mapping[str, Any]) -> bool:
+        """Set what differs; return whether anything differed."""
+        where = {"name": versions.name, "version": existing["version"]}
+        existing_tags = _tags(existing)
+        tags = {key: value for key, value in plan.tags.items() if existing_tags.get(key) != value}
+        description = (plan.description or "") != existing.get("description", "")
+        stage = plan.stage != existing.get("current_stage", "None")
         if self._context.options.dry_run:
             return bool(tags or description or stage)
         for key, value in tags.items():
             self._context.api.post(_API + "model-versions/set-tag", {**where, "key": key, "value": value})
         if description:
             self._context.api.patch(_API + "model-versions/update", {**where, "description": plan.description or ""})
-        self._set_stage(versions.name, int(held["version"]), plan, held.get("current_stage", "None"))
+        self._set_stage(versions.name, int(existing["version"]), plan, existing.get("current_stage", "None"))
         return bool(tags or description or stage)
 
-    def _set_stage(self, name: str, number: int, plan: PlannedVersion, there: str) -> None:
-        if plan.stage == there:
+    def _set_stage(self, name: str, number: int, plan: PlannedVersion, current: str) -> None:
+        if plan.stage == current:
             return
         body = {"name": name, "version": str(number), "stage": plan.stage, "archive_existing_versions": False}
         self._context.api.post(_API + "model-versions/transition-stage", body)
@@ -277,7 +279,7 @@ class VersionWriter:
         self._context.api.delete(_API + "model-versions/delete", {"name": name, "version": str(number)})
 
     def _count_deleted(self, versions: OpenVersions, version: VersionRows, *, above: bool) -> None:
-        if version.number in versions.held:
+        if version.number in versions.existing:
             self._context.receipt.note(
                 f"version {version.number} of {versions.model.owner_id!r} is deleted at the source; "
                 f"the target has it as {versions.name!r} {version.number}, and it stays"
@@ -292,7 +294,7 @@ class VersionWriter:
 
 
 def _tags(version: Mapping[str, Any]) -> dict[str, str]:
-    return {tag["key"]: tag.get("value", "") for tag in version.get("tags", [])}
+    return pairs_of(version.get("tags", []))
 
 
 def _mark(tags: Mapping[str, str]) -> str | None:

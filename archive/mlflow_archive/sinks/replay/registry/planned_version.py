@@ -1,15 +1,19 @@
-"""What a registered model or one version of it will be in the target."""
+"""What a registered model, a prompt or one version of it will be in the target.
+
+Prompts name experiments and runs in their tags: these get the ids of the target.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
+from mlflow_archive.errors import ItemError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import object_source_tags
 from mlflow_archive.kinds import REGISTERED_MODEL
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.registry.prompts import TEXT, remap_prompt_tags
 from mlflow_archive.sinks.replay.registry.registry_rows import (
     SOURCE_MODEL_VERSION,
     SOURCE_REGISTERED_MODEL,
@@ -18,6 +22,10 @@ from mlflow_archive.sinks.replay.registry.registry_rows import (
     identity_of_row,
 )
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, key_is_taken, plain_tags
+
+_TEXT: Final = "mlflow.prompt.text"
+_EXPERIMENT_IDS: Final = "_mlflow_experiment_ids"
+_RUN_IDS: Final = "mlflow.prompt.associatedRunIds"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +63,7 @@ def plan_registered_model(model: RegisteredModelRows, context: ReplayContext) ->
         identity=identity,
         name=context.options.model_name(model.info["name"], model.info["workspace"]),
         description=_text(fitter, "description", model.info["description"], context.options.limits.description),
-        tags=_tags(fitter, remap_prompt_tags(model.tags, context), source, limit, where=""),
+        tags=_tags(fitter, _remap_prompt_tags(model.tags, context), source, limit, where=""),
     )
 
 
@@ -68,7 +76,7 @@ def plan_version(model: RegisteredModelRows, version: VersionRows, context: Repl
     source = {}
     if context.options.source_tags:
         # The text of a prompt, which can be long, is not kept twice: it arrives as it is.
-        tags = {key: value for key, value in version.tags.items() if key != TEXT}
+        tags = {key: value for key, value in version.tags.items() if key != _TEXT}
         source = object_source_tags("model_version", info, tags, export=context.export_of(model.info))
     else:
         source[SOURCE_MODEL_VERSION] = identity
@@ -79,7 +87,7 @@ def plan_version(model: RegisteredModelRows, version: VersionRows, context: Repl
         stage=info["current_stage"] or "None",
         tags=_tags(
             fitter,
-            remap_prompt_tags(version.tags, context),
+            _remap_prompt_tags(version.tags, context),
             source,
             limits.model_version_tag,
             where=f"{version.number}/",
@@ -108,3 +116,31 @@ def _tags(
         reason = f"MLflow takes no tag named {key!r}"
         fitter.receipt.refuse(REGISTERED_MODEL, owner or fitter.owner, where + key, refusals.TAG_REFUSED, reason)
     return fitted
+
+
+def _remap_prompt_tags(tags: dict[str, str | None], context: ReplayContext) -> dict[str, str | None]:
+    """Return tags of a registered model or version with the ids in them remapped; ids not in the target go."""
+    remapped = dict(tags)
+    for key, target_id_of in ((_EXPERIMENT_IDS, _experiment), (_RUN_IDS, _run)):
+        value = tags.get(key)
+        if not value:
+            continue
+        ids = [part for part in value.split(",") if part.strip()]
+        mapped = [target_id_of(part.strip(), context) for part in ids]
+        known = [target_id for target_id in mapped if target_id is not None]
+        context.receipt.changed("prompt_references_not_there", len(ids) - len(known))
+        text = ",".join(known)
+        remapped[key] = f",{text}," if value.startswith(",") and text else text
+    return {key: value for key, value in remapped.items() if value or not tags.get(key)}
+
+
+def _experiment(source_id: str, context: ReplayContext) -> str | None:
+    try:
+        bound = context.experiments.bind(source_id)
+    except ItemError:
+        return None
+    return bound.target_id or source_id  # a dry run would make it
+
+
+def _run(source_id: str, context: ReplayContext) -> str | None:
+    return context.find_run(source_id)

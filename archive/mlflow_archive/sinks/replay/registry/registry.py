@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
-from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.errors import ItemError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import REGISTERED_MODEL
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.logged_models.logged_model_index import LoggedModelIndex
 from mlflow_archive.sinks.replay.registry.model_versions import VersionWriter
 from mlflow_archive.sinks.replay.registry.planned_version import PlannedRegisteredModel, plan_registered_model
 from mlflow_archive.sinks.replay.registry.registry_rows import (
@@ -21,13 +20,15 @@ from mlflow_archive.sinks.replay.registry.registry_rows import (
     registered_models_of,
 )
 from mlflow_archive.sinks.replay.registry.version_sources import OF_VERSION, VersionSources
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_missing, once
+from mlflow_archive.sinks.replay.target.target import entries_of, pairs_of
+from mlflow_archive.sinks.replay.writing.failures import get_or_none, once
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 
 _API: Final = "/api/2.0/mlflow/registered-models/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldRegisteredModel:
+class TargetRegisteredModel:
     """A registered model of the target."""
 
     description: str
@@ -35,23 +36,23 @@ class HeldRegisteredModel:
     aliases: Mapping[str, int]
 
     @classmethod
-    def parse(cls, model: Mapping[str, Any]) -> HeldRegisteredModel:
+    def parse(cls, model: Mapping[str, Any]) -> TargetRegisteredModel:
         """Read a model of MLflow's API."""
         return cls(
             description=model.get("description", ""),
-            tags={tag["key"]: tag.get("value", "") for tag in model.get("tags", [])},
+            tags=pairs_of(model.get("tags", [])),
             aliases={alias["alias"]: int(alias["version"]) for alias in model.get("aliases", [])},
         )
 
 
-class RegistryWriter:
+class RegistryWriter(KindWriter):
     """Writes the registry of a replay."""
 
-    kinds: tuple[str, ...] = (REGISTERED_MODEL,)
+    kinds = (REGISTERED_MODEL,)
 
-    def __init__(self, context: ReplayContext, models: LoggedModelIndex) -> None:
+    def __init__(self, context: ReplayContext) -> None:
         self._context = context
-        self._versions = VersionWriter(context, VersionSources(context, models))
+        self._versions = VersionWriter(context, VersionSources(context))
         self._lock = Lock()
         self._names: dict[str, str] = {}
         self._copies: list[RegisteredModelRows] = []
@@ -67,64 +68,50 @@ class RegistryWriter:
 
     def finish(self) -> None:
         """Write registered models with copied versions, those behind which they come from."""
-        waiting = {model.info["name"]: model for model in self._copies}
-        left = list(self._copies)
-        while left:
-            ready = [model for model in left if not _copied_from(model) & (waiting.keys() - {model.info["name"]})]
-            for model in ready or left:  # copies in a circle: as they come
+        remaining = list(self._copies)
+        while remaining:
+            names = {model.info["name"] for model in remaining}
+            ready = [model for model in remaining if not _copied_from(model) & (names - {model.info["name"]})]
+            for model in ready or remaining:  # copies in a circle: as they come
                 self._try(model)
-            left = [model for model in left if model not in ready] if ready else []
-            waiting = {model.info["name"]: model for model in left}
-
-    def after_deletion(self) -> None:
-        """Nothing here is deleted with a run."""
+            remaining = [model for model in remaining if model not in ready] if ready else []
 
     def _try(self, model: RegisteredModelRows) -> None:
-        try:
+        with self._context.refusing(REGISTERED_MODEL, model.owner_id, refusals.REGISTERED_MODEL_REFUSED):
             self._write(model)
-        except (ItemError, ServerError) as exc:
-            self._context.refuse(REGISTERED_MODEL, model.owner_id, refusals.REGISTERED_MODEL_REFUSED, exc)
 
     def _write(self, model: RegisteredModelRows) -> None:
         plan = plan_registered_model(model, self._context)
         self._take_name(plan.name, model.owner_id)
-        held = self._held(plan.name)
+        existing = self._find(plan.name)
         self._context.receipt.mapped(REGISTERED_MODEL, model.owner_id, plan.name)
-        if held is None:
+        if existing is None:
             self._create(plan)
             outcome = "created"
         else:
-            outcome = "updated" if self._complete(model, plan, held) else "skipped"
-        tags = {} if held is None else held.tags
-        versions = self._versions.write(model, plan.name, new=held is None, tags=tags)
-        aliases = self._set_aliases(model, plan.name, versions.arrived, {} if held is None else held.aliases)
+            outcome = "updated" if self._complete(model, plan, existing) else "skipped"
+        tags = {} if existing is None else existing.tags
+        versions = self._versions.write(model, plan.name, new=existing is None, tags=tags)
+        aliases = self._set_aliases(model, plan.name, versions.arrived, {} if existing is None else existing.aliases)
         if outcome == "skipped" and (versions.changed or aliases):
             outcome = "updated"
         self._context.receipt.done(outcome, REGISTERED_MODEL)
 
     def _take_name(self, name: str, owner_id: str) -> None:
         with self._lock:
-            other = self._names.setdefault(name, owner_id)
-        if other != owner_id:
-            message = f"{other!r} goes to the target as {name!r}, too; name one of them with --rename-model"
+            owner = self._names.setdefault(name, owner_id)
+        if owner != owner_id:
+            message = f"{owner!r} goes to the target as {name!r}, too; name one of them with --rename-model"
             raise ItemError(message)
 
-    def _held(self, name: str) -> HeldRegisteredModel | None:
-        try:
-            answer = self._context.api.get(_API + "get", {"name": name})
-        except ServerError as exc:
-            if not is_missing(exc):
-                raise
-            return None
-        return HeldRegisteredModel.parse(answer["registered_model"])
+    def _find(self, name: str) -> TargetRegisteredModel | None:
+        answer = get_or_none(self._context.api, _API + "get", {"name": name})
+        return None if answer is None else TargetRegisteredModel.parse(answer["registered_model"])
 
     def _create(self, plan: PlannedRegisteredModel) -> None:
         if self._context.options.dry_run:
             return
-        body: dict[str, Any] = {
-            "name": plan.name,
-            "tags": [{"key": key, "value": value} for key, value in plan.tags.items()],
-        }
+        body: dict[str, Any] = {"name": plan.name, "tags": entries_of(plan.tags)}
         if plan.description is not None:
             body["description"] = plan.description
 
@@ -132,15 +119,17 @@ class RegistryWriter:
             self._context.api.post(_API + "create", body, idempotent=False)
             return True
 
-        once(make, lambda: True if self._held(plan.name) is not None else None)
+        once(make, lambda: True if self._find(plan.name) is not None else None)
 
-    def _complete(self, model: RegisteredModelRows, plan: PlannedRegisteredModel, held: HeldRegisteredModel) -> bool:
+    def _complete(
+        self, model: RegisteredModelRows, plan: PlannedRegisteredModel, target: TargetRegisteredModel
+    ) -> bool:
         """Set what differs; of a model that no import of this one made, only what it does not have.
 
         Raises ItemError where it is another one with versions of its own.
         """
-        ours = identity_of_tags(held.tags, version=False) == plan.identity
-        if not ours and self._versions.held(plan.name, is_prompt=model.is_prompt):
+        ours = identity_of_tags(target.tags, version=False) == plan.identity
+        if not ours and self._versions.existing(plan.name, is_prompt=model.is_prompt):
             message = (
                 f"the target has another {plan.name!r} with versions of its own, so that numbers cannot be kept; "
                 "import it under another name with --rename-model"
@@ -149,9 +138,9 @@ class RegistryWriter:
         tags = {
             key: value
             for key, value in plan.tags.items()
-            if held.tags.get(key) != value and (ours or key not in held.tags)
+            if target.tags.get(key) != value and (ours or key not in target.tags)
         }
-        description = (plan.description or "") != held.description and (ours or not held.description)
+        description = (plan.description or "") != target.description and (ours or not target.description)
         if not self._context.options.dry_run:
             for key, value in tags.items():
                 self._context.api.post(_API + "set-tag", {"name": plan.name, "key": key, "value": value})
@@ -160,27 +149,18 @@ class RegistryWriter:
                 self._context.api.patch(_API + "update", body)
         return bool(tags or description)
 
-    def _set_aliases(self, model: RegisteredModelRows, name: str, arrived: set[int], there: Mapping[str, int]) -> bool:
+    def _set_aliases(self, model: RegisteredModelRows, name: str, arrived: set[int], known: Mapping[str, int]) -> bool:
         changed = False
         for alias, number in sorted(model.aliases.items()):
-            if there.get(alias) == number:
+            if known.get(alias) == number:
                 continue
-            if number not in arrived:
-                self._refuse_alias(model, alias, f"version {number}, for which it stands, is not in the target")
-                continue
-            try:
+            with self._context.refusing(REGISTERED_MODEL, model.owner_id, refusals.ALIAS_REFUSED, f"alias/{alias}"):
+                if number not in arrived:
+                    raise ItemError(f"version {number}, for which it stands, is not in the target")
                 if not self._context.options.dry_run:
                     self._context.api.post(_API + "alias", {"name": name, "alias": alias, "version": str(number)})
                 changed = True
-            except ServerError as exc:
-                if not is_about_one_item(exc):
-                    raise
-                self._refuse_alias(model, alias, str(exc))
         return changed
-
-    def _refuse_alias(self, model: RegisteredModelRows, alias: str, reason: str) -> None:
-        path = f"alias/{alias}"
-        self._context.receipt.refuse(REGISTERED_MODEL, model.owner_id, path, refusals.ALIAS_REFUSED, reason)
 
 
 def _copied_from(model: RegisteredModelRows) -> set[str]:

@@ -55,26 +55,26 @@ def registered_models_of(chunk: Chunk) -> list[RegisteredModelRows]:
 
     Rows of a model or version that is not there itself, as no export of this tool makes them, are left out.
     """
-    found: dict[tuple[str, str], RegisteredModelRows] = {}
+    models: dict[tuple[str, str], RegisteredModelRows] = {}
     for info in rows_of(chunk, "registered_models"):
-        found[_key(info)] = RegisteredModelRows(owner_id=owner_id(info), info=info)
-    for row, model in _owned(chunk, "registered_model_tags", found):
+        models[_key(info)] = RegisteredModelRows(owner_id=owner_id(info), info=info)
+    for row, model in _owned(chunk, "registered_model_tags", models):
         model.tags[row["key"]] = row["value"]
-    for row, model in _owned(chunk, "registered_model_aliases", found):
+    for row, model in _owned(chunk, "registered_model_aliases", models):
         model.aliases[row["alias"]] = row["version"]
-    for row, model in _owned(chunk, "model_versions", found):
+    for row, model in _owned(chunk, "model_versions", models):
         model.versions[row["version"]] = VersionRows(info=row)
-    for row, model in _owned(chunk, "model_version_tags", found):
+    for row, model in _owned(chunk, "model_version_tags", models):
         if row["version"] in model.versions:
             model.versions[row["version"]].tags[row["key"]] = row["value"]
-    by_owner = {model.owner_id: model for model in found.values()}
+    by_owner = {model.owner_id: model for model in models.values()}
     for artifact in chunk.artifacts:
         if artifact.owner_kind == REGISTERED_MODEL and artifact.owner_id in by_owner:
             number = artifact.path.partition("/")[0]
             version = by_owner[artifact.owner_id].versions.get(int(number) if number.isdecimal() else 0)
             if version is not None:
                 version.artifacts.append(artifact)
-    return sorted(found.values(), key=lambda model: model.info["workspace"] != DEFAULT_WORKSPACE)
+    return sorted(models.values(), key=lambda model: model.info["workspace"] != DEFAULT_WORKSPACE)
 
 
 def _owned(
@@ -91,7 +91,7 @@ def owner_id(row: Row) -> str:
 
 
 def identity_of_row(row: Row, number: int | None = None) -> str:
-    """Return what tells a registered model, or the version ``number`` of it, from all others, as one text."""
+    """Return the identity of a registered model, or of its version ``number``: a text that no other has."""
     return _identity(row["workspace"], row["name"], number, row["creation_time"])
 
 
@@ -109,8 +109,8 @@ def identity_of_tags(tags: Mapping[str, str], *, version: bool) -> str | None:
 
 
 def _identity(workspace: str, name: str, number: int | None, created: object) -> str:
-    what = f"{workspace}/{name}" if number is None else f"{workspace}/{name}/{number}"
-    return f"{what}@{'' if created is None else created}"
+    path = f"{workspace}/{name}" if number is None else f"{workspace}/{name}/{number}"
+    return f"{path}@{'' if created is None else created}"
 
 
 def _key(row: Row) -> tuple[str, str]:

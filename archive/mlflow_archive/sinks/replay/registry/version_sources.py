@@ -10,7 +10,6 @@ from typing import Any, Final
 from mlflow_archive.errors import ServerError
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.logged_models.logged_model_index import IDENTITY, SOURCE_MODEL_ID, LoggedModelIndex
 from mlflow_archive.sinks.replay.registry.carriers import Carriers
 from mlflow_archive.sinks.replay.registry.registry_rows import (
     RegisteredModelRows,
@@ -18,8 +17,10 @@ from mlflow_archive.sinks.replay.registry.registry_rows import (
     identity_of_row,
     identity_of_tags,
 )
+from mlflow_archive.sinks.replay.target.target import pairs_of
 from mlflow_archive.sinks.replay.writing.artifact_copy import ArtifactOwner
-from mlflow_archive.sinks.replay.writing.failures import is_missing, is_unknown_there
+from mlflow_archive.sinks.replay.writing.earlier_imports import MODEL_IDENTITY, SOURCE_MODEL_ID
+from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_unknown_there
 
 OF_VERSION: Final = re.compile(r"models:/+([^/@]+)/([0-9]+)/?")
 """A source that is a version of a registered model: its name and number."""
@@ -45,13 +46,12 @@ class VersionSource:
 class VersionSources:
     """Finds sources. Usable by several threads."""
 
-    def __init__(self, context: ReplayContext, models: LoggedModelIndex) -> None:
+    def __init__(self, context: ReplayContext) -> None:
         self._context = context
-        self._models = models
         self._carriers = Carriers(context)
 
     def candidates(self, model: RegisteredModelRows, version: VersionRows) -> Iterator[VersionSource]:
-        """Yield what may be the source of a version, best first; the last is one that MLflow takes whatever it is."""
+        """Yield what may be the source of a version, best first; the last is one that MLflow always takes."""
         source = version.info["source"] or ""
         if model.is_prompt:
             run_id = self._run(version.info["run_id"])
@@ -96,14 +96,11 @@ class VersionSources:
         """Yield the version of which this one is a copy, where the target's is the one of the source."""
         workspace = model.info["workspace"]
         target_name = self._context.options.model_name(name, workspace)
-        try:
-            params = {"name": target_name, "version": str(number)}
-            held = self._context.api.get(_API + "model-versions/get", params)["model_version"]
-        except ServerError as exc:
-            if not is_missing(exc):
-                raise
+        params = {"name": target_name, "version": str(number)}
+        answer = get_or_none(self._context.api, _API + "model-versions/get", params)
+        if answer is None:
             return
-        tags = {tag["key"]: tag.get("value", "") for tag in held.get("tags", [])}
+        tags = pairs_of(answer["model_version"].get("tags", []))
         identity = identity_of_tags(tags, version=True) or ""
         if identity.rpartition("@")[0] == f"{workspace}/{name}/{number}":
             yield VersionSource(uri=f"models:/{target_name}/{number}")
@@ -117,14 +114,14 @@ class VersionSources:
         return VersionSource(uri=uri, model_id=carrier.model_id, run_id=run_id, changed="versions_without_files")
 
     def _of_logged_model(self, version: VersionRows, source: str) -> Iterator[VersionSource]:
-        found = _OF_MODEL.fullmatch(source)
-        if not found:
+        match = _OF_MODEL.fullmatch(source)
+        if not match:
             return
-        model_id = self._model(found[1] or found[3])
+        model_id = self._model(match[1] or match[3])
         if model_id is None:
             return
         run_id = self._run(version.info["run_id"])
-        path = found[2] or found[4] or ""
+        path = match[2] or match[4] or ""
         if not path:
             yield VersionSource(uri=f"models:/{model_id}", model_id=model_id, run_id=run_id)
             return
@@ -133,12 +130,12 @@ class VersionSources:
 
     def _of_run(self, source: str) -> Iterator[VersionSource]:
         """Yield an absolute source as an absolute one, as MLflow's UI looks for it, and else by the run's id."""
-        found = _OF_RUN.fullmatch(source)
-        run_id = self._run(found[1] or found[3]) if found else None
-        if not found or run_id is None:
+        match = _OF_RUN.fullmatch(source)
+        run_id = self._run(match[1] or match[3]) if match else None
+        if not match or run_id is None:
             return
-        path = found[2] or found[4] or ""
-        if found[3]:
+        path = match[2] or match[4] or ""
+        if match[3]:
             root = self._context.target.get_run(run_id).artifact_uri
             yield VersionSource(uri=f"{root}/{path}" if path else root, run_id=run_id)
         yield VersionSource(uri=f"runs:/{run_id}/{path}", run_id=run_id)
@@ -149,23 +146,17 @@ class VersionSources:
     def _model(self, source_id: str) -> str | None:
         """Return the target's id of an active logged model, of this import or an earlier one."""
         target_id = self._context.mapped(LOGGED_MODEL, source_id) or self._anywhere(source_id)
-        if target_id is None:
-            return None
-        try:
-            self._context.api.get(f"{_API}logged-models/{target_id}")
-        except ServerError as exc:
-            if not is_missing(exc):
-                raise
+        if target_id is None or get_or_none(self._context.api, f"{_API}logged-models/{target_id}") is None:
             return None
         return target_id
 
     def _anywhere(self, source_id: str) -> str | None:
         experiments = [experiment.experiment_id for experiment in self._context.target.experiments()]
-        found: dict[str, Any] | None = None
-        for key in (SOURCE_MODEL_ID, IDENTITY):
+        model: dict[str, Any] | None = None
+        for key in (SOURCE_MODEL_ID, MODEL_IDENTITY):
             try:
-                found = found or self._models.search(experiments, key, source_id)
+                model = model or self._context.model_index.search(experiments, key, source_id)
             except ServerError as exc:
                 if not is_unknown_there(exc):
                     raise
-        return None if found is None else str(found["info"]["model_id"])
+        return None if model is None else str(model["info"]["model_id"])

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from threading import Lock
 from typing import Any, Final
 
-from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import WEBHOOK
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.writing.failures import once
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
 _API: Final = "/api/2.0/mlflow/webhooks"
@@ -21,15 +21,15 @@ _Key = tuple[str, str, frozenset[tuple[str, str]]]
 """Name, URL, and (entity, action) pairs: what a webhook is found by, as it has no tags."""
 
 
-class WebhookWriter:
+class WebhookWriter(KindWriter):
     """Writes the webhooks of a replay."""
 
-    kinds: tuple[str, ...] = (WEBHOOK,)
+    kinds = (WEBHOOK,)
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
         self._lock = Lock()
-        self._there: dict[_Key, list[str]] | None = None
+        self._ids_by_key: dict[_Key, list[str]] | None = None
 
     def write(self, chunk: Chunk) -> None:
         """Write the webhooks of a chunk that the target does not have."""
@@ -40,27 +40,19 @@ class WebhookWriter:
             if row["deleted_timestamp"] is not None:
                 self._context.receipt.changed("webhooks_deleted_at_the_source")
                 continue
-            try:
-                with self._lock:  # equal ones are told apart by their number
-                    self._write(row, frozenset(events.get(row["webhook_id"], ())))
-            except (ItemError, ServerError) as exc:
-                self._context.refuse(WEBHOOK, row["webhook_id"], refusals.WEBHOOK_REFUSED, exc)
-
-    def finish(self) -> None:
-        """Nothing waits."""
-
-    def after_deletion(self) -> None:
-        """Nothing here is deleted with a run."""
+            # Equal ones are told apart by their number, so one thread at a time.
+            with self._context.refusing(WEBHOOK, row["webhook_id"], refusals.WEBHOOK_REFUSED), self._lock:
+                self._write(row, frozenset(events.get(row["webhook_id"], ())))
 
     def _write(self, row: Row, events: frozenset[tuple[str, str]]) -> None:
-        if self._there is None:
-            self._there = {}
+        if self._ids_by_key is None:
+            self._ids_by_key = {}
             for webhook in self._listed():
-                self._there.setdefault(_key(webhook), []).append(webhook["webhook_id"])
+                self._ids_by_key.setdefault(_key(webhook), []).append(webhook["webhook_id"])
         key = (row["name"], row["url"], events)
         receipt = self._context.receipt
-        if self._there.get(key):
-            receipt.mapped(WEBHOOK, row["webhook_id"], self._there[key].pop())
+        if self._ids_by_key.get(key):
+            receipt.mapped(WEBHOOK, row["webhook_id"], self._ids_by_key[key].pop())
             receipt.done("skipped", WEBHOOK)
             return
         target_id = None if self._context.options.dry_run else self._create(row, key)

@@ -1,4 +1,4 @@
-"""What one run will be in the target, and how that differs from what is there."""
+"""What one run will be in the target, how that differs from the run of the target, and the run on its way."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import ExportFacts, run_source_tags
+from mlflow_archive.kinds import RUN
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.places.experiments import STATE, Bound
-from mlflow_archive.sinks.replay.runs.run_index import IDENTITY
-from mlflow_archive.sinks.replay.target.target import DatasetInput, Point, TargetRun
-from mlflow_archive.sinks.replay.writing.fitting import Fitter, key_is_taken, newest, order, plain_tags
+from mlflow_archive.sinks.replay.runs.run_fitting import RunFitter, newest, order
+from mlflow_archive.sinks.replay.runs.run_rows import DatasetKey, RunRows
+from mlflow_archive.sinks.replay.target.target import DatasetInput, Point, TargetArtifacts, TargetRun
+from mlflow_archive.sinks.replay.writing.artifact_copy import ArtifactOwner
+from mlflow_archive.sinks.replay.writing.earlier_imports import RUN_IDENTITY
+from mlflow_archive.sinks.replay.writing.fitting import key_is_taken, plain_tags
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from mlflow_archive.sinks.replay.writing.references import (
     HISTORY,
@@ -23,7 +27,7 @@ from mlflow_archive.sinks.replay.writing.references import (
     remap_linked_prompts,
     without_model_ids,
 )
-from mlflow_archive.sinks.replay.writing.rows import DatasetKey, Row, RunRows
+from mlflow_archive.sinks.replay.writing.rows import Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +58,31 @@ class PlannedRun:
         return {HISTORY: fit_history(remapped, self.tag_limit)}
 
 
+@dataclass(slots=True, kw_only=True)
+class OpenRun:
+    """A run under way. ``outcome`` is created, updated, skipped or refused.
+
+    ``target`` is the run of the target, None where a dry run would create it; ``existed`` says that it was there
+    before. ``place`` and ``sizes`` are where its artifacts go and what lies there, once that was needed.
+    """
+
+    plan: PlannedRun
+    bound: Bound
+    outcome: str
+    target: TargetRun | None
+    existed: bool
+    place: TargetArtifacts | None = None
+    sizes: Mapping[str, int] | None = None
+
+    @property
+    def owner(self) -> ArtifactOwner:
+        """The owner of its artifacts: in MLmodel files only the id of the run itself is known yet."""
+        target_id = "" if self.target is None else self.target.run_id
+        return ArtifactOwner(kind=RUN, source_id=self.plan.source_id, mapped={self.plan.source_id: target_id}.get)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Planner:
+class RunPlanner:
     """Makes a PlannedRun of rows; ``importer`` is the user who imports, or None to keep the source's."""
 
     options: ReplayOptions
@@ -67,16 +94,15 @@ class Planner:
     ) -> PlannedRun:
         """Fit a run; ``parent`` is the target's id of its parent, None where it has none or it is not there."""
         limits = self.options.limits
-        fitter = Fitter(limits, self.receipt, rows.run_id)
-        wanted = remap_linked_prompts(plain_tags(rows.tags), source.model_name)
-        history = wanted.pop(HISTORY, None)
+        fitter = RunFitter(limits, self.receipt, rows.run_id)
+        tags = remap_linked_prompts(plain_tags(rows.tags), source.model_name)
+        history = tags.pop(HISTORY, None)
         if history is not None and len(history) > limits.tag:
             self.receipt.shortened(rows.run_id, "tag", HISTORY, len(history))
-        self._set_parent(rows, wanted, parent)
-        name = self._name(info, wanted, fitter)
-        user = self._user(info, wanted)
-        tags = fitter.tags("tag", wanted, limits.tag)
-        tags.update(self._identity(rows, info, source, fitter))
+        self._set_parent(rows, tags, parent)
+        name = self._name(info, tags, fitter)
+        user = self._user(info, tags)
+        fitted = {**fitter.tags("tag", tags, limits.tag), **self._identity(rows, info, source, fitter)}
         for column in ("start_time", "status"):
             self.receipt.changed(f"run_without_{column}", int(info[column] is None))
         return PlannedRun(
@@ -87,56 +113,56 @@ class Planner:
             status=info["status"],
             end_time=info["end_time"],
             deleted=info["lifecycle_stage"] == "deleted",
-            tags=tags,
+            tags=fitted,
             history=history,
             params=fitter.params(rows.params),
             inputs=self._inputs(rows, info, datasets, fitter),
             tag_limit=limits.tag,
         )
 
-    def _set_parent(self, rows: RunRows, wanted: dict[str, str | None], parent: str | None) -> None:
+    def _set_parent(self, rows: RunRows, tags: dict[str, str | None], parent: str | None) -> None:
         original = rows.tags.get(PARENT)
         if not original:
             return
         if parent is not None:
-            wanted[PARENT] = parent
+            tags[PARENT] = parent
             return
         self.receipt.missing_parent(rows.run_id, original)
         if self.options.source_tags:  # it stays in the source tags; a parent that is not there would confuse the UI
-            del wanted[PARENT]
+            del tags[PARENT]
 
-    def _name(self, info: Row, wanted: dict[str, str | None], fitter: Fitter) -> str:
-        tag = wanted.pop(RUN_NAME, None)
+    def _name(self, info: Row, tags: dict[str, str | None], fitter: RunFitter) -> str:
+        tag = tags.pop(RUN_NAME, None)
         name: str = info["run_name"] or tag or ""
         if not name:
             self.receipt.changed("run_without_name")
             return ""
         self.receipt.changed("run_name_tag", int(tag is not None and tag != name))
-        wanted[RUN_NAME] = fitter.text("run name", "run_name", name, self.options.limits.run_name)
-        return wanted[RUN_NAME] or ""
+        tags[RUN_NAME] = fitted = fitter.text("run name", "run_name", name, self.options.limits.run_name)
+        return fitted
 
-    def _user(self, info: Row, wanted: dict[str, str | None]) -> str:
+    def _user(self, info: Row, tags: dict[str, str | None]) -> str:
         if self.importer is None:
             return info["user_id"] or ""
-        if USER in wanted:
-            wanted[USER] = self.importer
+        if USER in tags:
+            tags[USER] = self.importer
         return self.importer
 
-    def _identity(self, rows: RunRows, info: Row, source: SourceOfRun, fitter: Fitter) -> dict[str, str]:
+    def _identity(self, rows: RunRows, info: Row, source: SourceOfRun, fitter: RunFitter) -> dict[str, str]:
         if not self.options.source_tags:
-            return {IDENTITY: rows.run_id}
-        found = run_source_tags(info, rows.tags, experiment_name=source.experiment_name, export=source.export)
-        return fitter.tags("source tag", found, self.options.limits.tag)
+            return {RUN_IDENTITY: rows.run_id}
+        source_tags = run_source_tags(info, rows.tags, experiment_name=source.experiment_name, export=source.export)
+        return fitter.tags("source tag", source_tags, self.options.limits.tag)
 
     def _inputs(
-        self, rows: RunRows, info: Row, datasets: Mapping[DatasetKey, Row], fitter: Fitter
+        self, rows: RunRows, info: Row, datasets: Mapping[DatasetKey, Row], fitter: RunFitter
     ) -> list[DatasetInput]:
         inputs = []
         for (name, digest), tags in rows.inputs.items():
             row = datasets.get((info["experiment_id"], name, digest))
             if row is None:
                 reason = f"the archive does not hold the dataset {name!r} with digest {digest!r}"
-                self.receipt.refuse("run", rows.run_id, name, refusals.INPUT_REFUSED, reason)
+                self.receipt.refuse(RUN, rows.run_id, name, refusals.INPUT_REFUSED, reason)
             else:
                 inputs.append(fitter.dataset(row, tags))
         return inputs
@@ -167,34 +193,33 @@ class Difference:
         return bool(self.incomplete or self.tags or self.params or self.inputs or self.info)
 
 
-def compare(plan: PlannedRun, held: TargetRun, bound: Bound) -> Difference:
-    """Compare a plan with the run that is there; what the target has beyond the plan is no difference."""
-    wanted = {**plan.tags, **plan.late_tags(held.run_id)}
-    wanted_state = plan.status is None or plan.status == held.status
-    end = not plan.end_time or plan.end_time == held.end_time  # the API does not show an end at 0
-    lifecycle = bound.ends_deleted or plan.deleted == held.deleted
-    named = not plan.name or plan.name == held.name
+def compare(plan: PlannedRun, run: TargetRun, bound: Bound) -> Difference:
+    """Compare a plan with the run of the target; what that has beyond the plan is not a difference."""
+    tags = {**plan.tags, **plan.late_tags(run.run_id)}
+    same_status = plan.status is None or plan.status == run.status
+    same_end = not plan.end_time or plan.end_time == run.end_time  # the API does not show an end at 0
+    same_stage = bound.ends_deleted or plan.deleted == run.deleted
+    same_name = not plan.name or plan.name == run.name
     return Difference(
-        incomplete=STATE in held.tags,
-        tags={key: value for key, value in wanted.items() if not _equal(key, held.tags.get(key), value)},
-        params=[(key, value) for key, value in plan.params if key not in held.params],
-        conflicting=[key for key, value in plan.params if held.params.get(key, value) != value],
-        inputs=[item for item in plan.inputs if (item.name, item.digest) not in held.inputs],
-        info=not (wanted_state and end and lifecycle and named),
+        incomplete=STATE in run.tags,
+        tags={key: value for key, value in tags.items() if not _is_equal(key, run.tags.get(key), value)},
+        params=[(key, value) for key, value in plan.params if key not in run.params],
+        conflicting=[key for key, value in plan.params if run.params.get(key, value) != value],
+        inputs=[item for item in plan.inputs if (item.name, item.digest) not in run.inputs],
+        info=not (same_status and same_end and same_stage and same_name),
     )
 
 
-def _equal(key: str, held: str | None, wanted: str) -> bool:
-    if key == HISTORY and held is not None:
-        return without_model_ids(held) == without_model_ids(wanted)
-    return held == wanted
+def _is_equal(key: str, target_value: str | None, value: str) -> bool:
+    if key == HISTORY and target_value is not None:
+        # The models that a history names may come later than the run, and are remapped then.
+        return without_model_ids(target_value) == without_model_ids(value)
+    return target_value == value
 
 
-def lacks_points(points: Sequence[Point], held: TargetRun) -> bool:
-    """Say whether any metric has a newer point than the target's newest."""
-    return any(
-        key not in held.latest or order(point) > order(held.latest[key]) for key, point in newest(points).items()
-    )
+def lacks_points(points: Sequence[Point], run: TargetRun) -> bool:
+    """Return whether any metric has a newer point than the newest of the target's run."""
+    return any(key not in run.latest or order(point) > order(run.latest[key]) for key, point in newest(points).items())
 
 
 def settable(tags: Mapping[str, str]) -> dict[str, str]:

@@ -80,12 +80,12 @@ async def _call(app: Any, request: requests.PreparedRequest) -> _Answer:
     body = request.body or b""
     waiting = [{"type": "http.request", "body": body.encode() if isinstance(body, str) else body, "more_body": False}]
     answer = _Answer()
-    gone = asyncio.Event()
+    disconnected = asyncio.Event()
 
     async def receive() -> Mapping[str, Any]:
         if waiting:
             return waiting.pop()
-        await gone.wait()
+        await disconnected.wait()
         return {"type": "http.disconnect"}
 
     async def send(message: Mapping[str, Any]) -> None:
@@ -95,7 +95,7 @@ async def _call(app: Any, request: requests.PreparedRequest) -> _Answer:
         elif message["type"] == "http.response.body":
             answer.body.append(message.get("body", b""))
             if not message.get("more_body", False):
-                gone.set()
+                disconnected.set()
 
     await app(_scope(request), receive, send)
     return answer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -14,12 +13,15 @@ from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.target.target import (
     PAGE,
     Api,
-    ArtifactPlace,
     DatasetInput,
     NewRun,
     Point,
+    TargetArtifacts,
     TargetExperiment,
     TargetRun,
+    entries_of,
+    json_number,
+    pairs_of,
     tag_condition,
 )
 from mlflow_archive.sinks.replay.writing.artifacts import LocalPlace, ProxyPlace, RepositoryPlace, local_root
@@ -55,16 +57,16 @@ class RestTarget:
 
     def experiments(self) -> Iterator[TargetExperiment]:
         body = {"view_type": "ALL", "order_by": ["creation_time ASC"]}
-        for found in entries(lambda page: self._post("experiments/search", {**body, **page}), "experiments"):
+        for experiment in entries(lambda page: self._post("experiments/search", {**body, **page}), "experiments"):
             yield TargetExperiment(
-                experiment_id=found["experiment_id"],
-                name=found["name"],
-                deleted=found.get("lifecycle_stage") == "deleted",
-                tags=_pairs(found.get("tags", [])),
+                experiment_id=experiment["experiment_id"],
+                name=experiment["name"],
+                deleted=experiment.get("lifecycle_stage") == "deleted",
+                tags=pairs_of(experiment.get("tags", [])),
             )
 
     def create_experiment(self, name: str, tags: Mapping[str, str]) -> str:
-        body = {"name": name, "tags": _entries(tags)}
+        body = {"name": name, "tags": entries_of(tags)}
         return str(self._post("experiments/create", body, idempotent=False)["experiment_id"])
 
     def set_experiment_tag(self, experiment_id: str, key: str, value: str) -> None:
@@ -83,8 +85,8 @@ class RestTarget:
             "run_view_type": "ALL",
             "order_by": ["attributes.start_time ASC"],
         }
-        found = entries(lambda page: self._post("runs/search", {**body, **page}), "runs", size=PAGE)
-        return map(_run, found)
+        runs = entries(lambda page: self._post("runs/search", {**body, **page}), "runs", size=PAGE)
+        return map(_run, runs)
 
     def get_run(self, run_id: str) -> TargetRun:
         return _run(self._session.get(_API + "runs/get", {"run_id": run_id})["run"])
@@ -95,7 +97,7 @@ class RestTarget:
             "user_id": new.user_id,
             "start_time": new.start_time,
             "run_name": new.name,
-            "tags": _entries(new.tags),
+            "tags": entries_of(new.tags),
         }
         return _run(self._post("runs/create", body, idempotent=False)["run"])
 
@@ -109,7 +111,7 @@ class RestTarget:
                 for key, value, time, step in metrics
             ],
             "params": [{"key": key, "value": value} for key, value in params],
-            "tags": _entries(tags),
+            "tags": entries_of(tags),
         }
         self._post("runs/log-batch", body)
 
@@ -133,10 +135,10 @@ class RestTarget:
     def restore_run(self, run_id: str) -> None:
         self._post("runs/restore", {"run_id": run_id})
 
-    def artifacts(self, run: TargetRun) -> ArtifactPlace:
+    def artifacts(self, run: TargetRun) -> TargetArtifacts:
         return self.place(run.artifact_uri)
 
-    def place(self, uri: str) -> ArtifactPlace:
+    def place(self, uri: str) -> TargetArtifacts:
         if uri.startswith("mlflow-artifacts:"):
             return ProxyPlace(self._session, uri)
         root = local_root(uri)
@@ -149,21 +151,6 @@ class RestTarget:
             )
             raise ItemError(message)
         return LocalPlace(root)
-
-
-def json_number(value: float) -> float | str:
-    """Return a number for JSON; what that cannot hold is spelled as protobuf's JSON does."""
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
-def _entries(pairs: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"key": key, "value": value} for key, value in pairs.items()]
-
-
-def _pairs(entries: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    return {entry["key"]: entry.get("value", "") for entry in entries}
 
 
 def _dataset(item: DatasetInput) -> dict[str, Any]:
@@ -183,7 +170,7 @@ def _dataset(item: DatasetInput) -> dict[str, Any]:
 
 def _run(answer: Mapping[str, Any]) -> TargetRun:
     info, data = answer["info"], answer.get("data", {})
-    tags = _pairs(data.get("tags", []))
+    tags = pairs_of(data.get("tags", []))
     inputs = answer.get("inputs", {}).get("dataset_inputs", [])
     return TargetRun(
         run_id=info.get("run_id") or info["run_uuid"],
@@ -195,16 +182,16 @@ def _run(answer: Mapping[str, Any]) -> TargetRun:
         end_time=int(info["end_time"]) if "end_time" in info else None,
         deleted=info.get("lifecycle_stage") == "deleted",
         artifact_uri=info.get("artifact_uri", ""),
-        params=_pairs(data.get("params", [])),
+        params=pairs_of(data.get("params", [])),
         tags=tags,
         latest={
-            found["key"]: (
-                found["key"],
-                float(found.get("value", 0.0)),
-                int(found.get("timestamp", 0)),
-                int(found.get("step", 0)),
+            entry["key"]: (
+                entry["key"],
+                float(entry.get("value", 0.0)),
+                int(entry.get("timestamp", 0)),
+                int(entry.get("step", 0)),
             )
-            for found in data.get("metrics", [])
+            for entry in data.get("metrics", [])
         },
-        inputs=frozenset((found["dataset"]["name"], found["dataset"]["digest"]) for found in inputs),
+        inputs=frozenset((entry["dataset"]["name"], entry["dataset"]["digest"]) for entry in inputs),
     )

@@ -15,7 +15,7 @@ from mlflow_archive.errors import ItemError, TargetError
 from mlflow_archive.http.session import TrackingSession, tell_nobody
 from mlflow_archive.sinks.replay.target.in_process import ADDRESS, InProcessTransport
 from mlflow_archive.sinks.replay.target.rest_target import RestTarget
-from mlflow_archive.sinks.replay.target.target import ArtifactPlace
+from mlflow_archive.sinks.replay.target.target import TargetArtifacts
 from mlflow_archive.sinks.replay.writing.artifacts import LocalPlace, RepositoryPlace, local_root
 
 
@@ -28,10 +28,10 @@ class StoreTarget(RestTarget):
     def __init__(
         self, uri: str, *, artifact_root: str | None = None, on_retry: Callable[[str], None] = tell_nobody
     ) -> None:
-        shown = _without_password(uri)
-        transport, self._engines = _open(uri, shown, artifact_root)
-        super().__init__(TrackingSession(ADDRESS, transport=transport, on_retry=on_retry, shown=shown))
-        self.uri = shown
+        display_uri = _without_password(uri)
+        transport, self._engines = _open(uri, display_uri, artifact_root)
+        super().__init__(TrackingSession(ADDRESS, transport=transport, on_retry=on_retry, shown=display_uri))
+        self.uri = display_uri
 
     def check(self) -> None:
         next(self.experiments(), None)
@@ -47,7 +47,7 @@ class StoreTarget(RestTarget):
         for engine in self._engines:
             engine.dispose()
 
-    def place(self, uri: str) -> ArtifactPlace:
+    def place(self, uri: str) -> TargetArtifacts:
         if uri.startswith("mlflow-artifacts:"):
             message = f"{uri} lies behind a server; import through that server's http address"
             raise ItemError(message)
@@ -56,12 +56,12 @@ class StoreTarget(RestTarget):
 
 
 def _without_password(uri: str) -> str:
-    scheme, found, rest = uri.partition("://")
+    scheme, separator, rest = uri.partition("://")
     authority, slash, path = rest.partition("/")
-    return scheme + found + authority.rpartition("@")[2] + slash + path
+    return scheme + separator + authority.rpartition("@")[2] + slash + path
 
 
-def _open(uri: str, shown: str, artifact_root: str | None) -> tuple[InProcessTransport, list[Any]]:
+def _open(uri: str, display_uri: str, artifact_root: str | None) -> tuple[InProcessTransport, list[Any]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what MLflow's server says of its own dependencies helps nobody here
@@ -71,15 +71,16 @@ def _open(uri: str, shown: str, artifact_root: str | None) -> tuple[InProcessTra
         from mlflow.tracking._tracking_service import utils as tracking  # noqa: PLC0415
     except ImportError as exc:
         message = (
-            f"writing into {shown} without a server needs full MLflow 3: pip install 'mlflow-archive[server]' ({exc})"
+            f"writing into {display_uri} without a server needs full MLflow 3: "
+            f"pip install 'mlflow-archive[server]' ({exc})"
         )
         raise TargetError(message) from exc
     if uri.partition(":")[0].partition("+")[0] in ("sqlite", "postgresql", "mysql", "mssql"):
-        _refuse_older_schema(uri, shown)
+        _refuse_older_schema(uri, display_uri)
     try:
         stores = [tracking._get_store(uri, artifact_root), registry._get_store(uri, uri)]
     except Exception as exc:  # drivers, SQLAlchemy and plugins each have errors of their own
-        message = f"{shown} cannot be opened as an MLflow tracking store: {exc}"
+        message = f"{display_uri} cannot be opened as an MLflow tracking store: {exc}"
         raise TargetError(message) from exc
     engines = []
     for store in stores:
@@ -93,7 +94,7 @@ def _open(uri: str, shown: str, artifact_root: str | None) -> tuple[InProcessTra
     return InProcessTransport(app, variables), engines
 
 
-def _refuse_older_schema(uri: str, shown: str) -> None:
+def _refuse_older_schema(uri: str, display_uri: str) -> None:
     import sqlalchemy  # noqa: PLC0415
     from mlflow.store.db.utils import _get_latest_schema_revision  # noqa: PLC0415
 
@@ -101,7 +102,7 @@ def _refuse_older_schema(uri: str, shown: str) -> None:
         engine = sqlalchemy.create_engine(uri)
     except (ImportError, sqlalchemy.exc.SQLAlchemyError) as exc:
         message = (
-            f"{shown} cannot be opened as a database: {exc}; name a driver that is installed, such as "
+            f"{display_uri} cannot be opened as a database: {exc}; name a driver that is installed, such as "
             "postgresql+psycopg2:// or mysql+pymysql://"
         )
         raise TargetError(message) from exc
@@ -109,16 +110,18 @@ def _refuse_older_schema(uri: str, shown: str) -> None:
         with engine.connect() as connection:
             if not sqlalchemy.inspect(connection).has_table("alembic_version"):
                 return
-            found = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar()
+            revision = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar()
     except sqlalchemy.exc.SQLAlchemyError as exc:
-        message = f"{shown} cannot be opened as a database: {type(exc).__name__}; check the URI and its permissions"
+        message = (
+            f"{display_uri} cannot be opened as a database: {type(exc).__name__}; check the URI and its permissions"
+        )
         raise TargetError(message) from exc
     finally:
         engine.dispose()
     expected = _get_latest_schema_revision()
-    if found != expected:
+    if revision != expected:
         message = (
-            f"{shown} has the schema revision {found}, the installed MLflow writes {expected}; "
+            f"{display_uri} has the schema revision {revision}, the installed MLflow writes {expected}; "
             "make a backup and run `mlflow db upgrade`, or use the MLflow version that the database belongs to"
         )
         raise TargetError(message)

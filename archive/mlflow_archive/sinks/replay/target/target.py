@@ -6,6 +6,7 @@ one nothing more can be written. Ids here are the target's, never the source's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
@@ -73,11 +74,11 @@ class DatasetInput:
     tags: tuple[tuple[str, str], ...]
 
 
-class ArtifactPlace(Protocol):
-    """Where the artifacts of one run go. Paths are as MLflow shows them, ``/`` between parts."""
+class TargetArtifacts(Protocol):
+    """Where the artifacts of one run or logged model go. Paths are as MLflow shows them, ``/`` between parts."""
 
     def sizes(self) -> Mapping[str, int]:
-        """Return path and size in bytes of every file that is there."""
+        """Return path and size in bytes of every file that lies there."""
 
     def put(self, path: str, data: BinaryIO, size: int) -> None:
         """Write ``size`` bytes under exactly that path, replacing what is there.
@@ -86,7 +87,7 @@ class ArtifactPlace(Protocol):
         """
 
 
-class Experiments(Protocol):
+class TargetExperiments(Protocol):
     """The experiments of a target."""
 
     def experiments(self) -> Iterator[TargetExperiment]:
@@ -108,7 +109,7 @@ class Experiments(Protocol):
         """Make a deleted experiment active."""
 
 
-class Runs(Protocol):
+class TargetRuns(Protocol):
     """The runs of a target. All may be called from several threads."""
 
     def tagged_runs(self, experiment_id: str, key: str, value: str | None = None) -> Iterator[TargetRun]:
@@ -160,8 +161,8 @@ class Api(Protocol):
     def delete(self, path: str, body: Mapping[str, Any] | None = None) -> Any: ...
 
 
-class Target(Experiments, Runs, Protocol):
-    """Any MLflow server or store. ``version`` is MLflow's there, known after ``check``, None where it is not told."""
+class Target(TargetExperiments, TargetRuns, Protocol):
+    """Any MLflow server or store. ``version`` is MLflow's there, known after ``check``, None where it does not say."""
 
     uri: str
     version: str | None
@@ -171,12 +172,12 @@ class Target(Experiments, Runs, Protocol):
         """The API of the target, also of a store without a server."""
 
     def check(self) -> None:
-        """Make first contact. Raises ServerError or TargetError where this is no target."""
+        """Make first contact. Raises ServerError or TargetError where this is not a target."""
 
-    def artifacts(self, run: TargetRun) -> ArtifactPlace:
+    def artifacts(self, run: TargetRun) -> TargetArtifacts:
         """Return where the artifacts of a run go. Raises ItemError where they cannot be written from here."""
 
-    def place(self, uri: str) -> ArtifactPlace:
+    def place(self, uri: str) -> TargetArtifacts:
         """Return the place of an artifact URI that the target gave out. Raises ItemError as ``artifacts`` does."""
 
     def in_workspace(self, name: str | None) -> Target:
@@ -195,3 +196,20 @@ def tag_condition(key: str, value: str | None) -> str:
         return f"tags.`{key}` LIKE '%'"
     mark = '"' if "'" in value else "'"
     return f"tags.`{key}` = {mark}{value}{mark}"
+
+
+def json_number(value: float) -> float | str:
+    """Return a number for JSON; what that cannot hold is spelled as protobuf's JSON does."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def entries_of(pairs: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return tags or params as MLflow's API takes them."""
+    return [{"key": key, "value": value} for key, value in pairs.items()]
+
+
+def pairs_of(entries: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return tags or params of an answer of MLflow's API, which leaves out empty values."""
+    return {entry["key"]: entry.get("value", "") for entry in entries}

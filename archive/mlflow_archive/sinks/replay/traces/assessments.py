@@ -16,7 +16,7 @@ from mlflow_archive.errors import ItemError
 from mlflow_archive.format.source_tags import shorten, shorten_key
 from mlflow_archive.sinks.replay.options import Limits
 from mlflow_archive.sinks.replay.traces.moments import timestamp
-from mlflow_archive.sinks.replay.writing.rows import Row
+from mlflow_archive.sinks.replay.writing.rows import Row, json_of
 
 SOURCE_RUN: Final = "mlflow.assessment.sourceRunId"
 FEEDBACK, EXPECTATION, ISSUE_REFERENCE = "feedback", "expectation", "issue"
@@ -52,15 +52,15 @@ class PlannedAssessment:
 class AssessmentPlan:
     """The assessments of one trace, those that others replace first.
 
-    ``lost`` tells what cannot be set, ``refused`` what cannot be made: (assessment id, reason).
+    ``losses`` are the fields that cannot be set, ``refused`` what cannot be made: (assessment id, reason).
     """
 
     planned: list[PlannedAssessment] = field(default_factory=list)
-    lost: list[dict[str, Any]] = field(default_factory=list)
+    losses: list[dict[str, Any]] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
 
     def at(self, when: When) -> list[PlannedAssessment]:
-        return [each for each in self.planned if each.when is when]
+        return [assessment for assessment in self.planned if assessment.when is when]
 
 
 def plan_assessments(
@@ -68,80 +68,86 @@ def plan_assessments(
 ) -> AssessmentPlan:
     """Plan the assessments of a trace from its rows; ``deleted_runs`` are source ids of runs that end deleted."""
     plan = AssessmentPlan()
-    there = {row["assessment_id"]: row for row in rows}
+    by_id = {row["assessment_id"]: row for row in rows}
     replaced: set[str] = set()
-    for row in sorted(rows, key=lambda row: (_depth(row, there), row["created_timestamp"], row["assessment_id"])):
+    for row in sorted(rows, key=lambda row: (_depth(row, by_id), row["created_timestamp"], row["assessment_id"])):
         try:
             metadata = _metadata(row)
-            lost: dict[str, Any] = {}
-            body = {**_fields(row, trace_id, limits), **_value(row, lost)}
-            when = _when(row, metadata, there, deleted_runs)
-            overrides = _overrides(row, there, when)
+            losses: dict[str, Any] = {}
+            body = {**_fields(row, trace_id, limits), **_value(row, losses)}
+            when = _when(row, metadata, by_id, deleted_runs)
+            overrides = _overrides(row, by_id, when)
         except ItemError as exc:
             plan.refused.append((row["assessment_id"], str(exc)))
             continue
         if overrides is not None:
             body["overrides"] = shorten_key(overrides, limits.assessment_id)
             replaced.add(overrides)
-        elif row["overrides"] is not None:
-            lost["overrides"] = row["overrides"]
-        source_run = metadata.get(SOURCE_RUN)
-        if row["run_id"] is not None and row["run_id"] != source_run:
-            lost["run_id"] = row["run_id"]
-        if source_run:
-            metadata[SOURCE_RUN] = run_of(source_run) or source_run
+        losses |= _unsettable(row, metadata, overrides)
+        if metadata.get(SOURCE_RUN):
+            metadata[SOURCE_RUN] = run_of(metadata[SOURCE_RUN]) or metadata[SOURCE_RUN]
         if metadata:
             body["metadata"] = metadata
-        if row["source_type"] not in _SOURCES:
-            lost["source_type"] = row["source_type"]
-        if row["rationale"] and row["assessment_type"] == EXPECTATION:
-            lost["rationale"] = shorten(row["rationale"], _SHORT)
-        if lost:
-            plan.lost.append({"assessment_id": row["assessment_id"], **lost})
+        if losses:
+            plan.losses.append({"assessment_id": row["assessment_id"], **losses})
         issue_id = row["name"] if row["assessment_type"] == ISSUE_REFERENCE else None
         plan.planned.append(
             PlannedAssessment(assessment_id=body["assessment_id"], body=body, when=when, issue_id=issue_id)
         )
     for row in rows:
         if not row["valid"] and row["assessment_id"] not in replaced:
-            plan.lost.append({"assessment_id": row["assessment_id"], "valid": False})
+            plan.losses.append({"assessment_id": row["assessment_id"], "valid": False})
     return plan
 
 
-def _depth(row: Row, there: Mapping[str, Row]) -> int:
+def _unsettable(row: Row, metadata: Mapping[str, str], overrides: str | None) -> dict[str, Any]:
+    """Return what MLflow's API cannot set of an assessment beside its value."""
+    losses: dict[str, Any] = {}
+    if overrides is None and row["overrides"] is not None:
+        losses["overrides"] = row["overrides"]
+    if row["run_id"] is not None and row["run_id"] != metadata.get(SOURCE_RUN):
+        losses["run_id"] = row["run_id"]
+    if row["source_type"] not in _SOURCES:
+        losses["source_type"] = row["source_type"]
+    if row["rationale"] and row["assessment_type"] == EXPECTATION:
+        losses["rationale"] = shorten(row["rationale"], _SHORT)
+    return losses
+
+
+def _depth(row: Row, by_id: Mapping[str, Row]) -> int:
     """Return how many assessments this one replaces, one behind the other."""
-    seen = {row["assessment_id"]}
-    while row["overrides"] in there and row["overrides"] not in seen:
-        seen.add(row["overrides"])
-        row = there[row["overrides"]]
-    return len(seen)
+    chain = {row["assessment_id"]}
+    while row["overrides"] in by_id and row["overrides"] not in chain:
+        chain.add(row["overrides"])
+        row = by_id[row["overrides"]]
+    return len(chain)
 
 
-def _when(row: Row, metadata: Mapping[str, str], there: Mapping[str, Row], deleted_runs: Collection[str]) -> When:
+def _when(row: Row, metadata: Mapping[str, str], by_id: Mapping[str, Row], deleted_runs: Collection[str]) -> When:
     when = When.WITH_TRACE
-    seen: set[str] = set()
+    chain: set[str] = set()
     while True:
         if row["assessment_type"] == ISSUE_REFERENCE:
             when = max(when, When.AFTER_ISSUES)
         if metadata.get(SOURCE_RUN) in deleted_runs:
             when = max(when, When.AFTER_DELETION)
-        replaced = there.get(row["overrides"] or "")
-        if replaced is None or replaced["valid"] or row["assessment_type"] != FEEDBACK or row["overrides"] in seen:
+        replaced = by_id.get(row["overrides"] or "")
+        if replaced is None or replaced["valid"] or row["assessment_type"] != FEEDBACK or row["overrides"] in chain:
             return when
         when = max(when, When.AFTER_TRACE)
-        seen.add(row["overrides"])
+        chain.add(row["overrides"])
         row, metadata = replaced, _metadata(replaced)
 
 
-def _overrides(row: Row, there: Mapping[str, Row], when: When) -> str | None:
-    """Return what MLflow can be told that this one replaces.
+def _overrides(row: Row, by_id: Mapping[str, Row], when: When) -> str | None:
+    """Return the id of the assessment that this one replaces, where MLflow can be told so.
 
     A request of its own makes what it replaces invalid, and must find it; within a trace MLflow looks at neither.
     """
     overrides: str | None = row["overrides"]
     if overrides is None or row["assessment_type"] != FEEDBACK:
         return None
-    replaced = there.get(overrides)
+    replaced = by_id.get(overrides)
     if when is When.WITH_TRACE or (replaced is not None and not replaced["valid"]):
         return overrides
     return None
@@ -169,22 +175,22 @@ def _source(row: Row, limits: Limits) -> dict[str, Any]:
 
 
 def _metadata(row: Row) -> dict[str, str]:
-    held = _json(row, "metadata") if row["metadata"] else None
-    if held is None:
+    metadata = _json(row, "metadata") if row["metadata"] else None
+    if metadata is None:
         return {}
-    if not isinstance(held, dict):
+    if not isinstance(metadata, dict):
         raise ItemError(f"its metadata is {row['metadata'][:_SHORT]!r}, expected an object")
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in held.items()}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
 
 
-def _value(row: Row, lost: dict[str, Any]) -> dict[str, Any]:
+def _value(row: Row, losses: dict[str, Any]) -> dict[str, Any]:
     """Return the field that holds the value."""
     kind = row["assessment_type"]
     value = _json(row, "value")
     if kind == EXPECTATION:
         # As text, which MLflow keeps as it is; as a value all numbers would become floats.
         if value is None:
-            raise ItemError("its value is null, which MLflow takes for no expectation")
+            raise ItemError("its value is null, which MLflow takes for a missing expectation")
         return {kind: {"serialized_value": {"serialization_format": "JSON_FORMAT", "value": row["value"]}}}
     if kind == ISSUE_REFERENCE:
         name = value.get("issue_name") if isinstance(value, dict) else None
@@ -193,10 +199,10 @@ def _value(row: Row, lost: dict[str, Any]) -> dict[str, Any]:
         return {kind: {"issue_name": name}}
     if kind != FEEDBACK:
         raise ItemError(f"its type is {kind!r}, which MLflow's API does not know")
-    kept = _as_floats(value)
-    if json.dumps(kept, sort_keys=True) != json.dumps(value, sort_keys=True):
-        lost["value"] = shorten(row["value"], _SHORT)
-    feedback: dict[str, Any] = {"value": kept}
+    floats = _as_floats(value)
+    if json.dumps(floats, sort_keys=True) != json.dumps(value, sort_keys=True):
+        losses["value"] = shorten(row["value"], _SHORT)
+    feedback: dict[str, Any] = {"value": floats}
     if row["error"] is not None:
         error = _json(row, "error")
         if isinstance(error, dict):
@@ -207,9 +213,9 @@ def _value(row: Row, lost: dict[str, Any]) -> dict[str, Any]:
 def _as_floats(value: Any) -> Any:
     """Return a value as Protocol Buffers keep it: all numbers are floats."""
     if isinstance(value, dict):
-        return {key: _as_floats(each) for key, each in value.items()}
+        return {key: _as_floats(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_as_floats(each) for each in value]
+        return [_as_floats(item) for item in value]
     if isinstance(value, int) and not isinstance(value, bool):
         try:
             return float(value)
@@ -222,7 +228,4 @@ def _json(row: Row, column: str) -> Any:
     def refuse(constant: str) -> Any:
         raise ItemError(f"its {column} has the number {constant}, which MLflow's API does not take")
 
-    try:
-        return json.loads(row[column], parse_constant=refuse)
-    except ValueError as exc:
-        raise ItemError(f"its {column} is no JSON: {row[column][:_SHORT]!r}") from exc
+    return json_of(row, column, refuse)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
-from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import ISSUE, TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
@@ -46,24 +45,24 @@ class DeferredAssessments:
 
     def make(self, when: When) -> None:
         """Make those whose time this is and that are not there. MLflow deletes some whenever it deletes their run."""
-        due = [each for each in self._waiting if each.planned.when is when]
+        due = [assessment for assessment in self._waiting if assessment.planned.when is when]
         if self._context.options.dry_run:
             return
         for group in _by_trace(due):
             infos = self._lookup.infos(list(group))
             for trace_id, waiting in group.items():
-                there = {each.get("assessment_id") for each in infos.get(trace_id, {}).get("assessments", [])}
-                for each in waiting:
-                    if each.planned.assessment_id not in there:
-                        self._make(each)
+                existing = {
+                    assessment.get("assessment_id") for assessment in infos.get(trace_id, {}).get("assessments", [])
+                }
+                for assessment in waiting:
+                    if assessment.planned.assessment_id not in existing:
+                        self._make(assessment)
 
     def _make(self, waiting: _Waiting) -> None:
         planned = waiting.planned
-        try:
+        code = refusals.ASSESSMENT_REFUSED
+        with self._context.refusing(TRACE, waiting.source_id, code, path=planned.assessment_id):
             make_assessment(self._context.api, waiting.trace_id, self._body(planned))
-        except (ItemError, ServerError) as exc:
-            self._context.refuse(TRACE, waiting.source_id, refusals.ASSESSMENT_REFUSED, exc, path=planned.assessment_id)
-        else:
             self._context.receipt.count("assessments")
 
     def _body(self, planned: PlannedAssessment) -> dict[str, Any]:
@@ -77,8 +76,8 @@ class DeferredAssessments:
 def _by_trace(waiting: Iterable[_Waiting]) -> list[dict[str, list[_Waiting]]]:
     """Group by trace, some traces at once; within a trace the order stays: replaced ones first."""
     groups: list[dict[str, list[_Waiting]]] = []
-    for each in waiting:
-        if not groups or (each.trace_id not in groups[-1] and len(groups[-1]) >= _TRACES_AT_ONCE):
+    for assessment in waiting:
+        if not groups or (assessment.trace_id not in groups[-1] and len(groups[-1]) >= _TRACES_AT_ONCE):
             groups.append({})
-        groups[-1].setdefault(each.trace_id, []).append(each)
+        groups[-1].setdefault(assessment.trace_id, []).append(assessment)
     return groups

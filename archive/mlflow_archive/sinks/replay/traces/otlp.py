@@ -42,7 +42,7 @@ _INT64: Final = 1 << 63
 
 
 def is_available() -> bool:
-    """Say whether this installation can encode spans: MLflow 3 brings what it takes."""
+    """Return whether this installation can encode spans: MLflow 3 brings what it takes."""
     try:
         import opentelemetry.proto.trace.v1.trace_pb2  # noqa: F401, PLC0415 - older MLflow brings none
     except ImportError:
@@ -51,11 +51,11 @@ def is_available() -> bool:
 
 
 def survives(span: Any, trace_id: str) -> bool:
-    """Say whether a span of a trace, in MLflow's JSON, will be the same after it has come in this way."""
+    """Return whether a span of a trace, in MLflow's JSON, will be the same after it has come in this way."""
     if not isinstance(span, dict) or tuple(span) != _KEYS:
         return False
-    found = _TRACE_ID.fullmatch(trace_id)
-    if found is None or _hex(span["trace_id"]) != found[1] or int(found[1], 16) == 0:
+    match = _TRACE_ID.fullmatch(trace_id)
+    if match is None or _hex(span["trace_id"]) != match[1] or int(match[1], 16) == 0:
         return False
     parent = span["parent_span_id"]
     return (
@@ -117,8 +117,8 @@ def _set(message: Any, value: Any) -> None:
         message.double_value = value
     elif isinstance(value, list):
         message.array_value.SetInParent()
-        for each in value:
-            _set(message.array_value.values.add(), each)
+        for item in value:
+            _set(message.array_value.values.add(), item)
     elif isinstance(value, dict):
         message.kvlist_value.SetInParent()
         _fill(message.kvlist_value.values, value)
@@ -158,7 +158,7 @@ def _attributes_survive(attributes: Any, trace_id: str) -> bool:
 
 
 def _text_survives(text: object) -> bool:
-    """Say whether an attribute, which is JSON as text, is spelled as MLflow spells it."""
+    """Return whether an attribute, which is JSON as text, is spelled as MLflow spells it."""
     if not isinstance(text, str):
         return False
     try:
@@ -177,9 +177,9 @@ def _text_survives(text: object) -> bool:
 
 def _fits(value: Any, levels: int) -> bool:
     if isinstance(value, list):
-        return levels > 0 and all(_fits(each, levels - 1) for each in value)
+        return levels > 0 and all(_fits(item, levels - 1) for item in value)
     if isinstance(value, dict):
-        return levels > 0 and all(_fits(each, levels - 1) for each in value.values())
+        return levels > 0 and all(_fits(item, levels - 1) for item in value.values())
     if isinstance(value, float):
         return math.isfinite(value)
     return not isinstance(value, int) or -_INT64 <= value < _INT64
@@ -201,8 +201,8 @@ def _link_survives(link: Mapping[str, Any]) -> bool:
 
 
 def _plain(attributes: Any) -> bool:
-    """Say whether attributes are texts, numbers, flags, and lists of these."""
+    """Return whether attributes are texts, numbers, flags, and lists of these."""
     if not isinstance(attributes, dict):
         return False
-    values = [each for value in attributes.values() for each in (value if isinstance(value, list) else [value])]
+    values = [item for value in attributes.values() for item in (value if isinstance(value, list) else [value])]
     return all(isinstance(value, str | int | float) and _fits(value, 0) for value in values)

@@ -23,7 +23,7 @@ Mapped = Callable[[str], str | None]
 
 def remap_span(text: str, mapped: Mapped) -> str:
     """Replace the experiment that a span names, in its JSON text, by that of the target; all else stays as it is."""
-    return _EXPERIMENT_ID.sub(lambda found: found[1] + (mapped(found[2]) or found[2]) + found[3], text)
+    return _EXPERIMENT_ID.sub(lambda match: match[1] + (mapped(match[2]) or match[2]) + match[3], text)
 
 
 def spans_file(texts: SpanTexts, mapped: Mapped) -> BinaryIO:

@@ -51,10 +51,10 @@ class SpanTable:
         return spans
 
     def holds(self, job: TraceJob) -> bool:
-        """Say whether the target's table has the spans of a trace as they are."""
-        wanted = [self._parsed(text) for text in job.rows.spans]
+        """Return whether the target's table has the spans of a trace as they are."""
+        spans = [self._parsed(text) for text in job.rows.spans]
         try:
-            return same_spans(self._lookup.spans(job.plan.trace_id), wanted)
+            return same_spans(self._lookup.spans(job.plan.trace_id), spans)
         except ItemError:
             return False
 
@@ -62,14 +62,14 @@ class SpanTable:
         try:
             return json.loads(remap_span(text, self._context.receipt.ids(EXPERIMENT).get))
         except ValueError:
-            return None  # no span survives that is no JSON; as text it goes on as it is
+            return None  # only JSON survives; text that is not JSON goes into a file as it is
 
     def send(self, waiting: Sequence[tuple[TraceJob, Spans]]) -> list[TraceJob]:
-        """Write the spans of some traces; return the traces whose spans must go another way, which have none now."""
-        left: list[TraceJob] = []
+        """Write the spans of some traces; return the traces that must be written as files instead."""
+        for_files: list[TraceJob] = []
         for batch in _batches(waiting):
-            left += self._send(batch)
-        return left
+            for_files += self._send(batch)
+        return for_files
 
     def _send(self, batch: Sequence[tuple[TraceJob, Spans]]) -> list[TraceJob]:
         jobs = [job for job, _ in batch]
@@ -108,8 +108,8 @@ class SpanTable:
         return changed
 
     def _is_as_before(self, job: TraceJob, info: Info) -> bool:
-        """Say whether the info of a trace is what it was before its spans came, times put right."""
-        before = job.there
+        """Return whether the info of a trace is what it was before its spans came, once its times are set again."""
+        before = job.info
         if before is None:
             return False
         if comparable(_timeless(info)) != comparable(_timeless(before)):

@@ -76,10 +76,8 @@ def target_trace_id(source_id: str, limit: int) -> str:
     return shorten_key(source_id, limit)
 
 
-def plan_trace(
-    rows: TraceRows, row: Row, context: ReplayContext, *, experiment_name: str, lost: list[dict[str, Any]]
-) -> PlannedTrace:
-    """Plan a trace; ``lost`` is what its assessments cannot keep. Raises ItemError for times that nobody can state."""
+def plan_trace(rows: TraceRows, row: Row, context: ReplayContext, *, losses: list[dict[str, Any]]) -> PlannedTrace:
+    """Plan a trace; ``losses`` is what its assessments cannot keep. Raises ItemError for times out of range."""
     limits = context.options.limits
     fitter = Fitter(limits, context.receipt, rows.trace_id)
 
@@ -100,11 +98,11 @@ def plan_trace(
     }
     context.receipt.changed("trace_states", row["state"] not in _STATES)
     metadata, unkept = _metadata(rows, row, context)
-    tags = _tags(rows, row, context, experiment_name)
+    tags = _tags(rows, row, context)
     if context.options.source_tags:
         tags.update({f"{PREFIX}trace.metadata.{key}": text for key, text in unkept.items()})
-        if lost:
-            tags[_LOST] = json.dumps(lost, ensure_ascii=False)
+        if losses:
+            tags[_LOST] = json.dumps(losses, ensure_ascii=False)
     return PlannedTrace(
         source_id=rows.trace_id,
         trace_id=trace_id,
@@ -125,19 +123,19 @@ def _cut(values: dict[str, str], limits: Mapping[str, int], fitter: Fitter) -> d
     return values
 
 
-def _tags(rows: TraceRows, row: Row, context: ReplayContext, experiment_name: str) -> dict[str, str | None]:
+def _tags(rows: TraceRows, row: Row, context: ReplayContext) -> dict[str, str | None]:
     tags = dict(rows.tags)
     if row["trace_name"] is not None:
         tags[_NAME] = row["trace_name"]
     plain = remap_linked_prompts(plain_tags(tags), lambda name: context.model_name(name, row["experiment_id"]))
-    wanted = {key: value for key, value in plain.items() if key not in _PLACES}
+    target_tags = {key: value for key, value in plain.items() if key not in _PLACES}
     if not context.options.source_tags:
-        return {**wanted, IDENTITY: rows.trace_id}
-    told = {name: value for name, value in row.items() if name in _TOLD}
+        return {**target_tags, IDENTITY: rows.trace_id}
+    facts = {name: value for name, value in row.items() if name in _TOLD}
     if row["state"] not in _STATES:
-        told["state"] = row["state"]
-    export = context.export_of(row)
-    return {**wanted, **object_source_tags("trace", told, tags, export=export, experiment_name=experiment_name)}
+        facts["state"] = row["state"]
+    export, experiment = context.export_of(row), context.experiments.rows[row["experiment_id"]]["name"]
+    return {**target_tags, **object_source_tags("trace", facts, tags, export=export, experiment_name=experiment)}
 
 
 def _metadata(rows: TraceRows, row: Row, context: ReplayContext) -> tuple[dict[str, str | None], dict[str, str]]:
@@ -147,10 +145,10 @@ def _metadata(rows: TraceRows, row: Row, context: ReplayContext) -> tuple[dict[s
     if row["session_id"] is not None:
         metadata[_SESSION] = row["session_id"]
     for key, columns in ((_TOKENS, TOKENS), (_COST, COSTS)):
-        there = {name: row[name] for name in columns if row[name] is not None}
+        numbers = {name: row[name] for name in columns if row[name] is not None}
         text = metadata.get(key)
-        if there:
-            metadata[key] = json.dumps(there)
+        if numbers:
+            metadata[key] = json.dumps(numbers)
         elif text is not None and not _is_canonical(text, columns):
             unkept[key] = text
             context.receipt.changed("trace_metadata_in_columns")
@@ -166,9 +164,9 @@ def _metadata(rows: TraceRows, row: Row, context: ReplayContext) -> tuple[dict[s
 
 
 def _is_canonical(text: str, keys: tuple[str, ...]) -> bool:
-    """Say whether MLflow gives this text back after it has put the numbers into columns."""
+    """Return whether MLflow gives this text back after it has put the numbers into columns."""
     try:
-        held = json.loads(text)
+        numbers = json.loads(text)
     except ValueError:
         return False
-    return isinstance(held, dict) and json.dumps({key: held[key] for key in keys if key in held}) == text
+    return isinstance(numbers, dict) and json.dumps({key: numbers[key] for key in keys if key in numbers}) == text

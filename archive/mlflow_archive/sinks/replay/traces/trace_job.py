@@ -11,7 +11,6 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.objects.making import get_or_none
 from mlflow_archive.sinks.replay.places.experiments import Bound
 from mlflow_archive.sinks.replay.target.target import Api
 from mlflow_archive.sinks.replay.traces.assessments import AssessmentPlan, PlannedAssessment, When
@@ -26,7 +25,7 @@ from mlflow_archive.sinks.replay.traces.trace_lookup import (
     was_imported,
 )
 from mlflow_archive.sinks.replay.traces.trace_rows import TraceRows
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.fitting import key_is_taken
 
 _PREVIEWS: Final = ("request_preview", "response_preview")
@@ -35,7 +34,7 @@ _FIELDS: Final = ("client_request_id", *_PREVIEWS, "request_time", "execution_du
 
 @dataclass(slots=True, kw_only=True)
 class TraceJob:
-    """``there`` is the TraceInfo that the target has; ``found`` says that it had it before.
+    """``info`` is the TraceInfo that the target has; ``existed`` says that it had it before.
 
     ``late`` are assessments that are made after the trace, each by a request of its own.
     """
@@ -45,32 +44,34 @@ class TraceJob:
     assessments: AssessmentPlan
     bound: Bound
     late: list[PlannedAssessment]
-    there: Info | None = None
-    found: bool = False
+    info: Info | None = None
+    existed: bool = False
     outcome: str = "skipped"
 
     @property
     def experiment_id(self) -> str:
         """The experiment of the target in which it is."""
-        return "" if self.there is None else experiment_of(self.there)
+        return "" if self.info is None else experiment_of(self.info)
 
     @property
     def is_untouched(self) -> bool:
         """Whether it is as an import made it, so that nothing is lost where it is made again."""
-        if not self.found or self.there is None:
+        if not self.existed or self.info is None:
             return True
-        return is_as_imported(self.there, self.plan, {each.assessment_id for each in self.assessments.planned})
+        return is_as_imported(
+            self.info, self.plan, {assessment.assessment_id for assessment in self.assessments.planned}
+        )
 
     @property
     def has_gained(self) -> bool:
         """Whether the target has made up something from the spans that the trace never had."""
-        there = self.there or {}
-        metadata = there.get("trace_metadata", {}).keys() - self.plan.metadata.keys() - {FINALIZED}
-        return bool(metadata) or any(name in there and name not in self.plan.info for name in _PREVIEWS)
+        info = self.info or {}
+        metadata = info.get("trace_metadata", {}).keys() - self.plan.metadata.keys() - {FINALIZED}
+        return bool(metadata) or any(name in info and name not in self.plan.info for name in _PREVIEWS)
 
     def wrote(self) -> None:
-        """Take note that something was added to what was found."""
-        if self.found:
+        """Note that something was added to a trace that existed."""
+        if self.existed:
             self.outcome = "updated"
 
 
@@ -100,8 +101,8 @@ class TraceMaker:
             job.late = [*with_trace, *job.late]
 
     def _post(self, job: TraceJob, experiment_id: str, assessments: Sequence[PlannedAssessment]) -> None:
-        body = job.plan.body(experiment_id, [each.body for each in assessments])
-        job.there = self._context.api.post(TRACES, body)["trace"]["trace_info"]
+        body = job.plan.body(experiment_id, [assessment.body for assessment in assessments])
+        job.info = self._context.api.post(TRACES, body)["trace"]["trace_info"]
 
     def restate(self, job: TraceJob) -> Info:
         """State the times of a trace once more, as MLflow took those of its spans; return what it has now."""
@@ -114,15 +115,17 @@ class TraceMaker:
         """Add what a trace of the target lacks; what no import of it made keeps what it has."""
         ours = was_imported(info, job.plan)
         self._check_experiment(job, info, ours=ours)
-        job.there, job.found = info, True
-        assessed = {each.get("assessment_id") for each in info.get("assessments", [])}
-        missing = [each for each in job.assessments.at(When.WITH_TRACE) if each.assessment_id not in assessed]
-        job.late = [each for each in job.late if each.assessment_id not in assessed]
+        job.info, job.existed = info, True
+        assessed = {assessment.get("assessment_id") for assessment in info.get("assessments", [])}
+        missing = [
+            assessment for assessment in job.assessments.at(When.WITH_TRACE) if assessment.assessment_id not in assessed
+        ]
+        job.late = [assessment for assessment in job.late if assessment.assessment_id not in assessed]
         tags = _differing(job.plan.tags, info.get("tags", {}), SHOWN_TAG)
         if not ours:
-            kept = tags.keys() & info.get("tags", {}).keys()
-            self._context.receipt.changed("trace_tags_kept_as_in_target", len(kept))
-            tags = {key: value for key, value in tags.items() if key not in kept}
+            kept_keys = tags.keys() & info.get("tags", {}).keys()
+            self._context.receipt.changed("trace_tags_kept_as_in_target", len(kept_keys))
+            tags = {key: value for key, value in tags.items() if key not in kept_keys}
         changed = ours and _info_differs(job.plan, info)
         if not (tags or missing or job.late or changed):
             return
@@ -159,15 +162,13 @@ class TraceMaker:
                 self._context.receipt.refuse(TRACE, job.plan.source_id, key, refusals.TAG_REFUSED, reason)
 
     def add_late(self, job: TraceJob) -> None:
-        """Make the assessments that come after their trace; what is refused is told one by one."""
+        """Make the assessments that come after their trace; each that is refused is reported."""
         for planned in job.late:
-            try:
+            with self._context.refusing(
+                TRACE, job.plan.source_id, refusals.ASSESSMENT_REFUSED, path=planned.assessment_id
+            ):
                 make_assessment(self._context.api, job.plan.trace_id, planned.body)
                 self._context.receipt.count("assessments")
-            except (ItemError, ServerError) as exc:
-                self._context.refuse(
-                    TRACE, job.plan.source_id, refusals.ASSESSMENT_REFUSED, exc, path=planned.assessment_id
-                )
 
 
 class IdTakenError(ItemError):
@@ -175,11 +176,11 @@ class IdTakenError(ItemError):
 
 
 def make_assessment(api: Api, trace_id: str, body: dict[str, Any]) -> None:
-    """Make an assessment, once, also where nobody knows whether the first request was carried out."""
+    """Make an assessment exactly once, also where it is unknown whether the first request was carried out."""
     path = f"{_path(trace_id)}/assessments"
     once(
         lambda: api.post(path, {"assessment": body}, idempotent=False),
-        lambda: get_or_none(api, f"{path}/{quote(body['assessment_id'], safe='')}", {}),
+        lambda: get_or_none(api, f"{path}/{quote(body['assessment_id'], safe='')}"),
     )
 
 
@@ -187,9 +188,9 @@ def _path(trace_id: str) -> str:
     return f"{TRACES}/{quote(trace_id, safe='')}"
 
 
-def _differing(wanted: Any, there: Any, shown: int) -> dict[str, str]:
+def _differing(values: Any, existing: Any, limit: int) -> dict[str, str]:
     """Return what is missing or other, as far as the API shows values."""
-    return {key: value for key, value in wanted.items() if there.get(key, None) != value[:shown]}
+    return {key: value for key, value in values.items() if existing.get(key, None) != value[:limit]}
 
 
 def _info_differs(plan: PlannedTrace, info: Info) -> bool:

@@ -27,7 +27,7 @@ class _PromptLink:
     version: str
 
 
-class TraceLinks:
+class TraceLinker:
     """Links traces; repeating that changes nothing. Usable by several threads."""
 
     def __init__(self, context: ReplayContext) -> None:
@@ -67,7 +67,7 @@ class TraceLinks:
     def _prompt(self, destination: str, job: TraceJob) -> _PromptLink:
         info = job.rows.info or {}
         name, _, version = destination.rpartition("/")
-        owner = named_owner(name, self._context.workspaces.get(info["experiment_id"]))
+        owner = named_owner(name, self._context.experiments.workspace(info["experiment_id"]))
         return _PromptLink(owner=owner, name=self._context.model_name(name, info["experiment_id"]), version=version)
 
     def _link_run(self, run_id: str, traces: Sequence[tuple[str, str]]) -> None:
@@ -85,8 +85,10 @@ class TraceLinks:
         if self._context.options.dry_run:
             return
         for (source_id, target_id), links in self._prompts.items():
-            there = self._context.receipt.ids(REGISTERED_MODEL)
-            self._context.receipt.changed("trace_links_without_prompt", sum(link.owner not in there for link in links))
+            prompts = self._context.receipt.ids(REGISTERED_MODEL)
+            self._context.receipt.changed(
+                "trace_links_without_prompt", sum(link.owner not in prompts for link in links)
+            )
             versions = [{"name": link.name, "version": link.version} for link in links]
             try:
                 self._context.api.post(_TO_PROMPTS, {"trace_id": target_id, "prompt_versions": versions})

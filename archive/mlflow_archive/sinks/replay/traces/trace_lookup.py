@@ -10,7 +10,7 @@ from urllib.parse import quote
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.sinks.replay.target.target import Api
 from mlflow_archive.sinks.replay.traces.trace_info import IDENTITY, SOURCE_TRACE_ID, SPANS_LOCATION, PlannedTrace
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there
+from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_about_one_item, is_unknown_there
 
 TRACES: Final = "/api/3.0/mlflow/traces"
 SHOWN_TAG: Final = 4096
@@ -32,11 +32,11 @@ class TraceLookup:
 
     def infos(self, trace_ids: Sequence[str]) -> dict[str, Info]:
         """Return the TraceInfo in JSON of each trace that is there. Raises ServerError, also where it has no traces."""
-        found: dict[str, Info] = {}
+        infos: dict[str, Info] = {}
         for at in range(0, len(trace_ids), _PER_REQUEST):
-            some = trace_ids[at : at + _PER_REQUEST]
-            found.update((info["trace_id"], info) for info in self._infos(some))
-        return found
+            batch = trace_ids[at : at + _PER_REQUEST]
+            infos.update((info["trace_id"], info) for info in self._infos(batch))
+        return infos
 
     def _infos(self, trace_ids: Sequence[str]) -> Sequence[Info]:
         if self._in_bulk:
@@ -51,14 +51,8 @@ class TraceLookup:
         return [info for info in map(self._info, trace_ids) if info is not None]
 
     def _info(self, trace_id: str) -> Info | None:
-        try:
-            answer = self._api.get(f"{TRACES}/{quote(trace_id, safe='')}")
-        except ServerError as exc:
-            if exc.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
-        info: Info = answer["trace"]["trace_info"]
-        return info
+        answer = get_or_none(self._api, f"{TRACES}/{quote(trace_id, safe='')}")
+        return None if answer is None else answer["trace"]["trace_info"]
 
     def spans(self, trace_id: str) -> list[Any]:
         """Return the spans of the target's table, in MLflow's JSON. Raises ItemError for any other answer."""
@@ -82,25 +76,25 @@ def experiment_of(info: Info) -> str:
 
 
 def was_imported(info: Info, plan: PlannedTrace) -> bool:
-    """Say whether an import of this very trace made it."""
+    """Return whether a trace of the target was made by an import of this very trace."""
     tags = info.get("tags", {})
     return plan.source_id in (tags.get(SOURCE_TRACE_ID), tags.get(IDENTITY))
 
 
 def is_as_imported(info: Info, plan: PlannedTrace, assessment_ids: set[str]) -> bool:
-    """Say whether nobody has added to a trace since it was imported."""
+    """Return whether nothing was added to a trace since it was imported."""
     added = set(info.get("tags", {})) - plan.tags.keys() - {SPANS_LOCATION, "mlflow.artifactLocation"}
-    assessed = {each.get("assessment_id") for each in info.get("assessments", [])} - assessment_ids
+    assessed = {assessment.get("assessment_id") for assessment in info.get("assessments", [])} - assessment_ids
     return was_imported(info, plan) and not added and not assessed
 
 
 def comparable(info: Info) -> str:
     """Return a text that is the same for two infos of a trace that differ in nothing but where its spans lie."""
     tags = {key: value for key, value in info.get("tags", {}).items() if key != SPANS_LOCATION}
-    assessments = sorted(info.get("assessments", []), key=lambda each: str(each.get("assessment_id")))
+    assessments = sorted(info.get("assessments", []), key=lambda assessment: str(assessment.get("assessment_id")))
     return json.dumps({**info, "tags": tags, "assessments": assessments}, sort_keys=True)
 
 
-def same_spans(one: Sequence[Any], other: Sequence[Any]) -> bool:
-    """Say whether two lists hold the same spans: same order of fields, same numbers, in any order of spans."""
-    return sorted(map(json.dumps, one)) == sorted(map(json.dumps, other))
+def same_spans(spans: Sequence[Any], other_spans: Sequence[Any]) -> bool:
+    """Return whether two lists hold the same spans: same order of fields, same numbers, in any order of spans."""
+    return sorted(map(json.dumps, spans)) == sorted(map(json.dumps, other_spans))

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from enum import Enum, auto
-from http import HTTPStatus
 from typing import BinaryIO, Final
 
 from mlflow_archive.errors import ItemError, ServerError
@@ -19,12 +18,12 @@ from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import EXPERIMENT, TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.target.target import ArtifactPlace
+from mlflow_archive.sinks.replay.target.target import TargetArtifacts
 from mlflow_archive.sinks.replay.traces.span_payload import ARCHIVE_FILE, SPANS_FILE, spans_file, spans_of_archived
 from mlflow_archive.sinks.replay.traces.span_table import Spans, SpanTable
 from mlflow_archive.sinks.replay.traces.trace_info import ARTIFACT_LOCATION, SPANS_LOCATION
 from mlflow_archive.sinks.replay.traces.trace_job import TraceJob
-from mlflow_archive.sinks.replay.writing.artifacts import ArtifactNameError
+from mlflow_archive.sinks.replay.writing.artifact_copy import artifact_refusal
 
 _IN_TABLE: Final = "TRACKING_STORE"
 _ARCHIVED: Final = "ARCHIVE_REPO"
@@ -39,7 +38,7 @@ class _Home(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _File:
+class _PayloadFile:
     path: str
     size: int | None
     open: Callable[[], AbstractContextManager[BinaryIO]]
@@ -61,7 +60,7 @@ class TracePayloads:
             if not len(job.rows.spans) and not job.rows.files:
                 continue
             try:
-                sizes[job.rows.trace_id] = self._place(job).sizes() if job.found else {}
+                sizes[job.rows.trace_id] = self._place(job).sizes() if job.existed else {}
                 home, spans = self._home(job, sizes[job.rows.trace_id])
             except (ItemError, ServerError) as exc:
                 self._context.refuse(TRACE, job.rows.trace_id, refusals.SPANS_REFUSED, exc, path="spans")
@@ -75,16 +74,16 @@ class TracePayloads:
             if job.rows.trace_id in homes:
                 self._write_files(job, homes[job.rows.trace_id], sizes.get(job.rows.trace_id, {}))
 
-    def _place(self, job: TraceJob) -> ArtifactPlace:
-        location = None if job.there is None else job.there.get("tags", {}).get(ARTIFACT_LOCATION)
+    def _place(self, job: TraceJob) -> TargetArtifacts:
+        location = None if job.info is None else job.info.get("tags", {}).get(ARTIFACT_LOCATION)
         if not location:
             raise ItemError("the target does not say where the artifacts of this trace go")
         return self._context.target.place(location)
 
     def _home(self, job: TraceJob, sizes: Mapping[str, int]) -> tuple[_Home, Spans | None]:
         """Return where the spans go, and the spans that go into the table."""
-        there = {} if job.there is None or not job.found else job.there.get("tags", {})
-        location = there.get(SPANS_LOCATION)
+        existing_tags = {} if job.info is None or not job.existed else job.info.get("tags", {})
+        location = existing_tags.get(SPANS_LOCATION)
         if location == _ARCHIVED or (location == _IN_TABLE and not len(job.rows.spans)):
             self._context.receipt.changed("trace_payloads_kept_as_in_target")
             return _Home.THERE, None
@@ -107,35 +106,31 @@ class TracePayloads:
             try:
                 self._put(job, file, self._place(job), sizes)
             except (ItemError, ServerError) as exc:
-                of_name = isinstance(exc, ArtifactNameError) or (
-                    isinstance(exc, ServerError) and exc.status == HTTPStatus.BAD_REQUEST
-                )
-                code = refusals.ARTIFACT_NAME if of_name else refusals.ARTIFACT_REFUSED
-                self._context.refuse(TRACE, job.rows.trace_id, code, exc, path=file.path)
+                self._context.refuse(TRACE, job.rows.trace_id, artifact_refusal(exc), exc, path=file.path)
         if home is _Home.FILE and len(job.rows.spans):
             self._context.receipt.changed("traces_with_spans_as_artifact")
 
-    def _files(self, job: TraceJob, home: _Home) -> Iterator[_File]:
+    def _files(self, job: TraceJob, home: _Home) -> Iterator[_PayloadFile]:
         rows = job.rows
-        made = home is _Home.FILE and bool(len(rows.spans))
-        if made:
-            yield _File(path=SPANS_FILE, size=None, open=lambda: closing(self._spans_file(job)))
+        with_spans_file = home is _Home.FILE and bool(len(rows.spans))
+        if with_spans_file:
+            yield _PayloadFile(path=SPANS_FILE, size=None, open=lambda: closing(self._spans_file(job)))
         has_spans = any(file.path == SPANS_FILE for file in rows.files)
         for file in rows.files:
-            if file.path == SPANS_FILE and made:
+            if file.path == SPANS_FILE and with_spans_file:
                 reason = "the spans that the source has in its database take the place of this file"
                 self._context.receipt.refuse(TRACE, rows.trace_id, file.path, refusals.ARTIFACT_REFUSED, reason)
                 continue
             if file.path == SPANS_FILE and home is _Home.THERE and not len(rows.spans):
                 continue
-            if file.path == ARCHIVE_FILE and home is _Home.FILE and not (made or has_spans):
+            if file.path == ARCHIVE_FILE and home is _Home.FILE and not (with_spans_file or has_spans):
                 yield from self._unarchived(job, file)
-            yield _File(path=file.path, size=file.size, open=file.open)
+            yield _PayloadFile(path=file.path, size=file.size, open=file.open)
 
     def _spans_file(self, job: TraceJob) -> BinaryIO:
         return spans_file(job.rows.spans, self._context.receipt.ids(EXPERIMENT).get)
 
-    def _unarchived(self, job: TraceJob, file: ArtifactFile) -> Iterator[_File]:
+    def _unarchived(self, job: TraceJob, file: ArtifactFile) -> Iterator[_PayloadFile]:
         """Yield the spans of an archived payload as ``traces.json``; the payload itself comes as it is beside it."""
         try:
             with file.open() as archived:
@@ -144,16 +139,16 @@ class TracePayloads:
             self._context.refuse(TRACE, job.rows.trace_id, refusals.SPANS_REFUSED, exc, path=file.path)
             return
         self._context.receipt.changed("traces_unarchived")
-        yield _File(path=SPANS_FILE, size=len(data), open=lambda: closing(io.BytesIO(data)))
+        yield _PayloadFile(path=SPANS_FILE, size=len(data), open=lambda: closing(io.BytesIO(data)))
 
-    def _put(self, job: TraceJob, file: _File, place: ArtifactPlace, sizes: Mapping[str, int]) -> None:
-        there = sizes.get(file.path)
-        if there is not None and there == file.size:
+    def _put(self, job: TraceJob, file: _PayloadFile, place: TargetArtifacts, sizes: Mapping[str, int]) -> None:
+        existing_size = sizes.get(file.path)
+        if existing_size is not None and existing_size == file.size:
             return
         with file.open() as data:
             size = data.seek(0, os.SEEK_END)
             data.seek(0)
-            if there == size:
+            if existing_size == size:
                 return
             place.put(file.path, data, size)
         job.wrote()

@@ -8,7 +8,7 @@ from tempfile import SpooledTemporaryFile
 from typing import Final
 
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk
-from mlflow_archive.kinds import TRACE
+from mlflow_archive.kinds import TABLES, TRACE
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
 _IN_MEMORY: Final = 256 * 1024
@@ -57,28 +57,36 @@ class TraceRows:
     files: list[ArtifactFile] = field(default_factory=list)
     spans: SpanTexts = field(default_factory=SpanTexts)
 
+    def add(self, table: str, row: Row) -> None:
+        """Take a row of one of the tables of traces."""
+        match table:
+            case "traces":
+                self.info = row
+            case "trace_tags":
+                self.tags[row["key"]] = row["value"]
+            case "trace_metadata":
+                self.metadata[row["key"]] = row["value"]
+            case "assessments":
+                self.assessments.append(row)
+            case "trace_links":
+                self.links.append(row)
+            case "spans":
+                self.spans.add(row)
 
-def take_traces(chunk: Chunk, under_way: dict[str, TraceRows]) -> None:
-    """Add what a chunk holds of traces to those that are under way."""
+
+def take_traces(chunk: Chunk, traces: dict[str, TraceRows]) -> None:
+    """Add what a chunk holds of traces to ``traces``, by source id."""
 
     def of(trace_id: str) -> TraceRows:
-        found = under_way.get(trace_id)
-        if found is None:
-            found = under_way[trace_id] = TraceRows(trace_id=trace_id)
-        return found
+        # Not setdefault: each TraceRows opens a temporary file.
+        if trace_id not in traces:
+            traces[trace_id] = TraceRows(trace_id=trace_id)
+        return traces[trace_id]
 
-    for row in rows_of(chunk, "traces"):
-        of(row["trace_id"]).info = row
-    for row in rows_of(chunk, "trace_tags"):
-        of(row["trace_id"]).tags[row["key"]] = row["value"]
-    for row in rows_of(chunk, "trace_metadata"):
-        of(row["trace_id"]).metadata[row["key"]] = row["value"]
-    for row in rows_of(chunk, "assessments"):
-        of(row["trace_id"]).assessments.append(row)
-    for row in rows_of(chunk, "trace_links"):
-        of(row["trace_id"]).links.append(row)
-    for row in rows_of(chunk, "spans"):
-        of(row["trace_id"]).spans.add(row)
+    for table in chunk.tables:
+        if TABLES[table].entity == TRACE:
+            for row in rows_of(chunk, table):
+                of(row["trace_id"]).add(table, row)
     for file in chunk.artifacts:
         if file.owner_kind == TRACE:
             of(file.owner_id).files.append(file)

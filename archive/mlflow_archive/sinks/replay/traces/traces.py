@@ -7,7 +7,7 @@ already is compared and completed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from threading import Lock, local
+from threading import local
 from typing import Any
 
 from mlflow_archive.errors import ItemError, ServerError
@@ -20,72 +20,58 @@ from mlflow_archive.sinks.replay.traces.deferred import DeferredAssessments
 from mlflow_archive.sinks.replay.traces.span_table import SpanTable
 from mlflow_archive.sinks.replay.traces.trace_info import plan_trace, target_trace_id
 from mlflow_archive.sinks.replay.traces.trace_job import IdTakenError, TraceJob, TraceMaker
-from mlflow_archive.sinks.replay.traces.trace_links import TraceLinks
+from mlflow_archive.sinks.replay.traces.trace_links import TraceLinker
 from mlflow_archive.sinks.replay.traces.trace_lookup import Info, TraceLookup
 from mlflow_archive.sinks.replay.traces.trace_payload import TracePayloads
 from mlflow_archive.sinks.replay.traces.trace_rows import TraceRows, take_traces
 from mlflow_archive.sinks.replay.writing.failures import is_unknown_there
-from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
+from mlflow_archive.sinks.replay.writing.rows import Row
 
 
-class TraceWriter:
+class _Thread(local):
+    def __init__(self) -> None:
+        self.traces: dict[str, TraceRows] = {}
+
+
+class TraceWriter(KindWriter):
     """Writes traces; a trace whose spans come in several chunks is written with the last of them."""
 
-    kinds: tuple[str, ...] = (TRACE,)
+    kinds = (TRACE,)
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
         self._lookup = TraceLookup(context.api)
         self._maker = TraceMaker(context)
         self._payloads = TracePayloads(context, SpanTable(context, self._lookup, self._maker))
-        self._links = TraceLinks(context)
+        self._links = TraceLinker(context)
         self._deferred = DeferredAssessments(context, self._lookup)
-        self._lock = Lock()
-        self._experiments: dict[str, Row] = {}
-        self._deleted_runs: set[str] = set()
-        self._unknown_there = 0
-        self._thread = local()
+        self._thread = _Thread()
 
     def write(self, chunk: Chunk) -> None:
-        self._learn(chunk)
-        under_way: dict[str, TraceRows] | None = getattr(self._thread, "under_way", None)
-        if under_way is None:
-            under_way = self._thread.under_way = {}
-        take_traces(chunk, under_way)
-        if not chunk.complete or not under_way:
+        """Take the rows of a chunk, and write the traces that end with it."""
+        take_traces(chunk, self._thread.traces)
+        if not chunk.complete or not self._thread.traces:
             return
-        traces = list(under_way.values())
-        under_way.clear()
+        traces = list(self._thread.traces.values())
+        self._thread.traces.clear()
         try:
             self._write(traces)
         finally:
             for rows in traces:
                 rows.spans.close()
 
-    def _learn(self, chunk: Chunk) -> None:
-        """Take note of the names of experiments, and of runs that end deleted, alone or with their experiment."""
-        for row in rows_of(chunk, "experiments"):
-            self._experiments[row["experiment_id"]] = row
-        gone = [row["run_id"] for row in rows_of(chunk, "runs") if self._ends_deleted(row)]
-        if gone:
-            with self._lock:
-                self._deleted_runs.update(gone)
-
-    def _ends_deleted(self, run: Row) -> bool:
-        experiment = self._experiments.get(run["experiment_id"], {})
-        return "deleted" in (run["lifecycle_stage"], experiment.get("lifecycle_stage"))
-
     def _write(self, traces: Sequence[TraceRows]) -> None:
         jobs = self._each(traces, self._job, lambda rows: rows.trace_id)
         try:
-            there = self._lookup.infos([job.plan.trace_id for job in jobs])
+            infos = self._lookup.infos([job.plan.trace_id for job in jobs])
         except ServerError as exc:
             if not is_unknown_there(exc):
                 raise
             for _ in jobs:
-                self._count_unknown()
+                self._context.receipt.unknown(TRACE)
             return
-        jobs = self._each(jobs, lambda job: self._begin(job, there.get(job.plan.trace_id)), _source_id)
+        jobs = self._each(jobs, lambda job: self._begin(job, infos.get(job.plan.trace_id)), _source_id)
         if not self._context.options.dry_run:
             self._payloads.write(jobs)
             for job in jobs:
@@ -104,9 +90,6 @@ class TraceWriter:
             try:
                 done.append(step(item))
             except (ItemError, ServerError) as exc:
-                if isinstance(exc, ServerError) and is_unknown_there(exc):
-                    self._count_unknown()
-                    continue
                 code = refusals.TRACE_ID_TAKEN if isinstance(exc, IdTakenError) else refusals.TRACE_REFUSED
                 self._context.refuse(TRACE, source_id(item), code, exc)
         return done
@@ -118,13 +101,7 @@ class TraceWriter:
         row = rows.info
         bound = self._context.experiments.bind(row["experiment_id"])
         assessments = self._assessments(rows, row)
-        plan = plan_trace(
-            rows,
-            row,
-            self._context,
-            experiment_name=self._experiments[row["experiment_id"]]["name"],
-            lost=assessments.lost,
-        )
+        plan = plan_trace(rows, row, self._context, losses=assessments.losses)
         late = assessments.at(When.AFTER_TRACE)
         return TraceJob(rows=rows, plan=plan, assessments=assessments, bound=bound, late=late)
 
@@ -134,10 +111,10 @@ class TraceWriter:
             rows.assessments,
             target_trace_id(rows.trace_id, limits.trace_id),
             run_of=lambda run_id: self._context.run_id(run_id, row["experiment_id"]),
-            deleted_runs=self._deleted_runs,
+            deleted_runs=self._context.runs.ending_deleted,
             limits=limits,
         )
-        self._context.receipt.changed("assessment_fields", sum(len(each) - 1 for each in plan.lost))
+        self._context.receipt.changed("assessment_fields", sum(len(loss) - 1 for loss in plan.losses))
         for assessment_id, reason in plan.refused:
             self._context.receipt.refuse(TRACE, rows.trace_id, assessment_id, refusals.ASSESSMENT_REFUSED, reason)
         return plan
@@ -151,20 +128,9 @@ class TraceWriter:
         self._context.receipt.mapped(TRACE, job.plan.source_id, target_id)
         return job
 
-    def _count_unknown(self) -> None:
-        with self._lock:
-            self._unknown_there += 1
-        self._context.receipt.done("refused", TRACE)
-
     def finish(self) -> None:
         self._links.finish()
         self._deferred.make(When.AFTER_ISSUES)
-        if self._unknown_there:
-            reason = (
-                f"{self._unknown_there} traces: the target keeps none under ids that are given to it; "
-                "MLflow does since version 3.2"
-            )
-            self._context.receipt.refuse(TRACE, "", "", refusals.KIND_REFUSED, reason)
 
     def after_deletion(self) -> None:
         self._deferred.make(When.AFTER_DELETION)

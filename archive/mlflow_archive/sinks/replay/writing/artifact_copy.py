@@ -12,7 +12,7 @@ from typing import BinaryIO
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format import refusals
-from mlflow_archive.sinks.replay.target.target import ArtifactPlace
+from mlflow_archive.sinks.replay.target.target import TargetArtifacts
 from mlflow_archive.sinks.replay.writing.artifacts import ArtifactNameError
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
@@ -41,7 +41,7 @@ class ArtifactOwner:
 def copy_artifacts(
     artifacts: Sequence[ArtifactFile],
     owner: ArtifactOwner,
-    place: ArtifactPlace,
+    place: TargetArtifacts,
     sizes: Mapping[str, int],
     receipt: Receipt,
 ) -> list[ArtifactFile]:
@@ -57,12 +57,16 @@ def copy_artifacts(
         except (ItemError, ServerError) as exc:
             if not is_about_one_item(exc):
                 raise
-            of_name = isinstance(exc, ArtifactNameError) or (
-                isinstance(exc, ServerError) and exc.status == HTTPStatus.BAD_REQUEST
-            )
-            code = refusals.ARTIFACT_NAME if of_name else refusals.ARTIFACT_REFUSED
-            receipt.refuse(owner.kind, owner.source_id, artifact.path, code, str(exc))
+            receipt.refuse(owner.kind, owner.source_id, artifact.path, artifact_refusal(exc), str(exc))
     return unresolved
+
+
+def artifact_refusal(exc: ItemError | ServerError) -> str:
+    """Return the code of a refusal of an artifact: whether its name is the reason, or something else."""
+    of_name = isinstance(exc, ArtifactNameError) or (
+        isinstance(exc, ServerError) and exc.status == HTTPStatus.BAD_REQUEST
+    )
+    return refusals.ARTIFACT_NAME if of_name else refusals.ARTIFACT_REFUSED
 
 
 def refuse_artifacts(artifacts: Sequence[ArtifactFile], owner: ArtifactOwner, exc: ItemError, receipt: Receipt) -> None:
@@ -72,11 +76,11 @@ def refuse_artifacts(artifacts: Sequence[ArtifactFile], owner: ArtifactOwner, ex
 
 
 def _copy(
-    artifact: ArtifactFile, owner: ArtifactOwner, place: ArtifactPlace, sizes: Mapping[str, int], receipt: Receipt
+    artifact: ArtifactFile, owner: ArtifactOwner, place: TargetArtifacts, sizes: Mapping[str, int], receipt: Receipt
 ) -> bool:
     path = artifact.path.removeprefix(owner.prefix)
-    there = sizes.get(path)
-    if there is not None and there == artifact.size and not is_mlmodel(path):
+    existing_size = sizes.get(path)
+    if existing_size is not None and existing_size == artifact.size and not is_mlmodel(path):
         return True
     resolved = True
     with artifact.open() as opened:

@@ -30,7 +30,7 @@ class ArtifactNameError(ItemError):
 
 
 def safe_parts(path: str) -> tuple[str, ...]:
-    """Split an artifact path into names. Raises ItemError for one that leaves its root or is no path."""
+    """Split an artifact path into names. Raises ItemError for one that leaves its root or is not a path."""
     parts = tuple(path.split("/"))
     if not path or "\0" in path or any(part in ("", ".", "..") for part in parts):
         message = f"artifact path {path!r} is empty, absolute or leaves its folder; it is not written"
@@ -39,7 +39,7 @@ def safe_parts(path: str) -> tuple[str, ...]:
 
 
 def local_root(uri: str) -> Path | None:
-    """Return the folder that an artifact URI names on this machine, or None where it is no local one."""
+    """Return the folder that an artifact URI names on this machine, or None where it is not a local one."""
     if uri.startswith("file:"):
         parsed = urlparse(uri)
         return Path(unquote(parsed.path)) if parsed.netloc in ("", "localhost") else None
@@ -53,12 +53,12 @@ class LocalPlace:
         self._root = root
 
     def sizes(self) -> Mapping[str, int]:
-        found = {}
+        sizes = {}
         for folder, _, names in os.walk(self._root):
             for name in names:
                 file = Path(folder, name)
-                found[file.relative_to(self._root).as_posix()] = file.lstat().st_size
-        return found
+                sizes[file.relative_to(self._root).as_posix()] = file.lstat().st_size
+        return sizes
 
     def put(self, path: str, data: BinaryIO, size: int) -> None:
         target = self._root.joinpath(*safe_parts(path))

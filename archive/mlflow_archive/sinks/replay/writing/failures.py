@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from mlflow_archive.errors import ItemError, MlflowArchiveError, ServerError
 from mlflow_archive.http.refusals import is_unknown_request
+from mlflow_archive.http.session import Params
+from mlflow_archive.sinks.replay.target.target import Api
 
 WAITS_AFTER_DOUBT_SECONDS: Final = (0.5, 2.0, 5.0)
 
@@ -25,7 +27,7 @@ _T = TypeVar("_T")
 
 
 def is_about_one_item(exc: MlflowArchiveError) -> bool:
-    """Say whether only this item is refused: a 4xx, or a 500 in which MLflow itself names the error."""
+    """Return whether only this item is refused: a 4xx, or a 500 in which MLflow itself names the error."""
     if isinstance(exc, ItemError):
         return True
     if not isinstance(exc, ServerError) or exc.status is None or exc.status in _OF_THE_TARGET:
@@ -36,20 +38,30 @@ def is_about_one_item(exc: MlflowArchiveError) -> bool:
 
 
 def is_unknown_there(exc: MlflowArchiveError) -> bool:
-    """Say whether the target does not know this request at all: it is older, or the feature is off."""
+    """Return whether the target does not know this request at all: it is older, or the feature is off."""
     if not isinstance(exc, ServerError) or exc.status is None:
         return False
     return exc.error_code == "FEATURE_DISABLED" or is_unknown_request(exc)
 
 
 def executed_perhaps(exc: ServerError) -> bool:
-    """Say whether the request may have been carried out although it failed: no answer, or a 5xx."""
+    """Return whether the request may have been carried out although it failed: no answer, or a 5xx."""
     return exc.status is None or exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def is_missing(exc: ServerError) -> bool:
-    """Say whether MLflow says that the object does not exist."""
+    """Return whether MLflow reports that the object does not exist."""
     return exc.error_code == "RESOURCE_DOES_NOT_EXIST"
+
+
+def get_or_none(api: Api, path: str, params: Params | None = None) -> Any:
+    """GET something by name or id; None where the target knows such things but does not have this one."""
+    try:
+        return api.get(path, params)
+    except ServerError as exc:
+        if not is_missing(exc):
+            raise
+        return None
 
 
 def once(make: Callable[[], _T], look: Callable[[], _T | None]) -> _T:
@@ -63,7 +75,7 @@ def once(make: Callable[[], _T], look: Callable[[], _T | None]) -> _T:
             failure = exc
         # The server may still be at it, so it gets a moment before it is asked.
         time.sleep(wait)
-        made = look()
-        if made is not None:
-            return made
+        existing = look()
+        if existing is not None:
+            return existing
     raise failure

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from threading import Lock
+from typing import Final
 
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.flow.report import Report
 from mlflow_archive.format.refusals import KIND_REFUSED, REFUSALS
-from mlflow_archive.kinds import EXPERIMENT, RUN
+from mlflow_archive.kinds import EVALUATION_DATASET, EXPERIMENT, RUN, TRACE
+
+_KNOWN_SINCE: Final = {
+    EVALUATION_DATASET: "MLflow does since 3.4",
+    TRACE: "MLflow keeps traces under ids that are given to it since 3.2",
+}
 
 
 class Receipt:
@@ -26,7 +32,7 @@ class Receipt:
         self._shortened: list[dict[str, object]] = []
         self._missing_parents: list[dict[str, str]] = []
         self._notes: list[str] = []
-        self._kept: dict[str, dict[str, Mapping[str, object]]] = {}
+        self._kept_values: dict[str, dict[str, Mapping[str, object]]] = {}
         self._gaps: list[Gap] = []
         self._unknown: Counter[str] = Counter()
 
@@ -39,10 +45,10 @@ class Receipt:
         """Return source id to target id, of all objects of a kind that this import made or found."""
         return self._ids.get(kind, {})
 
-    def done(self, what: str, kind: str = RUN) -> None:
+    def done(self, outcome: str, kind: str = RUN) -> None:
         """Count an object as ``created``, ``updated``, ``skipped`` or ``refused``."""
         with self._lock:
-            self._done.setdefault(kind, _no_outcomes())[what] += 1
+            self._done.setdefault(kind, _no_outcomes())[outcome] += 1
 
     def count(self, unit: str, amount: int = 1) -> None:
         with self._lock:
@@ -65,10 +71,10 @@ class Receipt:
 
     def kept(self, kind: str, source_id: str, values: Mapping[str, object]) -> None:
         """Keep what MLflow's API cannot set on an object that has no tags either; nulls are left out."""
-        there = {name: value for name, value in values.items() if value is not None}
-        if there:
+        present = {name: value for name, value in values.items() if value is not None}
+        if present:
             with self._lock:
-                self._kept.setdefault(kind, {})[source_id] = there
+                self._kept_values.setdefault(kind, {})[source_id] = present
 
     def note(self, sentence: str) -> None:
         with self._lock:
@@ -88,7 +94,7 @@ class Receipt:
         self.done("refused", kind)
 
     def is_unknown(self, kind: str) -> bool:
-        """Say whether the target was found not to know a kind."""
+        """Return whether the target has shown that it does not know a kind."""
         return kind in self._unknown
 
     def refuse_many(self, numbers: Mapping[str, int], code: str, why: str) -> None:
@@ -99,26 +105,28 @@ class Receipt:
 
     def report(self) -> Report:
         """Return all of it as the sink's report; to be called once."""
-        self.refuse_many(self._unknown, KIND_REFUSED, ": the target does not know them, or has the feature off")
+        for kind, number in sorted(self._unknown.items()):
+            why = f": the target does not know them; {_KNOWN_SINCE.get(kind, 'it is older, or has the feature off')}"
+            self.refuse_many({kind: number}, KIND_REFUSED, why)
         refusals = [
             {"kind": gap.owner_kind, "id": gap.owner_id, "path": gap.path, "code": gap.code, "reason": gap.reason}
             for gap in self._gaps
         ]
         runs = self._done[RUN]
-        others = {kind: dict(done) for kind, done in self._done.items() if kind != RUN}
+        other_kinds = {kind: dict(done) for kind, done in self._done.items() if kind != RUN}
         counts = {**self._counts, "experiments": len(self._ids[EXPERIMENT]), **runs, "runs": runs.total()}
-        counts |= {plural(kind).replace(" ", "_"): sum(done.values()) for kind, done in others.items()}
+        counts |= {plural(kind).replace(" ", "_"): sum(done.values()) for kind, done in other_kinds.items()}
         details: dict[str, object] = {
             "target": self._target,
             "dry_run": self._dry_run,
             "experiments": dict(self._ids[EXPERIMENT]),
             "runs": dict(self._ids[RUN]),
             "ids": {kind: dict(ids) for kind, ids in self._ids.items() if kind not in (EXPERIMENT, RUN)},
-            "outcomes": others,
+            "outcomes": other_kinds,
             **runs,
             "shortened": self._shortened,
             "changed": dict(self._changed),
-            "kept_here_only": self._kept,
+            "kept_here_only": self._kept_values,
             "missing_parents": self._missing_parents,
             "notes": self._notes,
             "refusals": refusals,

@@ -33,12 +33,12 @@ Mapped = Callable[[str], str | None]
 
 def remap_history(value: str, mapped: Mapped) -> str:
     """Replace the ids of runs and logged models in a JSON text by those in the target, where these are known."""
-    return _JSON_ID.sub(lambda found: found[1] + (mapped(found[2]) or found[2]) + found[3], value)
+    return _JSON_ID.sub(lambda match: match[1] + (mapped(match[2]) or match[2]) + match[3], value)
 
 
 def models_in_history(value: str) -> frozenset[str]:
     """Return the ids of the logged models that a history names."""
-    return frozenset(found[2] for found in _JSON_MODEL_ID.finditer(value))
+    return frozenset(match[2] for match in _JSON_MODEL_ID.finditer(value))
 
 
 def without_model_ids(value: str) -> str:
@@ -51,16 +51,16 @@ def remap_linked_prompts(tags: Mapping[str, str | None], renamed: Callable[[str]
     value = tags.get(LINKED_PROMPTS)
     if not value:
         return dict(tags)
-    return {**tags, LINKED_PROMPTS: _JSON_NAME.sub(lambda found: _renamed(found, renamed), value)}
+    return {**tags, LINKED_PROMPTS: _JSON_NAME.sub(lambda match: _renamed(match, renamed), value)}
 
 
-def _renamed(found: re.Match[str], renamed: Callable[[str], str]) -> str:
+def _renamed(match: re.Match[str], renamed: Callable[[str], str]) -> str:
     try:
-        name = json.loads(found[2])
-    except ValueError:  # no JSON, so not what MLflow wrote
-        return found[0]
+        name = json.loads(match[2])
+    except ValueError:  # not JSON, so not what MLflow wrote
+        return match[0]
     target = renamed(name)
-    return found[0] if target == name else found[1] + json.dumps(target)
+    return match[0] if target == name else match[1] + json.dumps(target)
 
 
 def fit_history(value: str, limit: int) -> str:
@@ -83,18 +83,18 @@ def remap_mlmodel(data: bytes, mapped: Mapped) -> bytes:
     """Replace the ids in the lines ``run_id:``, ``model_id:`` and ``model_uuid:`` of an MLmodel file by those in the
     target, where they are known."""
 
-    def replaced(found: re.Match[bytes]) -> bytes:
-        target = mapped(found[3].decode("utf-8", "replace"))
-        return found[0] if target is None else found[1] + target.encode("ascii") + found[4]
+    def replaced(match: re.Match[bytes]) -> bytes:
+        target = mapped(match[3].decode("utf-8", "replace"))
+        return match[0] if target is None else match[1] + target.encode("ascii") + match[4]
 
     return _YAML_ID.sub(replaced, data)
 
 
 def models_in_mlmodel(data: bytes) -> frozenset[str]:
     """Return the ids of the logged models that an MLmodel file names."""
-    return frozenset(found[1].decode("utf-8", "replace") for found in _YAML_MODEL_ID.finditer(data))
+    return frozenset(match[1].decode("utf-8", "replace") for match in _YAML_MODEL_ID.finditer(data))
 
 
 def is_mlmodel(path: str) -> bool:
-    """Say whether an artifact is the description of a model."""
+    """Return whether an artifact is an MLmodel file, the description of a model."""
     return path.rpartition("/")[2] == "MLmodel"

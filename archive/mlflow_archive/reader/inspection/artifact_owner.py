@@ -1,0 +1,88 @@
+"""Which artifacts a text such as ``4b1f0c/model/MLmodel`` means: the object that owns them, and the path below that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from mlflow_archive.errors import SelectionError
+from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
+from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.inspection.details import made_models
+from mlflow_archive.reader.inspection.listing import Record, list_artifacts
+from mlflow_archive.reader.inspection.objects import ObjectId, ObjectIds, only_one, owners_named
+
+OWNERS: Final = (RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL)
+"""The kinds that can have artifacts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactReference:
+    """An object by kind and owner id, and a path among its artifacts, empty for all of them."""
+
+    kind: str
+    owner_id: str
+    path: str = ""
+
+    @property
+    def owner(self) -> str:
+        """The object as people read it: ``run 4b1f…``."""
+        return f"{self.kind.replace('_', ' ')} {self.owner_id}"
+
+
+def find_artifacts(archive: Archive, text: str) -> ArtifactReference:
+    """Return what ``NAME`` or ``NAME/PATH`` means, NAME being an id, the start of one, or a name.
+
+    Ids are looked for first, then the beginnings of ids, then names; a name may hold ``/`` itself. Raises
+    SelectionError if nothing is named so, or several objects are.
+    """
+    splits = list(_splits(text))
+    head, path = splits[0]
+    if archive.table("runs", columns=["run_id"], owners=[head]).num_rows:
+        return ArtifactReference(kind=RUN, owner_id=head, path=path)  # asked most, and found without reading all ids
+    ids = ObjectIds(archive, OWNERS)
+    for name, rest in splits:
+        if exact := ids.equal(name):
+            return _place(archive, name, exact, rest)
+    if starting := ids.starting(head):
+        return _place(archive, head, starting, path)
+    for name, rest in splits:
+        # A run and the model it made often have one name; the run is meant, as `show` has it.
+        for kind in OWNERS:
+            if owner_ids := owners_named(archive, kind, name):
+                return _place(archive, name, [(kind, owner_id) for owner_id in owner_ids], rest)
+    raise SelectionError(
+        f"no run, logged model, trace or registered model of {archive.path} has the id or name {head!r}; "
+        f"`mlflow-archive ls {archive.path} artifacts` lists all artifacts"
+    )
+
+
+def artifacts_at(archive: Archive, place: ArtifactReference) -> list[Record]:
+    """Return the artifacts at or below a place, by path, as :func:`list_artifacts` does.
+
+    Of a run, also those of the logged models it made, in a folder of the model's name: ``runs:/RUN/model`` is where
+    MLflow itself looks for them, and where MLflow 2 had them. Where two models have one name, the newest is meant.
+    """
+    rows = list_artifacts(archive, place.owner_id, place.path, kind=place.kind)
+    if place.kind != RUN or any(row["path"] == place.path for row in rows):
+        return rows
+    by_path = {row["path"]: row for row in rows}
+    first, _, rest = place.path.partition("/")
+    for model in made_models(archive, place.owner_id):
+        name = model["name"]
+        if name and (not first or first == name):
+            for row in list_artifacts(archive, model["model_id"], rest, kind=LOGGED_MODEL):
+                by_path.setdefault(f"{name}/{row['path']}", {**row, "path": f"{name}/{row['path']}"})
+    return [by_path[path] for path in sorted(by_path)]
+
+
+def _splits(text: str) -> Iterator[tuple[str, str]]:
+    parts = text.split("/")
+    for at in range(1, len(parts) + 1):
+        yield "/".join(parts[:at]), "/".join(parts[at:])
+
+
+def _place(archive: Archive, name: str, candidates: list[ObjectId], path: str) -> ArtifactReference:
+    kind, owner_id = only_one(archive, name, candidates, hint="give more of the id")
+    return ArtifactReference(kind=kind, owner_id=owner_id, path=path)

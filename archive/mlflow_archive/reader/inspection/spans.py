@@ -1,0 +1,134 @@
+"""The spans of a trace, wherever the archive holds them: as rows of ``spans``, or in the artifact ``traces.json``."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mlflow_archive.errors import DamagedError
+from mlflow_archive.kinds import TRACE
+from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.blobs import Blobs
+from mlflow_archive.reader.inspection.listing import list_artifacts
+
+PAYLOAD: Final = "traces.json"
+LARGEST_PAYLOAD: Final = 256 * 1024 * 1024
+"""A larger file of spans is not read as a whole, in bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """One span; times in ns since the epoch. ``attributes`` are as MLflow wrote them, each value JSON text."""
+
+    span_id: str
+    parent_id: str | None
+    name: str
+    type: str | None
+    status: str | None
+    start_ns: int | None
+    end_ns: int | None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def duration_ns(self) -> int | None:
+        """How long the span took, None where start or end is unknown."""
+        return None if self.start_ns is None or self.end_ns is None else self.end_ns - self.start_ns
+
+
+def spans_of(archive: Archive, trace_id: str) -> list[Span]:
+    """Return the spans of a trace by start; none where the archive holds none or they are too large.
+
+    Raises DamagedError, also for a payload that is not JSON of spans (code E042).
+    """
+    rows = archive.table("spans", owners=[trace_id]).to_pylist()
+    spans = [
+        Span(
+            span_id=row["span_id"],
+            parent_id=row["parent_span_id"],
+            name=row["name"] or "",
+            type=row["type"],
+            status=row["status"],
+            start_ns=row["start_time_unix_nano"],
+            end_ns=row["end_time_unix_nano"],
+            attributes=_attributes(row["content"]),
+        )
+        for row in rows
+    ]
+    return sorted(spans or _of_payload(archive, trace_id), key=lambda span: (span.start_ns or 0, span.span_id))
+
+
+def tree(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
+    """Yield spans depth first with their depth, 0 for those without a parent among them; each span once."""
+    ids = {span.span_id for span in spans}
+    children: dict[str | None, list[Span]] = {}
+    for span in spans:
+        parent = span.parent_id if span.parent_id in ids and span.parent_id != span.span_id else None
+        children.setdefault(parent, []).append(span)
+    visited: set[str] = set()
+    waiting = [(0, span) for span in reversed(children.get(None, []))]
+    while waiting:
+        depth, span = waiting.pop()
+        if span.span_id in visited:
+            continue
+        visited.add(span.span_id)
+        yield depth, span
+        waiting += [(depth + 1, child) for child in reversed(children.get(span.span_id, []))]
+    # Spans that are each other's ancestors hang below nothing; they are shown at the top.
+    yield from ((0, span) for span in spans if span.span_id not in visited)
+
+
+def _of_payload(archive: Archive, trace_id: str) -> list[Span]:
+    row = next((row for row in list_artifacts(archive, trace_id, kind=TRACE) if row["path"] == PAYLOAD), None)
+    if row is None or row["size"] > LARGEST_PAYLOAD:
+        return []
+    data = Blobs(archive).open(row["digest"]).read()
+    try:
+        return [_span(span) for span in json.loads(data)["spans"]]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        message = f"{PAYLOAD} of trace {trace_id} holds no spans as MLflow writes them: {error!r}"
+        raise DamagedError(message, code="E042") from error
+
+
+def _span(raw: Mapping[str, Any]) -> Span:
+    """Read a span as MLflow 3 writes it, or as MLflow 2 did, with a ``context``."""
+    context = raw.get("context")
+    own = context["span_id"] if isinstance(context, Mapping) else raw["span_id"]
+    parent = raw.get("parent_id") if context else raw.get("parent_span_id")
+    status = raw.get("status") or {}
+    code = raw.get("status_code") if context else status.get("code")
+    attributes = raw.get("attributes") or {}
+    kind = attributes.get("mlflow.spanType")
+    start, end = (raw.get(f"{name}_unix_nano", raw.get(name)) for name in ("start_time", "end_time"))
+    return Span(
+        span_id=_span_id(own),
+        parent_id=_span_id(parent) if parent else None,
+        name=str(raw.get("name", "")),
+        type=kind.strip('"') if isinstance(kind, str) else None,
+        status=str(code).removeprefix("STATUS_CODE_") if code is not None else None,
+        start_ns=None if start is None else int(start),
+        end_ns=None if end is None else int(end),
+        attributes=attributes,
+    )
+
+
+def _span_id(text: str) -> str:
+    """Return 16 hexadecimal digits; MLflow writes ids so, with ``0x`` in front, or in base64."""
+    if text.startswith("0x"):
+        return text[2:]
+    try:
+        decoded = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return text
+    return decoded.hex() if len(decoded) == 8 and len(text) == 12 else text
+
+
+def _attributes(content: str) -> Mapping[str, Any]:
+    try:
+        attributes = json.loads(content)["attributes"] if content else {}
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return attributes if isinstance(attributes, Mapping) else {}

@@ -1,0 +1,143 @@
+"""What is in an archive, in numbers: cheap enough for an archive of a hundred thousand runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow.compute as pc
+
+from mlflow_archive.format.layout import STAGING
+from mlflow_archive.format.manifest import MAJOR, Export
+from mlflow_archive.kinds import TABLES
+from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.inspection.rows import Moment
+from mlflow_archive.storage.members import DirectoryMembers
+
+EXACT_ROWS: Final = 2_000_000
+"""Tables of an archive with several exports are counted row by row up to this size, else stated as an upper bound."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Bytes. ``artifacts`` is all artifacts together, ``blobs`` each distinct one once, ``packs`` as stored."""
+
+    total: int
+    tables: int
+    packs: int
+    artifacts: int
+    blobs: int
+
+    @property
+    def ratio(self) -> float | None:
+        """Artifact bytes per stored byte, None where no artifact has any."""
+        return self.artifacts / self.packs if self.packs and self.artifacts else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Counts are by table, of the newest state of each entity; those of ``inexact`` tables are upper bounds."""
+
+    path: str
+    form: str
+    version: str
+    archive_id: str
+    features: tuple[str, ...]
+    exports: tuple[dict[str, Any], ...]
+    counts: dict[str, int]
+    inexact: tuple[str, ...]
+    sizes: Sizes
+    gaps: dict[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        sizes = {name: getattr(self.sizes, name) for name in Sizes.__slots__}
+        return {
+            "path": self.path,
+            "form": self.form,
+            "format": self.version,
+            "archive_id": self.archive_id,
+            "features": list(self.features),
+            "exports": list(self.exports),
+            "counts": self.counts,
+            "inexact_counts": list(self.inexact),
+            "sizes": {**sizes, "ratio": self.sizes.ratio},
+            "gaps": self.gaps,
+        }
+
+
+def summarize(archive: Archive) -> Summary:
+    """Read the manifest, and of the tables only what the manifest cannot tell. Raises DamagedError."""
+    manifest = archive.manifest
+    counts: dict[str, int] = {}
+    inexact = []
+    for name in TABLES:
+        count = sum(member.rows or 0 for member in archive.parts(name))
+        if len(manifest.exports) > 1 and TABLES[name].entity is not None:
+            if count <= EXACT_ROWS:
+                key = TABLES[name].key[:1]
+                count = sum(rows.num_rows for rows in archive.batches(name, columns=key))
+            else:
+                inexact.append(name)
+        counts[name] = count
+    return Summary(
+        path=str(archive.path),
+        form="directory" if isinstance(archive.members, DirectoryMembers) else "single file",
+        version=f"{MAJOR}.{manifest.minor}",
+        archive_id=archive.id,
+        features=(*manifest.required_features, *manifest.optional_features),
+        exports=tuple(_export(export) for export in manifest.exports),
+        counts=counts,
+        inexact=tuple(inexact),
+        sizes=_sizes(archive),
+        gaps=_gaps(archive) if counts["gaps"] else {},
+    )
+
+
+def _export(export: Export) -> dict[str, Any]:
+    return {
+        "number": export.number,
+        "created": Moment(export.created_ms),
+        "tool": export.tool,
+        "source": dict(export.source),
+        "selection": dict(export.selection),
+        "counts": dict(export.counts),
+        "gaps": export.gaps,
+    }
+
+
+def _sizes(archive: Archive) -> Sizes:
+    by_kind: Counter[str] = Counter()
+    for member in archive.manifest.members:
+        by_kind[member.kind] += member.size
+    return Sizes(
+        total=_total(archive),
+        tables=by_kind["table"],
+        packs=by_kind["pack"],
+        artifacts=sum(_sum(rows, "size") for rows in archive.batches("artifacts", columns=["size"])),
+        blobs=_column_sum(archive, "blobs", "raw_size"),
+    )
+
+
+def _total(archive: Archive) -> int:
+    """Return what the archive takes on disk; leftovers of an export that was interrupted are not part of it."""
+    if not isinstance(archive.members, DirectoryMembers):
+        return archive.path.stat().st_size
+    return sum(size for name, size in archive.members.sizes().items() if not name.startswith(f"{STAGING}/"))
+
+
+def _column_sum(archive: Archive, table: str, column: str) -> int:
+    """Sum a column of a table that is never superseded, and read nothing else of it."""
+    parts = (archive.open_part(member) for member in archive.parts(table))
+    return sum(_sum(rows, column) for part in parts for rows in part.groups(None, [column]))
+
+
+def _sum(rows: Any, column: str) -> int:
+    return int(pc.sum(rows[column]).as_py() or 0)
+
+
+def _gaps(archive: Archive) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for rows in archive.batches("gaps", columns=["code"]):
+        counts.update(rows["code"].to_pylist())
+    return dict(sorted(counts.items()))

@@ -1,0 +1,200 @@
+"""Read the row groups of one table part, with page checksums on."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlflow_archive.errors import DamagedError
+from mlflow_archive.format.manifest import Member
+from mlflow_archive.kinds import Table
+from mlflow_archive.storage.members import MemberFile
+
+MAX_ROW_GROUP_BYTES = 2 * 1024 * 1024 * 1024
+MAX_FOOTER_SIZE = 256 * 1024 * 1024
+MIN_PART_SIZE = 12  # magic at both ends and the size of the footer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowGroup:
+    """A row group: its number, rows, and the range of the table's first key column (None: not stated)."""
+
+    index: int
+    rows: int
+    key_min: str | None
+    key_max: str | None
+
+    def may_hold(self, ids: Sequence[str]) -> bool:
+        """Return whether any of the sorted ids can lie in this row group."""
+        if self.key_min is None or self.key_max is None:
+            return True
+        at = bisect_left(ids, self.key_min)
+        return at < len(ids) and ids[at] <= self.key_max
+
+
+def check_footer(file: MemberFile, member: Member) -> None:
+    """Prove the footer of a part before a Parquet library sees it.
+
+    Footers have no checksum of their own: a damaged one makes readers give out wrong rows, leave rows out, or end
+    the whole process. A part without a stated footer hash is hashed whole. Raises DamagedError (E012, E030).
+    """
+    if member.footer_sha256 is None:
+        if file.sha256() != member.sha256:
+            message = f"{file.name}: its SHA-256 is not the one that the manifest states"
+            raise DamagedError(message, code="E012", member=file.name)
+        return
+    length = int.from_bytes(file.read_at(file.size - 8, 4), "little") if file.size >= MIN_PART_SIZE else 0
+    if not 0 < length <= min(file.size - MIN_PART_SIZE, MAX_FOOTER_SIZE):
+        message = f"{file.name}: it does not end in a Parquet footer"
+        raise DamagedError(message, code="E030", member=file.name)
+    if hashlib.sha256(file.read_at(file.size - 8 - length, length + 8)).hexdigest() != member.footer_sha256:
+        message = f"{file.name}: its Parquet footer is damaged"
+        raise DamagedError(message, code="E030", member=file.name)
+
+
+class Part:
+    """One Parquet file of a table. Opening reads its footer."""
+
+    def __init__(self, file: MemberFile, table: Table) -> None:
+        self.name = file.name
+        self.table = table
+        self._file = file
+        self._source = file.reader()
+        self._lock = Lock()  # a Parquet reader serves one thread at a time
+        try:
+            self._parquet = pq.ParquetFile(pa.PythonFile(self._source, mode="r"), page_checksum_verification=True)
+        except (pa.ArrowException, OSError) as error:
+            message = f"{self.name}: its Parquet footer cannot be read: {error}"
+            raise DamagedError(message, code="E030", member=self.name) from error
+        self._row_groups: list[RowGroup] | None = None
+        self._present = self._check_schema()
+        self._encoded: pq.ParquetFile | None = None
+
+    def _check_schema(self) -> list[str]:
+        schema = self._parquet.schema_arrow
+        for column in self.table.columns:
+            position = schema.get_field_index(column.name)
+            if position < 0 and column.nullable:
+                continue
+            if position < 0 or schema.field(position).type != column.type:
+                have = schema.field(position).type if position >= 0 else "nothing"
+                message = f"{self.name}: column {column.name} should be {column.type}, found {have}"
+                raise DamagedError(message, code="E031", member=self.name)
+        return [name for name in self.table.column_names if name in schema.names]
+
+    @property
+    def rows(self) -> int:
+        """How many rows the footer states."""
+        return int(self._parquet.metadata.num_rows)
+
+    def row_groups(self) -> list[RowGroup]:
+        """Return all row groups as the footer states them. Raises DamagedError (E030) if it cannot be decoded."""
+        if self._row_groups is None:
+            self._row_groups = self._stated_row_groups()
+        return self._row_groups
+
+    def _stated_row_groups(self) -> list[RowGroup]:
+        try:
+            return [self._row_group(i) for i in range(self._parquet.metadata.num_row_groups)]
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            message = f"{self.name}: its Parquet footer cannot be read: {error}"
+            raise DamagedError(message, code="E030", member=self.name) from error
+
+    def _row_group(self, index: int) -> RowGroup:
+        metadata = self._parquet.metadata.row_group(index)
+        first = self.table.key[0]
+        low = high = None
+        for i in range(metadata.num_columns):
+            column = metadata.column(i)
+            if column.path_in_schema == first and column.is_stats_set and column.statistics.has_min_max:
+                low, high = column.statistics.min, column.statistics.max
+        return RowGroup(index=index, rows=metadata.num_rows, key_min=low, key_max=high)
+
+    def has_page_checksums(self) -> bool:
+        """Return whether the first page was written with a checksum; libraries state that nowhere else.
+
+        The header of a Parquet page is Thrift compact: field 4, an i32, is the CRC (parquet-format, PageHeader).
+        """
+        if not self._parquet.metadata.num_row_groups:
+            return True
+        column = self._parquet.metadata.row_group(0).column(0)
+        offset = column.dictionary_page_offset or column.data_page_offset
+        header = self._file.read_at(offset, min(64, self._file.size - offset))
+        position = 0
+        for field in (1, 2, 3):  # type, uncompressed and compressed size: all i32, in this order
+            if header[position : position + 1] != bytes([0x15]):
+                message = f"{self.name}: page header field {field} is not as expected"
+                raise DamagedError(message, code="E034", member=self.name)
+            position += 1
+            while header[position] & 0x80:
+                position += 1
+            position += 1
+        return header[position] == 0x15
+
+    def read(self, index: int, columns: Sequence[str] | None = None, *, encoded: bool = False) -> pa.Table:
+        """Read a row group with the columns in schema order; columns the file lacks are null.
+
+        With ``encoded`` texts come as dictionary arrays, as they lie on disk, which is several times faster where few
+        of them are looked at. Raises DamagedError: E034 for a page that is damaged, E036 for a null where none may be.
+        """
+        requested = [c for c in self.table.columns if columns is None or c.name in columns]
+        present = [c.name for c in requested if c.name in self._present]
+        try:
+            metadata = self._parquet.metadata.row_group(index)
+            if metadata.total_byte_size > MAX_ROW_GROUP_BYTES:
+                message = f"{self.name}: row group {index} states {metadata.total_byte_size} bytes, over the limit"
+                raise DamagedError(message, code="E034", member=self.name)
+            with self._lock:
+                parquet = self._with_dictionaries() if encoded else self._parquet
+                stored = parquet.read_row_group(index, columns=present, use_threads=False)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            message = f"{self.name}: row group {index} cannot be read: {error}"
+            raise DamagedError(message, code="E034", member=self.name) from error
+        if stored.num_rows != metadata.num_rows:
+            message = f"{self.name}: row group {index} gives {stored.num_rows} rows, states {metadata.num_rows}"
+            raise DamagedError(message, code="E034", member=self.name)
+        arrays: list[Any] = []
+        for column in requested:
+            array = stored[column.name] if column.name in present else pa.nulls(stored.num_rows, column.type)
+            if not column.nullable and array.null_count:
+                message = f"{self.name}: column {column.name} holds nulls, which it may not"
+                raise DamagedError(message, code="E036", member=self.name)
+            arrays.append(array)
+        if encoded:
+            return pa.table(arrays, names=[c.name for c in requested])
+        return pa.table(arrays, schema=pa.schema([c.field for c in requested]))
+
+    def _with_dictionaries(self) -> pq.ParquetFile:
+        """Return the file as one whose texts are read as dictionary arrays."""
+        if self._encoded is None:
+            texts = [column.name for column in self.table.columns if column.type == pa.string()]
+            self._encoded = pq.ParquetFile(
+                pa.PythonFile(self._source, mode="r"),
+                metadata=self._parquet.metadata,
+                read_dictionary=texts,
+                page_checksum_verification=True,
+            )
+        return self._encoded
+
+    def groups_where(self, expression: Any) -> list[int]:
+        """Return the numbers of the row groups whose statistics do not exclude a pyarrow expression."""
+        import pyarrow.dataset as ds  # noqa: PLC0415 - takes a second
+
+        with self._lock:
+            fragment = ds.ParquetFileFormat().make_fragment(pa.PythonFile(self._source, mode="r"))
+            return [group.id for group in fragment.subset(expression, schema=self.table.schema).row_groups]
+
+    def groups(
+        self, ids: Sequence[str] | None, columns: Sequence[str] | None = None, *, encoded: bool = False
+    ) -> Iterator[pa.Table]:
+        """Read the row groups that may hold one of the sorted ids; all with None. Rows are not filtered."""
+        for group in self.row_groups():
+            if ids is None or group.may_hold(ids):
+                yield self.read(group.index, columns, encoded=encoded)

@@ -1,0 +1,92 @@
+"""What tests need, as their code says: which of them start servers, and which share what takes long to make.
+
+Marks follow from that, so that no list of tests has to be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from types import CodeType, FunctionType
+from typing import Any, Final
+
+import pytest
+
+_STARTERS: Final = frozenset({"running_server", "postgres_server", "running_s3"})
+"""Functions of ``tests.support`` that start a server; others call them."""
+
+_ONE_WORKER: Final = ("both", "everything", "filled", "full_store", "divided", "subject")
+"""Fixtures of a session that take long to make, and that no other fixture brings to every test."""
+
+
+class Needs:
+    """What the tests of a session need; remembers what each function calls."""
+
+    def __init__(self, session: pytest.Session) -> None:
+        self._session = session
+        self._starting: dict[CodeType, bool] = {}
+
+    def server(self, item: pytest.Item) -> bool:
+        """Return whether a test starts a server, itself or by a fixture."""
+        return any(self._starts(function) for function in self._functions(item))
+
+    def group(self, item: pytest.Item) -> str | None:
+        """Return the name of the group of tests that must share a worker, or that would make something twice."""
+        definitions = self._definitions(item)
+        for name in _ONE_WORKER:
+            if any(one.argname == name and one.scope == "session" for one in definitions):
+                return name
+        if any(one.scope == "module" for one in definitions):
+            return item.nodeid.partition("::")[0]
+        return None
+
+    def _functions(self, item: pytest.Item) -> Iterator[Callable[..., Any]]:
+        yield getattr(item, "function")  # noqa: B009 - of pytest.Function
+        yield from (one.func for one in self._definitions(item))
+
+    def _definitions(self, item: pytest.Item) -> list[pytest.FixtureDef[Any]]:
+        """Return the fixtures of a test, those that it or they ask for by name while it runs as well."""
+        names = list(getattr(item, "fixturenames", ()))
+        parameters = getattr(item, "callspec", None)
+        names += [value for value in (parameters.params.values() if parameters else ()) if isinstance(value, str)]
+        definitions: dict[str, pytest.FixtureDef[Any]] = {}
+        while names:
+            name = names.pop()
+            if name not in definitions and (found := self._session._fixturemanager.getfixturedefs(name, item)):
+                definitions[name] = found[-1]
+                names += [*found[-1].argnames, *_asked_for(found[-1].func)]
+        return list(definitions.values())
+
+    def _starts(self, function: Callable[..., Any]) -> bool:
+        plain = getattr(function, "__wrapped__", function)
+        if not isinstance(plain, FunctionType):
+            return False
+        code = plain.__code__
+        if code not in self._starting:
+            self._starting[code] = False  # for functions that call each other
+            self._starting[code] = plain.__name__ in _STARTERS or any(map(self._starts, _called(plain)))
+        return self._starting[code]
+
+
+def _asked_for(function: Callable[..., Any]) -> Iterator[str]:
+    """Yield the names that a fixture may give to ``getfixturevalue``."""
+    code = getattr(function, "__code__", None)
+    if code is not None and "getfixturevalue" in code.co_names:
+        yield from (constant for constant in code.co_consts if isinstance(constant, str))
+
+
+def _called(function: FunctionType) -> Iterator[Callable[..., Any]]:
+    """Yield the functions of tests whose names a function uses, and the methods of such classes."""
+    for name in _names(function.__code__):
+        value = function.__globals__.get(name)
+        if getattr(value, "__module__", "").startswith("tests."):
+            if isinstance(value, type):
+                yield from (method for method in vars(value).values() if isinstance(method, FunctionType))
+            elif callable(value):
+                yield value
+
+
+def _names(code: CodeType) -> Iterable[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
