@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SOURCES := archive bench cli docs spec tests
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix lint bench bench-database bench-inspection bench-traces docs picture spec clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-campaigns lint bench bench-database bench-inspection bench-traces docs picture spec clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -39,6 +39,14 @@ test-browser: .venv/.stamp
 # is installed into .venv-matrix (3 GB in all).
 test-matrix: .venv/.stamp
 	TEST_MATRIX=1 .venv/bin/pytest --timeout 1800 tests/matrix
+
+# Hours: exports and imports through a proxy that spoils a fifth of all requests, pairs of imports at once, 900 kills.
+# SEED decides all chance; RUNS is how many exports, imports and pairs, KILLS how many kills of each verb.
+SEED ?= 1
+RUNS ?= 20
+KILLS ?= 300
+test-campaigns: .venv/.stamp
+	.venv/bin/python -m tests.campaigns --seed "$(SEED)" --runs "$(RUNS)" --kills "$(KILLS)"
 
 lint: .venv/.stamp
 	.venv/bin/ruff check .
