@@ -217,7 +217,7 @@ def _wait_for_work(job: Job, command: Command, folder: Path) -> float:
 
 
 def kill_trial(job: Job, ground: Ground, longest: float, number: int) -> Trial:
-    """Kill a job at a moment of its work, and run it again; if it ended before, all is done anew with an earlier one."""
+    """Kill a job at a moment of its work, and run it again; if it ended before, all of it with an earlier moment."""
     moment = ground.chance(job.name, number).uniform(0, 0.9 * longest)
     for _ in range(_EARLIER_MOMENTS):
         with ground.trial_folder(job.name.replace(" ", "-")) as folder:
