@@ -24,7 +24,7 @@ class MlflowArchiveError(Exception):
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What to tell: a sentence, and lines below it where there is a list."""
+        """What to print: a sentence, and lines below it where there is a list."""
         return (" ".join(str(self).split()),)
 
 
@@ -59,7 +59,7 @@ class DamagedError(ArchiveError):
 
 
 class ServerError(MlflowArchiveError):
-    """A tracking server could not be reached, is no MLflow server, or refused.
+    """A tracking server could not be reached, is not an MLflow server, or refused.
 
     ``status`` is the HTTP status where there was an answer, ``error_code`` what MLflow itself calls the error.
     """

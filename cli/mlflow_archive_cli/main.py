@@ -106,7 +106,7 @@ def commands(debug: bool) -> None:
 
 
 def run(arguments: Sequence[str], *, own_process: bool = False) -> int:
-    """Run a command and return its exit code; errors are told on stderr, in one sentence."""
+    """Run a command and return its exit code; errors are reported on stderr, in one sentence."""
     debug = "--debug" in arguments[:1]
     try:
         code = commands.main(
@@ -166,7 +166,7 @@ def _prepare_streams() -> None:
 
 def main() -> None:
     """Run the command line of this process and exit."""
-    # What MLflow tells of its own doings (tables created, defaults chosen) is no part of an answer of ours.
+    # What MLflow tells of its own doings (tables created, defaults chosen) is not part of an answer of ours.
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     # Arrow is not imported yet. The allocator of the C library gives back what is not used any more: an export of 5
     # million points peaks at 270 MB instead of 370, in the same time.

@@ -87,7 +87,7 @@ def sparkline(values: list[float]) -> str:
     if not finite:
         return "✕" * shares
     low = min(finite)
-    # Halved, as the span of the two largest floats is no float.
+    # Halved, as the span of the two largest floats is not a float.
     span = max(finite) / 2 - low / 2
     top = len(_SPARKS) - 1
     return "".join("✕" if p is None else _SPARKS[round((p / 2 - low / 2) / span * top) if span else 3] for p in points)

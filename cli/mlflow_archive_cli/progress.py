@@ -1,4 +1,4 @@
-"""Progress on stderr: bars on a terminal, a plain line every few seconds in a log, nothing when told to be quiet."""
+"""Progress on stderr: bars on a terminal, a plain line every few seconds in a log, nothing with --quiet."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Bars:
 
 @contextmanager
 def watch(name: str, *, quiet: bool) -> Iterator[Progress]:
-    """Yield what a long command tells its progress to, shown until the block ends."""
+    """Yield what a long command reports its progress to, shown until the block ends."""
     if quiet:
         yield Quiet()
     elif sys.stderr.isatty():

@@ -1,4 +1,4 @@
-"""Options that several verbs share: what of a source is meant, and how much is told meanwhile."""
+"""Options that several verbs share: what of a source is meant, and how much is shown meanwhile."""
 
 from __future__ import annotations
 

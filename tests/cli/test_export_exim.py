@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -92,15 +93,14 @@ def test_what_is_refused(
     cli: Command,
     exported: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     source: str,
     options: list[str],
     code: int,
     message: str,
 ) -> None:
     (tmp_path / "empty").mkdir()
-    monkeypatch.chdir(exported.parent)
-    ran = cli("export", tmp_path / "x.mlfa", "--from", source, *options)
+    with chdir(exported.parent):
+        ran = cli("export", tmp_path / "x.mlfa", "--from", source, *options)
     assert ran.code == code
     assert message in ran.err
     assert not (tmp_path / "x.mlfa").exists()

@@ -24,7 +24,8 @@ from mlflow_archive.format import gaps
 from mlflow_archive.http.retry import RetryPolicy
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sources.rest import RestSource, paging
+from mlflow_archive.sources.rest import RestSource
+from mlflow_archive.sources.rest.runs import paging
 from tests.support.bad_network import bad_network
 from tests.support.mlflow_server import MlflowServer, running_server
 

@@ -89,7 +89,7 @@ def test_rows_that_cannot_be_read_cost_themselves_and_the_one_before(
     found, all_pages = walk(Server(list(range(count)), bad=bad), size)
     hidden = bad | {row - 1 for row in bad if row}
     assert set(found) == set(range(count)) - hidden
-    lost = {loss.place for page in all_pages for loss in page.lost}
+    lost = {loss.place for page in all_pages for loss in page.losses}
     assert {f"row {row}" for row in bad} <= lost
 
 
@@ -99,7 +99,7 @@ def test_a_list_that_is_refused_as_a_whole_is_one_loss() -> None:
             raise ServerError("broken", status=500)
 
     _, [page] = walk(Broken([1]), 10)
-    assert [(loss.place, loss.reason) for loss in page.lost] == [("", "broken")]
+    assert [(loss.place, loss.reason) for loss in page.losses] == [("", "broken")]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_what_counts_as_a_missing_endpoint(error: ServerError, lacking: bool) ->
         def ask(self, size: int, token: str | None, *, careful: bool = False) -> Answer:
             raise error
 
-    assert walk(Refusing([]), 3)[1] == [] if lacking else [page.lost for page in walk(Refusing([]), 3)[1]]
+    assert walk(Refusing([]), 3)[1] == [] if lacking else [page.losses for page in walk(Refusing([]), 3)[1]]
 
 
 def test_a_server_that_is_gone_ends_the_walk() -> None:

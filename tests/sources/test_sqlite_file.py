@@ -38,7 +38,7 @@ def test_a_query_goes_on_in_the_copy(database: Path, monkeypatch: pytest.MonkeyP
             with pytest.raises(sqlite3.OperationalError, match="locked"):
                 writer.execute("DELETE FROM tags").connection.commit()
             writer.rollback()
-            snapshot._held.want_copy()
+            snapshot._held_file.want_copy()
             writer.execute("DELETE FROM tags")
             writer.execute("DELETE FROM metrics")
             writer.commit()
@@ -65,7 +65,7 @@ def test_a_copy_that_fails_ends_the_export(database: Path, monkeypatch: pytest.M
     monkeypatch.setattr(sqlite_file, "_copy_piece", full)
     snapshot = sqlite.SqliteSnapshot(database)
     with closing(snapshot):
-        snapshot._held.want_copy()
+        snapshot._held_file.want_copy()
         with pytest.raises(StoreError, match=r"cannot be copied to .*No space left"):
             list(snapshot.fetch(ALL_TAGS))
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 Fault = str
@@ -42,69 +43,71 @@ class BadNetwork:
         return None
 
 
+class _Proxy(BaseHTTPRequestHandler):
+    network: ClassVar[BadNetwork]
+    protocol_version = "HTTP/1.1"
+
+    def _handle(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.network.seen.append((self.command, self.path, dict(self.headers)))
+        self.network.before(self.path)
+        fault = self.network.next_fault(self.path)
+        if self.network.authorization is not None and self.headers["Authorization"] != self.network.authorization:
+            self._answer(401, b"who are you?", {"Content-Type": "text/plain"})
+            return
+        if fault == "no page":
+            self._answer(404, b"<html>nothing here</html>", {"Content-Type": "text/html"})
+            return
+        if fault == "drop":
+            self.close_connection = True
+            return
+        if fault is not None and fault.isdigit():
+            self._answer(int(fault), b'{"error_code": "X", "message": "as told"}', {"Retry-After": "0"})
+            return
+        if fault == "html":
+            self._answer(200, b"<html>a shop</html>", {"Content-Type": "text/html"})
+            return
+        status, content, headers = self._ask(body)
+        content = self.network.change(self.path, content)
+        if fault == "short":
+            content = content[: len(content) // 2]
+        self._answer(status, content, headers, cut=fault == "cut")
+
+    do_GET = do_POST = do_PUT = _handle  # noqa: N815 - names of the base class
+
+    def _ask(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
+        request = urllib.request.Request(self.network.target + self._path(), data=body or None, method=self.command)  # noqa: S310
+        request.add_header("Content-Type", self.headers.get("Content-Type", "application/json"))
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+                return response.status, response.read(), {"Content-Type": response.headers["Content-Type"] or ""}
+        except urllib.error.HTTPError as exc:
+            with exc:
+                return exc.code, exc.read(), {"Content-Type": exc.headers["Content-Type"] or ""}
+
+    def _path(self) -> str:
+        """Return the path without the host a client names that takes this for its proxy."""
+        parts = urlsplit(self.path)
+        return urlunsplit(("", "", parts.path, parts.query, "")) if parts.scheme else self.path
+
+    def _answer(self, status: int, content: bytes, headers: dict[str, str], *, cut: bool = False) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", **headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // 2] if cut else content)
+        self.close_connection = cut
+
+    def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002
+
+
 @contextmanager
 def bad_network(target: str, certificate: Path | None = None) -> Iterator[BadNetwork]:
     """Run the proxy on a free port in threads of this process; it speaks TLS with a certificate-and-key file."""
     network = BadNetwork(target)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _handle(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            network.seen.append((self.command, self.path, dict(self.headers)))
-            network.before(self.path)
-            fault = network.next_fault(self.path)
-            if network.authorization is not None and self.headers["Authorization"] != network.authorization:
-                self._answer(401, b"who are you?", {"Content-Type": "text/plain"})
-                return
-            if fault == "no page":
-                self._answer(404, b"<html>nothing here</html>", {"Content-Type": "text/html"})
-                return
-            if fault == "drop":
-                self.close_connection = True
-                return
-            if fault is not None and fault.isdigit():
-                self._answer(int(fault), b'{"error_code": "X", "message": "as told"}', {"Retry-After": "0"})
-                return
-            if fault == "html":
-                self._answer(200, b"<html>a shop</html>", {"Content-Type": "text/html"})
-                return
-            status, content, headers = self._ask(body)
-            content = network.change(self.path, content)
-            if fault == "short":
-                content = content[: len(content) // 2]
-            self._answer(status, content, headers, cut=fault == "cut")
-
-        do_GET = do_POST = do_PUT = _handle  # noqa: N815 - names of the base class
-
-        def _ask(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
-            request = urllib.request.Request(network.target + self._path(), data=body or None, method=self.command)  # noqa: S310
-            request.add_header("Content-Type", self.headers.get("Content-Type", "application/json"))
-            try:
-                with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
-                    return response.status, response.read(), {"Content-Type": response.headers["Content-Type"] or ""}
-            except urllib.error.HTTPError as exc:
-                with exc:
-                    return exc.code, exc.read(), {"Content-Type": exc.headers["Content-Type"] or ""}
-
-        def _path(self) -> str:
-            """Return the path without the host a client names that takes this for its proxy."""
-            parts = urlsplit(self.path)
-            return urlunsplit(("", "", parts.path, parts.query, "")) if parts.scheme else self.path
-
-        def _answer(self, status: int, content: bytes, headers: dict[str, str], *, cut: bool = False) -> None:
-            self.send_response(status)
-            for name, value in {"Content-Type": "application/json", **headers}.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content[: len(content) // 2] if cut else content)
-            self.close_connection = cut
-
-        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Proxy", (_Proxy,), {"network": network})) as server:
         server.daemon_threads = True
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -55,6 +55,7 @@ class FieldChange:
     after: Any
 
     def to_json(self) -> dict[str, Any]:
+        """Return ``table``, ``key``, ``field``, ``before`` and ``after``, as ``diff --json`` prints them."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
@@ -68,6 +69,7 @@ class ObjectChange:
     fields: Sequence[FieldChange] = ()
 
     def to_json(self) -> dict[str, Any]:
+        """Return ``kind``, ``id``, ``change`` and ``fields``, one line of ``diff --json``."""
         return {"kind": self.kind, "id": self.id, "change": self.change, "fields": [f.to_json() for f in self.fields]}
 
 
@@ -89,6 +91,7 @@ class Diff:
         return {name: sum(change.change == name for change in self.changes) for name in ("added", "removed", "changed")}
 
     def to_json(self) -> dict[str, Any]:
+        """Return ``counts``, ``changes`` and ``not_compared``."""
         return {
             "counts": self.counts,
             "changes": [change.to_json() for change in self.changes],
@@ -108,6 +111,7 @@ class Comparison:
     hidden: frozenset[str] = field(default_factory=frozenset)
 
     def tables(self, kind: str) -> list[Table]:
+        """Return the tables whose rows an object of a kind owns, without those that are not compared."""
         return [
             table
             for table in TABLES.values()
@@ -117,11 +121,12 @@ class Comparison:
         ]
 
     def columns(self, table: Table) -> list[str]:
+        """Return the columns of a table that are compared, in its order."""
         hidden = self.hidden if self.locations else self.hidden | _LOCATIONS
         return [name for name in table.column_names if f"{table.name}.{name}" not in hidden]
 
     def is_left_out(self, table: Table, change: FieldChange) -> bool:
-        """Say whether a change is one of a location that has no column of its own."""
+        """Return whether a change is one of a location that has no column of its own."""
         if self.locations:
             return False
         if change.field == "source" and table.name == "model_versions":
@@ -157,7 +162,7 @@ def diff(
 def hidden_columns(before: Archive, after: Archive) -> frozenset[str]:
     """Return the columns that one side has no value in at all, where the two were read from sources of other kinds.
 
-    A REST API hides columns that a database has (spec/tables.md): that is no difference between the objects.
+    A REST API hides columns that a database has (spec/tables.md): that is not a difference between the objects.
     """
     kinds = {archive.newest_export.source.get("kind") for archive in (before, after)}
     if len(kinds) == 1:

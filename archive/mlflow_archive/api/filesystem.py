@@ -42,7 +42,7 @@ class ArchiveFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec is u
         return entries if detail else [entry["name"] for entry in entries]
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
-        """Say what lies at a path. Raises FileNotFoundError."""
+        """Return name, size and type of what lies at a path. Raises FileNotFoundError."""
         plain = self._strip_protocol(path)
         kind, owner, rest = _split(plain)
         if not rest:

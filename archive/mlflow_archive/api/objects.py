@@ -51,6 +51,7 @@ class Run:
 
     @property
     def run_id(self) -> str:
+        """The id of the run, as MLflow has it."""
         return str(self.info["run_id"])
 
     @property

@@ -44,6 +44,7 @@ class OpenArchive:
 
     @property
     def path(self) -> Path:
+        """The directory or file."""
         return self._archive.path
 
     @property

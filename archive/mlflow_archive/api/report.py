@@ -51,7 +51,7 @@ def report_html(
 ) -> Iterator[str]:
     """Yield the page in pieces. ``verified`` is what a verification of this very archive found, None for none.
 
-    ``advance`` is told how many more runs are written. Raises DamagedError.
+    ``advance`` is called with how many more runs are written. Raises DamagedError.
     """
     options = options or ReportOptions()
     summary = summarize(archive)

@@ -116,6 +116,7 @@ class SqlSession:
         return result
 
     def close(self) -> None:
+        """Close DuckDB's connection; the archive stays open."""
         self._connection.close()
 
     def __enter__(self) -> Self:

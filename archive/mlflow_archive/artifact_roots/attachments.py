@@ -16,7 +16,7 @@ _PAYLOADS: Final = ("traces.json", "traces.pb")
 _NAMED: Final = re.compile(rb"mlflow-attachment://([0-9A-Za-z-]+)\?([^\s\"'\\\x00-\x1f]*)")
 _BLOCK: Final = 1 << 20
 _LONGEST: Final = 4096
-"""So many bytes of a block are looked at again with the next, for a name that lies across both."""
+"""So many bytes of a block are searched again with the next, for a name that lies across both."""
 
 
 class _File(Protocol):
@@ -32,31 +32,31 @@ def attachments_in(payload: bytes, trace_id: str) -> list[str]:
     ``payload`` is the JSON or protobuf of spans.
     """
     own = f"trace_id={trace_id}".encode()
-    found = (FOLDER + name.decode("ascii") for name, query in _NAMED.findall(payload) if own in query.split(b"&"))
-    return list(dict.fromkeys(found))
+    paths = (FOLDER + name.decode("ascii") for name, query in _NAMED.findall(payload) if own in query.split(b"&"))
+    return list(dict.fromkeys(paths))
 
 
 def attachments_in_files(files: Iterable[_File], trace_id: str) -> list[str]:
     """Return the artifact paths of the attachments that payloads among the files of a trace name."""
-    found: dict[str, None] = {}
+    paths: dict[str, None] = {}
     for file in files:
         if file.path not in _PAYLOADS:
             continue
         try:
             with file.open() as stream:
                 for block in _blocks(stream):
-                    found.update(dict.fromkeys(attachments_in(block, trace_id)))
+                    paths.update(dict.fromkeys(attachments_in(block, trace_id)))
         except ArtifactUnreadableError:
-            continue  # told of when the file itself is carried
-    return list(found)
+            continue  # reported when the file itself is carried
+    return list(paths)
 
 
-def missing_attachments(named: Iterable[str], listed: Collection[str], trace_id: str) -> list[Gap]:
-    """Return a gap for each attachment that is named and is not among the paths that are there."""
+def missing_attachments(paths: Iterable[str], listed: Collection[str], trace_id: str) -> list[Gap]:
+    """Return a gap for each path of an attachment that is not among those listed."""
     reason = "a span names it, but it is not there"
     return [
         Gap(owner_kind=TRACE, owner_id=trace_id, path=path, code=ARTIFACT_MISSING, reason=reason)
-        for path in named
+        for path in paths
         if path not in listed
     ]
 

@@ -14,15 +14,15 @@ HISTORY_TAG = "mlflow.log-model.history"
 
 def missing_declared(owner_kind: str, owner_id: str, history: str | None, paths: Sequence[str]) -> list[Gap]:
     """Return a gap for each model that is declared and that is not among the paths."""
-    found = []
+    missing = []
     for declared in _declared(history):
         if not any(path == declared or path.startswith(declared + "/") for path in paths) and not (
             declared in ("", ".") and paths
         ):
             reason = f"{HISTORY_TAG} declares it, but nothing is listed there"
             gap = Gap(owner_kind=owner_kind, owner_id=owner_id, path=declared, code=ARTIFACT_MISSING, reason=reason)
-            found.append(gap)
-    return found
+            missing.append(gap)
+    return missing
 
 
 def _declared(history: str | None) -> list[str]:

@@ -27,10 +27,10 @@ from mlflow_archive.format.gaps import (
 _BLOCK = 1 << 20
 
 PART: Final = ".mlflow-archive-"
-"""What the names of files begin with that are not whole."""
+"""What names of files that are not whole yet begin with."""
 
 OnGap = Callable[[str, str, str], None]
-"""Told path, gap code and reason of an artifact that cannot be carried."""
+"""Called with path, gap code and reason of an artifact that cannot be carried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +47,8 @@ class FoundFile:
 
 
 def list_files(root: Path, gap: OnGap) -> list[FoundFile]:
-    """Return all files below an artifact root by path; what cannot be read or kept is told to ``gap``."""
-    found: list[FoundFile] = []
+    """Return all files below an artifact root, sorted by path; ``gap`` is called for what cannot be carried."""
+    files: list[FoundFile] = []
     real_root = Path(os.path.realpath(root))
 
     def cannot_list(error: OSError) -> None:
@@ -63,10 +63,10 @@ def list_files(root: Path, gap: OnGap) -> list[FoundFile]:
                 gap(path, ARTIFACT_NAME, "its file name is not UTF-8")
                 continue
             try:
-                found.append(_examine(place, path, real_root))
+                files.append(_examine(place, path, real_root))
             except ArtifactUnreadableError as error:
                 gap(path, error.code, str(error))
-    return sorted(found, key=lambda file: file.path)
+    return sorted(files, key=lambda file: file.path)
 
 
 def _relative(place: Path, root: Path) -> str:
@@ -81,13 +81,13 @@ def _examine(place: Path, path: str, real_root: Path) -> FoundFile:
             if not target.is_relative_to(real_root):
                 raise _unreadable(f"it is a link that leads out of the artifact folder, to {printable(str(target))}")
             place = target
-        found = place.lstat()
+        status = place.lstat()
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         raise _unreadable(f"it cannot be reached: {getattr(error, 'strerror', None) or error}") from error
-    if not stat.S_ISREG(found.st_mode):
-        kind = "a link to a folder" if stat.S_ISDIR(found.st_mode) else "neither file nor folder"
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a link to a folder" if stat.S_ISDIR(status.st_mode) else "neither file nor folder"
         raise _unreadable(f"it is {kind}")
-    return FoundFile(path=path, place=place, size=found.st_size)
+    return FoundFile(path=path, place=place, size=status.st_size)
 
 
 def _unreadable(reason: str) -> ArtifactUnreadableError:
@@ -141,10 +141,10 @@ class _ArtifactReader(io.RawIOBase):
 
 
 def write_file(root: Path, path: str, stream: BinaryIO, *, scratch: Path | None = None) -> None:
-    """Write the bytes of a stream to ``root/path``, under another name first: the file is whole or not there.
+    """Write the bytes of a stream to ``root/path``, under another name first: the file is whole or does not exist.
 
-    That is in ``scratch``, where given and on the same file system, else beside the file. Folders are made. It is not
-    forced to disk. Raises OSError.
+    Until it is whole it lies in ``scratch``, if that is on the same file system, else beside its place. Folders are
+    made. Nothing is forced to disk. Raises OSError.
     """
     place = root / path
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -186,5 +186,5 @@ def _umask() -> int:
     return mask
 
 
-# Asked once: asking sets it for a moment, in all threads.
+# Read once: to read it, it must be set for a moment, for all threads.
 _UMASK = _umask()

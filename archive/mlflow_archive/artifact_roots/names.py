@@ -11,7 +11,7 @@ def printable(name: str) -> str:
 
 
 def is_utf8(name: str) -> bool:
-    """Say whether a file name can be kept as text."""
+    """Return whether a file name can be kept as text."""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
@@ -20,7 +20,7 @@ def is_utf8(name: str) -> bool:
 
 
 def stays_below(path: str) -> bool:
-    """Say whether a path, ``/`` between its parts, names something below the folder it is taken from.
+    """Return whether a path, ``/`` between its parts, names something below the folder it is taken from.
 
     >>> stays_below("model/MLmodel"), stays_below("../x"), stays_below("/x"), stays_below("a//b")
     (True, False, False, False)

@@ -45,7 +45,7 @@ class RemoteFile:
 
 @dataclass(slots=True)
 class ObjectStores:
-    """Connections to object stores, one a scheme, used by all threads; remembers what could not be reached."""
+    """Connections to object stores, one for each scheme, used by all threads; remembers what could not be reached."""
 
     _systems: dict[str, Any] = field(default_factory=dict)
     _broken: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -56,8 +56,8 @@ class ObjectStores:
         _, root = _split(uri)
         system = self._system(uri)
         prefix = root.rstrip("/") + "/"
-        found = self._guarded(uri, lambda: system.find(root, detail=True, withdirs=False, refresh=True))
-        for key, info in sorted(found.items()):
+        objects = self._guarded(uri, lambda: system.find(root, detail=True, withdirs=False, refresh=True))
+        for key, info in sorted(objects.items()):
             name = info.get("name", key)
             path = name[len(prefix) :]
             if info.get("type") != "file" or not path or path.endswith("/"):
@@ -89,7 +89,7 @@ class ObjectStores:
             raise ArtifactUnreadableError(f"{file.path} cannot be read: {error}", code=ARTIFACT_UNREADABLE) from error
 
     def holds(self, uri: str) -> bool:
-        """Say whether there is an object at a URI or below it. Raises UnreachableError."""
+        """Return whether there is an object at a URI or below it. Raises UnreachableError."""
         _, root = _split(uri)
         system = self._system(uri)
 
@@ -108,7 +108,7 @@ class ObjectStores:
         self._guarded(uri, lambda: system.rm_file(f"{root.rstrip('/')}/{path}"))
 
     def write(self, uri: str, path: str, stream: BinaryIO) -> None:
-        """Write an object, in parts where it is large: it is whole or not there. Raises OSError, UnreachableError."""
+        """Write an object, in parts where it is large; whole or not at all. Raises OSError, UnreachableError."""
         _, root = _split(uri)
         key = f"{root.rstrip('/')}/{path}"
         system = self._system(uri)
@@ -131,7 +131,7 @@ class ObjectStores:
         self._guarded(uri, upload)
 
     def _guarded(self, uri: str, action: Any) -> Any:
-        """Do something with a store; remember a bucket that cannot be used, so that no run waits for it again."""
+        """Run an action on a store; remember a bucket that cannot be used, so that no run waits for it again."""
         scheme, root = _split(uri)
         place = scheme, root.partition("/")[0]
         with self._lock:

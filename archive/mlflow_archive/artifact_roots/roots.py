@@ -28,7 +28,7 @@ _DEPTH: Final = 3  # of artifacts below the folder in which mlruns is
 class ArtifactWriteError(ItemError):
     """An artifact cannot be written; ``code`` is a refusal code of spec/problems.md.
 
-    ``everywhere`` says that no other can be written to the place either, now: its disk is full, it is out of reach.
+    ``everywhere`` says that no other artifact can be written to the place either: its disk is full, it is out of reach.
     """
 
     def __init__(self, message: str, *, code: str = refusals.ARTIFACT_REFUSED, everywhere: bool = False) -> None:
@@ -67,10 +67,10 @@ class ArtifactRoots:
 
     def check(self) -> None:
         """Raise SelectionError if a map or the destination leads to a folder that does not exist."""
-        given = [(f"--artifact-map {old}={new}", new) for old, new in self._map]
+        places = [(f"--artifact-map {old}={new}", new) for old, new in self._map]
         if self._destination is not None:
-            given.append((f"--artifacts-destination {self._destination}", self._destination))
-        for option, place in given:
+            places.append((f"--artifacts-destination {self._destination}", self._destination))
+        for option, place in places:
             folder = self._folder(place)
             if folder is not None and not folder.is_dir():
                 raise SelectionError(f"{option}: there is no folder {folder}")
@@ -92,26 +92,20 @@ class ArtifactRoots:
         def gap(path: str, code: str, reason: str) -> None:
             listing.gaps.append(Gap(owner_kind=owner_kind, owner_id=owner_id, path=path, code=code, reason=reason))
 
+        make_file = partial(ArtifactFile, owner_kind=owner_kind, owner_id=owner_id)
         place = self.resolve(uri)
         folder = self._folder(place)
         if folder is not None:
-            found = list_files(folder, gap) if folder.is_dir() else []
-            listing.files = [
-                ArtifactFile(owner_kind=owner_kind, owner_id=owner_id, path=f.path, size=f.size, open=f.open)
-                for f in found
-            ]
+            local_files = list_files(folder, gap) if folder.is_dir() else []
+            listing.files = [make_file(path=file.path, size=file.size, open=file.open) for file in local_files]
         elif _scheme(place) in EXTRAS:
             try:
-                for each in self._stores.list(place):
-                    if isinstance(each, RemoteFile):
-                        opening = partial(self._stores.open, place, each)
-                        listing.files.append(
-                            ArtifactFile(
-                                owner_kind=owner_kind, owner_id=owner_id, path=each.path, size=each.size, open=opening
-                            )
-                        )
+                for entry in self._stores.list(place):
+                    if isinstance(entry, RemoteFile):
+                        opening = partial(self._stores.open, place, entry)
+                        listing.files.append(make_file(path=entry.path, size=entry.size, open=opening))
                     else:
-                        gap(str(each).partition(":")[0], each.code, str(each))
+                        gap(str(entry).partition(":")[0], entry.code, str(entry))
             except UnreachableError as error:
                 gap("", ARTIFACT_LISTING, str(error))
         else:
@@ -119,13 +113,18 @@ class ArtifactRoots:
         return listing
 
     def is_given(self, uri: str) -> bool:
-        """Say whether the user said where a location is, or it is in an object store: no folder of this machine that
-        only the source names."""
+        """Return whether the user said where a location is, or it is in an object store.
+
+        Any other is a folder of this machine that only the source names, so it must not be followed blindly.
+        """
         return self.resolve(uri) != uri or not is_local(uri)
 
     def is_elsewhere(self, uri: str) -> bool:
-        """Say whether the artifact root of a run is a folder of another machine: not even the folder is there in which
-        a server makes its ``mlruns/EXPERIMENT/RUN/artifacts``. One that is there and empty had no artifacts."""
+        """Return whether the artifact root of a run is a folder of another machine.
+
+        It is, where not even the folder exists in which a server makes its ``mlruns/EXPERIMENT/RUN/artifacts``; if that
+        exists, a run without its folder had no artifacts.
+        """
         folder = self.folder(uri)
         if folder is None or folder.exists() or len(folder.parents) <= _DEPTH:
             return False
@@ -133,11 +132,11 @@ class ArtifactRoots:
         return not (folder.parents[_DEPTH - 1] if home == Path(home.anchor) else home).exists()
 
     def is_remote(self, uri: str) -> bool:
-        """Say whether a location is in an object store, where a listing costs a request."""
+        """Return whether a location is in an object store, where a listing costs a request."""
         return _scheme(self.resolve(uri)) in EXTRAS
 
     def is_empty(self, uri: str) -> bool:
-        """Say whether nothing lies at a URI. Raises ArtifactWriteError where that cannot be told."""
+        """Return whether nothing lies at a URI. Raises ArtifactWriteError where that cannot be found out."""
         place = self.resolve(uri)
         folder = self._folder(place)
         try:
@@ -149,7 +148,7 @@ class ArtifactRoots:
             raise ArtifactWriteError(message, everywhere=isinstance(error, UnreachableError)) from error
 
     def exists(self, uri: str, path: str) -> bool:
-        """Say whether an artifact lies at ``path`` below a URI. Raises ArtifactWriteError where it cannot be told."""
+        """Return whether an artifact lies at ``path`` below a URI. Raises ArtifactWriteError if it cannot be asked."""
         place = self.resolve(uri)
         folder = self._folder(place)
         try:
@@ -181,7 +180,7 @@ class ArtifactRoots:
     def write(self, uri: str, path: str, stream: BinaryIO, *, scratch: Path | None = None) -> None:
         """Write the bytes of a stream to ``path`` below a URI; whole or not at all. Raises ArtifactWriteError.
 
-        Of a folder of this machine, what is not whole yet lies in ``scratch``.
+        In a folder of this machine, ``scratch`` is where the file lies until it is whole.
         """
         if not stays_below(path):
             raise ArtifactWriteError(f"{path!r} is no path below an artifact root", code=refusals.ARTIFACT_NAME)
@@ -238,7 +237,7 @@ def _local_path(uri: str) -> str | None:
 
 
 def is_local(uri: str) -> bool:
-    """Say whether a location is a path or ``file:`` URI of this machine."""
+    """Return whether a location is a path or ``file:`` URI of this machine."""
     return _local_path(uri) is not None
 
 
@@ -251,7 +250,7 @@ def _in_store(place: str) -> str:
 
 def out_of_reach(place: str) -> str:
     """Return why an artifact location cannot be read from here, and what to do."""
-    shown = without_password(place)
+    safe_place = without_password(place)
     if _scheme(place) == PROXY:
-        return f"{shown} lies behind a server; say where its files are: --artifacts-destination DIR_OR_URL"
-    return f"{shown} cannot be reached from here; say where its files are now: --artifact-map FROM=TO"
+        return f"{safe_place} lies behind a server; say where its files are: --artifacts-destination DIR_OR_URL"
+    return f"{safe_place} cannot be reached from here; say where its files are now: --artifact-map FROM=TO"

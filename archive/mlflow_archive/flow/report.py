@@ -21,11 +21,12 @@ class Report:
 
     @property
     def complete(self) -> bool:
+        """Whether nothing was left out: there are no gaps."""
         return not self.gaps
 
 
 class Progress(Protocol):
-    """Told what happens; called from several threads, must be quick and must not raise."""
+    """Hears what happens; called from several threads, must be quick and must not raise."""
 
     def expect(self, unit: str, amount: int) -> None:
         """Add to what will come in all: ``runs``, ``bytes``, ``members``."""
@@ -34,11 +35,11 @@ class Progress(Protocol):
         """Add to what has been done. Units also seen: ``points``, ``artifacts``, ``skipped``."""
 
     def note(self, message: str) -> None:
-        """Tell a person something worth a line, such as a retry."""
+        """Show a person something worth a line, such as a retry."""
 
 
 class Quiet:
-    """A Progress that tells nobody."""
+    """A Progress that reports to nobody."""
 
     def expect(self, unit: str, amount: int) -> None: ...
 

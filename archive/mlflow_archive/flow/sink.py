@@ -14,7 +14,7 @@ class Sink(Protocol):
     """Where records are written to."""
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
-        """Get ready and say what is here already; called once, before ``write``."""
+        """Get ready and return what the sink holds already; called once, before ``write``."""
 
     def write(self, chunk: Chunk) -> None:
         """Take a chunk; called from several threads, the chunks of one shard in order by one thread.
@@ -23,7 +23,7 @@ class Sink(Protocol):
         """
 
     def finish(self) -> Report:
-        """Commit and say what was done. Without this call nothing is committed."""
+        """Commit and return what was done. Without this call nothing is committed."""
 
     def abort(self) -> None:
         """Called instead of ``finish`` after an exception. Keeps what a later run can continue from."""

@@ -26,7 +26,7 @@ class Source(Protocol):
     """Where records are read from. Raises ServerError, StoreError or ArchiveError when it cannot be read at all."""
 
     def facts(self) -> SourceFacts:
-        """Say where this data comes from; called once, before ``plan``; the first contact with the source."""
+        """Return where this data comes from; called once, before ``plan``; the first contact with the source."""
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
         """Yield shards that together hold what is selected, each entity in one shard, stages ascending.

@@ -22,7 +22,7 @@ _NUMBERED = re.compile(r"(?:manifests/|tables/[a-z_]+/|packs/)([0-9]{4})[-.].*")
 
 
 def is_member_name(name: str) -> bool:
-    """Say whether a name may be a member: nothing absolute, no ``.`` or ``..`` part, at most 200 characters.
+    """Return whether a name may be a member: nothing absolute, no ``.`` or ``..`` part, at most 200 characters.
 
     ``README.txt`` is the one name with capital letters, for the person who looks into the folder.
     """

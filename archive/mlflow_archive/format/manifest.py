@@ -72,6 +72,7 @@ class Manifest:
 
     @property
     def export_number(self) -> int:
+        """The number of the newest export."""
         return self.exports[-1].number
 
     def member(self, path: str) -> Member | None:

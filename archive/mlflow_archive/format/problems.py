@@ -65,6 +65,7 @@ class Problem:
 
     @property
     def severity(self) -> Severity:
+        """``error`` for codes that begin with E; warnings do not make an archive damaged."""
         return "error" if self.code.startswith("E") else "warning"
 
     def to_json(self) -> dict[str, Any]:

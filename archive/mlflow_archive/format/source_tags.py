@@ -112,7 +112,7 @@ def object_source_tags(
 
 
 def left_by_import(key: str) -> bool:
-    """Say whether a tag was written by an import into the source: it is carried as lineage, not as it is."""
+    """Return whether a tag was written by an import into the source: it is carried as lineage, not as it is."""
     return key.startswith((PREFIX, OWN_PREFIX, EXIM_PREFIX))
 
 

@@ -53,8 +53,8 @@ class Access:
 
     def request_headers(self) -> dict[str, str]:
         """Return the headers of one request, those of MLflow's header providers included."""
-        asked, provided = self._provided[0]
-        if not provided or monotonic() - asked > _HEADERS_SECONDS:
+        asked_at, provided = self._provided[0]
+        if not provided or monotonic() - asked_at > _HEADERS_SECONDS:
             provided = _provided_headers()
             self._provided[0] = (monotonic(), provided)
         return {**provided, **self.headers}
@@ -65,10 +65,10 @@ class Access:
             return self.auth
         from mlflow.tracking.request_auth.registry import fetch_auth  # noqa: PLC0415
 
-        found: AuthBase | None = fetch_auth(self.provider)
-        if found is None:
+        auth: AuthBase | None = fetch_auth(self.provider)
+        if auth is None:
             raise ServerError(f"MLFLOW_TRACKING_AUTH names {self.provider!r}, but no installed plugin provides it")
-        return found
+        return auth
 
 
 def split_userinfo(uri: str) -> tuple[str, tuple[str, str] | None]:
@@ -122,8 +122,8 @@ def _provided_headers() -> dict[str, str]:
     if _has_header_plugins() or "DATABRICKS_RUNTIME_VERSION" in os.environ:
         from mlflow.tracking.request_header.registry import resolve_request_headers  # noqa: PLC0415
 
-        found: dict[str, str] = resolve_request_headers()
-        return found
+        headers: dict[str, str] = resolve_request_headers()
+        return headers
     return _own_headers()
 
 

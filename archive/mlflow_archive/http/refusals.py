@@ -32,7 +32,7 @@ class Failure(Exception):  # noqa: N818 - never leaves this package; what does i
 
 
 def failure_of(response: requests.Response, uri: str, where: str) -> Failure:
-    """Explain an answer that is no success."""
+    """Return the failure that an answer other than success means."""
     status = response.status_code
     retry_after = parse_retry_after(response.headers.get("Retry-After"))
     error_code, message = _mlflow_error(response)
@@ -47,8 +47,14 @@ def failure_of(response: requests.Response, uri: str, where: str) -> Failure:
     )
 
 
+def check_answered(error: ServerError) -> None:
+    """Raise an error again where nobody answered: nothing more can be read then. A refusal passes."""
+    if error.status is None:
+        raise error
+
+
 def is_unknown_request(error: ServerError) -> bool:
-    """Say whether the server does not know this request at all: it is older.
+    """Return whether the server does not know this request at all: it is older.
 
     Where MLflow itself answered, its error code decides: a 404 or 501 of another kind is about the object. A feature
     that is turned off is known, and there may be objects of it.
@@ -92,7 +98,7 @@ def _mlflow_error(response: requests.Response) -> tuple[str | None, str]:
 
 
 def connection_failure(uri: str, where: str, timeout_seconds: float, exc: Exception) -> Failure:
-    """Explain a request that got no answer; nothing of ``exc`` is quoted, as it may name a proxy with password."""
+    """Return the failure of a request without an answer; ``exc`` is not quoted: it may name a proxy with password."""
     if isinstance(exc, requests.exceptions.SSLError):
         message = f"the TLS certificate of {uri} is not trusted; set MLFLOW_TRACKING_SERVER_CERT_PATH to its CA"
         return Failure(ServerError(message), transient=False, executed=False)
@@ -112,22 +118,22 @@ def connection_failure(uri: str, where: str, timeout_seconds: float, exc: Except
 
 
 def _unmade_connection(exc: BaseException) -> str | None:
-    """Say why no connection was made, or None where one was."""
-    seen: list[BaseException] = [exc]
-    while seen:
-        cause = seen.pop()
+    """Return why no connection was made, or None where one was."""
+    causes: list[BaseException] = [exc]
+    while causes:
+        cause = causes.pop()
         if isinstance(cause, socket.gaierror) or type(cause).__name__ == "NameResolutionError":
             return "its name cannot be resolved"
         if isinstance(cause, urllib3.exceptions.ConnectTimeoutError) and "timed out" in str(cause):
             return "it does not answer"
         if isinstance(cause, urllib3.exceptions.NewConnectionError):
             return "connection refused" if "refused" in str(cause) else "no connection"
-        seen.extend(arg for arg in (*cause.args, getattr(cause, "reason", None)) if isinstance(arg, BaseException))
+        causes.extend(arg for arg in (*cause.args, getattr(cause, "reason", None)) if isinstance(arg, BaseException))
     return None
 
 
 def body_failure(where: str, received: int, size: int | None, exc: Exception | None) -> Failure:
-    """Explain a body that ended early or came in another size."""
+    """Return the failure of a body that ended early or came in another size."""
     expected = "" if size is None else f" of {size}"
     how = "ended" if exc is None else "was dropped"
     return Failure(ServerError(f"{where} {how} after {received}{expected} bytes"), transient=True, executed=True)

@@ -1,6 +1,6 @@
 """HTTP to one MLflow server: authentication, TLS, proxies, retries, and errors a person can act on.
 
-What the endpoints mean is for the callers; this module knows only how MLflow's server says yes, no and not now.
+What the endpoints mean is up to the callers; this module knows only how MLflow's server says yes, no and not now.
 
     with closing(TrackingSession("http://127.0.0.1:5000")) as session:
         session.post("/api/2.0/mlflow/experiments/search", {"max_results": 100})
@@ -69,8 +69,8 @@ class TrackingSession:
     ``uri`` is the server without credentials, for messages and facts. Paths start with ``/`` and are percent-encoded
     by the caller. Usable by several threads at once. Retried are 408, 429, 500, 502, 503, 504, dropped connections
     and timeouts, with back-off and as ``Retry-After`` says; then, and for any other refusal, ServerError is raised.
-    ``on_retry`` is told a sentence before each wait. ``transport`` replaces the network, for a server in this process;
-    ``shown`` is then what messages call it.
+    ``on_retry`` is called with a sentence before each wait. ``transport`` replaces the network, for a server in this
+    process; ``shown`` is then what messages call it.
     """
 
     def __init__(
@@ -258,14 +258,14 @@ class _Body:
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self._stream = stream
-        self._left = self._size = size
+        self._remaining = self._size = size
 
     def __len__(self) -> int:
         return self._size
 
     def read(self, amount: int = -1) -> bytes:
-        piece = self._stream.read(self._left if amount < 0 else min(amount, self._left))
-        self._left -= len(piece)
+        piece = self._stream.read(self._remaining if amount < 0 else min(amount, self._remaining))
+        self._remaining -= len(piece)
         return piece
 
     def __iter__(self) -> Iterator[bytes]:

@@ -33,7 +33,7 @@ class ArrowConnection:
                     yield {name: pa.chunked_array([batch.column(name)]) for name in batch.schema.names}
 
     def run(self, sql: str, values: tuple[Any, ...] = ()) -> None:
-        """Run a statement that has no rows, with values for its marks."""
+        """Run a statement that returns no rows, with values for its placeholders."""
         with adbc_driver_manager.AdbcStatement(self._connection) as statement:
             statement.set_sql_query(sql)
             if values:
@@ -52,7 +52,7 @@ class ArrowConnection:
             statement.execute_update()
 
     def run_for_each(self, sql: str, rows: pa.Table) -> None:
-        """Run a statement for each of some rows, whose columns are the values of its marks."""
+        """Run a statement for each of some rows, whose columns are the values of its placeholders."""
         with adbc_driver_manager.AdbcStatement(self._connection) as statement:
             statement.set_sql_query(sql)
             statement.bind_stream(rows.to_reader())
@@ -71,6 +71,6 @@ class ArrowConnection:
         self._connection.rollback()
 
     def close(self) -> None:
-        """Let go of it; what was not committed is dropped."""
+        """Close it; what was not committed is dropped."""
         self._connection.close()
         self._database.close()

@@ -17,7 +17,7 @@ DIALECTS: Final = ("sqlite", "postgresql", "mysql")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseUri:
-    """A database. ``dialect`` is one of DIALECTS, ``shown`` has neither user nor password, ``path`` is of SQLite."""
+    """A database. ``dialect`` is one of DIALECTS, ``shown`` has neither user nor password, ``path`` SQLite's file."""
 
     dialect: str
     url: URL
@@ -30,8 +30,8 @@ class DatabaseUri:
 
         In its form of keywords: of a URI that it cannot read, the library shows the password.
         """
-        _, named = PGDialect_psycopg2().create_connect_args(self.url)  # type: ignore[no-untyped-call]
-        return " ".join(f"{name}='{_escaped(str(value))}'" for name, value in named.items())
+        _, keywords = PGDialect_psycopg2().create_connect_args(self.url)  # type: ignore[no-untyped-call]
+        return " ".join(f"{name}='{_escaped(str(value))}'" for name, value in keywords.items())
 
 
 def _escaped(value: str) -> str:
@@ -39,7 +39,7 @@ def _escaped(value: str) -> str:
 
 
 def parse_database_uri(uri: str) -> DatabaseUri:
-    """Return the parts of a URI; raise SelectionError for one that names no database we know."""
+    """Return the parts of a URI. Raises SelectionError for one that names no database we know."""
     try:
         url = make_url(uri)
     except (ArgumentError, ValueError) as error:

@@ -22,7 +22,7 @@ def last_of_each(rows: pa.Table, names: Sequence[str]) -> pa.Table:
 
 
 def _different_from_next(rows: pa.Table, names: Sequence[str]) -> pa.Array:
-    """Say of each row but the last whether it differs from the next in one of some columns."""
+    """Return for each row but the last whether it differs from the next in one of some columns."""
     different = pa.repeat(False, max(0, rows.num_rows - 1))
     for name in names:
         column = _array(rows[name])

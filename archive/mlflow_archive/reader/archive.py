@@ -51,10 +51,12 @@ class Archive:
 
     @property
     def path(self) -> Path:
+        """The directory or file."""
         return self.members.path
 
     @property
     def newest_export(self) -> Export:
+        """The last of ``manifest.exports``; an archive has at least one."""
         return self.manifest.exports[-1]
 
     def open_member(self, member: Member) -> MemberFile:
@@ -190,6 +192,7 @@ class Archive:
         return pa.concat_arrays(later) if later else None
 
     def close(self) -> None:
+        """Close all files; nothing can be read any more, also through parts that were opened before."""
         self._recent.clear()
         self._parts.clear()
         self.members.close()

@@ -158,7 +158,7 @@ class ArchiveSelection:
         return run_ids, lying_in
 
     def _takes(self, rows: pa.Table) -> Any:
-        """Say of each of some runs whether it is chosen."""
+        """Return for each run, a row of ``runs``, whether it is selected."""
         selection = self._selection
         mask = pc.is_in(rows["experiment_id"], value_set=_texts(self.experiments))
         if selection.runs:

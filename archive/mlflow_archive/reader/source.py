@@ -141,7 +141,7 @@ class ArchiveSource:
         ids = sorted(owner_ids(tables[identity.name], identity).to_pylist())
         by_table = {}
         for name in (table.name for table in TABLES.values() if table.entity == BY_ROW):
-            # A gap may tell of an entity that could not be read at all, and has no row of its own.
+            # A gap may be of an entity that could not be read at all, and has no row of its own.
             rows = self._archive.table(name, owners={*ids, *part.ids})
             by_table[name] = rows.filter(pc.equal(rows["owner_kind"], part.kind))
         return by_table

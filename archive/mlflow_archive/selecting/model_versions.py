@@ -29,7 +29,7 @@ class Registry(Protocol):
     """What must be known of a source to find the files of its model versions."""
 
     def roots(self, kind: str, ids: Collection[str]) -> Mapping[str, str | None]:
-        """Return the artifact roots of those of some runs or logged models that are there."""
+        """Return artifact roots by id, of those of some runs or logged models that exist."""
 
     def makers(self, models: Collection[str]) -> set[str]:
         """Return the runs that made some logged models."""
@@ -42,7 +42,7 @@ class Registry(Protocol):
 class VersionPlace:
     """Where the files of a version lie: ``uri``, below the root of ``owner`` (kind, id) where it is one's.
 
-    ``uri`` is None where that cannot be told; ``problem`` says why.
+    ``uri`` is None where that is unknown; ``problem`` says why.
     """
 
     uri: str | None
@@ -51,7 +51,7 @@ class VersionPlace:
 
 
 def has_files(version: Version) -> bool:
-    """Say whether a version is one of a model, not of a prompt, and not deleted."""
+    """Return whether a version is one of a model, not of a prompt, and not deleted."""
     return version["current_stage"] != TOMBSTONE and location_of(version) not in (None, "", *NO_FILES)
 
 

@@ -15,7 +15,7 @@ class Selection:
     SelectionError; so must each of ``runs`` (ids). ``artifact_globs`` match whole artifact paths, ``*`` crosses ``/``.
     ``models`` holds names of registered models or globs over them, each of which must match, too; with them only
     these models and what they stand on is taken: the runs and logged models of their versions, and the experiments of
-    these. ``trace_filter`` is in MLflow's search syntax. ``kinds`` are those of ``format.tables`` that are taken;
+    these. ``trace_filter`` is in MLflow's search syntax. ``kinds`` are those of ``kinds`` that are taken;
     empty means all. Experiments, workspaces and datasets come with what lies in them, whatever ``kinds`` says.
     """
 
@@ -33,7 +33,7 @@ class Selection:
     max_artifact_size: int | None = None
 
     def matches_experiment(self, experiment_id: str, name: str) -> bool:
-        """Say whether an experiment is selected; with no patterns all are."""
+        """Return whether an experiment is selected; with no patterns all are."""
         return not self.experiments or any(
             pattern in (experiment_id, name) or fnmatchcase(name, pattern) for pattern in self.experiments
         )
@@ -47,7 +47,7 @@ class Selection:
         )
 
     def matches_model(self, name: str) -> bool:
-        """Say whether a registered model is selected by name; with no patterns all are."""
+        """Return whether a registered model is selected by name; with no patterns all are."""
         return not self.models or any(pattern == name or fnmatchcase(name, pattern) for pattern in self.models)
 
     def unmatched_models(self, names: Sequence[str]) -> tuple[str, ...]:
@@ -59,11 +59,11 @@ class Selection:
         )
 
     def wants_kind(self, kind: str) -> bool:
-        """Say whether objects of a kind are selected at all."""
+        """Return whether objects of a kind are selected at all."""
         return not self.kinds or kind in self.kinds
 
     def in_window(self, start_time_ms: int | None) -> bool:
-        """Say whether a run's start lies in the window; a run without a start is in only if there is none."""
+        """Return whether a run's start lies in the window; a run without a start is in only if there is none."""
         if self.since_ms is None and self.until_ms is None:
             return True
         if start_time_ms is None:
@@ -73,7 +73,7 @@ class Selection:
         )
 
     def wants_artifact(self, path: str, size: int | None) -> bool:
-        """Say whether an artifact is selected."""
+        """Return whether an artifact is selected."""
         if not self.artifacts:
             return False
         if self.max_artifact_size is not None and size is not None and size > self.max_artifact_size:

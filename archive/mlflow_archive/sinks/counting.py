@@ -1,4 +1,4 @@
-"""A sink that counts: what a dry run copies into. It writes nothing and reads no bytes of artifacts."""
+"""A sink that only counts, for dry runs. It writes nothing and does not read the bytes of artifacts."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class CountingSink:
         self._progress = progress or Quiet()
         self._lock = Lock()
         self._counts: Counter[str] = Counter()
-        self._seen: set[tuple[str, ...]] = set()
+        self._known_rows: set[tuple[str, ...]] = set()
         self._gaps: list[Gap] = []
         self._unsized = 0
         self._facts: dict[str, object] = {}
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
         self._facts = {name: value for name, value in asdict(facts).items() if value is not None}
-        held: dict[tuple[str, str], str] = {}
+        fingerprints: dict[tuple[str, str], str] = {}
         if self._base is not None:
             for rows in self._base.batches("fingerprints"):
                 names = ("owner_kind", "owner_id", "fingerprint")
                 for kind, entity_id, fingerprint in zip(*(rows[n].to_pylist() for n in names), strict=True):
-                    held[kind, entity_id] = fingerprint
-        return lambda kind, entity_id: held.get((kind, entity_id))
+                    fingerprints[kind, entity_id] = fingerprint
+        return lambda kind, entity_id: fingerprints.get((kind, entity_id))
 
     def write(self, chunk: Chunk) -> None:
         sizes = [file.size for file in chunk.artifacts]
@@ -56,8 +56,8 @@ class CountingSink:
     def _new(self, name: str, chunk: Chunk) -> int:
         """Count rows not seen before: experiments and datasets may come with several shards."""
         columns = (chunk.tables[name][column].to_pylist() for column in TABLES[name].key)
-        keys = {(name, *key) for key in zip(*columns, strict=True)} - self._seen
-        self._seen |= keys
+        keys = {(name, *key) for key in zip(*columns, strict=True)} - self._known_rows
+        self._known_rows |= keys
         return len(keys)
 
     def finish(self) -> Report:

@@ -121,7 +121,7 @@ class Files:
             path.mkdir(exist_ok=True)
 
     def create(self, path: Path) -> OutputFile:
-        """Begin a new file, cutting one that is there."""
+        """Begin a new file, cutting one that exists."""
         with _explained(path):
             return OutputFile(path, path.open("wb"))
 
@@ -134,7 +134,7 @@ class Files:
             return OutputFile(path, handle)
 
     def publish(self, source: Path, target: Path) -> None:
-        """Rename a synced file to its final name, replacing what is there, durably."""
+        """Rename a synced file to its final name, replacing what it names, durably."""
         with _explained(target):
             source.replace(target)
             self.sync_directory(target.parent)

@@ -129,7 +129,7 @@ class Members(Protocol):
     path: Path
 
     def sizes(self) -> Mapping[str, int]:
-        """Return name and size in bytes of all that is there, whether an archive lists it or not."""
+        """Return name and size in bytes of every file, whether the manifest lists it or not."""
 
     def open(self, name: str) -> MemberFile:
         """Open a member. Raises DamagedError (E010) if it is not there."""
@@ -139,7 +139,7 @@ class Members(Protocol):
 
 
 class DirectoryMembers:
-    """The directory form. Symbolic links are not followed: they are no members."""
+    """The directory form. Symbolic links are not followed: they are not members."""
 
     def __init__(self, path: Path) -> None:
         if not path.is_dir():

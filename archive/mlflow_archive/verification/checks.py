@@ -26,7 +26,7 @@ def verify(
     """Check the archive at a path and return everything found; never changes it.
 
     Raises what ``open_archive`` raises where not even a manifest can be read. A member that fails is read once only:
-    run it again to tell a bad medium from a bad archive.
+    run it again to distinguish a bad medium from a bad archive.
     """
     progress = progress or Quiet()
     with open_archive(Path(path)) as archive:
@@ -37,7 +37,7 @@ def verify(
         bad = check_bytes(archive, report, progress, jobs)
         if level is Level.STORED and not bad:
             return report
-        # What is lost can only be told by trying to decode, so damage makes a `stored` check go on.
+        # Only trying to decode shows what is lost, so damage makes a `stored` check go on.
         findings = check_tables(archive, report, bad | _absent(archive))
         packs = PackCheck(archive, report, progress)
         packs.run(jobs)

@@ -1,4 +1,4 @@
-"""Level full, packs: every frame decodes, every blob has its digest, the blob index tells the truth."""
+"""Level full, packs: every frame decodes, every blob has its digest, the blob index is true."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ class PackCheck:
         self._cut: dict[bytes, tuple[hashlib._Hash, int]] = {}
 
     def run(self, jobs: int) -> None:
+        """Check all packs, with ``jobs`` threads that decode; then ``good`` maps each proved blob to its size."""
         packs = [member for member in self._archive.manifest.members if member.kind == "pack"]
         self._progress.expect("bytes", sum(member.size for member in packs))
         with ThreadPoolExecutor(jobs, thread_name_prefix="verify") as pool:
@@ -203,7 +204,7 @@ class PackCheck:
 
 
 def raw_digest(text: str) -> bytes:
-    """Return the bytes of a digest in hex; none for text that is no digest, which equals no digest of a blob."""
+    """Return the bytes of a digest in hex; empty for text that is not a digest, which equals that of no blob."""
     try:
         return bytes.fromhex(text)
     except ValueError:

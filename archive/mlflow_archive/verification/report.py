@@ -74,6 +74,7 @@ class VerifyReport:
 
     @property
     def promise(self) -> str:
+        """What the level promises where it finds nothing, as a sentence."""
         return PROMISES[self.level]
 
     @property

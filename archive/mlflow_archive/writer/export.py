@@ -128,9 +128,7 @@ class ArchiveSink:
             tables["gaps"] = pa.concat_tables([tables["gaps"], new_gaps]) if "gaps" in tables else new_gaps
         self._note_gaps(tables.get("gaps"), thread)
         if self._resumed:
-            for kind, table in _READ_AGAIN:
-                for entity_id in tables[table.name][table.key[0]].to_pylist() if table.name in tables else ():
-                    self._scratch.forget_staged(kind, entity_id)
+            self._forget_staged(tables)
         if "fingerprints" in tables and thread.with_gaps:
             tables["fingerprints"] = _without_owners(tables["fingerprints"], thread.with_gaps)
         if self._target.base is not None and thread.with_gaps and chunk.complete and not thread.continuing:
@@ -143,6 +141,12 @@ class ArchiveSink:
         if chunk.complete:
             thread.with_gaps.clear()
             thread.segment.entity_complete()
+
+    def _forget_staged(self, tables: dict[str, pa.Table]) -> None:
+        """Forget what an interrupted export staged of the entities that come again."""
+        for kind, table in _READ_AGAIN:
+            for entity_id in tables[table.name][table.key[0]].to_pylist() if table.name in tables else ():
+                self._scratch.forget_staged(kind, entity_id)
 
     def _thread(self) -> _Thread:
         thread: _Thread | None = getattr(self._local, "thread", None)

@@ -159,7 +159,7 @@ class Finishing:
         )
 
     def _nothing_new(self) -> bool:
-        """Say whether there are no runs and the like, and all else is as the base has it."""
+        """Return whether nothing with a fingerprint was written, and all else is as the base has it."""
         base = self.target.base
         written = {member.table for member in self._members}
         if (

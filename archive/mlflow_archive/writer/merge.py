@@ -128,7 +128,7 @@ def _merged(merge_slice: Slice, table: Table, slice_bytes: int) -> Iterator[pa.T
 
 
 def _in_order(pieces: Sequence[Piece]) -> bool:
-    """Say whether the rows of these pieces, one behind the other, are sorted and no key is twice in them."""
+    """Return whether the rows of these pieces, one behind the other, are sorted and no key is twice in them."""
     return all(
         before.high < after.low or (before.run is not None and before.run == after.run and before.number < after.number)
         for before, after in pairwise(pieces)

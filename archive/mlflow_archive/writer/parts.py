@@ -86,6 +86,7 @@ class PartWriter:
 
     @property
     def size(self) -> int:
+        """How many bytes are written so far."""
         return self._output.size
 
     def write(self, rows: pa.Table) -> None:

@@ -53,6 +53,7 @@ class Scratch:
             self._database.executemany("INSERT OR IGNORE INTO blobs VALUES (?)", ((digest,) for digest in digests))
 
     def has_blob(self, digest: bytes) -> bool:
+        """Return whether a blob is stored in a pack, of this export or an earlier one."""
         with self._using():
             row = self._database.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone()
         return row is not None
@@ -63,6 +64,7 @@ class Scratch:
             self._database.executemany("INSERT OR IGNORE INTO used VALUES (?)", ((digest,) for digest in digests))
 
     def is_used(self, digest: str) -> bool:
+        """Return whether a row of ``artifacts`` names a digest (hex)."""
         with self._using():
             return self._database.execute("SELECT 1 FROM used WHERE digest = ?", (digest,)).fetchone() is not None
 

@@ -34,6 +34,7 @@ class _Task:
 
     @property
     def large(self) -> bool:
+        """Whether the part deserves a thread of its own."""
         return sum(part_slice.stored for part_slice in self.slices) >= _SMALL_BYTES
 
 

@@ -61,6 +61,7 @@ class StagedFile:
 
     @property
     def size(self) -> int:
+        """Where the last block ends, in bytes; what lies behind was not finished."""
         return max((block.offset + block.size for block in self.blocks), default=0)
 
 

@@ -85,6 +85,7 @@ class ArchiveTarget:
 
     @property
     def export_number(self) -> int:
+        """The number of the export being written, 1 for a new archive."""
         return 1 if self.base is None else self.base.manifest.export_number + 1
 
     def commit(self, manifest: Manifest, new: Iterable[str]) -> str:
@@ -123,7 +124,7 @@ class ArchiveTarget:
             fresh.close()
 
     def clean_up(self, staging: Staging) -> None:
-        """Remove the staging folder and the work folder of a single file; the plan, which tells of them, goes last."""
+        """Remove the staging folder and the work folder of a single file; the plan, which names them, goes last."""
         if self.single_file:
             self._files.remove(self.path.with_name(self.path.name + ".tmp"))
             for path in sorted(self.root.iterdir()):
@@ -134,6 +135,7 @@ class ArchiveTarget:
             self._files.remove_tree(self.root)
 
     def close(self) -> None:
+        """Close the archive that is added to."""
         if self.base is not None:
             self.base.close()
 

@@ -35,11 +35,9 @@ def command(
     /,
     before: str,
     after: str,
-    no_artifacts: bool,
-    no_locations: bool,
-    jobs: int,
     as_json: bool,
     quiet: bool,
+    **options: Any,
 ) -> None:
     """List which objects were added, removed or changed from BEFORE to AFTER, field by field.
 
@@ -51,14 +49,15 @@ def command(
     Example:
       mlflow-archive diff monday.mlfa tuesday.mlfa
     """
-    selection = Selection(artifacts=not no_artifacts)
+    artifacts, locations, jobs = not options["no_artifacts"], not options["no_locations"], options["jobs"]
+    selection = Selection(artifacts=artifacts)
     with (
         watch("diff", quiet=quiet) as progress,
         as_archive(before, selection=selection, jobs=jobs, progress=progress) as old,
         as_archive(after, selection=selection, jobs=jobs, progress=progress) as new,
     ):
         hidden = hidden_columns(old, new)
-        comparison = Comparison(artifacts=not no_artifacts, locations=not no_locations, hidden=hidden)
+        comparison = Comparison(artifacts=artifacts, locations=locations, hidden=hidden)
         counts = _tell(differences(old, new, comparison), as_json=as_json)
     if hidden and not quiet:
         warn(f"not compared, as one side shows no value of them: {', '.join(sorted(hidden))}")

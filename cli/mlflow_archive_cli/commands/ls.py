@@ -21,12 +21,12 @@ from mlflow_archive_cli.selecting import csv_option, experiment_option, json_opt
 _ARTIFACTS: Final = "artifacts"
 
 LISTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = MappingProxyType(
-    {each.word: (each.of or kind.name, each.columns) for kind in KINDS.values() for each in kind.lists}
+    {view.word: (view.of or kind.name, view.columns) for kind in KINDS.values() for view in kind.lists}
 )
 """What can be listed: the kind, and the columns shown where none are asked for."""
 
 _WORDS: Final = ", ".join(
-    f"{each.word} ({each.note})" if each.note else each.word for kind in KINDS.values() for each in kind.lists
+    f"{view.word} ({view.note})" if view.note else view.word for kind in KINDS.values() for view in kind.lists
 )
 _HELP: Final = f"""List what is in ARCHIVE: its experiments, or what WHAT names.
 

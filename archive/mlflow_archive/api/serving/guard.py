@@ -57,7 +57,7 @@ class ReadOnlyGuard:
 
 
 def is_reading(method: str, path: str) -> bool:
-    """Say whether a request can change nothing.
+    """Return whether a request can change nothing.
 
     >>> is_reading("GET", "/"), is_reading("POST", "/ajax-api/2.0/mlflow/runs/search")
     (True, True)

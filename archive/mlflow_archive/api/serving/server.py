@@ -30,7 +30,8 @@ def serve(
 ) -> None:
     """Show an archive in MLflow's web pages until the process is interrupted; then return.
 
-    ``ready`` is told the URL once it can be opened; port 0 takes a free one. ``progress`` watches what comes before.
+    ``ready`` is called with the URL once it can be opened; port 0 takes a free one. ``progress`` watches what comes
+    before that.
     Raises ArchiveError, TargetError where the port is taken or the cache cannot be written, MlflowArchiveError where
     full MLflow is missing.
     """

@@ -58,7 +58,7 @@ class Extracted:
 def path_parts(path: str) -> tuple[str, ...]:
     """Return the parts of an artifact path that is safe to create below a folder.
 
-    Raises ItemError for an absolute path, an empty, ``.`` or ``..`` part, NUL, or what is no UTF-8.
+    Raises ItemError for an absolute path, an empty, ``.`` or ``..`` part, NUL, or text that is not UTF-8.
     """
     parts = tuple(path.split("/"))
     if "\0" in path:

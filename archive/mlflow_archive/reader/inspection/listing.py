@@ -106,7 +106,7 @@ def list_artifacts(
 
 
 def is_below(path: str, prefix: str) -> bool:
-    """Say whether a path is ``prefix`` or lies in that folder; all lie below the empty one."""
+    """Return whether a path is ``prefix`` or lies in that folder; all lie below the empty one."""
     prefix = prefix.rstrip("/")
     return not prefix or path == prefix or path.startswith(prefix + "/")
 
@@ -194,7 +194,7 @@ def _sorted(rows: list[Record], sort: str | None) -> list[Record]:
 
 
 def _holds_text(name: str) -> bool:
-    """Say whether a column holds texts that may be numbers: params, tags and ids."""
+    """Return whether a column holds texts that may be numbers: params, tags and ids."""
     return name.startswith(("params.", "tags.")) or name == "experiment_id"
 
 

@@ -82,7 +82,7 @@ class ObjectIds:
         return [(kind, text) for kind, ids in self._ids.items() if pc.any(pc.equal(ids, text)).as_py()]
 
     def starting(self, text: str) -> list[ObjectId]:
-        """Return the objects whose id starts with a text, which is not empty; names are no ids."""
+        """Return the objects whose id starts with a text, which is not empty; names do not count as ids."""
         return [
             (kind, str(value))
             for kind, ids in self._ids.items()

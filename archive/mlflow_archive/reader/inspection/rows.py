@@ -34,6 +34,7 @@ class Moment(int):
 
     @classmethod
     def of(cls, value: int | None) -> Self | None:
+        """Return a value as a Moment, None as None."""
         return None if value is None else cls(value)
 
 

@@ -35,13 +35,14 @@ class Span:
 
     @property
     def duration_ns(self) -> int | None:
+        """How long the span took, None where start or end is unknown."""
         return None if self.start_ns is None or self.end_ns is None else self.end_ns - self.start_ns
 
 
 def spans_of(archive: Archive, trace_id: str) -> list[Span]:
     """Return the spans of a trace by start; none where the archive holds none or they are too large.
 
-    Raises DamagedError, also for a payload that is no JSON of spans (code E042).
+    Raises DamagedError, also for a payload that is not JSON of spans (code E042).
     """
     rows = archive.table("spans", owners=[trace_id]).to_pylist()
     spans = [

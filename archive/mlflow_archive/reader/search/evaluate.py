@@ -114,7 +114,7 @@ def owner_of(rows: pa.Table, searchable: SearchableKind) -> pa.ChunkedArray:
 
 
 def holds(values: pa.ChunkedArray, condition: Condition) -> pa.ChunkedArray:
-    """Say of each value whether it fulfils a condition; null where there is no value."""
+    """Return for each value whether it fulfils a condition; null where there is no value."""
     operand, operator = condition.value, condition.operator
     if operator == "IS NULL":
         return pc.is_null(values)

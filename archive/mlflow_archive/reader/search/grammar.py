@@ -77,13 +77,14 @@ class _Reader:
         self._next = 0
 
     def peek(self, kind: str = "", word: str = "") -> bool:
-        """Say whether the next token is of a kind, or a word in any case."""
+        """Return whether the next token is of a kind, or a word in any case."""
         if self._next >= len(self._tokens):
             return not kind and not word
         token = self._tokens[self._next]
         return (not kind or token.kind == kind) and (not word or token.text.upper() == word) and bool(kind or word)
 
     def take(self, kind: str, expected: str) -> str:
+        """Return the text of the next token of a kind and go on. Raises SelectionError, which names ``expected``."""
         if not self.peek(kind):
             raise self.error(expected)
         token = self._tokens[self._next]
@@ -91,6 +92,7 @@ class _Reader:
         return token.text
 
     def error(self, expected: str) -> SelectionError:
+        """Return the error for the place where the reader stands."""
         rest = self._whole[self._tokens[self._next].at :] if self._next < len(self._tokens) else "its end"
         return SelectionError(
             f"the filter {self._whole!r} is not in MLflow's syntax: expected {expected}, found {rest}"

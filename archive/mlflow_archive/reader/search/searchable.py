@@ -88,10 +88,11 @@ class SearchableKind:
 
     @property
     def plural(self) -> str:
+        """What errors call these objects: ``logged models``."""
         return self.kind.replace("_", " ") + "s"
 
     def is_number(self, group: str, name: str) -> bool:
-        """Say whether values of a field are compared as numbers."""
+        """Return whether values of a field are compared as numbers."""
         if group == ATTRIBUTES:
             kind = TABLES[self.table].schema.field(name).type
         else:
@@ -102,7 +103,7 @@ class SearchableKind:
         return bool(kind == TIMESTAMP or pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
     def is_either(self, group: str) -> bool:
-        """Say whether texts of a group may be compared with numbers too: JSON values of assessments."""
+        """Return whether texts of a group may be compared with numbers too: JSON values of assessments."""
         return group in ("feedback", "expectation")
 
 

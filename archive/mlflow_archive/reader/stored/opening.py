@@ -23,6 +23,7 @@ class OpenedManifest:
 
     @property
     def archive_id(self) -> str:
+        """The SHA-256 of the manifest's bytes, in hex."""
         return archive_id(self.data)
 
 

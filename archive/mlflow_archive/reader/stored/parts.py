@@ -32,7 +32,7 @@ class RowGroup:
     key_max: str | None
 
     def may_hold(self, ids: Sequence[str]) -> bool:
-        """Say whether any of the sorted ids can lie in this row group."""
+        """Return whether any of the sorted ids can lie in this row group."""
         if self.key_min is None or self.key_max is None:
             return True
         at = bisect_left(ids, self.key_min)
@@ -91,6 +91,7 @@ class Part:
 
     @property
     def rows(self) -> int:
+        """How many rows the footer states."""
         return int(self._parquet.metadata.num_rows)
 
     def row_groups(self) -> list[RowGroup]:
@@ -117,7 +118,7 @@ class Part:
         return RowGroup(index=index, rows=metadata.num_rows, key_min=low, key_max=high)
 
     def has_page_checksums(self) -> bool:
-        """Say whether the first page was written with a checksum; libraries state that nowhere else.
+        """Return whether the first page was written with a checksum; libraries state that nowhere else.
 
         The header of a Parquet page is Thrift compact: field 4, an i32, is the CRC (parquet-format, PageHeader).
         """

@@ -1,7 +1,11 @@
 """Replay: writes into any MLflow server or store through MLflow's API, with new ids and source tags.
 
-with_tags = ReplaySink(open_target("http://127.0.0.1:5000"), options=ReplayOptions(experiment_prefix="old/"))
-report = copy(source, with_tags)
+    sink = ReplaySink(open_target("http://127.0.0.1:5000"), options=ReplayOptions(experiment_prefix="old/"))
+    report = copy(source, sink)
+
+``sink`` hands each chunk to the writers of its kinds. These lie in a folder a family: ``runs``, ``logged_models``,
+``registry``, ``traces``, ``objects``; a family imports no other, but ``context`` and the folders that all share:
+``writing``, ``places``, ``target``. Start with ``writers``, the list of all writers, then ``objects/issues``.
 """
 
 from mlflow_archive.sinks.replay.locate import open_target

@@ -41,9 +41,7 @@ class WorkspaceSink:
         self._target, self._progress, self._facts_of = target, progress, facts_of
         self._options = options or ReplayOptions()
         self._receipt = Receipt(target.uri, dry_run=self._options.dry_run)
-        self._workspaces = WorkspaceMap(
-            target, self._options, self._receipt, workspace=self._options.workspace, only=only
-        )
+        self._workspaces = WorkspaceMap(target, self._options, self._receipt, only=only)
         self._router = Router()
         self._sinks: dict[str, ReplaySink] = {}
         self._left_out: dict[str, Counter[str]] = {}
@@ -51,7 +49,7 @@ class WorkspaceSink:
         self._begun: tuple[SourceFacts, Selection] | None = None
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
-        """Make sure that the target answers and has the workspace that is wanted for all."""
+        """Make sure that the target answers and has the workspace that everything is to go into."""
         self._begun = (facts, selection)
         self._target.check()
         self._options = fitted_to(self._options, self._target.version)

@@ -1,4 +1,4 @@
-"""The files of logged models, traces and model versions: what lies at the locations that a database states."""
+"""The files of logged models, traces and model versions: what lies at the locations that a database names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MODEL_FILE: Final = "MLmodel"
 
 Row = Mapping[str, Any]
 Carries = Callable[[str, Collection[str]], Collection[str]]
-"""Of some runs or logged models, given their kind, those that come too."""
+"""Given a kind, run or logged model, and some ids, returns those of them that are carried."""
 
 
 @dataclass(slots=True)
@@ -39,9 +39,17 @@ class FoundFiles:
     gaps: list[Gap] = field(default_factory=list)
     unreachable: dict[str, Gap] = field(default_factory=dict)
 
+    def add_missing(self, kind: str, owner: str, path: str, reason: str) -> None:
+        """Add a gap for a file, or for all files of an owner, that should be there and is not."""
+        self.gaps.append(Gap(owner_kind=kind, owner_id=owner, path=path, code=ARTIFACT_MISSING, reason=reason))
+
+    def has(self, owner: str, path: str) -> bool:
+        """Return whether an owner has a file of that path."""
+        return any(file.path == path for file in self.files.get(owner, ()))
+
 
 class ArtifactFinder:
-    """Lists what lies where, used by several threads. Only selected files are given, but missing ones are always told.
+    """Lists what lies where, used by several threads. Only selected files are given, but all missing ones are gaps.
 
     ``with_spans`` says which of some traces have spans in the database.
     """
@@ -54,124 +62,116 @@ class ArtifactFinder:
 
     def of_logged_models(self, models: Iterable[Row], tags: Iterable[Row]) -> FoundFiles:
         """Find the files of logged models. One that is ready and of MLflow's making has files."""
-        found = FoundFiles()
+        finds = FoundFiles()
         external = {row["model_id"] for row in tags if row["key"] == _EXTERNAL_TAG}
         for row in models:
             model_id, location = row["model_id"], row["artifact_location"]
             if not location:
                 continue
             listing = self._roots.list(location, owner_kind=LOGGED_MODEL, owner_id=model_id)
-            found.gaps += listing.gaps
+            finds.gaps += listing.gaps
             if not listing.files and not listing.gaps and row["status"] == "READY" and model_id not in external:
-                found.gaps.append(_missing(LOGGED_MODEL, model_id, "", f"it is ready, but nothing is at {location}"))
-            found.files[model_id] = self._wanted(listing.files)
-        return found
+                finds.add_missing(LOGGED_MODEL, model_id, "", f"it is ready, but nothing is at {location}")
+            finds.files[model_id] = self._wanted(listing.files)
+        return finds
 
     def of_traces(self, traces: Sequence[Row], tags: Iterable[Row]) -> FoundFiles:
         """Find the files of traces: their spans where these are not in the database, and attachments."""
         by_trace: dict[str, dict[str, str]] = {row["trace_id"]: {} for row in traces}
         for row in tags:
             by_trace.get(row["trace_id"], {})[row["key"]] = row["value"] or ""
-        found = FoundFiles()
+        finds = FoundFiles()
         spanless: list[str] = []
         for row in traces:
             own = by_trace[row["trace_id"]]
-            self._of_trace(row["trace_id"], own, found)
+            self._of_trace(row["trace_id"], own, finds)
             finished = row["state"] != "IN_PROGRESS"
             if own.get(_HOME_TAG) not in (_IN_DATABASE, _ARCHIVED) and finished:
                 spanless.append(row["trace_id"])
-        self._check_spans([each for each in spanless if not _has(found, each, _SPANS_FILE)], by_trace, found)
-        found.listed = {trace_id: {file.path for file in files} for trace_id, files in found.files.items()}
-        found.files = {trace_id: self._wanted(files) for trace_id, files in found.files.items()}
-        return found
+        self._check_spans([trace_id for trace_id in spanless if not finds.has(trace_id, _SPANS_FILE)], by_trace, finds)
+        finds.listed = {trace_id: {file.path for file in files} for trace_id, files in finds.files.items()}
+        finds.files = {trace_id: self._wanted(files) for trace_id, files in finds.files.items()}
+        return finds
 
-    def _of_trace(self, trace_id: str, tags: Mapping[str, str], found: FoundFiles) -> None:
+    def _of_trace(self, trace_id: str, tags: Mapping[str, str], finds: FoundFiles) -> None:
         home = tags.get(_HOME_TAG)
         if location := tags.get(ARTIFACT_TAG):
             listing = self._folders.list(location, trace_id)
-            found.files[trace_id] = list(listing.files)
+            finds.files[trace_id] = list(listing.files)
             if home in (_IN_DATABASE, _ARCHIVED) and _out_of_reach(listing.gaps):
-                found.unreachable[trace_id] = listing.gaps[0]
+                finds.unreachable[trace_id] = listing.gaps[0]
             else:
-                found.gaps += listing.gaps
-        if home != _ARCHIVED or _has(found, trace_id, _ARCHIVE_FILE):
+                finds.gaps += listing.gaps
+        if home != _ARCHIVED or finds.has(trace_id, _ARCHIVE_FILE):
             return
         location = tags.get(ARCHIVE_TAG)
         if not location:
-            found.gaps.append(_missing(TRACE, trace_id, _ARCHIVE_FILE, f"its spans are archived, but no {ARCHIVE_TAG}"))
+            finds.add_missing(TRACE, trace_id, _ARCHIVE_FILE, f"its spans are archived, but no {ARCHIVE_TAG}")
             return
         listing = self._folders.list(location, trace_id)
-        found.gaps += listing.gaps
+        finds.gaps += listing.gaps
         archived = [file for file in listing.files if file.path == _ARCHIVE_FILE]
-        found.files.setdefault(trace_id, []).extend(archived)
+        finds.files.setdefault(trace_id, []).extend(archived)
         if not archived and not listing.gaps:
             reason = f"its spans are archived, but it is not at {location}"
-            found.gaps.append(_missing(TRACE, trace_id, _ARCHIVE_FILE, reason))
+            finds.add_missing(TRACE, trace_id, _ARCHIVE_FILE, reason)
 
-    def _check_spans(self, traces: Sequence[str], tags: Mapping[str, Mapping[str, str]], found: FoundFiles) -> None:
-        """Tell of traces whose spans are neither in the database nor in a file."""
-        told = {gap.owner_id for gap in found.gaps}
-        missing = [each for each in traces if each not in told]
+    def _check_spans(self, traces: Sequence[str], tags: Mapping[str, Mapping[str, str]], finds: FoundFiles) -> None:
+        """Add a gap for each trace whose spans are neither in the database nor in a file."""
+        reported = {gap.owner_id for gap in finds.gaps}
+        missing = [trace_id for trace_id in traces if trace_id not in reported]
         if not missing:
             return
-        there = self._with_spans(missing)
+        with_spans = self._with_spans(missing)
         for trace_id in missing:
-            if trace_id not in there:
+            if trace_id not in with_spans:
                 location = tags[trace_id].get(ARTIFACT_TAG)
                 where = f"it is not at {location}" if location else f"it has no {ARTIFACT_TAG}"
                 reason = f"its spans are not in the database, and {where}"
-                found.gaps.append(_missing(TRACE, trace_id, _SPANS_FILE, reason))
+                finds.add_missing(TRACE, trace_id, _SPANS_FILE, reason)
 
     def of_versions(self, versions: Sequence[Version], places: VersionPlaces, carries: Carries) -> FoundFiles:
-        """Find the files of versions that no run and no logged model brings; of the others, see that they are there."""
-        found = FoundFiles()
+        """Find the files of versions that no run and no logged model carries; of others, check that they exist."""
+        finds = FoundFiles()
         placed = [(row, places.of(row)) for row in versions if has_files(row)]
         owners: dict[str, set[str]] = {}
         for _, place in placed:
             if place.owner is not None:
                 owners.setdefault(place.owner[0], set()).add(place.owner[1])
-        carried = {(kind, each) for kind, ids in owners.items() for each in carries(kind, ids)}
+        carried = {(kind, owner_id) for kind, ids in owners.items() for owner_id in carries(kind, ids)}
         for row, place in placed:
             owner = named_owner(row["name"], row["workspace"])
-            self._of_version(row, place, owner, found, carried=place.owner in carried)
-        return found
+            self._of_version(row, place, owner, finds, carried=place.owner in carried)
+        return finds
 
-    def _of_version(self, row: Version, place: VersionPlace, owner: str, found: FoundFiles, *, carried: bool) -> None:
+    def _of_version(self, row: Version, place: VersionPlace, owner: str, finds: FoundFiles, *, carried: bool) -> None:
         version = str(row["version"])
         if place.uri is None:
-            found.gaps.append(_missing(REGISTERED_MODEL, owner, version, place.problem))
+            finds.add_missing(REGISTERED_MODEL, owner, version, place.problem)
             return
         if place.owner is None and not self._may_follow(place.uri):
             reason = (
                 f"its files should lie at {place.uri}, where no model is; if they are elsewhere, use --artifact-map"
             )
-            found.gaps.append(_missing(REGISTERED_MODEL, owner, version, reason))
+            finds.add_missing(REGISTERED_MODEL, owner, version, reason)
             return
         listing = self._roots.list(place.uri, owner_kind=REGISTERED_MODEL, owner_id=owner)
         if not listing.files and not listing.gaps:
             reason = f"nothing is at {place.uri}"
-            found.gaps.append(_missing(REGISTERED_MODEL, owner, version, reason))
+            finds.add_missing(REGISTERED_MODEL, owner, version, reason)
         if carried:
-            return  # what could not be listed is told of the run or logged model
-        found.gaps += [replace(gap, path=f"{version}/{gap.path}".rstrip("/")) for gap in listing.gaps]
+            return  # what could not be listed is a gap of the run or logged model
+        finds.gaps += [replace(gap, path=f"{version}/{gap.path}".rstrip("/")) for gap in listing.gaps]
         files = [replace(file, path=f"{version}/{file.path}") for file in listing.files]
-        found.files.setdefault(owner, []).extend(self._wanted(files))
+        finds.files.setdefault(owner, []).extend(self._wanted(files))
 
     def _may_follow(self, uri: str) -> bool:
-        """Say whether the source of a version, which anybody may state, may lead to a folder of this machine."""
+        """Return whether the source of a version, which anybody may set, may lead to a folder of this machine."""
         return self._roots.is_given(uri) or self._roots.exists(uri, _MODEL_FILE)
 
     def _wanted(self, files: Iterable[ArtifactFile]) -> list[ArtifactFile]:
         return [file for file in files if self._selection.wants_artifact(file.path, file.size)]
 
 
-def _has(found: FoundFiles, owner: str, path: str) -> bool:
-    return any(file.path == path for file in found.files.get(owner, ()))
-
-
 def _out_of_reach(gaps: Sequence[Gap]) -> bool:
     return len(gaps) == 1 and (gaps[0].code, gaps[0].path) == (ARTIFACT_LISTING, "")
-
-
-def _missing(kind: str, owner: str, path: str, reason: str) -> Gap:
-    return Gap(owner_kind=kind, owner_id=owner, path=path, code=ARTIFACT_MISSING, reason=reason)

@@ -1,4 +1,4 @@
-"""From what a driver gave to the archive's columns: exactly, or told as malformed."""
+"""From what a driver gave to the archive's columns: exactly, or reported as malformed."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Malformed:
-    """A value that the archive's column cannot hold: its row, as far as it could be read, and what was found."""
+class MalformedValue:
+    """A value that the archive's column cannot hold: the key of its row, as far as that could be read, and its text."""
 
     table: str
     column: str
     key: Mapping[str, Any]
-    found: str
+    text: str
 
 
 @dataclass(slots=True)
 class Converted:
-    """The rows that are whole, and what was wrong with others."""
+    """The rows that the archive can hold, and the values that it cannot."""
 
     rows: pa.Table
-    malformed: list[Malformed] = field(default_factory=list)
+    malformed: list[MalformedValue] = field(default_factory=list)
 
 
 class _MalformedError(Exception):
@@ -44,7 +44,7 @@ class _MalformedError(Exception):
 def convert(batch: Batch, table: TableMap) -> Converted:
     """Return a batch as rows of the archive's table.
 
-    A malformed value of a column that may be null is null; where it may not be, the row is left out. Both are told.
+    A malformed value of a column that may be null is null; where it may not be, the row is left out. Both are reported.
     """
     columns = TABLES[table.table].columns
     length = len(next(iter(batch.values()), []))
@@ -54,12 +54,12 @@ def convert(batch: Batch, table: TableMap) -> Converted:
     arrays: dict[str, pa.Array] = {}
     wrong: dict[str, dict[int, str]] = {}
     for column in columns:
-        given = values.get(column.name)
-        if given is None:
+        column_values = values.get(column.name)
+        if column_values is None:
             arrays[column.name] = pa.nulls(length, column.type)
             continue
         codes = table.codes.get(table.fields[column.name], {})
-        arrays[column.name], bad = _column(given, column, codes)
+        arrays[column.name], bad = _column(column_values, column, codes)
         if column.location:
             arrays[column.name] = _without_passwords(arrays[column.name])
         if not column.nullable and arrays[column.name].null_count:
@@ -78,13 +78,13 @@ def _without_malformed(rows: pa.Table, wrong: Mapping[str, Mapping[int, str]], n
     malformed = []
     dropped: set[int] = set()
     for column, bad in wrong.items():
-        for index, found in sorted(bad.items()):
+        for index, text in sorted(bad.items()):
             key = {
                 part: rows[part][index].as_py()
                 for part in TABLES[name].key
                 if not pa.types.is_timestamp(rows[part].type)
             }
-            malformed.append(Malformed(table=name, column=column, key=key, found=found))
+            malformed.append(MalformedValue(table=name, column=column, key=key, text=text))
             if not schema.field(column).nullable:
                 dropped.add(index)
     keep = pa.array([index not in dropped for index in range(rows.num_rows)], pa.bool_())
@@ -107,38 +107,39 @@ def _with_nan(values: Values, flags: Values | None) -> Values:
     return pc.if_else(pc.fill_null(pc.cast(flags, pa.bool_()), False), pa.scalar(float("nan")), values)
 
 
-def _column(given: Values, column: Column, codes: Mapping[int, str]) -> tuple[pa.Array, dict[int, str]]:
+def _column(values: Values, column: Column, codes: Mapping[int, str]) -> tuple[pa.Array, dict[int, str]]:
     """Return a column of the archive's type, null where a value is malformed, and these by their row."""
     if not codes:
-        quick = _quick(given, column.type)
+        quick = _quick(values, column.type)
         if quick is not None:
             return quick, {}
-    found: list[Any] = []
+    cells: list[Any] = []
     bad: dict[int, str] = {}
-    for index, value in enumerate(_objects(given)):
+    for index, value in enumerate(_objects(values)):
         try:
-            found.append(None if value is None else _value(value, column.type, codes))
+            cells.append(None if value is None else _value(value, column.type, codes))
         except _MalformedError as error:
-            found.append(None)
+            cells.append(None)
             bad[index] = str(error)
     kind = pa.int64() if column.type == TIMESTAMP else column.type
-    return pa.array(found, kind).cast(column.type), bad
+    return pa.array(cells, kind).cast(column.type), bad
 
 
-def _quick(given: Values, kind: pa.DataType) -> pa.Array | None:
+def _quick(values: Values, kind: pa.DataType) -> pa.Array | None:
     """Return the whole column converted, or None where that has to be done value by value."""
-    if isinstance(given, list):
-        return _quick_objects(given, kind)
-    array = given.combine_chunks()
+    if isinstance(values, list):
+        return _quick_objects(values, kind)
+    array = values.combine_chunks()
     array = array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
-    held = array.type
-    if pa.types.is_null(held):
+    held_type = array.type
+    if pa.types.is_null(held_type):
         return pa.nulls(len(array), kind)
-    if pa.types.is_string(held) or pa.types.is_large_string(held):
+    if pa.types.is_string(held_type) or pa.types.is_large_string(held_type):
         return _checked_text(array) if kind == pa.string() else None
-    if pa.types.is_integer(held):
+    if pa.types.is_integer(held_type):
         return array.cast(kind) if kind in (pa.bool_(), pa.string()) else array.cast(pa.int64()).cast(kind)
-    return array.cast(kind) if held == kind or (pa.types.is_floating(held) and kind == pa.float64()) else None
+    exact = held_type == kind or (pa.types.is_floating(held_type) and kind == pa.float64())
+    return array.cast(kind) if exact else None
 
 
 def _checked_text(array: pa.Array) -> pa.Array | None:
@@ -150,31 +151,31 @@ def _checked_text(array: pa.Array) -> pa.Array | None:
     return text
 
 
-def _quick_objects(given: Sequence[Any], kind: pa.DataType) -> pa.Array | None:
-    held = set(map(type, given)) - {type(None)}
-    if kind == pa.string() and held <= {str}:
-        wanted = pa.string()
-    elif kind in (pa.int64(), TIMESTAMP, pa.string()) and held <= {int}:
-        wanted = pa.int64()
-    elif kind == pa.float64() and held <= {float}:
-        wanted = pa.float64()
-    elif kind == pa.bool_() and held <= {bool}:
-        wanted = pa.bool_()
+def _quick_objects(values: Sequence[Any], kind: pa.DataType) -> pa.Array | None:
+    types = set(map(type, values)) - {type(None)}
+    if kind == pa.string() and types <= {str}:
+        target = pa.string()
+    elif kind in (pa.int64(), TIMESTAMP, pa.string()) and types <= {int}:
+        target = pa.int64()
+    elif kind == pa.float64() and types <= {float}:
+        target = pa.float64()
+    elif kind == pa.bool_() and types <= {bool}:
+        target = pa.bool_()
     else:
         return None
     try:
-        return pa.array(given, wanted).cast(kind)
+        return pa.array(values, target).cast(kind)
     except (pa.ArrowException, UnicodeEncodeError, OverflowError):
         return None
 
 
-def _objects(given: Values) -> Sequence[Any]:
-    if isinstance(given, list):
-        return given
-    if pa.types.is_string(given.type):  # bytes where they are no text, as Arrow does not look
-        return [None if raw is None else _decoded(raw) for raw in given.cast(pa.binary()).to_pylist()]
-    found: list[Any] = given.to_pylist()
-    return found
+def _objects(values: Values) -> Sequence[Any]:
+    if isinstance(values, list):
+        return values
+    if pa.types.is_string(values.type):  # as bytes where they are not UTF-8: Arrow does not check
+        return [None if raw is None else _decoded(raw) for raw in values.cast(pa.binary()).to_pylist()]
+    objects: list[Any] = values.to_pylist()
+    return objects
 
 
 def _decoded(raw: bytes) -> str | bytes:
@@ -221,5 +222,5 @@ def _text(value: Any, codes: Mapping[int, str]) -> str:
 
 
 def _shown(value: Any) -> str:
-    shown = repr(value)
-    return f"{type(value).__name__} {shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '…'}"
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= _SHOWN else text[:_SHOWN] + '…'}"

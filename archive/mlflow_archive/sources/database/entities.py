@@ -19,7 +19,7 @@ from mlflow_archive.selecting.model_versions import VersionPlaces
 from mlflow_archive.sources.database.artifacts import ArtifactFinder, Carries, FoundFiles
 from mlflow_archive.sources.database.columns import Columns, plain_values
 from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, with_gaps
-from mlflow_archive.sources.database.planning import Block
+from mlflow_archive.sources.database.planning import IdBlock
 from mlflow_archive.sources.database.reading import Reading
 from mlflow_archive.sources.database.registry import DatabaseRegistry
 from mlflow_archive.sources.database.runs import plain
@@ -32,10 +32,10 @@ _SPANS: Final = MAPS["spans"]
 
 def maps_of(kind: str) -> list[TableMap]:
     """Return what the rows of a kind are read from; datasets come with the experiment they lie in."""
-    found = [each for each in MAPS.values() if each.kind == kind]
+    maps = [table_map for table_map in MAPS.values() if table_map.kind == kind]
     if kind == EXPERIMENT:
-        found.append(replace(MAPS["datasets"], owner="experiment_id"))
-    return found
+        maps.append(replace(MAPS["datasets"], owner="experiment_id"))
+    return maps
 
 
 class EntityReader:
@@ -44,17 +44,17 @@ class EntityReader:
     def __init__(self, snapshot: Snapshot, reading: Reading, finder: ArtifactFinder | None, carries: Carries) -> None:
         self._snapshot, self._reading, self._finder, self._carries = snapshot, reading, finder, carries
 
-    def chunks(self, block: Block, known: Known) -> Iterator[Chunk]:
+    def chunks(self, block: IdBlock, known: Known) -> Iterator[Chunk]:
         """Yield a block. An entity with gaps has no fingerprint, so that a later export tries it again."""
         malformed = MalformedValues(block.kind)
-        maps = [each for each in maps_of(block.kind) if each.table != _SPANS.table]
-        tables = {each.table: self._reading.rows(each, block.ids, malformed.add) for each in maps}
-        found = self._files(block.kind, tables)
+        maps = [table_map for table_map in maps_of(block.kind) if table_map.table != _SPANS.table]
+        tables = {table_map.table: self._reading.rows(table_map, block.ids, malformed.add) for table_map in maps}
+        finds = self._files(block.kind, tables)
         if block.kind in INCREMENTAL:
-            yield from self._changed(block.kind, tables, found, malformed, known)
+            yield from self._changed(block.kind, tables, finds, malformed, known)
             return
-        files = [file for some in found.files.values() for file in some]
-        yield Chunk(tables=with_gaps(tables, [*found.gaps, *malformed.gaps()]), artifacts=files)
+        files = [file for owner_files in finds.files.values() for file in owner_files]
+        yield Chunk(tables=with_gaps(tables, [*finds.gaps, *malformed.gaps()]), artifacts=files)
 
     def _files(self, kind: str, tables: Mapping[str, pa.Table]) -> FoundFiles:
         if self._finder is None:
@@ -70,26 +70,26 @@ class EntityReader:
         return FoundFiles()
 
     def _changed(
-        self, kind: str, tables: dict[str, pa.Table], found: FoundFiles, malformed: MalformedValues, known: Known
+        self, kind: str, tables: dict[str, pa.Table], finds: FoundFiles, malformed: MalformedValues, known: Known
     ) -> Iterator[Chunk]:
-        fingerprints = _fingerprints(tables, found)
-        incomplete = {gap.owner_id for gap in (*found.gaps, *malformed.gaps())}
-        left = [i for i, each in fingerprints.items() if i in incomplete or known(kind, i) != each]
-        if len(left) < len(fingerprints) or incomplete - fingerprints.keys():
-            wanted = pa.array(left, pa.string())
-            tables = {n: t.filter(pc.is_in(t[TABLES[n].owner[0]], value_set=wanted)) for n, t in tables.items()}
-        files = [file for each in left for file in found.files.get(each, ())]
+        fingerprints = _fingerprints(tables, finds)
+        incomplete = {gap.owner_id for gap in (*finds.gaps, *malformed.gaps())}
+        changed_ids = [i for i, value in fingerprints.items() if i in incomplete or known(kind, i) != value]
+        if len(changed_ids) < len(fingerprints) or incomplete - fingerprints.keys():
+            id_array = pa.array(changed_ids, pa.string())
+            tables = {n: t.filter(pc.is_in(t[TABLES[n].owner[0]], value_set=id_array)) for n, t in tables.items()}
+        files = [file for owner_id in changed_ids for file in finds.files.get(owner_id, ())]
         last: dict[str, pa.Table] = dict(tables)
-        gaps = [*found.gaps, *(_attachment_gaps_of_files(left, found) if kind == TRACE else ())]
-        for spans in self._spans(left, malformed) if kind == TRACE else ():
+        gaps = [*finds.gaps, *(_attachment_gaps_of_files(changed_ids, finds) if kind == TRACE else ())]
+        for spans in self._spans(changed_ids, malformed) if kind == TRACE else ():
             if _SPANS.table in last:
                 yield Chunk(tables=last, artifacts=files, complete=False)
                 last, files = {}, []
             last[_SPANS.table] = spans
-            gaps += _attachment_gaps(spans, found) if self._finder is not None else ()
+            gaps += _attachment_gaps(spans, finds) if self._finder is not None else ()
         gaps = list({(gap.owner_id, gap.path, gap.code): gap for gap in (*gaps, *malformed.gaps())}.values())
         with_gap = {gap.owner_id for gap in gaps}
-        whole = {each: fingerprints[each] for each in left if each not in with_gap}
+        whole = {owner_id: fingerprints[owner_id] for owner_id in changed_ids if owner_id not in with_gap}
         last["fingerprints"] = fingerprint_rows(kind, whole)
         yield Chunk(tables=with_gaps(last, gaps), artifacts=files)
 
@@ -97,8 +97,8 @@ class EntityReader:
         """Yield the spans of some traces, about BYTES_PER_CHUNK at a time."""
         waiting: list[pa.Table] = []
         size = 0
-        for some in self._in_slices(traces):
-            for rows in self._reading.batches(_SPANS, some, malformed.add):
+        for trace_ids in self._in_slices(traces):
+            for rows in self._reading.batches(_SPANS, trace_ids, malformed.add):
                 if waiting and size + rows.nbytes > BYTES_PER_CHUNK:
                     yield pa.concat_tables(waiting)
                     waiting, size = [], 0
@@ -130,44 +130,44 @@ def count_spans(snapshot: Snapshot, traces: Sequence[str]) -> dict[str, int]:
         return {}
     owner: ColumnClause[Any] = column(_SPANS.owner)
     query = select(owner.label("id"), func.count().label("spans")).select_from(table(_SPANS.stored_in))
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for batch in snapshot.fetch(query.where(owner.in_(list(traces))).group_by(owner)):
-        found.update(zip(map(str, plain_values(batch["id"])), plain_values(batch["spans"]), strict=True))
-    return found
+        counts.update(zip(map(str, plain_values(batch["id"])), plain_values(batch["spans"]), strict=True))
+    return counts
 
 
-def _fingerprints(tables: Mapping[str, pa.Table], found: FoundFiles) -> dict[str, str]:
+def _fingerprints(tables: Mapping[str, pa.Table], finds: FoundFiles) -> dict[str, str]:
     """Return the fingerprint of each entity, by id, in the order of the identity table."""
     identity = next(name for name in tables if TABLES[name].key == TABLES[name].owner)
     rows: dict[str, dict[str, list[Mapping[str, Any]]]] = {
-        each: {} for each in tables[identity][TABLES[identity].owner[0]].to_pylist()
+        owner_id: {} for owner_id in tables[identity][TABLES[identity].owner[0]].to_pylist()
     }
-    for name, some in tables.items():
+    for name, table_rows in tables.items():
         owner = TABLES[name].owner[0]
-        for row in plain(some):
-            if (own := rows.get(row[owner])) is not None:
-                own.setdefault(name, []).append(row)
+        for row in plain(table_rows):
+            if (own_rows := rows.get(row[owner])) is not None:
+                own_rows.setdefault(name, []).append(row)
     return {
-        each: entity_fingerprint(own, [(file.path, file.size) for file in found.files.get(each, ())])
-        for each, own in rows.items()
+        owner_id: entity_fingerprint(own_rows, [(file.path, file.size) for file in finds.files.get(owner_id, ())])
+        for owner_id, own_rows in rows.items()
     }
 
 
-def _attachment_gaps(spans: pa.Table, found: FoundFiles) -> Iterator[Gap]:
-    """Yield a gap for each attachment that a span names and that was not found, or could not be looked for."""
+def _attachment_gaps(spans: pa.Table, finds: FoundFiles) -> Iterator[Gap]:
+    """Yield a gap for each attachment that a span names and that is missing, or could not be looked for."""
     hits = spans.filter(pc.match_substring(spans["content"], "mlflow-attachment://"))
     for trace_id, content in zip(hits["trace_id"].to_pylist(), hits["content"].to_pylist(), strict=True):
-        yield from _unfound(attachments_in(content.encode(), trace_id), trace_id, found)
+        yield from _unfound(attachments_in(content.encode(), trace_id), trace_id, finds)
 
 
-def _attachment_gaps_of_files(traces: Sequence[str], found: FoundFiles) -> Iterator[Gap]:
+def _attachment_gaps_of_files(traces: Sequence[str], finds: FoundFiles) -> Iterator[Gap]:
     """Yield the same for traces whose payload is a file."""
     for trace_id in traces:
-        named = attachments_in_files(found.files.get(trace_id, ()), trace_id)
-        yield from _unfound(named, trace_id, found)
+        paths = attachments_in_files(finds.files.get(trace_id, ()), trace_id)
+        yield from _unfound(paths, trace_id, finds)
 
 
-def _unfound(named: Sequence[str], trace_id: str, found: FoundFiles) -> list[Gap]:
-    if named and trace_id in found.unreachable:
-        return [found.unreachable[trace_id]]
-    return missing_attachments(named, found.listed.get(trace_id, ()), trace_id)
+def _unfound(paths: Sequence[str], trace_id: str, finds: FoundFiles) -> list[Gap]:
+    if paths and trace_id in finds.unreachable:
+        return [finds.unreachable[trace_id]]
+    return missing_attachments(paths, finds.listed.get(trace_id, ()), trace_id)

@@ -1,4 +1,4 @@
-"""What cannot be carried of a database, as rows of the table ``gaps``."""
+"""What cannot be carried of a database, as rows of the table ``gaps``; and fingerprints of what can."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlflow_archive.format.gaps import (
     RUN_UNREADABLE,
 )
 from mlflow_archive.kinds import EXPERIMENT, NAME_IN_WORKSPACE, RUN, TABLES, is_identity, named_owner
-from mlflow_archive.sources.database.converting import Malformed
+from mlflow_archive.sources.database.converting import MalformedValue
 
 _UNREADABLE: Final = {RUN: RUN_UNREADABLE, EXPERIMENT: EXPERIMENT_UNREADABLE}
 
@@ -28,7 +28,8 @@ class MalformedValues:
         self._kind = kind
         self._gaps: dict[tuple[str, str], Gap] = {}
 
-    def add(self, wrong: Malformed) -> None:
+    def add(self, wrong: MalformedValue) -> None:
+        """Add a value; several at one place become one gap, whose reason names each column once."""
         table = TABLES[wrong.table]
         owner = _owner(wrong)
         names = [str(value) for name, value in wrong.key.items() if name not in table.owner and value is not None]
@@ -36,17 +37,17 @@ class MalformedValues:
         code = METRIC_UNREADABLE if wrong.table == "metrics" else FIELD_UNREADABLE
         if is_identity(table) and not table.schema.field(wrong.column).nullable:
             code = _UNREADABLE.get(self._kind, OBJECT_UNREADABLE)
-        reason = f"{wrong.column} holds {wrong.found}"
-        if held := self._gaps.get((owner, path)):
-            reason = held.reason if reason in held.reason else f"{held.reason}; {reason}"
+        reason = f"{wrong.column} holds {wrong.text}"
+        if earlier := self._gaps.get((owner, path)):
+            reason = earlier.reason if reason in earlier.reason else f"{earlier.reason}; {reason}"
         self._gaps[owner, path] = Gap(owner_kind=self._kind, owner_id=owner, path=path, code=code, reason=reason)
 
     def gaps(self) -> list[Gap]:
-        """Return one gap for each place of which something was malformed."""
+        """Return one gap for each place at which something was malformed."""
         return list(self._gaps.values())
 
 
-def _owner(wrong: Malformed) -> str:
+def _owner(wrong: MalformedValue) -> str:
     owner = TABLES[wrong.table].owner
     if owner == NAME_IN_WORKSPACE:
         return named_owner(str(wrong.key.get("name") or ""), wrong.key.get("workspace"))
@@ -55,8 +56,8 @@ def _owner(wrong: Malformed) -> str:
 
 def with_gaps(tables: Mapping[str, pa.Table], gaps: Sequence[Gap]) -> dict[str, pa.Table]:
     """Return the tables that have rows, with the gaps as one of them."""
-    found = {name: rows for name, rows in tables.items() if rows.num_rows}
-    return {**found, "gaps": gap_rows(gaps)} if gaps else found
+    with_rows = {name: rows for name, rows in tables.items() if rows.num_rows}
+    return {**with_rows, "gaps": gap_rows(gaps)} if gaps else with_rows
 
 
 def gap_rows(gaps: Sequence[Gap]) -> pa.Table:
@@ -67,5 +68,5 @@ def gap_rows(gaps: Sequence[Gap]) -> pa.Table:
 
 def fingerprint_rows(kind: str, fingerprints: Mapping[str, str]) -> pa.Table:
     """Return fingerprints by id as rows."""
-    rows = [{"owner_id": i, "owner_kind": kind, "fingerprint": found} for i, found in fingerprints.items()]
+    rows = [{"owner_id": i, "owner_kind": kind, "fingerprint": text} for i, text in fingerprints.items()]
     return pa.Table.from_pylist(rows, schema=TABLES["fingerprints"].schema)

@@ -43,11 +43,11 @@ class MysqlSnapshot:
         return Schema(columns=self._pairs(_COLUMNS), indexed=self._pairs(_INDEXED))
 
     def _pairs(self, sql: str) -> dict[str, frozenset[str]]:
-        found: dict[str, set[str]] = {}
+        columns_of: dict[str, set[str]] = {}
         with self._lock:
             for name, column in self._connection.execute(text(sql)):
-                found.setdefault(name, set()).add(column)
-        return {name: frozenset(columns) for name, columns in found.items()}
+                columns_of.setdefault(name, set()).add(column)
+        return {name: frozenset(columns) for name, columns in columns_of.items()}
 
     def fetch(self, statement: Query, *, wide: bool = False) -> Iterator[Batch]:
         """Yield rows as Python objects, once all have come: the connection is free again then."""

@@ -15,7 +15,7 @@ PER_SHARD: Final = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class IdBlock:
     """What a shard holds: entities of one kind; of experiments their datasets too."""
 
     kind: str
@@ -33,6 +33,6 @@ def shards(selected: Selected) -> Iterator[Shard]:
 
 
 def _cut(kind: str, ids: Iterator[str], stage: int) -> Iterator[Shard]:
-    while some := tuple(islice(ids, PER_SHARD)):
-        weight = len(some) if kind == RUN else 0
-        yield Shard(name=f"{kind} from {some[0]}", stage=stage, weight=weight, payload=Block(kind=kind, ids=some))
+    while batch := tuple(islice(ids, PER_SHARD)):
+        weight = len(batch) if kind == RUN else 0
+        yield Shard(name=f"{kind} from {batch[0]}", stage=stage, weight=weight, payload=IdBlock(kind=kind, ids=batch))

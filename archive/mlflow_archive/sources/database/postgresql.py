@@ -62,11 +62,11 @@ class PostgresqlSnapshot:
         return Schema(columns=self._pairs(_COLUMNS), indexed=self._pairs(_INDEXED))
 
     def _pairs(self, sql: str) -> dict[str, frozenset[str]]:
-        found: dict[str, set[str]] = {}
+        columns_of: dict[str, set[str]] = {}
         for batch in self._batches(self._first, sql):
             for name, column in zip(batch["name"], batch["col"], strict=True):
-                found.setdefault(str(name), set()).add(str(column))
-        return {name: frozenset(columns) for name, columns in found.items()}
+                columns_of.setdefault(str(name), set()).add(str(column))
+        return {name: frozenset(columns) for name, columns in columns_of.items()}
 
     def fetch(self, statement: Query, *, wide: bool = False) -> Iterator[Batch]:
         """Yield rows as Arrow, typed as the database's columns; the driver cuts batches by their bytes."""
@@ -94,12 +94,12 @@ class PostgresqlSnapshot:
             raise StoreError(f"{self._uri.shown} refused {sql!r}: {_said(error)}") from error
 
     def _connection(self) -> ArrowConnection:
-        found: ArrowConnection | None = getattr(self._local, "connection", None)
-        if found is None:
-            found = self._local.connection = self._connect()
-            self._begin(found)
-            self._run(found, f"SET TRANSACTION SNAPSHOT '{self._id}'")
-        return found
+        connection: ArrowConnection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect()
+            self._begin(connection)
+            self._run(connection, f"SET TRANSACTION SNAPSHOT '{self._id}'")
+        return connection
 
     def _connect(self) -> ArrowConnection:
         try:

@@ -1,4 +1,4 @@
-"""From the map of the backend to queries, and from their answers to rows."""
+"""From the map of the backend to queries, and from their answers to rows of archive tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.sql.selectable import FromClause, TableClause
 
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.mlflow_database.mapping import TableMap
-from mlflow_archive.sources.database.converting import Malformed, convert
+from mlflow_archive.sources.database.converting import MalformedValue, convert
 from mlflow_archive.sources.database.snapshot import Batch, Snapshot, UnevenColumnError, column_of, without_first
 
 FAST: Final = frozenset({"metrics", "params", "tags"})
@@ -20,7 +20,11 @@ FAST: Final = frozenset({"metrics", "params", "tags"})
 WIDE: Final = frozenset({"spans"})
 """Tables whose rows may be large."""
 
-OnMalformed = Callable[[Malformed], None]
+OnMalformed = Callable[[MalformedValue], None]
+
+
+def ignore_malformed(wrong: MalformedValue) -> None:
+    """Drop it: the same rows are read again, and reported, when they are carried."""
 
 
 class Reading:
@@ -30,108 +34,108 @@ class Reading:
         self._snapshot = snapshot
         self._schema = snapshot.schema
 
-    def has(self, each: TableMap) -> bool:
-        """Say whether the database has all tables that hold these rows."""
-        return all(name in self._schema.columns for name in (each.stored_in, *(join.table for join in each.joins)))
+    def has(self, table_map: TableMap) -> bool:
+        """Return whether the database has all tables that hold these rows."""
+        return {table_map.stored_in, *(join.table for join in table_map.joins)} <= self._schema.columns.keys()
 
-    def rows(self, each: TableMap, ids: Sequence[str], malformed: OnMalformed) -> pa.Table:
+    def rows(self, table_map: TableMap, ids: Sequence[str], malformed: OnMalformed) -> pa.Table:
         """Return the rows whose owner is one of the ids."""
-        found = list(self.batches(each, ids, malformed))
-        return pa.concat_tables(found) if found else TABLES[each.table].schema.empty_table()
+        pieces = list(self.batches(table_map, ids, malformed))
+        return pa.concat_tables(pieces) if pieces else TABLES[table_map.table].schema.empty_table()
 
-    def batches(self, each: TableMap, ids: Sequence[str], malformed: OnMalformed) -> Iterator[pa.Table]:
+    def batches(self, table_map: TableMap, ids: Sequence[str], malformed: OnMalformed) -> Iterator[pa.Table]:
         """Yield the rows whose owner is one of the ids, in any order."""
-        if not ids or not self.has(each):
+        if not ids or not self.has(table_map):
             return
-        statement = self._statement(each, ids)
-        for batch in self._fetch(each, statement):
-            converted = convert(self._with_defaults(each, batch), each)
+        statement = self._statement(table_map, ids)
+        for batch in self._fetch(table_map, statement):
+            converted = convert(self._with_defaults(table_map, batch), table_map)
             for wrong in converted.malformed:
                 malformed(wrong)
             if converted.rows.num_rows:
                 yield converted.rows
 
-    def _fetch(self, each: TableMap, statement: Select[Any]) -> Iterator[Batch]:
-        if each.table not in FAST:
-            yield from self._snapshot.fetch(statement, wide=each.table in WIDE)
+    def _fetch(self, table_map: TableMap, statement: Select[Any]) -> Iterator[Batch]:
+        if table_map.table not in FAST:
+            yield from self._snapshot.fetch(statement, wide=table_map.table in WIDE)
             return
-        given = 0
+        row_count = 0
         try:
             for batch in self._snapshot.fetch_fast(statement):
-                if not given:
-                    _check_types(each, batch)
+                if not row_count:
+                    _check_types(table_map, batch)
                 yield batch
-                given += len(next(iter(batch.values())))
+                row_count += len(next(iter(batch.values())))
         except UnevenColumnError:
-            # A snapshot gives the rows of one query in one order: those that are given already are left out.
-            yield from without_first(given, self._snapshot.fetch(statement))
+            # A snapshot gives the rows of one query in one order: those that came already are left out.
+            yield from without_first(row_count, self._snapshot.fetch(statement))
 
-    def _statement(self, each: TableMap, ids: Sequence[str]) -> Select[Any]:
+    def _statement(self, table_map: TableMap, ids: Sequence[str]) -> Select[Any]:
         """Return the query for the rows of some owners, labelled with the archive's column names."""
-        tables, source = self._sources(each)
+        tables, source = self._sources(table_map)
         labelled = [
-            found.label(name)
-            for name, place in each.fields.items()
-            if (found := self._place(each, place, tables)) is not None
+            source_column.label(name)
+            for name, place in table_map.fields.items()
+            if (source_column := self._place(table_map, place, tables)) is not None
         ]
-        if each.nan_flag and each.nan_flag in self._schema.columns[each.stored_in]:
-            labelled.append(column_of(tables[each.stored_in], each.nan_flag).label(each.nan_flag))
+        if table_map.nan_flag and table_map.nan_flag in self._schema.columns[table_map.stored_in]:
+            labelled.append(column_of(tables[table_map.stored_in], table_map.nan_flag).label(table_map.nan_flag))
         statement = select(*labelled).select_from(source)
-        for place, value in each.where.items():
-            found = self._place(each, place, tables)
-            if found is not None:
-                statement = statement.where(found == value)
-        return statement.where(self._ours(each, each.owner, tables).in_(self.values(each, ids)))
+        for place, value in table_map.where.items():
+            source_column = self._place(table_map, place, tables)
+            if source_column is not None:
+                statement = statement.where(source_column == value)
+        return statement.where(self._ours(table_map, table_map.owner, tables).in_(self.values(table_map, ids)))
 
-    def _sources(self, each: TableMap) -> tuple[dict[str, TableClause], FromClause]:
-        tables = {each.stored_in: table(each.stored_in)}
-        source: FromClause = tables[each.stored_in]
-        for join in each.joins:
+    def _sources(self, table_map: TableMap) -> tuple[dict[str, TableClause], FromClause]:
+        tables = {table_map.stored_in: table(table_map.stored_in)}
+        source: FromClause = tables[table_map.stored_in]
+        for join in table_map.joins:
             tables[join.table] = table(join.table)
             on = [
-                column_of(tables[join.table], theirs) == self._ours(each, ours, tables)
+                column_of(tables[join.table], theirs) == self._ours(table_map, ours, tables)
                 for theirs, ours in join.on.items()
             ]
             source = source.join(tables[join.table], and_(*on))
         return tables, source
 
-    def _ours(self, each: TableMap, place: str, tables: dict[str, TableClause]) -> ColumnClause[Any]:
+    def _ours(self, table_map: TableMap, place: str, tables: dict[str, TableClause]) -> ColumnClause[Any]:
         name, dot, col = place.rpartition(".")
-        return column_of(tables[name if dot else each.stored_in], col)
+        return column_of(tables[name if dot else table_map.stored_in], col)
 
-    def _place(self, each: TableMap, place: str, tables: dict[str, TableClause]) -> ColumnClause[Any] | None:
+    def _place(self, table_map: TableMap, place: str, tables: dict[str, TableClause]) -> ColumnClause[Any] | None:
         """Return a column of the database, None where this revision of the schema lacks it."""
         name, dot, col = place.rpartition(".")
-        stored_in = name if dot else each.stored_in
+        stored_in = name if dot else table_map.stored_in
         return column_of(tables[stored_in], col) if col in self._schema.columns[stored_in] else None
 
-    def _with_defaults(self, each: TableMap, batch: Batch) -> Batch:
-        """Put in the map's default where a column is missing, or is NULL and no archive holds that."""
+    def _with_defaults(self, table_map: TableMap, batch: Batch) -> Batch:
+        """Return a batch with the map's defaults where a column is missing, or NULL that no archive may hold."""
         length = len(next(iter(batch.values()), []))
-        found = dict(batch)
-        for name, place in each.fields.items():
-            if place in each.defaults:
-                default = each.defaults[place]
-                values = found.get(name)
+        columns = dict(batch)
+        for name, place in table_map.fields.items():
+            if place in table_map.defaults:
+                default, values = table_map.defaults[place], columns.get(name)
+                nullable = TABLES[table_map.table].schema.field(name).nullable
                 if values is None:
-                    found[name] = [default] * length
-                elif isinstance(values, list) and None in values and not TABLES[each.table].schema.field(name).nullable:
-                    found[name] = [default if value is None else value for value in values]
-        return found
+                    columns[name] = [default] * length
+                elif isinstance(values, list) and None in values and not nullable:
+                    columns[name] = [default if value is None else value for value in values]
+        return columns
 
-    def values(self, each: TableMap, ids: Sequence[str]) -> list[str] | list[int]:
+    def values(self, table_map: TableMap, ids: Sequence[str]) -> list[str] | list[int]:
         """Return ids as the database holds them: those of experiments are numbers there."""
-        if each.owner == "experiment_id":
+        if table_map.owner == "experiment_id":
             return [int(value) for value in ids]
         return list(ids)
 
 
-def _check_types(each: TableMap, batch: Batch) -> None:
+def _check_types(table_map: TableMap, batch: Batch) -> None:
     """Raise UnevenColumnError if a column came as something else than it is in the archive."""
-    for wanted in TABLES[each.table].columns:
-        values = batch.get(wanted.name)
+    for column in TABLES[table_map.table].columns:
+        values = batch.get(column.name)
         if isinstance(values, pa.ChunkedArray) and not pa.types.is_null(values.type):
             number = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
             text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
-            if not (text if wanted.type == pa.string() else number):
+            if not (text if column.type == pa.string() else number):
                 raise UnevenColumnError

@@ -35,8 +35,8 @@ class DatabaseRegistry:
         if not self._columns.has("model_versions"):
             return []
         rows = self._columns.rows("model_versions", VERSION_COLUMNS, where=("name", names))
-        found = [dict(zip(VERSION_COLUMNS, row, strict=True)) for row in rows]
-        return [{**row, "workspace": row["workspace"] or DEFAULT_WORKSPACE} for row in found]
+        versions = [dict(zip(VERSION_COLUMNS, row, strict=True)) for row in rows]
+        return [{**row, "workspace": row["workspace"] or DEFAULT_WORKSPACE} for row in versions]
 
     def version(self, workspace: str, name: str, version: int | None, alias: str | None) -> Version | None:
         if alias is not None:

@@ -14,7 +14,7 @@ from mlflow_archive.kinds import TIMESTAMP
 
 
 @dataclass(slots=True, kw_only=True)
-class RunRecord:
+class DatabaseRun:
     """A run without its history; times are milliseconds."""
 
     run_id: str
@@ -31,30 +31,30 @@ class RunRecord:
         return run_fingerprint(self.info, self.params, self.tags, self.latest, artifacts)
 
 
-def run_records(tables: Mapping[str, pa.Table], latest: Iterable[tuple[str, LatestMetric]]) -> dict[str, RunRecord]:
+def run_records(tables: Mapping[str, pa.Table], latest: Iterable[tuple[str, LatestMetric]]) -> dict[str, DatabaseRun]:
     """Return the runs of some tables by id, in the order of the table ``runs``."""
-    found = {row["run_id"]: RunRecord(run_id=row["run_id"], info=row) for row in plain(tables["runs"])}
+    records = {row["run_id"]: DatabaseRun(run_id=row["run_id"], info=row) for row in plain(tables["runs"])}
     for name in ("params", "tags"):
         for row in plain(tables[name]):
-            if record := found.get(row["run_id"]):
+            if record := records.get(row["run_id"]):
                 getattr(record, name)[row["key"]] = row["value"]
     edges: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for row in plain(tables["dataset_inputs"]):
         tags: list[Mapping[str, Any]] = []
         edges[row["run_id"], row["dataset_name"], row["dataset_digest"]] = tags
-        if record := found.get(row["run_id"]):
+        if record := records.get(row["run_id"]):
             record.inputs.append((row, tags))
     for row in plain(tables["dataset_input_tags"]):
         edges.get((row["run_id"], row["dataset_name"], row["dataset_digest"]), []).append(row)
     for run_id, metric in latest:
-        if record := found.get(run_id):
+        if record := records.get(run_id):
             record.latest.append(metric)
-    return found
+    return records
 
 
 def plain(rows: pa.Table) -> Sequence[dict[str, Any]]:
     """Return rows as dictionaries, times as milliseconds: Python's own end in the year 9999."""
-    for index, each in enumerate(rows.schema):
-        if each.type == TIMESTAMP:
-            rows = rows.set_column(index, each.name, rows[each.name].cast(pa.int64()))
+    for index, column in enumerate(rows.schema):
+        if column.type == TIMESTAMP:
+            rows = rows.set_column(index, column.name, rows[column.name].cast(pa.int64()))
     return rows.to_pylist()  # type: ignore[no-any-return]

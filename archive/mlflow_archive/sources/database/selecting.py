@@ -22,31 +22,36 @@ from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database.columns import Columns, slices
 from mlflow_archive.sources.database.registry import DatabaseRegistry
 
-_NAMED_IN_ERRORS: Final = 5
+_EXAMPLES: Final = 5
+"""So many names an error shows of what there is."""
 _JUDGED_AT_ONCE: Final = 128
 
 Matching = Callable[[Sequence[str]], Sequence[str]]
-"""Of these runs, those that a filter takes."""
+"""Given ids of runs, returns those that a filter takes."""
 MatchingTraces = Callable[[Sequence[str], Collection[str]], Sequence[str]]
-"""Of these traces, those that a filter takes that asks in these experiments."""
+"""Given ids of traces and those of all selected experiments, returns the traces that a filter takes."""
 
 
 class Selected:
-    """The entities of a database that a selection takes. Raises SelectionError for what matches nothing."""
+    """The entities of a database that a selection takes. Raises SelectionError for a pattern that matches nothing.
+
+    ``uri`` is what messages call the database. ``runs_matching`` and ``traces_matching`` apply filters; None where
+    there are none.
+    """
 
     def __init__(
         self,
         columns: Columns,
         selection: Selection,
-        shown: str,
+        uri: str,
         *,
         runs_matching: Matching | None = None,
         traces_matching: MatchingTraces | None = None,
     ) -> None:
-        self._columns, self._selection, self._shown = columns, selection, shown
+        self._columns, self._selection, self._uri = columns, selection, uri
         self._runs_matching, self._traces_matching = runs_matching, traces_matching
         self._in_reach_of: dict[str, str] = self._experiments()
-        self._standing = self._stand_on() if selection.models else None
+        self._dependencies = self._dependencies_of_models() if selection.models else None
         self._check_runs()
 
     @property
@@ -64,10 +69,10 @@ class Selected:
         """Return the ids of the experiments that come, in the order of the database."""
         if not self._only_of_runs:
             return list(self._in_reach_of)
-        wanted = self._experiments_of("runs", "run_uuid", set(self._chosen_runs()))
-        if self._standing is not None:
-            wanted |= self._experiments_of("logged_models", "model_id", set(self._of_versions()))
-        return [experiment for experiment in self._in_reach_of if experiment in wanted]
+        experiment_ids = self._experiments_of("runs", "run_uuid", set(self._chosen_runs()))
+        if self._dependencies is not None:
+            experiment_ids |= self._experiments_of("logged_models", "model_id", set(self._of_versions()))
+        return [experiment for experiment in self._in_reach_of if experiment in experiment_ids]
 
     def runs(self) -> Iterator[str]:
         """Yield the ids of the selected runs, sorted."""
@@ -81,19 +86,19 @@ class Selected:
             return self._all(kind) if self.everything else iter(sorted(self._workspaces()))
         if not self._selection.wants_kind(kind):
             return iter(())
-        found = self._ids(kind)
+        owner_ids = self._ids(kind)
         matching = self._traces_matching
         if kind != TRACE or matching is None:
-            return found
-        return self._judged(found, lambda traces: matching(traces, self._in_reach_of))
+            return owner_ids
+        return self._judged(owner_ids, lambda traces: matching(traces, self._in_reach_of))
 
     def carries(self, kind: str, ids: Collection[str]) -> set[str]:
         """Return those of some runs or logged models that are selected."""
         if not ids or not self._selection.wants_kind(kind):
             return set()
         if kind == RUN:
-            found = [run_id for run_id in self._in_reach(among=ids) if run_id in set(ids)]
-            return set(found if self._runs_matching is None else self._runs_matching(found))
+            run_ids = [run_id for run_id in self._in_reach(among=ids) if run_id in set(ids)]
+            return set(run_ids if self._runs_matching is None else self._runs_matching(run_ids))
         if self._only_of_runs:
             return self._logged_models & set(ids)
         return set(self._in_experiments(kind, among=ids))
@@ -103,24 +108,24 @@ class Selected:
         return set(self.ids(LOGGED_MODEL))
 
     def _chosen_runs(self) -> Iterator[str]:
-        found = self._in_reach()
-        return found if self._runs_matching is None else self._judged(found, self._runs_matching)
+        run_ids = self._in_reach()
+        return run_ids if self._runs_matching is None else self._judged(run_ids, self._runs_matching)
 
     def _judged(self, ids: Iterator[str], matching: Matching) -> Iterator[str]:
-        for some in slices(list(ids), _JUDGED_AT_ONCE):
-            yield from matching(some)
+        for id_slice in slices(list(ids), _JUDGED_AT_ONCE):
+            yield from matching(id_slice)
 
     def _in_reach(self, among: Collection[str] | None = None) -> Iterator[str]:
         """Yield the runs that everything but a filter takes, sorted; of some of them in any order."""
         names = ("run_uuid", "experiment_id", "lifecycle_stage", "start_time")
         if among is None:
-            among = self._selection.runs or (None if self._standing is None else self._standing.runs)
+            among = self._selection.runs or (None if self._dependencies is None else self._dependencies.runs)
         where = None if among is None else ("run_uuid", among)
         rows: Any = self._columns.rows("runs", names, order_by="run_uuid", where=where)
         for run_id, experiment, stage, start in rows if where is None else sorted(rows, key=lambda row: str(row[0])):
             if self._selection.runs and run_id not in self._selection.runs:
                 continue
-            if self._standing is not None and run_id not in self._standing.runs:
+            if self._dependencies is not None and run_id not in self._dependencies.runs:
                 continue
             if str(experiment) in self._in_reach_of and self._wants(stage, start):
                 yield str(run_id)
@@ -134,26 +139,26 @@ class Selected:
 
     def _experiments(self) -> dict[str, str]:
         rows = self._columns.rows("experiments", ("experiment_id", "name", "lifecycle_stage"), order_by="experiment_id")
-        found = [(str(i), str(name)) for i, name, stage in rows if self._wants_stage(stage)]
-        if unmatched := self._selection.unmatched_experiments(found):
-            names = ", ".join(f"{name!r} (id {number})" for number, name in found[:_NAMED_IN_ERRORS]) or "none"
-            more = f" and {len(found) - _NAMED_IN_ERRORS} more" if len(found) > _NAMED_IN_ERRORS else ""
-            hint = "" if self._selection.deleted else "; deleted ones are left out"
+        experiments = [(str(i), str(name)) for i, name, stage in rows if self._wants_stage(stage)]
+        if unmatched := self._selection.unmatched_experiments(experiments):
+            examples = ", ".join(f"{name!r} (id {number})" for number, name in experiments[:_EXAMPLES]) or "none"
+            hint = _and_more(len(experiments)) + ("" if self._selection.deleted else "; deleted ones are left out")
             missing = ", ".join(map(repr, unmatched))
-            raise SelectionError(f"no experiment of {self._shown} matches {missing}; there are {names}{more}{hint}")
-        return {number: name for number, name in found if self._selection.matches_experiment(number, name)}
+            raise SelectionError(f"no experiment of {self._uri} matches {missing}; there are {examples}{hint}")
+        return {number: name for number, name in experiments if self._selection.matches_experiment(number, name)}
 
-    def _stand_on(self) -> ModelDependencies:
-        """Return the named models and what their versions refer to. Raises SelectionError."""
+    def _dependencies_of_models(self) -> ModelDependencies:
+        """Return the models selected by name, and the runs and logged models that their versions need."""
         has_models = self._columns.has("registered_models")
         rows = self._columns.rows("registered_models", ("name",), order_by="name") if has_models else iter(())
-        found = list(dict.fromkeys(str(name) for (name,) in rows))
-        if unmatched := self._selection.unmatched_models(found):
-            shown = ", ".join(map(repr, found[:_NAMED_IN_ERRORS])) or "none"
-            more = f" and {len(found) - _NAMED_IN_ERRORS} more" if len(found) > _NAMED_IN_ERRORS else ""
+        all_names = list(dict.fromkeys(str(name) for (name,) in rows))
+        if unmatched := self._selection.unmatched_models(all_names):
+            examples = ", ".join(map(repr, all_names[:_EXAMPLES])) or "none"
             missing = ", ".join(map(repr, unmatched))
-            raise SelectionError(f"no registered model of {self._shown} matches {missing}; there are {shown}{more}")
-        names = tuple(name for name in found if self._selection.matches_model(name))
+            raise SelectionError(
+                f"no registered model of {self._uri} matches {missing}; there are {examples}{_and_more(len(all_names))}"
+            )
+        names = tuple(name for name in all_names if self._selection.matches_model(name))
         registry = DatabaseRegistry(self._columns)
         return dependencies_of(names, registry.versions(names), registry)
 
@@ -162,8 +167,8 @@ class Selected:
             missing = set(self._selection.runs) - set(self._in_reach())
             if missing:
                 hint = "" if self._selection.deleted else "; deleted ones are left out"
-                named = ", ".join(sorted(missing))
-                raise SelectionError(f"no run {named} in the selected experiments of {self._shown}{hint}")
+                missing_ids = ", ".join(sorted(missing))
+                raise SelectionError(f"no run {missing_ids} in the selected experiments of {self._uri}{hint}")
 
     def _experiments_of(self, name: str, key: str, ids: set[str]) -> set[str]:
         if not self._columns.has(name):
@@ -171,10 +176,10 @@ class Selected:
         return {str(experiment) for _, experiment in self._columns.rows(name, (key, "experiment_id"), where=(key, ids))}
 
     def _ids(self, kind: str) -> Iterator[str]:
-        if self._standing is not None and kind in (REGISTERED_MODEL, LOGGED_MODEL):
-            return iter(self._standing.names if kind == REGISTERED_MODEL else self._of_versions())
+        if self._dependencies is not None and kind in (REGISTERED_MODEL, LOGGED_MODEL):
+            return iter(self._dependencies.names if kind == REGISTERED_MODEL else self._of_versions())
         if self._only_of_runs:
-            return iter(sorted(self._of_runs(kind)) if self._standing is None else ())
+            return iter(sorted(self._of_runs(kind)) if self._dependencies is None else ())
         if kind == EVALUATION_DATASET and not self.everything:
             linked = self._columns.linked(
                 "evaluation_dataset_experiments", "dataset_id", "experiment_id", self._in_reach_of
@@ -187,21 +192,16 @@ class Selected:
     def _workspaces(self) -> set[str]:
         """Return the workspaces of what comes."""
         ids = [int(experiment) for experiment in self.experiments()]
-        found = {
-            w
-            for _, w in self._columns.rows("experiments", ("experiment_id", "workspace"), where=("experiment_id", ids))
-        }
-        if self._standing is not None:
-            names = self._standing.names
-            found |= {
-                w for _, w in self._columns.rows("registered_models", ("name", "workspace"), where=("name", names))
-            }
-        there = {str(name) for (name,) in self._columns.rows("workspaces", ("name",))}
-        return there & {str(name or DEFAULT_WORKSPACE) for name in found}
+        rows = [*self._columns.rows("experiments", ("experiment_id", "workspace"), where=("experiment_id", ids))]
+        if self._dependencies is not None:
+            names = self._dependencies.names
+            rows += self._columns.rows("registered_models", ("name", "workspace"), where=("name", names))
+        known_names = {str(name) for (name,) in self._columns.rows("workspaces", ("name",))}
+        return known_names & {str(workspace or DEFAULT_WORKSPACE) for _, workspace in rows}
 
     def _of_versions(self) -> list[str]:
-        assert self._standing is not None  # noqa: S101 - asked before
-        return sorted(self._in_experiments(LOGGED_MODEL, among=self._standing.logged_models))
+        assert self._dependencies is not None  # noqa: S101 - asked before
+        return sorted(self._in_experiments(LOGGED_MODEL, among=self._dependencies.logged_models))
 
     def _in_experiments(self, kind: str, among: Collection[str] | None = None) -> Iterator[str]:
         root = ROOTS[kind]
@@ -225,6 +225,13 @@ class Selected:
         runs = set(self._chosen_runs())
         linked = self._columns.linked
         if kind == LOGGED_MODEL:
-            made = linked("logged_models", "model_id", "source_run_id", runs)
-            return made.union(*(linked(name, "model_id", "run_id", runs) for name in ("model_inputs", "model_outputs")))
+            made_ids, edges = (
+                linked("logged_models", "model_id", "source_run_id", runs),
+                ("model_inputs", "model_outputs"),
+            )
+            return made_ids.union(*(linked(name, "model_id", "run_id", runs) for name in edges))
         return linked("trace_links", "trace_id", "destination_id", runs) if kind == TRACE else set()
+
+
+def _and_more(count: int) -> str:
+    return f" and {count - _EXAMPLES} more" if count > _EXAMPLES else ""

@@ -32,11 +32,11 @@ Query: TypeAlias = Select[Any] | TextClause
 
 
 class Snapshot(Protocol):
-    """Made at one moment; whatever is written to the database later is not seen."""
+    """A database as it was when this was made; whatever is written later is not seen."""
 
     @property
     def schema(self) -> Schema:
-        """What is there."""
+        """The tables of the database, with their columns."""
 
     def fetch(self, statement: Query, *, wide: bool = False) -> Iterator[Batch]:
         """Yield the rows of a query in batches; from any thread, several at a time. Raises StoreError.
@@ -73,10 +73,10 @@ class UnevenColumnError(Exception):
     """A column holds values of different types, which the fast way cannot carry."""
 
 
-def check_is_mlflow(schema: Schema, shown: str) -> None:
+def check_is_mlflow(schema: Schema, uri: str) -> None:
     """Raise StoreError if these are not the tables of an MLflow backend."""
     if not {"experiments", "runs"} <= set(schema.columns):
-        found = ", ".join(sorted(schema.columns)[:5]) or "no table"
+        tables = ", ".join(sorted(schema.columns)[:5]) or "no table"
         raise StoreError(
-            f"{shown} is not the backend database of MLflow: no tables experiments and runs; it has {found}"
+            f"{uri} is not the backend database of MLflow: no tables experiments and runs; it has {tables}"
         )

@@ -26,14 +26,12 @@ from mlflow_archive.mlflow_database.uris import DatabaseUri
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database.artifacts import ArtifactFinder
 from mlflow_archive.sources.database.columns import Columns, plain_values
-from mlflow_archive.sources.database.converting import Malformed
 from mlflow_archive.sources.database.entities import EntityReader, count_spans, maps_of
 from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, gap_rows, with_gaps
-from mlflow_archive.sources.database.open import open_snapshot
 from mlflow_archive.sources.database.orphans import DATABASE, orphans, unknown_rows
-from mlflow_archive.sources.database.planning import Block, shards
-from mlflow_archive.sources.database.reading import Reading
-from mlflow_archive.sources.database.runs import RunRecord, plain, run_records
+from mlflow_archive.sources.database.planning import IdBlock, shards
+from mlflow_archive.sources.database.reading import Reading, ignore_malformed
+from mlflow_archive.sources.database.runs import DatabaseRun, plain, run_records
 from mlflow_archive.sources.database.selecting import Selected
 from mlflow_archive.sources.database.snapshot import VERSION_TABLE, Query, Snapshot, check_is_mlflow
 from mlflow_archive.sources.database.traces import TraceJudge
@@ -68,7 +66,7 @@ class DatabaseSource:
 
     @cached_property
     def _snapshot(self) -> Snapshot:
-        self._opened = open_snapshot(self._uri)
+        self._opened = _open_snapshot(self._uri)
         try:
             check_is_mlflow(self._opened.schema, self._uri.shown)
         except StoreError:
@@ -81,7 +79,7 @@ class DatabaseSource:
         return Reading(self._snapshot)
 
     def facts(self) -> SourceFacts:
-        """Say where this data comes from. Raises StoreError, ServerError."""
+        """Return where this data comes from. Raises StoreError, ServerError."""
         revision = None
         if VERSION_TABLE in self._snapshot.schema.columns:
             versions: Query = select(column("version_num")).select_from(table(VERSION_TABLE))
@@ -104,10 +102,9 @@ class DatabaseSource:
             finder = ArtifactFinder(self._roots, selection, lambda traces: set(count_spans(self._snapshot, traces)))
         self._entities = EntityReader(self._snapshot, self._reading, finder, selected.carries)
         if selected.everything:
-            found = [*orphans(self._snapshot), *unknown_rows(self._snapshot)]
-            self._leftovers = [
-                gap for gap in found if gap.owner_kind == DATABASE or selection.wants_kind(gap.owner_kind)
-            ]
+            leftovers = (*orphans(self._snapshot), *unknown_rows(self._snapshot))
+            wants = selection.wants_kind
+            self._leftovers = [gap for gap in leftovers if gap.owner_kind == DATABASE or wants(gap.owner_kind)]
             if self._leftovers:
                 yield Shard(name="rows that belong to nothing", payload=None)
         for shard in shards(selected):
@@ -117,7 +114,7 @@ class DatabaseSource:
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
         """Yield the chunks of a shard. A run with gaps has no fingerprint, so that a later export tries it again."""
         block = shard.payload
-        if not isinstance(block, Block):
+        if not isinstance(block, IdBlock):
             yield Chunk(tables={"gaps": gap_rows(self._leftovers)})
         elif block.kind == RUN:
             yield from self._read_runs(block.ids, known)
@@ -131,33 +128,28 @@ class DatabaseSource:
 
     def _read_runs(self, ids: Sequence[str], known: Known) -> Iterator[Chunk]:
         malformed = MalformedValues(RUN)
-        maps = [each for each in maps_of(RUN) if each.table != "metrics"]
-        tables = {each.table: self._reading.rows(each, ids, malformed.add) for each in maps}
+        maps = [table_map for table_map in maps_of(RUN) if table_map.table != "metrics"]
+        tables = {table_map.table: self._reading.rows(table_map, ids, malformed.add) for table_map in maps}
         records = run_records(tables, self._latest(ids))
         gaps = self._find_artifacts(records) if self._selection.artifacts else []
         fingerprints = {run_id: record.fingerprint() for run_id, record in records.items()}
         incomplete = {gap.owner_id for gap in (*gaps, *malformed.gaps())}
-        same = {
-            run_id
-            for run_id, fingerprint in fingerprints.items()
-            if run_id not in incomplete and known(RUN, run_id) == fingerprint
-        }
-        if same:
-            wanted = pa.array([run_id for run_id in records if run_id not in same], pa.string())
-            tables = {name: rows.filter(pc.is_in(rows["run_id"], value_set=wanted)) for name, rows in tables.items()}
-        left = [run_id for run_id in records if run_id not in same]
-        files = [file for run_id in left for file in records[run_id].files]
+        changed_ids = [i for i, value in fingerprints.items() if i in incomplete or known(RUN, i) != value]
+        if len(changed_ids) < len(fingerprints):
+            id_array = pa.array(changed_ids, pa.string())
+            tables = {name: rows.filter(pc.is_in(rows["run_id"], value_set=id_array)) for name, rows in tables.items()}
+        files = [file for run_id in changed_ids for file in records[run_id].files]
         last: dict[str, pa.Table] = dict(tables)
-        for points in self._metrics(left, malformed):
+        for points in self._metrics(changed_ids, malformed):
             # What came before is given once it is known that more follows: the last has gaps and fingerprints.
             if "metrics" in last:
                 yield Chunk(tables=last, artifacts=files, complete=False)
                 last, files = {}, []
             last["metrics"] = points
         gaps = [*gaps, *malformed.gaps()]
-        whole = {run_id: fingerprints[run_id] for run_id in left if run_id not in {gap.owner_id for gap in gaps}}
+        whole = {run_id: fingerprints[run_id] for run_id in changed_ids if run_id not in {gap.owner_id for gap in gaps}}
         last["fingerprints"] = fingerprint_rows(RUN, whole)
-        yield Chunk(tables=with_gaps(last, [gap for gap in gaps if gap.owner_id not in same]), artifacts=files)
+        yield Chunk(tables=with_gaps(last, gaps), artifacts=files)
 
     def _metrics(self, ids: Sequence[str], malformed: MalformedValues) -> Iterator[pa.Table]:
         """Yield the points of some runs, about ``points_per_chunk`` at a time, at least one table."""
@@ -175,7 +167,7 @@ class DatabaseSource:
         """Yield the newest point of each metric: from the table that MLflow keeps, or where it is missing from all."""
         newest: dict[tuple[str, str], LatestMetric] = {}
         has_latest = self._reading.has(_LATEST)
-        for rows in self._reading.batches(_LATEST if has_latest else MAPS["metrics"], ids, _ignore):
+        for rows in self._reading.batches(_LATEST if has_latest else MAPS["metrics"], ids, ignore_malformed):
             for row in plain(rows):
                 point = (row["key"], row["step"], row["timestamp"], row["value"])
                 place = (row["run_id"], row["key"])
@@ -184,7 +176,7 @@ class DatabaseSource:
         for (run_id, _), point in newest.items():
             yield run_id, point
 
-    def _find_artifacts(self, records: Mapping[str, RunRecord]) -> list[Gap]:
+    def _find_artifacts(self, records: Mapping[str, DatabaseRun]) -> list[Gap]:
         gaps: list[Gap] = []
         for run_id, record in records.items():
             uri = record.info["artifact_uri"]
@@ -204,16 +196,27 @@ class DatabaseSource:
     def _matching(self, filter_string: str, ids: Sequence[str]) -> Sequence[str]:
         matches = compile_filter(filter_string)
         maps = [MAPS[name] for name in ("runs", "params", "tags", "dataset_inputs", "dataset_input_tags")]
-        tables = {each.table: self._reading.rows(each, ids, _ignore) for each in maps}
+        tables = {table_map.table: self._reading.rows(table_map, ids, ignore_malformed) for table_map in maps}
         records = run_records(tables, self._latest(ids))
         return [run_id for run_id in ids if run_id not in records or matches(records[run_id], records[run_id].latest)]
 
 
+def _open_snapshot(uri: DatabaseUri) -> Snapshot:
+    """Return a consistent view. The drivers are imported only when they are needed. Raises StoreError, ServerError."""
+    if uri.path is not None:
+        from mlflow_archive.sources.database.sqlite import SqliteSnapshot  # noqa: PLC0415
+
+        return SqliteSnapshot(uri.path)
+    if uri.dialect == "postgresql":
+        from mlflow_archive.sources.database.postgresql import PostgresqlSnapshot  # noqa: PLC0415
+
+        return PostgresqlSnapshot(uri)
+    from mlflow_archive.sources.database.mysql import MysqlSnapshot  # noqa: PLC0415
+
+    return MysqlSnapshot(uri)
+
+
 _LATEST: Final = replace(MAPS["metrics"], stored_in="latest_metrics")
-
-
-def _ignore(wrong: Malformed) -> None:
-    """Leave it: the same rows are read again, and told of, when they are carried."""
 
 
 def _rank(point: LatestMetric) -> tuple[int, int, float]:

@@ -31,7 +31,7 @@ class SqliteSnapshot:
     """A database file at one moment; ``close`` removes what was copied of it. Raises StoreError."""
 
     def __init__(self, path: Path) -> None:
-        self._shown = str(path)
+        self._path = str(path)
         self._folder = tempfile.TemporaryDirectory(prefix="mlflow-archive-")
         self._closed = False
         self._lock = Lock()
@@ -48,12 +48,12 @@ class SqliteSnapshot:
         except BaseException:
             self.close()
             raise
-        self._held = self._file
+        self._held_file = self._file
 
     @cached_property
     def schema(self) -> Schema:
-        """What is there."""
-        with self._held.reading() as uri:
+        """The tables of the file, with their columns."""
+        with self._held_file.reading() as uri:
             connection = self._connection(uri)
             names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             columns = {
@@ -81,17 +81,17 @@ class SqliteSnapshot:
 
         Both are the same byte for byte, so they give the rows in one order.
         """
-        given, current = 0, ""
+        row_count, current = 0, ""
         batches: Iterator[Batch] = iter(())
         while True:
-            with self._held.reading() as uri:
+            with self._held_file.reading() as uri:
                 if uri != current:
-                    current, batches = uri, without_first(given, query(uri))
+                    current, batches = uri, without_first(row_count, query(uri))
                 batch = next(batches, None)
             if batch is None:
                 return
             yield batch
-            given += len(next(iter(batch.values())))
+            row_count += len(next(iter(batch.values())))
 
     def _rows(self, sql: str, values: Any, size: int, uri: str) -> Iterator[Batch]:
         cursor = self._connection(uri).cursor()
@@ -101,7 +101,7 @@ class SqliteSnapshot:
             while rows := cursor.fetchmany(size):
                 yield {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)}
         except sqlite3.Error as error:
-            raise StoreError(f"{self._shown} cannot be read: {error}") from error
+            raise StoreError(f"{self._path} cannot be read: {error}") from error
         finally:
             cursor.close()
 
@@ -113,19 +113,19 @@ class SqliteSnapshot:
 
     def _connection(self, uri: str) -> sqlite3.Connection:
         """Return this thread's connection to the file or its copy."""
-        found: sqlite3.Connection | None = getattr(self._local, "rows", {}).get(uri)
-        if found is None:
-            found = sqlite3.connect(uri, check_same_thread=False, uri=True)
-            found.text_factory = _text
-            self._keep("rows", uri, found)
-        return found
+        connection: sqlite3.Connection | None = getattr(self._local, "rows", {}).get(uri)
+        if connection is None:
+            connection = sqlite3.connect(uri, check_same_thread=False, uri=True)
+            connection.text_factory = _text
+            self._keep("rows", uri, connection)
+        return connection
 
     def _arrow_connection(self, uri: str) -> ArrowConnection:
-        found: ArrowConnection | None = getattr(self._local, "arrow", {}).get(uri)
-        if found is None:
-            found = ArrowConnection(adbc_driver_sqlite.connect(uri))
-            self._keep("arrow", uri, found)
-        return found
+        connection: ArrowConnection | None = getattr(self._local, "arrow", {}).get(uri)
+        if connection is None:
+            connection = ArrowConnection(adbc_driver_sqlite.connect(uri))
+            self._keep("arrow", uri, connection)
+        return connection
 
     def _keep(self, kind: str, uri: str, connection: Any) -> None:
         setattr(self._local, kind, {**getattr(self._local, kind, {}), uri: connection})

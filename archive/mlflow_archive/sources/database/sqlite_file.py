@@ -46,7 +46,7 @@ class HeldFile:
         self._changing = Condition()
         self._readers = 0
         self._switching = False
-        self._wanted = Event()
+        self._copy_wanted = Event()
         self._stopped = False
         self._error: Exception | None = None
         self._lock: sqlite3.Connection | None = None
@@ -87,12 +87,12 @@ class HeldFile:
 
     def want_copy(self) -> None:
         """Have the copy made now and wait for it."""
-        self._wanted.set()
+        self._copy_wanted.set()
         if self._thread is not None:
             self._thread.join()
 
     def _copy_later(self, wait: float) -> None:
-        self._wanted.wait(wait)
+        self._copy_wanted.wait(wait)
         if self._stopped:
             return
         # Closing any descriptor of the file releases this process's locks on it: that comes last.
@@ -143,8 +143,8 @@ def _check(path: Path) -> None:
             f"{path} cannot be opened: {error.strerror}; give sqlite:///PATH of a database that exists"
         ) from error
     if head[: len(_MAGIC)] != _MAGIC or len(head) < _HEADER:
-        what = "is empty" if not head else "is no SQLite database"
-        raise StoreError(f"{path} {what}; an MLflow backend begins with {_MAGIC[:-1].decode()!r}")
+        fault = "is empty" if not head else "is no SQLite database"
+        raise StoreError(f"{path} {fault}; an MLflow backend begins with {_MAGIC[:-1].decode()!r}")
 
 
 def _check_room(path: Path, folder: Path) -> int:

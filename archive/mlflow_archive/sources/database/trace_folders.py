@@ -20,7 +20,7 @@ class _Prefix:
     """The traces of an experiment in an object store. ``listed`` is by trace; ``broken`` where it cannot be listed."""
 
     lock: Lock = field(default_factory=Lock)
-    asked: int = 0
+    request_count: int = 0
     listed: dict[str, Listing] | None = None
     broken: Listing | None = None
 
@@ -50,8 +50,8 @@ class TraceFolders:
         root = location.removesuffix(ending)
         with self._lock:
             prefix = self._prefixes.setdefault(root, _Prefix())
-            prefix.asked += 1
-            alone = prefix.asked <= ASKED_ALONE
+            prefix.request_count += 1
+            alone = prefix.request_count <= ASKED_ALONE
         if alone:
             return self._roots.list(uri, owner_kind=TRACE, owner_id=trace_id)
         with prefix.lock:
@@ -63,13 +63,13 @@ class TraceFolders:
         return (prefix.listed or {}).get(trace_id, Listing())
 
     def _list_all(self, root: str, prefix: _Prefix) -> None:
-        found = self._roots.list(root, owner_kind=TRACE, owner_id="")
+        listing = self._roots.list(root, owner_kind=TRACE, owner_id="")
         by_trace: dict[str, Listing] = {}
-        for file in found.files:
+        for file in listing.files:
             trace_id, _, path = file.path.partition("/artifacts/")
             if path:
                 by_trace.setdefault(trace_id, Listing()).files.append(replace(file, owner_id=trace_id, path=path))
-        for gap in found.gaps:
+        for gap in listing.gaps:
             trace_id, _, path = gap.path.partition("/artifacts/")
             if path:
                 by_trace.setdefault(trace_id, Listing()).gaps.append(replace(gap, owner_id=trace_id, path=path))

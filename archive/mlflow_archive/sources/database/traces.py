@@ -1,4 +1,4 @@
-"""Traces of a database, judged by a filter."""
+"""Traces of a database that match a filter in MLflow's search syntax."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.sources.database.columns import Columns, slices
-from mlflow_archive.sources.database.converting import Malformed
-from mlflow_archive.sources.database.reading import Reading
+from mlflow_archive.sources.database.reading import Reading, ignore_malformed
 from mlflow_archive.sources.database.runs import plain
 from mlflow_archive.sources.filtering.comparing import DIALECTS
 from mlflow_archive.sources.filtering.trace_conditions import AssessmentCondition, SpanConditions
@@ -19,11 +18,11 @@ _OF_ASSESSMENTS: Final = ("trace_id", "assessment_type", "name", "value", "valid
 _TRACES_AT_ONCE: Final = 128
 
 Rows = dict[str, list[dict[str, Any]]]
-"""By trace."""
+"""Trace id -> rows."""
 
 
 class TraceJudge:
-    """Gives those of some traces that a filter takes. Raises SelectionError for what is no filter."""
+    """Gives those of some traces that a filter takes. Raises SelectionError for what is not a filter."""
 
     def __init__(self, reading: Reading, columns: Columns, filter_string: str, dialect: str) -> None:
         self._reading, self._columns = reading, columns
@@ -33,16 +32,17 @@ class TraceJudge:
     def __call__(self, ids: Sequence[str], experiments: Collection[str]) -> Sequence[str]:
         """Return those that match; MLflow looks for assessments of whole sessions in ``experiments``, all selected."""
         if self._sessions is None:
-            self._sessions = {each: self._sessions_of(each, experiments) for each in self._filter.assessments}
+            conditions = self._filter.assessments
+            self._sessions = {condition: self._sessions_of(condition, experiments) for condition in conditions}
         rows = {name: self._by_trace(name, ids) for name in _JUDGED}
         assessments = self._by_trace("assessments", ids) if self._filter.assessments else {}
         fit = set() if self._filter.spans is None else self._with_span(self._filter.spans, ids, rows["traces"])
-        found = []
+        matching = []
         for trace_id in ids:
             info = rows["traces"].get(trace_id)
             tags, metadata = (_pairs(rows[name].get(trace_id, [])) for name in ("trace_tags", "trace_metadata"))
-            if not info:  # one that cannot be read comes along, so that it is told of
-                found.append(trace_id)
+            if not info:  # one that cannot be read comes along, so that it is reported
+                matching.append(trace_id)
                 continue
             trace = SearchedTrace(
                 info=info[0],
@@ -53,51 +53,47 @@ class TraceJudge:
                 span_fits=trace_id in fit,
                 covered=self._covered(session_of(info[0], metadata), self._sessions),
             )
-            found += [trace_id] if self._filter([trace]) else []
-        return found
+            matching += [trace_id] if self._filter([trace]) else []
+        return matching
 
     def _with_span(self, conditions: SpanConditions, ids: Sequence[str], traces: Rows) -> set[str]:
         """Return those of some traces of which a span fits; spans may be large, so few are held at once."""
         experiments = {trace_id: rows[0]["experiment_id"] for trace_id, rows in traces.items()}
-        found: set[str] = set()
-        for batch in self._reading.batches(MAPS["spans"], ids, _ignore):
+        trace_ids: set[str] = set()
+        for batch in self._reading.batches(MAPS["spans"], ids, ignore_malformed):
             for span in plain(batch):
                 trace_id = span["trace_id"]
-                if trace_id not in found and conditions.fits(span, experiments.get(trace_id, "")):
-                    found.add(trace_id)
-        return found
+                if trace_id not in trace_ids and conditions.fits(span, experiments.get(trace_id, "")):
+                    trace_ids.add(trace_id)
+        return trace_ids
 
     def _covered(
         self, session: str | None, sessions: Mapping[AssessmentCondition, set[str]]
     ) -> list[AssessmentCondition]:
-        return [condition for condition, held in sessions.items() if session in held]
+        return [condition for condition, names in sessions.items() if session in names]
 
     def _sessions_of(self, condition: AssessmentCondition, experiments: Collection[str]) -> set[str]:
         """Return the sessions with an assessment of all their traces that fits, on a trace of the experiments."""
         if not condition.by_session or not self._columns.has("assessments"):
             return set()
-        named = self._columns.rows("assessments", _OF_ASSESSMENTS, where=("name", [condition.name]))
-        rows = ({**dict(zip(_OF_ASSESSMENTS, row, strict=True)), "metadata": row[-1]} for row in named)
+        rows_of_name = self._columns.rows("assessments", _OF_ASSESSMENTS, where=("name", [condition.name]))
+        rows = ({**dict(zip(_OF_ASSESSMENTS, row, strict=True)), "metadata": row[-1]} for row in rows_of_name)
         traces = sorted({row["trace_id"] for row in rows if condition.is_of_session(row) and condition.fits(row)})
-        found: set[str] = set()
+        sessions: set[str] = set()
         for ids in slices(traces, _TRACES_AT_ONCE):
             metadata = self._by_trace("trace_metadata", ids)
             for trace_id, [info] in self._by_trace("traces", ids).items():
                 session = session_of(info, _pairs(metadata.get(trace_id, [])))
                 if session and info["experiment_id"] in experiments:
-                    found.add(session)
-        return found
+                    sessions.add(session)
+        return sessions
 
     def _by_trace(self, name: str, ids: Sequence[str]) -> Rows:
-        found: Rows = {}
-        for row in plain(self._reading.rows(MAPS[name], ids, _ignore)):
-            found.setdefault(row["trace_id"], []).append(row)
-        return found
+        rows: Rows = {}
+        for row in plain(self._reading.rows(MAPS[name], ids, ignore_malformed)):
+            rows.setdefault(row["trace_id"], []).append(row)
+        return rows
 
 
 def _pairs(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {row["key"]: row["value"] for row in rows}
-
-
-def _ignore(wrong: Malformed) -> None:
-    """Leave it: the same rows are read again, and told of, when they are carried."""

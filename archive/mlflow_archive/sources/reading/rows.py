@@ -1,4 +1,4 @@
-"""Rows on their way into Arrow tables of ``format.tables``."""
+"""Rows on their way into Arrow tables of ``kinds``."""
 
 from __future__ import annotations
 

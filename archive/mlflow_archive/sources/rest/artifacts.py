@@ -20,13 +20,14 @@ from mlflow_archive.artifact_roots import ArtifactRoots, Listing
 from mlflow_archive.artifact_roots.roots import is_local
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Gap
-from mlflow_archive.format import gaps
+from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.location import without_password
+from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.http.session import Params, TrackingSession
 from mlflow_archive.kinds import REGISTERED_MODEL
 
 IN_MEMORY: Final = 4 << 20
-"""Files up to this size are held in memory while they are on their way, in bytes."""
+"""Files up to this size, in bytes, stay in memory while they are on their way."""
 
 PROXY_LIST: Final = "/api/2.0/mlflow-artifacts/artifacts"
 _PROXY = PROXY_LIST + "/"
@@ -41,8 +42,8 @@ Request = tuple[str, Params | None]
 class Owner:
     """An object with artifact files. ``uri`` is where they lie.
 
-    ``list_folder`` makes the request for what lies in a folder, ``get_file`` that for a file: how the server gives
-    them whatever the URI. None where it has no such endpoint.
+    ``list_folder`` makes the request for what lies in a folder, ``get_file`` the one for a file: how the server gives
+    them whatever the URI is. None where it has no such endpoint.
     """
 
     kind: str
@@ -68,9 +69,9 @@ class Artifacts:
 
     def within(self, session: TrackingSession) -> Artifacts:
         """Return the same with another session, for another workspace of the server."""
-        other = Artifacts(session, (), self._folder)
-        other._roots = self._roots
-        return other
+        artifacts = Artifacts(session, (), self._folder)
+        artifacts._roots = self._roots
+        return artifacts
 
     def check(self) -> None:
         """Raise SelectionError if a map leads to a folder that does not exist."""
@@ -88,7 +89,7 @@ class Artifacts:
         return listing
 
     def is_empty(self, owner: Owner) -> bool:
-        """Say whether an object surely has no artifacts; looks only at the top."""
+        """Return whether an object surely has no artifacts; looks only at the top folder."""
         if self._is_reached_from_here(owner) or (owner.list_folder is None and proxy_root(owner.uri or "") is None):
             listing = self.of(owner)
             return not listing.files and not listing.gaps
@@ -106,29 +107,29 @@ class Artifacts:
         reason = (
             f"{without_password(uri)} is a folder of the server; say where its files are now: --artifact-map FROM=TO"
         )
-        return Listing(gaps=[owner.gap("", gaps.ARTIFACT_LISTING, reason)])
+        return Listing(gaps=[owner.gap("", gap_codes.ARTIFACT_LISTING, reason)])
 
     def file(self, owner: Owner, path: str, size: int | None = None) -> ArtifactFile:
         """Return a file that is known without a listing; ``size`` in bytes, None where it is not known."""
-        return _file(owner, path, size, partial(self._fetch, owner, path, size))
+        give = partial(self._fetch, owner, path, size)
+        return ArtifactFile(owner_kind=owner.kind, owner_id=owner.id, path=path, size=size, open=give)
 
     def folders(self, uri: str) -> set[str] | None:
-        """Return the names of the folders in a place behind the server's proxy; None where that cannot be told."""
+        """Return the names of the folders in a place behind the server's proxy; None where it does not list them."""
         root = proxy_root(uri)
         if root is None or self._roots.resolve(uri) != uri:
             return None
         try:
             answer = self._session.get(PROXY_LIST, {"path": root}, refusals_are_final=True)
-            return {str(each["path"]).rpartition("/")[2] for each in answer.get("files", []) if each.get("is_dir")}
+            return {str(entry["path"]).rpartition("/")[2] for entry in answer.get("files", []) if entry.get("is_dir")}
         except ServerError as exc:
-            if exc.status is None:
-                raise
+            check_answered(exc)
             return None
         except (KeyError, TypeError, AttributeError):
             return None
 
     def _is_reached_from_here(self, owner: Owner) -> bool:
-        """Say whether files can be read without the server.
+        """Return whether files can be read without the server.
 
         A folder of this machine that only the server names is read if it is one that MLflow made for the object, or
         one that holds a model: what a server says must not carry other files away.
@@ -152,7 +153,7 @@ class Artifacts:
         except (ServerError, ArtifactUnreadableError) as exc:
             if isinstance(exc, ServerError) and exc.status is None:
                 raise
-            listing.gaps.append(owner.gap(folder, gaps.ARTIFACT_LISTING, str(exc)))
+            listing.gaps.append(owner.gap(folder, gap_codes.ARTIFACT_LISTING, str(exc)))
             return
         for path, is_folder, size in entries:
             if is_folder:
@@ -179,14 +180,14 @@ class Artifacts:
             ]
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             reason = f"the listing has an unexpected shape: {exc!r}"
-            raise ArtifactUnreadableError(reason, code=gaps.ARTIFACT_LISTING) from exc
+            raise ArtifactUnreadableError(reason, code=gap_codes.ARTIFACT_LISTING) from exc
         if proxied:
             prefix = f"{folder}/" if folder else ""
             return [(prefix + path.rpartition("/")[2], is_folder, size) for path, is_folder, size in entries]
         strange = [path for path, _, _ in entries if path == folder or (folder and not path.startswith(folder + "/"))]
         if strange:
             reason = f"the server listed another folder: found {strange[:3]}, expected paths below {folder!r}"
-            raise ArtifactUnreadableError(reason, code=gaps.ARTIFACT_LISTING)
+            raise ArtifactUnreadableError(reason, code=gap_codes.ARTIFACT_LISTING)
         return entries
 
     @contextmanager
@@ -194,14 +195,14 @@ class Artifacts:
         """Download a file completely, then give it; it is deleted at the end."""
         if not survives(path) and "#" not in path:
             reason = f"MLflow's server decodes the name {path!r} to that of another file; use --artifact-map"
-            raise ArtifactUnreadableError(reason, code=gaps.ARTIFACT_UNREADABLE)
+            raise ArtifactUnreadableError(reason, code=gap_codes.ARTIFACT_UNREADABLE)
         folder = None if self._folder is None else str(self._folder)
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=folder) as spool:
             target = cast(BinaryIO, spool)
             received = self._download(_places(owner, path), target)
             if size is not None and received != size:
                 reason = f"{received} bytes came, the listing said {size}; it may have changed meanwhile"
-                raise ArtifactUnreadableError(reason, code=gaps.ARTIFACT_SIZE)
+                raise ArtifactUnreadableError(reason, code=gap_codes.ARTIFACT_SIZE)
             target.seek(0)
             yield target
 
@@ -217,7 +218,7 @@ class Artifacts:
             except OSError as exc:
                 reasons.append(f"it cannot be held in a temporary file: {exc}")
                 break
-        raise ArtifactUnreadableError("; then ".join(reasons), code=gaps.ARTIFACT_UNREADABLE)
+        raise ArtifactUnreadableError("; then ".join(reasons), code=gap_codes.ARTIFACT_UNREADABLE)
 
 
 def _check_folder(folder: str, depth: int) -> None:
@@ -228,11 +229,11 @@ def _check_folder(folder: str, depth: int) -> None:
     if depth > _DEEPEST:
         reason = f"folders are nested more than {_DEEPEST} deep"
     if reason is not None:
-        raise ArtifactUnreadableError(reason, code=gaps.ARTIFACT_LISTING)
+        raise ArtifactUnreadableError(reason, code=gap_codes.ARTIFACT_LISTING)
 
 
 def survives(path: str) -> bool:
-    """Say whether MLflow's server takes a path as it is: it decodes paths again after HTTP has decoded them."""
+    """Return whether MLflow's server takes a path as it is: it decodes paths again after HTTP has decoded them."""
     decoded = unquote(path)
     return decoded == path and urlunparse(urlparse(path)) == path and "#" not in path and path.isprintable()
 
@@ -254,7 +255,3 @@ def _places(owner: Owner, path: str) -> list[Request]:
     root = proxy_root(owner.uri or "")
     proxied: list[Request] = [] if root is None else [(_PROXY + quoted(f"{root}/{path}".strip("/")), None)]
     return proxied if owner.get_file is None else [*proxied, owner.get_file(path)]
-
-
-def _file(owner: Owner, path: str, size: int | None, give: Callable[[], Any]) -> ArtifactFile:
-    return ArtifactFile(owner_kind=owner.kind, owner_id=owner.id, path=path, size=size, open=give)

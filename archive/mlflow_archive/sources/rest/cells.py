@@ -1,4 +1,7 @@
-"""From values of the server's JSON to cells and tables of the archive."""
+"""From values of the server's JSON to cells and tables of the archive.
+
+Converters raise one of ``UNREADABLE_ROW`` for a value they cannot take; callers turn that into a gap of the object.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def text(value: object) -> str | None:
 
 
 def filled(value: object) -> str | None:
-    """Return a cell of text, null for the empty text with which protobuf says that there is none."""
+    """Return a cell of text, null for the empty text with which protobuf says that nothing is set."""
     return str(value) if value not in (None, "") else None
 
 
@@ -67,8 +70,8 @@ def table_of(name: str, rows: Sequence[Row]) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema=TABLES[name].schema)
 
 
-def gap_table(found: Iterable[Gap]) -> pa.Table:
-    """Build ``gaps``; what is no proper text, such as half a surrogate pair, is written as an escape."""
+def gap_table(gaps: Iterable[Gap]) -> pa.Table:
+    """Build ``gaps``; what is not proper text, such as half a surrogate pair, is written as an escape."""
     return table_of(
         "gaps",
         [
@@ -79,6 +82,6 @@ def gap_table(found: Iterable[Gap]) -> pa.Table:
                 "code": gap.code,
                 "reason": gap.reason.encode("utf-8", "backslashreplace").decode(),
             }
-            for gap in found
+            for gap in gaps
         ],
     )

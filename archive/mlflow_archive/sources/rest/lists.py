@@ -1,7 +1,7 @@
 """Lists of objects that a server gives page by page, whole although it is being written to or cannot answer for some.
 
-MLflow pages by OFFSET (see ``paging``, which does for runs what this module does for everything else): each page
-starts with the last row already seen, and rows are told apart by their id. Pages that the server refuses are halved
+MLflow pages by OFFSET (see ``paging``; ``runs.paging`` does for runs what this module does for all others): each page
+starts with the last row already seen, and rows are distinguished by their id. Pages that the server refuses are halved
 down to single rows, so that one row it cannot convert costs that row only. An endpoint that does not exist is an
 empty list: that server has no such objects.
 """
@@ -21,6 +21,9 @@ from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.sources.rest.cells import Json
 from mlflow_archive.sources.rest.paging import page_token
 
+PROMPTS: Final = "tags.`mlflow.prompt.is_prompt` = 'true'"
+"""The filter with which searches of the registry find prompts, which they leave out otherwise."""
+
 _BEYOND_ALL: Final = 10**9
 
 Answer = tuple[list[Json], str | None]
@@ -28,7 +31,7 @@ Answer = tuple[list[Json], str | None]
 
 
 class Ask(Protocol):
-    """How to ask for some rows of a list. ``careful`` says that a refusal is expected and not waited for."""
+    """Asks for some rows of a list. ``careful`` says that a refusal is expected and is not waited for."""
 
     def __call__(self, size: int, token: str | None, *, careful: bool = False) -> Answer: ...
 
@@ -39,7 +42,7 @@ TokenOf = Callable[[int], str | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """Something of a list that could not be read; ``place`` is empty where that is all of it."""
+    """Something of a list that could not be read; ``place`` is empty where it is the whole list."""
 
     place: str
     reason: str
@@ -50,11 +53,11 @@ class Page:
     """Rows as the server's JSON, each once, and what could not be read where they were looked for."""
 
     rows: list[Json] = field(default_factory=list)
-    lost: list[Loss] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
 
 
 def rows_of(session: TrackingSession, answer: Any, name: str) -> list[Json]:
-    """Return the rows under a name of an answer; raise ServerError where they have another shape."""
+    """Return the rows under a name of an answer. Raises ServerError where they have another shape."""
     rows = answer.get(name, []) if isinstance(answer, Mapping) else None
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         raise ServerError(
@@ -107,7 +110,7 @@ def all_at_once(session: TrackingSession, path: str, name: str, /, **params: Any
         if exc.status is None:
             raise
         if not is_unknown_request(exc):
-            yield Page(lost=[Loss(place="", reason=str(exc))])
+            yield Page(losses=[Loss(place="", reason=str(exc))])
         return
     if rows:
         yield Page(rows=rows)
@@ -123,11 +126,11 @@ def pages(ask: Ask, id_of: IdOf, *, size: int, token_of: TokenOf = page_token) -
 
 
 class _Walk:
-    """One walk over a list; remembers what came."""
+    """One walk over a list; remembers which rows came."""
 
     def __init__(self, ask: Ask, id_of: IdOf, token_of: TokenOf) -> None:
         self._ask, self._id_of, self._token_of = ask, id_of, token_of
-        self._seen: set[object] = set()
+        self._seen_ids: set[object] = set()
 
     def pages(self, size: int) -> Iterator[Page]:
         offset, back, token = 0, 0, None
@@ -138,54 +141,54 @@ class _Walk:
             except ServerError as exc:
                 if exc.status is None:
                     raise
-                if is_unknown_request(exc) and not self._seen:
+                if is_unknown_request(exc) and not self._seen_ids:
                     return
                 if exc.status < HTTPStatus.INTERNAL_SERVER_ERROR or self._refuses_all():
-                    yield Page(lost=[Loss(place="", reason=str(exc))])
+                    yield Page(losses=[Loss(place="", reason=str(exc))])
                     return
                 if not (yield from self._cut(start, size)):
                     return
                 offset, back = start + size, 0
                 continue
-            if token is None and back and start and not (rows and self._id_of(rows[0]) in self._seen):
+            if token is None and back and start and not (rows and self._id_of(rows[0]) in self._seen_ids):
                 back *= 2
                 continue
-            held = len(self._seen)
+            count_before = len(self._seen_ids)
             yield from self._fresh(rows)
             if not rows or not following:
                 return
             # A page of one row is only the last one again: the next starts behind it.
-            offset, back = start + len(rows), 1 if len(self._seen) > held else 0
+            offset, back = start + len(rows), 1 if len(self._seen_ids) > count_before else 0
             token = None if _is_offset(following) else following
 
     def _fresh(self, rows: list[Json]) -> Iterator[Page]:
-        fresh = {self._id_of(row): row for row in rows if self._id_of(row) not in self._seen}
-        self._seen.update(fresh)
+        fresh = {self._id_of(row): row for row in rows if self._id_of(row) not in self._seen_ids}
+        self._seen_ids.update(fresh)
         if fresh:
             yield Page(rows=list(fresh.values()))
 
     def _cut(self, start: int, size: int) -> Generator[Page, None, bool]:
-        """Yield what can be read of a refused page and say whether more may follow it."""
-        more = True
-        for begin, some in ((start, size // 2), (start + size // 2, size - size // 2)):
-            if not some or not more:
+        """Yield what can be read of a refused page; return whether more may follow it."""
+        may_follow = True
+        for begin, part in ((start, size // 2), (start + size // 2, size - size // 2)):
+            if not part or not may_follow:
                 continue
             try:
-                rows, following = self._ask(some, self._token_of(begin), careful=some > 1)
+                rows, following = self._ask(part, self._token_of(begin), careful=part > 1)
             except ServerError as exc:
                 if exc.status is None:
                     raise
-                if some > 1:
-                    more = yield from self._cut(begin, some)
+                if part > 1:
+                    may_follow = yield from self._cut(begin, part)
                 else:
-                    yield Page(lost=[Loss(place=f"row {begin}", reason=str(exc))])
+                    yield Page(losses=[Loss(place=f"row {begin}", reason=str(exc))])
             else:
-                more = bool(following)
+                may_follow = bool(following)
                 yield from self._fresh(rows)
-        return more
+        return may_follow
 
     def _refuses_all(self) -> bool:
-        """Say whether the server cannot answer even for no rows."""
+        """Return whether even an empty page is refused."""
         try:
             self._ask(1, self._token_of(_BEYOND_ALL), careful=True)
         except ServerError as exc:
@@ -196,7 +199,7 @@ class _Walk:
 
 
 def _is_offset(token: str) -> bool:
-    """Say whether a token is of MLflow's own making, so that one for another row can be made."""
+    """Return whether a token is of MLflow's own form, so that one for another row can be made."""
     try:
         return "offset" in json.loads(base64.b64decode(token))
     except (ValueError, TypeError):

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from threading import Lock
+from functools import cached_property, partial
 from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.flow.report import Progress
-from mlflow_archive.format import gaps
-from mlflow_archive.http.refusals import is_unknown_request
+from mlflow_archive.format.gaps import OBJECT_UNREADABLE
+from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import DEFAULT_WORKSPACE
 from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.rest.artifacts import Artifacts
-from mlflow_archive.sources.rest.cells import Json, Row, gap_table, table_of
-from mlflow_archive.sources.rest.lists import Loss
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, gap_table, table_of, unexpected_shape
+from mlflow_archive.sources.rest.findings import RunFindings
+from mlflow_archive.sources.rest.lists import Loss, Page
 
 IDS_AT_ONCE: Final = 100
 """How many experiments one search names."""
@@ -36,8 +36,9 @@ class Batch:
 class Scope:
     """One workspace of a server and what of it is selected. Usable by several threads.
 
-    ``workspace`` is its name, ``default`` where the server has none. ``experiments`` are those that are selected, as
-    the server's JSON, ``all_experiments`` the ids of all. ``version`` is MLflow's, (0, 0) where it is not known.
+    ``workspace`` is its name, ``default`` where the server has none; ``version`` is MLflow's, (0, 0) where it is not
+    known. The lists below are filled by the plan, in the order in which they stand, before the first shard comes.
+    ``findings`` is what kinds hand on to each other while they are read.
     """
 
     def __init__(
@@ -52,20 +53,17 @@ class Scope:
     ) -> None:
         self.session, self.selection, self.artifacts, self.progress = session, selection, artifacts, progress
         self.workspace, self.version = workspace, version
-        self.all_experiments: list[str] = []
+        self.all_experiments: list[Json] = []
+        """All experiments, as the server's JSON."""
         self.experiments: list[Json] = []
-        self.standing: ModelDependencies | None = None
-        self.chosen_runs: set[str] = set()
-        """The ids of the runs that are selected, once they are planned; only where ``only_of_runs``."""
-        self.links: dict[str, set[str]] = {}
-        """Trace id -> ids of runs it belongs to, as far as they have been looked for."""
-        self.referred_models: set[str] = set()
-        """Ids of logged models that the runs read so far name."""
-        self.shown_scorers: set[str] = set()
-        """Ids of the scorers that were read."""
-        self.bound_scorers: set[str] = set()
-        """Ids of the scorers that gateway endpoints serve, as far as endpoints were read."""
-        self._lock = Lock()
+        """Those in which objects are looked for."""
+        self.dependencies: ModelDependencies | None = None
+        """Of models selected by name: these, and the runs and logged models of their versions. None where none are."""
+        self.named_runs: list[Json] | None = None
+        """The runs that are selected by id or by model, as the server's JSON. None where neither is so."""
+        self.carried_experiments: list[Json] = []
+        """The experiments that come: where runs are named only those of them and of their models."""
+        self.findings = RunFindings()
 
     @property
     def experiment_ids(self) -> list[str]:
@@ -90,80 +88,93 @@ class Scope:
         return not (s.experiments or self.only_of_runs) and s.since_ms is None and s.until_ms is None
 
     def groups(self, ids: Sequence[str] | None = None) -> Iterator[list[str]]:
-        """Yield the ids of the selected experiments, some at a time."""
-        wanted = list(self.experiment_ids if ids is None else ids)
-        for at in range(0, len(wanted), IDS_AT_ONCE):
-            yield wanted[at : at + IDS_AT_ONCE]
-
-    def link(self, trace_ids: Sequence[str], run_id: str) -> None:
-        """Remember that traces belong to a run."""
-        with self._lock:
-            for trace_id in trace_ids:
-                self.links.setdefault(trace_id, set()).add(run_id)
-
-    def refer(self, model_ids: Sequence[str]) -> None:
-        """Remember logged models that a run names."""
-        with self._lock:
-            self.referred_models.update(model_ids)
-
-    def show_scorers(self, scorer_ids: Sequence[str]) -> None:
-        """Remember scorers that were read."""
-        with self._lock:
-            self.shown_scorers.update(scorer_ids)
+        """Yield the ids of the selected experiments, or other ones, as many at a time as one search may name."""
+        all_ids = list(self.experiment_ids if ids is None else ids)
+        for at in range(0, len(all_ids), IDS_AT_ONCE):
+            yield all_ids[at : at + IDS_AT_ONCE]
 
     def lacks(self, path: str, params: Mapping[str, Any]) -> bool:
-        """Say whether the server has no such endpoint, and so none of the objects that it gives."""
+        """Return whether the server has no such endpoint, and so none of the objects that it gives."""
         try:
             self.session.get(path, params, refusals_are_final=True)
         except ServerError as exc:
-            if exc.status is None:
-                raise
+            check_answered(exc)
             return is_unknown_request(exc)
         return False
 
     @cached_property
     def has_logged_models(self) -> bool:
         """Whether the workspace shows any logged model; one that cannot be asked counts as one that has some."""
-        for ids in self.groups(self.all_experiments):
+        for ids in self.groups([str(raw["experiment_id"]) for raw in self.all_experiments]):
             body = {"experiment_ids": ids, "max_results": 1}
-            if self._finds("/api/2.0/mlflow/logged-models/search", body, "models"):
-                return True
+            try:
+                answer = self.session.post("/api/2.0/mlflow/logged-models/search", body)
+            except ServerError as exc:
+                check_answered(exc)
+                if not is_unknown_request(exc):
+                    return True
+            else:
+                if isinstance(answer, Mapping) and answer.get("models"):
+                    return True
         return False
 
     @cached_property
     def endpoint_ids(self) -> Mapping[str, str]:
-        """Name -> id of each gateway endpoint, as far as the server tells."""
+        """Name -> id of each gateway endpoint, as far as the server shows them."""
         try:
             answer = self.session.get("/api/3.0/mlflow/gateway/endpoints/list", refusals_are_final=True)
-            return {str(each["name"]): str(each["endpoint_id"]) for each in answer.get("endpoints", [])}
+            return {str(endpoint["name"]): str(endpoint["endpoint_id"]) for endpoint in answer.get("endpoints", [])}
         except ServerError as exc:
-            if exc.status is None:
-                raise
+            check_answered(exc)
             return {}
         except (KeyError, TypeError, AttributeError):
             return {}
 
-    def _finds(self, path: str, body: Mapping[str, Any], name: str) -> bool:
-        try:
-            answer = self.session.post(path, body)
-        except ServerError as exc:
-            if exc.status is None:
-                raise
-            return not is_unknown_request(exc)
-        return bool(isinstance(answer, Mapping) and answer.get(name))
+
+def batches(
+    name: str, kind: str, pages: Iterable[Page], read: Callable[[list[Json], list[Gap], Known], Iterator[Chunk]]
+) -> Iterator[Batch]:
+    """Yield a batch for each page of a list: ``read`` gets its rows, and gaps of the kind for what it lacks."""
+    for number, page in enumerate(pages):
+        yield Batch(name=f"{name}-{number:05d}", read=partial(read, page.rows, gaps_of(kind, page.losses)))
 
 
-def gaps_of(kind: str, lost: Sequence[Loss], owner_id: str = "") -> list[Gap]:
+def object_batches(
+    name: str, kind: str, pages: Iterable[Page], id_field: str, rows_of: Callable[[Json], Mapping[str, list[Row]]]
+) -> Iterator[Batch]:
+    """Yield a batch for each page of a list that shows its objects whole; one that is malformed becomes a gap."""
+
+    def read(objects: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
+        rows: dict[str, list[Row]] = {}
+        gaps = list(gaps)
+        for raw in objects:
+            try:
+                add_rows(rows, rows_of(raw))
+            except UNREADABLE_ROW as exc:
+                gaps.append(gap_of(kind, str(raw.get(id_field)), "", unexpected_shape(exc)))
+        if rows or gaps:
+            yield chunk_of(rows, gaps)
+
+    return batches(name, kind, pages, read)
+
+
+def gaps_of(kind: str, losses: Sequence[Loss], owner_id: str = "") -> list[Gap]:
     """Return gaps for what could not be read of a list of objects; ``owner_id`` is empty for the kind as a whole."""
-    return [gap_of(kind, owner_id, loss.place, loss.reason) for loss in lost]
+    return [gap_of(kind, owner_id, loss.place, loss.reason) for loss in losses]
 
 
-def gap_of(kind: str, owner_id: str, path: str, reason: str) -> Gap:
+def gap_of(kind: str, owner_id: str, path: str, reason: str, *, code: str = OBJECT_UNREADABLE) -> Gap:
     """Return the gap of an object, or of what ``path`` names of it."""
-    return Gap(owner_kind=kind, owner_id=owner_id, path=path, code=gaps.OBJECT_UNREADABLE, reason=reason)
+    return Gap(owner_kind=kind, owner_id=owner_id, path=path, code=code, reason=reason)
 
 
-def chunk_of(rows: Mapping[str, Sequence[Row]], lost: Sequence[Gap] = (), **more: Any) -> Chunk:
-    """Return a chunk of rows by table, with gaps."""
-    tables = {name: table_of(name, found) for name, found in rows.items() if found}
-    return Chunk(tables={**tables, "gaps": gap_table(lost)} if lost else tables, **more)
+def add_rows(rows: dict[str, list[Row]], new_rows: Mapping[str, Iterable[Row]]) -> None:
+    """Add rows by table to others."""
+    for name, table_rows in new_rows.items():
+        rows.setdefault(name, []).extend(table_rows)
+
+
+def chunk_of(rows: Mapping[str, Sequence[Row]], gaps: Sequence[Gap] = (), **fields: Any) -> Chunk:
+    """Return a chunk of rows by table, with gaps; ``fields`` are others of the chunk."""
+    tables = {name: table_of(name, table_rows) for name, table_rows in rows.items() if table_rows}
+    return Chunk(tables={**tables, "gaps": gap_table(gaps)} if gaps else tables, **fields)

@@ -20,7 +20,7 @@ _WORKSPACES: Final = "/api/3.0/mlflow/workspaces"
 
 
 def has_workspaces(session: TrackingSession) -> bool:
-    """Say whether the server keeps workspaces apart; one that does not say so has none."""
+    """Return whether the server keeps workspaces apart; one that does not mention it has none."""
     try:
         answer = session.get(_INFO)
     except ServerError as exc:
@@ -31,27 +31,27 @@ def has_workspaces(session: TrackingSession) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workspaces:
+class WorkspaceList:
     """The rows of workspaces, and gaps of what could not be read."""
 
     rows: list[Row] = field(default_factory=list)
-    lost: list[Gap] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
 
 
-def all_workspaces(session: TrackingSession, *, only: str | None = None) -> Workspaces:
-    """Return all workspaces that this user sees, or only one. Raises SelectionError where that is not there."""
-    found = Workspaces()
+def all_workspaces(session: TrackingSession, *, only: str | None = None) -> WorkspaceList:
+    """Return all workspaces that this user sees, or ``only`` one. Raises SelectionError where there is no such one."""
+    workspaces = WorkspaceList()
     for raw in rows_of(session, session.get(_WORKSPACES), "workspaces"):
         try:
             row = _row(raw)
         except UNREADABLE_ROW as exc:
-            found.lost.append(gap_of(WORKSPACE, str(raw.get("name")), "", unexpected_shape(exc)))
+            workspaces.gaps.append(gap_of(WORKSPACE, str(raw.get("name")), "", unexpected_shape(exc)))
             continue
         if only in (None, row["name"]):
-            found.rows.append(row)
-    if only is not None and not found.rows:
+            workspaces.rows.append(row)
+    if only is not None and not workspaces.rows:
         raise SelectionError(f"{session.uri} has no workspace {only!r} (MLFLOW_WORKSPACE) that this user sees")
-    return found
+    return workspaces
 
 
 def _row(raw: Json) -> Row:

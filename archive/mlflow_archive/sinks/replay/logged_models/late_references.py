@@ -56,7 +56,7 @@ class LateReferences:
                     self._context.runs.complete(run.target.run_id)
 
     def _mend(self, run: RunFiles) -> bool:
-        """Write the files of a run that needs nothing else, if models have come that they name; return whether so."""
+        """Write the files of a run that needs nothing else, if models that they name have come; return whether so."""
         missing, context = run.target.tags[MISSING], self._context
         if not may_have_come(missing, context.receipt.ids(LOGGED_MODEL)):
             return False
@@ -96,7 +96,7 @@ class LateReferences:
             self._context.target.delete_tag(target.run_id, MISSING)
 
     def _write_one(self, run: RunFiles, file: ArtifactFile, text: bytes) -> bool:
-        """Write a file, if it names a model that is there; return whether it is now as it should be."""
+        """Write a file, if it names a model of the target; return whether it is now as it should be."""
         own = remap_mlmodel(text, {run.source_id: run.target.run_id}.get)
         remapped = remap_mlmodel(own, self._mapped(run.bound))
         try:

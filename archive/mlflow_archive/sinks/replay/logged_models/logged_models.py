@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -25,6 +24,7 @@ from mlflow_archive.sinks.replay.logged_models.planned_model import (
     plan_model,
 )
 from mlflow_archive.sinks.replay.places.experiments import INCOMPLETE, STATE, Bound
+from mlflow_archive.sinks.replay.target.target import entries_of
 from mlflow_archive.sinks.replay.writing.artifact_copy import ArtifactOwner, copy_artifacts, refuse_artifacts
 from mlflow_archive.sinks.replay.writing.earlier_imports import DELETED, MODEL_IDENTITY, SOURCE_MODEL_ID
 from mlflow_archive.sinks.replay.writing.failures import is_missing, once
@@ -86,7 +86,7 @@ class LoggedModelWriter(KindWriter):
             self._link_earlier(model_id)
 
     def delete(self) -> None:
-        """Delete models, once all is there that refers to them: MLflow shows deleted ones to nobody."""
+        """Delete models, once all is written that refers to them: MLflow does not show deleted ones."""
         for bound, source_id, target_id in self._to_delete:
             if bound.target_id is not None:
                 self._context.experiments.make_writable(bound)
@@ -96,7 +96,7 @@ class LoggedModelWriter(KindWriter):
 
     def _write(self, rows: LoggedModelRows) -> OpenModel:
         if self._context.receipt.is_unknown(LOGGED_MODEL):
-            raise ServerError("the target knows no logged models", status=404)
+            raise ServerError("the target does not know logged models", status=404)
         experiment_id = rows.info["experiment_id"]
         bound = self._context.experiments.bind(experiment_id)
         run_id = self._context.find_run(rows.info["source_run_id"], experiment_id)
@@ -126,8 +126,8 @@ class LoggedModelWriter(KindWriter):
             "name": plan.name,
             "model_type": plan.model_type,
             "source_run_id": plan.run_id,
-            "params": _entries(plan.params),
-            "tags": _entries({**plan.tags, STATE: INCOMPLETE}),
+            "params": entries_of(plan.params),
+            "tags": entries_of({**plan.tags, STATE: INCOMPLETE}),
         }
         body = {name: value for name, value in body.items() if value is not None}
         key = SOURCE_MODEL_ID if self._context.options.source_tags else MODEL_IDENTITY
@@ -151,12 +151,12 @@ class LoggedModelWriter(KindWriter):
         if self._context.options.dry_run:
             return
         self._context.experiments.make_writable(model.plan.bound)
-        tags = _entries({**difference.tags, STATE: INCOMPLETE})
+        tags = entries_of({**difference.tags, STATE: INCOMPLETE})
         self._context.api.patch(f"{_API}/{target.model_id}/tags", {"tags": tags})
         if difference.params:
             self._context.api.post(
                 f"{_API}/{target.model_id}/params",
-                {"model_id": target.model_id, "params": _entries(difference.params)},
+                {"model_id": target.model_id, "params": entries_of(difference.params)},
                 idempotent=False,
             )
 
@@ -212,7 +212,3 @@ class LoggedModelWriter(KindWriter):
 
     def _refuse(self, source_id: str, exc: ItemError | ServerError) -> None:
         self._context.refuse(LOGGED_MODEL, source_id, refusals.LOGGED_MODEL_REFUSED, exc)
-
-
-def _entries(pairs: Any) -> Sequence[dict[str, str]]:
-    return [{"key": key, "value": value} for key, value in pairs.items()]

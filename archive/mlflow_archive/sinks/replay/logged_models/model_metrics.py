@@ -1,6 +1,6 @@
 """The metrics of logged models: MLflow takes them only as points of the run that logged them, with the model's id.
 
-Such a point goes to the run as well, where it is one that is there already and changes nothing.
+Such a point goes to the run as well, where it exists already and changes nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.logged_models.planned_model import LoggedModelRows, PlannedModel, TargetModel
-from mlflow_archive.sinks.replay.target.rest_target import json_number
-from mlflow_archive.sinks.replay.target.target import MAX_METRICS
+from mlflow_archive.sinks.replay.target.target import MAX_METRICS, json_number
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
 from mlflow_archive.sinks.replay.writing.fitting import key_is_taken
 from mlflow_archive.sinks.replay.writing.rows import Row

@@ -1,4 +1,4 @@
-"""What one logged model will be in the target, and how that differs from what is there."""
+"""What one logged model will be in the target, and how that differs from the model of the target."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mlflow_archive.format.source_tags import object_source_tags
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.places.experiments import STATE, Bound
+from mlflow_archive.sinks.replay.target.target import pairs_of
 from mlflow_archive.sinks.replay.writing.earlier_imports import MODEL_IDENTITY, tags_of
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, plain_tags
 from mlflow_archive.sinks.replay.writing.references import remap_linked_prompts
@@ -136,7 +137,7 @@ class TargetModel:
             model_id=info["model_id"],
             artifact_uri=info.get("artifact_uri", ""),
             status=_STATUS.get(_STATUS_OF_API.get(info.get("status", ""), "")),
-            params={param["key"]: param.get("value", "") for param in data.get("params", [])},
+            params=pairs_of(data.get("params", [])),
             tags=tags_of(model),
             points=frozenset(
                 (point["key"], int(point.get("timestamp", 0)), int(point.get("step", 0)), point.get("run_id", ""))

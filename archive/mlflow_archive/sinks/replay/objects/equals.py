@@ -1,4 +1,4 @@
-"""Objects without a name or tag of their own: of those that are equal, each in the target stands for one."""
+"""Objects that have neither a name nor a tag to be found by: each equal object of the target stands for one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Equals:
         self._given_out: set[str] = set()
 
     def take(self, key: Hashable) -> str | None:
-        """Return the id of an equal object that nobody has taken yet, None where there is none."""
+        """Return the id of an equal object that was not given out yet, None where there is none."""
         with self._lock:
             free = (target_id for target_id in self._loaded().get(key, []) if target_id not in self._given_out)
             target_id = next(free, None)
@@ -31,12 +31,12 @@ class Equals:
             return target_id
 
     def reserve(self, ids: Iterable[str]) -> None:
-        """Give out these to nobody who asks for what they are."""
+        """Never give out objects with these ids."""
         with self._lock:
             self._given_out.update(ids)
 
     def has(self, target_id: str) -> bool:
-        """Say whether an object with this id is there."""
+        """Return whether the target has an object with this id."""
         with self._lock:
             self._loaded()
             return target_id in self._ids
@@ -53,7 +53,7 @@ class Equals:
     def take_or_create(self, key: Hashable, create: Callable[[], str] | None) -> tuple[str | None, str]:
         """Return the id of an equal object, or of a new one, and whether it was ``skipped`` or ``created``.
 
-        Without ``create``, as in a dry run, there is no id of a new one.
+        Without ``create``, as in a dry run, the id of a new one is None.
         """
         target_id = self.take(key)
         if target_id is not None:
@@ -61,7 +61,7 @@ class Equals:
         return (None if create is None else self.create(key, create)), "created"
 
     def create(self, key: Hashable, create: Callable[[], str]) -> str:
-        """Create one, or where nobody knows whether that was carried out, look first; return its id."""
+        """Create one and return its id; where it is unknown whether that was carried out, look for it first."""
 
         def look() -> str | None:
             with self._lock:

@@ -18,7 +18,7 @@ from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX, object_source_
 from mlflow_archive.kinds import EVALUATION_DATASET, RUN, TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.target.paging import entries, paged
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there, once
+from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, plain_tags
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.rows import Row, json_of, rows_of
@@ -48,7 +48,6 @@ class EvaluationDatasetWriter(KindWriter):
         self._context = context
         self._lock = Lock()
         self._datasets: dict[str, TargetDataset] | None = None
-        self._unknown_there = 0
 
     def write(self, chunk: Chunk) -> None:
         tags: dict[str, dict[str, str | None]] = {}
@@ -58,22 +57,11 @@ class EvaluationDatasetWriter(KindWriter):
         records = _grouped(chunk, "evaluation_dataset_records")
         for row in rows_of(chunk, "evaluation_datasets"):
             source_id = row["dataset_id"]
-            try:
+            with self._context.refusing(EVALUATION_DATASET, source_id, refusals.EVALUATION_DATASET_REFUSED):
                 outcome = self._write(
                     row, tags.get(source_id, {}), experiments.get(source_id, []), records.get(source_id, [])
                 )
-            except (ItemError, ServerError) as exc:
-                self._refuse(source_id, exc)
-            else:
                 self._context.receipt.done(outcome, EVALUATION_DATASET)
-
-    def _refuse(self, source_id: str, exc: ItemError | ServerError) -> None:
-        if isinstance(exc, ServerError) and is_unknown_there(exc):
-            with self._lock:
-                self._unknown_there += 1
-            self._context.receipt.done("refused", EVALUATION_DATASET)
-            return
-        self._context.refuse(EVALUATION_DATASET, source_id, refusals.EVALUATION_DATASET_REFUSED, exc)
 
     def _write(self, row: Row, tags: Mapping[str, str | None], links: Sequence[Row], records: Sequence[Row]) -> str:
         source_id = row["dataset_id"]
@@ -98,7 +86,7 @@ class EvaluationDatasetWriter(KindWriter):
         context, limits = self._context, self._context.options.limits
         all_tags = plain_tags(tags)
         if row["created_by"]:
-            all_tags.setdefault(_USER, row["created_by"])  # the only way to tell MLflow who made it
+            all_tags.setdefault(_USER, row["created_by"])  # the only way to set who made it
         if context.options.source_tags:
             facts = {name: value for name, value in row.items() if name not in _COMPUTED}
             all_tags |= object_source_tags("evaluation_dataset", facts, tags, export=context.export_of(row))
@@ -114,7 +102,7 @@ class EvaluationDatasetWriter(KindWriter):
         }
 
     def _experiments(self, source_id: str, links: Sequence[Row]) -> list[str]:
-        """Return the experiments of the target; one that is not there is told."""
+        """Return the ids in the target of linked experiments; one that is not there is refused."""
         target_ids = []
         for link in links:
             try:
@@ -151,7 +139,7 @@ class EvaluationDatasetWriter(KindWriter):
         return once(make, look)
 
     def _complete(self, dataset: TargetDataset, tags: Mapping[str, str], experiments: Sequence[str]) -> bool:
-        """Add tags and experiments that a dataset of the target lacks; say whether there were any."""
+        """Add tags and experiments that a dataset of the target lacks; return whether there were any."""
         api, path = self._context.api, f"{_API}/{dataset['dataset_id']}"
         differ = {key: value for key, value in tags.items() if dataset["tags"].get(key) != value}
         linked = set(api.get(f"{path}/experiment-ids").get("experiment_ids", [])) if experiments else set()
@@ -183,7 +171,7 @@ class EvaluationDatasetWriter(KindWriter):
                 yield source_id, {**dataset, "tags": tags}
 
     def _write_records(self, source_id: str, target_id: str, rows: Sequence[Row], *, new: bool) -> bool:
-        """Add the records that are not there; say whether there were any."""
+        """Add the records that are not there; return whether there were any."""
         existing = set() if new else set(self._records_there(target_id))
         bodies: dict[str, dict[str, Any]] = {}
         for row in sorted(rows, key=lambda row: (row["created_time"] or 0, row["dataset_record_id"])):
@@ -225,11 +213,6 @@ class EvaluationDatasetWriter(KindWriter):
         else:
             self._context.receipt.count("evaluation_dataset_records", len(bodies))
 
-    def finish(self) -> None:
-        if self._unknown_there:
-            reason = f"{self._unknown_there} evaluation datasets: the target does not know them; MLflow does since 3.4"
-            self._context.receipt.refuse(EVALUATION_DATASET, "", "", refusals.KIND_REFUSED, reason)
-
 
 def _grouped(chunk: Chunk, table: str) -> dict[str, list[Row]]:
     by_dataset: dict[str, list[Row]] = {}
@@ -239,7 +222,7 @@ def _grouped(chunk: Chunk, table: str) -> dict[str, list[Row]]:
 
 
 def _record_body(row: Row, context: ReplayContext) -> dict[str, Any]:
-    """Return a record with the references of the target. Raises ItemError where a text is no JSON as expected."""
+    """Return a record with the references of the target. Raises ItemError where a text is not JSON as expected."""
     inputs = json_of(row, "inputs")
     if not isinstance(inputs, dict):
         message = f"its inputs are {row['inputs'][:200]!r}, expected an object"
@@ -261,7 +244,7 @@ def _record_body(row: Row, context: ReplayContext) -> dict[str, Any]:
 
 
 def _input_hash(inputs: Any) -> str:
-    """Return what MLflow tells records apart by."""
+    """Return what MLflow identifies a record by."""
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 

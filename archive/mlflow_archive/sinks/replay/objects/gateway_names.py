@@ -35,7 +35,7 @@ class GatewayNames:
         return self._names.get(reference or "")
 
     def wait(self, *names: str, secrets: frozenset[str]) -> None:
-        """Note that an endpoint or scorer, by source id and target name, is not made for want of these secrets."""
+        """Note that an endpoint or scorer, by source id and target name, cannot be made without these secrets."""
         with self._lock:
             self._waiting.update(dict.fromkeys(names, secrets))
 

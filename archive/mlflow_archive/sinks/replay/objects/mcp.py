@@ -246,7 +246,7 @@ class McpServerWriter(KindWriter):
 
 
 def _is_untouched(existing: Any) -> bool:
-    """Say whether nobody has changed a server or version since it was made."""
+    """Return whether a server or version is unchanged since it was made."""
     return bool(existing["creation_timestamp"] == existing["last_updated_timestamp"])
 
 

@@ -65,7 +65,7 @@ class LabelSchemaWriter(KindWriter):
 
     def _create(self, experiment_id: str, row: Row) -> str | None:
         if row["is_default"]:
-            # To list them is what makes it; MLflow lets nobody else use its name.
+            # Listing schemas makes MLflow create it; a schema of that name cannot be created otherwise.
             self._context.api.get(_SCHEMAS + "list", {"experiment_id": experiment_id, "max_results": 1})
             return self._find(experiment_id, row["name"])
         config = json_of(row, "input_config") or {}
@@ -95,7 +95,7 @@ class _Queue:
 
 
 class ReviewQueueWriter(KindWriter):
-    """Writes review queues with their items; one that is there gets the items that it lacks."""
+    """Writes review queues with their items; one that exists gets the items that it lacks."""
 
     kinds = (REVIEW_QUEUE,)
 
@@ -210,7 +210,7 @@ class ReviewQueueWriter(KindWriter):
 
 
 def _is_untouched(item: dict[str, Any]) -> bool:
-    """Say whether nobody has set an item's status since it was added: someone who set it back has changed the time."""
+    """Return whether an item's status was never set since it was added: who sets it back changes the time."""
     pending = item.get("status") == _PENDING.upper()
     return pending and item.get("last_update_time_ms") == item.get("creation_time_ms")
 

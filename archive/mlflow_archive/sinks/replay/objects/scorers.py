@@ -45,7 +45,7 @@ class _Scorer:
 
 @dataclass(slots=True, kw_only=True)
 class _TargetScorer:
-    """The scorer of that name in the target: version to text."""
+    """The scorer of a name in the target; ``texts`` maps versions to texts, empty where there is none yet."""
 
     experiment_id: str | None
     name: str
@@ -58,7 +58,7 @@ class _TargetScorer:
 
 
 class ScorerWriter(KindWriter):
-    """Writes scorers; one that is there is found by its name in the experiment, its versions by number and text."""
+    """Writes scorers; one that exists is found by its name in the experiment, its versions by number and text."""
 
     kinds = (SCORER,)
 
@@ -224,7 +224,7 @@ def _match(texts: Mapping[int, str], target_texts: Mapping[int, str]) -> dict[in
 
 
 def _same(text: str, other_text: str) -> bool:
-    """Say whether two texts are the same scorer: MLflow writes those anew that ask an endpoint."""
+    """Return whether two texts are the same scorer: MLflow rewrites the text of one that asks an endpoint."""
     if text == other_text:
         return True
     try:

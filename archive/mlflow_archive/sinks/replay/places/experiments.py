@@ -22,7 +22,7 @@ from mlflow_archive.format.source_tags import (
 )
 from mlflow_archive.kinds import EXPERIMENT
 from mlflow_archive.sinks.replay.options import ReplayOptions
-from mlflow_archive.sinks.replay.target.target import Api, Target, TargetExperiment
+from mlflow_archive.sinks.replay.target.target import Api, Target, TargetExperiment, pairs_of
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, key_is_taken, plain_tags
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
@@ -42,14 +42,14 @@ SOURCE_ID = "mlflow.experiment.sourceId"
 
 
 def is_of_gateway(tags: Mapping[str, str | None]) -> bool:
-    """Say whether MLflow made an experiment for the traces of a gateway endpoint."""
+    """Return whether MLflow made an experiment for the traces of a gateway endpoint."""
     return tags.get("mlflow.experiment.sourceType") == "GATEWAY"
 
 
 def tags_of_experiment(api: Api, experiment_id: str) -> dict[str, str]:
     """Return the tags of an experiment of the target."""
     experiment = api.get("/api/2.0/mlflow/experiments/get", {"experiment_id": experiment_id})["experiment"]
-    return {tag["key"]: tag.get("value", "") for tag in experiment.get("tags", [])}
+    return pairs_of(experiment.get("tags", []))
 
 
 def create_experiment(target: Target, name: str, tags: Mapping[str, str]) -> str:

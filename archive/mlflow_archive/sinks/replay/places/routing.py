@@ -76,7 +76,7 @@ class Router:
             yield workspace, Chunk(tables=part, artifacts=files, complete=chunk.complete)
 
     def _learn(self, tables: Tables, owners: dict[Owner, str]) -> None:
-        """Take note of the entities that start here, if any of them, or of all experiments, is in a workspace."""
+        """Note the workspaces of entities that start here, if any of them, or any experiment, is not in the default."""
         if "experiments" in tables:
             rows = tables["experiments"]
             places = self._places(TABLES["experiments"], rows, owners).to_pylist()

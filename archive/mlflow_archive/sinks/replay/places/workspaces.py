@@ -1,6 +1,6 @@
 """Into which workspace of the target the objects of each workspace of the source go.
 
-A target that has workspaces gets those that it lacks. In one that has none, and where one workspace is wanted for
+A target that has workspaces gets those that it lacks. In one that has none, and where one workspace is given for
 all, names from other workspaces than ``default`` are put behind that of their workspace, so that nothing meets an
 object of the same name.
 """
@@ -42,21 +42,19 @@ class WorkspacePlace:
 class WorkspaceMap:
     """The workspaces of a target. ``only`` is the one that all objects of the archive are in, None where several are.
 
-    Raises TargetError where the target lacks the workspace that is wanted for all. Usable by several threads.
+    Raises TargetError where the target lacks the workspace that everything is to go into. Usable by several threads.
     """
 
-    def __init__(
-        self, target: Target, options: ReplayOptions, receipt: Receipt, *, workspace: str | None, only: str | None
-    ) -> None:
+    def __init__(self, target: Target, options: ReplayOptions, receipt: Receipt, *, only: str | None) -> None:
         self._target, self._options, self._receipt = target, options, receipt
-        self._workspace, self._only = workspace, only
+        self._only = only
         self._lock = Lock()
         self._places: dict[str, WorkspacePlace] = {}
         self._refused: dict[str, str] = {}
 
     def check(self) -> None:
-        """Make sure that there is the workspace that is wanted for all."""
-        if self._workspace not in (None, DEFAULT_WORKSPACE) and not self._enabled:
+        """Make sure that there is the workspace that everything is to go into."""
+        if self._options.workspace not in (None, DEFAULT_WORKSPACE) and not self._enabled:
             message = (
                 f"{self._target.uri} has no workspaces; start it with --enable-workspaces or leave out --workspace"
             )
@@ -71,7 +69,7 @@ class WorkspaceMap:
         try:
             self.place_of(name, row["description"])
         except ItemError:
-            return  # told where it was found out
+            return  # reported by place_of
 
     def place_of(self, source: str, description: str | None = None) -> WorkspacePlace:
         """Return where the objects of a workspace of the source go. Raises ItemError where they cannot."""
@@ -84,8 +82,8 @@ class WorkspaceMap:
 
     def _find(self, source: str, description: str | None) -> WorkspacePlace:
         plain = source in (DEFAULT_WORKSPACE, self._only)
-        if self._workspace is not None:
-            name = self._workspace if self._enabled else None
+        if self._options.workspace is not None:
+            name = self._options.workspace if self._enabled else None
             place = WorkspacePlace(workspace=name, prefix="" if plain else source)
             return place if name is None else self._ensure(name, None, place, source)
         if source == DEFAULT_WORKSPACE:

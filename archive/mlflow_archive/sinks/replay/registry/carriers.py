@@ -17,7 +17,7 @@ from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format.source_tags import OWN_PREFIX
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.places.experiments import INCOMPLETE, STATE, create_experiment
-from mlflow_archive.sinks.replay.target.target import NewRun, tag_condition
+from mlflow_archive.sinks.replay.target.target import NewRun, entries_of, tag_condition
 from mlflow_archive.sinks.replay.writing.artifact_copy import ArtifactOwner, copy_artifacts, refuse_artifacts
 from mlflow_archive.sinks.replay.writing.earlier_imports import search_models, tags_of
 from mlflow_archive.sinks.replay.writing.failures import is_missing, is_unknown_there, once
@@ -120,7 +120,7 @@ class Carriers:
         return self._make_run(experiment_id, identity, name)
 
     def _make_model(self, experiment_id: str, identity: str, name: str) -> Carrier:
-        tags = [{"key": CARRIES, "value": identity}, {"key": STATE, "value": INCOMPLETE}]
+        tags = entries_of({CARRIES: identity, STATE: INCOMPLETE})
         body = {"experiment_id": experiment_id, "name": _NOT_IN_NAMES.sub("_", name), "tags": tags}
 
         def make() -> dict[str, Any]:

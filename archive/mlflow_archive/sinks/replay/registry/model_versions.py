@@ -26,10 +26,11 @@ from mlflow_archive.sinks.replay.registry.registry_rows import (
 )
 from mlflow_archive.sinks.replay.registry.version_sources import ANY_SOURCE, VersionSource, VersionSources
 from mlflow_archive.sinks.replay.target.paging import entries
+from mlflow_archive.sinks.replay.target.target import entries_of, pairs_of
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
 
 MODEL_VERSION: Final = "model_version"
-"""Name of versions in the receipt; they belong to registered models and are no kind of their own."""
+"""Name of versions in the receipt; they belong to registered models and are not a kind of their own."""
 FILLER: Final = OWN_PREFIX + "filler"
 HIGHEST: Final = OWN_PREFIX + "highest_version"
 _API: Final = "/api/2.0/mlflow/"
@@ -166,7 +167,7 @@ class VersionWriter:
             "model_id": source.model_id,
             "run_link": plan.run_link,
             "description": plan.description,
-            "tags": [{"key": key, "value": value} for key, value in plan.tags.items()],
+            "tags": entries_of(plan.tags),
         }
         body = {key: value for key, value in body.items() if value is not None}
         return self._post(versions, body, plan.identity)
@@ -225,11 +226,10 @@ class VersionWriter:
         versions.changed = True
 
     def _create_filler(self, versions: OpenVersions) -> int:
-        tags = [{"key": FILLER, "value": "true"}]
-        body = {"name": versions.name, "source": ANY_SOURCE, "tags": tags}
+        body = {"name": versions.name, "source": ANY_SOURCE, "tags": entries_of({FILLER: "true"})}
         if not versions.model.is_prompt:
             return self._post(versions, body, FILLER)
-        of_prompt = {**body, "source": "dummy-source", "tags": [*tags, {"key": IS_PROMPT, "value": "true"}]}
+        of_prompt = {**body, "source": "dummy-source", "tags": entries_of({FILLER: "true", IS_PROMPT: "true"})}
         try:
             return self._post(versions, of_prompt, FILLER)
         except ServerError as exc:
@@ -254,7 +254,7 @@ class VersionWriter:
             del versions.existing[number]
 
     def _complete(self, versions: OpenVersions, plan: PlannedVersion, existing: Mapping[str, Any]) -> bool:
-        """Set what differs; say whether anything did."""
+        """Set what differs; return whether anything differed."""
         where = {"name": versions.name, "version": existing["version"]}
         existing_tags = _tags(existing)
         tags = {key: value for key, value in plan.tags.items() if existing_tags.get(key) != value}
@@ -294,7 +294,7 @@ class VersionWriter:
 
 
 def _tags(version: Mapping[str, Any]) -> dict[str, str]:
-    return {tag["key"]: tag.get("value", "") for tag in version.get("tags", [])}
+    return pairs_of(version.get("tags", []))
 
 
 def _mark(tags: Mapping[str, str]) -> str | None:

@@ -20,6 +20,7 @@ from mlflow_archive.sinks.replay.registry.registry_rows import (
     registered_models_of,
 )
 from mlflow_archive.sinks.replay.registry.version_sources import OF_VERSION, VersionSources
+from mlflow_archive.sinks.replay.target.target import entries_of, pairs_of
 from mlflow_archive.sinks.replay.writing.failures import get_or_none, once
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 
@@ -39,7 +40,7 @@ class TargetRegisteredModel:
         """Read a model of MLflow's API."""
         return cls(
             description=model.get("description", ""),
-            tags={tag["key"]: tag.get("value", "") for tag in model.get("tags", [])},
+            tags=pairs_of(model.get("tags", [])),
             aliases={alias["alias"]: int(alias["version"]) for alias in model.get("aliases", [])},
         )
 
@@ -110,10 +111,7 @@ class RegistryWriter(KindWriter):
     def _create(self, plan: PlannedRegisteredModel) -> None:
         if self._context.options.dry_run:
             return
-        body: dict[str, Any] = {
-            "name": plan.name,
-            "tags": [{"key": key, "value": value} for key, value in plan.tags.items()],
-        }
+        body: dict[str, Any] = {"name": plan.name, "tags": entries_of(plan.tags)}
         if plan.description is not None:
             body["description"] = plan.description
 

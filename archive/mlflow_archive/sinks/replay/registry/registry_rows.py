@@ -91,7 +91,7 @@ def owner_id(row: Row) -> str:
 
 
 def identity_of_row(row: Row, number: int | None = None) -> str:
-    """Return what tells a registered model, or the version ``number`` of it, from all others, as one text."""
+    """Return the identity of a registered model, or of its version ``number``: a text that no other has."""
     return _identity(row["workspace"], row["name"], number, row["creation_time"])
 
 

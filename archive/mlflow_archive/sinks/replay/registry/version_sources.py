@@ -17,6 +17,7 @@ from mlflow_archive.sinks.replay.registry.registry_rows import (
     identity_of_row,
     identity_of_tags,
 )
+from mlflow_archive.sinks.replay.target.target import pairs_of
 from mlflow_archive.sinks.replay.writing.artifact_copy import ArtifactOwner
 from mlflow_archive.sinks.replay.writing.earlier_imports import MODEL_IDENTITY, SOURCE_MODEL_ID
 from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_unknown_there
@@ -50,7 +51,7 @@ class VersionSources:
         self._carriers = Carriers(context)
 
     def candidates(self, model: RegisteredModelRows, version: VersionRows) -> Iterator[VersionSource]:
-        """Yield what may be the source of a version, best first; the last is one that MLflow takes whatever it is."""
+        """Yield what may be the source of a version, best first; the last is one that MLflow always takes."""
         source = version.info["source"] or ""
         if model.is_prompt:
             run_id = self._run(version.info["run_id"])
@@ -99,7 +100,7 @@ class VersionSources:
         answer = get_or_none(self._context.api, _API + "model-versions/get", params)
         if answer is None:
             return
-        tags = {tag["key"]: tag.get("value", "") for tag in answer["model_version"].get("tags", [])}
+        tags = pairs_of(answer["model_version"].get("tags", []))
         identity = identity_of_tags(tags, version=True) or ""
         if identity.rpartition("@")[0] == f"{workspace}/{name}/{number}":
             yield VersionSource(uri=f"models:/{target_name}/{number}")

@@ -1,4 +1,4 @@
-"""What one run will be in the target, how that differs from the run that is there, and the run on its way."""
+"""What one run will be in the target, how that differs from the run of the target, and the run on its way."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from mlflow_archive.format.source_tags import ExportFacts, run_source_tags
 from mlflow_archive.kinds import RUN
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.places.experiments import STATE, Bound
+from mlflow_archive.sinks.replay.runs.run_fitting import RunFitter, newest, order
+from mlflow_archive.sinks.replay.runs.run_rows import DatasetKey, RunRows
 from mlflow_archive.sinks.replay.target.target import DatasetInput, Point, TargetArtifacts, TargetRun
 from mlflow_archive.sinks.replay.writing.artifact_copy import ArtifactOwner
 from mlflow_archive.sinks.replay.writing.earlier_imports import RUN_IDENTITY
-from mlflow_archive.sinks.replay.writing.fitting import Fitter, key_is_taken, newest, order, plain_tags
+from mlflow_archive.sinks.replay.writing.fitting import key_is_taken, plain_tags
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from mlflow_archive.sinks.replay.writing.references import (
     HISTORY,
@@ -25,7 +27,7 @@ from mlflow_archive.sinks.replay.writing.references import (
     remap_linked_prompts,
     without_model_ids,
 )
-from mlflow_archive.sinks.replay.writing.rows import DatasetKey, Row, RunRows
+from mlflow_archive.sinks.replay.writing.rows import Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,7 @@ class RunPlanner:
     ) -> PlannedRun:
         """Fit a run; ``parent`` is the target's id of its parent, None where it has none or it is not there."""
         limits = self.options.limits
-        fitter = Fitter(limits, self.receipt, rows.run_id)
+        fitter = RunFitter(limits, self.receipt, rows.run_id)
         tags = remap_linked_prompts(plain_tags(rows.tags), source.model_name)
         history = tags.pop(HISTORY, None)
         if history is not None and len(history) > limits.tag:
@@ -129,7 +131,7 @@ class RunPlanner:
         if self.options.source_tags:  # it stays in the source tags; a parent that is not there would confuse the UI
             del tags[PARENT]
 
-    def _name(self, info: Row, tags: dict[str, str | None], fitter: Fitter) -> str:
+    def _name(self, info: Row, tags: dict[str, str | None], fitter: RunFitter) -> str:
         tag = tags.pop(RUN_NAME, None)
         name: str = info["run_name"] or tag or ""
         if not name:
@@ -146,21 +148,21 @@ class RunPlanner:
             tags[USER] = self.importer
         return self.importer
 
-    def _identity(self, rows: RunRows, info: Row, source: SourceOfRun, fitter: Fitter) -> dict[str, str]:
+    def _identity(self, rows: RunRows, info: Row, source: SourceOfRun, fitter: RunFitter) -> dict[str, str]:
         if not self.options.source_tags:
             return {RUN_IDENTITY: rows.run_id}
         source_tags = run_source_tags(info, rows.tags, experiment_name=source.experiment_name, export=source.export)
         return fitter.tags("source tag", source_tags, self.options.limits.tag)
 
     def _inputs(
-        self, rows: RunRows, info: Row, datasets: Mapping[DatasetKey, Row], fitter: Fitter
+        self, rows: RunRows, info: Row, datasets: Mapping[DatasetKey, Row], fitter: RunFitter
     ) -> list[DatasetInput]:
         inputs = []
         for (name, digest), tags in rows.inputs.items():
             row = datasets.get((info["experiment_id"], name, digest))
             if row is None:
                 reason = f"the archive does not hold the dataset {name!r} with digest {digest!r}"
-                self.receipt.refuse("run", rows.run_id, name, refusals.INPUT_REFUSED, reason)
+                self.receipt.refuse(RUN, rows.run_id, name, refusals.INPUT_REFUSED, reason)
             else:
                 inputs.append(fitter.dataset(row, tags))
         return inputs

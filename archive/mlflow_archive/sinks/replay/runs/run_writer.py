@@ -23,6 +23,8 @@ from mlflow_archive.sinks.replay.runs.planned_run import (
     lacks_points,
     settable,
 )
+from mlflow_archive.sinks.replay.runs.run_fitting import RunFitter
+from mlflow_archive.sinks.replay.runs.run_rows import RunRows
 from mlflow_archive.sinks.replay.target.target import (
     MAX_ENTITIES,
     MAX_PARAMS,
@@ -35,16 +37,14 @@ from mlflow_archive.sinks.replay.target.target import (
 from mlflow_archive.sinks.replay.writing.artifact_copy import copy_artifacts, refuse_artifacts
 from mlflow_archive.sinks.replay.writing.earlier_imports import RUN_IDENTITY
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
-from mlflow_archive.sinks.replay.writing.fitting import Fitter
 from mlflow_archive.sinks.replay.writing.naming_models import MISSING
 from mlflow_archive.sinks.replay.writing.references import HISTORY, is_mlmodel, models_in_history
-from mlflow_archive.sinks.replay.writing.rows import RunRows
 
 _MAX_INPUTS = 100
 
 
 class RunMaker:
-    """Creates runs and completes those that are there. Usable by several threads, each with runs of its own."""
+    """Creates runs and completes those that exist. Usable by several threads, each with runs of its own."""
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
@@ -65,7 +65,7 @@ class RunMaker:
         difference = compare(plan, target, bound)
         for key in difference.conflicting:
             reason = "the target holds another value for this param, which MLflow does not let change"
-            self._receipt.refuse("run", plan.source_id, key, refusals.PARAM_REFUSED, reason)
+            self._receipt.refuse(RUN, plan.source_id, key, refusals.PARAM_REFUSED, reason)
         run = OpenRun(plan=plan, bound=bound, outcome="skipped", target=target, existed=True)
         if difference or lacks_points(points, target):
             self._reopen(run, difference)
@@ -128,7 +128,7 @@ class RunMaker:
             self._target.update_run(target.run_id, status=status, end_time=end_time, name=name)
 
     def _points(self, plan: PlannedRun, rows: RunRows) -> list[Point]:
-        return Fitter(self._options.limits, self._receipt, plan.source_id).metrics(rows)
+        return RunFitter(self._options.limits, self._receipt, plan.source_id).metrics(rows)
 
     def _create(self, plan: PlannedRun, bound: Bound, points: Sequence[Point]) -> OpenRun:
         run = OpenRun(plan=plan, bound=bound, outcome="created", target=None, existed=False)
@@ -154,7 +154,7 @@ class RunMaker:
         return once(lambda: self._target.create_run(new), lambda: self._context.run_index.search(bound, key, source_id))
 
     def _reopen(self, run: OpenRun, difference: Difference) -> None:
-        """Make a run that is there writable and mark it incomplete."""
+        """Make an existing run writable and mark it incomplete."""
         run.outcome = "updated"
         target = run.target
         if self._options.dry_run or target is None:
@@ -165,7 +165,7 @@ class RunMaker:
         tags = settable(difference.tags)
         for key in difference.tags.keys() - tags.keys():
             reason = f"MLflow takes a tag named {key!r} only when a run is created, and this one exists"
-            self._receipt.refuse("run", run.plan.source_id, key, refusals.TAG_REFUSED, reason)
+            self._receipt.refuse(RUN, run.plan.source_id, key, refusals.TAG_REFUSED, reason)
         self._target.log_batch(target.run_id, metrics=(), params=(), tags={STATE: INCOMPLETE})
         self._log(run, (), (), tags)
         self._log_inputs(run, difference.inputs)
@@ -215,7 +215,7 @@ class RunMaker:
             (tags, refusals.TAG_REFUSED),
         ):
             for entity in entities:
-                self._receipt.refuse("run", run.plan.source_id, str(entity[0]), code, reason)
+                self._receipt.refuse(RUN, run.plan.source_id, str(entity[0]), code, reason)
 
     def _log_inputs(self, run: OpenRun, inputs: Sequence[DatasetInput]) -> None:
         if not inputs or run.target is None:
@@ -242,7 +242,7 @@ class RunMaker:
                     for item in batch:
                         self._log_input_batches(run, [item])
                 else:
-                    self._receipt.refuse("run", run.plan.source_id, batch[0].name, refusals.INPUT_REFUSED, str(exc))
+                    self._receipt.refuse(RUN, run.plan.source_id, batch[0].name, refusals.INPUT_REFUSED, str(exc))
 
 
 def _names_models(run: OpenRun, target: TargetRun) -> bool:

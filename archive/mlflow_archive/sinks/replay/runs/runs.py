@@ -13,11 +13,12 @@ from mlflow_archive.kinds import DATASET, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.places.experiments import Bound
 from mlflow_archive.sinks.replay.runs.planned_run import OpenRun, RunPlanner, SourceOfRun
+from mlflow_archive.sinks.replay.runs.run_rows import DatasetKey, RunRows, runs_of
 from mlflow_archive.sinks.replay.runs.run_writer import RunMaker
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.references import PARENT
-from mlflow_archive.sinks.replay.writing.rows import DatasetKey, Row, RunRows, rows_of, runs_of
+from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
 OpenRuns = dict[str, OpenRun | None]
 """The runs that the shard of a thread is at, by source id; one that was refused is None until it ends."""
@@ -112,7 +113,7 @@ class RunWriter(KindWriter):
         runs.pop(run_id, None)
 
     def _refuse(self, run_id: str, exc: ItemError | ServerError, runs: OpenRuns) -> None:
-        # Not as other kinds are refused: there is no target that does not know runs.
+        # Not by context.refuse: every target knows runs, so a 404 is about this run.
         if not is_about_one_item(exc):
             raise exc
         runs[run_id] = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -20,6 +19,9 @@ from mlflow_archive.sinks.replay.target.target import (
     TargetArtifacts,
     TargetExperiment,
     TargetRun,
+    entries_of,
+    json_number,
+    pairs_of,
     tag_condition,
 )
 from mlflow_archive.sinks.replay.writing.artifacts import LocalPlace, ProxyPlace, RepositoryPlace, local_root
@@ -60,11 +62,11 @@ class RestTarget:
                 experiment_id=experiment["experiment_id"],
                 name=experiment["name"],
                 deleted=experiment.get("lifecycle_stage") == "deleted",
-                tags=_pairs(experiment.get("tags", [])),
+                tags=pairs_of(experiment.get("tags", [])),
             )
 
     def create_experiment(self, name: str, tags: Mapping[str, str]) -> str:
-        body = {"name": name, "tags": _entries(tags)}
+        body = {"name": name, "tags": entries_of(tags)}
         return str(self._post("experiments/create", body, idempotent=False)["experiment_id"])
 
     def set_experiment_tag(self, experiment_id: str, key: str, value: str) -> None:
@@ -95,7 +97,7 @@ class RestTarget:
             "user_id": new.user_id,
             "start_time": new.start_time,
             "run_name": new.name,
-            "tags": _entries(new.tags),
+            "tags": entries_of(new.tags),
         }
         return _run(self._post("runs/create", body, idempotent=False)["run"])
 
@@ -109,7 +111,7 @@ class RestTarget:
                 for key, value, time, step in metrics
             ],
             "params": [{"key": key, "value": value} for key, value in params],
-            "tags": _entries(tags),
+            "tags": entries_of(tags),
         }
         self._post("runs/log-batch", body)
 
@@ -151,21 +153,6 @@ class RestTarget:
         return LocalPlace(root)
 
 
-def json_number(value: float) -> float | str:
-    """Return a number for JSON; what that cannot hold is spelled as protobuf's JSON does."""
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-
-
-def _entries(pairs: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"key": key, "value": value} for key, value in pairs.items()]
-
-
-def _pairs(entries: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    return {entry["key"]: entry.get("value", "") for entry in entries}
-
-
 def _dataset(item: DatasetInput) -> dict[str, Any]:
     dataset = {
         "name": item.name,
@@ -183,7 +170,7 @@ def _dataset(item: DatasetInput) -> dict[str, Any]:
 
 def _run(answer: Mapping[str, Any]) -> TargetRun:
     info, data = answer["info"], answer.get("data", {})
-    tags = _pairs(data.get("tags", []))
+    tags = pairs_of(data.get("tags", []))
     inputs = answer.get("inputs", {}).get("dataset_inputs", [])
     return TargetRun(
         run_id=info.get("run_id") or info["run_uuid"],
@@ -195,7 +182,7 @@ def _run(answer: Mapping[str, Any]) -> TargetRun:
         end_time=int(info["end_time"]) if "end_time" in info else None,
         deleted=info.get("lifecycle_stage") == "deleted",
         artifact_uri=info.get("artifact_uri", ""),
-        params=_pairs(data.get("params", [])),
+        params=pairs_of(data.get("params", [])),
         tags=tags,
         latest={
             entry["key"]: (

@@ -6,6 +6,7 @@ one nothing more can be written. Ids here are the target's, never the source's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
@@ -74,10 +75,10 @@ class DatasetInput:
 
 
 class TargetArtifacts(Protocol):
-    """Where the artifacts of one run go. Paths are as MLflow shows them, ``/`` between parts."""
+    """Where the artifacts of one run or logged model go. Paths are as MLflow shows them, ``/`` between parts."""
 
     def sizes(self) -> Mapping[str, int]:
-        """Return path and size in bytes of every file that is there."""
+        """Return path and size in bytes of every file that lies there."""
 
     def put(self, path: str, data: BinaryIO, size: int) -> None:
         """Write ``size`` bytes under exactly that path, replacing what is there.
@@ -161,7 +162,7 @@ class Api(Protocol):
 
 
 class Target(TargetExperiments, TargetRuns, Protocol):
-    """Any MLflow server or store. ``version`` is MLflow's there, known after ``check``, None where it is not told."""
+    """Any MLflow server or store. ``version`` is MLflow's there, known after ``check``, None where it does not say."""
 
     uri: str
     version: str | None
@@ -171,7 +172,7 @@ class Target(TargetExperiments, TargetRuns, Protocol):
         """The API of the target, also of a store without a server."""
 
     def check(self) -> None:
-        """Make first contact. Raises ServerError or TargetError where this is no target."""
+        """Make first contact. Raises ServerError or TargetError where this is not a target."""
 
     def artifacts(self, run: TargetRun) -> TargetArtifacts:
         """Return where the artifacts of a run go. Raises ItemError where they cannot be written from here."""
@@ -195,3 +196,20 @@ def tag_condition(key: str, value: str | None) -> str:
         return f"tags.`{key}` LIKE '%'"
     mark = '"' if "'" in value else "'"
     return f"tags.`{key}` = {mark}{value}{mark}"
+
+
+def json_number(value: float) -> float | str:
+    """Return a number for JSON; what that cannot hold is spelled as protobuf's JSON does."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def entries_of(pairs: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return tags or params as MLflow's API takes them."""
+    return [{"key": key, "value": value} for key, value in pairs.items()]
+
+
+def pairs_of(entries: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return tags or params of an answer of MLflow's API, which leaves out empty values."""
+    return {entry["key"]: entry.get("value", "") for entry in entries}

@@ -1,1 +1,6 @@
-"""Traces into a target."""
+"""Traces into a target, under their own ids, with tags, metadata, assessments, links and spans.
+
+``trace_info`` and ``assessments`` plan, ``trace_job`` makes or completes a trace, ``trace_payload`` brings in its
+spans: into the target's table where ``otlp`` says that they stay the same (``span_table``), else as a file. What must
+wait for issues or deletions is in ``deferred``. Imports no other family. Start with ``traces.TraceWriter``.
+"""

@@ -140,7 +140,7 @@ def _when(row: Row, metadata: Mapping[str, str], by_id: Mapping[str, Row], delet
 
 
 def _overrides(row: Row, by_id: Mapping[str, Row], when: When) -> str | None:
-    """Return what MLflow can be told that this one replaces.
+    """Return the id of the assessment that this one replaces, where MLflow can be told so.
 
     A request of its own makes what it replaces invalid, and must find it; within a trace MLflow looks at neither.
     """
@@ -190,7 +190,7 @@ def _value(row: Row, losses: dict[str, Any]) -> dict[str, Any]:
     if kind == EXPECTATION:
         # As text, which MLflow keeps as it is; as a value all numbers would become floats.
         if value is None:
-            raise ItemError("its value is null, which MLflow takes for no expectation")
+            raise ItemError("its value is null, which MLflow takes for a missing expectation")
         return {kind: {"serialized_value": {"serialization_format": "JSON_FORMAT", "value": row["value"]}}}
     if kind == ISSUE_REFERENCE:
         name = value.get("issue_name") if isinstance(value, dict) else None

@@ -20,7 +20,7 @@ def timestamp(time_ms: int) -> str:
     try:
         moment = _EPOCH + timedelta(milliseconds=time_ms)
     except OverflowError as exc:
-        message = f"{time_ms} ms is no time that MLflow's API can state: it lies outside of the years 1 to 9999"
+        message = f"{time_ms} ms cannot be stated as a time of MLflow's API: it lies outside of the years 1 to 9999"
         raise ItemError(message) from exc
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds" if time_ms % 1000 else "seconds") + "Z"
 

@@ -42,7 +42,7 @@ _INT64: Final = 1 << 63
 
 
 def is_available() -> bool:
-    """Say whether this installation can encode spans: MLflow 3 brings what it takes."""
+    """Return whether this installation can encode spans: MLflow 3 brings what it takes."""
     try:
         import opentelemetry.proto.trace.v1.trace_pb2  # noqa: F401, PLC0415 - older MLflow brings none
     except ImportError:
@@ -51,7 +51,7 @@ def is_available() -> bool:
 
 
 def survives(span: Any, trace_id: str) -> bool:
-    """Say whether a span of a trace, in MLflow's JSON, will be the same after it has come in this way."""
+    """Return whether a span of a trace, in MLflow's JSON, will be the same after it has come in this way."""
     if not isinstance(span, dict) or tuple(span) != _KEYS:
         return False
     match = _TRACE_ID.fullmatch(trace_id)
@@ -158,7 +158,7 @@ def _attributes_survive(attributes: Any, trace_id: str) -> bool:
 
 
 def _text_survives(text: object) -> bool:
-    """Say whether an attribute, which is JSON as text, is spelled as MLflow spells it."""
+    """Return whether an attribute, which is JSON as text, is spelled as MLflow spells it."""
     if not isinstance(text, str):
         return False
     try:
@@ -201,7 +201,7 @@ def _link_survives(link: Mapping[str, Any]) -> bool:
 
 
 def _plain(attributes: Any) -> bool:
-    """Say whether attributes are texts, numbers, flags, and lists of these."""
+    """Return whether attributes are texts, numbers, flags, and lists of these."""
     if not isinstance(attributes, dict):
         return False
     values = [item for value in attributes.values() for item in (value if isinstance(value, list) else [value])]

@@ -51,7 +51,7 @@ class SpanTable:
         return spans
 
     def holds(self, job: TraceJob) -> bool:
-        """Say whether the target's table has the spans of a trace as they are."""
+        """Return whether the target's table has the spans of a trace as they are."""
         spans = [self._parsed(text) for text in job.rows.spans]
         try:
             return same_spans(self._lookup.spans(job.plan.trace_id), spans)
@@ -62,10 +62,10 @@ class SpanTable:
         try:
             return json.loads(remap_span(text, self._context.receipt.ids(EXPERIMENT).get))
         except ValueError:
-            return None  # no span survives that is no JSON; as text it goes on as it is
+            return None  # only JSON survives; text that is not JSON goes into a file as it is
 
     def send(self, waiting: Sequence[tuple[TraceJob, Spans]]) -> list[TraceJob]:
-        """Write the spans of some traces; return the traces whose spans must go another way, which have none now."""
+        """Write the spans of some traces; return the traces that must be written as files instead."""
         for_files: list[TraceJob] = []
         for batch in _batches(waiting):
             for_files += self._send(batch)
@@ -108,7 +108,7 @@ class SpanTable:
         return changed
 
     def _is_as_before(self, job: TraceJob, info: Info) -> bool:
-        """Say whether the info of a trace is what it was before its spans came, times put right."""
+        """Return whether the info of a trace is what it was before its spans came, once its times are set again."""
         before = job.info
         if before is None:
             return False

@@ -76,10 +76,8 @@ def target_trace_id(source_id: str, limit: int) -> str:
     return shorten_key(source_id, limit)
 
 
-def plan_trace(
-    rows: TraceRows, row: Row, context: ReplayContext, *, experiment_name: str, losses: list[dict[str, Any]]
-) -> PlannedTrace:
-    """Plan a trace; ``lost`` is what its assessments cannot keep. Raises ItemError for times that nobody can state."""
+def plan_trace(rows: TraceRows, row: Row, context: ReplayContext, *, losses: list[dict[str, Any]]) -> PlannedTrace:
+    """Plan a trace; ``losses`` is what its assessments cannot keep. Raises ItemError for times out of range."""
     limits = context.options.limits
     fitter = Fitter(limits, context.receipt, rows.trace_id)
 
@@ -100,7 +98,7 @@ def plan_trace(
     }
     context.receipt.changed("trace_states", row["state"] not in _STATES)
     metadata, unkept = _metadata(rows, row, context)
-    tags = _tags(rows, row, context, experiment_name)
+    tags = _tags(rows, row, context)
     if context.options.source_tags:
         tags.update({f"{PREFIX}trace.metadata.{key}": text for key, text in unkept.items()})
         if losses:
@@ -125,7 +123,7 @@ def _cut(values: dict[str, str], limits: Mapping[str, int], fitter: Fitter) -> d
     return values
 
 
-def _tags(rows: TraceRows, row: Row, context: ReplayContext, experiment_name: str) -> dict[str, str | None]:
+def _tags(rows: TraceRows, row: Row, context: ReplayContext) -> dict[str, str | None]:
     tags = dict(rows.tags)
     if row["trace_name"] is not None:
         tags[_NAME] = row["trace_name"]
@@ -136,8 +134,8 @@ def _tags(rows: TraceRows, row: Row, context: ReplayContext, experiment_name: st
     facts = {name: value for name, value in row.items() if name in _TOLD}
     if row["state"] not in _STATES:
         facts["state"] = row["state"]
-    export = context.export_of(row)
-    return {**target_tags, **object_source_tags("trace", facts, tags, export=export, experiment_name=experiment_name)}
+    export, experiment = context.export_of(row), context.experiments.rows[row["experiment_id"]]["name"]
+    return {**target_tags, **object_source_tags("trace", facts, tags, export=export, experiment_name=experiment)}
 
 
 def _metadata(rows: TraceRows, row: Row, context: ReplayContext) -> tuple[dict[str, str | None], dict[str, str]]:
@@ -166,7 +164,7 @@ def _metadata(rows: TraceRows, row: Row, context: ReplayContext) -> tuple[dict[s
 
 
 def _is_canonical(text: str, keys: tuple[str, ...]) -> bool:
-    """Say whether MLflow gives this text back after it has put the numbers into columns."""
+    """Return whether MLflow gives this text back after it has put the numbers into columns."""
     try:
         numbers = json.loads(text)
     except ValueError:

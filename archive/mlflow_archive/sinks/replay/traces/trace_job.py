@@ -70,7 +70,7 @@ class TraceJob:
         return bool(metadata) or any(name in info and name not in self.plan.info for name in _PREVIEWS)
 
     def wrote(self) -> None:
-        """Take note that something was added to what was found."""
+        """Note that something was added to a trace that existed."""
         if self.existed:
             self.outcome = "updated"
 
@@ -162,7 +162,7 @@ class TraceMaker:
                 self._context.receipt.refuse(TRACE, job.plan.source_id, key, refusals.TAG_REFUSED, reason)
 
     def add_late(self, job: TraceJob) -> None:
-        """Make the assessments that come after their trace; what is refused is told one by one."""
+        """Make the assessments that come after their trace; each that is refused is reported."""
         for planned in job.late:
             with self._context.refusing(
                 TRACE, job.plan.source_id, refusals.ASSESSMENT_REFUSED, path=planned.assessment_id
@@ -176,7 +176,7 @@ class IdTakenError(ItemError):
 
 
 def make_assessment(api: Api, trace_id: str, body: dict[str, Any]) -> None:
-    """Make an assessment, once, also where nobody knows whether the first request was carried out."""
+    """Make an assessment exactly once, also where it is unknown whether the first request was carried out."""
     path = f"{_path(trace_id)}/assessments"
     once(
         lambda: api.post(path, {"assessment": body}, idempotent=False),

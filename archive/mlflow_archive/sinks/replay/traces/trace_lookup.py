@@ -76,13 +76,13 @@ def experiment_of(info: Info) -> str:
 
 
 def was_imported(info: Info, plan: PlannedTrace) -> bool:
-    """Say whether an import of this very trace made it."""
+    """Return whether a trace of the target was made by an import of this very trace."""
     tags = info.get("tags", {})
     return plan.source_id in (tags.get(SOURCE_TRACE_ID), tags.get(IDENTITY))
 
 
 def is_as_imported(info: Info, plan: PlannedTrace, assessment_ids: set[str]) -> bool:
-    """Say whether nobody has added to a trace since it was imported."""
+    """Return whether nothing was added to a trace since it was imported."""
     added = set(info.get("tags", {})) - plan.tags.keys() - {SPANS_LOCATION, "mlflow.artifactLocation"}
     assessed = {assessment.get("assessment_id") for assessment in info.get("assessments", [])} - assessment_ids
     return was_imported(info, plan) and not added and not assessed
@@ -96,5 +96,5 @@ def comparable(info: Info) -> str:
 
 
 def same_spans(spans: Sequence[Any], other_spans: Sequence[Any]) -> bool:
-    """Say whether two lists hold the same spans: same order of fields, same numbers, in any order of spans."""
+    """Return whether two lists hold the same spans: same order of fields, same numbers, in any order of spans."""
     return sorted(map(json.dumps, spans)) == sorted(map(json.dumps, other_spans))

@@ -7,7 +7,7 @@ already is compared and completed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from threading import Lock, local
+from threading import local
 from typing import Any
 
 from mlflow_archive.errors import ItemError, ServerError
@@ -46,8 +46,6 @@ class TraceWriter(KindWriter):
         self._payloads = TracePayloads(context, SpanTable(context, self._lookup, self._maker))
         self._links = TraceLinker(context)
         self._deferred = DeferredAssessments(context, self._lookup)
-        self._lock = Lock()
-        self._unknown_there = 0
         self._thread = _Thread()
 
     def write(self, chunk: Chunk) -> None:
@@ -71,7 +69,7 @@ class TraceWriter(KindWriter):
             if not is_unknown_there(exc):
                 raise
             for _ in jobs:
-                self._count_unknown()
+                self._context.receipt.unknown(TRACE)
             return
         jobs = self._each(jobs, lambda job: self._begin(job, infos.get(job.plan.trace_id)), _source_id)
         if not self._context.options.dry_run:
@@ -92,9 +90,6 @@ class TraceWriter(KindWriter):
             try:
                 done.append(step(item))
             except (ItemError, ServerError) as exc:
-                if isinstance(exc, ServerError) and is_unknown_there(exc):
-                    self._count_unknown()
-                    continue
                 code = refusals.TRACE_ID_TAKEN if isinstance(exc, IdTakenError) else refusals.TRACE_REFUSED
                 self._context.refuse(TRACE, source_id(item), code, exc)
         return done
@@ -106,13 +101,7 @@ class TraceWriter(KindWriter):
         row = rows.info
         bound = self._context.experiments.bind(row["experiment_id"])
         assessments = self._assessments(rows, row)
-        plan = plan_trace(
-            rows,
-            row,
-            self._context,
-            experiment_name=self._context.experiments.rows[row["experiment_id"]]["name"],
-            losses=assessments.losses,
-        )
+        plan = plan_trace(rows, row, self._context, losses=assessments.losses)
         late = assessments.at(When.AFTER_TRACE)
         return TraceJob(rows=rows, plan=plan, assessments=assessments, bound=bound, late=late)
 
@@ -139,20 +128,9 @@ class TraceWriter(KindWriter):
         self._context.receipt.mapped(TRACE, job.plan.source_id, target_id)
         return job
 
-    def _count_unknown(self) -> None:
-        with self._lock:
-            self._unknown_there += 1
-        self._context.receipt.done("refused", TRACE)
-
     def finish(self) -> None:
         self._links.finish()
         self._deferred.make(When.AFTER_ISSUES)
-        if self._unknown_there:
-            reason = (
-                f"{self._unknown_there} traces: the target keeps none under ids that are given to it; "
-                "MLflow does since version 3.2"
-            )
-            self._context.receipt.refuse(TRACE, "", "", refusals.KIND_REFUSED, reason)
 
     def after_deletion(self) -> None:
         self._deferred.make(When.AFTER_DELETION)

@@ -1,1 +1,6 @@
-"""The toolbox of every writer: receipt, refusals, limits, references, artifacts."""
+"""The toolbox of every writer, which knows no family.
+
+Rows of chunks (``rows``), texts cut to limits (``fitting``), ids inside content (``references``), artifacts, objects of
+earlier imports (``earlier_imports``), failures and the ``receipt`` that reports them. ``naming_models`` is what runs
+leave for logged models. Imports ``target`` and ``places``. Start with ``kind_writer.KindWriter``, which all follow.
+"""

@@ -30,7 +30,7 @@ class ArtifactNameError(ItemError):
 
 
 def safe_parts(path: str) -> tuple[str, ...]:
-    """Split an artifact path into names. Raises ItemError for one that leaves its root or is no path."""
+    """Split an artifact path into names. Raises ItemError for one that leaves its root or is not a path."""
     parts = tuple(path.split("/"))
     if not path or "\0" in path or any(part in ("", ".", "..") for part in parts):
         message = f"artifact path {path!r} is empty, absolute or leaves its folder; it is not written"
@@ -39,7 +39,7 @@ def safe_parts(path: str) -> tuple[str, ...]:
 
 
 def local_root(uri: str) -> Path | None:
-    """Return the folder that an artifact URI names on this machine, or None where it is no local one."""
+    """Return the folder that an artifact URI names on this machine, or None where it is not a local one."""
     if uri.startswith("file:"):
         parsed = urlparse(uri)
         return Path(unquote(parsed.path)) if parsed.netloc in ("", "localhost") else None

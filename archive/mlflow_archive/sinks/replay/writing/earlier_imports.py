@@ -14,7 +14,7 @@ from mlflow_archive.errors import ServerError
 from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX, SOURCE_RUN_ID
 from mlflow_archive.sinks.replay.places.experiments import STATE, Bound, tags_of_experiment
 from mlflow_archive.sinks.replay.target.paging import entries
-from mlflow_archive.sinks.replay.target.target import PAGE, Api, Target, TargetRun, tag_condition
+from mlflow_archive.sinks.replay.target.target import PAGE, Api, Target, TargetRun, pairs_of, tag_condition
 from mlflow_archive.sinks.replay.writing.failures import is_unknown_there
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 
@@ -41,7 +41,7 @@ class EarlierCopies:
         self.known = dict(known or {})
 
     def add(self, source_id: str | None, target_id: str, *, complete: bool) -> None:
-        """Take an object of the target; one without a source id is nobody's copy."""
+        """Take an object of the target; one without a source id is not a copy."""
         if source_id is None or self.known.get(source_id) == target_id:
             return
         if source_id in self.known:
@@ -94,14 +94,14 @@ class RunIndex:
         return self._copies.lookup(bound, source_id)
 
     def search(self, bound: Bound, key: str, source_id: str) -> TargetRun | None:
-        """Ask the target itself, as after a create of which nobody knows whether it was carried out."""
+        """Ask the target itself, as after a create of which it is unknown whether it was carried out."""
         if bound.target_id is None:
             return None
         runs = self._target.tagged_runs(bound.target_id, key, source_id)
         return next((run for run in runs if _run_identity(run) == source_id), None)
 
     def anywhere(self, source_id: str) -> str | None:
-        """Ask the target for its copy of a source run, whatever experiment of it that is in, and keep the answer."""
+        """Ask the target for its copy of a source run, in any of its experiments, and keep the answer."""
         with self._lock:
             if source_id in self._answers:
                 return self._answers[source_id]
@@ -153,7 +153,7 @@ class LoggedModelIndex:
         return self._copies.lookup(bound, source_id)
 
     def is_deleted(self, bound: Bound, target_id: str) -> bool:
-        """Say whether an earlier import deleted a model that ``lookup`` gave."""
+        """Return whether an earlier import deleted a model that ``lookup`` gave."""
         return target_id in self._deleted.get(bound.target_id or "", ())
 
     def search(self, experiment_ids: Sequence[str], key: str, source_id: str) -> dict[str, Any] | None:
@@ -190,7 +190,7 @@ def search_models(api: Api, experiment_ids: Sequence[str], condition: str) -> It
 
 def tags_of(model: Mapping[str, Any]) -> dict[str, str]:
     """Return the tags of a logged model of MLflow's API."""
-    return {tag["key"]: tag.get("value", "") for tag in model["info"].get("tags", [])}
+    return pairs_of(model["info"].get("tags", []))
 
 
 def _model_identity(model: Mapping[str, Any]) -> str | None:

@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 
 
 def is_about_one_item(exc: MlflowArchiveError) -> bool:
-    """Say whether only this item is refused: a 4xx, or a 500 in which MLflow itself names the error."""
+    """Return whether only this item is refused: a 4xx, or a 500 in which MLflow itself names the error."""
     if isinstance(exc, ItemError):
         return True
     if not isinstance(exc, ServerError) or exc.status is None or exc.status in _OF_THE_TARGET:
@@ -38,19 +38,19 @@ def is_about_one_item(exc: MlflowArchiveError) -> bool:
 
 
 def is_unknown_there(exc: MlflowArchiveError) -> bool:
-    """Say whether the target does not know this request at all: it is older, or the feature is off."""
+    """Return whether the target does not know this request at all: it is older, or the feature is off."""
     if not isinstance(exc, ServerError) or exc.status is None:
         return False
     return exc.error_code == "FEATURE_DISABLED" or is_unknown_request(exc)
 
 
 def executed_perhaps(exc: ServerError) -> bool:
-    """Say whether the request may have been carried out although it failed: no answer, or a 5xx."""
+    """Return whether the request may have been carried out although it failed: no answer, or a 5xx."""
     return exc.status is None or exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def is_missing(exc: ServerError) -> bool:
-    """Say whether MLflow says that the object does not exist."""
+    """Return whether MLflow reports that the object does not exist."""
     return exc.error_code == "RESOURCE_DOES_NOT_EXIST"
 
 

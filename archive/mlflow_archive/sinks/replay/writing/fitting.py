@@ -1,30 +1,24 @@
-"""What a run becomes in the target: its rows, cut to what MLflow takes, with a note on everything that changes.
+"""Texts and tags of any object, cut to what MLflow takes, with a note on everything that changes.
 
-Pure but for the receipt, so that a second import of the same run arrives at the same values and finds them there.
+Pure but for the receipt, so that a second import of the same object arrives at the same values and finds them there.
 """
 
 from __future__ import annotations
 
-import math
 import posixpath
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import left_by_import, shorten, shorten_key
 from mlflow_archive.sinks.replay.options import Limits
-from mlflow_archive.sinks.replay.target.target import DatasetInput, Point
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
-from mlflow_archive.sinks.replay.writing.rows import Row, RunRows
 
 _KEY = re.compile(r"[/\w.\- :]*")
-_LARGEST = 1.7976931348623157e308
 
 
 def key_is_taken(key: str) -> bool:
-    """Say whether MLflow takes a key for a param, a metric or a tag that is set later."""
+    """Return whether MLflow takes a key for a param, a metric or a tag that is set later."""
     normal = posixpath.normpath(key)
     return (
         _KEY.fullmatch(key) is not None
@@ -37,113 +31,33 @@ def key_is_taken(key: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Fitter:
-    """Cuts the texts of one object to the target's limits and tells the receipt."""
+    """Cuts the texts of one object to the target's limits and reports what was cut in the receipt."""
 
     limits: Limits
     receipt: Receipt
     owner: str
 
     def text(self, kind: str, key: str, value: str, limit: int) -> str:
+        """Return a text of at most ``limit`` characters; ``kind`` and ``key`` say in the receipt which it is."""
         if len(value) > limit:
             self.receipt.shortened(self.owner, kind, key, len(value))
         return shorten(value, limit)
 
     def key(self, kind: str, key: str, limit: int) -> str:
+        """Return a key of at most ``limit`` characters, by a digest different from all others."""
         if len(key) > limit:
             self.receipt.shortened(self.owner, f"{kind} key", key, len(key))
         return shorten_key(key, limit)
 
     def tags(self, kind: str, tags: Mapping[str, str | None], limit: int) -> dict[str, str]:
-        """Fit tags; a null becomes an empty text, as MLflow's API knows no null."""
+        """Fit tags; a null becomes an empty text, as MLflow's API does not know null."""
         self.receipt.changed("null_tag", sum(value is None for value in tags.values()))
         return {
             self.key(kind, key, self.limits.key): self.text(kind, key, value or "", limit)
             for key, value in tags.items()
         }
 
-    def params(self, params: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-        fitted = []
-        for key, value in params:
-            if key_is_taken(key):
-                short = self.key("param", key, self.limits.key)
-                fitted.append((short, self.text("param", key, value, self.limits.param)))
-            else:
-                reason = f"MLflow takes no param named {key!r}"
-                self.receipt.refuse("run", self.owner, key, refusals.PARAM_REFUSED, reason)
-        return fitted
-
-    def metrics(self, rows: RunRows) -> list[Point]:
-        """Fit points: those that MLflow takes, each once."""
-        names: dict[str, str | None] = {}
-        for key in {point[0] for point in rows.metrics}:
-            names[key] = self.key("metric", key, self.limits.key) if key_is_taken(key) else None
-        refused: Counter[tuple[str, str]] = Counter()
-        identities: set[tuple[object, ...]] = set()
-        fitted: list[Point] = []
-        infinite = negative_zero = 0
-        for key, value, time, step in rows.metrics:
-            name = names[key]
-            if name is None or time < 0:
-                refused[
-                    key, f"MLflow takes no metric named {key!r}" if name is None else "their time is before 1970"
-                ] += 1
-                continue
-            identity = (name, value if value == value else None, time, step)  # noqa: PLR0124 - NaN is not itself
-            if identity in identities:
-                continue
-            identities.add(identity)
-            infinite += math.isinf(value)
-            negative_zero += value == 0 and math.copysign(1, value) < 0
-            fitted.append((name, value, time, step))
-        for (key, reason), points in refused.items():
-            self.receipt.refuse("run", self.owner, key, refusals.METRIC_REFUSED, f"{points} points: {reason}")
-        self.receipt.changed("repeated_points", len(rows.metrics) - len(fitted) - refused.total())
-        self.receipt.changed("infinite_points", infinite)
-        self.receipt.changed("negative_zero_points", negative_zero)  # SQLite drops the sign
-        self.receipt.changed("points_without_their_dataset", rows.points_with_dataset)
-        return fitted
-
-    def dataset(self, row: Row, tags: Sequence[tuple[str, str]]) -> DatasetInput:
-        """Fit one dataset input from a row of ``datasets`` and the tags of the input."""
-        limits, name = self.limits, row["name"]
-
-        def cut(column: str, limit: int) -> str | None:
-            value = row[column]
-            return None if value is None else self.text(f"dataset {column}", name, value, limit)
-
-        return DatasetInput(
-            name=self.text("dataset name", name, name, limits.dataset_name),
-            digest=self.text("dataset digest", name, row["digest"], limits.dataset_digest),
-            source_type=row["source_type"],
-            source=cut("source", limits.dataset_source) or "",
-            schema=cut("schema", limits.dataset_schema),
-            profile=cut("profile", limits.dataset_profile),
-            tags=tuple(
-                (
-                    self.key("input tag", key, limits.input_tag_key),
-                    self.text("input tag", key, value, limits.input_tag),
-                )
-                for key, value in tags
-            ),
-        )
-
 
 def plain_tags(tags: Mapping[str, str | None]) -> dict[str, str | None]:
     """Return the tags that a run or experiment keeps as they are: all that no import has left."""
     return {key: value for key, value in tags.items() if not left_by_import(key)}
-
-
-def order(point: Point) -> tuple[int, int, float]:
-    """Return what MLflow orders the points of a metric by; databases hold NaN as 0 and clamp infinities."""
-    _, value, time, step = point
-    return step, time, 0.0 if math.isnan(value) else max(-_LARGEST, min(_LARGEST, value))
-
-
-def newest(points: Sequence[Point]) -> dict[str, Point]:
-    """Return the newest point of each metric."""
-    by_key: dict[str, Point] = {}
-    for point in points:
-        known = by_key.get(point[0])
-        if known is None or order(point) > order(known):
-            by_key[point[0]] = point
-    return by_key

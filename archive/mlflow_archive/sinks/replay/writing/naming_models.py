@@ -106,7 +106,7 @@ class NamingModels:
 
 
 def missing_text(models: Collection[str], limit: int) -> str:
-    """Return the value of the tag for models of the source; where they are too many it tells only sets apart."""
+    """Return the value of the tag for models of the source; a digest where they are too many."""
     text = ",".join(sorted(models))
     return text if len(text) <= limit else f"{_MANY} {hashlib.sha256(text.encode()).hexdigest()}"
 

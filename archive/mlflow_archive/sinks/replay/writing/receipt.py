@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from threading import Lock
+from typing import Final
 
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.flow.report import Report
 from mlflow_archive.format.refusals import KIND_REFUSED, REFUSALS
-from mlflow_archive.kinds import EXPERIMENT, RUN
+from mlflow_archive.kinds import EVALUATION_DATASET, EXPERIMENT, RUN, TRACE
+
+_KNOWN_SINCE: Final = {
+    EVALUATION_DATASET: "MLflow does since 3.4",
+    TRACE: "MLflow keeps traces under ids that are given to it since 3.2",
+}
 
 
 class Receipt:
@@ -88,7 +94,7 @@ class Receipt:
         self.done("refused", kind)
 
     def is_unknown(self, kind: str) -> bool:
-        """Say whether the target was found not to know a kind."""
+        """Return whether the target has shown that it does not know a kind."""
         return kind in self._unknown
 
     def refuse_many(self, numbers: Mapping[str, int], code: str, why: str) -> None:
@@ -99,7 +105,9 @@ class Receipt:
 
     def report(self) -> Report:
         """Return all of it as the sink's report; to be called once."""
-        self.refuse_many(self._unknown, KIND_REFUSED, ": the target does not know them, or has the feature off")
+        for kind, number in sorted(self._unknown.items()):
+            why = f": the target does not know them; {_KNOWN_SINCE.get(kind, 'it is older, or has the feature off')}"
+            self.refuse_many({kind: number}, KIND_REFUSED, why)
         refusals = [
             {"kind": gap.owner_kind, "id": gap.owner_id, "path": gap.path, "code": gap.code, "reason": gap.reason}
             for gap in self._gaps

@@ -57,7 +57,7 @@ def remap_linked_prompts(tags: Mapping[str, str | None], renamed: Callable[[str]
 def _renamed(match: re.Match[str], renamed: Callable[[str], str]) -> str:
     try:
         name = json.loads(match[2])
-    except ValueError:  # no JSON, so not what MLflow wrote
+    except ValueError:  # not JSON, so not what MLflow wrote
         return match[0]
     target = renamed(name)
     return match[0] if target == name else match[1] + json.dumps(target)
@@ -96,5 +96,5 @@ def models_in_mlmodel(data: bytes) -> frozenset[str]:
 
 
 def is_mlmodel(path: str) -> bool:
-    """Say whether an artifact is the description of a model."""
+    """Return whether an artifact is an MLmodel file, the description of a model."""
     return path.rpartition("/")[2] == "MLmodel"

@@ -1,4 +1,7 @@
-"""The AI gateway of one workspace: what calls what. Keys, masked or not, are never taken out of an answer."""
+"""The AI gateway of one workspace: what calls what. Keys, masked or not, are never taken out of an answer.
+
+All of these lists are short; each kind is one batch.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ from functools import partial
 from typing import Any, Final
 
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
-from mlflow_archive.kinds import BUDGET_POLICY, GATEWAY_ENDPOINT, GATEWAY_SECRET, GUARDRAIL, MODEL_DEFINITION
+from mlflow_archive.kinds import BUDGET_POLICY, GATEWAY_ENDPOINT, GATEWAY_SECRET, GUARDRAIL, MODEL_DEFINITION, SCORER
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, json_text, unexpected_shape
 from mlflow_archive.sources.rest.lists import Page, all_at_once, asking, pages
-from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gap_of, gaps_of
+from mlflow_archive.sources.rest.objects.scorers import shown_scorer_ids
+from mlflow_archive.sources.rest.scope import Batch, Scope, add_rows, chunk_of, gap_of, gaps_of
 
 PAGE: Final = 500
 _GATEWAY: Final = "/api/3.0/mlflow/gateway"
@@ -68,11 +72,11 @@ def _read(
     known: Known,
 ) -> Iterator[Chunk]:
     rows: Rows = {}
-    lost: list[Gap] = []
+    gaps: list[Gap] = []
     for page in _list(scope, path, name, paged):
-        lost += gaps_of(kind, page.lost)
-        _add(kind, page.rows, partial(rows_of, scope), rows, lost)
-    yield chunk_of(rows, lost)
+        gaps += gaps_of(kind, page.losses)
+        _add(kind, page.rows, partial(rows_of, scope), rows, gaps)
+    yield chunk_of(rows, gaps)
 
 
 def _list(scope: Scope, path: str, name: str, paged: str | None = None) -> Iterator[Page]:
@@ -81,25 +85,22 @@ def _list(scope: Scope, path: str, name: str, paged: str | None = None) -> Itera
     return pages(asking(scope.session, f"{_GATEWAY}/{path}", name), lambda row: row.get(paged), size=PAGE)
 
 
-def _add(kind: str, raw: Sequence[Json], rows_of: Callable[[Json], Rows], rows: Rows, lost: list[Gap]) -> None:
-    for each in raw:
+def _add(kind: str, objects: Sequence[Json], rows_of: Callable[[Json], Rows], rows: Rows, gaps: list[Gap]) -> None:
+    for raw in objects:
         try:
-            own = rows_of(each)
+            add_rows(rows, rows_of(raw))
         except UNREADABLE_ROW as exc:
-            owner = str(next((value for name, value in each.items() if name.endswith("_id")), ""))
-            lost.append(gap_of(kind, owner, "", unexpected_shape(exc)))
-            continue
-        for name, some in own.items():
-            rows.setdefault(name, []).extend(some)
+            owner = str(next((value for name, value in raw.items() if name.endswith("_id")), ""))
+            gaps.append(gap_of(kind, owner, "", unexpected_shape(exc)))
 
 
-def _made(raw: Json) -> Row:
+def _created(raw: Json) -> Row:
     return {"created_by": filled(raw.get("created_by")), "created_at": integer(raw.get("created_at"))}
 
 
-def _made_and_changed(scope: Scope, raw: Json) -> Row:
+def _created_and_changed(scope: Scope, raw: Json) -> Row:
     return {
-        **_made(raw),
+        **_created(raw),
         "last_updated_by": filled(raw.get("last_updated_by")),
         "last_updated_at": integer(raw.get("last_updated_at")),
         "workspace": scope.workspace,
@@ -111,7 +112,7 @@ def _secret_rows(scope: Scope, raw: Json) -> Rows:
         "secret_id": str(raw["secret_id"]),
         "secret_name": str(raw["secret_name"]),
         "provider": filled(raw.get("provider")),
-        **_made_and_changed(scope, raw),
+        **_created_and_changed(scope, raw),
     }
     return {"gateway_secrets": [row]}
 
@@ -123,7 +124,7 @@ def _definition_rows(scope: Scope, raw: Json) -> Rows:
         "secret_id": filled(raw.get("secret_id")),
         "provider": str(raw["provider"]),
         "model_name": str(raw["model_name"]),
-        **_made_and_changed(scope, raw),
+        **_created_and_changed(scope, raw),
     }
     return {"model_definitions": [row]}
 
@@ -138,23 +139,22 @@ def _budget_rows(scope: Scope, raw: Json) -> Rows:
         "target_scope": str(raw["target_scope"]),
         "target_value": filled(raw.get("target_value")),
         "budget_action": str(raw["budget_action"]),
-        **_made_and_changed(scope, raw),
+        **_created_and_changed(scope, raw),
     }
     return {"budget_policies": [row]}
 
 
 def _read_endpoints(scope: Scope, known: Known) -> Iterator[Chunk]:
     rows: Rows = {}
-    lost: list[Gap] = []
+    gaps: list[Gap] = []
     for page in _list(scope, "endpoints/list", "endpoints"):
-        lost += gaps_of(GATEWAY_ENDPOINT, page.lost)
-        _add(GATEWAY_ENDPOINT, page.rows, partial(_endpoint_rows, scope), rows, lost)
+        gaps += gaps_of(GATEWAY_ENDPOINT, page.losses)
+        _add(GATEWAY_ENDPOINT, page.rows, partial(_endpoint_rows, scope), rows, gaps)
     for page in _list(scope, "endpoints/bindings/list", "bindings"):
-        lost += gaps_of(GATEWAY_ENDPOINT, page.lost)
-        _add(GATEWAY_ENDPOINT, page.rows, _binding_rows, rows, lost)
-        served = (row.get("resource_id") for row in page.rows if row.get("resource_type") == "scorer")
-        scope.bound_scorers.update(map(str, served))
-    yield chunk_of(rows, lost)
+        gaps += gaps_of(GATEWAY_ENDPOINT, page.losses)
+        _add(GATEWAY_ENDPOINT, page.rows, _binding_rows, rows, gaps)
+        gaps += _hidden_scorers(scope, page.rows)
+    yield chunk_of(rows, gaps)
 
 
 def _endpoint_rows(scope: Scope, raw: Json) -> Rows:
@@ -169,7 +169,7 @@ def _endpoint_rows(scope: Scope, raw: Json) -> Rows:
                 "fallback_config": _fallback(raw.get("fallback_config"), mappings),
                 "experiment_id": filled(raw.get("experiment_id")),
                 "usage_tracking": bool(raw.get("usage_tracking", False)),
-                **_made_and_changed(scope, raw),
+                **_created_and_changed(scope, raw),
             }
         ],
         "gateway_endpoint_tags": [
@@ -179,25 +179,26 @@ def _endpoint_rows(scope: Scope, raw: Json) -> Rows:
         "gateway_endpoint_models": [
             {
                 "endpoint_id": endpoint_id,
-                "mapping_id": str(each["mapping_id"]),
-                "model_definition_id": str(each["model_definition_id"]),
-                "weight": float(each.get("weight", 0.0)),
-                "linkage_type": filled(each.get("linkage_type")),
-                "fallback_order": integer(each.get("fallback_order")),
-                **_made(each),
+                "mapping_id": str(mapping["mapping_id"]),
+                "model_definition_id": str(mapping["model_definition_id"]),
+                "weight": float(mapping.get("weight", 0.0)),
+                "linkage_type": filled(mapping.get("linkage_type")),
+                "fallback_order": integer(mapping.get("fallback_order")),
+                **_created(mapping),
             }
-            for each in mappings
+            for mapping in mappings
         ],
     }
 
 
 def _fallback(config: Any, mappings: Sequence[Json]) -> str | None:
     """Return a fallback config as MLflow keeps it: with the ids of the models to fall back on."""
-    last = [each for each in mappings if each.get("linkage_type") == "FALLBACK"]
-    if not config and not last:
+    fallbacks = [mapping for mapping in mappings if mapping.get("linkage_type") == "FALLBACK"]
+    if not config and not fallbacks:
         return None
     config = config or {}
-    ids = [str(each["model_definition_id"]) for each in sorted(last, key=lambda each: each.get("fallback_order") or 0)]
+    fallbacks.sort(key=lambda mapping: mapping.get("fallback_order") or 0)
+    ids = [str(mapping["model_definition_id"]) for mapping in fallbacks]
     values = {"strategy": config.get("strategy"), "max_attempts": config.get("max_attempts")}
     return json_text({**values, "model_definition_ids": ids})
 
@@ -208,30 +209,40 @@ def _binding_rows(raw: Json) -> Rows:
         "resource_type": str(raw["resource_type"]),
         "resource_id": str(raw["resource_id"]),
         "display_name": filled(raw.get("display_name")),
-        **_made(raw),
+        **_created(raw),
         "last_updated_by": filled(raw.get("last_updated_by")),
         "last_updated_at": integer(raw.get("last_updated_at")),
     }
     return {"gateway_endpoint_bindings": [row]}
 
 
+def _hidden_scorers(scope: Scope, bindings: Sequence[Json]) -> list[Gap]:
+    """Return a gap for each scorer that an endpoint serves and no list shows: its experiment is deleted."""
+    if not scope.selection.wants_kind(SCORER) or not scope.selection.deleted:
+        return []
+    bound_ids = {str(row.get("resource_id")) for row in bindings if row.get("resource_type") == "scorer"}
+    hidden_ids = bound_ids - shown_scorer_ids(scope) if bound_ids else set()
+    reason = "its experiment is deleted, so the server does not show it; restore the experiment, or export the database"
+    return [gap_of(SCORER, scorer_id, "", reason) for scorer_id in sorted(hidden_ids)]
+
+
 def _read_guardrails(scope: Scope, known: Known) -> Iterator[Chunk]:
     rows: Rows = {}
-    lost: list[Gap] = []
+    gaps: list[Gap] = []
     for page in _list(scope, "guardrails/list", "guardrails", "guardrail_id"):
-        lost += gaps_of(GUARDRAIL, page.lost)
-        _add(GUARDRAIL, page.rows, partial(_guardrail_rows, scope), rows, lost)
+        gaps += gaps_of(GUARDRAIL, page.losses)
+        _add(GUARDRAIL, page.rows, partial(_guardrail_rows, scope), rows, gaps)
     if rows.get("guardrails"):
         for endpoint_id in scope.endpoint_ids.values():
             path = f"{_GATEWAY}/guardrails/list-for-endpoint"
             for page in all_at_once(scope.session, path, "configs", endpoint_id=endpoint_id):
-                lost += gaps_of(GUARDRAIL, page.lost)
-                _add(GUARDRAIL, page.rows, partial(_watched_rows, scope), rows, lost)
-    yield chunk_of(rows, lost)
+                gaps += gaps_of(GUARDRAIL, page.losses)
+                _add(GUARDRAIL, page.rows, partial(_watched_rows, scope), rows, gaps)
+    yield chunk_of(rows, gaps)
 
 
 def _guardrail_rows(scope: Scope, raw: Json) -> Rows:
-    named = filled(raw.get("action_endpoint_id"))  # the server puts the endpoint's name here
+    endpoint = filled(raw.get("action_endpoint_id"))  # the server puts the endpoint's name here
     row = {
         "guardrail_id": str(raw["guardrail_id"]),
         "name": str(raw["name"]),
@@ -239,8 +250,8 @@ def _guardrail_rows(scope: Scope, raw: Json) -> Rows:
         "scorer_version": int(raw["scorer"]["scorer_version"]),
         "stage": str(raw["stage"]),
         "action": str(raw["action"]),
-        "action_endpoint_id": None if named is None else scope.endpoint_ids.get(named, named),
-        **_made_and_changed(scope, raw),
+        "action_endpoint_id": None if endpoint is None else scope.endpoint_ids.get(endpoint, endpoint),
+        **_created_and_changed(scope, raw),
     }
     return {"guardrails": [row]}
 
@@ -250,7 +261,7 @@ def _watched_rows(scope: Scope, raw: Json) -> Rows:
         "guardrail_id": str(raw["guardrail_id"]),
         "endpoint_id": str(raw["endpoint_id"]),
         "execution_order": integer(raw.get("execution_order")),
-        **_made(raw),
+        **_created(raw),
         "workspace": scope.workspace,
     }
     return {"guardrail_endpoints": [row]}

@@ -21,7 +21,7 @@ from mlflow_archive.sources.rest.cells import (
     unexpected_shape,
 )
 from mlflow_archive.sources.rest.lists import asking, pages
-from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gap_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Scope, add_rows, batches, chunk_of, gap_of
 
 PAGE: Final = 100
 _SERVERS: Final = "/ajax-api/3.0/mlflow/mcp-servers"
@@ -34,36 +34,32 @@ def plan_mcp_servers(scope: Scope) -> Iterator[Batch]:
     if not scope.everything:
         return
     ask = asking(scope.session, _SERVERS, "mcp_servers")
-    for number, page in enumerate(pages(ask, lambda row: row.get("name"), size=PAGE)):
-        lost = gaps_of(MCP_SERVER, page.lost)
-        yield Batch(name=f"mcp servers-{number:05d}", read=partial(_read, scope, page.rows, lost))
+    all_pages = pages(ask, lambda row: row.get("name"), size=PAGE)
+    yield from batches("mcp servers", MCP_SERVER, all_pages, partial(_read, scope))
 
 
-def _read(scope: Scope, servers: Sequence[Json], lost: Sequence[Gap], known: Known) -> Iterator[Chunk]:
+def _read(scope: Scope, servers: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
     rows: dict[str, list[Row]] = {}
-    lost = list(lost)
+    gaps = list(gaps)
     for raw in servers:
         name = str(raw.get("name"))
         try:
-            for table, some in _server_rows(scope, raw).items():
-                rows.setdefault(table, []).extend(some)
+            add_rows(rows, _server_rows(scope, raw))
         except UNREADABLE_ROW as exc:
-            lost.append(_gap(scope, name, "", unexpected_shape(exc)))
+            gaps.append(_gap(scope, name, "", unexpected_shape(exc)))
             continue
         parts = (("versions", "mcp_server_versions", "version"), ("endpoints", "mcp_access_endpoints", "id"))
         for path, field, key in parts:
             ask = asking(scope.session, f"{_SERVERS}/{quoted(name)}/{path}", field)
             for page in pages(ask, lambda row, key=key: row.get(key), size=PAGE):  # type: ignore[misc]
-                lost += [_gap(scope, name, f"{path} {loss.place}".strip(), loss.reason) for loss in page.lost]
+                gaps += [_gap(scope, name, f"{path} {loss.place}".strip(), loss.reason) for loss in page.losses]
                 for part in page.rows:
                     make = _version_rows if path == "versions" else _endpoint_rows
                     try:
-                        for table, some in make(scope, name, part).items():
-                            rows.setdefault(table, []).extend(some)
+                        add_rows(rows, make(scope, name, part))
                     except UNREADABLE_ROW as exc:
-                        reason = unexpected_shape(exc)
-                        lost.append(_gap(scope, name, f"{path} {part.get(key)}", reason))
-    yield chunk_of(rows, lost)
+                        gaps.append(_gap(scope, name, f"{path} {part.get(key)}", unexpected_shape(exc)))
+    yield chunk_of(rows, gaps)
 
 
 def _server_rows(scope: Scope, raw: Json) -> dict[str, list[Row]]:
@@ -75,14 +71,15 @@ def _server_rows(scope: Scope, raw: Json) -> dict[str, list[Row]]:
                 "display_name": text(raw.get("display_name")),
                 "description": text(raw.get("description")),
                 "icons": json_text(_without_nulls(raw.get("icons"))),
-                **_made(raw),
+                **_created_and_changed(raw),
             }
         ],
         "mcp_server_tags": [
             {**own, "key": str(key), "value": text(value)} for key, value in (raw.get("tags") or {}).items()
         ],
         "mcp_server_aliases": [
-            {**own, "alias": str(each["alias"]), "version": str(each["version"])} for each in raw.get("aliases") or []
+            {**own, "alias": str(alias["alias"]), "version": str(alias["version"])}
+            for alias in raw.get("aliases") or []
         ],
     }
 
@@ -100,7 +97,7 @@ def _version_rows(scope: Scope, name: str, raw: Json) -> dict[str, list[Row]]:
                 "tools": json_text(_without_nulls(raw.get("tools") or None)),
                 "source": text(raw.get("source")),
                 "connect_options": json_text(raw.get("connect_options") or None),
-                **_made(raw),
+                **_created_and_changed(raw),
             }
         ],
         "mcp_server_version_tags": [
@@ -118,7 +115,7 @@ def _endpoint_rows(scope: Scope, name: str, raw: Json) -> dict[str, list[Row]]:
         "server_alias": text(raw.get("server_alias")),
         "url": location(raw["url"]),
         "transport_type": str(raw["transport_type"]),
-        **_made(raw),
+        **_created_and_changed(raw),
     }
     return {"mcp_access_endpoints": [row]}
 
@@ -129,10 +126,10 @@ def version_order(version: str) -> Row:
     >>> version_order("1.9.0-rc.1")["version_prerelease_sort_key"]
     '111409900000011'
     """
-    found = _VERSION.fullmatch(version)
-    if found is None:
+    match = _VERSION.fullmatch(version)
+    if match is None:
         return {}
-    major, minor, patch, before = found.groups()
+    major, minor, patch, before = match.groups()
     key = "".join(map(_sort_key, before.split("."))) if before else _RELEASE
     numbers = {"version_major": int(major), "version_minor": int(minor), "version_patch": int(patch)}
     return {**numbers, "version_prerelease_sort_key": key}
@@ -145,7 +142,7 @@ def _sort_key(part: str) -> str:
     return "1" + "".join(f"{ord(character):03d}" for character in part) + "000"
 
 
-def _made(raw: Json) -> Row:
+def _created_and_changed(raw: Json) -> Row:
     return {
         "created_by": text(raw.get("created_by")),
         "created_at": integer(raw.get("creation_timestamp")),
@@ -159,8 +156,8 @@ def _without_nulls(values: Any) -> Any:
     if not isinstance(values, list):
         return values
     return [
-        {name: value for name, value in each.items() if value is not None} if isinstance(each, Mapping) else each
-        for each in values
+        {name: field for name, field in value.items() if field is not None} if isinstance(value, Mapping) else value
+        for value in values
     ]
 
 

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
+from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.kinds import LABEL_SCHEMA, REVIEW_QUEUE
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, json_text, unexpected_shape
 from mlflow_archive.sources.rest.lists import asking, pages
-from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gap_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Scope, add_rows, chunk_of, gap_of, gaps_of
 
 PAGE: Final = 500
 _SCHEMAS: Final = "/api/3.0/mlflow/label-schemas"
@@ -33,7 +34,7 @@ _WIDGETS: Final[Mapping[str, Mapping[str, object]]] = {
     "numeric": {"min_value": None, "max_value": None},
     "text": {"max_length": None},
 }
-"""Kinds of input and their settings in the order in which MLflow writes them, as they are where none is given."""
+"""Kinds of input and their settings in the order in which MLflow writes them, with their values where none is set."""
 
 
 def plan_label_schemas(scope: Scope) -> Iterator[Batch]:
@@ -47,59 +48,56 @@ def plan_review_queues(scope: Scope) -> Iterator[Batch]:
 
 
 def _plan(scope: Scope, path: str, params: Mapping[str, Any], name: str, read: Any) -> Iterator[Batch]:
-    active = scope.active_experiment_ids
-    if scope.only_of_runs or not active or scope.lacks(path, {**params, "experiment_id": active[0]}):
+    active_ids = scope.active_experiment_ids
+    if scope.only_of_runs or not active_ids or scope.lacks(path, {**params, "experiment_id": active_ids[0]}):
         return
-    for number, ids in enumerate(scope.groups(active)):
+    for number, ids in enumerate(scope.groups(active_ids)):
         yield Batch(name=f"{name}-{number:05d}", read=partial(read, scope, ids))
 
 
 def _read_schemas(scope: Scope, experiment_ids: Sequence[str], known: Known) -> Iterator[Chunk]:
     rows: dict[str, Row] = {}
-    lost: list[Gap] = []
+    gaps: list[Gap] = []
     for experiment_id in experiment_ids:
-        for raw in _schemas(scope, experiment_id, lost):
+        for raw in _schemas(scope, experiment_id, gaps):
             try:
                 row = schema_row(raw)
             except UNREADABLE_ROW as exc:
-                owner = str(raw.get("schema_id"))
-                lost.append(gap_of(LABEL_SCHEMA, owner, "", unexpected_shape(exc)))
+                gaps.append(gap_of(LABEL_SCHEMA, str(raw.get("schema_id")), "", unexpected_shape(exc)))
             else:
                 rows[row["schema_id"]] = row
-    yield chunk_of({"label_schemas": list(rows.values())}, lost)
+    yield chunk_of({"label_schemas": list(rows.values())}, gaps)
 
 
-def _schemas(scope: Scope, experiment_id: str, lost: list[Gap]) -> Iterator[Json]:
+def _schemas(scope: Scope, experiment_id: str, gaps: list[Gap]) -> Iterator[Json]:
     """Yield the label schemas of an experiment that can be read without a change to the server."""
-    if _fetch(scope, "get-by-name", {"experiment_id": experiment_id, "name": _DEFAULT}, lost) is not None:
+    if _fetch(scope, "get-by-name", {"experiment_id": experiment_id, "name": _DEFAULT}, gaps) is not None:
         ask = asking(scope.session, f"{_SCHEMAS}/list", "label_schemas", experiment_id=experiment_id)
         for page in pages(ask, lambda row: row.get("schema_id"), size=PAGE):
             yield from page.rows
-            lost += gaps_of(LABEL_SCHEMA, page.lost, experiment_id)
+            gaps += gaps_of(LABEL_SCHEMA, page.losses, experiment_id)
         return
-    wanted: dict[str, None] = {}
-    for queue in _queues(scope, experiment_id, []):
-        wanted |= dict.fromkeys(str(each) for each in queue.get("schema_ids", []))
-    if wanted:
-        lost.append(gap_of(LABEL_SCHEMA, experiment_id, "", _UNLISTED))
-    for schema_id in wanted:
-        found = _fetch(scope, "get", {"schema_id": schema_id}, lost)
-        if found is not None:
-            yield found
+    queues = _queues(scope, experiment_id, [])
+    schema_ids = dict.fromkeys(str(schema_id) for queue in queues for schema_id in queue.get("schema_ids", []))
+    if schema_ids:
+        gaps.append(gap_of(LABEL_SCHEMA, experiment_id, "", _UNLISTED))
+    for schema_id in schema_ids:
+        schema = _fetch(scope, "get", {"schema_id": schema_id}, gaps)
+        if schema is not None:
+            yield schema
 
 
-def _fetch(scope: Scope, how: str, params: Mapping[str, str], lost: list[Gap]) -> Json | None:
-    """Return a label schema, None where there is none."""
+def _fetch(scope: Scope, how: str, params: Mapping[str, str], gaps: list[Gap]) -> Json | None:
+    """Return a label schema, None where it does not exist; add a gap where the server refuses."""
     try:
         answer = scope.session.get(f"{_SCHEMAS}/{how}", params)
     except ServerError as exc:
-        if exc.status is None:
-            raise
+        check_answered(exc)
         if exc.status != HTTPStatus.NOT_FOUND and exc.error_code != "RESOURCE_DOES_NOT_EXIST":
-            lost.append(gap_of(LABEL_SCHEMA, params.get("schema_id", ""), "", str(exc)))
+            gaps.append(gap_of(LABEL_SCHEMA, params.get("schema_id", ""), "", str(exc)))
         return None
-    found = answer.get("label_schema") if isinstance(answer, Mapping) else None
-    return found if isinstance(found, Mapping) else None
+    schema = answer.get("label_schema") if isinstance(answer, Mapping) else None
+    return schema if isinstance(schema, Mapping) else None
 
 
 def schema_row(raw: Json) -> Row:
@@ -123,26 +121,23 @@ def schema_row(raw: Json) -> Row:
 
 def _read_queues(scope: Scope, experiment_ids: Sequence[str], known: Known) -> Iterator[Chunk]:
     rows: dict[str, list[Row]] = {}
-    lost: list[Gap] = []
+    gaps: list[Gap] = []
     for experiment_id in experiment_ids:
-        for raw in _queues(scope, experiment_id, lost):
+        for raw in _queues(scope, experiment_id, gaps):
             try:
-                own = _queue_rows(raw)
-                own["review_queue_items"] = list(_items(scope, str(raw["queue_id"]), lost))
+                queue_rows = _queue_rows(raw)
+                queue_rows["review_queue_items"] = list(_items(scope, str(raw["queue_id"]), gaps))
+                add_rows(rows, queue_rows)
             except UNREADABLE_ROW as exc:
-                owner = str(raw.get("queue_id"))
-                lost.append(gap_of(REVIEW_QUEUE, owner, "", unexpected_shape(exc)))
-                continue
-            for name, some in own.items():
-                rows.setdefault(name, []).extend(some)
-    yield chunk_of(rows, lost)
+                gaps.append(gap_of(REVIEW_QUEUE, str(raw.get("queue_id")), "", unexpected_shape(exc)))
+    yield chunk_of(rows, gaps)
 
 
-def _queues(scope: Scope, experiment_id: str, lost: list[Gap]) -> Iterator[Json]:
+def _queues(scope: Scope, experiment_id: str, gaps: list[Gap]) -> Iterator[Json]:
     ask = asking(scope.session, f"{_QUEUES}/list", "review_queues", experiment_id=experiment_id)
     for page in pages(ask, lambda row: row.get("queue_id"), size=PAGE):
         yield from page.rows
-        lost += gaps_of(REVIEW_QUEUE, page.lost, experiment_id)
+        gaps += gaps_of(REVIEW_QUEUE, page.losses, experiment_id)
 
 
 def _queue_rows(raw: Json) -> dict[str, list[Row]]:
@@ -160,17 +155,17 @@ def _queue_rows(raw: Json) -> dict[str, list[Row]]:
                 "last_update_time": integer(raw.get("last_update_time_ms")),
             }
         ],
-        "review_queue_users": [{"queue_id": queue_id, "user_id": str(each)} for each in raw.get("users", [])],
+        "review_queue_users": [{"queue_id": queue_id, "user_id": str(user)} for user in raw.get("users", [])],
         "review_queue_label_schemas": [
-            {"queue_id": queue_id, "schema_id": str(each)} for each in raw.get("schema_ids", [])
+            {"queue_id": queue_id, "schema_id": str(schema_id)} for schema_id in raw.get("schema_ids", [])
         ],
     }
 
 
-def _items(scope: Scope, queue_id: str, lost: list[Gap]) -> Iterator[Row]:
+def _items(scope: Scope, queue_id: str, gaps: list[Gap]) -> Iterator[Row]:
     ask = asking(scope.session, f"{_QUEUES}/items/list", "items", queue_id=queue_id)
     for page in pages(ask, lambda row: row.get("item_id"), size=PAGE):
-        lost += [gap_of(REVIEW_QUEUE, queue_id, f"items {each.place}".strip(), each.reason) for each in page.lost]
+        gaps += [gap_of(REVIEW_QUEUE, queue_id, f"items {loss.place}".strip(), loss.reason) for loss in page.losses]
         for raw in page.rows:
             yield {
                 "queue_id": queue_id,

@@ -13,17 +13,15 @@ from typing import Any, Final
 
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
-from mlflow_archive.format import gaps
+from mlflow_archive.format.gaps import ARTIFACT_MISSING, OBJECT_UNREADABLE
+from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, named_owner
 from mlflow_archive.selecting.model_versions import Version, VersionPlaces, dependencies_of, has_files
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, integer, location, text
-from mlflow_archive.sources.rest.lists import asking, if_understood, pages
-from mlflow_archive.sources.rest.logged_models import fetch_model
-from mlflow_archive.sources.rest.paging import start_time_of
-from mlflow_archive.sources.rest.runs.runs import fetch_run
-from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gaps_of
-from mlflow_archive.sources.rest.traces.trace_links import PROMPTS
+from mlflow_archive.sources.rest.lists import PROMPTS, asking, if_understood, pages
+from mlflow_archive.sources.rest.lookups import fetch_model, fetch_run, start_time_of
+from mlflow_archive.sources.rest.scope import Batch, Scope, add_rows, chunk_of, gap_of, gaps_of
 
 PAGE: Final = 100
 _VERSIONS_PAGE: Final = 500
@@ -34,77 +32,75 @@ _VERSIONS: Final = "/api/2.0/mlflow/model-versions"
 
 def plan_registry(scope: Scope) -> Iterator[Batch]:
     """Yield the selected registered models in batches."""
-    if not (scope.everything or scope.standing is not None):
+    if not (scope.everything or scope.dependencies is not None):
         return
     number = 0
-    for rows, lost in _registered_models(scope):
-        wanted = [row for row in rows if scope.standing is None or row.get("name") in scope.standing.names]
-        if wanted or lost:
-            yield Batch(name=f"registry-{number:05d}", read=partial(_read, scope, wanted, lost))
+    for rows, gaps in _registered_models(scope):
+        selected = [row for row in rows if scope.dependencies is None or row.get("name") in scope.dependencies.names]
+        if selected or gaps:
+            yield Batch(name=f"registry-{number:05d}", read=partial(_read, scope, selected, gaps))
             number += 1
 
 
-def stand_on(scopes: Sequence[Scope]) -> None:
-    """Find the registered models that are selected by name, and what their versions stand on.
+def select_models(scopes: Sequence[Scope]) -> None:
+    """Put into each scope the registered models that are selected by name, and what their versions need.
 
     Raises SelectionError for a name or pattern that matches none.
     """
     selection = scopes[0].selection
-    found = {id(scope): [row for rows, _ in _registered_models(scope) for row in rows] for scope in scopes}
-    names = list(dict.fromkeys(str(row["name"]) for rows in found.values() for row in rows))
+    scope_names = [[str(row["name"]) for rows, _ in _registered_models(scope) for row in rows] for scope in scopes]
+    names = list(dict.fromkeys(name for names in scope_names for name in names))
     if unmatched := selection.unmatched_models(names):
-        shown = ", ".join(map(repr, names[:_SHOWN])) or "none"
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        examples = ", ".join(map(repr, names[:_SHOWN])) or "none"
+        hint = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         missing = ", ".join(map(repr, unmatched))
         raise SelectionError(
-            f"no registered model of {scopes[0].session.uri} matches {missing}; there are {shown}{more}"
+            f"no registered model of {scopes[0].session.uri} matches {missing}; there are {examples}{hint}"
         )
-    for scope in scopes:
-        chosen = [str(row["name"]) for row in found[id(scope)] if selection.matches_model(str(row["name"]))]
+    for scope, own_names in zip(scopes, scope_names, strict=True):
+        selected = [name for name in own_names if selection.matches_model(name)]
         registry = _RestRegistry(scope)
-        scope.standing = dependencies_of(
-            chosen, [each for name in chosen for each in registry.versions(name)[0]], registry
-        )
+        versions = [version for name in selected for version in registry.versions(name)[0]]
+        scope.dependencies = dependencies_of(selected, versions, registry)
 
 
 def _registered_models(scope: Scope) -> Iterator[tuple[list[Json], list[Gap]]]:
     """Yield all registered models, then all prompts; a server that knows no prompts gives the same again."""
-    seen: set[object] = set()
+    seen_names: set[object] = set()
     for condition in (None, PROMPTS):
         params = {"order_by": ["name ASC"], **({"filter": condition} if condition else {})}
         ask = asking(scope.session, f"{_MODELS}/search", "registered_models", **params)
         for page in pages(if_understood(ask) if condition else ask, lambda row: row.get("name"), size=PAGE):
-            fresh = [row for row in page.rows if row.get("name") not in seen]
-            seen.update(row.get("name") for row in fresh)
-            yield fresh, gaps_of(REGISTERED_MODEL, page.lost)
+            fresh = [row for row in page.rows if row.get("name") not in seen_names]
+            seen_names.update(row.get("name") for row in fresh)
+            yield fresh, gaps_of(REGISTERED_MODEL, page.losses)
 
 
-def _read(scope: Scope, models: Sequence[Json], lost: Sequence[Gap], known: Known) -> Iterator[Chunk]:
+def _read(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
     registry = _RestRegistry(scope)
     rows: dict[str, list[Row]] = {}
     files: list[ArtifactFile] = []
-    lost = list(lost)
+    gaps = list(gaps)
     for raw in models:
         name = str(raw.get("name"))
         try:
-            own = _model_rows(scope, raw)
+            model_rows = _model_rows(scope, raw)
         except UNREADABLE_ROW as exc:
-            lost.append(_gap(scope, name, "", f"the server describes it in an unexpected shape: {exc!r}"))
+            gaps.append(_gap(scope, name, "", f"the server describes it in an unexpected shape: {exc!r}"))
             continue
         versions, unreadable = registry.versions(name)
-        lost += unreadable
-        own["model_versions"] = [{key: each[key] for key in each if key != "tags"} for each in versions]
-        own["model_version_tags"] = [
-            {**_name(scope, name), "version": each["version"], **tag} for each in versions for tag in each["tags"]
+        gaps += unreadable
+        model_rows["model_versions"] = [{key: row[key] for key in row if key != "tags"} for row in versions]
+        model_rows["model_version_tags"] = [
+            {**_name(scope, name), "version": row["version"], **tag} for row in versions for tag in row["tags"]
         ]
-        for table, some in own.items():
-            rows.setdefault(table, []).extend(some)
+        add_rows(rows, model_rows)
         if scope.selection.artifacts:
-            found, missing = _files(scope, registry, name, versions)
-            files += found
-            lost += missing
-    if rows or lost:
-        yield chunk_of(rows, lost, artifacts=files)
+            version_files, missing = _files(scope, registry, name, versions)
+            files += version_files
+            gaps += missing
+    if rows or gaps:
+        yield chunk_of(rows, gaps, artifacts=files)
 
 
 def _model_rows(scope: Scope, raw: Json) -> dict[str, list[Row]]:
@@ -122,39 +118,36 @@ def _model_rows(scope: Scope, raw: Json) -> dict[str, list[Row]]:
             {**name, "key": str(tag["key"]), "value": text(tag.get("value"))} for tag in raw.get("tags", [])
         ],
         "registered_model_aliases": [
-            {**name, "alias": str(each["alias"]), "version": int(each["version"])} for each in raw.get("aliases", [])
+            {**name, "alias": str(alias["alias"]), "version": int(alias["version"])} for alias in raw.get("aliases", [])
         ],
     }
 
 
 class _RestRegistry:
-    """The Registry of a server (see sources.model_versions)."""
+    """What a server says of its registry: a ``Registry`` of ``selecting.model_versions``; asks for each model once."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._versions: dict[str, tuple[list[Row], list[Gap]]] = {}
 
     def roots(self, kind: str, ids: Collection[str]) -> Mapping[str, str | None]:
-        found: dict[str, str | None] = {}
-        for each in ids:
+        session, roots = self._scope.session, dict[str, str | None]()
+        for owner_id in ids:
             try:
-                if kind == LOGGED_MODEL:
-                    found[each] = text(fetch_model(self._scope, each)[0]["info"].get("artifact_uri"))
-                else:
-                    found[each] = text(fetch_run(self._scope.session, each)["info"].get("artifact_uri"))
+                owner = fetch_model(session, owner_id)[0] if kind == LOGGED_MODEL else fetch_run(session, owner_id)
+                roots[owner_id] = text(owner["info"].get("artifact_uri"))
             except ServerError as exc:
-                if exc.status is None:
-                    raise
-        return found
+                check_answered(exc)
+        return roots
 
     def makers(self, models: Collection[str]) -> set[str]:
-        found = {fetch_model(self._scope, each)[0]["info"].get("source_run_id") for each in sorted(models)}
-        return {str(run_id) for run_id in found if run_id}
+        infos = (fetch_model(self._scope.session, model_id)[0]["info"] for model_id in sorted(models))
+        return {str(run_id) for info in infos if (run_id := info.get("source_run_id"))}
 
     def version(self, workspace: str, name: str, version: int | None, alias: str | None) -> Version | None:
         if alias is not None:
             version = self._of_alias(name, alias)
-        return next((each for each in self.versions(name)[0] if each["version"] == version), None)
+        return next((row for row in self.versions(name)[0] if row["version"] == version), None)
 
     def versions(self, name: str) -> tuple[list[Row], list[Gap]]:
         """Return all versions of a registered model or prompt, in the order of their numbers, with their tags."""
@@ -164,7 +157,7 @@ class _RestRegistry:
 
     def _ask_versions(self, name: str) -> tuple[list[Row], list[Gap]]:
         rows: dict[int, Row] = {}
-        lost: list[Gap] = []
+        gaps: list[Gap] = []
         mark = '"' if "'" in name else "'"
         its = f"name = {mark}{name}{mark}"
         for condition in (its, f"{its} AND {PROMPTS}"):
@@ -173,19 +166,16 @@ class _RestRegistry:
             for page in pages(
                 if_understood(ask) if condition != its else ask, lambda row: row.get("version"), size=_VERSIONS_PAGE
             ):
-                lost += [replace(gap, path=gap.path or "versions") for gap in self._lost(name, page.lost)]
+                gaps += [_gap(self._scope, name, loss.place or "versions", loss.reason) for loss in page.losses]
                 for raw in page.rows:
                     try:
                         row = self._row(name, raw)
                     except UNREADABLE_ROW as exc:
                         reason = f"the server describes it in an unexpected shape: {exc!r}"
-                        lost.append(_gap(self._scope, name, f"version {raw.get('version')}", reason))
+                        gaps.append(_gap(self._scope, name, f"version {raw.get('version')}", reason))
                     else:
                         rows[row["version"]] = row
-        return [rows[number] for number in sorted(rows)], lost
-
-    def _lost(self, name: str, lost: Sequence[Any]) -> list[Gap]:
-        return gaps_of(REGISTERED_MODEL, lost, named_owner(name, self._scope.workspace))
+        return [rows[number] for number in sorted(rows)], gaps
 
     def _row(self, name: str, raw: Json) -> Row:
         source = location(raw.get("source"))
@@ -207,12 +197,11 @@ class _RestRegistry:
         }
 
     def _storage_location(self, name: str, version: str, source: str | None) -> str | None:
-        """Return where the files of a version are kept; the source where the server does not say it."""
+        """Return where the files of a version lie; the source where the server does not show it."""
         try:
             answer = self._scope.session.get(f"{_VERSIONS}/get-download-uri", {"name": name, "version": version})
         except ServerError as exc:
-            if exc.status is None:
-                raise
+            check_answered(exc)
             return source
         return location(answer.get("artifact_uri")) if isinstance(answer, dict) else source
 
@@ -221,8 +210,7 @@ class _RestRegistry:
             answer = self._scope.session.get(f"{_MODELS}/alias", {"name": name, "alias": alias})
             return int(answer["model_version"]["version"])
         except ServerError as exc:
-            if exc.status is None:
-                raise
+            check_answered(exc)
             return None
         except (KeyError, TypeError, ValueError):
             return None
@@ -231,32 +219,32 @@ class _RestRegistry:
 def _files(
     scope: Scope, registry: _RestRegistry, name: str, versions: Sequence[Row]
 ) -> tuple[list[ArtifactFile], list[Gap]]:
-    """Return the files of versions that lie under no run and no logged model which carries them."""
-    with_files = [each for each in versions if has_files(each)]
+    """Return the files of versions that lie under no run and no logged model which carries them, and gaps."""
+    with_files = [row for row in versions if has_files(row)]
     places = VersionPlaces(registry, with_files)
     files: list[ArtifactFile] = []
-    lost: list[Gap] = []
-    for each in with_files:
-        place = places.of(each)
-        version = each["version"]
+    gaps: list[Gap] = []
+    for row in with_files:
+        place = places.of(row)
+        version = row["version"]
         if place.uri is None:
-            lost.append(_gap(scope, name, f"{version}", place.problem, code=gaps.ARTIFACT_MISSING))
+            gaps.append(_gap(scope, name, f"{version}", place.problem, code=ARTIFACT_MISSING))
             continue
         owner = _version_owner(scope, name, version, place.uri)
-        nothing = _gap(scope, name, f"{version}", f"nothing is at {location(place.uri)}", code=gaps.ARTIFACT_MISSING)
+        absence = _gap(scope, name, f"{version}", f"nothing is at {location(place.uri)}", code=ARTIFACT_MISSING)
         if place.owner is not None and _is_carried(scope, *place.owner):
-            lost += [nothing] if scope.artifacts.is_empty(owner) else []
-            continue  # what could not be listed is told of the run or logged model
+            gaps += [absence] if scope.artifacts.is_empty(owner) else []
+            continue  # what could not be listed is a gap of the run or logged model
         listing = scope.artifacts.of(owner)
-        lost += [nothing] if not listing.files and not listing.gaps else []
-        lost += [replace(gap, path=f"{version}/{gap.path}".rstrip("/")) for gap in listing.gaps]
-        some = [replace(file, path=f"{version}/{file.path}") for file in listing.files]
-        files += [file for file in some if scope.selection.wants_artifact(file.path, file.size)]
-    return files, lost
+        gaps += [absence] if not listing.files and not listing.gaps else []
+        gaps += [replace(gap, path=f"{version}/{gap.path}".rstrip("/")) for gap in listing.gaps]
+        version_files = [replace(file, path=f"{version}/{file.path}") for file in listing.files]
+        files += [file for file in version_files if scope.selection.wants_artifact(file.path, file.size)]
+    return files, gaps
 
 
 def _is_carried(scope: Scope, kind: str, entity_id: str) -> bool:
-    """Say whether a run or logged model that is there is selected."""
+    """Return whether a run or logged model, which exists, is selected."""
     selection = scope.selection
     if not selection.wants_kind(kind) or (scope.everything and selection.deleted):
         return selection.wants_kind(kind)
@@ -266,7 +254,7 @@ def _is_carried(scope: Scope, kind: str, entity_id: str) -> bool:
         if not selection.in_window(start_time_of(run)):
             return False
     else:
-        model, deleted = fetch_model(scope, entity_id)
+        model, deleted = fetch_model(scope.session, entity_id)
         info = model["info"]
     return str(info.get("experiment_id")) in scope.experiment_ids and (selection.deleted or not deleted)
 
@@ -282,6 +270,5 @@ def _name(scope: Scope, name: str) -> Row:
     return {"name": name, "workspace": scope.workspace}
 
 
-def _gap(scope: Scope, name: str, path: str, reason: str, *, code: str = gaps.OBJECT_UNREADABLE) -> Gap:
-    owner = named_owner(name, scope.workspace)
-    return Gap(owner_kind=REGISTERED_MODEL, owner_id=owner, path=path, code=code, reason=reason)
+def _gap(scope: Scope, name: str, path: str, reason: str, *, code: str = OBJECT_UNREADABLE) -> Gap:
+    return gap_of(REGISTERED_MODEL, named_owner(name, scope.workspace), path, reason, code=code)

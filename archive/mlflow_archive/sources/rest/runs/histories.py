@@ -20,12 +20,14 @@ import pyarrow.compute as pc
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import Gap
-from mlflow_archive.format import gaps
+from mlflow_archive.format.gaps import METRIC_UNREADABLE
+from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.http.session import TrackingSession
-from mlflow_archive.kinds import TABLES, TIMESTAMP
+from mlflow_archive.kinds import RUN, TABLES, TIMESTAMP
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW
 from mlflow_archive.sources.rest.paging import page_token
-from mlflow_archive.sources.rest.runs.records import LatestPoint, RunRecord, run_gap
+from mlflow_archive.sources.rest.runs.records import LatestPoint, RestRun
+from mlflow_archive.sources.rest.scope import gap_of
 
 Point = Mapping[str, Any]
 
@@ -37,14 +39,15 @@ _SINGLE = "/api/2.0/mlflow/metrics/get-history"
 _BULK_RUNS = 100
 _BULK_POINTS = 25_000
 _LIKELY_STEPS = 1_000
+_WITHOUT_LATEST = "its history lacks the latest point, which is kept"
 _SCHEMA = TABLES["metrics"].schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryPart:
-    """Points of some runs. ``complete`` are the runs that end in this part; none of them where one run goes on."""
+    """Points of some runs. ``complete`` are the runs that end in this part; empty where one run goes on."""
 
-    complete: Sequence[RunRecord]
+    complete: Sequence[RestRun]
     points: pa.Table
     gaps: Sequence[Gap] = field(default_factory=list)
 
@@ -56,7 +59,7 @@ class Histories:
         self._session = session
         self._has_bulk = True
 
-    def read(self, records: Sequence[RunRecord]) -> Iterator[HistoryPart]:
+    def read(self, records: Sequence[RestRun]) -> Iterator[HistoryPart]:
         """Yield all points of the runs, in parts of about MOST_POINTS; each run ends in exactly one part.
 
         Only a run whose own history is larger is spread over several parts, which follow each other.
@@ -74,12 +77,12 @@ class Histories:
                     # What these runs really had is the best guess at what the next ones have.
                     most_runs = max(1, int(0.8 * MOST_POINTS * len(part.complete) / part.points.num_rows))
 
-    def _read_batch(self, batch: list[RunRecord], put_back: Callable[[list[RunRecord]], None]) -> Iterator[HistoryPart]:
+    def _read_batch(self, batch: list[RestRun], put_back: Callable[[list[RestRun]], None]) -> Iterator[HistoryPart]:
         pieces: list[pa.Table] = []
-        lost: list[Gap] = []
+        gaps: list[Gap] = []
         whole_batch = len(batch)
         for key in sorted({key for record in batch for key in record.latest}):
-            for piece in self._metric(key, [record for record in batch if key in record.latest], lost):
+            for piece in self._metric(key, [record for record in batch if key in record.latest], gaps):
                 pieces.append(piece if len(batch) == whole_batch else _only(piece, batch))
                 if sum(map(len, pieces)) <= MOST_POINTS:
                     continue
@@ -92,32 +95,32 @@ class Histories:
                     batch = batch[:middle]
                     pieces = [_only(piece, batch) for piece in pieces]
         points = _only(pa.concat_tables([*pieces, _SCHEMA.empty_table()]), batch)
-        kept = {record.run_id for record in batch}
-        yield HistoryPart(complete=batch, points=points, gaps=[gap for gap in lost if gap.owner_id in kept])
+        run_ids = {record.run_id for record in batch}
+        yield HistoryPart(complete=batch, points=points, gaps=[gap for gap in gaps if gap.owner_id in run_ids])
 
-    def _metric(self, key: str, records: Sequence[RunRecord], lost: list[Gap]) -> Iterator[pa.Table]:
-        """Yield tables with the whole history of one metric of each of the runs."""
+    def _metric(self, key: str, records: Sequence[RestRun], gaps: list[Gap]) -> Iterator[pa.Table]:
+        """Yield tables that together hold the whole history of one metric of each of the runs."""
         pending = {record.run_id: record for record in records}
         while pending:
-            asked = list(pending)[:_BULK_RUNS]
-            answered, alone = self._bulk(key, [pending[run_id] for run_id in asked])
+            batch_ids = list(pending)[:_BULK_RUNS]
+            answered, alone = self._bulk(key, [pending[run_id] for run_id in batch_ids])
             if answered is not None:
                 points, whole = answered
                 yield points
                 for run_id in whole:
                     del pending[run_id]
             for run_id in alone:
-                yield from self._single(key, pending.pop(run_id), lost)
+                yield from self._single(key, pending.pop(run_id), gaps)
 
-    def _bulk(self, key: str, records: Sequence[RunRecord]) -> tuple[tuple[pa.Table, set[str]] | None, Sequence[str]]:
+    def _bulk(self, key: str, records: Sequence[RestRun]) -> tuple[tuple[pa.Table, set[str]] | None, Sequence[str]]:
         """Return the whole histories the server gives for many runs at once, and the runs to ask for alone.
 
         Runs in neither are to be asked for again: the answer was full before it came to them.
         """
-        asked = {record.run_id: record.latest[key] for record in records}
-        points = self._ask_bulk(key, list(asked)) if self._has_bulk else None
+        latest = {record.run_id: record.latest[key] for record in records}
+        points = self._ask_bulk(key, list(latest)) if self._has_bulk else None
         if points is None:
-            return None, list(asked)
+            return None, list(latest)
         try:
             cut = len(points) >= _BULK_POINTS
             if cut:
@@ -125,14 +128,16 @@ class Histories:
                 points = points[: next(n for n, point in enumerate(points) if point["run_id"] == last)]
                 if not points:
                     return None, [last]
-            whole = _histories_with_latest(points, asked)
-            shown = {point["run_id"] for point in points}
-            if len(whole) < len(shown):
+            whole = _histories_with_latest(points, latest)
+            answered_ids = {point["run_id"] for point in points}
+            if len(whole) < len(answered_ids):
                 points = [point for point in points if point["run_id"] in whole]
             table = _table_of(key, points)
         except UNREADABLE_ROW:
-            return None, list(asked)  # alone, each says what is wrong with it
-        return (table, whole), [run_id for run_id in asked if run_id not in whole and (not cut or run_id in shown)]
+            return None, list(latest)  # alone, each says what is wrong with it
+        return (table, whole), [
+            run_id for run_id in latest if run_id not in whole and (not cut or run_id in answered_ids)
+        ]
 
     def _ask_bulk(self, key: str, run_ids: Sequence[str]) -> list[Point] | None:
         """Return the points in the server's order, or None where it cannot answer."""
@@ -140,39 +145,33 @@ class Histories:
         try:
             answer = self._session.get(_BULK, params)
         except ServerError as exc:
-            if exc.status is None:
-                raise
+            check_answered(exc)
             if exc.status in (404, 405) and exc.error_code is None:
                 self._has_bulk = False
             return None
-        found = answer.get("metrics", []) if isinstance(answer, dict) else None
-        return found if isinstance(found, list) else None
+        points = answer.get("metrics", []) if isinstance(answer, dict) else None
+        return points if isinstance(points, list) else None
 
-    def _single(self, key: str, record: RunRecord, lost: list[Gap]) -> Iterator[pa.Table]:
-        """Yield the history of one metric of one run; a gap is added where that fails or the latest point lacks."""
+    def _single(self, key: str, record: RestRun, gaps: list[Gap]) -> Iterator[pa.Table]:
+        """Yield the history of one metric of one run; add a gap where that fails or lacks the latest point."""
         latest = record.latest[key]
-        seen_latest, some = False, False
-        reason = "its history lacks the latest point, which is kept"
+        has_latest, has_points = False, False
+        failure = ""
         try:
             for points in self._pages(key, record.run_id):
                 table = _table_of(key, [{**point, "run_id": record.run_id} for point in points])
-                seen_latest = seen_latest or any(_is_point(point, latest) for point in points)
+                has_latest = has_latest or any(_is_point(point, latest) for point in points)
                 yield table
-                some = some or bool(points)
+                has_points = has_points or bool(points)
         except ServerError as exc:
-            if exc.status is None:
-                raise
-            reason = f"only {'a part and ' if some else ''}the latest point could be read: {exc}"
-            lost.append(run_gap(record.run_id, key, gaps.METRIC_UNREADABLE, reason))
+            check_answered(exc)
+            failure = f"the latest point could be read: {exc}"
         except UNREADABLE_ROW as exc:
-            reason = (
-                f"only {'a part and ' if some else ''}the latest point could be read, points are malformed: {exc!r}"
-            )
-            lost.append(run_gap(record.run_id, key, gaps.METRIC_UNREADABLE, reason))
-        else:
-            if not seen_latest:
-                lost.append(run_gap(record.run_id, key, gaps.METRIC_UNREADABLE, reason))
-        if not seen_latest:
+            failure = f"the latest point could be read, points are malformed: {exc!r}"
+        if failure or not has_latest:
+            reason = f"only {'a part and ' if has_points else ''}{failure}" if failure else _WITHOUT_LATEST
+            gaps.append(gap_of(RUN, record.run_id, key, reason, code=METRIC_UNREADABLE))
+        if not has_latest:
             point = {"step": latest.step, "timestamp": latest.time_ms, "value": latest.value}
             yield _table_of(key, [{**point, "run_id": record.run_id}])
 
@@ -196,8 +195,8 @@ class Histories:
                 token = page_token(offset)
                 continue
             end = _order(points[-1])
-            held = sum(1 for point in points if _order(point) == end)
-            whole = points[:-held] or points
+            equal_points = sum(1 for point in points if _order(point) == end)
+            whole = points[:-equal_points] or points
             yield [point for point in whole if last is None or _order(point) > last]
             last = _order(whole[-1])
             if _offset_of(token) is not None:
@@ -210,9 +209,9 @@ def expected_points(latest_steps: Iterable[int]) -> int:
     return sum(min(_LIKELY_STEPS, max(0, step) + 1) for step in latest_steps)
 
 
-def _batches(records: Sequence[RunRecord]) -> Iterator[list[RunRecord]]:
+def _batches(records: Sequence[RestRun]) -> Iterator[list[RestRun]]:
     """Cut into batches that probably stay below MOST_POINTS."""
-    batch: list[RunRecord] = []
+    batch: list[RestRun] = []
     total = 0
     for record in records:
         expected = expected_points(latest.step for latest in record.latest.values())
@@ -226,7 +225,7 @@ def _batches(records: Sequence[RunRecord]) -> Iterator[list[RunRecord]]:
 
 
 def _histories_with_latest(points: Sequence[Point], latest: Mapping[str, LatestPoint]) -> set[str]:
-    """Return the runs whose points are there and contain the latest one."""
+    """Return the runs whose points contain the latest one."""
     by_run = groupby(reversed(points), key=lambda point: point["run_id"])
     return {run_id for run_id, group in by_run if any(_is_point(point, latest[run_id]) for point in group)}
 
@@ -296,6 +295,6 @@ def _labels(points: Sequence[Point], name: str) -> pa.Array:
     return pa.nulls(len(points), pa.string())
 
 
-def _only(table: pa.Table, records: Sequence[RunRecord]) -> pa.Table:
-    wanted = pa.array([record.run_id for record in records], pa.string())
-    return table.filter(pc.is_in(table["run_id"], value_set=wanted))
+def _only(table: pa.Table, records: Sequence[RestRun]) -> pa.Table:
+    run_ids = pa.array([record.run_id for record in records], pa.string())
+    return table.filter(pc.is_in(table["run_id"], value_set=run_ids))

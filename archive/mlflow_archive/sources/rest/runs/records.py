@@ -1,4 +1,4 @@
-"""From the server's JSON to rows of the archive's tables."""
+"""From the server's JSON of an experiment or a run to rows of the archive's tables."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Final
 import pyarrow as pa
 
 from mlflow_archive.flow.chunk import Gap
-from mlflow_archive.format import gaps
-from mlflow_archive.kinds import EXPERIMENT, RUN
+from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE
+from mlflow_archive.kinds import EXPERIMENT
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, gap_table, integer, location, table_of, text
+from mlflow_archive.sources.rest.scope import gap_of
 
 _RUN_TABLES: Final = ("runs", "params", "tags", "datasets", "dataset_inputs", "dataset_input_tags", "model_outputs")
 
@@ -26,8 +27,12 @@ class LatestPoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord:
-    """One run. ``info`` holds columns of ``runs`` with times as milliseconds; ``tables`` its rows by table."""
+class RestRun:
+    """One run of a server, without its histories.
+
+    ``info`` holds columns of ``runs`` with times as milliseconds; ``tables`` its rows by table; ``latest`` the latest
+    point of each metric.
+    """
 
     run_id: str
     info: Row
@@ -37,7 +42,7 @@ class RunRecord:
     tables: Mapping[str, pa.Table]
 
 
-def parse_run(raw: Json) -> RunRecord:
+def parse_run(raw: Json) -> RestRun:
     """Check a run of a search answer and build its rows; raise one of UNREADABLE_ROW where it is malformed."""
     info, data = raw["info"], raw.get("data", {})
     run_id = str(info.get("run_id") or info["run_uuid"])
@@ -62,7 +67,7 @@ def parse_run(raw: Json) -> RunRecord:
         **_dataset_rows(run_id, columns["experiment_id"], raw.get("inputs", {}).get("dataset_inputs", [])),
         "model_outputs": model_edges(run_id, raw.get("outputs", {}).get("model_outputs", [])),
     }
-    return RunRecord(
+    return RestRun(
         run_id=run_id,
         info=columns,
         params=params,
@@ -74,11 +79,11 @@ def parse_run(raw: Json) -> RunRecord:
 
 def model_edges(run_id: str, edges: Sequence[Json]) -> list[Row]:
     """Return the rows of ``model_inputs`` or ``model_outputs`` of a run."""
-    found = {
+    rows = {
         str(edge["model_id"]): {"run_id": run_id, "model_id": str(edge["model_id"]), "step": int(edge.get("step") or 0)}
         for edge in edges
     }
-    return list(found.values())
+    return list(rows.values())
 
 
 def _latest(metric: Json) -> LatestPoint:
@@ -114,7 +119,7 @@ def _dataset_rows(run_id: str, experiment_id: str, inputs: Sequence[Json]) -> di
 def experiment_tables(experiments: Iterable[Json]) -> dict[str, pa.Table]:
     """Build ``experiments`` and ``experiment_tags``; what is malformed becomes a row of ``gaps``."""
     parts: dict[str, list[pa.Table]] = {"experiments": [], "experiment_tags": []}
-    lost: list[Gap] = []
+    gaps: list[Gap] = []
     for raw in experiments:
         experiment_id = str(raw["experiment_id"])
         try:
@@ -134,15 +139,9 @@ def experiment_tables(experiments: Iterable[Json]) -> dict[str, pa.Table]:
             built = table_of("experiments", [row]), table_of("experiment_tags", tags)
         except UNREADABLE_ROW as exc:
             reason = f"the server describes it in an unexpected shape: {exc!r}"
-            code = gaps.EXPERIMENT_UNREADABLE
-            lost.append(Gap(owner_kind=EXPERIMENT, owner_id=experiment_id, path="", code=code, reason=reason))
+            gaps.append(gap_of(EXPERIMENT, experiment_id, "", reason, code=EXPERIMENT_UNREADABLE))
             continue
         parts["experiments"].append(built[0])
         parts["experiment_tags"].append(built[1])
-    tables = {name: pa.concat_tables(found) for name, found in parts.items() if found}
-    return {**tables, "gaps": gap_table(lost)} if lost else tables
-
-
-def run_gap(run_id: str, path: str, code: str, reason: str) -> Gap:
-    """Return a gap of a run."""
-    return Gap(owner_kind=RUN, owner_id=run_id, path=path, code=code, reason=reason)
+    tables = {name: pa.concat_tables(pieces) for name, pieces in parts.items() if pieces}
+    return {**tables, "gaps": gap_table(gaps)} if gaps else tables

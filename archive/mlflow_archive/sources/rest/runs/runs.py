@@ -1,8 +1,8 @@
-"""Runs of one workspace: pages of them as batches, with histories, artifacts, and links to models and traces."""
+"""Runs of one workspace: pages of them as batches, with histories, artifacts, and what they tell of other kinds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -12,118 +12,175 @@ import pyarrow as pa
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
-from mlflow_archive.format import gaps
+from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.fingerprint import run_fingerprint
+from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, gap_table, table_of
-from mlflow_archive.sources.rest.paging import PAGE_RUNS, RunPage, RunPager, run_id_of, start_time_of
+from mlflow_archive.sources.rest.lookups import fetch_model, fetch_run, model_ids_of, run_id_of, start_time_of
 from mlflow_archive.sources.rest.runs.histories import Histories, HistoryPart, expected_points
-from mlflow_archive.sources.rest.runs.records import RunRecord, model_edges, parse_run, run_gap
-from mlflow_archive.sources.rest.scope import Scope
-from mlflow_archive.sources.rest.traces.trace_links import TraceLinks
+from mlflow_archive.sources.rest.runs.paging import PAGE_RUNS, RunPage, RunPager
+from mlflow_archive.sources.rest.runs.records import RestRun, model_edges, parse_run
+from mlflow_archive.sources.rest.scope import Scope, gap_of
 
 _GROUP: Final = 50
 _SHARD_POINTS: Final = 100_000
-_GET: Final = "/api/2.0/mlflow/runs/get"
 
 
 @dataclass(slots=True)
 class _Entry:
-    """A run on its way: its record, its selected files, its gaps, what came after its record, its fingerprint."""
+    """A run on its way: its record, its selected files, its gaps, tables beside the record's, its fingerprint."""
 
-    record: RunRecord
+    record: RestRun
     files: list[ArtifactFile] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
-    more: dict[str, pa.Table] = field(default_factory=dict)
+    more_tables: dict[str, pa.Table] = field(default_factory=dict)
     fingerprint: str = ""
 
 
-class Runs:
-    """The runs of one workspace."""
+def select_named_runs(scopes: Sequence[Scope]) -> None:
+    """Put into each scope the runs that are selected by id, or because a selected model version needs them.
 
-    def __init__(self, scope: Scope) -> None:
+    Raises SelectionError for an id that is not among what else is selected.
+    """
+    selection = scopes[0].selection
+    if not (selection.runs or selection.models):
+        return
+    for scope in scopes:
+        scope.named_runs = _named_runs(scope)
+    selected_ids = {run_id_of(run) for scope in scopes for run in scope.named_runs or ()}
+    unknown = [run_id for run_id in dict.fromkeys(selection.runs) if run_id not in selected_ids]
+    if unknown:
+        raise SelectionError(
+            f"{scopes[0].session.uri} has no run {', '.join(map(repr, unknown))} among those selected; "
+            "ids are 32 hexadecimal digits, as `mlflow-archive ls` and MLflow's UI show them"
+        )
+
+
+def _named_runs(scope: Scope) -> list[Json]:
+    selection, needed = scope.selection, scope.dependencies.runs if scope.dependencies is not None else None
+    run_ids = selection.runs or sorted(needed or ())
+    experiment_ids = set(scope.experiment_ids)
+    runs: list[Json] = []
+    for run_id in dict.fromkeys(run_ids):
+        if needed is not None and run_id not in needed:
+            continue
+        try:
+            run = fetch_run(scope.session, run_id)
+        except ServerError as exc:
+            if exc.status not in (400, 404) or exc.error_code is None:
+                raise
+            continue
+        hidden = not selection.deleted and run["info"].get("lifecycle_stage") == "deleted"
+        in_reach = str(run["info"].get("experiment_id")) in experiment_ids and selection.in_window(start_time_of(run))
+        if in_reach and not hidden:
+            runs.append(run)
+    return runs
+
+
+def experiments_of(scope: Scope, runs: Sequence[Json]) -> set[str]:
+    """Return the ids of the experiments in which some runs lie, and the logged models that come with them."""
+    experiment_ids = {str(run["info"].get("experiment_id")) for run in runs}
+    if not scope.selection.wants_kind(LOGGED_MODEL):
+        return experiment_ids
+    if scope.dependencies is not None:
+        model_ids = set(scope.dependencies.logged_models)
+    else:
+        model_ids = {model_id for run in runs for model_id in model_ids_of(run)}
+    for model_id in sorted(model_ids):
+        try:
+            experiment_ids.add(str(fetch_model(scope.session, model_id)[0]["info"].get("experiment_id")))
+        except ServerError as exc:
+            check_answered(exc)
+    return experiment_ids
+
+
+def check_run_filter(scope: Scope) -> None:
+    """Raise SelectionError if the server does not understand the filter for runs."""
+    try:
+        for pager in _pagers(scope)[:1]:
+            pager.check()
+    except ServerError as exc:
+        if exc.status != 400:
+            return  # what it cannot answer comes up page by page
+        message = f"the server does not understand the filter {scope.selection.filter_string!r}: {exc}"
+        raise SelectionError(message) from exc
+
+
+def _pagers(scope: Scope) -> list[RunPager]:
+    """Return what pages through all selected runs: some experiments each."""
+    ids = scope.experiment_ids
+    return [RunPager(scope.session, scope.selection, ids[n : n + _GROUP]) for n in range(0, len(ids), _GROUP)]
+
+
+class RunReader:
+    """Plans and reads the runs of one workspace; used by several threads.
+
+    ``look_for_traces`` looks for the traces of runs, given their ids, puts them into the scope's findings and returns
+    gaps for what it could not ask.
+    """
+
+    def __init__(self, scope: Scope, look_for_traces: Callable[[Sequence[str]], list[Gap]]) -> None:
         self._scope = scope
         self._session = scope.session
         self._histories = Histories(scope.session)
-        self._links = TraceLinks(scope)
+        self._look_for_traces = look_for_traces
 
-    def pagers(self) -> list[RunPager]:
-        """Return what pages through all selected runs."""
-        ids = self._scope.experiment_ids
-        return [RunPager(self._session, self._scope.selection, ids[n : n + _GROUP]) for n in range(0, len(ids), _GROUP)]
-
-    def parts(self, named: Sequence[Json] | None) -> Iterator[RunPage]:
-        """Yield the selected runs in parts of about the same work; ``named`` are those selected by id."""
+    def pages(self) -> Iterator[RunPage]:
+        """Yield the selected runs in parts of about the same work."""
+        named = self._scope.named_runs
         if named is not None:
-            pages = iter([RunPage(runs=list(named[n : n + PAGE_RUNS])) for n in range(0, len(named), PAGE_RUNS)])
+            pages = iter([RunPage(runs=named[n : n + PAGE_RUNS]) for n in range(0, len(named), PAGE_RUNS)])
         else:
-            pages = (page for pager in self.pagers() for page in pager.pages())
+            pages = (page for pager in _pagers(self._scope) for page in pager.pages())
         for page in pages:
             if self._scope.only_of_runs:
-                self._scope.chosen_runs.update(run_id_of(run) for run in page.runs)
+                self._scope.findings.run_ids.update(run_id_of(run) for run in page.runs)
             yield from _parts(page)
-
-    def named(self, run_ids: Sequence[str]) -> list[Json]:
-        """Return those of some runs that lie in what else is selected."""
-        scope = self._scope
-        ids = set(scope.experiment_ids)
-        runs: list[Json] = []
-        for run_id in dict.fromkeys(run_ids):
-            try:
-                run = fetch_run(self._session, run_id)
-            except ServerError as exc:
-                if exc.status not in (400, 404) or exc.error_code is None:
-                    raise
-                continue
-            hidden = not scope.selection.deleted and run["info"].get("lifecycle_stage") == "deleted"
-            in_reach = str(run["info"].get("experiment_id")) in ids and scope.selection.in_window(start_time_of(run))
-            if in_reach and not hidden:
-                runs.append(run)
-        return runs
 
     def read(self, page: RunPage, known: Known) -> Iterator[Chunk]:
         """Yield the chunks of a part."""
-        lost = self._links.look_for([run_id_of(run) for run in page.runs])
+        gaps = self._look_for_traces([run_id_of(run) for run in page.runs])
         entries: dict[str, _Entry] = {}
         if self._scope.selection.wants_kind(RUN):
             entries, unreadable = self._entries(page, known)
-            lost += unreadable
+            gaps += unreadable
         elif self._scope.only_of_runs and self._scope.selection.wants_kind(LOGGED_MODEL):
-            self._refer_to_models(page.runs)
-        if lost:
-            yield Chunk(tables={"gaps": gap_table(lost)})
+            self._add_models_of(page.runs)
+        if gaps:
+            yield Chunk(tables={"gaps": gap_table(gaps)})
         for part in self._histories.read([entry.record for entry in entries.values()]):
             yield _chunk(part, entries)
 
     def _entries(self, page: RunPage, known: Known) -> tuple[dict[str, _Entry], list[Gap]]:
         """Return what is new among the runs of a page, by id, and the gaps of what could not even be listed."""
         entries: dict[str, _Entry] = {}
-        lost = list(page.gaps)
+        gaps = list(page.gaps)
         for raw in page.runs:
             try:
                 record = parse_run(raw)
             except UNREADABLE_ROW as exc:
                 reason = f"the server describes it in an unexpected shape: {exc!r}"
-                lost.append(run_gap(run_id_of(raw), "", gaps.RUN_UNREADABLE, reason))
+                gaps.append(gap_of(RUN, run_id_of(raw), "", reason, code=gap_codes.RUN_UNREADABLE))
                 continue
-            self._refer(record.tables.get("model_outputs"))
+            self._add_to_findings(record.tables.get("model_outputs"))
             entry = self._entry(record)
             if not entry.gaps and known(RUN, record.run_id) == entry.fingerprint:
                 self._scope.progress.advance("skipped", 1)
                 continue
             self._add_models(entry, raw)
             entries[record.run_id] = entry
-        return entries, lost
+        return entries, gaps
 
-    def _entry(self, record: RunRecord) -> _Entry:
+    def _entry(self, record: RestRun) -> _Entry:
         entry = _Entry(record)
         selection = self._scope.selection
         if selection.artifacts and record.info["artifact_uri"]:
             listing = self._scope.artifacts.of(run_owner(record))
             entry.gaps = listing.gaps
-            if not any(gap.code == gaps.ARTIFACT_LISTING for gap in listing.gaps):
+            if not any(gap.code == gap_codes.ARTIFACT_LISTING for gap in listing.gaps):
                 paths = [file.path for file in listing.files]
                 entry.gaps += missing_declared(RUN, record.run_id, record.tags.get(HISTORY_TAG), paths)
             entry.files = [file for file in listing.files if selection.wants_artifact(file.path, file.size)]
@@ -138,34 +195,36 @@ class Runs:
         if not (self._scope.has_logged_models or "model_outputs" in record.tables):
             return
         try:
-            whole = raw if "model_inputs" in raw.get("inputs", {}) else fetch_run(self._session, record.run_id)
+            whole = _whole(self._session, raw)
             for side in ("inputs", "outputs"):
                 name = f"model_{side}"
                 edges = model_edges(record.run_id, whole.get(side, {}).get(name, []))
                 if edges and name not in record.tables:
-                    entry.more[name] = table_of(name, edges)
-                    self._refer(entry.more[name])
+                    entry.more_tables[name] = table_of(name, edges)
+                    self._add_to_findings(entry.more_tables[name])
         except ServerError as exc:
-            if exc.status is None:
-                raise
-            entry.gaps.append(run_gap(record.run_id, "models", gaps.FIELD_UNREADABLE, str(exc)))
+            check_answered(exc)
+            entry.gaps.append(gap_of(RUN, record.run_id, "models", str(exc), code=gap_codes.FIELD_UNREADABLE))
         except UNREADABLE_ROW as exc:
             reason = f"the server describes them in an unexpected shape: {exc!r}"
-            entry.gaps.append(run_gap(record.run_id, "models", gaps.FIELD_UNREADABLE, reason))
+            entry.gaps.append(gap_of(RUN, record.run_id, "models", reason, code=gap_codes.FIELD_UNREADABLE))
 
-    def _refer_to_models(self, runs: Sequence[Json]) -> None:
-        """Remember the logged models of runs that are not carried themselves."""
+    def _add_models_of(self, runs: Sequence[Json]) -> None:
+        """Put the logged models of runs that are not carried themselves into the findings."""
         for raw in runs:
-            whole = raw if "model_inputs" in raw.get("inputs", {}) else fetch_run(self._session, run_id_of(raw))
-            for side in ("inputs", "outputs"):
-                self._scope.refer([str(each.get("model_id")) for each in whole.get(side, {}).get(f"model_{side}", [])])
+            self._scope.findings.add_models(model_ids_of(_whole(self._session, raw)))
 
-    def _refer(self, edges: pa.Table | None) -> None:
+    def _add_to_findings(self, edges: pa.Table | None) -> None:
         if edges is not None:
-            self._scope.refer(edges["model_id"].to_pylist())
+            self._scope.findings.add_models(edges["model_id"].to_pylist())
 
 
-def run_owner(record: RunRecord) -> Owner:
+def _whole(session: TrackingSession, raw: Json) -> Json:
+    """Return a run with its model inputs, which a search leaves out."""
+    return raw if "model_inputs" in raw.get("inputs", {}) else fetch_run(session, run_id_of(raw))
+
+
+def run_owner(record: RestRun) -> Owner:
     """Return a run as an owner of artifacts."""
     return Owner(
         kind=RUN,
@@ -180,37 +239,18 @@ def _list_folder(run_id: str, folder: str) -> tuple[str, dict[str, str]]:
     return "/api/2.0/mlflow/artifacts/list", {"run_id": run_id, **({"path": folder} if folder else {})}
 
 
-def fetch_run(session: TrackingSession, run_id: str) -> Json:
-    """Return a run as the server's JSON; raise ServerError."""
-    answer = session.get(_GET, {"run_id": run_id})
-    run = answer.get("run") if isinstance(answer, dict) else None
-    if not isinstance(run, dict) or not isinstance(run.get("info"), dict):
-        raise ServerError(f"{session.uri} answers in an unexpected shape when asked for run {run_id!r}")
-    return run
-
-
-def check_filter(pager: RunPager, filter_string: str) -> None:
-    """Raise SelectionError if the server does not understand a filter."""
-    try:
-        pager.check()
-    except ServerError as exc:
-        if exc.status != 400:
-            return  # what it cannot answer comes up page by page
-        raise SelectionError(f"the server does not understand the filter {filter_string!r}: {exc}") from exc
-
-
 def _parts(page: RunPage) -> Iterator[RunPage]:
     """Cut a page where its runs have many points, so that several threads share the work."""
     runs: list[Json] = []
-    expected, lost = 0, page.gaps
+    expected, gaps = 0, page.gaps
     for raw in page.runs:
         expected += _expected(raw)
         runs.append(raw)
         if expected >= _SHARD_POINTS:
-            yield RunPage(runs=runs, gaps=lost)
-            runs, expected, lost = [], 0, []
-    if runs or lost:
-        yield RunPage(runs=runs, gaps=lost)
+            yield RunPage(runs=runs, gaps=gaps)
+            runs, expected, gaps = [], 0, []
+    if runs or gaps:
+        yield RunPage(runs=runs, gaps=gaps)
 
 
 def _expected(raw: Json) -> int:
@@ -224,22 +264,22 @@ def _expected(raw: Json) -> int:
 def _chunk(part: HistoryPart, entries: dict[str, _Entry]) -> Chunk:
     """Put together all tables of the runs that end in this part, and its points."""
     tables: dict[str, list[pa.Table]] = {"metrics": [part.points]}
-    lost = {gap.owner_id for gap in part.gaps}
+    without_history = {gap.owner_id for gap in part.gaps}
     files: list[ArtifactFile] = []
-    all_gaps = list(part.gaps)
+    gaps = list(part.gaps)
     prints = []
     for record in part.complete:
         entry = entries[record.run_id]
-        for name, table in (*record.tables.items(), *entry.more.items()):
+        for name, table in (*record.tables.items(), *entry.more_tables.items()):
             tables.setdefault(name, []).append(table)
         files += entry.files
-        all_gaps += entry.gaps
-        if not entry.gaps and record.run_id not in lost:
+        gaps += entry.gaps
+        if not entry.gaps and record.run_id not in without_history:
             prints.append({"owner_id": record.run_id, "owner_kind": RUN, "fingerprint": entry.fingerprint})
     if prints:
         tables["fingerprints"] = [table_of("fingerprints", prints)]
-    if all_gaps:
-        tables["gaps"] = [gap_table(all_gaps)]
-    merged = {name: pa.concat_tables(found) for name, found in tables.items()}
-    kept = {name: table for name, table in merged.items() if table.num_rows}
-    return Chunk(tables=kept, artifacts=files, complete=bool(part.complete))
+    if gaps:
+        tables["gaps"] = [gap_table(gaps)]
+    merged = {name: pa.concat_tables(parts) for name, parts in tables.items()}
+    with_rows = {name: table for name, table in merged.items() if table.num_rows}
+    return Chunk(tables=with_rows, artifacts=files, complete=bool(part.complete))

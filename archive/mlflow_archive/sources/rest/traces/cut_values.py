@@ -12,10 +12,11 @@ from typing import Final
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import Gap
-from mlflow_archive.format import gaps
+from mlflow_archive.format.gaps import VALUE_CUT
+from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.sources.rest.lists import rows_of
-from mlflow_archive.sources.rest.scope import Scope
+from mlflow_archive.sources.rest.scope import Scope, gap_of
 from mlflow_archive.sources.rest.traces.trace_links import MOST_TRACES, SEARCH, search_body, trace_id_of
 from mlflow_archive.sources.rest.traces.trace_records import TraceRecord
 
@@ -26,25 +27,23 @@ _CUT_BY_CLIENT: Final = "..."
 
 def cut_values(scope: Scope, traces: Sequence[TraceRecord]) -> Iterator[Gap]:
     """Yield a gap for each tag and metadata value of some traces that is longer than it came, or may be."""
-    for what, limit in (("tags", TAG_CHARACTERS), ("metadata", METADATA_CHARACTERS)):
-        for key in sorted({key for trace in traces for key in _at_limit(trace, what, limit)}):
-            suspects = [trace for trace in traces if key in _at_limit(trace, what, limit)]
-            longer = _longer(scope, suspects, what, key, limit)
+    for column, limit in (("tags", TAG_CHARACTERS), ("metadata", METADATA_CHARACTERS)):
+        for key in sorted({key for trace in traces for key in _at_limit(trace, column, limit)}):
+            suspects = [trace for trace in traces if key in _at_limit(trace, column, limit)]
+            longer = _longer(scope, suspects, column, key, limit)
             for trace in suspects:
-                if longer is None and not (getattr(trace, what)[key] or "").endswith(_CUT_BY_CLIENT):
-                    yield _gap(
-                        trace, what, key, f"the server's API ends values after {limit} characters: it may be cut"
-                    )
+                if longer is None and not (getattr(trace, column)[key] or "").endswith(_CUT_BY_CLIENT):
+                    yield _gap(trace, f"{column}/{key}", limit, "may be")
                 elif longer is not None and trace.trace_id in longer:
-                    yield _gap(trace, what, key, f"the server's API ends values after {limit} characters: it is cut")
+                    yield _gap(trace, f"{column}/{key}", limit, "is")
 
 
-def _at_limit(trace: TraceRecord, what: str, limit: int) -> set[str]:
-    values: dict[str, str | None] = getattr(trace, what)
+def _at_limit(trace: TraceRecord, column: str, limit: int) -> set[str]:
+    values: dict[str, str | None] = getattr(trace, column)
     return {key for key, value in values.items() if value is not None and len(value) == limit}
 
 
-def _longer(scope: Scope, traces: Sequence[TraceRecord], what: str, key: str, limit: int) -> set[str] | None:
+def _longer(scope: Scope, traces: Sequence[TraceRecord], column: str, key: str, limit: int) -> set[str] | None:
     """Return those of some traces whose value is longer than the limit, None where the server cannot tell."""
     if "`" in key:
         return None
@@ -52,17 +51,16 @@ def _longer(scope: Scope, traces: Sequence[TraceRecord], what: str, key: str, li
     pattern = "_" * (limit + 1) + "%"
     body = search_body(
         sorted({trace.experiment_id for trace in traces}),
-        f"attributes.request_id IN ({ids}) AND {what}.`{key}` LIKE '{pattern}'",
+        f"attributes.request_id IN ({ids}) AND {column}.`{key}` LIKE '{pattern}'",
     )
     try:
         answer = scope.session.post(SEARCH, {**body, "max_results": MOST_TRACES}, refusals_are_final=True)
         return {str(trace_id_of(row)) for row in rows_of(scope.session, answer, "traces")}
     except ServerError as exc:
-        if exc.status is None:
-            raise
+        check_answered(exc)
         return None
 
 
-def _gap(trace: TraceRecord, what: str, key: str, reason: str) -> Gap:
-    hint = f"{reason}; an export of its database has it whole"
-    return Gap(owner_kind=TRACE, owner_id=trace.trace_id, path=f"{what}/{key}", code=gaps.VALUE_CUT, reason=hint)
+def _gap(trace: TraceRecord, path: str, limit: int, verb: str) -> Gap:
+    reason = f"the server's API ends values after {limit} characters: it {verb} cut; an export of its database has it"
+    return gap_of(TRACE, trace.trace_id, path, f"{reason} whole", code=VALUE_CUT)

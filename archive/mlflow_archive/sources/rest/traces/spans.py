@@ -19,9 +19,9 @@ _COSTS: Final = ("input_cost", "output_cost", "total_cost")
 
 
 def span_texts(payload: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the text of each element of the list ``spans`` of a JSON object, and what it says.
+    """Yield the text of each element of the list ``spans`` of a JSON object, and its value.
 
-    Raises ValueError where it is no such object.
+    Raises ValueError where the payload is not such an object.
 
     >>> [text for text, _ in span_texts('{"spans": [{"a": 1.0},{ "b":2}]}')]
     ['{"a": 1.0}', '{ "b":2}']
@@ -68,8 +68,8 @@ def _expect(payload: str, at: int, character: str) -> int:
 
 
 def _skip(payload: str, at: int) -> int:
-    found = _SPACE.match(payload, at)
-    return at if found is None else found.end()
+    space = _SPACE.match(payload, at)
+    return at if space is None else space.end()
 
 
 def span_row(content: str, span: dict[str, Any], trace_id: str, experiment_id: str) -> Row:

@@ -15,7 +15,8 @@ from typing import Any, Final
 from mlflow_archive.artifact_roots import Listing
 from mlflow_archive.artifact_roots.attachments import FOLDER, attachments_in, attachments_in_files
 from mlflow_archive.errors import ServerError
-from mlflow_archive.format import gaps
+from mlflow_archive.format import gaps as gap_codes
+from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Row
@@ -54,17 +55,16 @@ class TraceFiles:
             payload = self._payload(trace.trace_id).decode("utf-8")
             rows = [span_row(text, span, trace.trace_id, trace.experiment_id) for text, span in span_texts(payload)]
         except ServerError as exc:
-            if exc.status is None:
-                raise
-            listing.gaps.append(_owner(trace).gap("spans", gaps.OBJECT_UNREADABLE, str(exc)))
+            check_answered(exc)
+            listing.gaps.append(_owner(trace).gap("spans", gap_codes.OBJECT_UNREADABLE, str(exc)))
             return []
         except UNREADABLE_ROW as exc:
             reason = f"the server gives them in an unexpected shape: {exc!r}"
-            listing.gaps.append(_owner(trace).gap("spans", gaps.OBJECT_UNREADABLE, reason))
+            listing.gaps.append(_owner(trace).gap("spans", gap_codes.OBJECT_UNREADABLE, reason))
             return []
         if self._scope.selection.artifacts:
-            named = (path for row in rows for path in attachments_in(row["content"].encode(), trace.trace_id))
-            self._add(trace, listing, named)
+            attachments = (path for row in rows for path in attachments_in(row["content"].encode(), trace.trace_id))
+            self._add(trace, listing, attachments)
         return rows
 
     def listing(self, trace: TraceRecord) -> Listing:
@@ -78,9 +78,9 @@ class TraceFiles:
             listing.files += archived.files
             listing.gaps += archived.gaps
         elif trace.tags.get(_HOME_TAG) != _IN_DATABASE and trace.info["state"] != _UNFINISHED:
-            told = listing.gaps or any(file.path == _JSON for file in listing.files)
+            accounted_for = listing.gaps or any(file.path == _JSON for file in listing.files)
             reason = f"its spans are not in the database, and it is not at {owner.uri}"
-            listing.gaps += [] if told else [owner.gap(_JSON, gaps.ARTIFACT_MISSING, reason)]
+            listing.gaps += [] if accounted_for else [owner.gap(_JSON, gap_codes.ARTIFACT_MISSING, reason)]
         return listing
 
     def _own(self, trace: TraceRecord, owner: Owner) -> Listing:
@@ -91,7 +91,7 @@ class TraceFiles:
         if known is not None and name not in known:
             return Listing()
         listing = self._scope.artifacts.of(owner)
-        if listing.files or not any(gap.code == gaps.ARTIFACT_LISTING for gap in listing.gaps):
+        if listing.files or not any(gap.code == gap_codes.ARTIFACT_LISTING for gap in listing.gaps):
             return listing
         return self._through_server(trace, owner)
 
@@ -103,9 +103,8 @@ class TraceFiles:
         try:
             payload = self._payload(trace.trace_id)
         except ServerError as exc:
-            if exc.status is None:
-                raise
-            listing.gaps.append(owner.gap(_JSON, gaps.ARTIFACT_UNREADABLE, str(exc)))
+            check_answered(exc)
+            listing.gaps.append(owner.gap(_JSON, gap_codes.ARTIFACT_UNREADABLE, str(exc)))
             return listing
         listing.files.append(self._scope.artifacts.file(owner, _JSON, len(payload)))
         self._add(trace, listing, attachments_in(payload, trace.trace_id))
@@ -113,25 +112,24 @@ class TraceFiles:
 
     def _archived(self, trace: TraceRecord, owner: Owner) -> Listing:
         """Return ``traces.pb``, or what the server makes of it where only the server reaches it."""
-        there = Owner(kind=TRACE, id=trace.trace_id, uri=trace.tags.get(_ARCHIVE_TAG))
-        listing = self._scope.artifacts.of(there)
-        found = [file for file in listing.files if file.path == _PROTOBUF]
-        if found:
-            return Listing(files=found)
+        archive = Owner(kind=TRACE, id=trace.trace_id, uri=trace.tags.get(_ARCHIVE_TAG))
+        listing = self._scope.artifacts.of(archive)
+        payloads = [file for file in listing.files if file.path == _PROTOBUF]
+        if payloads:
+            return Listing(files=payloads)
         if listing.gaps:
             try:
                 payload = self._payload(trace.trace_id)
             except ServerError as exc:
-                if exc.status is None:
-                    raise
-                return Listing(gaps=[owner.gap(_PROTOBUF, gaps.ARTIFACT_UNREADABLE, str(exc))])
+                check_answered(exc)
+                return Listing(gaps=[owner.gap(_PROTOBUF, gap_codes.ARTIFACT_UNREADABLE, str(exc))])
             only_server = Owner(kind=TRACE, id=owner.id, uri=None, get_file=owner.get_file)
             return Listing(files=[self._scope.artifacts.file(only_server, _JSON, len(payload))])
-        reason = f"the trace says that its spans are archived at {there.uri}, but nothing is there"
-        return Listing(gaps=[owner.gap(_PROTOBUF, gaps.ARTIFACT_MISSING, reason)])
+        reason = f"the trace says that its spans are archived at {archive.uri}, but nothing is there"
+        return Listing(gaps=[owner.gap(_PROTOBUF, gap_codes.ARTIFACT_MISSING, reason)])
 
     def _add(self, trace: TraceRecord, listing: Listing, attachments: Iterable[str]) -> None:
-        """Add attachments that are not listed: the server gives them, or that it does not is told of when they come."""
+        """Add attachments that are not listed: the server gives them, or opening them becomes a gap."""
         known = {file.path for file in listing.files}
         for path in dict.fromkeys(attachments):
             if path not in known:

@@ -9,45 +9,44 @@ from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import Gap
-from mlflow_archive.http.refusals import is_unknown_request
+from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.sources.rest.cells import Json
-from mlflow_archive.sources.rest.lists import Loss, asking, if_understood, pages, posting
-from mlflow_archive.sources.rest.scope import Scope, gaps_of
+from mlflow_archive.sources.rest.lists import PROMPTS, asking, if_understood, pages, posting
+from mlflow_archive.sources.rest.scope import Scope, gap_of
 
 SEARCH: Final = "/api/3.0/mlflow/traces/search"
 MOST_TRACES: Final = 500
 ORDER: Final = ("timestamp_ms ASC",)
-PROMPTS: Final = "tags.`mlflow.prompt.is_prompt` = 'true'"
 
 
-class TraceLinks:
-    """Looks for the traces of runs; what is found is kept in the scope. Used by several threads."""
+class TraceLinkSearch:
+    """Looks for the traces of runs and puts them into the scope's findings. Used by several threads."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._lock = Lock()
-        self._is_worth_it: bool | None = None
+        self._has_traces: bool | None = None
 
     def look_for(self, run_ids: Sequence[str]) -> list[Gap]:
         """Look for the traces of some runs, if traces are selected and there are any; return gaps."""
         scope = self._scope
-        if not scope.selection.wants_kind(TRACE) or not run_ids or not self._worth_it():
+        if not scope.selection.wants_kind(TRACE) or not run_ids or not self._is_worth_it():
             return []
-        lost: list[Gap] = []
+        gaps: list[Gap] = []
         for run_id in run_ids:
-            for row in _found(scope, f"attributes.run_id = '{run_id}'", f"links to run {run_id}"):
+            for row in _traces(scope, f"attributes.run_id = '{run_id}'", f"links to run {run_id}"):
                 if isinstance(row, Gap):
-                    lost.append(row)
+                    gaps.append(row)
                 else:
-                    scope.link([str(trace_id_of(row))], run_id)
-        return lost
+                    scope.findings.add_trace(str(trace_id_of(row)), run_id)
+        return gaps
 
-    def _worth_it(self) -> bool:
+    def _is_worth_it(self) -> bool:
         with self._lock:
-            if self._is_worth_it is None:
-                self._is_worth_it = any(_answers(self._scope, ids) for ids in self._scope.groups())
-            return self._is_worth_it
+            if self._has_traces is None:
+                self._has_traces = any(_answers(self._scope, ids) for ids in self._scope.groups())
+            return self._has_traces
 
 
 def prompt_links(scope: Scope) -> Iterator[tuple[str, str] | Gap]:
@@ -57,13 +56,13 @@ def prompt_links(scope: Scope) -> Iterator[tuple[str, str] | Gap]:
         return  # no server before 3.5 keeps such links
     for name, version in _prompt_versions(scope):
         prompt = f"{name}/{version}"
-        for row in _found(scope, f"prompt = '{prompt}'", f"links to prompt {prompt}"):
+        for row in _traces(scope, f"prompt = '{prompt}'", f"links to prompt {prompt}"):
             yield row if isinstance(row, Gap) else (str(trace_id_of(row)), prompt)
 
 
 def search_body(experiment_ids: Sequence[str], filter_string: str | None = None) -> dict[str, Any]:
     """Return the body of a search for traces, in a stable order."""
-    places = [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": each}} for each in experiment_ids]
+    places = [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": i}} for i in experiment_ids]
     return {"locations": places, "order_by": list(ORDER), **({"filter": filter_string} if filter_string else {})}
 
 
@@ -72,29 +71,29 @@ def trace_id_of(row: Json) -> object:
     return row.get("trace_id") or row.get("request_id")
 
 
-def _found(scope: Scope, filter_string: str, what: str) -> Iterator[Json | Gap]:
+def _traces(scope: Scope, filter_string: str, place: str) -> Iterator[Json | Gap]:
+    """Yield the traces that a filter takes; ``place`` names in gaps what could not be looked for."""
     for ids in scope.groups():
         ask = posting(scope.session, SEARCH, "traces", **search_body(ids, filter_string))
         for page in pages(ask, trace_id_of, size=MOST_TRACES):
             yield from page.rows
-            yield from gaps_of(TRACE, [Loss(place=what, reason=loss.reason) for loss in page.lost])
+            yield from (gap_of(TRACE, "", place, loss.reason) for loss in page.losses)
 
 
 def _answers(
     scope: Scope, experiment_ids: list[str], filter_string: str | None = None, *, empty_counts: bool = False
 ) -> bool:
-    """Say whether a search for traces finds one, or with ``empty_counts`` whether it is understood."""
+    """Return whether a search for traces finds one, or with ``empty_counts`` whether it is understood."""
     try:
         answer = scope.session.post(SEARCH, {**search_body(experiment_ids, filter_string), "max_results": 1})
     except ServerError as exc:
-        if exc.status is None:
-            raise
+        check_answered(exc)
         return not is_unknown_request(exc) and exc.status != HTTPStatus.BAD_REQUEST
     return empty_counts or bool(isinstance(answer, Mapping) and answer.get("traces"))
 
 
 def _prompt_versions(scope: Scope) -> Iterator[tuple[str, str]]:
-    """Yield (name, version) of all prompts; that some cannot be read is told where the registry is read."""
+    """Yield (name, version) of all prompts; that some cannot be read is reported where the registry is read."""
     ask = asking(scope.session, "/api/2.0/mlflow/model-versions/search", "model_versions", filter=PROMPTS)
     for page in pages(if_understood(ask), lambda row: (row.get("name"), row.get("version")), size=1000):
         yield from ((str(row["name"]), str(row["version"])) for row in page.rows if row.get("name"))

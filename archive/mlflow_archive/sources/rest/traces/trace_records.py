@@ -60,7 +60,8 @@ def parse_trace(raw: Json, version: tuple[int, int]) -> TraceRecord:
         "trace_tags": [{"trace_id": trace_id, "key": key, "value": value} for key, value in kept_tags.items()],
         "trace_metadata": [{"trace_id": trace_id, "key": key, "value": value} for key, value in kept_metadata.items()],
         "assessments": [
-            assessment_row(each, trace_id, experiment_id, info["request_time"]) for each in raw.get("assessments", [])
+            assessment_row(assessment, trace_id, experiment_id, info["request_time"])
+            for assessment in raw.get("assessments", [])
         ],
     }
     return TraceRecord(
@@ -101,27 +102,27 @@ def _duration(value: str) -> int:
 
 def _pairs(value: Any) -> dict[str, str | None]:
     if isinstance(value, Mapping):
-        return {str(key): text(each) for key, each in value.items()}
-    return {str(each["key"]): text(each.get("value")) for each in value}
+        return {str(key): text(content) for key, content in value.items()}
+    return {str(pair["key"]): text(pair.get("value")) for pair in value}
 
 
 def _columns(tags: dict[str, str | None], metadata: dict[str, str | None]) -> Row:
     """Take out of tags and metadata what the server keeps in columns; what no column could hold stays there."""
-    found: Row = {}
-    for held, key, name in ((tags, NAME_TAG, "trace_name"), (metadata, SESSION, "session_id")):
-        if key in held:
-            found[name] = held.pop(key)
+    columns: Row = {}
+    for pairs, key, name in ((tags, NAME_TAG, "trace_name"), (metadata, SESSION, "session_id")):
+        if key in pairs:
+            columns[name] = pairs.pop(key)
     for key, names, kinds in ((USAGE, _TOKENS, (int,)), (COST, _COSTS, (int, float))):
         values = _object(metadata.get(key))
-        if values and all(name in names and type(each) in kinds for name, each in values.items()):
+        if values and all(name in names and type(number) in kinds for name, number in values.items()):
             del metadata[key]
-            found |= {name: each if kinds == (int,) else float(each) for name, each in values.items()}
-    return found
+            columns |= {name: number if kinds == (int,) else float(number) for name, number in values.items()}
+    return columns
 
 
 def _object(value: str | None) -> dict[str, Any]:
     try:
-        found = json.loads(value or "{}")
+        content = json.loads(value or "{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}

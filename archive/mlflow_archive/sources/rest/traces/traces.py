@@ -1,4 +1,7 @@
-"""Traces of one workspace: info, tags, metadata, assessments, spans, links and files."""
+"""Traces of one workspace: info, tags, metadata, assessments, spans, links and files.
+
+Read after runs, which tell (``RunFindings``) which traces belong to them.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,12 @@ from typing import Final
 from mlflow_archive.artifact_roots import Listing
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
-from mlflow_archive.format import gaps
 from mlflow_archive.format.fingerprint import entity_fingerprint
-from mlflow_archive.http.refusals import is_unknown_request
+from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row
 from mlflow_archive.sources.rest.lists import Ask, asking, pages, posting
-from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Scope, add_rows, batches, chunk_of, gap_of, gaps_of
 from mlflow_archive.sources.rest.traces.cut_values import cut_values
 from mlflow_archive.sources.rest.traces.trace_files import TraceFiles
 from mlflow_archive.sources.rest.traces.trace_links import ORDER, SEARCH, prompt_links, search_body, trace_id_of
@@ -41,11 +43,8 @@ def plan_traces(scope: Scope) -> Iterator[Batch]:
         # Which traces belong to the runs is known only when these have been read, in an earlier stage.
         yield Batch(name="traces of runs", read=partial(_read_of_runs, scope, search, reader))
         return
-    number = 0
-    for ids in groups:
-        for page in pages(search.ask(ids), trace_id_of, size=PAGE):
-            yield Batch(name=f"traces-{number:05d}", read=partial(reader.read, page.rows, gaps_of(TRACE, page.lost)))
-            number += 1
+    all_pages = (page for ids in groups for page in pages(search.ask(ids), trace_id_of, size=PAGE))
+    yield from batches("traces", TRACE, all_pages, reader.read)
 
 
 def check_trace_filter(scope: Scope) -> None:
@@ -67,14 +66,13 @@ class _Search:
 
     @classmethod
     def of(cls, scope: Scope, experiment_ids: Sequence[str]) -> _Search | None:
-        """Return how, None where the server has no traces."""
+        """Return how a server is asked, None where it has no traces."""
         for newer in (True, False):
             search = cls(scope=scope, newer=newer)
             try:
                 search.ask(experiment_ids, filtered=False)(1, None)
             except ServerError as exc:
-                if exc.status is None:
-                    raise
+                check_answered(exc)
                 if is_unknown_request(exc):
                     continue
             return search
@@ -82,7 +80,7 @@ class _Search:
 
     def ask(self, experiment_ids: Sequence[str], filter_string: str | None = None, *, filtered: bool = True) -> Ask:
         conditions = [self.scope.selection.trace_filter if filtered else None, filter_string]
-        condition = " AND ".join(each for each in conditions if each) or None
+        condition = " AND ".join(filter(None, conditions)) or None
         if self.newer:
             return posting(self.scope.session, SEARCH, "traces", **search_body(experiment_ids, condition))
         params = {"experiment_ids": list(experiment_ids), "order_by": list(ORDER), "filter": condition}
@@ -99,13 +97,13 @@ class _Search:
 
 
 def _read_of_runs(scope: Scope, search: _Search, reader: _Reader, known: Known) -> Iterator[Chunk]:
-    seen: set[object] = set()
-    for run_id in sorted(scope.chosen_runs):
+    seen_ids: set[object] = set()
+    for run_id in sorted(scope.findings.run_ids):
         for ids in scope.groups():
             for page in pages(search.ask(ids, f"attributes.run_id = '{run_id}'"), trace_id_of, size=PAGE):
-                fresh = [row for row in page.rows if trace_id_of(row) not in seen]
-                seen.update(trace_id_of(row) for row in fresh)
-                yield from reader.read(fresh, gaps_of(TRACE, page.lost), known)
+                fresh = [row for row in page.rows if trace_id_of(row) not in seen_ids]
+                seen_ids.update(trace_id_of(row) for row in fresh)
+                yield from reader.read(fresh, gaps_of(TRACE, page.losses), known)
 
 
 @dataclass(slots=True)
@@ -124,17 +122,18 @@ class _Reader:
         self._scope = scope
         self._files = TraceFiles(scope)
         self._prompts: dict[str, set[str]] = {}
-        self._lost: list[Gap] = []
-        for found in prompt_links(scope):
-            if isinstance(found, Gap):
-                self._lost.append(found)
+        self._prompt_gaps: list[Gap] = []
+        """Gaps of links to prompts, until the first batch takes them along."""
+        for link in prompt_links(scope):
+            if isinstance(link, Gap):
+                self._prompt_gaps.append(link)
             else:
-                self._prompts.setdefault(found[0], set()).add(found[1])
+                self._prompts.setdefault(link[0], set()).add(link[1])
 
-    def read(self, traces: Sequence[Json], lost: list[Gap], known: Known) -> Iterator[Chunk]:
+    def read(self, traces: Sequence[Json], gaps: list[Gap], known: Known) -> Iterator[Chunk]:
         """Yield chunks of whole traces, of about CHARACTERS_PER_CHUNK."""
         entries, unreadable = self._entries(traces)
-        lost = [*lost, *unreadable, *self._take_lost()]
+        gaps = [*gaps, *unreadable, *self._take_prompt_gaps()]
         rows: dict[str, list[Row]] = {}
         files = []
         size = 0
@@ -144,31 +143,30 @@ class _Reader:
                 self._scope.progress.advance("skipped", 1)
                 continue
             spans = self._files.spans(record, listing)
-            for name, found in (*record.rows.items(), ("spans", spans)):
-                rows.setdefault(name, []).extend(found)
+            add_rows(rows, {**record.rows, "spans": spans})
             wants = self._scope.selection.wants_artifact
             files += [file for file in listing.files if wants(file.path, file.size)]
-            lost += listing.gaps
+            gaps += listing.gaps
             if not listing.gaps:
                 row = {"owner_id": record.trace_id, "owner_kind": TRACE, "fingerprint": entry.fingerprint}
                 rows.setdefault("fingerprints", []).append(row)
             size += sum(len(span["content"]) for span in spans)
             if size >= CHARACTERS_PER_CHUNK:
-                yield chunk_of(rows, lost, artifacts=files)
-                rows, lost, files, size = {}, [], [], 0
-        if rows or lost:
-            yield chunk_of(rows, lost, artifacts=files)
+                yield chunk_of(rows, gaps, artifacts=files)
+                rows, gaps, files, size = {}, [], [], 0
+        if rows or gaps:
+            yield chunk_of(rows, gaps, artifacts=files)
 
     def _entries(self, traces: Sequence[Json]) -> tuple[list[_Entry], list[Gap]]:
         """Return the traces with links, artifacts and fingerprint, and gaps of what could not be parsed."""
-        lost: list[Gap] = []
+        gaps: list[Gap] = []
         entries: list[_Entry] = []
         for raw in traces:
             try:
                 record = parse_trace(raw, self._scope.version)
             except UNREADABLE_ROW as exc:
                 reason = f"the server describes it in an unexpected shape: {exc!r}"
-                lost.append(_gap(str(trace_id_of(raw)), gaps.OBJECT_UNREADABLE, reason))
+                gaps.append(gap_of(TRACE, str(trace_id_of(raw)), "", reason))
                 continue
             record.rows["trace_links"] = self._links(record)
             entries.append(_Entry(record, self._files.listing(record)))
@@ -180,19 +178,15 @@ class _Reader:
             entry.listing.gaps += cut.get(entry.record.trace_id, [])
             files = [(file.path, file.size) for file in entry.listing.files if wants(file.path, file.size)]
             entry.fingerprint = entity_fingerprint(entry.record.rows, files)
-        return entries, lost
+        return entries, gaps
 
     def _links(self, record: TraceRecord) -> list[Row]:
-        """Return the links of a trace; the run that it was made in is in its metadata and no link."""
-        runs = self._scope.links.get(record.trace_id, set()) - {record.metadata.get(SOURCE_RUN)}
+        """Return the links of a trace; the run that it was made in is in its metadata and is not a link."""
+        runs = self._scope.findings.trace_runs.get(record.trace_id, set()) - {record.metadata.get(SOURCE_RUN)}
         pairs = [("run", run_id) for run_id in sorted(runs)]
         pairs += [("prompt_version", prompt) for prompt in sorted(self._prompts.get(record.trace_id, set()))]
-        return [{"trace_id": record.trace_id, "destination_type": kind, "destination_id": each} for kind, each in pairs]
+        return [{"trace_id": record.trace_id, "destination_type": kind, "destination_id": i} for kind, i in pairs]
 
-    def _take_lost(self) -> list[Gap]:
-        lost, self._lost = self._lost, []
-        return lost
-
-
-def _gap(trace_id: str, code: str, reason: str) -> Gap:
-    return Gap(owner_kind=TRACE, owner_id=trace_id, path="", code=code, reason=reason)
+    def _take_prompt_gaps(self) -> list[Gap]:
+        gaps, self._prompt_gaps = self._prompt_gaps, []
+        return gaps

@@ -1,0 +1,148 @@
+"""Scorers of one workspace, with all their versions and their online scoring.
+
+The server shows none of a deleted experiment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from mlflow_archive.flow.chunk import Chunk, Gap, Known
+from mlflow_archive.kinds import SCORER
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Row, integer, text, unexpected_shape
+from mlflow_archive.sources.rest.lists import Page, all_at_once
+from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gap_of, gaps_of
+
+_SEVERAL_EXPERIMENTS: Final = (3, 17)
+"""The first MLflow that is known to list scorers of several experiments at once."""
+_SCORERS: Final = "/api/3.0/mlflow/scorers"
+_PREFIX: Final = "gateway:/"
+_PLACES: Final = ("instructions_judge_pydantic_data", "builtin_scorer_pydantic_data", "third_party_scorer_data")
+_NESTED: Final = ("memory_augmented_judge_data", "base_judge")
+
+
+def plan_scorers(scope: Scope) -> Iterator[Batch]:
+    """Yield the scorers of the selected experiments, those that are not deleted, in batches."""
+    active_ids = scope.active_experiment_ids
+    if scope.only_of_runs or not active_ids or scope.lacks(f"{_SCORERS}/list", {"experiment_id": active_ids[0]}):
+        return
+    for number, ids in enumerate(scope.groups(active_ids)):
+        yield Batch(name=f"scorers-{number:05d}", read=partial(_read_scorers, scope, ids))
+
+
+def shown_scorer_ids(scope: Scope) -> set[str]:
+    """Return the ids of the scorers that the server shows of the selected experiments."""
+    pages = (page for ids in scope.groups(scope.active_experiment_ids) for _, page in _lists(scope, ids))
+    return {str(raw.get("scorer_id")) for page in pages for raw in page.rows}
+
+
+def _lists(scope: Scope, experiment_ids: Sequence[str]) -> Iterator[tuple[str, Page]]:
+    """Yield the list of the scorers of some experiments, whole or by experiment, with the id of which it is."""
+    if scope.version >= _SEVERAL_EXPERIMENTS:
+        searches: list[dict[str, Any]] = [{"experiment_ids": list(experiment_ids)}]
+    else:
+        searches = [{"experiment_id": experiment_id} for experiment_id in experiment_ids]
+    for search in searches:
+        for page in all_at_once(scope.session, f"{_SCORERS}/list", "scorers", **search):
+            yield str(search.get("experiment_id", "")), page
+
+
+def _read_scorers(scope: Scope, experiment_ids: Sequence[str], known: Known) -> Iterator[Chunk]:
+    rows: dict[str, list[Row]] = {"scorers": [], "scorer_versions": []}
+    gaps: list[Gap] = []
+    for experiment_id, page in _lists(scope, experiment_ids):
+        gaps += gaps_of(SCORER, page.losses, experiment_id)
+        for raw in page.rows:
+            gaps += _read_scorer(scope, str(raw.get("experiment_id")), str(raw.get("scorer_name")), rows)
+    if ids := [row["scorer_id"] for row in rows["scorers"]]:
+        rows["online_scoring_configs"], config_gaps = _online_configs(scope, ids)
+        gaps += config_gaps
+    yield chunk_of(rows, gaps)
+
+
+def _read_scorer(scope: Scope, experiment_id: str, name: str, rows: dict[str, list[Row]]) -> list[Gap]:
+    """Add a scorer with all its versions; return gaps."""
+    gaps: list[Gap] = []
+    params = {"experiment_id": experiment_id, "name": name}
+    for page in all_at_once(scope.session, f"{_SCORERS}/versions", "scorers", **params):
+        gaps += [gap_of(SCORER, f"{experiment_id}/{name}", "", loss.reason) for loss in page.losses]
+        for raw in page.rows:
+            scorer_id = str(raw.get("scorer_id") or f"{experiment_id}/{name}")
+            try:
+                row = {
+                    "scorer_id": scorer_id,
+                    "version": int(raw["scorer_version"]),
+                    "serialized_scorer": with_endpoint_id(str(raw["serialized_scorer"]), scope.endpoint_ids),
+                    "creation_time": integer(raw.get("creation_time")),
+                }
+            except UNREADABLE_ROW as exc:
+                gaps.append(gap_of(SCORER, scorer_id, "", f"a version has an unexpected shape: {exc!r}"))
+                continue
+            rows["scorer_versions"].append(row)
+            scorer = {"scorer_id": scorer_id, "experiment_id": experiment_id, "name": name}
+            if scorer not in rows["scorers"][-1:]:
+                rows["scorers"].append(scorer)
+    return gaps
+
+
+def _online_configs(scope: Scope, scorer_ids: Sequence[str]) -> tuple[list[Row], list[Gap]]:
+    rows: list[Row] = []
+    gaps: list[Gap] = []
+    for page in all_at_once(scope.session, f"{_SCORERS}/online-configs", "configs", scorer_ids=list(scorer_ids)):
+        gaps += [gap_of(SCORER, "", "online configs", loss.reason) for loss in page.losses]
+        for raw in page.rows:
+            try:
+                rows.append(
+                    {
+                        "scorer_id": str(raw["scorer_id"]),
+                        "online_scoring_config_id": str(raw["online_scoring_config_id"]),
+                        "sample_rate": float(raw["sample_rate"]),
+                        "experiment_id": str(raw["experiment_id"]),
+                        "filter_string": text(raw.get("filter_string")),
+                    }
+                )
+            except UNREADABLE_ROW as exc:
+                gaps.append(gap_of(SCORER, str(raw.get("scorer_id")), "online config", unexpected_shape(exc)))
+    return rows, gaps
+
+
+def with_endpoint_id(serialized: str, endpoint_ids: Mapping[str, str]) -> str:
+    """Return a scorer's text with the id of its endpoint instead of the name; any other text unchanged.
+
+    A scorer that asks a gateway endpoint is kept with the endpoint's id; the server puts the endpoint's name in its
+    place before it answers. The same text with the id again is what its database has.
+
+    >>> with_endpoint_id('{"builtin_scorer_pydantic_data": {"model": "gateway:/fast"}}', {"fast": "e-1"})
+    '{"builtin_scorer_pydantic_data": {"model": "gateway:/e-1"}}'
+    """
+    try:
+        scorer = json.loads(serialized)
+    except ValueError:
+        return serialized
+    if not isinstance(scorer, dict):
+        return serialized
+    holder = _holder(scorer)
+    model = holder.get("model") if holder is not None else None
+    if holder is None or not isinstance(model, str) or not model.startswith(_PREFIX):
+        return serialized
+    endpoint_id = endpoint_ids.get(model.removeprefix(_PREFIX))
+    if endpoint_id is None:
+        return serialized
+    holder["model"] = _PREFIX + endpoint_id
+    return json.dumps(scorer)
+
+
+def _holder(scorer: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the object in a scorer that names its model."""
+    for place in _PLACES[:2]:
+        if data := scorer.get(place):
+            return data if isinstance(data, dict) else None
+    outer, inner = _NESTED
+    if data := scorer.get(outer):
+        nested = data.get(inner) if isinstance(data, dict) else None
+        return _holder(nested) if isinstance(nested, dict) else None
+    data = scorer.get(_PLACES[2])
+    return data if isinstance(data, dict) else None
