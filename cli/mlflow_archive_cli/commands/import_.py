@@ -76,6 +76,11 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
 )
 @click.option("--no-source-tags", is_flag=True, help="Leave out the tags that say where runs come from.")
 @click.option(
+    "--acting-tags",
+    is_flag=True,
+    help="Set experiment tags on which a server may act, as schedules and retentions; else they are source tags only.",
+)
+@click.option(
     "--spans-as-files",
     is_flag=True,
     help="Write the spans of all traces as files: faster, but they cannot be searched in the target.",
@@ -112,6 +117,7 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
         model_prefix=options["model_prefix"],
         user=options["user"],
         spans_in_table=not options["spans_as_files"],
+        acting_tags=options["acting_tags"],
         dry_run=options["dry_run"],
         artifact_root=options["artifact_root"],
         workspace=options["workspace"],
