@@ -74,7 +74,12 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
     show_default=True,
     help="Whose name runs carry: that of the source, or yours.",
 )
-@click.option("--no-source-tags", is_flag=True, help="Leave out the tags that say where runs come from.")
+@click.option(
+    "--no-source-tags",
+    is_flag=True,
+    help="Leave out the tags that say where runs come from. The identity tags mlflow_archive.source_… stay, by which "
+    "a repeated import finds its objects.",
+)
 @click.option(
     "--acting-tags",
     is_flag=True,
