@@ -78,6 +78,15 @@ def test_a_scorer_whose_versions_cannot_be_read_is_not_taken_for_a_hidden_one(
     }
 
 
+def test_where_scorers_cannot_be_listed_none_is_taken_for_a_hidden_one(everything: Everything) -> None:
+    server, filled = everything
+    with bad_network(server.uri) as network:
+        network.change = lambda path, body: b'{"scorers": "odd"}' if "scorers/list" in path else body
+        found = read(network.uri, kinds=(SCORER, GATEWAY_ENDPOINT))
+    assert set(filled.evaluation.scorers.values()) <= {row["owner_id"] for row in found.tables["gaps"]}
+    assert not [row for row in found.tables["gaps"] if "is deleted" in row["reason"]]
+
+
 def test_issues_of_selected_experiments(everything: Everything) -> None:
     server, filled = everything
     found = read(server.uri, experiments=("main",), kinds=(ISSUE,))

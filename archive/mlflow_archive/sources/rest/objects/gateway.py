@@ -217,13 +217,17 @@ def _binding_rows(raw: Json) -> Rows:
 
 
 def _hidden_scorers(scope: Scope, bindings: Sequence[Json]) -> list[Gap]:
-    """Return a gap for each scorer that an endpoint serves and no list shows: its experiment is deleted."""
+    """Return a gap for each scorer that an endpoint serves and no list shows, as none does of a deleted experiment."""
     if not scope.selection.wants_kind(SCORER) or not scope.selection.deleted:
         return []
     bound_ids = {str(row.get("resource_id")) for row in bindings if row.get("resource_type") == "scorer"}
-    hidden_ids = bound_ids - shown_scorer_ids(scope) if bound_ids else set()
+    if not bound_ids:
+        return []
+    shown_ids, are_all_listed = shown_scorer_ids(scope)
     reason = "its experiment is deleted, so the server does not show it; restore the experiment, or export the database"
-    return [gap_of(SCORER, scorer_id, "", reason) for scorer_id in sorted(hidden_ids)]
+    if not are_all_listed:
+        reason = "it is in no list of scorers that could be read"
+    return [gap_of(SCORER, scorer_id, "", reason) for scorer_id in sorted(bound_ids - shown_ids)]
 
 
 def _read_guardrails(scope: Scope, known: Known) -> Iterator[Chunk]:

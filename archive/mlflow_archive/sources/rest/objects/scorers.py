@@ -33,10 +33,11 @@ def plan_scorers(scope: Scope) -> Iterator[Batch]:
         yield Batch(name=f"scorers-{number:05d}", read=partial(_read_scorers, scope, ids))
 
 
-def shown_scorer_ids(scope: Scope) -> set[str]:
-    """Return the ids of the scorers that the server shows of the selected experiments."""
-    pages = (page for ids in scope.groups(scope.active_experiment_ids) for _, page in _lists(scope, ids))
-    return {str(raw.get("scorer_id")) for page in pages for raw in page.rows}
+def shown_scorer_ids(scope: Scope) -> tuple[set[str], bool]:
+    """Return the ids of the scorers that lists of the selected experiments show, and whether all could be read."""
+    pages = [page for ids in scope.groups(scope.active_experiment_ids) for _, page in _lists(scope, ids)]
+    ids = {str(raw.get("scorer_id")) for page in pages for raw in page.rows}
+    return ids, not any(page.losses for page in pages)
 
 
 def _lists(scope: Scope, experiment_ids: Sequence[str]) -> Iterator[tuple[str, Page]]:
