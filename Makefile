@@ -1,15 +1,29 @@
 # `make demo` and `make test` do everything on a fresh machine that has Python 3.11 or later and a package registry.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-SOURCES := archive bench cli docs tests
+SOURCES := archive bench cli docs spec tests
 
-.PHONY: demo test test-mariadb test-browser test-matrix lint bench bench-database bench-inspection bench-traces docs picture clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-campaigns lint bench bench-database bench-inspection bench-traces docs picture spec clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
 
 test: lint
 	.venv/bin/pytest -n 2
+
+# Before every commit: lint, types, and the tests that start no server and are not slow (tests/support/needs.py).
+check: lint
+	.venv/bin/pytest -n 2 -m "not server and not slow"
+
+# Whether exports and the calls of imports are as they were: two commands mlflow-archive on the same data, which the
+# first run fills. OLD is the command of another virtual environment; build/behaviour keeps its recording.
+behaviour: .venv/.stamp
+	@test -n "$(OLD)" || { echo "make behaviour OLD=/path/to/venv/bin/mlflow-archive" >&2; exit 1; }
+	test -d build/behaviour/data || .venv/bin/python -m tests.behaviour fill build/behaviour/data
+	test -d build/behaviour/before || .venv/bin/python -m tests.behaviour record build/behaviour/data build/behaviour/before $(OLD)
+	rm -rf build/behaviour/after
+	.venv/bin/python -m tests.behaviour record build/behaviour/data build/behaviour/after .venv/bin/mlflow-archive
+	.venv/bin/python -m tests.behaviour compare build/behaviour/before build/behaviour/after
 
 # Needs Debian's package mariadb-server; its own tests run on a server that they start.
 test-mariadb: .venv/.stamp
@@ -25,6 +39,14 @@ test-browser: .venv/.stamp
 # is installed into .venv-matrix (3 GB in all).
 test-matrix: .venv/.stamp
 	TEST_MATRIX=1 .venv/bin/pytest --timeout 1800 tests/matrix
+
+# Hours: exports and imports through a proxy that spoils a fifth of all requests, pairs of imports at once, 900 kills.
+# SEED decides all chance; RUNS is how many exports, imports and pairs, KILLS how many kills of each verb.
+SEED ?= 1
+RUNS ?= 20
+KILLS ?= 300
+test-campaigns: .venv/.stamp
+	.venv/bin/python -m tests.campaigns --seed "$(SEED)" --runs "$(RUNS)" --kills "$(KILLS)"
 
 lint: .venv/.stamp
 	.venv/bin/ruff check .
@@ -48,6 +70,10 @@ bench-database: .venv/.stamp
 docs: .venv/.stamp .venv-docs/.stamp
 	.venv/bin/python docs/make.py
 	.venv-docs/bin/mkdocs build --quiet
+
+# The pages of the specification that are made from code: spec/tables.md and spec/mlflow.md.
+spec: .venv/.stamp
+	.venv/bin/python -m spec.generate
 
 # The pictures of docs/architecture.md, drawn from text. Needs Debian's package graphviz.
 picture:

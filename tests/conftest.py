@@ -31,9 +31,9 @@ collect_ignore = [
 for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]:
     del os.environ[name]
 
-from tests.support.databases import PostgresServer, postgres_server  # noqa: E402 - needs the path above
+from tests.support.databases import PostgresServer, initialize_by_copy, own_migrations, postgres_server  # noqa: E402 - needs the path above
 from tests.support.everything import Filled, filled_server  # noqa: E402 - needs the path above
-from tests.support.left_behind import Surroundings  # noqa: E402 - needs the path above
+from tests.support.left_behind import Surroundings, names_in_checkout  # noqa: E402 - needs the path above
 from tests.support.mlflow_server import MlflowServer, running_server  # noqa: E402 - needs the path above
 from tests.support.needs import Needs  # noqa: E402 - needs the path above
 from tests.support.object_store import running_s3  # noqa: E402 - needs the path above
@@ -80,6 +80,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.line(f"The tests left {path} behind.", red=True)
 
 
+@pytest.fixture(autouse=True)
+def checkout() -> Iterator[None]:
+    """Nothing is added to the top of the checkout: MLflow's client makes a database where it is, if it is not led."""
+    before = names_in_checkout()
+    yield
+    assert names_in_checkout() <= before, "files were left in the checkout"
+
+
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     """One real server for the whole session; tests keep to experiments of their own."""
@@ -92,6 +100,21 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Mlflo
     """One real server for the whole session that holds every kind of object, and what was put into it; only read."""
     with filled_server(tmp_path_factory.mktemp("everything") / "server") as filled:
         yield filled
+
+
+@pytest.fixture(autouse=True, scope="session")
+def copied_databases() -> Iterator[None]:
+    """MLflow makes a new SQLite database in this process once; all others are copies."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlflow.store.db.utils._initialize_tables", initialize_by_copy)
+        yield
+
+
+@pytest.fixture
+def migrated_databases() -> Iterator[None]:
+    """MLflow makes each new database itself."""
+    with own_migrations():
+        yield
 
 
 @pytest.fixture(scope="session")

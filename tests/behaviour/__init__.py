@@ -5,5 +5,5 @@
     python -m tests.behaviour record DATA AFTER COMMAND       # and with that of the new
     python -m tests.behaviour compare BEFORE AFTER            # ends with 1 if they differ
 
-``make behaviour DATA=… BEFORE=… COMMAND=…`` does the last two. Recordings are text: ``diff -r`` shows the same.
+``make behaviour OLD=COMMAND`` does all of it below ``build/behaviour``. Recordings are text, for ``diff -r``.
 """

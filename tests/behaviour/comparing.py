@@ -35,7 +35,7 @@ def differences(before: Path, after: Path) -> Differences:
     same = 0
     for path in paths:
         sides = before / path, after / path
-        if missing := [side for side in sides if not side.exists()]:
+        if missing := [root for root in (before, after) if not (root / path).exists()]:
             report.differ(f"{path}: is not in {missing[0]}")
         elif path.name.endswith(_SUFFIX):
             old, new = (side.read_text("utf-8").splitlines() for side in sides)

@@ -61,14 +61,15 @@ class PlainCalls:
             "query": query,
             "body": self._body(call.body),
         }
-        return self.plain_text(json.dumps(fields, sort_keys=True, ensure_ascii=False), begin, end)
+        text = self.plain_text(json.dumps(fields, sort_keys=True, ensure_ascii=False), begin, end)
+        return re.sub(r"(?<=[:,\[] )<now>|(?<=\[)<now>", '"<now>"', text)
 
     def plain_text(self, text: str, begin: float, end: float) -> str:
         """Return text without ids and times that the server gave."""
 
         def time_of(match: re.Match[str]) -> str:
             seconds = int(match[0][:13]) / 1000
-            return "<now>" if begin - 60 <= seconds <= end + 60 else match[0]
+            return "<now>" if begin - 1 <= seconds <= end + 1 else match[0]
 
         return _TIME.sub(time_of, _ID.sub(self._id, text))
 

@@ -23,6 +23,7 @@ from tests.replay.small import logged_model, registered
 from tests.support.chunks import ChunkSource, chunk, experiment, run
 from tests.support.mlflow_server import running_server
 from tests.support.restoring import export
+from tests.support.tracking_uri import tracking_to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +38,10 @@ class Source:
 @pytest.fixture(scope="module")
 def linked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
     folder = tmp_path_factory.mktemp("linked")
-    before = mlflow.get_tracking_uri()
-    try:
-        with running_server(folder / "server") as server:
-            mlflow.set_tracking_uri(server.uri)
-            yield _fill(server.backend, str(server.artifacts), folder / "all.mlfa")
-    finally:
-        mlflow.set_tracking_uri(before)
+    with running_server(folder / "server") as server:
+        with tracking_to(server.uri):
+            source = _fill(server.backend, str(server.artifacts), folder / "all.mlfa")
+        yield source
 
 
 def _fill(backend: str, artifacts: str, archive: Path) -> Source:

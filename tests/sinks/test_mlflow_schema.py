@@ -14,6 +14,7 @@ from sqlalchemy import URL, create_engine, make_url
 from mlflow_archive.errors import TargetError
 from mlflow_archive.sinks.restore import mlflow_schema
 from mlflow_archive.sinks.restore.schema import check_revision, target_schema
+from tests.support.databases import initialize_by_copy
 
 
 @pytest.fixture
@@ -26,6 +27,7 @@ def _url(path: Path) -> URL:
     return make_url(f"sqlite:///{path}")
 
 
+@pytest.mark.usefixtures("migrated_databases")
 def test_both_ways_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow_schema.make_schema(_url(tmp_path / "here.db"))
     monkeypatch.setattr(mlflow_schema, "_MLFLOW", "mlflow.not.imported")
@@ -36,6 +38,22 @@ def test_both_ways_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         check_revision(engine, "the target")
         engine.dispose()
     assert mlflow_schema.head_revision() == utils._get_latest_schema_revision()
+
+
+@pytest.mark.usefixtures("migrated_databases")
+def test_copies_for_tests_are_what_mlflow_makes(tmp_path: Path) -> None:
+    engines = [create_engine(_url(tmp_path / name)) for name in ("made.db", "copied.db")]
+    utils._initialize_tables(engines[0])
+    initialize_by_copy(engines[1])
+    dumps = []
+    for engine in engines:
+        with engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            dumps.append(list(driver.iterdump()))
+        engine.dispose()
+    assert dumps[0] == dumps[1]
+    assert len(dumps[0]) > 100
 
 
 @pytest.mark.usefixtures("not_imported")

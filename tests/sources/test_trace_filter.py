@@ -20,6 +20,7 @@ from tests.support.databases import PostgresServer
 from tests.support.filling.http import Http
 from tests.support.mlflow_server import MlflowServer, running_server
 from tests.support.restoring import export, restore
+from tests.support.tracking_uri import tracking_to
 
 SESSION: Final = "mlflow.trace.session"
 Judged = dict[str, Any]
@@ -70,13 +71,10 @@ class Asked:
 
 @pytest.fixture(scope="module")
 def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    before = mlflow.get_tracking_uri()
-    try:
-        with running_server(tmp_path_factory.mktemp("searched")) as server:
-            mlflow.set_tracking_uri(server.uri)
-            yield Asked(server=server, **_fill(Http(uri=server.uri)))
-    finally:
-        mlflow.set_tracking_uri(before)
+    with running_server(tmp_path_factory.mktemp("searched")) as server:
+        with tracking_to(server.uri):
+            filled = _fill(Http(uri=server.uri))
+        yield Asked(server=server, **filled)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.databases import empty_database
 from tests.support.mlflow_server import _quiet_environment
 
 MODEL_CODE = """
@@ -43,6 +44,8 @@ class Everything:
 def make_everything(uri: str, folder: Path, *, root: str | None = None) -> Everything:
     """Fill a new database; its files go to ``folder``, which locations name, or ``root`` if one is given."""
     folder.mkdir(parents=True, exist_ok=True)
+    if uri.startswith("sqlite:///"):
+        shutil.copyfile(empty_database(), uri.removeprefix("sqlite:///"))
     backend = uri.replace("postgresql://", "postgresql+psycopg2://", 1)
     command = [sys.executable, "-m", "tests.support.full_database", backend, root or str(folder), str(folder)]
     environment = {**_quiet_environment(), "PYTHONPATH": os.pathsep.join(sys.path)}

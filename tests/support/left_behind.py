@@ -45,6 +45,11 @@ class Surroundings:
             yield from self._temporary.iterdir()
 
 
+def names_in_checkout() -> set[str]:
+    """Return what lies at the top of the checkout, but for caches."""
+    return {entry.name for entry in os.scandir(REPOSITORY)} - CACHES
+
+
 def _files(root: Path) -> Iterator[Path]:
     """Yield the files below a folder, but for caches, virtual environments and folders that nothing lies in."""
     for folder, names, files in os.walk(root):

@@ -40,41 +40,11 @@ OWNER_SEPARATOR: Final = "\x1f"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListView:
-    """A list that ``ls`` gives: its word there, and the columns shown where none are asked for.
-
-    ``note`` says more in the help; ``of`` names what is listed where that is not the kind itself.
-    """
-
-    word: str
-    columns: tuple[str, ...]
-    note: str = ""
-    of: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """One kind of object.
-
-    ``refers`` names the kinds that its objects refer to and that come before it. What refers the other way, as a run to
-    the logged models it made or an endpoint to the scorers it serves, is for a sink to keep until the end.
-    ``word`` is what ``--only`` and ``--without`` call it, where it does not come with what lies in it; several kinds
-    may share one. An ``incremental`` kind has fingerprints: an append reads only what changed, where all other kinds
-    come whole with each export. ``largest`` is a table of it that may not fit into memory: its rows may come in several
-    chunks.
-    """
-
-    name: str
-    refers: tuple[str, ...] = ()
-    word: str = ""
-    lists: tuple[ListView, ...] = ()
-    incremental: bool = False
-    largest: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column: ``origin`` names the MLflow table or API field it comes from. A ``location`` is a URI or a path."""
+    """One column. A ``location`` is a URI or a path.
+
+    ``origin`` names the column of MLflow's database that it comes from, or with a capital letter a field of the API.
+    """
 
     name: str
     type: pa.DataType
@@ -88,6 +58,12 @@ class Column:
     @property
     def field(self) -> pa.Field:
         return pa.field(self.name, self.type, self.nullable)
+
+    @property
+    def database_column(self) -> str:
+        """``table.column`` of MLflow's database, empty for what no database has."""
+        first = self.origin.partition(",")[0]
+        return first if "." in first and first[0].islower() else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +98,68 @@ class Table:
     @property
     def column_names(self) -> tuple[str, ...]:
         return tuple(c.name for c in self.columns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListView:
+    """A list that ``ls`` gives: its word there, and the columns shown where none are asked for.
+
+    ``note`` says more in the help; ``of`` names what is listed where that is not the kind itself.
+    """
+
+    word: str
+    columns: tuple[str, ...]
+    note: str = ""
+    of: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of object.
+
+    ``owner`` are the columns that name an object, the first ones of each of its tables.
+    ``refers`` names the kinds that its objects refer to and that come before it. What refers the other way, as a run to
+    the logged models it made or an endpoint to the scorers it serves, is for a sink to keep until the end.
+    ``word`` is what ``--only`` and ``--without`` call it, where it does not come with what lies in it; several kinds
+    may share one. An ``incremental`` kind has fingerprints: an append reads only what changed, where all other kinds
+    come whole with each export. ``largest`` is a table of it that may not fit into memory: its rows may come in several
+    chunks.
+    """
+
+    name: str
+    owner: tuple[Column, ...]
+    refers: tuple[str, ...] = ()
+    word: str = ""
+    lists: tuple[ListView, ...] = ()
+    incremental: bool = False
+    largest: str = ""
+
+    def table(
+        self,
+        name: str,
+        description: str,
+        *columns: Column,
+        owner: tuple[Column, ...] = (),
+        key: tuple[str, ...] = (),
+        unique: bool = True,
+        extra_sort: tuple[str, ...] = (),
+    ) -> Table:
+        """Return a table whose rows objects of this kind own.
+
+        ``key`` are the columns of its key behind the owner's; ``owner`` are these where they come from elsewhere.
+        """
+        owner = owner or self.owner
+        names = tuple(column.name for column in owner)
+        return Table(
+            name=name,
+            entity=self.name,
+            owner=names,
+            key=names + key,
+            columns=owner + columns,
+            description=description,
+            unique=unique,
+            extra_sort=extra_sort,
+        )
 
 
 def is_identity(table: Table) -> bool:
@@ -164,3 +202,13 @@ def real(name: str, origin: str, description: str, *, null: bool = True) -> Colu
 
 def flag(name: str, origin: str, description: str, *, null: bool = True) -> Column:
     return Column(name=name, type=pa.bool_(), nullable=null, origin=origin, description=description)
+
+
+def made(table: str) -> tuple[Column, ...]:
+    """Return the columns of MLflow's newer tables that say who made and changed a row, and when."""
+    return (
+        text("created_by", f"{table}.created_by", "Who made it.", null=True),
+        time("created_at", f"{table}.created_at", "When it was made."),
+        text("last_updated_by", f"{table}.last_updated_by", "Who changed it.", null=True),
+        time("last_updated_at", f"{table}.last_updated_at", "When it last changed."),
+    )

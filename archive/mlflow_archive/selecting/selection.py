@@ -15,7 +15,7 @@ class Selection:
     SelectionError; so must each of ``runs`` (ids). ``artifact_globs`` match whole artifact paths, ``*`` crosses ``/``.
     ``models`` holds names of registered models or globs over them, each of which must match, too; with them only
     these models and what they stand on is taken: the runs and logged models of their versions, and the experiments of
-    these. ``trace_filter`` is in MLflow's search syntax. ``kinds`` are those of ``format.tables`` that are taken;
+    these. ``trace_filter`` is in MLflow's search syntax. ``kinds`` are those of ``kinds`` that are taken;
     empty means all. Experiments, workspaces and datasets come with what lies in them, whatever ``kinds`` says.
     """
 

@@ -1,0 +1,1 @@
+"""Campaigns: many exports, imports and restores under faults, in pairs, and killed."""
