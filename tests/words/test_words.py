@@ -14,7 +14,7 @@ FOLDERS = ("archive", "cli")
 CEILING_PERCENT = 2.0
 """The most that may be vague of all bindings; it is only ever lowered."""
 
-STILL_TWICE = frozenset({"Block", "Malformed", "Planner", "RunRecord"})
+STILL_TWICE = frozenset({"Planner", "RunRecord"})
 """Class names that are still to be told apart; none is ever added."""
 
 
