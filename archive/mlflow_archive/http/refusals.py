@@ -93,7 +93,7 @@ def _mlflow_error(response: requests.Response) -> tuple[str | None, str]:
     if not isinstance(body, dict):
         return None, ""
     code = body.get("error_code")
-    message = body.get("message", body.get("detail", ""))
+    message = next((body[name] for name in ("message", "detail", "error") if body.get(name)), "")
     return (str(code) if code is not None else None), str(message)[:_LONGEST_MESSAGE]
 
 

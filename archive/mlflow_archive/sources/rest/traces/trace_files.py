@@ -18,7 +18,7 @@ from mlflow_archive.errors import ServerError
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.kinds import TRACE
-from mlflow_archive.sources.rest.artifacts import Owner
+from mlflow_archive.sources.rest.artifacts import Owner, proxy_root
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Row
 from mlflow_archive.sources.rest.scope import Scope
 from mlflow_archive.sources.rest.traces.spans import span_row, span_texts
@@ -93,7 +93,10 @@ class TraceFiles:
         listing = self._scope.artifacts.of(owner)
         if listing.files or not any(gap.code == gap_codes.ARTIFACT_LISTING for gap in listing.gaps):
             return listing
-        return self._through_server(trace, owner)
+        given = self._through_server(trace, owner)
+        if proxy_root(owner.uri or "") is not None:  # the server refuses its own list: nobody knows what it would show
+            given.gaps[:0] = listing.gaps
+        return given
 
     def _through_server(self, trace: TraceRecord, owner: Owner) -> Listing:
         """Return the artifacts of a trace whose place only the server reaches: it lists nothing, but gives files."""
