@@ -7,14 +7,15 @@ from typing import Any, Final
 
 import click
 
-from mlflow_archive.api.verbs import replay
+from mlflow_archive.api.replaying import replay_archive
 from mlflow_archive.flow.report import Report
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay import ReplayOptions
-from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, warn, write_json
+from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, warn
 from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of
 from mlflow_archive_cli.progress import watch
+from mlflow_archive_cli.receipt import ReceiptFile
 from mlflow_archive_cli.selecting import (
     experiment_option,
     model_option,
@@ -99,7 +100,8 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
     "--receipt",
     type=output_file,
     metavar="FILE",
-    help="Write source and target ids, counts and refusals to this file, as JSON.",
+    help="Write source and target ids, counts and refusals to this file, as JSON; every few seconds, and in any case "
+    "when the import ends.",
 )
 @quiet_option
 @click.pass_context
@@ -134,12 +136,11 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
         models=options["models"],
         kinds=selected_kinds(options["only"], options["without"]),
     )
-    with watch("import", quiet=quiet) as progress:
-        done = replay(archive, options["uri"], options=manner, selection=selection, progress=progress)
-    if receipt is not None:
-        with open_archive(archive) as opened:
-            facts = {"archive": str(archive), "archive_id": opened.id}
-        write_json(receipt, {**facts, "complete": done.complete, "counts": done.counts, **done.details})
+    with open_archive(archive) as opened:
+        facts = {"archive": str(archive), "archive_id": opened.id}
+        with ReceiptFile(receipt, facts) as file, watch("import", quiet=quiet) as progress:
+            done = replay_archive(opened, options["uri"], manner, selection, progress=progress, begun=file.begin)
+            file.end(done)
     if not quiet:
         _summarize(archive, done)
     if not done.complete:
