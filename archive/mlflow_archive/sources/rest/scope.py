@@ -125,7 +125,7 @@ class Scope:
     def endpoint_ids(self) -> Mapping[str, str]:
         """Name -> id of each gateway endpoint, as far as the server shows them."""
         try:
-            answer = self.session.get("/api/3.0/mlflow/gateway/endpoints/list", refusals_are_final=True)
+            answer = self.session.get("/api/3.0/mlflow/gateway/endpoints/list")
             return {str(endpoint["name"]): str(endpoint["endpoint_id"]) for endpoint in answer.get("endpoints", [])}
         except ServerError as exc:
             check_answered(exc)

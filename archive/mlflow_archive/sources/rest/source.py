@@ -136,7 +136,8 @@ class RestSource:
         yield from batch.read(known)
 
     def close(self) -> None:
-        """Close the session."""
+        """Close the session, and those with servers beside it."""
+        self._artifacts.close()
         self._session.close()
 
     def _scopes(self, selection: Selection) -> tuple[WorkspaceList | None, list[Scope]]:
