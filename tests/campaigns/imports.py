@@ -37,7 +37,7 @@ def _trial(ground: Ground, name: str, faults: tuple[Fault, ...], number: int, fo
     if not wrong and ended.code != 0:
         wrong = not_mended(ground, expected, folder / "again")
     if wrong:
-        outcome, reason = Outcome.WRONG, f"exit code {ended.code}, {wrong}"
+        outcome, reason = Outcome.WRONG, f"{reason or 'exit code 0'}; {wrong}"
     return Trial(name=name, outcome=outcome, reason=reason, counts=counts, faults=proxy.counts)
 
 

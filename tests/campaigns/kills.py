@@ -29,6 +29,8 @@ from tests.campaigns.store import EMPTY
 RECEIPT_SECONDS: Final = 5.0
 """How much work a receipt may not know of yet."""
 
+_EARLIER_MOMENTS: Final = 4
+
 
 class Job(Protocol):
     """Something to kill. Each trial has a folder with ``temporary``, the folder for temporary files, and ``out``."""
@@ -215,14 +217,19 @@ def _wait_for_work(job: Job, command: Command, folder: Path) -> float:
 
 
 def kill_trial(job: Job, ground: Ground, longest: float, number: int) -> Trial:
-    """Kill a job at a moment of its work, and run it again."""
-    with ground.trial_folder(job.name.replace(" ", "-")) as folder:
-        return _trial(job, ground, longest, number, folder)
-
-
-def _trial(job: Job, ground: Ground, longest: float, number: int, folder: Path) -> Trial:
-    job.prepare(folder)
+    """Kill a job at a moment of its work, and run it again; if it ended before, all of it with an earlier moment."""
     moment = ground.chance(job.name, number).uniform(0, 0.9 * longest)
+    for _ in range(_EARLIER_MOMENTS):
+        with ground.trial_folder(job.name.replace(" ", "-")) as folder:
+            trial = _trial(job, ground, moment, folder)
+        if trial.counts["killed"]:
+            break
+        moment /= 2
+    return trial
+
+
+def _trial(job: Job, ground: Ground, moment: float, folder: Path) -> Trial:
+    job.prepare(folder)
     command = Command(folder, *job.arguments(folder), settings=_settings(folder))
     begin = _wait_for_work(job, command, folder)
     killed = command.kill_at(begin + moment)

@@ -282,3 +282,10 @@ def test_records_without_an_id_get_one_that_stays(root: Path) -> None:
     assert len(set(ids)) == 2
     assert [row["dataset_record_id"] for row in read(root).tables["evaluation_dataset_records"]] == ids
     assert gaps(found) == {("evaluation_dataset", DATASET, "records/2/inputs", "G203")}
+
+
+def test_a_source_of_an_evaluation_dataset_is_a_gap(root: Path) -> None:
+    replace(root, DATASET_PLACE, dataset(source="s3://bucket/questions"))
+    (gap,) = read(root).rows("gaps", owner_id=DATASET)
+    reason = "MLflow 3 keeps no source of an evaluation dataset, and neither does an archive"
+    assert (gap["path"], gap["code"], gap["reason"]) == ("source", "G203", reason)

@@ -18,6 +18,7 @@ from mlflow_archive.kinds import EVALUATION_DATASET, GATEWAY_ENDPOINT, ISSUE, LA
 from mlflow_archive.sources.rest.objects import evaluation
 from mlflow_archive.sources.rest.objects.mcp import version_order
 from tests.sources.rest_reading import ids, read
+from tests.support.bad_network import bad_network
 from tests.support.everything import Filled
 from tests.support.mlflow_server import MlflowServer, running_server
 from tests.support.tracking_uri import tracking_to
@@ -60,6 +61,32 @@ def test_scorers_of_a_deleted_experiment_are_told_of_where_an_endpoint_serves_th
     lost = filled.evaluation.scorers["lost"]
     assert found.gaps() == {(lost, "", gaps.OBJECT_UNREADABLE)}
     assert lost not in ids(found, "scorers", "scorer_id")
+
+
+def test_a_scorer_whose_versions_cannot_be_read_is_not_taken_for_a_hidden_one(
+    everything: Everything,
+) -> None:
+    server, filled = everything
+    with bad_network(server.uri) as network:
+        network.change = lambda path, body: b'{"scorers": "odd"}' if "scorers/versions" in path else body
+        found = read(network.uri, kinds=(SCORER, GATEWAY_ENDPOINT))
+    told = {row["owner_id"]: row["reason"] for row in found.tables["gaps"] if "is deleted" in row["reason"]}
+    assert set(told) == {filled.evaluation.scorers["lost"]}
+    main = filled.runs.experiments["main"]
+    assert found.gaps() - {(each, "", gaps.OBJECT_UNREADABLE) for each in told} == {
+        (f"{main}/{name}", "", gaps.OBJECT_UNREADABLE) for name in ("judge ü", "other")
+    }
+
+
+def test_a_scorer_is_not_said_to_be_hidden_where_lists_cannot_be_read(everything: Everything) -> None:
+    server, filled = everything
+    with bad_network(server.uri) as network:
+        network.change = lambda path, body: b'{"scorers": "odd"}' if "scorers/list" in path else body
+        found = read(network.uri, kinds=(SCORER, GATEWAY_ENDPOINT))
+    assert set(filled.evaluation.scorers.values()) <= {row["owner_id"] for row in found.tables["gaps"]}
+    reasons = {row["owner_id"]: row["reason"] for row in found.tables["gaps"]}
+    assert reasons.pop(filled.evaluation.scorers["lost"]) == "it is in no list of scorers that could be read"
+    assert not [reason for reason in reasons.values() if "is deleted" in reason]
 
 
 def test_issues_of_selected_experiments(everything: Everything) -> None:

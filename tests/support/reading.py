@@ -40,7 +40,7 @@ class Read:
             for kind in kinds:
                 for other in KINDS[kind].refers:
                     others = (number for number, found in self.stages if other in found)
-                    together = other == DATASET and other in kinds
+                    together = DATASET in (kind, other) and other in kinds
                     if any(number > stage or (number == stage and not together) for number in others):
                         late.add((stage, kind, other))
         return late

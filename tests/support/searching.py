@@ -14,7 +14,7 @@ from mlflow_archive.reader.inspection.listing import list_objects
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchedRun:
-    """A run as ``sources.run_filter.Searchable``, with its ``latest`` metrics."""
+    """A run as ``sources.filtering.run_filter.SearchedRun``, with its ``latest`` metrics."""
 
     run_id: str
     info: Mapping[str, Any]

@@ -20,7 +20,7 @@ from mlflow_archive.sinks.restore import (
     columns_to_check,
 )
 from mlflow_archive.sinks.restore.database import RestoreDatabase
-from mlflow_archive.sinks.restore.held import Existing
+from mlflow_archive.sinks.restore.existing import Existing
 from mlflow_archive.sinks.restore.locate import locate_database
 
 

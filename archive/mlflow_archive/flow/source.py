@@ -32,7 +32,8 @@ class Source(Protocol):
         """Yield shards that together hold what is selected, each entity in one shard, stages ascending.
 
         What an object refers to comes in an earlier stage: ``Kind.refers`` says what that is, and ``kinds.KINDS`` is in
-        such an order. Only datasets may come with the runs that took them, in one chunk. Gaps come with any kind.
+        such an order. Only datasets may come in one chunk with their experiment or the runs that took them. Gaps come
+        with any kind.
 
         Lazy: shards are read while planning goes on. Raises SelectionError for a pattern that matches nothing,
         before the first shard.

@@ -1,4 +1,4 @@
-"""What a target cannot hold, found before anything is written."""
+"""What a target cannot hold, so that it is known before anything is written."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FILLED: Final = frozenset(
         ("evaluation_dataset_experiments", "association_id"),
     }
 )
-"""Columns that are filled in where the source showed no value (``filling``)."""
+"""Columns that ``filling`` fills in where the source showed no value."""
 
 _LIMITS: Final = {"integer": 2**31 - 1, "bigint": 2**63 - 1}
 _SHOWN: Final = 60
@@ -57,28 +57,28 @@ class Obstacle:
 
 
 def columns_to_check(table: TableMap, columns: Mapping[str, TargetColumn], dialect: str) -> tuple[str, ...]:
-    """Return those columns of an archive table in which ``check_rows`` can find anything at all."""
+    """Return the columns of an archive table in which ``check_rows`` can find anything at all."""
     return tuple(
         name for stored, name in stored_columns(table).items() if _decides(name, table, columns.get(stored), dialect)
     )
 
 
 def _decides(name: str, table: TableMap, column: TargetColumn | None, dialect: str) -> bool:
-    kept = TABLES[table.table].schema.field(name)
-    if column is None or (kept.nullable and not column.nullable):
+    field = TABLES[table.table].schema.field(name)
+    if column is None or (field.nullable and not column.nullable):
         return True
-    if kept.type == pa.string():
+    if field.type == pa.string():
         number = column.kind in ("integer", "bigint")
         return dialect != "sqlite" or number or (table.stored_in, column.name) in _ALLOWED
-    return column.kind == "integer" and dialect != "sqlite" and kept.type in (pa.int64(), TIMESTAMP)
+    return column.kind == "integer" and dialect != "sqlite" and field.type in (pa.int64(), TIMESTAMP)
 
 
 def check_rows(
     rows: pa.Table, table: TableMap, columns: Mapping[str, TargetColumn], dialect: str
 ) -> Iterator[Obstacle]:
-    """Yield what of some rows the target's columns cannot hold. SQLite enforces no lengths, so none are checked.
+    """Yield what in some rows the target's columns cannot hold. SQLite enforces no lengths, so none are checked.
 
-    Columns that were not read are not looked at, and not named in keys.
+    Columns that were not read are passed over, and left out of keys.
     """
     for stored, name in stored_columns(table).items():
         if name not in rows.column_names:
@@ -116,7 +116,7 @@ def _check_number(rows: pa.Table, table: TableMap, name: str, column: TargetColu
 
 def _check_text(rows: pa.Table, table: TableMap, name: str, column: TargetColumn, dialect: str) -> Iterator[Obstacle]:
     values = rows[name]
-    if column.kind in ("integer", "bigint") and stored_code(table, column) is None:
+    if column.kind in ("integer", "bigint") and column.name not in table.codes:
         limit = _LIMITS["bigint" if dialect == "sqlite" else column.kind]
         numbers = [_as_number(value) for value in values.to_pylist()]
         bad = pa.array([number is None or abs(number) > limit for number in numbers], pa.bool_())
@@ -129,15 +129,8 @@ def _check_text(rows: pa.Table, table: TableMap, name: str, column: TargetColumn
         if dialect == "postgresql":
             yield from _obstacles(rows, table, name, pc.match_substring(values, "\x00"), "holds a NUL character")
     if allowed := _ALLOWED.get((table.stored_in, column.name)):
-        other = pc.invert(pc.is_in(values, value_set=pa.array(allowed)))
-        yield from _obstacles(
-            rows, table, name, pc.and_(other, pc.is_valid(values)), f"is not one of {', '.join(allowed)}"
-        )
-
-
-def stored_code(table: TableMap, column: TargetColumn) -> Mapping[int, str] | None:
-    """Return the names of a column's numbers, None where it has none."""
-    return table.codes.get(column.name)
+        bad = pc.and_(pc.invert(pc.is_in(values, value_set=pa.array(allowed))), pc.is_valid(values))
+        yield from _obstacles(rows, table, name, bad, f"is not one of {', '.join(allowed)}")
 
 
 def _obstacles(
@@ -145,10 +138,10 @@ def _obstacles(
 ) -> Iterator[Obstacle]:
     if not pc.any(bad).as_py():
         return
-    found = rows.filter(pc.fill_null(bad, False))
-    for index in range(found.num_rows):
-        key = {part: _plain(found[part][index]) for part in TABLES[table.table].key if part in found.column_names}
-        value = f" ({_short(_plain(found[name][index]))})" if show else ""
+    rows = rows.filter(pc.fill_null(bad, False))
+    for index in range(rows.num_rows):
+        key = {part: _plain(rows[part][index]) for part in TABLES[table.table].key if part in rows.column_names}
+        value = f" ({_short(_plain(rows[name][index]))})" if show else ""
         yield Obstacle(table=table.table, key=key, column=name, problem=problem + value)
 
 

@@ -37,7 +37,8 @@ class RestoreDatabase(Protocol):
     """A database to restore into. All methods raise TargetError; used by one thread at a time."""
 
     dialect: str
-    shown: str
+    address: str
+    """Its URI without user and password, for messages."""
 
     @property
     def schema(self) -> TargetSchema:
@@ -66,17 +67,17 @@ class RestoreDatabase(Protocol):
         """Add rows whose columns are of the table, integers as int64."""
 
     def insert_new(self, table: str, prepared: Any) -> int:
-        """Add those rows whose keys are not there yet, more slowly; return how many. No row breaks another rule."""
+        """Add the rows whose keys are new, more slowly; return how many. No row breaks another rule."""
 
     def commit(self) -> None:
-        """Finish what ``begin`` began; from here on everything is there."""
+        """Finish what ``begin`` began; from here on everything is in the database."""
 
     def rollback(self) -> None:
         """Leave the database as it was before ``open``; a second call does nothing."""
 
 
 def holds_nothing(database: RestoreDatabase) -> bool:
-    """Say whether no row is there, but the default experiment, untouched, and the default workspace."""
+    """Return whether a database has no row but the untouched default experiment and the default workspace."""
     for name in database.schema:
         if name not in ("experiments", "workspaces", "latest_metrics"):
             column = next(iter(database.schema[name]))

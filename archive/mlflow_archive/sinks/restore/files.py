@@ -1,4 +1,4 @@
-"""The artifact files that a restore writes; an error takes them back, and those of a killed one are told."""
+"""The artifact files that a restore writes; an error takes them back, and those of a killed restore are reported."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _LIST: Final = "written.jsonl"
 
 
 class WrittenFiles:
-    """Writes artifacts below a root, and remembers, on disk, which of them were not there before.
+    """Writes artifacts below a root, and remembers, on disk, which of them are new.
 
-    Used by several threads. Something that was there already and is written anew stays when the others go. In a root
-    that is a folder, the list and what is not whole yet lie in a folder of their own, which a kill leaves: each line
-    is a JSON array of location, path, and whether nothing was there.
+    Used by several threads. A file that existed before and is overwritten stays when new ones are taken back. In a root
+    that is a folder, the list and the unfinished files lie in a folder of their own, which a kill leaves behind: each
+    line is a JSON array of location, path, and whether the file is new.
     """
 
     def __init__(self, roots: ArtifactRoots, root: str | None) -> None:
@@ -48,11 +48,11 @@ class WrittenFiles:
             self._roots.write(uri, file.path, stream, scratch=None if self._folder is None else self._folder.path)
 
     def _begin(self) -> RawIOBase:
-        """Return the list. Where nothing lay below the root when the first file came, all is new: nothing is asked."""
+        """Return the list. Where nothing lay below the root when the first file came, all is new: none is looked up."""
         if self._list is None:
             self._new_root = self._root is not None and self._roots.is_empty(self._root)
             if self._place is not None:
-                with suppress(OSError):  # no file can be written there, and each tells it
+                with suppress(OSError):  # no file can be written there, and each write reports it
                     self._place.mkdir(parents=True, exist_ok=True)
                     self._folder = Unfinished(self._place, _NAME)
             if self._folder is None:
@@ -64,43 +64,43 @@ class WrittenFiles:
     def keep(self) -> dict[str, int | None]:
         """Leave what was written; return lists of files that killed restores wrote and this one did not, and how many.
 
-        A list of which nothing is left is removed. The number is None where that cannot be told.
+        A list without such files is removed. The number is None where it cannot be determined.
         """
-        found: dict[str, int | None] = {}
+        lists: dict[str, int | None] = {}
         for folder in left_behind(self._place, _NAME) if self._place is not None else ():
             try:
-                if left := self._not_written(folder / _LIST):
-                    found[str(folder / _LIST)] = left
+                if number := self._not_written(folder / _LIST):
+                    lists[str(folder / _LIST)] = number
                 else:
                     shutil.rmtree(folder)
             except (OSError, ValueError, ArtifactWriteError):
-                found[str(folder / _LIST)] = None
+                lists[str(folder / _LIST)] = None
         self._end()
-        return found
+        return lists
 
     def _not_written(self, listed: Path) -> int:
-        """Take what is written now, or is not there, out of the list of a killed restore; return how many are left.
+        """Take what is written now, or does not exist, out of the list of a killed restore; return how many remain.
 
-        What was not whole is removed.
+        Unfinished files are removed.
         """
         for part in listed.parent.glob(f"{PART}*"):
             part.unlink()
         if not listed.is_file():
             return 0
         with listed.open("rb") as lines:
-            left = {(uri, path) for uri, path, _ in _entries(lines)}
-        left -= {(uri, path) for uri, path, _ in self._written()}
-        left = {(uri, path) for uri, path in left if self._roots.exists(uri, path)}
-        text = "".join(json.dumps([uri, path, True]) + "\n" for uri, path in sorted(left))
+            files = {(uri, path) for uri, path, _ in _entries(lines)}
+        files -= {(uri, path) for uri, path, _ in self._written()}
+        files = {(uri, path) for uri, path in files if self._roots.exists(uri, path)}
+        text = "".join(json.dumps([uri, path, True]) + "\n" for uri, path in sorted(files))
         listed.write_text(text, encoding="utf-8")
-        return len(left)
+        return len(files)
 
     def take_back(self) -> list[str]:
-        """Remove what was written and was not there before; return what could not be removed, with the reason.
+        """Remove the new files; return the reasons of those that could not be removed.
 
         A second call, or one after ``keep``, does nothing.
         """
-        left = []
+        problems = []
         root = self._root or ""
         with self._lock:
             for uri, path, new in self._written():
@@ -108,9 +108,9 @@ class WrittenFiles:
                     if new:  # from the root, so that folders that were made go, too
                         self._roots.remove(root, f"{uri.removeprefix(root).strip('/')}/{path}".strip("/"))
                 except ArtifactWriteError as error:
-                    left.append(str(error))
+                    problems.append(str(error))
             self._end()
-        return left
+        return problems
 
     def _written(self) -> Iterator[tuple[str, str, bool]]:
         if self._list is not None:
@@ -129,7 +129,7 @@ class WrittenFiles:
 
 
 def _note(listed: RawIOBase, uri: str, path: str, *, new: bool) -> None:
-    """Add to a list at once: it is to be found after a kill."""
+    """Add to a list at once, so that it is there after a kill."""
     try:
         listed.write(json.dumps([uri, path, new]).encode() + b"\n")
     except OSError as error:

@@ -14,22 +14,22 @@ from mlflow_archive.sinks.restore.database import RestoreDatabase
 from mlflow_archive.sinks.restore.inverting import dataset_id, input_id
 
 _NEEDED: Final = {"user_id": "", "status": "FINISHED", "start_time": 0}
-"""Columns of ``runs`` without which MLflow shows no page that the run is on, and what is put there."""
+"""Columns of ``runs`` without which MLflow fails to show any page with the run, and what is put there."""
 
 _EDGE: Final = ("run_id", "dataset_name", "dataset_digest")
 _ASSOCIATIONS: Final = {
     "trace_links": ("trace_id", "destination_type", "destination_id"),
     "evaluation_dataset_experiments": ("dataset_id", "experiment_id"),
 }
-"""Tables of edges whose ids no answer of the API has, and what names an edge."""
+"""Tables of edges whose ids no answer of the API has, and the columns that identify an edge."""
 Tables = Mapping[str, pa.Table]
 
 
 class Filling:
-    """Fills in what is missing, the same for the same archive, for ever; used by several threads.
+    """Fills in what is missing, always the same for the same archive; used by several threads.
 
-    ``exact`` leaves the columns of runs as they are, null too: the source was a database and had them so.
-    ``counts`` says how often what was filled in.
+    ``exact`` leaves the columns of runs as they are, even null: the source was a database and had them so.
+    ``counts`` says for each column how often it was filled in.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Filling:
         self._exact = True
 
     def begin(self, database: RestoreDatabase, *, exact: bool) -> None:
-        """Learn the datasets that the target holds."""
+        """Read which datasets the target has already."""
         self._exact = exact
         if not database.fresh:
             columns = ("experiment_id", "name", "digest", "dataset_uuid")
@@ -47,13 +47,13 @@ class Filling:
                 self._datasets[str(experiment), name, digest] = uuid
 
     def filled(self, tables: Tables) -> dict[str, pa.Table]:
-        """Return the tables of a chunk with what they lack in columns of the archive."""
-        found = dict(tables)
-        if "datasets" in found:
-            found["datasets"] = self._with_ids(found["datasets"])
-        if "runs" in found and not self._exact:
-            found["runs"] = self._with_needed(found["runs"])
-        return found
+        """Return the tables of a chunk with the values that columns of the archive lack."""
+        filled = dict(tables)
+        if "datasets" in filled:
+            filled["datasets"] = self._with_ids(filled["datasets"])
+        if "runs" in filled and not self._exact:
+            filled["runs"] = self._with_needed(filled["runs"])
+        return filled
 
     def further_columns(self, name: str, rows: pa.Table, tables: Tables) -> dict[str, Any]:
         """Return columns of the database that follow from other rows of the same chunk, or from datasets before it."""
@@ -61,14 +61,14 @@ class Filling:
             return self._edges(rows, tables)
         if name == "dataset_input_tags":
             edges = tables.get("dataset_inputs", TABLES["dataset_inputs"].schema.empty_table())
-            ids = dict(zip(_keys(edges, *_EDGE), _input_ids(edges), strict=True))
-            return {"input_uuid": pa.array([ids[key] for key in _keys(rows, *_EDGE)], pa.string())}
+            by_edge = dict(zip(_keys(edges, *_EDGE), _input_ids(edges), strict=True))
+            return {"input_uuid": pa.array([by_edge[key] for key in _keys(rows, *_EDGE)], pa.string())}
         if name in ("model_inputs", "model_outputs"):
-            made = [input_id(run_id, name, model_id) for run_id, model_id in _keys(rows, "run_id", "model_id")]
-            return {"input_uuid": pc.coalesce(rows["input_uuid"], pa.array(made, pa.string()))}
+            ids = [input_id(run_id, name, model_id) for run_id, model_id in _keys(rows, "run_id", "model_id")]
+            return {"input_uuid": pc.coalesce(rows["input_uuid"], pa.array(ids, pa.string()))}
         if ends := _ASSOCIATIONS.get(name):
-            made = [input_id(key[0], name, *key[1:]) for key in _keys(rows, *ends)]
-            return {"association_id": pc.coalesce(rows["association_id"], pa.array(made, pa.string()))}
+            ids = [input_id(key[0], name, *key[1:]) for key in _keys(rows, *ends)]
+            return {"association_id": pc.coalesce(rows["association_id"], pa.array(ids, pa.string()))}
         return {}
 
     def _edges(self, rows: pa.Table, tables: Tables) -> dict[str, Any]:
@@ -99,8 +99,8 @@ class Filling:
 
 
 def _input_ids(rows: pa.Table) -> list[str]:
-    given = rows["input_uuid"].to_pylist()
-    return [uuid or input_id(key[0], "input", *key[1:]) for key, uuid in zip(_keys(rows, *_EDGE), given, strict=True)]
+    uuids = rows["input_uuid"].to_pylist()
+    return [uuid or input_id(key[0], "input", *key[1:]) for key, uuid in zip(_keys(rows, *_EDGE), uuids, strict=True)]
 
 
 def _keys(rows: pa.Table, *names: str) -> list[tuple[str, ...]]:

@@ -20,7 +20,7 @@ _KEY_NAN: Final = "is_nan in the key"
 
 
 def stored_columns(table: TableMap) -> dict[str, str]:
-    """Return database column to archive column, of those that lie in the table itself."""
+    """Return archive column by database column, for those that lie in the table itself."""
     return {place: name for name, place in table.fields.items() if "." not in place}
 
 
@@ -29,25 +29,24 @@ def to_stored(
 ) -> pa.Table:
     """Return rows of the database for rows of an archive.
 
-    ``extra`` has values, or arrays, of further columns; columns nothing is known of are left to the database.
+    ``extra`` has values, or arrays, of further columns; columns of which nothing is known are left to the database.
     """
-    found: dict[str, pa.Array] = {}
+    stored: dict[str, pa.Array] = {}
     names = stored_columns(table)
     for column in columns.values():
         if column.name in extra:
             value = extra[column.name]
-            found[column.name] = (
-                value if isinstance(value, pa.ChunkedArray | pa.Array) else pa.repeat(value, rows.num_rows)
-            )
+            is_array = isinstance(value, pa.ChunkedArray | pa.Array)
+            stored[column.name] = value if is_array else pa.repeat(value, rows.num_rows)
         elif column.name == table.nan_flag:
-            found[column.name] = pc.is_nan(rows["value"])
+            stored[column.name] = pc.is_nan(rows["value"])
         elif column.name in names:
-            found[column.name] = _stored(rows, names[column.name], table, column)
+            stored[column.name] = _stored(rows, names[column.name], table, column)
         else:
             constant = {**table.defaults, **table.blanked, **table.where}.get(column.name)
             if constant is not None:
-                found[column.name] = pa.repeat(constant, rows.num_rows)
-    return pa.table(found)
+                stored[column.name] = pa.repeat(constant, rows.num_rows)
+    return pa.table(stored)
 
 
 def _stored(rows: pa.Table, name: str, table: TableMap, column: TargetColumn) -> pa.ChunkedArray:
@@ -78,13 +77,13 @@ def storable_value(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def changed_values(rows: pa.Table, table: TableMap, dialect: str) -> dict[str, int]:
-    """Say how many values become others in the database: infinities of metrics, and NaN where SQLite keeps NULL."""
-    found = {}
+    """Return how many values change in the database: infinities of metrics, and NaN where SQLite keeps NULL."""
+    counts = {}
     if table.nan_flag is not None:
-        found["infinities_as_largest"] = _true(pc.is_inf(rows["value"]))
+        counts["infinities_as_largest"] = _true(pc.is_inf(rows["value"]))
     elif dialect == "sqlite":
-        found["nan_as_null"] = sum(_true(pc.is_nan(rows[c.name])) for c in rows.schema if c.type == pa.float64())
-    return {what: number for what, number in found.items() if number}
+        counts["nan_as_null"] = sum(_true(pc.is_nan(rows[c.name])) for c in rows.schema if c.type == pa.float64())
+    return {change: number for change, number in counts.items() if number}
 
 
 def _true(values: pa.ChunkedArray) -> int:
@@ -92,13 +91,13 @@ def _true(values: pa.ChunkedArray) -> int:
 
 
 def dataset_id(experiment_id: str, name: str, digest: str) -> str:
-    """Return the id of a dataset whose source showed none: the same for the same dataset, for ever."""
+    """Return the id of a dataset whose source showed none, always the same for the same dataset."""
     return _made_id("dataset", experiment_id, name, digest)
 
 
-def input_id(run_id: str, what: str, *key: str) -> str:
+def input_id(run_id: str, table: str, *key: str) -> str:
     """Return the id of an edge whose source showed none."""
-    return _made_id(what, run_id, *key)
+    return _made_id(table, run_id, *key)
 
 
 def _made_id(*parts: str) -> str:
@@ -106,9 +105,9 @@ def _made_id(*parts: str) -> str:
 
 
 def without_equal_points(rows: pa.Table) -> pa.Table:
-    """Return metric points each once, sorted: a SQL database cannot hold two that are equal in everything.
+    """Return each metric point once, sorted: a SQL database cannot hold two that are equal in everything.
 
-    Equal is what its primary key says, in which NaN is one value and so are all infinities of a sign.
+    They are equal where its primary key is, in which NaN is one value, and all infinities of a sign are one.
     """
     rows = rows.append_column(_KEY_VALUE, storable_value(rows["value"])).append_column(
         _KEY_NAN, pc.is_nan(rows["value"])

@@ -22,7 +22,7 @@ from mlflow_archive.kinds.version_source import is_reference
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.reader.archive import owner_ids
 from mlflow_archive.sinks.restore.database import RestoreDatabase
-from mlflow_archive.sinks.restore.held import Held
+from mlflow_archive.sinks.restore.existing import TextsById
 
 _FOLDERS: Final = {RUN: "", LOGGED_MODEL: "models/", TRACE: "traces/"}
 _IDS: Final = {"runs": RUN, "logged_models": LOGGED_MODEL, "traces": TRACE}
@@ -57,7 +57,7 @@ class Locations:
         direct = ArtifactRoots(artifacts_destination=artifacts_destination).resolve(self._root or "")
         self._archive_root = _absolute(direct).rstrip("/")
         self._moved: dict[str, str] = {}
-        self._there: dict[str, Held] = {}
+        self._existing: dict[str, TextsById] = {}
         self._lock = Lock()
 
     @property
@@ -66,38 +66,38 @@ class Locations:
         return self._root
 
     def begin(self, database: RestoreDatabase) -> None:
-        """Learn where the objects lie that the target holds already."""
+        """Read where the objects lie that the target has already."""
         if self._root is None or database.fresh:
             return
         for name, column in {"experiments": "artifact_location", **_COLUMNS}.items():
             fields = MAPS[name].fields
             rows = database.rows(name, (fields[TABLES[name].key[0]], fields[column]))
-            self._there[TABLES[name].entity or ""] = Held((str(i), str(uri)) for i, uri in rows if uri)
+            self._existing[TABLES[name].entity or ""] = TextsById((str(i), str(uri)) for i, uri in rows if uri)
 
     def learn(self, tables: Mapping[str, pa.Table], files: Sequence[ArtifactFile], owners: ChunkOwners) -> None:
-        """Note what a chunk tells of owners, what the target holds included, and where they were until now."""
+        """Note of each owner in a chunk in which experiment it lies, and where its artifacts were until now."""
         if self._root is None:
             return
         if (rows := tables.get("experiments")) is not None:
             for experiment_id, old in _pairs(rows, "experiment_id", "artifact_location"):
-                self._note_move(old, self._place_there(EXPERIMENT, experiment_id) or f"{self._root}/{experiment_id}")
+                self._note_move(old, self._existing_place(EXPERIMENT, experiment_id) or f"{self._root}/{experiment_id}")
         for name, kind in _IDS.items():
             if (rows := tables.get(name)) is not None:
                 key = TABLES[name].key[0]
                 owners.experiments.update({(kind, i): e for i, e in _pairs(rows, key, "experiment_id")})
                 if column := _COLUMNS.get(name):
-                    for each, old in _pairs(rows, key, column):
-                        self._note_move(old, self._place_there(kind, each) or self.of(owners, kind, each))
+                    for owner_id, old in _pairs(rows, key, column):
+                        self._note_move(old, self._existing_place(kind, owner_id) or self.of(owners, kind, owner_id))
         owners.versions.update(
             (file.owner_id, file.path.partition("/")[0]) for file in files if file.owner_kind == REGISTERED_MODEL
         )
 
-    def _place_there(self, kind: str, owner_id: str) -> str | None:
-        held = self._there.get(kind)
-        return None if held is None else held.get(owner_id)
+    def _existing_place(self, kind: str, owner_id: str) -> str | None:
+        places = self._existing.get(kind)
+        return None if places is None else places.get(owner_id)
 
     def _note_move(self, old: str | None, new: str) -> None:
-        """Remember where something has gone, unless it follows from what is known: most lies below its experiment."""
+        """Remember where something has gone, unless that follows from the rest: most lies below its experiment."""
         if old and self._followed(old) != new:
             with self._lock:
                 self._moved[canonical(old)] = new
@@ -142,18 +142,18 @@ class Locations:
         return self._versions(rows, owners) if name == "model_versions" else rows
 
     def _versions(self, rows: pa.Table, owners: ChunkOwners) -> pa.Table:
-        found: dict[str, list[str | None]] = {column: [] for column in _VERSION_COLUMNS}
+        places: dict[str, list[str | None]] = {column: [] for column in _VERSION_COLUMNS}
         ids = owner_ids(rows, TABLES["model_versions"]).to_pylist()
         for owner, row in zip(ids, rows.select(["version", *_VERSION_COLUMNS]).to_pylist(), strict=True):
             own = None
             if (owner, str(row["version"])) in owners.versions:
                 own = f"{self.of(owners, REGISTERED_MODEL, owner)}/{row['version']}"
             source, stored = row["source"], row["storage_location"]
-            found["source"].append(source if is_reference(source) else self._new_place(source, own))
+            places["source"].append(source if is_reference(source) else self._new_place(source, own))
             # A version is read from its source where it has no other location.
             needed = stored is not None or (own is not None and is_reference(source))
-            found["storage_location"].append(self._new_place(stored, own) if needed else None)
-        for column, values in found.items():
+            places["storage_location"].append(self._new_place(stored, own) if needed else None)
+        for column, values in places.items():
             rows = _with(rows, column, values)
         return rows
 
@@ -174,7 +174,7 @@ def _absolute(place: str) -> str:
 def safe_name(name: str) -> str:
     """Return a name as one part of a path or URL; all but plain ones get a digest, so that no two are the same.
 
-    Plain ones have no capital letters: there are file systems that do not tell these from small ones.
+    Plain ones have no capital letters: some file systems do not tell these from small ones.
 
     >>> safe_name("churn"), safe_name("a/b c")
     ('churn', 'a_b_c-0af99a60')

@@ -1,7 +1,7 @@
 """What only MLflow knows of its schema, asked in a process of its own.
 
-MLflow in full takes seconds and 150 MB to import, which a restore would hold on to until its end. Where it is imported
-already, it is asked here.
+MLflow in full takes seconds and 150 MB to import, which a restore would keep until its end. Where it is imported
+already, it is asked in this process.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def head_revision() -> str:
 
 
 def _ask(question: dict[str, str]) -> str:
-    """Return the head revision, after what the question wants was done."""
+    """Return the head revision, after doing what the question asks for."""
     answer = _answer(question) if _MLFLOW in sys.modules else _answer_of_child(question)
     if answer.get("missing"):
         raise TargetError(_NEEDED)
@@ -64,7 +64,7 @@ def _ask(question: dict[str, str]) -> str:
 
 def _answer_of_child(question: dict[str, str]) -> dict[str, Any]:
     # Where the parent finds its modules the child does too. The question goes to stdin: it may hold a password.
-    path = os.pathsep.join(each or os.getcwd() for each in sys.path)  # noqa: PTH109 - what "" stands for
+    path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)  # noqa: PTH109 - what "" stands for
     done = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", _CHILD],
         input=json.dumps(question),
@@ -75,10 +75,10 @@ def _answer_of_child(question: dict[str, str]) -> dict[str, Any]:
     )
     lines = done.stdout.splitlines()
     if done.returncode or not lines:
-        said = (done.stderr.splitlines() or ["nothing was said"])[-1]
-        return {"error": f"its process ended with {done.returncode}: {said}"}
-    found: dict[str, Any] = json.loads(lines[-1])
-    return found
+        message = (done.stderr.splitlines() or ["nothing was said"])[-1]
+        return {"error": f"its process ended with {done.returncode}: {message}"}
+    answer: dict[str, Any] = json.loads(lines[-1])
+    return answer
 
 
 def answer() -> None:

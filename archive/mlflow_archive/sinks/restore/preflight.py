@@ -17,7 +17,7 @@ from mlflow_archive.reader.archive import owner_ids
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore.checks import Obstacle, check_rows
 from mlflow_archive.sinks.restore.database import RestoreDatabase
-from mlflow_archive.sinks.restore.held import NOTHING, Existing, held_ids, without_existing
+from mlflow_archive.sinks.restore.existing import NOTHING, Existing, existing_ids, without_existing
 from mlflow_archive.sinks.restore.locations import LOCATED, ChunkOwners, Locations
 from mlflow_archive.sinks.restore.options import RestoreOptions
 
@@ -27,8 +27,8 @@ _NAMED: Final = 20
 class RestoreRefusedError(TargetError):
     """The target cannot take the archive; nothing was written. ``obstacles`` has all reasons, row by row."""
 
-    def __init__(self, shown: str, obstacles: list[Obstacle]) -> None:
-        listed = [f"  {each}" for each in obstacles[:_NAMED]]
+    def __init__(self, address: str, obstacles: list[Obstacle]) -> None:
+        listed = [f"  {obstacle}" for obstacle in obstacles[:_NAMED]]
         if len(obstacles) > _NAMED:
             listed.append(f"  … and {len(obstacles) - _NAMED} more; --receipt FILE has all")
         hint = (
@@ -36,7 +36,7 @@ class RestoreRefusedError(TargetError):
         )
         if not hint:
             hint = "`mlflow-archive import` brings the archive in under new ids and shortens what is too long"
-        self._lines = (f"{shown} cannot take this; nothing was written. {hint}:", *listed)
+        self._lines = (f"{address} cannot take this; nothing was written. {hint}:", *listed)
         super().__init__("\n".join(self._lines))
         self.obstacles = obstacles
 
@@ -49,7 +49,7 @@ EXISTS: Final = "is in the target already"
 
 
 class PreflightSink:
-    """Looks at everything that would be restored; ``finish`` raises RestoreRefusedError if anything stands against it.
+    """Looks at everything that would be restored; ``finish`` raises RestoreRefusedError if anything prevents it.
 
     The database must be open. ``existing`` is, by kind, what the target holds already.
     """
@@ -65,67 +65,65 @@ class PreflightSink:
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
         if not self._database.fresh:
-            self.existing = held_ids(self._database)
+            self.existing = existing_ids(self._database)
             columns = ("workspace", "name", "experiment_id")
             self._names = {(str(w), str(n)): str(i) for w, n, i in self._database.rows("experiments", columns)}
         self._locations.begin(self._database)
         return nothing_known
 
     def write(self, chunk: Chunk) -> None:
-        found: list[Obstacle] = []
+        obstacles: list[Obstacle] = []
         owners = ChunkOwners()
         if chunk.tables.keys() & LOCATED:
             self._locations.learn(chunk.tables, (), owners)
         for name, rows in chunk.tables.items():
-            each = MAPS.get(name)
-            if each is None or not rows.num_rows:
+            table = MAPS.get(name)
+            if table is None or not rows.num_rows:
                 continue
-            columns = self._database.schema.get(each.stored_in)
+            columns = self._database.schema.get(table.stored_in)
             if columns is None:
                 key = {part: str(rows[part][0]) for part in TABLES[name].owner}
-                found.append(
-                    Obstacle(table=name, key=key, column="", problem=f"has no table {each.stored_in} in the target")
-                )
+                problem = f"has no table {table.stored_in} in the target"
+                obstacles.append(Obstacle(table=name, key=key, column="", problem=problem))
                 continue
             if is_identity(TABLES[name]):
-                found += self._conflicts(name, rows)
+                obstacles += self._conflicts(name, rows)
             missing = self._locations.rewritten(name, without_existing(rows, name, self.existing), owners)
-            found += check_rows(missing, each, columns, self._database.dialect)
+            obstacles += check_rows(missing, table, columns, self._database.dialect)
             with self._lock:
                 self._counts[name] = self._counts.get(name, 0) + missing.num_rows
         with self._lock:
-            self._obstacles += found
+            self._obstacles += obstacles
 
     def _conflicts(self, name: str, rows: pa.Table) -> list[Obstacle]:
         kind = TABLES[name].entity or ""
-        found = []
-        if not self._options.merge and kind not in (WORKSPACE,):
-            held = self.existing.get(kind, NOTHING)
+        obstacles = []
+        if not self._options.merge and kind != WORKSPACE:
+            ids = self.existing.get(kind, NOTHING)
             for owner, key in zip(owner_ids(rows, TABLES[name]).to_pylist(), _owner_keys(rows, name), strict=True):
-                if owner in held:
-                    found.append(Obstacle(table=name, key=key, column="id", problem=EXISTS))
+                if owner in ids:
+                    obstacles.append(Obstacle(table=name, key=key, column="id", problem=EXISTS))
         if kind == EXPERIMENT:
             columns = (rows[column].to_pylist() for column in ("workspace", "name", "experiment_id"))
             for workspace, title, experiment_id in zip(*columns, strict=True):
-                named = self._names.setdefault((workspace or DEFAULT_WORKSPACE, title), experiment_id)
-                if named != experiment_id:
-                    problem = f"{title!r} is the name of experiment {named}"
-                    found.append(
-                        Obstacle(table=name, key={"experiment_id": experiment_id}, column="name", problem=problem)
-                    )
-        return found
+                first = self._names.setdefault((workspace or DEFAULT_WORKSPACE, title), experiment_id)
+                if first != experiment_id:
+                    key = {"experiment_id": experiment_id}
+                    problem = f"{title!r} is the name of experiment {first}"
+                    obstacles.append(Obstacle(table=name, key=key, column="name", problem=problem))
+        return obstacles
 
     def finish(self) -> Report:
         # Arrow's allocator keeps what this pass needed; the next would be measured on top of it.
         pa.default_memory_pool().release_unused()
         if self._obstacles:
-            raise RestoreRefusedError(self._database.shown, self._obstacles)
-        return Report(counts=dict(self._counts), details={"target": self._database.shown})
+            raise RestoreRefusedError(self._database.address, self._obstacles)
+        return Report(counts=dict(self._counts), details={"target": self._database.address})
 
     def abort(self) -> None:
-        """Nothing was written."""
+        """Do nothing: nothing was written."""
 
 
 def _owner_keys(rows: pa.Table, name: str) -> list[dict[str, Any]]:
-    """Return the owners of rows as the archive names them."""
+    """Return the columns of rows that name their owners."""
     return rows.select(TABLES[name].owner).to_pylist()  # type: ignore[no-any-return]

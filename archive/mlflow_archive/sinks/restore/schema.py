@@ -16,27 +16,26 @@ from mlflow_archive.sinks.restore.mlflow_schema import head_revision
 VERSION_TABLE = "alembic_version"
 
 
-def check_revision(engine: Engine, shown: str) -> None:
+def check_revision(engine: Engine, address: str) -> None:
     """Raise TargetError unless the database has the tables of the installed MLflow."""
     tables = set(inspect(engine).get_table_names())
     if VERSION_TABLE not in tables:
-        some = ", ".join(sorted(tables)[:5])
-        raise TargetError(f"{shown} holds other tables than MLflow's ({some}); give an empty database")
+        examples = ", ".join(sorted(tables)[:5])
+        raise TargetError(f"{address} holds other tables than MLflow's ({examples}); give an empty database")
     with engine.connect() as connection:
-        found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
+        revision = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
     head = head_revision()
-    if found != head:
+    if revision != head:
         raise TargetError(
-            f"{shown} has the schema revision {found}, the installed MLflow has {head}; run `mlflow db upgrade` with "
-            "the URI of the database first, or install the MLflow that wrote it"
+            f"{address} has the schema revision {revision}, the installed MLflow has {head}; run `mlflow db "
+            "upgrade` with the URI of the database first, or install the MLflow that wrote it"
         )
 
 
 def target_schema(engine: Engine | Connection) -> TargetSchema:
     """Return the columns of the tables that an archive fills; computed ones are left out."""
     inspector: Inspector = inspect(engine)
-    there = set(inspector.get_table_names())
-    wanted = {each.stored_in for each in MAPS.values()} | {"latest_metrics"}
+    filled = {table.stored_in for table in MAPS.values()} | {"latest_metrics"}
     return {
         name: {
             column["name"]: TargetColumn(
@@ -48,7 +47,7 @@ def target_schema(engine: Engine | Connection) -> TargetSchema:
             for column in inspector.get_columns(name)
             if not column.get("computed")
         }
-        for name in sorted(wanted & there)
+        for name in sorted(filled.intersection(inspector.get_table_names()))
     }
 
 

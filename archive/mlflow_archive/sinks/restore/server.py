@@ -42,10 +42,10 @@ class _Csv:
 
 
 class ServerDatabase:
-    """The database that a URI names; it must be there, its tables need not."""
+    """The database that a URI names; it must exist, its tables need not."""
 
     def __init__(self, uri: DatabaseUri) -> None:
-        self.dialect, self.shown = uri.dialect, uri.shown
+        self.dialect, self.address = uri.dialect, uri.shown
         url = uri.url.set(drivername=_DRIVERS.get(uri.url.drivername, uri.url.drivername))
         try:
             self._engine: Engine = create_engine(url)
@@ -79,7 +79,7 @@ class ServerDatabase:
             connection = self._connection = self._engine.connect()
             empty = not inspect(connection).get_table_names()
         except OperationalError as error:
-            raise ServerError(f"{self.shown} cannot be reached: {_said(error)}") from error
+            raise ServerError(f"{self.address} cannot be reached: {_said(error)}") from error
         try:
             if empty and self.dialect == "postgresql":
                 make_schema_within(connection)
@@ -88,18 +88,18 @@ class ServerDatabase:
                 self._made_schema = True
                 make_schema(self._engine.url)
             else:
-                check_revision(self._engine, self.shown)
+                check_revision(self._engine, self.address)
             self._schema = target_schema(connection)
             self._fresh = holds_nothing(self)
             self._end_reading()
         except SQLAlchemyError as error:
-            raise TargetError(f"{self.shown} cannot be used: {_said(error)}") from error
+            raise TargetError(f"{self.address} cannot be used: {_said(error)}") from error
 
     def rows(self, table: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
         names = ", ".join(self._quoted(column) for column in columns)
         query = text(f"SELECT {names} FROM {table}")  # noqa: S608 - names of MLflow's schema
-        with self._open.execute(query, execution_options={"stream_results": True, "yield_per": _SLICE}) as found:
-            for row in found:
+        with self._open.execute(query, execution_options={"stream_results": True, "yield_per": _SLICE}) as rows:
+            for row in rows:
                 yield tuple(row)
 
     def _end_reading(self) -> None:
@@ -116,10 +116,10 @@ class ServerDatabase:
             self._drop_keys()
 
     def _drop_keys(self) -> None:
-        """Drop what slows bulk inserts down, and remember how to make it again, in the order in which it can be."""
-        found: Sequence[Any] = self._open.execute(text(_CONSTRAINTS)).all()
-        foreign = [row for row in found if row[2] == "f"]
-        unique = [row for row in found if row[2] != "f" and row[0] in BULK]
+        """Drop what slows bulk inserts down, and remember how to make it again, in an order in which that works."""
+        constraints: Sequence[Any] = self._open.execute(text(_CONSTRAINTS)).all()
+        foreign = [row for row in constraints if row[2] == "f"]
+        unique = [row for row in constraints if row[2] != "f" and row[0] in BULK]
         indexes = self._open.execute(text(_INDEXES), {"names": list(BULK)}).all()
         for name, statement in indexes:
             self.run(f"DROP INDEX {name}")
@@ -137,7 +137,7 @@ class ServerDatabase:
         try:
             self._open.execute(text(statement) if values else text(statement.replace(":", r"\:")), names)
         except SQLAlchemyError as error:
-            raise TargetError(f"{self.shown} refused {statement[:60]!r}: {_said(error)}") from error
+            raise TargetError(f"{self.address} refused {statement[:60]!r}: {_said(error)}") from error
 
     def prepared(self, rows: pa.Table) -> Any:
         return _as_csv(rows) if self.dialect == "postgresql" else rows
@@ -149,7 +149,7 @@ class ServerDatabase:
             else:
                 self._insert_many(table, prepared)
         except SQLAlchemyError as error:
-            raise TargetError(f"{self.shown} refused rows of {table}: {_said(error)}") from error
+            raise TargetError(f"{self.address} refused rows of {table}: {_said(error)}") from error
 
     def insert_new(self, table: str, prepared: Any) -> int:
         try:
@@ -157,10 +157,10 @@ class ServerDatabase:
                 return self._copy_new_in(table, prepared)
             return self._insert_many(table, prepared, "IGNORE")
         except SQLAlchemyError as error:
-            raise TargetError(f"{self.shown} refused rows of {table}: {_said(error)}") from error
+            raise TargetError(f"{self.address} refused rows of {table}: {_said(error)}") from error
 
     def _copy_new_in(self, table: str, rows: _Csv) -> int:
-        """Copy rows to a table beside, as the keys of this one may be dropped, and from there what is new."""
+        """Copy rows to a temporary table, as the keys of this one may be dropped, and insert from there what is new."""
         self.run(f"CREATE TEMPORARY TABLE IF NOT EXISTS {_BESIDE} (LIKE {table}) ON COMMIT DROP")
         self._copy_in(_BESIDE, rows)
         key = " AND ".join(f"there.{name} = {_BESIDE}.{name}" for name in map(self._quoted, rows.names))
@@ -178,7 +178,7 @@ class ServerDatabase:
             with cursor:
                 cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN WITH (FORMAT csv)", rows.buffer, 1 << 20)
         except psycopg2.Error as error:
-            raise TargetError(f"{self.shown} refused rows of {table}: {str(error).strip()}") from error
+            raise TargetError(f"{self.address} refused rows of {table}: {str(error).strip()}") from error
 
     def _insert_many(self, table: str, rows: pa.Table, unless: str = "") -> int:
         names = ", ".join(self._quoted(name) for name in rows.column_names)
@@ -190,7 +190,7 @@ class ServerDatabase:
             for batch in rows.to_batches(_SLICE):
                 added += cursor.executemany(statement, list(zip(*(c.to_pylist() for c in batch.columns), strict=True)))
         except self._engine.dialect.loaded_dbapi.Error as error:
-            raise TargetError(f"{self.shown} refused rows of {table}: {error}") from error
+            raise TargetError(f"{self.address} refused rows of {table}: {error}") from error
         finally:
             cursor.close()
         return added
@@ -206,7 +206,7 @@ class ServerDatabase:
         try:
             self._open.commit()
         except SQLAlchemyError as error:
-            message = f"{self.shown} did not take the transaction: {_said(error)}; look there before trying again"
+            message = f"{self.address} did not take the transaction: {_said(error)}; look there before trying again"
             raise CommitUncertainError(message) from error
         self._made_schema = False
         self.rollback()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from threading import Lock, local
 from typing import Any, Final
 
@@ -18,23 +18,30 @@ from mlflow_archive.kinds import TABLES, WORKSPACE
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore.database import CommitUncertainError, RestoreDatabase
+from mlflow_archive.sinks.restore.existing import NOTHING, Existing, without_existing
 from mlflow_archive.sinks.restore.files import WrittenFiles
 from mlflow_archive.sinks.restore.filling import Filling
-from mlflow_archive.sinks.restore.held import NOTHING, Existing, without_existing
+from mlflow_archive.sinks.restore.histories import RestoredHistories
 from mlflow_archive.sinks.restore.inverting import changed_values, to_stored, without_equal_points
-from mlflow_archive.sinks.restore.latest import LatestMetrics
 from mlflow_archive.sinks.restore.locations import ChunkOwners, Locations
 from mlflow_archive.sinks.restore.options import RestoreOptions
-from mlflow_archive.sinks.restore.pieces import Pieces
 
 _LATEST: Final = "latest_metrics"
+
+
+class _Thread(local):
+    """What a thread keeps from one chunk of a run to the next."""
+
+    def __init__(self) -> None:
+        self.owners: ChunkOwners | None = None
+        self.histories = RestoredHistories()
 
 
 class RestoreSink:
     """Restores into an open database that a PreflightSink has looked at; ``existing`` is what that found there.
 
     One transaction: an error, or a kill, leaves the database as it was. After an error the artifacts that were written
-    are removed, too; after a kill they stay, and the same restore writes them again.
+    are removed, too; after a kill they stay, and when the restore is repeated it writes them again.
     """
 
     def __init__(
@@ -53,7 +60,7 @@ class RestoreSink:
         self._files = WrittenFiles(self._roots, self._locations.root)
         self._filling = Filling()
         self._lock = Lock()
-        self._thread = local()
+        self._thread = _Thread()
         self._report = Report()
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
@@ -74,7 +81,8 @@ class RestoreSink:
                 self._write_artifact(file, owners)
         stored = self._stored(tables, owners, complete=chunk.complete)
         prepared = [(name, rows, self._database.prepared(rows)) for name, rows in stored]
-        overlaps = self._overlaps(stored, complete=chunk.complete)
+        points = next((rows for name, rows in stored if name == "metrics"), None)
+        overlaps = self._thread.histories.overlaps(points, complete=chunk.complete)
         with self._lock:
             for name, rows, form in prepared:
                 if overlaps and name == "metrics":
@@ -83,7 +91,7 @@ class RestoreSink:
                     self._insert(name, rows, form)
             for name, rows in tables.items():
                 if name in MAPS:
-                    self._report.counts[name] = self._report.counts.get(name, 0) + rows.num_rows
+                    self._count(name, rows.num_rows)
             gaps = tables.get("gaps")
             if gaps is not None and gaps.num_rows:
                 self._count("gaps_in_source", gaps.num_rows)
@@ -91,8 +99,8 @@ class RestoreSink:
             self._progress.advance("points", tables["metrics"].num_rows)
 
     def _owners(self, chunk: Chunk) -> ChunkOwners:
-        """Return what is known of the owners of a chunk's artifacts, from those before it too where it goes on."""
-        owners: ChunkOwners = getattr(self._thread, "owners", None) or ChunkOwners()
+        """Return what is known of the owners of a chunk's artifacts, also from the chunks that it continues."""
+        owners = self._thread.owners or ChunkOwners()
         self._thread.owners = None if chunk.complete else owners
         self._locations.learn(chunk.tables, chunk.artifacts, owners)
         return owners
@@ -100,12 +108,12 @@ class RestoreSink:
     def _stored(
         self, tables: Mapping[str, pa.Table], owners: ChunkOwners, *, complete: bool
     ) -> list[tuple[str, pa.Table]]:
-        """Return rows of the database in an order in which all they refer to comes first."""
-        found: list[tuple[str, pa.Table]] = []
+        """Return rows of the database, in an order in which everything comes before what refers to it."""
+        stored: list[tuple[str, pa.Table]] = []
         tables = self._filling.filled(tables)
-        for name, each in MAPS.items():
+        for name, table in MAPS.items():
             rows = tables.get(name)
-            columns = self._database.schema.get(each.stored_in)
+            columns = self._database.schema.get(table.stored_in)
             if rows is None or not rows.num_rows or columns is None:
                 continue
             if name == "metrics":
@@ -114,30 +122,17 @@ class RestoreSink:
                     with self._lock:
                         self._count("equal_points", equal)
                 rows = single
-            for what, number in changed_values(rows, each, self._database.dialect).items():
+            for change, number in changed_values(rows, table, self._database.dialect).items():
                 with self._lock:
-                    self._count(what, number)
+                    self._count(change, number)
             rows = self._locations.rewritten(name, rows, owners)
-            found.append(
-                (each.stored_in, to_stored(rows, each, columns, self._filling.further_columns(name, rows, tables)))
-            )
-        if (latest := self._latest(tables.get("metrics"), complete=complete)) is not None and latest.num_rows:
-            found.append((_LATEST, latest))
-        return found
-
-    def _latest(self, metrics: pa.Table | None, *, complete: bool) -> pa.Table | None:
-        newest: LatestMetrics | None = getattr(self._thread, "latest", None)
-        if newest is None:
-            newest = self._thread.latest = LatestMetrics()
-        return newest.add(metrics if metrics is not None else TABLES["metrics"].schema.empty_table(), complete=complete)
-
-    def _overlaps(self, stored: Sequence[tuple[str, pa.Table]], *, complete: bool) -> bool:
-        """Say whether points of a run may be there already, from an earlier piece of its history."""
-        pieces: Pieces | None = getattr(self._thread, "pieces", None)
-        if pieces is None:
-            pieces = self._thread.pieces = Pieces()
-        points = [rows for name, rows in stored if name == "metrics"]
-        return pieces.overlaps(points[0] if points else None, complete=complete)
+            extra = self._filling.further_columns(name, rows, tables)
+            stored.append((table.stored_in, to_stored(rows, table, columns, extra)))
+        metrics = tables.get("metrics", TABLES["metrics"].schema.empty_table())
+        latest = self._thread.histories.latest(metrics, complete=complete)
+        if latest is not None and latest.num_rows:
+            stored.append((_LATEST, latest))
+        return stored
 
     def _insert(self, table: str, rows: pa.Table, form: Any) -> None:
         if table == "workspaces":
@@ -169,15 +164,15 @@ class RestoreSink:
         with self._lock:
             self._report.gaps.append(gap)
 
-    def _count(self, what: str, amount: int) -> None:
-        self._report.counts[what] = self._report.counts.get(what, 0) + amount
+    def _count(self, name: str, amount: int) -> None:
+        self._report.counts[name] = self._report.counts.get(name, 0) + amount
 
     def _count_existing(self, before: Mapping[str, pa.Table], after: Mapping[str, pa.Table]) -> None:
         for name, rows in before.items():
-            if (there := rows.num_rows - after[name].num_rows) and TABLES[name].key == TABLES[name].owner:
+            table, skipped = TABLES[name], rows.num_rows - after[name].num_rows
+            if skipped and table.key == table.owner and table.entity != WORKSPACE:
                 with self._lock:
-                    if TABLES[name].entity != WORKSPACE:
-                        self._count(f"{name}_there_already", there)
+                    self._count(f"{name}_there_already", skipped)
 
     def finish(self) -> Report:
         try:
@@ -189,7 +184,7 @@ class RestoreSink:
             self._take_back()
             raise
         self._report.details |= {
-            "target": self._database.shown,
+            "target": self._database.address,
             "artifact_root": self._options.artifact_root,
             "filled": self._filling.counts,
             "left_by_killed": self._keep(),
@@ -197,11 +192,11 @@ class RestoreSink:
         return self._report
 
     def _keep(self) -> dict[str, int | None]:
-        found = self._files.keep()
-        for listed, number in found.items():
-            many = "perhaps some" if number is None else number
-            self._progress.note(f"{many} files that a killed restore wrote are not among those of this one: {listed}")
-        return found
+        lists = self._files.keep()
+        for path, number in lists.items():
+            count = "perhaps some" if number is None else number
+            self._progress.note(f"{count} files that a killed restore wrote are not among those of this one: {path}")
+        return lists
 
     def abort(self) -> None:
         try:
@@ -210,5 +205,5 @@ class RestoreSink:
             self._take_back()
 
     def _take_back(self) -> None:
-        if left := self._files.take_back():
-            self._progress.note(f"{len(left)} artifact files that were written could not be removed; {left[0]}")
+        if problems := self._files.take_back():
+            self._progress.note(f"{len(problems)} artifact files that were written could not be removed; {problems[0]}")

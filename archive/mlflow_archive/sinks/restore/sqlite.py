@@ -24,14 +24,14 @@ _NEW: Final = "new.db"
 
 
 class SqliteDatabase:
-    """The file that a URI names; made if it is not there or empty."""
+    """The file that a URI names; made if it does not exist or is empty."""
 
     dialect = "sqlite"
 
     def __init__(self, uri: DatabaseUri) -> None:
         if uri.path is None:
             raise TargetError(f"{uri.shown} names no file")
-        self.shown = uri.shown
+        self.address = uri.shown
         self._path = uri.path.absolute()
         self._folder: Unfinished | None = None
         self._writing: SqliteWriting | None = None
@@ -57,8 +57,8 @@ class SqliteDatabase:
         try:
             self._open_file()
         except (SQLAlchemyError, *WriteError) as error:
-            said = getattr(error, "orig", None) or error
-            raise TargetError(f"{self.shown} cannot be opened: {said}") from error
+            cause = getattr(error, "orig", None) or error
+            raise TargetError(f"{self.address} cannot be opened: {cause}") from error
 
     def _open_file(self) -> None:
         place = self._path
@@ -74,7 +74,7 @@ class SqliteDatabase:
             if self._folder:
                 make_schema(engine.url)
             else:
-                check_revision(engine, self.shown)
+                check_revision(engine, self.address)
             self._schema = target_schema(engine)
         finally:
             engine.dispose()
@@ -87,7 +87,7 @@ class SqliteDatabase:
             log = self._path.with_name(self._path.name + suffix)
             if log.exists() and log.stat().st_size:
                 raise TargetError(
-                    f"{self.shown} is not there, but {log.name} of an earlier database is; move that away, or SQLite "
+                    f"{self.address} is not there, but {log.name} of an earlier database is; move that away, or SQLite "
                     "would write it into the new one"
                 )
 
@@ -98,13 +98,13 @@ class SqliteDatabase:
         try:
             self._open.begin(BULK)
         except WriteError as error:
-            raise TargetError(f"{self.shown} cannot be written: {error}") from error
+            raise TargetError(f"{self.address} cannot be written: {error}") from error
 
     def run(self, statement: str, values: tuple[Any, ...] = ()) -> None:
         try:
             self._open.run(statement, values)
         except WriteError as error:
-            raise TargetError(f"{self.shown} refused {statement.split(maxsplit=3)[:3]}: {error}") from error
+            raise TargetError(f"{self.address} refused {statement.split(maxsplit=3)[:3]}: {error}") from error
 
     def prepared(self, rows: pa.Table) -> pa.Table:
         return rows
@@ -113,13 +113,13 @@ class SqliteDatabase:
         try:
             self._open.insert(table, prepared)
         except WriteError as error:
-            raise TargetError(f"{self.shown} refused rows of {table}: {error}") from error
+            raise TargetError(f"{self.address} refused rows of {table}: {error}") from error
 
     def insert_new(self, table: str, prepared: pa.Table) -> int:
         try:
             return self._open.insert_new(table, prepared)
         except WriteError as error:
-            raise TargetError(f"{self.shown} refused rows of {table}: {error}") from error
+            raise TargetError(f"{self.address} refused rows of {table}: {error}") from error
 
     def commit(self) -> None:
         try:
@@ -129,7 +129,7 @@ class SqliteDatabase:
                 _force(self._folder.path / _NEW)
                 self._put_in_place(self._folder.path / _NEW)
         except WriteError as error:
-            raise TargetError(f"{self.shown} cannot be put in place: {error}") from error
+            raise TargetError(f"{self.address} cannot be put in place: {error}") from error
         if self._folder is not None:
             self._settle()
 
@@ -139,7 +139,7 @@ class SqliteDatabase:
             self._path.hardlink_to(built)  # never over another file, as a renaming is
         except FileExistsError:
             if self._path.stat().st_size:
-                message = f"{self.shown} was made by another process during this restore; nothing was written to it"
+                message = f"{self.address} was made by another process during this restore; nothing was written to it"
                 raise TargetError(message) from None
             built.replace(self._path)
         except OSError:  # a file system without links
@@ -150,7 +150,7 @@ class SqliteDatabase:
         try:
             _force(self._path.parent)
         except OSError as error:
-            message = f"{self.shown} is in its place, but that could not be forced to disk: {error}"
+            message = f"{self.address} is in its place, but that could not be forced to disk: {error}"
             raise CommitUncertainError(message) from error
         self.rollback()
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from mlflow_archive.mlflow_database.adbc import ArrowConnection, ArrowError
 
 WriteError: Final = (sqlite3.Error, OverflowError, *ArrowError)
-"""What the methods of both raise."""
+"""What the methods of both ways raise."""
 
 _SLICE: Final = 50_000
 # Nothing is lost when the machine fails: what is built is not yet the database.
@@ -41,7 +41,7 @@ class SqliteWriting(Protocol):
         """Add rows."""
 
     def insert_new(self, table: str, rows: pa.Table) -> int:
-        """Add those rows whose keys are not there yet; return how many."""
+        """Add the rows whose keys are new; return how many."""
 
     def commit(self) -> None:
         """Keep what was done and close the file."""
@@ -110,9 +110,9 @@ class NewFile:
     def begin(self, bulk: tuple[str, ...]) -> None:
         for pragma in _BUILDING:
             self._set(pragma)
-        found = [row for batch in self._open.batches(_INDEXES) for row in _tuples(batch, ("tbl_name", "name", "sql"))]
+        indexes = [row for batch in self._open.batches(_INDEXES) for row in _tuples(batch, ("tbl_name", "name", "sql"))]
         self._open.begin()
-        for table, name, statement in found:
+        for table, name, statement in indexes:
             if table in bulk:
                 self._open.run(f'DROP INDEX "{name}"')
                 self._indexes.append(statement)

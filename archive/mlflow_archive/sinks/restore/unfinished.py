@@ -1,4 +1,4 @@
-"""Folders of a restore that is under way, beside what it makes; a lock tells whether its process still lives.
+"""Folders of a restore that is not finished, beside what it makes; a lock shows whether its process still lives.
 
 A process that is killed leaves its folder. The next restore to the same place finds it by its free lock.
 """
@@ -26,7 +26,7 @@ class Unfinished:
         early = self.path / f"{_LOCK}.new"
         self._lock = os.open(early, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         _try_lock(self._lock)
-        early.rename(self.path / _LOCK)  # only now can others find it, and it is held
+        early.rename(self.path / _LOCK)  # only now can others find it, and it is locked
 
     def remove(self) -> None:
         """Remove the folder with what is in it; what cannot be removed, the next restore to this place removes."""
@@ -35,12 +35,12 @@ class Unfinished:
 
 
 def left_behind(parent: Path, name: str) -> Iterator[Path]:
-    """Yield the folders that processes left which are no more."""
+    """Yield the folders that processes left behind which have ended."""
     for folder in sorted(parent.glob(f".{escape(name)}.*{_SUFFIX}")):
         try:
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
         except OSError:
-            continue  # nothing of this kind, or of another user
+            continue  # not such a folder, or of another user
         try:
             if _try_lock(lock):
                 yield folder
@@ -49,7 +49,10 @@ def left_behind(parent: Path, name: str) -> Iterator[Path]:
 
 
 def _try_lock(descriptor: int) -> bool:
-    """Say whether a file is locked by this process now. File systems without locks say no: nothing is left there."""
+    """Return whether a file is now locked by this process.
+
+    On file systems without locks it is not, so that nothing is taken for left behind there.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -1,4 +1,4 @@
-"""What documents say is part of an export, or was not to be had for it: both must be there or be told."""
+"""What documents say is part of an export, or could not be exported: either must be there or become a gap."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _TOOL: Final = "mlflow-export-import"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """An object that is declared by the document ``document``; ``reason`` is why it is a gap if it is not there.
+    """An object that is declared by the document ``document``; ``reason`` is why it is a gap if it is missing.
 
     ``name`` is that of an experiment; ``path`` that of the gap. With ``failed_part`` something of the object is
-    missing, so that it is a gap also if the object is there.
+    missing, so that it is a gap even if the object itself is there.
     """
 
     kind: str
@@ -47,22 +47,22 @@ def declared_by_list(document: Document) -> Iterator[Declared]:
     """Yield what a list of exported objects declares."""
     body, info, name = document.body, document.info, document.path.name
     if name == names.EXPERIMENT_LIST:
-        for each in _mappings(body.get("experiments")):
-            yield from _listed(document, EXPERIMENT, [each.get("id")], str(each.get("name") or ""))
+        for experiment in _mappings(body.get("experiments")):
+            yield from _listed(document, EXPERIMENT, [experiment.get("id")], str(experiment.get("name") or ""))
     elif name == names.MODEL_LIST:
         yield from _listed(document, REGISTERED_MODEL, body.get("models"))
         yield from _failed(document, REGISTERED_MODEL, info.get("failed_models"))
     elif name == names.LOGGED_MODEL_LIST:
-        for each in _mappings(body.get("experiments")):
-            yield from _listed(document, LOGGED_MODEL, each.get("logged_models"))
+        for experiment in _mappings(body.get("experiments")):
+            yield from _listed(document, LOGGED_MODEL, experiment.get("logged_models"))
         yield from _failed(document, LOGGED_MODEL, info.get("failed_logged_models"))
     elif name == names.TRACE_LIST:
-        for each in _mappings(body.get("experiments")):
-            yield from _listed(document, TRACE, each.get("traces"))
+        for experiment in _mappings(body.get("experiments")):
+            yield from _listed(document, TRACE, experiment.get("traces"))
         yield from _failed(document, TRACE, info.get("failed_traces"))
     else:
         kind = REGISTERED_MODEL if name == names.PROMPT_LIST else EVALUATION_DATASET
-        yield from _listed(document, kind, [each.get("dataset_id") for each in _mappings(body.get("datasets"))])
+        yield from _listed(document, kind, [dataset.get("dataset_id") for dataset in _mappings(body.get("datasets"))])
         yield from _failures(document, kind)
 
 
@@ -76,19 +76,17 @@ def _by_model(document: Document) -> Iterator[Declared]:
                 yield Declared(kind=kind, object_id=object_id, reason=reason, document=document.path)
 
 
-def _listed(document: Document, kind: str, found: Any, name: str = "") -> Iterator[Declared]:
-    what = kind.replace("_", " ")
-    for each in found if isinstance(found, list) else ():
-        if isinstance(each, str) and each:
-            reason = f"{document.place} lists it, but there is no document of this {what} in this folder"
-            yield Declared(kind=kind, object_id=each, reason=reason, name=name, document=document.path)
+def _listed(document: Document, kind: str, ids: Any, name: str = "") -> Iterator[Declared]:
+    noun = kind.replace("_", " ")
+    reason = f"{document.place} lists it, but there is no document of this {noun} in this folder"
+    for object_id in _texts(ids):
+        yield Declared(kind=kind, object_id=object_id, reason=reason, name=name, document=document.path)
 
 
-def _failed(document: Document, kind: str, found: Any) -> Iterator[Declared]:
-    for each in found if isinstance(found, list) else ():
-        if isinstance(each, str) and each:
-            reason = f"{_TOOL} could not export it, as {document.place} says"
-            yield Declared(kind=kind, object_id=each, reason=reason, document=document.path)
+def _failed(document: Document, kind: str, ids: Any) -> Iterator[Declared]:
+    reason = f"{_TOOL} could not export it, as {document.place} says"
+    for object_id in _texts(ids):
+        yield Declared(kind=kind, object_id=object_id, reason=reason, document=document.path)
 
 
 def _failures(document: Document, kind: str) -> Iterator[Declared]:
@@ -104,5 +102,9 @@ def _failures(document: Document, kind: str) -> Iterator[Declared]:
         )
 
 
-def _mappings(found: Any) -> Iterator[Mapping[str, Any]]:
-    yield from (each for each in found if isinstance(each, Mapping)) if isinstance(found, list) else ()
+def _mappings(content: Any) -> Iterator[Mapping[str, Any]]:
+    yield from (item for item in content if isinstance(item, Mapping)) if isinstance(content, list) else ()
+
+
+def _texts(content: Any) -> Iterator[str]:
+    yield from (item for item in content if isinstance(item, str) and item) if isinstance(content, list) else ()

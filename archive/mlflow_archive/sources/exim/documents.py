@@ -19,11 +19,11 @@ _POINT_KEYS = frozenset({"value", "timestamp", "step", "model_id", "dataset_name
 
 
 class DocumentUnreadableError(ValueError):
-    """A document is missing, is no JSON or has another shape; the message says which, and where it lies."""
+    """A document is missing, is not JSON or has another shape; the message says which, and where it lies."""
 
 
 class JsonPoint(NamedTuple):
-    """A point of a run's metric, as the values in the document; what is absent there is None."""
+    """A point of a run's metric with the values of the document; None where it has none."""
 
     value: Any
     timestamp: Any
@@ -45,8 +45,8 @@ class Document:
     @property
     def export_time(self) -> int:
         """When it was written, in seconds since the epoch; 0 if it does not say."""
-        found = self.system.get("export_time")
-        return int(found) if isinstance(found, int | float) and 0 <= found < 1e11 else 0
+        seconds = self.system.get("export_time")
+        return int(seconds) if isinstance(seconds, int | float) and 0 <= seconds < 1e11 else 0
 
 
 def read_document(path: Path, root: Path) -> Document:
@@ -55,13 +55,13 @@ def read_document(path: Path, root: Path) -> Document:
     Raises DocumentUnreadableError.
     """
     place = place_of(path, root)
-    found = _load(path, place)
-    if not isinstance(found, dict):
+    content = _load(path, place)
+    if not isinstance(content, dict):
         raise DocumentUnreadableError(f"{place} holds no JSON object")
-    body = found.get("mlflow")
+    body = content.get("mlflow")
     if not isinstance(body, dict):
         raise DocumentUnreadableError(f"{place} has no part `mlflow`, which every document of mlflow-export-import has")
-    system, info = found.get("system"), found.get("info")
+    system, info = content.get("system"), content.get("info")
     return Document(
         path=path,
         place=place,
@@ -90,10 +90,10 @@ def _load(path: Path, place: str) -> object:
         raise DocumentUnreadableError(f"{place} is not valid JSON: {error}") from error
 
 
-def _compact(found: dict[str, Any]) -> Any:
+def _compact(content: dict[str, Any]) -> Any:
     """Keep a point in little memory. Points of logged models name their metric and stay as they are."""
-    if "timestamp" not in found or "value" not in found or not found.keys() <= _POINT_KEYS:
-        return found
-    get = found.get
-    values = (found["value"], found["timestamp"], get("step"), get("dataset_name"), get("dataset_digest"))
+    if "timestamp" not in content or "value" not in content or not content.keys() <= _POINT_KEYS:
+        return content
+    get = content.get
+    values = (content["value"], content["timestamp"], get("step"), get("dataset_name"), get("dataset_digest"))
     return tuple.__new__(JsonPoint, values)  # in half the time of the constructor

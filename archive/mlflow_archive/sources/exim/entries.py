@@ -1,4 +1,4 @@
-"""What the index holds of each object: its id, what it stands on, where it lies; little enough to hold all of them."""
+"""What the index has of each object: its id, what it stands on, where it lies; little enough to keep all in memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any, Final
 
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, named_owner
 from mlflow_archive.sources.exim.documents import Document, DocumentUnreadableError
-from mlflow_archive.sources.exim.fields import Malformed, integer_of, text_of, time_of
+from mlflow_archive.sources.exim.fields import ValueMalformedError, integer_of, text_of, time_of
 from mlflow_archive.sources.exim.layout import ARTIFACTS, MODEL_FILE, PROMPT_FILE
+from mlflow_archive.sources.reading.records import DELETED
 
-ACTIVE: Final = "active"
-DELETED: Final = "deleted"
 PARENT_TAG: Final = "mlflow.parentRunId"
 SOURCE_RUN: Final = "mlflow.sourceRun"
 _LOGGED_MODEL = re.compile(r"models:?/(m-[^/]+)")
@@ -32,7 +31,7 @@ class ExperimentEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEntry:
-    """A run; ``artifacts`` are the folders that may hold some, of copies too. ``start_time`` is in ms."""
+    """A run; ``artifacts`` are the folders that may hold its files, those of copies too. ``start_time`` is in ms."""
 
     run_id: str
     experiment_id: str
@@ -45,6 +44,8 @@ class RunEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedModelEntry:
+    """A logged model; ``run_id`` is the run that made it."""
+
     model_id: str
     experiment_id: str
     path: Path
@@ -53,6 +54,8 @@ class LoggedModelEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceEntry:
+    """A trace; ``run_id`` is the run that it was made in."""
+
     trace_id: str
     experiment_id: str
     path: Path
@@ -89,7 +92,7 @@ class ModelEntry:
 
     @property
     def owner_id(self) -> str:
-        """How other tables name it."""
+        """The id by which other tables refer to it."""
         return named_owner(self.name, self.workspace)
 
 
@@ -111,11 +114,11 @@ def run_entry(document: Document) -> RunEntry:
 
 def experiment_entry(document: Document) -> ExperimentEntry:
     """Return the entry of an ``experiment.json``. Raises DocumentUnreadableError."""
-    found = _part(document, "experiment")
+    experiment = _part(document, "experiment")
     return ExperimentEntry(
-        experiment_id=_id(document, found, "experiment_id"),
-        name=_id(document, found, "name"),
-        deleted=found.get("lifecycle_stage") == DELETED,
+        experiment_id=_id(document, experiment, "experiment_id"),
+        name=_id(document, experiment, "name"),
+        deleted=experiment.get("lifecycle_stage") == DELETED,
         path=document.path,
     )
 
@@ -136,7 +139,7 @@ def trace_entry(document: Document) -> TraceEntry:
     metadata = info.get("trace_metadata") or info.get("request_metadata")
     return TraceEntry(
         trace_id=_id(document, info, "trace_id", "request_id"),
-        experiment_id=_id(document, {**_location(info), **_given(info, "experiment_id")}, "experiment_id"),
+        experiment_id=_id(document, info if info.get("experiment_id") else _location(info), "experiment_id"),
         path=document.path,
         run_id=_optional(metadata, SOURCE_RUN) if isinstance(metadata, Mapping) else None,
     )
@@ -144,11 +147,11 @@ def trace_entry(document: Document) -> TraceEntry:
 
 def dataset_entry(document: Document) -> DatasetEntry:
     """Return the entry of an ``evaluation_dataset.json``. Raises DocumentUnreadableError."""
-    found = _part(document, "evaluation_dataset")
-    experiments = found.get("experiment_ids")
+    dataset = _part(document, "evaluation_dataset")
+    experiments = dataset.get("experiment_ids")
     return DatasetEntry(
-        dataset_id=_id(document, found, "dataset_id"),
-        experiments=tuple(str(each) for each in experiments) if isinstance(experiments, list) else (),
+        dataset_id=_id(document, dataset, "dataset_id"),
+        experiments=tuple(str(experiment_id) for experiment_id in experiments) if isinstance(experiments, list) else (),
         path=document.path,
     )
 
@@ -160,28 +163,28 @@ def model_entry(document: Document) -> ModelEntry:
         number = VersionEntry(number=_id(document, prompt, "version"))
         name = _id(document, prompt, "name")
         return ModelEntry(name=name, workspace=DEFAULT_WORKSPACE, path=document.path, versions=(number,))
-    found = _part(document, "registered_model" if document.path.name == MODEL_FILE else "model_version")
+    described = _part(document, "registered_model" if document.path.name == MODEL_FILE else "model_version")
     versions = list(versions_in(document))
-    workspaces = [_optional(each, "workspace") for each in (found, *versions)]
+    workspaces = [_optional(part, "workspace") for part in (described, *versions)]
     return ModelEntry(
-        name=_id(document, found, "name"),
+        name=_id(document, described, "name"),
         workspace=next((name for name in workspaces if name), DEFAULT_WORKSPACE),
         path=document.path,
-        versions=tuple(_version(each) for each in versions),
+        versions=tuple(_version(version) for version in versions),
     )
 
 
 def versions_in(document: Document) -> Iterator[Mapping[str, Any]]:
     """Yield the versions that a ``model.json`` or ``version.json`` describes.
 
-    Also those that the tool left out as their run was not there to export: they are versions all the same.
+    Also those that the tool left out as their run could not be exported: they are versions all the same.
     """
     if document.path.name != MODEL_FILE:
         yield _part(document, "model_version")
         return
-    found = _part(document, "registered_model")
-    listed = found.get("versions", found.get("latest_versions"))
-    yield from (each for each in listed or () if isinstance(each, Mapping)) if isinstance(listed, list) else ()
+    model = _part(document, "registered_model")
+    listed = model.get("versions", model.get("latest_versions"))
+    yield from (version for version in listed if isinstance(version, Mapping)) if isinstance(listed, list) else ()
     for failed in failed_versions(document):
         if isinstance(failed.get("version"), Mapping):
             yield failed["version"]
@@ -190,67 +193,62 @@ def versions_in(document: Document) -> Iterator[Mapping[str, Any]]:
 def failed_versions(document: Document) -> Iterator[Mapping[str, Any]]:
     """Yield what a ``model.json`` says of versions that the tool could not export."""
     failed = document.info.get("failed_versions")
-    yield from (each for each in failed if isinstance(each, Mapping)) if isinstance(failed, list) else ()
+    yield from (failure for failure in failed if isinstance(failure, Mapping)) if isinstance(failed, list) else ()
 
 
-def _version(found: Mapping[str, Any]) -> VersionEntry:
-    sources = (_optional(found, "model_id"), _optional(found, "_source"), _optional(found, "source"))
-    matches = (
-        _LOGGED_MODEL.search(f"models:/{each}" if number == 0 else each) for number, each in enumerate(sources) if each
-    )
+def _version(version: Mapping[str, Any]) -> VersionEntry:
+    model_id = _optional(version, "model_id")
+    sources = (model_id and f"models:/{model_id}", _optional(version, "_source"), _optional(version, "source"))
+    matches = (_LOGGED_MODEL.search(source) for source in sources if source)
     return VersionEntry(
-        number=str(found.get("version")),
-        run_id=_optional(found, "run_id"),
+        number=str(version.get("version")),
+        run_id=_optional(version, "run_id"),
         model_id=next((match[1] for match in matches if match), None),
-        experiment_name=_optional(found, "_experiment_name"),
+        experiment_name=_optional(version, "_experiment_name"),
     )
 
 
 def _part(document: Document, name: str) -> Mapping[str, Any]:
-    found = document.body.get(name)
-    if not isinstance(found, Mapping):
+    part = document.body.get(name)
+    if not isinstance(part, Mapping):
         raise DocumentUnreadableError(f"{document.place} has no part `{name}`")
-    return found
+    return part
 
 
-def _id(document: Document, found: Mapping[str, Any], *names: str) -> str:
+def _id(document: Document, part: Mapping[str, Any], *names: str) -> str:
     for name in names:
-        if found.get(name) not in (None, ""):
+        if part.get(name) not in (None, ""):
             try:
-                return text_of(found[name])
-            except Malformed as error:
+                return text_of(part[name])
+            except ValueMalformedError as error:
                 raise DocumentUnreadableError(f"{document.place}: {name}: {error}") from error
     raise DocumentUnreadableError(f"{document.place} states no {' or '.join(names)}")
 
 
-def _optional(found: Mapping[str, Any], name: str) -> str | None:
-    value = found.get(name)
+def _optional(part: Mapping[str, Any], name: str) -> str | None:
+    value = part.get(name)
     return value if isinstance(value, str) and value else None
 
 
-def _time(found: Mapping[str, Any], name: str) -> int | None:
-    for each in (name, f"_{name}"):
+def _time(info: Mapping[str, Any], name: str) -> int | None:
+    for field in (name, f"_{name}"):
         try:
-            if found.get(each) is not None:
-                return time_of(found[each])
-        except Malformed:
-            continue  # told when the run is read
+            if info.get(field) is not None:
+                return time_of(info[field])
+        except ValueMalformedError:
+            continue  # reported when the run is read
     return None
 
 
 def _location(info: Mapping[str, Any]) -> Mapping[str, Any]:
     place = info.get("trace_location")
-    found = place.get("mlflow_experiment") if isinstance(place, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
-
-
-def _given(info: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {name: info[name]} if info.get(name) else {}
+    experiment = place.get("mlflow_experiment") if isinstance(place, Mapping) else None
+    return experiment if isinstance(experiment, Mapping) else {}
 
 
 def number_of(version: str) -> int | None:
-    """Return the number of a version, None where that is no number."""
+    """Return the number of a version, None where that is not a number."""
     try:
         return integer_of(version)
-    except Malformed:
+    except ValueMalformedError:
         return None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlflow_archive.artifact_roots.local import FoundFile, OnGap, list_files
-from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format.gaps import ARTIFACT_SIZE
 from mlflow_archive.sources.exim.layout import ARTIFACTS
 
@@ -30,19 +29,10 @@ def downloaded_files(folder: Path, location: str | None, document: str, gap: OnG
 
 def join_copies(listings: Sequence[Sequence[FoundFile]], gap: OnGap) -> list[FoundFile]:
     """Return the files of several copies of an object by path, each from the first copy that has it."""
-    found: dict[str, FoundFile] = {}
+    by_path: dict[str, FoundFile] = {}
     for files in listings:
         for file in files:
-            held = found.setdefault(file.path, file)
-            if held.size != file.size:
+            if by_path.setdefault(file.path, file).size != file.size:
                 reason = f"another copy of it, {file.place.name} of {file.size} bytes, is left out"
                 gap(file.path, ARTIFACT_SIZE, reason)
-    return [found[path] for path in sorted(found)]
-
-
-def as_artifacts(kind: str, owner_id: str, files: Iterable[FoundFile], prefix: str = "") -> list[ArtifactFile]:
-    """Return files as the pipeline wants them; ``prefix`` is before their paths."""
-    return [
-        ArtifactFile(owner_kind=kind, owner_id=owner_id, path=prefix + file.path, size=file.size, open=file.open)
-        for file in files
-    ]
+    return [by_path[path] for path in sorted(by_path)]

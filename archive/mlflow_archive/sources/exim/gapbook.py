@@ -26,8 +26,8 @@ class GapBook:
         ``experiment_id`` is that of the experiment in which the object lies, where that is known.
         """
         gaps = self.of(kind, owner_id)
-        held = gaps.found.get((path, code))
-        if held is None or reason not in held.reason:
+        earlier = gaps.by_place.get((path, code))
+        if earlier is None or reason not in earlier.reason:
             gaps.add(path, code, reason)
         if experiment_id is not None:
             self._experiments.setdefault((kind, owner_id), experiment_id)
@@ -37,17 +37,17 @@ class GapBook:
         return self._experiments.get((kind, owner_id))
 
     def has(self, kind: str, owner_id: str) -> bool:
-        """Say whether an object has a gap."""
+        """Return whether an object has a gap."""
         return (kind, owner_id) in self._lists
 
     def of(self, kind: str, owner_id: str) -> GapList:
-        """Return the gaps of an object, to which may be added."""
+        """Return the gaps of an object, for more to be added."""
         return self._lists.setdefault((kind, owner_id), GapList(owner_kind=kind, owner_id=owner_id))
 
     def copy_of(self, kind: str, owner_id: str) -> GapList:
         """Return the gaps of an object as a list of its own, so that reading it twice does not add them twice."""
-        held = self._lists.get((kind, owner_id))
-        return GapList(owner_kind=kind, owner_id=owner_id, found=dict(held.found) if held else {})
+        gaps = self._lists.get((kind, owner_id))
+        return GapList(owner_kind=kind, owner_id=owner_id, by_place=dict(gaps.by_place) if gaps else {})
 
     def owners(self) -> Iterator[tuple[str, str]]:
         """Yield (kind, id) of every owner, sorted."""

@@ -1,6 +1,7 @@
-"""What an exported folder holds: every object once, with where it lies; and what is declared but not there.
+"""What an exported folder holds: every object once, with where it lies; and what is declared but missing.
 
-Every document is read once for it and left; what an object consists of is read again when its turn comes.
+Every document is read once for it and dropped; what an object consists of is read again when its turn comes, so that
+memory does not grow with the folder.
 """
 
 from __future__ import annotations
@@ -12,14 +13,10 @@ from typing import Any, Final
 
 from mlflow_archive.artifact_roots.names import printable
 from mlflow_archive.errors import StoreError
-from mlflow_archive.format.gaps import (
-    EXPERIMENT_UNREADABLE,
-    OBJECT_UNREADABLE,
-    RUN_UNREADABLE,
-)
+from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, OBJECT_UNREADABLE, RUN_UNREADABLE
 from mlflow_archive.kinds import EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.sources.exim import layout as names
-from mlflow_archive.sources.exim.copies import Copies, differing
+from mlflow_archive.sources.exim.copies import DocumentCopies, differing
 from mlflow_archive.sources.exim.declared import Declared, declared_by_list, declared_by_object
 from mlflow_archive.sources.exim.documents import Document, DocumentUnreadableError, place_of, read_document
 from mlflow_archive.sources.exim.entries import (
@@ -56,7 +53,7 @@ _CODES: Final = {RUN: RUN_UNREADABLE, EXPERIMENT: EXPERIMENT_UNREADABLE}
 class Index:
     """The objects of a folder by id; of registered models and prompts all documents.
 
-    ``system`` is who wrote the newest document, and when. ``gaps`` holds what cannot be read or is not there.
+    ``system`` is who wrote the newest document, and when. ``gaps`` holds what cannot be read or is missing.
     """
 
     root: Path
@@ -89,8 +86,8 @@ def build_index(root: Path) -> Index:
     Raises StoreError if there is no folder, or no document of mlflow-export-import in it.
     """
     if not root.is_dir():
-        what = "is no folder" if root.exists() else "does not exist"
-        raise StoreError(f"{root} {what}; expected one that mlflow-export-import wrote")
+        problem = "is no folder" if root.exists() else "does not exist"
+        raise StoreError(f"{root} {problem}; expected one that mlflow-export-import wrote")
     layout = find_documents(root)
     builder = _Builder(root)
     builder.read(layout)
@@ -104,12 +101,12 @@ def build_index(root: Path) -> Index:
 class _Builder:
     def __init__(self, root: Path) -> None:
         self.index = Index(root=root)
-        self._experiments: Copies[ExperimentEntry] = Copies()
-        self._runs: Copies[RunEntry] = Copies()
-        self._logged_models: Copies[LoggedModelEntry] = Copies()
-        self._traces: Copies[TraceEntry] = Copies()
-        self._models: Copies[ModelEntry] = Copies()
-        self._datasets: Copies[DatasetEntry] = Copies()
+        self._experiments: DocumentCopies[ExperimentEntry] = DocumentCopies()
+        self._runs: DocumentCopies[RunEntry] = DocumentCopies()
+        self._logged_models: DocumentCopies[LoggedModelEntry] = DocumentCopies()
+        self._traces: DocumentCopies[TraceEntry] = DocumentCopies()
+        self._models: DocumentCopies[ModelEntry] = DocumentCopies()
+        self._datasets: DocumentCopies[DatasetEntry] = DocumentCopies()
         self._declared: list[Declared] = []
         self._broken: list[tuple[Path, str]] = []
         self._folders: dict[Path, str] = {}
@@ -148,28 +145,29 @@ class _Builder:
 
     def finish(self, layout: Layout) -> Index:
         index = self.index
-        index.experiments = self._chosen(EXPERIMENT, self._experiments)
-        index.runs = self._chosen(RUN, self._runs)
-        for run_id, copies in self._runs.chosen():
+        index.experiments = self._first_copies(EXPERIMENT, self._experiments)
+        index.runs = self._first_copies(RUN, self._runs)
+        for run_id, copies in self._runs.ranked():
             folders = tuple(dict.fromkeys(folder for copy in copies for folder in copy.entry.artifacts))
             index.runs[run_id] = replace(index.runs[run_id], artifacts=folders)
-        index.logged_models = self._chosen(LOGGED_MODEL, self._logged_models)
-        index.traces = self._chosen(TRACE, self._traces)
-        index.datasets = self._chosen(EVALUATION_DATASET, self._datasets)
-        index.models = {owner: tuple(copy.entry for copy in copies) for owner, copies in self._models.chosen()}
-        self._tell_broken()
+        index.logged_models = self._first_copies(LOGGED_MODEL, self._logged_models)
+        index.traces = self._first_copies(TRACE, self._traces)
+        index.datasets = self._first_copies(EVALUATION_DATASET, self._datasets)
+        index.models = {owner: tuple(copy.entry for copy in copies) for owner, copies in self._models.ranked()}
+        self._report_broken()
         self._check_declared()
         self._add_missing_experiments()
-        self._report(layout)
+        self._report_strays(layout)
         return index
 
-    def _chosen(self, kind: str, copies: Copies[Any]) -> dict[str, Any]:
-        found = {}
-        for object_id, some in copies.chosen():
-            found[object_id] = some[0].entry
-            for reason in differing(some, self.index.root):
+    def _first_copies(self, kind: str, copies: DocumentCopies[Any]) -> dict[str, Any]:
+        """Return the entries that count, by id, and report where other copies differ."""
+        entries = {}
+        for object_id, ranked in copies.ranked():
+            entries[object_id] = ranked[0].entry
+            for reason in differing(ranked, self.index.root):
                 self.index.gaps.add(kind, object_id, _CODES.get(kind, OBJECT_UNREADABLE), reason)
-        return found
+        return entries
 
     def _add_experiment(self, document: Document) -> None:
         entry = experiment_entry(document)
@@ -206,10 +204,10 @@ class _Builder:
         self.index.documents += 1
         self._broken.append((path, reason))
 
-    def _tell_broken(self) -> None:
-        """Say which objects the broken documents describe: as their folders are named.
+    def _report_broken(self) -> None:
+        """Report the broken documents with the objects that they describe: as their folders are named.
 
-        Of an experiment rather as the runs beside say, as its folder may have any name.
+        That of an experiment is rather the one that the runs beside it state, as its folder may have any name.
         """
         for path, reason in self._broken:
             if path.name == names.EXPERIMENT_FILE:
@@ -235,24 +233,24 @@ class _Builder:
     def _check_declared(self) -> None:
         index = self.index
         by_folder: dict[str, list[RunEntry]] = {}
-        for copies in self._runs.found.values():
+        for copies in self._runs.by_id.values():
             for copy in copies:
                 by_folder.setdefault(copy.entry.path.parent.name, []).append(copy.entry)
-        for each in self._declared:
-            there = each.object_id in index.of(each.kind)
-            if each.failed_part or not (there or index.gaps.has(each.kind, each.object_id)):
-                others = by_folder.get(each.object_id, ()) if each.kind == RUN else ()
+        for declared in self._declared:
+            kind, object_id = declared.kind, declared.object_id
+            exists = object_id in index.of(kind)
+            if declared.failed_part or not (exists or index.gaps.has(kind, object_id)):
                 instead = [
-                    f"{place_of(other.path, index.root)} is that of run {other.run_id}"
-                    for other in others
-                    if other.path.is_relative_to(each.document.parent)
+                    f"{place_of(run.path, index.root)} is that of run {run.run_id}"
+                    for run in (by_folder.get(object_id, ()) if kind == RUN else ())
+                    if run.path.is_relative_to(declared.document.parent)
                 ]
-                code = _CODES.get(each.kind, OBJECT_UNREADABLE)
-                reason = "; ".join((each.reason, *instead))
-                around = self._experiment_around(each.document)
-                index.gaps.add(each.kind, each.object_id, code, reason, path=each.path, experiment_id=around)
-            if each.kind == EXPERIMENT and each.name and not there:
-                index.experiments[each.object_id] = ExperimentEntry(experiment_id=each.object_id, name=each.name)
+                code = _CODES.get(kind, OBJECT_UNREADABLE)
+                reason = "; ".join((declared.reason, *instead))
+                around = self._experiment_around(declared.document)
+                index.gaps.add(kind, object_id, code, reason, path=declared.path, experiment_id=around)
+            if kind == EXPERIMENT and declared.name and not exists:
+                index.experiments[object_id] = ExperimentEntry(experiment_id=object_id, name=declared.name)
 
     def _add_missing_experiments(self) -> None:
         names_of_runs = self._experiment_names()
@@ -280,7 +278,7 @@ class _Builder:
             if version.run_id in self.index.runs and version.experiment_name
         }
 
-    def _report(self, layout: Layout) -> None:
+    def _report_strays(self, layout: Layout) -> None:
         gaps, root = self.index.gaps, self.index.root
         for path in layout.strays:
             owner = printable(path.parent.name)

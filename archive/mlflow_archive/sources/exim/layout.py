@@ -46,7 +46,7 @@ TRACE_LIST: Final = "traces.json"
 PROMPT_LIST: Final = "prompts_summary.json"
 DATASET_LIST: Final = "evaluation_datasets_summary.json"
 LIST_FILES: Final = (EXPERIMENT_LIST, MODEL_LIST, LOGGED_MODEL_LIST, TRACE_LIST, PROMPT_LIST, DATASET_LIST)
-_TELLS_NOTHING_MORE: Final = "manifest.json"
+_ADDS_NOTHING: Final = "manifest.json"
 
 ARTIFACTS: Final = "artifacts"
 VERSION_MODELS: Final = "version_models"
@@ -78,7 +78,7 @@ class Layout:
 
 
 def looks_exported(folder: Path) -> bool:
-    """Say whether a folder is the outermost or an inner one of an export, by the names of its files."""
+    """Return whether a folder is the outermost or an inner one of an export, by the names of its files."""
     names = (*OBJECT_FILES, *LIST_FILES)
     places = (folder, folder / "experiments", folder / "models", folder / "prompts", folder / "evaluation_datasets")
     return any((place / name).is_file() for place in places for name in names)
@@ -92,29 +92,29 @@ def find_documents(root: Path) -> Layout:
         layout.unlisted.append((Path(error.filename), error.strerror or str(error)))
 
     for parent, folders, names in os.walk(root, onerror=cannot_list):
-        here = Path(parent)
+        folder = Path(parent)
         for name in sorted(names):
             if name in OBJECT_FILES or name in LIST_FILES:
-                layout.documents.setdefault(name, []).append(here / name)
-            elif name.endswith(".json") and name != _TELLS_NOTHING_MORE:
-                layout.unknown.append(here / name)
-        layout.links += [here / name for name in sorted(folders) if (here / name).is_symlink()]
-        kept = [name for name in sorted(folders) if name not in _LITTER and not (here / name).is_symlink()]
-        folders[:] = [name for name in kept if not _is_content(here, name, set(names), layout)]
-    for found in layout.documents.values():
-        found.sort()
+                layout.documents.setdefault(name, []).append(folder / name)
+            elif name.endswith(".json") and name != _ADDS_NOTHING:
+                layout.unknown.append(folder / name)
+        layout.links += [folder / name for name in sorted(folders) if (folder / name).is_symlink()]
+        inner = [name for name in sorted(folders) if name not in _LITTER and not (folder / name).is_symlink()]
+        folders[:] = [name for name in inner if not _is_content(folder, name, set(names), layout)]
+    for paths in layout.documents.values():
+        paths.sort()
     return layout
 
 
-def _is_content(here: Path, name: str, names: set[str], layout: Layout) -> bool:
-    """Say whether a folder holds files of an object and not further objects."""
+def _is_content(folder: Path, name: str, names: set[str], layout: Layout) -> bool:
+    """Return whether a folder holds files of an object and not further objects."""
     if LOGGED_MODEL_FILE in names or TRACE_FILE in names:
         return RUN_FILE not in names or name == ARTIFACTS
     if RUN_FILE in names:
         return name == ARTIFACTS
     if (MODEL_FILE in names and name == VERSION_MODELS) or (VERSION_FILE in names and name == VERSION_MODEL):
         return True
-    if name != ARTIFACTS or any((here / name / each).is_file() for each in OBJECT_FILES):
+    if name != ARTIFACTS or any((folder / name / document).is_file() for document in OBJECT_FILES):
         return False  # a model may be named so
-    layout.strays.append(here / name)
+    layout.strays.append(folder / name)
     return True

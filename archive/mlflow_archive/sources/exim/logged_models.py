@@ -4,71 +4,71 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import LOGGED_MODEL
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.documents import read_document
-from mlflow_archive.sources.exim.entity import Entity
 from mlflow_archive.sources.exim.entries import LoggedModelEntry
-from mlflow_archive.sources.exim.fields import Fields, Malformed, integer_of, real_of, text_of, time_of
+from mlflow_archive.sources.exim.fields import Fields, ValueMalformedError, integer_of, real_of, text_of, time_of
 from mlflow_archive.sources.exim.files import downloaded_files
 from mlflow_archive.sources.exim.gapbook import GapBook
-from mlflow_archive.sources.exim.runs.runs import dataset_row
+from mlflow_archive.sources.exim.parts import dataset_row
+from mlflow_archive.sources.reading.records import Entity
+from mlflow_archive.sources.reading.rows import Row
 
 
 def read_logged_model(entry: LoggedModelEntry, gap_book: GapBook, selection: Selection, root: Path) -> Entity:
-    """Read a logged model. Raises DocumentUnreadableError if it has changed since it was found."""
-    entity = Entity(kind=LOGGED_MODEL, owner_id=entry.model_id, gaps=gap_book.copy_of(LOGGED_MODEL, entry.model_id))
-    found = Fields(read_document(entry.path, root).body, entity.gaps.under(""))
-    location = found.text("artifact_location")
+    """Read a logged model. Raises DocumentUnreadableError if it has changed since the index was built."""
+    entity = Entity(gaps=gap_book.copy_of(LOGGED_MODEL, entry.model_id))
+    model = Fields(read_document(entry.path, root).body, entity.gaps.under(""))
+    location = model.text("artifact_location")
     entity.add(
         "logged_models",
         model_id=entry.model_id,
         experiment_id=entry.experiment_id,
-        name=found.text("name") or "",
+        name=model.text("name") or "",
         artifact_location=None if location is None else without_password(location),
-        creation_timestamp=found.time("creation_timestamp", "creation_time"),
-        last_updated_timestamp=found.time("last_updated_timestamp", "last_updated_time"),
-        status=found.text("status") or "UNSPECIFIED",
-        model_type=found.text("model_type"),
-        source_run_id=found.text("source_run_id"),
-        status_message=found.text("status_message"),
+        creation_timestamp=model.time("creation_timestamp", "creation_time"),
+        last_updated_timestamp=model.time("last_updated_timestamp", "last_updated_time"),
+        status=model.text("status") or "UNSPECIFIED",
+        model_type=model.text("model_type"),
+        source_run_id=model.text("source_run_id"),
+        status_message=model.text("status_message"),
     )
     ids = {"model_id": entry.model_id, "experiment_id": entry.experiment_id}
     for table, name in (("logged_model_params", "params"), ("logged_model_tags", "tags")):
-        for key, value in found.pairs(name).items():
+        for key, value in model.pairs(name).items():
             entity.add(table, **ids, key=key, value=value)
-    for row in _metrics(found):
+    for row in _metrics(model):
         entity.add("logged_model_metrics", **ids, **row)
-    for each in found.objects("dataset_inputs"):
-        dataset = dataset_row(entry.experiment_id, each.object("dataset"))
+    for dataset_input in model.objects("dataset_inputs"):
+        dataset = dataset_row(entry.experiment_id, dataset_input.object("dataset"))
         if dataset is not None:
             entity.shared.append(("datasets", dataset))
-    found.rest("model_id", "experiment_id", "model_uri", "workspace")
+    model.rest("model_id", "experiment_id", "model_uri", "workspace")
     if selection.artifacts:
         files = downloaded_files(entry.path.parent, location, entry.path.name, entity.gaps.add)
         entity.take_files(files, selection)
     return entity
 
 
-def _metrics(found: Fields) -> Iterator[dict[str, Any]]:
-    for each in found.objects("metrics"):
+def _metrics(model: Fields) -> Iterator[Row]:
+    for point in model.objects("metrics"):
         try:
-            row: dict[str, Any] = {
-                "key": text_of(each.value("key")),
-                "timestamp": time_of(each.value("timestamp")),
-                "step": integer_of(each.value("step") or 0),
-                "value": real_of(each.value("value")),
+            place: Row = {
+                "key": text_of(point.value("key")),
+                "timestamp": time_of(point.value("timestamp")),
+                "step": integer_of(point.value("step") or 0),
+                "value": real_of(point.value("value")),
             }
-        except Malformed as error:
-            each.bad("", str(error))
+        except ValueMalformedError as error:
+            point.bad("", str(error))
             continue
         yield {
-            **row,
-            "run_id": each.text("run_id") or "",
-            "dataset_name": each.text("dataset_name"),
-            "dataset_digest": each.text("dataset_digest"),
+            **place,
+            "run_id": point.text("run_id") or "",
+            "dataset_name": point.text("dataset_name"),
+            "dataset_digest": point.text("dataset_digest"),
         }
-        each.rest("model_id")
+        point.rest("model_id")

@@ -9,16 +9,7 @@ from typing import Any, Final
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.chunk import Shard
-from mlflow_archive.kinds import (
-    AFTER_RUNS,
-    EVALUATION_DATASET,
-    EXPERIMENT,
-    LOGGED_MODEL,
-    REGISTERED_MODEL,
-    RUN,
-    TABLES,
-    TRACE,
-)
+from mlflow_archive.kinds import AFTER_RUNS, EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.entries import RunEntry, TraceEntry
 from mlflow_archive.sources.exim.index import Index
@@ -26,15 +17,15 @@ from mlflow_archive.sources.exim.runs.runs import read_run
 from mlflow_archive.sources.exim.traces.traces import read_trace
 from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
 from mlflow_archive.sources.filtering.trace_filter import SearchedTrace, TraceFilter, compile_trace_filter
+from mlflow_archive.sources.reading.no_match import deleted_hint, no_match
 
 PER_SHARD: Final = 100
 LEFTOVERS: Final = "leftovers"
-"""Kind of a block of gaps whose owners are not there."""
-_NAMED_IN_ERRORS: Final = 5
+"""The kind of a payload of gaps whose owners are missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class ObjectsPayload:
     """What a shard holds: objects of one kind by id; of leftovers, kinds and ids of the gaps' owners."""
 
     kind: str
@@ -43,7 +34,7 @@ class Block:
     selection: Selection
 
 
-class Planner:
+class EximPlanner:
     """Plans one export. Raises SelectionError before the first shard for what matches nothing."""
 
     def __init__(self, index: Index, selection: Selection) -> None:
@@ -57,10 +48,10 @@ class Planner:
         self._check_runs()
 
     def shards(self) -> Iterator[Shard]:
-        """Yield gaps of what is not there, experiments, runs with parents before their children, all else by kind."""
+        """Yield shards: gaps of what is missing, experiments, runs with parents before children, all else by kind."""
         owners = tuple(self._leftovers())
         if owners:
-            payload = Block(kind=LEFTOVERS, owners=owners, selection=self._selection)
+            payload = ObjectsPayload(kind=LEFTOVERS, owners=owners, selection=self._selection)
             yield Shard(name="what is not there", payload=payload)
         yield from self._cut(EXPERIMENT, self._selected_experiments(), 0)
         stage = 1
@@ -72,7 +63,7 @@ class Planner:
 
     @property
     def _narrowed(self) -> bool:
-        """Whether single objects are named or filtered, so that only what belongs to them comes."""
+        """Whether single objects are named or filtered, so that only what belongs to them is selected."""
         return bool(self._selection.runs or self._selection.filter_string or self._selection.models)
 
     @property
@@ -82,37 +73,31 @@ class Planner:
 
     def _select_experiments(self) -> dict[str, str]:
         entries = self._index.experiments.values()
-        found = [(e.experiment_id, e.name) for e in entries if self._selection.deleted or not e.deleted]
-        if unmatched := self._selection.unmatched_experiments(found):
-            some = ", ".join(f"{name!r} (id {number})" for number, name in found[:_NAMED_IN_ERRORS]) or "none"
-            more = f" and {len(found) - _NAMED_IN_ERRORS} more" if len(found) > _NAMED_IN_ERRORS else ""
-            missing = ", ".join(map(repr, unmatched))
-            raise SelectionError(
-                f"no experiment of {self._index.root} matches {missing}; there are {some}{more}{self._hint}"
-            )
-        return {number: name for number, name in found if self._selection.matches_experiment(number, name)}
+        pairs = [(e.experiment_id, e.name) for e in entries if self._selection.deleted or not e.deleted]
+        if unmatched := self._selection.unmatched_experiments(pairs):
+            names = [f"{name!r} (id {number})" for number, name in pairs]
+            raise no_match("experiment", self._index.root, unmatched, names, self._hint)
+        return {number: name for number, name in pairs if self._selection.matches_experiment(number, name)}
 
     def _select_models(self) -> list[str]:
         names = {owner: entries[0].name for owner, entries in self._index.models.items()}
         if unmatched := self._selection.unmatched_models(list(names.values())):
-            some = ", ".join(map(repr, list(names.values())[:_NAMED_IN_ERRORS])) or "none"
-            missing = ", ".join(map(repr, unmatched))
-            raise SelectionError(f"no registered model of {self._index.root} matches {missing}; there are {some}")
+            raise no_match("registered model", self._index.root, unmatched, list(map(repr, names.values())))
         return [owner for owner, name in names.items() if self._selection.matches_model(name)]
 
     def _check_runs(self) -> None:
         missing = set(self._selection.runs) - {entry.run_id for entry in self._in_reach()}
         missing = {run_id for run_id in missing if not self._is_unreadable(run_id)}
         if missing:
-            named = ", ".join(sorted(missing))
-            raise SelectionError(f"no run {named} in the selected experiments of {self._index.root}{self._hint}")
+            ids = ", ".join(sorted(missing))
+            raise SelectionError(f"no run {ids} in the selected experiments of {self._index.root}{self._hint}")
 
     def _is_unreadable(self, run_id: str) -> bool:
         return run_id not in self._index.runs and self._index.gaps.has(RUN, run_id)
 
     @property
     def _hint(self) -> str:
-        return "" if self._selection.deleted else "; deleted ones are left out"
+        return deleted_hint(deleted=self._selection.deleted)
 
     def _in_reach(self) -> Iterator[RunEntry]:
         """Yield the runs that are selected but for the filter."""
@@ -136,18 +121,19 @@ class Planner:
     def _passes(self, entry: RunEntry) -> bool:
         if self._matches is None:
             return True
-        record = read_run(entry, self._index.gaps, _WITHOUT_FILES, self._index.root)
+        record, _ = read_run(entry, self._index.gaps, _WITHOUT_FILES, self._index.root)
         return self._matches(record, record.latest.points.values())
 
     def _of_models(self, kind: str) -> set[str]:
         """Return the runs or logged models that the selected registered models stand on."""
         entries = [entry for owner in self._models for entry in self._index.models[owner]]
         versions = [version for entry in entries for version in entry.versions]
-        logged = {version.model_id for version in versions if version.model_id}
+        model_ids = {version.model_id for version in versions if version.model_id}
         if kind == LOGGED_MODEL:
-            return logged
-        made = {self._index.logged_models[each].run_id for each in logged if each in self._index.logged_models}
-        return {run_id for run_id in {*made, *(version.run_id for version in versions)} if run_id}
+            return model_ids
+        logged_models = self._index.logged_models
+        makers = {logged_models[model_id].run_id for model_id in model_ids if model_id in logged_models}
+        return {run_id for run_id in {*makers, *(version.run_id for version in versions)} if run_id}
 
     def _selected_experiments(self) -> Iterator[str]:
         kinds = self._selection.kinds
@@ -156,20 +142,20 @@ class Planner:
             return
         used = {entry.experiment_id for entry in self._runs.values()}
         for kind in (LOGGED_MODEL, TRACE):
-            used.update(self._experiment_of(kind, each) for each in self._ids(kind))
-        for each in self._ids(EVALUATION_DATASET):
-            used.update(self._index.datasets[each].experiments)
-        yield from (each for each in self._experiments if each in used)
+            used.update(self._experiment_of(kind, object_id) for object_id in self._ids(kind))
+        for dataset_id in self._ids(EVALUATION_DATASET):
+            used.update(self._index.datasets[dataset_id].experiments)
+        yield from (experiment_id for experiment_id in self._experiments if experiment_id in used)
 
     def _runs_by_depth(self) -> Iterator[Iterable[str]]:
         """Yield runs without a parent among those selected, then their children, and so on; loops come last."""
-        left = dict(self._runs) if self._selection.wants_kind(RUN) else {}
-        while left:
-            free = [run_id for run_id, entry in left.items() if entry.parent not in left or entry.parent == run_id]
-            for run_id in free or list(left):
-                free = free or list(left)
-                del left[run_id]
-            yield free
+        remaining = dict(self._runs) if self._selection.wants_kind(RUN) else {}
+        while remaining:
+            level = [i for i, entry in remaining.items() if entry.parent not in remaining or entry.parent == i]
+            level = level or list(remaining)  # only loops remain
+            for run_id in level:
+                del remaining[run_id]
+            yield level
 
     def _ids(self, kind: str) -> list[str]:
         selection = self._selection
@@ -177,14 +163,14 @@ class Planner:
             return []
         if kind == REGISTERED_MODEL:
             return self._models if selection.models or self._everything else []
-        return [each for each in self._index.of(kind) if self._wants(kind, each)]
+        return [object_id for object_id in self._index.of(kind) if self._wants(kind, object_id)]
 
     def _wants(self, kind: str, object_id: str) -> bool:
         selection = self._selection
         if kind == EVALUATION_DATASET:
             linked = self._index.datasets[object_id].experiments
             in_reach = not selection.experiments and self._everything
-            return in_reach or (not self._narrowed and any(each in self._experiments for each in linked))
+            return in_reach or (not self._narrowed and not self._experiments.keys().isdisjoint(linked))
         if self._experiment_of(kind, object_id) not in self._experiments:
             return False
         if kind == LOGGED_MODEL:
@@ -202,28 +188,25 @@ class Planner:
 
     @cached_property
     def _used_by_runs(self) -> set[str]:
-        """The logged models that the selected runs took or gave out."""
+        """The logged models that are inputs or outputs of the selected runs."""
         used: set[str] = set()
         for entry in self._runs.values():
-            record = read_run(entry, self._index.gaps, _WITHOUT_FILES, self._index.root)
-            used.update(row["model_id"] for rows in record.models.values() for row in rows)
+            record, _ = read_run(entry, self._index.gaps, _WITHOUT_FILES, self._index.root)
+            used |= record.edges.model_ids()
         return used
 
     def _passes_trace(self, entry: TraceEntry) -> bool:
         if self._trace_matches is None:
             return True
-        rows = read_trace(entry, self._index.gaps, _WITHOUT_FILES, self._index.root).rows
-        pairs = {name: {row["key"]: row["value"] for row in rows.get(name, ())} for name in _TRACE_PAIRS}
-        info = {**_NOT_ALWAYS_THERE, **rows["traces"][0]}
-        found = SearchedTrace(info=info, tags=pairs["trace_tags"], metadata=pairs["trace_metadata"])
-        return bool(self._trace_matches([found]))
+        trace = read_trace(entry, self._index.gaps, _WITHOUT_FILES, self._index.root)
+        return bool(self._trace_matches([SearchedTrace.of_rows(trace.rows)]))
 
     def _experiment_of(self, kind: str, object_id: str) -> str:
         entries: Mapping[str, Any] = self._index.of(kind)
         return str(entries[object_id].experiment_id)
 
     def _leftovers(self) -> Iterator[tuple[str, str]]:
-        """Yield the owners of gaps that are not there and might be selected."""
+        """Yield the owners of gaps that are missing and might be selected."""
         for kind, owner in self._index.gaps.owners():
             if owner in self._index.of(kind):
                 continue
@@ -244,16 +227,14 @@ class Planner:
         return self._of_models(RUN) if self._selection.models else set()
 
     def _cut(self, kind: str, ids: Iterable[str], stage: int) -> Iterator[Shard]:
-        some = list(ids)
-        for start in range(0, len(some), PER_SHARD):
-            part = tuple(some[start : start + PER_SHARD])
-            payload = Block(kind=kind, ids=part, selection=self._selection)
+        listed = list(ids)
+        for start in range(0, len(listed), PER_SHARD):
+            part = tuple(listed[start : start + PER_SHARD])
+            payload = ObjectsPayload(kind=kind, ids=part, selection=self._selection)
             yield Shard(
                 name=f"{kind} from {part[0]}", stage=stage, weight=len(part) if kind == RUN else 0, payload=payload
             )
 
 
 _WITHOUT_FILES: Final = Selection(artifacts=False)
-_NOT_ALWAYS_THERE: Final = dict.fromkeys(TABLES["traces"].column_names)
-_TRACE_PAIRS: Final = ("trace_tags", "trace_metadata")
 _KNOWN: Final = frozenset({RUN, LOGGED_MODEL, TRACE, EVALUATION_DATASET, REGISTERED_MODEL})

@@ -16,17 +16,16 @@ from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.documents import DocumentUnreadableError
-from mlflow_archive.sources.exim.entity import Entity
 from mlflow_archive.sources.exim.evaluation import read_dataset
-from mlflow_archive.sources.exim.files import as_artifacts
 from mlflow_archive.sources.exim.index import Index, build_index
 from mlflow_archive.sources.exim.logged_models import read_logged_model
-from mlflow_archive.sources.exim.planning import LEFTOVERS, Block, Planner
+from mlflow_archive.sources.exim.planning import LEFTOVERS, EximPlanner, ObjectsPayload
 from mlflow_archive.sources.exim.registry.registry import read_model
 from mlflow_archive.sources.exim.runs.experiments import add_experiment
-from mlflow_archive.sources.exim.runs.runs import RunRecord, points_in_parts, read_run
+from mlflow_archive.sources.exim.runs.runs import points_in_parts, read_run
 from mlflow_archive.sources.exim.traces.traces import read_trace
 from mlflow_archive.sources.reading.gaplist import GapList
+from mlflow_archive.sources.reading.records import Entity
 from mlflow_archive.sources.reading.rows import Rows
 
 POINTS_PER_CHUNK: Final = 200_000
@@ -48,13 +47,13 @@ class EximSource:
         return build_index(self._root)
 
     def facts(self) -> SourceFacts:
-        """Say where this data comes from; reads all documents. Raises StoreError if there are none.
+        """Return where this data comes from; reads all documents. Raises StoreError if there are none.
 
         What mlflow-export-import says of the newest one is in ``extra``: its own version (``package_version``), the
         server it read (``tracking_uri``) and when (``exported_ms``, since the epoch).
         """
         system = self._index.system
-        extra = {name: system[given] for name, given in _EXTRA.items() if isinstance(system.get(given), str)}
+        extra = {name: system[field] for name, field in _EXTRA.items() if isinstance(system.get(field), str)}
         if "tracking_uri" in extra:
             extra["tracking_uri"] = without_password(extra["tracking_uri"])
         if isinstance(system.get("export_time"), int):
@@ -72,22 +71,22 @@ class EximSource:
 
         Raises StoreError, and SelectionError before the first shard.
         """
-        for shard in Planner(self._index, selection).shards():
+        for shard in EximPlanner(self._index, selection).shards():
             progress.expect("runs", shard.weight)
             yield shard
 
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
         """Yield the chunks of a shard. What has gaps has no fingerprint, so that a later export tries it again."""
-        block = cast(Block, shard.payload)
+        payload = cast(ObjectsPayload, shard.payload)
         rows = Rows()
-        if block.kind == LEFTOVERS:
-            for owner in block.owners:
+        if payload.kind == LEFTOVERS:
+            for owner in payload.owners:
                 rows.add_gaps(self._index.gaps.of(*owner))
-        for object_id in block.ids:
-            if block.kind != RUN:
-                self._read_object(object_id, block, known, rows)
+        for object_id in payload.ids:
+            if payload.kind != RUN:
+                self._read_object(object_id, payload, known, rows)
                 continue
-            *parts, last = self._read_run(object_id, block.selection, known)
+            *parts, last = self._read_run(object_id, payload.selection, known)
             if parts and rows:
                 yield rows.chunk()
                 rows = Rows()
@@ -107,54 +106,43 @@ class EximSource:
         """Release nothing: no file stays open between calls."""
 
     def _read_run(self, run_id: str, selection: Selection, known: Known) -> list[Rows]:
-        """Return the rows of a run in parts, the last with its artifacts; one without rows if the sink has them."""
+        """Return the rows of a run in parts, the last with its artifacts; an empty one if the sink has it unchanged."""
         rows = Rows()
         try:
-            record = read_run(self._index.runs[run_id], self._index.gaps, selection, self._root)
+            record, points = read_run(self._index.runs[run_id], self._index.gaps, selection, self._root)
         except DocumentUnreadableError as error:
             rows.add_gaps(_changed(RUN, run_id, error))
             return [rows]
-        fingerprint = None if record.gaps else record.fingerprint()
+        fingerprint = record.fingerprint()
         if fingerprint is not None and known(RUN, run_id) == fingerprint:
             return [rows]
-        record.add_to(rows)
-        found = []
-        for points in points_in_parts(record.points, self._points_per_chunk):
-            rows.add_points(run_id, points)
-            found.append(rows)
+        record.begin(rows)
+        parts = []
+        for part in points_in_parts(points, self._points_per_chunk):
+            rows.add_points(run_id, part)
+            parts.append(rows)
             rows = Rows()
-        _end(found[-1], record, fingerprint)
-        return found
+        record.finish(parts[-1])
+        return parts
 
-    def _read_object(self, object_id: str, block: Block, known: Known, rows: Rows) -> None:
+    def _read_object(self, object_id: str, payload: ObjectsPayload, known: Known, rows: Rows) -> None:
         try:
-            if block.kind == EXPERIMENT:
+            if payload.kind == EXPERIMENT:
                 add_experiment(rows, self._index.experiments[object_id], self._index.gaps, self._root)
                 return
-            entity = self._entity(object_id, block)
+            self._entity(object_id, payload).add_to(rows, known)
         except DocumentUnreadableError as error:
-            rows.add_gaps(_changed(block.kind, object_id, error))
-            return
-        fingerprint = entity.fingerprint()
-        if fingerprint is None or known(block.kind, object_id) != fingerprint:
-            entity.add_to(rows, fingerprint)
+            rows.add_gaps(_changed(payload.kind, object_id, error))
 
-    def _entity(self, object_id: str, block: Block) -> Entity:
-        index, selection = self._index, block.selection
-        if block.kind == LOGGED_MODEL:
+    def _entity(self, object_id: str, payload: ObjectsPayload) -> Entity:
+        index, selection = self._index, payload.selection
+        if payload.kind == LOGGED_MODEL:
             return read_logged_model(index.logged_models[object_id], index.gaps, selection, self._root)
-        if block.kind == TRACE:
+        if payload.kind == TRACE:
             return read_trace(index.traces[object_id], index.gaps, selection, self._root)
-        if block.kind == EVALUATION_DATASET:
+        if payload.kind == EVALUATION_DATASET:
             return read_dataset(index.datasets[object_id], index.gaps, self._root)
         return read_model(index.models[object_id], index, selection)
-
-
-def _end(rows: Rows, record: RunRecord, fingerprint: str | None) -> None:
-    rows.add_artifacts(as_artifacts(RUN, record.run_id, record.artifacts))
-    rows.add_gaps(record.gaps)
-    if fingerprint is not None:
-        rows.add_fingerprint(RUN, record.run_id, fingerprint)
 
 
 def _changed(kind: str, object_id: str, error: DocumentUnreadableError) -> GapList:

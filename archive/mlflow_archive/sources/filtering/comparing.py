@@ -11,13 +11,16 @@ from typing import Any, Final
 from mlflow_archive.errors import SelectionError
 
 Holds = Callable[[Any], bool]
-"""Says of a value whether a condition holds; of None it never does, as of NULL in SQL."""
+"""Returns whether a condition holds for a value; for None it never does, as for NULL in SQL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """Where databases differ: ``escape`` makes LIKE take the next character as it is; ``ascii_case`` says that ILIKE
-    sees no case but that of ASCII, ``lenient`` that RLIKE takes a pattern that is none and never matches."""
+    """How databases differ. ``escape`` makes LIKE take the next character as it is.
+
+    With ``ascii_case`` ILIKE ignores the case of ASCII letters only; with ``lenient`` RLIKE accepts a broken pattern,
+    which then never matches.
+    """
 
     escape: str | None = "\\"
     ascii_case: bool = False
@@ -31,44 +34,47 @@ DIALECTS: Final[Mapping[str, Dialect]] = MappingProxyType(
         "mysql": Dialect(),
     }
 )
-"""By the name of the database."""
+"""How each database compares, by its name."""
 
 IN_FILES: Final = Dialect(escape=None)
-"""As MLflow compares what lies in files."""
+"""How MLflow compares what lies in files."""
 
 _PLAIN: Final[Mapping[str, Callable[[Any, Any], bool]]] = MappingProxyType(
     {
-        "=": lambda held, wanted: held == wanted,
-        "!=": lambda held, wanted: held != wanted,
-        "<": lambda held, wanted: held < wanted,
-        "<=": lambda held, wanted: held <= wanted,
-        ">": lambda held, wanted: held > wanted,
-        ">=": lambda held, wanted: held >= wanted,
-        "IN": lambda held, wanted: held in wanted,
-        "NOT IN": lambda held, wanted: held not in wanted,
+        "=": lambda value, operand: value == operand,
+        "!=": lambda value, operand: value != operand,
+        "<": lambda value, operand: value < operand,
+        "<=": lambda value, operand: value <= operand,
+        ">": lambda value, operand: value > operand,
+        ">=": lambda value, operand: value >= operand,
+        "IN": lambda value, operand: value in operand,
+        "NOT IN": lambda value, operand: value not in operand,
     }
 )
 
 
-def comparison(comparator: str, wanted: Any, dialect: Dialect) -> Holds:
-    """Return what says whether a value compares so with ``wanted``. Raises SelectionError for a broken pattern."""
+def comparison(comparator: str, operand: Any, dialect: Dialect) -> Holds:
+    """Return a function of a value: whether it compares so with ``operand``.
+
+    Raises SelectionError for a broken pattern.
+    """
     if comparator in ("LIKE", "ILIKE"):
-        matches: Holds = re.compile(_like(wanted, dialect.escape), _flags(comparator, dialect)).fullmatch  # type: ignore[assignment]
-        return lambda held: held is not None and bool(matches(held))
+        matches: Holds = re.compile(_like(operand, dialect.escape), _flags(comparator, dialect)).fullmatch  # type: ignore[assignment]
+        return lambda value: value is not None and bool(matches(value))
     if comparator == "RLIKE":
-        return _search(wanted, dialect)
+        return _search(operand, dialect)
     compare = _PLAIN[comparator]
-    return lambda held: held is not None and compare(held, wanted)
+    return lambda value: value is not None and compare(value, operand)
 
 
 def _search(pattern: str, dialect: Dialect) -> Holds:
     try:
-        found = re.compile(pattern)
+        expression = re.compile(pattern)
     except re.error as error:
         if dialect.lenient:
-            return lambda held: False
+            return lambda value: False
         raise SelectionError(f"{pattern!r} is no regular expression: {error}") from error
-    return lambda held: held is not None and found.search(held) is not None
+    return lambda value: value is not None and expression.search(value) is not None
 
 
 def _flags(comparator: str, dialect: Dialect) -> re.RegexFlag:
@@ -79,10 +85,10 @@ def _flags(comparator: str, dialect: Dialect) -> re.RegexFlag:
 
 def _like(pattern: str, escape: str | None) -> str:
     """Return the regular expression for a pattern of LIKE."""
-    found, characters = [], iter(pattern)
+    parts, characters = [], iter(pattern)
     for character in characters:
         if character == escape:
-            found.append(re.escape(next(characters, "")))
+            parts.append(re.escape(next(characters, "")))
         else:
-            found.append({"%": ".*", "_": "."}.get(character) or re.escape(character))
-    return "".join(found)
+            parts.append({"%": ".*", "_": "."}.get(character) or re.escape(character))
+    return "".join(parts)

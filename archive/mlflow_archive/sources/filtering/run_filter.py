@@ -12,7 +12,7 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.fingerprint import LatestMetric
 
 
-class Searchable(Protocol):
+class SearchedRun(Protocol):
     """A run as the search sees it; ``inputs`` are rows of ``dataset_inputs``, each with its ``dataset_input_tags``."""
 
     @property
@@ -31,19 +31,19 @@ class Searchable(Protocol):
     def inputs(self) -> Sequence[tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]]: ...
 
 
-Matches = Callable[[Searchable, Iterable[LatestMetric]], bool]
+Matches = Callable[[SearchedRun, Iterable[LatestMetric]], bool]
 
 
 def compile_filter(filter_string: str) -> Matches:
-    """Return a function that says whether a run with these latest metrics matches.
+    """Return a function of a run and its latest metrics that returns whether the run matches.
 
-    Raises SelectionError, with what MLflow says, for a filter that MLflow refuses; so does the function, as some
+    Raises SelectionError, with what MLflow says, for a filter that MLflow refuses; the function does too, as some
     mistakes only show when a run is compared.
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
     from mlflow.utils.search_utils import SearchUtils  # noqa: PLC0415
 
-    def matches(record: Searchable, latest: Iterable[LatestMetric]) -> bool:
+    def matches(record: SearchedRun, latest: Iterable[LatestMetric]) -> bool:
         try:
             return bool(SearchUtils.filter([_as_mlflow(record, latest)], filter_string))
         except MlflowException as error:
@@ -60,7 +60,7 @@ def _refused(filter_string: str, error: Exception) -> SelectionError:
     return SelectionError(f"--filter {filter_string!r} is not in MLflow's search syntax: {error}")
 
 
-def _as_mlflow(record: Searchable, latest: Iterable[LatestMetric]) -> Any:
+def _as_mlflow(record: SearchedRun, latest: Iterable[LatestMetric]) -> Any:
     from mlflow import entities  # noqa: PLC0415
 
     info = record.info

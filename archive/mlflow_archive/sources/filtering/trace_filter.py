@@ -37,9 +37,9 @@ Clause = Mapping[str, Any]
 class SearchedTrace:
     """A trace as the search sees it: a row of ``traces``, times as milliseconds, its tags and metadata.
 
-    ``links`` are rows of ``trace_links`` and ``assessments`` of that table, where the source has any. ``span_fits``
-    says whether a span fulfils all conditions on spans, ``covered`` are the conditions on assessments that hold by an
-    assessment of the whole session.
+    ``links`` are rows of ``trace_links`` and ``assessments`` of that table, where the source has any. ``span_fits`` is
+    whether a span fulfils all conditions on spans, ``covered`` are the conditions on assessments that an assessment of
+    the whole session fulfils.
     """
 
     info: Mapping[str, Any]
@@ -49,6 +49,14 @@ class SearchedTrace:
     assessments: Sequence[Mapping[str, Any]] = ()
     span_fits: bool = False
     covered: Collection[AssessmentCondition] = ()
+
+    @classmethod
+    def of_rows(cls, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> SearchedTrace:
+        """Return the trace of some rows by table: one of ``traces``, all of ``trace_tags`` and ``trace_metadata``."""
+        pairs = {
+            name: {row["key"]: row["value"] for row in rows.get(name, ())} for name in ("trace_tags", "trace_metadata")
+        }
+        return cls(info=rows["traces"][0], tags=pairs["trace_tags"], metadata=pairs["trace_metadata"])
 
     @property
     def trace_id(self) -> str:
@@ -64,20 +72,20 @@ class SearchedTrace:
         return self.tags.get(key) if own is None else str(own)
 
     def metadatum(self, key: str) -> str | None:
-        """Return a value of the metadata, where newer databases have columns for it the text that MLflow gives."""
+        """Return a value of the metadata; of columns that newer databases have for it, the text that MLflow makes."""
         if key == _SESSION:
             return self.session
-        there = {name: self.info[name] for name in _COLUMNS.get(key, ()) if self.info.get(name) is not None}
-        return json.dumps(there) if there else self.metadata.get(key)
+        columns = {name: self.info[name] for name in _COLUMNS.get(key, ()) if self.info.get(name) is not None}
+        return json.dumps(columns) if columns else self.metadata.get(key)
 
-    def linked(self, kind: str, wanted: str) -> bool:
-        return any((link["destination_type"], link["destination_id"]) == (kind, wanted) for link in self.links)
+    def linked(self, kind: str, linked_id: str) -> bool:
+        return any((link["destination_type"], link["destination_id"]) == (kind, linked_id) for link in self.links)
 
 
 def session_of(info: Mapping[str, Any], metadata: Mapping[str, str | None]) -> str | None:
     """Return the session of a trace by its row and metadata; newer databases keep it in a column of its own."""
-    found: str | None = info.get("session_id")
-    return metadata.get(_SESSION) if found is None else found
+    session: str | None = info.get("session_id")
+    return metadata.get(_SESSION) if session is None else session
 
 
 Judge = Callable[[SearchedTrace], bool]
@@ -85,7 +93,7 @@ Judge = Callable[[SearchedTrace], bool]
 
 @dataclass(slots=True, kw_only=True)
 class TraceFilter:
-    """Picks the traces that match. ``spans`` and ``assessments`` are what must be known of a trace to be judged."""
+    """Picks the traces that match. ``spans`` and ``assessments`` are the conditions that need these rows of a trace."""
 
     judges: list[Judge] = field(default_factory=list)
     spans: SpanConditions | None = None
@@ -97,7 +105,7 @@ class TraceFilter:
 
 
 def compile_trace_filter(filter_string: str, database: Dialect | None = None) -> TraceFilter:
-    """Return what picks the traces that match, in a ``database`` or among files.
+    """Return the filter that picks the traces that match, in a ``database`` or among files.
 
     Raises SelectionError, with what MLflow says, for a filter that MLflow refuses; outside of a database also for
     spans and assessments, which MLflow searches only there.
@@ -112,19 +120,19 @@ def compile_trace_filter(filter_string: str, database: Dialect | None = None) ->
             _check(SearchTraceUtils, clause)
     except MlflowException as error:
         raise SelectionError(f"--trace-filter {filter_string!r} is not in MLflow's search syntax: {error}") from error
-    found = TraceFilter()
+    trace_filter = TraceFilter()
     for clause in clauses:
         if database is None and clause["type"] not in _SEARCHABLE:
             raise SelectionError(
                 f"--trace-filter {filter_string!r} asks for {clause['type']}s; only a server or its database can be "
                 "searched for these, here a filter may ask for attributes, tags and metadata"
             )
-        _add(found, clause, database, clauses)
-    return found
+        _add(trace_filter, clause, database, clauses)
+    return trace_filter
 
 
 def _check(search: Any, clause: Clause) -> None:
-    """Let MLflow say that a comparator fits what is compared."""
+    """Have MLflow raise for a comparator that does not fit what is compared."""
     kind, key, comparator = clause["type"], clause["key"], clause["comparator"]
     search.is_tag(kind, comparator)
     search.is_request_metadata(kind, comparator)
@@ -134,23 +142,25 @@ def _check(search: Any, clause: Clause) -> None:
     search.is_issue(kind, key, comparator)
 
 
-def _add(found: TraceFilter, clause: Clause, database: Dialect | None, clauses: Sequence[Clause]) -> None:
+def _add(trace_filter: TraceFilter, clause: Clause, database: Dialect | None, clauses: Sequence[Clause]) -> None:
     dialect = database or IN_FILES
     if clause["type"] == "span":
-        if found.spans is None:
-            found.spans = SpanConditions(since_ms=_since(clauses))
-            found.judges.append(lambda trace: trace.span_fits)
-        found.spans.add(clause["key"], clause["comparator"], clause["value"], dialect)
+        if trace_filter.spans is None:
+            trace_filter.spans = SpanConditions(since_ms=_since(clauses))
+            trace_filter.judges.append(lambda trace: trace.span_fits)
+        trace_filter.spans.add(clause["key"], clause["comparator"], clause["value"], dialect)
     elif clause["type"] in ("feedback", "expectation", "issue"):
         condition = assessment_condition(clause["type"], clause["key"], clause["comparator"], clause["value"], dialect)
-        found.assessments.append(condition)
-        found.judges.append(lambda trace: condition.holds_for(trace.assessments, covered=condition in trace.covered))
+        trace_filter.assessments.append(condition)
+        trace_filter.judges.append(
+            lambda trace: condition.holds_for(trace.assessments, covered=condition in trace.covered)
+        )
     else:
-        found.judges.append(_judge(clause, dialect, in_database=database is not None))
+        trace_filter.judges.append(_judge(clause, dialect, in_database=database is not None))
 
 
 def _since(clauses: Sequence[Clause]) -> float | None:
-    """Return from when on a filter takes traces, for MLflow leaves out spans that are much older than that."""
+    """Return from when on a filter selects traces, as MLflow leaves out spans that are much older than that."""
     return max(
         (
             clause["value"]
@@ -162,20 +172,20 @@ def _since(clauses: Sequence[Clause]) -> float | None:
 
 
 def _judge(clause: Clause, dialect: Dialect, *, in_database: bool) -> Judge:
-    """Return what judges one condition on the trace itself; a link to a run or prompt counts as the trace's own."""
-    key, comparator, wanted = clause["key"], clause["comparator"], clause["value"]
+    """Return the judge of one condition on the trace itself; a link to a run or prompt counts as the trace's own."""
+    key, comparator, operand = clause["key"], clause["comparator"], clause["value"]
     value = _value_of(clause, in_database=in_database)
     if comparator == "IS NULL":
         return lambda trace: value(trace) is None
     if comparator == "IS NOT NULL":
         return lambda trace: value(trace) is not None
-    holds: Holds = comparison(comparator, wanted, dialect)
+    holds: Holds = comparison(comparator, operand, dialect)
     if key == _RUN and comparator == "=":
-        return lambda trace: trace.linked("run", wanted) or holds(value(trace))
+        return lambda trace: trace.linked("run", operand) or holds(value(trace))
     if key == _PROMPTS and in_database:
-        if comparator != "=" or wanted.count("/") != 1:
-            raise SelectionError(f"a filter for prompts is prompt = 'name/version', not {comparator} {wanted!r}")
-        return lambda trace: trace.linked("prompt_version", wanted)
+        if comparator != "=" or operand.count("/") != 1:
+            raise SelectionError(f"a filter for prompts is prompt = 'name/version', not {comparator} {operand!r}")
+        return lambda trace: trace.linked("prompt_version", operand)
     return lambda trace: holds(value(trace))
 
 
@@ -195,6 +205,6 @@ def _runs(trace: SearchedTrace) -> bool:
 
 
 def _end(trace: SearchedTrace) -> int:
-    """Return when a trace ended, as MLflow's SQL has it: one that has not ended, when it began."""
-    found: int = trace.info["request_time"] + (trace.info["execution_duration_ms"] or 0)
-    return found
+    """Return when a trace ended, as in MLflow's SQL: for one that has not ended, when it began."""
+    end: int = trace.info["request_time"] + (trace.info["execution_duration_ms"] or 0)
+    return end

@@ -11,26 +11,26 @@ from typing import Final, TypeVar
 from mlflow_archive.errors import StoreError
 from mlflow_archive.flow.chunk import Shard
 from mlflow_archive.kinds import LOGGED_MODEL
+from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.filtering.trace_filter import SearchedTrace, TraceFilter
-from mlflow_archive.sources.mlruns.entity import EntityRecord
+from mlflow_archive.sources.mlruns import logged_models
 from mlflow_archive.sources.mlruns.layout import ExperimentFolder
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
-from mlflow_archive.sources.mlruns.logged_models import logged_models
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
 from mlflow_archive.sources.mlruns.runs.experiments import Experiment
-from mlflow_archive.sources.mlruns.standing import Standing
 from mlflow_archive.sources.mlruns.traces import traces
+from mlflow_archive.sources.reading.records import Entity
 
 PER_SHARD: Final = 100
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SelectedEntities:
+class EntitiesPayload:
     """What a shard holds: logged models or traces of one experiment.
 
-    ``copies`` are further folders with the id of an object found before; they are left out with a gap.
+    ``copies`` are further folders with the id of an earlier object; they are left out with a gap.
     """
 
     kind: str
@@ -42,8 +42,8 @@ class SelectedEntities:
 
 
 @dataclass(slots=True, kw_only=True)
-class TakenRuns:
-    """The runs that were selected by id or filter, and the logged models they took or made."""
+class SelectedRuns:
+    """The runs that were selected by id or filter, and the logged models that are their inputs and outputs."""
 
     run_ids: set[str] = field(default_factory=set)
     model_ids: set[str] = field(default_factory=set)
@@ -53,30 +53,30 @@ class TakenRuns:
 class EntityPlanner:
     """Plans the logged models and traces of an export, after its runs.
 
-    With ``taken`` only those of these runs are selected, with ``standing`` only those named there.
+    With ``runs`` only those of these runs are selected, with ``required`` only those named there.
     """
 
     selection: Selection
     places: ArtifactPlaces
-    taken: TakenRuns | None = None
-    standing: Standing | None = None
+    runs: SelectedRuns | None = None
+    required: ModelDependencies | None = None
     trace_matches: TraceFilter | None = None
-    _seen: set[str] = field(default_factory=set)
+    _planned_ids: set[str] = field(default_factory=set)
 
     def shards(self, kind: str, experiments: Iterable[Experiment], stage: int) -> Iterator[Shard]:
         """Yield the shards of a kind, lazily."""
-        self._seen.clear()
+        self._planned_ids.clear()
         for experiment in experiments:
             yield from self._shards_of(kind, experiment, stage)
 
     def _shards_of(self, kind: str, experiment: Experiment, stage: int) -> Iterator[Shard]:
         copies: list[Path] = []
-        found = self._unique(self._selected(kind, experiment.folder), copies)
+        folders = self._unique(self._selected(kind, experiment.folder), copies)
         number = 0
         while True:
-            part, problem = take(found, PER_SHARD)
+            part, problem = take(folders, PER_SHARD)
             if part or copies or problem:
-                payload = SelectedEntities(
+                payload = EntitiesPayload(
                     kind=kind,
                     experiment=experiment,
                     selection=self.selection,
@@ -93,60 +93,51 @@ class EntityPlanner:
 
     def _unique(self, folders: Iterable[Path], copies: list[Path]) -> Iterator[Path]:
         for folder in folders:
-            if folder.name in self._seen:
+            if folder.name in self._planned_ids:
                 copies.append(folder)
             else:
-                self._seen.add(folder.name)
+                self._planned_ids.add(folder.name)
                 yield folder
 
     def _selected(self, kind: str, experiment: ExperimentFolder) -> Iterator[Path]:
         if kind == LOGGED_MODEL:
             return filter(self._wants_model, experiment.logged_models())
-        if self.standing is not None:
+        if self.required is not None:
             return iter(())
-        wanted = filter(self._wants_trace, experiment.traces())
-        return wanted if self.trace_matches is None else self._matching(wanted, experiment, self.trace_matches)
+        folders = filter(self._wants_trace, experiment.traces())
+        return folders if self.trace_matches is None else self._matching(folders, experiment, self.trace_matches)
 
     def _wants_model(self, folder: Path) -> bool:
-        if self.standing is not None and folder.name not in self.standing.model_ids:
+        if self.required is not None and folder.name not in self.required.logged_models:
             return False
         if not self.selection.deleted and logged_models.is_deleted_model(folder):
             return False
-        taken = self.taken
-        return taken is None or folder.name in taken.model_ids or logged_models.source_run_of(folder) in taken.run_ids
+        runs = self.runs
+        return runs is None or folder.name in runs.model_ids or logged_models.source_run_of(folder) in runs.run_ids
 
     def _wants_trace(self, folder: Path) -> bool:
-        return self.taken is None or traces.source_run_of(folder) in self.taken.run_ids
+        return self.runs is None or traces.source_run_of(folder) in self.runs.run_ids
 
     def _matching(self, folders: Iterator[Path], experiment: ExperimentFolder, matches: TraceFilter) -> Iterator[Path]:
-        """Yield the traces that a filter takes; those that cannot be read too, so that they are reported."""
-        while some := tuple(islice(folders, PER_SHARD)):
-            records = {folder: self._record(folder, experiment) for folder in some}
-            searched = {folder: _searched(record) for folder, record in records.items() if record is not None}
-            held = matches(list(searched.values()))
-            ids = {trace.trace_id for trace in held}
-            yield from (folder for folder in some if folder not in searched or folder.name in ids)
+        """Yield the traces that match a filter, and those that cannot be read, so that they are reported."""
+        while batch := tuple(islice(folders, PER_SHARD)):
+            entities = {folder: self._entity(folder, experiment) for folder in batch}
+            searched = {folder: SearchedTrace.of_rows(entity.rows) for folder, entity in entities.items() if entity}
+            ids = {trace.trace_id for trace in matches(list(searched.values()))}
+            yield from (folder for folder in batch if folder not in searched or folder.name in ids)
 
-    def _record(self, folder: Path, experiment: ExperimentFolder) -> EntityRecord | None:
+    def _entity(self, folder: Path, experiment: ExperimentFolder) -> Entity | None:
         try:
             return traces.read_trace(folder, experiment, self.places, Selection(artifacts=False))
         except MetaUnreadableError:
             return None
 
 
-def _searched(record: EntityRecord) -> SearchedTrace:
-    tables = {
-        name: {str(row["key"]): str(row["value"]) for row in record.rows.get(name, ())}
-        for name in ("trace_tags", "trace_metadata")
-    }
-    return SearchedTrace(info=record.rows["traces"][0], tags=tables["trace_tags"], metadata=tables["trace_metadata"])
-
-
-def take(found: Iterator[T], count: int) -> tuple[tuple[T, ...], str]:
-    """Return up to ``count`` things, and why there are no more where a folder cannot be listed."""
-    taken: list[T] = []
+def take(folders: Iterator[T], count: int) -> tuple[tuple[T, ...], str]:
+    """Return up to ``count`` folders, and why there are no more where a folder cannot be listed."""
+    part: list[T] = []
     try:
-        taken.extend(islice(found, count))
+        part.extend(islice(folders, count))
     except StoreError as error:
-        return tuple(taken), str(error)
-    return tuple(taken), ""
+        return tuple(part), str(error)
+    return tuple(part), ""

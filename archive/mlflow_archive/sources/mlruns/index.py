@@ -17,7 +17,7 @@ _VERSION_URI = re.compile(r"models:/+([^/@]+)(?:/(\d+)|@[^/]+|/[A-Za-z]+)")
 
 
 class StoreIndex:
-    """Of the store at ``root``. Answers are kept, as the same runs are asked for again and again."""
+    """The index of the store at ``root``. Answers are cached, as the same runs are looked up again and again."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -34,16 +34,16 @@ class StoreIndex:
         return {part for part in _parts(locations) if _MODEL_ID.fullmatch(part) and self.logged_model(part)}
 
     def names_version(self, location: str) -> bool:
-        """Say whether a location is a ``models:/name/version`` (or alias) of a registered model of this store."""
-        found = _VERSION_URI.fullmatch(location)
-        if found is None:
+        """Return whether a location is a ``models:/name/version`` (or alias) of a registered model of this store."""
+        match = _VERSION_URI.fullmatch(location)
+        if match is None:
             return False
-        name, version = found.groups()
+        name, version = match.groups()
         folder = self._root / MODELS / name
         return (folder if version is None else folder / f"{VERSION_PREFIX}{version}").is_dir()
 
     def _run(self, run_id: str) -> Path | None:
-        return _first(place for each in self._experiments for place in (each / run_id, each / TRASH / run_id))
+        return _first(place for folder in self._experiments for place in (folder / run_id, folder / TRASH / run_id))
 
     def _logged_model(self, model_id: str) -> Path | None:
         return _first(experiment / MODELS / model_id for experiment in self._experiments)

@@ -6,28 +6,26 @@ A value is the whole text of its file, line ends included, as MLflow returns it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from mlflow_archive.artifact_roots.names import is_utf8, printable
+from mlflow_archive.sources.reading.gaplist import OnBad
 
-OnBad = Callable[[str, str], None]
-"""Told the key that cannot be read, and why."""
-
-# Left by desktops, notebooks and people who keep empty folders in git; MLflow writes none of them.
+# Left behind by desktops, notebooks and people who keep empty folders in git; MLflow writes none of them.
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", ".gitkeep", ".gitignore", ".keep"})
 _LITTER_FOLDER = ".ipynb_checkpoints"
 
 
 def key_files(folder: Path, bad: OnBad) -> Iterator[tuple[str, Path]]:
-    """Yield (key, file) by key. What is no regular file or has a name that is not UTF-8 is told to ``bad``."""
+    """Yield (key, file) by key. What is not a regular file, or has a name that is not UTF-8, is reported to ``bad``."""
 
     def cannot_list(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
             place = Path(error.filename).relative_to(folder).as_posix()
             bad("" if place == "." else printable(place), f"the folder cannot be listed: {error.strerror}")
 
-    found: list[tuple[str, Path]] = []
+    files: list[tuple[str, Path]] = []
     for parent, folders, names in os.walk(folder, onerror=cannot_list):
         folders[:] = [name for name in folders if name != _LITTER_FOLDER]
         for name in [*names, *(name for name in folders if Path(parent, name).is_symlink())]:
@@ -40,8 +38,8 @@ def key_files(folder: Path, bad: OnBad) -> Iterator[tuple[str, Path]]:
             elif path.is_symlink() or not os.path.isfile(path):  # noqa: PTH113 - answers False where it may not look
                 bad(key, "it is not a regular file")
             else:
-                found.append((key, path))
-    yield from sorted(found)
+                files.append((key, path))
+    yield from sorted(files)
 
 
 def read_values(folder: Path, bad: OnBad) -> dict[str, str]:

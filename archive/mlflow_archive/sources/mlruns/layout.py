@@ -22,15 +22,18 @@ from mlflow_archive.sources.mlruns.meta import META_FILE
 
 TRASH = ".trash"
 TAGS = "tags"
+PARAMS = "params"
+METRICS = "metrics"
+ARTIFACTS = "artifacts"
 DATASETS = "datasets"
 MODELS = "models"
 TRACES = "traces"
 TRACE_INFO_FILE = "trace_info.yaml"
 VERSION_PREFIX = "version-"
 _RESERVED = frozenset({TAGS, DATASETS, TRACES, MODELS, TRASH, ".ipynb_checkpoints"})
-_RUN_DATA = ("params", "metrics", TAGS, "artifacts", "inputs", "outputs")
-_MODEL_DATA = ("params", "metrics", TAGS, "artifacts")
-_TRACE_DATA = (TAGS, "request_metadata", "assessments", "artifacts")
+_RUN_DATA = (PARAMS, METRICS, TAGS, ARTIFACTS, "inputs", "outputs")
+_MODEL_DATA = (PARAMS, METRICS, TAGS, ARTIFACTS)
+_TRACE_DATA = (TAGS, "request_metadata", "assessments", ARTIFACTS)
 _RUN_ID_SHAPE = re.compile(r"[0-9a-f]{32}")
 _MODEL_ID_SHAPE = re.compile(r"m-[0-9a-f]{32}")
 _TRACE_ID_SHAPE = re.compile(r"(tr-)?[0-9a-f]{32}")
@@ -38,7 +41,7 @@ _TRACE_ID_SHAPE = re.compile(r"(tr-)?[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFolder:
-    """A folder that is a run or was one."""
+    """The folder of a run, even of one that lost its meta.yaml; ``trashed`` if it lies in ``.trash``."""
 
     path: Path
     trashed: bool = False
@@ -50,7 +53,7 @@ class RunFolder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentFolder:
-    """A folder that is an experiment or was one; ``trashed`` if it lies in ``.trash``."""
+    """The folder of an experiment, even of one that lost its meta.yaml; ``trashed`` if it lies in ``.trash``."""
 
     path: Path
     trashed: bool
@@ -83,11 +86,13 @@ def find_experiments(root: Path) -> list[ExperimentFolder]:
     Raises StoreError if the folder cannot be listed, holds neither experiment nor registered model, or is something
     else.
     """
-    found = [ExperimentFolder(path=path, trashed=False) for path in _folders(root) if _is_experiment(path)]
-    found += [ExperimentFolder(path=path, trashed=True) for path in _folders(root / TRASH) if _is_experiment(path)]
-    if not found and not find_registered_models(root):
+    experiments = [ExperimentFolder(path=path, trashed=False) for path in _folders(root) if _is_experiment(path)]
+    experiments += [
+        ExperimentFolder(path=path, trashed=True) for path in _folders(root / TRASH) if _is_experiment(path)
+    ]
+    if not experiments and not find_registered_models(root):
         raise StoreError(_no_experiment(root))
-    return found
+    return experiments
 
 
 def find_registered_models(root: Path) -> list[Path]:
@@ -131,7 +136,7 @@ def _is_experiment(path: Path) -> bool:
     try:
         return any(_has_file(run.path, META_FILE) for run in _runs_in(path))
     except StoreError:
-        return True  # what it holds is unknown, so that it must not be left out unsaid
+        return True  # what it holds is unknown, so that it must not be left out silently
 
 
 def _is_registered_model(path: Path) -> bool:
@@ -152,7 +157,7 @@ def _is_run(path: Path) -> bool:
 
 
 def _holds(path: Path, id_shape: re.Pattern[str], data: tuple[str, ...]) -> bool:
-    """Say whether a folder has the name and some of the data of an object whose main file is gone."""
+    """Return whether a folder has the name and some of the data of an object whose main file is gone."""
     return id_shape.fullmatch(path.name) is not None and any(holds_files(path / name) for name in data)
 
 
@@ -161,7 +166,7 @@ def _has_file(path: Path, name: str) -> bool:
 
 
 def holds_files(folder: Path) -> bool:
-    """Say whether anything but folders lies in a folder or below it, or might, as it cannot be listed."""
+    """Return whether anything but folders lies in a folder or below it, or might, as it cannot be listed."""
     failed: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=failed.append):
         if files or any(Path(parent, name).is_symlink() for name in folders):

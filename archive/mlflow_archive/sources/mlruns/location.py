@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from mlflow_archive.artifact_roots.local import FoundFile, list_files
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.gaps import ARTIFACT_LISTING
 from mlflow_archive.format.location import without_password
-from mlflow_archive.sources.mlruns.layout import holds_files
+from mlflow_archive.sources.mlruns.layout import ARTIFACTS, holds_files
+from mlflow_archive.sources.reading.gaplist import GapList
 
-ARTIFACTS = "artifacts"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _DRIVE = re.compile(r"/?[A-Za-z]:[\\/]")
 
@@ -29,14 +31,6 @@ def local_path(uri: str) -> str | None:
     if _DRIVE.match(uri):
         return uri.replace("\\", "/")
     return None if not uri or _SCHEME.match(uri) else uri
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where artifacts lie: a folder; or ``unreachable``, the URI they lie at; or neither, then there are none."""
-
-    folder: Path | None = None
-    unreachable: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,19 +49,21 @@ class ArtifactPlaces:
             if not Path(target).is_dir():
                 raise SelectionError(f"--artifact-map {prefix}={target}: there is no folder {target}")
 
-    def find(self, owner: Path, artifact_uri: str | None) -> Place:
-        """Return the first place that holds files: the owner's folder, the map, the URI, the URI in a moved store."""
-        own = owner / ARTIFACTS
-        if holds_files(own):
-            return Place(folder=own)
-        mapped = self.mapped(artifact_uri or "")
-        path = local_path(artifact_uri or "")
-        for folder in (*mapped, *self._local(path or "", owner.name)):
+    def files(self, owner: Path, artifact_uri: str | None, gaps: GapList) -> list[FoundFile]:
+        """Return the artifact files of an object; that they cannot be reached becomes a gap.
+
+        They lie in the first place that holds any: the owner's folder, the map, the URI, the URI in a moved store.
+        """
+        uri = artifact_uri or ""
+        mapped, path = self.mapped(uri), local_path(uri)
+        for folder in (owner / ARTIFACTS, *mapped, *self._local(path or "", owner.name)):
             if holds_files(folder):
-                return Place(folder=folder)
-        if mapped or not artifact_uri or path is not None:
-            return Place()
-        return Place(unreachable=without_password(artifact_uri))
+                return list_files(folder, gaps.add)
+        if uri and not mapped and path is None:
+            place = without_password(uri)
+            reason = f"artifacts lie at {place}, which a file store export cannot reach; use --artifact-map"
+            gaps.add("", ARTIFACT_LISTING, reason)
+        return []
 
     def mapped(self, uri: str) -> list[Path]:
         """Return the folder that the map gives for a URI, or nothing."""

@@ -12,20 +12,20 @@ from pathlib import Path
 
 import yaml
 
+from mlflow_archive.sources.reading.rows import INT64
+
 try:
     from yaml import CSafeLoader as _Loader
 except ImportError:  # PyYAML built without libyaml
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 META_FILE = "meta.yaml"
-INT64 = range(-(2**63), 2**63)
-"""The integers that the tables can hold."""
 _MAX_META_SIZE = 64 * 1024 * 1024
 _NULL = "tag:yaml.org,2002:null"
 
 
 class MetaUnreadableError(ValueError):
-    """A meta.yaml is missing, cannot be read or is no YAML mapping; the message says which."""
+    """A meta.yaml is missing, cannot be read or is not a YAML mapping; the message says which."""
 
 
 class FieldMalformedError(ValueError):
@@ -40,7 +40,7 @@ class Meta:
     tags: Mapping[str, str | None]
 
     def text(self, *names: str) -> str | None:
-        """Return the first of these fields that is there and not null."""
+        """Return the first of these fields that is not null."""
         return next((value for name in names if (value := self.scalars.get(name)) is not None), None)
 
     def integer(self, name: str) -> int | None:

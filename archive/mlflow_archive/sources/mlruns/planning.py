@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,20 +12,22 @@ from typing import Final
 from mlflow_archive.errors import SelectionError, StoreError
 from mlflow_archive.flow.chunk import Shard
 from mlflow_archive.kinds import KINDS, LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
+from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
 from mlflow_archive.sources.filtering.trace_filter import compile_trace_filter
-from mlflow_archive.sources.mlruns.entity_planning import EntityPlanner, SelectedEntities, TakenRuns, take
+from mlflow_archive.sources.mlruns.entity_planning import EntitiesPayload, EntityPlanner, SelectedRuns, take
 from mlflow_archive.sources.mlruns.index import StoreIndex
-from mlflow_archive.sources.mlruns.layout import RunFolder, find_experiments
+from mlflow_archive.sources.mlruns.layout import METRICS, RunFolder, find_experiments, find_registered_models
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
+from mlflow_archive.sources.mlruns.logged_models import source_run_of
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
+from mlflow_archive.sources.mlruns.registry.registry import model_name, version_metas
 from mlflow_archive.sources.mlruns.runs.experiments import Experiment, load_experiments
 from mlflow_archive.sources.mlruns.runs.history import read_latest
 from mlflow_archive.sources.mlruns.runs.inputs import read_edges
-from mlflow_archive.sources.mlruns.runs.runs import METRICS, is_deleted, read_run, read_run_meta, start_time
-from mlflow_archive.sources.mlruns.standing import Standing, selected_models, standing_of
-from mlflow_archive.sources.reading.points import Latest
+from mlflow_archive.sources.mlruns.runs.runs import is_deleted, read_run, read_run_meta, start_time
+from mlflow_archive.sources.reading.no_match import deleted_hint, no_match
 
 EXPERIMENTS_PER_SHARD: Final = 100
 RUNS_PER_SHARD: Final = 100
@@ -36,17 +38,17 @@ _NAMED_IN_ERRORS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SelectedExperiments:
+class ExperimentsPayload:
     """What a shard holds: experiments with the datasets of their runs."""
 
     experiments: tuple[Experiment, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SelectedRuns:
+class RunsPayload:
     """What a shard holds: runs of one experiment.
 
-    ``copies`` are further folders with the id of a run found before; they are left out with a gap.
+    ``copies`` are further folders with the id of an earlier run; they are left out with a gap.
     """
 
     experiment: Experiment
@@ -57,7 +59,7 @@ class SelectedRuns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SelectedModels:
+class ModelsPayload:
     """What a shard holds: registered models with their versions."""
 
     selection: Selection
@@ -66,17 +68,17 @@ class SelectedModels:
     listing_problem: str = ""
 
 
-class Planner:
+class StorePlanner:
     """Plans one export."""
 
     def __init__(self, root: Path, places: ArtifactPlaces, selection: Selection) -> None:
         self._root = root
         self._places = places
         self._selection = selection
-        self._seen: set[str] = set()
+        self._run_ids: set[str] = set()
         self._matches: Matches | None = None
-        self._standing: Standing | None = None
-        self._taken = TakenRuns() if selection.runs or selection.filter_string else None
+        self._required: ModelDependencies | None = None
+        self._selected = SelectedRuns() if selection.runs or selection.filter_string else None
 
     @cached_property
     def _index(self) -> StoreIndex:
@@ -85,17 +87,18 @@ class Planner:
     def shards(self) -> Iterator[Shard]:
         """Yield the shards, lazily.
 
-        Raises SelectionError before the first one for what matches nothing or is no filter of MLflow's.
+        Raises SelectionError before the first one for what matches nothing or is not in MLflow's search syntax.
         """
         selection = self._selection
         self._places.check()
         experiments = self._experiments()
         self._check_runs(experiments)
         if selection.models:
-            self._standing = standing_of(selected_models(self._root, selection), self._index)
+            folders = self._registered_models()
+            self._required = _dependencies_of(folders, self._index)
         if selection.filter_string:
             self._matches = compile_filter(selection.filter_string)
-        entities = EntityPlanner(selection=selection, places=self._places, taken=self._taken, standing=self._standing)
+        entities = EntityPlanner(selection=selection, places=self._places, runs=self._selected, required=self._required)
         if selection.trace_filter:
             entities.trace_matches = compile_trace_filter(selection.trace_filter)
         if not selection.kinds or _IN_EXPERIMENTS.intersection(selection.kinds):
@@ -105,22 +108,22 @@ class Planner:
 
     @property
     def _everything(self) -> bool:
-        """Whether nothing is left out by experiment, run or time: what lies in no experiment is taken only then."""
+        """Whether nothing is left out by experiment, run or time: what lies in no experiment is selected only then."""
         s = self._selection
         return not (s.experiments or s.runs or s.filter_string) and s.since_ms is None and s.until_ms is None
 
     def _in_experiments(self, entities: EntityPlanner, experiments: list[Experiment]) -> Iterator[Shard]:
         """Yield experiments and what lies in them; where single runs or models are selected, only those of these."""
-        found = self._of_experiments(entities, experiments)
-        if self._taken is not None or self._standing is not None:
-            planned = list(found)
+        shards = self._of_experiments(entities, experiments)
+        if self._selected is not None or self._required is not None:
+            planned = list(shards)
             used = {_experiment_of(shard) for shard in planned}
             experiments = [experiment for experiment in experiments if experiment.experiment_id in used]
-            found = iter(planned)
+            shards = iter(planned)
         for at in range(0, len(experiments), EXPERIMENTS_PER_SHARD):
-            some = tuple(experiments[at : at + EXPERIMENTS_PER_SHARD])
-            yield Shard(name=f"experiments from {at}", payload=SelectedExperiments(experiments=some))
-        yield from found
+            part = tuple(experiments[at : at + EXPERIMENTS_PER_SHARD])
+            yield Shard(name=f"experiments from {at}", payload=ExperimentsPayload(experiments=part))
+        yield from shards
 
     def _of_experiments(self, entities: EntityPlanner, experiments: list[Experiment]) -> Iterator[Shard]:
         for experiment in experiments:
@@ -131,62 +134,69 @@ class Planner:
 
     def _registry(self) -> Iterator[Shard]:
         try:
-            folders = selected_models(self._root, self._selection)
+            folders = self._registered_models()
         except StoreError as error:
-            payload = SelectedModels(selection=self._selection, index=self._index, listing_problem=str(error))
+            payload = ModelsPayload(selection=self._selection, index=self._index, listing_problem=str(error))
             yield Shard(name="registered models", stage=_STAGES[REGISTERED_MODEL], payload=payload)
             return
         for at in range(0, len(folders), MODELS_PER_SHARD):
-            some = tuple(folders[at : at + MODELS_PER_SHARD])
-            payload = SelectedModels(selection=self._selection, index=self._index, folders=some)
+            part = tuple(folders[at : at + MODELS_PER_SHARD])
+            payload = ModelsPayload(selection=self._selection, index=self._index, folders=part)
             yield Shard(name=f"registered models from {at}", stage=_STAGES[REGISTERED_MODEL], payload=payload)
 
     def _experiments(self) -> list[Experiment]:
-        found = load_experiments(find_experiments(self._root))
-        if not self._selection.deleted:
-            found = [experiment for experiment in found if not experiment.deleted]
-        pairs = [(experiment.experiment_id, experiment.name) for experiment in found]
-        if unmatched := self._selection.unmatched_experiments(pairs):
-            names = ", ".join(f"{name!r} (id {number})" for number, name in pairs[:_NAMED_IN_ERRORS])
-            more = f" and {len(pairs) - _NAMED_IN_ERRORS} more" if len(pairs) > _NAMED_IN_ERRORS else ""
-            hint = "" if self._selection.deleted else "; deleted ones are left out"
-            raise SelectionError(
-                f"no experiment of {self._root} matches {', '.join(map(repr, unmatched))}; there are {names or 'none'}"
-                f"{more}{hint}"
-            )
-        return [each for each in found if self._selection.matches_experiment(each.experiment_id, each.name)]
+        selection = self._selection
+        experiments = load_experiments(find_experiments(self._root))
+        if not selection.deleted:
+            experiments = [experiment for experiment in experiments if not experiment.deleted]
+        pairs = [(experiment.experiment_id, experiment.name) for experiment in experiments]
+        if unmatched := selection.unmatched_experiments(pairs):
+            names = [f"{name!r} (id {number})" for number, name in pairs]
+            raise no_match("experiment", self._root, unmatched, names, deleted_hint(deleted=selection.deleted))
+        return [e for e in experiments if selection.matches_experiment(e.experiment_id, e.name)]
+
+    def _registered_models(self) -> list[Path]:
+        """Return the folders of the selected registered models by name.
+
+        Raises SelectionError for a pattern that matches none, StoreError.
+        """
+        models = [(model_name(folder), folder) for folder in find_registered_models(self._root)]
+        if unmatched := self._selection.unmatched_models([name for name, _ in models]):
+            raise no_match("registered model", self._root, unmatched, [repr(name) for name, _ in models])
+        return [folder for name, folder in models if self._selection.matches_model(name)]
 
     def _check_runs(self, experiments: list[Experiment]) -> None:
         missing = set(self._selection.runs)
-        some: list[str] = []
+        examples: list[str] = []
         for experiment in experiments if missing else []:
             try:
                 runs = list(experiment.folder.runs())
             except StoreError:
                 continue  # becomes a gap of the experiment
             missing.difference_update([run.run_id for run in runs if run.run_id in missing and self._is_in_reach(run)])
-            some += [run.run_id for run in runs[: _NAMED_IN_ERRORS - len(some)]]
+            examples += [run.run_id for run in runs[: _NAMED_IN_ERRORS - len(examples)]]
             if not missing:
                 return
         if missing:
-            hint = "" if self._selection.deleted else "; deleted ones are left out"
+            hint = deleted_hint(deleted=self._selection.deleted)
+            ellipsis = ", …" if len(examples) == _NAMED_IN_ERRORS else ""
             raise SelectionError(
                 f"no run {', '.join(sorted(missing))} in the selected experiments of {self._root}; "
-                f"there are {', '.join(some) or 'none'}{', …' if len(some) == _NAMED_IN_ERRORS else ''}{hint}"
+                f"there are {', '.join(examples) or 'none'}{ellipsis}{hint}"
             )
 
     def _shards_of(self, experiment: Experiment) -> Iterator[Shard]:
         copies: list[RunFolder] = []
-        runs = self._wanted(experiment, copies)
+        runs = self._selected_runs(experiment, copies)
         number = 0
         while True:
             part, problem = take(runs, RUNS_PER_SHARD)
             last = len(part) < RUNS_PER_SHARD
-            if not self._selection.wants_kind(RUN):  # looked at all the same, for what refers to them
+            if not self._selection.wants_kind(RUN):  # still planned, as other objects are selected by their runs
                 part = ()
                 copies.clear()
             if part or copies or problem:
-                payload = SelectedRuns(
+                payload = RunsPayload(
                     experiment=experiment,
                     selection=self._selection,
                     runs=part,
@@ -200,25 +210,25 @@ class Planner:
             if last:
                 return
 
-    def _wanted(self, experiment: Experiment, copies: list[RunFolder]) -> Iterator[RunFolder]:
+    def _selected_runs(self, experiment: Experiment, copies: list[RunFolder]) -> Iterator[RunFolder]:
         for run in experiment.folder.runs():
             if self._selection.runs and run.run_id not in self._selection.runs:
                 continue
-            if self._standing is not None and run.run_id not in self._standing.run_ids:
+            if self._required is not None and run.run_id not in self._required.runs:
                 continue
             if not self._is_selected(run, experiment):
                 continue
-            if run.run_id in self._seen:
+            if run.run_id in self._run_ids:
                 copies.append(run)
                 continue
-            self._seen.add(run.run_id)
-            if self._taken is not None:
-                self._taken.run_ids.add(run.run_id)
-                self._taken.model_ids |= read_edges(run.path, experiment.folder.path, _ignore).model_ids()
+            self._run_ids.add(run.run_id)
+            if self._selected is not None:
+                self._selected.run_ids.add(run.run_id)
+                self._selected.model_ids |= read_edges(run.path, experiment.folder.path, _ignore).model_ids()
             yield run
 
     def _is_selected(self, run: RunFolder, experiment: Experiment) -> bool:
-        """Say whether a run is selected; one that cannot be read is, so that it is reported."""
+        """Return whether a run is selected; one that cannot be read is, so that it is reported."""
         if not self._is_in_reach(run):
             return False
         try:
@@ -227,11 +237,10 @@ class Planner:
             record = read_run(run, experiment.folder, self._places, Selection(artifacts=False))
         except MetaUnreadableError:
             return True
-        latest: Latest = read_latest(run.path / METRICS)
-        return self._matches(record, latest.points.values())
+        return self._matches(record, read_latest(run.path / METRICS).points.values())
 
     def _is_in_reach(self, run: RunFolder) -> bool:
-        """Say whether a run's stage and start are selected."""
+        """Return whether a run's stage and start are selected."""
         selection = self._selection
         if selection.deleted and selection.since_ms is None and selection.until_ms is None:
             return True
@@ -243,15 +252,31 @@ class Planner:
 
 
 def _ignore(key: str, reason: str) -> None:
-    """Leave it: the same files are read again, and told of, when the run is carried."""
+    """Leave it: the same files are read again when the run is carried, and reported then."""
 
 
 def _experiment_of(shard: Shard) -> str:
     payload = shard.payload
-    assert isinstance(payload, SelectedRuns | SelectedEntities)  # noqa: S101 - shards of this planner
+    assert isinstance(payload, RunsPayload | EntitiesPayload)  # noqa: S101 - shards of this planner
     return payload.experiment.experiment_id
 
 
 def _name(experiment: Experiment, start: int, count: int) -> str:
     runs = f", runs {start}-{start + count - 1}" if count else ""
     return f"experiment {experiment.experiment_id}{runs}"
+
+
+def _dependencies_of(folders: Sequence[Path], index: StoreIndex) -> ModelDependencies:
+    """Return the runs and logged models that these registered models stand on, and the runs of these logged models."""
+    run_ids: set[str] = set()
+    model_ids: set[str] = set()
+    for folder in folders:
+        for meta in version_metas(folder):
+            locations = (meta.text("source"), meta.text("storage_location"))
+            run_ids |= index.runs_in(meta.text("run_id"), *locations)
+            model_ids |= index.logged_models_in(meta.text("model_id"), *locations)
+    for model_id in model_ids:
+        place = index.logged_model(model_id)
+        run_ids |= index.runs_in(None if place is None else source_run_of(place))
+    names = tuple(folder.name for folder in folders)
+    return ModelDependencies(names=names, runs=frozenset(run_ids), logged_models=frozenset(model_ids))

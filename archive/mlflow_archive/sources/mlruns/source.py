@@ -1,12 +1,13 @@
 """A file store as a Source: what is read, shard by shard.
 
-What an object consists of is the matter of the modules beside this one: ``runs``, ``experiments``, ``logged_models``,
-``traces`` and ``registry``.
+What an object consists of is said by the families beside this module: ``runs``, ``logged_models``, ``traces`` and
+``registry``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -18,20 +19,20 @@ from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, METRIC_UNREADABLE, OBJECT_UNREADABLE, RUN_UNREADABLE
 from mlflow_archive.kinds import EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sources.mlruns.entity import EntityRecord
-from mlflow_archive.sources.mlruns.entity_planning import SelectedEntities
-from mlflow_archive.sources.mlruns.layout import RunFolder, check_root, find_experiments
+from mlflow_archive.sources.mlruns.entity_planning import EntitiesPayload
+from mlflow_archive.sources.mlruns.layout import METRICS, RunFolder, check_root, find_experiments
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
-from mlflow_archive.sources.mlruns.logged_models.logged_models import read_logged_model
+from mlflow_archive.sources.mlruns.logged_models import read_logged_model
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
-from mlflow_archive.sources.mlruns.planning import Planner, SelectedExperiments, SelectedModels, SelectedRuns
+from mlflow_archive.sources.mlruns.planning import ExperimentsPayload, ModelsPayload, RunsPayload, StorePlanner
 from mlflow_archive.sources.mlruns.registry.registry import read_registered_model
 from mlflow_archive.sources.mlruns.runs.experiments import Experiment, add_experiment
 from mlflow_archive.sources.mlruns.runs.history import read_history
-from mlflow_archive.sources.mlruns.runs.runs import METRICS, RunRecord, read_run
+from mlflow_archive.sources.mlruns.runs.runs import read_run
 from mlflow_archive.sources.mlruns.traces.traces import read_trace
 from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.points import Latest, Points
+from mlflow_archive.sources.reading.records import Entity, RunRecord
 from mlflow_archive.sources.reading.rows import Rows
 
 POINTS_PER_CHUNK: Final = 200_000
@@ -58,7 +59,7 @@ class MlrunsSource:
         self._points_per_chunk = points_per_chunk
 
     def facts(self) -> SourceFacts:
-        """Say where this data comes from. Raises StoreError if that is no file store."""
+        """Return where this data comes from. Raises StoreError if that is not a file store."""
         check_root(self._root)
         find_experiments(self._root)
         return SourceFacts(kind="mlruns", uri=f"file:{printable(self._root.as_posix())}")
@@ -66,32 +67,31 @@ class MlrunsSource:
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
         """Yield experiments, then shards of up to 100 runs of one of them, logged models, traces and registered models.
 
-        Each kind has a stage of its own. With runs selected by id or
-        filter only their experiments come, else all selected ones. Raises StoreError, and SelectionError before the
-        first shard.
+        Each kind has a stage of its own. With runs selected by id or filter only their experiments come, else all
+        selected ones. Raises StoreError, and SelectionError before the first shard.
         """
         check_root(self._root)
-        for shard in Planner(self._root, self._places, selection).shards():
+        for shard in StorePlanner(self._root, self._places, selection).shards():
             progress.expect("runs", shard.weight)
             yield shard
 
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
         """Yield the chunks of a shard. What has gaps has no fingerprint, so that a later export tries it again."""
-        selected = shard.payload
-        if isinstance(selected, SelectedExperiments):
-            yield from self._read_experiments(selected)
-        elif isinstance(selected, SelectedRuns):
-            yield from self._read_runs(selected, known)
-        elif isinstance(selected, SelectedEntities):
-            yield from self._read_entities(selected, known)
-        elif isinstance(selected, SelectedModels):
-            yield from self._read_models(selected)
+        payload = shard.payload
+        if isinstance(payload, ExperimentsPayload):
+            yield from self._read_experiments(payload)
+        elif isinstance(payload, RunsPayload):
+            yield from self._read_runs(payload, known)
+        elif isinstance(payload, EntitiesPayload):
+            yield from self._read_entities(payload, known)
+        elif isinstance(payload, ModelsPayload):
+            yield from self._read_models(payload)
         else:
             raise TypeError(f"{shard.name} is no shard of a file store")
 
-    def _read_experiments(self, selected: SelectedExperiments) -> Iterator[Chunk]:
+    def _read_experiments(self, payload: ExperimentsPayload) -> Iterator[Chunk]:
         rows = Rows()
-        for experiment in selected.experiments:
+        for experiment in payload.experiments:
             add_experiment(rows, experiment)
             if rows.size >= ROWS_PER_CHUNK:
                 yield rows.chunk()
@@ -99,15 +99,15 @@ class MlrunsSource:
         if rows:
             yield rows.chunk()
 
-    def _read_runs(self, selected: SelectedRuns, known: Known) -> Iterator[Chunk]:
+    def _read_runs(self, payload: RunsPayload, known: Known) -> Iterator[Chunk]:
         rows = Rows()
-        if selected.listing_problem:
-            rows.add_gaps(_unlisted(selected.experiment, "runs", EXPERIMENT_UNREADABLE, selected.listing_problem))
-        for copy in selected.copies:
+        if payload.listing_problem:
+            rows.add_gaps(_unlisted(payload.experiment, "runs", EXPERIMENT_UNREADABLE, payload.listing_problem))
+        for copy in payload.copies:
             rows.add_gaps(self._left_out(RUN, copy.path, RUN_UNREADABLE))
-        for run in selected.runs:
+        for run in payload.runs:
             whole = True
-            for part, complete in self._read_run(run, selected, known):
+            for part, complete in self._read_run(run, payload, known):
                 whole = whole and complete
                 if whole:
                     rows.merge(part)
@@ -125,92 +125,85 @@ class MlrunsSource:
     def close(self) -> None:
         """Release nothing: no file stays open between calls."""
 
-    def _read_entities(self, selected: SelectedEntities, known: Known) -> Iterator[Chunk]:
+    def _read_entities(self, payload: EntitiesPayload, known: Known) -> Iterator[Chunk]:
         """Yield logged models or traces; nothing of those that the sink holds unchanged."""
-        kind, rows = selected.kind, Rows()
-        if selected.listing_problem:
-            rows.add_gaps(_unlisted(selected.experiment, f"{kind}s", OBJECT_UNREADABLE, selected.listing_problem))
-        for copy in selected.copies:
+        kind, rows = payload.kind, Rows()
+        if payload.listing_problem:
+            rows.add_gaps(_unlisted(payload.experiment, f"{kind}s", OBJECT_UNREADABLE, payload.listing_problem))
+        for copy in payload.copies:
             rows.add_gaps(self._left_out(kind, copy, OBJECT_UNREADABLE))
-        for folder in selected.folders:
-            record = self._entity(folder, selected)
-            held = known(kind, record.entity_id)
-            if held is None or record.fingerprint() != held:
-                record.add_to(rows)
+        for folder in payload.folders:
+            self._entity(folder, payload).add_to(rows, known)
             if rows.size >= ROWS_PER_CHUNK:
                 yield rows.chunk()
                 rows = Rows()
         if rows:
             yield rows.chunk()
 
-    def _entity(self, folder: Path, selected: SelectedEntities) -> EntityRecord:
+    def _entity(self, folder: Path, payload: EntitiesPayload) -> Entity:
         try:
-            return _READERS[selected.kind](folder, selected.experiment.folder, self._places, selected.selection)
+            return _READERS[payload.kind](folder, payload.experiment.folder, self._places, payload.selection)
         except MetaUnreadableError as error:
-            record = EntityRecord.new(selected.kind, printable(folder.name))
-            record.gaps.add("", OBJECT_UNREADABLE, str(error))
-            return record
+            entity = Entity.new(payload.kind, printable(folder.name))
+            entity.gaps.add("", OBJECT_UNREADABLE, str(error))
+            return entity
 
-    def _read_models(self, selected: SelectedModels) -> Iterator[Chunk]:
+    def _read_models(self, payload: ModelsPayload) -> Iterator[Chunk]:
         rows = Rows()
-        if selected.listing_problem:
+        if payload.listing_problem:
             gaps = GapList(owner_kind=REGISTERED_MODEL, owner_id="")
-            gaps.add("", OBJECT_UNREADABLE, selected.listing_problem)
+            gaps.add("", OBJECT_UNREADABLE, payload.listing_problem)
             rows.add_gaps(gaps)
-        for folder in selected.folders:
-            read_registered_model(folder, selected.index, self._places, selected.selection).add_to(rows)
+        for folder in payload.folders:
+            read_registered_model(folder, payload.index, self._places, payload.selection).add_to(rows)
         if rows:
             yield rows.chunk()
 
     def _left_out(self, kind: str, folder: Path, code: str) -> GapList:
         gaps = GapList(owner_kind=kind, owner_id=folder.name)
         place = printable(folder.relative_to(self._root).as_posix())
-        what = kind.replace("_", " ")
-        gaps.add(place, code, f"a {what} with this id lies in another experiment too; this copy is left out")
+        noun = kind.replace("_", " ")
+        gaps.add(place, code, f"a {noun} with this id lies in another experiment too; this copy is left out")
         return gaps
 
-    def _read_run(self, run: RunFolder, selected: SelectedRuns, known: Known) -> Iterator[tuple[Rows, bool]]:
+    def _read_run(self, run: RunFolder, payload: RunsPayload, known: Known) -> Iterator[tuple[Rows, bool]]:
         """Yield the rows of a run with whether they are the last; nothing for a run the sink holds unchanged."""
         rows = Rows()
         try:
-            record = read_run(run, selected.experiment.folder, self._places, selected.selection)
+            record = read_run(run, payload.experiment.folder, self._places, payload.selection)
         except MetaUnreadableError as error:
             gaps = GapList(owner_kind=RUN, owner_id=printable(run.run_id))
             gaps.add("", RUN_UNREADABLE, str(error))
             rows.add_gaps(gaps)
             yield rows, True
             return
-        held = known(RUN, record.run_id)
-        if held is not None and self._unchanged(record, held):
+        fingerprint = known(RUN, record.run_id)
+        if fingerprint is not None and self._unchanged(run, record, fingerprint):
             return
-        record.add_to(rows)
-        latest = Latest()
-        batches = self._history(record, record.gaps, latest)
+        record.begin(rows)
+        batches = self._history(run, record.gaps, record.latest)
         rows.add_points(record.run_id, next(batches))
         for batch in batches:
             yield rows, False
             rows = Rows()
             rows.add_points(record.run_id, batch)
-        rows.add_artifacts(record.artifact_files())
-        rows.add_gaps(record.gaps)
-        if not record.gaps:
-            rows.add_fingerprint(RUN, record.run_id, record.fingerprint(latest.points.values()))
+        record.finish(rows)
         yield rows, True
 
-    def _unchanged(self, record: RunRecord, held: str) -> bool:
-        """Say whether the run is as it was; reads the history once without keeping it, as it may be long."""
+    def _unchanged(self, run: RunFolder, record: RunRecord, fingerprint: str) -> bool:
+        """Return whether the run is as it was; reads the history once without keeping it, as it may be long."""
         gaps = GapList(owner_kind=RUN, owner_id=record.run_id)
         latest = Latest()
-        for _ in self._history(record, gaps, latest):
+        for _ in self._history(run, gaps, latest):
             pass
-        return not gaps and not record.gaps and record.fingerprint(latest.points.values()) == held
+        return not gaps and replace(record, latest=latest).fingerprint() == fingerprint
 
-    def _history(self, record: RunRecord, gaps: GapList, latest: Latest) -> Iterator[Points]:
+    def _history(self, run: RunFolder, gaps: GapList, latest: Latest) -> Iterator[Points]:
         bad = gaps.under(METRICS, METRIC_UNREADABLE)
-        return read_history(record.folder.path / METRICS, latest, bad, limit=self._points_per_chunk)
+        return read_history(run.path / METRICS, latest, bad, limit=self._points_per_chunk)
 
 
-def _unlisted(experiment: Experiment, what: str, code: str, problem: str) -> GapList:
+def _unlisted(experiment: Experiment, path: str, code: str, problem: str) -> GapList:
     gaps = GapList(owner_kind=EXPERIMENT, owner_id=experiment.experiment_id)
-    gaps.add(what, code, problem)
+    gaps.add(path, code, problem)
     return gaps

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from mlflow_archive.sources.mlruns.keyfiles import OnBad
 from mlflow_archive.sources.mlruns.meta import FieldMalformedError, Meta
+from mlflow_archive.sources.reading.gaplist import OnBad
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
@@ -22,10 +22,10 @@ def time_ms(text: str) -> int:
     """
     if re.fullmatch(r"-?\d{1,18}", text):
         return int(text)
-    found = _TIME.fullmatch(text)
-    if found is None:
+    match = _TIME.fullmatch(text)
+    if match is None:
         raise ValueError(f"{text!r} is no time such as 2026-01-20T12:51:36.189Z")
-    day, clock, fraction, zone = found.groups()
+    day, clock, fraction, zone = match.groups()
     moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone == 'Z' else zone}")
     seconds = (moment - _EPOCH) // timedelta(seconds=1)
     return seconds * 1000 + int((fraction or "").ljust(9, "0")) // 1_000_000
@@ -38,14 +38,14 @@ def duration_ms(text: str) -> int:
     """
     if re.fullmatch(r"-?\d{1,18}", text):
         return int(text)
-    found = _DURATION.fullmatch(text)
-    if found is None:
+    match = _DURATION.fullmatch(text)
+    if match is None:
         raise ValueError(f"{text!r} is no duration such as 1.5s")
-    return int(Decimal(found[1]) * 1000)
+    return int(Decimal(match[1]) * 1000)
 
 
 def integer_or_gap(meta: Meta, name: str, bad: OnBad) -> int | None:
-    """Return a whole number of a meta.yaml; one that is malformed is told to ``bad`` and None."""
+    """Return a whole number of a meta.yaml, None for one that is malformed, which is reported to ``bad``."""
     try:
         return meta.integer(name)
     except FieldMalformedError as error:

@@ -1,4 +1,4 @@
-"""Collects the gaps of one owner, one per place and code, as the table ``gaps`` holds them."""
+"""The gaps of one owner, one for each place and code, as the table ``gaps`` has them."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from dataclasses import dataclass, field
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.gaps import FIELD_UNREADABLE
 
+OnBad = Callable[[str, str], None]
+"""Called with the field or key that cannot be read, and why."""
+
 
 @dataclass(slots=True, kw_only=True)
 class GapList:
-    """The gaps of one owner; a second one at the same place with the same code adds to the reason of the first."""
+    """Collects gaps of one owner; a second one at the same place with the same code adds to the reason of the first."""
 
     owner_kind: str
     owner_id: str
-    found: dict[tuple[str, str], Gap] = field(default_factory=dict)
+    by_place: dict[tuple[str, str], Gap] = field(default_factory=dict)
 
     def add(self, path: str, code: str, reason: str) -> None:
         """Add a gap of this owner."""
-        if held := self.found.get((path, code)):
-            reason = f"{held.reason}; {reason}"
-        self.found[path, code] = Gap(
+        if earlier := self.by_place.get((path, code)):
+            reason = f"{earlier.reason}; {reason}"
+        self.by_place[path, code] = Gap(
             owner_kind=self.owner_kind, owner_id=self.owner_id, path=path, code=code, reason=reason
         )
 
-    def under(self, folder: str, code: str = FIELD_UNREADABLE) -> Callable[[str, str], None]:
+    def under(self, folder: str, code: str = FIELD_UNREADABLE) -> OnBad:
         """Return a function that adds a gap for a key in a folder, or for a field where ``folder`` is empty."""
 
         def add(key: str, reason: str) -> None:
@@ -34,4 +37,23 @@ class GapList:
         return add
 
     def __bool__(self) -> bool:
-        return bool(self.found)
+        return bool(self.by_place)
+
+
+@dataclass(slots=True, kw_only=True)
+class Problems:
+    """Counts the problems of a file or list and keeps the first; ``units`` is what has them, such as lines."""
+
+    units: str
+    count: int = 0
+    first: str = ""
+
+    def add(self, problem: str, count: int = 1) -> None:
+        """Add a problem that so many of the units have."""
+        self.count += count
+        self.first = self.first or problem
+
+    @property
+    def text(self) -> str:
+        """The first problem, and how many there are."""
+        return self.first if self.count == 1 else f"{self.first}; {self.count} {self.units} in all"

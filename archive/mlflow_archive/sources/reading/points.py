@@ -25,12 +25,13 @@ class Points:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def extend(self, other: Points) -> None:
-        self.keys.extend(other.keys)
-        self.steps.extend(other.steps)
-        self.times.extend(other.times)
-        self.values.extend(other.values)
-        self.datasets.extend(other.datasets)
+    def extend(self, points: Points) -> None:
+        """Add points at the end."""
+        self.keys.extend(points.keys)
+        self.steps.extend(points.steps)
+        self.times.extend(points.times)
+        self.values.extend(points.values)
+        self.datasets.extend(points.datasets)
 
 
 @dataclass(slots=True)
@@ -40,11 +41,12 @@ class Latest:
     points: dict[str, LatestMetric] = field(default_factory=dict)
 
     def add(self, key: str, step: int, time: int, value: float) -> None:
-        held = self.points.get(key)
+        """Take a point into account."""
+        latest = self.points.get(key)
         if (
-            held is None
-            or step > held[1]  # nearly every line, and the cheapest to see
-            or (step == held[1] and _rank(step, time, value) > _rank(*held[1:]))
+            latest is None
+            or step > latest[1]  # nearly every line, and the cheapest to see
+            or (step == latest[1] and _rank(step, time, value) > _rank(*latest[1:]))
         ):
             self.points[key] = (key, step, time, value)
 

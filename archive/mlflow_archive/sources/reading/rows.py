@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -13,12 +13,16 @@ from mlflow_archive.kinds import TABLES
 from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.points import Points
 
-Row = Mapping[str, str | int | float | None]
+Cell = str | int | float | None
+Row = Mapping[str, Cell]
 """Column -> value; times are milliseconds, absent columns null."""
+
+INT64: Final = range(-(2**63), 2**63)
+"""The integers that the tables can hold."""
 
 
 class Rows:
-    """What one chunk will hold."""
+    """Collects what one chunk will hold."""
 
     def __init__(self) -> None:
         self._rows: dict[str, list[Row]] = {}
@@ -32,11 +36,12 @@ class Rows:
 
     @property
     def points(self) -> int:
+        """How many metric points were added."""
         return len(self._run_ids)
 
     @property
     def size(self) -> int:
-        """Rows, metric points aside."""
+        """How many rows were added, metric points aside."""
         return self._size
 
     def add(self, table: str, row: Row) -> None:
@@ -46,17 +51,13 @@ class Rows:
 
     def add_all(self, rows: Mapping[str, Iterable[Row]]) -> None:
         """Add rows by table."""
-        for table, found in rows.items():
-            for row in found:
+        for table, rows_of_table in rows.items():
+            for row in rows_of_table:
                 self.add(table, row)
-
-    def add_fingerprint(self, kind: str, owner_id: str, fingerprint: str) -> None:
-        """Add the fingerprint of an object (spec/format.md, "Fingerprints")."""
-        self.add("fingerprints", {"owner_id": owner_id, "owner_kind": kind, "fingerprint": fingerprint})
 
     def add_gaps(self, gaps: GapList) -> None:
         """Add a row of ``gaps`` for each gap."""
-        for gap in gaps.found.values():
+        for gap in gaps.by_place.values():
             row = {"owner_id": gap.owner_id, "owner_kind": gap.owner_kind, "path": gap.path, "code": gap.code}
             self.add("gaps", {**row, "reason": gap.reason})
 
@@ -65,18 +66,22 @@ class Rows:
         self._run_ids.extend([run_id] * len(points))
         self._points.extend(points)
 
-    def add_artifacts(self, artifacts: Iterable[ArtifactFile]) -> None:
-        """Add artifacts."""
-        self._artifacts.extend(artifacts)
+    def finish(self, gaps: GapList, files: Iterable[ArtifactFile], fingerprint: str | None) -> None:
+        """Add what ends the rows of the owner of ``gaps``: its artifacts, gaps and fingerprint, where it has one."""
+        self._artifacts.extend(files)
+        self.add_gaps(gaps)
+        if fingerprint is not None:
+            owner = {"owner_id": gaps.owner_id, "owner_kind": gaps.owner_kind}
+            self.add("fingerprints", {**owner, "fingerprint": fingerprint})
 
-    def merge(self, other: Rows) -> None:
-        """Add everything another one holds."""
-        self._size += other._size
-        for table, rows in other._rows.items():
+    def merge(self, part: Rows) -> None:
+        """Add all rows of ``part``."""
+        self._size += part._size
+        for table, rows in part._rows.items():
             self._rows.setdefault(table, []).extend(rows)
-        self._run_ids.extend(other._run_ids)
-        self._points.extend(other._points)
-        self._artifacts.extend(other._artifacts)
+        self._run_ids.extend(part._run_ids)
+        self._points.extend(part._points)
+        self._artifacts.extend(part._artifacts)
 
     def chunk(self, *, complete: bool = True) -> Chunk:
         """Return the rows as a chunk."""

@@ -87,6 +87,7 @@ class Router:
             if _COLUMN in TABLES[name].column_names
             for place in pc.unique(rows[_COLUMN]).to_pylist()
         )
+        # Where all is in the default workspace, as mostly, no entity need be remembered.
         for name in tables if elsewhere else ():
             table, rows = TABLES[name], tables[name]
             if is_identity(table):

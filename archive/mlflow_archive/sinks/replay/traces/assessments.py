@@ -7,7 +7,7 @@ it deletes assessments together with the run they name; and references to issues
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
@@ -16,6 +16,7 @@ from mlflow_archive.errors import ItemError
 from mlflow_archive.format.source_tags import shorten, shorten_key
 from mlflow_archive.sinks.replay.options import Limits
 from mlflow_archive.sinks.replay.traces.moments import timestamp
+from mlflow_archive.sinks.replay.writing.references import Mapped
 from mlflow_archive.sinks.replay.writing.rows import Row, json_of
 
 SOURCE_RUN: Final = "mlflow.assessment.sourceRunId"
@@ -24,9 +25,6 @@ FEEDBACK, EXPECTATION, ISSUE_REFERENCE = "feedback", "expectation", "issue"
 _SOURCES: Final = frozenset({"HUMAN", "LLM_JUDGE", "CODE", "SOURCE_TYPE_UNSPECIFIED"})
 _SHORT: Final = 200
 _ERROR_FIELDS: Final = ("error_code", "error_message", "stack_trace")
-
-RunOf = Callable[[str], str | None]
-"""Source run id -> its id in the target, or None where it is not there."""
 
 
 class When(IntEnum):
@@ -64,7 +62,7 @@ class AssessmentPlan:
 
 
 def plan_assessments(
-    rows: Sequence[Row], trace_id: str, *, run_of: RunOf, deleted_runs: Collection[str], limits: Limits
+    rows: Sequence[Row], trace_id: str, *, run_of: Mapped, deleted_runs: Collection[str], limits: Limits
 ) -> AssessmentPlan:
     """Plan the assessments of a trace from its rows; ``deleted_runs`` are source ids of runs that end deleted."""
     plan = AssessmentPlan()

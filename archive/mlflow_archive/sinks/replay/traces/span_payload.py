@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, Final, cast
 
 from mlflow_archive.errors import ItemError
 from mlflow_archive.sinks.replay.traces.trace_rows import SpanTexts
+from mlflow_archive.sinks.replay.writing.references import Mapped
 
 SPANS_FILE: Final = "traces.json"
 ARCHIVE_FILE: Final = "traces.pb"
@@ -17,12 +17,9 @@ ARCHIVE_FILE: Final = "traces.pb"
 _IN_MEMORY: Final = 1024 * 1024
 _EXPERIMENT_ID = re.compile(r'("mlflow\.experimentId":\s*"\\")([^"\\]+)(\\"")')
 
-Mapped = Callable[[str], str | None]
-"""Source experiment id -> its id in the target, or None where it is not there."""
-
 
 def remap_span(text: str, mapped: Mapped) -> str:
-    """Replace the experiment that a span names, in its JSON text, by that of the target; all else stays as it is."""
+    """Replace the experiment that a span names in its JSON text; ``mapped`` is for ids of experiments."""
     return _EXPERIMENT_ID.sub(lambda match: match[1] + (mapped(match[2]) or match[2]) + match[3], text)
 
 

@@ -15,7 +15,7 @@ from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_about_o
 TRACES: Final = "/api/3.0/mlflow/traces"
 SHOWN_TAG: Final = 4096
 SHOWN_METADATA: Final = 250
-"""So many characters of a value does MLflow's API show at most."""
+"""MLflow's API cuts longer values to so many characters."""
 
 _PER_REQUEST: Final = 100
 _SPANS: Final = "/ajax-api/2.0/mlflow/get-trace-artifact"

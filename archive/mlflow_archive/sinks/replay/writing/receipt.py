@@ -51,6 +51,7 @@ class Receipt:
             self._done.setdefault(kind, _no_outcomes())[outcome] += 1
 
     def count(self, unit: str, amount: int = 1) -> None:
+        """Count something that was written, or left out without being refused."""
         with self._lock:
             self._counts[unit] += amount
 
@@ -66,17 +67,19 @@ class Receipt:
             self._shortened.append({"owner": owner_id, "kind": kind, "key": key, "length": length})
 
     def missing_parent(self, run_id: str, parent_id: str) -> None:
+        """Note a run whose parent is not in the target; ids are the source's."""
         with self._lock:
             self._missing_parents.append({"run": run_id, "parent": parent_id})
 
     def kept(self, kind: str, source_id: str, values: Mapping[str, object]) -> None:
-        """Keep what MLflow's API cannot set on an object that has no tags either; nulls are left out."""
+        """Keep in the report what MLflow's API cannot set on an object that has no tags either; nulls are left out."""
         present = {name: value for name, value in values.items() if value is not None}
         if present:
             with self._lock:
                 self._kept_values.setdefault(kind, {})[source_id] = present
 
     def note(self, sentence: str) -> None:
+        """Note a sentence for the user."""
         with self._lock:
             self._notes.append(sentence)
 
@@ -104,13 +107,11 @@ class Receipt:
                 self.refuse(kind, "", "", code, f"{counted(kind, number)}{why}")
 
     def report(self) -> Report:
-        """Return all of it as the sink's report; to be called once."""
-        for kind, number in sorted(self._unknown.items()):
-            why = f": the target does not know them; {_KNOWN_SINCE.get(kind, 'it is older, or has the feature off')}"
-            self.refuse_many({kind: number}, KIND_REFUSED, why)
+        """Return all of it as the sink's report; where several sinks share a receipt, each calls this."""
+        gaps = [*self._gaps, *(_gap_of_unknown(kind, number) for kind, number in sorted(self._unknown.items()))]
         refusals = [
             {"kind": gap.owner_kind, "id": gap.owner_id, "path": gap.path, "code": gap.code, "reason": gap.reason}
-            for gap in self._gaps
+            for gap in gaps
         ]
         runs = self._done[RUN]
         other_kinds = {kind: dict(done) for kind, done in self._done.items() if kind != RUN}
@@ -131,7 +132,13 @@ class Receipt:
             "notes": self._notes,
             "refusals": refusals,
         }
-        return Report(counts=counts, gaps=self._gaps, details=details)
+        return Report(counts=counts, gaps=gaps, details=details)
+
+
+def _gap_of_unknown(kind: str, number: int) -> Gap:
+    since = _KNOWN_SINCE.get(kind, "it is older, or has the feature off")
+    reason = f"{counted(kind, number)}: the target does not know them; {since}"
+    return Gap(owner_kind=kind, owner_id="", path="", code=KIND_REFUSED, reason=reason)
 
 
 def plural(kind: str) -> str:

@@ -24,11 +24,12 @@ LARGEST_MLMODEL: Final = 16 * 1024 * 1024
 _JSON_ID = re.compile(r'("(?:run_id|model_id|model_uuid)"\s*:\s*")([^"\\]+)(")')
 _JSON_MODEL_ID = re.compile(r'("(?:model_id|model_uuid)"\s*:\s*")(m-[^"\\]+)(")')
 _JSON_NAME = re.compile(r'("name"\s*:\s*)("(?:[^"\\]|\\.)*")')
+# Lines of the top level only, where MLflow writes ids.
 _YAML_ID = re.compile(rb"""^((?:run_id|model_id|model_uuid):[ \t]*(['"]?))([^\s'"]+)(\2[ \t]*\r?)$""", re.MULTILINE)
 _YAML_MODEL_ID = re.compile(rb"""^(?:model_id|model_uuid):[ \t]*['"]?(m-[^\s'"]+)""", re.MULTILINE)
 
 Mapped = Callable[[str], str | None]
-"""Source id of a run or logged model -> its id in the target, or None where it is not there."""
+"""Source id -> id in the target, or None where that is not known."""
 
 
 def remap_history(value: str, mapped: Mapped) -> str:
@@ -80,8 +81,7 @@ def fit_history(value: str, limit: int) -> str:
 
 
 def remap_mlmodel(data: bytes, mapped: Mapped) -> bytes:
-    """Replace the ids in the lines ``run_id:``, ``model_id:`` and ``model_uuid:`` of an MLmodel file by those in the
-    target, where they are known."""
+    """Replace the ids of runs and logged models in an MLmodel file by those in the target, where these are known."""
 
     def replaced(match: re.Match[bytes]) -> bytes:
         target = mapped(match[3].decode("utf-8", "replace"))

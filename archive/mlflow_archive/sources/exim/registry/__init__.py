@@ -1,1 +1,1 @@
-"""Registered models and prompts as mlflow-export-import wrote them."""
+"""Registered models and prompts of an export, with their versions' files. Start with ``registry.read_model``."""

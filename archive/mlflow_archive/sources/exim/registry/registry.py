@@ -1,10 +1,12 @@
-"""One registered model or prompt of an export, of all documents that describe it or a version of it."""
+"""One registered model or prompt of an export, of all documents that describe it or a version of it.
+
+MLflow keeps prompts as registered models with marks among their tags, and an archive does too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mlflow_archive.format.gaps import OBJECT_UNREADABLE
 from mlflow_archive.format.location import without_password
@@ -12,27 +14,35 @@ from mlflow_archive.kinds import REGISTERED_MODEL
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.copies import digest_of
 from mlflow_archive.sources.exim.documents import Document, read_document
-from mlflow_archive.sources.exim.entity import Entity
 from mlflow_archive.sources.exim.entries import ModelEntry, failed_versions, number_of, versions_in
-from mlflow_archive.sources.exim.fields import Fields
+from mlflow_archive.sources.exim.fields import Fields, ValueMalformedError, json_of
 from mlflow_archive.sources.exim.index import Index
 from mlflow_archive.sources.exim.layout import MODEL_FILE, PROMPT_FILE
-from mlflow_archive.sources.exim.registry.permissions import tell_permissions
-from mlflow_archive.sources.exim.registry.prompts import add_prompt
+from mlflow_archive.sources.exim.parts import report_permissions
 from mlflow_archive.sources.exim.registry.version_files import add_version_files
+from mlflow_archive.sources.reading.records import Entity
 
-_DERIVED = ("workspace", "permission_level", "id", "latest_versions", "versions", "user_id")
+# mlflow.prompt.constants
+_IS_PROMPT: Final = "mlflow.prompt.is_prompt"
+_TEXT: Final = "mlflow.prompt.text"
+_TYPE: Final = "_mlflow_prompt_type"
+_RESPONSE_FORMAT: Final = "_mlflow_prompt_response_format"
+_MODEL_CONFIG: Final = "_mlflow_prompt_model_config"
+_PROMPT_SOURCE: Final = "prompt-template"
+"""What MLflow itself writes as the source of a version, which a prompt has no use for."""
+
+_DERIVED: Final = ("workspace", "permission_level", "id", "latest_versions", "versions", "user_id")
 
 
 class _Model:
-    """A registered model under way: its documents newest first, the first that states something counts."""
+    """A registered model that is put together: its documents newest first, the first that states something counts."""
 
     def __init__(self, index: Index, entries: Sequence[ModelEntry]) -> None:
         first = entries[0]
         self.index = index
         self.identity = {"name": first.name, "workspace": first.workspace}
         gaps = index.gaps.copy_of(REGISTERED_MODEL, first.owner_id)
-        self.entity = Entity(kind=REGISTERED_MODEL, owner_id=first.owner_id, gaps=gaps)
+        self.entity = Entity(gaps=gaps)
         self.aliases: dict[str, int] = {}
         self.versions: dict[int, tuple[bytes, Document]] = {}
         self.failed: dict[str, str] = {}
@@ -40,79 +50,81 @@ class _Model:
 
     def add_model(self, document: Document) -> None:
         body = Fields(document.body, self.entity.gaps.under(""))
-        found = body.object("registered_model", place="")
+        model = body.object("registered_model", place="")
         digest = digest_of({k: v for k, v in document.body["registered_model"].items() if k not in _DERIVED})
         if self.described is not None:
             if self.described[0] != digest:
-                self._tell_other("", document, self.described[1])
+                self._report_difference("", document, self.described[1])
             return
         self.described = digest, document
         self.entity.add(
             "registered_models",
             **self.identity,
-            creation_time=found.time("creation_timestamp"),
-            last_updated_time=found.time("last_updated_timestamp"),
-            description=found.text("description"),
+            creation_time=model.time("creation_timestamp"),
+            last_updated_time=model.time("last_updated_timestamp"),
+            description=model.text("description"),
         )
-        for key, value in found.pairs("tags").items():
+        for key, value in model.pairs("tags").items():
             self.entity.add("registered_model_tags", **self.identity, key=key, value=value)
-        for each in found.objects("aliases"):
-            alias, version = each.text("alias"), each.integer("version")
+        for entry in model.objects("aliases"):
+            alias, version = entry.text("alias"), entry.integer("version")
             if alias is None or version is None:
-                each.bad("", "it is no alias of a version")
+                entry.bad("", "it is no alias of a version")
             else:
                 self._add_alias(alias, version)
-        tell_permissions(found)
-        found.rest("name", *_DERIVED)
+        report_permissions(model)
+        model.rest("name", *_DERIVED)
         body.rest()
 
     def add_prompt(self, document: Document) -> None:
         raw = document.body["prompt"]
         number = self._number(raw, document)
         if number is not None:
-            place = Fields(raw, self.entity.gaps.under(""), f"versions/{number}")
-            add_prompt(self.entity, self.identity, number, place)
+            _add_prompt(self.entity, self.identity, number, self._version(raw, number))
         Fields(document.body, self.entity.gaps.under("")).rest("prompt")
 
     def add_version(self, raw: Mapping[str, Any], document: Document) -> None:
         number = self._number(raw, document)
         if number is None:
             return
-        found = Fields(raw, self.entity.gaps.under(""), f"versions/{number}")
-        source = found.text("_source", "source")
+        version = self._version(raw, number)
+        source = version.text("_source", "source")
         self.entity.add(
             "model_versions",
             **self.identity,
             version=number,
-            creation_time=found.time("creation_timestamp"),
-            last_updated_time=found.time("last_updated_timestamp"),
-            description=found.text("description"),
-            user_id=found.text("user_id"),
-            current_stage=found.text("current_stage"),
+            creation_time=version.time("creation_timestamp"),
+            last_updated_time=version.time("last_updated_timestamp"),
+            description=version.text("description"),
+            user_id=version.text("user_id"),
+            current_stage=version.text("current_stage"),
             source=None if source is None else without_password(source),
-            storage_location=_storage(found),
-            run_id=found.text("run_id"),
-            run_link=found.text("run_link"),
-            status=found.text("status"),
-            status_message=found.text("status_message"),
+            storage_location=_storage(version),
+            run_id=version.text("run_id"),
+            run_link=version.text("run_link"),
+            status=version.text("status"),
+            status_message=version.text("status_message"),
         )
-        for key, value in found.pairs("tags").items():
+        for key, value in version.pairs("tags").items():
             self.entity.add("model_version_tags", **self.identity, version=number, key=key, value=value)
-        for alias in found.value("aliases") or ():
+        for alias in version.value("aliases") or ():
             self._add_alias(str(alias), number)
-        found.rest("name", "version", "source", "workspace", "model_id", "params", "metrics")
+        version.rest("name", "version", "source", "workspace", "model_id", "params", "metrics")
+
+    def _version(self, raw: Mapping[str, Any], number: int) -> Fields:
+        return Fields(raw, self.entity.gaps.under(""), f"versions/{number}")
 
     def add_failures(self, document: Document) -> None:
         for failed in failed_versions(document):
             if not isinstance(failed.get("version"), Mapping):
-                said = failed.get("message") or "it could not be exported"
-                self.failed[str(failed.get("version"))] = f"{said} (run {failed.get('run_id')})"
+                reason = failed.get("message") or "it could not be exported"
+                self.failed[str(failed.get("version"))] = f"{reason} (run {failed.get('run_id')})"
 
     def finish(self) -> Entity:
         """Return the entity; one of which only versions were exported gets a row, too."""
-        for number, said in self.failed.items():
+        for number, reason in self.failed.items():
             if number_of(number) not in self.versions:
-                self._tell(f"versions/{number}", f"mlflow-export-import did not export it: {said}")
+                self._report(f"versions/{number}", f"mlflow-export-import did not export it: {reason}")
         if "registered_models" not in self.entity.rows:
             self.entity.add("registered_models", **self.identity)
         for alias, version in self.aliases.items():
@@ -120,37 +132,36 @@ class _Model:
         return self.entity
 
     def _number(self, raw: Mapping[str, Any], document: Document) -> int | None:
-        """Return the number of a version that is not there yet; what stands against it is told."""
+        """Return the number of a new version, else None; what contradicts an earlier one is reported."""
         number, digest = number_of(str(raw.get("version"))), digest_of(raw)
         if number is None:
-            self._tell(f"versions/{raw.get('version')}", f"{document.place} describes a version without a number")
+            self._report(f"versions/{raw.get('version')}", f"{document.place} describes a version without a number")
         elif number not in self.versions:
             self.versions[number] = digest, document
             return number
         elif self.versions[number][0] != digest:
-            self._tell_other(f"versions/{number}", document, self.versions[number][1])
+            self._report_difference(f"versions/{number}", document, self.versions[number][1])
         return None
 
     def _add_alias(self, alias: str, version: int) -> None:
-        held = self.aliases.setdefault(alias, version)
-        if held != version:
-            reason = f"it stands for version {held} and, elsewhere in the export, for version {version}"
-            self._tell(f"aliases/{alias}", reason)
+        earlier = self.aliases.setdefault(alias, version)
+        if earlier != version:
+            reason = f"it stands for version {earlier} and, elsewhere in the export, for version {version}"
+            self._report(f"aliases/{alias}", reason)
 
-    def _tell_other(self, path: str, document: Document, kept: Document) -> None:
-        reason = f"{document.place} describes it differently; what {kept.place} says is kept"
-        self._tell(path, reason)
+    def _report_difference(self, path: str, document: Document, first: Document) -> None:
+        reason = f"{document.place} describes it differently; what {first.place} says is kept"
+        self._report(path, reason)
 
-    def _tell(self, path: str, reason: str) -> None:
+    def _report(self, path: str, reason: str) -> None:
         self.entity.gaps.add(path, OBJECT_UNREADABLE, reason)
 
 
 def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection) -> Entity:
-    """Read a registered model or prompt. Raises DocumentUnreadableError if it has changed since it was found."""
+    """Read a registered model or prompt. Raises DocumentUnreadableError if it has changed since the index was built."""
     model = _Model(index, entries)
-    root: Path = index.root
     for entry in entries:
-        document = read_document(entry.path, root)
+        document = read_document(entry.path, index.root)
         if entry.path.name == PROMPT_FILE:
             model.add_prompt(document)
             continue
@@ -165,7 +176,49 @@ def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection
     return entity
 
 
-def _storage(found: Fields) -> str | None:
+def _storage(version: Fields) -> str | None:
     """Return where the files of a version are kept; later releases of the tool only state the version itself."""
-    uri = found.text("_download_uri")
+    uri = version.text("_download_uri")
     return None if uri is None or uri.startswith("models:") else without_password(uri)
+
+
+def _add_prompt(entity: Entity, identity: Mapping[str, str], number: int, prompt: Fields) -> None:
+    """Add a version of a prompt, the prompt itself with the first of them."""
+    message, description = prompt.text("commit_message"), prompt.text("description")
+    if "registered_models" not in entity.rows:
+        entity.add("registered_models", **identity, description=description if description != message else None)
+        entity.add("registered_model_tags", **identity, key=_IS_PROMPT, value="true")
+    entity.add(
+        "model_versions",
+        **identity,
+        version=number,
+        creation_time=prompt.time("creation_timestamp"),
+        last_updated_time=prompt.time("last_updated_timestamp"),
+        description=description if message is None else message,
+        user_id=prompt.text("user_id"),
+        current_stage="None",
+        source=_PROMPT_SOURCE,
+        status="READY",
+    )
+    for key, value in {**prompt.pairs("tags"), **_prompt_tags(prompt)}.items():
+        entity.add("model_version_tags", **identity, version=number, key=key, value=value)
+    prompt.rest("name", "version", "variables", "uri")
+
+
+def _prompt_tags(prompt: Fields) -> dict[str, str]:
+    """Return the tags in which MLflow keeps what a version of a prompt consists of."""
+    tags = {_IS_PROMPT: "true"}
+    template = prompt.value("template")
+    for name, key in (("response_format", _RESPONSE_FORMAT), ("model_config", _MODEL_CONFIG), ("template", _TEXT)):
+        value = prompt.value(name)
+        if value is None:
+            continue
+        try:
+            tags[key] = value if isinstance(value, str) else json_of(value)
+        except ValueMalformedError as error:
+            prompt.bad(name, str(error))
+    if _TEXT in tags:
+        tags[_TYPE] = "text" if isinstance(template, str) else "chat"
+    else:
+        prompt.bad("template", "there is none")
+    return tags

@@ -14,20 +14,20 @@ from mlflow_archive.artifact_roots.local import FoundFile
 from mlflow_archive.format.gaps import ARTIFACT_MISSING
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.documents import read_document
-from mlflow_archive.sources.exim.entity import Entity
 from mlflow_archive.sources.exim.entries import ModelEntry, VersionEntry, number_of
 from mlflow_archive.sources.exim.files import downloaded_files, files_of
 from mlflow_archive.sources.exim.index import Index
 from mlflow_archive.sources.exim.layout import MODEL_FILE, VERSION_FILE, VERSION_MODEL, VERSION_MODELS
+from mlflow_archive.sources.reading.records import Entity
 
 _OF_DOWNLOAD: Final = "registered_model_meta"
 """MLflow puts it beside what it downloads of a version; no server holds it."""
 
 
 def add_version_files(entity: Entity, entries: Sequence[ModelEntry], index: Index, selection: Selection) -> None:
-    """Add the files of versions that are nowhere else; those that no one has are gaps."""
+    """Add the files of versions that are nowhere else; a version without any files becomes a gap."""
     done: set[str] = set()
-    sources = {str(row["version"]): row["source"] for row in entity.rows.get("model_versions", ())}
+    sources = {str(row["version"]): _text(row["source"]) for row in entity.rows.get("model_versions", ())}
     for entry in entries:
         for version in entry.versions if entry.path.name in (MODEL_FILE, VERSION_FILE) else ():
             number = str(number_of(version.number))
@@ -48,13 +48,13 @@ def _folders(entries: Sequence[ModelEntry], number: str) -> Iterator[Path]:
     for entry in entries:
         folder = entry.path.parent
         if entry.path.name == MODEL_FILE:
-            found = folder / VERSION_MODELS / number
+            version_folder = folder / VERSION_MODELS / number
         elif entry.path.name == VERSION_FILE and str(number_of(entry.versions[0].number)) == number:
-            found = folder / VERSION_MODEL
+            version_folder = folder / VERSION_MODEL
         else:
             continue
-        if found.is_dir():
-            yield found
+        if version_folder.is_dir():
+            yield version_folder
             return
 
 
@@ -68,10 +68,10 @@ def _elsewhere(version: VersionEntry, source: str | None, index: Index) -> list[
     if run is None:
         return []
     below = _below_run(run.run_id, source)
-    found = [file for folder in run.artifacts for file in files_of(folder, _ignore)]
     return [
         FoundFile(path=file.path.removeprefix(below), place=file.place, size=file.size)
-        for file in found
+        for folder in run.artifacts
+        for file in files_of(folder, _ignore)
         if file.path.startswith(below)
     ]
 
@@ -80,8 +80,8 @@ def _below_run(run_id: str, source: str | None) -> str:
     """Return the path of a model among the artifacts of its run, with a ``/`` behind it; '' for all of them."""
     text = (source or "").rstrip("/")
     for mark in (f"runs:/{run_id}/", f"/{run_id}/artifacts/"):
-        _, found, rest = text.partition(mark)
-        if found:
+        _, separator, rest = text.partition(mark)
+        if separator:
             return rest + "/"
     return text + "/" if text and "/" not in text else ""
 
@@ -91,4 +91,4 @@ def _text(value: Any) -> str | None:
 
 
 def _ignore(path: str, code: str, reason: str) -> None:
-    """Leave it: the run or logged model tells of it."""
+    """Leave it: it is reported with the run or logged model."""

@@ -1,1 +1,1 @@
-"""Experiments and runs as mlflow-export-import wrote them."""
+"""Experiments and runs of an export. Start with ``runs.read_run`` and ``experiments.add_experiment``."""

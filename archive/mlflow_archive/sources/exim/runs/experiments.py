@@ -7,10 +7,11 @@ from pathlib import Path
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import EXPERIMENT
 from mlflow_archive.sources.exim.documents import read_document
-from mlflow_archive.sources.exim.entries import ACTIVE, ExperimentEntry
+from mlflow_archive.sources.exim.entries import ExperimentEntry
 from mlflow_archive.sources.exim.fields import Fields
 from mlflow_archive.sources.exim.gapbook import GapBook
-from mlflow_archive.sources.exim.registry.permissions import tell_permissions
+from mlflow_archive.sources.exim.parts import report_permissions
+from mlflow_archive.sources.reading.records import ACTIVE
 from mlflow_archive.sources.reading.rows import Rows
 
 
@@ -18,7 +19,7 @@ def add_experiment(rows: Rows, entry: ExperimentEntry, gap_book: GapBook, root: 
     """Add an experiment's row, tags and gaps. One without a document is kept by its name, so that its runs are not
     lost.
 
-    Raises DocumentUnreadableError if it has changed since it was found.
+    Raises DocumentUnreadableError if it has changed since the index was built.
     """
     gaps = gap_book.copy_of(EXPERIMENT, entry.experiment_id)
     row = {"experiment_id": entry.experiment_id, "name": entry.name, "lifecycle_stage": ACTIVE}
@@ -27,22 +28,22 @@ def add_experiment(rows: Rows, entry: ExperimentEntry, gap_book: GapBook, root: 
         rows.add_gaps(gaps)
         return
     body = Fields(read_document(entry.path, root).body, gaps.under(""))
-    found = body.object("experiment", place="")
-    location = found.text("artifact_location")
+    experiment = body.object("experiment", place="")
+    location = experiment.text("artifact_location")
     rows.add(
         "experiments",
         {
             **row,
             "artifact_location": None if location is None else without_password(location),
-            "lifecycle_stage": found.text("lifecycle_stage") or ACTIVE,
-            "creation_time": found.time("creation_time"),
-            "last_update_time": found.time("last_update_time"),
-            "workspace": found.text("workspace"),
+            "lifecycle_stage": experiment.text("lifecycle_stage") or ACTIVE,
+            "creation_time": experiment.time("creation_time"),
+            "last_update_time": experiment.time("last_update_time"),
+            "workspace": experiment.text("workspace"),
         },
     )
-    for key, value in found.pairs("tags").items():
+    for key, value in experiment.pairs("tags").items():
         rows.add("experiment_tags", {"experiment_id": entry.experiment_id, "key": key, "value": value})
-    found.rest("experiment_id", "name")
-    tell_permissions(body)
+    experiment.rest("experiment_id", "name")
+    report_permissions(body)
     body.rest("runs", "logged_models", "traces")
     rows.add_gaps(gaps)

@@ -3,73 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
-from mlflow_archive.artifact_roots.local import FoundFile
-from mlflow_archive.format.fingerprint import run_fingerprint
 from mlflow_archive.format.gaps import METRIC_UNREADABLE
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import RUN
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.documents import JsonPoint, read_document
-from mlflow_archive.sources.exim.entries import ACTIVE, RunEntry
-from mlflow_archive.sources.exim.fields import INT64, Fields, Malformed, integer_of, real_of, text_of, time_of
+from mlflow_archive.sources.exim.entries import RunEntry
+from mlflow_archive.sources.exim.fields import (
+    Fields,
+    ValueMalformedError,
+    integer_of,
+    printable,
+    real_of,
+    text_of,
+    time_of,
+)
 from mlflow_archive.sources.exim.files import files_of, join_copies
 from mlflow_archive.sources.exim.gapbook import GapBook
-from mlflow_archive.sources.reading.gaplist import GapList
-from mlflow_archive.sources.reading.points import Latest, Points
-from mlflow_archive.sources.reading.rows import Rows
+from mlflow_archive.sources.exim.parts import dataset_row
+from mlflow_archive.sources.reading.gaplist import Problems
+from mlflow_archive.sources.reading.points import Points
+from mlflow_archive.sources.reading.records import ACTIVE, RUN_NAME_TAG, RunRecord, selected_files
+from mlflow_archive.sources.reading.rows import INT64, Row
 
-RUN_NAME_TAG: Final = "mlflow.runName"
 _STATUSES: Final = frozenset({"RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"})
 
-Row = dict[str, Any]
 
-
-@dataclass(slots=True, kw_only=True)
-class RunRecord:
-    """A run. ``info`` has the columns of ``runs``; ``gaps`` is what could not be read of it."""
-
-    run_id: str
-    info: Row
-    params: Mapping[str, str]
-    tags: Mapping[str, str]
-    gaps: GapList
-    points: Points = field(default_factory=Points)
-    latest: Latest = field(default_factory=Latest)
-    inputs: list[tuple[Row, list[Row]]] = field(default_factory=list)
-    datasets: list[Row] = field(default_factory=list)
-    models: dict[str, list[Row]] = field(default_factory=dict)
-    artifacts: list[FoundFile] = field(default_factory=list)
-
-    def fingerprint(self) -> str:
-        """Return the run's fingerprint."""
-        files = [(file.path, file.size) for file in self.artifacts]
-        return run_fingerprint(self.info, self.params, self.tags, self.latest.points.values(), files)
-
-    def add_to(self, rows: Rows) -> None:
-        """Add the rows of the run but its points, gaps and fingerprint."""
-        rows.add("runs", self.info)
-        for table, values in (("params", self.params), ("tags", self.tags)):
-            for key, value in values.items():
-                rows.add(table, {"run_id": self.run_id, "key": key, "value": value})
-        for dataset in self.datasets:
-            rows.add("datasets", dataset)
-        for row, tags in self.inputs:
-            rows.add("dataset_inputs", row)
-            for tag in tags:
-                rows.add("dataset_input_tags", tag)
-        for table, found in self.models.items():
-            for each in found:
-                rows.add(table, each)
-
-
-def read_run(entry: RunEntry, gap_book: GapBook, selection: Selection, root: Path) -> RunRecord:
-    """Read a run. Raises DocumentUnreadableError if it has changed since it was found."""
+def read_run(entry: RunEntry, gap_book: GapBook, selection: Selection, root: Path) -> tuple[RunRecord, Points]:
+    """Read a run and its points. Raises DocumentUnreadableError if it has changed since the index was built."""
     body = read_document(entry.path, root).body
     gaps = gap_book.copy_of(RUN, entry.run_id)
     fields = Fields(body, gaps.under(""))
@@ -77,15 +43,15 @@ def read_run(entry: RunEntry, gap_book: GapBook, selection: Selection, root: Pat
     record = RunRecord(
         run_id=entry.run_id, info=_info(entry, fields, tags), params=fields.pairs("params"), tags=tags, gaps=gaps
     )
-    _read_metrics(record, fields)
-    _read_inputs(record, fields)
+    points = _read_points(record, fields)
+    _read_inputs(record, entry, fields)
     fields.rest("traces")
     if selection.artifacts:
         _find_artifacts(record, entry, selection)
-    return record
+    return record, points
 
 
-def _info(entry: RunEntry, fields: Fields, tags: Mapping[str, str]) -> Row:
+def _info(entry: RunEntry, fields: Fields, tags: Mapping[str, str]) -> dict[str, str | int | None]:
     info = fields.object("info", place="")
     uri, status = info.text("artifact_uri"), info.text("status")
     if status is not None and status not in _STATUSES:
@@ -107,41 +73,41 @@ def _info(entry: RunEntry, fields: Fields, tags: Mapping[str, str]) -> Row:
     return row
 
 
-def _read_metrics(record: RunRecord, fields: Fields) -> None:
-    found = fields.value("metrics")
-    if found is not None and not isinstance(found, Mapping):
+def _read_points(record: RunRecord, fields: Fields) -> Points:
+    """Return the points of all metrics; the malformed ones of a metric are reported together."""
+    points = Points()
+    histories = fields.value("metrics")
+    if histories is not None and not isinstance(histories, Mapping):
         fields.bad("metrics", "it is no object of histories by key")
-        return
-    for name, history in (found or {}).items():
-        bad = 0
-        first = ""
-        points = history if isinstance(history, list) else [history]
+        return points
+    for name, content in (histories or {}).items():
+        problems = Problems(units="points")
+        history = content if isinstance(content, list) else [content]
         try:
             key = text_of(name)
-        except Malformed as error:
-            first, bad, points = f"its name: {error}", len(points), []
-        for number, point in enumerate(points):
-            try:
-                _add_point(record, key, point)
-            except Malformed as error:
-                bad += 1
-                first = first or f"point {number}: {error}"
-        if bad:
-            reason = first if bad == 1 else f"{first}; {bad} points in all"
-            record.gaps.add(f"metrics/{_printable(name)}", METRIC_UNREADABLE, reason)
+        except ValueMalformedError as error:
+            problems.add(f"its name: {error}", len(history))
+        else:
+            for number, point in enumerate(history):
+                try:
+                    _add_point(record, points, key, point)
+                except ValueMalformedError as error:
+                    problems.add(f"point {number}: {error}")
+        if problems.count:
+            record.gaps.add(f"metrics/{printable(name)}", METRIC_UNREADABLE, problems.text)
+    return points
 
 
-def _add_point(record: RunRecord, key: str, found: object) -> None:
-    if not isinstance(found, JsonPoint):
-        raise Malformed("it is no object of value, timestamp and step")
-    value, time, step, name, digest = found
+def _add_point(record: RunRecord, points: Points, key: str, point: object) -> None:
+    if not isinstance(point, JsonPoint):
+        raise ValueMalformedError("it is no object of value, timestamp and step")
+    value, time, step, name, digest = point
     if type(value) is not float or type(time) is not int or type(step) is not int:  # as nearly every point is
         value, time, step = real_of(value), time_of(time), 0 if step is None else integer_of(step)
     if time not in INT64 or step not in INT64:
-        raise Malformed("a number needs more than 64 bits")
+        raise ValueMalformedError("a number needs more than 64 bits")
     dataset = (text_of(name), text_of(digest)) if name and digest else None
     record.latest.add(key, step, time, value)
-    points = record.points
     points.keys.append(key)
     points.steps.append(step)
     points.times.append(time)
@@ -158,63 +124,40 @@ def points_in_parts(points: Points, limit: int) -> Iterator[Points]:
         )
 
 
-def _read_inputs(record: RunRecord, fields: Fields) -> None:
+def _read_inputs(record: RunRecord, entry: RunEntry, fields: Fields) -> None:
     # Until MLflow 3 came the datasets were all of `inputs`.
     only_datasets = isinstance(fields.value("inputs"), list)
     inputs = fields.object("inputs") if not only_datasets else Fields({}, fields.bad)
-    for each in fields.objects("inputs") if only_datasets else inputs.objects("dataset_inputs"):
-        row = dataset_row(record.info["experiment_id"], each.object("dataset"))
+    for dataset_input in fields.objects("inputs") if only_datasets else inputs.objects("dataset_inputs"):
+        row = dataset_row(entry.experiment_id, dataset_input.object("dataset"))
         if row is None:
             continue
         record.datasets.append(row)
         edge = {"run_id": record.run_id, "dataset_name": row["name"], "dataset_digest": row["digest"]}
-        tags = [{**edge, "key": key, "value": value} for key, value in each.pairs("tags").items()]
-        record.inputs.append((edge, tags))
-        each.rest()
-    record.models = {"model_inputs": list(_model_edges(record.run_id, inputs.objects("model_inputs")))}
+        tags: list[Row] = [{**edge, "key": key, "value": value} for key, value in dataset_input.pairs("tags").items()]
+        record.edges.datasets.append((edge, tags))
+        dataset_input.rest()
+    record.edges.model_inputs += _model_edges(record.run_id, inputs.objects("model_inputs"))
     inputs.rest()
     outputs = fields.object("outputs")
-    record.models["model_outputs"] = list(_model_edges(record.run_id, outputs.objects("model_outputs")))
+    record.edges.model_outputs += _model_edges(record.run_id, outputs.objects("model_outputs"))
     outputs.rest()
 
 
-def dataset_row(experiment_id: str, found: Fields) -> Row | None:
-    """Return a row of ``datasets``; None, told as a gap, where name or digest is missing."""
-    name, digest = found.text("name"), found.text("digest")
-    if name is None or digest is None:
-        found.bad("", "it states no name and digest, which tell datasets apart")
-        return None
-    row = {
-        "experiment_id": experiment_id,
-        "name": name,
-        "digest": digest,
-        "source_type": found.text("source_type") or "",
-        "source": found.json("source") or "",
-        "schema": found.json("schema"),
-        "profile": found.json("profile"),
-    }
-    found.rest()
-    return row
-
-
 def _model_edges(run_id: str, edges: Iterable[Fields]) -> Iterator[Row]:
-    for each in edges:
-        model_id = each.text("model_id")
+    for edge in edges:
+        model_id = edge.text("model_id")
         if model_id is None:
-            each.bad("", "it names no logged model")
+            edge.bad("", "it names no logged model")
             continue
-        yield {"run_id": run_id, "model_id": model_id, "step": each.integer("step") or 0}
-        each.rest()
+        yield {"run_id": run_id, "model_id": model_id, "step": edge.integer("step") or 0}
+        edge.rest()
 
 
 def _find_artifacts(record: RunRecord, entry: RunEntry, selection: Selection) -> None:
-    found = join_copies([files_of(folder, record.gaps.add) for folder in entry.artifacts], record.gaps.add)
-    paths = [file.path for file in found]
+    files = join_copies([files_of(folder, record.gaps.add) for folder in entry.artifacts], record.gaps.add)
+    paths = [file.path for file in files]
     for gap in missing_declared(RUN, record.run_id, record.tags.get(HISTORY_TAG), paths):
         if not selection.artifact_globs or any(fnmatchcase(gap.path, glob) for glob in selection.artifact_globs):
             record.gaps.add(gap.path, gap.code, gap.reason)
-    record.artifacts = [file for file in found if selection.wants_artifact(file.path, file.size)]
-
-
-def _printable(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode()
+    record.files = selected_files(RUN, record.run_id, files, selection)

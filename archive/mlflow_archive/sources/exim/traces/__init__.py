@@ -1,1 +1,1 @@
-"""Traces as mlflow-export-import wrote them."""
+"""Traces of an export, with their spans. Start with ``traces.read_trace``."""

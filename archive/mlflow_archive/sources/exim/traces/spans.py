@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from mlflow_archive.artifact_roots.local import FoundFile
 from mlflow_archive.flow.chunk import ArtifactUnreadableError
-from mlflow_archive.sources.exim.fields import Malformed, integer_of, json_of, text_of
+from mlflow_archive.sources.exim.fields import ValueMalformedError, integer_of, json_of, text_of
+from mlflow_archive.sources.reading.rows import Row
 
 SPANS_FILE: Final = "traces.json"
 _TYPE: Final = "mlflow.spanType"
@@ -19,22 +20,20 @@ _CODE: Final = "STATUS_CODE_"
 _STATUSES: Final = frozenset({"OK", "ERROR", "UNSET"})
 _HEX_ID: Final = re.compile(r"(?:0x)?([0-9a-f]{16})")
 
-Row = dict[str, Any]
-
 
 def span_rows(file: FoundFile, trace_id: str, experiment_id: str) -> list[Row]:
-    """Return the rows of ``spans``. Raises Malformed where the file is not what MLflow writes."""
+    """Return the rows of ``spans``. Raises ValueMalformedError where the file is not what MLflow writes."""
     try:
         with file.open() as stream:
-            found = json.load(stream)
+            content = json.load(stream)
     except (ValueError, RecursionError, ArtifactUnreadableError) as error:
-        raise Malformed(str(error)) from error
-    spans = found.get("spans") if isinstance(found, Mapping) else None
+        raise ValueMalformedError(str(error)) from error
+    spans = content.get("spans") if isinstance(content, Mapping) else None
     if not isinstance(spans, list):
-        raise Malformed("it has no list of spans")
+        raise ValueMalformedError("it has no list of spans")
     rows = [_row(span, trace_id, experiment_id) for span in spans]
     if len({row["span_id"] for row in rows}) < len(rows):
-        raise Malformed("two spans have one id")
+        raise ValueMalformedError("two spans have one id")
     return rows
 
 
@@ -55,7 +54,7 @@ def _row(span: Any, trace_id: str, experiment_id: str) -> Row:
             "content": json_of(span, ascii_only=False),
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise Malformed(f"a span is not as MLflow 3 writes it: {error!r}") from error
+        raise ValueMalformedError(f"a span is not as MLflow 3 writes it: {error!r}") from error
 
 
 def _id(value: Any) -> str:
@@ -68,7 +67,7 @@ def _id(value: Any) -> str:
     except (binascii.Error, ValueError):
         raw = b""
     if len(raw) != 8:
-        raise Malformed(f"{text!r} is no id of a span")
+        raise ValueMalformedError(f"{text!r} is no id of a span")
     return raw.hex()
 
 
@@ -77,14 +76,14 @@ def _type(attributes: Mapping[str, Any]) -> str | None:
     if not isinstance(value, str):
         return None
     try:
-        found = json.loads(value)
+        text = json.loads(value)
     except ValueError:
         return value
-    return found if isinstance(found, str) else value
+    return text if isinstance(text, str) else value
 
 
 def _status(code: Any) -> str:
     status = text_of(code).removeprefix(_CODE)
     if status not in _STATUSES:
-        raise Malformed(f"{code!r} is no status of a span")
+        raise ValueMalformedError(f"{code!r} is no status of a span")
     return status

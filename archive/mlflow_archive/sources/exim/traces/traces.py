@@ -14,12 +14,12 @@ from mlflow_archive.format.gaps import OBJECT_UNREADABLE
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.documents import read_document
-from mlflow_archive.sources.exim.entity import Entity
 from mlflow_archive.sources.exim.entries import TraceEntry
-from mlflow_archive.sources.exim.fields import Fields, Malformed, json_of
+from mlflow_archive.sources.exim.fields import Fields, ValueMalformedError, json_of
 from mlflow_archive.sources.exim.files import downloaded_files
 from mlflow_archive.sources.exim.gapbook import GapBook
 from mlflow_archive.sources.exim.traces.spans import SPANS_FILE, span_rows
+from mlflow_archive.sources.reading.records import Entity
 
 LOCATION_TAG: Final = "mlflow.artifactLocation"
 SPANS_LOCATION_TAG: Final = "mlflow.trace.spansLocation"
@@ -29,8 +29,8 @@ _TYPES: Final = ("feedback", "expectation", "issue")
 
 
 def read_trace(entry: TraceEntry, gap_book: GapBook, selection: Selection, root: Path) -> Entity:
-    """Read a trace. Raises DocumentUnreadableError if it has changed since it was found."""
-    entity = Entity(kind=TRACE, owner_id=entry.trace_id, gaps=gap_book.copy_of(TRACE, entry.trace_id))
+    """Read a trace. Raises DocumentUnreadableError if it has changed since the index was built."""
+    entity = Entity(gaps=gap_book.copy_of(TRACE, entry.trace_id))
     body = Fields(read_document(entry.path, root).body, entity.gaps.under(""))
     tags = _add_info(entity, entry, body.object("info", place=""))
     names = body.value("data")
@@ -69,28 +69,30 @@ def _add_info(entity: Entity, entry: TraceEntry, info: Fields) -> dict[str, str]
     for name in ("trace_metadata", "request_metadata"):
         for key, value in info.pairs(name).items():
             entity.add("trace_metadata", trace_id=trace_id, key=key, value=value)
-    for each in info.objects("assessments"):
-        _add_assessment(entity, each)
+    for assessment in info.objects("assessments"):
+        _add_assessment(entity, assessment)
     info.rest("trace_id", "request_id", "experiment_id", "trace_location")
     return tags
 
 
-def _add_assessment(entity: Entity, found: Fields) -> None:
-    assessment_id, name = found.text("assessment_id"), found.text("name")
-    created = found.time("create_time_ms", "create_time")
-    kind = found.text("assessment_type") or next((each for each in _TYPES if found.value(each) is not None), None)
-    source = found.object("source")
+def _add_assessment(entity: Entity, assessment: Fields) -> None:
+    assessment_id, name = assessment.text("assessment_id"), assessment.text("name")
+    created = assessment.time("create_time_ms", "create_time")
+    kind = assessment.text("assessment_type") or next(
+        (name for name in _TYPES if assessment.value(name) is not None), None
+    )
+    source = assessment.object("source")
     source_type = source.text("source_type")
     if assessment_id is None or name is None or created is None or kind not in _TYPES or source_type is None:
-        found.bad("", "it lacks its id, name, time, type or source")
+        assessment.bad("", "it lacks its id, name, time, type or source")
         return
     try:
-        value, error = _value(kind, found)
-    except Malformed as problem:
-        found.bad(kind, str(problem))
+        value, error = _value(kind, assessment)
+    except ValueMalformedError as problem:
+        assessment.bad(kind, str(problem))
         return
-    updated = found.time("last_update_time_ms", "last_update_time")
-    valid = found.flag("valid")
+    updated = assessment.time("last_update_time_ms", "last_update_time")
+    valid = assessment.flag("valid")
     entity.add(
         "assessments",
         trace_id=entity.owner_id,
@@ -103,25 +105,28 @@ def _add_assessment(entity: Entity, found: Fields) -> None:
         last_updated_timestamp=created if updated is None else updated,
         source_type=source_type,
         source_id=source.text("source_id"),
-        run_id=found.text("run_id"),
-        span_id=found.text("span_id"),
-        rationale=found.text("rationale"),
-        overrides=found.text("overrides"),
+        run_id=assessment.text("run_id"),
+        span_id=assessment.text("span_id"),
+        rationale=assessment.text("rationale"),
+        overrides=assessment.text("overrides"),
         valid=True if valid is None else valid,
-        metadata=found.json("metadata"),
+        metadata=assessment.json("metadata"),
     )
-    found.rest("trace_id", "error", *_TYPES)
+    assessment.rest("trace_id", "error", *_TYPES)
 
 
-def _value(kind: str, found: Fields) -> tuple[str, str | None]:
-    """Return value and error as JSON text; feedback holds both, the others are their value. Raises Malformed."""
-    held: Any = found.value(kind)
+def _value(kind: str, assessment: Fields) -> tuple[str, str | None]:
+    """Return value and error as JSON text; feedback has both, the others are their value.
+
+    Raises ValueMalformedError.
+    """
+    content: Any = assessment.value(kind)
     if kind != "feedback":
-        return json_of(held), None
-    if not isinstance(held, dict):
-        raise Malformed("it is no object of value and error")
-    error = held.get("error")
-    return json_of(held.get("value")), None if error is None else json_of(error)
+        return json_of(content), None
+    if not isinstance(content, dict):
+        raise ValueMalformedError("it is no object of value and error")
+    error = content.get("error")
+    return json_of(content.get("value")), None if error is None else json_of(error)
 
 
 def _add_spans(entity: Entity, entry: TraceEntry, files: list[FoundFile]) -> None:
@@ -130,7 +135,7 @@ def _add_spans(entity: Entity, entry: TraceEntry, files: list[FoundFile]) -> Non
         return
     try:
         rows = span_rows(payload, entry.trace_id, entry.experiment_id)
-    except Malformed as error:
+    except ValueMalformedError as error:
         entity.gaps.add("spans", OBJECT_UNREADABLE, f"{SPANS_FILE} is kept, but is not as MLflow writes it: {error}")
         return
     for row in rows:

@@ -7,7 +7,7 @@ only followed through the artifact map, or to a folder that is a model (holds a 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -15,11 +15,11 @@ from mlflow_archive.artifact_roots.local import list_files
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING
 from mlflow_archive.format.location import without_password
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sources.mlruns.entity import EntityRecord
 from mlflow_archive.sources.mlruns.index import StoreIndex
 from mlflow_archive.sources.mlruns.layout import holds_files
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces, local_path
 from mlflow_archive.sources.mlruns.meta import Meta
+from mlflow_archive.sources.reading.records import Entity
 
 _MLMODEL: Final = "MLmodel"
 _DELETED: Final = "Deleted_Internal"
@@ -27,15 +27,15 @@ _DELETED: Final = "Deleted_Internal"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionFiles:
-    """Adds the files of versions to the record of their registered model, below the version's number."""
+    """Adds the files of versions to their registered model, below the version's number."""
 
-    record: EntityRecord
+    entity: Entity
     index: StoreIndex
     places: ArtifactPlaces
     selection: Selection
 
     def add(self, version: int, meta: Meta) -> None:
-        """Add the files of a version, or a gap where they cannot be had."""
+        """Add the files of a version, or a gap where they cannot be reached."""
         location = meta.text("storage_location") or meta.text("source")
         if not location or self._lies_elsewhere(meta, location):
             return
@@ -44,14 +44,14 @@ class VersionFiles:
                 self._take(version, folder)
                 return
         if meta.text("current_stage") != _DELETED and self.selection.wants_artifact(f"{version}/{_MLMODEL}", None):
-            self._tell(version, location)
+            self._report(version, location)
 
     def _lies_elsewhere(self, meta: Meta, location: str) -> bool:
-        """Say whether a run, a logged model or another version of this store has the files."""
-        stated = (location, meta.text("source"))
+        """Return whether a run, a logged model or another version of this store has the files."""
+        locations = (location, meta.text("source"))
         return bool(
-            self.index.runs_in(*stated)
-            or self.index.logged_models_in(*stated, meta.text("model_id"))
+            self.index.runs_in(*locations)
+            or self.index.logged_models_in(*locations, meta.text("model_id"))
             or self.index.names_version(location)
         )
 
@@ -69,17 +69,15 @@ class VersionFiles:
 
     def _take(self, version: int, folder: Path) -> None:
         def gap(path: str, code: str, reason: str) -> None:
-            self.record.gaps.add(f"{version}/{path}".rstrip("/"), code, reason)
+            self.entity.gaps.add(f"{version}/{path}".rstrip("/"), code, reason)
 
-        found = [replace(file, path=f"{version}/{file.path}") for file in list_files(folder, gap)]
-        wanted = [file for file in found if self.selection.wants_artifact(file.path, file.size)]
-        self.record.files = [*self.record.files, *wanted]
+        self.entity.take_files(list_files(folder, gap), self.selection, prefix=f"{version}/")
 
-    def _tell(self, version: int, location: str) -> None:
-        shown = without_password(location)
+    def _report(self, version: int, location: str) -> None:
+        place = without_password(location)
         if local_path(location) is None:
-            reason = f"its files lie at {shown}, which a file store export cannot reach; use --artifact-map"
-            self.record.gaps.add(str(version), ARTIFACT_LISTING, reason)
+            reason = f"its files lie at {place}, which a file store export cannot reach; use --artifact-map"
+            self.entity.gaps.add(str(version), ARTIFACT_LISTING, reason)
         else:
-            reason = f"its files should lie at {shown}, where no model is; if they are elsewhere, use --artifact-map"
-            self.record.gaps.add(str(version), ARTIFACT_MISSING, reason)
+            reason = f"its files should lie at {place}, where no model is; if they are elsewhere, use --artifact-map"
+            self.entity.gaps.add(str(version), ARTIFACT_MISSING, reason)

@@ -7,7 +7,7 @@ which the meta.yaml cannot be read is kept under its id as its name, with a gap,
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE
 from mlflow_archive.format.location import without_password
@@ -18,14 +18,13 @@ from mlflow_archive.sources.mlruns.meta import Meta, MetaUnreadableError, read_m
 from mlflow_archive.sources.mlruns.runs.inputs import dataset_rows
 from mlflow_archive.sources.mlruns.times import integer_or_gap
 from mlflow_archive.sources.reading.gaplist import GapList
-from mlflow_archive.sources.reading.rows import Rows
-
-ACTIVE, DELETED = "active", "deleted"
+from mlflow_archive.sources.reading.records import ACTIVE, DELETED
+from mlflow_archive.sources.reading.rows import Row, Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """An experiment as found; without ``meta`` there is a ``problem``. ``shadows`` a trashed one with the same id."""
+    """An experiment; without ``meta`` it has a ``problem``. With ``shadows`` a trashed one has the same id."""
 
     folder: ExperimentFolder
     meta: Meta | None = None
@@ -47,19 +46,16 @@ class Experiment:
 
 def load_experiments(folders: Iterable[ExperimentFolder]) -> list[Experiment]:
     """Return the experiments in these folders by id; of two with one id the first, which MLflow shows too."""
-    found: dict[str, Experiment] = {}
+    by_id: dict[str, Experiment] = {}
     for folder in folders:
-        held = found.get(folder.experiment_id)
-        if held is not None:
-            found[folder.experiment_id] = Experiment(
-                folder=held.folder, meta=held.meta, problem=held.problem, shadows=True
-            )
+        if first := by_id.get(folder.experiment_id):
+            by_id[folder.experiment_id] = replace(first, shadows=True)
             continue
         try:
-            found[folder.experiment_id] = Experiment(folder=folder, meta=_read(folder))
+            by_id[folder.experiment_id] = Experiment(folder=folder, meta=_read(folder))
         except MetaUnreadableError as error:
-            found[folder.experiment_id] = Experiment(folder=folder, problem=str(error))
-    return sorted(found.values(), key=lambda experiment: experiment.experiment_id)
+            by_id[folder.experiment_id] = Experiment(folder=folder, problem=str(error))
+    return sorted(by_id.values(), key=lambda experiment: experiment.experiment_id)
 
 
 def _read(folder: ExperimentFolder) -> Meta:
@@ -81,12 +77,11 @@ def add_experiment(rows: Rows, experiment: Experiment) -> None:
     path = experiment.folder.path
     for key, value in read_values(path / TAGS, gaps.under(TAGS)).items():
         rows.add("experiment_tags", {"experiment_id": experiment.experiment_id, "key": key, "value": value})
-    for row in dataset_rows(path, gaps.under("")):
-        rows.add("datasets", row)
+    rows.add_all({"datasets": dataset_rows(path, gaps.under(""))})
     rows.add_gaps(gaps)
 
 
-def _row(experiment: Experiment, gaps: GapList) -> dict[str, str | int | None]:
+def _row(experiment: Experiment, gaps: GapList) -> Row:
     meta = experiment.meta or Meta(scalars={}, tags={})
     times = {name: integer_or_gap(meta, name, gaps.under("")) for name in ("creation_time", "last_update_time")}
     location = meta.text("artifact_location")

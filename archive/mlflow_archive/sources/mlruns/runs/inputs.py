@@ -9,32 +9,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlflow_archive.artifact_roots.names import is_utf8, printable
-from mlflow_archive.sources.mlruns.keyfiles import OnBad
 from mlflow_archive.sources.mlruns.layout import DATASETS
 from mlflow_archive.sources.mlruns.meta import META_FILE, Meta, MetaUnreadableError, read_meta
 from mlflow_archive.sources.mlruns.times import integer_or_gap
+from mlflow_archive.sources.reading.gaplist import OnBad
+from mlflow_archive.sources.reading.records import RunEdges
+from mlflow_archive.sources.reading.rows import Row
 
 INPUTS = "inputs"
 OUTPUTS = "outputs"
-Row = dict[str, str | int | None]
-
-
-@dataclass(slots=True, kw_only=True)
-class RunEdges:
-    """What a run took and made: rows of ``dataset_inputs``, each with its rows of ``dataset_input_tags``, rows of
-    ``model_inputs`` and of ``model_outputs``."""
-
-    datasets: list[tuple[Row, list[Row]]] = field(default_factory=list)
-    model_inputs: list[Row] = field(default_factory=list)
-    model_outputs: list[Row] = field(default_factory=list)
-
-    def model_ids(self) -> set[str]:
-        """Return the ids of the logged models."""
-        return {str(row["model_id"]) for row in (*self.model_inputs, *self.model_outputs)}
 
 
 def dataset_rows(experiment_folder: Path, bad: OnBad) -> Iterator[Row]:

@@ -5,88 +5,46 @@ Fields that MLflow of the time did not write are what MLflow takes them for: no 
 MLflow 0.x, else null. The folders' names are the ids: a run that lies in another experiment than its meta.yaml says
 belongs to the one it lies in. Where the folder and its meta.yaml disagree about the run's id it is unreadable, for
 MLflow too: most likely it is a copy made by hand.
+
+A run declares models in its tag ``mlflow.log-model.history``. A tag that is not JSON (old servers cut long values)
+declares nothing that could be named. Models of MLflow 3 lie beside the runs and are another kind of object.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
+from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
-from mlflow_archive.artifact_roots.local import FoundFile, list_files
-from mlflow_archive.flow.chunk import ArtifactFile
-from mlflow_archive.format.fingerprint import LatestMetric, run_fingerprint
-from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING
+from mlflow_archive.artifact_roots.declared import HISTORY_TAG
+from mlflow_archive.format.gaps import ARTIFACT_MISSING
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import RUN
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sources.mlruns.keyfiles import OnBad, read_values
-from mlflow_archive.sources.mlruns.layout import TAGS, ExperimentFolder, RunFolder
+from mlflow_archive.sources.mlruns.keyfiles import read_values
+from mlflow_archive.sources.mlruns.layout import (
+    ARTIFACTS,
+    MODELS,
+    PARAMS,
+    TAGS,
+    ExperimentFolder,
+    RunFolder,
+    holds_files,
+)
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.meta import FieldMalformedError, Meta, MetaUnreadableError, read_meta
-from mlflow_archive.sources.mlruns.runs.artifacts import declared_paths, missing_paths
-from mlflow_archive.sources.mlruns.runs.experiments import ACTIVE, DELETED
-from mlflow_archive.sources.mlruns.runs.inputs import Row, RunEdges, read_edges
+from mlflow_archive.sources.mlruns.runs.inputs import read_edges
 from mlflow_archive.sources.mlruns.times import integer_or_gap
-from mlflow_archive.sources.reading.gaplist import GapList
-from mlflow_archive.sources.reading.rows import Rows
+from mlflow_archive.sources.reading.gaplist import GapList, OnBad
+from mlflow_archive.sources.reading.records import ACTIVE, DELETED, RUN_NAME_TAG, RunRecord, selected_files
 
-RUN_NAME_TAG: Final = "mlflow.runName"
-PARAMS: Final = "params"
-METRICS: Final = "metrics"
 _STATUS: Final = MappingProxyType({"1": "RUNNING", "2": "SCHEDULED", "3": "FINISHED", "4": "FAILED", "5": "KILLED"})
 _SOURCE_TYPE: Final = MappingProxyType(
     {"1": "NOTEBOOK", "2": "JOB", "3": "PROJECT", "4": "LOCAL", "5": "UNKNOWN", "1000": "UNKNOWN"}
 )
-
-
-@dataclass(slots=True, kw_only=True)
-class RunRecord:
-    """A run but for its history. ``info`` has the columns of ``runs``; ``gaps`` is what could not be read of it."""
-
-    folder: RunFolder
-    info: Row
-    params: Mapping[str, str]
-    tags: Mapping[str, str]
-    gaps: GapList
-    edges: RunEdges = field(default_factory=RunEdges)
-    artifacts: list[FoundFile] = field(default_factory=list)
-
-    @property
-    def run_id(self) -> str:
-        return self.folder.run_id
-
-    @property
-    def inputs(self) -> list[tuple[Row, list[Row]]]:
-        return self.edges.datasets
-
-    def fingerprint(self, latest: Iterable[LatestMetric]) -> str:
-        """Return the run's fingerprint."""
-        artifacts = [(file.path, file.size) for file in self.artifacts]
-        return run_fingerprint(self.info, self.params, self.tags, latest, artifacts)
-
-    def add_to(self, rows: Rows) -> None:
-        """Add the rows of the run but its points, artifacts, gaps and fingerprint."""
-        rows.add("runs", self.info)
-        for table, values in (("params", self.params), ("tags", self.tags)):
-            for key, value in values.items():
-                rows.add(table, {"run_id": self.run_id, "key": key, "value": value})
-        for row, tags in self.inputs:
-            rows.add("dataset_inputs", row)
-            for tag in tags:
-                rows.add("dataset_input_tags", tag)
-        for table, found in (("model_inputs", self.edges.model_inputs), ("model_outputs", self.edges.model_outputs)):
-            for row in found:
-                rows.add(table, row)
-
-    def artifact_files(self) -> list[ArtifactFile]:
-        """Return the artifacts as the pipeline wants them."""
-        return [
-            ArtifactFile(owner_kind=RUN, owner_id=self.run_id, path=file.path, size=file.size, open=file.open)
-            for file in self.artifacts
-        ]
 
 
 def read_run_meta(run: RunFolder) -> Meta:
@@ -95,16 +53,16 @@ def read_run_meta(run: RunFolder) -> Meta:
     Raises MetaUnreadableError.
     """
     meta = read_meta(run.path)
-    stated = meta.text("run_id", "run_uuid")
-    if stated is None:
+    run_id = meta.text("run_id", "run_uuid")
+    if run_id is None:
         raise MetaUnreadableError("its meta.yaml names no run (run_id or run_uuid)")
-    if stated != run.run_id:
-        raise MetaUnreadableError(f"its meta.yaml is that of run {stated}, but the folder is named {run.run_id}")
+    if run_id != run.run_id:
+        raise MetaUnreadableError(f"its meta.yaml is that of run {run_id}, but the folder is named {run.run_id}")
     return meta
 
 
 def is_deleted(run: RunFolder, meta: Meta) -> bool:
-    """Say whether a run is deleted."""
+    """Return whether a run is deleted."""
     return run.trashed or meta.text("lifecycle_stage") == DELETED
 
 
@@ -119,26 +77,31 @@ def start_time(meta: Meta) -> int | None:
 def read_run(run: RunFolder, experiment: ExperimentFolder, places: ArtifactPlaces, selection: Selection) -> RunRecord:
     """Read a run but for its history.
 
-    Raises MetaUnreadableError if nothing of it can be told.
+    Raises MetaUnreadableError if nothing can be said of it.
     """
     meta = read_run_meta(run)
     gaps = GapList(owner_kind=RUN, owner_id=run.run_id)
     tags = read_values(run.path / TAGS, gaps.under(TAGS))
     record = RunRecord(
-        folder=run,
-        info=_info(run, experiment, meta, tags, gaps),
+        run_id=run.run_id,
+        info=_info(run, experiment, meta, tags, gaps.under("")),
         params=read_values(run.path / PARAMS, gaps.under(PARAMS)),
         tags=tags,
         gaps=gaps,
         edges=read_edges(run.path, experiment.path, gaps.under("")),
     )
     if selection.artifacts:
-        _find_artifacts(record, experiment, meta.text("artifact_uri"), places, selection)
+        files = places.files(run.path, meta.text("artifact_uri"), gaps)
+        record.files = selected_files(RUN, run.run_id, files, selection)
+        for path in _missing_models(tags, experiment.path, [file.path for file in files]):
+            if not selection.artifact_globs or any(fnmatchcase(path, glob) for glob in selection.artifact_globs):
+                gaps.add(path, ARTIFACT_MISSING, "the run declares a model there, but no file lies at or under it")
     return record
 
 
-def _info(run: RunFolder, experiment: ExperimentFolder, meta: Meta, tags: Mapping[str, str], gaps: GapList) -> Row:
-    bad = gaps.under("")
+def _info(
+    run: RunFolder, experiment: ExperimentFolder, meta: Meta, tags: Mapping[str, str], bad: OnBad
+) -> dict[str, str | int | None]:
     uri = meta.text("artifact_uri")
     return {
         "run_id": run.run_id,
@@ -170,15 +133,30 @@ def _status(meta: Meta, bad: OnBad) -> str | None:
     return _STATUS.get(text)
 
 
-def _find_artifacts(
-    record: RunRecord, experiment: ExperimentFolder, uri: str | None, places: ArtifactPlaces, selection: Selection
-) -> None:
-    place = places.find(record.folder.path, uri)
-    found = [] if place.folder is None else list_files(place.folder, record.gaps.add)
-    if place.unreachable is not None:
-        reason = f"artifacts lie at {place.unreachable}, which a file store export cannot reach; use --artifact-map"
-        record.gaps.add("", ARTIFACT_LISTING, reason)
-    for path in missing_paths(declared_paths(record.tags, experiment.path), found):
-        if not selection.artifact_globs or any(fnmatchcase(path, glob) for glob in selection.artifact_globs):
-            record.gaps.add(path, ARTIFACT_MISSING, "the run declares a model there, but no file lies at or under it")
-    record.artifacts = [file for file in found if selection.wants_artifact(file.path, file.size)]
+def _missing_models(tags: Mapping[str, str], experiment_folder: Path, paths: Collection[str]) -> list[str]:
+    """Return the artifact paths that a run's tags declare and at or under which no file lies."""
+    declared = set(_declared_paths(tags, experiment_folder))
+    return sorted(path for path in declared if not any(_lies_below(file, path) for file in paths))
+
+
+def _lies_below(file: str, path: str) -> bool:
+    return not path or file == path or file.startswith(path + "/")
+
+
+def _declared_paths(tags: Mapping[str, str], experiment_folder: Path) -> Iterator[str]:
+    """Yield the artifact paths that a run's tags declare, without those that are models of MLflow 3 lying here."""
+    try:
+        history = json.loads(tags.get(HISTORY_TAG) or "[]")
+    except (ValueError, RecursionError):
+        return
+    for entry in history if isinstance(history, list) else []:
+        path = entry.get("artifact_path") if isinstance(entry, dict) else None
+        if isinstance(path, str) and not _is_logged_model(entry, experiment_folder):
+            yield path.strip("/")
+
+
+def _is_logged_model(entry: Mapping[str, Any], experiment_folder: Path) -> bool:
+    model_id = entry.get("model_id")
+    if not isinstance(model_id, str) or model_id in ("", ".", "..") or "/" in model_id:
+        return False
+    return holds_files(experiment_folder / MODELS / model_id / ARTIFACTS)

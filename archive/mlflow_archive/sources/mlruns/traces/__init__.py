@@ -1,1 +1,1 @@
-"""Traces in a file store."""
+"""Traces in a file store, with their assessments. Start with ``traces.read_trace``."""

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from mlflow_archive.artifact_roots.names import is_utf8, printable
-from mlflow_archive.sources.mlruns.keyfiles import OnBad
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
 from mlflow_archive.sources.mlruns.times import time_ms
 from mlflow_archive.sources.mlruns.traces.documents import read_document
+from mlflow_archive.sources.reading.gaplist import OnBad
 from mlflow_archive.sources.reading.rows import Row
 
 ASSESSMENTS: Final = "assessments"
@@ -49,9 +49,9 @@ def assessment_rows(trace_folder: Path, bad: OnBad) -> Iterator[Row]:
 
 def _row(trace_id: str, assessment_id: str, document: Mapping[str, Any]) -> Row:
     """Return an assessment. Raises ValueError for one that lacks something or is malformed."""
-    stated = _text(document, "assessment_id")
-    if stated not in (None, assessment_id):
-        raise ValueError(f"it is the assessment {stated}, but the file is named {assessment_id}")
+    id_in_file = _text(document, "assessment_id")
+    if id_in_file not in (None, assessment_id):
+        raise ValueError(f"it is the assessment {id_in_file}, but the file is named {assessment_id}")
     kind, value, error = _value(document)
     source = document.get("source")
     source = source if isinstance(source, Mapping) else {}
@@ -83,25 +83,25 @@ def _row(trace_id: str, assessment_id: str, document: Mapping[str, Any]) -> Row:
 
 def _value(document: Mapping[str, Any]) -> tuple[str, str, str | None]:
     """Return type, value and error."""
-    found = [kind for kind in _TYPES if isinstance(document.get(kind), Mapping)]
-    if len(found) != 1:
-        raise ValueError(f"it has {' and '.join(found) or 'no value'}, expected one of {', '.join(_TYPES)}")
-    kind = found[0]
-    held = document[kind]
+    kinds = [kind for kind in _TYPES if isinstance(document.get(kind), Mapping)]
+    if len(kinds) != 1:
+        raise ValueError(f"it has {' and '.join(kinds) or 'no value'}, expected one of {', '.join(_TYPES)}")
+    kind = kinds[0]
+    content = document[kind]
     if kind == "issue":
-        return kind, json.dumps(held), None
-    if "serialized_value" in held:
-        return kind, _serialized(held["serialized_value"]), None
-    error = held.get("error")
+        return kind, json.dumps(content), None
+    if "serialized_value" in content:
+        return kind, _serialized(content["serialized_value"]), None
+    error = content.get("error")
     # As mlflow.entities.AssessmentError.to_dictionary has it.
     fields = ("error_code", "error_message", "stack_trace")
     error_text = json.dumps({**dict.fromkeys(fields), **error}) if isinstance(error, Mapping) and error else None
-    return kind, json.dumps(held.get("value")), error_text
+    return kind, json.dumps(content.get("value")), error_text
 
 
-def _serialized(held: object) -> str:
-    form = held.get("serialization_format") if isinstance(held, Mapping) else None
-    value = held.get("value") if isinstance(held, Mapping) else None
+def _serialized(content: object) -> str:
+    form = content.get("serialization_format") if isinstance(content, Mapping) else None
+    value = content.get("value") if isinstance(content, Mapping) else None
     if form != _JSON or not isinstance(value, str):
         raise ValueError(f"its value is serialized as {form!r}, expected {_JSON}")
     return value
@@ -113,7 +113,7 @@ def _time(document: Mapping[str, Any], name: str) -> int | None:
 
 
 def _text(document: object, *names: str) -> str | None:
-    """Return the first of these fields that is there and not null. Raises ValueError where that is no text."""
+    """Return the first of these fields that is not null. Raises ValueError where that is not text."""
     for name in names:
         value = document.get(name) if isinstance(document, Mapping) else None
         if value is not None:

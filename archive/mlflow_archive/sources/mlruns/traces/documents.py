@@ -28,7 +28,7 @@ def read_document(path: Path) -> dict[str, Any]:
         document = _Converter(path.name).value(compose_mapping(path))
     except RecursionError as error:
         raise MetaUnreadableError(f"its {path.name} is nested too deeply") from error
-    assert isinstance(document, dict)  # noqa: S101 - compose_mapping gives nothing else
+    assert isinstance(document, dict)  # noqa: S101 - compose_mapping returns nothing else
     return document
 
 
@@ -44,7 +44,7 @@ class _Converter:
         if isinstance(node, yaml.MappingNode):
             return {self._key(key): self.value(value) for key, value in node.value}
         if isinstance(node, yaml.SequenceNode):
-            return [self.value(each) for each in node.value]
+            return [self.value(item) for item in node.value]
         return _scalar(node)
 
     def _key(self, node: yaml.Node) -> str:

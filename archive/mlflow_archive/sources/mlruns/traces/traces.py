@@ -13,21 +13,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from mlflow_archive.artifact_roots.attachments import attachments_in_files, missing_attachments
 from mlflow_archive.format.gaps import ARTIFACT_MISSING
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sources.mlruns.entity import EntityRecord
-from mlflow_archive.sources.mlruns.keyfiles import OnBad, read_values
+from mlflow_archive.sources.mlruns.keyfiles import read_values
 from mlflow_archive.sources.mlruns.layout import TAGS, TRACE_INFO_FILE, ExperimentFolder
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
-from mlflow_archive.sources.mlruns.logged_models.logged_models import add_artifacts
 from mlflow_archive.sources.mlruns.meta import Meta, MetaUnreadableError, read_meta
 from mlflow_archive.sources.mlruns.times import duration_ms, integer_or_gap, time_ms
 from mlflow_archive.sources.mlruns.traces.assessments import assessment_rows
+from mlflow_archive.sources.reading.gaplist import OnBad
+from mlflow_archive.sources.reading.records import Entity
+from mlflow_archive.sources.reading.rows import Cell
 
 METADATA: Final = "request_metadata"
 SOURCE_RUN: Final = "mlflow.sourceRun"
@@ -40,44 +41,42 @@ _STATES: Final = MappingProxyType({"TRACE_STATUS_UNSPECIFIED": _UNSPECIFIED})
 
 
 def source_run_of(folder: Path) -> str | None:
-    """Return the id of the run a trace was made in, None where there is none or it cannot be told."""
+    """Return the id of the run a trace was made in, None where there is none or it cannot be read."""
     return read_values(folder / METADATA, _ignore).get(SOURCE_RUN)
 
 
-def read_trace(
-    folder: Path, experiment: ExperimentFolder, places: ArtifactPlaces, selection: Selection
-) -> EntityRecord:
+def read_trace(folder: Path, experiment: ExperimentFolder, places: ArtifactPlaces, selection: Selection) -> Entity:
     """Read a trace.
 
-    Raises MetaUnreadableError if nothing of it can be told.
+    Raises MetaUnreadableError if nothing can be said of it.
     """
     meta = read_meta(folder, TRACE_INFO_FILE)
-    stated = meta.text("trace_id", "request_id")
-    if stated is None:
+    trace_id = meta.text("trace_id", "request_id")
+    if trace_id is None:
         raise MetaUnreadableError(f"its {TRACE_INFO_FILE} names no trace (trace_id or request_id)")
-    if stated != folder.name:
-        raise MetaUnreadableError(f"its {TRACE_INFO_FILE} is that of {stated}, but the folder is named {folder.name}")
-    record = EntityRecord.new(TRACE, folder.name)
-    owner = {"trace_id": folder.name}
-    record.add("traces", {**owner, "experiment_id": experiment.experiment_id, **_fields(meta, record.bad())})
-    tags = read_values(folder / TAGS, record.bad(TAGS))
-    metadata = read_values(folder / METADATA, record.bad(METADATA))
+    if trace_id != folder.name:
+        raise MetaUnreadableError(f"its {TRACE_INFO_FILE} is that of {trace_id}, but the folder is named {folder.name}")
+    entity = Entity.new(TRACE, folder.name)
+    gaps = entity.gaps
+    row = _fields(meta, gaps.under(""))
+    entity.add("traces", trace_id=trace_id, experiment_id=experiment.experiment_id, **row)
+    tags = read_values(folder / TAGS, gaps.under(TAGS))
+    metadata = read_values(folder / METADATA, gaps.under(METADATA))
     for key, value in tags.items():
-        record.add(
-            "trace_tags", {**owner, "key": key, "value": without_password(value) if key == _LOCATION_TAG else value}
-        )
+        text = without_password(value) if key == _LOCATION_TAG else value
+        entity.add("trace_tags", trace_id=trace_id, key=key, value=text)
     for key, value in metadata.items():
-        record.add("trace_metadata", {**owner, "key": key, "value": value})
-    for row in assessment_rows(folder, record.bad()):
-        record.add("assessments", row)
+        entity.add("trace_metadata", trace_id=trace_id, key=key, value=value)
+    for assessment in assessment_rows(folder, gaps.under("")):
+        entity.add("assessments", **assessment)
     if selection.artifacts:
-        add_artifacts(record, folder, tags.get(_LOCATION_TAG), places, selection)
-        _check_payload(record, metadata, selection)
-        _check_attachments(record, selection)
-    return record
+        entity.take_files(places.files(folder, tags.get(_LOCATION_TAG), gaps), selection)
+        _check_payload(entity, metadata, selection)
+        _check_attachments(entity, selection)
+    return entity
 
 
-def _fields(meta: Meta, bad: OnBad) -> dict[str, Any]:
+def _fields(meta: Meta, bad: OnBad) -> dict[str, Cell]:
     state = meta.text("state", "status")
     if state is None:
         bad("state", f"its {TRACE_INFO_FILE} has no state")
@@ -112,23 +111,23 @@ def _duration(meta: Meta, bad: OnBad) -> int | None:
         return None
 
 
-def _check_payload(record: EntityRecord, metadata: Mapping[str, str], selection: Selection) -> None:
-    """Add a gap where MLflow counted spans and no file with them is there."""
-    wanted = selection.wants_artifact(_PAYLOADS[0], None)
+def _check_payload(entity: Entity, metadata: Mapping[str, str], selection: Selection) -> None:
+    """Add a gap where MLflow counted spans and there is no file with them."""
+    selected = selection.wants_artifact(_PAYLOADS[0], None)
     counted = any(key in metadata for key in _COUNTED_SPANS)
-    if wanted and counted and not record.gaps and not any(file.path in _PAYLOADS for file in record.files):
+    if selected and counted and not entity.gaps and not any(file.path in _PAYLOADS for file in entity.files):
         reason = "MLflow counted spans of this trace, but no file that holds them is there"
-        record.gaps.add(_PAYLOADS[0], ARTIFACT_MISSING, reason)
+        entity.gaps.add(_PAYLOADS[0], ARTIFACT_MISSING, reason)
 
 
-def _check_attachments(record: EntityRecord, selection: Selection) -> None:
-    """Add a gap for each attachment that spans name and that is not there."""
+def _check_attachments(entity: Entity, selection: Selection) -> None:
+    """Add a gap for each attachment that spans name and that is missing."""
     if selection.artifact_globs or selection.max_artifact_size is not None:
         return  # what was not selected is not missing
-    listed = {file.path for file in record.files}
-    for gap in missing_attachments(attachments_in_files(record.files, record.entity_id), listed, record.entity_id):
-        record.gaps.add(gap.path, gap.code, gap.reason)
+    listed = {file.path for file in entity.files}
+    for gap in missing_attachments(attachments_in_files(entity.files, entity.owner_id), listed, entity.owner_id):
+        entity.gaps.add(gap.path, gap.code, gap.reason)
 
 
 def _ignore(key: str, reason: str) -> None:
-    """Leave it: the same files are read again, and told of, when the trace is carried."""
+    """Leave it: the same files are read again when the trace is carried, and reported then."""

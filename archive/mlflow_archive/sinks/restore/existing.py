@@ -18,8 +18,8 @@ from mlflow_archive.sinks.restore.database import RestoreDatabase
 _AT_ONCE: Final = 50_000
 
 
-class Held:
-    """Texts by id, such as where objects lie; sorted arrays. Read by several threads."""
+class TextsById:
+    """Texts by id, such as where objects lie, in sorted arrays. Read by several threads."""
 
     def __init__(self, pairs: Iterable[tuple[str, str | None]] = ()) -> None:
         rows = pa.concat_tables([_EMPTY, *_tables(iter(pairs))]).sort_by("id")
@@ -41,31 +41,31 @@ class Held:
         return at if at < len(self._ids) and self._ids[at].as_py() == owner else None
 
 
-Existing = Mapping[str, Held]
+Existing = Mapping[str, TextsById]
 """By kind, the owner ids of the entities that the target holds."""
 
 
-def held_ids(database: RestoreDatabase) -> dict[str, Held]:
-    """Return by kind what a database holds, as ``owner_ids`` names it."""
-    found = {}
+def existing_ids(database: RestoreDatabase) -> dict[str, TextsById]:
+    """Return by kind the ids that a database holds, in the form of ``owner_ids``."""
+    existing = {}
     for name, table in TABLES.items():
-        each = MAPS.get(name)
-        if table.entity is not None and is_identity(table) and each is not None and each.stored_in in database.schema:
-            columns = tuple(each.fields[part] for part in table.owner)
-            rows = database.rows(each.stored_in, columns)
-            found[table.entity] = Held((_owner_id(table, row), None) for row in rows)
-    return found
+        stored = MAPS.get(name)
+        if table.entity and is_identity(table) and stored is not None and stored.stored_in in database.schema:
+            columns = tuple(stored.fields[part] for part in table.owner)
+            rows = database.rows(stored.stored_in, columns)
+            existing[table.entity] = TextsById((_owner_id(table, row), None) for row in rows)
+    return existing
 
 
 def without_existing(rows: pa.Table, name: str, existing: Existing) -> pa.Table:
     """Leave out the rows of entities that the target holds."""
     table = TABLES[name]
-    held = existing.get(table.entity or "")
-    if not held or not rows.num_rows:
+    ids = existing.get(table.entity or "")
+    if not ids or not rows.num_rows:
         return rows
     owners = owner_ids(rows, table)
-    there = [each for each in pc.unique(owners).to_pylist() if each in held]
-    return rows.filter(pc.invert(pc.is_in(owners, value_set=pa.array(there, pa.string())))) if there else rows
+    skipped = [owner for owner in pc.unique(owners).to_pylist() if owner in ids]
+    return rows.filter(pc.invert(pc.is_in(owners, value_set=pa.array(skipped, pa.string())))) if skipped else rows
 
 
 def _array(values: pa.ChunkedArray) -> pa.StringArray:
@@ -78,9 +78,9 @@ def _owner_id(table: Table, row: tuple[object, ...]) -> str:
 
 
 def _tables(pairs: Iterator[tuple[str, str | None]]) -> Iterator[pa.Table]:
-    while some := list(islice(pairs, _AT_ONCE)):
-        yield pa.table([pa.array(each, pa.string()) for each in zip(*some, strict=True)], schema=_EMPTY.schema)
+    while batch := list(islice(pairs, _AT_ONCE)):
+        yield pa.table([pa.array(column, pa.string()) for column in zip(*batch, strict=True)], schema=_EMPTY.schema)
 
 
 _EMPTY: Final = pa.schema([("id", pa.string()), ("value", pa.string())]).empty_table()
-NOTHING: Final = Held()
+NOTHING: Final = TextsById()
