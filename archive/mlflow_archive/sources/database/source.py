@@ -28,6 +28,7 @@ from mlflow_archive.sources.database.artifacts import ArtifactFinder
 from mlflow_archive.sources.database.columns import Columns, plain_values
 from mlflow_archive.sources.database.entities import EntityReader, count_spans, maps_of
 from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, gap_rows, with_gaps
+from mlflow_archive.sources.database.newer import is_newer, unknown_contents
 from mlflow_archive.sources.database.orphans import DATABASE, orphans, unknown_rows
 from mlflow_archive.sources.database.planning import IdBlock, shards
 from mlflow_archive.sources.database.reading import Reading, ignore_malformed
@@ -85,7 +86,8 @@ class DatabaseSource:
             versions: Query = select(column("version_num")).select_from(table(VERSION_TABLE))
             batches = [plain_values(batch["version_num"]) for batch in self._snapshot.fetch(versions)]
             revision = ",".join(sorted(str(value) for values in batches for value in values)) or None
-        return SourceFacts(kind="database", uri=self._uri.shown, schema_revision=revision)
+        newer = is_newer(revision)
+        return SourceFacts(kind="database", uri=self._uri.shown, schema_revision=revision, newer_schema=newer)
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
         """Yield shards of up to 128 entities of one kind. Raises SelectionError before the first."""
@@ -101,12 +103,13 @@ class DatabaseSource:
         if selection.artifacts:
             finder = ArtifactFinder(self._roots, selection, lambda traces: set(count_spans(self._snapshot, traces)))
         self._entities = EntityReader(self._snapshot, self._reading, finder, selected.carries)
+        self._leftovers = [*unknown_contents(self._snapshot, selection)]
         if selected.everything:
             leftovers = (*orphans(self._snapshot), *unknown_rows(self._snapshot))
             wants = selection.wants_kind
-            self._leftovers = [gap for gap in leftovers if gap.owner_kind == DATABASE or wants(gap.owner_kind)]
-            if self._leftovers:
-                yield Shard(name="rows that belong to nothing", payload=None)
+            self._leftovers += [gap for gap in leftovers if gap.owner_kind == DATABASE or wants(gap.owner_kind)]
+        if self._leftovers:
+            yield Shard(name="rows that belong to nothing", payload=None)
         for shard in shards(selected):
             progress.expect("runs", shard.weight)
             yield shard
