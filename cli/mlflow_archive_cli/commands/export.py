@@ -49,10 +49,18 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
 @click.option("--filter", "filter_string", metavar="FILTER", help="Only runs that match, in MLflow's search syntax.")
 @click.option("--trace-filter", metavar="FILTER", help="Only traces that match, in MLflow's search syntax.")
 @click.option(
-    "--since", type=time_ms, metavar="TIME", help="Only runs that started at or after this time (ISO 8601, UTC)."
+    "--since",
+    type=time_ms,
+    metavar="TIME",
+    help="Only runs that started at or after this time (ISO 8601, UTC), and their logged models.",
 )
-@click.option("--until", type=time_ms, metavar="TIME", help="Only runs that started before this time (ISO 8601, UTC).")
-@click.option("--no-deleted", is_flag=True, help="Leave out deleted experiments and runs.")
+@click.option(
+    "--until",
+    type=time_ms,
+    metavar="TIME",
+    help="Only runs that started before this time (ISO 8601, UTC), and their logged models.",
+)
+@click.option("--no-deleted", is_flag=True, help="Leave out deleted experiments and runs, and logged models of these.")
 @click.option("--no-artifacts", is_flag=True, help="Leave out artifacts.")
 @click.option("--artifact-glob", metavar="GLOB", multiple=True, help="Only artifacts whose path matches. Repeatable.")
 @click.option(

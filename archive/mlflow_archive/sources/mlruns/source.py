@@ -155,7 +155,8 @@ class MlrunsSource:
             gaps.add("", OBJECT_UNREADABLE, payload.listing_problem)
             rows.add_gaps(gaps)
         for folder in payload.folders:
-            read_registered_model(folder, payload.index, self._places, payload.selection).add_to(rows)
+            model = read_registered_model(folder, payload.index, self._places, payload.selection, payload.carried)
+            model.add_to(rows)
         if rows:
             yield rows.chunk()
 

@@ -49,7 +49,7 @@ def plan_logged_models(scope: Scope) -> Iterator[Batch]:
         yield Batch(name="logged models of runs", read=partial(_read_of_runs, scope))
         return
     listed_ids: set[str] = set()
-    yield from batches("logged models", LOGGED_MODEL, _pages(scope, listed_ids), partial(_read, scope))
+    yield from batches("logged models", LOGGED_MODEL, _pages(scope, listed_ids), partial(_read_listed, scope))
     if scope.selection.deleted:
         yield Batch(name="deleted logged models", read=partial(_read_unlisted, scope, listed_ids))
 
@@ -76,6 +76,11 @@ def _token(experiment_ids: Sequence[str], offset: int) -> str | None:
 def _id_of(row: Json) -> object:
     info = row.get("info")
     return info.get("model_id") if isinstance(info, dict) else None
+
+
+def _read_listed(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
+    """Yield the models of a list that come with the runs that come."""
+    yield from _read(scope, [raw for raw in models if scope.wants_model(raw.get("info") or {})], gaps, known)
 
 
 def _read_of_runs(scope: Scope, known: Known) -> Iterator[Chunk]:

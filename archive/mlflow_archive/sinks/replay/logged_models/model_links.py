@@ -54,7 +54,7 @@ class ModelLinker:
         target_run = ids.get(run_id)
         if target_run is None:
             if run_id not in ids:
-                self._refuse(run_id, links, "the run is not in the target")
+                self._context.receipt.changed("model_links_without_run", len(links))
             return set()
         self._context.receipt.changed(
             "model_input_steps", sum(link.table == MODEL_INPUTS and link.step != 0 for link in links)

@@ -156,7 +156,7 @@ class RunReader:
         else:
             pages = _all_pages(self._scope)
         for page in pages:
-            if self._scope.only_of_runs:
+            if self._scope.models_need_runs:
                 self._scope.findings.run_ids.update(run_id_of(run) for run in page.runs)
             yield from _parts(page)
 
@@ -167,7 +167,7 @@ class RunReader:
         if self._scope.selection.wants_kind(RUN):
             entries, unreadable = self._entries(page, known)
             gaps += unreadable
-        elif self._scope.only_of_runs and self._scope.selection.wants_kind(LOGGED_MODEL):
+        elif self._scope.models_need_runs and self._scope.selection.wants_kind(LOGGED_MODEL):
             self._add_models_of(page.runs)
         if gaps:
             yield Chunk(tables={"gaps": gap_table(gaps)})
