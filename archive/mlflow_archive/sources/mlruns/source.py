@@ -197,7 +197,8 @@ class MlrunsSource:
         latest = Latest()
         for _ in self._history(run, gaps, latest):
             pass
-        return not gaps and replace(record, latest=latest).fingerprint() == fingerprint
+        current = None if gaps else replace(record, latest=latest).fingerprint()
+        return current is not None and current.agrees_with(fingerprint)
 
     def _history(self, run: RunFolder, gaps: GapList, latest: Latest) -> Iterator[Points]:
         bad = gaps.under(METRICS, METRIC_UNREADABLE)
