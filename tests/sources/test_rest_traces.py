@@ -253,12 +253,13 @@ def test_files_that_the_server_does_not_list_are_gaps(everything: Everything, fo
     with bad_network(server.uri) as network:
         network.faults = {"mlflow-artifacts/artifacts?": [status] * 10_000}
         refused = read(network.uri, kinds=(TRACE,))
+        given = {name: files(refused, TRACE, filled.traces.traces[name]) for name in ("agent", "file")}
     traces = filled.traces.traces
     unlisted = {trace_id for trace_id, path, code in refused.gaps() if (path, code) == ("", gaps.ARTIFACT_LISTING)}
     assert unlisted >= {trace_id for name, trace_id in traces.items() if name != "archived"}
     assert ids(refused, "fingerprints", "owner_id") == set()
-    for name in ("agent", "file"):
-        assert files(refused, TRACE, traces[name]) == files(found, TRACE, traces[name])
+    for name, path in (("file", "traces.json"), ("agent", next(iter(given["agent"])))):
+        assert given[name][path] == files(found, TRACE, traces[name])[path]
 
 
 def test_links_to_prompts_that_the_server_does_not_list_are_a_gap(everything: Everything, found: Read) -> None:

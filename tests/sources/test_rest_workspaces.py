@@ -116,6 +116,15 @@ def test_a_server_that_does_not_say_whether_it_has_workspaces_is_read_with_a_gap
     assert ids(found, "registered_models", "name") == {"few"}
 
 
+@pytest.mark.parametrize("rows", ["[]", '[{"description": "no name"}]'])
+def test_a_user_who_sees_no_workspace_is_told(divided: tuple[MlflowServer, Filled], rows: str) -> None:
+    answer = f'{{"workspaces": {rows}}}'.encode()
+    with bad_network(divided[0].uri) as network:
+        network.change = lambda path, content: answer if path.endswith("/workspaces") else content
+        with pytest.raises(ServerError, match="shows this user none"):
+            read(network.uri)
+
+
 def test_selections_reach_over_workspaces(divided: tuple[MlflowServer, Filled]) -> None:
     server, filled = divided
     found = read(server.uri, models=("few",))

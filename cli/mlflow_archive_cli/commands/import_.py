@@ -154,10 +154,8 @@ def _summarize(archive: Path, done: Report) -> None:
     counts = {name: done.counts[name] for name in _FIRST if name in done.counts} | done.counts
     counts = {name.replace("_", " "): count for name, count in counts.items()}
     TextOutput().document({}, [pairs(f"{verb} {archive} to {details['target']}", counts)])
-    shortened, missing, notes = details["shortened"], details["missing_parents"], details["notes"]
+    shortened, notes = details["shortened"], details["notes"]
     if isinstance(shortened, list) and shortened:
         warn(f"{len(shortened)} texts were too long for the target and are shortened; see --receipt")
-    if isinstance(missing, list) and missing:
-        warn(f"{len(missing)} runs have a parent that is not in the archive; see --receipt")
     for note in notes[:_LISTED] if isinstance(notes, list) else []:
         warn(str(note))

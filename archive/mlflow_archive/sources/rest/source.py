@@ -136,7 +136,8 @@ class RestSource:
         yield from batch.read(known)
 
     def close(self) -> None:
-        """Close the session."""
+        """Close the session, and those with servers beside it."""
+        self._artifacts.close()
         self._session.close()
 
     def _scopes(self, selection: Selection) -> tuple[WorkspaceList | None, list[Scope]]:
@@ -191,6 +192,8 @@ def _carried_experiments(scope: Scope) -> list[Json]:
     if scope.named_runs is None:
         return scope.experiments
     used_ids = experiments_of(scope, scope.named_runs)
+    if scope.dependencies is not None:
+        used_ids |= scope.dependencies.experiments
     return [raw for raw in scope.experiments if str(raw["experiment_id"]) in used_ids]
 
 
@@ -217,7 +220,8 @@ def _run_shards(scopes: Sequence[Scope], progress: Progress) -> Iterator[Shard]:
     """Yield the shards of runs, which are read for what they tell of other kinds even if no run is carried."""
     selection, number = scopes[0].selection, 0
     carried = selection.wants_kind(RUN)
-    if not (carried or selection.wants_kind(TRACE) or scopes[0].only_of_runs):
+    for_models = scopes[0].models_need_runs and selection.wants_kind(LOGGED_MODEL)
+    if not (carried or selection.wants_kind(TRACE) or scopes[0].only_of_runs or for_models):
         return
     for scope in scopes:
         reader = RunReader(scope, TraceLinkSearch(scope).look_for)

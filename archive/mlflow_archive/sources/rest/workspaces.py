@@ -62,6 +62,12 @@ def all_workspaces(session: TrackingSession, *, only: str | None = None) -> Work
             workspaces.rows.append(row)
     if only is not None and not workspaces.rows:
         raise SelectionError(f"{session.uri} has no workspace {only!r} (MLFLOW_WORKSPACE) that this user sees")
+    if not workspaces.rows:
+        unreadable = f", and {len(workspaces.gaps)} in an unexpected shape" if workspaces.gaps else ""
+        message = (
+            f"{session.uri} keeps workspaces apart and shows this user none{unreadable}; export as a user who sees"
+        )
+        raise ServerError(f"{message} those to be exported", status=HTTPStatus.FORBIDDEN)
     return workspaces
 
 

@@ -16,7 +16,14 @@ from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.format.gaps import ARTIFACT_MISSING, FIELD_UNREADABLE, OBJECT_UNREADABLE
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, named_owner
-from mlflow_archive.selecting.model_versions import Version, VersionPlaces, dependencies_of, has_files
+from mlflow_archive.selecting.model_versions import (
+    PROMPT_EXPERIMENTS,
+    Version,
+    VersionPlaces,
+    dependencies_of,
+    has_files,
+    prompt_experiments,
+)
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, integer, location, text
 from mlflow_archive.sources.rest.lists import PROMPTS, asking, if_understood, pages
@@ -48,8 +55,10 @@ def select_models(scopes: Sequence[Scope]) -> None:
     Raises SelectionError for a name or pattern that matches none.
     """
     selection = scopes[0].selection
-    scope_names = [[str(row["name"]) for rows, _ in _registered_models(scope) for row in rows] for scope in scopes]
-    names = list(dict.fromkeys(name for names in scope_names for name in names))
+    scope_models = [
+        {str(row["name"]): row for rows, _ in _registered_models(scope) for row in rows} for scope in scopes
+    ]
+    names = list(dict.fromkeys(name for models in scope_models for name in models))
     if unmatched := selection.unmatched_models(names):
         examples = ", ".join(map(repr, names[:_SHOWN])) or "none"
         hint = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -57,11 +66,13 @@ def select_models(scopes: Sequence[Scope]) -> None:
         raise SelectionError(
             f"no registered model of {scopes[0].session.uri} matches {missing}; there are {examples}{hint}"
         )
-    for scope, own_names in zip(scopes, scope_names, strict=True):
-        selected = [name for name in own_names if selection.matches_model(name)]
+    for scope, models in zip(scopes, scope_models, strict=True):
+        selected = [name for name in models if selection.matches_model(name)]
+        tags = [tag for name in selected for tag in models[name].get("tags", [])]
+        experiments = prompt_experiments(tag.get("value") for tag in tags if tag.get("key") == PROMPT_EXPERIMENTS)
         registry = _RestRegistry(scope)
         versions = [version for name in selected for version in registry.versions(name)[0]]
-        scope.dependencies = dependencies_of(selected, versions, registry)
+        scope.dependencies = dependencies_of(selected, versions, registry, experiments)
 
 
 def _registered_models(scope: Scope) -> Iterator[tuple[list[Json], list[Gap]]]:
@@ -261,6 +272,8 @@ def _is_carried(scope: Scope, kind: str, entity_id: str) -> bool:
     else:
         model, deleted = fetch_model(scope.session, entity_id)
         info = model["info"]
+        if not scope.wants_model(info):
+            return False
     return str(info.get("experiment_id")) in scope.experiment_ids and (selection.deleted or not deleted)
 
 

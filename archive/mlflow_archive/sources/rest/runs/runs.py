@@ -13,7 +13,7 @@ from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.format import gaps as gap_codes
-from mlflow_archive.format.fingerprint import run_fingerprint
+from mlflow_archive.format.fingerprint import Fingerprint, run_fingerprint
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
@@ -37,7 +37,7 @@ class _Entry:
     files: list[ArtifactFile] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     more_tables: dict[str, pa.Table] = field(default_factory=dict)
-    fingerprint: str = ""
+    fingerprint: Fingerprint = field(default_factory=lambda: Fingerprint(""))
 
 
 def select_named_runs(scopes: Sequence[Scope]) -> None:
@@ -156,7 +156,7 @@ class RunReader:
         else:
             pages = _all_pages(self._scope)
         for page in pages:
-            if self._scope.only_of_runs:
+            if self._scope.models_need_runs:
                 self._scope.findings.run_ids.update(run_id_of(run) for run in page.runs)
             yield from _parts(page)
 
@@ -167,7 +167,7 @@ class RunReader:
         if self._scope.selection.wants_kind(RUN):
             entries, unreadable = self._entries(page, known)
             gaps += unreadable
-        elif self._scope.only_of_runs and self._scope.selection.wants_kind(LOGGED_MODEL):
+        elif self._scope.models_need_runs and self._scope.selection.wants_kind(LOGGED_MODEL):
             self._add_models_of(page.runs)
         if gaps:
             yield Chunk(tables={"gaps": gap_table(gaps)})
@@ -187,7 +187,7 @@ class RunReader:
                 continue
             self._add_to_findings(record.tables.get("model_outputs"))
             entry = self._entry(record)
-            if not entry.gaps and known(RUN, record.run_id) == entry.fingerprint:
+            if not entry.gaps and entry.fingerprint.agrees_with(known(RUN, record.run_id)):
                 self._scope.progress.advance("skipped", 1)
                 continue
             self._add_models(entry, raw)
@@ -205,8 +205,7 @@ class RunReader:
                 entry.gaps += missing_declared(RUN, record.run_id, record.tags.get(HISTORY_TAG), paths)
             entry.files = [file for file in listing.files if selection.wants_artifact(file.path, file.size)]
         latest = ((key, point.step, point.time_ms, point.value) for key, point in record.latest.items())
-        files = ((file.path, file.size) for file in entry.files)
-        entry.fingerprint = run_fingerprint(record.info, record.params, record.tags, latest, files)
+        entry.fingerprint = run_fingerprint(record.info, record.params, record.tags, latest, entry.files)
         return entry
 
     def _add_models(self, entry: _Entry, raw: Json) -> None:
@@ -295,7 +294,7 @@ def _chunk(part: HistoryPart, entries: dict[str, _Entry]) -> Chunk:
         files += entry.files
         gaps += entry.gaps
         if not entry.gaps and record.run_id not in without_history:
-            prints.append({"owner_id": record.run_id, "owner_kind": RUN, "fingerprint": entry.fingerprint})
+            prints.append(entry.fingerprint.row(RUN, record.run_id))
     if prints:
         tables["fingerprints"] = [table_of("fingerprints", prints)]
     if gaps:
