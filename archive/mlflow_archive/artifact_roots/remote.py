@@ -65,6 +65,9 @@ class ObjectStores:
             name = info.get("name", key)
             path = name[len(prefix) :]
             if info.get("type") != "file" or not path or path.endswith("/"):
+                if info.get("type") == "file" and info.get("size"):
+                    reason = f"{path}: the key {name!r} is no path of a file, and the object has content"
+                    yield ArtifactUnreadableError(reason, code=ARTIFACT_NAME)
                 continue  # a marker that stands for a folder
             if any(part in ("", ".", "..") for part in path.split("/")):
                 yield ArtifactUnreadableError(f"{path}: the key {name!r} is no path", code=ARTIFACT_NAME)
