@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import pytest
 
+from mlflow_archive.sinks.replay import Target
 from tests.sinks.conftest import Place
 from tests.sinks.replayed import A, B, Cut, counts, deleted, dying, one_run
 from tests.support.chunks import ChunkSource, chunk, experiment, pairs, run
@@ -120,3 +122,23 @@ def test_the_one_that_came_first_keeps_the_name(place: Place) -> None:
     both = ChunkSource((0, [chunk(experiments=[five, six])]), (1, [chunk(runs=[run_of_five, run_of_six])]))
     assert counts(place.replay(both)) == (1, 0, 1)
     assert [*place.runs(), *place.runs(f"{place.name} (5)")] == ["6", "5"]
+
+
+@pytest.mark.parametrize("place", ["store"], indirect=True)
+def test_an_experiment_that_another_import_makes_meanwhile_is_joined(place: Place) -> None:
+    class Slower:
+        """A target in which another import is always a moment earlier."""
+
+        def __init__(self, target: Target) -> None:
+            self._target = target
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._target, name)
+
+        def create_experiment(self, name: str, tags: Mapping[str, str]) -> str:
+            self._target.create_experiment(name, tags)
+            return self._target.create_experiment(name, tags)
+
+    report = place.replay(one_run(place.name), wrap=lambda target: cast("Target", Slower(target)))
+    assert (report.gaps, counts(report)) == ([], (1, 0, 0))
+    assert place.runs().keys() == {"only"}

@@ -165,7 +165,7 @@ class ExperimentMap(KindWriter):
         if name in self._created:
             bound = self._created[name]
         elif existing is None:
-            bound = self._created[name] = self._create(name, fitted, deleted)
+            bound = self._created[name] = self._create(name, fitted, deleted, source_id)
         elif existing.deleted and not deleted:
             message = (
                 f"the target has a deleted experiment named {name!r}, which keeps the name taken; restore it, remove "
@@ -240,11 +240,18 @@ class ExperimentMap(KindWriter):
             )
         self._not_live |= keys
 
-    def _create(self, name: str, tags: dict[str, str], deleted: bool) -> Bound:
+    def _create(self, name: str, tags: dict[str, str], deleted: bool, source_id: str) -> Bound:
+        """Create an experiment; where another import has just made it, join that."""
         if self._options.dry_run:
             return Bound(name=name, target_id=None, new=True, ends_deleted=deleted)
         tags = {**tags, STATE: INCOMPLETE} if deleted else tags
-        target_id = create_experiment(self._target, name, tags)
+        try:
+            target_id = create_experiment(self._target, name, tags)
+        except ServerError as exc:
+            self._by_name = None
+            if exc.error_code != "RESOURCE_ALREADY_EXISTS" or (existing := self._existing().get(name)) is None:
+                raise
+            return self._join(existing, tags, deleted, source_id)
         return Bound(name=name, target_id=target_id, new=True, ends_deleted=deleted)
 
     def _join(self, existing: TargetExperiment, tags: dict[str, str], deleted: bool, source_id: str) -> Bound:
