@@ -21,6 +21,7 @@ from mlflow_archive.kinds import (
 )
 from mlflow_archive.kinds.version_source import TOMBSTONE
 from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.inspection.rows import plain_rows
 from mlflow_archive.reader.run_levels import by_depth
 from mlflow_archive.selecting.model_versions import ModelDependencies, Version, dependencies_of
 from mlflow_archive.selecting.selection import Selection
@@ -131,7 +132,7 @@ class ArchiveSelection:
         return _sorted(arrays)
 
     def _experiments(self, selection: Selection) -> dict[str, str]:
-        rows = self._archive.table("experiments").to_pylist()
+        rows = self._archive.table("experiments", columns=["experiment_id", "name", "lifecycle_stage"]).to_pylist()
         visible = [row for row in rows if selection.deleted or row["lifecycle_stage"] != "deleted"]
         pairs = [(row["experiment_id"], row["name"]) for row in visible]
         if missing := selection.unmatched_experiments(pairs):
@@ -180,7 +181,7 @@ def _dependencies(archive: Archive, selection: Selection) -> ModelDependencies:
         have = ", ".join(repr(name) for name in stored_names[:_NAMED_IN_ERRORS]) or "none"
         raise SelectionError(f"no registered model {missing[0]!r} in {archive.path}; it has {have}")
     names = [name for name in stored_names if selection.matches_model(name)]
-    versions = archive.table("model_versions", owners=names).to_pylist()
+    versions = plain_rows(archive.table("model_versions", owners=names))
     return dependencies_of(names, versions, _ArchiveRegistry(archive))
 
 
@@ -204,9 +205,9 @@ class _ArchiveRegistry:
             aliases = self._archive.table("registered_model_aliases", owners=[name]).to_pylist()
             numbers = [row["version"] for row in aliases if (row["workspace"], row["alias"]) == (workspace, alias)]
             version = numbers[0] if numbers else None
-        for row in self._archive.table("model_versions", owners=[name]).to_pylist():
+        for row in plain_rows(self._archive.table("model_versions", owners=[name])):
             if (row["workspace"], row["version"]) == (workspace, version) and row["current_stage"] != TOMBSTONE:
-                return row  # type: ignore[no-any-return]
+                return row
         return None
 
 
