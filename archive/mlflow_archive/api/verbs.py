@@ -25,7 +25,6 @@ from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Progress, Report
 from mlflow_archive.flow.sink import Sink
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
@@ -42,7 +41,8 @@ ArchivePath = str | os.PathLike[str]
 class ExportOptions(ArchiveOptions):
     """How to export. ``jobs`` threads read and write, ``level`` is that of zstd (1 to 19).
 
-    ``append`` adds what is new or changed to an archive that exists; a dry run writes nothing. Each pair of
+    ``append`` adds what is new or changed to an archive that exists; with ``recheck`` also what looks unchanged, with
+    ``same_source`` although an experiment looks like one of another source. A dry run writes nothing. Each pair of
     ``artifact_map`` says of artifacts whose URI starts with the first text that they lie at the second one now: a
     folder, of databases also a URL. ``artifacts_destination`` is, for a database, the folder or URL behind
     ``mlflow-artifacts:`` URIs, as in ``mlflow server``.
@@ -85,7 +85,7 @@ def _archive_sink(path: Path, options: ExportOptions, progress: Progress) -> Sin
 
         # The target is looked at as the export would, so that a dry run refuses what the export would refuse.
         base = ArchiveTarget(path, append=options.append, files=Files()).base
-        return CountingSink(base=base, progress=progress)
+        return CountingSink(base=base, options=options, progress=progress)
     return ArchiveSink(
         path,
         options,
@@ -111,8 +111,8 @@ def replay(
     ``options``: they belong to one archive, where options may serve many. ``report.details`` is the receipt. Raises
     SelectionError, ServerError, TargetError, ArchiveError; repeated, it goes on.
     """
+    from mlflow_archive.api.replaying import replay_archive  # noqa: PLC0415 - brings MLflow with it
     from mlflow_archive.sinks.replay import ReplayOptions  # noqa: PLC0415
-    from mlflow_archive.sinks.replay.locate import locate_replay  # noqa: PLC0415 - brings MLflow with it
 
     options, listener = options or ReplayOptions(), as_progress(progress)
     options = replace(
@@ -121,8 +121,7 @@ def replay(
         rename_model=options.rename_model if rename_model is None else rename_model,
     )
     with open_archive(archive) as opened:
-        sink = locate_replay(to, opened, options=options, progress=listener)
-        return copy(ArchiveSource(opened), sink, selection, jobs=options.jobs, progress=listener)
+        return replay_archive(opened, to, options, selection, progress=listener)
 
 
 def restore(

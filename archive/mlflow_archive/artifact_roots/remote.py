@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from shutil import copyfileobj
@@ -36,11 +36,12 @@ class UnreachableError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFile:
-    """An object: its path below the root, its key and its size in bytes."""
+    """An object: its path below the root, its key, its size in bytes, and what changes when its bytes do."""
 
     path: str
     key: str
     size: int
+    mark: str | None = None
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ class ObjectStores:
             if any(part in ("", ".", "..") for part in path.split("/")):
                 yield ArtifactUnreadableError(f"{path}: the key {name!r} is no path", code=ARTIFACT_NAME)
                 continue
-            yield RemoteFile(path=path, key=name, size=int(info.get("size") or 0))
+            yield RemoteFile(path=path, key=name, size=int(info.get("size") or 0), mark=_mark(info))
 
     @contextmanager
     def open(self, uri: str, file: RemoteFile) -> Iterator[BinaryIO]:
@@ -163,6 +164,12 @@ class ObjectStores:
             if scheme not in self._systems:
                 self._systems[scheme] = _connect(scheme)
             return self._systems[scheme]
+
+
+def _mark(info: Mapping[str, Any]) -> str | None:
+    """Return the ETag of an object as s3fs, gcsfs or adlfs name it, else the time of its last change."""
+    names = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated", "mtime")
+    return next((str(info[name]) for name in names if info.get(name)), None)
 
 
 def _connect(scheme: str) -> Any:

@@ -15,7 +15,7 @@ from mlflow_archive.selecting.selection import Selection
 class SourceFacts:
     """Where data comes from. ``uri`` never holds credentials. Unknown values are None.
 
-    `newer_schema` is True where the source is of a version that this program does not know, else None.
+    ``newer_schema`` is True where the source is of a version that this program does not know, else None.
     """
 
     kind: str

@@ -23,7 +23,13 @@ from mlflow_archive.kinds.version_source import TOMBSTONE
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.rows import plain_rows
 from mlflow_archive.reader.run_levels import by_depth
-from mlflow_archive.selecting.model_versions import ModelDependencies, Version, dependencies_of
+from mlflow_archive.selecting.model_versions import (
+    PROMPT_EXPERIMENTS,
+    ModelDependencies,
+    Version,
+    dependencies_of,
+    prompt_experiments,
+)
 from mlflow_archive.selecting.selection import Selection
 
 _NAMED_IN_ERRORS: Final = 5
@@ -73,7 +79,8 @@ class ArchiveSelection:
             return self._where("evaluation_dataset_experiments", "dataset_id", "experiment_id", self.experiments)
         if "experiment_id" in identity.column_names and "experiment_id" not in identity.owner:
             outside = not selection.experiments  # gateway endpoints may have an experiment for their traces
-            return self._where(identity.name, identity.key[0], "experiment_id", self.experiments, or_null=outside)
+            inside = self._where(identity.name, identity.key[0], "experiment_id", self.experiments, or_null=outside)
+            return self._with_their_runs(inside) if kind == LOGGED_MODEL and selection.leaves_out_runs else inside
         return _NONE if selection.experiments else self._where(identity.name, identity.key[0])
 
     def _workspaces(self) -> pa.StringArray:
@@ -96,8 +103,16 @@ class ArchiveSelection:
         return _NONE
 
     def _experiments_of_models(self) -> list[str]:
-        models = () if self._dependencies is None else self._dependencies.logged_models
-        return self._where("logged_models", "experiment_id", "model_id", models).to_pylist() if models else []
+        if self._dependencies is None:
+            return []
+        models = self._dependencies.logged_models
+        of_models = self._where("logged_models", "experiment_id", "model_id", models).to_pylist() if models else []
+        return [*of_models, *self._dependencies.experiments]
+
+    def _with_their_runs(self, models: pa.StringArray) -> pa.StringArray:
+        """Return those of some logged models that a selected run made or names, or that no run made."""
+        without_run = self._where("logged_models", "model_id", "source_run_id", [""], or_null=True)
+        return _among(models, _sorted([self._of_runs(LOGGED_MODEL), without_run]))
 
     def _of_runs(self, kind: str) -> pa.StringArray:
         if kind == LOGGED_MODEL:
@@ -182,7 +197,9 @@ def _dependencies(archive: Archive, selection: Selection) -> ModelDependencies:
         raise SelectionError(f"no registered model {missing[0]!r} in {archive.path}; it has {have}")
     names = [name for name in stored_names if selection.matches_model(name)]
     versions = plain_rows(archive.table("model_versions", owners=names))
-    return dependencies_of(names, versions, _ArchiveRegistry(archive))
+    tags = archive.table("registered_model_tags", columns=["name", "key", "value"], owners=names).to_pylist()
+    experiments = prompt_experiments(tag["value"] for tag in tags if tag["key"] == PROMPT_EXPERIMENTS)
+    return dependencies_of(names, versions, _ArchiveRegistry(archive), experiments)
 
 
 class _ArchiveRegistry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -10,6 +10,8 @@ from mlflow_archive.format.location import below
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN
 from mlflow_archive.kinds.version_source import NO_FILES, TOMBSTONE, ids_named, parse_reference
 
+PROMPT_EXPERIMENTS: Final = "_mlflow_experiment_ids"
+"""The tag of a prompt that lists the experiments in which MLflow's UI shows it."""
 _LONGEST_CHAIN: Final = 20
 
 Version = Mapping[str, Any]
@@ -18,11 +20,15 @@ Version = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDependencies:
-    """Some registered models by name, and the runs and logged models that their versions stand on."""
+    """Some registered models by name, the runs and logged models that their versions stand on.
+
+    ``experiments`` are those to which prompts among them belong.
+    """
 
     names: tuple[str, ...]
     runs: frozenset[str]
     logged_models: frozenset[str]
+    experiments: frozenset[str] = frozenset()
 
 
 class Registry(Protocol):
@@ -124,11 +130,21 @@ class VersionPlaces:
         return VersionPlace(uri=location)
 
 
-def dependencies_of(names: Sequence[str], versions: Sequence[Version], registry: Registry) -> ModelDependencies:
+def prompt_experiments(values: Iterable[str | None]) -> frozenset[str]:
+    """Return the ids of experiments in values of the tag PROMPT_EXPERIMENTS."""
+    return frozenset(part.strip() for value in values for part in (value or "").split(",") if part.strip())
+
+
+def dependencies_of(
+    names: Sequence[str],
+    versions: Sequence[Version],
+    registry: Registry,
+    experiments: frozenset[str] = frozenset(),
+) -> ModelDependencies:
     """Return what the versions of some registered models stand on; deleted versions stand on nothing."""
     versions = [version for version in versions if has_files(version)]
     places = VersionPlaces(registry, versions)
     owners = {owner for version in versions for owner in places.stands_on(version)}
     models = frozenset(model_id for kind, model_id in owners if kind == LOGGED_MODEL)
     runs = {run_id for kind, run_id in owners if kind == RUN} | registry.makers(models)
-    return ModelDependencies(names=tuple(names), runs=frozenset(runs), logged_models=models)
+    return ModelDependencies(names=tuple(names), runs=frozenset(runs), logged_models=models, experiments=experiments)

@@ -14,9 +14,10 @@ class Selection:
     ``experiments`` holds ids, names or globs over names; each must match something, or the source raises
     SelectionError; so must each of ``runs`` (ids). ``artifact_globs`` match whole artifact paths, ``*`` crosses ``/``.
     ``models`` holds names of registered models or globs over them, each of which must match, too; with them only
-    these models and what they stand on is taken: the runs and logged models of their versions, and the experiments of
-    these. ``trace_filter`` is in MLflow's search syntax. ``kinds`` are those of ``kinds`` that are taken;
-    empty means all. Experiments, workspaces and datasets come with what lies in them, whatever ``kinds`` says.
+    these models and what they stand on is taken: the runs and logged models of their versions, the experiments of
+    these, and those to which prompts belong. ``trace_filter`` is in MLflow's search syntax. ``kinds`` are those of
+    ``kinds`` that are taken; empty means all. Experiments, workspaces and datasets come with what lies in them,
+    whatever ``kinds`` says.
     """
 
     experiments: tuple[str, ...] = ()
@@ -31,6 +32,13 @@ class Selection:
     artifacts: bool = True
     artifact_globs: tuple[str, ...] = ()
     max_artifact_size: int | None = None
+
+    @property
+    def leaves_out_runs(self) -> bool:
+        """Whether runs are left out by time or stage: a logged model that one of these made comes only if a run that
+        is selected names it.
+        """
+        return self.since_ms is not None or self.until_ms is not None or not self.deleted
 
     def matches_experiment(self, experiment_id: str, name: str) -> bool:
         """Return whether an experiment is selected; with no patterns all are."""

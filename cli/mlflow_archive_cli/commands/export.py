@@ -49,10 +49,18 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
 @click.option("--filter", "filter_string", metavar="FILTER", help="Only runs that match, in MLflow's search syntax.")
 @click.option("--trace-filter", metavar="FILTER", help="Only traces that match, in MLflow's search syntax.")
 @click.option(
-    "--since", type=time_ms, metavar="TIME", help="Only runs that started at or after this time (ISO 8601, UTC)."
+    "--since",
+    type=time_ms,
+    metavar="TIME",
+    help="Only runs that started at or after this time (ISO 8601, UTC), and their logged models.",
 )
-@click.option("--until", type=time_ms, metavar="TIME", help="Only runs that started before this time (ISO 8601, UTC).")
-@click.option("--no-deleted", is_flag=True, help="Leave out deleted experiments and runs.")
+@click.option(
+    "--until",
+    type=time_ms,
+    metavar="TIME",
+    help="Only runs that started before this time (ISO 8601, UTC), and their logged models.",
+)
+@click.option("--no-deleted", is_flag=True, help="Leave out deleted experiments and runs, and logged models of these.")
 @click.option("--no-artifacts", is_flag=True, help="Leave out artifacts.")
 @click.option("--artifact-glob", metavar="GLOB", multiple=True, help="Only artifacts whose path matches. Repeatable.")
 @click.option(
@@ -76,6 +84,12 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
 @click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="How many threads read.")
 @click.option("--level", type=click.IntRange(1, 19), default=3, show_default=True, help="Compression level of zstd.")
 @click.option("--append", is_flag=True, help="Add what is new or changed to an archive that exists.")
+@click.option("--recheck", is_flag=True, help="With --append: read again, and write again, what looks unchanged.")
+@click.option(
+    "--same-source",
+    is_flag=True,
+    help="With --append: the source is that of the archive, although an experiment looks like one of another source.",
+)
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be exported.")
 @click.option(
     "--report",
@@ -119,6 +133,8 @@ def command(
     )
     manner = ExportOptions(
         append=options["append"],
+        recheck=options["recheck"],
+        same_source=options["same_source"],
         level=options["level"],
         jobs=options["jobs"],
         dry_run=dry_run,

@@ -50,19 +50,25 @@ class Columns:
 
     def linked(self, name: str, column: str, by: str, among: Collection[str]) -> set[str]:
         """Return the values of a column of an archive table whose column ``by`` is one of ``among``."""
+        return {value for value, _ in self.links(name, column, by, among)}
+
+    def links(self, name: str, column: str, by: str, among: Collection[str]) -> set[tuple[str, str]]:
+        """Return the pairs of a column that is not null and of the column ``by``, where this is one of ``among``."""
         table_map = MAPS[name]
         if not self.has(table_map.stored_in):
             return set()
-        values: set[str] = set()
+        pairs: set[tuple[str, str]] = set()
         own = table(table_map.stored_in)
+        fields = {"id": column_of(own, table_map.fields[column]), "by": column_of(own, table_map.fields[by])}
         for part in slices(sorted(among)):
-            query = select(column_of(own, table_map.fields[column]).label("id")).select_from(own)
-            query = query.where(column_of(own, table_map.fields[by]).in_(part))
+            query = select(*(field.label(label) for label, field in fields.items())).select_from(own)
+            query = query.where(fields["by"].in_(part))
             for place, value in table_map.where.items():
                 query = query.where(column_of(own, place) == value)
             for batch in self._snapshot.fetch(query):
-                values.update(str(value) for value in plain_values(batch["id"]) if value is not None)
-        return values
+                values = zip(plain_values(batch["id"]), plain_values(batch["by"]), strict=True)
+                pairs.update((str(value), str(owner)) for value, owner in values if value is not None)
+        return pairs
 
 
 def slices(values: Sequence[Any], size: int = _ASKED_AT_ONCE) -> Iterator[Sequence[Any]]:

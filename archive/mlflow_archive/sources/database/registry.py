@@ -7,7 +7,7 @@ from typing import Final
 
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, RUN
 from mlflow_archive.kinds.version_source import TOMBSTONE
-from mlflow_archive.selecting.model_versions import Version
+from mlflow_archive.selecting.model_versions import PROMPT_EXPERIMENTS, Version, prompt_experiments
 from mlflow_archive.sources.database.columns import Columns
 
 _ROOTS: Final = {RUN: ("runs", "run_uuid", "artifact_uri")}
@@ -37,6 +37,13 @@ class DatabaseRegistry:
         rows = self._columns.rows("model_versions", VERSION_COLUMNS, where=("name", names))
         versions = [dict(zip(VERSION_COLUMNS, row, strict=True)) for row in rows]
         return [{**row, "workspace": row["workspace"] or DEFAULT_WORKSPACE} for row in versions]
+
+    def experiments(self, names: Collection[str]) -> frozenset[str]:
+        """Return the experiments to which the prompts among some registered models belong."""
+        if not self._columns.has("registered_model_tags"):
+            return frozenset()
+        rows = self._columns.rows("registered_model_tags", ("key", "value"), where=("name", names))
+        return prompt_experiments(value for key, value in rows if key == PROMPT_EXPERIMENTS)
 
     def version(self, workspace: str, name: str, version: int | None, alias: str | None) -> Version | None:
         if alias is not None:

@@ -25,6 +25,7 @@ from mlflow_archive.sources.database.registry import DatabaseRegistry
 _EXAMPLES: Final = 5
 """So many names an error shows of what there is."""
 _JUDGED_AT_ONCE: Final = 128
+_EDGES: Final = ("model_inputs", "model_outputs")
 
 Matching = Callable[[Sequence[str]], Sequence[str]]
 """Given ids of runs, returns those that a filter takes."""
@@ -72,6 +73,7 @@ class Selected:
         experiment_ids = self._experiments_of("runs", "run_uuid", set(self._chosen_runs()))
         if self._dependencies is not None:
             experiment_ids |= self._experiments_of("logged_models", "model_id", set(self._of_versions()))
+            experiment_ids |= self._dependencies.experiments
         return [experiment for experiment in self._in_reach_of if experiment in experiment_ids]
 
     def runs(self) -> Iterator[str]:
@@ -101,7 +103,7 @@ class Selected:
             return set(run_ids if self._runs_matching is None else self._runs_matching(run_ids))
         if self._only_of_runs:
             return self._logged_models & set(ids)
-        return set(self._in_experiments(kind, among=ids))
+        return set(self._with_their_runs(self._in_experiments(kind, among=ids)))
 
     @cached_property
     def _logged_models(self) -> set[str]:
@@ -160,7 +162,7 @@ class Selected:
             )
         names = tuple(name for name in all_names if self._selection.matches_model(name))
         registry = DatabaseRegistry(self._columns)
-        return dependencies_of(names, registry.versions(names), registry)
+        return dependencies_of(names, registry.versions(names), registry, registry.experiments(names))
 
     def _check_runs(self) -> None:
         if self._selection.runs:
@@ -185,6 +187,8 @@ class Selected:
                 "evaluation_dataset_experiments", "dataset_id", "experiment_id", self._in_reach_of
             )
             return iter(sorted(linked))
+        if kind == LOGGED_MODEL:
+            return self._with_their_runs(self._in_experiments(kind))
         if ROOTS[kind].parent is not None:
             return self._in_experiments(kind)
         return self._all(kind) if self.everything else iter(())
@@ -198,6 +202,19 @@ class Selected:
             rows += self._columns.rows("registered_models", ("name", "workspace"), where=("name", names))
         known_names = {str(name) for (name,) in self._columns.rows("workspaces", ("name",))}
         return known_names & {str(workspace or DEFAULT_WORKSPACE) for _, workspace in rows}
+
+    def _with_their_runs(self, models: Iterator[str]) -> Iterator[str]:
+        """Yield those of some logged models that a selected run made or names, or that no run made."""
+        if not self._selection.leaves_out_runs:
+            yield from models
+            return
+        for ids in slices(list(models), _JUDGED_AT_ONCE):
+            made_by = self._columns.links("logged_models", "source_run_id", "model_id", ids)
+            runs_of = [made_by, *(self._columns.links(name, "run_id", "model_id", ids) for name in _EDGES)]
+            selected_runs = set(self._in_reach(among={run_id for pairs in runs_of for run_id, _ in pairs}))
+            made_ids = {model_id for run_id, model_id in made_by if run_id}
+            taken_ids = {model_id for pairs in runs_of for run_id, model_id in pairs if run_id in selected_runs}
+            yield from (model_id for model_id in ids if model_id in taken_ids or model_id not in made_ids)
 
     def _of_versions(self) -> list[str]:
         assert self._dependencies is not None  # noqa: S101 - asked before
@@ -225,11 +242,8 @@ class Selected:
         runs = set(self._chosen_runs())
         linked = self._columns.linked
         if kind == LOGGED_MODEL:
-            made_ids, edges = (
-                linked("logged_models", "model_id", "source_run_id", runs),
-                ("model_inputs", "model_outputs"),
-            )
-            return made_ids.union(*(linked(name, "model_id", "run_id", runs) for name in edges))
+            made_ids = linked("logged_models", "model_id", "source_run_id", runs)
+            return made_ids.union(*(linked(name, "model_id", "run_id", runs) for name in _EDGES))
         return linked("trace_links", "trace_id", "destination_id", runs) if kind == TRACE else set()
 
 

@@ -26,7 +26,7 @@ from mlflow_archive.mlflow_database.uris import DatabaseUri
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database.artifacts import ArtifactFinder
 from mlflow_archive.sources.database.columns import Columns, plain_values
-from mlflow_archive.sources.database.entities import EntityReader, count_spans, maps_of
+from mlflow_archive.sources.database.entities import EntityReader, count_points, count_spans, maps_of
 from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, gap_rows, with_gaps
 from mlflow_archive.sources.database.newer import is_newer, unknown_contents
 from mlflow_archive.sources.database.orphans import DATABASE, orphans, unknown_rows
@@ -135,9 +135,14 @@ class DatabaseSource:
         tables = {table_map.table: self._reading.rows(table_map, ids, malformed.add) for table_map in maps}
         records = run_records(tables, self._latest(ids))
         gaps = self._find_artifacts(records) if self._selection.artifacts else []
+        for run_id, key, points in count_points(self._snapshot, ids):
+            if record := records.get(run_id):
+                record.points[key] = points
         fingerprints = {run_id: record.fingerprint() for run_id, record in records.items()}
         incomplete = {gap.owner_id for gap in (*gaps, *malformed.gaps())}
-        changed_ids = [i for i, value in fingerprints.items() if i in incomplete or known(RUN, i) != value]
+        changed_ids = [
+            i for i, value in fingerprints.items() if i in incomplete or not value.agrees_with(known(RUN, i))
+        ]
         if len(changed_ids) < len(fingerprints):
             id_array = pa.array(changed_ids, pa.string())
             tables = {name: rows.filter(pc.is_in(rows["run_id"], value_set=id_array)) for name, rows in tables.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, named_owner
+from mlflow_archive.selecting.model_versions import PROMPT_EXPERIMENTS, prompt_experiments
 from mlflow_archive.sources.exim.documents import Document, DocumentUnreadableError
 from mlflow_archive.sources.exim.fields import ValueMalformedError, integer_of, text_of, time_of
 from mlflow_archive.sources.exim.layout import ARTIFACTS, MODEL_FILE, PROMPT_FILE
@@ -89,6 +90,8 @@ class ModelEntry:
     workspace: str
     path: Path
     versions: tuple[VersionEntry, ...] = ()
+    experiments: frozenset[str] = frozenset()
+    """Those to which a prompt belongs."""
 
     @property
     def owner_id(self) -> str:
@@ -171,7 +174,19 @@ def model_entry(document: Document) -> ModelEntry:
         workspace=next((name for name in workspaces if name), DEFAULT_WORKSPACE),
         path=document.path,
         versions=tuple(_version(version) for version in versions),
+        experiments=_prompt_experiments(described.get("tags")),
     )
+
+
+def _prompt_experiments(tags: object) -> frozenset[str]:
+    """Return the experiments that the tags of a registered model name: an object, or a list of keys and values."""
+    if isinstance(tags, Mapping):
+        pairs = dict(tags)
+    else:
+        entries = [tag for tag in tags if isinstance(tag, Mapping)] if isinstance(tags, list) else []
+        pairs = {tag.get("key"): tag.get("value") for tag in entries}
+    value = pairs.get(PROMPT_EXPERIMENTS)
+    return prompt_experiments([value] if isinstance(value, str) else [])
 
 
 def versions_in(document: Document) -> Iterator[Mapping[str, Any]]:

@@ -13,6 +13,7 @@ from mlflow_archive.kinds import AFTER_RUNS, EVALUATION_DATASET, EXPERIMENT, LOG
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.entries import RunEntry, TraceEntry
 from mlflow_archive.sources.exim.index import Index
+from mlflow_archive.sources.exim.registry.version_files import Carried
 from mlflow_archive.sources.exim.runs.runs import read_run
 from mlflow_archive.sources.exim.traces.traces import read_trace
 from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
@@ -26,12 +27,16 @@ LEFTOVERS: Final = "leftovers"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectsPayload:
-    """What a shard holds: objects of one kind by id; of leftovers, kinds and ids of the gaps' owners."""
+    """What a shard holds: objects of one kind by id; of leftovers, kinds and ids of the gaps' owners.
+
+    ``carried`` are the runs and logged models that come, None where all do.
+    """
 
     kind: str
     ids: tuple[str, ...] = ()
     owners: tuple[tuple[str, str], ...] = ()
     selection: Selection
+    carried: Carried = None
 
 
 class EximPlanner:
@@ -116,6 +121,11 @@ class EximPlanner:
     def _runs(self) -> dict[str, RunEntry]:
         if not self._selection.wants_kind(RUN) and not self._narrowed:
             return {}
+        return self._chosen_runs
+
+    @cached_property
+    def _chosen_runs(self) -> dict[str, RunEntry]:
+        """The selected runs, whether runs come or only what belongs to them."""
         return {entry.run_id: entry for entry in self._in_reach() if self._passes(entry)}
 
     def _passes(self, entry: RunEntry) -> bool:
@@ -145,6 +155,10 @@ class EximPlanner:
             used.update(self._experiment_of(kind, object_id) for object_id in self._ids(kind))
         for dataset_id in self._ids(EVALUATION_DATASET):
             used.update(self._index.datasets[dataset_id].experiments)
+        if self._selection.models:
+            used.update(
+                number for owner in self._models for entry in self._index.models[owner] for number in entry.experiments
+            )
         yield from (experiment_id for experiment_id in self._experiments if experiment_id in used)
 
     def _runs_by_depth(self) -> Iterator[Iterable[str]]:
@@ -184,13 +198,15 @@ class EximPlanner:
         if self._selection.models:
             return model_id in self._of_models(LOGGED_MODEL)
         run_id = self._index.logged_models[model_id].run_id
-        return not self._narrowed or run_id in self._runs or model_id in self._used_by_runs
+        if not self._narrowed and not (run_id and self._selection.leaves_out_runs):
+            return True
+        return run_id in self._chosen_runs or model_id in self._used_by_runs
 
     @cached_property
     def _used_by_runs(self) -> set[str]:
         """The logged models that are inputs or outputs of the selected runs."""
         used: set[str] = set()
-        for entry in self._runs.values():
+        for entry in self._chosen_runs.values():
             record, _ = read_run(entry, self._index.gaps, _WITHOUT_FILES, self._index.root)
             used |= record.edges.model_ids()
         return used
@@ -226,11 +242,19 @@ class EximPlanner:
     def _missing_of_models(self) -> set[str]:
         return self._of_models(RUN) if self._selection.models else set()
 
+    def _carried(self) -> Carried:
+        selection = self._selection
+        if not (selection.kinds or self._narrowed or selection.leaves_out_runs):
+            return None
+        run_ids = self._runs if selection.wants_kind(RUN) else ()
+        return frozenset((*run_ids, *self._ids(LOGGED_MODEL)))
+
     def _cut(self, kind: str, ids: Iterable[str], stage: int) -> Iterator[Shard]:
         listed = list(ids)
+        carried = self._carried() if kind == REGISTERED_MODEL else None
         for start in range(0, len(listed), PER_SHARD):
             part = tuple(listed[start : start + PER_SHARD])
-            payload = ObjectsPayload(kind=kind, ids=part, selection=self._selection)
+            payload = ObjectsPayload(kind=kind, ids=part, selection=self._selection, carried=carried)
             yield Shard(
                 name=f"{kind} from {part[0]}", stage=stage, weight=len(part) if kind == RUN else 0, payload=payload
             )

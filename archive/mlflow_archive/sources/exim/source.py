@@ -114,7 +114,7 @@ class EximSource:
             rows.add_gaps(_changed(RUN, run_id, error))
             return [rows]
         fingerprint = record.fingerprint()
-        if fingerprint is not None and known(RUN, run_id) == fingerprint:
+        if fingerprint is not None and fingerprint.agrees_with(known(RUN, run_id)):
             return [rows]
         record.begin(rows)
         parts = []
@@ -142,7 +142,7 @@ class EximSource:
             return read_trace(index.traces[object_id], index.gaps, selection, self._root)
         if payload.kind == EVALUATION_DATASET:
             return read_dataset(index.datasets[object_id], index.gaps, self._root)
-        return read_model(index.models[object_id], index, selection)
+        return read_model(index.models[object_id], index, selection, payload.carried)
 
 
 def _changed(kind: str, object_id: str, error: DocumentUnreadableError) -> GapList:

@@ -43,8 +43,12 @@ class EntitiesPayload:
 
 @dataclass(slots=True, kw_only=True)
 class SelectedRuns:
-    """The runs that were selected by id or filter, and the logged models that are their inputs and outputs."""
+    """The selected runs, and the logged models that are their inputs and outputs.
 
+    With ``only``, as runs are selected by id or filter, nothing but what belongs to them comes.
+    """
+
+    only: bool
     run_ids: set[str] = field(default_factory=set)
     model_ids: set[str] = field(default_factory=set)
 
@@ -53,7 +57,7 @@ class SelectedRuns:
 class EntityPlanner:
     """Plans the logged models and traces of an export, after its runs.
 
-    With ``runs`` only those of these runs are selected, with ``required`` only those named there.
+    With ``runs`` no logged model of another run is selected, with ``required`` only those named there.
     """
 
     selection: Selection
@@ -62,6 +66,11 @@ class EntityPlanner:
     required: ModelDependencies | None = None
     trace_matches: TraceFilter | None = None
     _planned_ids: set[str] = field(default_factory=set)
+
+    @property
+    def planned_ids(self) -> frozenset[str]:
+        """The objects of the kind that was planned last."""
+        return frozenset(self._planned_ids)
 
     def shards(self, kind: str, experiments: Iterable[Experiment], stage: int) -> Iterator[Shard]:
         """Yield the shards of a kind, lazily."""
@@ -113,10 +122,13 @@ class EntityPlanner:
         if not self.selection.deleted and logged_models.is_deleted_model(folder):
             return False
         runs = self.runs
-        return runs is None or folder.name in runs.model_ids or logged_models.source_run_of(folder) in runs.run_ids
+        if runs is None or self.required is not None or folder.name in runs.model_ids:
+            return True
+        source_run = logged_models.source_run_of(folder)
+        return source_run in runs.run_ids or not (source_run or runs.only)
 
     def _wants_trace(self, folder: Path) -> bool:
-        return self.runs is None or traces.source_run_of(folder) in self.runs.run_ids
+        return self.runs is None or not self.runs.only or traces.source_run_of(folder) in self.runs.run_ids
 
     def _matching(self, folders: Iterator[Path], experiment: ExperimentFolder, matches: TraceFilter) -> Iterator[Path]:
         """Yield the traces that match a filter, and those that cannot be read, so that they are reported."""

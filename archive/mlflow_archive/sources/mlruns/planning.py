@@ -12,17 +12,19 @@ from typing import Final
 from mlflow_archive.errors import SelectionError, StoreError
 from mlflow_archive.flow.chunk import Gap, Shard
 from mlflow_archive.kinds import KINDS, LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
-from mlflow_archive.selecting.model_versions import ModelDependencies
+from mlflow_archive.selecting.model_versions import PROMPT_EXPERIMENTS, ModelDependencies, prompt_experiments
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
 from mlflow_archive.sources.filtering.trace_filter import compile_trace_filter
 from mlflow_archive.sources.mlruns.entity_planning import EntitiesPayload, EntityPlanner, SelectedRuns, take
 from mlflow_archive.sources.mlruns.index import StoreIndex
-from mlflow_archive.sources.mlruns.layout import METRICS, RunFolder, find_experiments, find_registered_models
+from mlflow_archive.sources.mlruns.keyfiles import read_values
+from mlflow_archive.sources.mlruns.layout import METRICS, TAGS, RunFolder, find_experiments, find_registered_models
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.logged_models import source_run_of
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
 from mlflow_archive.sources.mlruns.registry.registry import model_name, version_metas
+from mlflow_archive.sources.mlruns.registry.version_files import Carried
 from mlflow_archive.sources.mlruns.runs.experiments import Experiment, load_experiments
 from mlflow_archive.sources.mlruns.runs.history import read_latest
 from mlflow_archive.sources.mlruns.runs.inputs import read_edges
@@ -67,6 +69,7 @@ class ModelsPayload:
     index: StoreIndex
     folders: tuple[Path, ...] = ()
     listing_problem: str = ""
+    carried: Carried = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +87,11 @@ class StorePlanner:
         self._places = places
         self._selection = selection
         self._run_ids: set[str] = set()
+        self._logged_models: frozenset[str] = frozenset()
         self._matches: Matches | None = None
         self._required: ModelDependencies | None = None
-        self._selected = SelectedRuns() if selection.runs or selection.filter_string else None
+        narrowed = bool(selection.runs or selection.filter_string)
+        self._selected = SelectedRuns(only=narrowed) if narrowed or selection.leaves_out_runs else None
 
     @cached_property
     def _index(self) -> StoreIndex:
@@ -135,9 +140,10 @@ class StorePlanner:
     def _in_experiments(self, entities: EntityPlanner, experiments: list[Experiment]) -> Iterator[Shard]:
         """Yield experiments and what lies in them; where single runs or models are selected, only those of these."""
         shards = self._of_experiments(entities, experiments)
-        if self._selected is not None or self._required is not None:
+        if (self._selected is not None and self._selected.only) or self._required is not None:
             planned = list(shards)
             used = {_experiment_of(shard) for shard in planned}
+            used |= self._required.experiments if self._required is not None else set()
             experiments = [experiment for experiment in experiments if experiment.experiment_id in used]
             shards = iter(planned)
         for at in range(0, len(experiments), EXPERIMENTS_PER_SHARD):
@@ -151,6 +157,8 @@ class StorePlanner:
         for kind in (LOGGED_MODEL, TRACE):
             if self._selection.wants_kind(kind):
                 yield from entities.shards(kind, experiments, _STAGES[kind])
+                if kind == LOGGED_MODEL:
+                    self._logged_models = entities.planned_ids
 
     def _registry(self) -> Iterator[Shard]:
         try:
@@ -159,10 +167,18 @@ class StorePlanner:
             payload = ModelsPayload(selection=self._selection, index=self._index, listing_problem=str(error))
             yield Shard(name="registered models", stage=_STAGES[REGISTERED_MODEL], payload=payload)
             return
+        carried = self._carried()
         for at in range(0, len(folders), MODELS_PER_SHARD):
             part = tuple(folders[at : at + MODELS_PER_SHARD])
-            payload = ModelsPayload(selection=self._selection, index=self._index, folders=part)
+            payload = ModelsPayload(selection=self._selection, index=self._index, folders=part, carried=carried)
             yield Shard(name=f"registered models from {at}", stage=_STAGES[REGISTERED_MODEL], payload=payload)
+
+    def _carried(self) -> Carried:
+        """Return the runs and logged models that come, None where all do."""
+        selection = self._selection
+        if not (selection.kinds or selection.models or selection.leaves_out_runs):
+            return None
+        return frozenset(self._run_ids if selection.wants_kind(RUN) else ()) | self._logged_models
 
     def _experiments(self) -> list[Experiment]:
         selection = self._selection
@@ -298,5 +314,10 @@ def _dependencies_of(folders: Sequence[Path], index: StoreIndex) -> ModelDepende
     for model_id in model_ids:
         place = index.logged_model(model_id)
         run_ids |= index.runs_in(None if place is None else source_run_of(place))
-    names = tuple(folder.name for folder in folders)
-    return ModelDependencies(names=names, runs=frozenset(run_ids), logged_models=frozenset(model_ids))
+    tags = [read_values(folder / TAGS, _ignore) for folder in folders]
+    return ModelDependencies(
+        names=tuple(folder.name for folder in folders),
+        runs=frozenset(run_ids),
+        logged_models=frozenset(model_ids),
+        experiments=prompt_experiments(values.get(PROMPT_EXPERIMENTS) for values in tags),
+    )

@@ -166,7 +166,8 @@ class MlrunsSource:
             gaps.add("", OBJECT_UNREADABLE, payload.listing_problem)
             rows.add_gaps(gaps)
         for folder in payload.folders:
-            read_registered_model(folder, payload.index, self._places, payload.selection).add_to(rows)
+            model = read_registered_model(folder, payload.index, self._places, payload.selection, payload.carried)
+            model.add_to(rows)
         if rows:
             yield rows.chunk()
 
@@ -207,7 +208,8 @@ class MlrunsSource:
         latest = Latest()
         for _ in self._history(run, gaps, latest):
             pass
-        return not gaps and replace(record, latest=latest).fingerprint() == fingerprint
+        current = None if gaps else replace(record, latest=latest).fingerprint()
+        return current is not None and current.agrees_with(fingerprint)
 
     def _history(self, run: RunFolder, gaps: GapList, latest: Latest) -> Iterator[Points]:
         bad = gaps.under(METRICS, METRIC_UNREADABLE)

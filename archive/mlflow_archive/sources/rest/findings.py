@@ -17,7 +17,8 @@ class RunFindings:
     field            filled while                                   used by
     ===============  =============================================  ================================================
     ``run_ids``      runs are planned, where a selection names      traces of runs; logged models of runs
-                     runs, a filter or models
+                     runs, a filter, models or a time, or leaves
+                     out deleted ones
     ``trace_runs``   runs are read (``TraceLinkSearch.look_for``)   traces: their links to runs
     ``model_ids``    runs are read                                  logged models: those of runs, and deleted ones,
                                                                     which no list shows

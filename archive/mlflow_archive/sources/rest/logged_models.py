@@ -49,7 +49,7 @@ def plan_logged_models(scope: Scope) -> Iterator[Batch]:
         yield Batch(name="logged models of runs", read=partial(_read_of_runs, scope))
         return
     listed_ids: set[str] = set()
-    yield from batches("logged models", LOGGED_MODEL, _pages(scope, listed_ids), partial(_read, scope))
+    yield from batches("logged models", LOGGED_MODEL, _pages(scope, listed_ids), partial(_read_listed, scope))
     if scope.selection.deleted:
         yield Batch(name="deleted logged models", read=partial(_read_unlisted, scope, listed_ids))
 
@@ -76,6 +76,11 @@ def _token(experiment_ids: Sequence[str], offset: int) -> str | None:
 def _id_of(row: Json) -> object:
     info = row.get("info")
     return info.get("model_id") if isinstance(info, dict) else None
+
+
+def _read_listed(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
+    """Yield the models of a list that come with the runs that come."""
+    yield from _read(scope, [raw for raw in models if scope.wants_model(raw.get("info") or {})], gaps, known)
 
 
 def _read_of_runs(scope: Scope, known: Known) -> Iterator[Chunk]:
@@ -131,13 +136,12 @@ def _read(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], known: Know
         wants = scope.selection.wants_artifact
         own_files = [file for file in listing.files if wants(file.path, file.size)]
         own_gaps = [*listing.gaps, *_not_there(own_rows, listing)] if scope.selection.artifacts else []
-        fingerprint = entity_fingerprint(own_rows, [(file.path, file.size) for file in own_files])
+        fingerprint = entity_fingerprint(own_rows, own_files)
         if not own_gaps:
-            if known(LOGGED_MODEL, info["model_id"]) == fingerprint:
+            if fingerprint.agrees_with(known(LOGGED_MODEL, info["model_id"])):
                 scope.progress.advance("skipped", 1)
                 continue
-            row = {"owner_id": info["model_id"], "owner_kind": LOGGED_MODEL, "fingerprint": fingerprint}
-            rows.setdefault("fingerprints", []).append(row)
+            rows.setdefault("fingerprints", []).append(fingerprint.row(LOGGED_MODEL, info["model_id"]))
         add_rows(rows, own_rows)
         files += own_files
         gaps += own_gaps

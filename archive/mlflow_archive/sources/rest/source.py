@@ -61,7 +61,7 @@ from mlflow_archive.sources.rest.runs.runs import RunReader, check_run_filter, e
 from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of
 from mlflow_archive.sources.rest.traces.trace_links import TraceLinkSearch
 from mlflow_archive.sources.rest.traces.traces import check_trace_filter, plan_traces
-from mlflow_archive.sources.rest.workspaces import WorkspaceList, all_workspaces, has_workspaces
+from mlflow_archive.sources.rest.workspaces import WorkspaceList, workspaces_of
 
 _EXPERIMENTS: Final = 1000
 _SHOWN: Final = 5
@@ -136,7 +136,8 @@ class RestSource:
         yield from batch.read(known)
 
     def close(self) -> None:
-        """Close the session."""
+        """Close the session, and those with servers beside it."""
+        self._artifacts.close()
         self._session.close()
 
     def _scopes(self, selection: Selection) -> tuple[WorkspaceList | None, list[Scope]]:
@@ -148,9 +149,9 @@ class RestSource:
             artifacts = self._artifacts.within(session)
             return Scope(session, selection, artifacts, self._progress, workspace=workspace, version=version)
 
-        if not has_workspaces(self._session):
-            return None, [scope(self._session, DEFAULT_WORKSPACE)]
-        workspaces = all_workspaces(self._session, only=self._session.workspace)
+        workspaces = workspaces_of(self._session)
+        if workspaces is None or not workspaces.divided:
+            return workspaces, [scope(self._session, DEFAULT_WORKSPACE)]
         return workspaces, [scope(self._session.in_workspace(row["name"]), row["name"]) for row in workspaces.rows]
 
     def _select(self, scopes: Sequence[Scope], selection: Selection) -> None:
@@ -191,6 +192,8 @@ def _carried_experiments(scope: Scope) -> list[Json]:
     if scope.named_runs is None:
         return scope.experiments
     used_ids = experiments_of(scope, scope.named_runs)
+    if scope.dependencies is not None:
+        used_ids |= scope.dependencies.experiments
     return [raw for raw in scope.experiments if str(raw["experiment_id"]) in used_ids]
 
 
@@ -217,7 +220,8 @@ def _run_shards(scopes: Sequence[Scope], progress: Progress) -> Iterator[Shard]:
     """Yield the shards of runs, which are read for what they tell of other kinds even if no run is carried."""
     selection, number = scopes[0].selection, 0
     carried = selection.wants_kind(RUN)
-    if not (carried or selection.wants_kind(TRACE) or scopes[0].only_of_runs):
+    for_models = scopes[0].models_need_runs and selection.wants_kind(LOGGED_MODEL)
+    if not (carried or selection.wants_kind(TRACE) or scopes[0].only_of_runs or for_models):
         return
     for scope in scopes:
         reader = RunReader(scope, TraceLinkSearch(scope).look_for)

@@ -30,12 +30,18 @@ class ModelMetrics:
         self._context = context
 
     def missing(self, rows: LoggedModelRows, target: TargetModel | None) -> dict[str, list[Row]]:
-        """Return the points that the target lacks by its run id; what it cannot take is refused."""
+        """Return the points that the target lacks by its run id.
+
+        What it cannot take is refused; points of runs that are not there are counted.
+        """
         refused: Counter[tuple[str, str]] = Counter()
         missing: dict[str, list[Row]] = {}
         existing = target.points if target is not None else frozenset()
         for row in rows.metrics:
             run_id = self._run(row, rows.info)
+            if run_id is None and row["run_id"]:
+                self._context.receipt.changed("model_points_without_run")
+                continue
             reason = _untakable(row, run_id)
             if reason:
                 refused[row["key"], reason] += 1
@@ -99,7 +105,7 @@ class ModelMetrics:
 
 def _untakable(row: Row, run_id: str | None) -> str | None:
     if run_id is None:
-        return f"the run {row['run_id']} that logged them is not in the target" if row["run_id"] else "no run has them"
+        return "no run has them"
     if not key_is_taken(row["key"]):
         return f"MLflow takes no metric named {row['key']!r}"
     if row["value"] is None:

@@ -102,20 +102,13 @@ class EvaluationDatasetWriter(KindWriter):
         }
 
     def _experiments(self, source_id: str, links: Sequence[Row]) -> list[str]:
-        """Return the ids in the target of linked experiments; one that is not there is refused."""
+        """Return the ids in the target of linked experiments; links to one that is not there are counted."""
         target_ids = []
         for link in links:
             try:
                 bound = self._context.experiments.bind(link["experiment_id"])
-            except ItemError as exc:
-                reason = f"it cannot be linked to experiment {link['experiment_id']}: {exc}"
-                self._context.receipt.refuse(
-                    EVALUATION_DATASET,
-                    source_id,
-                    link["experiment_id"],
-                    refusals.EVALUATION_DATASET_REFUSED,
-                    reason,
-                )
+            except ItemError:  # what was refused is a refusal of the experiment itself
+                self._context.receipt.changed("dataset_links_without_experiment")
                 continue
             if bound.target_id is not None:
                 target_ids.append(bound.target_id)

@@ -17,6 +17,23 @@ _KNOWN_SINCE: Final = {
     TRACE: "MLflow keeps traces under ids that are given to it since 3.2",
 }
 
+_LINKS: Final = {
+    "runs_without_parent": "runs to their parents",
+    "logged_model_without_its_run": "logged models to the runs that made them",
+    "model_links_without_run": "logged models to runs that made or used them",
+    "model_points_without_run": "metric points of logged models to their runs",
+    "links_to_models_not_there": "runs to logged models",
+    "traces_without_their_run": "traces to the runs that made them",
+    "traces_without_their_logged_model": "traces to logged models",
+    "trace_links_without_run": "traces to further runs",
+    "trace_links_without_prompt": "traces to prompts",
+    "issues_without_their_run": "issues to runs",
+    "dataset_links_without_experiment": "evaluation datasets to experiments",
+    "prompt_references_not_there": "prompts to runs or experiments",
+}
+"""What links are called of which one end is neither brought by an import nor there already: mostly, a selection left it
+out. They are counted, and never a refusal."""
+
 
 class Receipt:
     """Source id to target id by kind, counts, and everything that did not arrive as it was."""
@@ -107,7 +124,11 @@ class Receipt:
                 self.refuse(kind, "", "", code, f"{counted(kind, number)}{why}")
 
     def report(self) -> Report:
-        """Return all of it as the sink's report; where several sinks share a receipt, each calls this."""
+        """Return all of it as the sink's report; at any time, also while others go on writing into it."""
+        with self._lock:
+            return self._report()
+
+    def _report(self) -> Report:
         gaps = [*self._gaps, *(_gap_of_unknown(kind, number) for kind, number in sorted(self._unknown.items()))]
         refusals = [
             {"kind": gap.owner_kind, "id": gap.owner_id, "path": gap.path, "code": gap.code, "reason": gap.reason}
@@ -124,15 +145,22 @@ class Receipt:
             "runs": dict(self._ids[RUN]),
             "ids": {kind: dict(ids) for kind, ids in self._ids.items() if kind not in (EXPERIMENT, RUN)},
             "outcomes": other_kinds,
-            **runs,
-            "shortened": self._shortened,
+            **dict(runs),
+            "shortened": list(self._shortened),
             "changed": dict(self._changed),
-            "kept_here_only": self._kept_values,
-            "missing_parents": self._missing_parents,
-            "notes": self._notes,
+            "kept_here_only": {kind: dict(values) for kind, values in self._kept_values.items()},
+            "missing_parents": list(self._missing_parents),
+            "notes": [*self._notes, *self._note_of_links()],
             "refusals": refusals,
         }
         return Report(counts=counts, gaps=gaps, details=details)
+
+    def _note_of_links(self) -> list[str]:
+        numbers = {**self._changed, "runs_without_parent": len(self._missing_parents)}
+        counted_links = [f"{numbers[name]} of {words}" for name, words in _LINKS.items() if numbers.get(name)]
+        if not counted_links:
+            return []
+        return [f"links to what neither came nor was there are left out: {', '.join(counted_links)}"]
 
 
 def _gap_of_unknown(kind: str, number: int) -> Gap:

@@ -19,7 +19,7 @@ from mlflow_archive.sources.exim.fields import Fields, ValueMalformedError, json
 from mlflow_archive.sources.exim.index import Index
 from mlflow_archive.sources.exim.layout import MODEL_FILE, PROMPT_FILE
 from mlflow_archive.sources.exim.parts import report_permissions
-from mlflow_archive.sources.exim.registry.version_files import add_version_files
+from mlflow_archive.sources.exim.registry.version_files import Carried, add_version_files
 from mlflow_archive.sources.reading.records import Entity
 
 # mlflow.prompt.constants
@@ -157,8 +157,11 @@ class _Model:
         self.entity.gaps.add(path, OBJECT_UNREADABLE, reason)
 
 
-def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection) -> Entity:
-    """Read a registered model or prompt. Raises DocumentUnreadableError if it has changed since the index was built."""
+def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection, carried: Carried = None) -> Entity:
+    """Read a registered model or prompt; ``carried`` are the runs and logged models that come.
+
+    Raises DocumentUnreadableError if it has changed since the index was built.
+    """
     model = _Model(index, entries)
     for entry in entries:
         document = read_document(entry.path, index.root)
@@ -172,7 +175,7 @@ def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection
             model.add_version(raw, document)
     entity = model.finish()
     if selection.artifacts:
-        add_version_files(entity, entries, index, selection)
+        add_version_files(entity, entries, index, selection, carried)
     return entity
 
 

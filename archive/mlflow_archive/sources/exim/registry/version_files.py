@@ -6,7 +6,8 @@ what is nowhere else is carried as the registered model's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,8 +24,13 @@ from mlflow_archive.sources.reading.records import Entity
 _OF_DOWNLOAD: Final = "registered_model_meta"
 """MLflow puts it beside what it downloads of a version; no server holds it."""
 
+Carried = Collection[str] | None
+"""The ids of the runs and logged models that come; None where all do."""
 
-def add_version_files(entity: Entity, entries: Sequence[ModelEntry], index: Index, selection: Selection) -> None:
+
+def add_version_files(
+    entity: Entity, entries: Sequence[ModelEntry], index: Index, selection: Selection, carried: Carried = None
+) -> None:
     """Add the files of versions that are nowhere else; a version without any files becomes a gap."""
     done: set[str] = set()
     sources = {str(row["version"]): _text(row["source"]) for row in entity.rows.get("model_versions", ())}
@@ -35,7 +41,7 @@ def add_version_files(entity: Entity, entries: Sequence[ModelEntry], index: Inde
                 continue
             done.add(number)
             files = [file for folder in _folders(entries, number) for file in files_of(folder, entity.gaps.add)]
-            elsewhere = {(file.path, file.size) for file in _elsewhere(version, sources[number], index)}
+            elsewhere = {(file.path, file.size) for file in _elsewhere(version, sources[number], index, carried)}
             own = [file for file in files if file.path != _OF_DOWNLOAD]
             if elsewhere.issuperset((file.path, file.size) for file in own):
                 if not files and not version.run_id and not version.model_id:
@@ -58,18 +64,18 @@ def _folders(entries: Sequence[ModelEntry], number: str) -> Iterator[Path]:
             return
 
 
-def _elsewhere(version: VersionEntry, source: str | None, index: Index) -> list[FoundFile]:
-    """Return the files that the export holds of what a version was made of."""
+def _elsewhere(version: VersionEntry, source: str | None, index: Index, carried: Carried) -> list[FoundFile]:
+    """Return the files that come with what a version was made of."""
     logged = index.logged_models.get(version.model_id or "")
-    if logged is not None:
+    if logged is not None and (carried is None or logged.model_id in carried):
         location = read_document(logged.path, index.root).body.get("artifact_location")
         return downloaded_files(logged.path.parent, _text(location), logged.path.name, _ignore)
     run = index.runs.get(version.run_id or "")
-    if run is None:
+    if run is None or (carried is not None and run.run_id not in carried):
         return []
     below = _below_run(run.run_id, source)
     return [
-        FoundFile(path=file.path.removeprefix(below), place=file.place, size=file.size)
+        replace(file, path=file.path.removeprefix(below))
         for folder in run.artifacts
         for file in files_of(folder, _ignore)
         if file.path.startswith(below)

@@ -13,10 +13,17 @@ from typing import Any, Final
 
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
-from mlflow_archive.format.gaps import ARTIFACT_MISSING, OBJECT_UNREADABLE
-from mlflow_archive.http.refusals import check_answered
+from mlflow_archive.format.gaps import ARTIFACT_MISSING, FIELD_UNREADABLE, OBJECT_UNREADABLE
+from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, named_owner
-from mlflow_archive.selecting.model_versions import Version, VersionPlaces, dependencies_of, has_files
+from mlflow_archive.selecting.model_versions import (
+    PROMPT_EXPERIMENTS,
+    Version,
+    VersionPlaces,
+    dependencies_of,
+    has_files,
+    prompt_experiments,
+)
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, integer, location, text
 from mlflow_archive.sources.rest.lists import PROMPTS, asking, if_understood, pages
@@ -48,8 +55,10 @@ def select_models(scopes: Sequence[Scope]) -> None:
     Raises SelectionError for a name or pattern that matches none.
     """
     selection = scopes[0].selection
-    scope_names = [[str(row["name"]) for rows, _ in _registered_models(scope) for row in rows] for scope in scopes]
-    names = list(dict.fromkeys(name for names in scope_names for name in names))
+    scope_models = [
+        {str(row["name"]): row for rows, _ in _registered_models(scope) for row in rows} for scope in scopes
+    ]
+    names = list(dict.fromkeys(name for models in scope_models for name in models))
     if unmatched := selection.unmatched_models(names):
         examples = ", ".join(map(repr, names[:_SHOWN])) or "none"
         hint = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -57,11 +66,13 @@ def select_models(scopes: Sequence[Scope]) -> None:
         raise SelectionError(
             f"no registered model of {scopes[0].session.uri} matches {missing}; there are {examples}{hint}"
         )
-    for scope, own_names in zip(scopes, scope_names, strict=True):
-        selected = [name for name in own_names if selection.matches_model(name)]
+    for scope, models in zip(scopes, scope_models, strict=True):
+        selected = [name for name in models if selection.matches_model(name)]
+        tags = [tag for name in selected for tag in models[name].get("tags", [])]
+        experiments = prompt_experiments(tag.get("value") for tag in tags if tag.get("key") == PROMPT_EXPERIMENTS)
         registry = _RestRegistry(scope)
         versions = [version for name in selected for version in registry.versions(name)[0]]
-        scope.dependencies = dependencies_of(selected, versions, registry)
+        scope.dependencies = dependencies_of(selected, versions, registry, experiments)
 
 
 def _registered_models(scope: Scope) -> Iterator[tuple[list[Json], list[Gap]]]:
@@ -138,6 +149,8 @@ class _RestRegistry:
                 roots[owner_id] = text(owner["info"].get("artifact_uri"))
             except ServerError as exc:
                 check_answered(exc)
+                if not _is_missing(exc):
+                    roots[owner_id] = None  # it is there, so that whoever reads it says why it cannot be had
         return roots
 
     def makers(self, models: Collection[str]) -> set[str]:
@@ -169,7 +182,7 @@ class _RestRegistry:
                 gaps += [_gap(self._scope, name, loss.place or "versions", loss.reason) for loss in page.losses]
                 for raw in page.rows:
                     try:
-                        row = self._row(name, raw)
+                        row = self._row(name, raw, gaps)
                     except UNREADABLE_ROW as exc:
                         reason = f"the server describes it in an unexpected shape: {exc!r}"
                         gaps.append(_gap(self._scope, name, f"version {raw.get('version')}", reason))
@@ -177,7 +190,7 @@ class _RestRegistry:
                         rows[row["version"]] = row
         return [rows[number] for number in sorted(rows)], gaps
 
-    def _row(self, name: str, raw: Json) -> Row:
+    def _row(self, name: str, raw: Json, gaps: list[Gap]) -> Row:
         source = location(raw.get("source"))
         return {
             **_name(self._scope, name),
@@ -188,7 +201,7 @@ class _RestRegistry:
             "user_id": text(raw.get("user_id")),
             "current_stage": text(raw.get("current_stage")),
             "source": source,
-            "storage_location": self._storage_location(name, str(raw["version"]), source),
+            "storage_location": self._storage_location(name, str(raw["version"]), source, gaps),
             "run_id": text(raw.get("run_id")),
             "run_link": text(raw.get("run_link")),
             "status": text(raw.get("status")),
@@ -196,12 +209,15 @@ class _RestRegistry:
             "tags": [{"key": str(tag["key"]), "value": text(tag.get("value"))} for tag in raw.get("tags", [])],
         }
 
-    def _storage_location(self, name: str, version: str, source: str | None) -> str | None:
-        """Return where the files of a version lie; the source where the server does not show it."""
+    def _storage_location(self, name: str, version: str, source: str | None, gaps: list[Gap]) -> str | None:
+        """Return where the files of a version lie; the source where the server knows no such thing, or refuses it."""
         try:
             answer = self._scope.session.get(f"{_VERSIONS}/get-download-uri", {"name": name, "version": version})
         except ServerError as exc:
             check_answered(exc)
+            if not _is_missing(exc):
+                reason = f"the source stands for it: {exc}"
+                gaps.append(_gap(self._scope, name, f"{version}/storage_location", reason, code=FIELD_UNREADABLE))
             return source
         return location(answer.get("artifact_uri")) if isinstance(answer, dict) else source
 
@@ -256,6 +272,8 @@ def _is_carried(scope: Scope, kind: str, entity_id: str) -> bool:
     else:
         model, deleted = fetch_model(scope.session, entity_id)
         info = model["info"]
+        if not scope.wants_model(info):
+            return False
     return str(info.get("experiment_id")) in scope.experiment_ids and (selection.deleted or not deleted)
 
 
@@ -264,6 +282,10 @@ def _version_owner(scope: Scope, name: str, version: int, uri: str) -> Owner:
         return "/model-versions/get-artifact", {"name": name, "version": version, "path": path}
 
     return Owner(kind=REGISTERED_MODEL, id=named_owner(name, scope.workspace), uri=uri, get_file=get_file)
+
+
+def _is_missing(exc: ServerError) -> bool:
+    return exc.error_code == "RESOURCE_DOES_NOT_EXIST" or is_unknown_request(exc)
 
 
 def _name(scope: Scope, name: str) -> Row:

@@ -13,7 +13,7 @@ from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.format import gaps as gap_codes
-from mlflow_archive.format.fingerprint import run_fingerprint
+from mlflow_archive.format.fingerprint import Fingerprint, run_fingerprint
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
@@ -37,7 +37,7 @@ class _Entry:
     files: list[ArtifactFile] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     more_tables: dict[str, pa.Table] = field(default_factory=dict)
-    fingerprint: str = ""
+    fingerprint: Fingerprint = field(default_factory=lambda: Fingerprint(""))
 
 
 def select_named_runs(scopes: Sequence[Scope]) -> None:
@@ -100,8 +100,8 @@ def experiments_of(scope: Scope, runs: Sequence[Json]) -> set[str]:
 def check_run_filter(scope: Scope) -> None:
     """Raise SelectionError if the server does not understand the filter for runs."""
     try:
-        for pager in _pagers(scope)[:1]:
-            pager.check()
+        for ids in _id_groups(scope)[:1]:
+            RunPager(scope.session, scope.selection, ids).check()
     except ServerError as exc:
         if exc.status != 400:
             return  # what it cannot answer comes up page by page
@@ -109,10 +109,30 @@ def check_run_filter(scope: Scope) -> None:
         raise SelectionError(message) from exc
 
 
-def _pagers(scope: Scope) -> list[RunPager]:
-    """Return what pages through all selected runs: some experiments each."""
+def _id_groups(scope: Scope) -> list[list[str]]:
     ids = scope.experiment_ids
-    return [RunPager(scope.session, scope.selection, ids[n : n + _GROUP]) for n in range(0, len(ids), _GROUP)]
+    return [ids[n : n + _GROUP] for n in range(0, len(ids), _GROUP)]
+
+
+def _all_pages(scope: Scope) -> Iterator[RunPage]:
+    """Yield all selected runs, some experiments at a time, or one at a time where the server searches in one only."""
+    for group in _id_groups(scope):
+        for ids in [[experiment_id] for experiment_id in group] if scope.searches_in_one else [group]:
+            pager = RunPager(scope.session, scope.selection, ids)
+            yield from pager.pages()
+            yield from _unanswered_pages(scope, pager, ids)
+
+
+def _unanswered_pages(scope: Scope, pager: RunPager, ids: Sequence[str]) -> Iterator[RunPage]:
+    """Yield the runs of experiments that a search in several does not answer for, if the server has any."""
+    if pager.answered_for_several():
+        scope.searches_in_one = False
+    if len(ids) == 1 or scope.searches_in_one is False:
+        return
+    for experiment_id in pager.unanswered():
+        if scope.searches_in_one or pager.holds_run(experiment_id):
+            scope.searches_in_one = True
+            yield from RunPager(scope.session, scope.selection, [experiment_id]).pages()
 
 
 class RunReader:
@@ -134,9 +154,9 @@ class RunReader:
         if named is not None:
             pages = iter([RunPage(runs=named[n : n + PAGE_RUNS]) for n in range(0, len(named), PAGE_RUNS)])
         else:
-            pages = (page for pager in _pagers(self._scope) for page in pager.pages())
+            pages = _all_pages(self._scope)
         for page in pages:
-            if self._scope.only_of_runs:
+            if self._scope.models_need_runs:
                 self._scope.findings.run_ids.update(run_id_of(run) for run in page.runs)
             yield from _parts(page)
 
@@ -147,7 +167,7 @@ class RunReader:
         if self._scope.selection.wants_kind(RUN):
             entries, unreadable = self._entries(page, known)
             gaps += unreadable
-        elif self._scope.only_of_runs and self._scope.selection.wants_kind(LOGGED_MODEL):
+        elif self._scope.models_need_runs and self._scope.selection.wants_kind(LOGGED_MODEL):
             self._add_models_of(page.runs)
         if gaps:
             yield Chunk(tables={"gaps": gap_table(gaps)})
@@ -167,7 +187,7 @@ class RunReader:
                 continue
             self._add_to_findings(record.tables.get("model_outputs"))
             entry = self._entry(record)
-            if not entry.gaps and known(RUN, record.run_id) == entry.fingerprint:
+            if not entry.gaps and entry.fingerprint.agrees_with(known(RUN, record.run_id)):
                 self._scope.progress.advance("skipped", 1)
                 continue
             self._add_models(entry, raw)
@@ -185,8 +205,7 @@ class RunReader:
                 entry.gaps += missing_declared(RUN, record.run_id, record.tags.get(HISTORY_TAG), paths)
             entry.files = [file for file in listing.files if selection.wants_artifact(file.path, file.size)]
         latest = ((key, point.step, point.time_ms, point.value) for key, point in record.latest.items())
-        files = ((file.path, file.size) for file in entry.files)
-        entry.fingerprint = run_fingerprint(record.info, record.params, record.tags, latest, files)
+        entry.fingerprint = run_fingerprint(record.info, record.params, record.tags, latest, entry.files)
         return entry
 
     def _add_models(self, entry: _Entry, raw: Json) -> None:
@@ -275,7 +294,7 @@ def _chunk(part: HistoryPart, entries: dict[str, _Entry]) -> Chunk:
         files += entry.files
         gaps += entry.gaps
         if not entry.gaps and record.run_id not in without_history:
-            prints.append({"owner_id": record.run_id, "owner_kind": RUN, "fingerprint": entry.fingerprint})
+            prints.append(entry.fingerprint.row(RUN, record.run_id))
     if prints:
         tables["fingerprints"] = [table_of("fingerprints", prints)]
     if gaps:
