@@ -16,12 +16,12 @@ from mlflow_archive.kinds import (
     REGISTERED_MODEL,
     RUN,
     TABLES,
+    TIMESTAMP,
     TRACE,
     WORKSPACE,
 )
 from mlflow_archive.kinds.version_source import TOMBSTONE
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.inspection.rows import plain_rows
 from mlflow_archive.reader.run_levels import by_depth
 from mlflow_archive.selecting.model_versions import (
     PROMPT_EXPERIMENTS,
@@ -33,6 +33,8 @@ from mlflow_archive.selecting.model_versions import (
 from mlflow_archive.selecting.selection import Selection
 
 _NAMED_IN_ERRORS: Final = 5
+_VERSION_COLUMNS: Final = [c.name for c in TABLES["model_versions"].columns if c.type != TIMESTAMP]
+"""Without times, which may lie beyond those of Python."""
 _MODELS: Final = ("logged_models", "model_id", "artifact_location")
 _PARENT_TAG: Final = "mlflow.parentRunId"
 _LINK: Final = ("run_id", "value")
@@ -196,7 +198,7 @@ def _dependencies(archive: Archive, selection: Selection) -> ModelDependencies:
         have = ", ".join(repr(name) for name in stored_names[:_NAMED_IN_ERRORS]) or "none"
         raise SelectionError(f"no registered model {missing[0]!r} in {archive.path}; it has {have}")
     names = [name for name in stored_names if selection.matches_model(name)]
-    versions = plain_rows(archive.table("model_versions", owners=names))
+    versions = archive.table("model_versions", columns=_VERSION_COLUMNS, owners=names).to_pylist()
     tags = archive.table("registered_model_tags", columns=["name", "key", "value"], owners=names).to_pylist()
     experiments = prompt_experiments(tag["value"] for tag in tags if tag["key"] == PROMPT_EXPERIMENTS)
     return dependencies_of(names, versions, _ArchiveRegistry(archive), experiments)
@@ -222,9 +224,9 @@ class _ArchiveRegistry:
             aliases = self._archive.table("registered_model_aliases", owners=[name]).to_pylist()
             numbers = [row["version"] for row in aliases if (row["workspace"], row["alias"]) == (workspace, alias)]
             version = numbers[0] if numbers else None
-        for row in plain_rows(self._archive.table("model_versions", owners=[name])):
+        for row in self._archive.table("model_versions", columns=_VERSION_COLUMNS, owners=[name]).to_pylist():
             if (row["workspace"], row["version"]) == (workspace, version) and row["current_stage"] != TOMBSTONE:
-                return row
+                return row  # type: ignore[no-any-return]
         return None
 
 
