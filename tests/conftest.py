@@ -38,6 +38,7 @@ from tests.support.mlflow_server import MlflowServer, running_server  # noqa: E4
 from tests.support.needs import Needs  # noqa: E402 - needs the path above
 from tests.support.object_store import running_s3  # noqa: E402 - needs the path above
 from tests.support.session_folder import open_session_folder, session_folder  # noqa: E402 - needs the path above
+from tests.support.sharing import SharingScheduling, write_groups  # noqa: E402 - needs the path above
 
 SURROUNDINGS = pytest.StashKey[Surroundings]()
 
@@ -56,13 +57,22 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     """Mark tests that start servers or take long, and give tests that share much to one worker."""
     needs = Needs(session)
+    groups = {}
     for item in items:
         if needs.server(item):
             item.add_marker("server")
-        if item.get_closest_marker("timeout"):
+        if needs.time(item):
             item.add_marker("slow")
         if group := needs.group(item):
-            item.add_marker(pytest.mark.xdist_group(group))
+            groups[item.nodeid] = group
+    if hasattr(session.config, "workerinput"):
+        write_groups(groups)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Schedule as :class:`SharingScheduling` does, if nothing else was asked for."""
+    return SharingScheduling(config, log) if config.getoption("dist") == "load" else None
 
 
 @pytest.hookimpl(trylast=True)

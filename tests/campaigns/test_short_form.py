@@ -54,12 +54,10 @@ def test_an_export_gets_through_refusals(ground: Ground) -> None:
     assert trials[0].faults.total() > 5
 
 
-@pytest.mark.xfail(strict=False, reason="answers with 200 that are not the server's are not asked for again")
 def test_an_export_gets_through_all_faults(ground: Ground) -> None:
     assert_all_complete(exports(ground, "all", tuple(Fault), 1))
 
 
-@pytest.mark.xfail(strict=False, reason="an empty answer with 200 is taken for an empty list")
 def test_an_export_takes_no_empty_answer_for_an_empty_list(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ground, "rate", 0.05)  # a higher one stops the export before it can lose something
     assert_none_wrong(exports(ground, "empty", (Fault.EMPTY,), 2))
@@ -87,7 +85,6 @@ def test_a_kill_leaves_nothing_behind(killed: list[Trial], request: pytest.Fixtu
     assert [trial.counts["leftover files"] for trial in killed] == [0] * len(killed)
 
 
-@pytest.mark.xfail(strict=False, reason="answers with 200 that are not the server's are not asked for again")
 def test_an_import_gets_through_all_faults(ground: Ground) -> None:
     assert_all_complete(imports(ground, "all", tuple(Fault), 1))
 

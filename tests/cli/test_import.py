@@ -68,3 +68,8 @@ def test_into_a_fresh_database_in_a_process_of_its_own(single_file: Path, tmp_pa
     done = subprocess.run(command, check=False, capture_output=True, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert sum(path.stat().st_size for path in (tmp_path / "root").rglob("*") if path.is_file()) == 256 * 5000 + 12
+
+
+def test_the_help_names_the_tags_that_stay_without_source_tags(cli: Command) -> None:
+    said = " ".join(cli("import", "--help").out.split())
+    assert "identity tags mlflow_archive.source_… stay" in said.partition("--no-source-tags")[2].partition(" --")[0]

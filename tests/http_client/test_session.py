@@ -6,10 +6,11 @@ import io
 from collections.abc import Iterator
 from contextlib import closing
 
+import mlflow
 import pytest
 
 from mlflow_archive.errors import ServerError
-from mlflow_archive.http.retry import RetryPolicy, parse_retry_after
+from mlflow_archive.http.retry import DEFAULT, RetryPolicy, parse_retry_after
 from mlflow_archive.http.server import probe
 from mlflow_archive.http.session import TrackingSession
 from tests.support.bad_network import BadNetwork, bad_network
@@ -32,7 +33,9 @@ def session(network: BadNetwork) -> Iterator[TrackingSession]:
         yield session
 
 
-@pytest.mark.parametrize("fault", ["drop", "cut", "408", "429", "500", "502", "503", "504"])
+@pytest.mark.parametrize(
+    "fault", ["drop", "cut", "408", "429", "500", "502", "503", "504", "html", "empty", "short", "late drop"]
+)
 def test_passing_faults_are_retried(network: BadNetwork, session: TrackingSession, fault: str) -> None:
     network.faults[SEARCH] = [fault, fault]
     assert session.post(SEARCH, {"max_results": 1})["experiments"]
@@ -45,6 +48,78 @@ def test_patience_ends(network: BadNetwork, session: TrackingSession) -> None:
         session.post(SEARCH, {"max_results": 1})
     assert caught.value.status == 503
     assert len(network.seen) == QUICK.attempts
+
+
+@pytest.mark.parametrize("fault", ["html", "empty", "short", "cut", "drop", "502"])
+def test_a_server_that_answered_once_is_tried_eight_times(
+    network: BadNetwork, session: TrackingSession, fault: str
+) -> None:
+    session.post(SEARCH, {"max_results": 1})
+    network.faults[SEARCH] = [fault] * 7
+    assert session.post(SEARCH, {"max_results": 1})["experiments"]
+    network.faults[SEARCH] = [fault] * 8
+    with pytest.raises(ServerError) as caught:
+        session.post(SEARCH, {"max_results": 1})
+    assert caught.value.status == 502  # about this request: others may get through
+
+
+def test_waits_grow_and_end_after_half_a_minute() -> None:
+    waits = [DEFAULT.delay(attempt, None) for attempt in range(1, DEFAULT.attempts)]
+    assert waits == sorted(waits)
+    assert sum(waits) < 45
+
+
+def test_where_nothing_gets_through_any_more_it_says_so(network: BadNetwork, session: TrackingSession) -> None:
+    """The third request that fails for good is followed by another; if that fails too, nobody answers."""
+    session.post(SEARCH, {"max_results": 1})
+    network.faults = {"runs/get": ["503"] * 99}
+    for _ in range(5):
+        with pytest.raises(ServerError) as caught:
+            session.get("/api/2.0/mlflow/runs/get", {"run_id": "x"})
+        assert caught.value.status == 503
+    network.faults = {"/": ["503"] * 99}
+    statuses = []
+    for _ in range(3):
+        with pytest.raises(ServerError) as caught:
+            session.get("/api/2.0/mlflow/runs/get", {"run_id": "x"})
+        statuses.append(caught.value.status)
+    assert None in statuses
+
+
+@pytest.mark.parametrize("fault", ["html", "empty", "short", "late drop", "502"])
+def test_what_was_put_is_there(network: BadNetwork, session: TrackingSession, fault: str) -> None:
+    session.post(SEARCH, {"max_results": 1})
+    network.faults["sure.bin"] = [fault] * 3
+    session.put(STORE + "sure.bin", fault.encode(), size=len(fault))
+    network.faults.clear()
+    target = io.BytesIO()
+    session.download(STORE + "sure.bin", None, target)
+    assert target.getvalue() == fault.encode()
+
+
+def test_a_delete_whose_answer_was_lost_is_done(network: BadNetwork, session: TrackingSession) -> None:
+    body = {"name": "to be deleted"}
+    session.post("/api/2.0/mlflow/registered-models/create", body)
+    network.faults["registered-models/delete"] = ["late drop", "html", "502"]
+    assert session.delete("/api/2.0/mlflow/registered-models/delete", body) == {}
+    with pytest.raises(ServerError) as caught:
+        session.delete("/api/2.0/mlflow/registered-models/delete", body)
+    assert caught.value.error_code == "RESOURCE_DOES_NOT_EXIST"
+
+
+@pytest.mark.parametrize("cut", ["3.1", "<html>"])
+def test_a_version_that_was_cut_is_not_believed(network: BadNetwork, session: TrackingSession, cut: str) -> None:
+    answers = [cut.encode()]
+    network.change = lambda path, content: answers.pop() if path == "/version" and answers else content
+    assert probe(session) == mlflow.__version__
+
+
+def test_json_that_the_server_really_has_malformed_is_given(network: BadNetwork, session: TrackingSession) -> None:
+    session.post(SEARCH, {"max_results": 1})
+    network.change = lambda path, content: b'{"cut": ' if "runs/get" in path else content
+    assert session.json_bytes("/api/2.0/mlflow/experiments/get", {"experiment_id": "0"}).startswith(b"{")
+    network.change = lambda path, content: b'{"cut": ' if "experiments/get" in path else content
+    assert session.json_bytes("/api/2.0/mlflow/experiments/get", {"experiment_id": "0"}) == b'{"cut": '
 
 
 @pytest.mark.parametrize(("fault", "requests"), [("drop", 1), ("500", 1), ("429", 2), ("503", 2)])
@@ -119,7 +194,7 @@ def test_probe_tells_the_version(session: TrackingSession) -> None:
 
 
 def test_a_page_is_no_mlflow_server(network: BadNetwork, session: TrackingSession) -> None:
-    network.faults[SEARCH] = ["html"]
+    network.faults[SEARCH] = ["html"] * 99
     with pytest.raises(ServerError, match="not an MLflow server"):
         probe(session)
 
@@ -143,6 +218,15 @@ def test_mlflow_errors_are_told(session: TrackingSession) -> None:
     with pytest.raises(ServerError, match="RESOURCE_DOES_NOT_EXIST") as caught:
         session.get("/api/2.0/mlflow/runs/get", {"run_id": "none"})
     assert (caught.value.status, caught.value.error_code) == (404, "RESOURCE_DOES_NOT_EXIST")
+
+
+@pytest.mark.parametrize("fault", ["short", "cut"])
+def test_a_refusal_that_was_cut_is_asked_for_again(network: BadNetwork, session: TrackingSession, fault: str) -> None:
+    """Else it is taken for that of a server without this request."""
+    network.faults["runs/get"] = [fault, fault]
+    with pytest.raises(ServerError) as caught:
+        session.get("/api/2.0/mlflow/runs/get", {"run_id": "none"})
+    assert caught.value.error_code == "RESOURCE_DOES_NOT_EXIST"
 
 
 def test_retry_after() -> None:

@@ -1,11 +1,12 @@
-"""What the target refuses because it does not know the request, and what is wrong with an object."""
+"""What the target refuses because it does not know the request, what is wrong with an object, and what is in doubt."""
 
 from __future__ import annotations
 
 import pytest
 
 from mlflow_archive.errors import ItemError, MlflowArchiveError, ServerError
-from mlflow_archive.sinks.replay.writing.failures import is_unknown_there
+from mlflow_archive.sinks.replay.writing import failures
+from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there, once
 
 
 @pytest.mark.parametrize(
@@ -23,3 +24,72 @@ from mlflow_archive.sinks.replay.writing.failures import is_unknown_there
 )
 def test_what_the_target_does_not_know(error: MlflowArchiveError, unknown: bool) -> None:
     assert is_unknown_there(error) == unknown
+
+
+@pytest.mark.parametrize(
+    ("error", "of_one"),
+    [
+        (ServerError("x", status=400), True),
+        (ServerError("x", status=403), True),
+        (ServerError("x", status=429), True),
+        (ServerError("x", status=500), True),
+        (ServerError("x", status=502), True),
+        (ServerError("x", status=504), True),
+        (ServerError("x", status=401), False),
+        (ServerError("x", status=407), False),
+        (ServerError("nobody answers"), False),
+    ],
+)
+def test_what_is_about_one_object(error: MlflowArchiveError, of_one: bool) -> None:
+    assert is_about_one_item(error) == of_one
+
+
+class _Place:
+    """Where something is made; the answers to the requests are lost, or say what ``answers`` holds."""
+
+    def __init__(self, *answers: ServerError | None) -> None:
+        self.answers, self.made, self.shown_after = list(answers), 0, 1
+        self.looks = 0
+
+    def make(self) -> str:
+        exists = self.made > 0
+        error = self.answers.pop(0) if self.answers else None
+        if error is None or error.status is None or error.status == 502:
+            if exists:
+                raise ServerError("there", status=400, error_code="RESOURCE_ALREADY_EXISTS")
+            self.made += 1
+        if error is not None:
+            raise error
+        return "made"
+
+    def look(self) -> str | None:
+        self.looks += 1
+        return "found" if self.made and self.looks >= self.shown_after else None
+
+
+@pytest.fixture
+def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "WAITS_AFTER_DOUBT_SECONDS", (0.0,) * 8)
+
+
+LOST, REFUSED = ServerError("lost", status=502), ServerError("not now", status=503)
+
+
+@pytest.mark.usefixtures("_no_waits")
+@pytest.mark.parametrize(
+    ("answers", "shown_after"), [((LOST,), 1), ((LOST, LOST), 2), ((LOST,), 3), ((REFUSED,) * 7, 1), ((), 1)]
+)
+def test_what_is_in_doubt_is_made_once(answers: tuple[ServerError, ...], shown_after: int) -> None:
+    """Also where it shows late: that it exists already is then no refusal."""
+    place = _Place(*answers)
+    place.shown_after = shown_after
+    assert once(place.make, place.look) in ("made", "found")
+    assert place.made == 1
+
+
+@pytest.mark.usefixtures("_no_waits")
+def test_what_exists_already_without_a_doubt_is_refused() -> None:
+    place = _Place()
+    place.made = 1
+    with pytest.raises(ServerError, match="there"):
+        once(place.make, place.look)

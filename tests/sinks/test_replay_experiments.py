@@ -65,3 +65,21 @@ def test_two_experiments_of_one_name_are_kept_apart(place: Place) -> None:
     assert place.runs(f"{place.name} (deleted 5)").keys() == {"gone"}
     assert "(deleted 5)" in str(report.details["notes"])
     assert counts(place.replay(two(experiment("6", place.name), deleted(place.name)))) == (0, 0, 2)
+
+
+ACTING = ("mlflow.issueDetection.schedule", "mlflow.trace.archivalRetention", "mlflow.notKnownYet")
+
+
+@pytest.mark.parametrize("place", ["store"], indirect=True)
+@pytest.mark.parametrize("live", [False, True])
+def test_tags_on_which_a_server_acts_arrive_as_source_tags(place: Place, live: bool) -> None:
+    value = '{"type": "duration", "value": "30d"}'
+    tags = [{"experiment_id": "5", "key": key, "value": value} for key in (*ACTING, "mlflow.experimentKind", "mine")]
+    source = ChunkSource((0, [chunk(experiments=[experiment("5", place.name)], experiment_tags=tags)]))
+    report = place.replay(source, acting_tags=live)
+    arrived = place.client().get_experiment_by_name(place.name).tags
+    assert {*ACTING, "mlflow.experimentKind", "mine"} - arrived.keys() == (set() if live else {*ACTING})
+    assert all(arrived[f"mlflow_export_import.{key}"] == value for key in ACTING)
+    assert all((key in str(report.details["notes"])) is not live for key in ACTING)
+    assert place.replay(source, acting_tags=live).details["notes"] == report.details["notes"]
+    assert place.client().get_experiment_by_name(place.name).tags == arrived

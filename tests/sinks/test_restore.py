@@ -349,3 +349,11 @@ def test_ids_of_edges_that_no_server_shows_are_made(tmp_path: Path) -> None:
         made.append([sqlite_rows(tmp_path / f"{name}.db", query) for query in queries])
     assert [len(rows) for rows in made[0]] == [2, 2]
     assert made[0] == made[1]
+
+
+def test_experiment_tags_on_which_a_server_acts_are_listed(tmp_path: Path) -> None:
+    tags = [{"experiment_id": "1", "key": key, "value": "x"} for key in ("mlflow.issueDetection.schedule", "mine")]
+    archive = archive_of(tmp_path / "a.mlfa", chunk(experiments=[experiment("1", "e")], experiment_tags=tags))
+    report = restore(archive, f"sqlite:///{tmp_path / 't.db'}")
+    assert report.details["acting_tags"] == [{"experiment_id": "1", "key": "mlflow.issueDetection.schedule"}]
+    assert sqlite_rows(tmp_path / "t.db", "SELECT count(*) FROM experiment_tags") == [(2,)]

@@ -78,6 +78,17 @@ def test_a_scorer_whose_versions_cannot_be_read_is_not_taken_for_a_hidden_one(
     }
 
 
+def test_a_scorer_is_not_said_to_be_hidden_where_lists_cannot_be_read(everything: Everything) -> None:
+    server, filled = everything
+    with bad_network(server.uri) as network:
+        network.change = lambda path, body: b'{"scorers": "odd"}' if "scorers/list" in path else body
+        found = read(network.uri, kinds=(SCORER, GATEWAY_ENDPOINT))
+    assert set(filled.evaluation.scorers.values()) <= {row["owner_id"] for row in found.tables["gaps"]}
+    reasons = {row["owner_id"]: row["reason"] for row in found.tables["gaps"]}
+    assert reasons.pop(filled.evaluation.scorers["lost"]) == "it is in no list of scorers that could be read"
+    assert not [reason for reason in reasons.values() if "is deleted" in reason]
+
+
 def test_issues_of_selected_experiments(everything: Everything) -> None:
     server, filled = everything
     found = read(server.uri, experiments=("main",), kinds=(ISSUE,))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from mlflow_archive.errors import SelectionError
+from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.format import gaps
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, WEBHOOK
 from mlflow_archive.sources.rest.registry import registry
@@ -180,6 +180,23 @@ def test_a_server_that_knows_no_prompts(everything: Everything) -> None:
         found = read(network.uri, kinds=(REGISTERED_MODEL,), artifacts=False)
     assert ids(found, "registered_models", "name") == set(filled.registry.models)
     assert found.tables["gaps"] == []
+
+
+def test_places_of_versions_that_the_server_does_not_show_are_gaps(everything: Everything) -> None:
+    with bad_network(everything[0].uri) as network:
+        network.faults = {"get-download-uri?name=many&version=12": ["403"]}
+        refused = read(network.uri, kinds=(REGISTERED_MODEL,), artifacts=False)
+    assert refused.gaps() == {("many", "12/storage_location", gaps.FIELD_UNREADABLE)}
+    [row] = refused.rows("model_versions", name="many", version=12)
+    assert row["storage_location"] == row["source"]
+
+
+def test_a_run_that_the_server_refuses_is_not_left_out_of_what_a_model_stands_on(everything: Everything) -> None:
+    server, _ = everything
+    with bad_network(server.uri) as network:
+        network.faults = {"runs/get": ["403"] * 99}
+        with pytest.raises(ServerError, match="not permitted"):
+            read(network.uri, models=("many",))
 
 
 def test_webhooks_without_secrets(everything: Everything) -> None:

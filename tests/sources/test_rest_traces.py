@@ -246,6 +246,29 @@ def test_spans_that_cannot_be_had_are_a_gap_and_the_trace_has_no_fingerprint(eve
     assert ids(found, "traces", "trace_id") == {agent}
 
 
+@pytest.mark.parametrize("status", ["403", "500"])
+def test_files_that_the_server_does_not_list_are_gaps(everything: Everything, found: Read, status: str) -> None:
+    """Also of traces whose spans are in the database; what the server gives without a list comes all the same."""
+    server, filled = everything
+    with bad_network(server.uri) as network:
+        network.faults = {"mlflow-artifacts/artifacts?": [status] * 10_000}
+        refused = read(network.uri, kinds=(TRACE,))
+        given = {name: files(refused, TRACE, filled.traces.traces[name]) for name in ("agent", "file")}
+    traces = filled.traces.traces
+    unlisted = {trace_id for trace_id, path, code in refused.gaps() if (path, code) == ("", gaps.ARTIFACT_LISTING)}
+    assert unlisted >= {trace_id for name, trace_id in traces.items() if name != "archived"}
+    assert ids(refused, "fingerprints", "owner_id") == set()
+    for name, path in (("file", "traces.json"), ("agent", next(iter(given["agent"])))):
+        assert given[name][path] == files(found, TRACE, traces[name])[path]
+
+
+def test_links_to_prompts_that_the_server_does_not_list_are_a_gap(everything: Everything, found: Read) -> None:
+    with bad_network(everything[0].uri) as network:
+        network.faults = {"model-versions/search": ["403"]}
+        refused = read(network.uri, kinds=(TRACE,))
+    assert refused.gaps() - found.gaps() == {("", "links to prompts", gaps.OBJECT_UNREADABLE)}
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),

@@ -9,9 +9,11 @@ import pytest
 import requests
 
 from mlflow_archive.errors import SelectionError, ServerError
+from mlflow_archive.format import gaps
 from mlflow_archive.kinds import MCP_SERVER, REGISTERED_MODEL, TABLES, TRACE
 from mlflow_archive.reader.archive import open_archive
 from tests.sources.rest_reading import files, ids, read
+from tests.support.bad_network import bad_network
 from tests.support.everything import Filled, fill
 from tests.support.filling.runs import MODEL_FILES
 from tests.support.login import PASSWORD, USER, server_with_login
@@ -101,6 +103,26 @@ def test_one_workspace_can_be_named(divided: tuple[MlflowServer, Filled], monkey
     monkeypatch.setenv("MLFLOW_WORKSPACE", "nobody")
     with pytest.raises((SelectionError, ServerError)):
         read(divided[0].uri)
+
+
+def test_a_server_that_does_not_say_whether_it_has_workspaces_is_read_with_a_gap(
+    divided: tuple[MlflowServer, Filled],
+) -> None:
+    with bad_network(divided[0].uri) as network:
+        network.faults = {"server-info": ["403"]}
+        found = read(network.uri)
+    assert ("", "", gaps.OBJECT_UNREADABLE) in found.gaps()
+    assert [row["owner_kind"] for row in found.rows("gaps", owner_id="", path="")] == ["workspace"]
+    assert ids(found, "registered_models", "name") == {"few"}
+
+
+@pytest.mark.parametrize("rows", ["[]", '[{"description": "no name"}]'])
+def test_a_user_who_sees_no_workspace_is_told(divided: tuple[MlflowServer, Filled], rows: str) -> None:
+    answer = f'{{"workspaces": {rows}}}'.encode()
+    with bad_network(divided[0].uri) as network:
+        network.change = lambda path, content: answer if path.endswith("/workspaces") else content
+        with pytest.raises(ServerError, match="shows this user none"):
+            read(network.uri)
 
 
 def test_selections_reach_over_workspaces(divided: tuple[MlflowServer, Filled]) -> None:

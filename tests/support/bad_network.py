@@ -15,8 +15,9 @@ from typing import ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 Fault = str
-"""``drop`` closes the connection without an answer, ``cut`` in mid-body, ``short`` announces fewer bytes than the
-server gave and sends those; a number is an HTTP status, ``html`` a page, ``no page`` a 404 that is not MLflow's."""
+"""``drop`` closes the connection without an answer, ``late drop`` after the server acted, ``cut`` in mid-body,
+``short`` announces fewer bytes than the server gave and sends those, ``empty`` none with 200; a number is an HTTP
+status, ``html`` a page, ``no page`` a 404 that is not MLflow's."""
 
 
 @dataclass
@@ -58,14 +59,17 @@ class _Proxy(BaseHTTPRequestHandler):
         if fault == "no page":
             self._answer(404, b"<html>nothing here</html>", {"Content-Type": "text/html"})
             return
-        if fault == "drop":
+        if fault in ("drop", "late drop"):
+            if fault == "late drop":
+                self._ask(body)
             self.close_connection = True
             return
         if fault is not None and fault.isdigit():
             self._answer(int(fault), b'{"error_code": "X", "message": "as told"}', {"Retry-After": "0"})
             return
-        if fault == "html":
-            self._answer(200, b"<html>a shop</html>", {"Content-Type": "text/html"})
+        if fault in ("html", "empty"):
+            page = b"<html>a shop</html>" if fault == "html" else b""
+            self._answer(200, page, {"Content-Type": "text/html"} if page else {})
             return
         status, content, headers = self._ask(body)
         content = self.network.change(self.path, content)
@@ -73,7 +77,7 @@ class _Proxy(BaseHTTPRequestHandler):
             content = content[: len(content) // 2]
         self._answer(status, content, headers, cut=fault == "cut")
 
-    do_GET = do_POST = do_PUT = _handle  # noqa: N815 - names of the base class
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _handle  # noqa: N815 - names of the base class
 
     def _ask(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
         request = urllib.request.Request(self.network.target + self._path(), data=body or None, method=self.command)  # noqa: S310

@@ -11,11 +11,14 @@ from typing import Any, Final
 
 import pytest
 
-_STARTERS: Final = frozenset({"running_server", "postgres_server", "running_s3"})
-"""Functions of ``tests.support`` that start a server; others call them."""
+_STARTERS: Final = frozenset({"running_server", "postgres_server", "running_s3", "Popen"})
+"""What starts a process that runs beside a test: functions of ``tests.support``, and what the standard library has."""
 
-_ONE_WORKER: Final = ("both", "everything", "filled", "full_store", "divided", "subject")
-"""Fixtures of a session that take long to make, and that no other fixture brings to every test."""
+_FILLERS: Final = frozenset({"make_everything", "make_full_store"})
+"""Functions of ``tests.support`` that have MLflow fill a store, which takes as long as many tests."""
+
+_ONE_WORKER: Final = ("both", "everything", "filled", "full_store")
+"""Fixtures of a session that take long to make; those of a module need no list."""
 
 
 class Needs:
@@ -23,11 +26,16 @@ class Needs:
 
     def __init__(self, session: pytest.Session) -> None:
         self._session = session
-        self._starting: dict[CodeType, bool] = {}
+        self._reaching: dict[tuple[CodeType, frozenset[str]], bool] = {}
 
     def server(self, item: pytest.Item) -> bool:
         """Return whether a test starts a server, itself or by a fixture."""
-        return any(self._starts(function) for function in self._functions(item))
+        return any(self._reaches(function, _STARTERS) for function in self._functions(item))
+
+    def time(self, item: pytest.Item) -> bool:
+        """Return whether a test takes long: it says so by a time limit of its own, or has MLflow fill a store."""
+        limited = item.get_closest_marker("timeout") is not None
+        return limited or any(self._reaches(function, _FILLERS) for function in self._functions(item))
 
     def group(self, item: pytest.Item) -> str | None:
         """Return the name of the group of tests that must share a worker, or that would make something twice."""
@@ -56,15 +64,17 @@ class Needs:
                 names += [*found[-1].argnames, *_asked_for(found[-1].func)]
         return list(definitions.values())
 
-    def _starts(self, function: Callable[..., Any]) -> bool:
+    def _reaches(self, function: Callable[..., Any], names: frozenset[str]) -> bool:
+        """Return whether a function of the tests uses one of the names, itself or by what it calls."""
         plain = getattr(function, "__wrapped__", function)
         if not isinstance(plain, FunctionType):
             return False
-        code = plain.__code__
-        if code not in self._starting:
-            self._starting[code] = False  # for functions that call each other
-            self._starting[code] = plain.__name__ in _STARTERS or any(map(self._starts, _called(plain)))
-        return self._starting[code]
+        key = plain.__code__, names
+        if key not in self._reaching:
+            self._reaching[key] = False  # for functions that call each other
+            used = not names.isdisjoint(_names(plain.__code__))
+            self._reaching[key] = used or any(self._reaches(called, names) for called in _called(plain))
+        return self._reaching[key]
 
 
 def _asked_for(function: Callable[..., Any]) -> Iterator[str]:

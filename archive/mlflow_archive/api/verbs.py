@@ -25,7 +25,6 @@ from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Progress, Report
 from mlflow_archive.flow.sink import Sink
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
@@ -111,8 +110,8 @@ def replay(
     ``options``: they belong to one archive, where options may serve many. ``report.details`` is the receipt. Raises
     SelectionError, ServerError, TargetError, ArchiveError; repeated, it goes on.
     """
+    from mlflow_archive.api.replaying import replay_archive  # noqa: PLC0415 - brings MLflow with it
     from mlflow_archive.sinks.replay import ReplayOptions  # noqa: PLC0415
-    from mlflow_archive.sinks.replay.locate import locate_replay  # noqa: PLC0415 - brings MLflow with it
 
     options, listener = options or ReplayOptions(), as_progress(progress)
     options = replace(
@@ -121,8 +120,7 @@ def replay(
         rename_model=options.rename_model if rename_model is None else rename_model,
     )
     with open_archive(archive) as opened:
-        sink = locate_replay(to, opened, options=options, progress=listener)
-        return copy(ArchiveSource(opened), sink, selection, jobs=options.jobs, progress=listener)
+        return replay_archive(opened, to, options, selection, progress=listener)
 
 
 def restore(

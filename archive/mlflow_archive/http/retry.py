@@ -15,14 +15,18 @@ TRANSIENT_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
 class RetryPolicy:
     """How patient a session is; delays in seconds.
 
-    ``attempts`` counts the first try. A 500 is an answer, often the same each time, so it gets ``attempts_on_500``;
-    a host that has never answered gets ``attempts_unreached``, so that a mistyped URI fails in seconds.
+    ``attempts`` counts the first try; with these delays all waits together are half a minute. A 500 in which MLflow
+    names the error is often the same each time, so it gets ``attempts_on_500``; a host that has never answered as
+    MLflow's server does gets ``attempts_unreached``, so that a mistyped URI fails in seconds. Of a refusal that the
+    caller expects (``refusals_are_final``) only what is no answer of MLflow's own is tried again, as often as there.
+    After ``failures_in_a_row`` requests that failed for good, the server is asked whether it answers at all.
     """
 
-    attempts: int = 7
+    attempts: int = 8
     attempts_on_500: int = 3
     attempts_unreached: int = 3
-    first_delay: float = 0.5
+    failures_in_a_row: int = 3
+    first_delay: float = 0.25
     longest_delay: float = 30.0
     longest_retry_after: float = 300.0
 

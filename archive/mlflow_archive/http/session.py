@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
@@ -17,60 +18,58 @@ from dataclasses import replace
 from http import HTTPStatus
 from threading import Event
 from typing import Any, BinaryIO, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import BaseAdapter
 from urllib3.exceptions import HTTPError
 
 from mlflow_archive.errors import ServerError
+from mlflow_archive.http.bodies import SizedBody, Streamed
 from mlflow_archive.http.credentials import WORKSPACE_HEADER, find_access, split_userinfo
-from mlflow_archive.http.refusals import Failure, body_failure, connection_failure, failure_of
+from mlflow_archive.http.refusals import (
+    BROKEN_ANSWER,
+    Failure,
+    broken_failure,
+    check_accepted,
+    check_whole,
+    connection_failure,
+    failure_of,
+)
 from mlflow_archive.http.retry import DEFAULT, RetryPolicy
 from mlflow_archive.http.transport import QuickAckAdapter
 
 Params = Mapping[str, Any] | Sequence[tuple[str, Any]]
 
 _POOL_SIZE = 64
-_PIECE = 1 << 18
+_LIKELY = 2
+_SURELY = 3
+
+_SOMETHING = "/api/2.0/mlflow/experiments/search"
+"""What any server answers, asked to find out whether it still does."""
 
 _T = TypeVar("_T")
+
+IsDone = Callable[[ServerError], bool]
+
+
+def _is_gone(error: ServerError) -> bool:
+    return error.status == HTTPStatus.NOT_FOUND or error.error_code == "RESOURCE_DOES_NOT_EXIST"
 
 
 def tell_nobody(message: str) -> None:
     """Keep silent about retries."""
 
 
-class Streamed:
-    """The body of a response while it comes in; ``size`` is the announced Content-Length in bytes, or None."""
-
-    def __init__(self, response: requests.Response, where: str) -> None:
-        self._response = response
-        self._where = where
-        length = response.headers.get("Content-Length", "")
-        encoded = response.headers.get("Content-Encoding", "identity") != "identity"
-        self.size = int(length) if length.isdigit() and not encoded else None
-
-    def pieces(self) -> Iterator[bytes]:
-        """Yield the body; raise ServerError when the connection drops or the body ends before ``size``."""
-        received = 0
-        try:
-            for piece in self._response.iter_content(_PIECE):
-                received += len(piece)
-                yield piece
-        except (requests.RequestException, HTTPError, OSError) as exc:
-            raise body_failure(self._where, received, self.size, exc).error from exc
-        if self.size is not None and received != self.size:
-            raise body_failure(self._where, received, self.size, None).error
-
-
 class TrackingSession:
     """HTTP to one MLflow server: authentication, TLS, proxies, retries.
 
     ``uri`` is the server without credentials, for messages and facts. Paths start with ``/`` and are percent-encoded
-    by the caller. Usable by several threads at once. Retried are 408, 429, 500, 502, 503, 504, dropped connections
-    and timeouts, with back-off and as ``Retry-After`` says; then, and for any other refusal, ServerError is raised.
-    ``on_retry`` is called with a sentence before each wait. ``transport`` replaces the network, for a server in this
-    process; ``shown`` is then what messages call it.
+    by the caller. Usable by several threads at once. Retried are 408, 429, 500, 502, 503, 504, dropped connections,
+    timeouts, and successes that are a page, empty or cut short, with back-off and as ``Retry-After`` says; then, and
+    for any other refusal, ServerError is raised: with a status where it is about this request, without one where
+    nobody answers any more. ``on_retry`` is called with a sentence before each wait. ``transport`` replaces the
+    network, for a server in this process; ``shown`` is then what messages call it.
     """
 
     def __init__(
@@ -92,6 +91,8 @@ class TrackingSession:
         self._http.mount("http://", adapter)
         self._http.mount("https://", adapter)
         self._reached = False
+        self._understood = False
+        self._failures_in_a_row = 0
         self._closed = Event()
         self._is_view = False
 
@@ -111,31 +112,81 @@ class TrackingSession:
         view._is_view = True
         return view
 
+    def beside(self, netloc: str) -> TrackingSession:
+        """Return this session for this server's own ``host:port``, and for another's a session with that one.
+
+        The other server gets the credentials of this one only if it is on the same host. It is to be closed.
+        """
+        own = urlsplit(self._address)
+        netloc = netloc.rpartition("@")[2]
+        if _same_place(netloc, own.netloc):
+            return self
+        neighbour = TrackingSession(f"{own.scheme}://{netloc}", retry=self.retry, on_retry=self.on_retry)
+        if _same_place(urlsplit(neighbour._address).hostname or "", own.hostname or ""):
+            neighbour._access = self._access
+        else:
+            headers = {WORKSPACE_HEADER: self.workspace} if self.workspace else {}
+            neighbour._access = replace(self._access, headers=headers, auth=None, provider=None, certificate=None)
+        return neighbour
+
     def get(self, path: str, params: Params | None = None, *, refusals_are_final: bool = False) -> Any:
         """GET and return the decoded JSON; ``refusals_are_final`` as for ``post``."""
         return self._retrying(lambda: self._json("GET", path, params=params), refusals_are_final=refusals_are_final)
 
     def text(self, path: str) -> str:
-        """GET and return the body as text, whatever its type."""
-        return self._retrying(lambda: self._send("GET", path).text)
+        """GET and return the body as text; twice, until both are the same, as nothing else shows that it is whole."""
+        texts: Counter[str] = Counter()
+        text = ""
+        while texts[text] < _LIKELY and texts.total() < self.retry.attempts:
+            text = self._retrying(lambda: self._send("GET", path).text)
+            texts[text] += 1
+        return text
+
+    def json_bytes(self, path: str, params: Params | None = None) -> bytes:
+        """GET a body that is JSON and return it as it came; what comes three times the same is what the server has."""
+        bodies: Counter[bytes] = Counter()
+
+        def once() -> bytes:
+            response = self._send("GET", path, params=params)
+            bodies[response.content] += 1
+            if not response.content or bodies[response.content] < _SURELY:
+                self._decoded(response, "GET", path)
+            return response.content
+
+        return self._retrying(once)
 
     def post(
-        self, path: str, body: Mapping[str, Any], *, idempotent: bool = True, refusals_are_final: bool = False
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        idempotent: bool = True,
+        refusals_are_final: bool = False,
+        is_done: IsDone | None = None,
     ) -> Any:
         """POST JSON and return the decoded JSON.
 
         With ``idempotent=False`` it is tried again only when the server surely did nothing with it: no connection
         was made, it answered 429, or 503 with Retry-After. After any other failure the caller must look whether it
         was executed. With ``refusals_are_final`` a 5xx that the server did answer is not tried again, for callers
-        who expect it and have another way.
+        who expect it and have another way. ``is_done`` says of a refusal whether it means that what was asked for is
+        so already: of a repeat, that is success.
         """
         return self._retrying(
-            lambda: self._json("POST", path, json=body), idempotent=idempotent, refusals_are_final=refusals_are_final
+            lambda: self._json("POST", path, json=body),
+            idempotent=idempotent,
+            refusals_are_final=refusals_are_final,
+            is_done=is_done,
         )
 
     def post_bytes(self, path: str, data: bytes, headers: Mapping[str, str]) -> None:
         """POST bytes of the type that ``headers`` name, for endpoints that speak no JSON; safe to repeat."""
-        self._retrying(lambda: self._send("POST", path, data=data, headers=dict(headers)))
+
+        def once() -> None:
+            response = self._send("POST", path, data=data, headers=dict(headers))
+            check_accepted(response, self.uri, f"POST {path}")
+
+        self._retrying(once)
 
     def patch(self, path: str, body: Mapping[str, Any], *, idempotent: bool = True) -> Any:
         """PATCH JSON and return the decoded JSON; retried as ``post``."""
@@ -146,8 +197,8 @@ class TrackingSession:
         return self._retrying(lambda: self._json("PUT", path, json=body))
 
     def delete(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """DELETE and return the decoded JSON."""
-        return self._retrying(lambda: self._json("DELETE", path, json=body))
+        """DELETE and return the decoded JSON; a repeat that finds nothing there any more has done its work."""
+        return self._retrying(lambda: self._json("DELETE", path, json=body), is_done=_is_gone)
 
     @contextmanager
     def stream(self, path: str, params: Params | None = None) -> Iterator[Streamed]:
@@ -181,7 +232,8 @@ class TrackingSession:
         def once() -> None:
             stream.seek(start)
             headers = {"Content-Type": "application/octet-stream"}
-            self._send("PUT", path, data=_Body(stream, size) if size else b"", headers=headers)
+            response = self._send("PUT", path, data=SizedBody(stream, size) if size else b"", headers=headers)
+            check_accepted(response, self.uri, f"PUT {path}")
 
         self._retrying(once)
 
@@ -192,36 +244,74 @@ class TrackingSession:
         self._closed.set()
         self._http.close()
 
-    def _retrying(self, once: Callable[[], _T], *, idempotent: bool = True, refusals_are_final: bool = False) -> _T:
-        attempt = 1
+    def _retrying(
+        self,
+        once: Callable[[], _T],
+        *,
+        idempotent: bool = True,
+        refusals_are_final: bool = False,
+        is_done: IsDone | None = None,
+    ) -> _T | Any:
+        attempt, in_doubt = 1, False
         while True:
             try:
-                return once()
+                result = once()
             except Failure as failure:
-                refused = refusals_are_final and failure.executed and failure.error.status is not None
-                if refused or attempt >= self._patience(failure, idempotent):
-                    raise failure.error from failure.__cause__
+                if in_doubt and is_done is not None and is_done(failure.error):
+                    return {}
+                if attempt >= self._patience(failure, idempotent, refusals_are_final):
+                    raise self._final(failure, attempt) from failure.__cause__
+                in_doubt = in_doubt or failure.executed
                 delay = self.retry.delay(attempt, failure.retry_after)
                 self.on_retry(f"{failure.error}; trying again in {delay:.1f} s")
+            else:
+                self._understood, self._failures_in_a_row = True, 0
+                return result
             if self._closed.wait(delay):
                 raise ServerError(f"the session with {self.uri} was closed while a request waited to be repeated")
             attempt += 1
 
-    def _patience(self, failure: Failure, idempotent: bool) -> int:
+    def _patience(self, failure: Failure, idempotent: bool, refusals_are_final: bool) -> int:
+        """Return how often a request is tried that may fail so."""
+        retry, error = self.retry, failure.error
         if not failure.transient or (failure.executed and not idempotent):
             return 1
-        if failure.error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            return self.retry.attempts_on_500
-        return self.retry.attempts if self._reached else self.retry.attempts_unreached
+        is_500 = error.status == HTTPStatus.INTERNAL_SERVER_ERROR
+        if refusals_are_final and failure.executed and error.status is not None:
+            return 1 if is_500 or error.error_code is not None else retry.attempts_unreached
+        if is_500 and error.error_code is not None:
+            return retry.attempts_on_500
+        is_known = self._understood if error.status == BROKEN_ANSWER else self._reached
+        return retry.attempts if is_known else retry.attempts_unreached
+
+    def _final(self, failure: Failure, attempt: int) -> ServerError:
+        """Return the error of a request that is not tried again; one without status where nobody answers any more."""
+        error = failure.error
+        if attempt == 1 or not failure.transient or error.status in (None, HTTPStatus.INTERNAL_SERVER_ERROR):
+            return error
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= self.retry.failures_in_a_row:
+            try:
+                self._json("POST", _SOMETHING, json={"max_results": 1})
+            except Failure as second:
+                return ServerError(f"{error}; nor does anything else get through: {second.error}")
+            self._failures_in_a_row = 0
+        return error
 
     def _json(self, method: str, path: str, **kwargs: Any) -> Any:
-        response = self._send(method, path, **kwargs)
+        return self._decoded(self._send(method, path, **kwargs), method, path)
+
+    def _decoded(self, response: requests.Response, method: str, path: str) -> Any:
+        """Return the JSON of an answer. Raises Failure where it is something else: it is not what the server said."""
+        where = f"{method} {path}"
+        check_whole(response, self.uri, where)
         try:
-            return json.loads(response.content or b"{}")
+            answer = json.loads(response.content or b"{}")
         except ValueError as exc:
             kind = response.headers.get("Content-Type", "no type")
-            message = f"{self.uri} is not an MLflow server: {method} {path} was answered with {kind}, expected JSON"
-            raise ServerError(message, status=response.status_code) from exc
+            broken = f"what is no whole JSON, of type {kind}" if "json" in kind else kind
+            raise broken_failure(self.uri, where, "JSON", broken) from exc
+        return answer
 
     def _open(self, path: str, params: Params | None) -> requests.Response:
         return self._send("GET", path, params=params, stream=True, headers={"Accept-Encoding": "identity"})
@@ -253,21 +343,12 @@ class TrackingSession:
         return f"{method} {self.uri}{path}"
 
 
-class _Body:
-    """A file of known size for requests, which else would guess the size by other means."""
+def _same_place(host: str, second: str) -> bool:
+    """Return whether two hosts, or hosts with ports, are the same as far as their names say."""
+    return _one_spelling(host) == _one_spelling(second)
 
-    def __init__(self, stream: BinaryIO, size: int) -> None:
-        self._stream = stream
-        self._remaining = self._size = size
 
-    def __len__(self) -> int:
-        return self._size
-
-    def read(self, amount: int = -1) -> bytes:
-        piece = self._stream.read(self._remaining if amount < 0 else min(amount, self._remaining))
-        self._remaining -= len(piece)
-        return piece
-
-    def __iter__(self) -> Iterator[bytes]:
-        while piece := self.read(_PIECE):
-            yield piece
+def _one_spelling(netloc: str) -> str:
+    """Return a host with or without port so that this machine has one name."""
+    host, colon, port = netloc.lower().partition(":")
+    return f"{'localhost' if host == '127.0.0.1' else host}{colon}{port}"

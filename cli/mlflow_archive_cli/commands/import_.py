@@ -7,14 +7,15 @@ from typing import Any, Final
 
 import click
 
-from mlflow_archive.api.verbs import replay
+from mlflow_archive.api.replaying import replay_archive
 from mlflow_archive.flow.report import Report
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay import ReplayOptions
-from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, warn, write_json
+from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, warn
 from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of
 from mlflow_archive_cli.progress import watch
+from mlflow_archive_cli.receipt import ReceiptFile
 from mlflow_archive_cli.selecting import (
     experiment_option,
     model_option,
@@ -74,7 +75,17 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
     show_default=True,
     help="Whose name runs carry: that of the source, or yours.",
 )
-@click.option("--no-source-tags", is_flag=True, help="Leave out the tags that say where runs come from.")
+@click.option(
+    "--no-source-tags",
+    is_flag=True,
+    help="Leave out the tags that say where runs come from. The identity tags mlflow_archive.source_… stay, by which "
+    "a repeated import finds its objects.",
+)
+@click.option(
+    "--acting-tags",
+    is_flag=True,
+    help="Set experiment tags on which a server may act, as schedules and retentions; else they are source tags only.",
+)
 @click.option(
     "--spans-as-files",
     is_flag=True,
@@ -89,7 +100,8 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
     "--receipt",
     type=output_file,
     metavar="FILE",
-    help="Write source and target ids, counts and refusals to this file, as JSON.",
+    help="Write source and target ids, counts and refusals to this file, as JSON; every few seconds, and in any case "
+    "when the import ends.",
 )
 @quiet_option
 @click.pass_context
@@ -112,6 +124,7 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
         model_prefix=options["model_prefix"],
         user=options["user"],
         spans_in_table=not options["spans_as_files"],
+        acting_tags=options["acting_tags"],
         dry_run=options["dry_run"],
         artifact_root=options["artifact_root"],
         workspace=options["workspace"],
@@ -123,12 +136,11 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
         models=options["models"],
         kinds=selected_kinds(options["only"], options["without"]),
     )
-    with watch("import", quiet=quiet) as progress:
-        done = replay(archive, options["uri"], options=manner, selection=selection, progress=progress)
-    if receipt is not None:
-        with open_archive(archive) as opened:
-            facts = {"archive": str(archive), "archive_id": opened.id}
-        write_json(receipt, {**facts, "complete": done.complete, "counts": done.counts, **done.details})
+    with open_archive(archive) as opened:
+        facts = {"archive": str(archive), "archive_id": opened.id}
+        with ReceiptFile(receipt, facts) as file, watch("import", quiet=quiet) as progress:
+            done = replay_archive(opened, options["uri"], manner, selection, progress=progress, begun=file.begin)
+            file.end(done)
     if not quiet:
         _summarize(archive, done)
     if not done.complete:

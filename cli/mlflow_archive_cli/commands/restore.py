@@ -11,9 +11,10 @@ from mlflow_archive.api.restoring import restore_archive
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreRefusedError
-from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, write_json
+from mlflow_archive_cli.output import TextOutput, list_gaps, pairs
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.progress import watch
+from mlflow_archive_cli.receipt import ReceiptFile
 from mlflow_archive_cli.selecting import experiment_option, quiet_option, run_option
 
 
@@ -49,7 +50,10 @@ from mlflow_archive_cli.selecting import experiment_option, quiet_option, run_op
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="How many threads work.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be restored, or what stands against it.")
 @click.option(
-    "--receipt", type=output_file, metavar="FILE", help="Write counts, and every conflict, to this file, as JSON."
+    "--receipt",
+    type=output_file,
+    metavar="FILE",
+    help="Write counts, and every conflict, to this file, as JSON; in any case.",
 )
 @quiet_option
 @click.pass_context
@@ -76,19 +80,15 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
     selection = Selection(experiments=options["experiments"], runs=options["runs"])
     with open_archive(archive) as opened:
         facts = {"archive": str(archive), "archive_id": opened.id, "dry_run": options["dry_run"]}
-        try:
-            progress = watch("restore", quiet=quiet)
-            done = restore_archive(opened, options["uri"], manner, selection, progress=progress)
-        except RestoreRefusedError as error:
-            if receipt is not None:
-                obstacles = [obstacle.to_json() for obstacle in error.obstacles]
-                write_json(receipt, {**facts, "complete": False, "counts": {}, "obstacles": obstacles})
-            raise
-    if receipt is not None:
-        gaps = [{name: getattr(gap, name) for name in gap.__slots__} for gap in done.gaps]
-        write_json(
-            receipt, {**facts, "complete": done.complete, "counts": done.counts, "refusals": gaps, **done.details}
-        )
+        with ReceiptFile(receipt, facts) as file:
+            try:
+                progress = watch("restore", quiet=quiet)
+                done = restore_archive(opened, options["uri"], manner, selection, progress=progress)
+            except RestoreRefusedError as error:
+                file.add(obstacles=[obstacle.to_json() for obstacle in error.obstacles])
+                raise
+            file.add(refusals=[{name: getattr(gap, name) for name in gap.__slots__} for gap in done.gaps])
+            file.end(done)
     if not quiet:
         verb = "would restore" if options["dry_run"] else "restored"
         counts = {name.replace("_", " "): count for name, count in done.counts.items() if count}

@@ -58,8 +58,9 @@ class ReplayOptions:
     put before the names of other objects that must be unique in a workspace, with a character between that such names
     may hold. ``user`` says whether runs keep the user of the source or get the one who imports. ``spans_in_table`` says
     whether spans go into the target's table where they stay the same there, or all into files. A dry run writes
-    nothing. ``artifact_root`` is where a store without a server keeps the artifacts of new experiments. Everything goes
-    into ``workspace``, None for each into a workspace of its own name. ``jobs`` is how many threads write.
+    nothing. ``acting_tags`` says whether experiments get the ``mlflow.*`` tags on which a server may act, or only as
+    source tags. ``artifact_root`` is where a store without a server keeps the artifacts of new experiments. Everything
+    goes into ``workspace``, None for each into a workspace of its own name. ``jobs`` is how many threads write.
     """
 
     source_tags: bool = True
@@ -70,6 +71,7 @@ class ReplayOptions:
     model_prefix: str = ""
     user: Literal["source", "importer"] = "source"
     spans_in_table: bool = True
+    acting_tags: bool = False
     dry_run: bool = False
     artifact_root: str | None = None
     workspace: str | None = None

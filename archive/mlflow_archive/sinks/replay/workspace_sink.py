@@ -106,6 +106,10 @@ class WorkspaceSink:
             self._target.close()
         return self._receipt.report()
 
+    def so_far(self) -> Report:
+        """Report on what has been done until now; may be called at any time, from any thread."""
+        return self._receipt.report()
+
     def abort(self) -> None:
         """Leave all as it is, for a later import to complete."""
         self._target.close()

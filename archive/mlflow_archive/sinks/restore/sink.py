@@ -15,6 +15,7 @@ from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import TABLES, WORKSPACE
+from mlflow_archive.kinds.experiment_tags import acting_tags
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore.database import CommitUncertainError, RestoreDatabase
@@ -62,6 +63,7 @@ class RestoreSink:
         self._lock = Lock()
         self._thread = _Thread()
         self._report = Report()
+        self._acting_tags: list[dict[str, str]] = []
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
         self._database.begin()
@@ -92,11 +94,18 @@ class RestoreSink:
             for name, rows in tables.items():
                 if name in MAPS:
                     self._count(name, rows.num_rows)
+            self._list_acting_tags(tables.get("experiment_tags"))
             gaps = tables.get("gaps")
             if gaps is not None and gaps.num_rows:
                 self._count("gaps_in_source", gaps.num_rows)
         if "metrics" in tables:
             self._progress.advance("points", tables["metrics"].num_rows)
+
+    def _list_acting_tags(self, tags: pa.Table | None) -> None:
+        if tags is not None:
+            acting = acting_tags(tags["key"].to_pylist())
+            rows = tags.select(["experiment_id", "key"]).to_pylist()
+            self._acting_tags += [row for row in rows if row["key"] in acting]
 
     def _owners(self, chunk: Chunk) -> ChunkOwners:
         """Return what is known of the owners of a chunk's artifacts, also from the chunks that it continues."""
@@ -188,7 +197,14 @@ class RestoreSink:
             "artifact_root": self._options.artifact_root,
             "filled": self._filling.counts,
             "left_by_killed": self._keep(),
+            "acting_tags": self._acting_tags,
         }
+        if self._acting_tags:
+            keys = ", ".join(sorted({tag["key"] for tag in self._acting_tags}))
+            self._progress.note(
+                f"{len(self._acting_tags)} experiment tags are restored on which a server may act ({keys}): look at "
+                "them before a server is started on this database"
+            )
         return self._report
 
     def _keep(self) -> dict[str, int | None]:

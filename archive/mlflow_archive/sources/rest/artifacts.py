@@ -7,13 +7,15 @@ server itself gives files of such an object.
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, TypeVar, cast
 from urllib.parse import quote, unquote, urlparse, urlsplit, urlunparse
 
 from mlflow_archive.artifact_roots import ArtifactRoots, Listing
@@ -32,7 +34,11 @@ IN_MEMORY: Final = 4 << 20
 PROXY_LIST: Final = "/api/2.0/mlflow-artifacts/artifacts"
 _PROXY = PROXY_LIST + "/"
 _DEEPEST = 100
+_SAME_UNKNOWN = 2
+_SAME_OTHER = 3
 _MODEL_FILE = "MLmodel"
+
+_T = TypeVar("_T")
 
 Request = tuple[str, Params | None]
 """Path and parameters of a GET."""
@@ -66,11 +72,19 @@ class Artifacts:
         self._session = session
         self._roots = ArtifactRoots(artifact_map=artifact_map)
         self._folder = folder
+        self._neighbours: dict[tuple[str, str | None], TrackingSession | str] = {}
+        """Servers that keep artifacts of this one, by host and workspace: sessions, or why they are out of reach."""
+
+    def close(self) -> None:
+        """Close the sessions with other servers."""
+        for neighbour in self._neighbours.values():
+            if isinstance(neighbour, TrackingSession) and neighbour is not self._session:
+                neighbour.close()
 
     def within(self, session: TrackingSession) -> Artifacts:
         """Return the same with another session, for another workspace of the server."""
         artifacts = Artifacts(session, (), self._folder)
-        artifacts._roots = self._roots
+        artifacts._roots, artifacts._neighbours = self._roots, self._neighbours
         return artifacts
 
     def check(self) -> None:
@@ -82,7 +96,7 @@ class Artifacts:
         uri = owner.uri or ""
         if uri and self._is_reached_from_here(owner):
             return self._roots.list(uri, owner_kind=owner.kind, owner_id=owner.id)
-        if owner.list_folder is None and proxy_root(uri) is None:
+        if owner.list_folder is None and proxy_root(uri) is None and not _other_server(uri):
             return self._elsewhere(owner, uri)
         listing = Listing()
         self._list_on_server(owner, "", listing, 0)
@@ -90,7 +104,9 @@ class Artifacts:
 
     def is_empty(self, owner: Owner) -> bool:
         """Return whether an object surely has no artifacts; looks only at the top folder."""
-        if self._is_reached_from_here(owner) or (owner.list_folder is None and proxy_root(owner.uri or "") is None):
+        uri = owner.uri or ""
+        behind_server = owner.list_folder is not None or proxy_root(uri) is not None or _other_server(uri)
+        if self._is_reached_from_here(owner) or not behind_server:
             listing = self.of(owner)
             return not listing.files and not listing.gaps
         try:
@@ -163,16 +179,15 @@ class Artifacts:
 
     def _entries(self, owner: Owner, folder: str) -> list[tuple[str, bool, int]]:
         """Return (path, is a folder, size in bytes) of what lies in a folder; a size of 0 is left out by the server."""
-        root = proxy_root(owner.uri or "")
-        answer: Any = None
-        if root is not None:
-            # The proxy does not look up the object for each folder, which makes it twice as fast.
-            request = (PROXY_LIST, {"path": f"{root}/{folder}".strip("/")})
-            with suppress(*([ServerError] if owner.list_folder is not None else [])):
-                answer = self._session.get(*request)
-        proxied = answer is not None
-        if owner.list_folder is not None and not proxied:
-            answer = self._session.get(*owner.list_folder(folder))
+        proxied, answer = True, self._asked_proxy(owner, folder)
+        if answer is None and owner.list_folder is not None:
+            proxied, answer = False, self._session.get(*owner.list_folder(folder))
+            host = _other_server(owner.uri or "")
+            if host and not folder and not (isinstance(answer, Mapping) and answer.get("files")):
+                refused = self._neighbours.get((host, self._session.workspace))
+                why = refused if isinstance(refused, str) else "it refuses to list them"
+                reason = f"they lie behind another server, {host}: {why}; if they are elsewhere now, use --artifact-map"
+                raise ArtifactUnreadableError(reason, code=gap_codes.ARTIFACT_LISTING)
         try:
             entries = [
                 (str(entry["path"]), bool(entry.get("is_dir")), int(entry.get("file_size") or 0))
@@ -190,6 +205,44 @@ class Artifacts:
             raise ArtifactUnreadableError(reason, code=gap_codes.ARTIFACT_LISTING)
         return entries
 
+    def _asked_proxy(self, owner: Owner, folder: str) -> Any:
+        """Return what the proxy says that has the artifacts, None where there is none or another way is left."""
+        uri = owner.uri or ""
+        host = _other_server(uri)
+        root = urlsplit(uri).path.strip("/") if host else proxy_root(uri)
+        if root is None:
+            return None
+        # The proxy does not look up the object for each folder, which makes it twice as fast.
+        request = (PROXY_LIST, {"path": f"{root}/{folder}".strip("/")})
+        try:
+            return (
+                self._session.get(*request) if not host else self._with(host, lambda neighbour: neighbour.get(*request))
+            )
+        except (ServerError, ArtifactUnreadableError):
+            if owner.list_folder is None:
+                raise
+            return None
+
+    def _with(self, host: str, ask: Callable[[TrackingSession], _T]) -> _T:
+        """Ask another server that keeps artifacts of this one. Raises ArtifactUnreadableError where that fails."""
+        key = (host, self._session.workspace)
+        neighbour = self._neighbours.get(key)
+        if neighbour is None:
+            neighbour = self._neighbours.setdefault(key, self._session.beside(host))
+        if neighbour is self._session:
+            return ask(self._session)
+        where = (
+            f"it lies behind another server, {host}, which cannot be asked; if it is elsewhere now, use --artifact-map"
+        )
+        if isinstance(neighbour, str):
+            raise ArtifactUnreadableError(f"{where}: {neighbour}", code=gap_codes.ARTIFACT_LISTING)
+        try:
+            return ask(neighbour)
+        except ServerError as exc:
+            if exc.status is None:
+                self._neighbours[key] = str(exc)  # so that it is not waited for again and again
+            raise ArtifactUnreadableError(f"{where}: {exc}", code=gap_codes.ARTIFACT_LISTING) from exc
+
     @contextmanager
     def _fetch(self, owner: Owner, path: str, size: int | None) -> Iterator[BinaryIO]:
         """Download a file completely, then give it; it is deleted at the end."""
@@ -199,26 +252,53 @@ class Artifacts:
         folder = None if self._folder is None else str(self._folder)
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=folder) as spool:
             target = cast(BinaryIO, spool)
-            received = self._download(_places(owner, path), target)
+            received = self._download(owner, path, target, size)
             if size is not None and received != size:
                 reason = f"{received} bytes came, the listing said {size}; it may have changed meanwhile"
                 raise ArtifactUnreadableError(reason, code=gap_codes.ARTIFACT_SIZE)
             target.seek(0)
             yield target
 
-    def _download(self, places: Sequence[Request], target: BinaryIO) -> int:
+    def _download(self, owner: Owner, path: str, target: BinaryIO, size: int | None) -> int:
         reasons = []
-        for path, params in places:
-            try:
-                return self._session.download(path, params, target)
-            except ServerError as exc:
-                reasons.append(str(exc))
-                if exc.status is None:
-                    break
-            except OSError as exc:
-                reasons.append(f"it cannot be held in a temporary file: {exc}")
-                break
+        try:
+            if host := _other_server(owner.uri or ""):
+                whole = _PROXY + quoted(f"{urlsplit(owner.uri or '').path.strip('/')}/{path}".strip("/"))
+                try:
+                    return self._with(host, lambda neighbour: _download_whole(neighbour, whole, None, target, size))
+                except ArtifactUnreadableError as exc:
+                    reasons.append(str(exc))
+            for request, params in _places(owner, path):
+                try:
+                    return _download_whole(self._session, request, params, target, size)
+                except ServerError as exc:
+                    reasons.append(str(exc))
+                    if exc.status is None:
+                        break
+        except OSError as exc:
+            reasons.append(f"it cannot be held in a temporary file: {exc}")
         raise ArtifactUnreadableError("; then ".join(reasons), code=gap_codes.ARTIFACT_UNREADABLE)
+
+
+def _download_whole(
+    session: TrackingSession, path: str, params: Params | None, target: BinaryIO, size: int | None
+) -> int:
+    """Download until the size is the announced one, or surely another; return it.
+
+    A page or a shorter body may come with a length that fits it. So a file of another size is taken for what the
+    server has when it came so three times, and one of unknown size when the same came twice.
+    """
+    bodies: Counter[bytes] = Counter()
+    for _ in range(session.retry.attempts):
+        received = session.download(path, params, target)
+        if received == size:
+            break
+        target.seek(0)
+        digest = hashlib.file_digest(target, hashlib.sha256).digest()  # type: ignore[arg-type]
+        bodies[digest] += 1
+        if bodies[digest] == (_SAME_UNKNOWN if size is None else _SAME_OTHER):
+            break
+    return received
 
 
 def _check_folder(folder: str, depth: int) -> None:
@@ -248,6 +328,16 @@ def proxy_root(uri: str) -> str | None:
     parts = urlsplit(uri)
     ours = parts.scheme == "mlflow-artifacts" and not parts.netloc and not parts.query and survives(parts.path)
     return parts.path.strip("/") if ours else None
+
+
+def _other_server(uri: str) -> str:
+    """Return host and port of the server that a URI names as keeping the artifacts; empty where it names none.
+
+    It may be the server that is read.
+    """
+    parts = urlsplit(uri)
+    known = parts.scheme == "mlflow-artifacts" and not parts.query and survives(parts.path)
+    return parts.netloc.rpartition("@")[2] if known else ""
 
 
 def _places(owner: Owner, path: str) -> list[Request]:

@@ -63,6 +63,8 @@ class Scope:
         """The runs that are selected by id or by model, as the server's JSON. None where neither is so."""
         self.carried_experiments: list[Json] = []
         """The experiments that come: where runs are named only those of them and of their models."""
+        self.searches_in_one: bool | None = None
+        """Whether the server searches in the first only of several experiments; None until an answer shows it."""
         self.findings = RunFindings()
 
     @property
@@ -102,8 +104,9 @@ class Scope:
     def groups(self, ids: Sequence[str] | None = None) -> Iterator[list[str]]:
         """Yield the ids of the selected experiments, or other ones, as many at a time as one search may name."""
         all_ids = list(self.experiment_ids if ids is None else ids)
-        for at in range(0, len(all_ids), IDS_AT_ONCE):
-            yield all_ids[at : at + IDS_AT_ONCE]
+        size = 1 if self.searches_in_one else IDS_AT_ONCE
+        for at in range(0, len(all_ids), size):
+            yield all_ids[at : at + size]
 
     def lacks(self, path: str, params: Mapping[str, Any]) -> bool:
         """Return whether the server has no such endpoint, and so none of the objects that it gives."""
@@ -134,7 +137,7 @@ class Scope:
     def endpoint_ids(self) -> Mapping[str, str]:
         """Name -> id of each gateway endpoint, as far as the server shows them."""
         try:
-            answer = self.session.get("/api/3.0/mlflow/gateway/endpoints/list", refusals_are_final=True)
+            answer = self.session.get("/api/3.0/mlflow/gateway/endpoints/list")
             return {str(endpoint["name"]): str(endpoint["endpoint_id"]) for endpoint in answer.get("endpoints", [])}
         except ServerError as exc:
             check_answered(exc)

@@ -61,7 +61,7 @@ from mlflow_archive.sources.rest.runs.runs import RunReader, check_run_filter, e
 from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of
 from mlflow_archive.sources.rest.traces.trace_links import TraceLinkSearch
 from mlflow_archive.sources.rest.traces.traces import check_trace_filter, plan_traces
-from mlflow_archive.sources.rest.workspaces import WorkspaceList, all_workspaces, has_workspaces
+from mlflow_archive.sources.rest.workspaces import WorkspaceList, workspaces_of
 
 _EXPERIMENTS: Final = 1000
 _SHOWN: Final = 5
@@ -136,7 +136,8 @@ class RestSource:
         yield from batch.read(known)
 
     def close(self) -> None:
-        """Close the session."""
+        """Close the session, and those with servers beside it."""
+        self._artifacts.close()
         self._session.close()
 
     def _scopes(self, selection: Selection) -> tuple[WorkspaceList | None, list[Scope]]:
@@ -148,9 +149,9 @@ class RestSource:
             artifacts = self._artifacts.within(session)
             return Scope(session, selection, artifacts, self._progress, workspace=workspace, version=version)
 
-        if not has_workspaces(self._session):
-            return None, [scope(self._session, DEFAULT_WORKSPACE)]
-        workspaces = all_workspaces(self._session, only=self._session.workspace)
+        workspaces = workspaces_of(self._session)
+        if workspaces is None or not workspaces.divided:
+            return workspaces, [scope(self._session, DEFAULT_WORKSPACE)]
         return workspaces, [scope(self._session.in_workspace(row["name"]), row["name"]) for row in workspaces.rows]
 
     def _select(self, scopes: Sequence[Scope], selection: Selection) -> None:

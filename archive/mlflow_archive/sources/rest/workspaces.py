@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final
 
 from mlflow_archive.errors import SelectionError, ServerError
@@ -19,23 +20,33 @@ _INFO: Final = "/api/3.0/mlflow/server-info"
 _WORKSPACES: Final = "/api/3.0/mlflow/workspaces"
 
 
-def has_workspaces(session: TrackingSession) -> bool:
-    """Return whether the server keeps workspaces apart; one that does not mention it has none."""
-    try:
-        answer = session.get(_INFO)
-    except ServerError as exc:
-        if exc.status is None or not (is_unknown_request(exc) or exc.status < 500):
-            raise
-        return False
-    return isinstance(answer, Mapping) and bool(answer.get("workspaces_enabled"))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceList:
-    """The rows of workspaces, and gaps of what could not be read."""
+    """The rows of workspaces, and gaps of what could not be read. ``divided`` says whether each is read on its own."""
 
     rows: list[Row] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    divided: bool = True
+
+
+def workspaces_of(session: TrackingSession) -> WorkspaceList | None:
+    """Return the workspaces to read: all that this user sees, or the one that the session names.
+
+    None where the server keeps none apart. One that refuses to say so is read as it is, with a gap. Raises
+    SelectionError where there is no workspace of that name.
+    """
+    try:
+        answer = session.get(_INFO)
+    except ServerError as exc:
+        if exc.status is None or (exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_unknown_request(exc)):
+            raise
+        if exc.status not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return None
+        reason = f"the server does not say whether it keeps workspaces apart: {exc}"
+        return WorkspaceList(gaps=[gap_of(WORKSPACE, "", "", reason)], divided=False)
+    if not (isinstance(answer, Mapping) and answer.get("workspaces_enabled")):
+        return None
+    return all_workspaces(session, only=session.workspace)
 
 
 def all_workspaces(session: TrackingSession, *, only: str | None = None) -> WorkspaceList:
@@ -51,6 +62,12 @@ def all_workspaces(session: TrackingSession, *, only: str | None = None) -> Work
             workspaces.rows.append(row)
     if only is not None and not workspaces.rows:
         raise SelectionError(f"{session.uri} has no workspace {only!r} (MLFLOW_WORKSPACE) that this user sees")
+    if not workspaces.rows:
+        unreadable = f", and {len(workspaces.gaps)} in an unexpected shape" if workspaces.gaps else ""
+        message = (
+            f"{session.uri} keeps workspaces apart and shows this user none{unreadable}; export as a user who sees"
+        )
+        raise ServerError(f"{message} those to be exported", status=HTTPStatus.FORBIDDEN)
     return workspaces
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -154,11 +155,21 @@ class LoggedModelWriter(KindWriter):
         tags = entries_of({**difference.tags, STATE: INCOMPLETE})
         self._context.api.patch(f"{_API}/{target.model_id}/tags", {"tags": tags})
         if difference.params:
-            self._context.api.post(
-                f"{_API}/{target.model_id}/params",
-                {"model_id": target.model_id, "params": entries_of(difference.params)},
-                idempotent=False,
-            )
+            self._add_params(target.model_id, difference.params)
+
+    def _add_params(self, model_id: str, params: Mapping[str, str]) -> None:
+        """Add params, once: MLflow refuses those that are there."""
+        body = {"model_id": model_id, "params": entries_of(params)}
+
+        def send() -> bool:
+            self._context.api.post(f"{_API}/{model_id}/params", body, idempotent=False)
+            return True
+
+        def look() -> bool | None:
+            model = TargetModel.parse(self._context.api.get(f"{_API}/{model_id}")["model"])
+            return True if params.keys() <= model.params.keys() else None
+
+        once(send, look)
 
     def _copy_artifacts(self, rows: LoggedModelRows, model: OpenModel) -> None:
         if not rows.artifacts or model.target is None:

@@ -11,7 +11,7 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
+from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.naming_models import MODEL_INPUTS, MODEL_OUTPUTS, ModelLink
 
 _API: Final = "/api/2.0/mlflow/"
@@ -85,15 +85,24 @@ class ModelLinker:
 
     def _send_outputs(self, target_run: str, models: Sequence[tuple[str, int]]) -> None:
         """Send outputs; MLflow refuses one that it has, so after any failure only those are sent that it has not."""
-        try:
-            self._post_outputs(target_run, models)
-        except ServerError as exc:
+        missing = list(models)
+
+        def send() -> bool:
+            self._post_outputs(target_run, missing)
+            return True
+
+        def look() -> bool | None:
             existing = self._existing(target_run)
-            missing = [model for model in models if (MODEL_OUTPUTS, model[0]) not in existing]
-            if len(missing) == len(models) and is_about_one_item(exc):
+            missing[:] = [model for model in models if (MODEL_OUTPUTS, model[0]) not in existing]
+            return None if missing else True
+
+        try:
+            once(send, look)
+        except ServerError:
+            if look() is None and len(missing) == len(models):
                 raise
             if missing:
-                self._post_outputs(target_run, missing)
+                once(send, look)
 
     def _post_outputs(self, target_run: str, models: Sequence[tuple[str, int]]) -> None:
         entries: list[dict[str, Any]] = [{"model_id": model_id, "step": step} for model_id, step in models]

@@ -21,6 +21,7 @@ from mlflow_archive.format.source_tags import (
     shorten_key,
 )
 from mlflow_archive.kinds import EXPERIMENT
+from mlflow_archive.kinds.experiment_tags import acting_tags
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.target.target import Api, Target, TargetExperiment, pairs_of
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
@@ -34,8 +35,6 @@ from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 STATE = OWN_PREFIX + "import_state"
 INCOMPLETE = "incomplete"
 _COMPLETE = "complete"
-# A retention that is set or an archival that is asked for would act on the target's own traces.
-_ACTING = frozenset({"mlflow.trace.archivalRetention", "mlflow.trace.archiveNow"})
 
 SOURCE_ID = "mlflow.experiment.sourceId"
 """Of an experiment that MLflow made for a gateway endpoint: its id, which is another one in the target."""
@@ -95,6 +94,7 @@ class ExperimentMap(KindWriter):
         self._name_owners: dict[str, str] = {}
         self._created: dict[str, Bound] = {}
         self._by_name: dict[str, TargetExperiment] | None = None
+        self._not_live: set[str] = set()
 
     def write(self, chunk: Chunk) -> None:
         """Take the experiments of a chunk; nothing is asked of the target yet."""
@@ -195,8 +195,8 @@ class ExperimentMap(KindWriter):
         return self._by_name
 
     def _tags(self, row: Row, tags: dict[str, str | None], export: ExportFacts) -> dict[str, str]:
-        acting = _ACTING & tags.keys()
-        self._receipt.changed("experiment_tags_that_act", len(acting))
+        acting = frozenset() if self._options.acting_tags else acting_tags(tags)
+        self._note_not_live(acting)
         if is_of_gateway(tags):
             acting |= {SOURCE_ID}  # set when the endpoint is there
         all_tags = {key: value for key, value in plain_tags(tags).items() if key not in acting}
@@ -209,6 +209,16 @@ class ExperimentMap(KindWriter):
             reason = f"MLflow takes no experiment tag named {key!r}"
             self._receipt.refuse("experiment", row["experiment_id"], key, refusals.EXPERIMENT_TAG_REFUSED, reason)
         return fitted
+
+    def _note_not_live(self, keys: frozenset[str]) -> None:
+        """Count the tags of an experiment that are left out; each key is named once."""
+        self._receipt.changed("experiment_tags_that_act", len(keys))
+        for key in sorted(keys - self._not_live):
+            self._receipt.note(
+                f"a server may act on the experiment tag {key!r}: it arrives as a source tag only; "
+                "--acting-tags sets it as it is"
+            )
+        self._not_live |= keys
 
     def _create(self, name: str, tags: dict[str, str], deleted: bool) -> Bound:
         if self._options.dry_run:

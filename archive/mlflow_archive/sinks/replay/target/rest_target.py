@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.http.server import probe
@@ -34,6 +35,7 @@ class RestTarget:
 
     def __init__(self, session: TrackingSession) -> None:
         self._session = session
+        self._neighbours: dict[tuple[str, str | None], TrackingSession] = {}
         self.uri = session.uri
         self.version: str | None = None
 
@@ -50,10 +52,16 @@ class RestTarget:
         return view
 
     def close(self) -> None:
+        for neighbour in self._neighbours.values():
+            neighbour.close()
         self._session.close()
 
     def _post(self, name: str, body: Mapping[str, Any], *, idempotent: bool = True) -> Any:
         return self._session.post(_API + name, body, idempotent=idempotent)
+
+    def _switch(self, name: str, body: Mapping[str, Any]) -> None:
+        """Delete or restore: MLflow refuses both of what is so already, which a repeat may find."""
+        self._session.post(_API + name, body, is_done=_is_so_already)
 
     def experiments(self) -> Iterator[TargetExperiment]:
         body = {"view_type": "ALL", "order_by": ["creation_time ASC"]}
@@ -73,10 +81,10 @@ class RestTarget:
         self._post("experiments/set-experiment-tag", {"experiment_id": experiment_id, "key": key, "value": value})
 
     def delete_experiment(self, experiment_id: str) -> None:
-        self._post("experiments/delete", {"experiment_id": experiment_id})
+        self._switch("experiments/delete", {"experiment_id": experiment_id})
 
     def restore_experiment(self, experiment_id: str) -> None:
-        self._post("experiments/restore", {"experiment_id": experiment_id})
+        self._switch("experiments/restore", {"experiment_id": experiment_id})
 
     def tagged_runs(self, experiment_id: str, key: str, value: str | None = None) -> Iterator[TargetRun]:
         body: dict[str, Any] = {
@@ -130,17 +138,19 @@ class RestTarget:
                 raise
 
     def delete_run(self, run_id: str) -> None:
-        self._post("runs/delete", {"run_id": run_id})
+        self._switch("runs/delete", {"run_id": run_id})
 
     def restore_run(self, run_id: str) -> None:
-        self._post("runs/restore", {"run_id": run_id})
+        self._switch("runs/restore", {"run_id": run_id})
 
     def artifacts(self, run: TargetRun) -> TargetArtifacts:
         return self.place(run.artifact_uri)
 
     def place(self, uri: str) -> TargetArtifacts:
         if uri.startswith("mlflow-artifacts:"):
-            return ProxyPlace(self._session, uri)
+            host = urlsplit(uri).netloc
+            keeper = self._keeper(host) if host else self._session
+            return ProxyPlace(keeper, uri, is_neighbour=keeper is not self._session)
         root = local_root(uri)
         if root is None:
             return RepositoryPlace(uri)
@@ -151,6 +161,18 @@ class RestTarget:
             )
             raise ItemError(message)
         return LocalPlace(root)
+
+    def _keeper(self, host: str) -> TrackingSession:
+        """Return a session with the server that keeps artifacts of the target: itself, or one that it names."""
+        key = (host, self._session.workspace)
+        if key not in self._neighbours:
+            self._neighbours[key] = self._session.beside(host)
+        neighbour = self._neighbours[key]
+        return self._session if neighbour.uri == self._session.uri else neighbour
+
+
+def _is_so_already(error: ServerError) -> bool:
+    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE")
 
 
 def _dataset(item: DatasetInput) -> dict[str, Any]:

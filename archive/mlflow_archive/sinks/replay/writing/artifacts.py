@@ -13,11 +13,12 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, unquote, urlparse, urlunparse
 
-from mlflow_archive.errors import ItemError, MlflowArchiveError, TargetError
+from mlflow_archive.errors import ItemError, MlflowArchiveError, ServerError, TargetError
 from mlflow_archive.http.session import TrackingSession
 
 _PROXY = "/api/2.0/mlflow-artifacts/artifacts/"
@@ -85,14 +86,18 @@ def _explained(exc: OSError, path: str, root: Path) -> MlflowArchiveError:
 
 
 class ProxyPlace:
-    """A folder of artifacts behind a tracking server that serves them itself; ``uri`` is ``mlflow-artifacts:/…``."""
+    """A folder of artifacts behind a tracking server that serves them itself; ``uri`` is ``mlflow-artifacts:/…``.
 
-    def __init__(self, session: TrackingSession, uri: str) -> None:
-        self._session = session
+    ``is_neighbour`` says that ``session`` is with a server beside the target, which ``uri`` names.
+    """
+
+    def __init__(self, session: TrackingSession, uri: str, *, is_neighbour: bool = False) -> None:
+        self._session, self._is_neighbour = session, is_neighbour
         self._root = urlparse(uri).path.strip("/")
 
     def sizes(self) -> Mapping[str, int]:
-        return dict(self._listed(""))
+        with self._naming_server():
+            return dict(self._listed(""))
 
     def _listed(self, folder: str) -> Iterator[tuple[str, int]]:
         answer: dict[str, Any] = self._session.get(
@@ -114,7 +119,19 @@ class ProxyPlace:
                 "and would store it under another; import where the artifact folder can be reached to keep it"
             )
             raise ArtifactNameError(message)
-        self._session.put(_PROXY + quote(full), data, size=size)
+        with self._naming_server():
+            self._session.put(_PROXY + quote(full), data, size=size)
+
+    @contextmanager
+    def _naming_server(self) -> Iterator[None]:
+        """Have a server beside the target that does not answer, or not to us, refuse artifacts, not end the import."""
+        try:
+            yield
+        except ServerError as exc:
+            if not self._is_neighbour:
+                raise
+            message = f"the target keeps artifacts behind another server, {self._session.uri}: {exc}"
+            raise ItemError(message) from exc
 
 
 def _as_server_stores(path: str) -> str | None:

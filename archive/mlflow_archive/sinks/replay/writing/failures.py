@@ -12,29 +12,26 @@ from mlflow_archive.http.refusals import is_unknown_request
 from mlflow_archive.http.session import Params
 from mlflow_archive.sinks.replay.target.target import Api
 
-WAITS_AFTER_DOUBT_SECONDS: Final = (0.5, 2.0, 5.0)
+WAITS_AFTER_DOUBT_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 
-_OF_THE_TARGET = frozenset(
-    {
-        HTTPStatus.UNAUTHORIZED,
-        HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
-        HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.TOO_MANY_REQUESTS,
-    }
-)
+_OF_THE_TARGET = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED})
+
+_EXISTS: Final = frozenset({"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS", "RESOURCE_CONFLICT"})
 
 _T = TypeVar("_T")
 
 
 def is_about_one_item(exc: MlflowArchiveError) -> bool:
-    """Return whether only this item is refused: a 4xx, or a 500 in which MLflow itself names the error."""
+    """Return whether only this item is refused: any answer but one about who asks, as a session finds out the rest.
+
+    After some failures in a row a ``TrackingSession`` looks whether anything gets through, and raises without status
+    where nothing does.
+    """
     if isinstance(exc, ItemError):
         return True
     if not isinstance(exc, ServerError) or exc.status is None or exc.status in _OF_THE_TARGET:
         return False
-    if exc.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return exc.error_code is not None
-    return HTTPStatus.BAD_REQUEST <= exc.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return exc.status >= HTTPStatus.BAD_REQUEST
 
 
 def is_unknown_there(exc: MlflowArchiveError) -> bool:
@@ -65,17 +62,22 @@ def get_or_none(api: Api, path: str, params: Params | None = None) -> Any:
 
 
 def once(make: Callable[[], _T], look: Callable[[], _T | None]) -> _T:
-    """Return what ``make`` makes; where it is in doubt whether it did, what ``look`` finds, or make it again."""
+    """Return what ``make`` makes; where it is in doubt whether it did, what ``look`` finds, or make it again.
+
+    That it "exists already" after a doubt means that it was made.
+    """
+    doubt: ServerError | None = None
     for wait in WAITS_AFTER_DOUBT_SECONDS:
         try:
             return make()
         except ServerError as exc:
-            if not executed_perhaps(exc):
+            exists = doubt is not None and exc.error_code in _EXISTS
+            if not exists and not executed_perhaps(exc):
                 raise
-            failure = exc
+            doubt = exc
         # The server may still be at it, so it gets a moment before it is asked.
         time.sleep(wait)
         existing = look()
         if existing is not None:
             return existing
-    raise failure
+    raise doubt or ItemError("it was not tried")

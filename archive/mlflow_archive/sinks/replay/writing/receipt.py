@@ -124,7 +124,11 @@ class Receipt:
                 self.refuse(kind, "", "", code, f"{counted(kind, number)}{why}")
 
     def report(self) -> Report:
-        """Return all of it as the sink's report; where several sinks share a receipt, each calls this."""
+        """Return all of it as the sink's report; at any time, also while others go on writing into it."""
+        with self._lock:
+            return self._report()
+
+    def _report(self) -> Report:
         gaps = [*self._gaps, *(_gap_of_unknown(kind, number) for kind, number in sorted(self._unknown.items()))]
         refusals = [
             {"kind": gap.owner_kind, "id": gap.owner_id, "path": gap.path, "code": gap.code, "reason": gap.reason}
@@ -141,11 +145,11 @@ class Receipt:
             "runs": dict(self._ids[RUN]),
             "ids": {kind: dict(ids) for kind, ids in self._ids.items() if kind not in (EXPERIMENT, RUN)},
             "outcomes": other_kinds,
-            **runs,
-            "shortened": self._shortened,
+            **dict(runs),
+            "shortened": list(self._shortened),
             "changed": dict(self._changed),
-            "kept_here_only": self._kept_values,
-            "missing_parents": self._missing_parents,
+            "kept_here_only": {kind: dict(values) for kind, values in self._kept_values.items()},
+            "missing_parents": list(self._missing_parents),
             "notes": [*self._notes, *self._note_of_links()],
             "refusals": refusals,
         }

@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any, Final
 
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
-from mlflow_archive.kinds import BUDGET_POLICY, GATEWAY_ENDPOINT, GATEWAY_SECRET, GUARDRAIL, MODEL_DEFINITION, SCORER
+from mlflow_archive.kinds import BUDGET_POLICY, GATEWAY_ENDPOINT, GATEWAY_SECRET, GUARDRAIL, MODEL_DEFINITION
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, json_text, unexpected_shape
 from mlflow_archive.sources.rest.lists import Page, all_at_once, asking, pages
-from mlflow_archive.sources.rest.objects.scorers import shown_scorer_ids
+from mlflow_archive.sources.rest.objects.scorers import hidden_scorers
 from mlflow_archive.sources.rest.scope import Batch, Scope, add_rows, chunk_of, gap_of, gaps_of
 
 PAGE: Final = 500
@@ -153,7 +153,8 @@ def _read_endpoints(scope: Scope, known: Known) -> Iterator[Chunk]:
     for page in _list(scope, "endpoints/bindings/list", "bindings"):
         gaps += gaps_of(GATEWAY_ENDPOINT, page.losses)
         _add(GATEWAY_ENDPOINT, page.rows, _binding_rows, rows, gaps)
-        gaps += _hidden_scorers(scope, page.rows)
+        scorer_ids = {str(row.get("resource_id")) for row in page.rows if row.get("resource_type") == "scorer"}
+        gaps += hidden_scorers(scope, scorer_ids)
     yield chunk_of(rows, gaps)
 
 
@@ -214,16 +215,6 @@ def _binding_rows(raw: Json) -> Rows:
         "last_updated_at": integer(raw.get("last_updated_at")),
     }
     return {"gateway_endpoint_bindings": [row]}
-
-
-def _hidden_scorers(scope: Scope, bindings: Sequence[Json]) -> list[Gap]:
-    """Return a gap for each scorer that an endpoint serves and no list shows: its experiment is deleted."""
-    if not scope.selection.wants_kind(SCORER) or not scope.selection.deleted:
-        return []
-    bound_ids = {str(row.get("resource_id")) for row in bindings if row.get("resource_type") == "scorer"}
-    hidden_ids = bound_ids - shown_scorer_ids(scope) if bound_ids else set()
-    reason = "its experiment is deleted, so the server does not show it; restore the experiment, or export the database"
-    return [gap_of(SCORER, scorer_id, "", reason) for scorer_id in sorted(hidden_ids)]
 
 
 def _read_guardrails(scope: Scope, known: Known) -> Iterator[Chunk]:

@@ -33,10 +33,20 @@ def plan_scorers(scope: Scope) -> Iterator[Batch]:
         yield Batch(name=f"scorers-{number:05d}", read=partial(_read_scorers, scope, ids))
 
 
-def shown_scorer_ids(scope: Scope) -> set[str]:
-    """Return the ids of the scorers that the server shows of the selected experiments."""
-    pages = (page for ids in scope.groups(scope.active_experiment_ids) for _, page in _lists(scope, ids))
-    return {str(raw.get("scorer_id")) for page in pages for raw in page.rows}
+def hidden_scorers(scope: Scope, bound_ids: set[str]) -> list[Gap]:
+    """Return a gap for each scorer that an endpoint serves and no list shows: its experiment is deleted.
+
+    The lists are asked for anew, so that endpoints and scorers may be read in any order. Where one cannot be read,
+    nothing is known of the experiment.
+    """
+    if not (bound_ids and scope.selection.wants_kind(SCORER) and scope.selection.deleted):
+        return []
+    pages = [page for ids in scope.groups(scope.active_experiment_ids) for _, page in _lists(scope, ids)]
+    shown_ids = {str(raw.get("scorer_id")) for page in pages for raw in page.rows}
+    reason = "its experiment is deleted, so the server does not show it; restore the experiment, or export the database"
+    if any(page.losses for page in pages):
+        reason = "it is in no list of scorers that could be read"
+    return [gap_of(SCORER, scorer_id, "", reason) for scorer_id in sorted(bound_ids - shown_ids)]
 
 
 def _lists(scope: Scope, experiment_ids: Sequence[str]) -> Iterator[tuple[str, Page]]:

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
-from mlflow_archive.format.gaps import ARTIFACT_MISSING, OBJECT_UNREADABLE
-from mlflow_archive.http.refusals import check_answered
+from mlflow_archive.format.gaps import ARTIFACT_MISSING, FIELD_UNREADABLE, OBJECT_UNREADABLE
+from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, named_owner
 from mlflow_archive.selecting.model_versions import (
     PROMPT_EXPERIMENTS,
@@ -149,6 +149,8 @@ class _RestRegistry:
                 roots[owner_id] = text(owner["info"].get("artifact_uri"))
             except ServerError as exc:
                 check_answered(exc)
+                if not _is_missing(exc):
+                    roots[owner_id] = None  # it is there, so that whoever reads it says why it cannot be had
         return roots
 
     def makers(self, models: Collection[str]) -> set[str]:
@@ -180,7 +182,7 @@ class _RestRegistry:
                 gaps += [_gap(self._scope, name, loss.place or "versions", loss.reason) for loss in page.losses]
                 for raw in page.rows:
                     try:
-                        row = self._row(name, raw)
+                        row = self._row(name, raw, gaps)
                     except UNREADABLE_ROW as exc:
                         reason = f"the server describes it in an unexpected shape: {exc!r}"
                         gaps.append(_gap(self._scope, name, f"version {raw.get('version')}", reason))
@@ -188,7 +190,7 @@ class _RestRegistry:
                         rows[row["version"]] = row
         return [rows[number] for number in sorted(rows)], gaps
 
-    def _row(self, name: str, raw: Json) -> Row:
+    def _row(self, name: str, raw: Json, gaps: list[Gap]) -> Row:
         source = location(raw.get("source"))
         return {
             **_name(self._scope, name),
@@ -199,7 +201,7 @@ class _RestRegistry:
             "user_id": text(raw.get("user_id")),
             "current_stage": text(raw.get("current_stage")),
             "source": source,
-            "storage_location": self._storage_location(name, str(raw["version"]), source),
+            "storage_location": self._storage_location(name, str(raw["version"]), source, gaps),
             "run_id": text(raw.get("run_id")),
             "run_link": text(raw.get("run_link")),
             "status": text(raw.get("status")),
@@ -207,12 +209,15 @@ class _RestRegistry:
             "tags": [{"key": str(tag["key"]), "value": text(tag.get("value"))} for tag in raw.get("tags", [])],
         }
 
-    def _storage_location(self, name: str, version: str, source: str | None) -> str | None:
-        """Return where the files of a version lie; the source where the server does not show it."""
+    def _storage_location(self, name: str, version: str, source: str | None, gaps: list[Gap]) -> str | None:
+        """Return where the files of a version lie; the source where the server knows no such thing, or refuses it."""
         try:
             answer = self._scope.session.get(f"{_VERSIONS}/get-download-uri", {"name": name, "version": version})
         except ServerError as exc:
             check_answered(exc)
+            if not _is_missing(exc):
+                reason = f"the source stands for it: {exc}"
+                gaps.append(_gap(self._scope, name, f"{version}/storage_location", reason, code=FIELD_UNREADABLE))
             return source
         return location(answer.get("artifact_uri")) if isinstance(answer, dict) else source
 
@@ -277,6 +282,10 @@ def _version_owner(scope: Scope, name: str, version: int, uri: str) -> Owner:
         return "/model-versions/get-artifact", {"name": name, "version": version, "path": path}
 
     return Owner(kind=REGISTERED_MODEL, id=named_owner(name, scope.workspace), uri=uri, get_file=get_file)
+
+
+def _is_missing(exc: ServerError) -> bool:
+    return exc.error_code == "RESOURCE_DOES_NOT_EXIST" or is_unknown_request(exc)
 
 
 def _name(scope: Scope, name: str) -> Row:

@@ -6,6 +6,9 @@ a key to filter by as well, the start time, which keeps offsets small.
 One run that the server cannot convert makes it refuse every page that holds it, and also the page just before, as
 MLflow reads one row ahead. A refused page is therefore not approached row by row, but cut: into spans of start times
 down to one millisecond, then by the first digits of run ids, until the bad run is alone and all others have come.
+
+Some servers that speak this API take a list of experiments and search in the first. Where no answer has shown runs of
+two experiments, each that none was shown of is asked for again, alone, with one request for one run.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from mlflow_archive.kinds import EXPERIMENT
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.rest.cells import Json
 from mlflow_archive.sources.rest.lookups import run_id_of, start_time_of
-from mlflow_archive.sources.rest.paging import page_token, search
+from mlflow_archive.sources.rest.paging import by_tokens, names_order, page_token, search
 from mlflow_archive.sources.rest.scope import gap_of
 
 PAGE_RUNS: Final = 100
@@ -107,10 +110,44 @@ class RunPager:
 
     def check(self) -> None:
         """Ask for one run, so that a filter the server refuses is known at once; raise its ServerError."""
-        self._search(self._span, 0, 1)
+        try:
+            self._search(self._span, 0, 1)
+        except ServerError as exc:
+            if not names_order(exc):
+                raise
+            search(self._session, "runs", self._body(self._span, 1, self._ids))
 
     def pages(self) -> Iterator[RunPage]:
         """Yield pages with at least one run or gap."""
+        try:
+            yield from self._in_order()
+        except ServerError as exc:
+            if not names_order(exc):
+                raise
+            body = self._body(self._span, PAGE_RUNS, self._ids)
+            for rows in by_tokens(self._session, "runs", body, run_id_of):
+                self._count(rows)
+                yield RunPage(runs=rows)
+
+    def unanswered(self) -> list[str]:
+        """Return, when all pages have come, the experiments of which none shows a run."""
+        return [experiment_id for experiment_id in self._ids if not self._counts[experiment_id]]
+
+    def answered_for_several(self) -> bool:
+        """Return whether the pages show runs of more than one experiment."""
+        return len(+self._counts) > 1
+
+    def holds_run(self, experiment_id: str) -> bool:
+        """Return whether the server shows a run, or refuses one, of an experiment that is asked for alone."""
+        body = self._body(self._span, 1, [experiment_id])
+        try:
+            return bool(search(self._session, "runs", body, careful=True)[0])
+        except ServerError as exc:
+            if not _refuses_page(exc):
+                raise
+            return True
+
+    def _in_order(self) -> Iterator[RunPage]:
         yield from self._follow(self._ids, self._span, set())
         if self._span == _Span() and not self._saw_all:
             yield from self._without_start(self._ids)
@@ -306,21 +343,26 @@ class RunPager:
     def _search(
         self, span: _Span, offset: int, size: int, *, ids: list[str] | None = None, careful: bool = False
     ) -> tuple[list[Json], bool]:
-        conditions = [self._selection.filter_string, *span.conditions()]
         body = {
-            "experiment_ids": self._ids if ids is None else ids,
-            "filter": " AND ".join(condition for condition in conditions if condition),
-            "run_view_type": "ALL" if self._selection.deleted else "ACTIVE_ONLY",
-            "max_results": size,
+            **self._body(span, size, self._ids if ids is None else ids),
             "order_by": ["attributes.start_time ASC"],
             "page_token": page_token(offset),
         }
-        rows, has_more = search(self._session, "runs", body, careful=careful)
+        rows, following = search(self._session, "runs", body, careful=careful)
         for row in rows:
             info = row.get("info")
             if not isinstance(info, dict) or not (info.get("run_id") or info.get("run_uuid")):
                 raise ServerError(f"{self._session.uri} lists a run without run_id; is it an MLflow server?")
-        return rows, has_more
+        return rows, following is not None
+
+    def _body(self, span: _Span, size: int, ids: list[str]) -> Json:
+        conditions = [self._selection.filter_string, *span.conditions()]
+        return {
+            "experiment_ids": ids,
+            "filter": " AND ".join(condition for condition in conditions if condition),
+            "run_view_type": "ALL" if self._selection.deleted else "ACTIVE_ONLY",
+            "max_results": size,
+        }
 
 
 def _gap(experiment_id: str, place: str, exc: ServerError) -> Gap:

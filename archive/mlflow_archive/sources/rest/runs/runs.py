@@ -100,8 +100,8 @@ def experiments_of(scope: Scope, runs: Sequence[Json]) -> set[str]:
 def check_run_filter(scope: Scope) -> None:
     """Raise SelectionError if the server does not understand the filter for runs."""
     try:
-        for pager in _pagers(scope)[:1]:
-            pager.check()
+        for ids in _id_groups(scope)[:1]:
+            RunPager(scope.session, scope.selection, ids).check()
     except ServerError as exc:
         if exc.status != 400:
             return  # what it cannot answer comes up page by page
@@ -109,10 +109,30 @@ def check_run_filter(scope: Scope) -> None:
         raise SelectionError(message) from exc
 
 
-def _pagers(scope: Scope) -> list[RunPager]:
-    """Return what pages through all selected runs: some experiments each."""
+def _id_groups(scope: Scope) -> list[list[str]]:
     ids = scope.experiment_ids
-    return [RunPager(scope.session, scope.selection, ids[n : n + _GROUP]) for n in range(0, len(ids), _GROUP)]
+    return [ids[n : n + _GROUP] for n in range(0, len(ids), _GROUP)]
+
+
+def _all_pages(scope: Scope) -> Iterator[RunPage]:
+    """Yield all selected runs, some experiments at a time, or one at a time where the server searches in one only."""
+    for group in _id_groups(scope):
+        for ids in [[experiment_id] for experiment_id in group] if scope.searches_in_one else [group]:
+            pager = RunPager(scope.session, scope.selection, ids)
+            yield from pager.pages()
+            yield from _unanswered_pages(scope, pager, ids)
+
+
+def _unanswered_pages(scope: Scope, pager: RunPager, ids: Sequence[str]) -> Iterator[RunPage]:
+    """Yield the runs of experiments that a search in several does not answer for, if the server has any."""
+    if pager.answered_for_several():
+        scope.searches_in_one = False
+    if len(ids) == 1 or scope.searches_in_one is False:
+        return
+    for experiment_id in pager.unanswered():
+        if scope.searches_in_one or pager.holds_run(experiment_id):
+            scope.searches_in_one = True
+            yield from RunPager(scope.session, scope.selection, [experiment_id]).pages()
 
 
 class RunReader:
@@ -134,7 +154,7 @@ class RunReader:
         if named is not None:
             pages = iter([RunPage(runs=named[n : n + PAGE_RUNS]) for n in range(0, len(named), PAGE_RUNS)])
         else:
-            pages = (page for pager in _pagers(self._scope) for page in pager.pages())
+            pages = _all_pages(self._scope)
         for page in pages:
             if self._scope.models_need_runs:
                 self._scope.findings.run_ids.update(run_id_of(run) for run in page.runs)

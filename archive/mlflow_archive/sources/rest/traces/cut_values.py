@@ -54,7 +54,7 @@ def _longer(scope: Scope, traces: Sequence[TraceRecord], column: str, key: str, 
         f"attributes.request_id IN ({ids}) AND {column}.`{key}` LIKE '{pattern}'",
     )
     try:
-        answer = scope.session.post(SEARCH, {**body, "max_results": MOST_TRACES}, refusals_are_final=True)
+        answer = scope.session.post(SEARCH, {**body, "max_results": MOST_TRACES})
         return {str(trace_id_of(row)) for row in rows_of(scope.session, answer, "traces")}
     except ServerError as exc:
         check_answered(exc)

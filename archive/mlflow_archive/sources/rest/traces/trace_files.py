@@ -7,13 +7,13 @@ of all traces of an experiment is listed first, once.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from threading import Lock
 from typing import Any, Final
 
 from mlflow_archive.artifact_roots import Listing
 from mlflow_archive.artifact_roots.attachments import FOLDER, attachments_in, attachments_in_files
+from mlflow_archive.artifact_roots.roots import PROXY
 from mlflow_archive.errors import ServerError
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.http.refusals import check_answered
@@ -93,7 +93,10 @@ class TraceFiles:
         listing = self._scope.artifacts.of(owner)
         if listing.files or not any(gap.code == gap_codes.ARTIFACT_LISTING for gap in listing.gaps):
             return listing
-        return self._through_server(trace, owner)
+        through_server = self._through_server(trace, owner)
+        if (owner.uri or "").startswith(f"{PROXY}:"):  # a server refuses its own list: nobody knows what it would show
+            through_server.gaps[:0] = listing.gaps
+        return through_server
 
     def _through_server(self, trace: TraceRecord, owner: Owner) -> Listing:
         """Return the artifacts of a trace whose place only the server reaches: it lists nothing, but gives files."""
@@ -136,9 +139,7 @@ class TraceFiles:
                 listing.files.append(self._scope.artifacts.file(_owner(trace), path))
 
     def _payload(self, trace_id: str) -> bytes:
-        target = io.BytesIO()
-        self._scope.session.download(_PAYLOAD, {"request_id": trace_id}, target)
-        return target.getvalue()
+        return self._scope.session.json_bytes(_PAYLOAD, {"request_id": trace_id})
 
     def _folders_in(self, place: str) -> set[str] | None:
         with self._lock:

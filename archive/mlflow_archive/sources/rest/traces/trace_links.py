@@ -54,8 +54,10 @@ def prompt_links(scope: Scope) -> Iterator[tuple[str, str] | Gap]:
     groups = list(scope.groups())
     if not groups or not _answers(scope, groups[0], "prompt = 'any/1'", empty_counts=True):
         return  # no server before 3.5 keeps such links
-    for name, version in _prompt_versions(scope):
-        prompt = f"{name}/{version}"
+    for prompt in _prompt_versions(scope):
+        if isinstance(prompt, Gap):
+            yield prompt
+            continue
         for row in _traces(scope, f"prompt = '{prompt}'", f"links to prompt {prompt}"):
             yield row if isinstance(row, Gap) else (str(trace_id_of(row)), prompt)
 
@@ -92,8 +94,9 @@ def _answers(
     return empty_counts or bool(isinstance(answer, Mapping) and answer.get("traces"))
 
 
-def _prompt_versions(scope: Scope) -> Iterator[tuple[str, str]]:
-    """Yield (name, version) of all prompts; that some cannot be read is reported where the registry is read."""
+def _prompt_versions(scope: Scope) -> Iterator[str | Gap]:
+    """Yield ``name/version`` of all prompts, and gaps for what the server does not show of them."""
     ask = asking(scope.session, "/api/2.0/mlflow/model-versions/search", "model_versions", filter=PROMPTS)
     for page in pages(if_understood(ask), lambda row: (row.get("name"), row.get("version")), size=1000):
-        yield from ((str(row["name"]), str(row["version"])) for row in page.rows if row.get("name"))
+        yield from (f"{row['name']}/{row['version']}" for row in page.rows if row.get("name"))
+        yield from (gap_of(TRACE, "", "links to prompts", loss.reason) for loss in page.losses)
