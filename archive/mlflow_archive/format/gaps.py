@@ -18,6 +18,12 @@ EXPERIMENT_UNREADABLE: Final = "G301"
 ORPHAN_ROWS: Final = "G401"
 UNKNOWN_ROWS: Final = "G402"
 OBJECT_UNREADABLE: Final = "G403"
+NOT_THERE: Final = "G501"
+
+ARTIFACT_GAPS: Final = frozenset(
+    {ARTIFACT_MISSING, ARTIFACT_UNREADABLE, ARTIFACT_SIZE, ARTIFACT_NAME, ARTIFACT_LISTING}
+)
+"""Those of artifacts."""
 
 GAPS: Final = MappingProxyType(
     {
@@ -34,5 +40,6 @@ GAPS: Final = MappingProxyType(
         ORPHAN_ROWS: "A database has rows of an object that is gone.",
         UNKNOWN_ROWS: "A database has rows of a kind that this version does not know.",
         OBJECT_UNREADABLE: "An object of another kind, or its kind as a whole, could not be read.",
+        NOT_THERE: "A run, experiment or registered model was asked for by name or id and is not there.",
     }
 )
