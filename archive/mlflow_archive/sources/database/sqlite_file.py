@@ -17,6 +17,7 @@ from threading import Condition, Event, Thread
 from typing import Final
 
 from mlflow_archive.errors import StoreError
+from mlflow_archive.storage.private_folder import remove_left_behind
 
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER: Final = 100
@@ -150,6 +151,8 @@ def _check(path: Path) -> None:
 def _check_room(path: Path, folder: Path) -> int:
     """Return the size of the database. Raises StoreError if there is no room for a copy of it."""
     size = path.stat().st_size + _size(_beside(path, "-wal")) + _size(_beside(path, "-journal"))
+    if shutil.disk_usage(folder).free < size:
+        remove_left_behind(folder.parent)
     free = shutil.disk_usage(folder).free
     if free < size:
         raise StoreError(
