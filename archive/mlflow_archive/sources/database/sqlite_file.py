@@ -17,6 +17,7 @@ from threading import Condition, Event, Thread
 from typing import Final
 
 from mlflow_archive.errors import StoreError
+from mlflow_archive.sources.reading.file_kinds import known_fault
 from mlflow_archive.storage.private_folder import remove_left_behind
 
 _MAGIC: Final = b"SQLite format 3\x00"
@@ -144,6 +145,8 @@ def _check(path: Path) -> None:
             f"{path} cannot be opened: {error.strerror}; give sqlite:///PATH of a database that exists"
         ) from error
     if head[: len(_MAGIC)] != _MAGIC or len(head) < _HEADER:
+        if known := known_fault(head):
+            raise StoreError(f"{path} {known}")
         fault = "is empty" if not head else "is no SQLite database"
         raise StoreError(f"{path} {fault}; an MLflow backend begins with {_MAGIC[:-1].decode()!r}")
 
