@@ -9,8 +9,11 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
+import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
@@ -25,7 +28,9 @@ from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.printable import padded, text_of, width_of
 
 Row = Mapping[str, Any]
-_LISTED_GAPS = 20
+_LISTED_CAUSES = 20
+_EXAMPLES = 3
+_OWN_OF_ONE = re.compile(r"'[^']*'|\S*[/\\]\S*|\b\w*\d\w*\b")
 _WIDEST = 1_000_000
 
 
@@ -178,7 +183,27 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     if str(path) == "-":
         sys.stdout.write(text)
     else:
-        path.write_text(text, encoding="utf-8")
+        with whole_file(path) as part:
+            part.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a path to write to that becomes ``path`` once it is whole; a file that is there stays until then.
+
+    A pipe or a device is written itself.
+    """
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    place = path.resolve()
+    part = place.with_name(f".{place.stem}.{os.getpid()}.part{place.suffix}")
+    try:
+        yield part
+        part.replace(place)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def warn(sentence: str, stream: TextIO | None = None) -> None:
@@ -187,14 +212,29 @@ def warn(sentence: str, stream: TextIO | None = None) -> None:
 
 
 def list_gaps(gaps: Sequence[Gap], total: int, *, sentence: str, option: str) -> None:
-    """List on stderr what is missing, grouped by owner; beyond twenty it refers to the file ``option`` writes."""
+    """List on stderr what is missing, grouped by cause, with a count and some examples; the rest is in ``option``."""
     warn(f"{total} {sentence}:")
-    owner: tuple[str, str] | None = None
-    ordered = sorted(gaps, key=lambda gap: (gap.owner_kind, gap.owner_id, gap.path))
-    for gap in ordered[:_LISTED_GAPS]:
-        if (gap.owner_kind, gap.owner_id) != owner:
-            owner = gap.owner_kind, gap.owner_id
-            warn(f"  {gap.owner_kind} {gap.owner_id}")
-        warn(f"    {gap.path + ': ' if gap.path else ''}{gap.reason} [{gap.code}]")
-    if total > _LISTED_GAPS:
-        warn(f"  and {total - _LISTED_GAPS} more, see {option}")
+    causes: dict[tuple[str, str, str], list[Gap]] = {}
+    for gap in sorted(gaps, key=lambda gap: (gap.owner_kind, gap.owner_id, gap.path)):
+        causes.setdefault((gap.code, gap.owner_kind, _cause(gap)), []).append(gap)
+    ordered = sorted(causes.values(), key=len, reverse=True)
+    for alike in ordered[:_LISTED_CAUSES]:
+        first = alike[0]
+        count = f"{len(alike)} times, such as: " if len(alike) > 1 else ""
+        warn(f"  {count}{first.reason} [{first.code}]")
+        for gap in alike[:_EXAMPLES]:
+            warn("    " + " ".join(filter(None, (gap.owner_kind, gap.owner_id, gap.path))))
+        if len(alike) > _EXAMPLES:
+            warn(f"    and {len(alike) - _EXAMPLES} more")
+    listed = sum(map(len, ordered[:_LISTED_CAUSES]))
+    if total > listed or any(len(alike) > _EXAMPLES for alike in ordered):
+        others = f"  and {total - listed} more; all" if total > listed else "  all"
+        warn(f"{others} of them with {option}")
+
+
+def _cause(gap: Gap) -> str:
+    """Return a reason without what is only true of one object: ids, paths, names in quotes, numbers."""
+    reason = gap.reason
+    for own in sorted(filter(None, (gap.owner_id, gap.path)), key=len, reverse=True):
+        reason = reason.replace(own, "*")
+    return _OWN_OF_ONE.sub("*", reason)

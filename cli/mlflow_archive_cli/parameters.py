@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from typing import Final
 
 import click
 
+from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.location import local_path
 from mlflow_archive.reader.search import Condition, Field
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([kKMGT]i?)?B)?", re.ASCII)
@@ -28,8 +31,26 @@ _UNITS: Final = {
 }
 _CONDITION = re.compile(r"(.+?)\s*(<=|>=|!=|==|<|>|=)\s*([^<>=!]+)")
 
-ARCHIVE: Final = click.Path(path_type=Path)
-"""An archive at a path; whether there is one, the library says."""
+
+def _path(text: str) -> Path:
+    try:
+        return local_path(text)
+    except SelectionError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+class _LocalPath(click.ParamType[Path]):
+    """A path of this machine; whether there is something, the library says."""
+
+    name = "path"
+
+    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        return _path(os.fspath(value))
+
+
+LOCAL_PATH: Final = _LocalPath()
+ARCHIVE: Final = LOCAL_PATH
+"""An archive at a path."""
 
 
 def time_ms(text: str) -> int:
@@ -89,7 +110,7 @@ def equals(group: str) -> Callable[[str], Condition]:
 
 def output_file(text: str) -> Path:
     """Read a file to write in the end; checked at once, as nobody wants to hear after hours that it cannot be."""
-    path = Path(text)
+    path = _path(text)
     if text != "-" and (not path.parent.is_dir() or path.is_dir()):
         raise click.BadParameter(
             f"{text!r} cannot be written: there is no folder {path.parent}, or it is a folder itself"

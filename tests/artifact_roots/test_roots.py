@@ -17,6 +17,7 @@ from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError, Lis
 from mlflow_archive.artifact_roots.names import stays_below
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.chunk import ArtifactUnreadableError
+from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from tests.contracts.source_contract import example
 from tests.support.mlruns import write_store
 from tests.support.reading import content
@@ -44,6 +45,38 @@ class TestFolders:
         for name in ODD:
             roots.write(uri, name, io.BytesIO(b"" if name == "empty" else name.encode()))
         assert bytes_of(roots, uri) == {name: b"" if name == "empty" else name.encode() for name in ODD}
+
+    @pytest.mark.parametrize(
+        "form", ["file:///C:/X", "file:C:/X", "file:/c:/X", r"C:\X", "C:/X", "file://localhost/C:/X"]
+    )
+    @pytest.mark.parametrize("given_form", ["file:///C:/X", "file:C:/X", "c:\\X\\", "C:/X/"])
+    def test_a_folder_of_windows_is_one_in_every_spelling(self, form: str, given_form: str, tmp_path: Path) -> None:
+        roots = ArtifactRoots(artifact_map=[(given_form, str(tmp_path))])
+        assert roots.resolve(f"{form}/mlruns/1") == f"{tmp_path}/mlruns/1"
+        assert roots.resolve("file:///D:/X/mlruns") == "file:///D:/X/mlruns"
+        places = ArtifactPlaces(root=tmp_path, artifact_map=[(given_form, str(tmp_path))])
+        assert places.mapped(f"{form}/mlruns/1") == [tmp_path / "mlruns" / "1"]
+
+    def test_a_path_is_mapped_by_its_uri(self, tmp_path: Path) -> None:
+        roots = ArtifactRoots(artifact_map=[("file:///gone", str(tmp_path))])
+        assert [roots.resolve(uri) for uri in ("/gone/1", "file:/gone/1")] == [f"{tmp_path}/1"] * 2
+
+    @pytest.mark.parametrize("form", ["art", "./art", "file:art"])
+    def test_what_the_user_names_is_relative_to_the_current_folder(
+        self, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for folder in ("here/art", "base/art"):
+            (tmp_path / folder).mkdir(parents=True)
+            (tmp_path / folder / "x").write_bytes(folder.encode())
+        monkeypatch.chdir(tmp_path / "here")
+        base = tmp_path / "base"
+        mapped = ArtifactRoots(artifact_map=[("/gone", form)], base=base)
+        proxied = ArtifactRoots(artifacts_destination=form, base=base)
+        mapped.check()
+        proxied.check()
+        monkeypatch.chdir(tmp_path)
+        assert bytes_of(mapped, "/gone") == bytes_of(proxied, "mlflow-artifacts:/") == {"x": b"here/art"}
+        assert bytes_of(mapped, "art") == {"x": b"base/art"}
 
     def test_percent_in_file_uris_is_decoded(self, tmp_path: Path) -> None:
         (tmp_path / "a b").mkdir()

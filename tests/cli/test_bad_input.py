@@ -234,13 +234,22 @@ def test_an_unwritable_target(cli: Command, tmp_path: Path, name: str) -> None:
     [
         (["export", "x", "--from", "mssql+pyodbc://u:hush@db/m"], "mssql cannot be read directly"),
         (["export", "x", "--from", "postgresql://u:hush@db"], "names no database"),
-        (["export", "x", "--from", "databricks"], "there is no folder"),
+        (["export", "x", "--from", "databricks"], "give the workspace's URL, https://HOST"),
+        (["export", "x", "--from", "databricks-uc"], "give the workspace's URL, https://HOST"),
+        (["export", "x", "--from", "databricks://profile"], "give the workspace's URL, https://HOST"),
+        (["export", "x", "--from", "postgres://u:hush@db"], "names no database"),
         (["export", "x", "--from", "s3://bucket/x"], "s3: is no scheme that can be read"),
         (["export", "x", "--from", "file://host/mlruns"], "names a file store on the host 'host'"),
         (["export", "x", "--since", "yesterday"], "'yesterday' is no ISO 8601 time"),
         (["export", "x", "--max-artifact-size", "10 apples"], "'10 apples' is no size"),
         (["export", "x", "--artifact-map", "s3://bucket"], "'s3://bucket' is not of the form FROM=TO"),
         (["export", "x", "--level", "20"], "20 is not in the range 1<=x<=19"),
+        (["export", "s3://bucket/x.mlfa"], "'s3://bucket/x.mlfa' is a URL, and s3:// is not supported here"),
+        (["export", "x", "--report", "gs://bucket/r.json"], "'gs://bucket/r.json' is a URL, and gs:// is not"),
+        (["import", "x", "--receipt", "abfss://c@a/r.json"], "abfss:// is not supported here"),
+        (["extract", "x", "run", "--to", "s3:/bucket"], "'s3:/bucket' is a URL, and s3:// is not"),
+        (["report", "x", "-o", "https://u:hush@host/r.html"], "'https://host/r.html' is a URL, and https://"),
+        (["sql", "x", "select 1", "--parquet", "hf://a/b"], "hf:// is not supported here"),
         (["export", "x", "--report", "/nowhere/report.json"], "'/nowhere/report.json' cannot be written"),
         (["import", "x", "--user", "nobody"], "'nobody' is not one of 'source', 'importer'"),
         (["import", "x", "--rename-experiment", "a"], "'a' is not of the form OLD=NEW"),
@@ -253,7 +262,7 @@ def test_usage(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     ran = cli(*arguments)
-    assert ran.code == (1 if "databricks" in arguments else 2)
+    assert ran.code == 2
     assert message in ran.err
     assert "hush" not in ran.err
     assert ran.out == ""

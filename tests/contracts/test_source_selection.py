@@ -200,21 +200,45 @@ def test_selection_of_artifacts(subject: Subject, selection: dict[str, Any], pat
 @pytest.mark.parametrize(
     "selection",
     [
-        pytest.param(Selection(experiments=("one", "no such")), id="experiment"),
+        pytest.param(Selection(experiments=("one", "no such"), on_missing="fail"), id="experiment"),
         pytest.param(Selection(experiments=("no such*",)), id="glob"),
         pytest.param(Selection(experiments=("gone",), deleted=False), id="deleted experiment"),
-        pytest.param(Selection(runs=("1", "f" * 32)), id="run"),
+        pytest.param(Selection(runs=("1", "f" * 32), on_missing="fail"), id="run"),
         pytest.param(Selection(runs=("9",), experiments=("one",)), id="run elsewhere"),
         pytest.param(Selection(runs=("4",), deleted=False), id="deleted run"),
         pytest.param(Selection(runs=("0",), since_ms=1), id="run before the window"),
     ],
 )
 def test_what_is_named_but_not_there_is_refused_before_the_first_shard(subject: Subject, selection: Selection) -> None:
-    """Selection: each of ``experiments`` and ``runs`` must match something, or the source raises SelectionError."""
+    """Selection: one of ``experiments`` and of ``runs`` must match, each with ``fail``, or it raises SelectionError."""
     with closing(subject.make()) as source:
         source.facts()
         with pytest.raises(SelectionError):
             next(source.plan(subject.there(selection), Quiet()))
+
+
+@pytest.mark.parametrize(
+    ("selection", "runs", "missing"),
+    [
+        pytest.param({"runs": ("1", "f" * 32, "2")}, "12", ("run", "f" * 32), id="run"),
+        pytest.param({"runs": ("1", "4"), "deleted": False}, "1", ("run", "4"), id="deleted run"),
+        pytest.param({"experiments": ("one", "no such*")}, "01234", ("experiment", "no such*"), id="experiment"),
+    ],
+)
+def test_what_is_not_there_of_several_is_a_gap(
+    subject: Subject, selection: dict[str, Any], runs: str, missing: tuple[str, str]
+) -> None:
+    """Selection: an archive takes no unknown name; any other source goes on with what is there."""
+    if isinstance(subject.make(), ArchiveSource):
+        with pytest.raises(SelectionError):
+            subject.read(**selection)
+        return
+    kind, name = missing
+    name = subject.runs.get(name, name) if kind == "run" else subject.prefix + name
+    result = subject.read(**selection)
+    assert runs_in(result) == runs
+    gap_rows = result.rows("gaps", code="G501")
+    assert [(row["owner_kind"], row["owner_id"], row["path"]) for row in gap_rows] == [(kind, name, "")]
 
 
 def test_a_run_with_gaps_has_no_fingerprint_and_always_comes_again(subject: Subject) -> None:

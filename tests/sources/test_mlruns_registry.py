@@ -296,5 +296,5 @@ def test_a_model_that_does_not_exist_is_refused_before_the_first_shard(
     several: Path, models: tuple[str, ...], words: str
 ) -> None:
     with pytest.raises(SelectionError) as refused:
-        next(MlrunsSource(several).plan(Selection(models=models), Quiet()))
+        next(MlrunsSource(several).plan(Selection(models=models, on_missing="fail"), Quiet()))
     assert words in str(refused.value)

@@ -166,7 +166,7 @@ def test_selection_by_model_brings_what_it_stands_on(everything: Everything) -> 
 @pytest.mark.parametrize("pattern", ["no such model", "no such*"])
 def test_a_model_that_is_not_there_is_refused(everything: Everything, pattern: str) -> None:
     with pytest.raises(SelectionError, match=r"no registered model of .* matches 'no such"):
-        read(everything[0].uri, models=("many", pattern))
+        read(everything[0].uri, models=("many", pattern), on_missing="fail")
 
 
 def test_deleted_runs_can_be_left_out_of_what_a_model_stands_on(everything: Everything) -> None:

@@ -148,7 +148,7 @@ def test_deleted_ones_are_left_out_of_what_models_stand_on(subject: Subject) -> 
     "selection",
     [
         {"models": ("nobody",)},
-        {"models": ("Shop 1", "x*")},
+        {"models": ("Shop 1", "x*"), "on_missing": "fail"},
         {"models": ("prompt",), "runs": ("0" * 32,)},
         {"trace_filter": "this is no filter"},
     ],

@@ -53,7 +53,7 @@ def test_what_is_read_in_time_is_not_copied(database: Path) -> None:
     snapshot = sqlite.SqliteSnapshot(database)
     with closing(snapshot):
         assert "runs" in snapshot.schema.columns
-        assert list(Path(snapshot._folder.name).iterdir()) == []
+        assert [path.name for path in snapshot._folder.path.iterdir()] == [".in-use"]
     with closing(sqlite3.connect(database, timeout=0)) as writer:
         writer.execute("DELETE FROM experiments").connection.commit()  # the lock is gone
 

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Known, Shard, nothing_known
+from mlflow_archive.flow.copy import chunks_of
 from mlflow_archive.flow.report import Quiet
 from mlflow_archive.flow.source import Source
 from mlflow_archive.kinds import DATASET, KINDS, TABLES
@@ -55,7 +56,7 @@ def read_source(source: Source, selection: Selection | None = None, known: Known
     result = Read()
     for shard in source.plan(selection or Selection(), Quiet()):
         result.shards.append(shard)
-        for chunk in source.read(shard, known):
+        for chunk in chunks_of(source, shard, known):
             result.chunks.append(chunk)
             result.artifacts += chunk.artifacts
             owners = {TABLES[name].entity or "" for name, table in chunk.tables.items() if table.num_rows}

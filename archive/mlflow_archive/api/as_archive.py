@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from mlflow_archive.flow.report import Progress
 from mlflow_archive.format.layout import SINGLE_FILE_SUFFIX
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.storage.private_folder import PrivateFolder
 
 
 @contextmanager
@@ -36,8 +36,8 @@ def as_archive(
             return
     from mlflow_archive.api.verbs import ExportOptions, export  # noqa: PLC0415 - looking needs no writer
 
-    with tempfile.TemporaryDirectory(prefix="mlflow-archive-") as folder:
-        target = Path(folder, "archive")
+    with PrivateFolder() as folder:
+        target = folder.path / "archive"
         report = export(target, place, options=ExportOptions(jobs=jobs), selection=selection, progress=progress)
         if not report.complete:
             first = report.gaps[0]

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from mlflow_archive.api.as_archive import as_archive
 from mlflow_archive.api.progress import OnProgress, as_progress
 from mlflow_archive.flow.report import Progress
+from mlflow_archive.format.gaps import ARTIFACT_GAPS
 from mlflow_archive.kinds import BY_ROW, DEFAULT_WORKSPACE, IDENTITIES, TABLES, WORKSPACE, Table
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.inspection.rows import plain_rows, plain_values
@@ -126,7 +127,9 @@ class Comparison:
         return [name for name in table.column_names if f"{table.name}.{name}" not in hidden]
 
     def is_left_out(self, table: Table, change: FieldChange) -> bool:
-        """Return whether a change is one of a location that has no column of its own."""
+        """Return whether a change is one of artifacts, or of a location that has no column of its own."""
+        if not self.artifacts and table.name == "gaps" and str(change.key.get("code")) in ARTIFACT_GAPS:
+            return True
         if self.locations:
             return False
         if change.field == "source" and table.name == "model_versions":

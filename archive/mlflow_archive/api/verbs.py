@@ -24,6 +24,7 @@ from mlflow_archive.api.progress import OnProgress, as_progress
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Progress, Report
 from mlflow_archive.flow.sink import Sink
+from mlflow_archive.format.location import local_path
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
@@ -75,7 +76,7 @@ def export(
         progress=listener,
     )
     return copy(
-        origin, _archive_sink(Path(archive), options, listener), selection, jobs=options.jobs, progress=listener
+        origin, _archive_sink(local_path(archive), options, listener), selection, jobs=options.jobs, progress=listener
     )
 
 

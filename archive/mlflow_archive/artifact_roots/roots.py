@@ -18,7 +18,7 @@ from mlflow_archive.errors import ItemError, SelectionError
 from mlflow_archive.flow.chunk import ArtifactFile, Gap
 from mlflow_archive.format import refusals
 from mlflow_archive.format.gaps import ARTIFACT_LISTING
-from mlflow_archive.format.location import without_password
+from mlflow_archive.format.location import windows_path, without_password
 
 PROXY: Final = "mlflow-artifacts"
 _EVERYWHERE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
@@ -49,7 +49,7 @@ class ArtifactRoots:
 
     ``artifact_map`` holds (FROM, TO) pairs: what a URI begins with, and the folder or URI that it is now; the longest
     FROM counts. ``artifacts_destination`` is the folder or URI behind ``mlflow-artifacts:``, as in ``mlflow server``.
-    Relative paths are below ``base``.
+    Relative paths in URIs are below ``base``, those of map and destination below the current folder.
     """
 
     def __init__(
@@ -59,9 +59,10 @@ class ArtifactRoots:
         artifacts_destination: str | None = None,
         base: Path | None = None,
     ) -> None:
-        pairs = [(without_password(old).rstrip("/"), new.rstrip("/") or "/") for old, new in artifact_map]
-        self._map = sorted(pairs, key=lambda pair: -len(pair[0]))
-        self._destination = artifacts_destination
+        self._map = [(without_password(old).rstrip("/"), _from_here(new)) for old, new in artifact_map]
+        spellings = [(spelling.rstrip("/"), new) for old, new in self._map for spelling in _spellings(old)]
+        self._prefixes = sorted(spellings, key=lambda pair: -len(pair[0]))
+        self._destination = None if artifacts_destination is None else _from_here(artifacts_destination)
         self._base = base
         self._stores = ObjectStores()
 
@@ -201,9 +202,9 @@ class ArtifactRoots:
             raise ArtifactWriteError(message, everywhere=everywhere) from error
 
     def _mapped(self, uri: str) -> str:
-        for known in dict.fromkeys((without_password(uri), _local_path(uri) or "")):
-            for old, new in self._map:
-                if known and (known == old or known.startswith(old + "/")):
+        for known in _spellings(uri):
+            for old, new in self._prefixes:
+                if old and (known == old or known.startswith(old + "/")):
                     rest = known[len(old) :].strip("/")
                     if ".." in rest.split("/"):
                         return uri  # what is mapped stays below where it is mapped to
@@ -220,6 +221,18 @@ class ArtifactRoots:
         if decoded != path and not (base / path).exists() and (base / decoded).exists():
             return base / decoded  # MLflow decodes plain paths as it does those of file: URIs
         return base / path
+
+
+def _spellings(uri: str) -> list[str]:
+    """Return the ways to write a location that are compared with each other."""
+    spellings = (without_password(uri), _local_path(uri), windows_path(uri))
+    return list(dict.fromkeys(spelling for spelling in spellings if spelling))
+
+
+def _from_here(place: str) -> str:
+    """Return a place that the user names, relative paths from the current folder on."""
+    path = None if windows_path(place) else _local_path(place)
+    return place.rstrip("/") or "/" if path is None or path.startswith("/") else str(Path(path).absolute())
 
 
 def _scheme(uri: str) -> str:

@@ -13,7 +13,7 @@ from threading import Event
 
 import pyarrow as pa
 
-from mlflow_archive.flow.chunk import Known, Shard
+from mlflow_archive.flow.chunk import Chunk, Known, Shard
 from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.sink import Sink
 from mlflow_archive.flow.source import Source
@@ -49,7 +49,7 @@ def _run(source: Source, sink: Sink, known: Known, shards: Iterator[Shard], jobs
     running: set[Future[None]] = set()
 
     def work(shard: Shard) -> None:
-        for chunk in source.read(shard, known):
+        for chunk in chunks_of(source, shard, known):
             if stop.is_set():
                 return
             sink.write(chunk)
@@ -73,6 +73,14 @@ def _run(source: Source, sink: Sink, known: Known, shards: Iterator[Shard], jobs
             for future in running:
                 future.cancel()
             raise
+
+
+def chunks_of(source: Source, shard: Shard, known: Known) -> Iterator[Chunk]:
+    """Yield the chunks of a shard of a source's plan."""
+    if isinstance(shard.payload, Chunk):
+        yield shard.payload
+    else:
+        yield from source.read(shard, known)
 
 
 def _give_back() -> None:

@@ -2,8 +2,42 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
+import re
+from pathlib import Path
+from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
+
+from mlflow_archive.errors import SelectionError
+
+_DRIVE: Final = re.compile(r"/*([A-Za-z]):(/.*)")
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+
+
+def local_path(text: str | os.PathLike[str]) -> Path:
+    """Return a path to write to or read from. Raises SelectionError for a URL.
+
+    As a path, a URL would be a folder with a colon in its name below the current one.
+    """
+    if match := _URL.match(os.fspath(text)):
+        raise SelectionError(
+            f"{without_password(os.fspath(text))!r} is a URL, and {match[1]}:// is not supported here: give a path on "
+            "this machine, and copy what is written"
+        )
+    return Path(text)
+
+
+def windows_path(uri: str) -> str | None:
+    """Return the path with a drive that a URI or path names, in one spelling; None where it names none.
+
+    >>> windows_path("file:///c:/X/my%20runs"), windows_path("file:C:/X"), windows_path(r"C:\\X"), windows_path("/C")
+    ('C:/X/my runs', 'C:/X', 'C:/X', None)
+    """
+    scheme, colon, rest = uri.partition(":")
+    text = unquote(rest) if colon and scheme.lower() == "file" else uri
+    match = _DRIVE.fullmatch(text.removeprefix("//localhost").replace("\\", "/"))
+    return None if match is None else f"{match[1].upper()}:{match[2]}"
 
 
 def without_password(uri: str) -> str:

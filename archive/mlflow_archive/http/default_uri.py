@@ -20,12 +20,13 @@ def default_tracking_uri(folder: Path) -> str:
     """
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return uri
-    if _holds_experiments(folder / _FILE_STORE):
+    if holds_experiments(folder / _FILE_STORE):
         return str(folder / _FILE_STORE)
     return f"sqlite:///{folder / _DATABASE}"
 
 
-def _holds_experiments(store: Path) -> bool:
+def holds_experiments(store: Path) -> bool:
+    """Return whether a folder is a file store for MLflow: a numbered folder with a meta.yaml lies in it."""
     try:
         with os.scandir(store) as entries:
             return any(e.name.isdigit() and e.is_dir() and os.path.lexists(Path(e.path, "meta.yaml")) for e in entries)

@@ -11,13 +11,14 @@ from fnmatch import fnmatchcase
 class Selection:
     """What to carry. Times are milliseconds since the epoch, UTC; ``since_ms`` is inclusive, ``until_ms`` exclusive.
 
-    ``experiments`` holds ids, names or globs over names; each must match something, or the source raises
-    SelectionError; so must each of ``runs`` (ids). ``artifact_globs`` match whole artifact paths, ``*`` crosses ``/``.
-    ``models`` holds names of registered models or globs over them, each of which must match, too; with them only
+    ``experiments`` holds ids, names or globs over names; one must match something, or the source raises
+    SelectionError; so must one of ``runs`` (ids). ``artifact_globs`` match whole artifact paths, ``*`` crosses ``/``.
+    ``models`` holds names of registered models or globs over them, one of which must match, too; with them only
     these models and what they stand on is taken: the runs and logged models of their versions, the experiments of
     these, and those to which prompts belong. ``trace_filter`` is in MLflow's search syntax. ``kinds`` are those of
     ``kinds`` that are taken; empty means all. Experiments, workspaces and datasets come with what lies in them,
-    whatever ``kinds`` says.
+    whatever ``kinds`` says. ``on_missing`` is what becomes of some of the experiments, runs or models that are named
+    and are not there: ``skip`` makes them gaps of an export, ``fail`` raises SelectionError, as an archive always does.
     """
 
     experiments: tuple[str, ...] = ()
@@ -29,6 +30,7 @@ class Selection:
     since_ms: int | None = None
     until_ms: int | None = None
     deleted: bool = True
+    on_missing: str = "skip"
     artifacts: bool = True
     artifact_globs: tuple[str, ...] = ()
     max_artifact_size: int | None = None

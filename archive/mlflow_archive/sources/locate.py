@@ -5,6 +5,7 @@ The sources are imported only when they are needed: the one for servers brings M
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,9 +14,14 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.flow.source import Source
 from mlflow_archive.format.layout import MANIFEST, SINGLE_FILE_SUFFIX
-from mlflow_archive.http.default_uri import DATABASE_SCHEMES, default_tracking_uri, scheme_of
+from mlflow_archive.http.default_uri import DATABASE_SCHEMES, default_tracking_uri, holds_experiments, scheme_of
+from mlflow_archive.sources.reading.file_kinds import fault_of
 
 _EXIM = "exim"
+_DATABRICKS = "databricks"
+_SHOWN = 3
+_META = "meta.yaml"
+_DATABASE = "mlflow.db"
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 _NOTHING_HERE = (
     "there is nothing to export here: no --from is given, MLFLOW_TRACKING_URI is not set, and this folder "
@@ -46,7 +52,12 @@ def locate_source(
 
         session = TrackingSession(uri, on_retry=progress.note)
         return RestSource(session, artifact_map=artifact_map, progress=progress)
-    if scheme in DATABASE_SCHEMES:
+    if scheme.startswith(_DATABRICKS) or uri in (_DATABRICKS, f"{_DATABRICKS}-uc"):
+        raise SelectionError(
+            f"{uri} is MLflow's word for a Databricks workspace, whose profiles are not read here; give the "
+            "workspace's URL, https://HOST, and its token in MLFLOW_TRACKING_TOKEN"
+        )
+    if scheme in (*DATABASE_SCHEMES, "postgres", "mariadb"):
         if not named and scheme == "sqlite" and not Path(uri.removeprefix("sqlite:///")).exists():
             raise SelectionError(_NOTHING_HERE)
         return _database(uri, artifact_map, artifacts_destination, progress)
@@ -102,9 +113,25 @@ def _store_path(uri: str) -> Path:
         raise SelectionError(f"{path} is a folder of mlflow-export-import, no MLflow store; give exim:{path}")
     if path.name.endswith(SINGLE_FILE_SUFFIX) and path.is_file():
         raise SelectionError(f"{path} is an archive, no MLflow store; to have it twice, copy the file")
+    if path.is_file() and (fault := fault_of(path)):
+        raise SelectionError(f"{path} {fault}")
+    if stores := _stores_in(path):
+        raise SelectionError(f"{path} is a folder above a store, not one; give {' or '.join(stores[:_SHOWN])}")
     if (path / MANIFEST).is_file():
         raise SelectionError(f"{path} is an archive, no MLflow store; to have it twice, copy the folder")
     return path
+
+
+def _stores_in(path: Path) -> list[str]:
+    """Return the stores in a folder that is none itself; a folder with a meta.yaml in it makes it one."""
+    try:
+        folders = sorted(entry for entry in path.iterdir() if entry.is_dir())
+    except OSError:
+        return []  # said by who reads it
+    if any(os.path.lexists(folder / _META) for folder in folders):
+        return []
+    stores = [str(folder) for folder in folders if holds_experiments(folder)]
+    return [*stores, *([f"sqlite:///{path / _DATABASE}"] if _is_sqlite(path / _DATABASE) else [])]
 
 
 def _is_sqlite(path: Path) -> bool:

@@ -264,4 +264,5 @@ def _stated(selection: Selection) -> dict[str, Any]:
     """Return what of the selection differs from taking everything, as JSON values."""
     default = asdict(Selection())
     limits = {name: value for name, value in asdict(selection).items() if value != default[name]}
+    limits.pop("on_missing", None)
     return {name: list(value) if isinstance(value, tuple) else value for name, value in limits.items()}

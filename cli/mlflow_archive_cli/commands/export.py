@@ -61,6 +61,14 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
     help="Only runs that started before this time (ISO 8601, UTC), and their logged models.",
 )
 @click.option("--no-deleted", is_flag=True, help="Leave out deleted experiments and runs, and logged models of these.")
+@click.option(
+    "--on-missing",
+    type=click.Choice(["skip", "fail"]),
+    default="skip",
+    show_default=True,
+    help="What becomes of an --experiment, --run or --model of several that is not there: the rest is exported with "
+    "exit code 3, or nothing is.",
+)
 @click.option("--no-artifacts", is_flag=True, help="Leave out artifacts.")
 @click.option("--artifact-glob", metavar="GLOB", multiple=True, help="Only artifacts whose path matches. Repeatable.")
 @click.option(
@@ -127,6 +135,7 @@ def command(
         since_ms=options["since"],
         until_ms=options["until"],
         deleted=not options["no_deleted"],
+        on_missing=options["on_missing"],
         artifacts=not options["no_artifacts"],
         artifact_globs=options["artifact_glob"],
         max_artifact_size=options["max_artifact_size"],

@@ -11,7 +11,7 @@ from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_artifacts
 from mlflow_archive.reader.inspection.extract import Item, extract
 from mlflow_archive_cli.output import warn
-from mlflow_archive_cli.parameters import ARCHIVE
+from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH
 from mlflow_archive_cli.printable import size
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.selecting import quiet_option
@@ -20,9 +20,7 @@ from mlflow_archive_cli.selecting import quiet_option
 @click.command("extract")
 @click.argument("archive", type=ARCHIVE)
 @click.argument("names", metavar="NAME[/PATH]...", nargs=-1, required=True)
-@click.option(
-    "--to", "target", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The folder to write to."
-)
+@click.option("--to", "target", type=LOCAL_PATH, required=True, metavar="DIR", help="The folder to write to.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there with other content.")
 @quiet_option
 @click.pass_context

@@ -10,6 +10,7 @@ from mlflow_archive.api.report import ReportOptions, report_html
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level
+from mlflow_archive_cli.output import whole_file
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.selecting import quiet_option
@@ -43,7 +44,7 @@ def command(ctx: click.Context, /, archive: Path, file: Path, level: str, runs: 
     """
     with watch("report", quiet=quiet) as progress:
         verified = None if level == "no" else verify(archive, Level(level), progress=progress)
-        with open_archive(archive) as opened, file.open("w", encoding="utf-8") as page:
+        with open_archive(archive) as opened, whole_file(file) as part, part.open("w", encoding="utf-8") as page:
             options = ReportOptions(most_runs=runs)
             for piece in report_html(opened, verified, options, advance=lambda n: progress.advance("runs", n)):
                 page.write(piece)

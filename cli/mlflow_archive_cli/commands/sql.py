@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from mlflow_archive.api.sql import SqlSession
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.rows import plain_rows
-from mlflow_archive_cli.output import output
+from mlflow_archive_cli.output import output, whole_file
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.selecting import csv_option, json_option
 
@@ -41,7 +41,8 @@ def command(archive: Path, query: str, as_json: bool, as_csv: bool, parquet: Pat
     with open_archive(archive) as opened, SqlSession(opened) as session:
         answer = _with_plain_types(session.query(statement))
     if parquet is not None:
-        pq.write_table(answer, parquet)
+        with whole_file(parquet) as part:
+            pq.write_table(answer, part)
         return
     numbers = [
         field.name

@@ -7,9 +7,11 @@ from functools import cached_property
 from typing import Any, Final
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.absences import Absences
 from mlflow_archive.kinds import (
     DEFAULT_WORKSPACE,
     EVALUATION_DATASET,
+    EXPERIMENT,
     LOGGED_MODEL,
     REGISTERED_MODEL,
     RUN,
@@ -51,6 +53,7 @@ class Selected:
     ) -> None:
         self._columns, self._selection, self._uri = columns, selection, uri
         self._runs_matching, self._traces_matching = runs_matching, traces_matching
+        self.absences = Absences(selection)
         self._in_reach_of: dict[str, str] = self._experiments()
         self._dependencies = self._dependencies_of_models() if selection.models else None
         self._check_runs()
@@ -146,7 +149,8 @@ class Selected:
             examples = ", ".join(f"{name!r} (id {number})" for number, name in experiments[:_EXAMPLES]) or "none"
             hint = _and_more(len(experiments)) + ("" if self._selection.deleted else "; deleted ones are left out")
             missing = ", ".join(map(repr, unmatched))
-            raise SelectionError(f"no experiment of {self._uri} matches {missing}; there are {examples}{hint}")
+            error = SelectionError(f"no experiment of {self._uri} matches {missing}; there are {examples}{hint}")
+            self.absences.add(EXPERIMENT, unmatched, self._selection.experiments, error)
         return {number: name for number, name in experiments if self._selection.matches_experiment(number, name)}
 
     def _dependencies_of_models(self) -> ModelDependencies:
@@ -157,9 +161,10 @@ class Selected:
         if unmatched := self._selection.unmatched_models(all_names):
             examples = ", ".join(map(repr, all_names[:_EXAMPLES])) or "none"
             missing = ", ".join(map(repr, unmatched))
-            raise SelectionError(
+            error = SelectionError(
                 f"no registered model of {self._uri} matches {missing}; there are {examples}{_and_more(len(all_names))}"
             )
+            self.absences.add(REGISTERED_MODEL, unmatched, self._selection.models, error)
         names = tuple(name for name in all_names if self._selection.matches_model(name))
         registry = DatabaseRegistry(self._columns)
         return dependencies_of(names, registry.versions(names), registry, registry.experiments(names))
@@ -170,7 +175,8 @@ class Selected:
             if missing:
                 hint = "" if self._selection.deleted else "; deleted ones are left out"
                 missing_ids = ", ".join(sorted(missing))
-                raise SelectionError(f"no run {missing_ids} in the selected experiments of {self._uri}{hint}")
+                error = SelectionError(f"no run {missing_ids} in the selected experiments of {self._uri}{hint}")
+                self.absences.add(RUN, missing, self._selection.runs, error)
 
     def _experiments_of(self, name: str, key: str, ids: set[str]) -> set[str]:
         if not self._columns.has(name):

@@ -99,6 +99,7 @@ class DatabaseSource:
         if selection.trace_filter:
             of_traces = TraceJudge(self._reading, columns, selection.trace_filter, self._uri.dialect)
         selected = Selected(columns, selection, self._uri.shown, runs_matching=of_runs, traces_matching=of_traces)
+        yield from selected.absences.shards()
         finder = None
         if selection.artifacts:
             finder = ArtifactFinder(self._roots, selection, lambda traces: set(count_spans(self._snapshot, traces)))

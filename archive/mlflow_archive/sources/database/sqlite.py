@@ -6,7 +6,6 @@ The source is never opened for writing, and never by MLflow, which would migrate
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from mlflow_archive.errors import StoreError
 from mlflow_archive.mlflow_database.adbc import ArrowConnection, ArrowError
 from mlflow_archive.sources.database.snapshot import Batch, Query, Schema, UnevenColumnError, without_first
 from mlflow_archive.sources.database.sqlite_file import HeldFile
+from mlflow_archive.storage.private_folder import PrivateFolder
 
 _BATCH: Final = 50_000
 _WIDE_BATCH: Final = 1_000
@@ -32,14 +32,14 @@ class SqliteSnapshot:
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
-        self._folder = tempfile.TemporaryDirectory(prefix="mlflow-archive-")
+        self._folder = PrivateFolder()
         self._closed = False
         self._lock = Lock()
         self._local = local()
         self._connections: list[Any] = []
         self._file: HeldFile | None = None
         try:
-            self._file = HeldFile(path, Path(self._folder.name, "copy.db"))
+            self._file = HeldFile(path, self._folder.path / "copy.db")
             with self._file.reading() as uri:
                 self._connection(uri).execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.DatabaseError as error:

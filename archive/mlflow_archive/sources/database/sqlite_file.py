@@ -17,6 +17,8 @@ from threading import Condition, Event, Thread
 from typing import Final
 
 from mlflow_archive.errors import StoreError
+from mlflow_archive.sources.reading.file_kinds import known_fault
+from mlflow_archive.storage.private_folder import remove_left_behind
 
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER: Final = 100
@@ -143,6 +145,8 @@ def _check(path: Path) -> None:
             f"{path} cannot be opened: {error.strerror}; give sqlite:///PATH of a database that exists"
         ) from error
     if head[: len(_MAGIC)] != _MAGIC or len(head) < _HEADER:
+        if known := known_fault(head):
+            raise StoreError(f"{path} {known}")
         fault = "is empty" if not head else "is no SQLite database"
         raise StoreError(f"{path} {fault}; an MLflow backend begins with {_MAGIC[:-1].decode()!r}")
 
@@ -150,6 +154,8 @@ def _check(path: Path) -> None:
 def _check_room(path: Path, folder: Path) -> int:
     """Return the size of the database. Raises StoreError if there is no room for a copy of it."""
     size = path.stat().st_size + _size(_beside(path, "-wal")) + _size(_beside(path, "-journal"))
+    if shutil.disk_usage(folder).free < size:
+        remove_left_behind(folder.parent)
     free = shutil.disk_usage(folder).free
     if free < size:
         raise StoreError(

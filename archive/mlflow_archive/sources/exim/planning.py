@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.absences import Absences
 from mlflow_archive.flow.chunk import Shard
 from mlflow_archive.kinds import AFTER_RUNS, EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.selecting.selection import Selection
@@ -44,6 +45,7 @@ class EximPlanner:
 
     def __init__(self, index: Index, selection: Selection) -> None:
         self._index, self._selection = index, selection
+        self._absences = Absences(selection)
         self._experiments = self._select_experiments()
         self._models = self._select_models()
         self._matches: Matches | None = compile_filter(selection.filter_string) if selection.filter_string else None
@@ -54,6 +56,7 @@ class EximPlanner:
 
     def shards(self) -> Iterator[Shard]:
         """Yield shards: gaps of what is missing, experiments, runs with parents before children, all else by kind."""
+        yield from self._absences.shards()
         owners = tuple(self._leftovers())
         if owners:
             payload = ObjectsPayload(kind=LEFTOVERS, owners=owners, selection=self._selection)
@@ -81,13 +84,15 @@ class EximPlanner:
         pairs = [(e.experiment_id, e.name) for e in entries if self._selection.deleted or not e.deleted]
         if unmatched := self._selection.unmatched_experiments(pairs):
             names = [f"{name!r} (id {number})" for number, name in pairs]
-            raise no_match("experiment", self._index.root, unmatched, names, self._hint)
+            error = no_match("experiment", self._index.root, unmatched, names, self._hint)
+            self._absences.add(EXPERIMENT, unmatched, self._selection.experiments, error)
         return {number: name for number, name in pairs if self._selection.matches_experiment(number, name)}
 
     def _select_models(self) -> list[str]:
         names = {owner: entries[0].name for owner, entries in self._index.models.items()}
         if unmatched := self._selection.unmatched_models(list(names.values())):
-            raise no_match("registered model", self._index.root, unmatched, list(map(repr, names.values())))
+            error = no_match("registered model", self._index.root, unmatched, list(map(repr, names.values())))
+            self._absences.add(REGISTERED_MODEL, unmatched, self._selection.models, error)
         return [owner for owner, name in names.items() if self._selection.matches_model(name)]
 
     def _check_runs(self) -> None:
@@ -95,7 +100,8 @@ class EximPlanner:
         missing = {run_id for run_id in missing if not self._is_unreadable(run_id)}
         if missing:
             ids = ", ".join(sorted(missing))
-            raise SelectionError(f"no run {ids} in the selected experiments of {self._index.root}{self._hint}")
+            error = SelectionError(f"no run {ids} in the selected experiments of {self._index.root}{self._hint}")
+            self._absences.add(RUN, missing, self._selection.runs, error)
 
     def _is_unreadable(self, run_id: str) -> bool:
         return run_id not in self._index.runs and self._index.gaps.has(RUN, run_id)

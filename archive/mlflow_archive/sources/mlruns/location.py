@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from mlflow_archive.artifact_roots.local import FoundFile, list_files
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.gaps import ARTIFACT_LISTING
-from mlflow_archive.format.location import without_password
+from mlflow_archive.format.location import windows_path, without_password
 from mlflow_archive.sources.mlruns.layout import ARTIFACTS, holds_files
 from mlflow_archive.sources.reading.gaplist import GapList
 
@@ -69,7 +69,12 @@ class ArtifactPlaces:
         """Return the folder that the map gives for a URI, or nothing."""
         for prefix, target in self.artifact_map:
             # Gaps name a location without its password, and so may who answers them.
-            pairs = ((uri, prefix), (without_password(uri), prefix), (local_path(uri), local_path(prefix)))
+            pairs = (
+                (uri, prefix),
+                (without_password(uri), prefix),
+                (local_path(uri), local_path(prefix)),
+                (windows_path(uri), windows_path(prefix)),
+            )
             for known, start in pairs:
                 rest = _after(known or "", start or "")
                 if rest is not None:

@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Final
 
 from mlflow_archive.errors import SelectionError, StoreError
+from mlflow_archive.flow.absences import Absences
 from mlflow_archive.flow.chunk import Gap, Shard
-from mlflow_archive.kinds import KINDS, LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
+from mlflow_archive.kinds import EXPERIMENT, KINDS, LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
 from mlflow_archive.selecting.model_versions import PROMPT_EXPERIMENTS, ModelDependencies, prompt_experiments
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
@@ -86,6 +87,7 @@ class StorePlanner:
         self._root = root
         self._places = places
         self._selection = selection
+        self._absences = Absences(selection)
         self._run_ids: set[str] = set()
         self._logged_models: frozenset[str] = frozenset()
         self._matches: Matches | None = None
@@ -116,6 +118,7 @@ class StorePlanner:
         entities = EntityPlanner(selection=selection, places=self._places, runs=self._selected, required=self._required)
         if selection.trace_filter:
             entities.trace_matches = compile_trace_filter(selection.trace_filter)
+        yield from self._absences.shards()
         if not selection.kinds or _IN_EXPERIMENTS.intersection(selection.kinds):
             yield from self._in_experiments(entities, experiments)
         if selection.wants_kind(REGISTERED_MODEL) and (selection.models or self._everything):
@@ -188,7 +191,8 @@ class StorePlanner:
         pairs = [(experiment.experiment_id, experiment.name) for experiment in experiments]
         if unmatched := selection.unmatched_experiments(pairs):
             names = [f"{name!r} (id {number})" for number, name in pairs]
-            raise no_match("experiment", self._root, unmatched, names, deleted_hint(deleted=selection.deleted))
+            error = no_match("experiment", self._root, unmatched, names, deleted_hint(deleted=selection.deleted))
+            self._absences.add(EXPERIMENT, unmatched, selection.experiments, error)
         return [e for e in experiments if selection.matches_experiment(e.experiment_id, e.name)]
 
     def _registered_models(self) -> list[Path]:
@@ -198,7 +202,8 @@ class StorePlanner:
         """
         models = [(model_name(folder), folder) for folder in find_registered_models(self._root)]
         if unmatched := self._selection.unmatched_models([name for name, _ in models]):
-            raise no_match("registered model", self._root, unmatched, [repr(name) for name, _ in models])
+            error = no_match("registered model", self._root, unmatched, [repr(name) for name, _ in models])
+            self._absences.add(REGISTERED_MODEL, unmatched, self._selection.models, error)
         return [folder for name, folder in models if self._selection.matches_model(name)]
 
     def _check_runs(self, experiments: list[Experiment]) -> None:
@@ -216,10 +221,11 @@ class StorePlanner:
         if missing:
             hint = deleted_hint(deleted=self._selection.deleted)
             ellipsis = ", …" if len(examples) == _NAMED_IN_ERRORS else ""
-            raise SelectionError(
+            error = SelectionError(
                 f"no run {', '.join(sorted(missing))} in the selected experiments of {self._root}; "
                 f"there are {', '.join(examples) or 'none'}{ellipsis}{hint}"
             )
+            self._absences.add(RUN, missing, self._selection.runs, error)
 
     def _shards_of(self, experiment: Experiment) -> Iterator[Shard]:
         copies: list[RunFolder] = []

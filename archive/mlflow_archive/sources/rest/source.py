@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.absences import Absences
 from mlflow_archive.flow.chunk import Chunk, Known, Shard
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.flow.source import SourceFacts
@@ -23,6 +24,7 @@ from mlflow_archive.kinds import (
     BUDGET_POLICY,
     DEFAULT_WORKSPACE,
     EVALUATION_DATASET,
+    EXPERIMENT,
     GATEWAY_ENDPOINT,
     GATEWAY_SECRET,
     GUARDRAIL,
@@ -120,7 +122,9 @@ class RestSource:
             raise SelectionError("runs are named by id, so there is nothing to filter; leave out --filter or --run")
         self._artifacts.check()
         workspaces, scopes = self._scopes(selection)
-        self._select(scopes, selection)
+        absences = Absences(selection)
+        self._select(scopes, selection, absences)
+        yield from absences.shards()
         yield from _workspace_shards(workspaces, scopes)
         yield from _shards(1, scopes, _plan_experiments)
         yield from _run_shards(scopes, progress)
@@ -154,12 +158,12 @@ class RestSource:
             return workspaces, [scope(self._session, DEFAULT_WORKSPACE)]
         return workspaces, [scope(self._session.in_workspace(row["name"]), row["name"]) for row in workspaces.rows]
 
-    def _select(self, scopes: Sequence[Scope], selection: Selection) -> None:
+    def _select(self, scopes: Sequence[Scope], selection: Selection, absences: Absences) -> None:
         """Fill each scope with what is selected of it, before the first shard. Raises SelectionError."""
-        self._select_experiments(scopes, selection)
+        self._select_experiments(scopes, selection, absences)
         if selection.models:
-            select_models(scopes)
-        select_named_runs(scopes)
+            select_models(scopes, absences)
+        select_named_runs(scopes, absences)
         if selection.filter_string:
             check_run_filter(scopes[0])
         for scope in scopes:
@@ -168,17 +172,18 @@ class RestSource:
         for scope in scopes:
             scope.carried_experiments = _carried_experiments(scope)
 
-    def _select_experiments(self, scopes: Sequence[Scope], selection: Selection) -> None:
+    def _select_experiments(self, scopes: Sequence[Scope], selection: Selection, absences: Absences) -> None:
         for scope in scopes:
             scope.all_experiments = list(all_experiments(scope.session, deleted=selection.deleted))
         names = [_name(raw) for scope in scopes for raw in scope.all_experiments]
         if unmatched := selection.unmatched_experiments(names):
             examples = ", ".join(repr(name) for _, name in names[:_SHOWN]) or "no experiment"
             hidden = "" if selection.deleted else "; deleted ones are left out"
-            raise SelectionError(
+            error = SelectionError(
                 f"{self._session.uri} has no experiment {', '.join(map(repr, unmatched))}; it has {examples}"
                 f"{' and others' if len(names) > _SHOWN else ''}{hidden}"
             )
+            absences.add(EXPERIMENT, unmatched, selection.experiments, error)
         for scope in scopes:
             scope.experiments = [raw for raw in scope.all_experiments if selection.matches_experiment(*_name(raw))]
 

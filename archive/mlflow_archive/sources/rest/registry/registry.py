@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from mlflow_archive.errors import SelectionError, ServerError
+from mlflow_archive.flow.absences import Absences
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.format.gaps import ARTIFACT_MISSING, FIELD_UNREADABLE, OBJECT_UNREADABLE
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
@@ -49,7 +50,7 @@ def plan_registry(scope: Scope) -> Iterator[Batch]:
             number += 1
 
 
-def select_models(scopes: Sequence[Scope]) -> None:
+def select_models(scopes: Sequence[Scope], absences: Absences) -> None:
     """Put into each scope the registered models that are selected by name, and what their versions need.
 
     Raises SelectionError for a name or pattern that matches none.
@@ -63,9 +64,10 @@ def select_models(scopes: Sequence[Scope]) -> None:
         examples = ", ".join(map(repr, names[:_SHOWN])) or "none"
         hint = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         missing = ", ".join(map(repr, unmatched))
-        raise SelectionError(
+        error = SelectionError(
             f"no registered model of {scopes[0].session.uri} matches {missing}; there are {examples}{hint}"
         )
+        absences.add(REGISTERED_MODEL, unmatched, selection.models, error)
     for scope, models in zip(scopes, scope_models, strict=True):
         selected = [name for name in models if selection.matches_model(name)]
         tags = [tag for name in selected for tag in models[name].get("tags", [])]

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.errors import SelectionError, ServerError
+from mlflow_archive.flow.absences import Absences
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.fingerprint import Fingerprint, run_fingerprint
@@ -40,7 +41,7 @@ class _Entry:
     fingerprint: Fingerprint = field(default_factory=lambda: Fingerprint(""))
 
 
-def select_named_runs(scopes: Sequence[Scope]) -> None:
+def select_named_runs(scopes: Sequence[Scope], absences: Absences) -> None:
     """Put into each scope the runs that are selected by id, or because a selected model version needs them.
 
     Raises SelectionError for an id that is not among what else is selected.
@@ -53,10 +54,11 @@ def select_named_runs(scopes: Sequence[Scope]) -> None:
     selected_ids = {run_id_of(run) for scope in scopes for run in scope.named_runs or ()}
     unknown = [run_id for run_id in dict.fromkeys(selection.runs) if run_id not in selected_ids]
     if unknown:
-        raise SelectionError(
+        error = SelectionError(
             f"{scopes[0].session.uri} has no run {', '.join(map(repr, unknown))} among those selected; "
             "ids are 32 hexadecimal digits, as `mlflow-archive ls` and MLflow's UI show them"
         )
+        absences.add(RUN, unknown, selection.runs, error)
 
 
 def _named_runs(scope: Scope) -> list[Json]:
