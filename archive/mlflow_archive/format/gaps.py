@@ -19,6 +19,7 @@ ORPHAN_ROWS: Final = "G401"
 UNKNOWN_ROWS: Final = "G402"
 OBJECT_UNREADABLE: Final = "G403"
 UNKNOWN_FIELD: Final = "G404"
+FOLDER_UNKNOWN: Final = "G405"
 
 SOURCE: Final = "source"
 """Owner kind of gaps that concern the source as a whole: a table or kind is named as owner, a field as path."""
@@ -39,5 +40,6 @@ GAPS: Final = MappingProxyType(
         UNKNOWN_ROWS: "A database has rows of a kind that this version does not know.",
         OBJECT_UNREADABLE: "An object of another kind, or its kind as a whole, could not be read.",
         UNKNOWN_FIELD: "Objects of the source have values in a field that this version does not know.",
+        FOLDER_UNKNOWN: "A folder of a file store holds files, and no meta.yaml says what it is.",
     }
 )

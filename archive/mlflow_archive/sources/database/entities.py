@@ -19,6 +19,7 @@ from mlflow_archive.selecting.model_versions import VersionPlaces
 from mlflow_archive.sources.database.artifacts import ArtifactFinder, Carries, FoundFiles
 from mlflow_archive.sources.database.columns import Columns, plain_values
 from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, with_gaps
+from mlflow_archive.sources.database.old_traces import lacks_trace_columns, with_trace_columns
 from mlflow_archive.sources.database.planning import IdBlock
 from mlflow_archive.sources.database.reading import Reading
 from mlflow_archive.sources.database.registry import DatabaseRegistry
@@ -50,6 +51,8 @@ class EntityReader:
         maps = [table_map for table_map in maps_of(block.kind) if table_map.table != _SPANS.table]
         tables = {table_map.table: self._reading.rows(table_map, block.ids, malformed.add) for table_map in maps}
         finds = self._files(block.kind, tables)
+        if block.kind == TRACE and lacks_trace_columns(self._snapshot.schema):
+            tables = with_trace_columns(tables)
         if block.kind in INCREMENTAL:
             yield from self._changed(block.kind, tables, finds, malformed, known)
             return

@@ -60,7 +60,7 @@ class SpanTable:
 
     def _parsed(self, text: str) -> Any:
         try:
-            return json.loads(remap_span(text, self._context.receipt.ids(EXPERIMENT).get))
+            return otlp.with_links(json.loads(remap_span(text, self._context.receipt.ids(EXPERIMENT).get)))
         except ValueError:
             return None  # only JSON survives; text that is not JSON goes into a file as it is
 

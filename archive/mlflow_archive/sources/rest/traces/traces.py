@@ -162,7 +162,7 @@ class _Reader:
         entries: list[_Entry] = []
         for raw in traces:
             try:
-                record = parse_trace(raw, self._scope.version)
+                record = parse_trace(raw)
             except UNREADABLE_ROW as exc:
                 reason = f"the server describes it in an unexpected shape: {exc!r}"
                 gaps.append(gap_of(TRACE, str(trace_id_of(raw)), "", reason))
