@@ -107,11 +107,22 @@ def test_a_delete_whose_answer_was_lost_is_done(network: BadNetwork, session: Tr
     assert caught.value.error_code == "RESOURCE_DOES_NOT_EXIST"
 
 
-@pytest.mark.parametrize("cut", ["3.1", "<html>"])
-def test_a_version_that_was_cut_is_not_believed(network: BadNetwork, session: TrackingSession, cut: str) -> None:
-    answers = [cut.encode()]
+@pytest.mark.parametrize("cut", ["3.1", "<html>", ""])
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_a_version_that_was_cut_is_not_believed(
+    network: BadNetwork, session: TrackingSession, cut: str, times: int
+) -> None:
+    answers = [cut.encode()] * times
     network.change = lambda path, content: answers.pop() if path == "/version" and answers else content
     assert probe(session) == mlflow.__version__
+
+
+@pytest.mark.parametrize(("told", "version"), [("2.0", "2.0"), ("<html>", None)])
+def test_a_version_of_another_form_is_believed_in_the_end(
+    network: BadNetwork, session: TrackingSession, told: str, version: str | None
+) -> None:
+    network.change = lambda path, content: told.encode() if path == "/version" else content
+    assert probe(session) == version
 
 
 def test_json_that_the_server_really_has_malformed_is_given(network: BadNetwork, session: TrackingSession) -> None:

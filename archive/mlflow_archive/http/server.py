@@ -8,6 +8,7 @@ from mlflow_archive.errors import ServerError
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.http.session import TrackingSession
 
+_WHOLE_VERSION = re.compile(r"\d+\.\d+\.\d+[\w.+-]*")
 _VERSION = re.compile(r"\d+\.\d+[\w.+-]*")
 
 
@@ -20,7 +21,7 @@ def probe(session: TrackingSession) -> str | None:
     if not isinstance(answer, dict) or not isinstance(answer.get("experiments", []), list):
         raise ServerError(f"{session.uri} is not an MLflow server: its list of experiments has another shape")
     try:
-        text = session.text("/version").strip()
+        text = session.text("/version", _WHOLE_VERSION)
     except ServerError as exc:
         check_answered(exc)
         return None  # servers before 1.x, and some proxies, have no such page

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -133,13 +134,18 @@ class TrackingSession:
         """GET and return the decoded JSON; ``refusals_are_final`` as for ``post``."""
         return self._retrying(lambda: self._json("GET", path, params=params), refusals_are_final=refusals_are_final)
 
-    def text(self, path: str) -> str:
-        """GET and return the body as text; twice, until both are the same, as nothing else shows that it is whole."""
+    def text(self, path: str, form: re.Pattern[str]) -> str:
+        """GET and return a text of a form. It is asked for until it came twice, as else nothing shows that it is whole.
+
+        A server that gives it in another form is believed in the end.
+        """
         texts: Counter[str] = Counter()
         text = ""
-        while texts[text] < _LIKELY and texts.total() < self.retry.attempts:
-            text = self._retrying(lambda: self._send("GET", path).text)
-            texts[text] += 1
+        for _ in range(self.retry.attempts):
+            text = self._retrying(lambda: self._send("GET", path).text).strip()
+            texts[text] += form.fullmatch(text) is not None
+            if texts[text] == _LIKELY:
+                break
         return text
 
     def json_bytes(self, path: str, params: Params | None = None) -> bytes:
