@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import pytest
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.sinks.replay import Target
+from mlflow_archive.sinks.replay.writing.artifacts import LocalPlace
 from tests.sinks.conftest import Place
 from tests.sinks.replayed import A, Cut, CutTarget, P, counts, dying, one_run, state, whole
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, pairs, points, run
@@ -123,3 +124,27 @@ def test_a_long_history_comes_in_several_chunks(place: Place) -> None:
     assert counts(place.replay(source(3))) == (0, 0, 1)
     assert counts(place.replay(source(4))) == (0, 1, 0)
     assert len(place.client().get_metric_history(only.info.run_id, "o")) == 4
+
+
+@pytest.mark.parametrize("place", ["store"], indirect=True)
+def test_an_artifact_that_the_target_failed_to_take_is_tried_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = one_run(place.name, artifacts=[artifact(A, "f", b"1"), artifact(A, "g", b"2")])
+    put = LocalPlace.put
+
+    def failing(local: LocalPlace, path: str, data: BinaryIO, size: int) -> None:
+        if path == "f":
+            message = "PUT failed with 500"
+            raise ServerError(message, status=500)
+        put(local, path, data, size)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalPlace, "put", failing)
+        for outcome in [(1, 0, 0), (0, 1, 0)]:
+            report = place.replay(source)
+            assert [(gap.path, gap.code) for gap in report.gaps] == [("f", "R106")]
+            assert counts(report) == outcome
+    assert counts(place.replay(source)) == (0, 1, 0)
+    assert place.files(place.runs()["only"]) == {"f": b"1", "g": b"2"}
+    assert counts(place.replay(source)) == (0, 0, 1)

@@ -63,7 +63,8 @@ class OpenRun:
     """A run under way. ``outcome`` is created, updated, skipped or refused.
 
     ``target`` is the run of the target, None where a dry run would create it; ``existed`` says that it was there
-    before. ``place`` and ``sizes`` are where its artifacts go and what lies there, once that was needed.
+    before. ``place`` and ``sizes`` are where its artifacts go and what lies there, once that was needed;
+    ``lacks_files`` says that the target failed to take one, so that the run stays marked as incomplete.
     """
 
     plan: PlannedRun
@@ -73,6 +74,7 @@ class OpenRun:
     existed: bool
     place: TargetArtifacts | None = None
     sizes: Mapping[str, int] | None = None
+    lacks_files: bool = False
 
     @property
     def owner(self) -> ArtifactOwner:

@@ -93,7 +93,9 @@ class RunMaker:
         except ItemError as exc:
             refuse_artifacts(rows.artifacts, run.owner, exc, self._receipt)
             return
-        unresolved = copy_artifacts(rows.artifacts, run.owner, run.place, run.sizes, self._receipt)
+        owner = run.owner
+        unresolved = copy_artifacts(rows.artifacts, owner, run.place, run.sizes, self._receipt)
+        run.lacks_files = run.lacks_files or bool(owner.failed)
         self._context.naming_models.add_files(run.plan.source_id, run.bound, run.target, unresolved)
 
     def _note_unresolved(self, run: OpenRun, rows: RunRows) -> None:
@@ -108,7 +110,7 @@ class RunMaker:
         files = None if run.target is None else naming.files.get(run.target.run_id)
         if run.outcome != "skipped" and run.target is not None and not self._options.dry_run:
             self._set_end(run.plan, run.target)
-            if files is None:
+            if files is None and not run.lacks_files:
                 self._context.runs.complete(run.target.run_id)
             self._context.runs.wrote(run.target.run_id, deleted=run.plan.deleted)
         if run.target is not None and _names_models(run, run.target):

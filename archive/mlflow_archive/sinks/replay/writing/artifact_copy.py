@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import BinaryIO
 
@@ -29,13 +29,15 @@ from mlflow_archive.sinks.replay.writing.references import (
 class ArtifactOwner:
     """Whose artifacts: ``kind`` and ``source_id`` are for the receipt, ``mapped`` for the ids in MLmodel files.
 
-    ``prefix`` starts the path of each artifact and is left away in the target.
+    ``prefix`` starts the path of each artifact and is left away in the target. ``failed`` gets the paths that the
+    target failed to take, which it may take another time.
     """
 
     kind: str
     source_id: str
     mapped: Mapped
     prefix: str = ""
+    failed: list[str] = field(default_factory=list)
 
 
 def copy_artifacts(
@@ -57,7 +59,10 @@ def copy_artifacts(
         except (ItemError, ServerError) as exc:
             if not is_about_one_item(exc):
                 raise
-            receipt.refuse(owner.kind, owner.source_id, artifact.path, artifact_refusal(exc), str(exc))
+            code = artifact_refusal(exc)
+            receipt.refuse(owner.kind, owner.source_id, artifact.path, code, str(exc))
+            if code == refusals.ARTIFACT_REFUSED and isinstance(exc, ServerError):
+                owner.failed.append(artifact.path)
     return unresolved
 
 
