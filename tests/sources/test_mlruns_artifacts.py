@@ -12,7 +12,7 @@ import pytest
 from mlflow_archive.artifact_roots.local import FoundFile
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.chunk import ArtifactUnreadableError
-from mlflow_archive.format.gaps import (
+from mlflow_archive.format.gaps import (, FOLDER_UNKNOWN
     ARTIFACT_LISTING,
     ARTIFACT_MISSING,
     ARTIFACT_NAME,
@@ -162,8 +162,9 @@ def test_declared_models_that_are_missing_are_gaps(root: Path) -> None:
     logged = root / "1" / "models" / "m-1" / "artifacts"
     logged.mkdir(parents=True)
     (logged / "MLmodel").write_text("x")
-    assert read(root).gaps() == {(RUN_ID, "gone", ARTIFACT_MISSING)}
-    assert read(root, Selection(artifact_globs=("here/*",))).gaps() == set()
+    without_meta = ("1/models/m-1", "", FOLDER_UNKNOWN)
+    assert read(root).gaps() == {(RUN_ID, "gone", ARTIFACT_MISSING), without_meta}
+    assert read(root, Selection(artifact_globs=("here/*",))).gaps() == {without_meta}
 
 
 @pytest.mark.parametrize("text", ["", "not JSON", "{}", '[1, {"artifact_path": 3}]', "null"])
