@@ -175,6 +175,14 @@ class TestS3:
         client.put_object(Bucket=uri.split("/")[2], Key="deep/root/folder/", Body=b"")
         assert bytes_of(roots, uri) == {name: b"" if name == "empty" else name.encode() for name in ODD}
 
+    def test_an_object_with_content_whose_key_ends_in_a_slash_is_a_gap(self, s3: tuple[str, Any]) -> None:
+        roots, (uri, client) = ArtifactRoots(), s3
+        for key, body in (("folder/", b""), ("full/", b"abc"), ("full/x", b"1")):
+            client.put_object(Bucket=uri.split("/")[2], Key=f"deep/root/{key}", Body=body)
+        listing = listed(roots, uri)
+        assert [file.path for file in listing.files] == ["full/x"]
+        assert [(gap.code, gap.path) for gap in listing.gaps] == [("G104", "full/")]
+
     def test_a_large_object_is_never_whole_in_memory(self, s3: tuple[str, Any]) -> None:
         roots, (uri, _) = ArtifactRoots(), s3
         size = 192 << 20

@@ -62,6 +62,15 @@ def test_an_artifact_root_is_for_stores_only(cli: Command, single_file: Path, tm
     assert "a server decides itself where artifacts go" in ran.err
 
 
+def test_a_dry_run_into_a_database_that_is_not_there_makes_none(
+    cli: Command, single_file: Path, tmp_path: Path
+) -> None:
+    ran = cli("import", single_file, "--to", f"sqlite:///{tmp_path / 'x.db'}", "--dry-run")
+    assert ran.code == 0, ran.err
+    assert "  runs            3\n" in ran.out
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_into_a_fresh_database_in_a_process_of_its_own(single_file: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mlflow_archive_cli", "import", str(single_file)]
     command += ["--to", f"sqlite:///{tmp_path / 'x.db'}", "--artifact-root", str(tmp_path / "root"), "-q"]

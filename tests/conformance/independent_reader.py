@@ -110,6 +110,10 @@ class Archive:
             raise RefusedError(f"E012: {name}")
         return data
 
+    def newer_than_their_tool(self) -> list[int]:
+        """Return the exports whose source was of a schema that the tool did not know (section 4, since 1.1)."""
+        return [export["number"] for export in self.manifest["exports"] if export["source"].get("newer_schema")]
+
     def _parts(self, table: str) -> Iterator[tuple[int, list[Row]]]:
         """Yield export number and rows of each part of a table (section 7); times as integers."""
         for name, member in sorted(self._members.items()):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from mlflow_archive.flow.copy import copy
@@ -109,6 +110,27 @@ def test_independent_reader_yields_the_same(make: Callable[[Path], None], name: 
     labelled = theirs.labelled_blobs()
     assert {row["digest"]: theirs.blob(row["digest"]) for row in theirs.rows("artifacts")}.items() <= labelled.items()
     theirs.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "exports"), [("golden/v1-two-exports.mlfa", []), ("golden/v1_1-two-exports.mlfa", [1, 2])]
+)
+def test_a_schema_that_was_newer_than_known_is_stated(name: str, exports: list[int]) -> None:
+    theirs = independent_reader.Archive(Path(__file__).resolve().parents[1] / name)
+    assert theirs.newer_than_their_tool() == exports
+    theirs.close()
+
+
+def test_parts_have_statistics_of_all_columns_but_doubles(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / "archive")
+    with_minimum: dict[str, set[bool]] = {"DOUBLE": set(), "INT64": set(), "BYTE_ARRAY": set()}
+    for part in (tmp_path / "archive" / "tables").rglob("*.parquet"):
+        metadata = pq.ParquetFile(part).metadata
+        for column in (metadata.row_group(0).column(index) for index in range(metadata.num_columns)):
+            some = column.is_stats_set and (column.statistics.has_min_max or column.statistics.null_count)
+            with_minimum[column.physical_type].add(bool(some))
+    assert with_minimum["DOUBLE"] == {False}
+    assert True in with_minimum["INT64"] & with_minimum["BYTE_ARRAY"]
 
 
 def test_newest_export_wins_whole(tmp_path: Path) -> None:

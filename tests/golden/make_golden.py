@@ -47,11 +47,13 @@ class _Store(MlrunsSource):
         return replace(super().facts(), uri="file:///data/mlruns")
 
 
-def _export(store: Path, path: Path, selection: Selection, *, append: bool = False) -> None:
+def _export(
+    store: Path, path: Path, selection: Selection, *, append: bool = False, source: type[MlrunsSource] = _Store
+) -> None:
     sink = ArchiveSink(
         path, ArchiveOptions(append=append), tool="mlflow-archive 0.1.0", clock_ms=lambda: 1_764_000_000_000
     )
-    copy(_Store(store), sink, selection, jobs=1)
+    copy(source(store), sink, selection, jobs=1)
 
 
 def _two_exports(path: Path) -> None:
@@ -148,6 +150,28 @@ def _oddities(path: Path) -> None:
         _export(store, path, Selection())
 
 
+class _Newer(_Store):
+    """A store that says it is of a version that the program does not know, as a database may."""
+
+    def facts(self) -> SourceFacts:
+        return replace(super().facts(), schema_revision="f" * 12, newer_schema=True)
+
+
+def _version_1_1(path: Path) -> None:
+    """Export the odd store; then a point is logged for an earlier step, and a file replaced by as many bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder, "mlruns")
+        write_store(_odd_store(), store)
+        for meta in store.rglob("meta.yaml"):
+            meta.write_text(meta.read_text("utf-8").replace(store.as_uri(), "file:///data/mlruns"), "utf-8")
+        _export(store, path, Selection(), source=_Newer)
+        run = store / "1" / ("0" * 31 + "a")
+        with (run / "metrics" / "steps").open("a") as points:
+            points.write("1700000000000 0.25 7\n")
+        (run / "artifacts" / "a b" / "%41#?.txt").write_bytes(b"ODD")
+        _export(store, path, Selection(), append=True, source=_Newer)
+
+
 def _expect(name: str) -> None:
     with open_archive(HERE / name) as archive:
         text = json.dumps(content(archive), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
@@ -159,6 +183,7 @@ MAKERS: Final[dict[str, Callable[[Path], object]]] = {
     "v1-single.mlfa": lambda path: _export(store_path(*NESTED), path, SMALL),
     "v1-two-exports.mlfa": _two_exports,
     "v1-oddities.mlfa": _oddities,
+    "v1_1-two-exports.mlfa": _version_1_1,
     "from-the-future.mlfa": lambda path: path.write_bytes(zipped(list(_from_the_future().items()))),
     "from-the-future-major2": lambda path: write_directory(_major_2(), path),
 }

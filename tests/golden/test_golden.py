@@ -23,7 +23,7 @@ from tests.support.mlruns import Store, write_store
 from tests.support.reading import plain_rows
 
 HERE: Final = Path(__file__).resolve().parent
-GOLDEN: Final = ("v1-directory", "v1-single.mlfa", "v1-two-exports.mlfa", "v1-oddities.mlfa")
+GOLDEN: Final = ("v1-directory", "v1-single.mlfa", "v1-two-exports.mlfa", "v1-oddities.mlfa", "v1_1-two-exports.mlfa")
 FUTURE: Final = {
     "from-the-future.mlfa": ("E004", "quantum-blobs"),
     "from-the-future-major2": ("E003", "2.0"),

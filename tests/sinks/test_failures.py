@@ -6,7 +6,7 @@ import pytest
 
 from mlflow_archive.errors import ItemError, MlflowArchiveError, ServerError
 from mlflow_archive.sinks.replay.writing import failures
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there, once
+from mlflow_archive.sinks.replay.writing.failures import came_through, is_about_one_item, is_unknown_there, once
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,24 @@ def test_what_the_target_does_not_know(error: MlflowArchiveError, unknown: bool)
 )
 def test_what_is_about_one_object(error: MlflowArchiveError, of_one: bool) -> None:
     assert is_about_one_item(error) == of_one
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        (ServerError("x", status=400, error_code="BAD"), True),
+        (ServerError("x", status=500, error_code="INTERNAL_ERROR"), True),
+        (ServerError("x", status=413), True),
+        (ServerError("x", status=500), False),
+        (ServerError("x", status=502), False),
+        (ServerError("x", status=429), False),
+        (ServerError("nobody answers"), False),
+        (ItemError("x"), True),
+    ],
+)
+def test_what_the_target_itself_refused(error: MlflowArchiveError, refused: bool) -> None:
+    """Only that is worth to be tried in smaller parts."""
+    assert came_through(error) == refused
 
 
 class _Place:
@@ -85,6 +103,15 @@ def test_what_is_in_doubt_is_made_once(answers: tuple[ServerError, ...], shown_a
     place.shown_after = shown_after
     assert once(place.make, place.look) in ("made", "found")
     assert place.made == 1
+
+
+@pytest.mark.usefixtures("_no_waits")
+@pytest.mark.parametrize(("error_code", "left"), [("INTERNAL_ERROR", 6), (None, 1)])
+def test_an_error_that_has_a_name_is_met_three_times(error_code: str | None, left: int) -> None:
+    place = _Place(*[ServerError("no", status=500, error_code=error_code)] * 9)
+    with pytest.raises(ServerError, match="no"):
+        once(place.make, place.look)
+    assert len(place.answers) == left
 
 
 @pytest.mark.usefixtures("_no_waits")

@@ -7,10 +7,13 @@ from typing import Any, cast
 import pytest
 
 from mlflow_archive.errors import ServerError
+from mlflow_archive.format import refusals
 from mlflow_archive.sinks.replay import Target
 from tests.sinks.conftest import Place
 from tests.sinks.replayed import A, Cut, CutTarget, P, counts, dying, one_run, state, whole
+from tests.support.bad_network import bad_network
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, pairs, points, run
+from tests.support.mlflow_server import MlflowServer
 
 
 @pytest.mark.parametrize("source_tags", [True, False])
@@ -44,6 +47,27 @@ def test_killed_anywhere_and_run_again_ends_with_one_copy_of_each(place: Place, 
         else:
             assert after > 20, "no request was cut"
             return
+
+
+def test_a_file_on_which_the_target_failed_is_refused_and_written_by_the_next_import(
+    mlflow_server: MlflowServer,
+) -> None:
+    """All else arrives; the run is marked as incomplete until then, also where the target fails again."""
+    name = "failing files"
+    with bad_network(mlflow_server.uri) as network:
+        place = Place(kind="server", uri=network.uri, artifact_root=None, folder=mlflow_server.artifacts, name=name)
+        for outcome in ((4, 0, 0), (0, 1, 3)):
+            network.faults = {"artifacts/empty": ["500"] * 99}
+            report = place.replay(whole(name))
+            assert counts(report) == outcome
+            assert [(gap.owner_id, gap.path, gap.code) for gap in report.gaps] == [
+                (A, "empty", refusals.ARTIFACT_REFUSED)
+            ]
+        network.faults = {}
+        report = place.replay(whole(name))
+        assert (counts(report), report.gaps) == ((0, 1, 3), [])
+        assert place.files(place.runs()["parent"])["empty"] == b""
+        assert counts(place.replay(whole(name))) == (0, 0, 4)
 
 
 def _comparable(found: dict[str, Any], name: str) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import pytest
 
+from mlflow_archive.sinks.replay import Target
 from tests.sinks.conftest import Place
 from tests.sinks.replayed import A, B, Cut, counts, deleted, dying, one_run
 from tests.support.chunks import ChunkSource, chunk, experiment, pairs, run
@@ -83,3 +85,60 @@ def test_tags_on_which_a_server_acts_arrive_as_source_tags(place: Place, live: b
     assert all((key in str(report.details["notes"])) is not live for key in ACTING)
     assert place.replay(source, acting_tags=live).details["notes"] == report.details["notes"]
     assert place.client().get_experiment_by_name(place.name).tags == arrived
+
+
+@pytest.mark.parametrize("place", ["store"], indirect=True)
+@pytest.mark.parametrize("source_tags", [True, False])
+def test_two_active_experiments_of_one_name_are_never_merged(place: Place, source_tags: bool) -> None:
+    def some(*ids: str) -> ChunkSource:
+        names = {"5": (A, "first"), "6": (B, "second")}
+        tags = [{"experiment_id": source_id, "key": "team", "value": names[source_id][1]} for source_id in ids]
+        runs = [run(names[source_id][0], source_id, run_name=names[source_id][1]) for source_id in ids]
+        experiments = [experiment(source_id, place.name) for source_id in ids]
+        return ChunkSource((0, [chunk(experiments=experiments, experiment_tags=tags)]), (1, [chunk(runs=runs)]))
+
+    def looked() -> list[tuple[str, str, list[str]]]:
+        names = (place.name, f"{place.name} ({'6' if first else '5'})")
+        return [(n, place.client().get_experiment_by_name(n).tags["team"], [*place.runs(n)]) for n in names]
+
+    first = True
+    report = place.replay(some("6", "5"), source_tags=source_tags)
+    there = looked()
+    assert [entry[1:] for entry in there] == [("first", ["first"]), ("second", ["second"])]
+    assert "shares the name" in str(report.details["notes"])
+    assert counts(place.replay(some("5", "6"), source_tags=source_tags)) == (0, 0, 2)
+    assert looked() == there
+    if source_tags:  # without them only the names say which is which
+        assert counts(place.replay(some("6"))) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("place", ["store"], indirect=True)
+def test_the_one_that_came_first_keeps_the_name(place: Place) -> None:
+    def one(source_id: str, run_id: str) -> tuple[Any, Any]:
+        return experiment(source_id, place.name), run(run_id, source_id, run_name=source_id)
+
+    (five, run_of_five), (six, run_of_six) = one("5", A), one("6", B)
+    place.replay(ChunkSource((0, [chunk(experiments=[six])]), (1, [chunk(runs=[run_of_six])])))
+    both = ChunkSource((0, [chunk(experiments=[five, six])]), (1, [chunk(runs=[run_of_five, run_of_six])]))
+    assert counts(place.replay(both)) == (1, 0, 1)
+    assert [*place.runs(), *place.runs(f"{place.name} (5)")] == ["6", "5"]
+
+
+@pytest.mark.parametrize("place", ["store"], indirect=True)
+def test_an_experiment_that_another_import_makes_meanwhile_is_joined(place: Place) -> None:
+    class Slower:
+        """A target in which another import is always a moment earlier."""
+
+        def __init__(self, target: Target) -> None:
+            self._target = target
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._target, name)
+
+        def create_experiment(self, name: str, tags: Mapping[str, str]) -> str:
+            self._target.create_experiment(name, tags)
+            return self._target.create_experiment(name, tags)
+
+    report = place.replay(one_run(place.name), wrap=lambda target: cast("Target", Slower(target)))
+    assert (report.gaps, counts(report)) == ([], (1, 0, 0))
+    assert place.runs().keys() == {"only"}

@@ -335,6 +335,20 @@ def test_spans_go_into_files_where_that_is_asked_for(place: Place, view: TracePl
     assert outcomes(place.replay(source)) == {"skipped": 1}, "where they lie once, they stay"
 
 
+@pytest.mark.parametrize("place", ["store"], indirect=True)
+@pytest.mark.parametrize("more", [False, True])
+def test_a_file_of_the_same_spans_as_the_database_is_no_loss(place: Place, view: TracePlace, more: bool) -> None:
+    trace_id = new_id()
+    stored = span(trace_id)
+    file = {"spans": [stored, span(trace_id, 2)] if more else [{**stored, "links": None}]}
+    files = [trace_file(trace_id, "traces.json", json.dumps(file).encode())]
+    rows = [span_row(trace_id, stored)]
+    report = place.replay(traces(place.name, [trace(trace_id)], files=files, spans=rows), spans_in_table=False)
+    assert refusals(report) == ([(trace_id, "traces.json", codes.ARTIFACT_REFUSED)] if more else [])
+    assert changed(report).get("trace_files_that_the_database_repeats", 0) == (0 if more else 1)
+    assert json.loads(view.files(trace_id)["traces.json"]) == {"spans": [stored]}
+
+
 def test_postgresql_takes_all_of_it(postgres: PostgresServer, tmp_path: Path) -> None:
     uri = postgres.new_database().replace("postgresql://", "postgresql+psycopg2://")
     source, ids = everything("postgresql")

@@ -357,3 +357,14 @@ def test_experiment_tags_on_which_a_server_acts_are_listed(tmp_path: Path) -> No
     report = restore(archive, f"sqlite:///{tmp_path / 't.db'}")
     assert report.details["acting_tags"] == [{"experiment_id": "1", "key": "mlflow.issueDetection.schedule"}]
     assert sqlite_rows(tmp_path / "t.db", "SELECT count(*) FROM experiment_tags") == [(2,)]
+
+
+def test_a_zero_that_loses_its_sign_is_announced(tmp_path: Path) -> None:
+    values = [-0.0, 0.0, -1.0, float("nan"), float("-inf")]
+    archive = archive_of(
+        tmp_path / "a.mlfa",
+        chunk(experiments=[experiment("1", "e")]),
+        chunk(runs=[run(A, "1")], metrics=points(A, "m", values)),
+    )
+    report = restore(archive, f"sqlite:///{tmp_path / 't.db'}")
+    assert report.counts["negative_zeros_as_zero"] == 1

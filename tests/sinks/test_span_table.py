@@ -52,6 +52,15 @@ def test_ordinary_spans_survive() -> None:
     assert otlp.survives(span(TRACE_ID, 2, parent=1, links=[link], events=[event], status=error), TRACE_ID)
 
 
+def test_spans_of_earlier_versions_get_an_empty_list_of_links() -> None:
+    earlier = span(TRACE_ID, 2, parent=1)
+    assert earlier.pop("links") == []
+    assert not otlp.survives(earlier, TRACE_ID)
+    assert otlp.survives(otlp.with_links(earlier), TRACE_ID)
+    assert otlp.with_links(earlier)["links"] == []
+    assert otlp.with_links({"name": "x"}) == {"name": "x"}
+
+
 @pytest.mark.parametrize("fields", CHANGED.values(), ids=CHANGED.keys())
 def test_spans_that_mlflow_would_change_do_not(fields: dict[str, Any]) -> None:
     assert not otlp.survives(span(TRACE_ID, **fields), TRACE_ID)

@@ -94,7 +94,7 @@ def test_every_schema_revision(tmp_path: Path) -> None:
     for revision, path in each_revision(tmp_path):
         stored = fill(f"sqlite:///{path}")
         source = locate_source(f"sqlite:///{path}")
-        assert source.facts().schema_revision == revision
+        assert (source.facts().schema_revision, source.facts().newer_schema) == (revision, None)
         check(read_source(source, NO_ARTIFACTS), stored)
         path.unlink()
         seen += 1
@@ -119,6 +119,7 @@ def test_corpora(corpus: str, store: str, tmp_path: Path) -> None:
     assert source.facts().schema_revision == facts["alembic_version"]
     found = read_source(source, NO_ARTIFACTS)
     assert files(tmp_path) == before
+    assert found.rows("gaps", owner_kind="source") == []
     lost = {row["owner_id"] for row in found.rows("gaps", code="G401")}
     counts = {name: len(found.rows(name)) for name in found.tables}
     edges = sum(counts[name] for name in ("dataset_inputs", "model_inputs", "model_outputs")) + len(lost)

@@ -132,10 +132,11 @@ def test_trace(root: Path) -> None:
             "state": "OK",
             "client_request_id": "cr1",
             "request_preview": '{"x": 1}',
+            "trace_name": "outer",
         }
     ]
     assert {row["key"]: row["value"] for row in found.tables["trace_metadata"]}["long"] == "mv" * 300
-    assert {row["key"] for row in found.tables["trace_tags"]} == set(trace()["info"]["tags"])
+    assert {row["key"] for row in found.tables["trace_tags"]} == set(trace()["info"]["tags"]) - {"mlflow.traceName"}
     assert [given(row) for row in found.tables["assessments"]] == [
         {
             "trace_id": TRACE_ID,

@@ -13,9 +13,11 @@ import pytest
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.report import Quiet
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING, FIELD_UNREADABLE, OBJECT_UNREADABLE
+from mlflow_archive.kinds.traces import COSTS, TOKENS
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.sources.mlruns.times import duration_ms, time_ms
+from mlflow_archive.sources.reading.trace_columns import COST, NAME_TAG, SESSION, USAGE
 from tests.sources.mlruns_objects import TRACE_ID, one_trace, read
 from tests.support.corpora import store_facts, store_path
 from tests.support.mlruns import RUN_ID, one_run, write_meta
@@ -29,14 +31,36 @@ ERROR = '{"error_code": "E", "error_message": null, "stack_trace": null}'
 # --- what was counted, what MLflow reads -------------------------------------------------------------------------
 
 
+def as_shown(found: Read, trace_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return tags and metadata of a trace as MLflow shows them, JSON of tokens and cost decoded."""
+    [row] = found.rows("traces", trace_id=trace_id)
+    tags, metadata = (
+        {each["key"]: each["value"] for each in found.rows(table, trace_id=trace_id)}
+        for table in ("trace_tags", "trace_metadata")
+    )
+    for pairs, key, name in ((tags, NAME_TAG, "trace_name"), (metadata, SESSION, "session_id")):
+        if row[name] is not None:
+            assert key not in pairs
+            pairs[key] = row[name]
+    for key, names in ((USAGE, TOKENS), (COST, COSTS)):
+        if numbers := {name: row[name] for name in names if row[name] is not None}:
+            assert key not in metadata
+            metadata[key] = numbers
+    return tags, metadata
+
+
+def decoded(metadata: dict[str, str]) -> dict[str, Any]:
+    return {key: json.loads(value) if key in (USAGE, COST) else value for key, value in metadata.items()}
+
+
 def test_a_real_store_has_the_counted_content() -> None:
     facts = store_facts(*CORPUS)
     found = read(store_path(*CORPUS))
     files = [file for file in found.artifacts if file.owner_kind == "trace"]
     assert {
         "traces": len(found.tables["traces"]),
-        "trace_tags": len(found.tables["trace_tags"]),
-        "trace_metadata": len(found.tables["trace_metadata"]),
+        "trace_tags": sum(len(as_shown(found, row["trace_id"])[0]) for row in found.tables["traces"]),
+        "trace_metadata": sum(len(as_shown(found, row["trace_id"])[1]) for row in found.tables["traces"]),
         "trace_artifact_files": len(files),
     } == {name: facts[name] for name in ("traces", "trace_tags", "trace_metadata", "trace_artifact_files")}
     assert {file.path for file in files} == {"traces.json"}
@@ -64,7 +88,8 @@ def test_every_value_is_what_mlflow_reads(
     for folder in folders:
         theirs = store._get_trace_info_from_dir(str(folder))
         (row,) = found.rows("traces", trace_id=folder.name)
-        assert {name: value for name, value in row.items() if value is not None} == {
+        columns = {"trace_name", "session_id", *TOKENS, *COSTS}
+        assert {name: value for name, value in row.items() if value is not None and name not in columns} == {
             name: value
             for name, value in {
                 "trace_id": theirs.trace_id,
@@ -78,8 +103,7 @@ def test_every_value_is_what_mlflow_reads(
             }.items()
             if value is not None
         }
-        for table, values in (("trace_tags", theirs.tags), ("trace_metadata", theirs.trace_metadata)):
-            assert {each["key"]: each["value"] for each in found.rows(table, trace_id=folder.name)} == values
+        assert as_shown(found, folder.name) == (theirs.tags, decoded(theirs.trace_metadata))
         assert_same_assessments(found.rows("assessments", trace_id=folder.name), theirs.assessments)
 
 
@@ -113,7 +137,7 @@ def test_a_store_written_by_mlflow_comes_in_full(full_read: Read) -> None:
         trace_id = row["trace_id"]
         assert row["client_request_id"] == "c-1"
         tags = {each["key"]: each["value"] for each in full_read.rows("trace_tags", trace_id=trace_id)}
-        assert (tags["team"], tags["long"], tags["mlflow.traceName"]) == ("x\ny", "t" * 3000, "outer")
+        assert (tags["team"], tags["long"], row["trace_name"]) == ("x\ny", "t" * 3000, "outer")
         files = {file.path: content(file) for file in full_read.artifacts if file.owner_id == trace_id}
         payload = json.loads(files.pop("traces.json"))
         assert [span["name"] for span in payload["spans"]] == ["outer", "inner"]
@@ -184,8 +208,7 @@ def test_a_trace_of_mlflow_2(root: Path, status: str, state: str, monkeypatch: p
         theirs.state.value,
     )
     assert (row["state"], row["request_time"]) == (state, 1_700_000_000_123)
-    assert {each["key"]: each["value"] for each in found.tables["trace_tags"]} == theirs.tags
-    assert {each["key"]: each["value"] for each in found.tables["trace_metadata"]} == theirs.trace_metadata
+    assert as_shown(found, OTHER_ID) == (theirs.tags, theirs.trace_metadata)
     assert found.gaps() == set()
 
 

@@ -157,7 +157,10 @@ def test_selection_by_model_brings_what_it_stands_on(everything: Everything) -> 
     assert (ids(few, "runs", "run_id"), ids(few, "logged_models", "model_id")) == (set(), {models["alone"]})
     assert ids(few, "experiments", "name") == {"elsewhere"}
     prompt = read(server.uri, models=("chat-prompt",))
-    assert (ids(prompt, "registered_models", "name"), ids(prompt, "experiments", "name")) == ({"chat-prompt"}, set())
+    assert (ids(prompt, "registered_models", "name"), ids(prompt, "experiments", "name")) == (
+        {"chat-prompt"},
+        {"Default"},
+    )
 
 
 @pytest.mark.parametrize("pattern", ["no such model", "no such*"])

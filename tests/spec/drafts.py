@@ -139,7 +139,7 @@ def make_table(name: str, rows: list[Row]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=pa.schema(fields))
 
 
-def encode_part(table: pa.Table, *, checksums: bool = True) -> bytes:
+def encode_part(table: pa.Table, *, checksums: bool = True, statistics: bool | list[str] = True) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(
         table,
@@ -147,6 +147,7 @@ def encode_part(table: pa.Table, *, checksums: bool = True) -> bytes:
         version="2.6",
         compression="zstd",
         write_page_checksum=checksums,
+        write_statistics=statistics,
         store_schema=False,
         use_dictionary=False,
     )

@@ -19,7 +19,9 @@ from tests.spec.drafts import (
     base_rows,
     build,
     build_second,
+    encode_part,
     in_order,
+    make_table,
     part,
     zipped,
 )
@@ -63,9 +65,41 @@ def _nothing() -> Files:
     return build(draft)
 
 
+def _version_1_1(rows: Rows) -> None:
+    """Bring a run with and one without the column ``contents`` of fingerprints."""
+    rows["fingerprints"] = [
+        {"owner_id": RUN_A, "owner_kind": "run", "fingerprint": "0" * 64, "contents": "1" * 64},
+        {"owner_id": RUN_B, "owner_kind": "run", "fingerprint": "0" * 64},
+    ]
+
+
+def _without_statistics(members: Files) -> None:
+    """Write the points again, as version 1.1 does: without statistics of the column ``value``."""
+    rows = make_table("metrics", base_rows()["metrics"])
+    names = [name for name in rows.column_names if name != "value"]
+    members[part("metrics")] = encode_part(rows, statistics=names)
+
+
 VALID: Final[dict[str, tuple[str, Callable[[], Files | bytes]]]] = {
     "directory": ("The base of all vectors, as a directory.", lambda: build(Draft())),
     "single.mlfa": ("The same as a single file.", single()),
+    "version_1_1.mlfa": (
+        "Format 1.1: no statistics of doubles, fingerprints with and without contents, a schema newer than known.",
+        lambda: zipped(
+            in_order(
+                build(
+                    Draft(
+                        rows=_version_1_1,
+                        members=_without_statistics,
+                        manifest=lambda d: [
+                            d["format"].update(minor=1),
+                            d["exports"][0]["source"].update(newer_schema=True, schema_revision="f" * 12),
+                        ],
+                    )
+                )
+            )
+        ),
+    ),
     "nothing_in_it": ("No rows at all.", _nothing),
     "every_table.mlfa": ("A row in every table.", lambda: zipped(in_order(build(Draft(rows=_everything))))),
     "two_exports": ("Run b comes again, with fewer rows.", _two_exports),

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 
+import mlflow_archive as ma
 from mlflow_archive.errors import DamagedError, FormatTooNewError, MlflowArchiveError, NotAnArchiveError
 from mlflow_archive.format.problems import PROBLEMS
 from mlflow_archive.kinds import TABLES
@@ -83,3 +85,18 @@ def test_two_exports_show_the_newest_rows_only() -> None:
         assert names == {"a" * 32: "first", "b" * 32: "second, renamed"}
         assert archive.table("params", owners=["b" * 32])["value"].to_pylist() == ["0.2"]
         assert archive.table("artifacts", owners=["b" * 32]).num_rows == 0
+
+
+@pytest.mark.parametrize("name", ["directory", "version_1_1.mlfa"])
+def test_filters_find_nan_with_statistics_of_doubles_and_without(name: str) -> None:
+    """Statistics of version 1.0 leave NaN out; the base vector has NaN, infinity and 0.25."""
+    value = pc.field("value")
+    asked = {"not at most": ~(value <= float("inf")), "nan": pc.is_nan(value), "by number": ~(pc.field(4) <= 1e308)}
+    with ma.open(VECTORS / "valid" / name) as archive:
+        found = {
+            word: sorted(map(repr, archive.metrics.to_table(["value"], expression)["value"].to_pylist()))
+            for word, expression in asked.items()
+        }
+        counted = archive.sql("select count(*) as n from metrics where isnan(value)").to_pylist()
+    assert found == {"not at most": ["nan"], "nan": ["nan"], "by number": ["inf", "nan"]}
+    assert counted == [{"n": 1}]

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
+from mlflow_archive.reader.inspection.rows import Moment
+
 _LONGEST: Final = 200
 _STYLE: Final = "border-collapse:collapse;font-size:90%"
 _CELL: Final = "padding:2px 8px;text-align:left;vertical-align:top"
@@ -35,5 +37,5 @@ def pairs_html(title: str, values: Mapping[str, Any]) -> str:
 def _shown(value: object) -> str:
     if value is None:
         return ""
-    text = str(value)
+    text = value.iso() if isinstance(value, Moment) else str(value)
     return escape(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…")

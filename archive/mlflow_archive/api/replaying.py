@@ -11,6 +11,7 @@ from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay import ReplayOptions
 from mlflow_archive.sinks.replay.locate import locate_replay
+from mlflow_archive.verification.taken import check_taken
 
 
 def replay_archive(
@@ -25,8 +26,9 @@ def replay_archive(
     """Replay what is selected of an archive into a tracking URI; None is what MLflow itself would use here.
 
     ``begun`` is called once, with a function that returns at any time, to any thread, what has been done. Raises
-    SelectionError, ServerError, TargetError, ArchiveError.
+    SelectionError, ServerError, TargetError, ArchiveError; DamagedError before anything is written.
     """
+    check_taken(archive, selection, jobs=options.jobs, progress=progress)
     sink = locate_replay(uri, archive, options=options, progress=progress)
     if begun is not None:
         begun(sink.so_far)

@@ -24,6 +24,7 @@ from mlflow_archive.sinks.restore import (
 from mlflow_archive.sinks.restore.database import RestoreDatabase
 from mlflow_archive.sinks.restore.existing import Existing
 from mlflow_archive.sinks.restore.locate import locate_database
+from mlflow_archive.verification.taken import check_taken
 
 
 def restore_archive(
@@ -36,11 +37,12 @@ def restore_archive(
 ) -> Report:
     """Restore what is selected of an archive into the database at a URI; ``progress`` watches the second copy only.
 
-    Raises RestoreRefusedError with all that stands against it before anything is written, SelectionError,
-    ServerError, TargetError; after any of them the database is as it was.
+    Raises DamagedError, and RestoreRefusedError with all that stands against it, before anything is written,
+    SelectionError, ServerError, TargetError; after any of them the database is as it was.
     """
     selection = replace(selection or Selection(), artifacts=options.artifact_root is not None)
     database = locate_database(uri)
+    check_taken(archive, selection, jobs=options.jobs)
     try:
         database.open()
         existing, report = _look(archive, database, options, selection)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_archive.kinds import RUN
+import pyarrow as pa
+
+from mlflow_archive.kinds import RUN, TIMESTAMP
 from mlflow_archive.reader.adjacent import last_of_each
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.listing import Query, list_objects
@@ -40,12 +42,22 @@ def search_runs(
     ids = [row["run_id"] for row in rows]
     data: dict[str, Any] = {name: [row[name] for row in rows] for name in _INFO}
     for name in _TIMES:
-        data[name] = pd.to_datetime(data[name], unit="ms", utc=True)
+        data[name] = _times(data[name])
     for group, missing in (("metrics", float("nan")), ("params", None), ("tags", None)):
         values = _values(archive, group, ids)
         for key in sorted(values):
             data[f"{group}.{key}"] = [values[key].get(run_id, missing) for run_id in ids]
     return pd.DataFrame(data)
+
+
+def _times(values: list[int | None]) -> Any:
+    """Return times in nanoseconds, as MLflow does, but in milliseconds where one is too far for that."""
+    import pandas as pd  # noqa: PLC0415 - as above
+
+    try:
+        return pd.to_datetime(values, unit="ms", utc=True)
+    except (pd.errors.OutOfBoundsDatetime, OverflowError):
+        return pa.array([None if value is None else int(value) for value in values], TIMESTAMP).to_pandas()
 
 
 def _column(order: Order) -> str:

@@ -6,12 +6,13 @@ Like a pyarrow Dataset, but of each entity only the rows of its newest export co
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.inspection.rows import plain_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,5 +101,4 @@ class TableView:
     def _repr_html_(self) -> str:
         from mlflow_archive.api.notebook import table_html  # noqa: PLC0415
 
-        rows: list[dict[str, Any]] = self.head(10).to_pylist()
-        return table_html(f"{self.name} (first rows)", self.schema.names, rows)
+        return table_html(f"{self.name} (first rows)", self.schema.names, plain_rows(self.head(10)))

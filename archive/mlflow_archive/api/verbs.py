@@ -42,7 +42,8 @@ ArchivePath = str | os.PathLike[str]
 class ExportOptions(ArchiveOptions):
     """How to export. ``jobs`` threads read and write, ``level`` is that of zstd (1 to 19).
 
-    ``append`` adds what is new or changed to an archive that exists; a dry run writes nothing. Each pair of
+    ``append`` adds what is new or changed to an archive that exists; with ``recheck`` also what looks unchanged, with
+    ``same_source`` although an experiment looks like one of another source. A dry run writes nothing. Each pair of
     ``artifact_map`` says of artifacts whose URI starts with the first text that they lie at the second one now: a
     folder, of databases also a URL. ``artifacts_destination`` is, for a database, the folder or URL behind
     ``mlflow-artifacts:`` URIs, as in ``mlflow server``.
@@ -85,7 +86,7 @@ def _archive_sink(path: Path, options: ExportOptions, progress: Progress) -> Sin
 
         # The target is looked at as the export would, so that a dry run refuses what the export would refuse.
         base = ArchiveTarget(path, append=options.append, files=Files()).base
-        return CountingSink(base=base, progress=progress)
+        return CountingSink(base=base, options=options, progress=progress)
     return ArchiveSink(
         path,
         options,

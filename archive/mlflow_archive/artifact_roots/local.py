@@ -35,11 +35,15 @@ OnGap = Callable[[str, str, str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundFile:
-    """A readable artifact file: its path below the artifact root as MLflow shows it, its place and size in bytes."""
+    """A readable artifact file: its path below the artifact root as MLflow shows it, its place and size in bytes.
+
+    ``mark`` is the time of the last change, in nanoseconds since the epoch.
+    """
 
     path: str
     place: Path
     size: int
+    mark: str | None = None
 
     def open(self) -> AbstractContextManager[BinaryIO]:
         """Open for reading; raises ArtifactUnreadableError, also while it is read."""
@@ -87,7 +91,7 @@ def _examine(place: Path, path: str, real_root: Path) -> FoundFile:
     if not stat.S_ISREG(status.st_mode):
         kind = "a link to a folder" if stat.S_ISDIR(status.st_mode) else "neither file nor folder"
         raise _unreadable(f"it is {kind}")
-    return FoundFile(path=path, place=place, size=status.st_size)
+    return FoundFile(path=path, place=place, size=status.st_size, mark=str(status.st_mtime_ns))
 
 
 def _unreadable(reason: str) -> ArtifactUnreadableError:

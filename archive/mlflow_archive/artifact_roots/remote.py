@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from shutil import copyfileobj
@@ -36,19 +36,23 @@ class UnreachableError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFile:
-    """An object: its path below the root, its key and its size in bytes."""
+    """An object: its path below the root, its key, its size in bytes, and what changes when its bytes do."""
 
     path: str
     key: str
     size: int
+    mark: str | None = None
 
 
 @dataclass(slots=True)
 class ObjectStores:
-    """Connections to object stores, one for each scheme, used by all threads; remembers what could not be reached."""
+    """Connections to object stores, used by all threads; remembers what could not be reached.
 
-    _systems: dict[str, Any] = field(default_factory=dict)
-    _broken: dict[tuple[str, str], str] = field(default_factory=dict)
+    There is one for each scheme, and one for each storage account of Azure.
+    """
+
+    _systems: dict[tuple[str, str], Any] = field(default_factory=dict)
+    _broken: dict[tuple[str, str, str], str] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def list(self, uri: str) -> Iterator[RemoteFile | ArtifactUnreadableError]:
@@ -61,11 +65,14 @@ class ObjectStores:
             name = info.get("name", key)
             path = name[len(prefix) :]
             if info.get("type") != "file" or not path or path.endswith("/"):
+                if info.get("type") == "file" and info.get("size"):
+                    reason = f"{path}: the key {name!r} is no path of a file, and the object has content"
+                    yield ArtifactUnreadableError(reason, code=ARTIFACT_NAME)
                 continue  # a marker that stands for a folder
             if any(part in ("", ".", "..") for part in path.split("/")):
                 yield ArtifactUnreadableError(f"{path}: the key {name!r} is no path", code=ARTIFACT_NAME)
                 continue
-            yield RemoteFile(path=path, key=name, size=int(info.get("size") or 0))
+            yield RemoteFile(path=path, key=name, size=int(info.get("size") or 0), mark=_mark(info))
 
     @contextmanager
     def open(self, uri: str, file: RemoteFile) -> Iterator[BinaryIO]:
@@ -133,20 +140,22 @@ class ObjectStores:
     def _guarded(self, uri: str, action: Any) -> Any:
         """Run an action on a store; remember a bucket that cannot be used, so that no run waits for it again."""
         scheme, root = _split(uri)
-        place = scheme, root.partition("/")[0]
+        account = account_host(uri)
+        place = scheme, account, root.partition("/")[0]
+        bucket = f"{place[2]}@{account}" if account else place[2]
         with self._lock:
             if reason := self._broken.get(place):
                 raise UnreachableError(reason)
         try:
             return action()
         except FileNotFoundError:
-            if self._exists(uri, place[1]):
+            if self._exists(uri, place[2]):
                 return {}
-            reason = f"{scheme}://{place[1]} does not exist, or may not be listed with these credentials"
+            reason = f"{scheme}://{bucket} does not exist, or may not be listed with these credentials"
         except ArtifactUnreadableError:
             raise
         except Exception as error:  # what the libraries of three clouds raise has no common base
-            reason = f"{scheme}://{place[1]} cannot be used: {error or type(error).__name__}"
+            reason = f"{scheme}://{bucket} cannot be used: {error or type(error).__name__}"
         with self._lock:
             self._broken[place] = reason
         raise UnreachableError(reason)
@@ -159,21 +168,54 @@ class ObjectStores:
 
     def _system(self, uri: str) -> Any:
         scheme = urlsplit(uri).scheme.lower()
+        account = account_host(uri)
         with self._lock:
-            if scheme not in self._systems:
-                self._systems[scheme] = _connect(scheme)
-            return self._systems[scheme]
+            if (scheme, account) not in self._systems:
+                self._systems[scheme, account] = _connect(scheme, account)
+            return self._systems[scheme, account]
 
 
-def _connect(scheme: str) -> Any:
+def _mark(info: Mapping[str, Any]) -> str | None:
+    """Return the ETag of an object as s3fs, gcsfs or adlfs name it, else the time of its last change."""
+    names = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated", "mtime")
+    return next((str(info[name]) for name in names if info.get(name)), None)
+
+
+def account_host(uri: str) -> str:
+    """Return the host of the storage account that a URI ``…://container@account.host/…`` names, else nothing."""
+    authority = uri.partition("://")[2].partition("/")[0]
+    return authority.partition("@")[2].lower()
+
+
+def _connect(scheme: str, account: str) -> Any:
     import fsspec  # noqa: PLC0415
 
+    options = _options(scheme) | _account_options(account)
     try:
-        return fsspec.filesystem(_PROTOCOLS.get(scheme, scheme), **_options(scheme))
-    except (ImportError, ValueError) as error:
+        return fsspec.filesystem(_PROTOCOLS.get(scheme, scheme), **options)
+    except ImportError as error:
         extra = EXTRAS.get(scheme)
         hint = f"pip install 'mlflow-archive[{extra}]'" if extra else "give --artifact-map FROM=TO"
         raise UnreachableError(f"{scheme}: locations need more packages: {hint} ({error})") from error
+    except ValueError as error:
+        hint = "set AZURE_STORAGE_ACCOUNT_NAME and a key or token of it" if EXTRAS.get(scheme) == "azure" else ""
+        raise UnreachableError(f"{scheme}: locations cannot be used: {error}; {hint}".rstrip("; ")) from error
+
+
+def _account_options(host: str) -> dict[str, Any]:
+    """Return what connects to a storage account of Azure; credentials that name another one are not for it."""
+    if not host:
+        return {}
+    account = host.partition(".")[0]
+    settings = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";")
+    named = next((value for name, _, value in (part.partition("=") for part in settings) if name == "AccountName"), "")
+    named = named or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
+    if named and named != account:
+        raise UnreachableError(
+            f"{host}: the credentials in the environment are for the storage account {named}; run once more with those "
+            f"of {account}, or give --artifact-map FROM=TO"
+        )
+    return {"account_name": account}
 
 
 _PROTOCOLS: Final = {"gcs": "gs", "abfss": "abfs", "wasb": "abfs", "wasbs": "abfs"}

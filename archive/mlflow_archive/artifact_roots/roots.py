@@ -98,13 +98,15 @@ class ArtifactRoots:
         folder = self._folder(place)
         if folder is not None:
             local_files = list_files(folder, gap) if folder.is_dir() else []
-            listing.files = [make_file(path=file.path, size=file.size, open=file.open) for file in local_files]
+            listing.files = [
+                make_file(path=file.path, size=file.size, open=file.open, mark=file.mark) for file in local_files
+            ]
         elif _scheme(place) in EXTRAS:
             try:
                 for entry in self._stores.list(place):
                     if isinstance(entry, RemoteFile):
                         opening = partial(self._stores.open, place, entry)
-                        listing.files.append(make_file(path=entry.path, size=entry.size, open=opening))
+                        listing.files.append(make_file(path=entry.path, size=entry.size, open=opening, mark=entry.mark))
                     else:
                         gap(str(entry).partition(":")[0], entry.code, str(entry))
             except UnreachableError as error:

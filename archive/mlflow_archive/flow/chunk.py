@@ -12,7 +12,10 @@ import pyarrow as pa
 from mlflow_archive.errors import ItemError
 
 Known = Callable[[str, str], str | None]
-"""(entity kind, id) -> the fingerprint the sink already holds for it, or None."""
+"""(entity kind, id) -> the fingerprint the sink already holds for it, or None.
+
+It is a ``format.fingerprint.Fingerprint`` where the sink knows its ``contents``.
+"""
 
 
 def nothing_known(kind: str, entity_id: str) -> None:
@@ -31,6 +34,9 @@ class ArtifactUnreadableError(ItemError):
 class ArtifactFile:
     """One artifact on its way. ``size`` is what the source announces, in bytes, or None where it says nothing.
 
+    ``mark`` is a text that changes when the bytes do, such as an ETag or the time of the last change; None where the
+    source has none.
+
     ``open`` gives the complete bytes as a seekable binary stream, retried and checked against ``size`` by the
     source; it raises ArtifactUnreadableError and nothing else for a file that cannot be had. It may be called
     again, from any thread. A small file may lie in memory, a large one never does.
@@ -41,6 +47,7 @@ class ArtifactFile:
     path: str
     size: int | None
     open: Callable[[], AbstractContextManager[BinaryIO]]
+    mark: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

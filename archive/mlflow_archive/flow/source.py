@@ -13,12 +13,16 @@ from mlflow_archive.selecting.selection import Selection
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFacts:
-    """Where data comes from. ``uri`` never holds credentials. Unknown values are None."""
+    """Where data comes from. ``uri`` never holds credentials. Unknown values are None.
+
+    ``newer_schema`` is True where the source is of a version that this program does not know, else None.
+    """
 
     kind: str
     uri: str
     mlflow_version: str | None = None
     schema_revision: str | None = None
+    newer_schema: bool | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
 
 

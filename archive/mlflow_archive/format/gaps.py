@@ -18,7 +18,12 @@ EXPERIMENT_UNREADABLE: Final = "G301"
 ORPHAN_ROWS: Final = "G401"
 UNKNOWN_ROWS: Final = "G402"
 OBJECT_UNREADABLE: Final = "G403"
+UNKNOWN_FIELD: Final = "G404"
+FOLDER_UNKNOWN: Final = "G405"
 NOT_THERE: Final = "G501"
+
+SOURCE: Final = "source"
+"""Owner kind of gaps that concern the source as a whole: a table or kind is named as owner, a field as path."""
 
 ARTIFACT_GAPS: Final = frozenset(
     {ARTIFACT_MISSING, ARTIFACT_UNREADABLE, ARTIFACT_SIZE, ARTIFACT_NAME, ARTIFACT_LISTING}
@@ -40,6 +45,8 @@ GAPS: Final = MappingProxyType(
         ORPHAN_ROWS: "A database has rows of an object that is gone.",
         UNKNOWN_ROWS: "A database has rows of a kind that this version does not know.",
         OBJECT_UNREADABLE: "An object of another kind, or its kind as a whole, could not be read.",
+        UNKNOWN_FIELD: "Objects of the source have values in a field that this version does not know.",
+        FOLDER_UNKNOWN: "A folder of a file store holds files, and no meta.yaml says what it is.",
         NOT_THERE: "A run, experiment or registered model was asked for by name or id and is not there.",
     }
 )

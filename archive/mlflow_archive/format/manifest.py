@@ -17,7 +17,7 @@ from mlflow_archive.format.layout import is_member_name
 
 FORMAT_NAME: Final = "mlflow-archive"
 MAJOR: Final = 1
-MINOR: Final = 0
+MINOR: Final = 1
 KNOWN_FEATURES: Final[frozenset[str]] = frozenset()
 MAX_MANIFEST_SIZE: Final = 64 * 1024 * 1024
 

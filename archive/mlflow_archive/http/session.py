@@ -224,6 +224,26 @@ class TrackingSession:
 
         return self._retrying(once)
 
+    def download_signed(self, url: str, headers: Mapping[str, str], target: BinaryIO) -> int:
+        """GET bytes from where the server says, a URL that carries its own permission, as ``download`` does."""
+
+        def once() -> int:
+            target.seek(0)
+            target.truncate()
+            where = f"GET {urlsplit(url).hostname}"  # the rest of the URL is a permission
+            timeout_seconds = self._access.timeout_seconds
+            try:
+                with requests.get(url, headers=dict(headers), stream=True, timeout=timeout_seconds) as response:
+                    if not response.ok:
+                        raise failure_of(response, where.removeprefix("GET "), where)
+                    return sum(target.write(piece) for piece in Streamed(response, where).pieces())
+            except ServerError as exc:
+                raise Failure(exc, transient=True, executed=True) from exc.__cause__
+            except (requests.RequestException, HTTPError) as exc:
+                raise connection_failure(where.removeprefix("GET "), where, timeout_seconds, exc) from exc
+
+        return self._retrying(once)
+
     def put(self, path: str, data: BinaryIO | bytes, *, size: int) -> None:
         """PUT ``size`` bytes; ``data`` starts at its current position and must be seekable, for retries."""
         stream = io.BytesIO(data) if isinstance(data, bytes) else data

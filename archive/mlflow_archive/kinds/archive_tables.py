@@ -50,6 +50,13 @@ COMMON_TABLES: Final = (
             text("owner_id", "", "Id of the object."),
             text("owner_kind", "", "Kind of that object: `run`, `logged_model` or `trace`."),
             text("fingerprint", "", 'SHA-256 in hex (spec/format.md, "Fingerprints").'),
+            text(
+                "contents",
+                "",
+                "SHA-256 in hex of what the fingerprint does not see: numbers of points, times of change of files "
+                '(spec/format.md, "Fingerprints"). Since 1.1; null where the source cannot tell.',
+                null=True,
+            ),
         ),
     ),
     Table(

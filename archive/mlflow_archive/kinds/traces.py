@@ -44,8 +44,8 @@ TRACE_KINDS: Final = (TRACES,)
 TRACE_TABLES: Final = (
     TRACES.table(
         "traces",
-        "Traces. What newer schemas keep in columns of their own (name, session, tokens, cost) is null "
-        "where the source keeps it among tags and metadata.",
+        "Traces. Name, session, tokens and cost are here whatever place the source has for them, "
+        "and among tags and metadata only where no column could hold the value.",
         text("experiment_id", "trace_info.experiment_id", "Experiment it lies in."),
         time("request_time", "trace_info.timestamp_ms", "When it began.", null=False),
         integer("execution_duration_ms", "trace_info.execution_time_ms", "How long it took, ms.", null=True),

@@ -16,6 +16,7 @@ from mlflow_archive.kinds import (
     REGISTERED_MODEL,
     RUN,
     TABLES,
+    TIMESTAMP,
     TRACE,
     WORKSPACE,
 )
@@ -32,6 +33,8 @@ from mlflow_archive.selecting.model_versions import (
 from mlflow_archive.selecting.selection import Selection
 
 _NAMED_IN_ERRORS: Final = 5
+_VERSION_COLUMNS: Final = [c.name for c in TABLES["model_versions"].columns if c.type != TIMESTAMP]
+"""Without times, which may lie beyond those of Python."""
 _MODELS: Final = ("logged_models", "model_id", "artifact_location")
 _PARENT_TAG: Final = "mlflow.parentRunId"
 _LINK: Final = ("run_id", "value")
@@ -146,7 +149,7 @@ class ArchiveSelection:
         return _sorted(arrays)
 
     def _experiments(self, selection: Selection) -> dict[str, str]:
-        rows = self._archive.table("experiments").to_pylist()
+        rows = self._archive.table("experiments", columns=["experiment_id", "name", "lifecycle_stage"]).to_pylist()
         visible = [row for row in rows if selection.deleted or row["lifecycle_stage"] != "deleted"]
         pairs = [(row["experiment_id"], row["name"]) for row in visible]
         if missing := selection.unmatched_experiments(pairs):
@@ -195,7 +198,7 @@ def _dependencies(archive: Archive, selection: Selection) -> ModelDependencies:
         have = ", ".join(repr(name) for name in stored_names[:_NAMED_IN_ERRORS]) or "none"
         raise SelectionError(f"no registered model {missing[0]!r} in {archive.path}; it has {have}")
     names = [name for name in stored_names if selection.matches_model(name)]
-    versions = archive.table("model_versions", owners=names).to_pylist()
+    versions = archive.table("model_versions", columns=_VERSION_COLUMNS, owners=names).to_pylist()
     tags = archive.table("registered_model_tags", columns=["name", "key", "value"], owners=names).to_pylist()
     experiments = prompt_experiments(tag["value"] for tag in tags if tag["key"] == PROMPT_EXPERIMENTS)
     return dependencies_of(names, versions, _ArchiveRegistry(archive), experiments)
@@ -221,7 +224,7 @@ class _ArchiveRegistry:
             aliases = self._archive.table("registered_model_aliases", owners=[name]).to_pylist()
             numbers = [row["version"] for row in aliases if (row["workspace"], row["alias"]) == (workspace, alias)]
             version = numbers[0] if numbers else None
-        for row in self._archive.table("model_versions", owners=[name]).to_pylist():
+        for row in self._archive.table("model_versions", columns=_VERSION_COLUMNS, owners=[name]).to_pylist():
             if (row["workspace"], row["version"]) == (workspace, version) and row["current_stage"] != TOMBSTONE:
                 return row  # type: ignore[no-any-return]
         return None

@@ -20,6 +20,7 @@ from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Chu
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import gaps as gap_codes
+from mlflow_archive.format.fingerprint import fingerprints_of
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.kinds import (
     AFTER_RUNS,
@@ -122,10 +123,8 @@ class ArchiveSource:
         of_every_kind = self._of_every_kind(part, tables)
         ids = part.ids
         if part.kind in INCREMENTAL:
-            rows = zip(
-                *(of_every_kind["fingerprints"][name].to_pylist() for name in ("owner_id", "fingerprint")), strict=True
-            )
-            if unchanged := {owner for owner, fingerprint in rows if known(part.kind, owner) == fingerprint}:
+            prints = fingerprints_of(of_every_kind["fingerprints"])
+            if unchanged := {owner for kind, owner, value in prints if value.agrees_with(known(kind, owner))}:
                 ids = sorted(set(ids) - unchanged)
                 values = pa.array(ids, pa.string())
                 tables = {n: t.filter(pc.is_in(t[TABLES[n].owner[0]], value_set=values)) for n, t in tables.items()}

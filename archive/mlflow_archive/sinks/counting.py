@@ -9,20 +9,28 @@ from threading import Lock
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.source import SourceFacts
+from mlflow_archive.format.fingerprint import Fingerprint, fingerprints_of
 from mlflow_archive.kinds import BY_ROW, RUN, TABLES
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.writer.export import ArchiveOptions
+from mlflow_archive.writer.same_source import SameSource
 
 
 class CountingSink:
     """Counts rows by table, artifacts, and the bytes the source announces for them.
 
-    With ``base``, an archive that would be added to, entities that it holds unchanged are left out. Bytes of
-    artifacts for which the source announces no size are missing in ``artifact_bytes``; ``details`` says how many.
+    With ``base``, an archive that would be added to with ``options``, entities that it holds unchanged are left out,
+    and another source than that of the archive is refused. Bytes of artifacts for which the source announces no size
+    are missing in ``artifact_bytes``; ``details`` says how many.
     """
 
-    def __init__(self, *, base: Archive | None = None, progress: Progress | None = None) -> None:
+    def __init__(
+        self, *, base: Archive | None = None, options: ArchiveOptions | None = None, progress: Progress | None = None
+    ) -> None:
         self._base = base
+        self._options = options or ArchiveOptions()
+        self._same_source: SameSource | None = None
         self._progress = progress or Quiet()
         self._lock = Lock()
         self._counts: Counter[str] = Counter()
@@ -33,15 +41,16 @@ class CountingSink:
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
         self._facts = {name: value for name, value in asdict(facts).items() if value is not None}
-        fingerprints: dict[tuple[str, str], str] = {}
+        fingerprints: dict[tuple[str, str], Fingerprint] = {}
         if self._base is not None:
-            for rows in self._base.batches("fingerprints"):
-                names = ("owner_kind", "owner_id", "fingerprint")
-                for kind, entity_id, fingerprint in zip(*(rows[n].to_pylist() for n in names), strict=True):
-                    fingerprints[kind, entity_id] = fingerprint
+            self._same_source = None if self._options.same_source else SameSource(self._base, facts)
+            for rows in () if self._options.recheck else self._base.batches("fingerprints"):
+                fingerprints |= {(kind, owner_id): value for kind, owner_id, value in fingerprints_of(rows)}
         return lambda kind, entity_id: fingerprints.get((kind, entity_id))
 
     def write(self, chunk: Chunk) -> None:
+        if self._same_source is not None:
+            self._same_source.check(chunk.tables)
         sizes = [file.size for file in chunk.artifacts]
         with self._lock:
             for name, rows in chunk.tables.items():

@@ -6,7 +6,7 @@ sorted parts and commits. Killed at any moment, the archive is what it was befor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,12 +19,15 @@ from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Chu
 from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import gaps as gap_codes
+from mlflow_archive.format.fingerprint import fingerprints_of
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.kinds import IDENTITIES, INCREMENTAL, TABLES
+from mlflow_archive.reader.archive import Archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.finishing import Finishing
 from mlflow_archive.writer.packs import BlobChangedError, FrameBuilder, PackWriter
+from mlflow_archive.writer.same_source import SameSource
 from mlflow_archive.writer.scratch import Scratch
 from mlflow_archive.writer.segments import SEAL_SECONDS, Segment
 from mlflow_archive.writer.staged import read_block
@@ -33,15 +36,25 @@ from mlflow_archive.writer.target import ArchiveTarget
 from mlflow_archive.writer.unchanged import without_unchanged
 
 MAX_REPORTED_GAPS: Final = 10_000
+UNNOTICED: Final = (
+    "a server does not tell of points logged later for earlier steps, nor of files replaced by as many bytes"
+)
+"""What an append over REST cannot see of runs that look unchanged."""
 _READ_AGAIN: Final = [(kind, IDENTITIES[kind]) for kind in INCREMENTAL]
 """Their entities are staged by an interrupted export, and come again where they have changed since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveOptions:
-    """How an archive is written. ``level`` is zstd's, 1 to 19; a segment is sealed every ``seal_seconds``."""
+    """How an archive is written. ``level`` is zstd's, 1 to 19; a segment is sealed every ``seal_seconds``.
+
+    An append with ``recheck`` reads and writes again what looks unchanged, one with ``same_source`` takes the word of
+    the caller that the source is that of the archive.
+    """
 
     append: bool = False
+    recheck: bool = False
+    same_source: bool = False
     level: int = 3
     jobs: int = 4
     seal_seconds: float = SEAL_SECONDS
@@ -88,6 +101,7 @@ class ArchiveSink:
         self._report = Report()
         self._facts = SourceFacts(kind="", uri="")
         self._selection = Selection()
+        self._same_source: SameSource | None = None
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
         self._facts, self._selection = facts, selection
@@ -99,14 +113,25 @@ class ArchiveSink:
         self._target.check_current(self._staging)
         resumed = self._staging.open(plan)
         if base is not None:
-            for rows in base.batches("fingerprints"):
-                self._scratch.add_known(_fingerprints(rows))
+            for rows in () if self._options.recheck else base.batches("fingerprints"):
+                self._scratch.add_known(fingerprints_of(rows))
             for rows in base.batches("blobs", columns=["digest"]):
                 self._scratch.add_blobs(bytes.fromhex(digest) for digest in rows["digest"].to_pylist())
+            self._look_at_source(base, facts)
         if resumed:
             self._progress.note("continuing an export that was interrupted")
             self._learn_staged()
         return self._scratch.known
+
+    def _look_at_source(self, base: Archive, facts: SourceFacts) -> None:
+        same_source = SameSource(base, facts)
+        if not same_source.is_known_place:
+            self._progress.note(same_source.note())
+        if not self._options.same_source:
+            self._same_source = same_source
+        if facts.kind == "rest" and not self._options.recheck:
+            self._progress.note(f"{UNNOTICED}; --recheck reads all again")
+            self._report.details["unnoticed"] = UNNOTICED
 
     def _learn_staged(self) -> None:
         self._packs.resume(self._staging.pack_sizes)
@@ -115,9 +140,11 @@ class ArchiveSink:
             for block in file.blocks:
                 if block.table == "fingerprints":
                     rows = read_block(file.path, block, TABLES["fingerprints"])
-                    self._scratch.add_known(_fingerprints(rows), segment=file.segment)
+                    self._scratch.add_known(fingerprints_of(rows), segment=file.segment)
 
     def write(self, chunk: Chunk) -> None:
+        if self._same_source is not None:
+            self._same_source.check(chunk.tables)
         thread = self._thread()
         tables = dict(chunk.tables)
         artifacts, gaps = self._store_artifacts(chunk.artifacts, thread)
@@ -221,11 +248,6 @@ class ArchiveSink:
                 stack.callback(thread.segment.close)
             for part in (self._target, self._scratch, self._staging, self._packs):
                 stack.callback(part.close)
-
-
-def _fingerprints(rows: pa.Table) -> Iterator[tuple[str, str, str]]:
-    columns = (rows[name].to_pylist() for name in ("owner_kind", "owner_id", "fingerprint"))
-    return zip(*columns, strict=True)
 
 
 def _without_owners(rows: pa.Table, owners: set[tuple[str, str]]) -> pa.Table:

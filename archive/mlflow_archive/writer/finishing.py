@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlflow_archive.format.layout import manifest_name
-from mlflow_archive.format.manifest import Export, Manifest, Member
+from mlflow_archive.format.manifest import MINOR, Export, Manifest, Member
 from mlflow_archive.kinds import BY_ROW, DATASET, IDENTITIES, INCREMENTAL, TABLES, Table
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.files import Files
@@ -150,7 +150,7 @@ class Finishing:
         size = base.members.open(previous).size
         listed = Member(path=previous, kind="manifest", export=old.export_number, size=size, sha256=base.id)
         return Manifest(
-            minor=old.minor,
+            minor=max(old.minor, MINOR),
             required_features=old.required_features,
             optional_features=old.optional_features,
             exports=(*old.exports, export),

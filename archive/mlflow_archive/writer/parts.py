@@ -70,6 +70,8 @@ class PartWriter:
         strings = [c.name for c in table.columns if c.type == pa.string() or c.name == "timestamp"]
         encodings = {c.name: "BYTE_STREAM_SPLIT" for c in table.columns if c.byte_stream_split}
         encodings |= {c.name: "DELTA_BINARY_PACKED" for c in table.columns if c.delta}
+        # Statistics leave NaN out: readers that believe them skip row groups which hold some.
+        with_statistics = [c.name for c in table.columns if c.type != pa.float64()]
         sorting = [pq.SortingColumn(table.column_names.index(name)) for name in table.key]
         self._writer = pq.ParquetWriter(
             pa.PythonFile(self._sink, mode="w"),
@@ -78,6 +80,7 @@ class PartWriter:
             compression="zstd",
             compression_level=level,
             use_dictionary=strings,
+            write_statistics=with_statistics,
             column_encoding=encodings or None,
             write_page_checksum=True,
             store_schema=False,

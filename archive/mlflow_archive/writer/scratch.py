@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Lock
 
 from mlflow_archive.errors import TargetError
+from mlflow_archive.format.fingerprint import Fingerprint
 
 
 class Scratch:
@@ -29,8 +30,8 @@ class Scratch:
             PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16384;
             CREATE TABLE blobs (digest BLOB PRIMARY KEY) WITHOUT ROWID;
             CREATE TABLE used (digest TEXT PRIMARY KEY) WITHOUT ROWID;
-            CREATE TABLE known (kind TEXT, id TEXT, fingerprint TEXT, segment INTEGER, PRIMARY KEY (kind, id))
-                WITHOUT ROWID;
+            CREATE TABLE known (kind TEXT, id TEXT, fingerprint TEXT, contents TEXT, segment INTEGER,
+                PRIMARY KEY (kind, id)) WITHOUT ROWID;
             """
         )
 
@@ -68,18 +69,19 @@ class Scratch:
         with self._using():
             return self._database.execute("SELECT 1 FROM used WHERE digest = ?", (digest,)).fetchone() is not None
 
-    def add_known(self, rows: Iterable[tuple[str, str, str]], *, segment: int = 0) -> None:
+    def add_known(self, rows: Iterable[tuple[str, str, Fingerprint]], *, segment: int = 0) -> None:
         """Remember (kind, id, fingerprint), staged in a segment (0: in the archive); later ones win."""
         with self._using():
-            statement = "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?)"
-            self._database.executemany(statement, ((*row, segment) for row in rows))
+            statement = "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?, ?)"
+            values = ((kind, owner_id, str(value), value.contents, segment) for kind, owner_id, value in rows)
+            self._database.executemany(statement, values)
 
-    def known(self, kind: str, entity_id: str) -> str | None:
+    def known(self, kind: str, entity_id: str) -> Fingerprint | None:
         """Return the fingerprint of an entity that is in the archive or staged."""
         with self._using():
-            query = "SELECT fingerprint FROM known WHERE kind = ? AND id = ?"
+            query = "SELECT fingerprint, contents FROM known WHERE kind = ? AND id = ?"
             row = self._database.execute(query, (kind, entity_id)).fetchone()
-        return row[0] if row else None
+        return Fingerprint(*row) if row else None
 
     def forget_staged(self, kind: str, entity_id: str) -> None:
         """Drop an entity that was staged by an interrupted export, if it was."""

@@ -22,9 +22,13 @@ from mlflow_archive.writer.staging import PLAN, Staging, plan_bytes
 
 
 class ArchiveTarget:
-    """A place for an archive. ``base`` is the archive that is already there, None for a new one."""
+    """A place for an archive. ``base`` is the archive that is already there, None for a new one.
+
+    Where the path is a symbolic link, the archive that it names is meant, and the link stays one.
+    """
 
     def __init__(self, path: Path, *, append: bool, files: Files) -> None:
+        path = path.resolve() if path.is_symlink() else path
         self.path = path
         self._files = files
         self.single_file = not path.is_dir() and path.name.endswith(SINGLE_FILE_SUFFIX)

@@ -92,6 +92,12 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
 @click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="How many threads read.")
 @click.option("--level", type=click.IntRange(1, 19), default=3, show_default=True, help="Compression level of zstd.")
 @click.option("--append", is_flag=True, help="Add what is new or changed to an archive that exists.")
+@click.option("--recheck", is_flag=True, help="With --append: read again, and write again, what looks unchanged.")
+@click.option(
+    "--same-source",
+    is_flag=True,
+    help="With --append: the source is that of the archive, although an experiment looks like one of another source.",
+)
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be exported.")
 @click.option(
     "--report",
@@ -136,6 +142,8 @@ def command(
     )
     manner = ExportOptions(
         append=options["append"],
+        recheck=options["recheck"],
+        same_source=options["same_source"],
         level=options["level"],
         jobs=options["jobs"],
         dry_run=dry_run,

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +20,9 @@ from mlflow_archive.storage.members import MemberFile
 MAX_ROW_GROUP_BYTES = 2 * 1024 * 1024 * 1024
 MAX_FOOTER_SIZE = 256 * 1024 * 1024
 MIN_PART_SIZE = 12  # magic at both ends and the size of the footer
+
+_FIELD_BY_NUMBER: Final = "FieldPath("
+"""How pyarrow prints a field that an expression names by its number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,12 +187,25 @@ class Part:
         return self._encoded
 
     def groups_where(self, expression: Any) -> list[int]:
-        """Return the numbers of the row groups whose statistics do not exclude a pyarrow expression."""
+        """Return the numbers of the row groups whose statistics do not exclude a pyarrow expression.
+
+        Statistics of a double column leave NaN out (parts of format 1.0 have them): with an expression that may name
+        such a column all row groups are returned.
+        """
         import pyarrow.dataset as ds  # noqa: PLC0415 - takes a second
 
+        if any(name in str(expression) for name in (*self._doubles_with_statistics(), _FIELD_BY_NUMBER)):
+            return list(range(self._parquet.metadata.num_row_groups))
         with self._lock:
             fragment = ds.ParquetFileFormat().make_fragment(pa.PythonFile(self._source, mode="r"))
             return [group.id for group in fragment.subset(expression, schema=self.table.schema).row_groups]
+
+    def _doubles_with_statistics(self) -> set[str]:
+        """Return the names of the double columns with statistics in some row group."""
+        metadata = self._parquet.metadata
+        groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
+        columns = (group.column(index) for group in groups for index in range(group.num_columns))
+        return {column.path_in_schema for column in columns if column.physical_type == "DOUBLE" and column.is_stats_set}
 
     def groups(
         self, ids: Sequence[str] | None, columns: Sequence[str] | None = None, *, encoded: bool = False

@@ -77,13 +77,20 @@ def storable_value(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def changed_values(rows: pa.Table, table: TableMap, dialect: str) -> dict[str, int]:
-    """Return how many values change in the database: infinities of metrics, and NaN where SQLite keeps NULL."""
+    """Return how many values change in the database: infinities of metrics, NaN where SQLite keeps NULL, and -0.0."""
     counts = {}
+    if dialect in ("sqlite", "mysql"):  # MariaDB at least; PostgreSQL keeps the sign
+        doubles = [rows[column.name] for column in rows.schema if column.type == pa.float64()]
+        counts["negative_zeros_as_zero"] = sum(map(_negative_zeros, doubles))
     if table.nan_flag is not None:
         counts["infinities_as_largest"] = _true(pc.is_inf(rows["value"]))
     elif dialect == "sqlite":
         counts["nan_as_null"] = sum(_true(pc.is_nan(rows[c.name])) for c in rows.schema if c.type == pa.float64())
     return {change: number for change, number in counts.items() if number}
+
+
+def _negative_zeros(values: pa.ChunkedArray) -> int:
+    return _true(pc.and_(pc.equal(values, 0.0), pc.less(pc.divide(1.0, values), 0.0)))
 
 
 def _true(values: pa.ChunkedArray) -> int:

@@ -12,13 +12,14 @@ from sqlalchemy import ColumnClause, column, func, select, table
 
 from mlflow_archive.artifact_roots.attachments import attachments_in, attachments_in_files, missing_attachments
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
-from mlflow_archive.format.fingerprint import entity_fingerprint
+from mlflow_archive.format.fingerprint import Fingerprint, entity_fingerprint
 from mlflow_archive.kinds import EXPERIMENT, INCREMENTAL, LOGGED_MODEL, REGISTERED_MODEL, TABLES, TRACE
 from mlflow_archive.mlflow_database.mapping import MAPS, TableMap
 from mlflow_archive.selecting.model_versions import VersionPlaces
 from mlflow_archive.sources.database.artifacts import ArtifactFinder, Carries, FoundFiles
 from mlflow_archive.sources.database.columns import Columns, plain_values
 from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, with_gaps
+from mlflow_archive.sources.database.old_traces import lacks_trace_columns, with_trace_columns
 from mlflow_archive.sources.database.planning import IdBlock
 from mlflow_archive.sources.database.reading import Reading
 from mlflow_archive.sources.database.registry import DatabaseRegistry
@@ -50,6 +51,8 @@ class EntityReader:
         maps = [table_map for table_map in maps_of(block.kind) if table_map.table != _SPANS.table]
         tables = {table_map.table: self._reading.rows(table_map, block.ids, malformed.add) for table_map in maps}
         finds = self._files(block.kind, tables)
+        if block.kind == TRACE and lacks_trace_columns(self._snapshot.schema):
+            tables = with_trace_columns(tables)
         if block.kind in INCREMENTAL:
             yield from self._changed(block.kind, tables, finds, malformed, known)
             return
@@ -74,7 +77,9 @@ class EntityReader:
     ) -> Iterator[Chunk]:
         fingerprints = _fingerprints(tables, finds)
         incomplete = {gap.owner_id for gap in (*finds.gaps, *malformed.gaps())}
-        changed_ids = [i for i, value in fingerprints.items() if i in incomplete or known(kind, i) != value]
+        changed_ids = [
+            i for i, value in fingerprints.items() if i in incomplete or not value.agrees_with(known(kind, i))
+        ]
         if len(changed_ids) < len(fingerprints) or incomplete - fingerprints.keys():
             id_array = pa.array(changed_ids, pa.string())
             tables = {n: t.filter(pc.is_in(t[TABLES[n].owner[0]], value_set=id_array)) for n, t in tables.items()}
@@ -124,6 +129,20 @@ class EntityReader:
             yield piece
 
 
+def count_points(snapshot: Snapshot, run_ids: Sequence[str]) -> Iterator[tuple[str, str, int]]:
+    """Yield run, key and number of points of each metric of some runs."""
+    points = MAPS["metrics"]
+    if not run_ids or points.stored_in not in snapshot.schema.columns:
+        return
+    owner: ColumnClause[Any] = column(points.owner)
+    key: ColumnClause[Any] = column("key")
+    query = select(owner.label("id"), key, func.count().label("points")).select_from(table(points.stored_in))
+    for batch in snapshot.fetch(query.where(owner.in_(list(run_ids))).group_by(owner, key)):
+        yield from zip(
+            map(str, plain_values(batch["id"])), plain_values(batch["key"]), plain_values(batch["points"]), strict=True
+        )
+
+
 def count_spans(snapshot: Snapshot, traces: Sequence[str]) -> dict[str, int]:
     """Return how many rows of ``spans`` there are, of those traces that have any."""
     if not traces or _SPANS.stored_in not in snapshot.schema.columns:
@@ -136,7 +155,7 @@ def count_spans(snapshot: Snapshot, traces: Sequence[str]) -> dict[str, int]:
     return counts
 
 
-def _fingerprints(tables: Mapping[str, pa.Table], finds: FoundFiles) -> dict[str, str]:
+def _fingerprints(tables: Mapping[str, pa.Table], finds: FoundFiles) -> dict[str, Fingerprint]:
     """Return the fingerprint of each entity, by id, in the order of the identity table."""
     identity = next(name for name in tables if TABLES[name].key == TABLES[name].owner)
     rows: dict[str, dict[str, list[Mapping[str, Any]]]] = {
@@ -148,8 +167,7 @@ def _fingerprints(tables: Mapping[str, pa.Table], finds: FoundFiles) -> dict[str
             if (own_rows := rows.get(row[owner])) is not None:
                 own_rows.setdefault(name, []).append(row)
     return {
-        owner_id: entity_fingerprint(own_rows, [(file.path, file.size) for file in finds.files.get(owner_id, ())])
-        for owner_id, own_rows in rows.items()
+        owner_id: entity_fingerprint(own_rows, finds.files.get(owner_id, ())) for owner_id, own_rows in rows.items()
     }
 
 

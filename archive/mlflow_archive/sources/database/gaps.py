@@ -8,6 +8,7 @@ from typing import Final
 import pyarrow as pa
 
 from mlflow_archive.flow.chunk import Gap
+from mlflow_archive.format.fingerprint import Fingerprint
 from mlflow_archive.format.gaps import (
     EXPERIMENT_UNREADABLE,
     FIELD_UNREADABLE,
@@ -66,7 +67,7 @@ def gap_rows(gaps: Sequence[Gap]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=TABLES["gaps"].schema)
 
 
-def fingerprint_rows(kind: str, fingerprints: Mapping[str, str]) -> pa.Table:
+def fingerprint_rows(kind: str, fingerprints: Mapping[str, Fingerprint]) -> pa.Table:
     """Return fingerprints by id as rows."""
-    rows = [{"owner_id": i, "owner_kind": kind, "fingerprint": text} for i, text in fingerprints.items()]
+    rows = [fingerprint.row(kind, owner_id) for owner_id, fingerprint in fingerprints.items()]
     return pa.Table.from_pylist(rows, schema=TABLES["fingerprints"].schema)

@@ -26,6 +26,11 @@ FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
 WHERE pg_table_is_visible(c.oid)
 """
+_UNREADABLE: Final = """
+SELECT c.relname::text AS name FROM pg_class c
+WHERE c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) AND NOT has_table_privilege(c.oid, 'SELECT')
+  AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+"""
 
 
 def _dialect() -> PGDialect:
@@ -59,7 +64,8 @@ class PostgresqlSnapshot:
 
     @cached_property
     def schema(self) -> Schema:
-        return Schema(columns=self._pairs(_COLUMNS), indexed=self._pairs(_INDEXED))
+        unreadable = frozenset(str(name) for batch in self._batches(self._first, _UNREADABLE) for name in batch["name"])
+        return Schema(columns=self._pairs(_COLUMNS), indexed=self._pairs(_INDEXED), unreadable=unreadable)
 
     def _pairs(self, sql: str) -> dict[str, frozenset[str]]:
         columns_of: dict[str, set[str]] = {}

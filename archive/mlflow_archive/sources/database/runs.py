@@ -9,13 +9,13 @@ from typing import Any
 import pyarrow as pa
 
 from mlflow_archive.flow.chunk import ArtifactFile
-from mlflow_archive.format.fingerprint import LatestMetric, run_fingerprint
+from mlflow_archive.format.fingerprint import Fingerprint, LatestMetric, run_fingerprint
 from mlflow_archive.kinds import TIMESTAMP
 
 
 @dataclass(slots=True, kw_only=True)
 class DatabaseRun:
-    """A run without its history; times are milliseconds."""
+    """A run without its history; times are milliseconds. ``points`` are the numbers of its points by key."""
 
     run_id: str
     info: dict[str, Any]
@@ -23,12 +23,12 @@ class DatabaseRun:
     tags: dict[str, str | None] = field(default_factory=dict)
     inputs: list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]] = field(default_factory=list)
     latest: list[LatestMetric] = field(default_factory=list)
+    points: dict[str, int] = field(default_factory=dict)
     files: list[ArtifactFile] = field(default_factory=list)
 
-    def fingerprint(self) -> str:
+    def fingerprint(self) -> Fingerprint:
         """Return the run's fingerprint (spec/format.md, "Fingerprints")."""
-        artifacts = [(file.path, file.size) for file in self.files]
-        return run_fingerprint(self.info, self.params, self.tags, self.latest, artifacts)
+        return run_fingerprint(self.info, self.params, self.tags, self.latest, self.files, self.points)
 
 
 def run_records(tables: Mapping[str, pa.Table], latest: Iterable[tuple[str, LatestMetric]]) -> dict[str, DatabaseRun]:

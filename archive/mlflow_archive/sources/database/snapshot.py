@@ -22,10 +22,11 @@ VERSION_TABLE = "alembic_version"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """Tables with their columns, and those columns that begin an index."""
+    """Tables with their columns, those columns that begin an index, and the tables that one may not read."""
 
     columns: Mapping[str, frozenset[str]]
     indexed: Mapping[str, frozenset[str]]
+    unreadable: frozenset[str] = frozenset()
 
 
 Query: TypeAlias = Select[Any] | TextClause

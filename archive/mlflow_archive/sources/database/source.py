@@ -26,8 +26,9 @@ from mlflow_archive.mlflow_database.uris import DatabaseUri
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database.artifacts import ArtifactFinder
 from mlflow_archive.sources.database.columns import Columns, plain_values
-from mlflow_archive.sources.database.entities import EntityReader, count_spans, maps_of
+from mlflow_archive.sources.database.entities import EntityReader, count_points, count_spans, maps_of
 from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, gap_rows, with_gaps
+from mlflow_archive.sources.database.newer import is_newer, unknown_contents
 from mlflow_archive.sources.database.orphans import DATABASE, orphans, unknown_rows
 from mlflow_archive.sources.database.planning import IdBlock, shards
 from mlflow_archive.sources.database.reading import Reading, ignore_malformed
@@ -85,7 +86,8 @@ class DatabaseSource:
             versions: Query = select(column("version_num")).select_from(table(VERSION_TABLE))
             batches = [plain_values(batch["version_num"]) for batch in self._snapshot.fetch(versions)]
             revision = ",".join(sorted(str(value) for values in batches for value in values)) or None
-        return SourceFacts(kind="database", uri=self._uri.shown, schema_revision=revision)
+        newer = is_newer(revision)
+        return SourceFacts(kind="database", uri=self._uri.shown, schema_revision=revision, newer_schema=newer)
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
         """Yield shards of up to 128 entities of one kind. Raises SelectionError before the first."""
@@ -102,12 +104,13 @@ class DatabaseSource:
         if selection.artifacts:
             finder = ArtifactFinder(self._roots, selection, lambda traces: set(count_spans(self._snapshot, traces)))
         self._entities = EntityReader(self._snapshot, self._reading, finder, selected.carries)
+        self._leftovers = [*unknown_contents(self._snapshot, selection)]
         if selected.everything:
             leftovers = (*orphans(self._snapshot), *unknown_rows(self._snapshot))
             wants = selection.wants_kind
-            self._leftovers = [gap for gap in leftovers if gap.owner_kind == DATABASE or wants(gap.owner_kind)]
-            if self._leftovers:
-                yield Shard(name="rows that belong to nothing", payload=None)
+            self._leftovers += [gap for gap in leftovers if gap.owner_kind == DATABASE or wants(gap.owner_kind)]
+        if self._leftovers:
+            yield Shard(name="rows that belong to nothing", payload=None)
         for shard in shards(selected):
             progress.expect("runs", shard.weight)
             yield shard
@@ -133,9 +136,14 @@ class DatabaseSource:
         tables = {table_map.table: self._reading.rows(table_map, ids, malformed.add) for table_map in maps}
         records = run_records(tables, self._latest(ids))
         gaps = self._find_artifacts(records) if self._selection.artifacts else []
+        for run_id, key, points in count_points(self._snapshot, ids):
+            if record := records.get(run_id):
+                record.points[key] = points
         fingerprints = {run_id: record.fingerprint() for run_id, record in records.items()}
         incomplete = {gap.owner_id for gap in (*gaps, *malformed.gaps())}
-        changed_ids = [i for i, value in fingerprints.items() if i in incomplete or known(RUN, i) != value]
+        changed_ids = [
+            i for i, value in fingerprints.items() if i in incomplete or not value.agrees_with(known(RUN, i))
+        ]
         if len(changed_ids) < len(fingerprints):
             id_array = pa.array(changed_ids, pa.string())
             tables = {name: rows.filter(pc.is_in(rows["run_id"], value_set=id_array)) for name, rows in tables.items()}

@@ -114,7 +114,7 @@ class EximSource:
             rows.add_gaps(_changed(RUN, run_id, error))
             return [rows]
         fingerprint = record.fingerprint()
-        if fingerprint is not None and known(RUN, run_id) == fingerprint:
+        if fingerprint is not None and fingerprint.agrees_with(known(RUN, run_id)):
             return [rows]
         record.begin(rows)
         parts = []

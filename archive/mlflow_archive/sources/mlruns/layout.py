@@ -37,6 +37,7 @@ _TRACE_DATA = (TAGS, "request_metadata", "assessments", ARTIFACTS)
 _RUN_ID_SHAPE = re.compile(r"[0-9a-f]{32}")
 _MODEL_ID_SHAPE = re.compile(r"m-[0-9a-f]{32}")
 _TRACE_ID_SHAPE = re.compile(r"(tr-)?[0-9a-f]{32}")
+_EXPERIMENT_ID_SHAPE = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +70,13 @@ class ExperimentFolder:
 
     def logged_models(self) -> Iterator[Path]:
         """Yield the folders of the experiment's logged models by id. Raises StoreError."""
-        for path in _folders(self.path / MODELS):
+        for path in folders_in(self.path / MODELS):
             if _has_file(path, META_FILE) or _holds(path, _MODEL_ID_SHAPE, _MODEL_DATA):
                 yield path
 
     def traces(self) -> Iterator[Path]:
         """Yield the folders of the experiment's traces by id. Raises StoreError."""
-        for path in _folders(self.path / TRACES):
+        for path in folders_in(self.path / TRACES):
             if _has_file(path, TRACE_INFO_FILE) or _holds(path, _TRACE_ID_SHAPE, _TRACE_DATA):
                 yield path
 
@@ -86,9 +87,9 @@ def find_experiments(root: Path) -> list[ExperimentFolder]:
     Raises StoreError if the folder cannot be listed, holds neither experiment nor registered model, or is something
     else.
     """
-    experiments = [ExperimentFolder(path=path, trashed=False) for path in _folders(root) if _is_experiment(path)]
+    experiments = [ExperimentFolder(path=path, trashed=False) for path in folders_in(root) if _is_experiment(path)]
     experiments += [
-        ExperimentFolder(path=path, trashed=True) for path in _folders(root / TRASH) if _is_experiment(path)
+        ExperimentFolder(path=path, trashed=True) for path in folders_in(root / TRASH) if _is_experiment(path)
     ]
     if not experiments and not find_registered_models(root):
         raise StoreError(_no_experiment(root))
@@ -97,12 +98,12 @@ def find_experiments(root: Path) -> list[ExperimentFolder]:
 
 def find_registered_models(root: Path) -> list[Path]:
     """Return the folders of a store's registered models by name. Raises StoreError."""
-    return [path for path in _folders(root / MODELS) if _is_registered_model(path)]
+    return [path for path in folders_in(root / MODELS) if _is_registered_model(path)]
 
 
 def version_folders(registered_model: Path) -> list[Path]:
     """Return the folders of a registered model's versions, in no useful order. Raises StoreError."""
-    return [path for path in _folders(registered_model) if path.name.startswith(VERSION_PREFIX)]
+    return [path for path in folders_in(registered_model) if path.name.startswith(VERSION_PREFIX)]
 
 
 def check_root(root: Path) -> None:
@@ -147,7 +148,7 @@ def _is_registered_model(path: Path) -> bool:
 
 
 def _runs_in(folder: Path, *, trashed: bool = False) -> Iterator[RunFolder]:
-    for path in _folders(folder):
+    for path in folders_in(folder):
         if path.name not in _RESERVED and _is_run(path):
             yield RunFolder(path=path, trashed=trashed)
 
@@ -159,6 +160,46 @@ def _is_run(path: Path) -> bool:
 def _holds(path: Path, id_shape: re.Pattern[str], data: tuple[str, ...]) -> bool:
     """Return whether a folder has the name and some of the data of an object whose main file is gone."""
     return id_shape.fullmatch(path.name) is not None and any(holds_files(path / name) for name in data)
+
+
+def experiment_like(path: Path) -> bool:
+    """Return whether a folder has the name of an experiment, or holds what looks like a run, logged model or trace."""
+    if path.name in _RESERVED:
+        return False
+    try:
+        return (
+            _EXPERIMENT_ID_SHAPE.fullmatch(path.name) is not None
+            or any(_RUN_ID_SHAPE.fullmatch(inner.name) for inner in folders_in(path))
+            or any(_MODEL_ID_SHAPE.fullmatch(inner.name) for inner in folders_in(path / MODELS))
+            or any(_TRACE_ID_SHAPE.fullmatch(inner.name) for inner in folders_in(path / TRACES))
+        )
+    except StoreError:
+        return True  # what it holds is unknown, so that it must not be left out silently
+
+
+def run_like(path: Path) -> bool:
+    """Return whether a folder has the name or the parts of a run."""
+    return path.name not in _RESERVED and _is_like(path, _RUN_ID_SHAPE, _RUN_DATA)
+
+
+def logged_model_like(path: Path) -> bool:
+    """Return whether a folder has the name or the parts of a logged model."""
+    return _is_like(path, _MODEL_ID_SHAPE, _MODEL_DATA)
+
+
+def trace_like(path: Path) -> bool:
+    """Return whether a folder has the name or the parts of a trace."""
+    return _is_like(path, _TRACE_ID_SHAPE, _TRACE_DATA)
+
+
+def registered_model_like(path: Path) -> bool:
+    """Return whether a folder among the registered models has the parts of one."""
+    return any(holds_files(path / name) for name in (TAGS, "aliases"))
+
+
+def _is_like(path: Path, id_shape: re.Pattern[str], data: tuple[str, ...]) -> bool:
+    parts = (path / name for name in data)
+    return id_shape.fullmatch(path.name) is not None or any(part.is_dir() and holds_files(part) for part in parts)
 
 
 def _has_file(path: Path, name: str) -> bool:
@@ -174,7 +215,7 @@ def holds_files(folder: Path) -> bool:
     return not all(isinstance(error, FileNotFoundError) for error in failed)
 
 
-def _folders(folder: Path) -> list[Path]:
+def folders_in(folder: Path) -> list[Path]:
     """Return the folders in a folder by name, none where it does not exist. Raises StoreError."""
     try:
         with os.scandir(folder) as entries:

@@ -11,7 +11,7 @@ from typing import Final
 
 from mlflow_archive.errors import SelectionError, StoreError
 from mlflow_archive.flow.absences import Absences
-from mlflow_archive.flow.chunk import Shard
+from mlflow_archive.flow.chunk import Gap, Shard
 from mlflow_archive.kinds import EXPERIMENT, KINDS, LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
 from mlflow_archive.selecting.model_versions import PROMPT_EXPERIMENTS, ModelDependencies, prompt_experiments
 from mlflow_archive.selecting.selection import Selection
@@ -30,6 +30,7 @@ from mlflow_archive.sources.mlruns.runs.experiments import Experiment, load_expe
 from mlflow_archive.sources.mlruns.runs.history import read_latest
 from mlflow_archive.sources.mlruns.runs.inputs import read_edges
 from mlflow_archive.sources.mlruns.runs.runs import is_deleted, read_run, read_run_meta, start_time
+from mlflow_archive.sources.mlruns.strays import stray_folders, strays_in_experiment
 from mlflow_archive.sources.reading.no_match import deleted_hint, no_match
 
 EXPERIMENTS_PER_SHARD: Final = 100
@@ -72,6 +73,13 @@ class ModelsPayload:
     carried: Carried = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrayPayload:
+    """What a shard holds: gaps for folders of which nothing says what they are."""
+
+    gaps: tuple[Gap, ...]
+
+
 class StorePlanner:
     """Plans one export."""
 
@@ -105,6 +113,8 @@ class StorePlanner:
             self._required = _dependencies_of(folders, self._index)
         if selection.filter_string:
             self._matches = compile_filter(selection.filter_string)
+        if strays := tuple(self._strays(experiments)):
+            yield Shard(name="folders without meta.yaml", payload=StrayPayload(gaps=strays))
         entities = EntityPlanner(selection=selection, places=self._places, runs=self._selected, required=self._required)
         if selection.trace_filter:
             entities.trace_matches = compile_trace_filter(selection.trace_filter)
@@ -113,6 +123,16 @@ class StorePlanner:
             yield from self._in_experiments(entities, experiments)
         if selection.wants_kind(REGISTERED_MODEL) and (selection.models or self._everything):
             yield from self._registry()
+
+    def _strays(self, experiments: list[Experiment]) -> Iterator[Gap]:
+        """Yield gaps for folders that may hold objects; where single objects are selected, for none."""
+        selection = self._selection
+        if self._selected is not None or self._required is not None or selection.kinds:
+            return
+        if self._everything:
+            yield from stray_folders(self._root, find_experiments(self._root))
+        for experiment in experiments:
+            yield from strays_in_experiment(self._root, experiment.folder)
 
     @property
     def _everything(self) -> bool:

@@ -24,7 +24,13 @@ from mlflow_archive.sources.mlruns.layout import METRICS, RunFolder, check_root,
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.logged_models import read_logged_model
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
-from mlflow_archive.sources.mlruns.planning import ExperimentsPayload, ModelsPayload, RunsPayload, StorePlanner
+from mlflow_archive.sources.mlruns.planning import (
+    ExperimentsPayload,
+    ModelsPayload,
+    RunsPayload,
+    StorePlanner,
+    StrayPayload,
+)
 from mlflow_archive.sources.mlruns.registry.registry import read_registered_model
 from mlflow_archive.sources.mlruns.runs.experiments import Experiment, add_experiment
 from mlflow_archive.sources.mlruns.runs.history import read_history
@@ -84,6 +90,11 @@ class MlrunsSource:
             yield from self._read_runs(payload, known)
         elif isinstance(payload, EntitiesPayload):
             yield from self._read_entities(payload, known)
+        elif isinstance(payload, StrayPayload):
+            rows = Rows()
+            for gap in payload.gaps:
+                rows.add_gaps(GapList(owner_kind=gap.owner_kind, owner_id=gap.owner_id, by_place={("", gap.code): gap}))
+            yield rows.chunk()
         elif isinstance(payload, ModelsPayload):
             yield from self._read_models(payload)
         else:
@@ -197,7 +208,8 @@ class MlrunsSource:
         latest = Latest()
         for _ in self._history(run, gaps, latest):
             pass
-        return not gaps and replace(record, latest=latest).fingerprint() == fingerprint
+        current = None if gaps else replace(record, latest=latest).fingerprint()
+        return current is not None and current.agrees_with(fingerprint)
 
     def _history(self, run: RunFolder, gaps: GapList, latest: Latest) -> Iterator[Points]:
         bad = gaps.under(METRICS, METRIC_UNREADABLE)

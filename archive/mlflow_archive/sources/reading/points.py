@@ -36,12 +36,17 @@ class Points:
 
 @dataclass(slots=True)
 class Latest:
-    """The latest point of each metric: highest (step, time, value), a NaN counting as 0 as in MLflow's databases."""
+    """The latest point of each metric: highest (step, time, value), a NaN counting as 0 as in MLflow's databases.
+
+    ``counts`` are the numbers of points.
+    """
 
     points: dict[str, LatestMetric] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, key: str, step: int, time: int, value: float) -> None:
         """Take a point into account."""
+        self.counts[key] = self.counts.get(key, 0) + 1
         latest = self.points.get(key)
         if (
             latest is None

@@ -8,7 +8,7 @@ from typing import Final
 
 from mlflow_archive.artifact_roots.local import FoundFile
 from mlflow_archive.flow.chunk import ArtifactFile, Known, nothing_known
-from mlflow_archive.format.fingerprint import entity_fingerprint, run_fingerprint
+from mlflow_archive.format.fingerprint import Fingerprint, entity_fingerprint, run_fingerprint
 from mlflow_archive.kinds import INCREMENTAL
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.reading.gaplist import GapList
@@ -25,7 +25,9 @@ def selected_files(
 ) -> list[ArtifactFile]:
     """Return the files of an object that a selection takes; ``prefix`` is put before their paths."""
     return [
-        ArtifactFile(owner_kind=kind, owner_id=owner_id, path=prefix + file.path, size=file.size, open=file.open)
+        ArtifactFile(
+            owner_kind=kind, owner_id=owner_id, path=prefix + file.path, size=file.size, open=file.open, mark=file.mark
+        )
         for file in files
         if selection.wants_artifact(prefix + file.path, file.size)
     ]
@@ -64,16 +66,16 @@ class Entity:
         """Add the files that are selected; ``prefix`` is put before their paths."""
         self.files += selected_files(self.kind, self.owner_id, files, selection, prefix)
 
-    def fingerprint(self) -> str | None:
+    def fingerprint(self) -> Fingerprint | None:
         """Return the fingerprint (spec/format.md, "Fingerprints"); None for kinds without one, and with gaps."""
         if self.gaps or self.kind not in INCREMENTAL:
             return None
-        return entity_fingerprint(self.rows, [(file.path, file.size) for file in self.files])
+        return entity_fingerprint(self.rows, self.files)
 
     def add_to(self, rows: Rows, known: Known = nothing_known) -> None:
         """Add everything to the rows of a chunk, nothing if the fingerprint is the one that is ``known``."""
         fingerprint = self.fingerprint()
-        if fingerprint is not None and known(self.kind, self.owner_id) == fingerprint:
+        if fingerprint is not None and fingerprint.agrees_with(known(self.kind, self.owner_id)):
             return
         rows.add_all(self.rows)
         for table, row in self.shared:
@@ -118,12 +120,12 @@ class RunRecord:
     def inputs(self) -> list[tuple[Row, list[Row]]]:
         return self.edges.datasets
 
-    def fingerprint(self) -> str | None:
+    def fingerprint(self) -> Fingerprint | None:
         """Return the fingerprint, once all points were read; None with gaps."""
         if self.gaps:
             return None
-        files = [(file.path, file.size) for file in self.files]
-        return run_fingerprint(self.info, self.params, self.tags, self.latest.points.values(), files)
+        latest = self.latest
+        return run_fingerprint(self.info, self.params, self.tags, latest.points.values(), self.files, latest.counts)
 
     def begin(self, rows: Rows) -> None:
         """Add the rows that come before the points."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk
+from mlflow_archive.format.fingerprint import Fingerprint
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.points import Points
@@ -66,13 +67,12 @@ class Rows:
         self._run_ids.extend([run_id] * len(points))
         self._points.extend(points)
 
-    def finish(self, gaps: GapList, files: Iterable[ArtifactFile], fingerprint: str | None) -> None:
+    def finish(self, gaps: GapList, files: Iterable[ArtifactFile], fingerprint: Fingerprint | None) -> None:
         """Add what ends the rows of the owner of ``gaps``: its artifacts, gaps and fingerprint, where it has one."""
         self._artifacts.extend(files)
         self.add_gaps(gaps)
         if fingerprint is not None:
-            owner = {"owner_id": gaps.owner_id, "owner_kind": gaps.owner_kind}
-            self.add("fingerprints", {**owner, "fingerprint": fingerprint})
+            self.add("fingerprints", fingerprint.row(gaps.owner_kind, gaps.owner_id))
 
     def merge(self, part: Rows) -> None:
         """Add all rows of ``part``."""

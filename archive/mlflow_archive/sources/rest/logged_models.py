@@ -136,13 +136,12 @@ def _read(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], known: Know
         wants = scope.selection.wants_artifact
         own_files = [file for file in listing.files if wants(file.path, file.size)]
         own_gaps = [*listing.gaps, *_not_there(own_rows, listing)] if scope.selection.artifacts else []
-        fingerprint = entity_fingerprint(own_rows, [(file.path, file.size) for file in own_files])
+        fingerprint = entity_fingerprint(own_rows, own_files)
         if not own_gaps:
-            if known(LOGGED_MODEL, info["model_id"]) == fingerprint:
+            if fingerprint.agrees_with(known(LOGGED_MODEL, info["model_id"])):
                 scope.progress.advance("skipped", 1)
                 continue
-            row = {"owner_id": info["model_id"], "owner_kind": LOGGED_MODEL, "fingerprint": fingerprint}
-            rows.setdefault("fingerprints", []).append(row)
+            rows.setdefault("fingerprints", []).append(fingerprint.row(LOGGED_MODEL, info["model_id"]))
         add_rows(rows, own_rows)
         files += own_files
         gaps += own_gaps

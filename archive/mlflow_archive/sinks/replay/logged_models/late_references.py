@@ -52,7 +52,7 @@ class LateReferences:
                 self._context.receipt.done("updated" if self._mend(run) else "skipped")
             else:
                 self._write_again(run, self._read(run))
-                if run.ended:
+                if run.ended and self._context.receipt.has_files(RUN, run.source_id):
                     self._context.runs.complete(run.target.run_id)
 
     def _mend(self, run: RunFiles) -> bool:

@@ -197,7 +197,8 @@ class LoggedModelWriter(KindWriter):
                 if plan.status is not None and plan.status != target.status:
                     body = {"model_id": model.model_id, "status": plan.status}
                     self._context.api.patch(f"{_API}/{model.model_id}", body)
-                self._delete_tag(model.model_id, STATE)
+                if self._context.receipt.has_files(LOGGED_MODEL, plan.source_id):
+                    self._delete_tag(model.model_id, STATE)
             if plan.deleted and not self._context.model_index.is_deleted(plan.bound, model.model_id):
                 self._to_delete.append((plan.bound, plan.source_id, model.model_id))
         self._context.receipt.done(model.outcome, LOGGED_MODEL)

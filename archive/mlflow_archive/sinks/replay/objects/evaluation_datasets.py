@@ -18,7 +18,7 @@ from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX, object_source_
 from mlflow_archive.kinds import EVALUATION_DATASET, RUN, TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.target.paging import entries, paged
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.failures import came_through, is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, plain_tags
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.rows import Row, json_of, rows_of
@@ -196,7 +196,7 @@ class EvaluationDatasetWriter(KindWriter):
         try:
             self._context.api.post(f"{_API}/{target_id}/records", {"records": json.dumps(bodies)})
         except ServerError as exc:
-            if len(bodies) == 1 or not is_about_one_item(exc):
+            if len(bodies) == 1 or not is_about_one_item(exc) or not came_through(exc):
                 path = json.dumps(bodies[0]["inputs"])[:200]
                 self._context.refuse(EVALUATION_DATASET, source_id, refusals.RECORDS_REFUSED, exc, path=path)
                 return

@@ -15,6 +15,7 @@ from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import (
     OWN_PREFIX,
+    PREFIX,
     SOURCE_EXPERIMENT_ID,
     ExportFacts,
     experiment_source_tags,
@@ -35,6 +36,9 @@ from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 STATE = OWN_PREFIX + "import_state"
 INCOMPLETE = "incomplete"
 _COMPLETE = "complete"
+
+SOURCE_NAME = PREFIX + "experiment.name"
+SOURCE_URI = PREFIX + "metadata.tracking_uri"
 
 SOURCE_ID = "mlflow.experiment.sourceId"
 """Of an experiment that MLflow made for a gateway endpoint: its id, which is another one in the target."""
@@ -155,13 +159,13 @@ class ExperimentMap(KindWriter):
 
     def _settle_one(self, row: Row, tags: dict[str, str | None], export: ExportFacts) -> None:
         source_id, deleted = row["experiment_id"], row["lifecycle_stage"] == "deleted"
-        name = self._name(row)
+        name = self._name(row, export)
         fitted = self._tags(row, tags, export)
         existing = self._existing().get(name)
         if name in self._created:
             bound = self._created[name]
         elif existing is None:
-            bound = self._created[name] = self._create(name, fitted, deleted)
+            bound = self._created[name] = self._create(name, fitted, deleted, source_id)
         elif existing.deleted and not deleted:
             message = (
                 f"the target has a deleted experiment named {name!r}, which keeps the name taken; restore it, remove "
@@ -174,20 +178,36 @@ class ExperimentMap(KindWriter):
         self._bound[source_id] = bound
         self._receipt.mapped(EXPERIMENT, source_id, bound.target_id)
 
-    def _name(self, row: Row) -> str:
+    def _name(self, row: Row, export: ExportFacts) -> str:
         source_id, name = row["experiment_id"], row["name"]
         target_name = self._options.experiment_prefix + self._options.rename_experiment.get(name, name)
-        if row["lifecycle_stage"] == "deleted" and target_name in self._name_owners:
+        deleted = row["lifecycle_stage"] == "deleted"
+        if (owner := self._namesake(target_name, row, export)) is not None:
+            suffix = f" (deleted {source_id})" if deleted else f" ({source_id})"
             self._receipt.note(
-                f"deleted experiment {source_id} shares the name {target_name!r} with experiment "
-                f"{self._name_owners[target_name]}; "
-                f"it is {target_name!r} with ' (deleted {source_id})' behind it in the target"
+                f"{'deleted ' * deleted}experiment {source_id} shares the name {target_name!r} with experiment "
+                f"{owner}; it is {target_name!r} with {suffix!r} behind it in the target"
             )
-            target_name += f" (deleted {source_id})"
+            target_name += suffix
         limit = self._options.limits.experiment_name
         if len(target_name) > limit:
             self._receipt.shortened(source_id, "experiment name", target_name, len(target_name))
         return shorten_key(target_name, limit)
+
+    def _namesake(self, name: str, row: Row, export: ExportFacts) -> str | None:
+        """Return the id of another source experiment that has the name in the target, None where it can be shared.
+
+        Two that the caller renames to one name become one; two that have one name at the source never do.
+        """
+        owner = self._name_owners.get(name)
+        if owner is not None:
+            both = row["lifecycle_stage"] != "deleted" and self.rows[owner]["name"] != row["name"]
+            return None if both else owner
+        tags = self._existing()[name].tags if name in self._existing() else {}
+        there = experiment_source_tags(row, {}, export=export)
+        other = tags.get(SOURCE_EXPERIMENT_ID)
+        same_source = all(tags.get(key) == there[key] for key in (SOURCE_NAME, SOURCE_URI))
+        return other if same_source and other not in (None, row["experiment_id"]) else None
 
     def _existing(self) -> dict[str, TargetExperiment]:
         if self._by_name is None:
@@ -220,11 +240,18 @@ class ExperimentMap(KindWriter):
             )
         self._not_live |= keys
 
-    def _create(self, name: str, tags: dict[str, str], deleted: bool) -> Bound:
+    def _create(self, name: str, tags: dict[str, str], deleted: bool, source_id: str) -> Bound:
+        """Create an experiment; where another import has just made it, join that."""
         if self._options.dry_run:
             return Bound(name=name, target_id=None, new=True, ends_deleted=deleted)
         tags = {**tags, STATE: INCOMPLETE} if deleted else tags
-        target_id = create_experiment(self._target, name, tags)
+        try:
+            target_id = create_experiment(self._target, name, tags)
+        except ServerError as exc:
+            self._by_name = None
+            if exc.error_code != "RESOURCE_ALREADY_EXISTS" or (existing := self._existing().get(name)) is None:
+                raise
+            return self._join(existing, tags, deleted, source_id)
         return Bound(name=name, target_id=target_id, new=True, ends_deleted=deleted)
 
     def _join(self, existing: TargetExperiment, tags: dict[str, str], deleted: bool, source_id: str) -> Bound:

@@ -36,7 +36,7 @@ from mlflow_archive.sinks.replay.target.target import (
 )
 from mlflow_archive.sinks.replay.writing.artifact_copy import copy_artifacts, refuse_artifacts
 from mlflow_archive.sinks.replay.writing.earlier_imports import RUN_IDENTITY
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.failures import came_through, is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.naming_models import MISSING
 from mlflow_archive.sinks.replay.writing.references import HISTORY, is_mlmodel, models_in_history
 
@@ -108,7 +108,7 @@ class RunMaker:
         files = None if run.target is None else naming.files.get(run.target.run_id)
         if run.outcome != "skipped" and run.target is not None and not self._options.dry_run:
             self._set_end(run.plan, run.target)
-            if files is None:
+            if files is None and self._receipt.has_files(RUN, run.plan.source_id):
                 self._context.runs.complete(run.target.run_id)
             self._context.runs.wrote(run.target.run_id, deleted=run.plan.deleted)
         if run.target is not None and _names_models(run, run.target):
@@ -192,7 +192,7 @@ class RunMaker:
         try:
             self._target.log_batch(run.target.run_id, metrics=points, params=params, tags=dict(tags))
         except ServerError as exc:
-            if not is_about_one_item(exc):
+            if not is_about_one_item(exc) or not came_through(exc):
                 raise
             entities = len(points) + len(params) + len(tags)
             if entities > 1:
@@ -236,7 +236,7 @@ class RunMaker:
             try:
                 self._target.log_inputs(run.target.run_id, batch)
             except ServerError as exc:
-                if not is_about_one_item(exc):
+                if not is_about_one_item(exc) or not came_through(exc):
                     raise
                 if len(batch) > 1:
                     for item in batch:

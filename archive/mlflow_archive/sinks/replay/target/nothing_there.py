@@ -1,4 +1,4 @@
-"""A workspace of the target that a dry run would make: nothing is in it, and nothing can be written."""
+"""A workspace or database that a dry run would make: nothing is in it, and nothing can be written."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ class _Nothing:
     def check(self) -> None: ...
 
     def close(self) -> None: ...
+
+    def in_workspace(self, name: str | None) -> Target:
+        return cast("Target", self)
 
     def experiments(self) -> Iterator[TargetExperiment]:
         return iter(())

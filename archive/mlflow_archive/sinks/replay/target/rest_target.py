@@ -11,6 +11,7 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.http.server import probe
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.sinks.replay.target.paging import entries
+from mlflow_archive.sinks.replay.target.shared_folders import SharedFolders
 from mlflow_archive.sinks.replay.target.target import (
     PAGE,
     Api,
@@ -35,6 +36,7 @@ class RestTarget:
 
     def __init__(self, session: TrackingSession) -> None:
         self._session = session
+        self._folders = SharedFolders(session)
         self._neighbours: dict[tuple[str, str | None], TrackingSession] = {}
         self.uri = session.uri
         self.version: str | None = None
@@ -154,7 +156,7 @@ class RestTarget:
         root = local_root(uri)
         if root is None:
             return RepositoryPlace(uri)
-        if not any(parent.exists() for parent in (root, *list(root.parents)[:3])):
+        if not self._folders.is_shared(root):
             message = (
                 f"the server keeps artifacts in {uri}, which is not on this machine; "
                 "run the import there, or start the server with --serve-artifacts"

@@ -33,6 +33,20 @@ def spans_file(texts: SpanTexts, mapped: Mapped) -> BinaryIO:
     return cast("BinaryIO", file)
 
 
+def holds_more(data: bytes, texts: SpanTexts) -> bool:
+    """Return whether a ``traces.json`` has a span, or something of one, that the texts of the same trace lack."""
+    try:
+        spans = json.loads(data)["spans"]
+        stored = [json.loads(text) for text in texts]
+        return not all(any(_is_within(span, other) for other in stored) for span in spans)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return True
+
+
+def _is_within(span: dict[str, object], other: dict[str, object]) -> bool:
+    return all(value is None or other.get(name) == value for name, value in span.items())
+
+
 def spans_of_archived(data: bytes) -> bytes:
     """Return ``traces.json`` for a ``traces.pb``, as MLflow's server shows it.
 

@@ -18,7 +18,7 @@ from mlflow_archive.sinks.replay.traces.assessments import When
 from mlflow_archive.sinks.replay.traces.span_payload import remap_span
 from mlflow_archive.sinks.replay.traces.trace_job import TraceJob, TraceMaker
 from mlflow_archive.sinks.replay.traces.trace_lookup import TRACES, Info, TraceLookup, comparable, same_spans
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there
+from mlflow_archive.sinks.replay.writing.failures import came_through, is_about_one_item, is_unknown_there
 
 _LARGEST_TRACE: Final = 1024 * 1024
 _LARGEST_REQUEST: Final = 4 * 1024 * 1024
@@ -60,7 +60,7 @@ class SpanTable:
 
     def _parsed(self, text: str) -> Any:
         try:
-            return json.loads(remap_span(text, self._context.receipt.ids(EXPERIMENT).get))
+            return otlp.with_links(json.loads(remap_span(text, self._context.receipt.ids(EXPERIMENT).get)))
         except ValueError:
             return None  # only JSON survives; text that is not JSON goes into a file as it is
 
@@ -85,7 +85,7 @@ class SpanTable:
                 return jobs
             if not is_about_one_item(exc):
                 raise
-            if len(batch) == 1:
+            if len(batch) == 1 or not came_through(exc):
                 return jobs
             middle = len(batch) // 2
             return [*self._send(batch[:middle]), *self._send(batch[middle:])]

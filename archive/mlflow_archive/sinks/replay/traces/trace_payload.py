@@ -19,7 +19,13 @@ from mlflow_archive.format import refusals
 from mlflow_archive.kinds import EXPERIMENT, TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.target.target import TargetArtifacts
-from mlflow_archive.sinks.replay.traces.span_payload import ARCHIVE_FILE, SPANS_FILE, spans_file, spans_of_archived
+from mlflow_archive.sinks.replay.traces.span_payload import (
+    ARCHIVE_FILE,
+    SPANS_FILE,
+    holds_more,
+    spans_file,
+    spans_of_archived,
+)
 from mlflow_archive.sinks.replay.traces.span_table import Spans, SpanTable
 from mlflow_archive.sinks.replay.traces.trace_info import ARTIFACT_LOCATION, SPANS_LOCATION
 from mlflow_archive.sinks.replay.traces.trace_job import TraceJob
@@ -118,14 +124,27 @@ class TracePayloads:
         has_spans = any(file.path == SPANS_FILE for file in rows.files)
         for file in rows.files:
             if file.path == SPANS_FILE and with_spans_file:
-                reason = "the spans that the source has in its database take the place of this file"
-                self._context.receipt.refuse(TRACE, rows.trace_id, file.path, refusals.ARTIFACT_REFUSED, reason)
+                self._replace(job, file)
                 continue
             if file.path == SPANS_FILE and home is _Home.THERE and not len(rows.spans):
                 continue
             if file.path == ARCHIVE_FILE and home is _Home.FILE and not (with_spans_file or has_spans):
                 yield from self._unarchived(job, file)
             yield _PayloadFile(path=file.path, size=file.size, open=file.open)
+
+    def _replace(self, job: TraceJob, file: ArtifactFile) -> None:
+        """Leave a file of spans out for those of the database; where something is lost by that, it is refused."""
+        try:
+            with file.open() as data:
+                more = holds_more(data.read(), job.rows.spans)
+        except ItemError as exc:
+            self._context.refuse(TRACE, job.rows.trace_id, artifact_refusal(exc), exc, path=file.path)
+            return
+        if not more:
+            self._context.receipt.changed("trace_files_that_the_database_repeats")
+            return
+        reason = "the spans that the source has in its database take the place of this file, which has others"
+        self._context.receipt.refuse(TRACE, job.rows.trace_id, file.path, refusals.ARTIFACT_REFUSED, reason)
 
     def _spans_file(self, job: TraceJob) -> BinaryIO:
         return spans_file(job.rows.spans, self._context.receipt.ids(EXPERIMENT).get)

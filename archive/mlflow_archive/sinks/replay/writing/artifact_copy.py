@@ -14,7 +14,7 @@ from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format import refusals
 from mlflow_archive.sinks.replay.target.target import TargetArtifacts
 from mlflow_archive.sinks.replay.writing.artifacts import ArtifactNameError
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
+from mlflow_archive.sinks.replay.writing.failures import executed_perhaps, is_about_one_item
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from mlflow_archive.sinks.replay.writing.references import (
     LARGEST_MLMODEL,
@@ -47,6 +47,8 @@ def copy_artifacts(
 ) -> list[ArtifactFile]:
     """Write the artifacts that are missing or of another size in ``sizes``; what cannot be is refused, one by one.
 
+    Where the target failed (5xx), the receipt knows that the owner lacks a file, so that it stays marked as incomplete.
+
     Returns the MLmodel files that still name logged models which ``owner.mapped`` does not know.
     """
     unresolved = []
@@ -57,6 +59,8 @@ def copy_artifacts(
         except (ItemError, ServerError) as exc:
             if not is_about_one_item(exc):
                 raise
+            if isinstance(exc, ServerError) and executed_perhaps(exc):
+                receipt.without_file(owner.kind, owner.source_id)
             receipt.refuse(owner.kind, owner.source_id, artifact.path, artifact_refusal(exc), str(exc))
     return unresolved
 

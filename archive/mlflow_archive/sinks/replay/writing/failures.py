@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from mlflow_archive.errors import ItemError, MlflowArchiveError, ServerError
 from mlflow_archive.http.refusals import is_unknown_request
+from mlflow_archive.http.retry import TRANSIENT_STATUS
 from mlflow_archive.http.session import Params
 from mlflow_archive.sinks.replay.target.target import Api
 
@@ -16,6 +17,7 @@ WAITS_AFTER_DOUBT_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 
 _OF_THE_TARGET = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED})
 
+_TRIES_OF_NAMED: Final = 3
 _EXISTS: Final = frozenset({"RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS", "RESOURCE_CONFLICT"})
 
 _T = TypeVar("_T")
@@ -32,6 +34,13 @@ def is_about_one_item(exc: MlflowArchiveError) -> bool:
     if not isinstance(exc, ServerError) or exc.status is None or exc.status in _OF_THE_TARGET:
         return False
     return exc.status >= HTTPStatus.BAD_REQUEST
+
+
+def came_through(exc: MlflowArchiveError) -> bool:
+    """Return whether the target itself refused, so that less of the same may be taken: not something on the way."""
+    if not isinstance(exc, ServerError) or exc.status is None:
+        return isinstance(exc, ItemError)
+    return exc.error_code is not None or exc.status not in TRANSIENT_STATUS
 
 
 def is_unknown_there(exc: MlflowArchiveError) -> bool:
@@ -64,10 +73,11 @@ def get_or_none(api: Api, path: str, params: Params | None = None) -> Any:
 def once(make: Callable[[], _T], look: Callable[[], _T | None]) -> _T:
     """Return what ``make`` makes; where it is in doubt whether it did, what ``look`` finds, or make it again.
 
-    That it "exists already" after a doubt means that it was made.
+    That it "exists already" after a doubt means that it was made. An error that MLflow names is likely to stay, so it
+    is met a few times only.
     """
     doubt: ServerError | None = None
-    for wait in WAITS_AFTER_DOUBT_SECONDS:
+    for tries, wait in enumerate(WAITS_AFTER_DOUBT_SECONDS, start=1):
         try:
             return make()
         except ServerError as exc:
@@ -80,4 +90,6 @@ def once(make: Callable[[], _T], look: Callable[[], _T | None]) -> _T:
         existing = look()
         if existing is not None:
             return existing
+        if doubt.error_code is not None and tries >= _TRIES_OF_NAMED:
+            break
     raise doubt or ItemError("it was not tried")

@@ -52,6 +52,7 @@ class Receipt:
         self._kept_values: dict[str, dict[str, Mapping[str, object]]] = {}
         self._gaps: list[Gap] = []
         self._unknown: Counter[str] = Counter()
+        self._without_files: set[tuple[str, str]] = set()
 
     def mapped(self, kind: str, source_id: str, target_id: str | None) -> None:
         """Note what a source id of a kind is in the target; None is what a dry run would create."""
@@ -106,6 +107,15 @@ class Receipt:
             raise ValueError(code)
         with self._lock:
             self._gaps.append(Gap(owner_kind=kind, owner_id=owner_id, path=path, code=code, reason=reason))
+
+    def without_file(self, kind: str, source_id: str) -> None:
+        """Note an object that lacks a file which another import may be able to write."""
+        with self._lock:
+            self._without_files.add((kind, source_id))
+
+    def has_files(self, kind: str, source_id: str) -> bool:
+        """Return whether an object lacks no file that another import may be able to write."""
+        return (kind, source_id) not in self._without_files
 
     def unknown(self, kind: str) -> None:
         """Count an object of a kind that the target does not know; all of a kind become one refusal."""

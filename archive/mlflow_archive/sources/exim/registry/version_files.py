@@ -7,6 +7,7 @@ what is nowhere else is carried as the registered model's own.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,7 +75,7 @@ def _elsewhere(version: VersionEntry, source: str | None, index: Index, carried:
         return []
     below = _below_run(run.run_id, source)
     return [
-        FoundFile(path=file.path.removeprefix(below), place=file.place, size=file.size)
+        replace(file, path=file.path.removeprefix(below))
         for folder in run.artifacts
         for file in files_of(folder, _ignore)
         if file.path.startswith(below)

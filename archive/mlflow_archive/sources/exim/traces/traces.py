@@ -20,6 +20,7 @@ from mlflow_archive.sources.exim.files import downloaded_files
 from mlflow_archive.sources.exim.gapbook import GapBook
 from mlflow_archive.sources.exim.traces.spans import SPANS_FILE, span_rows
 from mlflow_archive.sources.reading.records import Entity
+from mlflow_archive.sources.reading.trace_columns import take_columns
 
 LOCATION_TAG: Final = "mlflow.artifactLocation"
 SPANS_LOCATION_TAG: Final = "mlflow.trace.spansLocation"
@@ -52,6 +53,8 @@ def _add_info(entity: Entity, entry: TraceEntry, info: Fields) -> dict[str, str]
     time = info.time("request_time", "timestamp_ms")
     if time is None:
         info.bad("request_time", "it does not say when it began; 0 is kept")
+    tags, metadata = info.pairs("tags"), {**info.pairs("trace_metadata"), **info.pairs("request_metadata")}
+    other_tags = dict(tags)
     entity.add(
         "traces",
         trace_id=trace_id,
@@ -62,13 +65,11 @@ def _add_info(entity: Entity, entry: TraceEntry, info: Fields) -> dict[str, str]
         client_request_id=info.text("client_request_id"),
         request_preview=info.text("request_preview"),
         response_preview=info.text("response_preview"),
+        **take_columns(other_tags, metadata),
     )
-    tags = info.pairs("tags")
-    for key, value in tags.items():
-        entity.add("trace_tags", trace_id=trace_id, key=key, value=value)
-    for name in ("trace_metadata", "request_metadata"):
-        for key, value in info.pairs(name).items():
-            entity.add("trace_metadata", trace_id=trace_id, key=key, value=value)
+    for table, pairs in (("trace_tags", other_tags), ("trace_metadata", metadata)):
+        for key, value in pairs.items():
+            entity.add(table, trace_id=trace_id, key=key, value=value)
     for assessment in info.objects("assessments"):
         _add_assessment(entity, assessment)
     info.rest("trace_id", "request_id", "experiment_id", "trace_location")

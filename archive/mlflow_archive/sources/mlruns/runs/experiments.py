@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE
+from mlflow_archive.artifact_roots.names import printable
+from mlflow_archive.errors import StoreError
+from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, OBJECT_UNREADABLE, RUN_UNREADABLE
 from mlflow_archive.format.location import without_password
-from mlflow_archive.kinds import EXPERIMENT
+from mlflow_archive.kinds import EXPERIMENT, LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.sources.mlruns.keyfiles import read_values
 from mlflow_archive.sources.mlruns.layout import TAGS, TRASH, ExperimentFolder
 from mlflow_archive.sources.mlruns.meta import Meta, MetaUnreadableError, read_meta
@@ -24,12 +27,12 @@ from mlflow_archive.sources.reading.rows import Row, Rows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """An experiment; without ``meta`` it has a ``problem``. With ``shadows`` a trashed one has the same id."""
+    """An experiment; without ``meta`` it has a ``problem``. ``shadowed`` is a trashed one with the same id."""
 
     folder: ExperimentFolder
     meta: Meta | None = None
     problem: str = ""
-    shadows: bool = False
+    shadowed: ExperimentFolder | None = None
 
     @property
     def experiment_id(self) -> str:
@@ -49,7 +52,7 @@ def load_experiments(folders: Iterable[ExperimentFolder]) -> list[Experiment]:
     by_id: dict[str, Experiment] = {}
     for folder in folders:
         if first := by_id.get(folder.experiment_id):
-            by_id[folder.experiment_id] = replace(first, shadows=True)
+            by_id[folder.experiment_id] = replace(first, shadowed=folder)
             continue
         try:
             by_id[folder.experiment_id] = Experiment(folder=folder, meta=_read(folder))
@@ -70,15 +73,40 @@ def add_experiment(rows: Rows, experiment: Experiment) -> None:
     gaps = GapList(owner_kind=EXPERIMENT, owner_id=experiment.experiment_id)
     if experiment.problem:
         gaps.add("", EXPERIMENT_UNREADABLE, f"{experiment.problem}; its runs are kept under its id as its name")
-    if experiment.shadows:
-        trashed = f"{TRASH}/{experiment.experiment_id}"
-        gaps.add(trashed, EXPERIMENT_UNREADABLE, "a deleted experiment has the id of an active one and is left out")
+    if experiment.shadowed is not None:
+        _add_shadowed(rows, gaps, experiment.shadowed)
     rows.add("experiments", _row(experiment, gaps))
     path = experiment.folder.path
     for key, value in read_values(path / TAGS, gaps.under(TAGS)).items():
         rows.add("experiment_tags", {"experiment_id": experiment.experiment_id, "key": key, "value": value})
     rows.add_all({"datasets": dataset_rows(path, gaps.under(""))})
     rows.add_gaps(gaps)
+
+
+def _add_shadowed(rows: Rows, gaps: GapList, folder: ExperimentFolder) -> None:
+    """Add gaps for a deleted experiment that has the id of an active one, and for each object that lies in it."""
+    trashed = f"{TRASH}/{folder.experiment_id}"
+    reason = "a deleted experiment has the id of an active one and is left out"
+    count = 0
+    for kind, code in ((RUN, RUN_UNREADABLE), (LOGGED_MODEL, OBJECT_UNREADABLE), (TRACE, OBJECT_UNREADABLE)):
+        try:
+            paths = list(_paths(folder, kind))
+        except StoreError as error:
+            reason = f"{reason}; {error}"
+            continue
+        for path in paths:
+            left_out = GapList(owner_kind=kind, owner_id=printable(path.name))
+            place = printable(f"{trashed}/{path.relative_to(folder.path).as_posix()}")
+            left_out.add(place, code, "its experiment is deleted, and an active one has the id of that; it is left out")
+            rows.add_gaps(left_out)
+        count += len(paths)
+    gaps.add(trashed, EXPERIMENT_UNREADABLE, f"{reason}, with {count} objects in it")
+
+
+def _paths(folder: ExperimentFolder, kind: str) -> Iterable[Path]:
+    if kind == RUN:
+        return (run.path for run in folder.runs())
+    return folder.logged_models() if kind == LOGGED_MODEL else folder.traces()
 
 
 def _row(experiment: Experiment, gaps: GapList) -> Row:

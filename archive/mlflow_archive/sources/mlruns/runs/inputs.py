@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlflow_archive.artifact_roots.names import is_utf8, printable
-from mlflow_archive.sources.mlruns.layout import DATASETS
+from mlflow_archive.sources.mlruns.layout import DATASETS, holds_files
 from mlflow_archive.sources.mlruns.meta import META_FILE, Meta, MetaUnreadableError, read_meta
 from mlflow_archive.sources.mlruns.times import integer_or_gap
 from mlflow_archive.sources.reading.gaplist import OnBad
@@ -125,3 +125,5 @@ def _metas(folder: Path, bad: OnBad) -> Iterator[tuple[str, Meta]]:
                 yield name, read_meta(folder / name)
             except MetaUnreadableError as error:
                 bad(place, str(error))
+        elif holds_files(folder / name) and (folder / name).is_dir():
+            bad(place, f"its folder holds files but no {META_FILE}")

@@ -5,7 +5,7 @@
 <experiment>/traces/<trace>/tags/, request_metadata/, assessments/
 <experiment>/traces/<trace>/artifacts/traces.json, attachments/
 
-The folder's name is the id. Name, session, tokens and costs stay among tags and metadata, where a file store has them.
+The folder's name is the id. Name, session, tokens and costs become columns, as in MLflow's database.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from mlflow_archive.sources.mlruns.traces.assessments import assessment_rows
 from mlflow_archive.sources.reading.gaplist import OnBad
 from mlflow_archive.sources.reading.records import Entity
 from mlflow_archive.sources.reading.rows import Cell
+from mlflow_archive.sources.reading.trace_columns import take_columns
 
 METADATA: Final = "request_metadata"
 SOURCE_RUN: Final = "mlflow.sourceRun"
@@ -59,13 +60,15 @@ def read_trace(folder: Path, experiment: ExperimentFolder, places: ArtifactPlace
     entity = Entity.new(TRACE, folder.name)
     gaps = entity.gaps
     row = _fields(meta, gaps.under(""))
-    entity.add("traces", trace_id=trace_id, experiment_id=experiment.experiment_id, **row)
     tags = read_values(folder / TAGS, gaps.under(TAGS))
     metadata = read_values(folder / METADATA, gaps.under(METADATA))
-    for key, value in tags.items():
+    other_tags, other_metadata = dict(tags), dict(metadata)
+    row |= take_columns(other_tags, other_metadata)
+    entity.add("traces", trace_id=trace_id, experiment_id=experiment.experiment_id, **row)
+    for key, value in other_tags.items():
         text = without_password(value) if key == _LOCATION_TAG else value
         entity.add("trace_tags", trace_id=trace_id, key=key, value=text)
-    for key, value in metadata.items():
+    for key, value in other_metadata.items():
         entity.add("trace_metadata", trace_id=trace_id, key=key, value=value)
     for assessment in assessment_rows(folder, gaps.under("")):
         entity.add("assessments", **assessment)

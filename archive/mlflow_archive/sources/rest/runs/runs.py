@@ -14,7 +14,7 @@ from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.flow.absences import Absences
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.format import gaps as gap_codes
-from mlflow_archive.format.fingerprint import run_fingerprint
+from mlflow_archive.format.fingerprint import Fingerprint, run_fingerprint
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
@@ -38,7 +38,7 @@ class _Entry:
     files: list[ArtifactFile] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     more_tables: dict[str, pa.Table] = field(default_factory=dict)
-    fingerprint: str = ""
+    fingerprint: Fingerprint = field(default_factory=lambda: Fingerprint(""))
 
 
 def select_named_runs(scopes: Sequence[Scope], absences: Absences) -> None:
@@ -189,7 +189,7 @@ class RunReader:
                 continue
             self._add_to_findings(record.tables.get("model_outputs"))
             entry = self._entry(record)
-            if not entry.gaps and known(RUN, record.run_id) == entry.fingerprint:
+            if not entry.gaps and entry.fingerprint.agrees_with(known(RUN, record.run_id)):
                 self._scope.progress.advance("skipped", 1)
                 continue
             self._add_models(entry, raw)
@@ -207,8 +207,7 @@ class RunReader:
                 entry.gaps += missing_declared(RUN, record.run_id, record.tags.get(HISTORY_TAG), paths)
             entry.files = [file for file in listing.files if selection.wants_artifact(file.path, file.size)]
         latest = ((key, point.step, point.time_ms, point.value) for key, point in record.latest.items())
-        files = ((file.path, file.size) for file in entry.files)
-        entry.fingerprint = run_fingerprint(record.info, record.params, record.tags, latest, files)
+        entry.fingerprint = run_fingerprint(record.info, record.params, record.tags, latest, entry.files)
         return entry
 
     def _add_models(self, entry: _Entry, raw: Json) -> None:
@@ -297,7 +296,7 @@ def _chunk(part: HistoryPart, entries: dict[str, _Entry]) -> Chunk:
         files += entry.files
         gaps += entry.gaps
         if not entry.gaps and record.run_id not in without_history:
-            prints.append({"owner_id": record.run_id, "owner_kind": RUN, "fingerprint": entry.fingerprint})
+            prints.append(entry.fingerprint.row(RUN, record.run_id))
     if prints:
         tables["fingerprints"] = [table_of("fingerprints", prints)]
     if gaps:

@@ -1,37 +1,20 @@
 """From a trace in the server's JSON, of either version of the API, to its rows.
 
-MLflow 3.17 keeps name, session, tokens and cost of a trace in columns of their own and makes tags and metadata of them
-for each answer; here they become columns again. Rows are those of the database behind the server.
+Rows are those of the database behind the server, as MLflow 3.17 has it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from mlflow_archive.sources.reading.trace_columns import take_columns
 from mlflow_archive.sources.rest.cells import Json, Row, milliseconds, text
 from mlflow_archive.sources.rest.traces.assessments import assessment_row
 
-NAME_TAG: Final = "mlflow.traceName"
-SESSION: Final = "mlflow.trace.session"
-USAGE: Final = "mlflow.trace.tokenUsage"
-COST: Final = "mlflow.trace.cost"
 SOURCE_RUN: Final = "mlflow.sourceRun"
-WITH_COLUMNS: Final = (3, 17)
-"""The first MLflow that is known to keep these in columns."""
-
-_TOKENS: Final = (
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-    "cache_creation_input_tokens_above_1hr",
-)
-_COSTS: Final = ("input_cost", "output_cost", "total_cost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +29,14 @@ class TraceRecord:
     rows: dict[str, list[Row]] = field(default_factory=dict)
 
 
-def parse_trace(raw: Json, version: tuple[int, int]) -> TraceRecord:
+def parse_trace(raw: Json) -> TraceRecord:
     """Check a trace of a search answer and build its rows; raise one of UNREADABLE_ROW where it is malformed."""
     info = _info_3(raw) if "trace_id" in raw else _info_2(raw)
     tags = _pairs(raw.get("tags", {}))
     metadata = _pairs(raw.get("trace_metadata", raw.get("request_metadata", {})))
     trace_id, experiment_id = info["trace_id"], info["experiment_id"]
     kept_tags, kept_metadata = dict(tags), dict(metadata)
-    if version >= WITH_COLUMNS:
-        info |= _columns(kept_tags, kept_metadata)
+    info |= take_columns(kept_tags, kept_metadata)
     rows: dict[str, list[Row]] = {
         "traces": [info],
         "trace_tags": [{"trace_id": trace_id, "key": key, "value": value} for key, value in kept_tags.items()],
@@ -104,25 +86,3 @@ def _pairs(value: Any) -> dict[str, str | None]:
     if isinstance(value, Mapping):
         return {str(key): text(content) for key, content in value.items()}
     return {str(pair["key"]): text(pair.get("value")) for pair in value}
-
-
-def _columns(tags: dict[str, str | None], metadata: dict[str, str | None]) -> Row:
-    """Take out of tags and metadata what the server keeps in columns; what no column could hold stays there."""
-    columns: Row = {}
-    for pairs, key, name in ((tags, NAME_TAG, "trace_name"), (metadata, SESSION, "session_id")):
-        if key in pairs:
-            columns[name] = pairs.pop(key)
-    for key, names, kinds in ((USAGE, _TOKENS, (int,)), (COST, _COSTS, (int, float))):
-        values = _object(metadata.get(key))
-        if values and all(name in names and type(number) in kinds for name, number in values.items()):
-            del metadata[key]
-            columns |= {name: number if kinds == (int,) else float(number) for name, number in values.items()}
-    return columns
-
-
-def _object(value: str | None) -> dict[str, Any]:
-    try:
-        content = json.loads(value or "{}")
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -14,7 +14,7 @@ from typing import Final
 from mlflow_archive.artifact_roots import Listing
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
-from mlflow_archive.format.fingerprint import entity_fingerprint
+from mlflow_archive.format.fingerprint import Fingerprint, entity_fingerprint
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row
@@ -112,7 +112,7 @@ class _Entry:
 
     record: TraceRecord
     listing: Listing = field(default_factory=Listing)
-    fingerprint: str = ""
+    fingerprint: Fingerprint = field(default_factory=lambda: Fingerprint(""))
 
 
 class _Reader:
@@ -139,7 +139,7 @@ class _Reader:
         size = 0
         for entry in entries:
             record, listing = entry.record, entry.listing
-            if not listing.gaps and known(TRACE, record.trace_id) == entry.fingerprint:
+            if not listing.gaps and entry.fingerprint.agrees_with(known(TRACE, record.trace_id)):
                 self._scope.progress.advance("skipped", 1)
                 continue
             spans = self._files.spans(record, listing)
@@ -148,8 +148,7 @@ class _Reader:
             files += [file for file in listing.files if wants(file.path, file.size)]
             gaps += listing.gaps
             if not listing.gaps:
-                row = {"owner_id": record.trace_id, "owner_kind": TRACE, "fingerprint": entry.fingerprint}
-                rows.setdefault("fingerprints", []).append(row)
+                rows.setdefault("fingerprints", []).append(entry.fingerprint.row(TRACE, record.trace_id))
             size += sum(len(span["content"]) for span in spans)
             if size >= CHARACTERS_PER_CHUNK:
                 yield chunk_of(rows, gaps, artifacts=files)
@@ -163,7 +162,7 @@ class _Reader:
         entries: list[_Entry] = []
         for raw in traces:
             try:
-                record = parse_trace(raw, self._scope.version)
+                record = parse_trace(raw)
             except UNREADABLE_ROW as exc:
                 reason = f"the server describes it in an unexpected shape: {exc!r}"
                 gaps.append(gap_of(TRACE, str(trace_id_of(raw)), "", reason))
@@ -176,7 +175,7 @@ class _Reader:
         wants = self._scope.selection.wants_artifact
         for entry in entries:
             entry.listing.gaps += cut.get(entry.record.trace_id, [])
-            files = [(file.path, file.size) for file in entry.listing.files if wants(file.path, file.size)]
+            files = [file for file in entry.listing.files if wants(file.path, file.size)]
             entry.fingerprint = entity_fingerprint(entry.record.rows, files)
         return entries, gaps
 
