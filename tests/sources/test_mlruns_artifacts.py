@@ -12,12 +12,13 @@ import pytest
 from mlflow_archive.artifact_roots.local import FoundFile
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.chunk import ArtifactUnreadableError
-from mlflow_archive.format.gaps import (, FOLDER_UNKNOWN
+from mlflow_archive.format.gaps import (
     ARTIFACT_LISTING,
     ARTIFACT_MISSING,
     ARTIFACT_NAME,
     ARTIFACT_SIZE,
     ARTIFACT_UNREADABLE,
+    FOLDER_UNKNOWN,
 )
 from mlflow_archive.selecting.selection import Selection
 from tests.sources.mlruns_objects import read

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from importlib import metadata
 
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Progress, Quiet, Report
+from mlflow_archive.http.tried import untried
 from mlflow_archive.kinds import KINDS, TABLES
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.reader.archive import Archive
@@ -48,6 +50,8 @@ def restore_archive(
             return report
         quiet: Progress = Quiet()
         with progress or nullcontext(quiet) as listener:
+            if sentence := untried(metadata.version("mlflow-skinny")):
+                listener.note(sentence)
             sink = RestoreSink(database, options=options, existing=existing, progress=listener)
             return copy(ArchiveSource(archive), sink, selection, jobs=options.jobs, progress=listener)
     finally:

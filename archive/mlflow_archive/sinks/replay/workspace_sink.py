@@ -10,6 +10,7 @@ from mlflow_archive.flow.chunk import Chunk, Known, nothing_known
 from mlflow_archive.flow.report import Progress, Report
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import refusals
+from mlflow_archive.http.tried import untried
 from mlflow_archive.kinds import TABLES, is_identity
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay.options import ReplayOptions, fitted_to
@@ -52,6 +53,8 @@ class WorkspaceSink:
         """Make sure that the target answers and has the workspace that everything is to go into."""
         self._begun = (facts, selection)
         self._target.check()
+        if sentence := untried(self._target.version):
+            self._receipt.note(sentence)
         self._options = fitted_to(self._options, self._target.version)
         self._workspaces.check()
         return nothing_known

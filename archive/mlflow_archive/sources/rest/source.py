@@ -19,6 +19,7 @@ from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.http.server import probe
 from mlflow_archive.http.session import TrackingSession
+from mlflow_archive.http.tried import untried
 from mlflow_archive.kinds import (
     AFTER_RUNS,
     BUDGET_POLICY,
@@ -114,6 +115,8 @@ class RestSource:
     def facts(self) -> SourceFacts:
         """Return which server this is. Raises ServerError where it is not an MLflow server, or refuses us."""
         self._version = probe(self._session)
+        if sentence := untried(self._version):
+            self._progress.note(sentence)
         return SourceFacts(kind="rest", uri=self._session.uri, mlflow_version=self._version)
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
