@@ -18,6 +18,7 @@ from mlflow_archive.format.gaps import (
     ARTIFACT_NAME,
     ARTIFACT_SIZE,
     ARTIFACT_UNREADABLE,
+    FOLDER_UNKNOWN,
 )
 from mlflow_archive.selecting.selection import Selection
 from tests.sources.mlruns_objects import read
@@ -162,8 +163,9 @@ def test_declared_models_that_are_missing_are_gaps(root: Path) -> None:
     logged = root / "1" / "models" / "m-1" / "artifacts"
     logged.mkdir(parents=True)
     (logged / "MLmodel").write_text("x")
-    assert read(root).gaps() == {(RUN_ID, "gone", ARTIFACT_MISSING)}
-    assert read(root, Selection(artifact_globs=("here/*",))).gaps() == set()
+    without_meta = ("1/models/m-1", "", FOLDER_UNKNOWN)
+    assert read(root).gaps() == {(RUN_ID, "gone", ARTIFACT_MISSING), without_meta}
+    assert read(root, Selection(artifact_globs=("here/*",))).gaps() == {without_meta}
 
 
 @pytest.mark.parametrize("text", ["", "not JSON", "{}", '[1, {"artifact_path": 3}]', "null"])
