@@ -109,7 +109,8 @@ def test_bad_archives(
         return
     assert ran.code == code
     said = ran.out if name == "verify" and ran.out else ran.err
-    assert message in said
+    # An import looks at the SHA-256 of what it reads before anything is written, others at pages as they come.
+    assert ("E012" if (make, name) == (member_damaged, "import") else message) in said
     assert "Traceback" not in ran.err + ran.out
     if not ran.out:
         lines = [
