@@ -78,10 +78,7 @@ def test_what_was_killed_is_completed_when_it_is_run_again(killed: list[Trial]) 
     assert_all_complete(killed)
 
 
-def test_a_kill_leaves_nothing_behind(killed: list[Trial], request: pytest.FixtureRequest) -> None:
-    if killed[0].name == ExportJob.name:
-        reason = "a killed export leaves its copy of the database in the temporary folder"
-        request.applymarker(pytest.mark.xfail(strict=False, reason=reason))
+def test_a_kill_leaves_nothing_behind(killed: list[Trial]) -> None:
     assert [trial.counts["leftover files"] for trial in killed] == [0] * len(killed)
 
 

@@ -270,7 +270,7 @@ ALL = {"on-run", "on-model", "on-nothing"}
         (Selection(experiments=("1",)), set(), "134", 0, "1", 1),
         (Selection(runs=("2" * 32,)), set(), "2", 1, "2", 0),
         (Selection(filter_string="attributes.start_time > 3"), set(), "4", 0, "1", 0),
-        (Selection(since_ms=4), set(), "4", 2, "12", 1),
+        (Selection(since_ms=4), set(), "4", 0, "12", 1),
         (Selection(trace_filter="status = 'ERROR'"), ALL, "1234", 2, "12", 0),
     ],
 )

@@ -139,7 +139,10 @@ def count_points(snapshot: Snapshot, run_ids: Sequence[str]) -> Iterator[tuple[s
     query = select(owner.label("id"), key, func.count().label("points")).select_from(table(points.stored_in))
     for batch in snapshot.fetch(query.where(owner.in_(list(run_ids))).group_by(owner, key)):
         yield from zip(
-            map(str, plain_values(batch["id"])), plain_values(batch["key"]), plain_values(batch["points"]), strict=True
+            map(str, plain_values(batch["id"])),
+            map(str, plain_values(batch["key"])),  # text that is not UTF-8 comes as bytes
+            plain_values(batch["points"]),
+            strict=True,
         )
 
 

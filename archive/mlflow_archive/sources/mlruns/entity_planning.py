@@ -122,7 +122,7 @@ class EntityPlanner:
         if not self.selection.deleted and logged_models.is_deleted_model(folder):
             return False
         runs = self.runs
-        if runs is None or self.required is not None or folder.name in runs.model_ids:
+        if runs is None or folder.name in runs.model_ids or (self.required is not None and not runs.only):
             return True
         source_run = logged_models.source_run_of(folder)
         return source_run in runs.run_ids or not (source_run or runs.only)
