@@ -137,13 +137,18 @@ def _odd_store() -> Store:
     )
 
 
+def _write_odd_store(store: Path) -> None:
+    """Write the odd store as one that does not tell where it lay."""
+    write_store(_odd_store(), store)
+    for meta in store.rglob("meta.yaml"):
+        meta.write_text(meta.read_text("utf-8").replace(store.as_uri(), "file:///data/mlruns"), "utf-8")
+
+
 def _oddities(path: Path) -> None:
     """Export the odd store, with a line of a metric and a run's fields cut off, so that there are gaps."""
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder, "mlruns")
-        write_store(_odd_store(), store)
-        for meta in store.rglob("meta.yaml"):
-            meta.write_text(meta.read_text("utf-8").replace(store.as_uri(), "file:///data/mlruns"), "utf-8")
+        _write_odd_store(store)
         with (store / "1" / ("0" * 31 + "a") / "metrics" / "steps").open("a") as points:
             points.write("1700000000000 0.")
         (store / "1" / ("0" * 31 + "c") / "meta.yaml").write_text("status: [")
@@ -161,9 +166,7 @@ def _version_1_1(path: Path) -> None:
     """Export the odd store; then a point is logged for an earlier step, and a file replaced by as many bytes."""
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder, "mlruns")
-        write_store(_odd_store(), store)
-        for meta in store.rglob("meta.yaml"):
-            meta.write_text(meta.read_text("utf-8").replace(store.as_uri(), "file:///data/mlruns"), "utf-8")
+        _write_odd_store(store)
         _export(store, path, Selection(), source=_Newer)
         run = store / "1" / ("0" * 31 + "a")
         with (run / "metrics" / "steps").open("a") as points:

@@ -23,9 +23,8 @@ from mlflow_archive.selecting.model_versions import ModelDependencies, dependenc
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database.columns import Columns, slices
 from mlflow_archive.sources.database.registry import DatabaseRegistry
+from mlflow_archive.sources.reading.no_match import deleted_hint, no_match
 
-_EXAMPLES: Final = 5
-"""So many names an error shows of what there is."""
 _JUDGED_AT_ONCE: Final = 128
 _EDGES: Final = ("model_inputs", "model_outputs")
 
@@ -146,10 +145,9 @@ class Selected:
         rows = self._columns.rows("experiments", ("experiment_id", "name", "lifecycle_stage"), order_by="experiment_id")
         experiments = [(str(i), str(name)) for i, name, stage in rows if self._wants_stage(stage)]
         if unmatched := self._selection.unmatched_experiments(experiments):
-            examples = ", ".join(f"{name!r} (id {number})" for number, name in experiments[:_EXAMPLES]) or "none"
-            hint = _and_more(len(experiments)) + ("" if self._selection.deleted else "; deleted ones are left out")
-            missing = ", ".join(map(repr, unmatched))
-            error = SelectionError(f"no experiment of {self._uri} matches {missing}; there are {examples}{hint}")
+            names = [f"{name!r} (id {number})" for number, name in experiments]
+            hint = deleted_hint(deleted=self._selection.deleted)
+            error = no_match("experiment", self._uri, unmatched, names, hint)
             self.absences.add(EXPERIMENT, unmatched, self._selection.experiments, error)
         return {number: name for number, name in experiments if self._selection.matches_experiment(number, name)}
 
@@ -159,11 +157,7 @@ class Selected:
         rows = self._columns.rows("registered_models", ("name",), order_by="name") if has_models else iter(())
         all_names = list(dict.fromkeys(str(name) for (name,) in rows))
         if unmatched := self._selection.unmatched_models(all_names):
-            examples = ", ".join(map(repr, all_names[:_EXAMPLES])) or "none"
-            missing = ", ".join(map(repr, unmatched))
-            error = SelectionError(
-                f"no registered model of {self._uri} matches {missing}; there are {examples}{_and_more(len(all_names))}"
-            )
+            error = no_match("registered model", self._uri, unmatched, [repr(name) for name in all_names])
             self.absences.add(REGISTERED_MODEL, unmatched, self._selection.models, error)
         names = tuple(name for name in all_names if self._selection.matches_model(name))
         registry = DatabaseRegistry(self._columns)
@@ -251,7 +245,3 @@ class Selected:
             made_ids = linked("logged_models", "model_id", "source_run_id", runs)
             return made_ids.union(*(linked(name, "model_id", "run_id", runs) for name in _EDGES))
         return linked("trace_links", "trace_id", "destination_id", runs) if kind == TRACE else set()
-
-
-def _and_more(count: int) -> str:
-    return f" and {count - _EXAMPLES} more" if count > _EXAMPLES else ""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from mlflow_archive.errors import SelectionError, ServerError
+from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.absences import Absences
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.format.gaps import ARTIFACT_MISSING, FIELD_UNREADABLE, OBJECT_UNREADABLE
@@ -25,6 +25,7 @@ from mlflow_archive.selecting.model_versions import (
     has_files,
     prompt_experiments,
 )
+from mlflow_archive.sources.reading.no_match import no_match
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, integer, location, text
 from mlflow_archive.sources.rest.lists import PROMPTS, asking, if_understood, pages
@@ -33,7 +34,6 @@ from mlflow_archive.sources.rest.scope import Batch, Scope, add_rows, chunk_of, 
 
 PAGE: Final = 100
 _VERSIONS_PAGE: Final = 500
-_SHOWN: Final = 5
 _MODELS: Final = "/api/2.0/mlflow/registered-models"
 _VERSIONS: Final = "/api/2.0/mlflow/model-versions"
 
@@ -61,12 +61,7 @@ def select_models(scopes: Sequence[Scope], absences: Absences) -> None:
     ]
     names = list(dict.fromkeys(name for models in scope_models for name in models))
     if unmatched := selection.unmatched_models(names):
-        examples = ", ".join(map(repr, names[:_SHOWN])) or "none"
-        hint = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        missing = ", ".join(map(repr, unmatched))
-        error = SelectionError(
-            f"no registered model of {scopes[0].session.uri} matches {missing}; there are {examples}{hint}"
-        )
+        error = no_match("registered model", scopes[0].session.uri, unmatched, [repr(name) for name in names])
         absences.add(REGISTERED_MODEL, unmatched, selection.models, error)
     for scope, models in zip(scopes, scope_models, strict=True):
         selected = [name for name in models if selection.matches_model(name)]
