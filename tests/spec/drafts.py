@@ -139,11 +139,14 @@ def make_table(name: str, rows: list[Row]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=pa.schema(fields))
 
 
-def encode_part(table: pa.Table, *, checksums: bool = True, statistics: bool | list[str] = True) -> bytes:
+def encode_part(
+    table: pa.Table, *, checksums: bool = True, statistics: bool | list[str] = True, group_rows: int | None = None
+) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(
         table,
         buffer,
+        row_group_size=group_rows,
         version="2.6",
         compression="zstd",
         write_page_checksum=checksums,

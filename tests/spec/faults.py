@@ -123,6 +123,21 @@ def blob(data: bytes, **values: Any) -> Callable[[Rows], None]:
     return lambda rows: next(r for r in rows["blobs"] if r["digest"] == sha(data)).update(values)
 
 
+def resized(data: bytes, extra_bytes: int) -> Callable[[Rows], None]:
+    """Change the frame size in the row of the blob index of a blob."""
+
+    def edit(rows: Rows) -> None:
+        index_row = next(r for r in rows["blobs"] if r["digest"] == sha(data))
+        index_row["frame_size"] += extra_bytes
+
+    return edit
+
+
+def in_pairs(data: bytes) -> bytes:
+    """Return a part with row groups of two rows."""
+    return encode_part(pq.ParquetFile(io.BytesIO(data)).read(), group_rows=2)
+
+
 def last_frame(**values: Any) -> Callable[[list[Frame]], None]:
     def edit(frames: list[Frame]) -> None:
         for name, value in values.items():
@@ -194,6 +209,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "E002_export_numbers": flat("The only export is number 2.", manifest=lambda d: d["exports"][0].update(number=2)),
     "E002_member_twice": flat("One path is listed twice.", manifest=lambda d: d["members"].insert(0, d["members"][0])),
     "E002_member_of_later_export": flat("A member of export 7.", manifest=member("README.txt", export=7)),
+    "E002_member_of_export_0": flat("A member of export 0.", manifest=member("README.txt", export=0)),
     "E003_major_2": flat("Major version 2.", manifest=lambda d: d["format"].update(major=2)),
     "E004_unknown_feature": flat("An unknown required feature.", manifest=document(required_features=["no-such"])),
     "E005_copy_changed": flat(
@@ -241,11 +257,21 @@ FAULTS: Final[dict[str, Fault]] = {
     ),
     "E032_rows": deep("The manifest states more rows.", manifest=member(part("params"), rows=5)),
     "E033_not_sorted": deep("Rows in the wrong order.", tables=table("params", lambda t: t.take([2, 3, 0, 1]))),
+    "E033_row_groups": deep(
+        "Row groups in the wrong order; the rows of each are sorted.",
+        tables=table("params", lambda t: t.take([2, 3, 0, 1])),
+        members=change(part("params"), in_pairs),
+    ),
     "E034_page_changed": deep(
         "A value changed inside of a page, its checksum not.",
         members=lambda files: files.update({part("params"): damaged_page()}),
     ),
     "E035_key_twice": deep("A param occurs twice.", tables=table("params", lambda t: t.take([0, 0, 1, 2, 3]))),
+    "E035_across_row_groups": deep(
+        "The last row of a row group is the first of the next, too.",
+        tables=table("params", lambda t: t.take([0, 1, 1, 2, 3])),
+        members=change(part("params"), in_pairs),
+    ),
     "E036_null": deep("A null where none may be.", tables=table("params", nulled)),
     "E037_outside_of_range": deep("Keys outside of key_max.", manifest=member(part("params"), key_max=RUN_A)),
     "E040_frame_changed": deep(
@@ -269,6 +295,7 @@ FAULTS: Final[dict[str, Fault]] = {
             rows["blobs"].sort(key=lambda r: r["digest"]),
         ],
     ),
+    "E041_frame_size": deep("The blob index states one byte less of a frame.", rows=resized(WORLD, -1)),
     "E042_other_bytes": deep("A blob has other bytes than its digest.", frames=wrong_digest),
     "E043_gap": deep("Extents leave a gap.", "E042", frames=cut(WORLD, (0, WORLD[:5]), (6, WORLD[6:]))),
     "E043_overlap": deep("Extents overlap.", "E042", frames=cut(WORLD, (0, WORLD[:5]), (4, WORLD[4:]))),
@@ -314,6 +341,9 @@ def damaged_page() -> bytes:
 WARNINGS: Final[dict[str, Fault]] = {
     "W001_staging": flat("An export is under way.", files=add("staging/plan.json", b"{}")),
     "W001_next_export": flat("A part of an export that was not committed.", files=add("packs/0002-00000.zst", b"")),
+    "W002_stray_of_this_export": flat(
+        "A file named as one of the newest export, which does not list it.", files=add("packs/0001-00007.zst", b"")
+    ),
     "W002_stray_file": flat("A file that belongs to nothing.", files=add("notes.txt", b"mine\n")),
     "W003_unused_blob": deep("No artifact names a blob.", rows=lambda rows: rows["artifacts"].pop()),
     "W004_optional_feature": deep("An unknown optional feature.", manifest=document(optional_features=["nice"])),
