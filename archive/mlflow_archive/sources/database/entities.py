@@ -15,14 +15,15 @@ from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.format.fingerprint import Fingerprint, entity_fingerprint
 from mlflow_archive.kinds import EXPERIMENT, INCREMENTAL, LOGGED_MODEL, REGISTERED_MODEL, TABLES, TRACE
 from mlflow_archive.mlflow_database.mapping import MAPS, TableMap
+from mlflow_archive.selecting.catalog import RowRegistry
 from mlflow_archive.selecting.model_versions import VersionPlaces
 from mlflow_archive.sources.database.artifacts import ArtifactFinder, Carries, FoundFiles
+from mlflow_archive.sources.database.catalog import DatabaseCatalog
 from mlflow_archive.sources.database.columns import Columns, plain_values
 from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, with_gaps
 from mlflow_archive.sources.database.old_traces import OldTraces
 from mlflow_archive.sources.database.planning import IdBlock
 from mlflow_archive.sources.database.reading import Reading
-from mlflow_archive.sources.database.registry import DatabaseRegistry
 from mlflow_archive.sources.database.runs import plain
 from mlflow_archive.sources.database.snapshot import Snapshot
 
@@ -69,7 +70,7 @@ class EntityReader:
             return self._finder.of_traces(plain(tables["traces"]), plain(tables["trace_tags"]))
         if kind == REGISTERED_MODEL:
             versions = plain(tables["model_versions"])
-            places = VersionPlaces(DatabaseRegistry(Columns(self._snapshot)), versions)
+            places = VersionPlaces(RowRegistry(DatabaseCatalog(Columns(self._snapshot), "")), versions)
             return self._finder.of_versions(versions, places, self._carries)
         return FoundFiles()
 
