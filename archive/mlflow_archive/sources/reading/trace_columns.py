@@ -6,10 +6,10 @@ MLflow 3.17 keeps them in columns of its database and makes tags and metadata of
 
 from __future__ import annotations
 
-import json
 from collections.abc import MutableMapping
 from typing import Any, Final, TypeVar
 
+from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.kinds.traces import COSTS, TOKENS
 
 NAME_TAG: Final = "mlflow.traceName"
@@ -41,7 +41,7 @@ def take_columns(tags: MutableMapping[str, Value], metadata: MutableMapping[str,
 
 def _object(value: str | None) -> dict[str, Any]:
     try:
-        content = json.loads(value or "{}")
+        content = parse_json(value or "{}")
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}
