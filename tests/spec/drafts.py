@@ -140,7 +140,12 @@ def make_table(name: str, rows: list[Row]) -> pa.Table:
 
 
 def encode_part(
-    table: pa.Table, *, checksums: bool = True, statistics: bool | list[str] = True, group_rows: int | None = None
+    table: pa.Table,
+    *,
+    checksums: bool = True,
+    statistics: bool | list[str] = True,
+    dictionary: bool = False,
+    group_rows: int | None = None,
 ) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(
@@ -152,7 +157,7 @@ def encode_part(
         write_page_checksum=checksums,
         write_statistics=statistics,
         store_schema=False,
-        use_dictionary=False,
+        use_dictionary=dictionary,
     )
     return buffer.getvalue()
 
