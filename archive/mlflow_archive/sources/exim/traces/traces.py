@@ -6,6 +6,7 @@ MLflow looks for them there and nowhere else.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from mlflow_archive.sources.exim.tool_fields import ToolFields
 from mlflow_archive.sources.exim.traces.spans import SPANS_FILE, span_rows
 from mlflow_archive.sources.reading.fields import ValueMalformedError, json_of, row_of
 from mlflow_archive.sources.reading.records import Entity
-from mlflow_archive.sources.reading.trace_columns import take_columns
+from mlflow_archive.sources.reading.trace_columns import assessment_columns, take_columns
 
 LOCATION_TAG: Final = "mlflow.artifactLocation"
 SPANS_LOCATION_TAG: Final = "mlflow.trace.spansLocation"
@@ -70,12 +71,12 @@ def _add_info(entity: Entity, entry: TraceEntry, info: ToolFields) -> dict[str, 
         for key, value in pairs.items():
             entity.add(table, trace_id=trace_id, key=key, value=value)
     for assessment in info.objects("assessments"):
-        _add_assessment(entity, assessment)
+        _add_assessment(entity, assessment, entry.experiment_id, time)
     info.known("request_id", "trace_location")  # read with the index
     return tags
 
 
-def _add_assessment(entity: Entity, assessment: ToolFields) -> None:
+def _add_assessment(entity: Entity, assessment: ToolFields, experiment_id: str | None, trace_time: int | None) -> None:
     assessment_id, name = assessment.text("assessment_id"), assessment.text("name")
     created = assessment.time("create_time_ms", "create_time")
     kind = assessment.text("assessment_type") or next(
@@ -105,6 +106,7 @@ def _add_assessment(entity: Entity, assessment: ToolFields) -> None:
         source_id=source.text("source_id"),
         valid=assessment.flag("valid") is not False,
         metadata=assessment.json("metadata"),
+        **assessment_columns(json.loads(value), experiment_id, trace_time),
     )
     entity.add("assessments", **row)
     assessment.known("error", *_TYPES)  # feedback has its error a second time
@@ -120,6 +122,7 @@ def _value(kind: str, assessment: ToolFields) -> tuple[str, str | None]:
         return json_of(content), None
     if not isinstance(content, dict):
         raise ValueMalformedError("it is no object of value and error")
+    assessment.object(kind).known("value", "error")
     error = content.get("error")
     return json_of(content.get("value")), None if error is None else json_of(error)
 
