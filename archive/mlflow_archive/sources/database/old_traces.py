@@ -6,12 +6,12 @@ It fills columns of traces, spans and assessments: out of tags and metadata, of 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
 
+from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.kinds.traces import COSTS, TOKENS
 from mlflow_archive.mlflow_database.mapping import MAPS
@@ -130,6 +130,6 @@ def _of_content(content: str) -> Row:
 def _parsed(text: str | None) -> Any:
     """Return the value of JSON text; text that is not JSON is the value, as for MLflow."""
     try:
-        return json.loads(text or "null")
+        return parse_json(text or "null")
     except ValueError:
         return text

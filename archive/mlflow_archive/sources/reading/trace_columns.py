@@ -7,11 +7,11 @@ they are tags and metadata. Of spans and assessments it keeps beside them what i
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, TypeVar
 
+from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.kinds.traces import COSTS, TOKENS
 from mlflow_archive.sources.reading.rows import Cell
 
@@ -86,7 +86,7 @@ def decoded_attribute(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return parse_json(value)
     except ValueError:
         return value
 
@@ -108,7 +108,7 @@ def _finite(value: Any) -> float | None:
 
 def _object(value: str | None) -> dict[str, Any]:
     try:
-        content = json.loads(value or "{}")
+        content = parse_json(value or "{}")
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}
