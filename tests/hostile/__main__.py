@@ -112,6 +112,7 @@ def _arguments() -> argparse.Namespace:
 def _ground(folder: Path, files: Files) -> Ground:
     """Return the ground, everything imported: by every command on the sound archive, which must be right."""
     from tests.support.databases import empty_database  # noqa: PLC0415 - takes MLflow's import
+
     archive = folder / "sound.mlfa"
     archive.write_bytes(as_single_file(files))
     here = folder / "here"
