@@ -93,7 +93,7 @@ def main() -> int:
             faults = [found] if isinstance(found, str) else found.faults
             verdicts["at fault" if faults else "dealt with"] += 1
             if not isinstance(found, str):
-                verdicts["sound for verify" if found.codes.get("verify") == 0 else "damaged for verify"] += 1
+                verdicts["sound for verify" if found.sound else "damaged for verify"] += 1
             for fault in faults:
                 print(f"{trial.number} [{' '.join(trial.told[:1])}] {fault}", flush=True)
     print(f"seed {options.seed}, {options.mutants} mutants from {options.first}: {dict(verdicts)}")

@@ -66,6 +66,11 @@ class Judgement:
     faults: list[str] = field(default_factory=list)
     codes: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def sound(self) -> bool:
+        """Whether `verify` finds nothing wrong."""
+        return self.codes["verify -q"] == 0
+
 
 def reading(mutant: Path, ground: Ground) -> Iterator[list[str]]:
     """Yield the commands that look into an archive."""
@@ -127,7 +132,7 @@ def judge(
     if (page := ground.folder / "report.html").exists():
         judgement.faults += [f"report: {fault}" for fault in page_faults(page.read_text("utf-8"))]
     judgement.faults += [f"written outside: {path}" for path in sorted(_surroundings(ground) - before)]
-    if judgement.codes.get("verify") == 0:
+    if judgement.sound:
         damaged = {name: code for name, code in judgement.codes.items() if code in DAMAGED}
         judgement.faults += [f"verify says sound, {name} ends with {code}" for name, code in damaged.items()]
     for entry in ground.folder.iterdir():
