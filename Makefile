@@ -35,7 +35,7 @@ test-browser: .venv/.stamp
 	@command -v chromedriver >/dev/null || { echo "no chromedriver: apt-get install chromium chromium-driver" >&2; exit 1; }
 	TEST_BROWSER=1 .venv/bin/pytest tests/browser
 
-# Round trips with real servers of MLflow 2.9, 2.22, 3.1 and 3.17. Needs python3.11 and a package registry: each version
+# Round trips with real servers of MLflow 2.9, 2.22, 3.1, 3.17 and 3.18. Needs python3.11 and a package registry: each version
 # is installed into .venv-matrix (3 GB in all).
 test-matrix: .venv/.stamp
 	TEST_MATRIX=1 .venv/bin/pytest --timeout 1800 tests/matrix

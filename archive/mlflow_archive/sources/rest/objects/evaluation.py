@@ -178,6 +178,9 @@ def _issue_row(raw: Json) -> Row:
         "created_timestamp": integer(raw.get("created_timestamp")),
         "last_updated_timestamp": integer(raw.get("last_updated_timestamp")),
         "created_by": filled(raw.get("created_by")),
+        "last_seen_timestamp": integer(raw.get("last_seen_timestamp")),
+        "last_updated_by": filled(raw.get("last_updated_by")),
+        "metadata": json_text(raw["metadata"]) if raw.get("metadata") else None,
     }
 
 
