@@ -213,10 +213,14 @@ def test_an_experiment_that_does_not_exist(
         assert "nope-*" in ran.err
         assert len(ran.err.splitlines()) == 1
         assert not (tmp_path / "x.mlfa").exists()
-    ran = cli("import", single_file, "--to", mlflow_server.uri, "--experiment", "nope")
-    assert (ran.code, ran.err) == (2, f"mlflow-archive: no experiment 'nope' in {single_file}; it has 'churn', 'old'\n")
-    ran = cli("import", single_file, "--to", mlflow_server.uri, "--run", "nope")
-    assert (ran.code, ran.err) == (2, f"mlflow-archive: no run 'nope' in {single_file}\n")
+    for option, noun, there in (
+        ("--experiment", "experiment", "'churn' (id 1), 'old' (id 2)\n"),
+        ("--run", "run in the selected experiments", ""),
+    ):
+        ran = cli("import", single_file, "--to", mlflow_server.uri, option, "nope")
+        assert ran.code == 2
+        assert ran.err.startswith(f"mlflow-archive: no {noun} of {single_file} matches 'nope'; there are {there}")
+        assert len(ran.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ["x.mlfa", "x"])

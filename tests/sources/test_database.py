@@ -293,7 +293,9 @@ class TestSelection:
     def test_window_and_run(self, database: Path) -> None:
         assert [r["run_id"] for r in read(database, Selection(artifacts=False, since_ms=6)).rows("runs")] == [RUN]
         assert [r["run_id"] for r in read(database, Selection(artifacts=False, runs=(OLD,))).rows("runs")] == [OLD]
-        with pytest.raises(SelectionError, match="no run nothing"):
+        with pytest.raises(
+            SelectionError, match=r"no run in the selected experiments of .* matches 'nothing'; there are "
+        ):
             read(database, Selection(runs=("nothing",)))
 
 

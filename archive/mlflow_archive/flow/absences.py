@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields
 
 import pyarrow as pa
@@ -36,3 +36,20 @@ class Absences:
             rows = [{field.name: getattr(gap, field.name) for field in fields(gap)} for gap in self._gaps]
             chunk = Chunk(tables={"gaps": pa.Table.from_pylist(rows, schema=TABLES["gaps"].schema)})
             yield Shard(name="what is not there but was asked for", payload=chunk)
+
+
+def absences(missing: Sequence[tuple[str, str]]) -> Iterator[Shard]:
+    """Yield a shard of gaps for objects or patterns by kind and name, if there are any; its payload is a chunk."""
+    if missing:
+        rows = [
+            {
+                "owner_kind": kind,
+                "owner_id": name,
+                "path": "",
+                "code": NOT_THERE,
+                "reason": "it was asked for, and nothing among what else is selected has this id or name",
+            }
+            for kind, name in missing
+        ]
+        chunk = Chunk(tables={"gaps": pa.Table.from_pylist(rows, schema=TABLES["gaps"].schema)})
+        yield Shard(name="what is not there but was asked for", payload=chunk)

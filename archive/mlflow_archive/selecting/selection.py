@@ -36,11 +36,26 @@ class Selection:
     max_artifact_size: int | None = None
 
     @property
+    def only_of_runs(self) -> bool:
+        """Whether runs or models are named, by id, filter or name, so that only what belongs to them comes."""
+        return bool(self.runs or self.filter_string or self.models)
+
+    @property
+    def cut_by_time(self) -> bool:
+        """Whether runs and traces come by their time."""
+        return self.since_ms is not None or self.until_ms is not None
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is left out by experiment, run, model or time: what lies in no experiment comes only then."""
+        return not (self.experiments or self.only_of_runs or self.cut_by_time)
+
+    @property
     def leaves_out_runs(self) -> bool:
         """Whether runs are left out by time or stage: a logged model that one of these made comes only if a run that
         is selected names it.
         """
-        return self.since_ms is not None or self.until_ms is not None or not self.deleted
+        return self.cut_by_time or not self.deleted
 
     def matches_experiment(self, experiment_id: str, name: str) -> bool:
         """Return whether an experiment is selected; with no patterns all are."""
@@ -74,7 +89,7 @@ class Selection:
 
     def in_window(self, start_time_ms: int | None) -> bool:
         """Return whether a run's start lies in the window; a run without a start is in only if there is none."""
-        if self.since_ms is None and self.until_ms is None:
+        if not self.cut_by_time:
             return True
         if start_time_ms is None:
             return False

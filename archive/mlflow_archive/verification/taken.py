@@ -18,7 +18,7 @@ import zstandard
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.manifest import Member
-from mlflow_archive.kinds import AFTER_RUNS, BY_ROW, IDENTITIES, TABLES, is_identity
+from mlflow_archive.kinds import AFTER_RUNS, BY_ROW, EXPERIMENT, IDENTITIES, RUN, TABLES, is_identity
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs, StoredExtent
 from mlflow_archive.reader.selecting import ArchiveSelection
@@ -52,11 +52,10 @@ def check_taken(
 
 def _selected_ids(archive: Archive, selection: Selection) -> pa.StringArray | None:
     """Return the ids of all that is selected, sorted; None where that is everything."""
-    if not (selection.experiments or selection.runs or selection.models):
+    if selection.everything:
         return None
     selected = ArchiveSelection(archive, selection)
-    arrays = [pa.array(sorted(selected.experiments), pa.string()), selected.runs]
-    arrays += [selected.ids(kind) for kind in AFTER_RUNS]
+    arrays = [selected.ids(kind) for kind in (EXPERIMENT, RUN, *AFTER_RUNS)]
     return pa.chunked_array(arrays, pa.string()).unique().sort()
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from mlflow_archive.flow.chunk import Shard
 from mlflow_archive.kinds import AFTER_RUNS, EXPERIMENT, RUN, WORKSPACE
-from mlflow_archive.sources.database.selecting import Selected
+from mlflow_archive.selecting.selector import Selector
 
 PER_SHARD: Final = 128
 
@@ -22,14 +22,11 @@ class IdBlock:
     ids: tuple[str, ...]
 
 
-def shards(selected: Selected) -> Iterator[Shard]:
+def shards(selector: Selector) -> Iterator[Shard]:
     """Yield workspaces, experiments, runs, then everything else."""
-    stage = 0
-    yield from _cut(WORKSPACE, selected.ids(WORKSPACE), stage)
-    yield from _cut(EXPERIMENT, iter(selected.experiments()), stage + 1)
-    yield from _cut(RUN, selected.runs(), stage + 2)
-    for number, kind in enumerate(AFTER_RUNS):
-        yield from _cut(kind, selected.ids(kind), stage + 3 + number)
+    for stage, kind in enumerate((WORKSPACE, EXPERIMENT, RUN, *AFTER_RUNS)):
+        ids = (owner_id for piece in selector.ids(kind) for owner_id in piece.to_pylist())
+        yield from _cut(kind, ids, stage)
 
 
 def _cut(kind: str, ids: Iterator[str], stage: int) -> Iterator[Shard]:

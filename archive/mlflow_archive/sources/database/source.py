@@ -15,16 +15,19 @@ from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.artifact_roots.roots import out_of_reach
 from mlflow_archive.errors import StoreError
+from mlflow_archive.flow.absences import absences
 from mlflow_archive.flow.chunk import Chunk, Gap, Known, Shard
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.fingerprint import LatestMetric
 from mlflow_archive.format.gaps import ARTIFACT_LISTING
-from mlflow_archive.kinds import RUN, TABLES
+from mlflow_archive.kinds import RUN, TABLES, TRACE
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.mlflow_database.uris import DatabaseUri
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.selecting.selector import Passes, Selector
 from mlflow_archive.sources.database.artifacts import ArtifactFinder
+from mlflow_archive.sources.database.catalog import DatabaseCatalog
 from mlflow_archive.sources.database.columns import Columns, plain_values
 from mlflow_archive.sources.database.entities import EntityReader, count_points, count_spans, maps_of
 from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, gap_rows, with_gaps
@@ -33,10 +36,9 @@ from mlflow_archive.sources.database.orphans import DATABASE, orphans, unknown_r
 from mlflow_archive.sources.database.planning import IdBlock, shards
 from mlflow_archive.sources.database.reading import Reading, ignore_malformed
 from mlflow_archive.sources.database.runs import DatabaseRun, plain, run_records
-from mlflow_archive.sources.database.selecting import Selected
 from mlflow_archive.sources.database.snapshot import VERSION_TABLE, Query, Snapshot, check_is_mlflow
 from mlflow_archive.sources.database.traces import TraceJudge
-from mlflow_archive.sources.filtering.run_filter import compile_filter
+from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
 
 POINTS_PER_CHUNK: Final = 300_000
 
@@ -93,27 +95,35 @@ class DatabaseSource:
         """Yield shards of up to 128 entities of one kind. Raises SelectionError before the first."""
         self._selection = selection
         self._roots.check()
-        of_runs = partial(self._matching, selection.filter_string) if selection.filter_string else None
-        columns = Columns(self._snapshot)
-        of_traces = None
-        if selection.trace_filter:
-            of_traces = TraceJudge(self._reading, columns, selection.trace_filter, self._uri.dialect)
-        selected = Selected(columns, selection, self._uri.shown, runs_matching=of_runs, traces_matching=of_traces)
-        yield from selected.absences.shards()
+        selector = self._selector(selection)
+        yield from absences(selector.missing)
         finder = None
         if selection.artifacts:
             finder = ArtifactFinder(self._roots, selection, lambda traces: set(count_spans(self._snapshot, traces)))
-        self._entities = EntityReader(self._snapshot, self._reading, finder, selected.carries)
+        self._entities = EntityReader(self._snapshot, self._reading, finder, selector.among)
         self._leftovers = [*unknown_contents(self._snapshot, selection)]
-        if selected.everything:
+        if selection.everything:
             leftovers = (*orphans(self._snapshot), *unknown_rows(self._snapshot))
             wants = selection.wants_kind
             self._leftovers += [gap for gap in leftovers if gap.owner_kind == DATABASE or wants(gap.owner_kind)]
         if self._leftovers:
             yield Shard(name="rows that belong to nothing", payload=None)
-        for shard in shards(selected):
+        for shard in shards(selector):
             progress.expect("runs", shard.weight)
             yield shard
+
+    def _selector(self, selection: Selection) -> Selector:
+        columns = Columns(self._snapshot)
+        filters: dict[str, Passes] = {}
+        if selection.filter_string:
+            filters[RUN] = partial(self._matching, compile_filter(selection.filter_string))
+        judge = None
+        if selection.trace_filter:
+            judge = TraceJudge(self._reading, columns, selection.trace_filter, self._uri.dialect)
+        selector = Selector(DatabaseCatalog(columns, self._uri.shown), selection, filters)
+        if judge is not None:
+            filters[TRACE] = partial(judge, experiments=selector.experiments)
+        return selector
 
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
         """Yield the chunks of a shard. A run with gaps has no fingerprint, so that a later export tries it again."""
@@ -202,8 +212,7 @@ class DatabaseSource:
             record.files = [file for file in listing.files if self._selection.wants_artifact(file.path, file.size)]
         return gaps
 
-    def _matching(self, filter_string: str, ids: Sequence[str]) -> Sequence[str]:
-        matches = compile_filter(filter_string)
+    def _matching(self, matches: Matches, ids: Sequence[str]) -> Sequence[str]:
         maps = [MAPS[name] for name in ("runs", "params", "tags", "dataset_inputs", "dataset_input_tags")]
         tables = {table_map.table: self._reading.rows(table_map, ids, ignore_malformed) for table_map in maps}
         records = run_records(tables, self._latest(ids))

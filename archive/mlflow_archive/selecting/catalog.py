@@ -1,0 +1,111 @@
+"""What a selection asks of a source: ids, parents and links, in the tables and columns of an archive."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import pyarrow as pa
+
+from mlflow_archive.kinds import LOGGED_MODEL, RUN, TABLES, TIMESTAMP
+from mlflow_archive.kinds.version_source import TOMBSTONE
+from mlflow_archive.selecting.model_versions import (
+    PROMPT_EXPERIMENTS,
+    ModelDependencies,
+    Version,
+    dependencies_of,
+    prompt_experiments,
+)
+
+Where = tuple[str, Collection[str]]
+"""A column, and values of which it must have one."""
+
+VERSION_COLUMNS: Final = ("name", "workspace", "version", "source", "storage_location", "run_id", "current_stage")
+_ROOTS: Final = {
+    RUN: ("runs", "run_id", "artifact_uri"),
+    LOGGED_MODEL: ("logged_models", "model_id", "artifact_location"),
+}
+
+
+class Catalog(Protocol):
+    """The ids, parents and links of one source. Asked for no more tables, columns and rows than a selection needs."""
+
+    @property
+    def place(self) -> object:
+        """What messages call the source."""
+
+    def rows(self, table: str, columns: Sequence[str], where: Where | None = None) -> Iterator[pa.Table]:
+        """Yield some columns of a table of the archive, in pieces; ids in the order in which the source gives them.
+
+        Times are milliseconds since the epoch, of any type that Arrow casts to int64. What the source does not tell is
+        null; of a table that it lacks there are no rows.
+        """
+
+    def dependencies(self, names: Sequence[str]) -> ModelDependencies:
+        """Return what the versions of some registered models stand on."""
+
+    def unreadable(self, kind: str, ids: Collection[str]) -> Collection[str]:
+        """Return those of some objects of which nothing can be read; they are selected, so that they are reported."""
+
+
+class RowRegistry:
+    """The Registry of a catalog."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def roots(self, kind: str, ids: Collection[str]) -> Mapping[str, str | None]:
+        table, key, location = _ROOTS[kind]
+        return {row[key]: row[location] for row in records(self._catalog, table, (key, location), (key, ids))}
+
+    def makers(self, models: Collection[str]) -> set[str]:
+        rows = records(self._catalog, "logged_models", ("source_run_id",), ("model_id", models))
+        return {row["source_run_id"] for row in rows if row["source_run_id"]}
+
+    def versions(self, names: Collection[str]) -> list[Version]:
+        """Return the versions of some registered models, of every workspace."""
+        return list(records(self._catalog, "model_versions", VERSION_COLUMNS, ("name", names)))
+
+    def version(self, workspace: str, name: str, version: int | None, alias: str | None) -> Version | None:
+        if alias is not None:
+            columns = ("workspace", "alias", "version")
+            aliases = records(self._catalog, "registered_model_aliases", columns, ("name", [name]))
+            version = next((a["version"] for a in aliases if (a["workspace"], a["alias"]) == (workspace, alias)), None)
+        for row in self.versions([name]):
+            if (row["workspace"], row["version"]) == (workspace, version) and row["current_stage"] != TOMBSTONE:
+                return row
+        return None
+
+
+def dependencies_in(catalog: Catalog, names: Sequence[str]) -> ModelDependencies:
+    """Return what the versions of some registered models of a catalog stand on."""
+    registry = RowRegistry(catalog)
+    tags = records(catalog, "registered_model_tags", ("key", "value"), ("name", names))
+    experiments = prompt_experiments(tag["value"] for tag in tags if tag["key"] == PROMPT_EXPERIMENTS)
+    return dependencies_of(names, registry.versions(names), registry, experiments)
+
+
+def records(
+    catalog: Catalog, table: str, columns: Sequence[str], where: Where | None = None
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of a catalog one by one."""
+    for rows in catalog.rows(table, columns, where):
+        yield from rows.to_pylist()
+
+
+def rows_of(table: str, values: Mapping[str, Iterable[Any]]) -> pa.Table:
+    """Return rows for a catalog from values by column: texts of any type, and times as milliseconds.
+
+    >>> rows_of("runs", {"run_id": ["a"], "start_time": [1]}).to_pylist()
+    [{'run_id': 'a', 'start_time': 1}]
+    """
+    schema = TABLES[table].schema
+    return pa.table({name: _array(column, schema.field(name).type) for name, column in values.items()})
+
+
+def _array(values: Iterable[Any], kind: pa.DataType) -> pa.Array:
+    if kind == pa.string():
+        return pa.array([None if value is None else str(value) for value in values], kind)
+    # A database may hold anything in the place of a number.
+    numbers = [value if isinstance(value, int) else None for value in values]
+    return pa.array(numbers, pa.int64() if kind == TIMESTAMP else kind)

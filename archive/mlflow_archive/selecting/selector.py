@@ -1,0 +1,279 @@
+"""Which objects a selection takes: one answer for every source, from its catalog.
+
+What every option means is said by ``Selection``; what each kind follows from is said here, once:
+
+* what lies in an experiment comes with it; a run, too, if its stage and start are selected and a filter takes it, and
+  a trace if its time is and a filter takes it;
+* a logged model whose maker is left out by time or stage comes only if a run that is selected names it;
+* where runs are named, by id or filter, only what belongs to them comes: their logged models and traces;
+* where registered models are named, only these and what they stand on;
+* an evaluation dataset comes with any of its experiments; everything else that lies in no experiment only where
+  nothing is left out by experiment, run, model or time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlflow_archive.kinds import (
+    EVALUATION_DATASET,
+    EXPERIMENT,
+    IDENTITIES,
+    LOGGED_MODEL,
+    REGISTERED_MODEL,
+    RUN,
+    TRACE,
+    WORKSPACE,
+    Table,
+)
+from mlflow_archive.selecting.catalog import Catalog, records
+from mlflow_archive.selecting.model_versions import ModelDependencies
+from mlflow_archive.selecting.no_match import no_match
+from mlflow_archive.selecting.selection import Selection
+
+Passes = Callable[[Sequence[str]], Sequence[str]]
+"""Given ids of runs or traces, returns those that a filter takes."""
+
+_JUDGED_AT_ONCE: Final = 128
+_EXAMPLES: Final = 6
+_DELETED: Final = "deleted"
+_TIMES: Final = {RUN: "start_time", TRACE: "request_time"}
+_EDGES: Final = ("model_inputs", "model_outputs")
+_SOURCE_RUN: Final = "mlflow.sourceRun"
+"""The metadata of a trace that names the run it was made in; such a trace has no link to that run."""
+
+
+class Selector:
+    """The objects of a catalog that a selection takes, by the first key of their kind.
+
+    Raises SelectionError for a name that matches nothing, as ``Selection.on_missing`` says; those that are passed over
+    are in ``missing``, as (kind, name). ``filters`` judge runs and traces. Usable from several threads once it is made.
+    """
+
+    def __init__(self, catalog: Catalog, selection: Selection, filters: Mapping[str, Passes] | None = None) -> None:
+        self._catalog, self._selection, self._filters = catalog, selection, {} if filters is None else filters
+        self.missing: list[tuple[str, str]] = []
+        self.experiments: dict[str, str] = self._experiments()
+        """Names by id of those in which objects are looked for."""
+        self.dependencies: ModelDependencies | None = self._dependencies() if selection.models else None
+        """Of models selected by name: these, and what their versions stand on."""
+        self._named_runs = self._runs_by_name()
+
+    def ids(self, kind: str, among: Collection[str] | None = None) -> Iterator[pa.StringArray]:
+        """Yield the selected objects of a kind in pieces, in the order of the catalog; only some of them if asked."""
+        if kind == EXPERIMENT:
+            yield _texts(self.carried_experiments)
+        elif kind == WORKSPACE:
+            yield self._workspaces()
+        elif self._selection.wants_kind(kind):
+            yield from self.chosen(kind, among)
+
+    def chosen(self, kind: str, among: Collection[str] | None = None) -> Iterator[pa.StringArray]:
+        """Yield the same of a kind whose objects need not come themselves, as other kinds follow from them."""
+        if kind == RUN:
+            run_ids = _both(self._named_runs, among)
+            return self._passing(RUN, self._in_reach(RUN, run_ids))
+        if self.dependencies is not None:
+            return self._of_versions(kind, self.dependencies, among)
+        if self._selection.only_of_runs:
+            return self._of_runs(kind, among)
+        return self._of_experiments(kind, among)
+
+    def among(self, kind: str, ids: Collection[str]) -> set[str]:
+        """Return those of some objects of a kind that come."""
+        return {owner_id for piece in self.ids(kind, ids) for owner_id in piece.to_pylist()} if ids else set()
+
+    @cached_property
+    def carried_experiments(self) -> list[str]:
+        """The experiments that come: where runs or models are named, those in which what comes with them lies."""
+        if not self._selection.only_of_runs:
+            return list(self.experiments)
+        used_ids = set(self.dependencies.experiments if self.dependencies is not None else ())
+        used_ids |= self._values("runs", "experiment_id", "run_id", self._runs)
+        for kind in (LOGGED_MODEL, TRACE):
+            ids = [owner_id for piece in self.ids(kind) for owner_id in piece.to_pylist()]
+            used_ids |= self._values(IDENTITIES[kind].name, "experiment_id", IDENTITIES[kind].key[0], ids)
+        return [experiment_id for experiment_id in self.experiments if experiment_id in used_ids]
+
+    @cached_property
+    def _runs(self) -> list[str]:
+        return sorted(run_id for piece in self.chosen(RUN) for run_id in piece.to_pylist())
+
+    def _of_experiments(self, kind: str, among: Collection[str] | None) -> Iterator[pa.StringArray]:
+        table = IDENTITIES[kind]
+        if kind == EVALUATION_DATASET and not self._selection.everything:
+            links = self._values("evaluation_dataset_experiments", "dataset_id", "experiment_id", self.experiments)
+            return iter([_texts(links)])
+        if not _lies_in_experiment(table):
+            return self._all(table) if self._selection.everything else iter(())
+        pieces = self._in_reach(kind, among)
+        if kind == LOGGED_MODEL and self._selection.leaves_out_runs:
+            return map(self._with_their_runs, pieces)
+        return self._passing(kind, pieces)
+
+    def _of_runs(self, kind: str, among: Collection[str] | None) -> Iterator[pa.StringArray]:
+        ids = self._linked_to_runs.get(kind, set())
+        return self._passing(kind, self._in_reach(kind, _both(ids, among))) if ids else iter(())
+
+    @cached_property
+    def _linked_to_runs(self) -> Mapping[str, set[str]]:
+        """The logged models and traces that belong to the chosen runs, wherever they lie."""
+        models = self._values("logged_models", "model_id", "source_run_id", self._runs)
+        models.update(*(self._values(edges, "model_id", "run_id", self._runs) for edges in _EDGES))
+        traces = self._values("trace_links", "trace_id", "destination_id", self._runs)
+        for made_in in self._catalog.rows("trace_metadata", ("trace_id", "value"), ("key", (_SOURCE_RUN,))):
+            in_runs = pc.is_in(made_in["value"], value_set=_texts(self._runs))
+            traces.update(made_in.filter(in_runs)["trace_id"].to_pylist())
+        return {LOGGED_MODEL: models, TRACE: traces}
+
+    def _of_versions(
+        self, kind: str, dependencies: ModelDependencies, among: Collection[str] | None
+    ) -> Iterator[pa.StringArray]:
+        if kind == REGISTERED_MODEL:
+            return iter([_texts(dependencies.names)])
+        if kind == LOGGED_MODEL:
+            return self._in_reach(kind, _both(dependencies.logged_models, among))
+        return iter(())
+
+    def _in_reach(self, kind: str, among: Collection[str] | None) -> Iterator[pa.StringArray]:
+        """Yield the objects of a kind that lie in selected experiments, and whose stage and time are selected."""
+        if among is not None and not among:
+            return
+        table, selection = IDENTITIES[kind], self._selection
+        key, stage = table.key[0], "lifecycle_stage"
+        staged = not selection.deleted and stage in table.column_names
+        time = _TIMES.get(kind) if selection.cut_by_time else None
+        columns = [key, "experiment_id", *([stage] if staged else ()), *([time] if time else ())]
+        experiments = _texts(self.experiments)
+        for rows in self._catalog.rows(table.name, columns, None if among is None else (key, among)):
+            mask = pc.is_in(rows["experiment_id"], value_set=experiments)
+            if staged:
+                mask = pc.and_(mask, pc.fill_null(pc.not_equal(rows[stage], _DELETED), True))
+            if time:
+                mask = pc.and_(mask, self._in_window(kind, rows[key], rows[time].cast(pa.int64())))
+            yield rows.filter(mask)[key].unique()
+
+    def _in_window(self, kind: str, ids: pa.ChunkedArray, times: pa.ChunkedArray) -> Any:
+        """Return for each object whether its time is selected; one without a time is out, unless nothing is known."""
+        selection = self._selection
+        mask = times.is_valid()
+        if selection.since_ms is not None:
+            mask = pc.and_kleene(mask, pc.greater_equal(times, selection.since_ms))
+        if selection.until_ms is not None:
+            mask = pc.and_kleene(mask, pc.less(times, selection.until_ms))
+        unreadable = self._catalog.unreadable(kind, ids.filter(times.is_null()).to_pylist()) if times.null_count else ()
+        return pc.or_(mask, pc.is_in(ids, value_set=_texts(unreadable)))
+
+    def _passing(self, kind: str, pieces: Iterable[pa.StringArray]) -> Iterator[pa.StringArray]:
+        """Yield what a filter takes, if there is one."""
+        passes = self._filters.get(kind)
+        if passes is None:
+            yield from pieces
+            return
+        for piece in pieces:
+            for at in range(0, len(piece), _JUDGED_AT_ONCE):
+                yield pa.array(passes(piece.slice(at, _JUDGED_AT_ONCE).to_pylist()), pa.string())
+
+    def _with_their_runs(self, models: pa.StringArray) -> pa.StringArray:
+        """Return those of some logged models that a selected run made or names, or that no run made."""
+        model_ids = models.to_pylist()
+        if not model_ids:
+            return models
+        made_by = dict(self._pairs("logged_models", "source_run_id", model_ids))
+        named_by = [pair for edges in _EDGES for pair in self._pairs(edges, "run_id", model_ids)]
+        run_ids = {run_id for _, run_id in (*made_by.items(), *named_by) if run_id}
+        chosen = {run_id for piece in self.chosen(RUN, run_ids) for run_id in piece.to_pylist()}
+        taken = {model_id for model_id, run_id in (*made_by.items(), *named_by) if not run_id or run_id in chosen}
+        return models.filter(pc.is_in(models, value_set=_texts(taken)))
+
+    def _pairs(self, table: str, column: str, model_ids: Collection[str]) -> Iterator[tuple[str, str | None]]:
+        for row in records(self._catalog, table, ("model_id", column), ("model_id", model_ids)):
+            yield row["model_id"], row[column]
+
+    def _all(self, table: Table) -> Iterator[pa.StringArray]:
+        last = None
+        for rows in self._catalog.rows(table.name, (table.key[0],)):
+            ids = rows[table.key[0]].unique()
+            # One name in several workspaces comes once.
+            yield ids.slice(1) if len(ids) and ids[0].as_py() == last else ids
+            last = ids[-1].as_py() if len(ids) else last
+
+    def _workspaces(self) -> pa.StringArray:
+        """Return the workspaces of what comes; all of them where nothing is left out."""
+        names = {row["name"] for row in records(self._catalog, "workspaces", ("name",))}
+        if not self._selection.everything:
+            used = self._values("experiments", "workspace", "experiment_id", self.carried_experiments)
+            if self.dependencies is not None:
+                used |= self._values("registered_models", "workspace", "name", self.dependencies.names)
+            names &= used
+        return _texts(names)
+
+    def _experiments(self) -> dict[str, str]:
+        selection = self._selection
+        rows = records(self._catalog, "experiments", ("experiment_id", "name", "lifecycle_stage"))
+        pairs = [
+            (row["experiment_id"], row["name"] or "")
+            for row in rows
+            if selection.deleted or row["lifecycle_stage"] != _DELETED
+        ]
+        names = {name: f"{name!r} (id {number})" for number, name in pairs}
+        self._check(EXPERIMENT, selection.unmatched_experiments(pairs), selection.experiments, names)
+        return {number: name for number, name in pairs if selection.matches_experiment(number, name)}
+
+    def _dependencies(self) -> ModelDependencies:
+        selection = self._selection
+        rows = records(self._catalog, "registered_models", ("name",))
+        names = {row["name"]: repr(row["name"]) for row in rows}
+        self._check(REGISTERED_MODEL, selection.unmatched_models(list(names)), selection.models, names)
+        return self._catalog.dependencies([name for name in names if selection.matches_model(name)])
+
+    def _runs_by_name(self) -> set[str] | None:
+        """Return the runs that are named, or that registered models which are need; None where neither is so."""
+        selection, of_models = self._selection, None if self.dependencies is None else self.dependencies.runs
+        if not selection.runs:
+            return None if of_models is None else set(of_models)
+        run_ids = set(_both(of_models, selection.runs) or ())
+        present = {run_id for piece in self._in_reach(RUN, run_ids) for run_id in piece.to_pylist()}
+        missing = [run_id for run_id in selection.runs if run_id not in present]
+        unreadable = self._catalog.unreadable(RUN, missing) if missing else ()
+        missing = [run_id for run_id in missing if run_id not in unreadable]
+        self._check(RUN, missing, selection.runs, self._examples() if missing else {})
+        return run_ids
+
+    def _examples(self) -> dict[str, str]:
+        pieces = self._in_reach(RUN, None)
+        return {run_id: run_id for run_id in islice((i for piece in pieces for i in piece.to_pylist()), _EXAMPLES)}
+
+    def _check(self, kind: str, missing: Sequence[str], asked: Sequence[str], names: Mapping[str, str]) -> None:
+        """Pass over what is missing, or raise SelectionError if that is all, or a selection wants it so."""
+        if missing and (self._selection.on_missing == "fail" or set(missing) >= set(asked)):
+            noun = "run in the selected experiments" if kind == RUN else kind.replace("_", " ")
+            raise no_match(noun, self._catalog.place, missing, names, deleted=self._selection.deleted)
+        self.missing += ((kind, name) for name in sorted(set(missing)))
+
+    def _values(self, table: str, column: str, by: str, among: Collection[str]) -> set[str]:
+        """Return the values of a column in rows whose column ``by`` is one of some ids."""
+        rows = self._catalog.rows(table, (column,), (by, among)) if among else ()
+        return {value for piece in rows for value in piece[column].to_pylist() if value}
+
+
+def _lies_in_experiment(table: Table) -> bool:
+    """Return whether each object of a kind lies in an experiment, as its identity table says."""
+    return any(column.name == "experiment_id" and not column.nullable for column in table.columns)
+
+
+def _both(ids: Collection[str] | None, others: Collection[str] | None) -> Collection[str] | None:
+    """Return what two sets of ids have in common; None is all ids."""
+    if ids is None or others is None:
+        return others if ids is None else ids
+    return set(ids) & set(others)
+
+
+def _texts(values: Iterable[str]) -> pa.StringArray:
+    return pa.array(sorted(values), pa.string())

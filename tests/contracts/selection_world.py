@@ -1,0 +1,136 @@
+"""One small world as a file store, as an export of mlflow-export-import, and as what follows from these.
+
+It has what a selection can tell apart: runs of four experiments, one of them deleted, one run deleted and one below
+another; logged models that a run of another experiment takes, that no run made, and that are deleted; a trace of a run
+of another experiment; versions that stand on a logged model, on a run, and on a logged model without a run; a prompt.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from tests.sources.mlruns_objects import one_trace, registered, version
+from tests.support.exim import run_body, write_document, write_exim
+from tests.support.exim_objects import logged_model, registered_model, trace
+from tests.support.exim_objects import version as exim_version
+from tests.support.mlruns import PARENT_TAG, Experiment, Point, Run, Store, write_meta, write_store
+
+PARENT, CHILD, ERASED, JUDGE, GHOST = (letter * 32 for letter in "abcde")
+SHARED, OWN, LONELY, STALE, TRASHED = (f"m-{letter * 32}" for letter in "12345")
+OF_PARENT, ALONE, CROSSED = (f"tr-{letter * 32}" for letter in "678")
+RUN_NAMES: Final = {PARENT: "parent", CHILD: "child", ERASED: "erased", JUDGE: "judge", GHOST: "ghost"}
+NAMES: Final = {
+    **RUN_NAMES,
+    SHARED: "shared",
+    OWN: "own",
+    LONELY: "lonely",
+    STALE: "stale",
+    TRASHED: "trashed",
+    OF_PARENT: "of parent",
+    ALONE: "alone",
+    CROSSED: "crossed",
+}
+HIDDEN_OF_EXIM: Final = frozenset({"trashed"})
+"""What mlflow-export-import does not export."""
+
+_RUNS: Final = {
+    PARENT: Run(run_id=PARENT, name="parent", start_time=1_000_000, metrics=(Point(key="m", value=1.0),)),
+    CHILD: Run(run_id=CHILD, name="child", start_time=2_000_000, tags={PARENT_TAG: PARENT}),
+    ERASED: Run(run_id=ERASED, name="erased", start_time=2_500_000, deleted=True),
+    JUDGE: Run(run_id=JUDGE, name="judge", start_time=3_000_000, metrics=(Point(key="m", value=2.0),)),
+    GHOST: Run(run_id=GHOST, name="ghost", start_time=1_500_000),
+}
+_STORE: Final = Store(
+    experiments=(
+        Experiment(experiment_id="0", name="Default"),  # which a server would add
+        Experiment(experiment_id="1", name="one", runs=(_RUNS[PARENT], _RUNS[CHILD], _RUNS[ERASED])),
+        Experiment(experiment_id="2", name="two", runs=(_RUNS[JUDGE],)),
+        Experiment(experiment_id="3", name="gone", deleted=True, runs=(_RUNS[GHOST],)),
+        Experiment(experiment_id="4", name="of prompts"),
+    )
+)
+_MODELS: Final = {
+    SHARED: ("1", PARENT),
+    OWN: ("2", JUDGE),
+    LONELY: ("1", None),
+    STALE: ("1", ERASED),
+    TRASHED: ("1", CHILD),
+}
+"""Experiment and maker of each logged model."""
+_TRACES: Final = {OF_PARENT: ("1", PARENT, 1_000_000), ALONE: ("2", None, 3_000_000), CROSSED: ("1", JUDGE, 2_200_000)}
+"""Experiment, run and time of each trace."""
+_VERSIONS: Final = {
+    "reg": ((f"models:/{SHARED}", PARENT), (f"runs:/{JUDGE}/model", JUDGE)),
+    "other": ((f"models:/{LONELY}", None),),
+}
+"""Source and run of each version."""
+_PROMPT: Final = {"mlflow.prompt.is_prompt": "true", "_mlflow_experiment_ids": ",4,"}
+
+
+def write_mlruns(root: Path) -> Path:
+    """Write the world as a file store, and return its folder."""
+    write_store(_STORE, root)
+    for model_id, (experiment, run_id) in _MODELS.items():
+        place = f"{experiment}/models/{model_id}"
+        document = {
+            "artifact_location": (root / place / "artifacts").absolute().as_uri(),
+            "creation_timestamp": 1_000,
+            "last_updated_timestamp": 1_001,
+            "experiment_id": experiment,
+            "model_id": model_id,
+            "name": NAMES[model_id],
+            "status": 2,
+            **({"source_run_id": run_id} if run_id else {}),
+            **({"lifecycle_stage": "deleted"} if model_id == TRASHED else {}),
+        }
+        write_meta(root / place, document)
+    edge = {"source_type": "MODEL", "source_id": SHARED, "destination_type": "RUN", "destination_id": JUDGE}
+    write_meta(root / "2" / JUDGE / "inputs" / SHARED, {**edge, "tags": {}})
+    edge = {"source_type": "RUN_OUTPUT", "source_id": CHILD, "destination_type": "MODEL_OUTPUT"}
+    write_meta(root / "1" / CHILD / "outputs" / TRASHED, {**edge, "destination_id": TRASHED, "step": 0, "tags": {}})
+    for trace_id, (experiment, run_id, time_ms) in _TRACES.items():
+        location = {"mlflow_experiment": {"experiment_id": experiment}, "type": "MLFLOW_EXPERIMENT"}
+        files = {"request_metadata/mlflow.sourceRun": run_id} if run_id else {}
+        folder = one_trace(root, trace_id, request_time=time_ms, trace_location=location, files=files)
+        if experiment != "1":
+            (root / experiment / "traces").mkdir(exist_ok=True)
+            folder.rename(root / experiment / "traces" / trace_id)
+    for name, versions in _VERSIONS.items():
+        folder = registered(root, name)
+        for number, (source, run_id) in enumerate(versions, start=1):
+            version(folder, number, source=source, run_id=run_id, creation_timestamp=1, last_updated_timestamp=2)
+    registered(root, "hello", {f"tags/{key}": value for key, value in _PROMPT.items()})
+    return root
+
+
+def write_exim_folder(root: Path) -> Path:
+    """Write the same as mlflow-export-import does, and return its folder."""
+    write_exim(_STORE, root)
+    experiments = root / "experiments"
+    for model_id, (experiment, run_id) in _MODELS.items():
+        if NAMES[model_id] not in HIDDEN_OF_EXIM:
+            body = logged_model(model_id, run_id or "", experiment_id=experiment, metrics=None)
+            write_document(experiments / experiment / "logged_models" / model_id / "logged_model.json", body)
+    taken = {"inputs": {"dataset_inputs": [], "model_inputs": [{"model_id": SHARED}]}}
+    write_document(experiments / "2" / "runs" / JUDGE / "run.json", {**run_body(_RUNS[JUDGE], "2"), **taken})
+    for trace_id, (experiment, run_id, time_ms) in _TRACES.items():
+        body = trace(
+            trace_id=trace_id,
+            request_time=time_ms,
+            trace_location={"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment}},
+            trace_metadata={"mlflow.sourceRun": run_id} if run_id else {},
+        )
+        write_document(experiments / experiment / "traces" / trace_id / "trace.json", body)
+    for name, versions in _VERSIONS.items():
+        bodies = (
+            exim_version(number, name=name, source=source, run_id=run_id, model_id=_model_in(source))
+            for number, (source, run_id) in enumerate(versions, start=1)
+        )
+        write_document(root / "models" / name / "model.json", registered_model(*bodies, name=name, aliases=[]))
+    write_document(root / "models" / "hello" / "model.json", registered_model(name="hello", tags=_PROMPT, aliases=[]))
+    return root
+
+
+def _model_in(source: str) -> str | None:
+    return source.removeprefix("models:/") if source.startswith("models:/") else None
