@@ -31,7 +31,13 @@ collect_ignore = [
 for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]:
     del os.environ[name]
 
-from tests.support.databases import PostgresServer, initialize_by_copy, own_migrations, postgres_server  # noqa: E402 - needs the path above
+from tests.support.databases import (  # noqa: E402 - needs the path above
+    PostgresServer,
+    initialize_by_copy,
+    latest_revision,
+    own_migrations,
+    postgres_server,
+)
 from tests.support.everything import Filled, filled_server  # noqa: E402 - needs the path above
 from tests.support.left_behind import Surroundings, names_in_checkout  # noqa: E402 - needs the path above
 from tests.support.mlflow_server import MlflowServer, running_server  # noqa: E402 - needs the path above
@@ -115,9 +121,10 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Mlflo
 
 @pytest.fixture(autouse=True, scope="session")
 def copied_databases() -> Iterator[None]:
-    """MLflow makes a new SQLite database in this process once; all others are copies."""
+    """MLflow makes a new SQLite database in this process once, and reads its migrations once; all others are copies."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mlflow.store.db.utils._initialize_tables", initialize_by_copy)
+        patch.setattr("mlflow.store.db.utils._get_latest_schema_revision", latest_revision)
         yield
 
 

@@ -26,6 +26,7 @@ from tests.hostile.contents import as_single_file
 from tests.hostile.judging import MAX_SECONDS, Ground, Judgement, judge, reading, run_here, writing
 from tests.hostile.mutants import make_mutant
 from tests.spec.drafts import Files
+from tests.support.session_folder import open_session_folder
 
 _PATIENCE: Final = 2 * MAX_SECONDS
 """Seconds without a word after which a process counts as hung."""
@@ -83,7 +84,7 @@ def main() -> int:
     options = _arguments()
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
     files = sound()
-    with tempfile.TemporaryDirectory(prefix="hostile-") as name:
+    with tempfile.TemporaryDirectory(prefix="hostile-") as name, open_session_folder():
         ground = _ground(Path(name).resolve(), files)
         numbers = range(options.first, options.first + options.mutants)
         verdicts: Counter[str] = Counter()
@@ -111,9 +112,7 @@ def _arguments() -> argparse.Namespace:
 def _ground(folder: Path, files: Files) -> Ground:
     """Return the ground, everything imported: by every command on the sound archive, which must be right."""
     from tests.support.databases import empty_database  # noqa: PLC0415 - takes MLflow's import
-    from tests.support.session_folder import open_session_folder  # noqa: PLC0415
 
-    open_session_folder()
     archive = folder / "sound.mlfa"
     archive.write_bytes(as_single_file(files))
     here = folder / "here"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_archive.flow.report import Quiet
 from mlflow_archive.format.gaps import UNKNOWN_FIELD, UNKNOWN_ROWS
 from mlflow_archive.kinds import EXPERIMENT, RUN
 from mlflow_archive.mlflow_database.known_schema import REVISIONS
@@ -66,6 +67,25 @@ def test_accounts_are_known_where_mlflow_keeps_them(database: Path) -> None:
     execute(database, "CREATE TABLE users (name TEXT); INSERT INTO users VALUES ('ann');")
     assert [gap[0] for gap in unknown_gaps(str(database))] == ["gizmos", "runs", "users"]
     execute(database, "CREATE TABLE alembic_version_auth (v TEXT); INSERT INTO alembic_version_auth VALUES ('1');")
+    assert unknown_gaps(str(database)) == [GIZMOS, MOOD]
+
+
+def test_tables_of_another_program_beside_a_known_schema_are_a_note(database: Path) -> None:
+    """A column that somebody added to a table of MLflow's stays a gap."""
+    revision = sorted(revisions())[0]
+    execute(database, f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608 - a constant
+    sentences: list[str] = []
+
+    class Notes(Quiet):
+        def note(self, message: str) -> None:
+            sentences.append(message)
+
+    with closing(locate_source(str(database))) as source:
+        shards = list(source.plan(Selection(artifacts=False), Notes()))
+        assert shards
+    assert sentences == ["not MLflow's, and left out: 1 tables of another program (gizmos)"]
+    assert unknown_gaps(str(database)) == [MOOD]
+    execute(database, "DELETE FROM alembic_version")
     assert unknown_gaps(str(database)) == [GIZMOS, MOOD]
 
 

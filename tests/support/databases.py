@@ -115,6 +115,8 @@ def empty_database() -> Path:
 
 
 _ORIGINAL: Final = utils._initialize_tables
+latest_revision: Final = cache(utils._get_latest_schema_revision)
+"""What MLflow does for every store that it opens: it reads all its migrations to learn which is the last."""
 
 
 def initialize_by_copy(engine: sqlalchemy.Engine) -> None:

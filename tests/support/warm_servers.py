@@ -83,6 +83,7 @@ def warm_servers() -> WarmServers:
 def _main() -> None:
     for name in ("uvicorn", "mlflow.cli", "mlflow.server.fastapi_app"):  # by uvicorn MLflow knows that it is a server
         import_module(name)
+    _read_migrations()
     signal.signal(signal.SIGCHLD, _bury)
     pids = []
     for line in sys.stdin:
@@ -97,6 +98,14 @@ def _main() -> None:
     with suppress(ChildProcessError):
         while True:
             os.wait()
+
+
+def _read_migrations() -> None:
+    """Learn which migration is the last, as MLflow does several times at each start."""
+    from mlflow.store.db import utils  # noqa: PLC0415 - has been imported
+
+    last = utils._get_latest_schema_revision()
+    utils._get_latest_schema_revision = lambda: last
 
 
 def _bury(*_: Any) -> None:

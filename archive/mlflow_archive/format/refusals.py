@@ -42,7 +42,7 @@ REFUSALS: Final = MappingProxyType(
     {
         RUN_REFUSED: "The target refused a run; what was written of it is marked incomplete, and goes on next time.",
         PARAM_REFUSED: "The target does not take a param, for its key, or because it holds another value for it.",
-        METRIC_REFUSED: "The target does not take points of a metric, for the key or a time before 1970.",
+        METRIC_REFUSED: "The target does not take points of a metric, for the key.",
         TAG_REFUSED: "The target does not take a tag.",
         INPUT_REFUSED: "The target does not take a dataset input.",
         ARTIFACT_REFUSED: "An artifact could not be read or written.",

@@ -63,7 +63,9 @@ class Filling:
         if name == "dataset_input_tags":
             edges = tables.get("dataset_inputs", TABLES["dataset_inputs"].schema.empty_table())
             by_edge = dict(zip(_keys(edges, *_EDGE), _input_ids(edges), strict=True))
-            return {"input_uuid": pa.array([by_edge[key] for key in _keys(rows, *_EDGE)], pa.string())}
+            # An archive may lack an input, but for its tags: MLflow shows neither then.
+            ids = [by_edge.get(key) or input_id(key[0], "input", *key[1:]) for key in _keys(rows, *_EDGE)]
+            return {"input_uuid": pa.array(ids, pa.string())}
         if name in ("model_inputs", "model_outputs"):
             ids = [input_id(run_id, name, model_id) for run_id, model_id in _keys(rows, "run_id", "model_id")]
             return {"input_uuid": pc.coalesce(rows["input_uuid"], pa.array(ids, pa.string()))}

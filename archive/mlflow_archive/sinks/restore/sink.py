@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from threading import Lock, local
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from mlflow_archive.sinks.restore.existing import NOTHING, Existing, without_exi
 from mlflow_archive.sinks.restore.files import WrittenFiles
 from mlflow_archive.sinks.restore.filling import Filling
 from mlflow_archive.sinks.restore.histories import RestoredHistories
+from mlflow_archive.sinks.restore.holding import HeldRows
 from mlflow_archive.sinks.restore.inverting import changed_values, to_stored, without_equal_points
 from mlflow_archive.sinks.restore.locations import ChunkOwners, Locations
 from mlflow_archive.sinks.restore.options import RestoreOptions
@@ -60,6 +62,7 @@ class RestoreSink:
         self._locations = Locations(options.artifact_root, artifacts_destination=options.artifacts_destination)
         self._files = WrittenFiles(self._roots, self._locations.root)
         self._filling = Filling()
+        self._held = HeldRows(database)
         self._lock = Lock()
         self._thread = _Thread()
         self._report = Report()
@@ -75,6 +78,7 @@ class RestoreSink:
         return nothing_known
 
     def write(self, chunk: Chunk) -> None:
+        chunk = replace(chunk, tables=self._held.fit(chunk.tables))
         tables = {name: without_existing(rows, name, self._existing) for name, rows in chunk.tables.items()}
         self._count_existing(chunk.tables, tables)
         owners = self._owners(chunk)
@@ -201,6 +205,7 @@ class RestoreSink:
             "left_by_killed": self._keep(),
             "acting_tags": self._acting_tags,
         }
+        self._held.add_to(self._report.counts, self._report.details)
         if self._acting_tags:
             keys = ", ".join(sorted({tag["key"] for tag in self._acting_tags}))
             self._progress.note(

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import pyarrow as pa
 
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.fingerprint import Fingerprint
-from mlflow_archive.format.gaps import (
-    EXPERIMENT_UNREADABLE,
-    FIELD_UNREADABLE,
-    METRIC_UNREADABLE,
-    OBJECT_UNREADABLE,
-    RUN_UNREADABLE,
-)
-from mlflow_archive.kinds import EXPERIMENT, RUN, TABLES, is_identity, owner_id
+from mlflow_archive.format.gaps import FIELD_UNREADABLE, METRIC_UNREADABLE
+from mlflow_archive.kinds import TABLES, is_identity, owner_id
 from mlflow_archive.sources.database.converting import MalformedValue
-
-_UNREADABLE: Final = {RUN: RUN_UNREADABLE, EXPERIMENT: EXPERIMENT_UNREADABLE}
+from mlflow_archive.sources.reading.gaplist import unreadable
 
 
 class MalformedValues:
@@ -37,7 +29,7 @@ class MalformedValues:
         path = "/".join(part for part in ("" if is_identity(table) else wrong.table, *names) if part)
         code = METRIC_UNREADABLE if wrong.table == "metrics" else FIELD_UNREADABLE
         if is_identity(table) and not table.schema.field(wrong.column).nullable:
-            code = _UNREADABLE.get(self._kind, OBJECT_UNREADABLE)
+            code = unreadable(self._kind)
         reason = f"{wrong.column} holds {wrong.text}"
         if earlier := self._gaps.get((owner, path)):
             reason = earlier.reason if reason in earlier.reason else f"{earlier.reason}; {reason}"

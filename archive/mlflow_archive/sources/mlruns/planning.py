@@ -31,6 +31,7 @@ from mlflow_archive.sources.mlruns.runs.history import read_latest
 from mlflow_archive.sources.mlruns.runs.inputs import read_edges
 from mlflow_archive.sources.mlruns.runs.runs import is_deleted, read_run, read_run_meta, start_time
 from mlflow_archive.sources.mlruns.strays import stray_folders, strays_in_experiment
+from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.no_match import deleted_hint, no_match
 
 EXPERIMENTS_PER_SHARD: Final = 100
@@ -266,7 +267,8 @@ class StorePlanner:
             self._run_ids.add(run.run_id)
             if self._selected is not None:
                 self._selected.run_ids.add(run.run_id)
-                self._selected.model_ids |= read_edges(run.path, experiment.folder.path, _ignore).model_ids()
+                unused = GapList(owner_kind=RUN, owner_id=run.run_id)  # the run has its own when it is carried
+                self._selected.model_ids |= read_edges(run.path, experiment.folder.path, unused).model_ids()
             yield run
 
     def _is_selected(self, run: RunFolder, experiment: Experiment) -> bool:

@@ -15,25 +15,18 @@ from typing import Final
 from urllib.parse import quote
 
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
-from mlflow_archive.format.gaps import ARTIFACT_MISSING, OBJECT_UNREADABLE
-from mlflow_archive.kinds import SKILL, TABLES, identity, owner_id
+from mlflow_archive.format.gaps import ARTIFACT_MISSING
+from mlflow_archive.kinds import SKILL, TABLES, identity, named_owner
 from mlflow_archive.kinds.skills import is_upload
+from mlflow_archive.sources.reading.fields import Fields, row_of
 from mlflow_archive.sources.rest.artifacts import Owner
-from mlflow_archive.sources.rest.cells import (
-    UNREADABLE_ROW,
-    Json,
-    Row,
-    integer,
-    json_text,
-    location,
-    text,
-    unexpected_shape,
-)
+from mlflow_archive.sources.rest.cells import Json, Row, json_text
 from mlflow_archive.sources.rest.lists import Answer, Page, asking, pages
-from mlflow_archive.sources.rest.scope import Batch, Scope, add_rows, batches, chunk_of, gap_of
+from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, add_rows, batches, chunk_of, gap_of
 
 PAGE: Final = 100
 _SKILLS: Final = "/api/3.0/mlflow/skills"
+_TIMES: Final = {"created_at": "creation_timestamp", "last_updated_at": "last_updated_timestamp"}
 
 
 def plan_skills(scope: Scope) -> Iterator[Batch]:
@@ -67,94 +60,55 @@ def _read(scope: Scope, skills: Sequence[Json], gaps: Sequence[Gap], known: Know
     files: list[ArtifactFile] = []
     gaps = list(gaps)
     for raw in skills:
-        own: Row = {}
-        try:
-            own |= _owner(scope, raw)
-            add_rows(rows, _skill_rows(own, raw))
-        except UNREADABLE_ROW as exc:
-            gaps.append(_gap(own or {"name": raw.get("name")}, "", unexpected_shape(exc)))
+        named = identity(str(raw.get("name")), str(raw.get("organization") or ""))
+        owner = named_owner(named, scope.workspace)
+        own_rows = scope.read(SKILL, owner, raw, partial(_skill_rows, scope), gaps)
+        if own_rows is None:
             continue
-        for page in _listed(scope, f"/{_path(own)}/versions", "skill_versions", "version"):
-            gaps += [_gap(own, f"versions {loss.place}".strip(), loss.reason) for loss in page.losses]
+        add_rows(rows, own_rows)
+        own = {name: own_rows["skills"][0][name] for name in TABLES["skills"].owner}
+        for page in _listed(scope, f"/{quote(named, safe='/@')}/versions", "skill_versions", "version"):
+            gaps += [gap_of(SKILL, owner, f"versions {loss.place}".strip(), loss.reason) for loss in page.losses]
             for version in page.rows:
-                _add_version(scope, own, version, rows, files, gaps)
+                make = partial(_version_rows, own)
+                new_rows = scope.read(SKILL, owner, version, make, gaps, f"versions {version.get('version')}")
+                add_rows(rows, new_rows)
+                if new_rows is not None and scope.selection.artifacts:
+                    files += _files(scope, owner, new_rows["skill_versions"][0], gaps)
     yield chunk_of(rows, gaps, artifacts=files)
 
 
-def _add_version(
-    scope: Scope, own: Row, raw: Json, rows: dict[str, list[Row]], files: list[ArtifactFile], gaps: list[Gap]
-) -> None:
-    try:
-        new_rows = _version_rows(own, raw)
-    except UNREADABLE_ROW as exc:
-        gaps.append(_gap(own, f"versions {raw.get('version')}", unexpected_shape(exc)))
-        return
-    add_rows(rows, new_rows)
-    [version] = new_rows["skill_versions"]
-    if scope.selection.artifacts and is_upload(version):
-        number = version["version"]
-        listing = scope.artifacts.of(Owner(kind=SKILL, id=_id(own), uri=version["source"]))
-        if not listing.files and not listing.gaps:
-            gaps.append(_gap(own, str(number), f"nothing is at {version['source']}", code=ARTIFACT_MISSING))
-        gaps += [replace(gap, path=f"{number}/{gap.path}".rstrip("/")) for gap in listing.gaps]
-        numbered = [replace(file, path=f"{number}/{file.path}") for file in listing.files]
-        files += [file for file in numbered if scope.selection.wants_artifact(file.path, file.size)]
+def _files(scope: Scope, owner: str, version: Row, gaps: list[Gap]) -> list[ArtifactFile]:
+    """Return the files of a version that somebody uploaded; add gaps for what cannot be read of them."""
+    if not is_upload(version):
+        return []
+    number = version["version"]
+    listing = scope.artifacts.of(Owner(kind=SKILL, id=owner, uri=version["source"]))
+    if not listing.files and not listing.gaps:
+        gaps.append(gap_of(SKILL, owner, str(number), f"nothing is at {version['source']}", code=ARTIFACT_MISSING))
+    gaps += [replace(gap, path=f"{number}/{gap.path}".rstrip("/")) for gap in listing.gaps]
+    files = [replace(file, path=f"{number}/{file.path}") for file in listing.files]
+    return [file for file in files if scope.selection.wants_artifact(file.path, file.size)]
 
 
-def _owner(scope: Scope, raw: Json) -> Row:
-    workspace = str(raw.get("workspace") or scope.workspace)
-    return {"name": str(raw["name"]), "workspace": workspace, "organization": str(raw.get("organization") or "")}
-
-
-def _skill_rows(own: Row, raw: Json) -> dict[str, list[Row]]:
-    icons = raw.get("icons")
-    skill = {
-        **own,
-        "description": text(raw.get("description")),
-        "icons": None if icons is None else json_text(icons),
-        **_created_and_changed(raw),
+def _skill_rows(scope: Scope, skill: Fields) -> TableRows:
+    icons = skill.value("icons")
+    own = {
+        "name": skill.required("name"),
+        "workspace": skill.text("workspace") or scope.workspace,
+        "organization": skill.text("organization") or "",
     }
-    aliases = [
-        {**own, "alias": str(alias["alias"]), "version": int(alias["version"])} for alias in raw.get("aliases") or []
-    ]
-    return {"skills": [skill], "skill_tags": [{**own, **tag} for tag in _tags(raw)], "skill_aliases": aliases}
+    row = row_of("skills", skill, _TIMES, **own, icons=None if icons is None else json_text(icons))
+    skill.known("latest_version", "status", "source_type")  # of its versions
+    aliases = [row_of("skill_aliases", alias, **own) for alias in skill.objects("aliases")]
+    return {"skills": [row], "skill_tags": _tag_rows(skill, own), "skill_aliases": aliases}
 
 
-def _version_rows(own: Row, raw: Json) -> dict[str, list[Row]]:
-    numbered = {**own, "version": int(raw["version"])}
-    version = {
-        **numbered,
-        "source_type": text(raw.get("source_type")),
-        "source": location(raw.get("source")),
-        "ref": text(raw.get("ref")),
-        "subpath": text(raw.get("subpath")),
-        "digest": text(raw.get("digest")),
-        "status": str(raw["status"]),
-        **_created_and_changed(raw),
-    }
-    return {"skill_versions": [version], "skill_version_tags": [{**numbered, **tag} for tag in _tags(raw)]}
+def _version_rows(own: Row, version: Fields) -> TableRows:
+    row = row_of("skill_versions", version, _TIMES, **own)
+    version.known("aliases")  # those that the skill names
+    return {"skill_versions": [row], "skill_version_tags": _tag_rows(version, {**own, "version": row["version"]})}
 
 
-def _tags(raw: Json) -> list[Row]:
-    return [{"key": str(key), "value": text(value)} for key, value in (raw.get("tags") or {}).items()]
-
-
-def _created_and_changed(raw: Json) -> Row:
-    return {
-        "created_by": text(raw.get("created_by")),
-        "created_at": integer(raw.get("creation_timestamp")),
-        "last_updated_by": text(raw.get("last_updated_by")),
-        "last_updated_at": integer(raw.get("last_updated_timestamp")),
-    }
-
-
-def _path(own: Row) -> str:
-    return quote(identity(own["name"], own["organization"]), safe="/@")
-
-
-def _id(own: Row) -> str:
-    return owner_id(TABLES["skills"], own)
-
-
-def _gap(own: Row, path: str, reason: str, *, code: str = OBJECT_UNREADABLE) -> Gap:
-    return gap_of(SKILL, _id(own) if len(own) > 1 else str(own["name"]), path, reason, code=code)
+def _tag_rows(fields: Fields, own: Row) -> list[Row]:
+    return [{**own, "key": key, "value": value} for key, value in fields.pairs_with_nulls("tags").items()]

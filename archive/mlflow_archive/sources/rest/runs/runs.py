@@ -18,8 +18,9 @@ from mlflow_archive.format.fingerprint import Fingerprint, run_fingerprint
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
+from mlflow_archive.sources.reading.fields import Fields, refuse
 from mlflow_archive.sources.rest.artifacts import Owner
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, gap_table, table_of
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, gap_table, table_of, unexpected_shape
 from mlflow_archive.sources.rest.lookups import fetch_model, fetch_run, model_ids_of, run_id_of, start_time_of
 from mlflow_archive.sources.rest.runs.histories import Histories, HistoryPart, expected_points
 from mlflow_archive.sources.rest.runs.paging import PAGE_RUNS, RunPage, RunPager
@@ -181,11 +182,8 @@ class RunReader:
         entries: dict[str, _Entry] = {}
         gaps = list(page.gaps)
         for raw in page.runs:
-            try:
-                record = parse_run(raw)
-            except UNREADABLE_ROW as exc:
-                reason = f"the server describes it in an unexpected shape: {exc!r}"
-                gaps.append(gap_of(RUN, run_id_of(raw), "", reason, code=gap_codes.RUN_UNREADABLE))
+            record = self._scope.read(RUN, run_id_of(raw), raw, parse_run, gaps)
+            if record is None:
                 continue
             self._add_to_findings(record.tables.get("model_outputs"))
             entry = self._entry(record)
@@ -216,10 +214,10 @@ class RunReader:
         if not (self._scope.has_logged_models or "model_outputs" in record.tables):
             return
         try:
-            whole = _whole(self._session, raw)
+            whole = Fields(_whole(self._session, raw), refuse)
             for side in ("inputs", "outputs"):
                 name = f"model_{side}"
-                edges = model_edges(record.run_id, whole.get(side, {}).get(name, []))
+                edges = model_edges(record.run_id, whole.object(side), name)
                 if edges and name not in record.tables:
                     entry.more_tables[name] = table_of(name, edges)
                     self._add_to_findings(entry.more_tables[name])
@@ -227,7 +225,7 @@ class RunReader:
             check_answered(exc)
             entry.gaps.append(gap_of(RUN, record.run_id, "models", str(exc), code=gap_codes.FIELD_UNREADABLE))
         except UNREADABLE_ROW as exc:
-            reason = f"the server describes them in an unexpected shape: {exc!r}"
+            reason = unexpected_shape(exc)
             entry.gaps.append(gap_of(RUN, record.run_id, "models", reason, code=gap_codes.FIELD_UNREADABLE))
 
     def _add_models_of(self, runs: Sequence[Json]) -> None:
