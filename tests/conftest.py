@@ -21,10 +21,10 @@ os.environ.update(
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
 )
-# `make test-mariadb` and `make test-matrix` run these: they need a server that is installed, and packages.
+# `make test-mariadb`, `test-matrix` and `test-newest` run these: they need a server that is installed, and packages.
 collect_ignore = [
     folder
-    for folder, variable in (("mariadb", "TEST_MARIADB"), ("matrix", "TEST_MATRIX"))
+    for folder, variable in (("mariadb", "TEST_MARIADB"), ("matrix", "TEST_MATRIX"), ("newest", "TEST_NEWEST"))
     if not os.environ.get(variable)
 ]
 
