@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
-    """Mark tests that start servers or are slow, give those that share much to one worker, and begin with the longest."""
+    """Mark tests that start servers or are slow; give those that share much to one worker; let the longest begin."""
     needs = Needs(session)
     groups = {}
     weights: defaultdict[str, float] = defaultdict(float)
