@@ -21,10 +21,10 @@ os.environ.update(
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
 )
-# `make test-mariadb` and `make test-matrix` run these: they need a server that is installed, and packages.
+# `make test-mariadb`, `test-matrix` and `test-newest` run these: they need a server that is installed, and packages.
 collect_ignore = [
     folder
-    for folder, variable in (("mariadb", "TEST_MARIADB"), ("matrix", "TEST_MATRIX"))
+    for folder, variable in (("mariadb", "TEST_MARIADB"), ("matrix", "TEST_MATRIX"), ("newest", "TEST_NEWEST"))
     if not os.environ.get(variable)
 ]
 
@@ -45,6 +45,7 @@ from tests.support.needs import Needs  # noqa: E402 - needs the path above
 from tests.support.object_store import running_s3  # noqa: E402 - needs the path above
 from tests.support.session_folder import open_session_folder, session_folder  # noqa: E402 - needs the path above
 from tests.support.sharing import SharingScheduling, write_groups  # noqa: E402 - needs the path above
+from tests.support.unsynced import unsynced  # noqa: E402 - needs the path above
 
 SURROUNDINGS = pytest.StashKey[Surroundings]()
 
@@ -125,6 +126,13 @@ def copied_databases() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mlflow.store.db.utils._initialize_tables", initialize_by_copy)
         patch.setattr("mlflow.store.db.utils._get_latest_schema_revision", latest_revision)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def unsynced_disk() -> Iterator[None]:
+    """Nothing in this process waits for the disk."""
+    with unsynced():
         yield
 
 
