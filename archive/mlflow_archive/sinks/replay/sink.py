@@ -19,6 +19,7 @@ from mlflow_archive.kinds import DEFAULT_WORKSPACE, TABLES, WORKSPACE, is_identi
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.options import ReplayOptions
+from mlflow_archive.sinks.replay.places.held_texts import HeldTexts
 from mlflow_archive.sinks.replay.target.target import Target
 from mlflow_archive.sinks.replay.writers import kind_writers
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
@@ -57,6 +58,7 @@ class ReplaySink:
         self._target = target
         self._facts_of = facts_of
         self._receipt = receipt or Receipt(target.uri, dry_run=options.dry_run)
+        self._texts = HeldTexts(target, self._receipt)
         context = ReplayContext.of(target, options, self._receipt, self._export_of)
         self._writers: dict[str, KindWriter] = {
             kind: writer for writer in kind_writers(context, progress or Quiet()) for kind in writer.kinds
@@ -91,6 +93,7 @@ class ReplaySink:
         if gaps is not None and gaps.num_rows:
             self._receipt.count("gaps_in_source", gaps.num_rows)
         self._count_left_out(chunk)
+        chunk = self._texts.fit(chunk)
         kinds = self._kinds_under_way(chunk)
         for writer in self._writers_of(kinds):
             writer.write(chunk)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from threading import Lock, local
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from mlflow_archive.sinks.restore.existing import NOTHING, Existing, without_exi
 from mlflow_archive.sinks.restore.files import WrittenFiles
 from mlflow_archive.sinks.restore.filling import Filling
 from mlflow_archive.sinks.restore.histories import RestoredHistories
+from mlflow_archive.sinks.restore.holding import HeldRows
 from mlflow_archive.sinks.restore.inverting import changed_values, to_stored, without_equal_points
 from mlflow_archive.sinks.restore.locations import ChunkOwners, Locations
 from mlflow_archive.sinks.restore.options import RestoreOptions
@@ -60,6 +62,7 @@ class RestoreSink:
         self._locations = Locations(options.artifact_root, artifacts_destination=options.artifacts_destination)
         self._files = WrittenFiles(self._roots, self._locations.root)
         self._filling = Filling()
+        self._held = HeldRows(database)
         self._lock = Lock()
         self._thread = _Thread()
         self._report = Report()
@@ -75,6 +78,7 @@ class RestoreSink:
         return nothing_known
 
     def write(self, chunk: Chunk) -> None:
+        chunk = replace(chunk, tables=self._held.fit(chunk.tables))
         tables = {name: without_existing(rows, name, self._existing) for name, rows in chunk.tables.items()}
         self._count_existing(chunk.tables, tables)
         owners = self._owners(chunk)
@@ -141,6 +145,7 @@ class RestoreSink:
         latest = self._thread.histories.latest(metrics, complete=complete)
         if latest is not None and latest.num_rows:
             stored.append((_LATEST, latest))
+        stored += self._filling.further_rows(tables, self._database.schema)
         return stored
 
     def _insert(self, table: str, rows: pa.Table, form: Any) -> None:
@@ -153,7 +158,8 @@ class RestoreSink:
         if self._options.artifact_root is None or not self._options.write_artifacts:
             return
         try:
-            self._files.write(self._locations.of(owners, file.owner_kind, file.owner_id), file)
+            place = self._locations.of(owners, file.owner_kind, file.owner_id)
+            self._files.write(place, self._locations.placed(file))
         except ArtifactWriteError as error:
             if error.everywhere:
                 message = f"{error}. Nothing was restored; mend that and give the same command again"
@@ -199,6 +205,7 @@ class RestoreSink:
             "left_by_killed": self._keep(),
             "acting_tags": self._acting_tags,
         }
+        self._held.add_to(self._report.counts, self._report.details)
         if self._acting_tags:
             keys = ", ".join(sorted({tag["key"] for tag in self._acting_tags}))
             self._progress.note(

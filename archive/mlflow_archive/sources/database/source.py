@@ -101,7 +101,8 @@ class DatabaseSource:
         if selection.artifacts:
             finder = ArtifactFinder(self._roots, selection, lambda traces: set(count_spans(self._snapshot, traces)))
         self._entities = EntityReader(self._snapshot, self._reading, finder, selector.among)
-        self._leftovers = [*unknown_contents(self._snapshot, selection)]
+        revision = self.facts().schema_revision
+        self._leftovers = [*unknown_contents(self._snapshot, selection, revision, progress.note)]
         if selection.everything:
             leftovers = (*orphans(self._snapshot), *unknown_rows(self._snapshot))
             wants = selection.wants_kind
