@@ -20,10 +20,10 @@ from mlflow_archive.kinds import (
     BY_ROW,
     DEFAULT_WORKSPACE,
     IDENTITIES,
-    NAME_IN_WORKSPACE,
     OWNER_SEPARATOR,
     TABLES,
     Table,
+    is_named,
 )
 from mlflow_archive.reader.archive import Archive
 
@@ -146,6 +146,9 @@ class SqlSession:
 def _owner(table: Table) -> str:
     """Return SQL for what ``owner_ids`` computes: the id by which the entity of a row is known."""
     names = [f'"{name}"' for name in table.owner]
-    if table.owner == NAME_IN_WORKSPACE:
-        return f"case when workspace = '{DEFAULT_WORKSPACE}' then name else workspace || '/' || name end"
+    if is_named(table):
+        name = "name"
+        if "organization" in table.owner:
+            name = "case when organization = '' then name else '@' || organization || '/' || name end"
+        return f"case when workspace = '{DEFAULT_WORKSPACE}' then {name} else workspace || '/' || {name} end"
     return names[0] if len(names) == 1 else f" || chr({ord(OWNER_SEPARATOR)}) || ".join(names)

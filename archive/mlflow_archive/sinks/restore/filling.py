@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.kinds import TABLES
-from mlflow_archive.sinks.restore.database import RestoreDatabase
+from mlflow_archive.sinks.restore.database import RestoreDatabase, TargetSchema
+from mlflow_archive.sinks.restore.derived import ISSUE_CATEGORIES, issue_categories, search_texts
 from mlflow_archive.sinks.restore.inverting import dataset_id, input_id
 
 _NEEDED: Final = {"user_id": "", "status": "FINISHED", "start_time": 0}
@@ -71,7 +72,15 @@ class Filling:
         if ends := _ASSOCIATIONS.get(name):
             ids = [input_id(key[0], name, *key[1:]) for key in _keys(rows, *ends)]
             return {"association_id": pc.coalesce(rows["association_id"], pa.array(ids, pa.string()))}
-        return {}
+        return {"search_text": search_texts(rows)} if name == "skills" else {}
+
+    def further_rows(self, tables: Tables, schema: TargetSchema) -> list[tuple[str, pa.Table]]:
+        """Return rows of tables of the database that follow from others, where it has such tables."""
+        issues = tables.get("issues")
+        if issues is None or ISSUE_CATEGORIES not in schema:
+            return []
+        rows = issue_categories(issues)
+        return [(ISSUE_CATEGORIES, rows)] if rows.num_rows else []
 
     def _edges(self, rows: pa.Table, tables: Tables) -> dict[str, Any]:
         runs = tables["runs"]

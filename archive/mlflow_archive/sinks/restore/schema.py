@@ -11,6 +11,7 @@ from sqlalchemy.engine import Inspector
 from mlflow_archive.errors import TargetError
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.sinks.restore.database import TargetColumn, TargetSchema
+from mlflow_archive.sinks.restore.derived import ISSUE_CATEGORIES
 from mlflow_archive.sinks.restore.mlflow_schema import head_revision
 
 VERSION_TABLE = "alembic_version"
@@ -35,7 +36,7 @@ def check_revision(engine: Engine, address: str) -> None:
 def target_schema(engine: Engine | Connection) -> TargetSchema:
     """Return the columns of the tables that an archive fills; computed ones are left out."""
     inspector: Inspector = inspect(engine)
-    filled = {table.stored_in for table in MAPS.values()} | {"latest_metrics"}
+    filled = {table.stored_in for table in MAPS.values()} | {"latest_metrics", ISSUE_CATEGORIES}
     return {
         name: {
             column["name"]: TargetColumn(

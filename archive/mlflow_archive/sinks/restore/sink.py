@@ -145,6 +145,7 @@ class RestoreSink:
         latest = self._thread.histories.latest(metrics, complete=complete)
         if latest is not None and latest.num_rows:
             stored.append((_LATEST, latest))
+        stored += self._filling.further_rows(tables, self._database.schema)
         return stored
 
     def _insert(self, table: str, rows: pa.Table, form: Any) -> None:
@@ -157,7 +158,8 @@ class RestoreSink:
         if self._options.artifact_root is None or not self._options.write_artifacts:
             return
         try:
-            self._files.write(self._locations.of(owners, file.owner_kind, file.owner_id), file)
+            place = self._locations.of(owners, file.owner_kind, file.owner_id)
+            self._files.write(place, self._locations.placed(file))
         except ArtifactWriteError as error:
             if error.everywhere:
                 message = f"{error}. Nothing was restored; mend that and give the same command again"

@@ -21,6 +21,7 @@ from mlflow_archive.kinds import (
     REGISTERED_MODEL,
     RUN,
     SCORER,
+    SKILL,
     TRACE,
 )
 from mlflow_archive.selecting.model_versions import ModelDependencies
@@ -35,7 +36,7 @@ from mlflow_archive.sources.rest.lists import Loss, Page
 
 IDS_AT_ONCE: Final = 100
 """How many experiments one search names."""
-_TEXT_AS_IT_IS: Final = frozenset({EXPERIMENT, RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL, SCORER, MCP_SERVER})
+_TEXT_AS_IT_IS: Final = frozenset({EXPERIMENT, RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL, SCORER, MCP_SERVER, SKILL})
 """Kinds in whose answers an empty text is one; in those of all others it says that nothing is set."""
 
 TableRows = dict[str, list[Row]]

@@ -38,6 +38,7 @@ from mlflow_archive.kinds import (
     REVIEW_QUEUE,
     RUN,
     SCORER,
+    SKILL,
     TRACE,
     WEBHOOK,
     WORKSPACE,
@@ -58,6 +59,7 @@ from mlflow_archive.sources.rest.objects.gateway import (
 from mlflow_archive.sources.rest.objects.mcp import plan_mcp_servers
 from mlflow_archive.sources.rest.objects.review import plan_label_schemas, plan_review_queues
 from mlflow_archive.sources.rest.objects.scorers import plan_scorers
+from mlflow_archive.sources.rest.objects.skills import plan_skills
 from mlflow_archive.sources.rest.paging import all_experiments
 from mlflow_archive.sources.rest.registry.registry import plan_registry, select_models
 from mlflow_archive.sources.rest.registry.webhooks import plan_webhooks
@@ -88,6 +90,7 @@ PLANS: Final[Mapping[str, Callable[[Scope], Iterator[Batch]]]] = MappingProxyTyp
         GUARDRAIL: plan_guardrails,
         BUDGET_POLICY: plan_budgets,
         MCP_SERVER: plan_mcp_servers,
+        SKILL: plan_skills,
     }
 )
 """How each kind that comes after runs is planned."""

@@ -140,7 +140,8 @@ def plan_issues(scope: Scope) -> Iterator[Batch]:
 
 def _issue_rows(issue: Fields) -> TableRows:
     lists = {
-        name: json_text(issue.value(name)) if issue.value(name) else None for name in ("root_causes", "categories")
+        name: json_text(issue.value(name)) if issue.value(name) else None
+        for name in ("root_causes", "categories", "metadata")
     }
     issue.known("trace_count")  # how many traces refer to it, by assessments
     return {"issues": [row_of("issues", issue, description=issue.text("description") or "", **lists)]}
