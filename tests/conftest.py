@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ from tests.support.needs import Needs  # noqa: E402 - needs the path above
 from tests.support.object_store import running_s3  # noqa: E402 - needs the path above
 from tests.support.session_folder import open_session_folder, session_folder  # noqa: E402 - needs the path above
 from tests.support.sharing import SharingScheduling, write_groups  # noqa: E402 - needs the path above
+from tests.support.unsynced import unsynced  # noqa: E402 - needs the path above
 
 SURROUNDINGS = pytest.StashKey[Surroundings]()
 
@@ -61,9 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
-    """Mark tests that start servers or take long, and give tests that share much to one worker."""
+    """Mark tests that start servers or are slow; give those that share much to one worker; let the longest begin."""
     needs = Needs(session)
     groups = {}
+    weights: defaultdict[str, float] = defaultdict(float)
     for item in items:
         need = needs.of(item)
         if need.server:
@@ -72,7 +75,9 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
             item.add_marker("slow")
         if need.group:
             groups[item.nodeid] = need.group
+        weights[need.group or item.nodeid] += need.weight
     if hasattr(session.config, "workerinput"):
+        items.sort(key=lambda item: -weights[groups.get(item.nodeid, item.nodeid)])
         write_groups(groups)
 
 
@@ -125,6 +130,13 @@ def copied_databases() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mlflow.store.db.utils._initialize_tables", initialize_by_copy)
         patch.setattr("mlflow.store.db.utils._get_latest_schema_revision", latest_revision)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def unsynced_disk() -> Iterator[None]:
+    """Nothing in this process waits for the disk."""
+    with unsynced():
         yield
 
 

@@ -177,6 +177,8 @@ def test_a_field_in_each_object_of_a_server_is_counted(everything: tuple[MlflowS
     assert {part: counts.get(part) for part in parts} == {
         part: _times(len(found.rows(table))) for part, table in parts.items()
     }
+    histories = {(row["run_id"], row["key"]) for row in found.rows("metrics")}
+    assert counts["run", "metrics/later"] == counts["run", "data/metrics/later"] == _times(len(histories))
 
 
 def _times(number: int) -> str:

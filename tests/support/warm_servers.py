@@ -21,6 +21,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tests.support.unsynced import unsynced
+
 
 class WarmServers:
     """The process, as who orders servers sees it."""
@@ -130,7 +132,8 @@ def _serve(arguments: list[str], environment: dict[str, str], folder: str, log: 
     os.environ.update(environment)
     SqlWebhook.__table__.c.secret.type.__init__()  # the key, which MLflow takes from the environment when imported
     mlflow.server._exec_cmd = _run_uvicorn
-    mlflow.cli.cli(arguments)
+    with unsynced():
+        mlflow.cli.cli(arguments)
     raise AssertionError(arguments)
 
 

@@ -25,6 +25,8 @@ Names = Mapping[str, str | tuple[str, ...]]
 """Column -> the field that holds it, or several of which the first that is not null counts."""
 
 _SHOWN = 60
+NOTHING: Final[tuple[object, ...]] = (None, "", [], {})
+"""Values of which nothing could be lost."""
 _PAIR: Final = frozenset({"key", "value"})
 
 
@@ -168,7 +170,7 @@ class Fields:
 
     def _is_nothing(self, name: str, value: Any) -> bool:
         """Return whether a field has no value that could be lost."""
-        return value in (None, "", [], {})
+        return value in NOTHING
 
     def _part(self, values: Mapping[str, Any], name: str, place: str) -> Self:
         path = _joined(self._path, name)

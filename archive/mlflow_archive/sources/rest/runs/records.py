@@ -15,8 +15,8 @@ from mlflow_archive.sources.rest.cells import Json, Row, table_of
 from mlflow_archive.sources.rest.scope import Scope, TableRows, add_rows, chunk_of
 
 _RUN_TABLES: Final = ("runs", "params", "tags", "datasets", "dataset_inputs", "dataset_input_tags", "model_outputs")
-_POINT: Final = frozenset({"key", "value", "timestamp", "step", "dataset_name", "dataset_digest", "model_id", "run_id"})
-"""The fields of a point; what a search does not show of it, its history does."""
+POINT: Final = frozenset({"key", "value", "timestamp", "step", "dataset_name", "dataset_digest", "model_id", "run_id"})
+"""The fields of a point, in a search and in a history; a logged model that it names has it, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ def parse_run(run: Fields) -> RestRun:
         info=columns,
         params=params,
         tags=tags,
-        latest={str(metric["key"]): _latest(metric) for metric in data.items("metrics", _POINT)},
+        latest={str(metric["key"]): _latest(metric) for metric in data.items("metrics", POINT)},
         tables={name: table_of(name, rows[name]) for name in _RUN_TABLES if rows[name]},
     )
 

@@ -176,6 +176,8 @@ class RunReader:
             yield Chunk(tables={"gaps": gap_table(gaps)})
         for part in self._histories.read([entry.record for entry in entries.values()]):
             yield _chunk(part, entries)
+            for record in part.complete:
+                self._scope.unknown.add(RUN, record.run_id, self._histories.take_unread(record.run_id))
 
     def _entries(self, page: RunPage, known: Known) -> tuple[dict[str, _Entry], list[Gap]]:
         """Return what is new among the runs of a page, by id, and the gaps of what could not even be listed."""
