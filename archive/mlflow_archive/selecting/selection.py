@@ -17,8 +17,9 @@ class Selection:
     these models and what they stand on is taken: the runs and logged models of their versions, the experiments of
     these, and those to which prompts belong. ``trace_filter`` is in MLflow's search syntax. ``kinds`` are those of
     ``kinds`` that are taken; empty means all. Experiments, workspaces and datasets come with what lies in them,
-    whatever ``kinds`` says. ``on_missing`` is what becomes of some of the experiments, runs or models that are named
-    and are not there: ``skip`` makes them gaps of an export, ``fail`` raises SelectionError, as an archive always does.
+    whatever ``kinds`` says. With ``unknown_tables`` a database's tables that this version does not know are carried as
+    they are. ``on_missing`` is what becomes of some of the experiments, runs or models that are named and are not
+    there: ``skip`` makes them gaps of an export, ``fail`` raises SelectionError, as an archive always does.
     """
 
     experiments: tuple[str, ...] = ()
@@ -34,6 +35,7 @@ class Selection:
     artifacts: bool = True
     artifact_globs: tuple[str, ...] = ()
     max_artifact_size: int | None = None
+    unknown_tables: bool = False
 
     @property
     def only_of_runs(self) -> bool:
