@@ -25,6 +25,7 @@ from mlflow_archive.kinds import (
     EVALUATION_DATASET,
     EXPERIMENT,
     IDENTITIES,
+    KINDS,
     LOGGED_MODEL,
     REGISTERED_MODEL,
     RUN,
@@ -91,12 +92,18 @@ class Selector:
 
     @cached_property
     def carried_experiments(self) -> list[str]:
-        """The experiments that come: where runs or models are named, those in which what comes with them lies."""
-        if not self._selection.only_of_runs:
-            return list(self.experiments)
-        used_ids = set(self.dependencies.experiments if self.dependencies is not None else ())
-        used_ids |= self._values("runs", "experiment_id", "run_id", self._runs)
-        for kind in (LOGGED_MODEL, TRACE):
+        """The experiments that come, if a kind that refers to them is selected.
+
+        Where runs or models are named, those in which what comes lies, and those to which prompts belong.
+        """
+        selection = self._selection
+        if not selection.only_of_runs:
+            referring = any(EXPERIMENT in KINDS[kind].refers for kind in selection.kinds or KINDS)
+            return list(self.experiments) if referring else []
+        used_ids: set[str] = set()
+        if self.dependencies is not None and selection.wants_kind(REGISTERED_MODEL):
+            used_ids |= self.dependencies.experiments
+        for kind in (RUN, LOGGED_MODEL, TRACE):
             ids = [owner_id for piece in self.ids(kind) for owner_id in piece.to_pylist()]
             used_ids |= self._values(IDENTITIES[kind].name, "experiment_id", IDENTITIES[kind].key[0], ids)
         return [experiment_id for experiment_id in self.experiments if experiment_id in used_ids]
