@@ -53,7 +53,7 @@ class ExperimentsPayload:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectsPayload:
+class FoldersPayload:
     """What a shard holds: runs, logged models or traces of one experiment.
 
     ``copies`` are further folders with the id of an earlier object; they are left out with a gap.
@@ -185,7 +185,7 @@ class StorePlanner:
         while True:
             part, problem = _take(folders)
             if part or copies or problem:
-                payload = ObjectsPayload(
+                payload = FoldersPayload(
                     kind=kind,
                     experiment=experiment,
                     selection=self._selection,

@@ -26,8 +26,8 @@ from mlflow_archive.sources.mlruns.logged_models import read_logged_model
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
 from mlflow_archive.sources.mlruns.planning import (
     ExperimentsPayload,
+    FoldersPayload,
     ModelsPayload,
-    ObjectsPayload,
     StorePlanner,
     StrayPayload,
 )
@@ -86,7 +86,7 @@ class MlrunsSource:
         payload = shard.payload
         if isinstance(payload, ExperimentsPayload):
             yield from self._read_experiments(payload)
-        elif isinstance(payload, ObjectsPayload):
+        elif isinstance(payload, FoldersPayload):
             yield from (self._read_runs if payload.kind == RUN else self._read_entities)(payload, known)
         elif isinstance(payload, StrayPayload):
             rows = Rows()
@@ -108,7 +108,7 @@ class MlrunsSource:
         if rows:
             yield rows.chunk()
 
-    def _read_runs(self, payload: ObjectsPayload, known: Known) -> Iterator[Chunk]:
+    def _read_runs(self, payload: FoldersPayload, known: Known) -> Iterator[Chunk]:
         rows = Rows()
         if payload.listing_problem:
             rows.add_gaps(_unlisted(payload.experiment, "runs", EXPERIMENT_UNREADABLE, payload.listing_problem))
@@ -134,7 +134,7 @@ class MlrunsSource:
     def close(self) -> None:
         """Release nothing: no file stays open between calls."""
 
-    def _read_entities(self, payload: ObjectsPayload, known: Known) -> Iterator[Chunk]:
+    def _read_entities(self, payload: FoldersPayload, known: Known) -> Iterator[Chunk]:
         """Yield logged models or traces; nothing of those that the sink holds unchanged."""
         kind, rows = payload.kind, Rows()
         if payload.listing_problem:
@@ -149,7 +149,7 @@ class MlrunsSource:
         if rows:
             yield rows.chunk()
 
-    def _entity(self, folder: Path, payload: ObjectsPayload) -> Entity:
+    def _entity(self, folder: Path, payload: FoldersPayload) -> Entity:
         try:
             return _READERS[payload.kind](folder, payload.experiment.folder, self._places, payload.selection)
         except MetaUnreadableError as error:
@@ -176,7 +176,7 @@ class MlrunsSource:
         gaps.add(place, code, f"a {noun} with this id lies in another experiment too; this copy is left out")
         return gaps
 
-    def _read_run(self, run: RunFolder, payload: ObjectsPayload, known: Known) -> Iterator[tuple[Rows, bool]]:
+    def _read_run(self, run: RunFolder, payload: FoldersPayload, known: Known) -> Iterator[tuple[Rows, bool]]:
         """Yield the rows of a run with whether they are the last; nothing for a run the sink holds unchanged."""
         rows = Rows()
         try:
