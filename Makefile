@@ -2,8 +2,10 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SOURCES := archive bench cli docs spec tests
+# Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-campaigns lint bench bench-database bench-inspection bench-traces docs picture spec clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-campaigns lint style types bench bench-database bench-inspection bench-traces docs picture spec clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -49,10 +51,15 @@ test-campaigns: .venv/.stamp
 	.venv/bin/python -m tests.campaigns --seed "$(SEED)" --runs "$(RUNS)" --kills "$(KILLS)"
 
 lint: .venv/.stamp
+	@$(MAKE) --no-print-directory -j2 types style
+
+types: .venv/.stamp
+	.venv/bin/mypy $(SOURCES)
+
+style: .venv/.stamp
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy $(SOURCES)
-	.venv/bin/lint-imports
+	.venv/bin/lint-imports --no-logo
 
 bench: .venv/.stamp bench-database bench-inspection bench-traces
 	.venv/bin/python -m bench.run

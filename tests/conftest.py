@@ -59,12 +59,13 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
     needs = Needs(session)
     groups = {}
     for item in items:
-        if needs.server(item):
+        need = needs.of(item)
+        if need.server:
             item.add_marker("server")
-        if needs.time(item):
+        if need.time:
             item.add_marker("slow")
-        if group := needs.group(item):
-            groups[item.nodeid] = group
+        if need.group:
+            groups[item.nodeid] = need.group
     if hasattr(session.config, "workerinput"):
         write_groups(groups)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import mlflow
 import numpy as np
-from sklearn.linear_model import LinearRegression
 
 from tests.replay.conftest import Place
 from tests.support.mlflow_server import running_server
@@ -29,6 +28,8 @@ def doubler() -> Any:
 
 
 def test_loaded_models_predict_the_same(server_place: Place, tmp_path: Path) -> None:
+    from sklearn.linear_model import LinearRegression  # noqa: PLC0415 - takes a second, in each worker
+
     fitted = LinearRegression().fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.5])
     with running_server(tmp_path / "server") as server, warnings.catch_warnings(), tracking_to(server.uri):
         warnings.simplefilter("ignore")  # MLflow has much to say on how models are logged

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from mlflow_archive.flow.report import Report
 from mlflow_archive.format import refusals
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.sinks.replay import Target
 from tests.replay.conftest import Place
 from tests.replay.filling import OWN_FILES, STAGES, Filled
 from tests.replay.looking import P, aliases, files_of_model, logged_models, own_tags, runs, state, versions
 from tests.support.chunks import ChunkSource, chunk
+from tests.support.racing import Raced
 
 
 @pytest.fixture(scope="module")
@@ -232,3 +234,16 @@ def test_what_mlflow_does_not_take_is_refused_one_by_one(store_place: Place) -> 
     ]
     assert sorted(versions(store_place, "a")) == [1, 2]
     assert store_place.client.get_registered_model(store_place.name("c"))
+
+
+def test_a_model_that_somebody_else_makes_meanwhile_is_taken(store_place: Place) -> None:
+    rows = chunk(registered_models=[model("raced")], model_versions=[version("raced", 1), version("raced", 3)])
+    raced: list[Raced] = []
+
+    def wrap(target: Target) -> Target:
+        raced.append(Raced(target))
+        return cast("Target", raced[0])
+
+    assert store_place.replay_source(ChunkSource((0, [rows])), wrap=wrap).gaps == []
+    assert sorted(versions(store_place, "raced")) == [1, 3]
+    assert raced[0].races == 1

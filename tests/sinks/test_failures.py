@@ -120,3 +120,13 @@ def test_what_exists_already_without_a_doubt_is_refused() -> None:
     place.made = 1
     with pytest.raises(ServerError, match="there"):
         once(place.make, place.look)
+
+
+@pytest.mark.usefixtures("_no_waits")
+def test_what_has_a_name_and_was_made_meanwhile_stands_for_it() -> None:
+    place = _Place()
+    place.made = 1
+    assert once(place.make, place.look, by_name=True) == "found"
+    place.shown_after = 99
+    with pytest.raises(ServerError, match="there"):
+        once(place.make, place.look, by_name=True)

@@ -14,6 +14,7 @@ from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Report
 from mlflow_archive.sinks.replay import ReplaySink, Target, open_target
 from tests.support.chunks import ChunkSource, chunk, experiment
+from tests.support.racing import Raced
 
 TIMES = {"created_by": "ada", "created_at": 1, "last_updated_by": "ada", "last_updated_at": 2}
 FURTHEST, STEP = 200, 12
@@ -214,6 +215,18 @@ def test_all_of_it_arrives_and_twice_changes_nothing(uri: str) -> None:
         "review_queue": {"skipped": 2},
         "mcp_server": {"skipped": 1},
     }
+
+
+def test_what_somebody_else_makes_meanwhile_stands_for_it(uri: str) -> None:
+    raced: list[Raced] = []
+
+    def wrap(target: Target) -> Raced:
+        raced.append(Raced(target))
+        return raced[0]
+
+    assert replay(uri, "g8000", wrap).gaps == []
+    assert found(uri, "g8000") == WHOLE
+    assert raced[0].races == 6, "a label schema, a review queue, an MCP server and its versions"
 
 
 @pytest.mark.parametrize("executed", [False, True], ids=["unheard", "carried-out"])

@@ -51,6 +51,41 @@ def test_of_a_database_before_the_columns(tmp_path: Path) -> None:
     assert [(row["key"], row["value"]) for row in found.rows("trace_metadata")] == [("other", "o")]
 
 
+def test_what_lies_in_tables_of_metrics_and_in_spans_and_assessments(tmp_path: Path) -> None:
+    old_database(tmp_path / "old.db")
+    content = json.dumps({"attributes": {"mlflow.llm.model": '"m"', "mlflow.llm.cost": '{"input_cost": 9}'}})
+    with closing(sqlite3.connect(tmp_path / "old.db")) as connection:
+        connection.execute("update trace_request_metadata set key = 'mlflow.gateway.endpointId' where key like '%cost'")
+        connection.execute("delete from trace_request_metadata where key like '%tokenUsage'")
+        connection.executemany("insert into trace_metrics values (?, ?, ?)", [(TRACE, *item) for item in USAGE.items()])
+        for span, cost in (("a", 0.25), ("b", 0.5)):
+            connection.execute(
+                "insert into spans (trace_id, experiment_id, span_id, status, start_time_unix_nano, content) "
+                "values (?, 1, ?, 'OK', 1, ?)",
+                (TRACE, span, content),
+            )
+            connection.execute("insert into span_metrics values (?, ?, 'total_cost', ?)", (TRACE, span, cost))
+        connection.execute(
+            "insert into assessments (assessment_id, trace_id, name, assessment_type, value, created_timestamp, "
+            "last_updated_timestamp, source_type, valid) "
+            "values ('a-1', ?, 'n', 'feedback', '\"Yes\"', 1, 1, 'HUMAN', 1)",
+            (TRACE,),
+        )
+        connection.commit()
+    found = read_source(locate_source(f"sqlite:///{tmp_path / 'old.db'}"), Selection(artifacts=False))
+    [trace] = found.rows("traces")
+    assert {name: trace[name] for name in USAGE} == USAGE
+    assert trace["total_cost"] == 0.75
+    columns = ("input_cost", "total_cost", "model_name", "model_provider")
+    assert [tuple(span[name] for name in columns) for span in found.rows("spans")] == [
+        (9.0, 0.25, "m", None),
+        (9.0, 0.5, "m", None),
+    ]
+    [assessment] = found.rows("assessments")
+    columns = ("experiment_id", "trace_timestamp", "aggregate_value", "is_numeric_value")
+    assert tuple(assessment[name] for name in columns) == ("1", 5, 1.0, False)
+
+
 @pytest.mark.parametrize(
     ("tags", "metadata"),
     [

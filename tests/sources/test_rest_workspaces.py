@@ -14,7 +14,7 @@ from mlflow_archive.kinds import MCP_SERVER, REGISTERED_MODEL, TABLES, TRACE
 from mlflow_archive.reader.archive import open_archive
 from tests.sources.rest_reading import files, ids, read
 from tests.support.bad_network import bad_network
-from tests.support.everything import Filled, fill
+from tests.support.everything import KEY, Filled, copy_everything, fill
 from tests.support.filling.runs import MODEL_FILES
 from tests.support.login import PASSWORD, USER, server_with_login
 from tests.support.mlflow_server import MlflowServer, running_server
@@ -140,12 +140,12 @@ def test_selections_reach_over_workspaces(divided: tuple[MlflowServer, Filled]) 
 
 def test_a_server_that_wants_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives the same, behind the password, as the database behind it."""
-    with server_with_login(tmp_path / "s") as server:
+    filled = copy_everything(tmp_path / "s")
+    with server_with_login(tmp_path / "s", environment=KEY) as server:
         with pytest.raises(ServerError, match="wants other credentials"):
             read(server.uri)
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
-        filled = fill(server.uri, tmp_path / "files")
         api, direct = export(server.uri, tmp_path / "api.mlfa"), export(server.backend, tmp_path / "db.mlfa")
     one, other = content(api), content(direct)
     for name in ("spans", "assessments", "registered_model_tags", "gateway_endpoint_tags", "mcp_servers", "issues"):

@@ -139,7 +139,9 @@ def make_table(name: str, rows: list[Row]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=pa.schema(fields))
 
 
-def encode_part(table: pa.Table, *, checksums: bool = True, statistics: bool | list[str] = True) -> bytes:
+def encode_part(
+    table: pa.Table, *, checksums: bool = True, statistics: bool | list[str] = True, dictionary: bool = False
+) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(
         table,
@@ -149,7 +151,7 @@ def encode_part(table: pa.Table, *, checksums: bool = True, statistics: bool | l
         write_page_checksum=checksums,
         write_statistics=statistics,
         store_schema=False,
-        use_dictionary=False,
+        use_dictionary=dictionary,
     )
     return buffer.getvalue()
 

@@ -123,6 +123,32 @@ def blob(data: bytes, **values: Any) -> Callable[[Rows], None]:
     return lambda rows: next(r for r in rows["blobs"] if r["digest"] == sha(data)).update(values)
 
 
+def nested(depth: int) -> list[Any]:
+    """Return a list in a list in a list, and so on."""
+    value: list[Any] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+def one_text(rows: int, characters: int) -> bytes:
+    """Return a part of params in which very many rows refer to one long text in the dictionary of ``value``."""
+    few = make_table("params", base_rows()["params"]).slice(0, 1).drop_columns(["value"])
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["x" * characters]))
+    field = pa.field("value", texts.type, nullable=False)
+    keys = few.take(pa.array([0] * rows, pa.int64())).set_column(
+        1, pa.field("key", pa.string(), nullable=False), pa.array([f"{number:06}" for number in range(rows)])
+    )
+    return encode_part(keys.append_column(field, texts), dictionary=True)
+
+
+def text_of_bytes(rows: pa.Table, raw: bytes) -> pa.Table:
+    """Return params with bytes as their first value that claim to be text."""
+    values = pa.array([raw, *(value.encode() for value in rows["value"].to_pylist()[1:])], pa.binary())
+    array = pa.Array.from_buffers(pa.string(), len(values), values.buffers())
+    return rows.set_column(2, rows.schema.field("value"), array)
+
+
 def last_frame(**values: Any) -> Callable[[list[Frame]], None]:
     def edit(frames: list[Frame]) -> None:
         for name, value in values.items():
@@ -194,6 +220,12 @@ FAULTS: Final[dict[str, Fault]] = {
     "E002_export_numbers": flat("The only export is number 2.", manifest=lambda d: d["exports"][0].update(number=2)),
     "E002_member_twice": flat("One path is listed twice.", manifest=lambda d: d["members"].insert(0, d["members"][0])),
     "E002_member_of_later_export": flat("A member of export 7.", manifest=member("README.txt", export=7)),
+    "E002_number_beyond_2_63": flat("A size of 2^63.", manifest=member("README.txt", size=2**63)),
+    "E002_half_a_character": flat("A key with a lone surrogate.", manifest=document(novel="\ud800")),
+    "E002_nested_too_deep": flat("A key whose value nests 40 deep.", manifest=document(novel=nested(40))),
+    "E002_selection_is_text": flat(
+        "A selection whose list of runs is a text.", manifest=lambda d: d["exports"][0]["selection"].update(runs="a")
+    ),
     "E003_major_2": flat("Major version 2.", manifest=lambda d: d["format"].update(major=2)),
     "E004_unknown_feature": flat("An unknown required feature.", manifest=document(required_features=["no-such"])),
     "E005_copy_changed": flat(
@@ -235,6 +267,9 @@ FAULTS: Final[dict[str, Fault]] = {
         "Another footer hash is stated.", manifest=member(part("params"), footer_sha256="0" * 64)
     ),
     "E031_column_missing": deep("A column is missing.", tables=table("params", lambda t: t.drop_columns(["value"]))),
+    "E031_column_twice": deep(
+        "Two columns of one name.", tables=table("params", lambda t: t.append_column(t.schema.field(2), t["value"]))
+    ),
     "E031_other_type": deep(
         "A column of another type.",
         tables=table("params", lambda t: t.set_column(2, pa.field("value", pa.int64(), False), pa.array(range(4)))),
@@ -244,6 +279,24 @@ FAULTS: Final[dict[str, Fault]] = {
     "E034_page_changed": deep(
         "A value changed inside of a page, its checksum not.",
         members=lambda files: files.update({part("params"): damaged_page()}),
+    ),
+    "E034_bomb": deep(
+        "A row group of few bytes, 10,000 rows with one text of 20,000 characters: 200 MB when it is decoded.",
+        manifest=member(part("params"), rows=10_000),
+        members=add(part("params"), one_text(10_000, 20_000)),
+    ),
+    "E034_no_text": deep("A value that is no UTF-8.", tables=table("params", lambda t: text_of_bytes(t, b"\xff"))),
+    "E034_half_a_character": deep(
+        "A value with a lone surrogate in its UTF-8.",
+        tables=table("params", lambda t: text_of_bytes(t, b"\xed\xa0\x80")),
+    ),
+    "E034_statistics": deep(
+        "A row group states a smallest and a largest value of a column that its values belie.",
+        members=change(part("params"), lambda data: data[:-400] + data[-400:].replace(b"depth", b"width")),
+    ),
+    "E034_too_many_rows": deep(
+        "A row group of 131,073 rows, with page checksums.",
+        tables=table("metrics", lambda t: t.take(pa.array([0] * 131_073, pa.int64()))),
     ),
     "E035_key_twice": deep("A param occurs twice.", tables=table("params", lambda t: t.take([0, 0, 1, 2, 3]))),
     "E036_null": deep("A null where none may be.", tables=table("params", nulled)),
@@ -274,6 +327,17 @@ FAULTS: Final[dict[str, Fault]] = {
     "E043_overlap": deep("Extents overlap.", "E042", frames=cut(WORLD, (0, WORLD[:5]), (4, WORLD[4:]))),
     "E044_outside_of_pack": deep("A frame behind the pack's end.", "E042", rows=blob(WORLD, frame_offset=100_000)),
     "E044_pack_not_listed": deep("A pack that is not listed.", "E042", rows=blob(WORLD, pack="packs/0001-00009.zst")),
+    "E043_one_place": deep(
+        "Four extents of a blob that lie in one place.",
+        "E041",
+        rows=lambda rows: [
+            rows["blobs"].extend(
+                {**next(r for r in rows["blobs"] if r["digest"] == sha(WORLD)), "raw_offset": at * len(WORLD)}
+                for at in (1, 2, 3)
+            ),
+            rows["blobs"].sort(key=lambda r: (r["digest"], r["raw_offset"])),
+        ],
+    ),
     "E045_no_checksum": deep(
         "A frame without checksum.", "E042", frames=last_frame(encoded=_frame(WORLD, checksum=False))
     ),

@@ -46,7 +46,7 @@ from tests.support.tracking_uri import tracking_to
 SECRETS: Final = (SECRET_KEY, SECRET_AUTH, SECRET_IN_ENDPOINT, SECRET_IN_URL, SECRET_WEBHOOK)
 """Strings that went into the server as secrets, or in the place of a password in a URL."""
 
-_KEY: Final = {"MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": base64.urlsafe_b64encode(bytes(range(32))).decode()}
+KEY: Final = {"MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": base64.urlsafe_b64encode(bytes(range(32))).decode()}
 """A server without one makes a key at each start, and cannot read what it wrote with another."""
 
 
@@ -84,22 +84,28 @@ def fill(uri: str, folder: Path, *, prefix: str = "") -> Filled:
     return Filled(runs=runs, registry=registry, traces=traces, evaluation=evaluation, gateway=gateway)
 
 
+def copy_everything(folder: Path) -> Filled:
+    """Lay what a server holds that was filled with everything into ``folder``; one that runs there needs ``KEY``."""
+    original = made_once("everything", _make)
+    shutil.copytree(original / "server", folder)
+    filled: Filled = pickle.loads((original / "filled.pickle").read_bytes())  # noqa: S301 - written by this run
+    return filled
+
+
 @contextmanager
 def filled_server(
     folder: Path, *, environment: Mapping[str, str] | None = None
 ) -> Iterator[tuple[MlflowServer, Filled]]:
     """Run a server in ``folder`` that holds everything: a copy of one that is filled once a test run."""
-    original = made_once("everything", _make)
-    shutil.copytree(original / "server", folder)
-    filled: Filled = pickle.loads((original / "filled.pickle").read_bytes())  # noqa: S301 - written by this run
-    with running_server(folder, environment={**_KEY, **(environment or {})}) as server:
+    filled = copy_everything(folder)
+    with running_server(folder, environment={**KEY, **(environment or {})}) as server:
         yield server, filled
 
 
 def _make(folder: Path) -> None:
     files = session_folder() / "everything-files"
     files.mkdir()
-    with chdir(files), running_server(folder / "server", environment=_KEY) as server:
+    with chdir(files), running_server(folder / "server", environment=KEY) as server:
         filled = fill(server.uri, files)
     (folder / "filled.pickle").write_bytes(pickle.dumps(filled))
 

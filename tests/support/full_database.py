@@ -10,14 +10,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.support.databases import empty_database
 from tests.support.mlflow_server import _quiet_environment
+from tests.support.session_folder import made_once
 
 MODEL_CODE = """
 import mlflow
@@ -30,6 +33,10 @@ SECRETS = ("sk-marker-secret-1", "marker-webhook-secret")
 OLD_MS = 1_100_000_000_000
 T0 = 1_760_000_000_000
 ATTACHMENT = "11111111-2222-3333-4444-555555555555"
+_COLUMNS: Final = """
+SELECT tables.name, columns.name FROM sqlite_master AS tables, pragma_table_info(tables.name) AS columns
+WHERE tables.type = 'table'
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,16 +49,53 @@ class Everything:
 
 
 def make_everything(uri: str, folder: Path, *, root: str | None = None) -> Everything:
-    """Fill a new database; its files go to ``folder``, which locations name, or ``root`` if one is given."""
+    """Fill a new database; its files go to ``folder``, which locations name, or ``root`` if one is given.
+
+    An SQLite database without such a root is a copy of one that is filled once a test run, but for its locations.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    if uri.startswith("sqlite:///"):
-        shutil.copyfile(empty_database(), uri.removeprefix("sqlite:///"))
-    backend = uri.replace("postgresql://", "postgresql+psycopg2://", 1)
-    command = [sys.executable, "-m", "tests.support.full_database", backend, root or str(folder), str(folder)]
+    database = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    if database and not root:
+        ids = _copy(database, folder)
+    else:
+        if database:
+            shutil.copyfile(empty_database(), database)
+        ids = _fill(uri.replace("postgresql://", "postgresql+psycopg2://", 1), folder, root or str(folder))
+    return Everything(uri=uri, folder=folder, ids=ids)
+
+
+def _fill(backend: str, folder: Path, root: str) -> dict[str, str]:
+    command = [sys.executable, "-m", "tests.support.full_database", backend, root, str(folder)]
     environment = {**_quiet_environment(), "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder.parent, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
-    return Everything(uri=uri, folder=folder, ids=json.loads(done.stdout.splitlines()[-1]))
+    ids: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    return ids
+
+
+def _copy(database: Path, folder: Path) -> dict[str, str]:
+    original = made_once("full-database", _make_original)
+    shutil.copytree(original / "files", folder, dirs_exist_ok=True)
+    shutil.copyfile(original / "mlflow.db", database)
+    before = (original / "root").read_text("utf-8")
+    with closing(sqlite3.connect(database)) as connection:
+        for table, column in connection.execute(_COLUMNS).fetchall():
+            connection.execute(
+                f'UPDATE "{table}" SET "{column}" = replace("{column}", ?1, ?2) WHERE instr("{column}", ?1)',  # noqa: S608
+                (before, str(folder)),
+            )
+        connection.commit()
+    ids: dict[str, str] = json.loads((original / "ids.json").read_text("utf-8").replace(before, str(folder)))
+    return ids
+
+
+def _make_original(folder: Path) -> None:
+    files = folder / "files"
+    files.mkdir(parents=True)
+    shutil.copyfile(empty_database(), folder / "mlflow.db")
+    (folder / "root").write_text(str(files), "utf-8")
+    ids = _fill(f"sqlite:///{folder / 'mlflow.db'}", files, str(files))
+    (folder / "ids.json").write_text(json.dumps(ids), "utf-8")
 
 
 class Maker:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -25,7 +25,9 @@ auth_cache_ttl_seconds = 600
 
 
 @contextmanager
-def server_with_login(folder: Path, *, python: str = sys.executable) -> Iterator[MlflowServer]:
+def server_with_login(
+    folder: Path, *, python: str = sys.executable, environment: Mapping[str, str] | None = None
+) -> Iterator[MlflowServer]:
     """Start a server with MLflow's own login, for which its Python needs ``mlflow[auth]``.
 
     MLflow asks for a key of its own and for the password that the first user gets.
@@ -36,6 +38,7 @@ def server_with_login(folder: Path, *, python: str = sys.executable) -> Iterator
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "any",
         "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
+        **(environment or {}),
     }
     with running_server(folder, options=("--app-name", "basic-auth"), environment=settings, python=python) as server:
         yield server

@@ -63,11 +63,11 @@ def running_server(
         shutil.copyfile(empty_database(), server.database)  # MLflow takes seconds to make one
     arguments = ["server", "--host", "127.0.0.1", "--port", server.uri.rpartition(":")[2]]
     arguments += ["--workers", str(workers), "--backend-store-uri", server.backend]
-    arguments += ["--artifacts-destination", str(server.artifacts)]
+    arguments += ["--artifacts-destination", str(server.artifacts), *options]
     log = folder / "server.log"
     settings = {**_quiet_environment(), **(environment or {})}
-    if options or workers > 1 or python != sys.executable:
-        process = _start([python, "-m", "mlflow", *arguments, *options], settings, folder, log)
+    if workers > 1 or python != sys.executable:
+        process = _start([python, "-m", "mlflow", *arguments], settings, folder, log)
     else:
         process = warm_servers().start(arguments, environment=settings, folder=folder, log=log)
     try:

@@ -6,6 +6,7 @@ Marks follow from that, so that no list of tests has to be kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any, Final
 
@@ -20,6 +21,20 @@ _FILLERS: Final = frozenset({"make_everything", "make_full_store"})
 _ONE_WORKER: Final = ("both", "everything", "filled", "full_store")
 """Fixtures of a session that take long to make; those of a module need no list."""
 
+_Definitions = list[pytest.FixtureDef[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What a test needs: a ``server``, a lot of ``time``, and a worker of its own ``group`` of tests.
+
+    Those of a group must share a worker, or what they share would be made twice.
+    """
+
+    server: bool
+    time: bool
+    group: str | None
+
 
 class Needs:
     """What the tests of a session need; remembers what each function calls."""
@@ -27,41 +42,35 @@ class Needs:
     def __init__(self, session: pytest.Session) -> None:
         self._session = session
         self._reaching: dict[tuple[CodeType, frozenset[str]], bool] = {}
+        self._fixtures: dict[tuple[pytest.Item | pytest.Collector | None, tuple[str, ...]], _Definitions] = {}
 
-    def server(self, item: pytest.Item) -> bool:
-        """Return whether a test starts a server, itself or by a fixture."""
-        return any(self._reaches(function, _STARTERS) for function in self._functions(item))
-
-    def time(self, item: pytest.Item) -> bool:
-        """Return whether a test takes long: it says so by a time limit of its own, or has MLflow fill a store."""
-        limited = item.get_closest_marker("timeout") is not None
-        return limited or any(self._reaches(function, _FILLERS) for function in self._functions(item))
-
-    def group(self, item: pytest.Item) -> str | None:
-        """Return the name of the group of tests that must share a worker, or that would make something twice."""
+    def of(self, item: pytest.Item) -> Need:
+        """Return what a test needs."""
         definitions = self._definitions(item)
-        for name in _ONE_WORKER:
-            if any(one.argname == name and one.scope == "session" for one in definitions):
-                return name
-        if any(one.scope == "module" for one in definitions):
-            return item.nodeid.partition("::")[0]
-        return None
+        functions = [getattr(item, "function"), *(one.func for one in definitions)]  # noqa: B009 - of pytest.Function
+        return Need(
+            server=any(self._reaches(function, _STARTERS) for function in functions),
+            time=_is_limited(item) or any(self._reaches(function, _FILLERS) for function in functions),
+            group=_group(item, definitions),
+        )
 
-    def _functions(self, item: pytest.Item) -> Iterator[Callable[..., Any]]:
-        yield getattr(item, "function")  # noqa: B009 - of pytest.Function
-        yield from (one.func for one in self._definitions(item))
-
-    def _definitions(self, item: pytest.Item) -> list[pytest.FixtureDef[Any]]:
+    def _definitions(self, item: pytest.Item) -> _Definitions:
         """Return the fixtures of a test, those that it or they ask for by name while it runs as well."""
         names = list(getattr(item, "fixturenames", ()))
         parameters = getattr(item, "callspec", None)
         names += [value for value in (parameters.params.values() if parameters else ()) if isinstance(value, str)]
+        key = item.parent, tuple(names)
+        if key not in self._fixtures:
+            self._fixtures[key] = self._defined(names, item)
+        return self._fixtures[key]
+
+    def _defined(self, names: list[str], item: pytest.Item) -> _Definitions:
         definitions: dict[str, pytest.FixtureDef[Any]] = {}
         while names:
             name = names.pop()
-            if name not in definitions and (found := self._session._fixturemanager.getfixturedefs(name, item)):
-                definitions[name] = found[-1]
-                names += [*found[-1].argnames, *_asked_for(found[-1].func)]
+            if name not in definitions and (fixtures := self._session._fixturemanager.getfixturedefs(name, item)):
+                definitions[name] = fixtures[-1]
+                names += [*fixtures[-1].argnames, *_asked_for(fixtures[-1].func)]
         return list(definitions.values())
 
     def _reaches(self, function: Callable[..., Any], names: frozenset[str]) -> bool:
@@ -75,6 +84,20 @@ class Needs:
             used = not names.isdisjoint(_names(plain.__code__))
             self._reaching[key] = used or any(self._reaches(called, names) for called in _called(plain))
         return self._reaching[key]
+
+
+def _is_limited(item: pytest.Item) -> bool:
+    """Return whether a test says that it takes long, by a time limit of its own."""
+    return item.get_closest_marker("timeout") is not None
+
+
+def _group(item: pytest.Item, definitions: _Definitions) -> str | None:
+    for name in _ONE_WORKER:
+        if any(one.argname == name and one.scope == "session" for one in definitions):
+            return name
+    if any(one.scope == "module" for one in definitions):
+        return item.nodeid.partition("::")[0]
+    return None
 
 
 def _asked_for(function: Callable[..., Any]) -> Iterator[str]:

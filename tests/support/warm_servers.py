@@ -127,11 +127,11 @@ def _serve(arguments: list[str], environment: dict[str, str], folder: str, log: 
 
 def _run_uvicorn(command: list[str], *, extra_env: dict[str, str], **_: Any) -> NoReturn:
     """Do what MLflow would have a new process do, which knows no stores yet."""
-    from mlflow.server import handlers  # noqa: PLC0415 - has been imported
+    from mlflow.server import handlers, workspace_helpers  # noqa: PLC0415 - have been imported
     from uvicorn.main import main  # noqa: PLC0415
 
     assert command[1:3] == ["-m", "uvicorn"], command
-    handlers._tracking_store = handlers._model_registry_store = None
+    handlers._tracking_store = handlers._model_registry_store = workspace_helpers._workspace_store = None
     os.environ.update(extra_env)
     main(command[3:])
     raise AssertionError(command)

@@ -8,6 +8,7 @@ Beside the tables of spec/tables.md there is the view ``latest_metrics``: of eac
 
 from __future__ import annotations
 
+import re
 from types import TracebackType
 from typing import Final, Self
 
@@ -37,6 +38,9 @@ select run_id, key, point.step as step, point.timestamp as timestamp, point.valu
 """
 """MLflow's rule: greatest step, then time, then value, where NaN counts as 0."""
 
+_LATEST_NAME: Final = "latest_metrics"
+_WORD: Final = re.compile(r"[a-z]+(?:_[a-z]+)*")
+
 _DAMAGED_PAGE: Final = "reading the stream registered as"
 """What DuckDB says where Arrow cannot read on; footers have been proved by then, so it is a page."""
 
@@ -56,6 +60,7 @@ class SqlSession:
         except ImportError as error:
             raise MlflowArchiveError("SQL needs DuckDB: pip install 'mlflow-archive[sql]'") from error
         self._error = duckdb.Error
+        self._archive = archive
         self._connection = duckdb.connect(
             config={
                 "autoinstall_known_extensions": "false",
@@ -98,11 +103,21 @@ class SqlSession:
             )
         return " where " + " and ".join(conditions) if conditions else ""
 
+    def _prove(self, statement: str) -> None:
+        """Check the tables that a statement names before DuckDB reads them past the archive's reader."""
+        words = set(_WORD.findall(statement.lower()))
+        if _LATEST_NAME in words:
+            words.add("metrics")
+        for name in words & TABLES.keys():
+            for member in self._archive.parts(name):
+                self._archive.open_part(member).prove()
+
     def query(self, statement: str) -> pa.Table:
         """Return the answer of the last of some statements.
 
         Raises SelectionError with what DuckDB says, DamagedError (E034) where a page that it needs is damaged.
         """
+        self._prove(statement)
         try:
             answer = self._connection.sql(statement)
             result: pa.Table = pa.table({}) if answer is None else answer.to_arrow_table()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.gaps import ARTIFACT_MISSING
+from mlflow_archive.format.json_text import parse_json
 
 HISTORY_TAG = "mlflow.log-model.history"
 
@@ -28,8 +28,8 @@ def missing_declared(owner_kind: str, owner_id: str, history: str | None, paths:
 def _declared(history: str | None) -> list[str]:
     """Return the artifact paths in the tag; entries of MLflow 3 with a model id live outside the run."""
     try:
-        entries: Any = json.loads(history or "[]")
+        entries: Any = parse_json(history or "[]")
         declared = [str(entry["artifact_path"]).strip("/") for entry in entries if not entry.get("model_id")]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return []  # not MLflow's; the tag itself is carried as it is
     return list(dict.fromkeys(declared))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
@@ -20,6 +21,12 @@ MAJOR: Final = 1
 MINOR: Final = 1
 KNOWN_FEATURES: Final[frozenset[str]] = frozenset()
 MAX_MANIFEST_SIZE: Final = 64 * 1024 * 1024
+MAX_DEPTH: Final = 32
+MAX_INTEGER: Final = 2**63 - 1
+MAX_EXPORTS: Final = 9_999
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_LONGEST_SHOWN: Final = 100
 
 MemberKind = Literal["table", "pack", "text", "manifest"]
 _KINDS: Final = ("table", "pack", "text", "manifest")
@@ -126,6 +133,8 @@ def decode(data: bytes, *, where: str) -> Manifest:
     _check_version(document, where)
     if not _is_canonical(document, data):
         raise _bad(where, "its JSON is not canonical (sorted keys, no spaces, ASCII)")
+    if problem := _beyond_limits(document):
+        raise _bad(where, problem)
     reader = _Reader(where)
     exports = tuple(reader.export(item, i) for i, item in enumerate(reader.items(document, "exports")))
     members = tuple(reader.member(item, i) for i, item in enumerate(reader.items(document, "members")))
@@ -162,6 +171,29 @@ def _is_canonical(document: object, data: bytes) -> bool:
         return False
 
 
+def _beyond_limits(document: dict[str, Any]) -> str:
+    """Return what no reader need hold, in any key, known or not; empty where there is nothing."""
+    level: list[Any] = [document]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for value in level:
+            inner += [*value, *value.values()] if isinstance(value, dict) else value
+        for value in inner:
+            if type(value) is int and abs(value) > MAX_INTEGER:
+                return f"it holds a number of {len(str(abs(value)))} digits; none may reach 2^63"
+            if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
+                return f"the text {_short(value)} holds half of a character: a surrogate without its other half"
+        level = [value for value in inner if isinstance(value, dict | list)]
+        if not level:
+            return ""
+    return f"its values nest more than {MAX_DEPTH} deep"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
+
 def _bad(where: str, reason: str) -> DamagedError:
     return DamagedError(f"{where} is no valid manifest: {reason}", code="E002", member=where)
 
@@ -169,7 +201,7 @@ def _bad(where: str, reason: str) -> DamagedError:
 def _check_version(document: dict[str, Any], where: str) -> None:
     version = document["format"]
     if version.get("name") != FORMAT_NAME:
-        raise _bad(where, f"its format is {version.get('name')!r}, expected {FORMAT_NAME!r}")
+        raise _bad(where, f"its format is {_short(version.get('name'))}, expected {FORMAT_NAME!r}")
     major, minor = version.get("major"), version.get("minor")
     if type(major) is not int or type(minor) is not int or major < 1 or minor < 0:
         raise _bad(where, "format.major and format.minor must be integers")
@@ -195,7 +227,9 @@ def _check_lists(manifest: Manifest, where: str) -> None:
         raise _bad(where, "it lists no export")
     numbers = [export.number for export in manifest.exports]
     if numbers != list(range(1, len(numbers) + 1)):
-        raise _bad(where, f"exports are numbered {numbers}, expected 1, 2, 3, …")
+        raise _bad(where, f"exports are numbered {_short(numbers)}, expected 1, 2, 3, …")
+    if len(numbers) > MAX_EXPORTS:
+        raise _bad(where, f"it lists {len(numbers)} exports, more than {MAX_EXPORTS}")
     paths = [member.path for member in manifest.members]
     if len(set(paths)) != len(paths):
         raise _bad(where, "a member is listed twice")
@@ -215,6 +249,20 @@ _EXPORT_KEYS: Final = {
 }
 _MEMBER_KEYS: Final = {"path": str, "kind": str, "export": int, "size": int, "sha256": str}
 _TABLE_KEYS: Final = {"table": str, "rows": int, "key_min": str, "key_max": str}
+_SOURCE_KEYS: Final = {
+    "kind": str,
+    "uri": str,
+    "mlflow_version": str,
+    "schema_revision": str,
+    "extra": dict,
+    "newer_schema": bool,
+}
+_SELECTION_KEYS: Final = {
+    **dict.fromkeys(("experiments", "runs", "models", "kinds", "artifact_globs"), list),
+    **dict.fromkeys(("filter_string", "trace_filter"), str),
+    **dict.fromkeys(("since_ms", "until_ms", "max_artifact_size"), int),
+    **dict.fromkeys(("deleted", "artifacts"), bool),
+}
 
 
 class _Reader:
@@ -238,7 +286,15 @@ class _Reader:
     def typed(self, item: dict[str, Any], keys: Mapping[str, type], place: str) -> None:
         for key, kind in keys.items():
             if type(item.get(key)) is not kind or (kind is int and item[key] < 0):
-                raise _bad(self.where, f"{place}.{key} is {item.get(key)!r}, expected {kind.__name__}")
+                raise _bad(self.where, f"{place}.{key} is {_short(item.get(key))}, expected {kind.__name__}")
+
+    def given(self, item: dict[str, Any], keys: Mapping[str, type], place: str) -> None:
+        """Check the keys that are there; of a list also that it holds texts."""
+        for key, kind in keys.items():
+            value = item.get(key)
+            texts = kind is not list or (isinstance(value, list) and all(isinstance(text, str) for text in value))
+            if key in item and (type(value) is not kind or not texts):
+                raise _bad(self.where, f"{place}.{key} is {_short(value)}, expected {kind.__name__}")
 
     def digest(self, item: dict[str, Any], key: str, place: str) -> None:
         value = item[key]
@@ -249,6 +305,10 @@ class _Reader:
         place = f"exports[{index}]"
         self.typed(item, _EXPORT_KEYS, place)
         self.typed(item["counts"], dict.fromkeys(item["counts"], int), f"{place}.counts")
+        self.given(item["source"], _SOURCE_KEYS, f"{place}.source")
+        extra = item["source"].get("extra", {})
+        self.given(extra, dict.fromkeys(extra, str), f"{place}.source.extra")
+        self.given(item["selection"], _SELECTION_KEYS, f"{place}.selection")
         return Export(
             **{key: item[key] for key in _EXPORT_KEYS},
             unknown={key: value for key, value in item.items() if key not in _EXPORT_KEYS},
@@ -259,10 +319,10 @@ class _Reader:
         self.typed(item, _MEMBER_KEYS, place)
         if not is_member_name(item["path"]):
             raise DamagedError(
-                f"{self.where}: {place}.path {item['path']!r} is no member name", code="E015", member=self.where
+                f"{self.where}: {place}.path {_short(item['path'])} is no member name", code="E015", member=self.where
             )
         if item["kind"] not in _KINDS:
-            raise _bad(self.where, f"{place}.kind is {item['kind']!r}, expected one of {', '.join(_KINDS)}")
+            raise _bad(self.where, f"{place}.kind is {_short(item['kind'])}, expected one of {', '.join(_KINDS)}")
         self.digest(item, "sha256", place)
         known: dict[str, type] = dict(_MEMBER_KEYS)
         if item["kind"] == "table":

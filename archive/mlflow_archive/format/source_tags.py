@@ -15,8 +15,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 PREFIX: Final = "mlflow_export_import."
@@ -48,7 +49,8 @@ _EXPERIMENT: Final = (
     "last_update_time",
     "workspace",
 )
-_OLDER_LINEAGE = re.compile(re.escape(LINEAGE) + r"([1-9][0-9]*)\.(.*)", re.DOTALL)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_OLDER_LINEAGE = re.compile(re.escape(LINEAGE) + r"([1-9][0-9]{0,8})\.(.*)", re.DOTALL)
 _DIGEST_CHARS = 16
 
 
@@ -119,8 +121,8 @@ def left_by_import(key: str) -> bool:
 def lineage_tags(tags: Mapping[str, str | None]) -> dict[str, str]:
     """Return what earlier imports left in ``tags``, moved one hop back.
 
-    ``mlflow_export_import.lineage.<n>.<rest>``, n a whole number from 1 without leading zeros, becomes
-    ``mlflow_export_import.lineage.<n+1>.<rest>``. Any other ``mlflow_export_import.<rest>`` becomes
+    ``mlflow_export_import.lineage.<n>.<rest>``, n a whole number from 1, of at most nine digits, without leading zeros,
+    becomes ``mlflow_export_import.lineage.<n+1>.<rest>``. Any other ``mlflow_export_import.<rest>`` becomes
     ``mlflow_export_import.lineage.1.<rest>``. ``mlflow_archive.<rest>``, which this tool writes where source tags are
     off, and ``mlflow_exim.<rest>``, the dialect of newer releases of mlflow-export-import, keep their own prefix behind
     that: ``mlflow_export_import.lineage.1.mlflow_exim.<rest>``. So on a run that made three hops ``lineage.2`` is what
@@ -153,7 +155,8 @@ def _metadata(experiment_name: str | None, export: ExportFacts) -> dict[str, str
     if export.exported_ms is not None:
         seconds = export.exported_ms // 1000
         facts["timestamp"] = str(seconds)
-        facts["timestamp_nice"] = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        with suppress(ValueError, OverflowError):  # beyond the year 9999 it has no such form
+            facts["timestamp_nice"] = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%d %H:%M:%S")
     return {f"{PREFIX}metadata.{name}": value for name, value in facts.items()}
 
 

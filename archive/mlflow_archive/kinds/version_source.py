@@ -16,6 +16,7 @@ TOMBSTONE: Final = "Deleted_Internal"
 """The stage of versions that are deleted; their other fields are blanked."""
 
 _RUN_ID: Final = re.compile(r"[0-9a-f]{32}")
+_VERSION: Final = re.compile(r"[0-9]{1,10}")
 _MODEL_ID: Final = re.compile(r"m-[0-9a-f]{32}")
 
 
@@ -44,7 +45,7 @@ def parse_reference(source: str) -> Reference | None:
         return None
     if _MODEL_ID.fullmatch(first) and not path.isdecimal():
         return Reference(kind=LOGGED_MODEL, id=first, path=path.strip("/"))
-    if path.isdecimal():
+    if _VERSION.fullmatch(path):
         return Reference(kind=REGISTERED_MODEL, id=first, version=int(path))
     name, at, alias = first.rpartition("@")
     return Reference(kind=REGISTERED_MODEL, id=name, alias=alias) if at and not path else None

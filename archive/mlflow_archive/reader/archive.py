@@ -31,8 +31,9 @@ from mlflow_archive.kinds import (
     TABLES,
     Table,
 )
+from mlflow_archive.reader.stored.footer import check_footer
 from mlflow_archive.reader.stored.opening import OpenedManifest, open_members, read_manifest
-from mlflow_archive.reader.stored.parts import Part, check_footer
+from mlflow_archive.reader.stored.parts import Part
 from mlflow_archive.reader.stored.recent import RecentGroups
 from mlflow_archive.storage.members import MemberFile, Members
 

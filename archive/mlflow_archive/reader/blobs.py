@@ -55,12 +55,7 @@ class Blobs:
                 continue  # the same blob once more, in a later export or written by two threads at once
             pieces.append(piece)
         for digest, pieces in extents.items():
-            position = 0
-            for piece in pieces:
-                if piece.raw_offset != position or piece.raw_size < 0:
-                    message = f"blob {digest}: its extents leave a gap or overlap at byte {position}"
-                    raise DamagedError(message, code="E043")
-                position += piece.raw_size
+            _check_order(digest, pieces)
         return extents
 
     def open(self, digest: str, pieces: list[StoredExtent] | None = None) -> BinaryIO:
@@ -106,6 +101,26 @@ class Blobs:
             while len(self._frames) > _CACHED_FRAMES:
                 self._frames.popitem(last=False)
         return frame
+
+
+def _check_order(digest: str, pieces: list[StoredExtent]) -> None:
+    """Raise DamagedError: E043 for extents that do not follow each other or lie in one place, E044 for one too large.
+
+    A blob of few bytes could be as large as it likes if one frame were taken again and again.
+    """
+    position, places = 0, set()
+    for piece in pieces:
+        if piece.raw_size > MAX_FRAME_RAW:
+            message = f"{piece.pack}: no frame holds {piece.raw_size} bytes, as an extent of blob {digest} states"
+            raise DamagedError(message, code="E044", member=piece.pack)
+        if piece.raw_offset != position or piece.raw_size < 0:
+            message = f"blob {digest}: its extents leave a gap or overlap at byte {position}"
+            raise DamagedError(message, code="E043")
+        position += piece.raw_size
+        places.add((piece.pack, piece.frame_offset, piece.offset_in_frame))
+    if len(places) < len(pieces):
+        message = f"blob {digest}: {len(pieces)} extents lie in {len(places)} places of the packs, expected as many"
+        raise DamagedError(message, code="E043")
 
 
 def _stated_size(frame: bytes, where: str) -> int:

@@ -7,6 +7,7 @@ to it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +42,7 @@ from mlflow_archive.selecting.selection import Selection
 
 ENTITIES_PER_SHARD: Final = 50
 BYTES_PER_CHUNK: Final = 16 * 1024 * 1024
+_IN_MS: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,14 +202,15 @@ def export_facts(export: Export) -> SourceFacts:
     """
     source = export.source
     original = source.get("extra", {}) if source.get("kind") == "exim" else {}
+    exported_ms = original.get("exported_ms", "")
     return SourceFacts(
         kind="archive",
         uri=str(source.get("uri", "")),
         mlflow_version=source.get("mlflow_version"),
         schema_revision=source.get("schema_revision"),
         extra={
-            "exported_ms": str(export.created_ms),
-            **{name: str(original[name]) for name in ("exported_ms", "tracking_uri") if name in original},
+            "exported_ms": exported_ms if _IN_MS.fullmatch(exported_ms) else str(export.created_ms),
+            **({"tracking_uri": original["tracking_uri"]} if "tracking_uri" in original else {}),
             "export": str(export.number),
             "source_kind": str(source.get("kind", "")),
         },

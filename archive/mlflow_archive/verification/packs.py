@@ -74,21 +74,26 @@ class PackCheck:
             for pack in set(rows["pack"].unique().to_pylist()) - packs:
                 self._report.add("E044", "", f"the blob index names the pack {pack}, which the manifest does not list")
             cut.update(rows.filter(pc.not_equal(rows["raw_offset"], 0))["digest"].unique().to_pylist())
-        extents: dict[str, set[tuple[int, int]]] = {digest: set() for digest in cut}
+        extents: dict[str, dict[tuple[str, int, int], tuple[int, int]]] = {digest: {} for digest in cut}
         for rows in self._index_rows() if cut else ():
-            cut_rows = rows.filter(pc.is_in(rows["digest"], value_set=pa.array(sorted(cut))))
-            columns = (cut_rows[name].to_pylist() for name in ("digest", "raw_offset", "raw_size"))
-            for digest, offset, size in zip(*columns, strict=True):
-                extents[digest].add((offset, size))
-        for digest, ranges in sorted(extents.items()):
-            position = 0
-            for offset, size in sorted(ranges):
-                if offset != position or size < 1:
-                    self._report.add(
-                        "E043", "", f"blob {digest}: its extents leave a gap or overlap at byte {position}"
-                    )
-                    break
-                position += size
+            for row in rows.filter(pc.is_in(rows["digest"], value_set=pa.array(sorted(cut)))).to_pylist():
+                place, span = (
+                    (row["pack"], row["frame_offset"], row["offset_in_frame"]),
+                    (row["raw_offset"], row["raw_size"]),
+                )
+                if extents[row["digest"]].setdefault(place, span) != span:
+                    message = f"blob {row['digest']}: two extents lie in one place, at byte {place[1]} of {place[0]}"
+                    self._report.add("E043", "", message)
+        for digest, spans in sorted(extents.items()):
+            self._check_order(digest, sorted(set(spans.values())))
+
+    def _check_order(self, digest: str, spans: list[tuple[int, int]]) -> None:
+        position = 0
+        for offset, size in spans:
+            if offset != position or size < 1:
+                self._report.add("E043", "", f"blob {digest}: its extents leave a gap or overlap at byte {position}")
+                break
+            position += size
 
     def _index_rows(self) -> Iterator[pa.Table]:
         """Yield the rows of the blob index that can be read; the check of the tables reports the others."""

@@ -69,7 +69,7 @@ def _check_part(archive: Archive, member: Member, report: VerifyReport, findings
             report.add_error(error, member.path)
         findings.damaged.append(_whole(member))
         return
-    if part.rows != member.rows:
+    if not part.rows == member.rows == sum(group.rows for group in groups):
         report.add("E032", member.path, f"it has {part.rows} rows, the manifest states {member.rows}")
     if not part.has_page_checksums():
         report.add("W006", member.path, "its pages have no checksums")
@@ -84,6 +84,8 @@ def _check_part(archive: Archive, member: Member, report: VerifyReport, findings
             previous = None
             continue
         report.count("rows", rows.num_rows)
+        if belied := part.false_statistics(group.index, rows):
+            report.add("E034", member.path, f"row group {group.index}: {belied}, so readers would leave it out")
         _check_rows(part, member, rows, previous, report)
         _check_owners(part, rows, report, findings)
         previous = rows.slice(rows.num_rows - 1) if rows.num_rows else previous

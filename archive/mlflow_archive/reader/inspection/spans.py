@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mlflow_archive.errors import DamagedError
+from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
@@ -87,8 +87,8 @@ def _of_payload(archive: Archive, trace_id: str) -> list[Span]:
         return []
     data = Blobs(archive).open(row["digest"]).read()
     try:
-        return [_span(span) for span in json.loads(data)["spans"]]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return [_span(span) for span in parse_json(data)["spans"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         message = f"{PAYLOAD} of trace {trace_id} holds no spans as MLflow writes them: {error!r}"
         raise DamagedError(message, code="E042") from error
 
@@ -128,7 +128,7 @@ def _span_id(text: str) -> str:
 
 def _attributes(content: str) -> Mapping[str, Any]:
     try:
-        attributes = json.loads(content)["attributes"] if content else {}
+        attributes = parse_json(content)["attributes"] if content else {}
     except (ValueError, KeyError, TypeError):
         return {}
     return attributes if isinstance(attributes, Mapping) else {}

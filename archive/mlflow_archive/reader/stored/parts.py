@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
@@ -13,13 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlflow_archive.errors import DamagedError
-from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import Table
+from mlflow_archive.reader.stored.limits import OverLimitError, check_pages, check_texts, first_byte
+from mlflow_archive.reader.stored.pages import column_pages
+from mlflow_archive.reader.stored.statistics import false_statistics
+from mlflow_archive.reader.stored.thrift import ThriftError
 from mlflow_archive.storage.members import MemberFile
-
-MAX_ROW_GROUP_BYTES = 2 * 1024 * 1024 * 1024
-MAX_FOOTER_SIZE = 256 * 1024 * 1024
-MIN_PART_SIZE = 12  # magic at both ends and the size of the footer
 
 _FIELD_BY_NUMBER: Final = "FieldPath("
 """How pyarrow prints a field that an expression names by its number."""
@@ -42,26 +42,6 @@ class RowGroup:
         return at < len(ids) and ids[at] <= self.key_max
 
 
-def check_footer(file: MemberFile, member: Member) -> None:
-    """Prove the footer of a part before a Parquet library sees it.
-
-    Footers have no checksum of their own: a damaged one makes readers give out wrong rows, leave rows out, or end
-    the whole process. A part without a stated footer hash is hashed whole. Raises DamagedError (E012, E030).
-    """
-    if member.footer_sha256 is None:
-        if file.sha256() != member.sha256:
-            message = f"{file.name}: its SHA-256 is not the one that the manifest states"
-            raise DamagedError(message, code="E012", member=file.name)
-        return
-    length = int.from_bytes(file.read_at(file.size - 8, 4), "little") if file.size >= MIN_PART_SIZE else 0
-    if not 0 < length <= min(file.size - MIN_PART_SIZE, MAX_FOOTER_SIZE):
-        message = f"{file.name}: it does not end in a Parquet footer"
-        raise DamagedError(message, code="E030", member=file.name)
-    if hashlib.sha256(file.read_at(file.size - 8 - length, length + 8)).hexdigest() != member.footer_sha256:
-        message = f"{file.name}: its Parquet footer is damaged"
-        raise DamagedError(message, code="E030", member=file.name)
-
-
 class Part:
     """One Parquet file of a table. Opening reads its footer."""
 
@@ -79,9 +59,13 @@ class Part:
         self._row_groups: list[RowGroup] | None = None
         self._present = self._check_schema()
         self._encoded: pq.ParquetFile | None = None
+        self._proved = False
 
     def _check_schema(self) -> list[str]:
         schema = self._parquet.schema_arrow
+        if twice := sorted(name for name, times in Counter(schema.names).items() if times > 1):
+            message = f"{self.name}: it has two columns {twice[0]!r}, expected one of each name"
+            raise DamagedError(message, code="E031", member=self.name)
         for column in self.table.columns:
             position = schema.get_field_index(column.name)
             if position < 0 and column.nullable:
@@ -121,63 +105,92 @@ class Part:
         return RowGroup(index=index, rows=metadata.num_rows, key_min=low, key_max=high)
 
     def has_page_checksums(self) -> bool:
-        """Return whether the first page was written with a checksum; libraries state that nowhere else.
-
-        The header of a Parquet page is Thrift compact: field 4, an i32, is the CRC (parquet-format, PageHeader).
-        """
+        """Return whether the first page was written with a checksum; libraries state that nowhere else."""
         if not self._parquet.metadata.num_row_groups:
             return True
-        column = self._parquet.metadata.row_group(0).column(0)
-        offset = column.dictionary_page_offset or column.data_page_offset
-        header = self._file.read_at(offset, min(64, self._file.size - offset))
-        position = 0
-        for field in (1, 2, 3):  # type, uncompressed and compressed size: all i32, in this order
-            if header[position : position + 1] != bytes([0x15]):
-                message = f"{self.name}: page header field {field} is not as expected"
-                raise DamagedError(message, code="E034", member=self.name)
-            position += 1
-            while header[position] & 0x80:
-                position += 1
-            position += 1
-        return header[position] == 0x15
+        chunk = self._parquet.metadata.row_group(0).column(0)
+        try:
+            return next(column_pages(self._file, first_byte(chunk), chunk.total_compressed_size)).has_checksum
+        except (ThriftError, StopIteration) as error:
+            message = f"{self.name}: it does not begin with a page: {error}"
+            raise DamagedError(message, code="E034", member=self.name) from error
 
     def read(self, index: int, columns: Sequence[str] | None = None, *, encoded: bool = False) -> pa.Table:
         """Read a row group with the columns in schema order; columns the file lacks are null.
 
         With ``encoded`` texts come as dictionary arrays, as they lie on disk, which is several times faster where few
-        of them are looked at. Raises DamagedError: E034 for a page that is damaged, E036 for a null where none may be.
+        of them are looked at. Raises DamagedError: E034 for a page that is damaged or a row group over the limits, E036
+        for a null where none may be.
         """
         requested = [c for c in self.table.columns if columns is None or c.name in columns]
         present = [c.name for c in requested if c.name in self._present]
-        try:
-            metadata = self._parquet.metadata.row_group(index)
-            if metadata.total_byte_size > MAX_ROW_GROUP_BYTES:
-                message = f"{self.name}: row group {index} states {metadata.total_byte_size} bytes, over the limit"
-                raise DamagedError(message, code="E034", member=self.name)
-            with self._lock:
-                parquet = self._with_dictionaries() if encoded else self._parquet
-                stored = parquet.read_row_group(index, columns=present, use_threads=False)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            message = f"{self.name}: row group {index} cannot be read: {error}"
-            raise DamagedError(message, code="E034", member=self.name) from error
-        if stored.num_rows != metadata.num_rows:
-            message = f"{self.name}: row group {index} gives {stored.num_rows} rows, states {metadata.num_rows}"
-            raise DamagedError(message, code="E034", member=self.name)
+        stored = self._stored_rows(index, present)
         arrays: list[Any] = []
         for column in requested:
             array = stored[column.name] if column.name in present else pa.nulls(stored.num_rows, column.type)
             if not column.nullable and array.null_count:
                 message = f"{self.name}: column {column.name} holds nulls, which it may not"
                 raise DamagedError(message, code="E036", member=self.name)
-            arrays.append(array)
+            arrays.append(array if encoded else _plain(array))
         if encoded:
             return pa.table(arrays, names=[c.name for c in requested])
         return pa.table(arrays, schema=pa.schema([c.field for c in requested]))
 
+    def _stored_rows(self, index: int, names: Sequence[str]) -> pa.Table:
+        """Return columns of a row group, texts as dictionary arrays; they are whole and within the limits."""
+        with self._reporting(index):
+            metadata = self._parquet.metadata.row_group(index)
+            size = check_pages(self._file, metadata, names)
+            with self._lock:
+                rows = self._with_dictionaries().read_row_group(index, columns=names, use_threads=False)
+            check_texts(rows, size)
+        if rows.num_rows != metadata.num_rows:
+            message = f"{self.name}: row group {index} gives {rows.num_rows} rows, states {metadata.num_rows}"
+            raise DamagedError(message, code="E034", member=self.name)
+        return rows
+
+    def false_statistics(self, index: int, rows: pa.Table) -> str:
+        """Return what a row group states of its columns and its rows belie, empty for nothing."""
+        return false_statistics(self._parquet.metadata.row_group(index), rows)
+
+    def prove(self) -> None:
+        """Check all row groups for a library that reads them by itself, without these checks; once is enough.
+
+        Raises DamagedError (E034) for what is over the limits, refers outside of a dictionary, or is no text. A page
+        whose checksum is wrong is left to that library, which may never need it.
+        """
+        if self._proved:
+            return
+        texts = [c.name for c in self.table.columns if c.type == pa.string() and c.name in self._present]
+        for index in range(self._parquet.metadata.num_row_groups):
+            with self._reporting(index):
+                check_pages(self._file, self._parquet.metadata.row_group(index), self._present)
+            for name in texts:
+                self._prove_text(index, name)
+        self._proved = True
+
+    def _prove_text(self, index: int, name: str) -> None:
+        with self._reporting(index):
+            size = check_pages(self._file, self._parquet.metadata.row_group(index), [name])
+            try:
+                with self._lock:
+                    rows = self._with_dictionaries().read_row_group(index, columns=[name], use_threads=False)
+            except (pa.ArrowException, OSError):
+                return
+            check_texts(rows, size)
+
+    @contextmanager
+    def _reporting(self, index: int) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowException, OSError, UnicodeDecodeError, OverLimitError, ThriftError) as error:
+            message = f"{self.name}: row group {index} cannot be read: {error}"
+            raise DamagedError(message, code="E034", member=self.name) from error
+
     def _with_dictionaries(self) -> pq.ParquetFile:
         """Return the file as one whose texts are read as dictionary arrays."""
         if self._encoded is None:
-            texts = [column.name for column in self.table.columns if column.type == pa.string()]
+            texts = [c.name for c in self.table.columns if c.type == pa.string() and c.name in self._present]
             self._encoded = pq.ParquetFile(
                 pa.PythonFile(self._source, mode="r"),
                 metadata=self._parquet.metadata,
@@ -214,3 +227,8 @@ class Part:
         for group in self.row_groups():
             if ids is None or group.may_hold(ids):
                 yield self.read(group.index, columns, encoded=encoded)
+
+
+def _plain(column: Any) -> Any:
+    """Return a column with its texts written out."""
+    return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column

@@ -62,6 +62,7 @@ def locate_replay(
         progress=progress,
         facts_of=_facts_by_export(archive),
         only=_only_workspace(archive),
+        sources={_facts(export).tracking_uri for export in archive.manifest.exports},
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from threading import Lock
 
 from mlflow_archive.errors import ItemError
 from mlflow_archive.flow.chunk import Chunk, Known, nothing_known
-from mlflow_archive.flow.report import Progress, Report
+from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import refusals
 from mlflow_archive.http.tried import untried
@@ -15,6 +16,7 @@ from mlflow_archive.kinds import TABLES, is_identity
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay.options import ReplayOptions, fitted_to
 from mlflow_archive.sinks.replay.places.routing import Router
+from mlflow_archive.sinks.replay.places.turn import Turn
 from mlflow_archive.sinks.replay.places.workspaces import WorkspaceMap
 from mlflow_archive.sinks.replay.sink import FactsOfRow, ReplaySink
 from mlflow_archive.sinks.replay.target.nothing_there import nothing_there
@@ -27,7 +29,8 @@ class WorkspaceSink:
     """Writes into a target and its workspaces; for all else see ReplaySink.
 
     ``only`` is the workspace that all objects of the source are in, where the caller knows that there is just one:
-    their names stay as they are.
+    their names stay as they are. ``sources`` are the tracking URIs that its objects come from, where it has others
+    than that of its facts. Imports of one source take turns: one that is begun waits until the one before has ended.
     """
 
     def __init__(
@@ -38,8 +41,9 @@ class WorkspaceSink:
         progress: Progress | None = None,
         facts_of: FactsOfRow | None = None,
         only: str | None = None,
+        sources: Collection[str] = (),
     ) -> None:
-        self._target, self._progress, self._facts_of = target, progress, facts_of
+        self._target, self._progress, self._facts_of = target, progress or Quiet(), facts_of
         self._options = options or ReplayOptions()
         self._receipt = Receipt(target.uri, dry_run=self._options.dry_run)
         self._workspaces = WorkspaceMap(target, self._options, self._receipt, only=only)
@@ -48,6 +52,8 @@ class WorkspaceSink:
         self._left_out: dict[str, Counter[str]] = {}
         self._lock = Lock()
         self._begun: tuple[SourceFacts, Selection] | None = None
+        self._sources = sources
+        self._turn: Turn | None = None
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
         """Make sure that the target answers and has the workspace that everything is to go into."""
@@ -57,9 +63,19 @@ class WorkspaceSink:
             self._receipt.note(sentence)
         self._options = fitted_to(self._options, self._target.version)
         self._workspaces.check()
+        if not self._options.dry_run:
+            self._turn = Turn(
+                self._target,
+                self._sources or (facts.uri,),
+                tell=self._progress.note,
+                workspace=self._options.workspace,
+            )
+            self._turn.take()
         return nothing_known
 
     def write(self, chunk: Chunk) -> None:
+        if self._turn is not None:
+            self._turn.check()
         for row in rows_of(chunk, "workspaces"):
             self._workspaces.add(row)
         for workspace, part in self._router.split(chunk):
@@ -105,8 +121,12 @@ class WorkspaceSink:
             for workspace, counts in sorted(self._left_out.items()):
                 why = f": the target did not take their workspace {workspace!r}"
                 self._receipt.refuse_many(counts, refusals.WORKSPACE_REFUSED, why)
-        finally:
-            self._target.close()
+        except BaseException:
+            self.abort()
+            raise
+        if self._turn is not None:
+            self._turn.give_back()
+        self._target.close()
         return self._receipt.report()
 
     def so_far(self) -> Report:
@@ -115,4 +135,6 @@ class WorkspaceSink:
 
     def abort(self) -> None:
         """Leave all as it is, for a later import to complete."""
+        if self._turn is not None:
+            self._turn.leave()
         self._target.close()

@@ -21,7 +21,7 @@ from mlflow_archive.sources.database.artifacts import ArtifactFinder, Carries, F
 from mlflow_archive.sources.database.catalog import DatabaseCatalog
 from mlflow_archive.sources.database.columns import Columns, plain_values
 from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, with_gaps
-from mlflow_archive.sources.database.old_traces import lacks_trace_columns, with_trace_columns
+from mlflow_archive.sources.database.old_traces import OldTraces
 from mlflow_archive.sources.database.planning import IdBlock
 from mlflow_archive.sources.database.reading import Reading
 from mlflow_archive.sources.database.runs import plain
@@ -45,6 +45,7 @@ class EntityReader:
 
     def __init__(self, snapshot: Snapshot, reading: Reading, finder: ArtifactFinder | None, carries: Carries) -> None:
         self._snapshot, self._reading, self._finder, self._carries = snapshot, reading, finder, carries
+        self._old_traces = OldTraces(Columns(snapshot), snapshot.schema.columns)
 
     def chunks(self, block: IdBlock, known: Known) -> Iterator[Chunk]:
         """Yield a block. An entity with gaps has no fingerprint, so that a later export tries it again."""
@@ -52,8 +53,8 @@ class EntityReader:
         maps = [table_map for table_map in maps_of(block.kind) if table_map.table != _SPANS.table]
         tables = {table_map.table: self._reading.rows(table_map, block.ids, malformed.add) for table_map in maps}
         finds = self._files(block.kind, tables)
-        if block.kind == TRACE and lacks_trace_columns(self._snapshot.schema):
-            tables = with_trace_columns(tables)
+        if block.kind == TRACE:
+            tables = self._old_traces.filled(tables)
         if block.kind in INCREMENTAL:
             yield from self._changed(block.kind, tables, finds, malformed, known)
             return
@@ -104,7 +105,8 @@ class EntityReader:
         waiting: list[pa.Table] = []
         size = 0
         for trace_ids in self._in_slices(traces):
-            for rows in self._reading.batches(_SPANS, trace_ids, malformed.add):
+            for batch in self._reading.batches(_SPANS, trace_ids, malformed.add):
+                rows = self._old_traces.filled_spans(batch)
                 if waiting and size + rows.nbytes > BYTES_PER_CHUNK:
                     yield pa.concat_tables(waiting)
                     waiting, size = [], 0

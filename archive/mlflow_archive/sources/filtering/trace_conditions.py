@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.sources.filtering.comparing import Dialect, Holds, comparison
 
 _ATTRIBUTES: Final = "attributes."
@@ -109,7 +110,7 @@ def _number(text: str) -> float | None:
     from mlflow.store.tracking.utils.trace_analytics import assessment_aggregate  # noqa: PLC0415
 
     try:
-        number, is_number = assessment_aggregate(json.loads(text))
+        number, is_number = assessment_aggregate(parse_json(text))
     except ValueError:
         return None
     return float(number) if is_number and number is not None else None

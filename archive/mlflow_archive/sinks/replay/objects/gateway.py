@@ -127,6 +127,7 @@ class GatewayWriter(KindWriter):
                 "model_definition"
             ],
             lambda: self._find_definition(name),
+            by_name=True,
         )
 
     def _keep(self, kind: str, source_id: str, row: Row) -> None:
@@ -180,6 +181,7 @@ class GatewayWriter(KindWriter):
         return once(
             lambda: self._context.api.post(API + "endpoints/create", body, idempotent=False)["endpoint"],
             lambda: self._find_endpoint(name),
+            by_name=True,
         )
 
     def _model(self, model: Row) -> dict[str, Any]:

@@ -77,6 +77,7 @@ class McpServerWriter(KindWriter):
             return once(
                 lambda: api.post(_API, {**body, "icons": icons}, idempotent=False),
                 lambda: get_or_none(api, base),
+                by_name=True,
             )
 
         return self._without_icons(server, "icons", json_of(row, "icons"), create)
@@ -167,6 +168,7 @@ class McpServerWriter(KindWriter):
                     f"{base}/versions", {**body, **with_tools, "server_json": sent}, idempotent=False
                 ),
                 lambda: get_or_none(self._context.api, f"{base}/versions/{quote(row['version'])}"),
+                by_name=True,
             )
 
         try:

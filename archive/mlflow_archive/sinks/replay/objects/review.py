@@ -83,7 +83,7 @@ class LabelSchemaWriter(KindWriter):
             answer = self._context.api.post(_SCHEMAS + "create", body, idempotent=False)
             return str(answer["label_schema"]["schema_id"])
 
-        return once(create, lambda: self._find(experiment_id, row["name"]))
+        return once(create, lambda: self._find(experiment_id, row["name"]), by_name=True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -144,6 +144,7 @@ class ReviewQueueWriter(KindWriter):
         created = once(
             lambda: post(_QUEUES + "create", body, idempotent=False)["review_queue"],
             lambda: self._find(experiment_id, row["name"]),
+            by_name=True,
         )
         if row["created_by"] and created.get("created_by") != row["created_by"]:
             post(_QUEUES + "update", {"queue_id": created["queue_id"], "new_owner": row["created_by"]})

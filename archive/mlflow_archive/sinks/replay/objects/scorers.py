@@ -14,6 +14,7 @@ from typing import Any, Final
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
+from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.kinds import SCORER
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames, MissingSecrets
@@ -228,6 +229,6 @@ def _same(text: str, other_text: str) -> bool:
     if text == other_text:
         return True
     try:
-        return bool(json.loads(text) == json.loads(other_text))
+        return bool(parse_json(text) == parse_json(other_text))
     except ValueError:
         return False

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
-from mlflow_archive.errors import ItemError
+from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import REGISTERED_MODEL
@@ -21,7 +21,7 @@ from mlflow_archive.sinks.replay.registry.registry_rows import (
 )
 from mlflow_archive.sinks.replay.registry.version_sources import OF_VERSION, VersionSources
 from mlflow_archive.sinks.replay.target.target import entries_of, pairs_of
-from mlflow_archive.sinks.replay.writing.failures import get_or_none, once
+from mlflow_archive.sinks.replay.writing.failures import exists_already, get_or_none, once
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 
 _API: Final = "/api/2.0/mlflow/registered-models/"
@@ -83,13 +83,9 @@ class RegistryWriter(KindWriter):
     def _write(self, model: RegisteredModelRows) -> None:
         plan = plan_registered_model(model, self._context)
         self._take_name(plan.name, model.owner_id)
-        existing = self._find(plan.name)
+        existing = self._find(plan.name) or self._create(plan)
         self._context.receipt.mapped(REGISTERED_MODEL, model.owner_id, plan.name)
-        if existing is None:
-            self._create(plan)
-            outcome = "created"
-        else:
-            outcome = "updated" if self._complete(model, plan, existing) else "skipped"
+        outcome = "created" if existing is None else "updated" if self._complete(model, plan, existing) else "skipped"
         tags = {} if existing is None else existing.tags
         versions = self._versions.write(model, plan.name, new=existing is None, tags=tags)
         aliases = self._set_aliases(model, plan.name, versions.arrived, {} if existing is None else existing.aliases)
@@ -108,9 +104,10 @@ class RegistryWriter(KindWriter):
         answer = get_or_none(self._context.api, _API + "get", {"name": name})
         return None if answer is None else TargetRegisteredModel.parse(answer["registered_model"])
 
-    def _create(self, plan: PlannedRegisteredModel) -> None:
+    def _create(self, plan: PlannedRegisteredModel) -> TargetRegisteredModel | None:
+        """Create a model; return the one that somebody else has made meanwhile, if that is so."""
         if self._context.options.dry_run:
-            return
+            return None
         body: dict[str, Any] = {"name": plan.name, "tags": entries_of(plan.tags)}
         if plan.description is not None:
             body["description"] = plan.description
@@ -119,7 +116,13 @@ class RegistryWriter(KindWriter):
             self._context.api.post(_API + "create", body, idempotent=False)
             return True
 
-        once(make, lambda: True if self._find(plan.name) is not None else None)
+        try:
+            once(make, lambda: True if self._find(plan.name) is not None else None)
+        except ServerError as exc:
+            if not exists_already(exc) or (existing := self._find(plan.name)) is None:
+                raise
+            return existing
+        return None
 
     def _complete(
         self, model: RegisteredModelRows, plan: PlannedRegisteredModel, target: TargetRegisteredModel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,6 +17,7 @@ IS_PROMPT: Final = "mlflow.prompt.is_prompt"
 # Written where source tags are off; it wins, as then source tags are what an earlier import left.
 SOURCE_REGISTERED_MODEL: Final = OWN_PREFIX + "source_registered_model"
 SOURCE_MODEL_VERSION: Final = OWN_PREFIX + "source_model_version"
+_VERSION: Final = re.compile(r"[0-9]{1,10}")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,7 +73,7 @@ def registered_models_of(chunk: Chunk) -> list[RegisteredModelRows]:
     for artifact in chunk.artifacts:
         if artifact.owner_kind == REGISTERED_MODEL and artifact.owner_id in by_owner:
             number = artifact.path.partition("/")[0]
-            version = by_owner[artifact.owner_id].versions.get(int(number) if number.isdecimal() else 0)
+            version = by_owner[artifact.owner_id].versions.get(int(number) if _VERSION.fullmatch(number) else 0)
             if version is not None:
                 version.artifacts.append(artifact)
     return sorted(models.values(), key=lambda model: model.info["workspace"] != DEFAULT_WORKSPACE)
@@ -102,7 +104,7 @@ def identity_of_tags(tags: Mapping[str, str], *, version: bool) -> str | None:
         return written
     start = PREFIX + ("model_version." if version else "registered_model.")
     name, number = tags.get(start + "name"), tags.get(start + "version", "")
-    if name is None or (version and not number.isdecimal()):
+    if name is None or (version and not _VERSION.fullmatch(number)):
         return None
     created = tags.get(start + "creation_time")
     return _identity(tags.get(start + "workspace", ""), name, int(number) if version else None, created)

@@ -22,7 +22,7 @@ from mlflow_archive.sinks.replay.writing.artifact_copy import ArtifactOwner
 from mlflow_archive.sinks.replay.writing.earlier_imports import MODEL_IDENTITY, SOURCE_MODEL_ID
 from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_unknown_there
 
-OF_VERSION: Final = re.compile(r"models:/+([^/@]+)/([0-9]+)/?")
+OF_VERSION: Final = re.compile(r"models:/+([^/@]+)/([0-9]{1,10})/?")
 """A source that is a version of a registered model: its name and number."""
 _OF_MODEL: Final = re.compile(r"models:/+(m-[^/]+)(?:/(.*))?|.*?/models/(m-[^/]+)/artifacts(?:/(.*))?", re.DOTALL)
 _OF_RUN: Final = re.compile(r"runs:/+([^/]+)(?:/(.*))?|.*?/([0-9a-f]{32})/artifacts(?:/(.*))?", re.DOTALL)

@@ -40,6 +40,8 @@ class InProcessTransport(BaseAdapter):
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Answer a request; exceptions of the application are what its server would make of them: a status 500."""
         with _turn:
+            if self._loop.is_closed():
+                raise requests.ConnectionError("the application was closed")
             before = [(module, name, getattr(module, name)) for module, name, _ in self._variables]
             try:
                 _set(self._variables)
@@ -56,11 +58,12 @@ class InProcessTransport(BaseAdapter):
 
     def close(self) -> None:
         """End the thread that the application runs on; closing again does nothing."""
-        if self._loop.is_closed():
-            return
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        with _turn:  # a request under way is answered first
+            if self._loop.is_closed():
+                return
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
 
 
 def _set(variables: Sequence[tuple[Any, str, Any]]) -> None:

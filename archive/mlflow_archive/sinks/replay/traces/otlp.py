@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from mlflow_archive.format.json_text import parse_json
+
 PATH: Final = "/v1/traces"
 CONTENT_TYPE: Final = "application/x-protobuf"
 EXPERIMENT_HEADER: Final = "x-mlflow-experiment-id"
@@ -94,7 +96,7 @@ def encode(spans: Iterable[Mapping[str, Any]]) -> bytes:
         message.end_time_unix_nano = span["end_time_unix_nano"]
         message.status.code = _STATUS[span["status"]["code"]]
         message.status.message = span["status"]["message"]
-        _fill(message.attributes, {key: json.loads(text) for key, text in span["attributes"].items()})
+        _fill(message.attributes, {key: parse_json(text) for key, text in span["attributes"].items()})
         for event in span["events"]:
             added = message.events.add(name=event["name"], time_unix_nano=event["time_unix_nano"])
             _fill(added.attributes, event["attributes"])
@@ -167,16 +169,16 @@ def _text_survives(text: object) -> bool:
     if not isinstance(text, str):
         return False
     try:
-        value = json.loads(text)
+        value = parse_json(text)
         if json.dumps(value, ensure_ascii=False) != text or not _fits(value, _DEEPEST):
             return False
-    except (ValueError, RecursionError):
+    except ValueError:
         return False
     if not isinstance(value, str):
         return True
     try:  # of text that is JSON again MLflow takes one layer away
-        return not isinstance(json.loads(value), str | dict | list)
-    except (ValueError, RecursionError):
+        return not isinstance(parse_json(value), str | dict | list)
+    except ValueError:
         return True
 
 

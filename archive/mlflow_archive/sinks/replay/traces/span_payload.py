@@ -8,6 +8,7 @@ from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, Final, cast
 
 from mlflow_archive.errors import ItemError
+from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.sinks.replay.traces.trace_rows import SpanTexts
 from mlflow_archive.sinks.replay.writing.references import Mapped
 
@@ -36,8 +37,8 @@ def spans_file(texts: SpanTexts, mapped: Mapped) -> BinaryIO:
 def holds_more(data: bytes, texts: SpanTexts) -> bool:
     """Return whether a ``traces.json`` has a span, or something of one, that the texts of the same trace lack."""
     try:
-        spans = json.loads(data)["spans"]
-        stored = [json.loads(text) for text in texts]
+        spans = parse_json(data)["spans"]
+        stored = [parse_json(text) for text in texts]
         return not all(any(_is_within(span, other) for other in stored) for span in spans)
     except (ValueError, LookupError, TypeError, AttributeError):
         return True

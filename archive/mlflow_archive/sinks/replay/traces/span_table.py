@@ -6,11 +6,11 @@ otherwise is made again without them: nobody has seen it yet, and its spans then
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.kinds import EXPERIMENT
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.traces import otlp
@@ -60,7 +60,7 @@ class SpanTable:
 
     def _parsed(self, text: str) -> Any:
         try:
-            return otlp.with_links(json.loads(remap_span(text, self._context.receipt.ids(EXPERIMENT).get)))
+            return otlp.with_links(parse_json(remap_span(text, self._context.receipt.ids(EXPERIMENT).get)))
         except ValueError:
             return None  # only JSON survives; text that is not JSON goes into a file as it is
 

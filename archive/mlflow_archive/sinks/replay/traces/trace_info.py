@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX, object_source_tags, shorten_key
 from mlflow_archive.kinds import LOGGED_MODEL
 from mlflow_archive.kinds.traces import COSTS, TOKENS
@@ -166,7 +167,7 @@ def _metadata(rows: TraceRows, row: Row, context: ReplayContext) -> tuple[dict[s
 def _is_canonical(text: str, keys: tuple[str, ...]) -> bool:
     """Return whether MLflow gives this text back after it has put the numbers into columns."""
     try:
-        numbers = json.loads(text)
+        numbers = parse_json(text)
     except ValueError:
         return False
     return isinstance(numbers, dict) and json.dumps({key: numbers[key] for key in keys if key in numbers}) == text

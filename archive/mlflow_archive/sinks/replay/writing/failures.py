@@ -70,19 +70,25 @@ def get_or_none(api: Api, path: str, params: Params | None = None) -> Any:
         return None
 
 
-def once(make: Callable[[], _T], look: Callable[[], _T | None]) -> _T:
+def exists_already(exc: ServerError) -> bool:
+    """Return whether MLflow reports that there is such an object."""
+    return exc.error_code in _EXISTS
+
+
+def once(make: Callable[[], _T], look: Callable[[], _T | None], *, by_name: bool = False) -> _T:
     """Return what ``make`` makes; where it is in doubt whether it did, what ``look`` finds, or make it again.
 
-    That it "exists already" after a doubt means that it was made. An error that MLflow names is likely to stay, so it
-    is met a few times only.
+    That it "exists already" after a doubt means that it was made; with ``by_name`` what somebody else has made
+    meanwhile stands for it, too. An error that MLflow names is likely to stay, so it is met a few times only.
     """
     doubt: ServerError | None = None
     for tries, wait in enumerate(WAITS_AFTER_DOUBT_SECONDS, start=1):
         try:
             return make()
         except ServerError as exc:
-            exists = doubt is not None and exc.error_code in _EXISTS
-            if not exists and not executed_perhaps(exc):
+            if by_name and doubt is None and exists_already(exc) and (existing := look()) is not None:
+                return existing
+            if not (doubt is not None and exists_already(exc)) and not executed_perhaps(exc):
                 raise
             doubt = exc
         # The server may still be at it, so it gets a moment before it is asked.

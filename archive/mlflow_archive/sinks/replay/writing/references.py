@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.format.source_tags import shorten
 
 HISTORY: Final = "mlflow.log-model.history"
@@ -57,7 +58,7 @@ def remap_linked_prompts(tags: Mapping[str, str | None], renamed: Callable[[str]
 
 def _renamed(match: re.Match[str], renamed: Callable[[str], str]) -> str:
     try:
-        name = json.loads(match[2])
+        name = parse_json(match[2])
     except ValueError:  # not JSON, so not what MLflow wrote
         return match[0]
     target = renamed(name)
@@ -69,7 +70,7 @@ def fit_history(value: str, limit: int) -> str:
     if len(value) <= limit:
         return value
     try:
-        entries = json.loads(value)
+        entries = parse_json(value)
     except ValueError:
         return shorten(value, limit)
     while isinstance(entries, list) and len(entries) > 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 
 from mlflow_archive.errors import ItemError
 from mlflow_archive.flow.chunk import Chunk
+from mlflow_archive.format.json_text import parse_json
 
 Row = Mapping[str, Any]
 _SHOWN = 200
@@ -34,7 +34,7 @@ def json_of(row: Row, column: str, parse_constant: Callable[[str], Any] | None =
     if text is None:
         return None
     try:
-        return json.loads(text, parse_constant=parse_constant)
+        return parse_json(text, parse_constant)
     except ValueError as exc:
         raise ItemError(f"its {column} is not JSON: {text[:_SHOWN]!r}") from exc
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from mlflow_archive.artifact_roots.local import FoundFile
 from mlflow_archive.flow.chunk import ArtifactUnreadableError
+from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.sources.exim.fields import ValueMalformedError, integer_of, json_of, text_of
 from mlflow_archive.sources.reading.rows import Row
 
@@ -76,7 +77,7 @@ def _type(attributes: Mapping[str, Any]) -> str | None:
     if not isinstance(value, str):
         return None
     try:
-        text = json.loads(value)
+        text = parse_json(value)
     except ValueError:
         return value
     return text if isinstance(text, str) else value

@@ -6,6 +6,7 @@ MLflow looks for them there and nowhere else.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from mlflow_archive.sources.exim.files import downloaded_files
 from mlflow_archive.sources.exim.gapbook import GapBook
 from mlflow_archive.sources.exim.traces.spans import SPANS_FILE, span_rows
 from mlflow_archive.sources.reading.records import Entity
-from mlflow_archive.sources.reading.trace_columns import take_columns
+from mlflow_archive.sources.reading.trace_columns import assessment_columns, take_columns
 
 LOCATION_TAG: Final = "mlflow.artifactLocation"
 SPANS_LOCATION_TAG: Final = "mlflow.trace.spansLocation"
@@ -71,12 +72,12 @@ def _add_info(entity: Entity, entry: TraceEntry, info: Fields) -> dict[str, str]
         for key, value in pairs.items():
             entity.add(table, trace_id=trace_id, key=key, value=value)
     for assessment in info.objects("assessments"):
-        _add_assessment(entity, assessment)
+        _add_assessment(entity, assessment, entry.experiment_id, time)
     info.rest("trace_id", "request_id", "experiment_id", "trace_location")
     return tags
 
 
-def _add_assessment(entity: Entity, assessment: Fields) -> None:
+def _add_assessment(entity: Entity, assessment: Fields, experiment_id: str | None, trace_time: int | None) -> None:
     assessment_id, name = assessment.text("assessment_id"), assessment.text("name")
     created = assessment.time("create_time_ms", "create_time")
     kind = assessment.text("assessment_type") or next(
@@ -112,6 +113,7 @@ def _add_assessment(entity: Entity, assessment: Fields) -> None:
         overrides=assessment.text("overrides"),
         valid=True if valid is None else valid,
         metadata=assessment.json("metadata"),
+        **assessment_columns(json.loads(value), experiment_id, trace_time),
     )
     assessment.rest("trace_id", "error", *_TYPES)
 

@@ -12,7 +12,6 @@ declares nothing that could be named. Models of MLflow 3 lie beside the runs and
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any, Final
 
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG
 from mlflow_archive.format.gaps import ARTIFACT_MISSING
+from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import RUN
 from mlflow_archive.selecting.selection import Selection
@@ -146,8 +146,8 @@ def _lies_below(file: str, path: str) -> bool:
 def _declared_paths(tags: Mapping[str, str], experiment_folder: Path) -> Iterator[str]:
     """Yield the artifact paths that a run's tags declare, without those that are models of MLflow 3 lying here."""
     try:
-        history = json.loads(tags.get(HISTORY_TAG) or "[]")
-    except (ValueError, RecursionError):
+        history = parse_json(tags.get(HISTORY_TAG) or "[]")
+    except ValueError:
         return
     for entry in history if isinstance(history, list) else []:
         path = entry.get("artifact_path") if isinstance(entry, dict) else None

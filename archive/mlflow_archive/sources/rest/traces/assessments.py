@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any, Final
 
+from mlflow_archive.sources.reading.trace_columns import assessment_columns
 from mlflow_archive.sources.rest.cells import Json, Row, filled, json_text, milliseconds
 
 _RUN_KEY: Final = "mlflow.assessment.sourceRunId"
-_WORDS: Final = {"yes": 1.0, "no": 0.0}
 
 
 def assessment_row(raw: Json, trace_id: str, experiment_id: str, trace_time: int) -> Row:
     """Return the row of an assessment; raise one of UNREADABLE_ROW where it is malformed. Times are milliseconds."""
     kind, value, error = _content(raw)
-    aggregate, is_numeric = aggregate_of(value)
     metadata = raw.get("metadata") or {}
     source = raw.get("source") or {}
     return {
@@ -35,23 +33,8 @@ def assessment_row(raw: Json, trace_id: str, experiment_id: str, trace_time: int
         "overrides": filled(raw.get("overrides")),
         "valid": bool(raw.get("valid", True)),
         "metadata": json_text(metadata) if metadata else None,
-        "experiment_id": experiment_id,
-        "trace_timestamp": trace_time,
-        "aggregate_value": aggregate,
-        "is_numeric_value": is_numeric,
+        **assessment_columns(value, experiment_id, trace_time),
     }
-
-
-def aggregate_of(value: Any) -> tuple[float | None, bool]:
-    """Return the number that MLflow's analytics take a value for, and whether it is one itself."""
-    if isinstance(value, bool):
-        return float(value), False
-    if isinstance(value, int | float):
-        number = float(value)
-        return (number, True) if math.isfinite(number) else (None, False)
-    if isinstance(value, str):
-        return _WORDS.get(value.strip().lower()), False
-    return None, False
 
 
 def _content(raw: Json) -> tuple[str, Any, Any]:

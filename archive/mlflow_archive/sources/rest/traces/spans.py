@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import base64
-import json
-import math
 import re
 from collections.abc import Generator, Iterator
 from json.decoder import JSONDecoder
 from typing import Any, Final
 
+from mlflow_archive.sources.reading.trace_columns import decoded_attribute, span_columns
 from mlflow_archive.sources.rest.cells import Row
 
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _DECODER: Final = JSONDecoder()
-_MOST_CHARACTERS: Final = 500
-_COSTS: Final = ("input_cost", "output_cost", "total_cost")
 
 
 def span_texts(payload: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -84,14 +81,12 @@ def span_row(content: str, span: dict[str, Any], trace_id: str, experiment_id: s
         "span_id": _hexadecimal(span["span_id"]),
         "parent_span_id": _hexadecimal(parent) if parent else None,
         "name": str(span["name"]),
-        "type": str(_decoded(attributes.get("mlflow.spanType")) or "UNKNOWN"),
+        "type": str(decoded_attribute(attributes.get("mlflow.spanType")) or "UNKNOWN"),
         "status": str(status.get("code", "STATUS_CODE_UNSET")).removeprefix("STATUS_CODE_"),
         "start_time_unix_nano": int(span["start_time_unix_nano"]),
         "end_time_unix_nano": None if end is None else int(end),
         "content": content,
-        **_costs(attributes.get("mlflow.llm.cost")),
-        "model_name": _dimension(attributes.get("mlflow.llm.model")),
-        "model_provider": _dimension(attributes.get("mlflow.llm.provider")),
+        **span_columns(attributes),
     }
 
 
@@ -100,34 +95,3 @@ def _hexadecimal(value: str) -> str:
     if re.fullmatch(r"(0x)?[0-9a-f]{16}", value):
         return value.removeprefix("0x")
     return base64.b64decode(value, validate=True).hex()
-
-
-def _decoded(value: Any) -> Any:
-    """Return an attribute, which is JSON in a string."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
-
-
-def _dimension(value: Any) -> str | None:
-    decoded = _decoded(value)
-    return decoded[:_MOST_CHARACTERS] if isinstance(decoded, str) else None
-
-
-def _costs(value: Any) -> Row:
-    decoded = _decoded(value)
-    costs = decoded if isinstance(decoded, dict) else {}
-    return {name: _finite(costs.get(name)) for name in _COSTS}
-
-
-def _finite(value: Any) -> float | None:
-    if value is None or isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None

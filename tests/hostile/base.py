@@ -1,0 +1,141 @@
+"""The sound archive that mutants are made of: a few objects of the kinds people look at, in every table of theirs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from mlflow_archive.kinds import TABLES
+from tests.spec.drafts import HELLO, RUN_A, RUN_B, WORLD, Draft, Files, Frame, Row, build, sha
+
+MODEL, TRACE, SPAN = "m-" + "1" * 32, "tr-" + "2" * 32, "3" * 16
+TIME: Final = 1_700_000_000_000
+LARGE: Final = bytes(range(256)) * 1000
+
+_MODEL_FILE: Final = b"flavors: {}\nrun_id: " + RUN_A.encode() + b"\n"
+_VERSION: Final = {"name": "churn", "workspace": "default", "version": 1}
+_DATASET: Final = {"dataset_name": "iris", "dataset_digest": "d1"}
+_CONTENT: Final[Row] = {
+    "trace_id": "AAAAAAAAAAAAAAAAAAAAAA==",
+    "span_id": "AAAAAAAAAAE=",
+    "parent_span_id": None,
+    "name": "ask",
+    "start_time_unix_nano": TIME * 1_000_000,
+    "end_time_unix_nano": TIME * 1_000_000 + 5,
+    "events": [],
+    "status": {"code": "STATUS_CODE_OK", "message": ""},
+    "attributes": {"mlflow.spanType": '"LLM"', "mlflow.traceRequestId": f'"{TRACE}"'},
+    "links": [],
+}
+
+
+def _runs(rows: dict[str, list[Row]]) -> None:
+    rows["experiments"][0].update(artifact_location="s3://old/1", creation_time=TIME, last_update_time=TIME)
+    rows["experiment_tags"] = [{"experiment_id": "1", "key": "team", "value": "Größe"}]
+    rows["tags"] = [
+        {"run_id": RUN_A, "key": "mlflow.note.content", "value": "a\nb"},
+        {"run_id": RUN_A, "key": "mlflow.user", "value": "ada"},
+        {"run_id": RUN_B, "key": "mlflow.parentRunId", "value": RUN_A},
+    ]
+    rows["datasets"] = [{"experiment_id": "1", "name": "iris", "digest": "d1", "source_type": "local", "source": "{}"}]
+    rows["dataset_inputs"] = [{"run_id": RUN_A, **_DATASET}]
+    rows["dataset_input_tags"] = [{"run_id": RUN_A, **_DATASET, "key": "mlflow.data.context", "value": "training"}]
+    rows["gaps"] = [{"owner_id": "d" * 32, "owner_kind": "run", "path": "", "code": "G201", "reason": "cut off"}]
+    rows["fingerprints"] = [{"owner_id": RUN_A, "owner_kind": "run", "fingerprint": "0" * 64}]
+
+
+def _logged_model(rows: dict[str, list[Row]]) -> None:
+    model = {"model_id": MODEL, "experiment_id": "1"}
+    stamps = {"creation_timestamp": TIME, "last_updated_timestamp": TIME}
+    rows["logged_models"] = [
+        {**model, **stamps, "name": "net", "status": "READY", "lifecycle_stage": "active", "source_run_id": RUN_A}
+    ]
+    rows["logged_model_params"] = [{**model, "key": "depth", "value": "3"}]
+    rows["logged_model_tags"] = [{**model, "key": "kind", "value": "tree"}]
+    rows["logged_model_metrics"] = [
+        {**model, "key": "auc", "timestamp": TIME, "step": 0, "run_id": RUN_A, "value": 0.5}
+    ]
+    rows["model_outputs"] = [{"run_id": RUN_A, "model_id": MODEL, "step": 0}]
+
+
+def _trace(rows: dict[str, list[Row]]) -> None:
+    trace = {"trace_id": TRACE, "experiment_id": "1"}
+    rows["traces"] = [{**trace, "request_time": TIME, "execution_duration_ms": 5, "state": "OK", "trace_name": "ask"}]
+    rows["trace_tags"] = [
+        {"trace_id": TRACE, "key": "mlflow.traceName", "value": "ask"},
+        {"trace_id": TRACE, "key": "topic", "value": "x"},
+    ]
+    rows["trace_metadata"] = [{"trace_id": TRACE, "key": "mlflow.trace_schema.version", "value": "3"}]
+    rows["assessments"] = [
+        {
+            "trace_id": TRACE,
+            "assessment_id": "a-" + "4" * 32,
+            "name": "good",
+            "assessment_type": "feedback",
+            "value": "true",
+            "created_timestamp": TIME,
+            "last_updated_timestamp": TIME,
+            "source_type": "HUMAN",
+            "source_id": "ada",
+            "valid": True,
+        }
+    ]
+    rows["spans"] = [
+        {
+            **trace,
+            "span_id": SPAN,
+            "name": "ask",
+            "type": "LLM",
+            "status": "OK",
+            "start_time_unix_nano": TIME * 1_000_000,
+            "end_time_unix_nano": TIME * 1_000_000 + 5,
+            "content": json.dumps(_CONTENT),
+        }
+    ]
+
+
+def _registry(rows: dict[str, list[Row]]) -> None:
+    model = {"name": "churn", "workspace": "default"}
+    rows["registered_models"] = [{**model, "creation_time": TIME, "last_updated_time": TIME, "description": "who?"}]
+    rows["registered_model_tags"] = [{**model, "key": "team", "value": "x"}]
+    rows["registered_model_aliases"] = [{**model, "alias": "best", "version": 1}]
+    version = {"current_stage": "None", "source": f"runs:/{RUN_A}/model", "run_id": RUN_A, "status": "READY"}
+    rows["model_versions"] = [{**_VERSION, **version, "creation_time": TIME, "last_updated_time": TIME}]
+    rows["model_version_tags"] = [{**_VERSION, "key": "checked", "value": "yes"}]
+
+
+def _files(rows: dict[str, list[Row]]) -> None:
+    rows["artifacts"] += [
+        {"owner_id": RUN_A, "owner_kind": "run", "path": "model/MLmodel", "size": len(_MODEL_FILE)},
+        {"owner_id": RUN_B, "owner_kind": "run", "path": "large.bin", "size": len(LARGE)},
+        {"owner_id": MODEL, "owner_kind": "logged_model", "path": "MLmodel", "size": len(_MODEL_FILE)},
+    ]
+    digests = {len(_MODEL_FILE): sha(_MODEL_FILE), len(LARGE): sha(LARGE)}
+    for row in rows["artifacts"]:
+        row.setdefault("digest", digests.get(row["size"]))
+
+
+def _frames(frames: list[Frame]) -> None:
+    cut, whole = 100_000, LARGE
+    digest = bytes.fromhex(sha(whole))
+    frames += [Frame(blobs=[_MODEL_FILE])]
+    frames += [Frame(extents=[(digest, at, whole[at : at + cut])]) for at in range(0, len(whole), cut)]
+
+
+def _rows(rows: dict[str, list[Row]]) -> None:
+    for add in (_runs, _logged_model, _trace, _registry, _files):
+        add(rows)
+    for name, of_table in rows.items():
+        of_table.sort(key=lambda row: _place(name, row))
+
+
+def _place(name: str, row: Row) -> list[tuple[bool, Any]]:
+    return [(row.get(column) is None, row.get(column)) for column in TABLES[name].key]
+
+
+def sound() -> Files:
+    """Return the files of the archive."""
+    return build(Draft(frames=_frames, rows=_rows))
+
+
+BYTES: Final = (HELLO, WORLD, LARGE)

@@ -1,0 +1,239 @@
+"""Every command on a mutant, and what must be true of each: a known exit code, little time and memory, no traceback, no
+script in a page, no escape on a terminal, nothing written elsewhere. And of all together: what `verify` calls sound,
+no command calls damaged.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Final
+
+from mlflow_archive_cli.main import run
+from tests.hostile.base import MODEL, TRACE
+from tests.hostile.mutants import Mutant
+from tests.hostile.texts import CANARY
+from tests.spec.drafts import RUN_A, RUN_B
+
+MAX_SECONDS: Final = 20
+MAX_BYTES: Final = 1 << 30
+EXIT_CODES: Final = frozenset({0, 1, 2, 3, 10, 11, 12})
+DAMAGED: Final = frozenset({10, 11, 12})
+_TAGS: Final = frozenset(
+    "html head meta title style body h1 h2 h3 p table tr th td code details summary b svg path".split()  # noqa: SIM905
+)
+_ATTRIBUTES: Final = frozenset("lang charset http-equiv content class width height role d".split())  # noqa: SIM905
+_STEERS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """A command and how it ended; ``error`` is the traceback, empty for none."""
+
+    name: str
+    code: int
+    seconds: float
+    grown: int
+    out: bytes
+    err: bytes
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """Where mutants are judged: a folder of their own, the sound archive, an empty database to put them into."""
+
+    folder: Path
+    sound: Path
+    database: Path
+
+
+@dataclass(slots=True, kw_only=True)
+class Judgement:
+    """What is wrong with the way the commands deal with one mutant, and how each ended."""
+
+    mutant: Mutant
+    faults: list[str] = field(default_factory=list)
+    codes: dict[str, int] = field(default_factory=dict)
+
+
+def reading(mutant: Path, ground: Ground) -> Iterator[list[str]]:
+    """Yield the commands that look into an archive."""
+    path, out = str(mutant), ground.folder / "out"
+    yield ["verify", path, "-q"]
+    for arguments in (["info"], ["ls"], ["ls", "@", "runs", "--columns", "*"], ["ls", "@", "artifacts"]):
+        yield [arguments[0], path, *arguments[2:]]
+    yield ["info", path, "--json"]
+    for kind in ("models", "model-versions", "logged-models", "traces", "datasets"):
+        yield ["ls", path, kind, "--columns", "*", "--csv" if kind == "traces" else "--json"]
+    yield ["ls", path, "runs", "--filter", "params.depth = '3' and metrics.loss < 5 and tags.`mlflow.user` like 'a%'"]
+    for name in (RUN_A, MODEL, TRACE, "churn"):
+        yield ["show", path, name]
+    yield ["show", path, RUN_A, "--json"]
+    yield ["show", path, TRACE, "--json"]
+    yield ["show", path, "--experiment", "1"]
+    yield ["tree", path, RUN_A]
+    yield ["cat", path, f"{RUN_A}/a b.txt"]
+    yield ["cat", path, f"{RUN_B}/large.bin"]
+    yield ["extract", path, RUN_A, RUN_B, "--to", str(out)]
+    yield ["history", path, RUN_A]
+    yield ["history", path, RUN_A, "--csv"]
+    yield ["report", path, "-o", str(ground.folder / "report.html")]
+    yield ["sql", path, "select * from runs left join params using (run_id) left join tags using (run_id)"]
+    yield ["sql", path, "select * from latest_metrics, spans, model_versions, artifacts limit 100", "--json"]
+    yield ["diff", path, str(ground.sound)]
+
+
+def writing(mutant: Path, ground: Ground) -> Iterator[list[str]]:
+    """Yield the commands that bring an archive somewhere else, each into a copy of an empty database."""
+    path, files = str(mutant), str(ground.folder / "out")
+    for name in ("restored.db", "imported.db"):
+        shutil.copyfile(ground.database, ground.folder / name)
+    restored, imported = (f"sqlite:///{ground.folder / name}" for name in ("restored.db", "imported.db"))
+    yield ["restore", path, "--to", restored, "--artifact-root", files, "--dry-run", "-q"]
+    yield ["restore", path, "--to", restored, "--artifact-root", files, "-q"]
+    yield ["import", path, "--to", imported, "--artifact-root", files, "--dry-run", "-q"]
+    yield ["import", path, "--to", imported, "--artifact-root", files, "-q", "--receipt", f"{files}.json"]
+
+
+def judge(
+    mutant: Mutant,
+    ground: Ground,
+    commands: Sequence[list[str]],
+    *,
+    begun: Callable[[str], object] = lambda command: None,
+) -> Judgement:
+    """Run commands on a mutant and return what is wrong; afterwards the folder of the ground is empty.
+
+    ``begun`` is told each command before it runs.
+    """
+    judgement = Judgement(mutant=mutant)
+    before = _surroundings(ground)
+    for arguments in commands:
+        begun(" ".join(arguments))
+        ran = run_here(arguments, ground)
+        judgement.codes[ran.name] = ran.code
+        judgement.faults += [f"{ran.name}: {fault}" for fault in _faults(arguments, ran)]
+    if (page := ground.folder / "report.html").exists():
+        judgement.faults += [f"report: {fault}" for fault in page_faults(page.read_text("utf-8"))]
+    judgement.faults += [f"written outside: {path}" for path in sorted(_surroundings(ground) - before)]
+    if judgement.codes.get("verify") == 0:
+        damaged = {name: code for name, code in judgement.codes.items() if code in DAMAGED}
+        judgement.faults += [f"verify says sound, {name} ends with {code}" for name, code in damaged.items()]
+    for entry in ground.folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    return judgement
+
+
+def run_here(arguments: Sequence[str], ground: Ground) -> Ran:
+    """Run a command in this process, which gets no more memory than it may have."""
+    name = " ".join(part for part in arguments if not part.startswith(("/", "sqlite:")))
+    error, code = "", -1
+    with _streams(ground.folder) as (out, err), _limited() as peak:
+        started = time.monotonic()
+        try:
+            code = run(arguments)
+        except BaseException:  # what a command must never let through
+            error = traceback.format_exc()
+        seconds, grown = time.monotonic() - started, peak()
+    said = Ran(
+        name=name, code=code, seconds=seconds, grown=grown, out=out.read_bytes(), err=err.read_bytes(), error=error
+    )
+    out.unlink()
+    err.unlink()
+    return said
+
+
+def _faults(arguments: Sequence[str], ran: Ran) -> Iterator[str]:
+    if ran.error or b"Traceback" in ran.err:
+        yield f"traceback: {ran.error[-1500:] or ran.err[-1500:].decode('utf-8', 'replace')}"
+    elif ran.code not in EXIT_CODES:
+        yield f"exit code {ran.code}"
+    if ran.seconds > MAX_SECONDS:
+        yield f"{ran.seconds:.0f} seconds"
+    if ran.grown > MAX_BYTES:
+        yield f"{ran.grown >> 20} MiB of memory"
+    texts = [ran.err] if arguments[0] == "cat" or "--csv" in arguments else [ran.err, ran.out]
+    for text in texts:
+        if found := _STEERS.search(text.decode("utf-8", "replace")):
+            yield f"{found[0]!r} on the terminal"
+    if ran.code and not ran.err and arguments[0] not in ("verify", "diff", "report"):
+        yield f"exit code {ran.code} without a word"
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.faults: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        strange = [name for name, _ in attrs if name not in _ATTRIBUTES]
+        if tag not in _TAGS or strange:
+            self.faults.append(f"<{tag} {' '.join(strange)}> in the page")
+
+
+def page_faults(page: str) -> list[str]:
+    """Return the tags and attributes in a page that no page of ours has."""
+    parser = _Page()
+    parser.feed(page)
+    parser.close()
+    return parser.faults
+
+
+def _surroundings(ground: Ground) -> set[str]:
+    """Return what lies around the folder of the ground, and whatever has the name of the canary."""
+    around = {str(path) for path in ground.folder.parent.iterdir()}
+    strays = (Path("/", CANARY), Path("/tmp", CANARY), Path.home() / CANARY, Path.cwd() / CANARY)  # noqa: S108
+    inside = {str(path) for path in ground.folder.rglob(f"*{CANARY}*")}
+    return around | inside | {str(path) for path in strays if path.exists()}
+
+
+@contextmanager
+def _streams(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Send stdout and stderr of this process, down to its descriptors, into files."""
+    paths = folder / "stdout", folder / "stderr"
+    kept = [os.dup(1), os.dup(2)]
+    streams = sys.stdout, sys.stderr
+    files = [path.open("w", encoding="utf-8", errors="backslashreplace") for path in paths]
+    for descriptor, file in zip((1, 2), files, strict=True):
+        os.dup2(file.fileno(), descriptor)
+    sys.stdout, sys.stderr = files
+    try:
+        yield paths
+    finally:
+        sys.stdout, sys.stderr = streams
+        for descriptor, old, file in zip((1, 2), kept, files, strict=True):
+            file.close()
+            os.dup2(old, descriptor)
+            os.close(old)
+
+
+@contextmanager
+def _limited() -> Iterator[Callable[[], int]]:
+    """Give this process no more than so much memory beyond what it has; yield how much more it came to have."""
+    before = _status("VmRSS")
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (_status("VmData") + 2 * MAX_BYTES, hard))
+    Path("/proc/self/clear_refs").write_text("5")
+    try:
+        yield lambda: _status("VmHWM") - before
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _status(name: str) -> int:
+    text = Path("/proc/self/status").read_text("ascii")
+    return int(re.search(rf"{name}:\s+(\d+) kB", text)[1]) * 1024  # type: ignore[index]

@@ -1,0 +1,68 @@
+"""A hundred mutants in this process, a third of the commands on each; ``make test-hostile`` judges 2,000 by all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.base import sound
+from tests.hostile.contents import as_single_file, taken_apart
+from tests.hostile.judging import Ground, judge, page_faults, reading, writing
+from tests.hostile.mutants import make_mutant
+from tests.spec.drafts import Files
+from tests.support.databases import empty_database
+
+SEED = 11
+GROUPS, IN_GROUP, SHARES = 10, 10, 3
+
+
+@pytest.fixture(scope="module")
+def files() -> Files:
+    return sound()
+
+
+@pytest.fixture
+def ground(tmp_path: Path, files: Files) -> Ground:
+    folder, archive = tmp_path / "here", tmp_path / "sound.mlfa"
+    folder.mkdir()
+    archive.write_bytes(as_single_file(files))
+    return Ground(folder=folder, sound=archive, database=empty_database())
+
+
+def test_the_base_is_sound(ground: Ground, files: Files) -> None:
+    """Taken apart and put together it is the same, and every command ends well on it."""
+    assert taken_apart(files).build() == files
+    mutant = make_mutant(files, 0, SEED, ground.folder)
+    mutant.path.unlink() if mutant.path.is_file() else None
+    commands = [*reading(ground.sound, ground), *writing(ground.sound, ground)]
+    judgement = judge(mutant, ground, commands)
+    assert judgement.faults == []
+    assert set(judgement.codes.values()) == {0}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_no_mutant_costs_more_than_a_refusal(group: int, ground: Ground, files: Files) -> None:
+    for number in range(group * IN_GROUP, (group + 1) * IN_GROUP):
+        mutant = make_mutant(files, number, SEED, ground.folder)
+        commands = [*reading(mutant.path, ground), *writing(mutant.path, ground)]
+        judgement = judge(mutant, ground, [commands[0], *commands[1 + number % SHARES :: SHARES]])
+        assert not judgement.faults, f"mutant {number} of seed {SEED}, {mutant.what}"
+
+
+def test_a_mutant_is_the_same_for_the_same_seed(files: Files, tmp_path: Path) -> None:
+    made = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        mutants = [make_mutant(files, number, SEED, tmp_path / name) for number in range(3)]
+        made.append([(mutant.what, mutant.path.is_dir() or mutant.path.read_bytes()) for mutant in mutants])
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize(
+    "page", ["<p onclick=x>", "<script>", "<a href=x>", "<img src=x>", '<p class="a" style="x">', "<iframe>"]
+)
+def test_what_no_page_may_have(page: str) -> None:
+    assert page_faults(page)
+    assert not page_faults("<p class=good>1 &lt;script&gt;</p>")
