@@ -31,7 +31,7 @@ from tests.support.mlflow_server import running_server
 from tests.support.reading import Read, read_source
 from tests.support.restoring import export, restore
 
-SOURCES: Final = ("mlruns", "archive", "database")
+SOURCES: Final = ("mlruns", "exim", "archive", "database")
 COMBINATIONS: Final = 200
 Make = Callable[[], Source]
 Answer = dict[str, set[str]] | str

@@ -13,11 +13,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mlflow_archive.errors import StoreError
 from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
-from mlflow_archive.selecting.catalog import Where, rows_of
+from mlflow_archive.selecting.catalog import Where, rows_from
 from mlflow_archive.selecting.model_versions import PROMPT_EXPERIMENTS, ModelDependencies, prompt_experiments
 from mlflow_archive.sources.mlruns.index import StoreIndex
 from mlflow_archive.sources.mlruns.keyfiles import read_values
@@ -74,12 +73,8 @@ class StoreCatalog:
         yield from (place for owner_id in ids for place in self._met[kind].get(owner_id, {}).values())
 
     def rows(self, table: str, columns: Sequence[str], where: Where | None = None) -> Iterator[pa.Table]:
-        by = where[0] if where is not None else columns[0]
-        for values in self._values(table, {*columns, by}, where):
-            rows = rows_of(table, {column: [row.get(column) for row in values] for column in {*columns, by}})
-            if where is not None:
-                rows = rows.filter(pc.is_in(rows[by], value_set=pa.array(where[1], pa.string())))
-            yield rows.select(list(columns))
+        for values in self._values(table, {*columns, *([where[0]] if where is not None else ())}, where):
+            yield rows_from(table, values, columns, where)
 
     def dependencies(self, names: Sequence[str]) -> ModelDependencies:
         """Return the runs and logged models that versions name or lie below, and the makers of these logged models."""
