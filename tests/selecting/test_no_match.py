@@ -27,4 +27,6 @@ def test_there_is_no_hint_where_deleted_ones_are_selected() -> None:
 
 def test_the_names_most_like_a_pattern_come_first() -> None:
     names = {name: repr(name) for name in (*"abcdefg", "churn model", "fraud")}
-    assert "there are 'churn model', 'a', 'b', 'c', 'd' and others" in str(no_match("model", "x", ("chrun model",), names))
+    assert "there are 'churn model', 'a', 'b', 'c', 'd' and others" in str(
+        no_match("model", "x", ("chrun model",), names)
+    )

@@ -38,6 +38,27 @@ _KEYS: Final = MappingProxyType({RUN: "run_id", LOGGED_MODEL: "model_id", TRACE:
 _KINDS: Final = MappingProxyType({"runs": RUN, "logged_models": LOGGED_MODEL, "traces": TRACE})
 
 
+class _Shelf:
+    """A folder in which objects of one kind lie, such as ``example``."""
+
+    __slots__ = ("_place", "_trashed", "experiment")
+
+    def __init__(self, experiment: Experiment, place: Path, example: Folder) -> None:
+        self.experiment, self._place = experiment, place
+        self._trashed = example.trashed if isinstance(example, RunFolder) else None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Shelf) and self._place == other._place
+
+    def __hash__(self) -> int:
+        return hash(self._place)
+
+    def folder(self, owner_id: str) -> Folder:
+        """Return where an object lies."""
+        path = self._place / owner_id
+        return path if self._trashed is None else RunFolder(path=path, trashed=self._trashed)
+
+
 class StoreCatalog:
     """The Catalog of the store at ``root``. What ``folders`` has met is looked up again without listing folders."""
 
@@ -45,7 +66,8 @@ class StoreCatalog:
         self.place: object = root
         self._root, self._index = root, index
         self._experiments = {experiment.experiment_id: experiment for experiment in experiments}
-        self._met: dict[str, dict[str, dict[Path, tuple[Experiment, Folder]]]] = {kind: {} for kind in _KEYS}
+        # Of each object its name and a pointer: there may be millions.
+        self._met: dict[str, dict[str, tuple[_Shelf, ...]]] = {kind: {} for kind in _KEYS}
         self._listed: dict[str, set[str]] = {kind: set() for kind in _KEYS}
 
     def narrow(self, experiments: Collection[str]) -> list[Experiment]:
@@ -55,9 +77,15 @@ class StoreCatalog:
 
     def folders(self, kind: str, experiment: Experiment) -> Iterator[Folder]:
         """Yield the folders of the objects of a kind in an experiment. Raises StoreError."""
+        shelves: dict[Path, tuple[_Shelf]] = {}
+        met = self._met[kind]
         try:
             for folder in _folders(kind, experiment.folder):
-                self._met[kind].setdefault(id_of(folder), {})[path_of(folder)] = (experiment, folder)
+                place = path_of(folder).parent
+                shelf = shelves.setdefault(place, (_Shelf(experiment, place, folder),))
+                earlier = met.setdefault(id_of(folder), shelf)
+                if shelf[0] not in earlier:
+                    met[id_of(folder)] = (*earlier, *shelf)
                 yield folder
         except StoreError:
             self._listed[kind].add(experiment.experiment_id)
@@ -70,7 +98,8 @@ class StoreCatalog:
             unlisted = [e for number, e in self._experiments.items() if number not in self._listed[kind]]
             for _ in self._all(kind, unlisted):
                 pass
-        yield from (place for owner_id in ids for place in self._met[kind].get(owner_id, {}).values())
+        for owner_id in ids:
+            yield from ((s.experiment, s.folder(owner_id)) for s in self._met[kind].get(owner_id, ()))
 
     def rows(self, table: str, columns: Sequence[str], where: Where | None = None) -> Iterator[pa.Table]:
         for values in self._values(table, {*columns, *([where[0]] if where is not None else ())}, where):
