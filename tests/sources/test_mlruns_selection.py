@@ -111,6 +111,7 @@ def test_shards_hold_a_hundred_runs_behind_the_experiments(tmp_path: Path) -> No
         ("experiment 3, runs 0-99", 100),
         ("experiment 3, runs 100-199", 100),
         ("experiment 3, runs 200-200", 1),
+        ("fields that this version does not know", 0),
     ]
     assert experiments(found) == ["3"]
     assert ids(found) == list(range(201))

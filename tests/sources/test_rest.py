@@ -19,6 +19,7 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.chunk import ArtifactUnreadableError, Chunk, nothing_known
+from mlflow_archive.flow.copy import chunks_of
 from mlflow_archive.flow.report import Quiet
 from mlflow_archive.format import gaps
 from mlflow_archive.http.retry import RetryPolicy
@@ -41,7 +42,7 @@ class Read:
         with closing(RestSource(TrackingSession(uri, retry=QUICK))) as source:
             self.facts = source.facts()
             for shard in source.plan(selection, Quiet()):
-                self.chunks += source.read(shard, known)
+                self.chunks += chunks_of(source, shard, known)
             files = [file for chunk in self.chunks for file in chunk.artifacts]
             self.bytes = {(file.owner_id, file.path): _content(file) for file in files}
 
@@ -241,7 +242,7 @@ def test_paging_while_runs_come_and_go(
     seen: list[str] = []
     with closing(RestSource(TrackingSession(server.uri, retry=QUICK))) as source:
         for number, shard in enumerate(source.plan(Selection(experiments=(name,), artifacts=False), Quiet())):
-            for chunk in source.read(shard, nothing_known):
+            for chunk in chunks_of(source, shard, nothing_known):
                 seen += chunk.tables["runs"]["run_id"].to_pylist() if "runs" in chunk.tables else []
             if number == 2:
                 names = ",".join(f"'{run_id}'" for run_id in doomed)

@@ -140,12 +140,18 @@ def make_table(name: str, rows: list[Row]) -> pa.Table:
 
 
 def encode_part(
-    table: pa.Table, *, checksums: bool = True, statistics: bool | list[str] = True, dictionary: bool = False
+    table: pa.Table,
+    *,
+    checksums: bool = True,
+    statistics: bool | list[str] = True,
+    dictionary: bool = False,
+    group_rows: int | None = None,
 ) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(
         table,
         buffer,
+        row_group_size=group_rows,
         version="2.6",
         compression="zstd",
         write_page_checksum=checksums,

@@ -123,6 +123,11 @@ def blob(data: bytes, **values: Any) -> Callable[[Rows], None]:
     return lambda rows: next(r for r in rows["blobs"] if r["digest"] == sha(data)).update(values)
 
 
+def in_pairs(data: bytes) -> bytes:
+    """Return a part with row groups of two rows."""
+    return encode_part(pq.ParquetFile(io.BytesIO(data)).read(), group_rows=2)
+
+
 def nested(depth: int) -> list[Any]:
     """Return a list in a list in a list, and so on."""
     value: list[Any] = []
@@ -220,6 +225,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "E002_export_numbers": flat("The only export is number 2.", manifest=lambda d: d["exports"][0].update(number=2)),
     "E002_member_twice": flat("One path is listed twice.", manifest=lambda d: d["members"].insert(0, d["members"][0])),
     "E002_member_of_later_export": flat("A member of export 7.", manifest=member("README.txt", export=7)),
+    "E002_member_of_export_0": flat("A member of export 0.", manifest=member("README.txt", export=0)),
     "E002_number_beyond_2_63": flat("A size of 2^63.", manifest=member("README.txt", size=2**63)),
     "E002_half_a_character": flat("A key with a lone surrogate.", manifest=document(novel="\ud800")),
     "E002_nested_too_deep": flat("A key whose value nests 40 deep.", manifest=document(novel=nested(40))),
@@ -276,6 +282,11 @@ FAULTS: Final[dict[str, Fault]] = {
     ),
     "E032_rows": deep("The manifest states more rows.", manifest=member(part("params"), rows=5)),
     "E033_not_sorted": deep("Rows in the wrong order.", tables=table("params", lambda t: t.take([2, 3, 0, 1]))),
+    "E033_row_groups": deep(
+        "Row groups in the wrong order; the rows of each are sorted.",
+        tables=table("params", lambda t: t.take([2, 3, 0, 1])),
+        members=change(part("params"), in_pairs),
+    ),
     "E034_page_changed": deep(
         "A value changed inside of a page, its checksum not.",
         members=lambda files: files.update({part("params"): damaged_page()}),
@@ -299,6 +310,11 @@ FAULTS: Final[dict[str, Fault]] = {
         tables=table("metrics", lambda t: t.take(pa.array([0] * 131_073, pa.int64()))),
     ),
     "E035_key_twice": deep("A param occurs twice.", tables=table("params", lambda t: t.take([0, 0, 1, 2, 3]))),
+    "E035_across_row_groups": deep(
+        "The last row of a row group is the first of the next, too.",
+        tables=table("params", lambda t: t.take([0, 1, 1, 2, 3])),
+        members=change(part("params"), in_pairs),
+    ),
     "E036_null": deep("A null where none may be.", tables=table("params", nulled)),
     "E037_outside_of_range": deep("Keys outside of key_max.", manifest=member(part("params"), key_max=RUN_A)),
     "E040_frame_changed": deep(
@@ -321,6 +337,9 @@ FAULTS: Final[dict[str, Fault]] = {
             next(r for r in rows["blobs"] if r["digest"] == "00" * 32).update(digest=sha(WORLD)),
             rows["blobs"].sort(key=lambda r: r["digest"]),
         ],
+    ),
+    "E041_frame_size": deep(
+        "The blob index states one byte less of a frame.", rows=blob(WORLD, frame_size=len(compress(WORLD)) - 1)
     ),
     "E042_other_bytes": deep("A blob has other bytes than its digest.", frames=wrong_digest),
     "E043_gap": deep("Extents leave a gap.", "E042", frames=cut(WORLD, (0, WORLD[:5]), (6, WORLD[6:]))),
@@ -373,19 +392,3 @@ def damaged_page() -> bytes:
             return changed
     message = "no bit of this part is silent"
     raise AssertionError(message)
-
-
-WARNINGS: Final[dict[str, Fault]] = {
-    "W001_staging": flat("An export is under way.", files=add("staging/plan.json", b"{}")),
-    "W001_next_export": flat("A part of an export that was not committed.", files=add("packs/0002-00000.zst", b"")),
-    "W002_stray_file": flat("A file that belongs to nothing.", files=add("notes.txt", b"mine\n")),
-    "W003_unused_blob": deep("No artifact names a blob.", rows=lambda rows: rows["artifacts"].pop()),
-    "W004_optional_feature": deep("An unknown optional feature.", manifest=document(optional_features=["nice"])),
-    "W006_no_page_checksums": deep(
-        "A part without page checksums.",
-        members=add(part("params"), encode_part(make_table("params", base_rows()["params"]), checksums=False)),
-    ),
-    "W007_not_sorted_within_run": deep(
-        "Params of one run in the wrong order.", tables=table("params", lambda t: t.take([1, 0, 2, 3]))
-    ),
-}

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.spec.drafts import Files, build, in_order, write_directory, zipped
-from tests.spec.faults import FAULTS, WARNINGS
+from tests.spec.faults import FAULTS
+from tests.spec.faults_that_warn import WARNINGS
 from tests.spec.single_file_faults import SINGLE_FAULTS
 from tests.spec.sound import VALID
 

@@ -10,7 +10,7 @@ import pytest
 
 from mlflow_archive.flow.chunk import Chunk, Known, Shard
 from mlflow_archive.flow.copy import copy
-from mlflow_archive.kinds import LOGGED_MODEL, TRACE
+from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, TABLES, TRACE
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from tests.support.chunks import ChunkSource, chunk, experiment, table
@@ -72,3 +72,32 @@ def test_changed_meanwhile(kind: str, changed: bool, tmp_path: Path) -> None:
         tags = archive.table("trace_tags" if kind == TRACE else "logged_model_tags").to_pylist()
         assert [(row["key"], row["value"]) for row in tags] == [("k", "b" if changed else "a"), ("k", "a")]
         assert archive.table("fingerprints").num_rows == 2
+
+
+def test_of_kinds_that_come_whole_each_time_nothing_of_the_try_before_comes_back(tmp_path: Path) -> None:
+    """What was removed at the source between the two tries: an alias, a tag of a model and one of an experiment."""
+    options = ArchiveOptions(seal_seconds=0.0, jobs=1)
+
+    def model(number: int, **rows: list[dict[str, Any]]) -> Chunk:
+        name = {"workspace": "default", "name": f"m{number}"}
+        tables = {"registered_models": [name], **rows}
+        return Chunk(tables={key: table(key, [{**name, **row} for row in tables[key]]) for key in tables})
+
+    def experiments(*keys: str) -> Chunk:
+        tags = [{"experiment_id": "1", "key": key, "value": "v"} for key in keys]
+        return chunk(experiments=[experiment("1", "one")], experiment_tags=tags)
+
+    aliases, tags = [{"alias": "gone", "version": 1}], [{"key": "gone", "value": "v"}]
+    before = model(1, registered_model_aliases=aliases, registered_model_tags=tags)
+    first = _Source((0, [experiments("stays", "gone")]), (1, [before]), (2, [model(2)]))
+    first.broken = True
+    with pytest.raises(_InterruptedError):
+        copy(first, ArchiveSink(tmp_path / "a", options, tool="t 1", clock_ms=lambda: 0), jobs=1)
+    second = _Source((0, [experiments("stays")]), (1, [model(1)]), (2, [model(2)]))
+    copy(second, ArchiveSink(tmp_path / "a", options, tool="t 1", clock_ms=lambda: 0), jobs=1)
+    with open_archive(tmp_path / "a") as archive:
+        assert archive.table("registered_models")["name"].to_pylist() == ["m1", "m2"]
+        assert archive.table("experiment_tags")["key"].to_pylist() == ["stays"]
+        for name in ("registered_model_aliases", "registered_model_tags"):
+            assert TABLES[name].entity == REGISTERED_MODEL
+            assert archive.table(name).num_rows == 0, name

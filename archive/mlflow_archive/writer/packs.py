@@ -279,7 +279,10 @@ class PlacedLabel:
 
 
 def scan_pack(path: Path) -> Iterator[list[PlacedLabel]]:
-    """Read the labels of a pack, a few thousand at a time, without reading its frames. Stops at the first bad one."""
+    """Read the labels of a pack, a few thousand at a time, without reading its frames.
+
+    Stops at the first bad label, and at a frame that is cut short.
+    """
     file = OpenFile(os.open(path, os.O_RDONLY))
     try:
         pack = MemberFile(path.name, file, 0, os.fstat(file.descriptor).st_size)
@@ -289,6 +292,8 @@ def scan_pack(path: Path) -> Iterator[list[PlacedLabel]]:
                 length = label_size(pack.read_at(position, LABEL_PREFIX_SIZE))
                 label = decode_label(pack.read_at(position, length))
             except ValueError:
+                break
+            if position + length + label.frame_size > pack.size:
                 break
             labels.append(PlacedLabel(label=label, frame_offset=position + length))
             position += length + label.frame_size

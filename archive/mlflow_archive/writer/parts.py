@@ -96,10 +96,11 @@ class PartWriter:
         """Append rows in row groups of at most 128 Ki rows and about 32 MiB."""
         if not rows.num_rows:
             return
-        keys = rows[self._table.key[0]]
-        first, last = keys[0].as_py(), keys[-1].as_py()
-        self._min = first if self._min is None else min(self._min, first)
-        self._max = last if self._max is None else max(self._max, last)
+        if self._table.key:
+            keys = rows[self._table.key[0]]
+            first, last = keys[0].as_py(), keys[-1].as_py()
+            self._min = first if self._min is None else min(self._min, first)
+            self._max = last if self._max is None else max(self._max, last)
         self._rows += rows.num_rows
         self._writer.write_table(rows, row_group_size=group_rows(rows))
 

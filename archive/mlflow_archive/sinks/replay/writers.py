@@ -13,6 +13,7 @@ from mlflow_archive.sinks.replay.objects.issues import IssueWriter
 from mlflow_archive.sinks.replay.objects.mcp import McpServerWriter
 from mlflow_archive.sinks.replay.objects.review import LabelSchemaWriter, ReviewQueueWriter
 from mlflow_archive.sinks.replay.objects.scorers import ScorerWriter
+from mlflow_archive.sinks.replay.objects.skills import SkillWriter
 from mlflow_archive.sinks.replay.registry.registry import RegistryWriter
 from mlflow_archive.sinks.replay.registry.webhooks import WebhookWriter
 from mlflow_archive.sinks.replay.runs.runs import RunWriter
@@ -41,6 +42,7 @@ def kind_writers(context: ReplayContext, progress: Progress) -> tuple[KindWriter
         LabelSchemaWriter(context),
         ReviewQueueWriter(context),
         McpServerWriter(context),
+        SkillWriter(context),
         WebhookWriter(context),
         LoggedModelWriter(context),
     )

@@ -11,8 +11,9 @@ from typing import Any, Final
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, named_owner
 from mlflow_archive.selecting.model_versions import PROMPT_EXPERIMENTS, prompt_experiments
 from mlflow_archive.sources.exim.documents import Document, DocumentUnreadableError
-from mlflow_archive.sources.exim.fields import ValueMalformedError, integer_of, text_of, time_of
 from mlflow_archive.sources.exim.layout import ARTIFACTS, MODEL_FILE, PROMPT_FILE
+from mlflow_archive.sources.exim.tool_fields import time_of
+from mlflow_archive.sources.reading.fields import ValueMalformedError, integer_of, text_of
 from mlflow_archive.sources.reading.records import DELETED
 
 PARENT_TAG: Final = "mlflow.parentRunId"

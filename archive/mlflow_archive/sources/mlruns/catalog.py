@@ -28,6 +28,7 @@ from mlflow_archive.sources.mlruns.runs.experiments import Experiment
 from mlflow_archive.sources.mlruns.runs.inputs import read_edges
 from mlflow_archive.sources.mlruns.runs.runs import is_deleted, read_run_meta, start_time
 from mlflow_archive.sources.mlruns.traces import traces
+from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.records import ACTIVE, DELETED
 
 Folder = RunFolder | Path
@@ -180,7 +181,11 @@ def _folders(kind: str, folder: ExperimentFolder) -> Iterator[Folder]:
 
 def _edges(runs: Iterable[tuple[Experiment, Folder]]) -> dict[str, list[Mapping[str, Any]]]:
     """Return which logged models some runs took and gave, by table."""
-    edges = [read_edges(path_of(folder), experiment.folder.path, _ignore) for experiment, folder in runs]
+    # What cannot be read of them is reported when they are carried.
+    edges = [
+        read_edges(path_of(folder), experiment.folder.path, GapList(owner_kind=RUN, owner_id=id_of(folder)))
+        for experiment, folder in runs
+    ]
     return {
         "model_inputs": [row for of_run in edges for row in of_run.model_inputs],
         "model_outputs": [row for of_run in edges for row in of_run.model_outputs],

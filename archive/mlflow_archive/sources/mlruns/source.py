@@ -17,7 +17,7 @@ from mlflow_archive.flow.chunk import Chunk, Known, Shard
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, METRIC_UNREADABLE, OBJECT_UNREADABLE, RUN_UNREADABLE
-from mlflow_archive.kinds import EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
+from mlflow_archive.kinds import EXPERIMENT, KINDS, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns.catalog import path_of
 from mlflow_archive.sources.mlruns.layout import METRICS, RunFolder, check_root, find_experiments
@@ -40,6 +40,7 @@ from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.points import Latest, Points
 from mlflow_archive.sources.reading.records import Entity, RunRecord
 from mlflow_archive.sources.reading.rows import Rows
+from mlflow_archive.sources.reading.unknown_fields import UnknownFields
 
 POINTS_PER_CHUNK: Final = 200_000
 ROWS_PER_CHUNK: Final = 50_000
@@ -63,6 +64,7 @@ class MlrunsSource:
         self._root = root.absolute()
         self._places = ArtifactPlaces(root=self._root, artifact_map=tuple(artifact_map))
         self._points_per_chunk = points_per_chunk
+        self._unknown = UnknownFields()
 
     def facts(self) -> SourceFacts:
         """Return where this data comes from. Raises StoreError if that is not a file store."""
@@ -77,9 +79,11 @@ class MlrunsSource:
         selected ones. Raises StoreError, and SelectionError before the first shard.
         """
         check_root(self._root)
+        self._unknown = UnknownFields()
         for shard in StorePlanner(self._root, self._places, selection).shards():
             progress.expect("runs", shard.weight)
             yield shard
+        yield self._unknown.shard(len(KINDS))
 
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
         """Yield the chunks of a shard. What has gaps has no fingerprint, so that a later export tries it again."""
@@ -101,7 +105,7 @@ class MlrunsSource:
     def _read_experiments(self, payload: ExperimentsPayload) -> Iterator[Chunk]:
         rows = Rows()
         for experiment in payload.experiments:
-            add_experiment(rows, experiment)
+            self._unknown.add_all(add_experiment(rows, experiment))
             if rows.size >= ROWS_PER_CHUNK:
                 yield rows.chunk()
                 rows = Rows()
@@ -142,7 +146,9 @@ class MlrunsSource:
         for copy in payload.copies:
             rows.add_gaps(self._left_out(kind, copy, OBJECT_UNREADABLE))
         for folder in payload.folders:
-            self._entity(path_of(folder), payload).add_to(rows, known)
+            entity = self._entity(path_of(folder), payload)
+            entity.add_to(rows, known)
+            self._unknown.add_all(entity.gaps)
             if rows.size >= ROWS_PER_CHUNK:
                 yield rows.chunk()
                 rows = Rows()
@@ -166,6 +172,7 @@ class MlrunsSource:
         for folder in payload.folders:
             model = read_registered_model(folder, payload.index, self._places, payload.selection, payload.carries)
             model.add_to(rows)
+            self._unknown.add_all(model.gaps)
         if rows:
             yield rows.chunk()
 
@@ -187,6 +194,7 @@ class MlrunsSource:
             rows.add_gaps(gaps)
             yield rows, True
             return
+        self._unknown.add_all(record.gaps)
         fingerprint = known(RUN, record.run_id)
         if fingerprint is not None and self._unchanged(run, record, fingerprint):
             return

@@ -19,6 +19,7 @@ from mlflow_archive.selecting.catalog import Where, rows_from
 from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.selecting.selector import Selector
+from mlflow_archive.sources.reading.fields import Fields, refuse
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json
 from mlflow_archive.sources.rest.logged_models import listed_models
 from mlflow_archive.sources.rest.lookups import fetch_model, fetch_run, model_ids_of, run_id_of, start_time_of
@@ -163,7 +164,7 @@ class ServerCatalog:
         for page in search.of_run(run_id) if search is not None else ():
             for raw in page.rows:
                 try:
-                    info = parse_trace(raw).info
+                    info = parse_trace(Fields(raw, refuse)).info
                 except UNREADABLE_ROW:
                     continue  # reported when it is read
                 self._traces[info["trace_id"]] = info

@@ -36,13 +36,15 @@ from mlflow_archive.kinds import (
     REVIEW_QUEUE,
     RUN,
     SCORER,
+    SKILL,
     TRACE,
     WEBHOOK,
+    WORKSPACE,
 )
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.sources.reading.unknown_fields import UnknownFields
 from mlflow_archive.sources.rest.artifacts import Artifacts
 from mlflow_archive.sources.rest.catalog import select
-from mlflow_archive.sources.rest.cells import Json
 from mlflow_archive.sources.rest.logged_models import plan_logged_models
 from mlflow_archive.sources.rest.objects.evaluation import plan_datasets, plan_issues
 from mlflow_archive.sources.rest.objects.gateway import (
@@ -55,10 +57,11 @@ from mlflow_archive.sources.rest.objects.gateway import (
 from mlflow_archive.sources.rest.objects.mcp import plan_mcp_servers
 from mlflow_archive.sources.rest.objects.review import plan_label_schemas, plan_review_queues
 from mlflow_archive.sources.rest.objects.scorers import plan_scorers
+from mlflow_archive.sources.rest.objects.skills import plan_skills
 from mlflow_archive.sources.rest.paging import all_experiments
 from mlflow_archive.sources.rest.registry.registry import plan_registry
 from mlflow_archive.sources.rest.registry.webhooks import plan_webhooks
-from mlflow_archive.sources.rest.runs.records import experiment_tables
+from mlflow_archive.sources.rest.runs.records import read_experiments
 from mlflow_archive.sources.rest.runs.runs import RunReader
 from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of
 from mlflow_archive.sources.rest.traces.trace_links import TraceLinkSearch
@@ -84,6 +87,7 @@ PLANS: Final[Mapping[str, Callable[[Scope], Iterator[Batch]]]] = MappingProxyTyp
         GUARDRAIL: plan_guardrails,
         BUDGET_POLICY: plan_budgets,
         MCP_SERVER: plan_mcp_servers,
+        SKILL: plan_skills,
     }
 )
 """How each kind that comes after runs is planned."""
@@ -129,6 +133,7 @@ class RestSource:
         yield from _run_shards(scopes, progress)
         for stage, kind in enumerate(filter(selection.wants_kind, AFTER_RUNS), start=3):
             yield from _shards(stage, scopes, PLANS[kind])
+        yield scopes[0].unknown.shard(3 + len(AFTER_RUNS))
 
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
         """Yield the chunks of a shard of this source's own plan."""
@@ -148,11 +153,17 @@ class RestSource:
         number = re.match(r"(\d+)\.(\d+)", self._version or "")
         version = (int(number[1]), int(number[2])) if number else (0, 0)
 
+        unknown = UnknownFields()
+
         def scope(session: TrackingSession, workspace: str) -> Scope:
             artifacts = self._artifacts.within(session)
-            return Scope(session, selection, artifacts, self._progress, workspace=workspace, version=version)
+            scope = Scope(session, selection, artifacts, self._progress, workspace=workspace, version=version)
+            scope.unknown = unknown
+            return scope
 
         workspaces = workspaces_of(self._session)
+        for name, fields in workspaces.unread if workspaces is not None else ():
+            unknown.add(WORKSPACE, name, fields)
         if workspaces is None or not workspaces.divided:
             return workspaces, [scope(self._session, DEFAULT_WORKSPACE)]
         return workspaces, [scope(self._session.in_workspace(row["name"]), row["name"]) for row in workspaces.rows]
@@ -170,11 +181,7 @@ def _workspace_shards(workspaces: WorkspaceList | None, scopes: Sequence[Scope])
 def _plan_experiments(scope: Scope) -> Iterator[Batch]:
     for at in range(0, len(scope.carried_experiments), _EXPERIMENTS):
         page = scope.carried_experiments[at : at + _EXPERIMENTS]
-        yield Batch(name=f"experiments-{at // _EXPERIMENTS:05d}", read=partial(_read_experiments, page))
-
-
-def _read_experiments(experiments: Sequence[Json], known: Known) -> Iterator[Chunk]:
-    yield Chunk(tables=experiment_tables(experiments))
+        yield Batch(name=f"experiments-{at // _EXPERIMENTS:05d}", read=partial(read_experiments, scope, page))
 
 
 def _run_shards(scopes: Sequence[Scope], progress: Progress) -> Iterator[Shard]:

@@ -182,7 +182,7 @@ class LoggedModelWriter(KindWriter):
 
         owner = ArtifactOwner(kind=LOGGED_MODEL, source_id=rows.model_id, mapped=mapped)
         try:
-            place = self._context.target.place(model.target.artifact_uri)
+            place = self._context.target.place(model.target.artifact_uri, {"model_id": model.target.model_id})
             sizes = {} if model.outcome == "created" else place.sizes()
         except ItemError as exc:
             refuse_artifacts(rows.artifacts, owner, exc, receipt)

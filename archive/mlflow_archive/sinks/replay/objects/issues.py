@@ -1,4 +1,4 @@
-"""Issues. They get new ids, and have neither tags nor a name that is theirs alone.
+"""Issues. They keep their ids where the target takes these, and have neither tags nor a name that is theirs alone.
 
 One that is there already is found by a tag of its experiment: ``mlflow_archive.issues.1`` and further hold pairs of the
 source's id and the target's, so that an issue is found that somebody has renamed since. Where that is missing, it is
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
+from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import OWN_PREFIX
@@ -31,6 +32,9 @@ ISSUES: Final = OWN_PREFIX + "issues."
 """Start of the key of such a tag; then comes a number from 1. The value is ``SOURCE=TARGET`` with spaces between."""
 
 _PLAIN_ID: Final = re.compile(r"[^\s=]+")
+_KEPT_ID: Final = re.compile(r"iss-[A-Za-z0-9_-]{1,32}")
+"""The ids that MLflow takes."""
+_KEPT_HERE: Final = ("created_timestamp", "last_updated_timestamp", "last_seen_timestamp", "last_updated_by")
 _NAME, _CREATED_BY = 250, 255
 """The longest texts of MLflow's columns, which its API does not check."""
 
@@ -115,8 +119,7 @@ class IssueWriter(KindWriter):
         if bound.target_id is not None:
             issue_id, outcome = self._find_or_create(bound.target_id, source_id, body)
         context.receipt.mapped(ISSUE, source_id, issue_id)
-        times = ("created_timestamp", "last_updated_timestamp")
-        context.receipt.kept(ISSUE, source_id, {name: row[name] for name in times})
+        context.receipt.kept(ISSUE, source_id, {name: row[name] for name in _KEPT_HERE})
         context.receipt.done(outcome, ISSUE)
 
     def _find_or_create(self, experiment_id: str, source_id: str, body: dict[str, Any]) -> tuple[str | None, str]:
@@ -124,7 +127,7 @@ class IssueWriter(KindWriter):
         issue_id = experiment.index.lookup(source_id)
         if issue_id is not None and experiment.equal.has(issue_id):
             return issue_id, "skipped"
-        create = None if dry_run else lambda: self._create(experiment_id, body)
+        create = None if dry_run else lambda: self._create(experiment_id, source_id, body)
         issue_id, outcome = experiment.equal.take_or_create(_key(body), create)
         if issue_id is not None and not dry_run:
             experiment.index.add(source_id, issue_id)
@@ -144,6 +147,8 @@ class IssueWriter(KindWriter):
             "root_causes": json_of(row, "root_causes"),
             "categories": json_of(row, "categories"),
             "source_run_id": run_id,
+            "metadata": json_of(row, "metadata"),
+            "last_seen_timestamp": row["last_seen_timestamp"],
             "created_by": row["created_by"]
             and fitter.text("issue creator", "created_by", row["created_by"], _CREATED_BY),
         }
@@ -157,9 +162,20 @@ class IssueWriter(KindWriter):
                 self._experiments[experiment_id] = _Experiment(equal=equal, index=index)
             return self._experiments[experiment_id]
 
-    def _create(self, experiment_id: str, body: dict[str, Any]) -> str:
+    def _create(self, experiment_id: str, source_id: str, body: dict[str, Any]) -> str:
+        """Create an issue, with the id it had where the target, since MLflow 3.18, takes that and has no other so."""
         body = {"experiment_id": experiment_id, **body}
-        return str(self._context.api.post(_API, body, idempotent=False)["issue"]["issue_id"])
+        kept_id = {"issue_id": source_id} if _KEPT_ID.fullmatch(source_id) else {}
+        try:
+            made = self._context.api.post(_API, {**body, **kept_id}, idempotent=False)["issue"]
+        except ServerError as exc:
+            if not kept_id or exc.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            made = self._context.api.post(_API, body, idempotent=False)["issue"]
+        if "metadata" in body and "metadata" not in made:
+            unknown = ItemError("the target, before MLflow 3.18, knows no metadata of issues")
+            self._context.refuse(ISSUE, source_id, refusals.ISSUE_REFUSED, unknown, path="metadata")
+        return str(made["issue_id"])
 
     def _load(self, experiment_id: str) -> Iterable[tuple[Hashable, str]]:
         def ask(page: dict[str, Any]) -> Any:

@@ -25,16 +25,20 @@ from mlflow_archive.selecting.model_versions import (
     has_files,
     prompt_experiments,
 )
+from mlflow_archive.sources.reading.fields import Fields, refuse, row_of
 from mlflow_archive.sources.rest.artifacts import Owner
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, integer, location, text
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, location, text, unexpected_shape
 from mlflow_archive.sources.rest.lists import PROMPTS, asking, if_understood, pages
 from mlflow_archive.sources.rest.lookups import fetch_model, fetch_run
-from mlflow_archive.sources.rest.scope import Batch, Scope, add_rows, chunk_of, gap_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, add_rows, chunk_of, gap_of, gaps_of
 
 PAGE: Final = 100
 _VERSIONS_PAGE: Final = 500
 _MODELS: Final = "/api/2.0/mlflow/registered-models"
 _VERSIONS: Final = "/api/2.0/mlflow/model-versions"
+_TIMES: Final = {"creation_time": "creation_timestamp", "last_updated_time": "last_updated_timestamp"}
+_OF_LOGGED_MODEL: Final = ("model_id", "model_params", "model_metrics")
+"""What the server takes from the logged model that the source of a version names."""
 
 
 def plan_registry(scope: Scope) -> Iterator[Batch]:
@@ -82,13 +86,13 @@ def _read(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], known: Know
     gaps = list(gaps)
     for raw in models:
         name = str(raw.get("name"))
-        try:
-            model_rows = _model_rows(scope, raw)
-        except UNREADABLE_ROW as exc:
-            gaps.append(_gap(scope, name, "", f"the server describes it in an unexpected shape: {exc!r}"))
+        own = partial(_model_rows, scope)
+        model_rows = scope.read(REGISTERED_MODEL, named_owner(name, scope.workspace), raw, own, gaps)
+        if model_rows is None:
             continue
         versions, unreadable = registry.versions(name)
         gaps += unreadable
+        scope.unknown.add(REGISTERED_MODEL, named_owner(name, scope.workspace), registry.unread[name])
         model_rows["model_versions"] = [{key: row[key] for key in row if key != "tags"} for row in versions]
         model_rows["model_version_tags"] = [
             {**_name(scope, name), "version": row["version"], **tag} for row in versions for tag in row["tags"]
@@ -102,24 +106,13 @@ def _read(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], known: Know
         yield chunk_of(rows, gaps, artifacts=files)
 
 
-def _model_rows(scope: Scope, raw: Json) -> dict[str, list[Row]]:
-    name = _name(scope, str(raw["name"]))
-    return {
-        "registered_models": [
-            {
-                **name,
-                "creation_time": integer(raw.get("creation_timestamp")),
-                "last_updated_time": integer(raw.get("last_updated_timestamp")),
-                "description": text(raw.get("description", "")),
-            }
-        ],
-        "registered_model_tags": [
-            {**name, "key": str(tag["key"]), "value": text(tag.get("value"))} for tag in raw.get("tags", [])
-        ],
-        "registered_model_aliases": [
-            {**name, "alias": str(alias["alias"]), "version": int(alias["version"])} for alias in raw.get("aliases", [])
-        ],
-    }
+def _model_rows(scope: Scope, model: Fields) -> TableRows:
+    name = _name(scope, model.required("name"))
+    row = row_of("registered_models", model, _TIMES, **name, description=model.text("description") or "")
+    tags = [{**name, "key": key, "value": value} for key, value in model.pairs_with_nulls("tags").items()]
+    aliases = [row_of("registered_model_aliases", alias, **name) for alias in model.objects("aliases")]
+    model.known("latest_versions")  # some of its versions, which come by themselves
+    return {"registered_models": [row], "registered_model_tags": tags, "registered_model_aliases": aliases}
 
 
 class _RestRegistry:
@@ -128,6 +121,8 @@ class _RestRegistry:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._versions: dict[str, tuple[list[Row], list[Gap]]] = {}
+        self.unread: dict[str, list[str]] = {}
+        """The fields of the versions of each model that nobody asked for."""
 
     def roots(self, kind: str, ids: Collection[str]) -> Mapping[str, str | None]:
         session, roots = self._scope.session, dict[str, str | None]()
@@ -159,6 +154,7 @@ class _RestRegistry:
     def _ask_versions(self, name: str) -> tuple[list[Row], list[Gap]]:
         rows: dict[int, Row] = {}
         gaps: list[Gap] = []
+        unread = self.unread[name] = list[str]()
         mark = '"' if "'" in name else "'"
         its = f"name = {mark}{name}{mark}"
         for condition in (its, f"{its} AND {PROMPTS}"):
@@ -169,33 +165,23 @@ class _RestRegistry:
             ):
                 gaps += [_gap(self._scope, name, loss.place or "versions", loss.reason) for loss in page.losses]
                 for raw in page.rows:
+                    version = Fields(raw, refuse, path="versions")
                     try:
-                        row = self._row(name, raw, gaps)
+                        row = self._row(name, version, gaps)
                     except UNREADABLE_ROW as exc:
-                        reason = f"the server describes it in an unexpected shape: {exc!r}"
-                        gaps.append(_gap(self._scope, name, f"version {raw.get('version')}", reason))
-                    else:
+                        gaps.append(_gap(self._scope, name, f"version {raw.get('version')}", unexpected_shape(exc)))
+                        continue
+                    if row["version"] not in rows:
                         rows[row["version"]] = row
+                        unread += version.unread()
         return [rows[number] for number in sorted(rows)], gaps
 
-    def _row(self, name: str, raw: Json, gaps: list[Gap]) -> Row:
-        source = location(raw.get("source"))
-        return {
-            **_name(self._scope, name),
-            "version": int(raw["version"]),
-            "creation_time": integer(raw.get("creation_timestamp")),
-            "last_updated_time": integer(raw.get("last_updated_timestamp")),
-            "description": text(raw.get("description")),
-            "user_id": text(raw.get("user_id")),
-            "current_stage": text(raw.get("current_stage")),
-            "source": source,
-            "storage_location": self._storage_location(name, str(raw["version"]), source, gaps),
-            "run_id": text(raw.get("run_id")),
-            "run_link": text(raw.get("run_link")),
-            "status": text(raw.get("status")),
-            "status_message": text(raw.get("status_message")),
-            "tags": [{"key": str(tag["key"]), "value": text(tag.get("value"))} for tag in raw.get("tags", [])],
-        }
+    def _row(self, name: str, version: Fields, gaps: list[Gap]) -> Row:
+        version.known("aliases", *_OF_LOGGED_MODEL)  # the model names its aliases
+        place = self._storage_location(name, version.required("version"), version.location("source"), gaps)
+        tags = [{"key": key, "value": value} for key, value in version.pairs_with_nulls("tags").items()]
+        row = row_of("model_versions", version, _TIMES, **_name(self._scope, name), storage_location=place)
+        return {**row, "tags": tags}
 
     def _storage_location(self, name: str, version: str, source: str | None, gaps: list[Gap]) -> str | None:
         """Return where the files of a version lie; the source where the server knows no such thing, or refuses it."""

@@ -17,8 +17,9 @@ from mlflow_archive.format.fingerprint import Fingerprint, run_fingerprint
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
+from mlflow_archive.sources.reading.fields import Fields, refuse
 from mlflow_archive.sources.rest.artifacts import Owner
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, gap_table, table_of
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, gap_table, table_of, unexpected_shape
 from mlflow_archive.sources.rest.lookups import fetch_run, model_ids_of, run_id_of
 from mlflow_archive.sources.rest.paging import search
 from mlflow_archive.sources.rest.runs.histories import Histories, HistoryPart, expected_points
@@ -124,17 +125,16 @@ class RunReader:
             yield Chunk(tables={"gaps": gap_table(gaps)})
         for part in self._histories.read([entry.record for entry in entries.values()]):
             yield _chunk(part, entries)
+            for record in part.complete:
+                self._scope.unknown.add(RUN, record.run_id, self._histories.take_unread(record.run_id))
 
     def _entries(self, page: RunPage, known: Known) -> tuple[dict[str, _Entry], list[Gap]]:
         """Return what is new among the runs of a page, by id, and the gaps of what could not even be listed."""
         entries: dict[str, _Entry] = {}
         gaps = list(page.gaps)
         for raw in page.runs:
-            try:
-                record = parse_run(raw)
-            except UNREADABLE_ROW as exc:
-                reason = f"the server describes it in an unexpected shape: {exc!r}"
-                gaps.append(gap_of(RUN, run_id_of(raw), "", reason, code=gap_codes.RUN_UNREADABLE))
+            record = self._scope.read(RUN, run_id_of(raw), raw, parse_run, gaps)
+            if record is None:
                 continue
             self._add_to_findings(record.tables.get("model_outputs"))
             entry = self._entry(record)
@@ -165,10 +165,10 @@ class RunReader:
         if not (self._scope.has_logged_models or "model_outputs" in record.tables):
             return
         try:
-            whole = _whole(self._session, raw)
+            whole = Fields(_whole(self._session, raw), refuse)
             for side in ("inputs", "outputs"):
                 name = f"model_{side}"
-                edges = model_edges(record.run_id, whole.get(side, {}).get(name, []))
+                edges = model_edges(record.run_id, whole.object(side), name)
                 if edges and name not in record.tables:
                     entry.more_tables[name] = table_of(name, edges)
                     self._add_to_findings(entry.more_tables[name])
@@ -176,7 +176,7 @@ class RunReader:
             check_answered(exc)
             entry.gaps.append(gap_of(RUN, record.run_id, "models", str(exc), code=gap_codes.FIELD_UNREADABLE))
         except UNREADABLE_ROW as exc:
-            reason = f"the server describes them in an unexpected shape: {exc!r}"
+            reason = unexpected_shape(exc)
             entry.gaps.append(gap_of(RUN, record.run_id, "models", reason, code=gap_codes.FIELD_UNREADABLE))
 
     def _add_models_of(self, runs: Sequence[Json]) -> None:

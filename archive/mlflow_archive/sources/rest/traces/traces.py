@@ -17,9 +17,9 @@ from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.format.fingerprint import Fingerprint, entity_fingerprint
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import TRACE
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row
+from mlflow_archive.sources.rest.cells import Json, Row
 from mlflow_archive.sources.rest.lists import Ask, Page, asking, pages, posting
-from mlflow_archive.sources.rest.scope import Batch, Scope, add_rows, batches, chunk_of, gap_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Scope, add_rows, batches, chunk_of, gaps_of
 from mlflow_archive.sources.rest.traces.cut_values import cut_values
 from mlflow_archive.sources.rest.traces.trace_files import TraceFiles
 from mlflow_archive.sources.rest.traces.trace_links import ORDER, SEARCH, prompt_links, search_body, trace_id_of
@@ -177,11 +177,8 @@ class _Reader:
         gaps: list[Gap] = []
         entries: list[_Entry] = []
         for raw in traces:
-            try:
-                record = parse_trace(raw)
-            except UNREADABLE_ROW as exc:
-                reason = f"the server describes it in an unexpected shape: {exc!r}"
-                gaps.append(gap_of(TRACE, str(trace_id_of(raw)), "", reason))
+            record = self._scope.read(TRACE, str(trace_id_of(raw)), raw, parse_trace, gaps)
+            if record is None:
                 continue
             record.rows["trace_links"] = self._links(record)
             entries.append(_Entry(record, self._files.listing(record)))

@@ -1,0 +1,143 @@
+"""The records of a single file at the limits of 32 bits: what is written is read, and ZIP64 begins where it must."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from mlflow_archive.errors import DamagedError
+from mlflow_archive.format.zipfile64 import (
+    ALIGNMENT,
+    END_SIZE,
+    MAX_CENTRAL_SIZE,
+    Entry,
+    central_directory,
+    check_local,
+    decode_central,
+    decode_end,
+    local_header,
+)
+
+LIMIT = 2**32 - 1
+"""The value of a 32-bit field that says: look into the ZIP64 field. A size that equals it must stand there."""
+LOCAL_SIZES, LOCAL_EXTRA = slice(18, 26), 30
+CENTRAL_SIZES, CENTRAL_OFFSET, CENTRAL_EXTRA = slice(20, 28), slice(42, 46), 46
+
+
+def entry_of(name: str, size: int, header_offset: int = 0, crc32: int = 7) -> Entry:
+    data_offset = header_offset + len(local_header(name, size, crc32, header_offset))
+    return Entry(name=name, size=size, crc32=crc32, header_offset=header_offset, data_offset=data_offset)
+
+
+def records_of(entries: list[Entry]) -> tuple[bytes, int]:
+    """Return the central directory without its end records, and where it begins."""
+    offset = entries[-1].data_offset + entries[-1].size
+    return central_directory(entries, offset)[:-END_SIZE], offset
+
+
+@pytest.mark.parametrize(("size", "big"), [(0, False), (LIMIT - 1, False), (LIMIT, True), (LIMIT + 1, True)])
+def test_a_size_that_does_not_fit_below_the_mark_stands_in_the_zip64_field_of_both_records(
+    size: int, big: bool
+) -> None:
+    header = local_header("a.zst", size, 7, 0)
+    record, offset = records_of([entry_of("a.zst", size)])
+    field = min(size, LIMIT)
+    assert struct.unpack("<II", header[LOCAL_SIZES]) == (field, field)
+    assert struct.unpack("<II", record[CENTRAL_SIZES]) == (field, field)
+    zip64 = struct.pack("<HHQQ", 1, 16, size, size)
+    assert header[LOCAL_EXTRA + 5 :].startswith(zip64) is big
+    assert record[CENTRAL_EXTRA + 5 :] == (zip64 if big else b"")
+    assert len(header) % ALIGNMENT == 0
+    (entry,) = decode_central(record, 1, offset)
+    assert entry == entry_of("a.zst", size)
+    check_local(entry, header)
+
+
+@pytest.mark.parametrize(("size", "place"), [(LIMIT - 100, "small"), (LIMIT - 64, "limit"), (LIMIT, "big")])
+def test_the_place_of_a_member_behind_the_mark_stands_in_the_zip64_field(size: int, place: str) -> None:
+    first = entry_of("a.zst", size)
+    start = {"small": LIMIT - 1, "limit": LIMIT, "big": first.data_offset + size}[place]
+    first = entry_of("a.zst", start - first.data_offset if place != "big" else size)
+    second = entry_of("b.zst", 3, start)
+    records, offset = records_of([first, second])
+    record = records[-(CENTRAL_EXTRA + 5 + (0 if place == "small" else 12)) :]
+    assert struct.unpack("<I", record[CENTRAL_OFFSET]) == (min(start, LIMIT),)
+    assert record[CENTRAL_EXTRA + 5 :] == (b"" if place == "small" else struct.pack("<HHQ", 1, 8, start))
+    assert decode_central(records, 2, offset) == [first, second]
+
+
+@pytest.mark.parametrize("count", [0, 1, 0xFFFE, 0xFFFF, 0x10000])
+def test_the_end_records_state_any_number_of_members(count: int) -> None:
+    size, offset = count * 60, 100
+    tail = _end(count, size, offset)
+    assert decode_end(tail, offset + size + END_SIZE) == (offset, size, count)
+    assert struct.unpack_from("<HH", tail[-22:], 8) == (min(count, 0xFFFF), min(count, 0xFFFF))
+
+
+@pytest.mark.parametrize("offset", [LIMIT - 1, LIMIT, LIMIT + 1])
+def test_the_end_records_state_any_place_of_the_directory(offset: int) -> None:
+    assert decode_end(_end(1, 60, offset), offset + 60 + END_SIZE) == (offset, 60, 1)
+    entry = entry_of("a", offset - 64)
+    assert central_directory([entry], offset)[-END_SIZE:] == _end(1, len(records_of([entry])[0]), offset)
+
+
+def _end(count: int, size: int, offset: int) -> bytes:
+    end64 = struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, count, count, size, offset)
+    locator = struct.pack("<IIQI", 0x07064B50, 0, offset + size, 1)
+    short = min(count, 0xFFFF)
+    return end64 + locator + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, short, short, size, min(offset, LIMIT), 0)
+
+
+def test_a_directory_that_is_too_large_or_too_small_for_its_entries_is_refused() -> None:
+    largest = MAX_CENTRAL_SIZE
+    assert decode_end(_end(1, largest, 0), largest + END_SIZE) == (0, largest, 1)
+    assert decode_end(_end(1, 46, 0), 46 + END_SIZE) == (0, 46, 1)
+    for count, size in ((1, largest + 1), (1, 45), (2, 91)):
+        with pytest.raises(DamagedError, match="states sizes that the file does not have"):
+            decode_end(_end(count, size, 0), size + END_SIZE)
+    for file_size in (59 + END_SIZE, 61 + END_SIZE):
+        with pytest.raises(DamagedError, match="states sizes that the file does not have"):
+            decode_end(_end(1, 60, 0), file_size)
+    with pytest.raises(DamagedError, match="too few for an archive"):
+        decode_end(_end(1, 60, 0)[1:], END_SIZE - 1)
+
+
+def test_every_changed_byte_of_the_end_records_is_noticed() -> None:
+    tail = _end(3, 200, 1000)
+    for at in range(len(tail)):
+        changed = tail[:at] + bytes([tail[at] ^ 1]) + tail[at + 1 :]
+        with pytest.raises(DamagedError):
+            decode_end(changed, 1200 + END_SIZE)
+
+
+def test_every_changed_byte_of_a_record_is_noticed_there_or_in_the_local_header() -> None:
+    entries = [entry_of("a.txt", 10)]
+    entries.append(entry_of("packs/b.zst", LIMIT, entries[0].data_offset + 10, crc32=9))
+    records, offset = records_of(entries)
+    headers = [local_header(e.name, e.size, e.crc32, e.header_offset) for e in entries]
+    for at in range(len(records)):
+        changed = records[:at] + bytes([records[at] ^ 1]) + records[at + 1 :]
+        with pytest.raises(DamagedError):  # noqa: PT012 - the one or the other
+            for entry, header in zip(decode_central(changed, 2, offset), headers, strict=True):
+                check_local(entry, header)
+
+
+def test_a_name_has_at_most_1024_characters_and_at_least_one() -> None:
+    record, offset = records_of([entry_of("a", 0)])
+    for size in (0, 1025):
+        changed = record[:28] + struct.pack("<H", size) + record[30:46] + b"a" * size
+        with pytest.raises(DamagedError, match="no usable name"):
+            decode_central(changed, 1, offset)
+
+
+def test_records_that_are_cut_or_too_many_are_refused() -> None:
+    entries = [entry_of("a", 0)]
+    entries.append(entry_of("b", 0, entries[0].data_offset))
+    records, offset = records_of(entries)
+    assert decode_central(records, 2, offset) == entries
+    with pytest.raises(DamagedError, match="longer than its entries"):
+        decode_central(records, 1, entries[0].data_offset)
+    for cut in (1, 46, 47):
+        with pytest.raises(DamagedError, match=r"shorter than its entries|no usable name"):
+            decode_central(records[:-cut], 2, offset)
