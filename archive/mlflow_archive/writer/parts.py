@@ -7,10 +7,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlflow_archive.kinds import Table
@@ -18,7 +20,6 @@ from mlflow_archive.storage.files import Files, OutputFile
 
 MAX_GROUP_ROWS: Final = 128 * 1024
 MAX_GROUP_BYTES: Final = 32 * 1024 * 1024
-_MIN_GROUP_ROWS: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,7 @@ class PartWriter:
         return self._output.size
 
     def write(self, rows: pa.Table) -> None:
-        """Append rows in row groups of at most 128 Ki rows and about 32 MiB."""
+        """Append rows in row groups of at most 128 Ki rows and 32 MiB."""
         if not rows.num_rows:
             return
         if self._table.key:
@@ -102,7 +103,8 @@ class PartWriter:
             self._min = first if self._min is None else min(self._min, first)
             self._max = last if self._max is None else max(self._max, last)
         self._rows += rows.num_rows
-        self._writer.write_table(rows, row_group_size=group_rows(rows))
+        for group in row_groups(rows):
+            self._writer.write_table(group, row_group_size=group.num_rows)
 
     def abandon(self) -> None:
         """Let the Parquet library end without another byte written; nothing after ``finish``."""
@@ -130,10 +132,38 @@ def _footer_sha256(path: Path) -> str:
         return hashlib.sha256(file.read()).hexdigest()
 
 
-def group_rows(rows: pa.Table) -> int:
-    """Return how many of these rows make a row group."""
-    per_row = max(1, rows.nbytes // max(1, rows.num_rows))
-    return int(min(MAX_GROUP_ROWS, max(_MIN_GROUP_ROWS, MAX_GROUP_BYTES // per_row)))
+def row_groups(rows: pa.Table) -> Iterator[pa.Table]:
+    """Cut rows into row groups of at most MAX_GROUP_ROWS rows and MAX_GROUP_BYTES bytes; a larger row stands alone.
+
+    Readers refuse groups from which much more comes than they have on disk, and texts that repeat compress to little.
+    """
+    if rows.nbytes <= MAX_GROUP_BYTES:
+        ends = list(range(MAX_GROUP_ROWS, rows.num_rows, MAX_GROUP_ROWS))
+    else:
+        ends = _ends(pc.cumulative_sum(_row_bytes(rows)).to_pylist())
+    for start, end in pairwise([0, *ends, rows.num_rows]):
+        yield rows.slice(start, end - start)
+
+
+def _row_bytes(rows: pa.Table) -> pa.ChunkedArray:
+    """Return about how many bytes each row takes."""
+    fixed = 8 * rows.num_columns
+    total = pa.chunked_array([pa.array([fixed] * rows.num_rows, pa.int64())])
+    for column in rows.columns:
+        if column.type == pa.string():
+            total = pc.add(total, pc.fill_null(pc.binary_length(column), 0))
+    return total
+
+
+def _ends(sums: list[int]) -> list[int]:
+    """Return where row groups end but for the last: ``sums`` are the bytes up to each row and with it."""
+    ends = []
+    first = begun = 0
+    for row, total in enumerate(sums):
+        if row > first and (total - begun > MAX_GROUP_BYTES or row - first == MAX_GROUP_ROWS):
+            ends.append(row)
+            first, begun = row, sums[row - 1]
+    return ends
 
 
 @contextmanager
