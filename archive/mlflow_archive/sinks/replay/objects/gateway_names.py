@@ -21,7 +21,8 @@ _MODEL: Final = re.compile(r'("model"\s*:\s*"gateway:/)([^"\\]+)(")')
 class GatewayNames:
     """Endpoints of the source, by id and by name, and the secrets that those of them wait for that are not made."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ReplayContext) -> None:
+        self.missing_secrets = MissingSecrets(context)
         self._lock = Lock()
         self._names: dict[str, str] = {}
         self._waiting: dict[str, frozenset[str]] = {}
@@ -63,13 +64,16 @@ class MissingSecrets:
         self._lock = Lock()
         self._by_kind: dict[str, tuple[list[str], set[str]]] = {}
 
-    def add(self, kind: str, name: str, secrets: Collection[str]) -> None:
-        """Note an object that needs ``secrets``; ``name`` is for the report."""
+    def add(self, kind: str, name: str, secrets: Collection[str]) -> bool:
+        """Note an object if it needs any ``secrets``, and return whether it does; ``name`` is for the report."""
+        if not secrets:
+            return False
         with self._lock:
             names, needed = self._by_kind.setdefault(kind, ([], set()))
             names.append(name)
             needed.update(secrets)
         self._context.receipt.done("refused", kind)
+        return True
 
     def report(self) -> None:
         """Put all of it into the receipt."""
