@@ -52,7 +52,7 @@ class ObjectRows:
 def objects_of(chunk: Chunk, table: str) -> Iterator[ObjectRows]:
     """Yield the objects of a chunk that are rows of a table, each with the rows that belong to it."""
     rows_by_owner: dict[str, dict[str, list[Row]]] = {}
-    of_kind = (other for other in TABLES.values() if other.entity == TABLES[table].entity)
+    of_kind = (part for part in TABLES.values() if part.entity == TABLES[table].entity)
     for part in sorted(of_kind, key=lambda part: part.name != table):
         for row in rows_of(chunk, part.name):
             rows_by_owner.setdefault(owner_id(part, row), {}).setdefault(part.name, []).append(row)
@@ -63,14 +63,14 @@ def objects_of(chunk: Chunk, table: str) -> Iterator[ObjectRows]:
 class ObjectWriter(KindWriter):
     """Writes the objects of one kind: the rows of ``table``, with what belongs to them.
 
-    ``code`` is that of their refusals; ``kept`` are columns that the API cannot set, which the receipt holds. ``api``
+    ``code`` is that of their refusals; ``receipt_columns`` cannot be set by the API, so the receipt holds them. ``api``
     is the path that creates one, ``answer`` where its response has what was created, ``id_field`` its id in that. What
     the target has of an object is always as its API shows it there.
     """
 
     table: ClassVar[str]
     code: ClassVar[str]
-    kept: ClassVar[tuple[str, ...]] = ()
+    receipt_columns: ClassVar[tuple[str, ...]] = ()
     api: ClassVar[str]
     answer: ClassVar[str]
     id_field: ClassVar[str]
@@ -144,7 +144,7 @@ class ObjectWriter(KindWriter):
             return
         existing, is_new = result
         receipt.mapped(kind, rows.source_id, None if existing is None else str(existing[self.id_field]))
-        receipt.kept(kind, rows.source_id, {name: rows.row[name] for name in self.kept})
+        receipt.kept(kind, rows.source_id, {name: rows.row[name] for name in self.receipt_columns})
         changed = self.complete(rows, existing, is_new=is_new)
         receipt.done("created" if is_new else "updated" if changed else "skipped", kind)
 
@@ -170,9 +170,9 @@ class ObjectWriter(KindWriter):
         except ServerError as exc:
             if not extra or not is_about_one_item(exc):
                 raise
-            made, [kind] = make(None), self.kinds
+            result, [kind] = make(None), self.kinds
             self._context.refuse(kind, rows.source_id, self.code, exc, path=path)
-            return made
+            return result
 
     def target_tags(
         self, rows: ObjectRows, tags: Tags, facts: Mapping[str, object], *, group: str, words: str = "", limit: int

@@ -18,6 +18,7 @@ from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames
 from mlflow_archive.sinks.replay.places.experiments import SOURCE_ID, is_of_gateway
 from mlflow_archive.sinks.replay.writing.failures import get_or_none
 from mlflow_archive.sinks.replay.writing.rows import Row, json_of
+from mlflow_archive.sinks.replay.writing.waiting import Waiting
 
 API: Final = "/api/3.0/mlflow/gateway/"
 MADE: Final = ("created_by", "created_at", "last_updated_by", "last_updated_at")
@@ -52,7 +53,7 @@ class DefinitionWriter(ObjectWriter):
     """Writes model definitions."""
 
     kinds = (MODEL_DEFINITION,)
-    table, code, kept = "model_definitions", refusals.GATEWAY_REFUSED, MADE
+    table, code, receipt_columns = "model_definitions", refusals.GATEWAY_REFUSED, MADE
     api, answer, id_field = API + "model-definitions/create", "model_definition", "model_definition_id"
 
     def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
@@ -103,10 +104,11 @@ class EndpointWriter(ObjectWriter):
     def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
         super().__init__(context)
         self._names = names
-        self._bindings: list[tuple[ObjectRows, Row]] = []
+        self._waiting = Waiting[str, tuple[ObjectRows, Row]]()
 
     def is_due(self, rows: ObjectRows) -> bool:
-        self._bindings.extend((rows, row) for row in rows.of("gateway_endpoint_bindings"))
+        for binding in rows.of("gateway_endpoint_bindings"):
+            self._waiting.add(binding["resource_type"], (rows, binding))
         if not rows.row["name"]:
             message = "MLflow makes no endpoint without a name"
             raise ItemError(message)
@@ -150,7 +152,7 @@ class EndpointWriter(ObjectWriter):
         return self._set_tags(rows, existing) | self._name_in_experiment(existing)
 
     def finish(self) -> None:
-        for rows, row in self._bindings:
+        for _, (rows, row) in self._waiting.pop_all():
             self._bind(rows, row)
 
     def _model(self, model: Row) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class GuardrailWriter(EqualObjectWriter):
     """Writes guardrails, and which endpoints they watch."""
 
     kinds = (GUARDRAIL,)
-    table, code, kept = "guardrails", refusals.GATEWAY_REFUSED, MADE
+    table, code, receipt_columns = "guardrails", refusals.GATEWAY_REFUSED, MADE
     api, answer, id_field = API + "guardrails/create", "guardrail", "guardrail_id"
 
     def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
@@ -110,7 +110,7 @@ class BudgetWriter(EqualObjectWriter):
     """Writes budgets."""
 
     kinds = (BUDGET_POLICY,)
-    table, code, kept = "budget_policies", refusals.GATEWAY_REFUSED, MADE
+    table, code, receipt_columns = "budget_policies", refusals.GATEWAY_REFUSED, MADE
     api, answer, id_field = API + "budgets/create", "budget_policy", "budget_policy_id"
 
     def __init__(self, context: ReplayContext, names: GatewayNames) -> None:

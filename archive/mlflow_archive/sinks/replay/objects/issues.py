@@ -95,7 +95,7 @@ class IssueWriter(ObjectWriter):
 
     kinds = (ISSUE,)
     table, code = "issues", refusals.ISSUE_REFUSED
-    kept = ("created_timestamp", "last_updated_timestamp", "last_seen_timestamp", "last_updated_by")
+    receipt_columns = ("created_timestamp", "last_updated_timestamp", "last_seen_timestamp", "last_updated_by")
     id_field = "issue_id"
 
     def __init__(self, context: ReplayContext) -> None:

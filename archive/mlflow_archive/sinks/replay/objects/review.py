@@ -31,7 +31,7 @@ class LabelSchemaWriter(ObjectWriter):
 
     kinds = (LABEL_SCHEMA,)
     table, code = "label_schemas", refusals.LABEL_SCHEMA_REFUSED
-    kept = ("created_by", "created_time", "last_update_time")
+    receipt_columns = ("created_by", "created_time", "last_update_time")
     api, answer, id_field = _SCHEMAS + "create", "label_schema", "schema_id"
 
     def find(self, rows: ObjectRows) -> Any:
@@ -62,7 +62,7 @@ class ReviewQueueWriter(ObjectWriter):
 
     kinds = (REVIEW_QUEUE,)
     table, code = "review_queues", refusals.REVIEW_QUEUE_REFUSED
-    kept = ("created_by", *_TIMES)
+    receipt_columns = ("created_by", *_TIMES)
     api, answer, id_field = _QUEUES + "create", "review_queue", "queue_id"
 
     def find(self, rows: ObjectRows) -> Any:
