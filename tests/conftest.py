@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
-    """Mark tests that start servers or take long, and give tests that share much to one worker."""
+    """Mark tests that start servers or are slow; give those that share much to one worker; let the longest begin."""
     needs = Needs(session)
     groups = {}
+    weights: defaultdict[str, float] = defaultdict(float)
     for item in items:
         need = needs.of(item)
         if need.server:
@@ -73,7 +75,9 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
             item.add_marker("slow")
         if need.group:
             groups[item.nodeid] = need.group
+        weights[need.group or item.nodeid] += need.weight
     if hasattr(session.config, "workerinput"):
+        items.sort(key=lambda item: -weights[groups.get(item.nodeid, item.nodeid)])
         write_groups(groups)
 
 

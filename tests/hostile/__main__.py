@@ -28,7 +28,7 @@ from tests.hostile.mutants import make_mutant
 from tests.spec.drafts import Files
 from tests.support.session_folder import open_session_folder
 
-_PATIENCE: Final = 2 * MAX_SECONDS
+_PATIENCE: Final = 15 * MAX_SECONDS
 """Seconds without a word after which a process counts as hung."""
 
 

@@ -14,12 +14,15 @@ import pyarrow.parquet as pq
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.kinds import Table
-from mlflow_archive.reader.stored.limits import OverLimitError, first_byte
+from mlflow_archive.reader.stored.limits import first_byte
 from mlflow_archive.reader.stored.pages import column_pages
 from mlflow_archive.reader.stored.row_groups import RowGroups
 from mlflow_archive.reader.stored.statistics import false_statistics
 from mlflow_archive.reader.stored.thrift import ThriftError
 from mlflow_archive.storage.members import MemberFile
+
+_UNREADABLE: Final = (pa.ArrowException, OSError, ValueError, OverflowError)
+"""What a library says of bytes that it cannot read, of names and statistics that are no UTF-8, too; and the limits."""
 
 _FIELD_BY_NUMBER: Final = "FieldPath("
 """How pyarrow prints a field that an expression names by its number."""
@@ -49,13 +52,10 @@ class Part:
         self.name = file.name
         self.table = table
         self._file = file
-        try:
+        with self._reading_footer():
             self._parquet = pq.ParquetFile(pa.PythonFile(file.reader(), mode="r"), page_checksum_verification=True)
-        except (pa.ArrowException, OSError) as error:
-            message = f"{self.name}: its Parquet footer cannot be read: {error}"
-            raise DamagedError(message, code="E030", member=self.name) from error
+            self._present = self._check_schema()
         self._row_groups: list[RowGroup] | None = None
-        self._present = self._check_schema()
         self._texts = [c.name for c in self.table.columns if c.type == pa.string() and c.name in self._present]
         self._groups = RowGroups(file, self._parquet, self._texts)
         self._proved = False
@@ -87,15 +87,20 @@ class Part:
         return self._row_groups
 
     def _stated_row_groups(self) -> list[RowGroup]:
-        try:
+        with self._reading_footer():
             return [self._row_group(i) for i in range(self._parquet.metadata.num_row_groups)]
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+
+    @contextmanager
+    def _reading_footer(self) -> Iterator[None]:
+        try:
+            yield
+        except _UNREADABLE as error:
             message = f"{self.name}: its Parquet footer cannot be read: {error}"
             raise DamagedError(message, code="E030", member=self.name) from error
 
     def _row_group(self, index: int) -> RowGroup:
         metadata = self._parquet.metadata.row_group(index)
-        first = self.table.key[0]
+        first = self.table.key[0] if self.table.key else None
         low = high = None
         for i in range(metadata.num_columns):
             column = metadata.column(i)
@@ -164,7 +169,7 @@ class Part:
     def _reporting(self, index: int) -> Iterator[None]:
         try:
             yield
-        except (pa.ArrowException, OSError, UnicodeDecodeError, OverLimitError, ThriftError) as error:
+        except _UNREADABLE as error:
             message = f"{self.name}: row group {index} cannot be read: {error}"
             raise DamagedError(message, code="E034", member=self.name) from error
 
