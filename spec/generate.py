@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from mlflow_archive.kinds import BY_ROW, TABLES, Column, Table
 from mlflow_archive.mlflow_database.mapping import DERIVED, LEFT_OUT, MAPS, TableMap
 
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
 SPEC = Path(__file__).resolve().parent
+LATER = SPEC / "mlflow-3.18.sql"
+"""What a later MLflow than the installed one adds."""
 
 
 def pages() -> dict[Path, str]:
@@ -119,16 +125,28 @@ def _constant(maps: list[TableMap], column: str) -> str:
 
 
 def head_columns() -> dict[str, list[str]]:
-    """Return table to columns of the installed MLflow's schema, as its migrations make it."""
+    """Return table to columns of MLflow's newest schema: as the migrations of the installed one and LATER make it."""
     import sqlalchemy  # noqa: PLC0415
     from mlflow.store.db.utils import _initialize_tables  # noqa: PLC0415 - takes seconds
 
     engine = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.pool.StaticPool)
     _initialize_tables(engine)
+    add_later(engine)
     inspector = sqlalchemy.inspect(engine)
     columns = {name: [column["name"] for column in inspector.get_columns(name)] for name in inspector.get_table_names()}
     engine.dispose()
     return columns
+
+
+def add_later(engine: Engine) -> None:
+    """Bring a database with the tables of the installed MLflow to the newest schema, where that is a later one."""
+    import sqlalchemy  # noqa: PLC0415
+
+    with engine.begin() as connection:
+        if not sqlalchemy.inspect(connection).has_table("skills"):
+            for statement in LATER.read_text("utf-8").split(";\n"):
+                if statement.strip():
+                    connection.exec_driver_sql(statement)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,17 +22,23 @@ os.environ.update(
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
 )
-# `make test-mariadb` and `make test-matrix` run these: they need a server that is installed, and packages.
+# `make test-mariadb`, `test-matrix` and `test-newest` run these: they need a server that is installed, and packages.
 collect_ignore = [
     folder
-    for folder, variable in (("mariadb", "TEST_MARIADB"), ("matrix", "TEST_MATRIX"))
+    for folder, variable in (("mariadb", "TEST_MARIADB"), ("matrix", "TEST_MATRIX"), ("newest", "TEST_NEWEST"))
     if not os.environ.get(variable)
 ]
 
 for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]:
     del os.environ[name]
 
-from tests.support.databases import PostgresServer, initialize_by_copy, own_migrations, postgres_server  # noqa: E402 - needs the path above
+from tests.support.databases import (  # noqa: E402 - needs the path above
+    PostgresServer,
+    initialize_by_copy,
+    latest_revision,
+    own_migrations,
+    postgres_server,
+)
 from tests.support.everything import Filled, filled_server  # noqa: E402 - needs the path above
 from tests.support.left_behind import Surroundings, names_in_checkout  # noqa: E402 - needs the path above
 from tests.support.mlflow_server import MlflowServer, running_server  # noqa: E402 - needs the path above
@@ -39,6 +46,7 @@ from tests.support.needs import Needs  # noqa: E402 - needs the path above
 from tests.support.object_store import running_s3  # noqa: E402 - needs the path above
 from tests.support.session_folder import open_session_folder, session_folder  # noqa: E402 - needs the path above
 from tests.support.sharing import SharingScheduling, write_groups  # noqa: E402 - needs the path above
+from tests.support.unsynced import unsynced  # noqa: E402 - needs the path above
 
 SURROUNDINGS = pytest.StashKey[Surroundings]()
 
@@ -55,9 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
-    """Mark tests that start servers or take long, and give tests that share much to one worker."""
+    """Mark tests that start servers or are slow; give those that share much to one worker; let the longest begin."""
     needs = Needs(session)
     groups = {}
+    weights: defaultdict[str, float] = defaultdict(float)
     for item in items:
         need = needs.of(item)
         if need.server:
@@ -66,7 +75,9 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
             item.add_marker("slow")
         if need.group:
             groups[item.nodeid] = need.group
+        weights[need.group or item.nodeid] += need.weight
     if hasattr(session.config, "workerinput"):
+        items.sort(key=lambda item: -weights[groups.get(item.nodeid, item.nodeid)])
         write_groups(groups)
 
 
@@ -115,9 +126,17 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Mlflo
 
 @pytest.fixture(autouse=True, scope="session")
 def copied_databases() -> Iterator[None]:
-    """MLflow makes a new SQLite database in this process once; all others are copies."""
+    """MLflow makes a new SQLite database in this process once, and reads its migrations once; all others are copies."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mlflow.store.db.utils._initialize_tables", initialize_by_copy)
+        patch.setattr("mlflow.store.db.utils._get_latest_schema_revision", latest_revision)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def unsynced_disk() -> Iterator[None]:
+    """Nothing in this process waits for the disk."""
+    with unsynced():
         yield
 
 

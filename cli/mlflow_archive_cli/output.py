@@ -32,6 +32,7 @@ _LISTED_CAUSES = 20
 _EXAMPLES = 3
 _OWN_OF_ONE = re.compile(r"'[^']*'|\S*[/\\]\S*|\b\w*\d\w*\b")
 _WIDEST = 1_000_000
+_WIDEST_CELL = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,13 +99,18 @@ class TextOutput:
         indent = "  " if section.title else ""
         lines = [list(section.columns)] if section.header else []
         lines += [list(row) for row in section.rows]
-        widths = [max((width_of(line[i]) for line in lines), default=0) for i in range(len(section.columns))]
+        widths = [max((_room(line[i]) for line in lines), default=0) for i in range(len(section.columns))]
         for line in lines:
             cells = [
                 padded(cell, width, right=i in section.right)
                 for i, (cell, width) in enumerate(zip(line, widths, strict=True))
             ]
             print(indent + "  ".join(cells).rstrip())
+
+
+def _room(cell: str) -> int:
+    """Return how wide a column must be for a cell; a very long one stands out, or each line would be as long as it."""
+    return min(width_of(cell), _WIDEST_CELL)
 
 
 def _draw(section: Section) -> bool:

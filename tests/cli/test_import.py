@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import sqlalchemy
 from mlflow.tracking import MlflowClient
 
 from tests.cli.conftest import CHILD, GONE, PARENT, Command
+from tests.support.databases import PostgresServer, engine_of
 from tests.support.mlflow_server import MlflowServer
 
 
@@ -69,6 +71,28 @@ def test_a_dry_run_into_a_database_that_is_not_there_makes_none(
     assert ran.code == 0, ran.err
     assert "  runs            3\n" in ran.out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_into_a_folder_that_is_not_there_makes_none(cli: Command, single_file: Path, tmp_path: Path) -> None:
+    for uri in (str(tmp_path / "mlruns"), (tmp_path / "mlruns").as_uri()):
+        ran = cli("import", single_file, "--to", uri, "--dry-run")
+        assert ran.code == 0, ran.err
+        assert "  runs            3\n" in ran.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_into_an_empty_database_makes_no_tables(
+    cli: Command, single_file: Path, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    (tmp_path / "empty.db").touch()
+    for uri in (postgres.new_database(), f"sqlite:///{tmp_path / 'empty.db'}"):
+        ran = cli("import", single_file, "--to", uri.replace("postgresql:", "postgresql+psycopg2:"), "--dry-run")
+        assert ran.code == 0, ran.err
+        assert "  runs            3\n" in ran.out
+        engine = engine_of(uri)
+        assert sqlalchemy.inspect(engine).get_table_names() == []
+        engine.dispose()
+    assert (tmp_path / "empty.db").stat().st_size == 0
 
 
 def test_into_a_fresh_database_in_a_process_of_its_own(single_file: Path, tmp_path: Path) -> None:

@@ -209,7 +209,9 @@ class Archive:
 
 def _entity_id(row: Row, owner: tuple[str, ...]) -> str:
     """Return what `owner_id` calls the entity (section 8)."""
-    if owner == ("name", "workspace"):
+    if owner == ("name", "workspace", "organization"):
+        row = {**row, "name": f"@{row['organization']}/{row['name']}" if row["organization"] else row["name"]}
+    if owner[:2] == ("name", "workspace"):
         return row["name"] if row["workspace"] == "default" else f"{row['workspace']}/{row['name']}"
     return "\x1f".join(row[column] for column in owner)
 

@@ -10,6 +10,7 @@ import pytest
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.chunk import Shard, nothing_known
+from mlflow_archive.flow.copy import chunks_of
 from mlflow_archive.flow.report import Quiet
 from mlflow_archive.flow.source import Source
 from mlflow_archive.kinds import RUN
@@ -120,7 +121,7 @@ class SourceContract:
                 plan = source.plan(self.all(), Quiet())
                 assert isinstance(plan, Iterator)
                 shards = [next(plan), *plan]
-                chunks = [chunk for shard in order(shards) for chunk in source.read(shard, nothing_known)]
+                chunks = [chunk for shard in order(shards) for chunk in chunks_of(source, shard, nothing_known)]
                 found = Read()
                 for chunk in chunks:
                     if "runs" in chunk.tables:
@@ -168,7 +169,7 @@ class SourceContract:
         with closing(self.made()) as source:
             source.facts()
             shards = list(source.plan(self.all(), Quiet()))
-            chunks = [chunk for shard in shards for chunk in source.read(shard, nothing_known)]
+            chunks = [chunk for shard in shards for chunk in chunks_of(source, shard, nothing_known)]
             files = [file for chunk in chunks for file in chunk.artifacts] * 4
             with ThreadPoolExecutor(4) as pool:
                 found = list(pool.map(content, files))

@@ -19,14 +19,14 @@ from tests.support.chunks import ChunkSource, chunk, experiment
 @pytest.mark.parametrize(
     ("version", "said"),
     [
-        ("3.17", False),
-        ("3.17.9", False),
+        ("3.18", False),
+        ("3.18.9", False),
         ("2.22.0", False),
         ("1.99", False),
         (None, False),
         ("odd", False),
-        ("3.18.0", True),
-        ("3.18.0rc1", True),
+        ("3.19.0", True),
+        ("3.19.0rc1", True),
         ("4.0", True),
         ("10.2", True),
     ],
@@ -34,7 +34,7 @@ from tests.support.chunks import ChunkSource, chunk, experiment
 def test_only_what_is_newer_is_said(version: str | None, said: bool) -> None:
     sentence = tried.untried(version)
     assert (sentence is not None) is said
-    assert sentence is None or sentence.startswith(f"MLflow {version} is newer than 3.17")
+    assert sentence is None or sentence.startswith(f"MLflow {version} is newer than 3.18")
 
 
 def test_an_import_notes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

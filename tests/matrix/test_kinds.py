@@ -13,15 +13,16 @@ import pytest
 
 from mlflow_archive.flow.report import Report
 from mlflow_archive.format.refusals import KIND_REFUSED, SECRET_NEEDED
-from mlflow_archive.kinds import DATASET, DEFAULT_WORKSPACE, EXPERIMENT, IDENTITIES, RUN, TABLES, WORKSPACE
+from mlflow_archive.kinds import DATASET, DEFAULT_WORKSPACE, EXPERIMENT, IDENTITIES, RUN, SKILL, TABLES, WORKSPACE
 from mlflow_archive.reader.archive import open_archive
-from tests.matrix.environments import VERSIONS, environment
+from tests.matrix.environments import NEWEST, VERSIONS, environment
 from tests.sinks.filled_servers import export, replay
 from tests.support.everything import fill
+from tests.support.filling.skills import fill_skills
 from tests.support.mlflow_server import running_server
 
 NEW: Final = frozenset({"issue", "label_schema", "review_queue", "mcp_server", "budget_policy"})
-"""Kinds that need nothing but experiments, or another one of these, and that of these versions only 3.17 has."""
+"""Kinds that need nothing but experiments, or another one of these, and that no version before 3.17 has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +38,10 @@ class Imports:
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("everything")
-    with running_server(folder / "source", python=environment("3.17")) as source, warnings.catch_warnings():
+    with running_server(folder / "source", python=environment(NEWEST)) as source, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # MLflow's own, of what it will not have for ever
         fill(source.uri, folder)
+        fill_skills(source.uri)
         export(source.backend, folder / "archive.mlfa")
     return folder / "archive.mlfa"
 
@@ -86,7 +88,9 @@ def test_runs_arrive_everywhere(imports: Imports) -> None:
 
 def test_the_newest_takes_all_but_what_needs_a_secret_and_others_say_what_they_lack(imports: Imports) -> None:
     outcomes: Any = imports.first.details["outcomes"]
-    if imports.version == "3.17":
+    lacks_skills = [gap for gap in imports.first.gaps if (gap.owner_kind, gap.code) == (SKILL, KIND_REFUSED)]
+    assert bool(lacks_skills) == (imports.version != NEWEST)
+    if imports.version in ("3.17", NEWEST):
         waiting = {gap.owner_kind for gap in imports.first.gaps if gap.code == SECRET_NEEDED}
         assert waiting >= {"gateway_secret", "model_definition", "gateway_endpoint", "scorer", "guardrail"}
         assert {kind for kind in NEW if outcomes[kind]["created"]} == NEW

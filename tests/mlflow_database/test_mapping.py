@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from mlflow.store.db.utils import _initialize_tables
+from spec.generate import add_later
 from sqlalchemy import Inspector, create_engine, inspect
 
 from mlflow_archive.kinds import IDENTITIES, TABLES
@@ -16,6 +17,7 @@ from mlflow_archive.mlflow_database.mapping import DERIVED, LEFT_OUT, MAPS, ROOT
 def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inspector]:
     engine = create_engine(f"sqlite:///{tmp_path_factory.mktemp('schema') / 'head.db'}")
     _initialize_tables(engine)
+    add_later(engine)
     yield inspect(engine)
     engine.dispose()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,11 +12,16 @@ import pytest
 
 from mlflow_archive.api.sql import SqlSession
 from mlflow_archive.errors import DamagedError
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.reader.stored.limits import MAX_GROUP_ROWS, SMALL, GroupSize, OverLimitError, check_texts
+from mlflow_archive.reader.stored.limits import MAX_GROUP_ROWS, ONE_ROW, SMALL, ColumnSize, GroupSize, OverLimitError
+from mlflow_archive.reader.stored.row_groups import RowGroups
 from mlflow_archive.reader.stored.thrift import CompactReader, ThriftError
+from mlflow_archive.storage.files import Files as WriterFiles
+from mlflow_archive.storage.members import MemberFile, OpenFile
 from mlflow_archive.writer.parts import MAX_GROUP_ROWS as MOST_WRITTEN
-from tests.spec.drafts import Draft, Files, base_rows, build, encode_part, make_table, part, write_directory
+from mlflow_archive.writer.parts import part_writer
+from tests.spec.drafts import RUN_A, Draft, Files, base_rows, build, encode_part, make_table, part, write_directory
 from tests.spec.make_vectors import VECTORS
 
 INVALID = VECTORS / "invalid"
@@ -41,11 +47,38 @@ def test_writers_stay_within_the_limit() -> None:
     assert MOST_WRITTEN <= MAX_GROUP_ROWS
 
 
+@pytest.mark.parametrize(
+    "lengths", [[2**20] * 150, [2**20] * 130 + [1] * 1000, [1] * 1000 + [130 * 2**20] + [1] * 1000, [10] * 200_000]
+)
+def test_texts_that_compress_to_nothing_are_written_so_that_they_are_read(tmp_path: Path, lengths: list[int]) -> None:
+    texts = pa.array(["x" * length for length in lengths])
+    keys = pa.array([f"{number:06}" for number in range(len(texts))])
+    rows = pa.table([pa.array([RUN_A] * len(texts)), keys, texts], schema=TABLES["params"].schema)
+    path = tmp_path / "part.parquet"
+    with part_writer(WriterFiles(), path, TABLES["params"], level=3) as writer:
+        writer.write(rows)
+        writer.finish()
+    parquet = pq.ParquetFile(path)
+    file = OpenFile(os.open(path, os.O_RDONLY))
+    groups = RowGroups(MemberFile(path.name, file, 0, path.stat().st_size), parquet, rows.column_names)
+    read = [groups.read(at, rows.column_names, encoded=False) for at in range(parquet.num_row_groups)]
+    file.close()
+    assert pa.concat_tables(read).cast(rows.schema).equals(rows)
+
+
+def _size(stored: int, rows: int = 2) -> GroupSize:
+    column = ColumnSize(stored=stored, pages=0, values=1, referring=0, dictionary=None, compression="ZSTD")
+    return GroupSize({"value": column}, rows)
+
+
 def test_much_may_come_of_much() -> None:
-    GroupSize(1000, 0).check(SMALL)
-    GroupSize(SMALL // 10, 0).check(SMALL * 2)
+    _size(1000).check(SMALL)
+    _size(SMALL // 10).check(SMALL * 2)
     with pytest.raises(OverLimitError, match="over the limit"):
-        GroupSize(1000, 0).check(SMALL + 1)
+        _size(1000).check(SMALL + 1)
+    _size(1000, rows=1).check(ONE_ROW)
+    with pytest.raises(OverLimitError, match="over the limit"):
+        _size(1000, rows=1).check(ONE_ROW + 1)
 
 
 @pytest.mark.parametrize("name", ["E034_bomb", "E034_no_text", "E034_half_a_character", "E034_too_many_rows"])
@@ -60,11 +93,23 @@ def test_sql_does_not_let_its_engine_read_such_a_part(name: str) -> None:
                 session.query("select * from latest_metrics")
 
 
-def test_references_outside_of_a_dictionary() -> None:
-    """A library gives them out where texts are read as dictionary arrays, and writing them out reads what is behind."""
-    outside = pa.DictionaryArray.from_arrays(pa.array([1], pa.int32()), pa.array(["a"]), safe=False)
-    with pytest.raises(pa.ArrowInvalid, match="out of bounds"):
-        check_texts(pa.table({"value": outside}), GroupSize(1000, 0))
+@pytest.mark.parametrize("length", [3, 20_000])
+def test_a_dictionary_that_gives_way_to_texts(tmp_path: Path, length: int) -> None:
+    """Of unique texts only the first are references; with one long text among them, many references are too much."""
+    texts = [f"{number:06}" * 4 for number in range(3_000)]
+    values = [*texts[:10], "x" * length, *["x" * length] * 9_000, *texts[10:]]
+    keys = [f"{number:06}" for number in range(len(values))]
+    rows = make_table("params", [{"run_id": RUN_A, "key": k, "value": v} for k, v in zip(keys, values, strict=True)])
+    data = _encoded(rows, dictionary_pagesize_limit=30_000, data_page_size=1024, write_batch_size=100, version="2.6")
+    encodings = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(2).encodings
+    assert {"PLAIN", "RLE_DICTIONARY"} <= set(encodings)
+    with open_archive(_written(tmp_path / "a", data)) as archive:
+        if length == 3:
+            assert archive.table("params")["value"].to_pylist() == values
+            assert archive.table("params", columns=["key"])["key"].to_pylist() == keys
+        else:
+            with pytest.raises(DamagedError, match=r"E034.*over the limit"):
+                archive.table("params")
 
 
 def test_texts_that_copy_the_one_before_are_not_taken(tmp_path: Path) -> None:

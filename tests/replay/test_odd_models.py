@@ -32,13 +32,17 @@ def test_points_that_no_run_of_the_target_has_are_refused_or_counted(store_place
     report = store_place.replay_source(models(logged_model(MODEL, "a"), logged_model_metrics=rows))
     assert [(gap.owner_id, gap.path, gap.code, gap.reason[:30]) for gap in report.gaps] == [
         (MODEL, "m", refusals.METRIC_REFUSED, "1 points: no run has them"),
-        (MODEL, "m", refusals.METRIC_REFUSED, "1 points: their time is before"),
         (MODEL, "odd$", refusals.METRIC_REFUSED, "1 points: MLflow takes no metr"),
     ]
     metrics = logged_models(store_place, "main")["a"].metrics
     found = sorted((metric.key, metric.dataset_name, metric.dataset_digest) for metric in metrics)
-    assert found == [("fine", "d", "1"), ("half", None, None)]
-    assert report.details["changed"] == {"model_points_without_run": 2, "points_without_their_dataset": 1}
+    assert found == [("fine", "d", "1"), ("half", None, None), ("m", None, None)]
+    assert [metric.timestamp for metric in metrics if metric.key == "m"] == [0]
+    assert report.details["changed"] == {
+        "model_points_without_run": 2,
+        "points_without_their_dataset": 1,
+        "points_before_1970": 1,
+    }
     (note,) = cast("list[str]", report.details["notes"])
     assert note.endswith("left out: 2 of metric points of logged models to their runs")
 

@@ -16,6 +16,7 @@ import pytest
 from mlflow_archive.api.restoring import restore_archive
 from mlflow_archive.errors import SelectionError, ServerError, TargetError
 from mlflow_archive.flow.copy import copy
+from mlflow_archive.format.source_tags import shorten
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreRefusedError
@@ -105,29 +106,24 @@ class TestConflicts:
 
 class TestWhatTheTargetCannotHold:
     def test_is_told_by_row_before_anything_is_written(self, tmp_path: Path, postgres: PostgresServer) -> None:
-        runs = [run(A, "7", run_name="n" * 251), run(B, "7", status="DREAMING"), run(C, "7")]
-        long = pairs(C, {"fits": "x" * 8000, "long": "ü" * 8001, "nul": "a\x00b"})
-        archive = archive_of(
-            tmp_path / "a", chunk(experiments=[experiment("7", "e" * 257)]), chunk(runs=runs, params=long)
-        )
+        runs = [run(A, "7"), run(B, "7", status="DREAMING"), run(C, "7")]
+        long = pairs(C, {"fits": "x" * 8000, "k" * 251: "x", "l" * 252: "x"})
+        archive = archive_of(tmp_path / "a", chunk(experiments=[experiment("7", "e")]), chunk(runs=runs, params=long))
         uri = postgres.new_database()
         with pytest.raises(RestoreRefusedError) as caught:
             restore(archive, uri)
         found = {(o.table, o.column, o.problem.partition(" (")[0]) for o in caught.value.obstacles}
         assert found == {
-            ("experiments", "name", "is longer than 256 characters"),
-            ("runs", "run_name", "is longer than 250 characters"),
             ("runs", "status", "is not one of SCHEDULED, FAILED, FINISHED, RUNNING, KILLED"),
-            ("params", "value", "is longer than 8000 characters"),
-            ("params", "value", "holds a NUL character"),
+            ("params", "key", "is longer than 250 characters"),
         }
         assert tables_of(uri) == {}
         keys = [tuple(o.key.values()) for o in caught.value.obstacles if o.table == "params"]
-        assert sorted(keys) == [(C, "long"), (C, "nul")]
+        assert sorted(keys) == [(C, "k" * 251), (C, "l" * 252)]
 
     def test_a_point_is_told_with_its_whole_key(self, tmp_path: Path, postgres: PostgresServer) -> None:
         """The first pass reads of points only what can be refused, and all of them once something is."""
-        told = [*points(A, "k" * 251, [1.0, 2.0]), *points(A, "n\x00l", [3.0]), *points(A, "m", [4.0])]
+        told = [*points(A, "k" * 251, [1.0, 2.0]), *points(A, "n" * 252, [3.0]), *points(A, "m", [4.0])]
         archive = archive_of(
             tmp_path / "a", chunk(experiments=[experiment("7", "e")]), chunk(runs=[run(A, "7")], metrics=told)
         )
@@ -138,6 +134,48 @@ class TestWhatTheTargetCannotHold:
         assert [(key["key"], key["step"]) for key in keys] == [("k", 0), ("k", 1), ("n", 0)]
         assert all(key.keys() == {"run_id", "key", "step", "timestamp"} for key in keys)
         assert tables_of(uri) == {}
+
+    def test_a_text_that_names_nothing_else_is_changed_and_told(self, tmp_path: Path, postgres: PostgresServer) -> None:
+        nul, seen, name, param = "a\x00b", "a\u2400b", "n" * 251, "ü" * 8001
+        archive = archive_of(
+            tmp_path / "a",
+            chunk(
+                experiments=[experiment("7", f"e{nul}")],
+                experiment_tags=[{"experiment_id": "7", "key": "t", "value": nul}],
+            ),
+            chunk(
+                runs=[run(A, "7", run_name=name), run(B, "7", run_name=nul)],
+                params=pairs(A, {"long": param, nul: nul}),
+                metrics=points(A, nul, [1.0, 2.0]),
+                traces=[{"trace_id": "tr-1", "experiment_id": "7", "request_time": 1, "state": "OK"}],
+                trace_tags=[{"trace_id": "tr-1", "key": "k", "value": nul}],
+            ),
+        )
+        uri = postgres.new_database()
+        with open_archive(archive) as opened:
+            planned = restore_archive(opened, uri, RestoreOptions(dry_run=True))
+            report = restore_archive(opened, uri, RestoreOptions())
+        assert report.counts["shortened_texts"] == planned.counts["shortened_texts"] == 2
+        assert report.counts["texts_with_nul"] == planned.counts["texts_with_nul"] == 7
+        rewritten: Any = report.details["rewritten"]
+        for entry in (
+            {"table": "runs", "key": {"run_id": A}, "column": "run_name", "original": name},
+            {"table": "params", "key": {"run_id": A, "key": "long"}, "column": "value", "original": param},
+            {"table": "metrics", "key": {"run_id": A, "key": nul}, "column": "key", "original": nul},
+        ):
+            assert entry in rewritten
+        engine = engine_of(uri)
+        with engine.connect() as connection:
+
+            def values(query: str) -> list[Any]:
+                return sorted(connection.exec_driver_sql(query).scalars())
+
+            assert values("SELECT name FROM experiments WHERE experiment_id = 7") == [f"e{seen}"]
+            assert values("SELECT name FROM runs") == sorted([shorten(name, 250), seen])
+            assert values("SELECT value FROM params") == sorted([seen, shorten(param, 8000)])
+            assert values("SELECT key FROM latest_metrics") == [seen]
+            assert values("SELECT value FROM trace_tags") == [seen]
+        engine.dispose()
 
     def test_sqlite_takes_what_it_does_not_check(self, tmp_path: Path) -> None:
         archive = archive_of(tmp_path / "a", chunk(experiments=[experiment("7", "e" * 257)]))

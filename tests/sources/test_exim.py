@@ -190,7 +190,6 @@ def test_points(exported: Path, history: list[dict[str, Any]], values: list[tupl
         pytest.param({"value": 1.0, "timestamp": None, "step": 0}, id="no time"),
         pytest.param({"value": 1.0, "timestamp": 2**63, "step": 0}, id="time of 65 bits"),
         pytest.param({"value": 1.0, "timestamp": 1, "step": 0.5}, id="half a step"),
-        pytest.param({"value": 1.0, "timestamp": 1, "step": 0, "new": 1}, id="a field of the future"),
         pytest.param(0.5, id="a number alone"),
     ],
 )
@@ -218,7 +217,6 @@ def test_points_that_are_malformed_are_told_once_a_key_the_others_kept(exported:
         pytest.param({"inputs": {"dataset_inputs": [{"dataset": {"name": "d"}}]}}, "inputs/dataset_inputs/0/dataset"),
         pytest.param({"inputs": {"model_inputs": [{"step": 1}]}}, "inputs/model_inputs/0", id="no model"),
         pytest.param({"outputs": {"model_outputs": {}}}, "outputs/model_outputs", id="outputs are an object"),
-        pytest.param({"future": {"x": 1}}, "future", id="part of the future"),
     ],
 )
 def test_fields_that_cannot_be_carried_are_told(exported: Path, parts: dict[str, Any], gap: str) -> None:
@@ -241,7 +239,6 @@ def test_fields_that_cannot_be_carried_are_told(exported: Path, parts: dict[str,
         pytest.param({"status": "3"}, "status", None, "status", id="no status"),
         pytest.param({"user_id": 7}, "user_id", "7", None, id="number for text"),
         pytest.param({"artifact_uri": "ftp://u:p@h/x"}, "artifact_uri", "ftp://h/x", None, id="password"),
-        pytest.param({"later": 1}, "run_id", A, "later", id="field of the future"),
     ],
 )
 def test_info(exported: Path, info: dict[str, Any], column: str, value: object, gap: str | None) -> None:
@@ -250,6 +247,25 @@ def test_info(exported: Path, info: dict[str, Any], column: str, value: object, 
     found = read(exported)
     assert [row[column] for row in found.rows("runs", run_id=A)] == [value]
     assert gaps(found).keys() == ({("run", A, gap, "G203")} if gap else set())
+
+
+def test_fields_of_the_future_are_counted_and_change_nothing_else(exported: Path) -> None:
+    points = [{"value": 1.0, "timestamp": 1, "step": step} for step in range(4)]
+    change_run(exported, metrics={"m": points})
+    before = read(exported)
+    body = json.loads(run_file(exported).read_text("utf-8"))["mlflow"]
+    metrics = {"m": [{**point, "new": new} for point, new in zip(points, (None, 1, 2, ""), strict=True)]}
+    nothing: dict[str, Any] = {"blank": "", "null": None, "none": "None", "list": [], "object": {}, "_for_people": 1}
+    change_run(exported, info={**body["info"], "later": False, **nothing}, future={"x": 1}, metrics=metrics, **nothing)
+    found = read(exported)
+    said = "this version knows no such field; it has a value"
+    assert gaps(found) == {
+        ("source", "run", "future", "G404"): f"{said} once, such as in run {A}",
+        ("source", "run", "info/later", "G404"): f"{said} once, such as in run {A}",
+        ("source", "run", "metrics/new", "G404"): f"{said} 2 times, such as in run {A}",
+    }
+    assert before.rows("gaps") == []
+    assert {**found.tables, "gaps": []} == before.tables
 
 
 def test_the_name_may_be_only_a_tag(exported: Path) -> None:

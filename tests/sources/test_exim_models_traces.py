@@ -153,6 +153,10 @@ def test_trace(root: Path) -> None:
             "overrides": "a-0",
             "valid": False,
             "metadata": '{"m": "\\u00f1"}',
+            "experiment_id": "1",
+            "trace_timestamp": 1795562007283,
+            "aggregate_value": 0.0,
+            "is_numeric_value": False,
         }
     ]
     assert [given(row) for row in found.tables["spans"]] == [

@@ -236,7 +236,7 @@ def test_what_more_a_prompt_may_hold(root: Path) -> None:
     assert [row["description"] for row in found.rows("model_versions", version=1)] == ["of the version"]
     tags = {row["key"]: row["value"] for row in found.rows("model_version_tags", version=1)}
     assert tags["_mlflow_prompt_model_config"] == '{"t": 1}'
-    assert gaps(found) == {("registered_model", "greet", "versions/1/new", "G203")}
+    assert gaps(found) == {("source", "registered_model", "versions/new", "G404")}
 
 
 def test_evaluation_dataset(root: Path) -> None:

@@ -87,10 +87,10 @@ def test_selection(root: Path, selection: Selection, runs: list[int], kept: list
     [
         (
             Selection(experiments=("one", "none*"), on_missing="fail"),
-            "'none*'; there are 'one' (id 1), 'two' (id 2), 'gone' (id 3)",
+            "'none*'; there are 'one' (id 1), 'gone' (id 3), 'two' (id 2)",
         ),
         (Selection(experiments=("gone",), deleted=False), "deleted ones are left out"),
-        (Selection(runs=(run_id(1), "nope"), on_missing="fail"), "no run nope in the selected experiments"),
+        (Selection(runs=(run_id(1), "nope"), on_missing="fail"), "matches 'nope'; there are 0000"),
         (Selection(runs=(run_id(9),), experiments=("one",)), "there are 0000"),
         (Selection(filter_string="metrics.m >"), "not in MLflow's search syntax"),
         (Selection(filter_string="nonsense.m = 1"), "Invalid entity type"),
@@ -111,6 +111,7 @@ def test_shards_hold_a_hundred_runs_behind_the_experiments(tmp_path: Path) -> No
         ("experiment 3, runs 0-99", 100),
         ("experiment 3, runs 100-199", 100),
         ("experiment 3, runs 200-200", 1),
+        ("fields that this version does not know", 0),
     ]
     assert experiments(found) == ["3"]
     assert ids(found) == list(range(201))

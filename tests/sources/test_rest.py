@@ -19,6 +19,7 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.chunk import ArtifactUnreadableError, Chunk, nothing_known
+from mlflow_archive.flow.copy import chunks_of
 from mlflow_archive.flow.report import Quiet
 from mlflow_archive.format import gaps
 from mlflow_archive.http.retry import RetryPolicy
@@ -41,7 +42,7 @@ class Read:
         with closing(RestSource(TrackingSession(uri, retry=QUICK))) as source:
             self.facts = source.facts()
             for shard in source.plan(selection, Quiet()):
-                self.chunks += source.read(shard, known)
+                self.chunks += chunks_of(source, shard, known)
             files = [file for chunk in self.chunks for file in chunk.artifacts]
             self.bytes = {(file.owner_id, file.path): _content(file) for file in files}
 
@@ -241,7 +242,7 @@ def test_paging_while_runs_come_and_go(
     seen: list[str] = []
     with closing(RestSource(TrackingSession(server.uri, retry=QUICK))) as source:
         for number, shard in enumerate(source.plan(Selection(experiments=(name,), artifacts=False), Quiet())):
-            for chunk in source.read(shard, nothing_known):
+            for chunk in chunks_of(source, shard, nothing_known):
                 seen += chunk.tables["runs"]["run_id"].to_pylist() if "runs" in chunk.tables else []
             if number == 2:
                 names = ",".join(f"'{run_id}'" for run_id in doomed)
@@ -350,8 +351,14 @@ def test_a_server_without_bulk_histories(server: MlflowServer, odd: tuple[str, s
 @pytest.mark.parametrize(
     ("selection", "message"),
     [
-        (Selection(experiments=("nothing like it",)), "has no experiment 'nothing like it'; it has 'Default'"),
-        (Selection(runs=("0" * 32,)), "has no run '0000"),
+        (
+            Selection(experiments=("nothing like it",)),
+            "no experiment of .* matches 'nothing like it'; there are .*'Default'",
+        ),
+        (
+            Selection(runs=("0" * 32,)),
+            "no run in the selected experiments of .* matches '0000[0-9]*'; there are [0-9a-f]{32}, ",
+        ),
         (Selection(filter_string="metrics.x >"), "does not understand the filter"),
         (Selection(experiments=("odd*",), deleted=False), "deleted ones are left out"),
     ],

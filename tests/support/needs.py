@@ -11,12 +11,20 @@ from types import CodeType, FunctionType
 from typing import Any, Final
 
 import pytest
+from hypothesis import settings
 
 _STARTERS: Final = frozenset({"running_server", "postgres_server", "running_s3", "Popen"})
 """What starts a process that runs beside a test: functions of ``tests.support``, and what the standard library has."""
 
-_FILLERS: Final = frozenset({"make_everything", "make_full_store"})
-"""Functions of ``tests.support`` that have MLflow fill a store, which takes as long as many tests."""
+_SLOW: Final = frozenset(
+    {
+        *("make_everything", "make_full_store"),  # MLflow fills a store
+        *("own_migrations", "each_revision"),  # MLflow makes its tables, or does so for every schema revision
+        *("dying", "Doubtful", "materialize", "positions_to_hit", "SmallDisk"),  # the same wherever it may break
+        *("executable", "get_context"),  # Python starts anew
+    }
+)
+"""Names in the code of tests, and of what they call, that take as long as many tests."""
 
 _ONE_WORKER: Final = ("both", "everything", "filled", "full_store")
 """Fixtures of a session that take long to make; those of a module need no list."""
@@ -34,6 +42,8 @@ class Need:
     server: bool
     time: bool
     group: str | None
+    weight: float
+    """About how many seconds it takes."""
 
 
 class Needs:
@@ -48,11 +58,11 @@ class Needs:
         """Return what a test needs."""
         definitions = self._definitions(item)
         functions = [getattr(item, "function"), *(one.func for one in definitions)]  # noqa: B009 - of pytest.Function
-        return Need(
-            server=any(self._reaches(function, _STARTERS) for function in functions),
-            time=_is_limited(item) or any(self._reaches(function, _FILLERS) for function in functions),
-            group=_group(item, definitions),
-        )
+        server = any(self._reaches(function, _STARTERS) for function in functions)
+        limited = item.get_closest_marker("timeout") is not None
+        slow = limited or _tries_few(item) or any(self._reaches(function, _SLOW) for function in functions)
+        weight = 20 if limited else 4 if slow else 1 if server else 0.1
+        return Need(server=server, time=slow, group=_group(item, definitions), weight=weight)
 
     def _definitions(self, item: pytest.Item) -> _Definitions:
         """Return the fixtures of a test, those that it or they ask for by name while it runs as well."""
@@ -86,9 +96,11 @@ class Needs:
         return self._reaching[key]
 
 
-def _is_limited(item: pytest.Item) -> bool:
-    """Return whether a test says that it takes long, by a time limit of its own."""
-    return item.get_closest_marker("timeout") is not None
+def _tries_few(item: pytest.Item) -> bool:
+    """Return whether a test is a law that tries fewer examples than others, as each takes long."""
+    usual = settings.get_profile("default")
+    own = getattr(getattr(item, "function"), "_hypothesis_internal_use_settings", usual)  # noqa: B009 - of Function
+    return bool(own.max_examples < usual.max_examples)
 
 
 def _group(item: pytest.Item, definitions: _Definitions) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Final
 
+import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.session_folder import made_once, session_folder
@@ -23,7 +24,11 @@ def write_groups(groups: Mapping[str, str]) -> None:
 
 
 class SharingScheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist says nothing of types
-    """Sends a group to one worker, largest first, and all other tests one by one to who has least to do."""
+    """Sends a group to one worker, and all other tests one by one to who has least to do, in the order they have."""
+
+    def __init__(self, config: pytest.Config, log: Any = None) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
 
     def _split_scope(self, nodeid: str) -> str:
         return str(self._groups.get(nodeid, nodeid))

@@ -24,7 +24,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _sample(size: int, count: int = SAMPLES_PER_MEMBER) -> list[int]:
+def positions_to_hit(size: int, count: int = SAMPLES_PER_MEMBER) -> list[int]:
     """Return positions all over, the first and last ones among them."""
     return sorted({*range(min(4, size)), *range(max(0, size - 12), size), *range(0, size, max(1, size // count))})
 
@@ -66,7 +66,7 @@ def test_in_every_member_of_a_directory(whole: Path) -> None:
     path, expected = whole / "a", content_of(whole / "a")
     for member in sorted(p for p in path.rglob("*") if p.is_file()):
         data = member.read_bytes()
-        for at in _sample(len(data)):
+        for at in positions_to_hit(len(data)):
             damaged = bytearray(data)
             damaged[at] ^= 1 << (at * 5 + 3) % 8
             member.write_bytes(damaged)
@@ -78,7 +78,7 @@ def test_in_every_member_of_a_directory(whole: Path) -> None:
 def test_all_over_a_single_file(whole: Path) -> None:
     path, expected = whole / "a.mlfa", content_of(whole / "a.mlfa")
     data = path.read_bytes()
-    for at in _sample(len(data), 400):
+    for at in positions_to_hit(len(data), 400):
         damaged = bytearray(data)
         damaged[at] ^= 1 << (at * 5 + 3) % 8
         path.write_bytes(damaged)

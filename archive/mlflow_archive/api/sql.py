@@ -3,6 +3,7 @@
 >>> with SqlSession(archive) as session:  # doctest: +SKIP
 ...     session.query("select status, count(*) from runs group by 1")
 
+A table of MLflow's database that an archive carries as it is (``export --unknown-tables``) is ``unknown_NAME``.
 Beside the tables of spec/tables.md there is the view ``latest_metrics``: of each run and key the latest point.
 """
 
@@ -20,12 +21,13 @@ from mlflow_archive.kinds import (
     BY_ROW,
     DEFAULT_WORKSPACE,
     IDENTITIES,
-    NAME_IN_WORKSPACE,
     OWNER_SEPARATOR,
     TABLES,
     Table,
+    is_named,
 )
 from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
 
 _LATEST: Final = """
 create view latest_metrics as
@@ -70,6 +72,8 @@ class SqlSession:
         )
         for table in TABLES.values():
             self._make_view(archive, table)
+        for name, member in unknown_tables(archive).items():
+            self._connection.register(f"unknown_{name}", read_unknown_table(archive, member))
         self._connection.execute(_LATEST)
         self._connection.execute(_CLOSED)
 
@@ -146,6 +150,9 @@ class SqlSession:
 def _owner(table: Table) -> str:
     """Return SQL for what ``owner_ids`` computes: the id by which the entity of a row is known."""
     names = [f'"{name}"' for name in table.owner]
-    if table.owner == NAME_IN_WORKSPACE:
-        return f"case when workspace = '{DEFAULT_WORKSPACE}' then name else workspace || '/' || name end"
+    if is_named(table):
+        name = "name"
+        if "organization" in table.owner:
+            name = "case when organization = '' then name else '@' || organization || '/' || name end"
+        return f"case when workspace = '{DEFAULT_WORKSPACE}' then {name} else workspace || '/' || {name} end"
     return names[0] if len(names) == 1 else f" || chr({ord(OWNER_SEPARATOR)}) || ".join(names)

@@ -79,6 +79,8 @@ def chunks_of(source: Source, shard: Shard, known: Known) -> Iterator[Chunk]:
     """Yield the chunks of a shard of a source's plan."""
     if isinstance(shard.payload, Chunk):
         yield shard.payload
+    elif callable(shard.payload):
+        yield from shard.payload()
     else:
         yield from source.read(shard, known)
 

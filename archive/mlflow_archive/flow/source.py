@@ -39,7 +39,7 @@ class Source(Protocol):
         such an order. Only datasets may come in one chunk with their experiment or the runs that took them. Gaps come
         with any kind.
 
-        A shard whose payload is a chunk is that chunk, and is not read.
+        A shard whose payload is a chunk, or a function without parameters that yields some, is these, and is not read.
 
         Lazy: shards are read while planning goes on. Raises SelectionError for a pattern that matches nothing,
         before the first shard.

@@ -29,6 +29,7 @@ LABEL_SCHEMA_REFUSED: Final = "R313"
 REVIEW_QUEUE_REFUSED: Final = "R314"
 GATEWAY_REFUSED: Final = "R321"
 MCP_SERVER_REFUSED: Final = "R331"
+SKILL_REFUSED: Final = "R332"
 WORKSPACE_REFUSED: Final = "R341"
 LOGGED_MODEL_REFUSED: Final = "R421"
 MODEL_LINK_REFUSED: Final = "R422"
@@ -41,7 +42,7 @@ REFUSALS: Final = MappingProxyType(
     {
         RUN_REFUSED: "The target refused a run; what was written of it is marked incomplete, and goes on next time.",
         PARAM_REFUSED: "The target does not take a param, for its key, or because it holds another value for it.",
-        METRIC_REFUSED: "The target does not take points of a metric, for the key or a time before 1970.",
+        METRIC_REFUSED: "The target does not take points of a metric, for the key.",
         TAG_REFUSED: "The target does not take a tag.",
         INPUT_REFUSED: "The target does not take a dataset input.",
         ARTIFACT_REFUSED: "An artifact could not be read or written.",
@@ -63,6 +64,7 @@ REFUSALS: Final = MappingProxyType(
         REVIEW_QUEUE_REFUSED: "The target refused a review queue, or an item, schema or status of it.",
         GATEWAY_REFUSED: "The target refused a part of the AI gateway's configuration.",
         MCP_SERVER_REFUSED: "The target refused an MCP server, or a part of it.",
+        SKILL_REFUSED: "The target refused a skill, or a version, tag or alias of it.",
         WORKSPACE_REFUSED: "The target refused a workspace; what lies in it is refused with it.",
         LOGGED_MODEL_REFUSED: "The target refused a logged model; what is there of it goes on next time.",
         MODEL_LINK_REFUSED: "The target does not take that a run used or made a logged model.",

@@ -236,19 +236,37 @@ class TrackingSession:
         def once() -> int:
             target.seek(0)
             target.truncate()
-            where = f"GET {urlsplit(url).hostname}"  # the rest of the URL is a permission
-            timeout_seconds = self._access.timeout_seconds
-            try:
-                with requests.get(url, headers=dict(headers), stream=True, timeout=timeout_seconds) as response:
-                    if not response.ok:
-                        raise failure_of(response, where.removeprefix("GET "), where)
-                    return sum(target.write(piece) for piece in Streamed(response, where).pieces())
-            except ServerError as exc:
-                raise Failure(exc, transient=True, executed=True) from exc.__cause__
-            except (requests.RequestException, HTTPError) as exc:
-                raise connection_failure(where.removeprefix("GET "), where, timeout_seconds, exc) from exc
+            with self._signed("GET", url, headers, stream=True) as response:
+                streamed = Streamed(response, f"GET {urlsplit(url).hostname}")
+                return sum(target.write(piece) for piece in streamed.pieces())
 
         return self._retrying(once)
+
+    def upload_signed(self, url: str, headers: Mapping[str, str], data: BinaryIO, size: int) -> str:
+        """PUT the next ``size`` bytes to such a URL; return the ETag that the store gives, empty for none."""
+        start = data.tell()
+
+        def once() -> str:
+            data.seek(start)
+            with self._signed("PUT", url, headers, data=SizedBody(data, size) if size else b"") as response:
+                return str(response.headers.get("ETag", ""))
+
+        return self._retrying(once)
+
+    @contextmanager
+    def _signed(self, method: str, url: str, headers: Mapping[str, str], **kwargs: Any) -> Iterator[requests.Response]:
+        """Ask a store, without the server's credentials. In messages it is its host: the rest is a permission."""
+        host, timeout_seconds = str(urlsplit(url).hostname), self._access.timeout_seconds
+        where = f"{method} {host}"
+        try:
+            with requests.request(method, url, headers=dict(headers), timeout=timeout_seconds, **kwargs) as response:
+                if not response.ok:
+                    raise failure_of(response, host, where)
+                yield response
+        except ServerError as exc:
+            raise Failure(exc, transient=True, executed=True) from exc.__cause__
+        except (requests.RequestException, HTTPError) as exc:
+            raise connection_failure(host, where, timeout_seconds, exc) from exc
 
     def put(self, path: str, data: BinaryIO | bytes, *, size: int) -> None:
         """PUT ``size`` bytes; ``data`` starts at its current position and must be seekable, for retries."""

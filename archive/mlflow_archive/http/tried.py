@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
-NEWEST_TRIED: Final = (3, 17)
+NEWEST_TRIED: Final = (3, 18)
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)")
 
 
 def untried(version: str | None) -> str | None:
     """Return a sentence about an MLflow that is newer, None for any other, or where the version is not known.
 
-    >>> untried("3.17.4"), untried("2.9"), untried(None)
+    >>> untried("3.18.4"), untried("2.9"), untried(None)
     (None, None, None)
     """
     match = _VERSION.match(version or "")

@@ -50,12 +50,16 @@ from mlflow_archive.kinds.model import (
     Column,
     Kind,
     Table,
+    identity,
     is_identity,
+    is_named,
     named_owner,
+    owner_id,
 )
 from mlflow_archive.kinds.registry import REGISTRY_KINDS, REGISTRY_TABLES
 from mlflow_archive.kinds.review import REVIEW_KINDS, REVIEW_TABLES
 from mlflow_archive.kinds.runs import RUN_KINDS, RUN_TABLES
+from mlflow_archive.kinds.skills import SKILL, SKILL_KINDS, SKILL_TABLES
 from mlflow_archive.kinds.traces import TRACE_KINDS, TRACE_TABLES
 from mlflow_archive.kinds.workspaces import WORKSPACE_KINDS, WORKSPACE_TABLES
 
@@ -84,6 +88,7 @@ __all__ = [
     "REVIEW_QUEUE",
     "RUN",
     "SCORER",
+    "SKILL",
     "TABLES",
     "TIMESTAMP",
     "TRACE",
@@ -92,8 +97,11 @@ __all__ = [
     "Column",
     "Kind",
     "Table",
+    "identity",
     "is_identity",
+    "is_named",
     "named_owner",
+    "owner_id",
 ]
 
 
@@ -125,6 +133,7 @@ KINDS: Final = _ordered(
         *REVIEW_KINDS,
         *REGISTRY_KINDS,
         *MCP_KINDS,
+        *SKILL_KINDS,
     )
 )
 """By name, in the order in which every source yields them: what is referred to before what refers to it."""
@@ -148,6 +157,7 @@ TABLES: Final = MappingProxyType(
             *REVIEW_TABLES,
             *GATEWAY_TABLES,
             *MCP_TABLES,
+            *SKILL_TABLES,
             *COMMON_TABLES,
         )
     }

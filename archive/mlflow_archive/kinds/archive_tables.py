@@ -15,12 +15,14 @@ COMMON_TABLES: Final = (
         description="Artifact files. The bytes are the blob named by `digest`.",
         columns=(
             text("owner_id", "runs.run_uuid", "Id of the object the file belongs to."),
-            text("owner_kind", "", "Kind of that object: `run`, `logged_model`, `trace` or `registered_model`."),
+            text(
+                "owner_kind", "", "Kind of that object: `run`, `logged_model`, `trace`, `registered_model` or `skill`."
+            ),
             text(
                 "path",
                 "artifact path",
                 "Path below the owner's artifact root, `/` between parts; of a registered model `version/path`, for "
-                "files of a version that lie neither in a run nor in a logged model.",
+                "files of a version that lie neither in a run nor in a logged model; of a skill `version/path`.",
             ),
             integer("size", "FileInfo.file_size", "Size of the raw bytes."),
             text("digest", "", "SHA-256 of the raw bytes, lower-case hex; a blob of the table `blobs`."),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -33,7 +34,8 @@ BY_ROW: Final = "*"  # the column ``owner_kind`` of each row says which kind own
 DEFAULT_WORKSPACE: Final = "default"
 NAME_IN_WORKSPACE: Final = ("name", "workspace")
 """Owner columns of kinds that have a name instead of an id; their ``owner_id`` elsewhere is ``name``, and
-``workspace/name`` outside of the default workspace."""
+``workspace/name`` outside of the default workspace. Where a third one is ``organization`` and not empty, the name is
+``@organization/name`` there."""
 
 OWNER_SEPARATOR: Final = "\x1f"
 """Between the values of several owner columns that are no such name, in an ``owner_id``."""
@@ -174,6 +176,27 @@ def named_owner(name: str, workspace: str | None) -> str:
     ('churn', 'team/churn')
     """
     return name if workspace in (None, "", DEFAULT_WORKSPACE) else f"{workspace}/{name}"
+
+
+def identity(name: str, organization: str | None) -> str:
+    """Return the name by which MLflow itself calls something whose name belongs to an organization, or to none.
+
+    >>> identity("review", ""), identity("review", "acme")
+    ('review', '@acme/review')
+    """
+    return f"@{organization}/{name}" if organization else name
+
+
+def is_named(table: Table) -> bool:
+    """Return whether the entities that own the rows of a table have a name in a workspace instead of an id."""
+    return table.owner[:2] == NAME_IN_WORKSPACE
+
+
+def owner_id(table: Table, row: Mapping[str, Any]) -> str:
+    """Return what ``owner_id`` calls the entity that owns a row of a table, if its first columns name one."""
+    if is_named(table):
+        return named_owner(identity(str(row["name"]), row.get("organization")), row["workspace"])
+    return OWNER_SEPARATOR.join(str(row[name]) for name in table.owner)
 
 
 def listing(word: str, columns: str, *, note: str = "", of: str = "") -> ListView:

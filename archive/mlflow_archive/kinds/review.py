@@ -107,5 +107,8 @@ REVIEW_TABLES: Final = (
         time("created_timestamp", "issues.created_timestamp", "When it was made."),
         time("last_updated_timestamp", "issues.last_updated_timestamp", "When it last changed."),
         text("created_by", "issues.created_by", "Who made it.", null=True),
+        time("last_seen_timestamp", "issues.last_seen_timestamp", "When it was last seen; since MLflow 3.18."),
+        text("last_updated_by", "issues.last_updated_by", "Who changed it; since MLflow 3.18.", null=True),
+        text("metadata", "issues.metadata", "JSON text; since MLflow 3.18.", null=True),
     ),
 )

@@ -24,10 +24,10 @@ REVISIONS: Final = frozenset(
         "1b5f0d9ad7c1", "e1f2a3b4c5d6", "76601a5f987d", "c3d6457b6d8a", "a5b4c3d2e1f0", "ae8bbe7743c9",
         "7d34483879f0", "da6fb0208061", "89d3d66ed43f", "b7e4c1a90f23", "a8b9c0d1e2f3", "c1d2e3f4a5b6",
         "c3d9e7f1a2b4", "6f8d9c3b2a1e", "1971f2d9a75b", "17e22815139b", "b7e2c1a4d9f3", "75868b020152",
-        "dc11669786a5",
+        "dc11669786a5", "e7d1f4b2a9c6", "8b6ad64cb8f5", "f4a9b2c7d1e6",
     )
 )  # fmt: skip
-"""Every revision of the schema from MLflow 1.0 to 3.17."""
+"""Every revision of the schema from MLflow 1.0 to 3.18."""
 
 ACCOUNT_REVISIONS: Final = "alembic_version_auth"
 """The table by which a database is known to hold the accounts of MLflow's own log-in, too."""

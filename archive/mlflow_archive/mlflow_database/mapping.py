@@ -194,6 +194,8 @@ _DIFFERENT: Final = (
     ),
     _mapped("gateway_endpoints", defaults={"usage_tracking": False}),
     _mapped("gateway_endpoint_models", defaults={"linkage_type": "PRIMARY"}),
+    # skills
+    _mapped("skills", not_carried={"search_text": "Follows from name and description; rebuilt by a restore."}),
 )
 
 
@@ -228,6 +230,7 @@ DERIVED: Final = MappingProxyType(
         "sql_span_cost_daily_rollups": "Analytics that the server makes from spans.",
         "sql_assessment_daily_rollups": "Analytics that the server makes from assessments.",
         "trace_metrics": "An earlier form of the token columns of traces; MLflow 3.17 does not use it.",
+        "issue_categories": "The categories of an issue, one a row; rebuilt by a restore.",
         "span_metrics": "An earlier form of the cost columns of spans; MLflow 3.17 does not use it.",
     }
 )

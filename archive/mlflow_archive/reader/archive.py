@@ -26,10 +26,10 @@ from mlflow_archive.kinds import (
     BY_ROW,
     DEFAULT_WORKSPACE,
     IDENTITIES,
-    NAME_IN_WORKSPACE,
     OWNER_SEPARATOR,
     TABLES,
     Table,
+    is_named,
 )
 from mlflow_archive.reader.stored.footer import check_footer
 from mlflow_archive.reader.stored.opening import OpenedManifest, open_members, read_manifest
@@ -253,8 +253,11 @@ def _chunks(array: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
 def owner_ids(rows: pa.Table, table: Table) -> pa.Array | pa.ChunkedArray:
     """Return what ``owner_id`` calls the entities that own these rows (spec/format.md, section 8)."""
     columns = [rows[name] for name in table.owner]
-    if table.owner == NAME_IN_WORKSPACE:
-        name, workspace = columns
+    if is_named(table):
+        name, workspace, *organization = columns
+        for values in organization:
+            full = pc.binary_join_element_wise(pc.binary_join_element_wise("@", values, ""), name, "/")
+            name = pc.if_else(pc.equal(values, ""), name, full)
         outside = pc.binary_join_element_wise(workspace, name, "/")
         return pc.if_else(pc.equal(workspace, DEFAULT_WORKSPACE), name, outside)
     return columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, OWNER_SEPARATOR)

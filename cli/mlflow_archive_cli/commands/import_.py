@@ -154,8 +154,10 @@ def _summarize(archive: Path, done: Report) -> None:
     counts = {name: done.counts[name] for name in _FIRST if name in done.counts} | done.counts
     counts = {name.replace("_", " "): count for name, count in counts.items()}
     TextOutput().document({}, [pairs(f"{verb} {archive} to {details['target']}", counts)])
-    shortened, notes = details["shortened"], details["notes"]
+    shortened, rewritten, notes = details["shortened"], details["rewritten"], details["notes"]
     if isinstance(shortened, list) and shortened:
         warn(f"{len(shortened)} texts were too long for the target and are shortened; see --receipt")
+    if isinstance(rewritten, list) and rewritten:
+        warn(f"{len(rewritten)} texts and metrics have values that the target cannot hold and changes; see --receipt")
     for note in notes[:_LISTED] if isinstance(notes, list) else []:
         warn(str(note))

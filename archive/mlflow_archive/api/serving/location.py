@@ -11,7 +11,8 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
+from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, SKILL, TRACE
+from mlflow_archive.kinds.skills import version_of_folder
 
 SCHEME: Final = "mlflow-archive"
 _INSIDE: Final = "!"
@@ -46,6 +47,8 @@ def address_of(uri: str) -> ArtifactAddress | None:
     match parts:
         case ["models", name, *rest]:
             return ArtifactAddress(kind=REGISTERED_MODEL, owner=name, path="/".join(rest))
+        case ["skills", *rest]:
+            return _of_skill(rest)
         case [_, "models", model_id, "artifacts", *rest]:
             return ArtifactAddress(kind=LOGGED_MODEL, owner=model_id, path="/".join(rest))
         case [_, "traces", trace_id, "artifacts", *rest]:
@@ -53,3 +56,11 @@ def address_of(uri: str) -> ArtifactAddress | None:
         case [_, run_id, "artifacts", *rest]:
             return ArtifactAddress(kind=RUN, owner=run_id, path="/".join(rest))
     return None
+
+
+def _of_skill(parts: list[str]) -> ArtifactAddress | None:
+    at = 2 if parts[:1] and parts[0].startswith("@") else 1
+    if len(parts) <= at:
+        return None
+    path = "/".join((version_of_folder(parts[at]), *parts[at + 1 :]))
+    return ArtifactAddress(kind=SKILL, owner="/".join(parts[:at]), path=path)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
+from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, SKILL, TRACE
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.details import made_models
 from mlflow_archive.reader.inspection.listing import Record, list_artifacts
 from mlflow_archive.reader.inspection.objects import ObjectId, ObjectIds, only_one, owners_named
 
-OWNERS: Final = (RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL)
+OWNERS: Final = (RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL, SKILL)
 """The kinds that can have artifacts."""
 
 
@@ -53,7 +53,7 @@ def find_artifacts(archive: Archive, text: str) -> ArtifactReference:
             if owner_ids := owners_named(archive, kind, name):
                 return _place(archive, name, [(kind, owner_id) for owner_id in owner_ids], rest)
     raise SelectionError(
-        f"no run, logged model, trace or registered model of {archive.path} has the id or name {head!r}; "
+        f"no run, logged model, trace, registered model or skill of {archive.path} has the id or name {head!r}; "
         f"`mlflow-archive ls {archive.path} artifacts` lists all artifacts"
     )
 

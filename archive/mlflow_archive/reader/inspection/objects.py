@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow.compute as pc
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.kinds import BY_ROW, IDENTITIES, NAME_IN_WORKSPACE, OWNER_SEPARATOR, TABLES, Table
+from mlflow_archive.kinds import BY_ROW, IDENTITIES, OWNER_SEPARATOR, TABLES, Table, is_named
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.inspection.listing import Record, list_artifacts
 from mlflow_archive.reader.inspection.rows import plain_rows
@@ -86,7 +86,7 @@ class ObjectIds:
         return [
             (kind, str(value))
             for kind, ids in self._ids.items()
-            if text and IDENTITIES[kind].owner != NAME_IN_WORKSPACE
+            if text and not is_named(IDENTITIES[kind])
             for value in ids.filter(pc.starts_with(ids, pattern=text)).to_pylist()
         ]
 
@@ -142,6 +142,6 @@ def object_details(archive: Archive, kind: str, owner_id: str) -> ObjectDetails:
 def _owned(archive: Archive, table: Table, owner_id: str) -> list[Record]:
     """Return the rows of a table that an object owns."""
     assert table.entity != BY_ROW  # noqa: S101 - those are read by kind
-    first = owner_id.rpartition("/")[2] if table.owner == NAME_IN_WORKSPACE else owner_id.partition(OWNER_SEPARATOR)[0]
+    first = owner_id.rpartition("/")[2] if is_named(table) else owner_id.partition(OWNER_SEPARATOR)[0]
     rows = archive.table(table.name, owners={owner_id, first})
     return plain_rows(rows.filter(pc.equal(owner_ids(rows, table), owner_id))) if rows.num_rows else []

@@ -16,7 +16,8 @@ DATA_PAGE: Final = 0
 DICTIONARY_PAGE: Final = 2
 DATA_PAGE_V2: Final = 3
 
-BOUNDED_ENCODINGS: Final = frozenset({0, 2, 3, 4, 5, 6, 8, 9})
+DICTIONARY_ENCODINGS: Final = frozenset({2, 8})
+BOUNDED_ENCODINGS: Final = frozenset({0, 3, 4, 5, 6, 9}) | DICTIONARY_ENCODINGS
 """PLAIN, PLAIN_DICTIONARY, RLE, BIT_PACKED, DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY, RLE_DICTIONARY,
 BYTE_STREAM_SPLIT: the size of a page, its number of values and its dictionary say what it decodes to. In one of
 DELTA_BYTE_ARRAY (7) each value may be a copy of the one before with something added."""
@@ -30,8 +31,10 @@ _BODIES: Final = {DATA_PAGE: (5, 2), DICTIONARY_PAGE: (7, 2), DATA_PAGE_V2: (8, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageHeader:
-    """What the header of a page says of the bytes behind it: their size there and without compression."""
+    """What the header of a page says of the bytes behind it, which begin at ``offset``: their size there and without
+    compression, and how many values they hold."""
 
+    offset: int
     type: int
     stored_size: int
     size: int
@@ -60,14 +63,15 @@ def _page(file: MemberFile, position: int, end: int) -> tuple[PageHeader, int]:
     while True:
         reader = CompactReader(file.read_at(position, min(amount, end - position)))
         try:
-            return _as_page(reader.struct()), reader.position
+            fields = reader.struct()
+            return _as_page(fields, position + reader.position), reader.position
         except CutShortError:
             if amount >= min(_LARGEST_HEADER, end - position):
                 raise
             amount *= 8
 
 
-def _as_page(fields: Fields) -> PageHeader:
+def _as_page(fields: Fields, offset: int) -> PageHeader:
     kind, size, stored_size = (_number(fields, field) for field in (1, 2, 3))
     if kind not in _BODIES:
         raise ThriftError(f"there is no page of type {kind}")
@@ -76,6 +80,7 @@ def _as_page(fields: Fields) -> PageHeader:
     if not isinstance(body, dict):
         raise ThriftError(f"a page of type {kind} lacks the header of its type")
     return PageHeader(
+        offset=offset,
         type=kind,
         stored_size=stored_size,
         size=size,

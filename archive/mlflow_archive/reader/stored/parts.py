@@ -5,9 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, Final
 
 import pyarrow as pa
@@ -15,11 +14,15 @@ import pyarrow.parquet as pq
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.kinds import Table
-from mlflow_archive.reader.stored.limits import OverLimitError, check_pages, check_texts, first_byte
+from mlflow_archive.reader.stored.limits import first_byte
 from mlflow_archive.reader.stored.pages import column_pages
+from mlflow_archive.reader.stored.row_groups import RowGroups
 from mlflow_archive.reader.stored.statistics import false_statistics
 from mlflow_archive.reader.stored.thrift import ThriftError
 from mlflow_archive.storage.members import MemberFile
+
+_UNREADABLE: Final = (pa.ArrowException, OSError, ValueError, OverflowError)
+"""What a library says of bytes that it cannot read, of names and statistics that are no UTF-8, too; and the limits."""
 
 _FIELD_BY_NUMBER: Final = "FieldPath("
 """How pyarrow prints a field that an expression names by its number."""
@@ -49,16 +52,12 @@ class Part:
         self.name = file.name
         self.table = table
         self._file = file
-        self._source = file.reader()
-        self._lock = Lock()  # a Parquet reader serves one thread at a time
-        try:
-            self._parquet = pq.ParquetFile(pa.PythonFile(self._source, mode="r"), page_checksum_verification=True)
-        except (pa.ArrowException, OSError) as error:
-            message = f"{self.name}: its Parquet footer cannot be read: {error}"
-            raise DamagedError(message, code="E030", member=self.name) from error
+        with self._reading_footer():
+            self._parquet = pq.ParquetFile(pa.PythonFile(file.reader(), mode="r"), page_checksum_verification=True)
+            self._present = self._check_schema()
         self._row_groups: list[RowGroup] | None = None
-        self._present = self._check_schema()
-        self._encoded: pq.ParquetFile | None = None
+        self._texts = [c.name for c in self.table.columns if c.type == pa.string() and c.name in self._present]
+        self._groups = RowGroups(file, self._parquet, self._texts)
         self._proved = False
 
     def _check_schema(self) -> list[str]:
@@ -88,15 +87,20 @@ class Part:
         return self._row_groups
 
     def _stated_row_groups(self) -> list[RowGroup]:
-        try:
+        with self._reading_footer():
             return [self._row_group(i) for i in range(self._parquet.metadata.num_row_groups)]
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+
+    @contextmanager
+    def _reading_footer(self) -> Iterator[None]:
+        try:
+            yield
+        except _UNREADABLE as error:
             message = f"{self.name}: its Parquet footer cannot be read: {error}"
             raise DamagedError(message, code="E030", member=self.name) from error
 
     def _row_group(self, index: int) -> RowGroup:
         metadata = self._parquet.metadata.row_group(index)
-        first = self.table.key[0]
+        first = self.table.key[0] if self.table.key else None
         low = high = None
         for i in range(metadata.num_columns):
             column = metadata.column(i)
@@ -124,30 +128,22 @@ class Part:
         """
         requested = [c for c in self.table.columns if columns is None or c.name in columns]
         present = [c.name for c in requested if c.name in self._present]
-        stored = self._stored_rows(index, present)
+        with self._reporting(index):
+            metadata = self._parquet.metadata.row_group(index)
+            stored = self._groups.read(index, present, encoded=encoded)
+        if stored.num_rows != metadata.num_rows:
+            message = f"{self.name}: row group {index} gives {stored.num_rows} rows, states {metadata.num_rows}"
+            raise DamagedError(message, code="E034", member=self.name)
         arrays: list[Any] = []
         for column in requested:
             array = stored[column.name] if column.name in present else pa.nulls(stored.num_rows, column.type)
             if not column.nullable and array.null_count:
                 message = f"{self.name}: column {column.name} holds nulls, which it may not"
                 raise DamagedError(message, code="E036", member=self.name)
-            arrays.append(array if encoded else _plain(array))
+            arrays.append(array)
         if encoded:
             return pa.table(arrays, names=[c.name for c in requested])
         return pa.table(arrays, schema=pa.schema([c.field for c in requested]))
-
-    def _stored_rows(self, index: int, names: Sequence[str]) -> pa.Table:
-        """Return columns of a row group, texts as dictionary arrays; they are whole and within the limits."""
-        with self._reporting(index):
-            metadata = self._parquet.metadata.row_group(index)
-            size = check_pages(self._file, metadata, names)
-            with self._lock:
-                rows = self._with_dictionaries().read_row_group(index, columns=names, use_threads=False)
-            check_texts(rows, size)
-        if rows.num_rows != metadata.num_rows:
-            message = f"{self.name}: row group {index} gives {rows.num_rows} rows, states {metadata.num_rows}"
-            raise DamagedError(message, code="E034", member=self.name)
-        return rows
 
     def false_statistics(self, index: int, rows: pa.Table) -> str:
         """Return what a row group states of its columns and its rows belie, empty for nothing."""
@@ -161,43 +157,21 @@ class Part:
         """
         if self._proved:
             return
-        texts = [c.name for c in self.table.columns if c.type == pa.string() and c.name in self._present]
         for index in range(self._parquet.metadata.num_row_groups):
             with self._reporting(index):
-                check_pages(self._file, self._parquet.metadata.row_group(index), self._present)
-            for name in texts:
-                self._prove_text(index, name)
+                self._groups.check(index, self._present)
+            for name in self._texts:
+                with self._reporting(index), suppress(OSError):
+                    self._groups.read(index, [name], encoded=False)
         self._proved = True
-
-    def _prove_text(self, index: int, name: str) -> None:
-        with self._reporting(index):
-            size = check_pages(self._file, self._parquet.metadata.row_group(index), [name])
-            try:
-                with self._lock:
-                    rows = self._with_dictionaries().read_row_group(index, columns=[name], use_threads=False)
-            except (pa.ArrowException, OSError):
-                return
-            check_texts(rows, size)
 
     @contextmanager
     def _reporting(self, index: int) -> Iterator[None]:
         try:
             yield
-        except (pa.ArrowException, OSError, UnicodeDecodeError, OverLimitError, ThriftError) as error:
+        except _UNREADABLE as error:
             message = f"{self.name}: row group {index} cannot be read: {error}"
             raise DamagedError(message, code="E034", member=self.name) from error
-
-    def _with_dictionaries(self) -> pq.ParquetFile:
-        """Return the file as one whose texts are read as dictionary arrays."""
-        if self._encoded is None:
-            texts = [c.name for c in self.table.columns if c.type == pa.string() and c.name in self._present]
-            self._encoded = pq.ParquetFile(
-                pa.PythonFile(self._source, mode="r"),
-                metadata=self._parquet.metadata,
-                read_dictionary=texts,
-                page_checksum_verification=True,
-            )
-        return self._encoded
 
     def groups_where(self, expression: Any) -> list[int]:
         """Return the numbers of the row groups whose statistics do not exclude a pyarrow expression.
@@ -209,9 +183,8 @@ class Part:
 
         if any(name in str(expression) for name in (*self._doubles_with_statistics(), _FIELD_BY_NUMBER)):
             return list(range(self._parquet.metadata.num_row_groups))
-        with self._lock:
-            fragment = ds.ParquetFileFormat().make_fragment(pa.PythonFile(self._source, mode="r"))
-            return [group.id for group in fragment.subset(expression, schema=self.table.schema).row_groups]
+        fragment = ds.ParquetFileFormat().make_fragment(pa.PythonFile(self._file.reader(), mode="r"))
+        return [group.id for group in fragment.subset(expression, schema=self.table.schema).row_groups]
 
     def _doubles_with_statistics(self) -> set[str]:
         """Return the names of the double columns with statistics in some row group."""
@@ -227,8 +200,3 @@ class Part:
         for group in self.row_groups():
             if ids is None or group.may_hold(ids):
                 yield self.read(group.index, columns, encoded=encoded)
-
-
-def _plain(column: Any) -> Any:
-    """Return a column with its texts written out."""
-    return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column

@@ -12,11 +12,11 @@ from mlflow_archive.format.source_tags import ExportFacts
 from mlflow_archive.http.default_uri import default_tracking_uri, scheme_of
 from mlflow_archive.http.session import TrackingSession, tell_nobody
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, IDENTITIES
-from mlflow_archive.mlflow_database.uris import parse_database_uri
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.source import ArchiveSource, export_facts
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.sink import FactsOfRow
+from mlflow_archive.sinks.replay.target.emptiness import is_empty
 from mlflow_archive.sinks.replay.target.nothing_there import nothing_there
 from mlflow_archive.sinks.replay.target.rest_target import RestTarget
 from mlflow_archive.sinks.replay.target.store_target import StoreTarget
@@ -52,7 +52,7 @@ def locate_replay(
     uri = uri if uri is not None else default_tracking_uri(Path.cwd())
     if options.artifact_root is not None and scheme_of(uri) in ("http", "https"):
         raise SelectionError(f"{uri}: a server decides itself where artifacts go; leave out --artifact-root")
-    if options.dry_run and _is_missing_file(uri):
+    if options.dry_run and is_empty(uri):
         target = nothing_there(uri)
     else:
         target = open_target(uri, artifact_root=options.artifact_root, on_retry=progress.note)
@@ -64,12 +64,6 @@ def locate_replay(
         only=_only_workspace(archive),
         sources={_facts(export).tracking_uri for export in archive.manifest.exports},
     )
-
-
-def _is_missing_file(uri: str) -> bool:
-    """Return whether a URI is that of a SQLite file which is not there: to open it would make it."""
-    path = parse_database_uri(uri).path if scheme_of(uri).startswith("sqlite") else None
-    return path is not None and not path.exists()
 
 
 def _only_workspace(archive: Archive) -> str | None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Literal
 
+from mlflow_archive.format.source_tags import shorten_key
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -22,8 +24,10 @@ class Limits:
     experiment_tag: int = 20000
     experiment_name: int = 500
     run_name: int = 250
+    user: int = 256
     dataset_name: int = 500
     dataset_digest: int = 36
+    dataset_source_type: int = 36
     dataset_source: int = 65535
     dataset_schema: int = 1048575
     dataset_profile: int = 16777215
@@ -42,6 +46,8 @@ class Limits:
     evaluation_dataset_tag_key: int = 255
     evaluation_dataset_tag: int = 5000
     logged_model_name: int = 500
+    logged_model_type: int = 500
+    registered_model_name: int = 256
     description: int = 5000
     run_link: int = 500
     registered_model_tag: int = 5000
@@ -87,12 +93,13 @@ class ReplayOptions:
         return replace(self, experiment_prefix=prefix, model_prefix=models, workspace_prefix=workspace)
 
     def model_name(self, name: str, workspace: str | None = None) -> str:
-        """Return what a registered model or prompt is called in the target.
+        """Return what a registered model or prompt is called in the target, cut to what all its databases hold.
 
         One of another workspace can be renamed by ``workspace/name``, too.
         """
         renamed = self.rename_model.get(f"{workspace}/{name}") if workspace else None
-        return self.model_prefix + (renamed or self.rename_model.get(name, name))
+        target_name = self.model_prefix + (renamed or self.rename_model.get(name, name))
+        return shorten_key(target_name, self.limits.registered_model_name)
 
 
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)")

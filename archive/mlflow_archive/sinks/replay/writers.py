@@ -6,13 +6,14 @@ from mlflow_archive.flow.report import Progress
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.logged_models.logged_models import LoggedModelWriter
 from mlflow_archive.sinks.replay.objects.evaluation_datasets import EvaluationDatasetWriter
-from mlflow_archive.sinks.replay.objects.gateway import GatewayWriter
+from mlflow_archive.sinks.replay.objects.gateway import DefinitionWriter, EndpointWriter, SecretWriter
 from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames
 from mlflow_archive.sinks.replay.objects.guards import BudgetWriter, GuardrailWriter
 from mlflow_archive.sinks.replay.objects.issues import IssueWriter
 from mlflow_archive.sinks.replay.objects.mcp import McpServerWriter
 from mlflow_archive.sinks.replay.objects.review import LabelSchemaWriter, ReviewQueueWriter
 from mlflow_archive.sinks.replay.objects.scorers import ScorerWriter
+from mlflow_archive.sinks.replay.objects.skills import SkillWriter
 from mlflow_archive.sinks.replay.registry.registry import RegistryWriter
 from mlflow_archive.sinks.replay.registry.webhooks import WebhookWriter
 from mlflow_archive.sinks.replay.runs.runs import RunWriter
@@ -26,7 +27,7 @@ def kind_writers(context: ReplayContext, progress: Progress) -> tuple[KindWriter
     Traces are linked to prompts, so the registry comes before them. Logged models come last: those that are deleted at
     the source are deleted when nothing refers to them any more.
     """
-    names = GatewayNames()
+    names = GatewayNames(context)
     return (
         context.experiments,
         RunWriter(context, progress),
@@ -34,13 +35,16 @@ def kind_writers(context: ReplayContext, progress: Progress) -> tuple[KindWriter
         IssueWriter(context),
         TraceWriter(context),
         EvaluationDatasetWriter(context),
-        GatewayWriter(context, names),
+        SecretWriter(context, names),
+        DefinitionWriter(context, names),
+        EndpointWriter(context, names),
         ScorerWriter(context, names),
         GuardrailWriter(context, names),
         BudgetWriter(context, names),
         LabelSchemaWriter(context),
         ReviewQueueWriter(context),
         McpServerWriter(context),
+        SkillWriter(context),
         WebhookWriter(context),
         LoggedModelWriter(context),
     )

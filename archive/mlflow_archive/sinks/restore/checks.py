@@ -122,12 +122,9 @@ def _check_text(rows: pa.Table, table: TableMap, name: str, column: TargetColumn
         bad = pa.array([number is None or abs(number) > limit for number in numbers], pa.bool_())
         yield from _obstacles(rows, table, name, bad, f"is no number up to {limit}")
         return
-    if dialect != "sqlite":
-        if column.length is not None:
-            long = pc.greater(pc.utf8_length(values), column.length)
-            yield from _obstacles(rows, table, name, long, f"is longer than {column.length} characters")
-        if dialect == "postgresql":
-            yield from _obstacles(rows, table, name, pc.match_substring(values, "\x00"), "holds a NUL character")
+    if dialect != "sqlite" and column.length is not None:
+        long = pc.greater(pc.utf8_length(values), column.length)
+        yield from _obstacles(rows, table, name, long, f"is longer than {column.length} characters")
     if allowed := _ALLOWED.get((table.stored_in, column.name)):
         bad = pc.and_(pc.invert(pc.is_in(values, value_set=pa.array(allowed))), pc.is_valid(values))
         yield from _obstacles(rows, table, name, bad, f"is not one of {', '.join(allowed)}")

@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.kinds import NAME_IN_WORKSPACE, OWNER_SEPARATOR, TABLES, Table, is_identity, named_owner
+from mlflow_archive.kinds import TABLES, is_identity, owner_id
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.reader.archive import owner_ids
 from mlflow_archive.sinks.restore.database import RestoreDatabase
@@ -53,7 +53,8 @@ def existing_ids(database: RestoreDatabase) -> dict[str, TextsById]:
         if table.entity and is_identity(table) and stored is not None and stored.stored_in in database.schema:
             columns = tuple(stored.fields[part] for part in table.owner)
             rows = database.rows(stored.stored_in, columns)
-            existing[table.entity] = TextsById((_owner_id(table, row), None) for row in rows)
+            named = (dict(zip(table.owner, row, strict=True)) for row in rows)
+            existing[table.entity] = TextsById((owner_id(table, row), None) for row in named)
     return existing
 
 
@@ -70,11 +71,6 @@ def without_existing(rows: pa.Table, name: str, existing: Existing) -> pa.Table:
 
 def _array(values: pa.ChunkedArray) -> pa.StringArray:
     return pa.concat_arrays([pa.array([], pa.string()), *values.chunks])
-
-
-def _owner_id(table: Table, row: tuple[object, ...]) -> str:
-    parts = [str(part) for part in row]
-    return named_owner(parts[0], parts[1]) if table.owner == NAME_IN_WORKSPACE else OWNER_SEPARATOR.join(parts)
 
 
 def _tables(pairs: Iterator[tuple[str, str | None]]) -> Iterator[pa.Table]:

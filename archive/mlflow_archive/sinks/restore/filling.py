@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.kinds import TABLES
-from mlflow_archive.sinks.restore.database import RestoreDatabase
+from mlflow_archive.sinks.restore.database import RestoreDatabase, TargetSchema
+from mlflow_archive.sinks.restore.derived import ISSUE_CATEGORIES, issue_categories, search_texts
 from mlflow_archive.sinks.restore.inverting import dataset_id, input_id
 
 _NEEDED: Final = {"user_id": "", "status": "FINISHED", "start_time": 0}
@@ -62,14 +63,24 @@ class Filling:
         if name == "dataset_input_tags":
             edges = tables.get("dataset_inputs", TABLES["dataset_inputs"].schema.empty_table())
             by_edge = dict(zip(_keys(edges, *_EDGE), _input_ids(edges), strict=True))
-            return {"input_uuid": pa.array([by_edge[key] for key in _keys(rows, *_EDGE)], pa.string())}
+            # An archive may lack an input, but for its tags: MLflow shows neither then.
+            ids = [by_edge.get(key) or input_id(key[0], "input", *key[1:]) for key in _keys(rows, *_EDGE)]
+            return {"input_uuid": pa.array(ids, pa.string())}
         if name in ("model_inputs", "model_outputs"):
             ids = [input_id(run_id, name, model_id) for run_id, model_id in _keys(rows, "run_id", "model_id")]
             return {"input_uuid": pc.coalesce(rows["input_uuid"], pa.array(ids, pa.string()))}
         if ends := _ASSOCIATIONS.get(name):
             ids = [input_id(key[0], name, *key[1:]) for key in _keys(rows, *ends)]
             return {"association_id": pc.coalesce(rows["association_id"], pa.array(ids, pa.string()))}
-        return {}
+        return {"search_text": search_texts(rows)} if name == "skills" else {}
+
+    def further_rows(self, tables: Tables, schema: TargetSchema) -> list[tuple[str, pa.Table]]:
+        """Return rows of tables of the database that follow from others, where it has such tables."""
+        issues = tables.get("issues")
+        if issues is None or ISSUE_CATEGORIES not in schema:
+            return []
+        rows = issue_categories(issues)
+        return [(ISSUE_CATEGORIES, rows)] if rows.num_rows else []
 
     def _edges(self, rows: pa.Table, tables: Tables) -> dict[str, Any]:
         runs = tables["runs"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
@@ -14,10 +14,21 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from mlflow_archive.artifact_roots import ArtifactRoots
-from mlflow_archive.artifact_roots.roots import is_local
+from mlflow_archive.artifact_roots.roots import PROXY, is_local
 from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format.location import canonical
-from mlflow_archive.kinds import EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
+from mlflow_archive.kinds import (
+    EXPERIMENT,
+    LOGGED_MODEL,
+    REGISTERED_MODEL,
+    RUN,
+    SKILL,
+    TABLES,
+    TRACE,
+    identity,
+    owner_id,
+)
+from mlflow_archive.kinds.skills import folder_of, folder_of_version
 from mlflow_archive.kinds.version_source import is_reference
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.reader.archive import owner_ids
@@ -41,7 +52,7 @@ class ChunkOwners:
     """The experiments that the owners of artifacts lie in, and which versions bring files of their own."""
 
     experiments: dict[tuple[str, str], str] = field(default_factory=dict)
-    versions: set[tuple[str, str]] = field(default_factory=set)
+    versions: set[tuple[str, str, str]] = field(default_factory=set)
 
 
 class Locations:
@@ -89,7 +100,9 @@ class Locations:
                     for owner_id, old in _pairs(rows, key, column):
                         self._note_move(old, self._existing_place(kind, owner_id) or self.of(owners, kind, owner_id))
         owners.versions.update(
-            (file.owner_id, file.path.partition("/")[0]) for file in files if file.owner_kind == REGISTERED_MODEL
+            (file.owner_kind, file.owner_id, file.path.partition("/")[0])
+            for file in files
+            if file.owner_kind in (REGISTERED_MODEL, SKILL)
         )
 
     def _existing_place(self, kind: str, owner_id: str) -> str | None:
@@ -118,10 +131,22 @@ class Locations:
         root = root or self._root
         if kind == REGISTERED_MODEL:
             return f"{root}/models/{safe_name(owner_id)}"
+        if kind == SKILL:
+            folder = folder_of(owner_id)
+            if folder is None:
+                raise LookupError(f"{owner_id!r} is no name of a skill that MLflow takes")
+            return f"{root}/{folder}"
         experiment_id = owners.experiments.get((kind, owner_id))
         if experiment_id is None:
             raise LookupError(f"{kind} {owner_id} is not among what is restored")
         return f"{root}/{experiment_id}/{_FOLDERS[kind]}{owner_id}/artifacts"
+
+    def placed(self, file: ArtifactFile) -> ArtifactFile:
+        """Return a file with its path below the place of its owner."""
+        number, slash, rest = file.path.partition("/")
+        if file.owner_kind != SKILL or not number.isdecimal():
+            return file
+        return replace(file, path=f"{folder_of_version(number)}{slash}{rest}")
 
     def rewritten(self, name: str, rows: pa.Table, owners: ChunkOwners) -> pa.Table:
         """Return rows of an archive table with their locations rewritten."""
@@ -139,14 +164,27 @@ class Locations:
             roots = {_ARTIFACT_TAG: self._root, _ARCHIVE_TAG: self._archive_root}
             values = [self.of(owners, TRACE, i, root=roots[key]) if key in roots else v for i, key, v in tags]
             return _with(rows, "value", values)
+        if name == "skill_versions":
+            return self._uploads(rows, owners)
         return self._versions(rows, owners) if name == "model_versions" else rows
+
+    def _uploads(self, rows: pa.Table, owners: ChunkOwners) -> pa.Table:
+        """Return versions of skills with the places of their files; MLflow looks for these behind its own proxy."""
+        root = self._root if self._root and self._root.startswith(f"{PROXY}:") else f"{PROXY}:"
+        sources: list[str | None] = []
+        for row in rows.to_pylist():
+            number, owner = str(row["version"]), owner_id(TABLES["skill_versions"], row)
+            named = identity(row["name"], row["organization"])
+            is_own = (SKILL, owner, number) in owners.versions
+            sources.append(f"{root}/skills/{named}/{folder_of_version(number)}" if is_own else row["source"])
+        return _with(rows, "source", sources)
 
     def _versions(self, rows: pa.Table, owners: ChunkOwners) -> pa.Table:
         places: dict[str, list[str | None]] = {column: [] for column in _VERSION_COLUMNS}
         ids = owner_ids(rows, TABLES["model_versions"]).to_pylist()
         for owner, row in zip(ids, rows.select(["version", *_VERSION_COLUMNS]).to_pylist(), strict=True):
             own = None
-            if (owner, str(row["version"])) in owners.versions:
+            if (REGISTERED_MODEL, owner, str(row["version"])) in owners.versions:
                 own = f"{self.of(owners, REGISTERED_MODEL, owner)}/{row['version']}"
             source, stored = row["source"], row["storage_location"]
             places["source"].append(source if is_reference(source) else self._new_place(source, own))

@@ -18,6 +18,7 @@ from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore.checks import Obstacle, check_rows
 from mlflow_archive.sinks.restore.database import RestoreDatabase
 from mlflow_archive.sinks.restore.existing import NOTHING, Existing, existing_ids, without_existing
+from mlflow_archive.sinks.restore.holding import HeldRows
 from mlflow_archive.sinks.restore.locations import LOCATED, ChunkOwners, Locations
 from mlflow_archive.sinks.restore.options import RestoreOptions
 
@@ -62,6 +63,7 @@ class PreflightSink:
         self.existing: Existing = {}
         self._names: dict[tuple[str, str], str] = {}
         self._locations = Locations(options.artifact_root, artifacts_destination=options.artifacts_destination)
+        self._held = HeldRows(database)
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
         if not self._database.fresh:
@@ -74,9 +76,10 @@ class PreflightSink:
     def write(self, chunk: Chunk) -> None:
         obstacles: list[Obstacle] = []
         owners = ChunkOwners()
-        if chunk.tables.keys() & LOCATED:
-            self._locations.learn(chunk.tables, (), owners)
-        for name, rows in chunk.tables.items():
+        tables = self._held.fit(chunk.tables)
+        if tables.keys() & LOCATED:
+            self._locations.learn(tables, (), owners)
+        for name, rows in tables.items():
             table = MAPS.get(name)
             if table is None or not rows.num_rows:
                 continue
@@ -118,7 +121,9 @@ class PreflightSink:
         pa.default_memory_pool().release_unused()
         if self._obstacles:
             raise RestoreRefusedError(self._database.address, self._obstacles)
-        return Report(counts=dict(self._counts), details={"target": self._database.address})
+        report = Report(counts=dict(self._counts), details={"target": self._database.address})
+        self._held.add_to(report.counts, report.details)
+        return report
 
     def abort(self) -> None:
         """Do nothing: nothing was written."""

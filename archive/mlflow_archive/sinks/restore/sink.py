@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from threading import Lock, local
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Chu
 from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import refusals
+from mlflow_archive.format.gaps import SOURCE
 from mlflow_archive.kinds import TABLES, WORKSPACE
 from mlflow_archive.kinds.experiment_tags import acting_tags
 from mlflow_archive.mlflow_database.mapping import MAPS
@@ -23,9 +25,11 @@ from mlflow_archive.sinks.restore.existing import NOTHING, Existing, without_exi
 from mlflow_archive.sinks.restore.files import WrittenFiles
 from mlflow_archive.sinks.restore.filling import Filling
 from mlflow_archive.sinks.restore.histories import RestoredHistories
+from mlflow_archive.sinks.restore.holding import HeldRows
 from mlflow_archive.sinks.restore.inverting import changed_values, to_stored, without_equal_points
 from mlflow_archive.sinks.restore.locations import ChunkOwners, Locations
 from mlflow_archive.sinks.restore.options import RestoreOptions
+from mlflow_archive.sinks.restore.unknown_tables import reason_against
 
 _LATEST: Final = "latest_metrics"
 
@@ -60,13 +64,16 @@ class RestoreSink:
         self._locations = Locations(options.artifact_root, artifacts_destination=options.artifacts_destination)
         self._files = WrittenFiles(self._roots, self._locations.root)
         self._filling = Filling()
+        self._held = HeldRows(database)
         self._lock = Lock()
         self._thread = _Thread()
         self._report = Report()
         self._acting_tags: list[dict[str, str]] = []
+        self._revision: str | None = None
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
         self._database.begin()
+        self._revision = facts.schema_revision
         self._filling.begin(self._database, exact=facts.extra.get("source_kind") == "database")
         self._locations.begin(self._database)
         if self._database.fresh:
@@ -75,6 +82,7 @@ class RestoreSink:
         return nothing_known
 
     def write(self, chunk: Chunk) -> None:
+        chunk = replace(chunk, tables=self._held.fit(chunk.tables))
         tables = {name: without_existing(rows, name, self._existing) for name, rows in chunk.tables.items()}
         self._count_existing(chunk.tables, tables)
         owners = self._owners(chunk)
@@ -98,8 +106,21 @@ class RestoreSink:
             gaps = tables.get("gaps")
             if gaps is not None and gaps.num_rows:
                 self._count("gaps_in_source", gaps.num_rows)
+            for name, unknown_rows in chunk.unknown_tables.items():
+                self._put_back(name, unknown_rows)
         if "metrics" in tables:
             self._progress.advance("points", tables["metrics"].num_rows)
+
+    def _put_back(self, name: str, rows: pa.Table) -> None:
+        """Insert a table that this version does not know, or report why that cannot be."""
+        reason = reason_against(self._database, name, rows, self._revision)
+        if reason is not None:
+            refused = f"{rows.num_rows} rows of the table {name} are not put back: {reason}"
+            gap = Gap(owner_kind=SOURCE, owner_id=name, path="", code=refusals.KIND_REFUSED, reason=refused)
+            self._report.gaps.append(gap)
+        elif rows.num_rows:
+            self._database.insert(name, self._database.prepared(rows))
+            self._count(name, rows.num_rows)
 
     def _list_acting_tags(self, tags: pa.Table | None) -> None:
         if tags is not None:
@@ -141,6 +162,7 @@ class RestoreSink:
         latest = self._thread.histories.latest(metrics, complete=complete)
         if latest is not None and latest.num_rows:
             stored.append((_LATEST, latest))
+        stored += self._filling.further_rows(tables, self._database.schema)
         return stored
 
     def _insert(self, table: str, rows: pa.Table, form: Any) -> None:
@@ -153,7 +175,8 @@ class RestoreSink:
         if self._options.artifact_root is None or not self._options.write_artifacts:
             return
         try:
-            self._files.write(self._locations.of(owners, file.owner_kind, file.owner_id), file)
+            place = self._locations.of(owners, file.owner_kind, file.owner_id)
+            self._files.write(place, self._locations.placed(file))
         except ArtifactWriteError as error:
             if error.everywhere:
                 message = f"{error}. Nothing was restored; mend that and give the same command again"
@@ -199,6 +222,7 @@ class RestoreSink:
             "left_by_killed": self._keep(),
             "acting_tags": self._acting_tags,
         }
+        self._held.add_to(self._report.counts, self._report.details)
         if self._acting_tags:
             keys = ", ".join(sorted({tag["key"] for tag in self._acting_tags}))
             self._progress.note(

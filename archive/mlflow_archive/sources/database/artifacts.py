@@ -9,7 +9,8 @@ from typing import Any, Final
 from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.flow.chunk import ArtifactFile, Gap
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING
-from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, TRACE, named_owner
+from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, SKILL, TABLES, TRACE, named_owner, owner_id
+from mlflow_archive.kinds.skills import is_upload, stored_at
 from mlflow_archive.selecting.model_versions import Version, VersionPlace, VersionPlaces, has_files
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database.trace_folders import TraceFolders
@@ -142,6 +143,19 @@ class ArtifactFinder:
         for row, place in placed:
             owner = named_owner(row["name"], row["workspace"])
             self._of_version(row, place, owner, finds, carried=place.owner in carried)
+        return finds
+
+    def of_skills(self, versions: Iterable[Row]) -> FoundFiles:
+        """Find the files of versions of skills that somebody uploaded; those of others lie outside of MLflow."""
+        finds = FoundFiles()
+        for row in filter(is_upload, versions):
+            number, uri, owner = row["version"], stored_at(row), owner_id(TABLES["skills"], row)
+            listing = self._roots.list(uri, owner_kind=SKILL, owner_id=owner)
+            if not listing.files and not listing.gaps:
+                finds.add_missing(SKILL, owner, str(number), f"nothing is at {uri}")
+            finds.gaps += [replace(gap, path=f"{number}/{gap.path}".rstrip("/")) for gap in listing.gaps]
+            files = [replace(file, path=f"{number}/{file.path}") for file in listing.files]
+            finds.files.setdefault(owner, []).extend(self._wanted(files))
         return finds
 
     def _of_version(self, row: Version, place: VersionPlace, owner: str, finds: FoundFiles, *, carried: bool) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnClause, column, func, select, table
 from mlflow_archive.artifact_roots.attachments import attachments_in, attachments_in_files, missing_attachments
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.format.fingerprint import Fingerprint, entity_fingerprint
-from mlflow_archive.kinds import EXPERIMENT, INCREMENTAL, LOGGED_MODEL, REGISTERED_MODEL, TABLES, TRACE
+from mlflow_archive.kinds import EXPERIMENT, INCREMENTAL, LOGGED_MODEL, REGISTERED_MODEL, SKILL, TABLES, TRACE
 from mlflow_archive.mlflow_database.mapping import MAPS, TableMap
 from mlflow_archive.selecting.catalog import RowRegistry
 from mlflow_archive.selecting.model_versions import VersionPlaces
@@ -72,6 +72,8 @@ class EntityReader:
             versions = plain(tables["model_versions"])
             places = VersionPlaces(RowRegistry(DatabaseCatalog(Columns(self._snapshot), "")), versions)
             return self._finder.of_versions(versions, places, self._carries)
+        if kind == SKILL:
+            return self._finder.of_skills(plain(tables["skill_versions"]))
         return FoundFiles()
 
     def _changed(

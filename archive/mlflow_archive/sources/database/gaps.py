@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import pyarrow as pa
 
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.fingerprint import Fingerprint
-from mlflow_archive.format.gaps import (
-    EXPERIMENT_UNREADABLE,
-    FIELD_UNREADABLE,
-    METRIC_UNREADABLE,
-    OBJECT_UNREADABLE,
-    RUN_UNREADABLE,
-)
-from mlflow_archive.kinds import EXPERIMENT, NAME_IN_WORKSPACE, RUN, TABLES, is_identity, named_owner
+from mlflow_archive.format.gaps import FIELD_UNREADABLE, METRIC_UNREADABLE
+from mlflow_archive.kinds import TABLES, is_identity, owner_id
 from mlflow_archive.sources.database.converting import MalformedValue
-
-_UNREADABLE: Final = {RUN: RUN_UNREADABLE, EXPERIMENT: EXPERIMENT_UNREADABLE}
+from mlflow_archive.sources.reading.gaplist import unreadable
 
 
 class MalformedValues:
@@ -32,27 +24,26 @@ class MalformedValues:
     def add(self, wrong: MalformedValue) -> None:
         """Add a value; several at one place become one gap, whose reason names each column once."""
         table = TABLES[wrong.table]
-        owner = _owner(wrong)
+        owner = self._owner(wrong)
         names = [str(value) for name, value in wrong.key.items() if name not in table.owner and value is not None]
         path = "/".join(part for part in ("" if is_identity(table) else wrong.table, *names) if part)
         code = METRIC_UNREADABLE if wrong.table == "metrics" else FIELD_UNREADABLE
         if is_identity(table) and not table.schema.field(wrong.column).nullable:
-            code = _UNREADABLE.get(self._kind, OBJECT_UNREADABLE)
+            code = unreadable(self._kind)
         reason = f"{wrong.column} holds {wrong.text}"
         if earlier := self._gaps.get((owner, path)):
             reason = earlier.reason if reason in earlier.reason else f"{earlier.reason}; {reason}"
         self._gaps[owner, path] = Gap(owner_kind=self._kind, owner_id=owner, path=path, code=code, reason=reason)
 
+    def _owner(self, wrong: MalformedValue) -> str:
+        """Return the id of the entity; a dataset, which comes with its experiment, is named as that."""
+        table = TABLES[wrong.table]
+        parts = {name: wrong.key.get(name) or "" for name in table.owner}
+        return owner_id(table, parts) if table.entity == self._kind else str(parts[table.owner[0]])
+
     def gaps(self) -> list[Gap]:
         """Return one gap for each place at which something was malformed."""
         return list(self._gaps.values())
-
-
-def _owner(wrong: MalformedValue) -> str:
-    owner = TABLES[wrong.table].owner
-    if owner == NAME_IN_WORKSPACE:
-        return named_owner(str(wrong.key.get("name") or ""), wrong.key.get("workspace"))
-    return str(wrong.key.get(owner[0]) or "")
 
 
 def with_gaps(tables: Mapping[str, pa.Table], gaps: Sequence[Gap]) -> dict[str, pa.Table]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from mlflow_archive.artifact_roots.names import printable
 
-_POINT_KEYS = frozenset({"value", "timestamp", "step", "model_id", "dataset_name", "dataset_digest", "run_id"})
+POINT_KEYS = frozenset({"value", "timestamp", "step", "model_id", "dataset_name", "dataset_digest", "run_id"})
 
 
 class DocumentUnreadableError(ValueError):
@@ -92,7 +92,7 @@ def _load(path: Path, place: str) -> object:
 
 def _compact(content: dict[str, Any]) -> Any:
     """Keep a point in little memory. Points of logged models name their metric and stay as they are."""
-    if "timestamp" not in content or "value" not in content or not content.keys() <= _POINT_KEYS:
+    if "timestamp" not in content or "value" not in content or not content.keys() <= POINT_KEYS:
         return content
     get = content.get
     values = (content["value"], content["timestamp"], get("step"), get("dataset_name"), get("dataset_digest"))

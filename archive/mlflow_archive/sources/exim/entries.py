@@ -11,8 +11,9 @@ from typing import Any, Final
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, named_owner
 from mlflow_archive.selecting.model_versions import PROMPT_EXPERIMENTS, prompt_experiments
 from mlflow_archive.sources.exim.documents import Document, DocumentUnreadableError
-from mlflow_archive.sources.exim.fields import ValueMalformedError, integer_of, text_of, time_of
 from mlflow_archive.sources.exim.layout import ARTIFACTS, MODEL_FILE, PROMPT_FILE
+from mlflow_archive.sources.exim.tool_fields import time_of
+from mlflow_archive.sources.reading.fields import ValueMalformedError, integer_of, text_of
 from mlflow_archive.sources.reading.records import DELETED
 
 PARENT_TAG: Final = "mlflow.parentRunId"
@@ -55,12 +56,13 @@ class LoggedModelEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceEntry:
-    """A trace; ``run_id`` is the run that it was made in."""
+    """A trace; ``run_id`` is the run that it was made in, ``request_time`` when it began, 0 if unknown."""
 
     trace_id: str
     experiment_id: str
     path: Path
     run_id: str | None = None
+    request_time: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +147,7 @@ def trace_entry(document: Document) -> TraceEntry:
         experiment_id=_id(document, info if info.get("experiment_id") else _location(info), "experiment_id"),
         path=document.path,
         run_id=_optional(metadata, SOURCE_RUN) if isinstance(metadata, Mapping) else None,
+        request_time=_time(info, "request_time") or _time(info, "timestamp_ms") or 0,
     )
 
 

@@ -9,8 +9,9 @@ from typing import Any, Final
 from mlflow_archive.kinds import EVALUATION_DATASET
 from mlflow_archive.sources.exim.documents import read_document
 from mlflow_archive.sources.exim.entries import DatasetEntry
-from mlflow_archive.sources.exim.fields import Fields, ValueMalformedError, json_of
 from mlflow_archive.sources.exim.gapbook import GapBook
+from mlflow_archive.sources.exim.tool_fields import ToolFields
+from mlflow_archive.sources.reading.fields import ValueMalformedError, json_of, row_of
 from mlflow_archive.sources.reading.records import Entity
 
 _WRAPPED: Final = "mlflow_wrapped"
@@ -21,21 +22,12 @@ def read_dataset(entry: DatasetEntry, gap_book: GapBook, root: Path) -> Entity:
     """Read an evaluation dataset. Raises DocumentUnreadableError if it has changed since the index was built."""
     dataset_id = entry.dataset_id
     entity = Entity(gaps=gap_book.copy_of(EVALUATION_DATASET, dataset_id))
-    body = Fields(read_document(entry.path, root).body, entity.gaps.under(""))
+    body = ToolFields(read_document(entry.path, root).body, entity.gaps.under(""))
     dataset = body.object("evaluation_dataset", place="")
-    entity.add(
-        "evaluation_datasets",
-        dataset_id=dataset_id,
-        name=dataset.text("name") or "",
-        schema=dataset.json("schema"),
-        profile=dataset.json("profile"),
-        digest=dataset.text("digest"),
-        created_time=dataset.time("created_time", "create_time"),
-        last_update_time=dataset.time("last_update_time"),
-        created_by=dataset.text("created_by"),
-        last_updated_by=dataset.text("last_updated_by"),
-        workspace=dataset.text("workspace"),
-    )
+    texts = {name: dataset.json(name) for name in ("schema", "profile")}
+    names = {"created_time": ("created_time", "create_time")}
+    row = row_of("evaluation_datasets", dataset, names, dataset_id=dataset_id, name=dataset.text("name") or "", **texts)
+    entity.add("evaluation_datasets", **row)
     for key, value in dataset.pairs("tags").items():
         entity.add("evaluation_dataset_tags", dataset_id=dataset_id, key=key, value=value)
     for experiment_id in dict.fromkeys(entry.experiments):
@@ -43,39 +35,32 @@ def read_dataset(entry: DatasetEntry, gap_book: GapBook, root: Path) -> Entity:
     for number, record in enumerate(dataset.objects("records")):
         _add_record(entity, record, number)
     _report_source(dataset, dataset_id)
-    dataset.rest("dataset_id", "experiment_ids", "source_type")
-    body.rest()
+    dataset.known("experiment_ids", "source_type")  # read with the index; MLflow makes up a source
+    entity.gaps.unread += body.unread()
     return entity
 
 
-def _add_record(entity: Entity, record: Fields, number: int) -> None:
+def _add_record(entity: Entity, record: ToolFields, number: int) -> None:
     inputs = _json(record, "inputs")
     if inputs is None:
-        record.bad("inputs", "there are none, and a record stands on them")
+        record.leave_out("inputs", "there are none, and a record stands on them")
         return
     outputs = record.value("outputs")
     source = record.value("source")
-    entity.add(
+    row = row_of(
         "evaluation_dataset_records",
+        record,
         dataset_id=entity.owner_id,
         dataset_record_id=record.text("dataset_record_id") or _made_id(entity.owner_id, number),
         inputs=inputs,
         outputs=None if outputs is None else _json(record, "outputs", {_WRAPPED: outputs}),
-        expectations=_json(record, "expectations"),
-        tags=_json(record, "tags"),
-        source=_json(record, "source"),
         source_id=record.text("source_id") or _trace_of(source),
-        source_type=record.text("source_type"),
-        created_time=record.time("created_time"),
-        last_update_time=record.time("last_update_time"),
-        created_by=record.text("created_by"),
-        last_updated_by=record.text("last_updated_by"),
-        input_hash=record.text("input_hash"),
+        **{name: _json(record, name) for name in ("expectations", "tags", "source")},
     )
-    record.rest("dataset_id")
+    entity.add("evaluation_dataset_records", **row)
 
 
-def _json(fields: Fields, name: str, value: Any = None) -> str | None:
+def _json(fields: ToolFields, name: str, value: Any = None) -> str | None:
     value = fields.value(name) if value is None else value
     try:
         return None if value is None else json_of(value)
@@ -96,7 +81,7 @@ def _made_id(dataset_id: str, number: int) -> str:
     return "dr-" + hashlib.sha256(f"{dataset_id}/{number}".encode()).hexdigest()[:32]
 
 
-def _report_source(dataset: Fields, dataset_id: str) -> None:
+def _report_source(dataset: ToolFields, dataset_id: str) -> None:
     """Report a source, unless it is the one that MLflow makes up of the dataset's id."""
     source = dataset.value("source")
     if source is not None and not (isinstance(source, str) and dataset_id in source):

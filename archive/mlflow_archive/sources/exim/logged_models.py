@@ -4,39 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import LOGGED_MODEL
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.documents import read_document
 from mlflow_archive.sources.exim.entries import LoggedModelEntry
-from mlflow_archive.sources.exim.fields import Fields, ValueMalformedError, integer_of, real_of, text_of, time_of
 from mlflow_archive.sources.exim.files import downloaded_files
 from mlflow_archive.sources.exim.gapbook import GapBook
 from mlflow_archive.sources.exim.parts import dataset_row
+from mlflow_archive.sources.exim.tool_fields import ToolFields, time_of
+from mlflow_archive.sources.reading.fields import ValueMalformedError, integer_of, real_of, row_of, text_of
 from mlflow_archive.sources.reading.records import Entity
 from mlflow_archive.sources.reading.rows import Row
+
+_NAMES: Final = {
+    "creation_timestamp": ("creation_timestamp", "creation_time"),
+    "last_updated_timestamp": ("last_updated_timestamp", "last_updated_time"),
+}
 
 
 def read_logged_model(entry: LoggedModelEntry, gap_book: GapBook, selection: Selection, root: Path) -> Entity:
     """Read a logged model. Raises DocumentUnreadableError if it has changed since the index was built."""
     entity = Entity(gaps=gap_book.copy_of(LOGGED_MODEL, entry.model_id))
-    model = Fields(read_document(entry.path, root).body, entity.gaps.under(""))
+    model = ToolFields(read_document(entry.path, root).body, entity.gaps.under(""))
     location = model.text("artifact_location")
-    entity.add(
-        "logged_models",
-        model_id=entry.model_id,
-        experiment_id=entry.experiment_id,
-        name=model.text("name") or "",
-        artifact_location=None if location is None else without_password(location),
-        creation_timestamp=model.time("creation_timestamp", "creation_time"),
-        last_updated_timestamp=model.time("last_updated_timestamp", "last_updated_time"),
-        status=model.text("status") or "UNSPECIFIED",
-        model_type=model.text("model_type"),
-        source_run_id=model.text("source_run_id"),
-        status_message=model.text("status_message"),
-    )
     ids = {"model_id": entry.model_id, "experiment_id": entry.experiment_id}
+    texts = {"name": model.text("name") or "", "status": model.text("status") or "UNSPECIFIED"}
+    entity.add("logged_models", **row_of("logged_models", model, _NAMES, **ids, **texts))
     for table, name in (("logged_model_params", "params"), ("logged_model_tags", "tags")):
         for key, value in model.pairs(name).items():
             entity.add(table, **ids, key=key, value=value)
@@ -46,14 +41,15 @@ def read_logged_model(entry: LoggedModelEntry, gap_book: GapBook, selection: Sel
         dataset = dataset_row(entry.experiment_id, dataset_input.object("dataset"))
         if dataset is not None:
             entity.shared.append(("datasets", dataset))
-    model.rest("model_id", "experiment_id", "model_uri", "workspace")
+    model.known("model_uri", "workspace")  # follow from the id and the experiment
+    entity.gaps.unread += model.unread()
     if selection.artifacts:
         files = downloaded_files(entry.path.parent, location, entry.path.name, entity.gaps.add)
         entity.take_files(files, selection)
     return entity
 
 
-def _metrics(model: Fields) -> Iterator[Row]:
+def _metrics(model: ToolFields) -> Iterator[Row]:
     for point in model.objects("metrics"):
         try:
             place: Row = {
@@ -63,7 +59,7 @@ def _metrics(model: Fields) -> Iterator[Row]:
                 "value": real_of(point.value("value")),
             }
         except ValueMalformedError as error:
-            point.bad("", str(error))
+            point.leave_out("", str(error))
             continue
         yield {
             **place,
@@ -71,4 +67,4 @@ def _metrics(model: Fields) -> Iterator[Row]:
             "dataset_name": point.text("dataset_name"),
             "dataset_digest": point.text("dataset_digest"),
         }
-        point.rest("model_id")
+        point.known("model_id")  # the logged model itself

@@ -11,7 +11,6 @@ from mlflow_archive.artifact_roots.names import printable
 from mlflow_archive.flow.chunk import Chunk, Known, Shard
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.flow.source import SourceFacts
-from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, OBJECT_UNREADABLE, RUN_UNREADABLE
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.selecting.selection import Selection
@@ -24,12 +23,12 @@ from mlflow_archive.sources.exim.registry.registry import read_model
 from mlflow_archive.sources.exim.runs.experiments import add_experiment
 from mlflow_archive.sources.exim.runs.runs import points_in_parts, read_run
 from mlflow_archive.sources.exim.traces.traces import read_trace
-from mlflow_archive.sources.reading.gaplist import GapList
+from mlflow_archive.sources.reading.gaplist import GapList, unreadable
 from mlflow_archive.sources.reading.records import Entity
 from mlflow_archive.sources.reading.rows import Rows
+from mlflow_archive.sources.reading.unknown_fields import UnknownFields
 
 POINTS_PER_CHUNK: Final = 200_000
-_CODES: Final = {RUN: RUN_UNREADABLE, EXPERIMENT: EXPERIMENT_UNREADABLE}
 
 
 class EximSource:
@@ -41,6 +40,7 @@ class EximSource:
     def __init__(self, root: Path, *, points_per_chunk: int = POINTS_PER_CHUNK) -> None:
         self._root = root.absolute()
         self._points_per_chunk = points_per_chunk
+        self._unknown = UnknownFields()
 
     @cached_property
     def _index(self) -> Index:
@@ -71,9 +71,12 @@ class EximSource:
 
         Raises StoreError, and SelectionError before the first shard.
         """
+        self._unknown, stage = UnknownFields(), 0
         for shard in EximPlanner(self._index, selection).shards():
             progress.expect("runs", shard.weight)
+            stage = shard.stage
             yield shard
+        yield self._unknown.shard(stage + 1)
 
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
         """Yield the chunks of a shard. What has gaps has no fingerprint, so that a later export tries it again."""
@@ -113,6 +116,7 @@ class EximSource:
         except DocumentUnreadableError as error:
             rows.add_gaps(_changed(RUN, run_id, error))
             return [rows]
+        self._unknown.add_all(record.gaps)
         fingerprint = record.fingerprint()
         if fingerprint is not None and fingerprint.agrees_with(known(RUN, run_id)):
             return [rows]
@@ -128,9 +132,12 @@ class EximSource:
     def _read_object(self, object_id: str, payload: ObjectsPayload, known: Known, rows: Rows) -> None:
         try:
             if payload.kind == EXPERIMENT:
-                add_experiment(rows, self._index.experiments[object_id], self._index.gaps, self._root)
+                gaps = add_experiment(rows, self._index.experiments[object_id], self._index.gaps, self._root)
+                self._unknown.add_all(gaps)
                 return
-            self._entity(object_id, payload).add_to(rows, known)
+            entity = self._entity(object_id, payload)
+            entity.add_to(rows, known)
+            self._unknown.add_all(entity.gaps)
         except DocumentUnreadableError as error:
             rows.add_gaps(_changed(payload.kind, object_id, error))
 
@@ -142,12 +149,12 @@ class EximSource:
             return read_trace(index.traces[object_id], index.gaps, selection, self._root)
         if payload.kind == EVALUATION_DATASET:
             return read_dataset(index.datasets[object_id], index.gaps, self._root)
-        return read_model(index.models[object_id], index, selection, payload.carried)
+        return read_model(index.models[object_id], index, selection, payload.carries)
 
 
 def _changed(kind: str, object_id: str, error: DocumentUnreadableError) -> GapList:
     gaps = GapList(owner_kind=kind, owner_id=object_id)
-    gaps.add("", _CODES.get(kind, OBJECT_UNREADABLE), str(error))
+    gaps.add("", unreadable(kind), str(error))
     return gaps
 
 

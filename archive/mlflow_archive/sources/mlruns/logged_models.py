@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import Final
 
 from mlflow_archive.format.gaps import METRIC_UNREADABLE
-from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import LOGGED_MODEL
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns.keyfiles import key_files, read_values
@@ -21,7 +20,7 @@ from mlflow_archive.sources.mlruns.layout import METRICS, PARAMS, TAGS, Experime
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.meta import Meta, MetaUnreadableError, read_meta
 from mlflow_archive.sources.mlruns.metric_lines import read_lines
-from mlflow_archive.sources.mlruns.times import integer_or_gap
+from mlflow_archive.sources.reading.fields import Fields, row_of
 from mlflow_archive.sources.reading.gaplist import OnBad
 from mlflow_archive.sources.reading.points import Dataset
 from mlflow_archive.sources.reading.records import ACTIVE, DELETED, Entity
@@ -75,7 +74,15 @@ def read_logged_model(
     meta = read_model_meta(folder)
     entity = Entity.new(LOGGED_MODEL, folder.name)
     gaps, ids = entity.gaps, {"model_id": folder.name, "experiment_id": experiment.experiment_id}
-    entity.add("logged_models", **ids, **_fields(meta, gaps.under("")))
+    fields = meta.fields(gaps.under(""))
+    name = fields.text("name")
+    if name is None:
+        fields.bad("name", "its meta.yaml has no name; the id is kept as its name")
+        name = folder.name
+    stage = fields.text("lifecycle_stage") or ACTIVE
+    own = {**ids, "name": name, "status": _status(fields), "lifecycle_stage": stage}
+    entity.add("logged_models", **row_of("logged_models", fields, **own))
+    gaps.unread += fields.unread()
     for table, name in (("logged_model_params", PARAMS), ("logged_model_tags", TAGS)):
         for key, value in read_values(folder / name, gaps.under(name)).items():
             entity.add(table, **ids, key=key, value=value)
@@ -86,29 +93,12 @@ def read_logged_model(
     return entity
 
 
-def _fields(meta: Meta, bad: OnBad) -> dict[str, str | int | None]:
-    name, location = meta.text("name"), meta.text("artifact_location")
-    if name is None:
-        bad("name", "its meta.yaml has no name; the id is kept as its name")
-    return {
-        "name": name if name is not None else meta.text("model_id"),
-        "artifact_location": None if location is None else without_password(location),
-        "creation_timestamp": integer_or_gap(meta, "creation_timestamp", bad),
-        "last_updated_timestamp": integer_or_gap(meta, "last_updated_timestamp", bad),
-        "status": _status(meta, bad),
-        "lifecycle_stage": meta.text("lifecycle_stage") or ACTIVE,
-        "model_type": meta.text("model_type"),
-        "source_run_id": meta.text("source_run_id"),
-        "status_message": meta.text("status_message"),
-    }
-
-
-def _status(meta: Meta, bad: OnBad) -> str:
-    text = meta.text("status")
+def _status(fields: Fields) -> str:
+    text = fields.text("status")
     if text is None:
         return "READY"
     if not text.isdecimal() and text not in _STATUS.values():
-        bad("status", f"status is {text!r}, expected 0 to 3 or a name such as READY")
+        fields.bad("status", f"status is {text!r}, expected 0 to 3 or a name such as READY")
     return _STATUS.get(text, text)
 
 

@@ -6,13 +6,14 @@ or ``no`` and an id ``0123`` come out as that text, quoted or not. Nothing is co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
-from mlflow_archive.sources.reading.rows import INT64
+from mlflow_archive.sources.reading.fields import Fields
+from mlflow_archive.sources.reading.gaplist import OnBad
 
 try:
     from yaml import CSafeLoader as _Loader
@@ -28,36 +29,20 @@ class MetaUnreadableError(ValueError):
     """A meta.yaml is missing, cannot be read or is not a YAML mapping; the message says which."""
 
 
-class FieldMalformedError(ValueError):
-    """A field of a meta.yaml is not what its name promises; the message says what it is."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meta:
-    """The scalars at the top level of a meta.yaml, and the mapping under ``tags`` if that is one."""
+    """The scalars at the top level of a meta.yaml, and the scalars in each mapping and list there."""
 
-    scalars: Mapping[str, str | None]
-    tags: Mapping[str, str | None]
+    scalars: Mapping[str, str | None] = field(default_factory=dict)
+    nested: Mapping[str, Mapping[str, str | None] | Sequence[str]] = field(default_factory=dict)
 
     def text(self, *names: str) -> str | None:
         """Return the first of these fields that is not null."""
         return next((value for name in names if (value := self.scalars.get(name)) is not None), None)
 
-    def integer(self, name: str) -> int | None:
-        """Return a field that holds a 64-bit number; None if it is absent or null.
-
-        Raises FieldMalformedError for anything else.
-        """
-        text = self.text(name)
-        if text is None:
-            return None
-        try:
-            number = int(text)
-        except ValueError:
-            raise FieldMalformedError(f"{name} is {text!r}, expected a whole number") from None
-        if number not in INT64:
-            raise FieldMalformedError(f"{name} is {text}, more than 64 bits hold")
-        return number
+    def fields(self, bad: OnBad, place: str = "", *, path: str = "") -> Fields:
+        """Return the fields on their way into columns."""
+        return Fields({**self.scalars, **self.nested}, bad, place, path=path)
 
 
 def read_meta(folder: Path, name: str = META_FILE) -> Meta:
@@ -66,8 +51,13 @@ def read_meta(folder: Path, name: str = META_FILE) -> Meta:
     Raises MetaUnreadableError.
     """
     node = compose_mapping(folder / name)
-    tags = next((value for key, value in node.value if key.value == "tags"), None)
-    return Meta(scalars=_scalars(node), tags=_scalars(tags) if isinstance(tags, yaml.MappingNode) else {})
+    nested: dict[str, Mapping[str, str | None] | Sequence[str]] = {}
+    for key, value in node.value:
+        if isinstance(value, yaml.MappingNode):
+            nested[str(key.value)] = _scalars(value)
+        elif isinstance(value, yaml.SequenceNode):
+            nested[str(key.value)] = [str(item.value) for item in value.value]
+    return Meta(scalars=_scalars(node), nested=nested)
 
 
 def compose_mapping(path: Path) -> yaml.MappingNode:

@@ -17,17 +17,17 @@ from mlflow_archive.flow.chunk import Chunk, Known, Shard
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, METRIC_UNREADABLE, OBJECT_UNREADABLE, RUN_UNREADABLE
-from mlflow_archive.kinds import EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
+from mlflow_archive.kinds import EXPERIMENT, KINDS, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sources.mlruns.entity_planning import EntitiesPayload
+from mlflow_archive.sources.mlruns.catalog import path_of
 from mlflow_archive.sources.mlruns.layout import METRICS, RunFolder, check_root, find_experiments
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.logged_models import read_logged_model
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
 from mlflow_archive.sources.mlruns.planning import (
     ExperimentsPayload,
+    FoldersPayload,
     ModelsPayload,
-    RunsPayload,
     StorePlanner,
     StrayPayload,
 )
@@ -40,6 +40,7 @@ from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.points import Latest, Points
 from mlflow_archive.sources.reading.records import Entity, RunRecord
 from mlflow_archive.sources.reading.rows import Rows
+from mlflow_archive.sources.reading.unknown_fields import UnknownFields
 
 POINTS_PER_CHUNK: Final = 200_000
 ROWS_PER_CHUNK: Final = 50_000
@@ -63,6 +64,7 @@ class MlrunsSource:
         self._root = root.absolute()
         self._places = ArtifactPlaces(root=self._root, artifact_map=tuple(artifact_map))
         self._points_per_chunk = points_per_chunk
+        self._unknown = UnknownFields()
 
     def facts(self) -> SourceFacts:
         """Return where this data comes from. Raises StoreError if that is not a file store."""
@@ -77,19 +79,19 @@ class MlrunsSource:
         selected ones. Raises StoreError, and SelectionError before the first shard.
         """
         check_root(self._root)
+        self._unknown = UnknownFields()
         for shard in StorePlanner(self._root, self._places, selection).shards():
             progress.expect("runs", shard.weight)
             yield shard
+        yield self._unknown.shard(len(KINDS))
 
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
         """Yield the chunks of a shard. What has gaps has no fingerprint, so that a later export tries it again."""
         payload = shard.payload
         if isinstance(payload, ExperimentsPayload):
             yield from self._read_experiments(payload)
-        elif isinstance(payload, RunsPayload):
-            yield from self._read_runs(payload, known)
-        elif isinstance(payload, EntitiesPayload):
-            yield from self._read_entities(payload, known)
+        elif isinstance(payload, FoldersPayload):
+            yield from (self._read_runs if payload.kind == RUN else self._read_entities)(payload, known)
         elif isinstance(payload, StrayPayload):
             rows = Rows()
             for gap in payload.gaps:
@@ -103,19 +105,19 @@ class MlrunsSource:
     def _read_experiments(self, payload: ExperimentsPayload) -> Iterator[Chunk]:
         rows = Rows()
         for experiment in payload.experiments:
-            add_experiment(rows, experiment)
+            self._unknown.add_all(add_experiment(rows, experiment))
             if rows.size >= ROWS_PER_CHUNK:
                 yield rows.chunk()
                 rows = Rows()
         if rows:
             yield rows.chunk()
 
-    def _read_runs(self, payload: RunsPayload, known: Known) -> Iterator[Chunk]:
+    def _read_runs(self, payload: FoldersPayload, known: Known) -> Iterator[Chunk]:
         rows = Rows()
         if payload.listing_problem:
             rows.add_gaps(_unlisted(payload.experiment, "runs", EXPERIMENT_UNREADABLE, payload.listing_problem))
         for copy in payload.copies:
-            rows.add_gaps(self._left_out(RUN, copy.path, RUN_UNREADABLE))
+            rows.add_gaps(self._left_out(RUN, copy, RUN_UNREADABLE))
         for run in payload.runs:
             whole = True
             for part, complete in self._read_run(run, payload, known):
@@ -136,7 +138,7 @@ class MlrunsSource:
     def close(self) -> None:
         """Release nothing: no file stays open between calls."""
 
-    def _read_entities(self, payload: EntitiesPayload, known: Known) -> Iterator[Chunk]:
+    def _read_entities(self, payload: FoldersPayload, known: Known) -> Iterator[Chunk]:
         """Yield logged models or traces; nothing of those that the sink holds unchanged."""
         kind, rows = payload.kind, Rows()
         if payload.listing_problem:
@@ -144,14 +146,16 @@ class MlrunsSource:
         for copy in payload.copies:
             rows.add_gaps(self._left_out(kind, copy, OBJECT_UNREADABLE))
         for folder in payload.folders:
-            self._entity(folder, payload).add_to(rows, known)
+            entity = self._entity(path_of(folder), payload)
+            entity.add_to(rows, known)
+            self._unknown.add_all(entity.gaps)
             if rows.size >= ROWS_PER_CHUNK:
                 yield rows.chunk()
                 rows = Rows()
         if rows:
             yield rows.chunk()
 
-    def _entity(self, folder: Path, payload: EntitiesPayload) -> Entity:
+    def _entity(self, folder: Path, payload: FoldersPayload) -> Entity:
         try:
             return _READERS[payload.kind](folder, payload.experiment.folder, self._places, payload.selection)
         except MetaUnreadableError as error:
@@ -166,8 +170,9 @@ class MlrunsSource:
             gaps.add("", OBJECT_UNREADABLE, payload.listing_problem)
             rows.add_gaps(gaps)
         for folder in payload.folders:
-            model = read_registered_model(folder, payload.index, self._places, payload.selection, payload.carried)
+            model = read_registered_model(folder, payload.index, self._places, payload.selection, payload.carries)
             model.add_to(rows)
+            self._unknown.add_all(model.gaps)
         if rows:
             yield rows.chunk()
 
@@ -178,7 +183,7 @@ class MlrunsSource:
         gaps.add(place, code, f"a {noun} with this id lies in another experiment too; this copy is left out")
         return gaps
 
-    def _read_run(self, run: RunFolder, payload: RunsPayload, known: Known) -> Iterator[tuple[Rows, bool]]:
+    def _read_run(self, run: RunFolder, payload: FoldersPayload, known: Known) -> Iterator[tuple[Rows, bool]]:
         """Yield the rows of a run with whether they are the last; nothing for a run the sink holds unchanged."""
         rows = Rows()
         try:
@@ -189,6 +194,7 @@ class MlrunsSource:
             rows.add_gaps(gaps)
             yield rows, True
             return
+        self._unknown.add_all(record.gaps)
         fingerprint = known(RUN, record.run_id)
         if fingerprint is not None and self._unchanged(run, record, fingerprint):
             return

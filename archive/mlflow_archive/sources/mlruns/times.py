@@ -7,9 +7,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from mlflow_archive.sources.mlruns.meta import FieldMalformedError, Meta
-from mlflow_archive.sources.reading.gaplist import OnBad
-
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 _DURATION: Final = re.compile(r"(-?\d{1,12}(?:\.\d{1,9})?)s")
@@ -42,12 +39,3 @@ def duration_ms(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is no duration such as 1.5s")
     return int(Decimal(match[1]) * 1000)
-
-
-def integer_or_gap(meta: Meta, name: str, bad: OnBad) -> int | None:
-    """Return a whole number of a meta.yaml, None for one that is malformed, which is reported to ``bad``."""
-    try:
-        return meta.integer(name)
-    except FieldMalformedError as error:
-        bad(name, str(error))
-        return None

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from mlflow_archive.flow.chunk import Gap
-from mlflow_archive.format.gaps import FIELD_UNREADABLE
+from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, FIELD_UNREADABLE, OBJECT_UNREADABLE, RUN_UNREADABLE
+from mlflow_archive.kinds import EXPERIMENT, RUN
 
 OnBad = Callable[[str, str], None]
 """Called with the field or key that cannot be read, and why."""
+
+_UNREADABLE: Final = {RUN: RUN_UNREADABLE, EXPERIMENT: EXPERIMENT_UNREADABLE}
+
+
+def unreadable(kind: str) -> str:
+    """Return the code of the gap of an object of a kind that cannot be read at all."""
+    return _UNREADABLE.get(kind, OBJECT_UNREADABLE)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -19,6 +28,8 @@ class GapList:
     owner_kind: str
     owner_id: str
     by_place: dict[tuple[str, str], Gap] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
+    """The fields of the owner that hold something and that nobody asked for: no gaps of it, but of the source."""
 
     def add(self, path: str, code: str, reason: str) -> None:
         """Add a gap of this owner."""

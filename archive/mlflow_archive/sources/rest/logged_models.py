@@ -18,16 +18,22 @@ from mlflow_archive.format.fingerprint import entity_fingerprint
 from mlflow_archive.format.gaps import ARTIFACT_MISSING
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import LOGGED_MODEL
+from mlflow_archive.sources.reading.fields import Fields, row_of
 from mlflow_archive.sources.rest.artifacts import Owner, quoted
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, location, real, text
+from mlflow_archive.sources.rest.cells import Json, Row
 from mlflow_archive.sources.rest.lists import Page, pages, posting
 from mlflow_archive.sources.rest.lookups import LOGGED_MODELS, fetch_model
-from mlflow_archive.sources.rest.scope import Batch, Scope, add_rows, batches, chunk_of, gap_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, add_rows, batches, chunk_of, gap_of, gaps_of
 
 PAGE: Final = 100
 _FILES: Final = "/ajax-api/2.0/mlflow/logged-models"
 _EXTERNAL_TAG: Final = "mlflow.model.isExternal"
 _ORDER: Final = ({"field_name": "creation_timestamp_ms", "ascending": True},)
+_NAMES: Final = {
+    "artifact_location": "artifact_uri",
+    "creation_timestamp": "creation_timestamp_ms",
+    "last_updated_timestamp": "last_updated_timestamp_ms",
+}
 _STATUS: Final = {
     "None": "UNSPECIFIED",
     "LOGGED_MODEL_STATUS_UNSPECIFIED": "UNSPECIFIED",
@@ -39,19 +45,24 @@ _STATUS: Final = {
 
 def plan_logged_models(scope: Scope) -> Iterator[Batch]:
     """Yield the selected logged models in batches."""
-    if scope.dependencies is not None:
-        model_ids = sorted(scope.dependencies.logged_models)
-        for at in range(0, len(model_ids), PAGE):
-            read = partial(_read_by_id, scope, model_ids[at : at + PAGE])
-            yield Batch(name=f"logged models of versions-{at:05d}", read=read)
-        return
-    if scope.only_of_runs:
-        yield Batch(name="logged models of runs", read=partial(_read_of_runs, scope))
+    if scope.model_ids is not None:
+        if scope.model_gaps:
+            yield Batch(name="lists of logged models", read=lambda known: iter([chunk_of({}, scope.model_gaps)]))
+        for at in range(0, len(scope.model_ids), PAGE):
+            read = partial(_read_by_id, scope, scope.model_ids[at : at + PAGE])
+            yield Batch(name=f"logged models by id-{at // PAGE:05d}", read=read)
         return
     listed_ids: set[str] = set()
     yield from batches("logged models", LOGGED_MODEL, _pages(scope, listed_ids), partial(_read_listed, scope))
     if scope.selection.deleted:
         yield Batch(name="deleted logged models", read=partial(_read_unlisted, scope, listed_ids))
+
+
+def listed_models(scope: Scope) -> Iterator[Json]:
+    """Yield the logged models that lists show; what these lack is left with the scope."""
+    for page in _pages(scope, set()):
+        scope.model_gaps += gaps_of(LOGGED_MODEL, page.losses)
+        yield from page.rows
 
 
 def _pages(scope: Scope, listed_ids: set[str]) -> Iterator[Page]:
@@ -83,18 +94,6 @@ def _read_listed(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], know
     yield from _read(scope, [raw for raw in models if scope.wants_model(raw.get("info") or {})], gaps, known)
 
 
-def _read_of_runs(scope: Scope, known: Known) -> Iterator[Chunk]:
-    """Yield the models that the selected runs made or took."""
-    model_ids, run_ids = scope.findings.model_ids, scope.findings.run_ids
-    made_by_runs: dict[str, Json] = {}
-    gaps: list[Gap] = []
-    for page in _pages(scope, set()):
-        gaps += gaps_of(LOGGED_MODEL, page.losses)
-        made_by_runs |= {str(_id_of(row)): row for row in page.rows if row["info"].get("source_run_id") in run_ids}
-    yield from _read(scope, list(made_by_runs.values()), gaps, known)
-    yield from _read_by_id(scope, sorted(model_ids - made_by_runs.keys()), known)
-
-
 def _read_unlisted(scope: Scope, listed_ids: set[str], known: Known) -> Iterator[Chunk]:
     """Yield the models that runs name and that no list shows."""
     yield from _read_by_id(scope, sorted(scope.findings.model_ids - listed_ids), known, only_deleted=True)
@@ -123,11 +122,8 @@ def _read(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], known: Know
     files: list[ArtifactFile] = []
     gaps = list(gaps)
     for raw in models:
-        try:
-            own_rows = model_rows(raw)
-        except UNREADABLE_ROW as exc:
-            reason = f"the server describes it in an unexpected shape: {exc!r}"
-            gaps.append(gap_of(LOGGED_MODEL, str(_id_of(raw)), "", reason))
+        own_rows = scope.read(LOGGED_MODEL, str(_id_of(raw)), raw, model_rows, gaps)
+        if own_rows is None:
             continue
         [info] = own_rows["logged_models"]
         listing = Listing()
@@ -159,46 +155,33 @@ def _not_there(rows: Mapping[str, list[Row]], listing: Listing) -> list[Gap]:
     return [gap_of(LOGGED_MODEL, info["model_id"], "", reason, code=ARTIFACT_MISSING)]
 
 
-def model_rows(raw: Json) -> dict[str, list[Row]]:
+def model_rows(model: Fields) -> TableRows:
     """Return the rows of a logged model by table; raise one of UNREADABLE_ROW where it is malformed."""
-    info, data = raw["info"], raw.get("data") or {}
-    model_id, experiment_id = str(info["model_id"]), str(info["experiment_id"])
-    own = {"model_id": model_id, "experiment_id": experiment_id}
+    info, data = model.object("info"), model.object("data")
+    status = info.text("status") or "None"
+    row = row_of(
+        "logged_models",
+        info,
+        _NAMES,
+        name=info.text("name") or "",
+        status=_STATUS.get(status, status),
+        lifecycle_stage="deleted" if model.value("deleted") else "active",
+    )
+    own = {"model_id": row["model_id"], "experiment_id": row["experiment_id"]}
+    info.known("registrations")  # the versions of registered models that it became; these name it
     return {
-        "logged_models": [
-            {
-                **own,
-                "name": str(info.get("name", "")),
-                "artifact_location": location(info.get("artifact_uri")),
-                "creation_timestamp": integer(info.get("creation_timestamp_ms")),
-                "last_updated_timestamp": integer(info.get("last_updated_timestamp_ms")),
-                "status": _STATUS.get(str(info.get("status")), str(info.get("status"))),
-                "lifecycle_stage": "deleted" if raw.get("deleted") else "active",
-                "model_type": text(info.get("model_type")),
-                "source_run_id": text(info.get("source_run_id")),
-                "status_message": text(info.get("status_message")),
-            }
-        ],
-        "logged_model_params": [
-            {**own, "key": str(pair["key"]), "value": str(pair.get("value", ""))} for pair in data.get("params", [])
-        ],
-        "logged_model_tags": [
-            {**own, "key": str(pair["key"]), "value": str(pair.get("value", ""))} for pair in info.get("tags", [])
-        ],
-        "logged_model_metrics": [
-            {
-                **own,
-                "key": str(point["key"]),
-                "timestamp": int(point["timestamp"]),
-                "step": int(point.get("step") or 0),
-                "run_id": str(point.get("run_id", "")),
-                "value": real(point.get("value")),
-                "dataset_name": filled(point.get("dataset_name")),
-                "dataset_digest": filled(point.get("dataset_digest")),
-            }
-            for point in data.get("metrics", [])
-        ],
+        "logged_models": [row],
+        "logged_model_params": [{**own, "key": key, "value": value} for key, value in data.pairs("params").items()],
+        "logged_model_tags": [{**own, "key": key, "value": value} for key, value in info.pairs("tags").items()],
+        "logged_model_metrics": [_metric_row(point, own) for point in data.objects("metrics")],
     }
+
+
+def _metric_row(point: Fields, own: Row) -> Row:
+    point.known("model_id")  # the logged model itself
+    datasets = {name: point.text(name) or None for name in ("dataset_name", "dataset_digest")}
+    places = {"step": point.integer("step") or 0, "run_id": point.text("run_id") or ""}
+    return row_of("logged_model_metrics", point, **own, **places, **datasets)
 
 
 def model_owner(model_id: str, uri: str | None) -> Owner:

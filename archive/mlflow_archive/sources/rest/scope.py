@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
@@ -13,9 +13,23 @@ from mlflow_archive.flow.report import Progress
 from mlflow_archive.format.gaps import OBJECT_UNREADABLE
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.http.session import TrackingSession
-from mlflow_archive.kinds import DEFAULT_WORKSPACE
+from mlflow_archive.kinds import (
+    DEFAULT_WORKSPACE,
+    EXPERIMENT,
+    LOGGED_MODEL,
+    MCP_SERVER,
+    REGISTERED_MODEL,
+    RUN,
+    SCORER,
+    SKILL,
+    TRACE,
+)
 from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.selecting.selector import Selector
+from mlflow_archive.sources.reading.fields import Fields, refuse
+from mlflow_archive.sources.reading.gaplist import unreadable
+from mlflow_archive.sources.reading.unknown_fields import UnknownFields
 from mlflow_archive.sources.rest.artifacts import Artifacts
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, gap_table, table_of, unexpected_shape
 from mlflow_archive.sources.rest.findings import RunFindings
@@ -23,6 +37,13 @@ from mlflow_archive.sources.rest.lists import Loss, Page
 
 IDS_AT_ONCE: Final = 100
 """How many experiments one search names."""
+_TEXT_AS_IT_IS: Final = frozenset({EXPERIMENT, RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL, SCORER, MCP_SERVER, SKILL})
+"""Kinds in whose answers an empty text is one; in those of all others it says that nothing is set."""
+
+TableRows = dict[str, list[Row]]
+"""By table."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +78,22 @@ class Scope:
         """All experiments, as the server's JSON."""
         self.experiments: list[Json] = []
         """Those in which objects are looked for."""
+        self.selector: Selector
+        """What is selected; one for all scopes of a plan."""
         self.dependencies: ModelDependencies | None = None
         """Of models selected by name: these, and the runs and logged models of their versions. None where none are."""
         self.named_runs: list[Json] | None = None
         """The runs that are selected by id or by model, as the server's JSON. None where neither is so."""
+        self.model_ids: list[str] | None = None
+        """The logged models of these runs and models, and of those that a filter takes. None where all are listed."""
+        self.model_gaps: list[Gap] = []
+        """What the lists lack in which they were looked for."""
         self.carried_experiments: list[Json] = []
         """The experiments that come: where runs are named only those of them and of their models."""
         self.searches_in_one: bool | None = None
         """Whether the server searches in the first only of several experiments; None until an answer shows it."""
         self.findings = RunFindings()
+        self.unknown = UnknownFields()
 
     @property
     def experiment_ids(self) -> list[str]:
@@ -80,23 +108,38 @@ class Scope:
     @property
     def only_of_runs(self) -> bool:
         """Whether only what belongs to some runs is selected."""
-        s = self.selection
-        return bool(s.runs or s.filter_string or s.models)
+        return self.selection.only_of_runs
 
     @property
     def everything(self) -> bool:
         """Whether nothing is left out by experiment, run, model or time."""
-        s = self.selection
-        return not (s.experiments or self.only_of_runs) and s.since_ms is None and s.until_ms is None
+        return self.selection.everything
 
     @property
     def models_need_runs(self) -> bool:
-        """Whether which logged models come depends on the runs that come."""
-        return self.only_of_runs or self.selection.leaves_out_runs
+        """Whether logged models are listed, and which of them come depends on the runs that come."""
+        return self.selection.leaves_out_runs and not self.only_of_runs
+
+    def read(
+        self, kind: str, owner_id: str, raw: Json, make: Callable[[Fields], T], gaps: list[Gap], part: str = ""
+    ) -> T | None:
+        """Return what ``make`` makes of an object, None and a gap more where that is malformed.
+
+        ``part`` says which part of the object it is: a word, and perhaps its id. Fields that ``make`` does not ask for
+        are counted.
+        """
+        fields = Fields(raw, refuse, path=part.partition(" ")[0], blank_is_null=kind not in _TEXT_AS_IT_IS)
+        try:
+            made_rows = make(fields)
+        except UNREADABLE_ROW as exc:
+            gaps.append(gap_of(kind, owner_id, part, unexpected_shape(exc), code=unreadable(kind)))
+            return None
+        self.unknown.add(kind, owner_id, fields.unread())
+        return made_rows
 
     def wants_model(self, info: Json) -> bool:
-        """Return whether a logged model comes, once runs are read: with one that made or names it, or made by none."""
-        if self.dependencies is not None or not self.selection.leaves_out_runs:
+        """Return whether a listed model comes, once runs are read: with one that made or names it, or made by none."""
+        if not self.models_need_runs:
             return True
         run_id, findings = info.get("source_run_id"), self.findings
         return not run_id or run_id in findings.run_ids or str(info.get("model_id")) in findings.model_ids
@@ -155,22 +198,19 @@ def batches(
 
 
 def object_batches(
-    name: str, kind: str, pages: Iterable[Page], id_field: str, rows_of: Callable[[Json], Mapping[str, list[Row]]]
+    scope: Scope, kind: str, pages: Iterable[Page], id_field: str, rows_of: Callable[[Fields], TableRows]
 ) -> Iterator[Batch]:
     """Yield a batch for each page of a list that shows its objects whole; one that is malformed becomes a gap."""
 
     def read(objects: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
-        rows: dict[str, list[Row]] = {}
+        rows: TableRows = {}
         gaps = list(gaps)
         for raw in objects:
-            try:
-                add_rows(rows, rows_of(raw))
-            except UNREADABLE_ROW as exc:
-                gaps.append(gap_of(kind, str(raw.get(id_field)), "", unexpected_shape(exc)))
+            add_rows(rows, scope.read(kind, str(raw.get(id_field)), raw, rows_of, gaps))
         if rows or gaps:
             yield chunk_of(rows, gaps)
 
-    return batches(name, kind, pages, read)
+    return batches(kind, kind, pages, read)
 
 
 def gaps_of(kind: str, losses: Sequence[Loss], owner_id: str = "") -> list[Gap]:
@@ -183,9 +223,9 @@ def gap_of(kind: str, owner_id: str, path: str, reason: str, *, code: str = OBJE
     return Gap(owner_kind=kind, owner_id=owner_id, path=path, code=code, reason=reason)
 
 
-def add_rows(rows: dict[str, list[Row]], new_rows: Mapping[str, Iterable[Row]]) -> None:
-    """Add rows by table to others."""
-    for name, table_rows in new_rows.items():
+def add_rows(rows: TableRows, new_rows: Mapping[str, Iterable[Row]] | None) -> None:
+    """Add rows by table to others; None are those of an object that could not be read."""
+    for name, table_rows in (new_rows or {}).items():
         rows.setdefault(name, []).extend(table_rows)
 
 

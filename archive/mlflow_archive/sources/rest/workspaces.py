@@ -12,7 +12,8 @@ from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.http.refusals import is_unknown_request
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import WORKSPACE
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, location, unexpected_shape
+from mlflow_archive.sources.reading.fields import Fields, refuse, row_of
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Row, unexpected_shape
 from mlflow_archive.sources.rest.lists import rows_of
 from mlflow_archive.sources.rest.scope import gap_of
 
@@ -22,10 +23,15 @@ _WORKSPACES: Final = "/api/3.0/mlflow/workspaces"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceList:
-    """The rows of workspaces, and gaps of what could not be read. ``divided`` says whether each is read on its own."""
+    """The rows of workspaces, and gaps of what could not be read.
+
+    ``unread`` has names of workspaces with the fields that nobody asked for. ``divided`` says whether each is read on
+    its own.
+    """
 
     rows: list[Row] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    unread: list[tuple[str, list[str]]] = field(default_factory=list)
     divided: bool = True
 
 
@@ -53,13 +59,15 @@ def all_workspaces(session: TrackingSession, *, only: str | None = None) -> Work
     """Return all workspaces that this user sees, or ``only`` one. Raises SelectionError where there is no such one."""
     workspaces = WorkspaceList()
     for raw in rows_of(session, session.get(_WORKSPACES), "workspaces"):
+        workspace = Fields(raw, refuse, blank_is_null=True)
         try:
-            row = _row(raw)
+            row = _row(workspace)
         except UNREADABLE_ROW as exc:
             workspaces.gaps.append(gap_of(WORKSPACE, str(raw.get("name")), "", unexpected_shape(exc)))
             continue
         if only in (None, row["name"]):
             workspaces.rows.append(row)
+            workspaces.unread.append((row["name"], list(workspace.unread())))
     if only is not None and not workspaces.rows:
         raise SelectionError(f"{session.uri} has no workspace {only!r} (MLFLOW_WORKSPACE) that this user sees")
     if not workspaces.rows:
@@ -71,12 +79,11 @@ def all_workspaces(session: TrackingSession, *, only: str | None = None) -> Work
     return workspaces
 
 
-def _row(raw: Json) -> Row:
-    archival = raw.get("trace_archival_config") or {}
-    return {
-        "name": str(raw["name"]),
-        "description": filled(raw.get("description")),
-        "default_artifact_root": location(filled(raw.get("default_artifact_root"))),
-        "trace_archival_location": location(filled(archival.get("location"))),
-        "trace_archival_retention": filled(archival.get("retention")),
-    }
+def _row(workspace: Fields) -> Row:
+    archival = workspace.object("trace_archival_config")
+    return row_of(
+        "workspaces",
+        workspace,
+        trace_archival_location=archival.location("location"),
+        trace_archival_retention=archival.text("retention"),
+    )

@@ -18,6 +18,7 @@ from mlflow_archive.sinks.replay.logged_models.planned_model import LoggedModelR
 from mlflow_archive.sinks.replay.target.target import MAX_METRICS, json_number
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
 from mlflow_archive.sinks.replay.writing.fitting import key_is_taken
+from mlflow_archive.sinks.replay.writing.point_changes import PointChanges
 from mlflow_archive.sinks.replay.writing.rows import Row
 
 _API: Final = "/api/2.0/mlflow/"
@@ -37,6 +38,7 @@ class ModelMetrics:
         refused: Counter[tuple[str, str]] = Counter()
         missing: dict[str, list[Row]] = {}
         existing = target.points if target is not None else frozenset()
+        changes = PointChanges(self._context.receipt, "logged_model_metrics", {"model_id": rows.model_id})
         for row in rows.metrics:
             run_id = self._run(row, rows.info)
             if run_id is None and row["run_id"]:
@@ -45,8 +47,12 @@ class ModelMetrics:
             reason = _untakable(row, run_id)
             if reason:
                 refused[row["key"], reason] += 1
-            elif run_id and (row["key"], row["timestamp"], row["step"], run_id) not in existing:
-                missing.setdefault(run_id, []).append(row)
+                continue
+            changes.add(row["key"], row["value"], row["timestamp"])
+            time = max(0, row["timestamp"])
+            if run_id and (row["key"], time, row["step"], run_id) not in existing:
+                missing.setdefault(run_id, []).append({**row, "timestamp": time})
+        changes.report()
         for (key, reason), points in sorted(refused.items()):
             self._refuse(rows.model_id, key, f"{points} points: {reason}")
         return missing
@@ -108,9 +114,7 @@ def _untakable(row: Row, run_id: str | None) -> str | None:
         return "no run has them"
     if not key_is_taken(row["key"]):
         return f"MLflow takes no metric named {row['key']!r}"
-    if row["value"] is None:
-        return "they have no value"
-    return "their time is before 1970" if row["timestamp"] < 0 else None
+    return "they have no value" if row["value"] is None else None
 
 
 def _metric(row: Row, model_id: str, zeros_of_nan: set[tuple[str, int, int]]) -> dict[str, Any]:

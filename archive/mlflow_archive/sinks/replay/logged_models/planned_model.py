@@ -105,7 +105,8 @@ def plan_model(rows: LoggedModelRows, bound: Bound, run_id: str | None, context:
         experiment_id=info["experiment_id"],
         bound=bound,
         name=fitter.text("logged model name", "name", name, limits.logged_model_name),
-        model_type=info["model_type"] or None,
+        model_type=fitter.text("logged model type", "model_type", info["model_type"] or "", limits.logged_model_type)
+        or None,
         run_id=run_id,
         status=status,
         deleted=info["lifecycle_stage"] == "deleted",

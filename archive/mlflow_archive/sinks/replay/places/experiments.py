@@ -25,7 +25,7 @@ from mlflow_archive.kinds import EXPERIMENT
 from mlflow_archive.kinds.experiment_tags import acting_tags
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.target.target import Api, Target, TargetExperiment, pairs_of
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.failures import came_through, is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, key_is_taken, plain_tags
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
@@ -36,6 +36,9 @@ from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 STATE = OWN_PREFIX + "import_state"
 INCOMPLETE = "incomplete"
 _COMPLETE = "complete"
+
+_NAME_COLUMN = 256
+"""What databases hold of a name that enforce lengths, where MLflow's API takes more."""
 
 SOURCE_NAME = PREFIX + "experiment.name"
 SOURCE_URI = PREFIX + "metadata.tracking_uri"
@@ -161,7 +164,7 @@ class ExperimentMap(KindWriter):
         source_id, deleted = row["experiment_id"], row["lifecycle_stage"] == "deleted"
         name = self._name(row, export)
         fitted = self._tags(row, tags, export)
-        existing = self._existing().get(name)
+        existing = self._existing().get(name) or self._existing().get(shorten_key(name, _NAME_COLUMN))
         if name in self._created:
             bound = self._created[name]
         elif existing is None:
@@ -173,6 +176,8 @@ class ExperimentMap(KindWriter):
             )
             raise ItemError(message)
         else:
+            if existing.name != name:
+                self._receipt.shortened(source_id, "experiment name", name, len(name))
             bound = self._join(existing, fitted, deleted, source_id)
         self._name_owners[name] = source_id
         self._bound[source_id] = bound
@@ -248,6 +253,9 @@ class ExperimentMap(KindWriter):
         try:
             target_id = create_experiment(self._target, name, tags)
         except ServerError as exc:
+            if len(name) > _NAME_COLUMN and is_about_one_item(exc) and came_through(exc):
+                self._receipt.shortened(source_id, "experiment name", name, len(name))
+                return self._create(shorten_key(name, _NAME_COLUMN), tags, deleted, source_id)
             self._by_name = None
             if exc.error_code != "RESOURCE_ALREADY_EXISTS" or (existing := self._existing().get(name)) is None:
                 raise

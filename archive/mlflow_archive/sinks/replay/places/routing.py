@@ -14,12 +14,11 @@ from mlflow_archive.kinds import (
     BY_ROW,
     DEFAULT_WORKSPACE,
     EXPERIMENT,
-    NAME_IN_WORKSPACE,
     TABLES,
     WORKSPACE,
     Table,
     is_identity,
-    named_owner,
+    owner_id,
 )
 
 _COLUMN: Final = "workspace"
@@ -50,6 +49,8 @@ class Router:
         Where entities go on in later chunks, the last of these has a part, perhaps empty, for each workspace that
         they had.
         """
+        if chunk.unknown_tables:
+            yield DEFAULT_WORKSPACE, Chunk(tables={}, unknown_tables=chunk.unknown_tables)
         tables = {name: rows for name, rows in chunk.tables.items() if TABLES[name].entity != WORKSPACE}
         owners, open_here = self._thread.owners, self._thread.workspaces
         self._learn(tables, owners)
@@ -92,8 +93,8 @@ class Router:
             table, rows = TABLES[name], tables[name]
             if is_identity(table):
                 places = self._places(table, rows, owners).to_pylist()
-                for row, place in zip(_rows(rows, table.owner), places, strict=True):
-                    owners[table.entity or "", _owner_id(table, row)] = place
+                for row, place in zip(rows.select(table.owner).to_pylist(), places, strict=True):
+                    owners[table.entity or "", owner_id(table, row)] = place
 
     def _places(self, table: Table, rows: pa.Table, owners: Mapping[Owner, str]) -> pa.Array:
         """Return the workspace of each row; what belongs to nothing known is in the default one."""
@@ -105,18 +106,14 @@ class Router:
         if is_identity(table) or table.entity == EXPERIMENT:
             return _mapped(rows["experiment_id"], self._experiments.get)
         kind = table.entity or ""
-        return _mapped(rows[table.owner[0]], lambda owner_id: owners.get((kind, owner_id)))
+        return _mapped(rows[table.owner[0]], lambda owner: owners.get((kind, owner)))
 
 
 def _mapped(ids: pa.ChunkedArray, place_of: Callable[[str], str | None]) -> pa.Array:
     encoded = ids.combine_chunks().dictionary_encode()
-    places = pa.array([place_of(owner_id) for owner_id in encoded.dictionary.to_pylist()], pa.string())
+    places = pa.array([place_of(owner) for owner in encoded.dictionary.to_pylist()], pa.string())
     return pc.fill_null(places.take(encoded.indices), DEFAULT_WORKSPACE)
 
 
 def _rows(rows: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
     return zip(*(rows[name].to_pylist() for name in names), strict=True)
-
-
-def _owner_id(table: Table, values: tuple[Any, ...]) -> str:
-    return named_owner(*values) if table.owner == NAME_IN_WORKSPACE else str(values[0])

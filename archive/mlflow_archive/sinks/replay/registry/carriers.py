@@ -61,7 +61,9 @@ class Carriers:
         elif carrier.complete:
             return carrier
         try:
-            place = self._context.target.place(carrier.uri)
+            ids = {"run_id": carrier.run_id, "model_id": carrier.model_id}
+            carrier_id = {name: target_id for name, target_id in ids.items() if target_id is not None}
+            place = self._context.target.place(carrier.uri, carrier_id)
             copy_artifacts(artifacts, owner, place, place.sizes(), self._context.receipt)
         except ItemError as exc:
             refuse_artifacts(artifacts, owner, exc, self._context.receipt)

@@ -59,9 +59,12 @@ def plan_registered_model(model: RegisteredModelRows, context: ReplayContext) ->
     else:
         source[SOURCE_REGISTERED_MODEL] = identity
     limit = context.options.limits.registered_model_tag
+    name = context.options.model_name(model.info["name"], model.info["workspace"])
+    if len(model.info["name"]) > len(name):
+        context.receipt.shortened(model.owner_id, "registered model name", model.info["name"], len(model.info["name"]))
     return PlannedRegisteredModel(
         identity=identity,
-        name=context.options.model_name(model.info["name"], model.info["workspace"]),
+        name=name,
         description=_text(fitter, "description", model.info["description"], context.options.limits.description),
         tags=_tags(fitter, _remap_prompt_tags(model.tags, context), source, limit, where=""),
     )

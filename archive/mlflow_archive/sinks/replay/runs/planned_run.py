@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from mlflow_archive.format import refusals
-from mlflow_archive.format.source_tags import ExportFacts, run_source_tags
+from mlflow_archive.format.source_tags import PREFIX, ExportFacts, run_source_tags
 from mlflow_archive.kinds import RUN
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.places.experiments import STATE, Bound
@@ -28,6 +29,9 @@ from mlflow_archive.sinks.replay.writing.references import (
     without_model_ids,
 )
 from mlflow_archive.sinks.replay.writing.rows import Row
+
+PARAM: Final = PREFIX + "param."
+"""Start of the key of a source tag with a whole param that is too long for one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +105,7 @@ class RunPlanner:
             self.receipt.shortened(rows.run_id, "tag", HISTORY, len(history))
         self._set_parent(rows, tags, parent)
         name = self._name(info, tags, fitter)
-        user = self._user(info, tags)
+        user = fitter.text("user", "user_id", self._user(info, tags), limits.user)
         fitted = {**fitter.tags("tag", tags, limits.tag), **self._identity(rows, info, source, fitter)}
         for column in ("start_time", "status"):
             self.receipt.changed(f"run_without_{column}", int(info[column] is None))
@@ -151,8 +155,11 @@ class RunPlanner:
     def _identity(self, rows: RunRows, info: Row, source: SourceOfRun, fitter: RunFitter) -> dict[str, str]:
         if not self.options.source_tags:
             return {RUN_IDENTITY: rows.run_id}
+        limits = self.options.limits
         source_tags = run_source_tags(info, rows.tags, experiment_name=source.experiment_name, export=source.export)
-        return fitter.tags("source tag", source_tags, self.options.limits.tag)
+        long = {key: value for key, value in rows.params if limits.param < len(value) <= limits.tag}
+        source_tags |= {PARAM + key: value for key, value in long.items() if key_is_taken(key)}
+        return fitter.tags("source tag", source_tags, limits.tag)
 
     def _inputs(
         self, rows: RunRows, info: Row, datasets: Mapping[DatasetKey, Row], fitter: RunFitter

@@ -12,6 +12,7 @@ from mlflow_archive.kinds import RUN
 from mlflow_archive.sinks.replay.runs.run_rows import RunRows
 from mlflow_archive.sinks.replay.target.target import DatasetInput, Point
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, key_is_taken
+from mlflow_archive.sinks.replay.writing.point_changes import PointChanges
 from mlflow_archive.sinks.replay.writing.rows import Row
 
 _LARGEST = 1.7976931348623157e308
@@ -37,30 +38,27 @@ class RunFitter(Fitter):
         names: dict[str, str | None] = {}
         for key in {point[0] for point in rows.metrics}:
             names[key] = self.key("metric", key, self.limits.key) if key_is_taken(key) else None
-        refused: Counter[tuple[str, str]] = Counter()
+        refused: Counter[str] = Counter()
         identities: set[tuple[object, ...]] = set()
         fitted: list[Point] = []
-        infinite = negative_zero = 0
-        for key, value, time, step in rows.metrics:
-            name = names[key]
-            if name is None or time < 0:
-                refused[
-                    key, f"MLflow takes no metric named {key!r}" if name is None else "their time is before 1970"
-                ] += 1
+        changes = PointChanges(self.receipt, "metrics", {"run_id": self.owner})
+        for key, value, original_time, step in rows.metrics:
+            name, time = names[key], max(0, original_time)
+            if name is None:
+                refused[key] += 1
                 continue
             identity = (name, value if value == value else None, time, step)  # noqa: PLR0124 - NaN is not itself
             if identity in identities:
                 continue
             identities.add(identity)
-            infinite += math.isinf(value)
-            negative_zero += value == 0 and math.copysign(1, value) < 0
+            changes.add(key, value, original_time)
             fitted.append((name, value, time, step))
-        for (key, reason), points in refused.items():
-            self.receipt.refuse(RUN, self.owner, key, refusals.METRIC_REFUSED, f"{points} points: {reason}")
+        for key, points in refused.items():
+            reason = f"{points} points: MLflow takes no metric named {key!r}"
+            self.receipt.refuse(RUN, self.owner, key, refusals.METRIC_REFUSED, reason)
         self.receipt.changed("repeated_points", len(rows.metrics) - len(fitted) - refused.total())
-        self.receipt.changed("infinite_points", infinite)
-        self.receipt.changed("negative_zero_points", negative_zero)  # SQLite drops the sign
         self.receipt.changed("points_without_their_dataset", rows.points_with_dataset)
+        changes.report()
         return fitted
 
     def dataset(self, row: Row, tags: Sequence[tuple[str, str]]) -> DatasetInput:
@@ -74,7 +72,7 @@ class RunFitter(Fitter):
         return DatasetInput(
             name=self.text("dataset name", name, name, limits.dataset_name),
             digest=self.text("dataset digest", name, row["digest"], limits.dataset_digest),
-            source_type=row["source_type"],
+            source_type=self.text("dataset source type", name, row["source_type"], limits.dataset_source_type),
             source=cut("source", limits.dataset_source) or "",
             schema=cut("schema", limits.dataset_schema),
             profile=cut("profile", limits.dataset_profile),

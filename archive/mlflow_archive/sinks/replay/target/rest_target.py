@@ -13,6 +13,7 @@ from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.target.shared_folders import SharedFolders
 from mlflow_archive.sinks.replay.target.target import (
+    NOBODY,
     PAGE,
     Api,
     DatasetInput,
@@ -26,7 +27,8 @@ from mlflow_archive.sinks.replay.target.target import (
     pairs_of,
     tag_condition,
 )
-from mlflow_archive.sinks.replay.writing.artifacts import LocalPlace, ProxyPlace, RepositoryPlace, local_root
+from mlflow_archive.sinks.replay.writing.artifacts import LocalPlace, ProxyPlace, local_root
+from mlflow_archive.sinks.replay.writing.direct_place import DirectPlace
 
 _API = "/api/2.0/mlflow/"
 
@@ -146,16 +148,16 @@ class RestTarget:
         self._switch("runs/restore", {"run_id": run_id})
 
     def artifacts(self, run: TargetRun) -> TargetArtifacts:
-        return self.place(run.artifact_uri)
+        return self.place(run.artifact_uri, {"run_id": run.run_id})
 
-    def place(self, uri: str) -> TargetArtifacts:
+    def place(self, uri: str, owner: Mapping[str, str] = NOBODY) -> TargetArtifacts:
         if uri.startswith("mlflow-artifacts:"):
             host = urlsplit(uri).netloc
             keeper = self._keeper(host) if host else self._session
             return ProxyPlace(keeper, uri, is_neighbour=keeper is not self._session)
         root = local_root(uri)
         if root is None:
-            return RepositoryPlace(uri)
+            return DirectPlace(self._session, uri, owner)
         if not self._folders.is_shared(root):
             message = (
                 f"the server keeps artifacts in {uri}, which is not on this machine; "

@@ -6,7 +6,7 @@ MLflow opens an older database by migrating it, unasked; such a one is refused h
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import metadata
 from typing import Any, Self
@@ -15,7 +15,7 @@ from mlflow_archive.errors import ItemError, TargetError
 from mlflow_archive.http.session import TrackingSession, tell_nobody
 from mlflow_archive.sinks.replay.target.in_process import ADDRESS, InProcessTransport
 from mlflow_archive.sinks.replay.target.rest_target import RestTarget
-from mlflow_archive.sinks.replay.target.target import TargetArtifacts
+from mlflow_archive.sinks.replay.target.target import NOBODY, TargetArtifacts
 from mlflow_archive.sinks.replay.writing.artifacts import LocalPlace, RepositoryPlace, local_root
 
 
@@ -47,7 +47,7 @@ class StoreTarget(RestTarget):
         for engine in self._engines:
             engine.dispose()
 
-    def place(self, uri: str) -> TargetArtifacts:
+    def place(self, uri: str, owner: Mapping[str, str] = NOBODY) -> TargetArtifacts:
         if uri.startswith("mlflow-artifacts:"):
             message = f"{uri} lies behind a server; import through that server's http address"
             raise ItemError(message)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, BinaryIO, Protocol
 
 from mlflow_archive.http.session import Params
 
 Point = tuple[str, float, int, int]
 """(key, value, timestamp in ms, step)"""
+
+NOBODY: Mapping[str, str] = MappingProxyType({})
 
 MAX_METRICS = MAX_ENTITIES = 1000
 MAX_PARAMS = MAX_TAGS = 100
@@ -177,8 +180,11 @@ class Target(TargetExperiments, TargetRuns, Protocol):
     def artifacts(self, run: TargetRun) -> TargetArtifacts:
         """Return where the artifacts of a run go. Raises ItemError where they cannot be written from here."""
 
-    def place(self, uri: str) -> TargetArtifacts:
-        """Return the place of an artifact URI that the target gave out. Raises ItemError as ``artifacts`` does."""
+    def place(self, uri: str, owner: Mapping[str, str] = NOBODY) -> TargetArtifacts:
+        """Return the place of an artifact URI that the target gave out. Raises ItemError as ``artifacts`` does.
+
+        ``owner`` is the run or logged model there whose artifacts these are: its ``run_id`` or ``model_id``.
+        """
 
     def in_workspace(self, name: str | None) -> Target:
         """Return this target with all requests in one of its workspaces, None for as it is.

@@ -15,7 +15,7 @@ from typing import Any, Final
 from mlflow_archive.errors import ItemError
 from mlflow_archive.format.source_tags import shorten, shorten_key
 from mlflow_archive.sinks.replay.options import Limits
-from mlflow_archive.sinks.replay.traces.moments import timestamp
+from mlflow_archive.sinks.replay.traces.moments import nearest, timestamp
 from mlflow_archive.sinks.replay.writing.references import Mapped
 from mlflow_archive.sinks.replay.writing.rows import Row, json_of
 
@@ -24,6 +24,7 @@ FEEDBACK, EXPECTATION, ISSUE_REFERENCE = "feedback", "expectation", "issue"
 
 _SOURCES: Final = frozenset({"HUMAN", "LLM_JUDGE", "CODE", "SOURCE_TYPE_UNSPECIFIED"})
 _SHORT: Final = 200
+_TIMES: Final = ("created_timestamp", "last_updated_timestamp")
 _ERROR_FIELDS: Final = ("error_code", "error_message", "stack_trace")
 
 
@@ -82,6 +83,7 @@ def plan_assessments(
             body["overrides"] = shorten_key(overrides, limits.assessment_id)
             replaced.add(overrides)
         losses |= _unsettable(row, metadata, overrides)
+        losses |= {name: row[name] for name in _TIMES if nearest(row[name]) != row[name]}
         if metadata.get(SOURCE_RUN):
             metadata[SOURCE_RUN] = run_of(metadata[SOURCE_RUN]) or metadata[SOURCE_RUN]
         if metadata:
@@ -157,8 +159,8 @@ def _fields(row: Row, trace_id: str, limits: Limits) -> dict[str, Any]:
         "assessment_name": shorten(row["name"], limits.assessment_name),
         "trace_id": trace_id,
         "source": _source(row, limits),
-        "create_time": timestamp(row["created_timestamp"]),
-        "last_update_time": timestamp(row["last_updated_timestamp"]),
+        "create_time": timestamp(nearest(row["created_timestamp"])),
+        "last_update_time": timestamp(nearest(row["last_updated_timestamp"])),
         "rationale": row["rationale"],
         "span_id": row["span_id"],
     }

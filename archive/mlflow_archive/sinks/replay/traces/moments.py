@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from mlflow_archive.errors import ItemError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 
 
 def timestamp(time_ms: int) -> str:
@@ -23,6 +24,15 @@ def timestamp(time_ms: int) -> str:
         message = f"{time_ms} ms cannot be stated as a time of MLflow's API: it lies outside of the years 1 to 9999"
         raise ItemError(message) from exc
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds" if time_ms % 1000 else "seconds") + "Z"
+
+
+def nearest(time_ms: int) -> int:
+    """Return the time that can be stated and is nearest to one.
+
+    >>> nearest(1655007278844), nearest(10**18)
+    (1655007278844, 253402300799999)
+    """
+    return max(_FIRST_MS, min(time_ms, _LAST_MS))
 
 
 def duration(time_ms: int) -> str:

@@ -16,7 +16,7 @@ from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX, object_source_
 from mlflow_archive.kinds import LOGGED_MODEL
 from mlflow_archive.kinds.traces import COSTS, TOKENS
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.traces.moments import duration, timestamp
+from mlflow_archive.sinks.replay.traces.moments import duration, nearest, timestamp
 from mlflow_archive.sinks.replay.traces.trace_rows import TraceRows
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, plain_tags
 from mlflow_archive.sinks.replay.writing.references import remap_linked_prompts
@@ -78,7 +78,7 @@ def target_trace_id(source_id: str, limit: int) -> str:
 
 
 def plan_trace(rows: TraceRows, row: Row, context: ReplayContext, *, losses: list[dict[str, Any]]) -> PlannedTrace:
-    """Plan a trace; ``losses`` is what its assessments cannot keep. Raises ItemError for times out of range."""
+    """Plan a trace; ``losses`` is what its assessments cannot keep."""
     limits = context.options.limits
     fitter = Fitter(limits, context.receipt, rows.trace_id)
 
@@ -93,7 +93,7 @@ def plan_trace(rows: TraceRows, row: Row, context: ReplayContext, *, losses: lis
         "client_request_id": text("client_request_id", limits.client_request_id),
         "request_preview": text("request_preview", limits.trace_preview),
         "response_preview": text("response_preview", limits.trace_preview),
-        "request_time": timestamp(row["request_time"]),
+        "request_time": timestamp(_time(row, context)),
         "execution_duration": None if row["execution_duration_ms"] is None else duration(row["execution_duration_ms"]),
         "state": row["state"] if row["state"] in _STATES else "STATE_UNSPECIFIED",
     }
@@ -116,6 +116,17 @@ def plan_trace(rows: TraceRows, row: Row, context: ReplayContext, *, losses: lis
     )
 
 
+def _time(row: Row, context: ReplayContext) -> int:
+    """Return when it began, or the time nearest to that which MLflow's API can state."""
+    original: int = row["request_time"]
+    time = nearest(original)
+    if time != original:
+        context.receipt.changed("trace_times_out_of_range")
+        key = {"trace_id": row["trace_id"]}
+        context.receipt.rewritten({"table": "traces", "key": key, "column": "request_time", "original": original})
+    return time
+
+
 def _cut(values: dict[str, str], limits: Mapping[str, int], fitter: Fitter) -> dict[str, str]:
     """Cut what goes into columns of its own, which are shorter."""
     for key, limit in limits.items():
@@ -133,6 +144,8 @@ def _tags(rows: TraceRows, row: Row, context: ReplayContext) -> dict[str, str | 
     if not context.options.source_tags:
         return {**target_tags, IDENTITY: rows.trace_id}
     facts = {name: value for name, value in row.items() if name in _TOLD}
+    if nearest(row["request_time"]) != row["request_time"]:
+        facts["request_time"] = row["request_time"]
     if row["state"] not in _STATES:
         facts["state"] = row["state"]
     export, experiment = context.export_of(row), context.experiments.rows[row["experiment_id"]]["name"]

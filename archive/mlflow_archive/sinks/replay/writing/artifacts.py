@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote, urlparse, urlunparse
 
 from mlflow_archive.errors import ItemError, MlflowArchiveError, ServerError, TargetError
 from mlflow_archive.http.session import TrackingSession
+from mlflow_archive.sinks.replay.writing.signed_uploads import is_refused_here, put_in_parts
 
 _PROXY = "/api/2.0/mlflow-artifacts/artifacts/"
 _PIECE = 1 << 20
@@ -119,8 +120,15 @@ class ProxyPlace:
                 "and would store it under another; import where the artifact folder can be reached to keep it"
             )
             raise ArtifactNameError(message)
+        start = data.tell()
         with self._naming_server():
-            self._session.put(_PROXY + quote(full), data, size=size)
+            try:
+                self._session.put(_PROXY + quote(full), data, size=size)
+            except ServerError as exc:
+                if not is_refused_here(exc):
+                    raise
+                data.seek(start)
+                put_in_parts(self._session, full, data, size, exc)
 
     @contextmanager
     def _naming_server(self) -> Iterator[None]:
@@ -165,7 +173,10 @@ class RepositoryPlace:
             raise ItemError(message) from exc
 
     def sizes(self) -> Mapping[str, int]:
-        return dict(self._listed(None))
+        try:
+            return dict(self._listed(None))
+        except Exception as exc:  # each driver has errors of its own
+            raise ItemError(f"artifacts in {self._uri} could not be listed: {exc}") from exc
 
     def _listed(self, folder: str | None) -> Iterator[tuple[str, int]]:
         for entry in self._repository.list_artifacts(folder):

@@ -47,6 +47,7 @@ class Receipt:
         self._counts: Counter[str] = Counter()
         self._changed: Counter[str] = Counter()
         self._shortened: list[dict[str, object]] = []
+        self._rewritten: list[dict[str, object]] = []
         self._missing_parents: list[dict[str, str]] = []
         self._notes: list[str] = []
         self._kept_values: dict[str, dict[str, Mapping[str, object]]] = {}
@@ -83,6 +84,11 @@ class Receipt:
         """Note a text that was too long; ``length`` is what it had, in characters."""
         with self._lock:
             self._shortened.append({"owner": owner_id, "kind": kind, "key": key, "length": length})
+
+    def rewritten(self, entry: dict[str, object]) -> None:
+        """Note a value that the target cannot hold and that arrived as another one, with what it was."""
+        with self._lock:
+            self._rewritten.append(entry)
 
     def missing_parent(self, run_id: str, parent_id: str) -> None:
         """Note a run whose parent is not in the target; ids are the source's."""
@@ -157,6 +163,7 @@ class Receipt:
             "outcomes": other_kinds,
             **dict(runs),
             "shortened": list(self._shortened),
+            "rewritten": list(self._rewritten),
             "changed": dict(self._changed),
             "kept_here_only": {kind: dict(values) for kind, values in self._kept_values.items()},
             "missing_parents": list(self._missing_parents),

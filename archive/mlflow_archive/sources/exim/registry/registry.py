@@ -15,11 +15,12 @@ from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.copies import digest_of
 from mlflow_archive.sources.exim.documents import Document, read_document
 from mlflow_archive.sources.exim.entries import ModelEntry, failed_versions, number_of, versions_in
-from mlflow_archive.sources.exim.fields import Fields, ValueMalformedError, json_of
 from mlflow_archive.sources.exim.index import Index
 from mlflow_archive.sources.exim.layout import MODEL_FILE, PROMPT_FILE
 from mlflow_archive.sources.exim.parts import report_permissions
-from mlflow_archive.sources.exim.registry.version_files import Carried, add_version_files
+from mlflow_archive.sources.exim.registry.version_files import Carries, add_version_files
+from mlflow_archive.sources.exim.tool_fields import ToolFields
+from mlflow_archive.sources.reading.fields import Names, ValueMalformedError, json_of, row_of
 from mlflow_archive.sources.reading.records import Entity
 
 # mlflow.prompt.constants
@@ -32,6 +33,7 @@ _PROMPT_SOURCE: Final = "prompt-template"
 """What MLflow itself writes as the source of a version, which a prompt has no use for."""
 
 _DERIVED: Final = ("workspace", "permission_level", "id", "latest_versions", "versions", "user_id")
+_TIMES: Final = {"creation_time": "creation_timestamp", "last_updated_time": "last_updated_timestamp"}
 
 
 class _Model:
@@ -49,7 +51,7 @@ class _Model:
         self.described: tuple[bytes, Document] | None = None
 
     def add_model(self, document: Document) -> None:
-        body = Fields(document.body, self.entity.gaps.under(""))
+        body = ToolFields(document.body, self.entity.gaps.under(""))
         model = body.object("registered_model", place="")
         digest = digest_of({k: v for k, v in document.body["registered_model"].items() if k not in _DERIVED})
         if self.described is not None:
@@ -57,62 +59,45 @@ class _Model:
                 self._report_difference("", document, self.described[1])
             return
         self.described = digest, document
-        self.entity.add(
-            "registered_models",
-            **self.identity,
-            creation_time=model.time("creation_timestamp"),
-            last_updated_time=model.time("last_updated_timestamp"),
-            description=model.text("description"),
-        )
+        self.entity.add("registered_models", **row_of("registered_models", model, _TIMES, **self.identity))
         for key, value in model.pairs("tags").items():
             self.entity.add("registered_model_tags", **self.identity, key=key, value=value)
         for entry in model.objects("aliases"):
             alias, version = entry.text("alias"), entry.integer("version")
             if alias is None or version is None:
-                entry.bad("", "it is no alias of a version")
+                entry.leave_out("", "it is no alias of a version")
             else:
                 self._add_alias(alias, version)
         report_permissions(model)
-        model.rest("name", *_DERIVED)
-        body.rest()
+        model.known(*_DERIVED)
+        self.entity.gaps.unread += body.unread()
 
     def add_prompt(self, document: Document) -> None:
         raw = document.body["prompt"]
         number = self._number(raw, document)
         if number is not None:
             _add_prompt(self.entity, self.identity, number, self._version(raw, number))
-        Fields(document.body, self.entity.gaps.under("")).rest("prompt")
+        body = ToolFields(document.body, self.entity.gaps.under(""))
+        body.known("prompt")  # just read
+        self.entity.gaps.unread += body.unread()
 
     def add_version(self, raw: Mapping[str, Any], document: Document) -> None:
         number = self._number(raw, document)
         if number is None:
             return
         version = self._version(raw, number)
-        source = version.text("_source", "source")
-        self.entity.add(
-            "model_versions",
-            **self.identity,
-            version=number,
-            creation_time=version.time("creation_timestamp"),
-            last_updated_time=version.time("last_updated_timestamp"),
-            description=version.text("description"),
-            user_id=version.text("user_id"),
-            current_stage=version.text("current_stage"),
-            source=None if source is None else without_password(source),
-            storage_location=_storage(version),
-            run_id=version.text("run_id"),
-            run_link=version.text("run_link"),
-            status=version.text("status"),
-            status_message=version.text("status_message"),
-        )
+        names: Names = {**_TIMES, "source": ("_source", "source")}
+        own = {**self.identity, "version": number, "storage_location": _storage(version)}
+        self.entity.add("model_versions", **row_of("model_versions", version, names, **own))
         for key, value in version.pairs("tags").items():
             self.entity.add("model_version_tags", **self.identity, version=number, key=key, value=value)
         for alias in version.value("aliases") or ():
             self._add_alias(str(alias), number)
-        version.rest("name", "version", "source", "workspace", "model_id", "params", "metrics")
+        version.known("model_id", "params", "metrics")  # of the logged model that the source names
+        self.entity.gaps.unread += version.unread()
 
-    def _version(self, raw: Mapping[str, Any], number: int) -> Fields:
-        return Fields(raw, self.entity.gaps.under(""), f"versions/{number}")
+    def _version(self, raw: Mapping[str, Any], number: int) -> ToolFields:
+        return ToolFields(raw, self.entity.gaps.under(""), f"versions/{number}", path="versions")
 
     def add_failures(self, document: Document) -> None:
         for failed in failed_versions(document):
@@ -157,8 +142,8 @@ class _Model:
         self.entity.gaps.add(path, OBJECT_UNREADABLE, reason)
 
 
-def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection, carried: Carried = None) -> Entity:
-    """Read a registered model or prompt; ``carried`` are the runs and logged models that come.
+def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection, carries: Carries) -> Entity:
+    """Read a registered model or prompt; ``carries`` says which runs and logged models come.
 
     Raises DocumentUnreadableError if it has changed since the index was built.
     """
@@ -175,40 +160,33 @@ def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection
             model.add_version(raw, document)
     entity = model.finish()
     if selection.artifacts:
-        add_version_files(entity, entries, index, selection, carried)
+        add_version_files(entity, entries, index, selection, carries)
     return entity
 
 
-def _storage(version: Fields) -> str | None:
+def _storage(version: ToolFields) -> str | None:
     """Return where the files of a version are kept; later releases of the tool only state the version itself."""
     uri = version.text("_download_uri")
     return None if uri is None or uri.startswith("models:") else without_password(uri)
 
 
-def _add_prompt(entity: Entity, identity: Mapping[str, str], number: int, prompt: Fields) -> None:
+def _add_prompt(entity: Entity, identity: Mapping[str, str], number: int, prompt: ToolFields) -> None:
     """Add a version of a prompt, the prompt itself with the first of them."""
     message, description = prompt.text("commit_message"), prompt.text("description")
     if "registered_models" not in entity.rows:
         entity.add("registered_models", **identity, description=description if description != message else None)
         entity.add("registered_model_tags", **identity, key=_IS_PROMPT, value="true")
-    entity.add(
-        "model_versions",
-        **identity,
-        version=number,
-        creation_time=prompt.time("creation_timestamp"),
-        last_updated_time=prompt.time("last_updated_timestamp"),
-        description=description if message is None else message,
-        user_id=prompt.text("user_id"),
-        current_stage="None",
-        source=_PROMPT_SOURCE,
-        status="READY",
-    )
+    fixed = {"current_stage": "None", "source": _PROMPT_SOURCE, "status": "READY"}
+    text = description if message is None else message
+    row = row_of("model_versions", prompt, _TIMES, **identity, version=number, description=text, **fixed)
+    entity.add("model_versions", **row)
     for key, value in {**prompt.pairs("tags"), **_prompt_tags(prompt)}.items():
         entity.add("model_version_tags", **identity, version=number, key=key, value=value)
-    prompt.rest("name", "version", "variables", "uri")
+    prompt.known("variables", "uri")  # follow from the text, and from name and number
+    entity.gaps.unread += prompt.unread()
 
 
-def _prompt_tags(prompt: Fields) -> dict[str, str]:
+def _prompt_tags(prompt: ToolFields) -> dict[str, str]:
     """Return the tags in which MLflow keeps what a version of a prompt consists of."""
     tags = {_IS_PROMPT: "true"}
     template = prompt.value("template")

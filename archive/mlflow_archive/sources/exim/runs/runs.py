@@ -9,23 +9,15 @@ from typing import Final
 
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.format.gaps import METRIC_UNREADABLE
-from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import RUN
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sources.exim.documents import JsonPoint, read_document
+from mlflow_archive.sources.exim.documents import POINT_KEYS, JsonPoint, read_document
 from mlflow_archive.sources.exim.entries import RunEntry
-from mlflow_archive.sources.exim.fields import (
-    Fields,
-    ValueMalformedError,
-    integer_of,
-    printable,
-    real_of,
-    text_of,
-    time_of,
-)
 from mlflow_archive.sources.exim.files import files_of, join_copies
 from mlflow_archive.sources.exim.gapbook import GapBook
 from mlflow_archive.sources.exim.parts import dataset_row
+from mlflow_archive.sources.exim.tool_fields import ToolFields, time_of
+from mlflow_archive.sources.reading.fields import ValueMalformedError, integer_of, printable, real_of, row_of, text_of
 from mlflow_archive.sources.reading.gaplist import Problems
 from mlflow_archive.sources.reading.points import Points
 from mlflow_archive.sources.reading.records import ACTIVE, RUN_NAME_TAG, RunRecord, selected_files
@@ -38,42 +30,38 @@ def read_run(entry: RunEntry, gap_book: GapBook, selection: Selection, root: Pat
     """Read a run and its points. Raises DocumentUnreadableError if it has changed since the index was built."""
     body = read_document(entry.path, root).body
     gaps = gap_book.copy_of(RUN, entry.run_id)
-    fields = Fields(body, gaps.under(""))
+    fields = ToolFields(body, gaps.under(""))
     tags = fields.pairs("tags")
     record = RunRecord(
         run_id=entry.run_id, info=_info(entry, fields, tags), params=fields.pairs("params"), tags=tags, gaps=gaps
     )
     points = _read_points(record, fields)
     _read_inputs(record, entry, fields)
-    fields.rest("traces")
+    fields.known("traces")  # which have documents of their own
+    gaps.unread += fields.unread()
     if selection.artifacts:
         _find_artifacts(record, entry, selection)
     return record, points
 
 
-def _info(entry: RunEntry, fields: Fields, tags: Mapping[str, str]) -> dict[str, str | int | None]:
+def _info(entry: RunEntry, fields: ToolFields, tags: Mapping[str, str]) -> dict[str, str | int | None]:
     info = fields.object("info", place="")
-    uri, status = info.text("artifact_uri"), info.text("status")
+    status = info.text("status")
     if status is not None and status not in _STATUSES:
         info.bad("status", f"it is {status!r}, expected a name such as FINISHED")
         status = None
-    row = {
-        "run_id": entry.run_id,
-        "run_uuid": info.text("run_uuid"),
-        "experiment_id": entry.experiment_id,
-        "run_name": info.text("run_name") or tags.get(RUN_NAME_TAG),
-        "user_id": info.text("user_id"),
-        "status": status,
-        "start_time": info.time("start_time"),
-        "end_time": info.time("end_time"),
-        "lifecycle_stage": info.text("lifecycle_stage") or ACTIVE,
-        "artifact_uri": None if uri is None else without_password(uri),
-    }
-    info.rest("run_id", "experiment_id")
-    return row
+    return row_of(
+        "runs",
+        info,
+        run_id=entry.run_id,
+        experiment_id=entry.experiment_id,
+        run_name=info.text("run_name") or tags.get(RUN_NAME_TAG),
+        status=status,
+        lifecycle_stage=info.text("lifecycle_stage") or ACTIVE,
+    )
 
 
-def _read_points(record: RunRecord, fields: Fields) -> Points:
+def _read_points(record: RunRecord, fields: ToolFields) -> Points:
     """Return the points of all metrics; the malformed ones of a metric are reported together."""
     points = Points()
     histories = fields.value("metrics")
@@ -90,12 +78,22 @@ def _read_points(record: RunRecord, fields: Fields) -> Points:
         else:
             for number, point in enumerate(history):
                 try:
-                    _add_point(record, points, key, point)
+                    _add_point(record, points, key, _plain(record, point))
                 except ValueMalformedError as error:
                     problems.add(f"point {number}: {error}")
         if problems.count:
             record.gaps.add(f"metrics/{printable(name)}", METRIC_UNREADABLE, problems.text)
     return points
+
+
+def _plain(record: RunRecord, point: object) -> object:
+    """Return a point without the fields that this version does not know, which are counted."""
+    if not isinstance(point, Mapping) or not {"value", "timestamp"} <= point.keys():
+        return point
+    fields = ToolFields(point, record.gaps.under(""), path="metrics")
+    fields.known(*POINT_KEYS)
+    record.gaps.unread += fields.unread()
+    return JsonPoint(**{name: point.get(name) for name in JsonPoint._fields})
 
 
 def _add_point(record: RunRecord, points: Points, key: str, point: object) -> None:
@@ -124,10 +122,10 @@ def points_in_parts(points: Points, limit: int) -> Iterator[Points]:
         )
 
 
-def _read_inputs(record: RunRecord, entry: RunEntry, fields: Fields) -> None:
+def _read_inputs(record: RunRecord, entry: RunEntry, fields: ToolFields) -> None:
     # Until MLflow 3 came the datasets were all of `inputs`.
     only_datasets = isinstance(fields.value("inputs"), list)
-    inputs = fields.object("inputs") if not only_datasets else Fields({}, fields.bad)
+    inputs = fields.object("inputs") if not only_datasets else ToolFields({}, fields.bad)
     for dataset_input in fields.objects("inputs") if only_datasets else inputs.objects("dataset_inputs"):
         row = dataset_row(entry.experiment_id, dataset_input.object("dataset"))
         if row is None:
@@ -136,22 +134,18 @@ def _read_inputs(record: RunRecord, entry: RunEntry, fields: Fields) -> None:
         edge = {"run_id": record.run_id, "dataset_name": row["name"], "dataset_digest": row["digest"]}
         tags: list[Row] = [{**edge, "key": key, "value": value} for key, value in dataset_input.pairs("tags").items()]
         record.edges.datasets.append((edge, tags))
-        dataset_input.rest()
     record.edges.model_inputs += _model_edges(record.run_id, inputs.objects("model_inputs"))
-    inputs.rest()
     outputs = fields.object("outputs")
     record.edges.model_outputs += _model_edges(record.run_id, outputs.objects("model_outputs"))
-    outputs.rest()
 
 
-def _model_edges(run_id: str, edges: Iterable[Fields]) -> Iterator[Row]:
+def _model_edges(run_id: str, edges: Iterable[ToolFields]) -> Iterator[Row]:
     for edge in edges:
         model_id = edge.text("model_id")
         if model_id is None:
-            edge.bad("", "it names no logged model")
+            edge.leave_out("", "it names no logged model")
             continue
         yield {"run_id": run_id, "model_id": model_id, "step": edge.integer("step") or 0}
-        edge.rest()
 
 
 def _find_artifacts(record: RunRecord, entry: RunEntry, selection: Selection) -> None:

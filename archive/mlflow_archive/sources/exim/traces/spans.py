@@ -12,7 +12,7 @@ from typing import Any, Final
 from mlflow_archive.artifact_roots.local import FoundFile
 from mlflow_archive.flow.chunk import ArtifactUnreadableError
 from mlflow_archive.format.json_text import parse_json
-from mlflow_archive.sources.exim.fields import ValueMalformedError, integer_of, json_of, text_of
+from mlflow_archive.sources.reading.fields import ValueMalformedError, integer_of, json_of, text_of
 from mlflow_archive.sources.reading.rows import Row
 
 SPANS_FILE: Final = "traces.json"

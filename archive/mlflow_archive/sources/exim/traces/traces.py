@@ -16,10 +16,11 @@ from mlflow_archive.kinds import TRACE
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.documents import read_document
 from mlflow_archive.sources.exim.entries import TraceEntry
-from mlflow_archive.sources.exim.fields import Fields, ValueMalformedError, json_of
 from mlflow_archive.sources.exim.files import downloaded_files
 from mlflow_archive.sources.exim.gapbook import GapBook
+from mlflow_archive.sources.exim.tool_fields import ToolFields
 from mlflow_archive.sources.exim.traces.spans import SPANS_FILE, span_rows
+from mlflow_archive.sources.reading.fields import ValueMalformedError, json_of, row_of
 from mlflow_archive.sources.reading.records import Entity
 from mlflow_archive.sources.reading.trace_columns import assessment_columns, take_columns
 
@@ -33,10 +34,10 @@ _TYPES: Final = ("feedback", "expectation", "issue")
 def read_trace(entry: TraceEntry, gap_book: GapBook, selection: Selection, root: Path) -> Entity:
     """Read a trace. Raises DocumentUnreadableError if it has changed since the index was built."""
     entity = Entity(gaps=gap_book.copy_of(TRACE, entry.trace_id))
-    body = Fields(read_document(entry.path, root).body, entity.gaps.under(""))
+    body = ToolFields(read_document(entry.path, root).body, entity.gaps.under(""))
     tags = _add_info(entity, entry, body.object("info", place=""))
     names = body.value("data")
-    body.rest()
+    entity.gaps.unread += body.unread()
     files = downloaded_files(entry.path.parent, tags.get(LOCATION_TAG), entry.path.name, entity.gaps.add)
     if not _PAYLOADS.intersection(file.path for file in files):
         if names:
@@ -49,35 +50,33 @@ def read_trace(entry: TraceEntry, gap_book: GapBook, selection: Selection, root:
     return entity
 
 
-def _add_info(entity: Entity, entry: TraceEntry, info: Fields) -> dict[str, str]:
+def _add_info(entity: Entity, entry: TraceEntry, info: ToolFields) -> dict[str, str]:
     trace_id = entry.trace_id
     time = info.time("request_time", "timestamp_ms")
     if time is None:
         info.bad("request_time", "it does not say when it began; 0 is kept")
     tags, metadata = info.pairs("tags"), {**info.pairs("trace_metadata"), **info.pairs("request_metadata")}
     other_tags = dict(tags)
-    entity.add(
+    row = row_of(
         "traces",
+        info,
+        {"execution_duration_ms": ("execution_duration", "execution_time_ms")},
         trace_id=trace_id,
         experiment_id=entry.experiment_id,
         request_time=time or 0,
-        execution_duration_ms=info.integer("execution_duration", "execution_time_ms"),
         state=info.text("state", "status") or "STATE_UNSPECIFIED",
-        client_request_id=info.text("client_request_id"),
-        request_preview=info.text("request_preview"),
-        response_preview=info.text("response_preview"),
-        **take_columns(other_tags, metadata),
     )
+    entity.add("traces", **{**row, **take_columns(other_tags, metadata)})
     for table, pairs in (("trace_tags", other_tags), ("trace_metadata", metadata)):
         for key, value in pairs.items():
             entity.add(table, trace_id=trace_id, key=key, value=value)
     for assessment in info.objects("assessments"):
         _add_assessment(entity, assessment, entry.experiment_id, time)
-    info.rest("trace_id", "request_id", "experiment_id", "trace_location")
+    info.known("request_id", "trace_location")  # read with the index
     return tags
 
 
-def _add_assessment(entity: Entity, assessment: Fields, experiment_id: str | None, trace_time: int | None) -> None:
+def _add_assessment(entity: Entity, assessment: ToolFields, experiment_id: str | None, trace_time: int | None) -> None:
     assessment_id, name = assessment.text("assessment_id"), assessment.text("name")
     created = assessment.time("create_time_ms", "create_time")
     kind = assessment.text("assessment_type") or next(
@@ -86,20 +85,18 @@ def _add_assessment(entity: Entity, assessment: Fields, experiment_id: str | Non
     source = assessment.object("source")
     source_type = source.text("source_type")
     if assessment_id is None or name is None or created is None or kind not in _TYPES or source_type is None:
-        assessment.bad("", "it lacks its id, name, time, type or source")
+        assessment.leave_out("", "it lacks its id, name, time, type or source")
         return
     try:
         value, error = _value(kind, assessment)
     except ValueMalformedError as problem:
-        assessment.bad(kind, str(problem))
+        assessment.leave_out(kind, str(problem))
         return
     updated = assessment.time("last_update_time_ms", "last_update_time")
-    valid = assessment.flag("valid")
-    entity.add(
+    row = row_of(
         "assessments",
+        assessment,
         trace_id=entity.owner_id,
-        assessment_id=assessment_id,
-        name=name,
         assessment_type=kind,
         value=value,
         error=error,
@@ -107,18 +104,15 @@ def _add_assessment(entity: Entity, assessment: Fields, experiment_id: str | Non
         last_updated_timestamp=created if updated is None else updated,
         source_type=source_type,
         source_id=source.text("source_id"),
-        run_id=assessment.text("run_id"),
-        span_id=assessment.text("span_id"),
-        rationale=assessment.text("rationale"),
-        overrides=assessment.text("overrides"),
-        valid=True if valid is None else valid,
+        valid=assessment.flag("valid") is not False,
         metadata=assessment.json("metadata"),
         **assessment_columns(json.loads(value), experiment_id, trace_time),
     )
-    assessment.rest("trace_id", "error", *_TYPES)
+    entity.add("assessments", **row)
+    assessment.known("error", *_TYPES)  # feedback has its error a second time
 
 
-def _value(kind: str, assessment: Fields) -> tuple[str, str | None]:
+def _value(kind: str, assessment: ToolFields) -> tuple[str, str | None]:
     """Return value and error as JSON text; feedback has both, the others are their value.
 
     Raises ValueMalformedError.
@@ -128,6 +122,7 @@ def _value(kind: str, assessment: Fields) -> tuple[str, str | None]:
         return json_of(content), None
     if not isinstance(content, dict):
         raise ValueMalformedError("it is no object of value and error")
+    assessment.object(kind).known("value", "error")
     error = content.get("error")
     return json_of(content.get("value")), None if error is None else json_of(error)
 

@@ -20,7 +20,6 @@ from typing import Final
 from mlflow_archive.artifact_roots.names import printable
 from mlflow_archive.errors import StoreError
 from mlflow_archive.format.gaps import OBJECT_UNREADABLE
-from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, REGISTERED_MODEL, named_owner
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns.index import StoreIndex
@@ -28,15 +27,16 @@ from mlflow_archive.sources.mlruns.keyfiles import read_values
 from mlflow_archive.sources.mlruns.layout import TAGS, VERSION_PREFIX, version_folders
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.meta import Meta, MetaUnreadableError, read_meta
-from mlflow_archive.sources.mlruns.registry.version_files import Carried, VersionFiles
-from mlflow_archive.sources.mlruns.times import integer_or_gap
-from mlflow_archive.sources.reading.gaplist import GapList, OnBad
+from mlflow_archive.sources.mlruns.registry.version_files import Carries, VersionFiles
+from mlflow_archive.sources.reading.fields import Fields, row_of
+from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.records import Entity
 
 ALIASES: Final = "aliases"
+_TIMES: Final = {"creation_time": "creation_timestamp", "last_updated_time": "last_updated_timestamp"}
 PROMPT_TAG: Final = "mlflow.prompt.is_prompt"
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,17}")
-_EMPTY: Final = Meta(scalars={}, tags={})
+_EMPTY: Final = Meta()
 
 
 def model_name(folder: Path) -> str:
@@ -45,9 +45,9 @@ def model_name(folder: Path) -> str:
 
 
 def read_registered_model(
-    folder: Path, index: StoreIndex, places: ArtifactPlaces, selection: Selection, carried: Carried = None
+    folder: Path, index: StoreIndex, places: ArtifactPlaces, selection: Selection, carries: Carries
 ) -> Entity:
-    """Read a registered model with its versions; ``carried`` are the runs and logged models that come."""
+    """Read a registered model with its versions; ``carries`` says which runs and logged models come."""
     problem = ""
     try:
         meta = read_meta(folder)
@@ -58,18 +58,20 @@ def read_registered_model(
     gaps, identity = entity.gaps, {"name": name, "workspace": workspace}
     if problem:
         gaps.add("", OBJECT_UNREADABLE, f"{problem}; its versions, tags and aliases are kept")
-    name_in_file = meta.text("name")
+    fields = meta.fields(gaps.under(""))
+    name_in_file = fields.text("name")
     if name_in_file is not None and name_in_file != name:
-        gaps.under("")("name", f"its meta.yaml names it {name_in_file}; it is kept under the name of its folder")
-    times = _times(meta, gaps.under(""))
-    entity.add("registered_models", **identity, **times, description=meta.text("description"))
+        fields.bad("name", f"its meta.yaml names it {name_in_file}; it is kept under the name of its folder")
+    entity.add("registered_models", **row_of("registered_models", fields, _TIMES, **identity))
+    fields.known("aliases", "latest_versions")  # which have files of their own
+    gaps.unread += fields.unread()
     tags = read_values(folder / TAGS, gaps.under(TAGS))
     for key, value in tags.items():
         entity.add("registered_model_tags", **identity, key=key, value=value)
     _add_aliases(entity, folder, identity)
     files = None
     if selection.artifacts and tags.get(PROMPT_TAG, "").lower() != "true":  # a prompt's text is a tag
-        files = VersionFiles(entity=entity, index=index, places=places, selection=selection, carried=carried)
+        files = VersionFiles(entity=entity, index=index, places=places, selection=selection, carries=carries)
     for version in _versions(entity.gaps, folder):
         version_folder = folder / f"{VERSION_PREFIX}{version}"
         meta = _add_version(entity, version_folder, {**identity, "version": version})
@@ -110,43 +112,29 @@ def _add_aliases(entity: Entity, folder: Path, identity: Mapping[str, str]) -> N
 
 def _add_version(entity: Entity, folder: Path, identity: Mapping[str, str | int]) -> Meta:
     """Add the rows of a version and return its meta.yaml, an empty one where it cannot be read."""
-    bad = entity.gaps.under(folder.name)
     try:
         meta = read_meta(folder)
     except MetaUnreadableError as error:
         meta = _EMPTY
         entity.gaps.add(folder.name, OBJECT_UNREADABLE, f"{error}; its number and tags are kept")
-    number, version = meta.text("version"), str(identity["version"])
+    fields = meta.fields(entity.gaps.under(folder.name), path="versions")
+    number, version = fields.text("version"), str(identity["version"])
     if number is not None and number != version:
-        bad("version", f"its meta.yaml says {number}; it is kept as {version}, as its folder says")
-    _check_model_id(meta, bad)
-    texts = ("description", "user_id", "current_stage", "run_id", "run_link", "status", "status_message")
-    locations = {name: _location(meta, name) for name in ("source", "storage_location")}
-    entity.add(
-        "model_versions", **identity, **_times(meta, bad), **{name: meta.text(name) for name in texts}, **locations
-    )
+        fields.bad("version", f"its meta.yaml says {number}; it is kept as {version}, as its folder says")
+    _check_model_id(fields)
+    entity.add("model_versions", **row_of("model_versions", fields, _TIMES, **identity))
+    fields.known("aliases", "params", "metrics")  # files of the model, and of the logged model it was made of
+    entity.gaps.unread += fields.unread()
     for key, value in read_values(folder / TAGS, entity.gaps.under(f"{folder.name}/{TAGS}")).items():
         entity.add("model_version_tags", **identity, key=key, value=value)
     return meta
 
 
-def _check_model_id(meta: Meta, bad: OnBad) -> None:
+def _check_model_id(version: Fields) -> None:
     """Add a gap for a logged model that only ``model_id`` of a version names: no table has a column for that."""
-    model_id = meta.text("model_id")
-    if model_id and not any(model_id in (_location(meta, name) or "") for name in ("source", "storage_location")):
-        bad("model_id", f"it states the logged model {model_id}, which an archive cannot hold")
-
-
-def _times(meta: Meta, bad: OnBad) -> dict[str, int | None]:
-    return {
-        "creation_time": integer_or_gap(meta, "creation_timestamp", bad),
-        "last_updated_time": integer_or_gap(meta, "last_updated_timestamp", bad),
-    }
-
-
-def _location(meta: Meta, name: str) -> str | None:
-    location = meta.text(name)
-    return None if location is None else without_password(location)
+    model_id = version.text("model_id")
+    if model_id and not any(model_id in (version.location(name) or "") for name in ("source", "storage_location")):
+        version.bad("model_id", f"it states the logged model {model_id}, which an archive cannot hold")
 
 
 def _name(folder: Path, meta: Meta) -> str:

@@ -13,13 +13,12 @@ from pathlib import Path
 from mlflow_archive.artifact_roots.names import printable
 from mlflow_archive.errors import StoreError
 from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, OBJECT_UNREADABLE, RUN_UNREADABLE
-from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import EXPERIMENT, LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.sources.mlruns.keyfiles import read_values
 from mlflow_archive.sources.mlruns.layout import TAGS, TRASH, ExperimentFolder
 from mlflow_archive.sources.mlruns.meta import Meta, MetaUnreadableError, read_meta
 from mlflow_archive.sources.mlruns.runs.inputs import dataset_rows
-from mlflow_archive.sources.mlruns.times import integer_or_gap
+from mlflow_archive.sources.reading.fields import row_of
 from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.records import ACTIVE, DELETED
 from mlflow_archive.sources.reading.rows import Row, Rows
@@ -68,8 +67,8 @@ def _read(folder: ExperimentFolder) -> Meta:
     return meta
 
 
-def add_experiment(rows: Rows, experiment: Experiment) -> None:
-    """Add the experiment's row, tags, datasets and gaps."""
+def add_experiment(rows: Rows, experiment: Experiment) -> GapList:
+    """Add the experiment's row, tags, datasets and gaps, which are returned."""
     gaps = GapList(owner_kind=EXPERIMENT, owner_id=experiment.experiment_id)
     if experiment.problem:
         gaps.add("", EXPERIMENT_UNREADABLE, f"{experiment.problem}; its runs are kept under its id as its name")
@@ -79,8 +78,9 @@ def add_experiment(rows: Rows, experiment: Experiment) -> None:
     path = experiment.folder.path
     for key, value in read_values(path / TAGS, gaps.under(TAGS)).items():
         rows.add("experiment_tags", {"experiment_id": experiment.experiment_id, "key": key, "value": value})
-    rows.add_all({"datasets": dataset_rows(path, gaps.under(""))})
+    rows.add_all({"datasets": dataset_rows(path, gaps)})
     rows.add_gaps(gaps)
+    return gaps
 
 
 def _add_shadowed(rows: Rows, gaps: GapList, folder: ExperimentFolder) -> None:
@@ -110,14 +110,9 @@ def _paths(folder: ExperimentFolder, kind: str) -> Iterable[Path]:
 
 
 def _row(experiment: Experiment, gaps: GapList) -> Row:
-    meta = experiment.meta or Meta(scalars={}, tags={})
-    times = {name: integer_or_gap(meta, name, gaps.under("")) for name in ("creation_time", "last_update_time")}
-    location = meta.text("artifact_location")
-    return {
-        "experiment_id": experiment.experiment_id,
-        "name": experiment.name,
-        "artifact_location": None if location is None else without_password(location),
-        "lifecycle_stage": DELETED if experiment.deleted else ACTIVE,
-        **times,
-        "workspace": meta.text("workspace"),
-    }
+    fields = (experiment.meta or Meta()).fields(gaps.under(""))
+    stage = DELETED if experiment.deleted else ACTIVE
+    own = {"experiment_id": experiment.experiment_id, "name": experiment.name, "lifecycle_stage": stage}
+    row = row_of("experiments", fields, **own)
+    gaps.unread += fields.unread()
+    return row

@@ -14,66 +14,70 @@ from pathlib import Path
 from mlflow_archive.artifact_roots.names import is_utf8, printable
 from mlflow_archive.sources.mlruns.layout import DATASETS, holds_files
 from mlflow_archive.sources.mlruns.meta import META_FILE, Meta, MetaUnreadableError, read_meta
-from mlflow_archive.sources.mlruns.times import integer_or_gap
-from mlflow_archive.sources.reading.gaplist import OnBad
+from mlflow_archive.sources.reading.fields import Fields, row_of
+from mlflow_archive.sources.reading.gaplist import GapList, OnBad
 from mlflow_archive.sources.reading.records import RunEdges
 from mlflow_archive.sources.reading.rows import Row
 
 INPUTS = "inputs"
 OUTPUTS = "outputs"
+_EDGE = ("source_type", "source_id", "destination_type", "destination_id")
+"""What an edge joins: the run whose folder it is in, and what it is named after."""
 
 
-def dataset_rows(experiment_folder: Path, bad: OnBad) -> Iterator[Row]:
+def dataset_rows(experiment_folder: Path, gaps: GapList) -> Iterator[Row]:
     """Yield the rows of ``datasets`` of an experiment."""
+    bad = gaps.under("")
     for folder, meta in _metas(experiment_folder / DATASETS, bad):
         try:
             name, digest = _identity(meta)
         except MetaUnreadableError as error:
             bad(f"{DATASETS}/{folder}", str(error))
             continue
-        yield {
-            "experiment_id": experiment_folder.name,
-            "name": name,
-            "digest": digest,
-            "dataset_uuid": folder,
-            "source_type": meta.text("source_type") or "",
-            "source": meta.text("source") or "",
-            "schema": meta.text("schema"),
-            "profile": meta.text("profile"),
-        }
+        fields = meta.fields(bad, f"{DATASETS}/{folder}", path=DATASETS)
+        own = {"experiment_id": experiment_folder.name, "name": name, "digest": digest, "dataset_uuid": folder}
+        texts = {name: fields.text(name) or "" for name in ("source_type", "source")}
+        yield row_of("datasets", fields, **own, **texts)
+        gaps.unread += fields.unread()
 
 
-def read_edges(run_folder: Path, experiment_folder: Path, bad: OnBad) -> RunEdges:
+def read_edges(run_folder: Path, experiment_folder: Path, gaps: GapList) -> RunEdges:
     """Return the inputs and outputs of a run."""
-    edges = RunEdges()
+    edges, bad = RunEdges(), gaps.under("")
     for folder, meta in _metas(run_folder / INPUTS, bad):
+        fields = meta.fields(bad, f"{INPUTS}/{folder}", path=INPUTS)
+        fields.known(*_EDGE)
         try:
-            if meta.text("source_type") == "DATASET":
-                edges.datasets.append(_dataset_input(run_folder.name, folder, meta, experiment_folder))
+            if fields.text("source_type") == "DATASET":
+                edges.datasets.append(_dataset_input(run_folder.name, folder, fields, experiment_folder))
             else:
-                edges.model_inputs.append(_model_input(run_folder.name, folder, meta))
+                edges.model_inputs.append(_model_input(run_folder.name, folder, fields))
         except MetaUnreadableError as error:
-            bad(f"{INPUTS}/{folder}", str(error))
+            fields.leave_out("", str(error))
+        gaps.unread += fields.unread()
     for folder, meta in _metas(run_folder / OUTPUTS, bad):
+        fields = meta.fields(bad, f"{OUTPUTS}/{folder}", path=OUTPUTS)
+        fields.known(*_EDGE)
         try:
-            edges.model_outputs.append(_model_output(run_folder.name, folder, meta, bad))
+            edges.model_outputs.append(_model_output(run_folder.name, fields))
         except MetaUnreadableError as error:
-            bad(f"{OUTPUTS}/{folder}", str(error))
+            fields.leave_out("", str(error))
+        gaps.unread += fields.unread()
     return edges
 
 
-def _dataset_input(run_id: str, folder: str, meta: Meta, experiment_folder: Path) -> tuple[Row, list[Row]]:
+def _dataset_input(run_id: str, folder: str, meta: Fields, experiment_folder: Path) -> tuple[Row, list[Row]]:
     dataset = meta.text("source_id") or ""
     try:
         name, digest = _identity(read_meta(_dataset_folder(experiment_folder, dataset)))
     except MetaUnreadableError as error:
         raise MetaUnreadableError(f"the dataset {dataset} of this input cannot be read: {error}") from error
     row: Row = {"run_id": run_id, "dataset_name": name, "dataset_digest": digest}
-    tags: list[Row] = [{**row, "key": key, "value": value or ""} for key, value in meta.tags.items()]
+    tags: list[Row] = [{**row, "key": key, "value": value} for key, value in meta.pairs("tags").items()]
     return {**row, "input_uuid": folder}, tags
 
 
-def _model_input(run_id: str, folder: str, meta: Meta) -> Row:
+def _model_input(run_id: str, folder: str, meta: Fields) -> Row:
     kind = meta.text("source_type")
     if kind != "MODEL":
         raise MetaUnreadableError(f"its source_type is {kind!r}, expected DATASET or MODEL")
@@ -83,15 +87,14 @@ def _model_input(run_id: str, folder: str, meta: Meta) -> Row:
     return {"run_id": run_id, "model_id": model_id, "step": 0, "input_uuid": folder}
 
 
-def _model_output(run_id: str, folder: str, meta: Meta, bad: OnBad) -> Row:
+def _model_output(run_id: str, meta: Fields) -> Row:
     kind = meta.text("destination_type")
     if kind != "MODEL_OUTPUT":
         raise MetaUnreadableError(f"its destination_type is {kind!r}, expected MODEL_OUTPUT")
     model_id = meta.text("destination_id", "source_id")
     if not model_id:
         raise MetaUnreadableError("it names no model (destination_id)")
-    step = integer_or_gap(meta, "step", lambda key, reason: bad(f"{OUTPUTS}/{folder}/{key}", reason))
-    return {"run_id": run_id, "model_id": model_id, "step": step or 0}
+    return {"run_id": run_id, "model_id": model_id, "step": meta.integer("step") or 0}
 
 
 def _dataset_folder(experiment_folder: Path, dataset: str) -> Path:

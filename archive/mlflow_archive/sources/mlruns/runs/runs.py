@@ -21,7 +21,6 @@ from typing import Any, Final
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG
 from mlflow_archive.format.gaps import ARTIFACT_MISSING
 from mlflow_archive.format.json_text import parse_json
-from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import RUN
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns.keyfiles import read_values
@@ -35,10 +34,10 @@ from mlflow_archive.sources.mlruns.layout import (
     holds_files,
 )
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
-from mlflow_archive.sources.mlruns.meta import FieldMalformedError, Meta, MetaUnreadableError, read_meta
+from mlflow_archive.sources.mlruns.meta import Meta, MetaUnreadableError, read_meta
 from mlflow_archive.sources.mlruns.runs.inputs import read_edges
-from mlflow_archive.sources.mlruns.times import integer_or_gap
-from mlflow_archive.sources.reading.gaplist import GapList, OnBad
+from mlflow_archive.sources.reading.fields import Fields, ValueMalformedError, integer_of, row_of
+from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.records import ACTIVE, DELETED, RUN_NAME_TAG, RunRecord, selected_files
 
 _STATUS: Final = MappingProxyType({"1": "RUNNING", "2": "SCHEDULED", "3": "FINISHED", "4": "FAILED", "5": "KILLED"})
@@ -68,9 +67,10 @@ def is_deleted(run: RunFolder, meta: Meta) -> bool:
 
 def start_time(meta: Meta) -> int | None:
     """Return when a run started, None where that is not known."""
+    text = meta.text("start_time")
     try:
-        return meta.integer("start_time")
-    except FieldMalformedError:
+        return None if text is None else integer_of(text)
+    except ValueMalformedError:
         return None
 
 
@@ -84,11 +84,11 @@ def read_run(run: RunFolder, experiment: ExperimentFolder, places: ArtifactPlace
     tags = read_values(run.path / TAGS, gaps.under(TAGS))
     record = RunRecord(
         run_id=run.run_id,
-        info=_info(run, experiment, meta, tags, gaps.under("")),
+        info=_info(run, experiment, meta, tags, gaps),
         params=read_values(run.path / PARAMS, gaps.under(PARAMS)),
         tags=tags,
         gaps=gaps,
-        edges=read_edges(run.path, experiment.path, gaps.under("")),
+        edges=read_edges(run.path, experiment.path, gaps),
     )
     if selection.artifacts:
         files = places.files(run.path, meta.text("artifact_uri"), gaps)
@@ -100,36 +100,32 @@ def read_run(run: RunFolder, experiment: ExperimentFolder, places: ArtifactPlace
 
 
 def _info(
-    run: RunFolder, experiment: ExperimentFolder, meta: Meta, tags: Mapping[str, str], bad: OnBad
+    run: RunFolder, experiment: ExperimentFolder, meta: Meta, tags: Mapping[str, str], gaps: GapList
 ) -> dict[str, str | int | None]:
-    uri = meta.text("artifact_uri")
-    return {
-        "run_id": run.run_id,
-        "run_uuid": meta.text("run_uuid"),
-        "experiment_id": experiment.experiment_id,
-        "run_name": meta.text("run_name") or tags.get(RUN_NAME_TAG) or meta.text("name") or None,
-        "user_id": meta.text("user_id"),
-        "status": _status(meta, bad),
-        "start_time": integer_or_gap(meta, "start_time", bad),
-        "end_time": integer_or_gap(meta, "end_time", bad),
-        "lifecycle_stage": DELETED if is_deleted(run, meta) else ACTIVE,
-        "artifact_uri": None if uri is None else without_password(uri),
-        "deleted_time": integer_or_gap(meta, "deleted_time", bad),
-        "source_type": _SOURCE_TYPE.get(text := meta.text("source_type") or "", text or None),
-        "source_name": meta.text("source_name"),
-        "entry_point_name": meta.text("entry_point_name"),
-        "source_version": meta.text("source_version"),
-    }
+    fields = meta.fields(gaps.under(""))
+    name = fields.text("name")
+    row = row_of(
+        "runs",
+        fields,
+        run_id=run.run_id,
+        experiment_id=experiment.experiment_id,
+        run_name=fields.text("run_name") or tags.get(RUN_NAME_TAG) or name or None,
+        status=_status(fields),
+        lifecycle_stage=DELETED if is_deleted(run, meta) else ACTIVE,
+        source_type=_SOURCE_TYPE.get(text := fields.text("source_type") or "", text or None),
+    )
+    gaps.unread += fields.unread()
+    return row
 
 
-def _status(meta: Meta, bad: OnBad) -> str | None:
-    text = meta.text("status")
+def _status(fields: Fields) -> str | None:
+    text = fields.text("status")
     if text is None:
         return "RUNNING"
     if text in _STATUS.values():
         return text
     if text not in _STATUS:
-        bad("status", f"status is {text!r}, expected 1 to 5 or a name such as FINISHED")
+        fields.bad("status", f"status is {text!r}, expected 1 to 5 or a name such as FINISHED")
     return _STATUS.get(text)
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from mlflow_archive.artifact_roots.names import is_utf8, printable
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
 from mlflow_archive.sources.mlruns.times import time_ms
 from mlflow_archive.sources.mlruns.traces.documents import read_document
-from mlflow_archive.sources.reading.gaplist import OnBad
+from mlflow_archive.sources.reading.fields import Fields, refuse, row_of, text_of
+from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.rows import Row
 
 ASSESSMENTS: Final = "assessments"
@@ -24,9 +25,9 @@ _JSON: Final = "JSON_FORMAT"
 _TYPES: Final = ("feedback", "expectation", "issue")
 
 
-def assessment_rows(trace_folder: Path, bad: OnBad) -> Iterator[Row]:
+def assessment_rows(trace_folder: Path, gaps: GapList) -> Iterator[Row]:
     """Yield the rows of ``assessments`` of a trace."""
-    folder = trace_folder / ASSESSMENTS
+    folder, bad = trace_folder / ASSESSMENTS, gaps.under("")
     try:
         names = sorted(path.name for path in folder.iterdir())
     except FileNotFoundError:
@@ -42,52 +43,54 @@ def assessment_rows(trace_folder: Path, bad: OnBad) -> Iterator[Row]:
             bad(place, "its file has a name that is not UTF-8")
             continue
         try:
-            yield _row(trace_folder.name, name.removesuffix(_SUFFIX), read_document(folder / name))
+            assessment = Fields(read_document(folder / name), refuse, path=ASSESSMENTS)
+            yield _row(trace_folder.name, name.removesuffix(_SUFFIX), assessment)
         except (MetaUnreadableError, ValueError) as error:
             bad(place, str(error))
+        else:
+            gaps.unread += assessment.unread()
 
 
-def _row(trace_id: str, assessment_id: str, document: Mapping[str, Any]) -> Row:
+def _row(trace_id: str, assessment_id: str, assessment: Fields) -> Row:
     """Return an assessment. Raises ValueError for one that lacks something or is malformed."""
-    id_in_file = _text(document, "assessment_id")
+    id_in_file = assessment.text("assessment_id")
     if id_in_file not in (None, assessment_id):
         raise ValueError(f"it is the assessment {id_in_file}, but the file is named {assessment_id}")
-    kind, value, error = _value(document)
-    source = document.get("source")
-    source = source if isinstance(source, Mapping) else {}
-    metadata = document.get("metadata")
-    created = _time(document, "create_time")
-    valid = document.get("valid", True)
-    name = _text(document, "assessment_name", "name")
-    if created is None or name is None or valid not in (True, False):
-        raise ValueError("it lacks a name or a time, or says neither true nor false in valid")
-    return {
-        "trace_id": trace_id,
-        "assessment_id": assessment_id,
-        "name": name,
-        "assessment_type": kind,
-        "value": value,
-        "error": error,
-        "created_timestamp": created,
-        "last_updated_timestamp": _first(_time(document, "last_update_time"), created),
-        "source_type": _text(source, "source_type") or "SOURCE_TYPE_UNSPECIFIED",
-        "source_id": _text(source, "source_id"),
-        "run_id": _text(document, "run_id") or (_text(metadata, _SOURCE_RUN) if _is_filled(metadata) else None),
-        "span_id": _text(document, "span_id"),
-        "rationale": _text(document, "rationale"),
-        "overrides": _text(document, "overrides"),
-        "valid": bool(valid),
-        "metadata": json.dumps(metadata) if metadata else None,
-    }
+    kind, value, error = _value(assessment)
+    source, metadata = assessment.object("source"), assessment.value("metadata")
+    created, updated = (_time(assessment, name) for name in ("create_time", "last_update_time"))
+    valid = assessment.flag("valid")
+    name = assessment.text("assessment_name", "name")
+    if created is None or name is None:
+        raise ValueError("it lacks a name or a time")
+    run_id = metadata.get(_SOURCE_RUN) if isinstance(metadata, Mapping) else None
+    return row_of(
+        "assessments",
+        assessment,
+        trace_id=trace_id,
+        assessment_id=assessment_id,
+        name=name,
+        assessment_type=kind,
+        value=value,
+        error=error,
+        created_timestamp=created,
+        last_updated_timestamp=created if updated is None else updated,
+        source_type=source.text("source_type") or "SOURCE_TYPE_UNSPECIFIED",
+        source_id=source.text("source_id"),
+        run_id=assessment.text("run_id") or (None if run_id is None else text_of(run_id)),
+        valid=valid is not False,
+        metadata=json.dumps(metadata) if metadata else None,
+    )
 
 
-def _value(document: Mapping[str, Any]) -> tuple[str, str, str | None]:
+def _value(assessment: Fields) -> tuple[str, str, str | None]:
     """Return type, value and error."""
-    kinds = [kind for kind in _TYPES if isinstance(document.get(kind), Mapping)]
+    kinds = [kind for kind in _TYPES if isinstance(assessment.value(kind), Mapping)]
     if len(kinds) != 1:
         raise ValueError(f"it has {' and '.join(kinds) or 'no value'}, expected one of {', '.join(_TYPES)}")
     kind = kinds[0]
-    content = document[kind]
+    content = assessment.value(kind)
+    assessment.object(kind).known(*(content if kind == "issue" else ("value", "error", "serialized_value")))
     if kind == "issue":
         return kind, json.dumps(content), None
     if "serialized_value" in content:
@@ -107,25 +110,6 @@ def _serialized(content: object) -> str:
     return value
 
 
-def _time(document: Mapping[str, Any], name: str) -> int | None:
-    text = document.get(name, document.get(f"{name}_ms"))
-    return None if text is None else time_ms(str(text))
-
-
-def _text(document: object, *names: str) -> str | None:
-    """Return the first of these fields that is not null. Raises ValueError where that is not text."""
-    for name in names:
-        value = document.get(name) if isinstance(document, Mapping) else None
-        if value is not None:
-            if isinstance(value, Mapping | list):
-                raise ValueError(f"{name} is no text")
-            return str(value)
-    return None
-
-
-def _is_filled(metadata: object) -> bool:
-    return isinstance(metadata, Mapping) and bool(metadata)
-
-
-def _first(value: int | None, otherwise: int) -> int:
-    return otherwise if value is None else value
+def _time(assessment: Fields, name: str) -> int | None:
+    text = assessment.text(name, f"{name}_ms")
+    return None if text is None else time_ms(text)

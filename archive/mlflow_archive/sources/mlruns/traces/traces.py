@@ -24,10 +24,10 @@ from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns.keyfiles import read_values
 from mlflow_archive.sources.mlruns.layout import TAGS, TRACE_INFO_FILE, ExperimentFolder
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
-from mlflow_archive.sources.mlruns.meta import Meta, MetaUnreadableError, read_meta
-from mlflow_archive.sources.mlruns.times import duration_ms, integer_or_gap, time_ms
+from mlflow_archive.sources.mlruns.meta import MetaUnreadableError, read_meta
+from mlflow_archive.sources.mlruns.times import duration_ms, time_ms
 from mlflow_archive.sources.mlruns.traces.assessments import assessment_rows
-from mlflow_archive.sources.reading.gaplist import OnBad
+from mlflow_archive.sources.reading.fields import Fields, row_of
 from mlflow_archive.sources.reading.records import Entity
 from mlflow_archive.sources.reading.rows import Cell
 from mlflow_archive.sources.reading.trace_columns import assessment_columns, take_columns
@@ -47,6 +47,11 @@ def source_run_of(folder: Path) -> str | None:
     return read_values(folder / METADATA, _ignore).get(SOURCE_RUN)
 
 
+def request_time_of(folder: Path) -> int:
+    """Return when a trace began, in milliseconds; 0 for a time that is malformed. Raises MetaUnreadableError."""
+    return _request_time(read_meta(folder, TRACE_INFO_FILE).fields(_ignore))
+
+
 def read_trace(folder: Path, experiment: ExperimentFolder, places: ArtifactPlaces, selection: Selection) -> Entity:
     """Read a trace.
 
@@ -60,22 +65,22 @@ def read_trace(folder: Path, experiment: ExperimentFolder, places: ArtifactPlace
         raise MetaUnreadableError(f"its {TRACE_INFO_FILE} is that of {trace_id}, but the folder is named {folder.name}")
     entity = Entity.new(TRACE, folder.name)
     gaps = entity.gaps
-    row = _fields(meta, gaps.under(""))
+    fields = meta.fields(gaps.under(""))
+    row = _row(fields, trace_id, experiment.experiment_id)
+    gaps.unread += fields.unread()
     tags = read_values(folder / TAGS, gaps.under(TAGS))
     metadata = read_values(folder / METADATA, gaps.under(METADATA))
     other_tags, other_metadata = dict(tags), dict(metadata)
-    row |= take_columns(other_tags, other_metadata)
-    entity.add("traces", trace_id=trace_id, experiment_id=experiment.experiment_id, **row)
+    entity.add("traces", **{**row, **take_columns(other_tags, other_metadata)})
     for key, value in other_tags.items():
         text = without_password(value) if key == _LOCATION_TAG else value
         entity.add("trace_tags", trace_id=trace_id, key=key, value=text)
     for key, value in other_metadata.items():
         entity.add("trace_metadata", trace_id=trace_id, key=key, value=value)
-    for assessment in assessment_rows(folder, gaps.under("")):
-        derived = assessment_columns(
-            json.loads(str(assessment["value"])), experiment.experiment_id, row["request_time"]
-        )
-        entity.add("assessments", **assessment, **derived)
+    for assessment in assessment_rows(folder, gaps):
+        value = json.loads(str(assessment["value"]))
+        derived = assessment_columns(value, experiment.experiment_id, row["request_time"])
+        entity.add("assessments", **{**assessment, **derived})
     if selection.artifacts:
         entity.take_files(places.files(folder, tags.get(_LOCATION_TAG), gaps), selection)
         _check_payload(entity, metadata, selection)
@@ -83,38 +88,38 @@ def read_trace(folder: Path, experiment: ExperimentFolder, places: ArtifactPlace
     return entity
 
 
-def _fields(meta: Meta, bad: OnBad) -> dict[str, Cell]:
-    state = meta.text("state", "status")
+def _row(trace: Fields, trace_id: str, experiment_id: str) -> dict[str, Cell]:
+    trace.known("request_id", "trace_location")  # said by where the folder lies
+    trace.known("assessments")  # which have files of their own
+    state = trace.text("state", "status")
     if state is None:
-        bad("state", f"its {TRACE_INFO_FILE} has no state")
-    return {
-        "request_time": _request_time(meta, bad),
-        "execution_duration_ms": _duration(meta, bad),
-        "state": _STATES.get(state, state) if state is not None else _UNSPECIFIED,
-        "client_request_id": meta.text("client_request_id"),
-        "request_preview": meta.text("request_preview"),
-        "response_preview": meta.text("response_preview"),
-    }
+        trace.bad("state", f"its {TRACE_INFO_FILE} has no state")
+    return row_of(
+        "traces",
+        trace,
+        trace_id=trace_id,
+        experiment_id=experiment_id,
+        request_time=_request_time(trace),
+        execution_duration_ms=_duration(trace),
+        state=_STATES.get(state, state) if state is not None else _UNSPECIFIED,
+    )
 
 
-def _request_time(meta: Meta, bad: OnBad) -> int:
-    text = meta.text("request_time", "timestamp_ms") or ""
+def _request_time(trace: Fields) -> int:
+    text = trace.text("request_time", "timestamp_ms") or ""
     try:
         return time_ms(text)
     except ValueError as error:
-        bad("request_time", f"{error}; it is kept as the start of 1970")
+        trace.bad("request_time", f"{error}; it is kept as the start of 1970")
         return 0
 
 
-def _duration(meta: Meta, bad: OnBad) -> int | None:
-    for name in ("execution_duration_ms", "execution_time_ms"):
-        if meta.text(name) is not None:
-            return integer_or_gap(meta, name, lambda _, reason: bad("execution_duration_ms", reason))
-    text = meta.text("execution_duration")
+def _duration(trace: Fields) -> int | None:
+    text = trace.text("execution_duration_ms", "execution_time_ms", "execution_duration")
     try:
         return None if text is None else duration_ms(text)
     except ValueError as error:
-        bad("execution_duration_ms", str(error))
+        trace.bad("execution_duration_ms", str(error))
         return None
 
 

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.kinds import EVALUATION_DATASET, ISSUE
+from mlflow_archive.sources.reading.fields import Fields, ValueMalformedError, row_of, text_of
 from mlflow_archive.sources.rest.artifacts import quoted
-from mlflow_archive.sources.rest.cells import (
-    UNREADABLE_ROW,
-    Json,
-    Row,
-    filled,
-    integer,
-    json_text,
-    text,
-    unexpected_shape,
-)
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, json_text
 from mlflow_archive.sources.rest.lists import Answer, Ask, pages, posting
-from mlflow_archive.sources.rest.scope import Batch, Scope, batches, chunk_of, gap_of, object_batches
+from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, batches, chunk_of, gap_of, object_batches
 
 PAGE: Final = 100
 RECORDS: Final = 500
@@ -48,12 +40,12 @@ def _read_datasets(scope: Scope, datasets: Sequence[Json], gaps: Sequence[Gap], 
         yield chunk_of({}, gaps)
     for raw in datasets:
         dataset_id = str(raw.get("dataset_id"))
-        try:
-            rows = _dataset_rows(scope, raw)
-        except UNREADABLE_ROW as exc:
-            yield chunk_of({}, [gap_of(EVALUATION_DATASET, dataset_id, "", unexpected_shape(exc))])
+        missing: list[Gap] = []
+        rows = scope.read(EVALUATION_DATASET, dataset_id, raw, partial(_dataset_rows, scope), missing)
+        if rows is None:
+            yield chunk_of({}, missing)
             continue
-        missing = _add_links(scope, dataset_id, rows)
+        missing += _add_links(scope, dataset_id, rows)
         links = {row["experiment_id"] for row in rows.get("evaluation_dataset_experiments", ())}
         if not scope.everything and links.isdisjoint(scope.experiment_ids):
             continue
@@ -62,31 +54,20 @@ def _read_datasets(scope: Scope, datasets: Sequence[Json], gaps: Sequence[Gap], 
         yield from _records(scope, dataset_id)
 
 
-def _dataset_rows(scope: Scope, raw: Json) -> dict[str, list[Row]]:
-    dataset_id = str(raw["dataset_id"])
-    tags = json.loads(raw.get("tags") or "{}")
+def _dataset_rows(scope: Scope, dataset: Fields) -> TableRows:
+    row = row_of("evaluation_datasets", dataset, name=dataset.text("name") or "", workspace=scope.workspace)
+    own = {"dataset_id": row["dataset_id"]}
+    tags = json.loads(dataset.text("tags") or "{}")
+    dataset.known("experiment_ids")  # asked for in another way, which shows them all
     return {
-        "evaluation_datasets": [
-            {
-                "dataset_id": dataset_id,
-                "name": str(raw.get("name", "")),
-                "schema": filled(raw.get("schema")),
-                "profile": filled(raw.get("profile")),
-                "digest": filled(raw.get("digest")),
-                "created_time": integer(raw.get("created_time")),
-                "last_update_time": integer(raw.get("last_update_time")),
-                "created_by": filled(raw.get("created_by")),
-                "last_updated_by": filled(raw.get("last_updated_by")),
-                "workspace": scope.workspace,
-            }
-        ],
+        "evaluation_datasets": [row],
         "evaluation_dataset_tags": [
-            {"dataset_id": dataset_id, "key": str(key), "value": text(value)} for key, value in tags.items()
+            {**own, "key": key, "value": None if value is None else text_of(value)} for key, value in tags.items()
         ],
     }
 
 
-def _add_links(scope: Scope, dataset_id: str, rows: dict[str, list[Row]]) -> list[Gap]:
+def _add_links(scope: Scope, dataset_id: str, rows: TableRows) -> list[Gap]:
     """Add the experiments of a dataset; return a gap where they cannot be read."""
     try:
         answer = scope.session.get(f"{_DATASETS}/{quoted(dataset_id)}/experiment-ids")
@@ -122,33 +103,26 @@ def _records(scope: Scope, dataset_id: str) -> Iterator[Chunk]:
             gap_of(EVALUATION_DATASET, dataset_id, f"records {loss.place}".strip(), loss.reason) for loss in page.losses
         ]
         for raw in page.rows:
-            try:
-                rows.append(record_row(raw, dataset_id))
-            except UNREADABLE_ROW as exc:
-                path = f"record {raw.get('dataset_record_id')}"
-                gaps.append(gap_of(EVALUATION_DATASET, dataset_id, path, unexpected_shape(exc)))
+            place = f"record {raw.get('dataset_record_id')}"
+            row = scope.read(EVALUATION_DATASET, dataset_id, raw, record_row, gaps, place)
+            rows += [] if row is None else [{**row, "dataset_id": dataset_id}]
         yield chunk_of({"evaluation_dataset_records": rows}, gaps)
 
 
-def record_row(raw: Json, dataset_id: str) -> Row:
+def record_row(record: Fields) -> Row:
     """Return the row of a record as MLflow's SQL store has it, where outputs are wrapped in an object."""
-    outputs = raw.get("outputs")
-    return {
-        "dataset_id": dataset_id,
-        "dataset_record_id": str(raw["dataset_record_id"]),
-        "inputs": json_text(raw["inputs"]),
-        "outputs": json_text(None if outputs is None else {"mlflow_wrapped": outputs}),
-        "expectations": json_text(raw.get("expectations")),
-        "tags": json_text(raw.get("tags")),
-        "source": json_text(raw.get("source")),
-        "source_id": filled(raw.get("source_id")),
-        "source_type": filled(raw.get("source_type")),
-        "created_time": integer(raw.get("created_time")),
-        "last_update_time": integer(raw.get("last_update_time")),
-        "created_by": filled(raw.get("created_by")),
-        "last_updated_by": filled(raw.get("last_updated_by")),
-        "input_hash": hashlib.sha256(json.dumps(raw["inputs"], sort_keys=True).encode()).hexdigest(),
-    }
+    if "inputs" not in record:
+        raise ValueMalformedError("inputs is missing")
+    inputs, outputs = record.value("inputs"), record.value("outputs")
+    texts = {name: json_text(record.value(name)) for name in ("expectations", "tags", "source")}
+    return row_of(
+        "evaluation_dataset_records",
+        record,
+        inputs=json_text(inputs),
+        outputs=json_text(None if outputs is None else {"mlflow_wrapped": outputs}),
+        input_hash=hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest(),
+        **texts,
+    )
 
 
 def plan_issues(scope: Scope) -> Iterator[Batch]:
@@ -161,25 +135,13 @@ def plan_issues(scope: Scope) -> Iterator[Batch]:
         replace(page, rows=[row for row in page.rows if str(row.get("experiment_id")) in experiment_ids])
         for page in all_pages
     )
-    yield from object_batches("issues", ISSUE, selected, "issue_id", lambda raw: {"issues": [_issue_row(raw)]})
+    yield from object_batches(scope, ISSUE, selected, "issue_id", _issue_rows)
 
 
-def _issue_row(raw: Json) -> Row:
-    return {
-        "issue_id": str(raw["issue_id"]),
-        "experiment_id": str(raw["experiment_id"]),
-        "name": str(raw["name"]),
-        "description": str(raw.get("description", "")),
-        "status": str(raw["status"]),
-        "severity": filled(raw.get("severity")),
-        "root_causes": _json_list(raw, "root_causes"),
-        "source_run_id": filled(raw.get("source_run_id")),
-        "categories": _json_list(raw, "categories"),
-        "created_timestamp": integer(raw.get("created_timestamp")),
-        "last_updated_timestamp": integer(raw.get("last_updated_timestamp")),
-        "created_by": filled(raw.get("created_by")),
+def _issue_rows(issue: Fields) -> TableRows:
+    lists = {
+        name: json_text(issue.value(name)) if issue.value(name) else None
+        for name in ("root_causes", "categories", "metadata")
     }
-
-
-def _json_list(raw: Mapping[str, Any], name: str) -> str | None:
-    return json_text(raw[name]) if raw.get(name) else None
+    issue.known("trace_count")  # how many traces refer to it, by assessments
+    return {"issues": [row_of("issues", issue, description=issue.text("description") or "", **lists)]}

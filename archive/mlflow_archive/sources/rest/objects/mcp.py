@@ -9,24 +9,17 @@ from typing import Any, Final
 
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.kinds import MCP_SERVER, named_owner
+from mlflow_archive.sources.reading.fields import Fields, ValueMalformedError, row_of
 from mlflow_archive.sources.rest.artifacts import quoted
-from mlflow_archive.sources.rest.cells import (
-    UNREADABLE_ROW,
-    Json,
-    Row,
-    integer,
-    json_text,
-    location,
-    text,
-    unexpected_shape,
-)
+from mlflow_archive.sources.rest.cells import Json, Row, json_text
 from mlflow_archive.sources.rest.lists import asking, pages
-from mlflow_archive.sources.rest.scope import Batch, Scope, add_rows, batches, chunk_of, gap_of
+from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, add_rows, batches, chunk_of, gap_of
 
 PAGE: Final = 100
 _SERVERS: Final = "/ajax-api/3.0/mlflow/mcp-servers"
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?", re.ASCII)
 _RELEASE: Final = "2"
+_TIMES: Final = {"created_at": "creation_timestamp", "last_updated_at": "last_updated_timestamp"}
 
 
 def plan_mcp_servers(scope: Scope) -> Iterator[Batch]:
@@ -43,81 +36,66 @@ def _read(scope: Scope, servers: Sequence[Json], gaps: Sequence[Gap], known: Kno
     gaps = list(gaps)
     for raw in servers:
         name = str(raw.get("name"))
-        try:
-            add_rows(rows, _server_rows(scope, raw))
-        except UNREADABLE_ROW as exc:
-            gaps.append(_gap(scope, name, "", unexpected_shape(exc)))
+        owner_id = named_owner(name, scope.workspace)
+        own_rows = scope.read(MCP_SERVER, owner_id, raw, partial(_server_rows, scope), gaps)
+        if own_rows is None:
             continue
+        add_rows(rows, own_rows)
         parts = (("versions", "mcp_server_versions", "version"), ("endpoints", "mcp_access_endpoints", "id"))
         for path, field, key in parts:
+            make = partial(_version_rows if path == "versions" else _endpoint_rows, scope, name)
             ask = asking(scope.session, f"{_SERVERS}/{quoted(name)}/{path}", field)
             for page in pages(ask, lambda row, key=key: row.get(key), size=PAGE):  # type: ignore[misc]
-                gaps += [_gap(scope, name, f"{path} {loss.place}".strip(), loss.reason) for loss in page.losses]
+                places = ((f"{path} {loss.place}".strip(), loss.reason) for loss in page.losses)
+                gaps += [gap_of(MCP_SERVER, owner_id, *place) for place in places]
                 for part in page.rows:
-                    make = _version_rows if path == "versions" else _endpoint_rows
-                    try:
-                        add_rows(rows, make(scope, name, part))
-                    except UNREADABLE_ROW as exc:
-                        gaps.append(_gap(scope, name, f"{path} {part.get(key)}", unexpected_shape(exc)))
+                    add_rows(rows, scope.read(MCP_SERVER, owner_id, part, make, gaps, f"{path} {part.get(key)}"))
     yield chunk_of(rows, gaps)
 
 
-def _server_rows(scope: Scope, raw: Json) -> dict[str, list[Row]]:
-    own = {"name": str(raw["name"]), "workspace": str(raw.get("workspace") or scope.workspace)}
+def _server_rows(scope: Scope, server: Fields) -> TableRows:
+    icons = json_text(_without_nulls(server.value("icons")))
+    row = row_of("mcp_servers", server, _TIMES, workspace=_workspace(scope, server), icons=icons)
+    own = {"name": row["name"], "workspace": row["workspace"]}
+    server.known("access_endpoints", "latest_version", "status")  # of its versions and endpoints, which are asked for
     return {
-        "mcp_servers": [
-            {
-                **own,
-                "display_name": text(raw.get("display_name")),
-                "description": text(raw.get("description")),
-                "icons": json_text(_without_nulls(raw.get("icons"))),
-                **_created_and_changed(raw),
-            }
-        ],
-        "mcp_server_tags": [
-            {**own, "key": str(key), "value": text(value)} for key, value in (raw.get("tags") or {}).items()
-        ],
-        "mcp_server_aliases": [
-            {**own, "alias": str(alias["alias"]), "version": str(alias["version"])}
-            for alias in raw.get("aliases") or []
-        ],
+        "mcp_servers": [row],
+        "mcp_server_tags": _tag_rows(server, own),
+        "mcp_server_aliases": [row_of("mcp_server_aliases", alias, **own) for alias in server.objects("aliases")],
     }
 
 
-def _version_rows(scope: Scope, name: str, raw: Json) -> dict[str, list[Row]]:
-    own = {"name": name, "workspace": str(raw.get("workspace") or scope.workspace), "version": str(raw["version"])}
-    return {
-        "mcp_server_versions": [
-            {
-                **own,
-                **version_order(own["version"]),
-                "server_json": json_text(raw["server_json"]),
-                "status": str(raw["status"]),
-                # The server shows none as an empty list, and no options as an empty object.
-                "tools": json_text(_without_nulls(raw.get("tools") or None)),
-                "source": text(raw.get("source")),
-                "connect_options": json_text(raw.get("connect_options") or None),
-                **_created_and_changed(raw),
-            }
-        ],
-        "mcp_server_version_tags": [
-            {**own, "key": str(key), "value": text(value)} for key, value in (raw.get("tags") or {}).items()
-        ],
-    }
+def _version_rows(scope: Scope, name: str, version: Fields) -> TableRows:
+    own = {"name": name, "workspace": _workspace(scope, version), "version": version.required("version")}
+    if "server_json" not in version:
+        raise ValueMalformedError("server_json is missing")
+    row = row_of(
+        "mcp_server_versions",
+        version,
+        _TIMES,
+        **own,
+        **version_order(own["version"]),
+        server_json=json_text(version.value("server_json")),
+        # The server shows none as an empty list, and no options as an empty object.
+        tools=json_text(_without_nulls(version.value("tools") or None)),
+        connect_options=json_text(version.value("connect_options") or None),
+    )
+    version.known("aliases")  # those that the server names
+    return {"mcp_server_versions": [row], "mcp_server_version_tags": _tag_rows(version, own)}
 
 
-def _endpoint_rows(scope: Scope, name: str, raw: Json) -> dict[str, list[Row]]:
-    row = {
-        "name": name,
-        "workspace": str(raw.get("workspace") or scope.workspace),
-        "id": str(raw["id"]),
-        "server_version": text(raw.get("server_version")),
-        "server_alias": text(raw.get("server_alias")),
-        "url": location(raw["url"]),
-        "transport_type": str(raw["transport_type"]),
-        **_created_and_changed(raw),
-    }
+def _endpoint_rows(scope: Scope, name: str, endpoint: Fields) -> TableRows:
+    row = row_of("mcp_access_endpoints", endpoint, _TIMES, name=name, workspace=_workspace(scope, endpoint))
+    endpoint.known("server_name", "resolved_version", "tools")  # of the server, and of the version it stands for
     return {"mcp_access_endpoints": [row]}
+
+
+def _workspace(scope: Scope, fields: Fields) -> str:
+    return fields.text("workspace") or scope.workspace
+
+
+def _tag_rows(fields: Fields, own: Row) -> list[Row]:
+    return [{**own, "key": key, "value": value} for key, value in fields.pairs_with_nulls("tags").items()]
 
 
 def version_order(version: str) -> Row:
@@ -142,15 +120,6 @@ def _sort_key(part: str) -> str:
     return "1" + "".join(f"{ord(character):03d}" for character in part) + "000"
 
 
-def _created_and_changed(raw: Json) -> Row:
-    return {
-        "created_by": text(raw.get("created_by")),
-        "created_at": integer(raw.get("creation_timestamp")),
-        "last_updated_by": text(raw.get("last_updated_by")),
-        "last_updated_at": integer(raw.get("last_updated_timestamp")),
-    }
-
-
 def _without_nulls(values: Any) -> Any:
     """Return a list of objects without the nulls that the server adds for what they do not say."""
     if not isinstance(values, list):
@@ -159,7 +128,3 @@ def _without_nulls(values: Any) -> Any:
         {name: field for name, field in value.items() if field is not None} if isinstance(value, Mapping) else value
         for value in values
     ]
-
-
-def _gap(scope: Scope, name: str, path: str, reason: str) -> Gap:
-    return gap_of(MCP_SERVER, named_owner(name, scope.workspace), path, reason)

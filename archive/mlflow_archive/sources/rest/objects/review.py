@@ -16,14 +16,16 @@ from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.kinds import LABEL_SCHEMA, REVIEW_QUEUE
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, filled, integer, json_text, unexpected_shape
+from mlflow_archive.sources.reading.fields import Fields, row_of, text_of
+from mlflow_archive.sources.rest.cells import Json, Row, json_text
 from mlflow_archive.sources.rest.lists import asking, pages
-from mlflow_archive.sources.rest.scope import Batch, Scope, add_rows, chunk_of, gap_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, add_rows, chunk_of, gap_of, gaps_of
 
 PAGE: Final = 500
 _SCHEMAS: Final = "/api/3.0/mlflow/label-schemas"
 _QUEUES: Final = "/api/3.0/mlflow/review-queues"
 _DEFAULT: Final = "Feedback"
+_TIMES: Final = {name: f"{name}_ms" for name in ("creation_time", "last_update_time", "completed_time")}
 _UNLISTED: Final = (
     "only those that review queues name: the server's list of all would write into its database; open the experiment's "
     "label schemas in MLflow once, or export the database"
@@ -60,11 +62,8 @@ def _read_schemas(scope: Scope, experiment_ids: Sequence[str], known: Known) -> 
     gaps: list[Gap] = []
     for experiment_id in experiment_ids:
         for raw in _schemas(scope, experiment_id, gaps):
-            try:
-                row = schema_row(raw)
-            except UNREADABLE_ROW as exc:
-                gaps.append(gap_of(LABEL_SCHEMA, str(raw.get("schema_id")), "", unexpected_shape(exc)))
-            else:
+            row = scope.read(LABEL_SCHEMA, str(raw.get("schema_id")), raw, schema_row, gaps)
+            if row is not None:
                 rows[row["schema_id"]] = row
     yield chunk_of({"label_schemas": list(rows.values())}, gaps)
 
@@ -100,36 +99,33 @@ def _fetch(scope: Scope, how: str, params: Mapping[str, str], gaps: list[Gap]) -
     return schema if isinstance(schema, Mapping) else None
 
 
-def schema_row(raw: Json) -> Row:
+def schema_row(schema: Fields) -> Row:
     """Return the row of a label schema; raise one of UNREADABLE_ROW where it is malformed."""
-    [(kind, settings)] = [(name, raw["input"][name]) for name in _WIDGETS if name in raw["input"]]
-    return {
-        "schema_id": str(raw["schema_id"]),
-        "experiment_id": str(raw["experiment_id"]),
-        "name": str(raw["name"]),
-        "type": str(raw["type"]).lower(),
-        "instruction": filled(raw.get("instruction")),
-        "enable_comment": bool(raw.get("enable_comment", False)),
-        "input_type": kind,
-        "input_config": json_text({name: settings.get(name, empty) for name, empty in _WIDGETS[kind].items()}),
-        "created_by": filled(raw.get("created_by")),
-        "created_time": integer(raw.get("created_at")),
-        "last_update_time": integer(raw.get("last_updated_at")),
-        "is_default": bool(raw.get("is_default", False)),
-    }
+    widgets = schema.object("input")
+    [kind] = [name for name in _WIDGETS if name in widgets]
+    settings = widgets.object(kind)
+    config = {name: settings.value(name) if name in settings else empty for name, empty in _WIDGETS[kind].items()}
+    return row_of(
+        "label_schemas",
+        schema,
+        {"created_time": "created_at", "last_update_time": "last_updated_at"},
+        type=schema.required("type").lower(),
+        enable_comment=schema.flag("enable_comment") or False,
+        input_type=kind,
+        input_config=json_text(config),
+        is_default=schema.flag("is_default") or False,
+    )
 
 
 def _read_queues(scope: Scope, experiment_ids: Sequence[str], known: Known) -> Iterator[Chunk]:
-    rows: dict[str, list[Row]] = {}
+    rows: TableRows = {}
     gaps: list[Gap] = []
     for experiment_id in experiment_ids:
         for raw in _queues(scope, experiment_id, gaps):
-            try:
-                queue_rows = _queue_rows(raw)
+            queue_rows = scope.read(REVIEW_QUEUE, str(raw.get("queue_id")), raw, _queue_rows, gaps)
+            if queue_rows is not None:
                 queue_rows["review_queue_items"] = list(_items(scope, str(raw["queue_id"]), gaps))
                 add_rows(rows, queue_rows)
-            except UNREADABLE_ROW as exc:
-                gaps.append(gap_of(REVIEW_QUEUE, str(raw.get("queue_id")), "", unexpected_shape(exc)))
     yield chunk_of(rows, gaps)
 
 
@@ -140,25 +136,14 @@ def _queues(scope: Scope, experiment_id: str, gaps: list[Gap]) -> Iterator[Json]
         gaps += gaps_of(REVIEW_QUEUE, page.losses, experiment_id)
 
 
-def _queue_rows(raw: Json) -> dict[str, list[Row]]:
-    queue_id, name = str(raw["queue_id"]), str(raw["name"])
+def _queue_rows(queue: Fields) -> TableRows:
+    name, kind = queue.required("name"), queue.required("queue_type")
+    row = row_of("review_queues", queue, _TIMES, name_key=name.lower(), queue_type=kind.lower())
+    own = {"queue_id": row["queue_id"]}
     return {
-        "review_queues": [
-            {
-                "queue_id": queue_id,
-                "experiment_id": str(raw["experiment_id"]),
-                "name": name,
-                "name_key": name.lower(),
-                "queue_type": str(raw["queue_type"]).lower(),
-                "created_by": filled(raw.get("created_by")),
-                "creation_time": integer(raw.get("creation_time_ms")),
-                "last_update_time": integer(raw.get("last_update_time_ms")),
-            }
-        ],
-        "review_queue_users": [{"queue_id": queue_id, "user_id": str(user)} for user in raw.get("users", [])],
-        "review_queue_label_schemas": [
-            {"queue_id": queue_id, "schema_id": str(schema_id)} for schema_id in raw.get("schema_ids", [])
-        ],
+        "review_queues": [row],
+        "review_queue_users": [{**own, "user_id": text_of(user)} for user in queue.value("users") or ()],
+        "review_queue_label_schemas": [{**own, "schema_id": text_of(i)} for i in queue.value("schema_ids") or ()],
     }
 
 
@@ -167,13 +152,13 @@ def _items(scope: Scope, queue_id: str, gaps: list[Gap]) -> Iterator[Row]:
     for page in pages(ask, lambda row: row.get("item_id"), size=PAGE):
         gaps += [gap_of(REVIEW_QUEUE, queue_id, f"items {loss.place}".strip(), loss.reason) for loss in page.losses]
         for raw in page.rows:
-            yield {
-                "queue_id": queue_id,
-                "item_id": str(raw["item_id"]),
-                "item_type": str(raw["item_type"]).lower(),
-                "status": str(raw["status"]).lower(),
-                "completed_by": filled(raw.get("completed_by")),
-                "completed_time": integer(raw.get("completed_time_ms")),
-                "creation_time": integer(raw.get("creation_time_ms")),
-                "last_update_time": integer(raw.get("last_update_time_ms")),
-            }
+            row = scope.read(
+                REVIEW_QUEUE, queue_id, raw, partial(_item_row, queue_id), gaps, f"item {raw.get('item_id')}"
+            )
+            if row is not None:
+                yield row
+
+
+def _item_row(queue_id: str, item: Fields) -> Row:
+    words = {name: item.required(name).lower() for name in ("item_type", "status")}
+    return row_of("review_queue_items", item, _TIMES, queue_id=queue_id, **words)

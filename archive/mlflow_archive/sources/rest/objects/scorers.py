@@ -12,13 +12,15 @@ from typing import Any, Final
 
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.kinds import SCORER
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Row, integer, text, unexpected_shape
+from mlflow_archive.sources.reading.fields import Fields, row_of
+from mlflow_archive.sources.rest.cells import Row
 from mlflow_archive.sources.rest.lists import Page, all_at_once
 from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gap_of, gaps_of
 
 _SEVERAL_EXPERIMENTS: Final = (3, 17)
 """The first MLflow that is known to list scorers of several experiments at once."""
 _SCORERS: Final = "/api/3.0/mlflow/scorers"
+_CONFIG: Final = partial(row_of, "online_scoring_configs")
 _PREFIX: Final = "gateway:/"
 _PLACES: Final = ("instructions_judge_pydantic_data", "builtin_scorer_pydantic_data", "third_party_scorer_data")
 _NESTED: Final = ("memory_augmented_judge_data", "base_judge")
@@ -81,15 +83,8 @@ def _read_scorer(scope: Scope, experiment_id: str, name: str, rows: dict[str, li
         gaps += [gap_of(SCORER, f"{experiment_id}/{name}", "", loss.reason) for loss in page.losses]
         for raw in page.rows:
             scorer_id = str(raw.get("scorer_id") or f"{experiment_id}/{name}")
-            try:
-                row = {
-                    "scorer_id": scorer_id,
-                    "version": int(raw["scorer_version"]),
-                    "serialized_scorer": with_endpoint_id(str(raw["serialized_scorer"]), scope.endpoint_ids),
-                    "creation_time": integer(raw.get("creation_time")),
-                }
-            except UNREADABLE_ROW as exc:
-                gaps.append(gap_of(SCORER, scorer_id, "", f"a version has an unexpected shape: {exc!r}"))
+            row = scope.read(SCORER, scorer_id, raw, partial(_version_row, scope, scorer_id), gaps)
+            if row is None:
                 continue
             rows["scorer_versions"].append(row)
             scorer = {"scorer_id": scorer_id, "experiment_id": experiment_id, "name": name}
@@ -98,24 +93,22 @@ def _read_scorer(scope: Scope, experiment_id: str, name: str, rows: dict[str, li
     return gaps
 
 
+def _version_row(scope: Scope, scorer_id: str, version: Fields) -> Row:
+    version.known("scorer_name", "experiment_id")  # those of the list of scorers
+    text = with_endpoint_id(version.required("serialized_scorer"), scope.endpoint_ids)
+    return row_of(
+        "scorer_versions", version, {"version": "scorer_version"}, scorer_id=scorer_id, serialized_scorer=text
+    )
+
+
 def _online_configs(scope: Scope, scorer_ids: Sequence[str]) -> tuple[list[Row], list[Gap]]:
     rows: list[Row] = []
     gaps: list[Gap] = []
     for page in all_at_once(scope.session, f"{_SCORERS}/online-configs", "configs", scorer_ids=list(scorer_ids)):
         gaps += [gap_of(SCORER, "", "online configs", loss.reason) for loss in page.losses]
         for raw in page.rows:
-            try:
-                rows.append(
-                    {
-                        "scorer_id": str(raw["scorer_id"]),
-                        "online_scoring_config_id": str(raw["online_scoring_config_id"]),
-                        "sample_rate": float(raw["sample_rate"]),
-                        "experiment_id": str(raw["experiment_id"]),
-                        "filter_string": text(raw.get("filter_string")),
-                    }
-                )
-            except UNREADABLE_ROW as exc:
-                gaps.append(gap_of(SCORER, str(raw.get("scorer_id")), "online config", unexpected_shape(exc)))
+            row = scope.read(SCORER, str(raw.get("scorer_id")), raw, _CONFIG, gaps, "online_config")
+            rows += [] if row is None else [row]
     return rows, gaps
 
 

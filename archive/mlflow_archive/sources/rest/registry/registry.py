@@ -12,30 +12,33 @@ from functools import partial
 from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
-from mlflow_archive.flow.absences import Absences
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.format.gaps import ARTIFACT_MISSING, FIELD_UNREADABLE, OBJECT_UNREADABLE
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, named_owner
 from mlflow_archive.selecting.model_versions import (
     PROMPT_EXPERIMENTS,
+    ModelDependencies,
     Version,
     VersionPlaces,
     dependencies_of,
     has_files,
     prompt_experiments,
 )
-from mlflow_archive.sources.reading.no_match import no_match
+from mlflow_archive.sources.reading.fields import Fields, refuse, row_of
 from mlflow_archive.sources.rest.artifacts import Owner
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, integer, location, text
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, location, text, unexpected_shape
 from mlflow_archive.sources.rest.lists import PROMPTS, asking, if_understood, pages
-from mlflow_archive.sources.rest.lookups import fetch_model, fetch_run, start_time_of
-from mlflow_archive.sources.rest.scope import Batch, Scope, add_rows, chunk_of, gap_of, gaps_of
+from mlflow_archive.sources.rest.lookups import fetch_model, fetch_run
+from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, add_rows, chunk_of, gap_of, gaps_of
 
 PAGE: Final = 100
 _VERSIONS_PAGE: Final = 500
 _MODELS: Final = "/api/2.0/mlflow/registered-models"
 _VERSIONS: Final = "/api/2.0/mlflow/model-versions"
+_TIMES: Final = {"creation_time": "creation_timestamp", "last_updated_time": "last_updated_timestamp"}
+_OF_LOGGED_MODEL: Final = ("model_id", "model_params", "model_metrics")
+"""What the server takes from the logged model that the source of a version names."""
 
 
 def plan_registry(scope: Scope) -> Iterator[Batch]:
@@ -50,26 +53,18 @@ def plan_registry(scope: Scope) -> Iterator[Batch]:
             number += 1
 
 
-def select_models(scopes: Sequence[Scope], absences: Absences) -> None:
-    """Put into each scope the registered models that are selected by name, and what their versions need.
+def models_by_name(scope: Scope) -> dict[str, Json]:
+    """Return all registered models and prompts, as the server's JSON."""
+    return {str(row["name"]): row for rows, _ in _registered_models(scope) for row in rows}
 
-    Raises SelectionError for a name or pattern that matches none.
-    """
-    selection = scopes[0].selection
-    scope_models = [
-        {str(row["name"]): row for rows, _ in _registered_models(scope) for row in rows} for scope in scopes
-    ]
-    names = list(dict.fromkeys(name for models in scope_models for name in models))
-    if unmatched := selection.unmatched_models(names):
-        error = no_match("registered model", scopes[0].session.uri, unmatched, [repr(name) for name in names])
-        absences.add(REGISTERED_MODEL, unmatched, selection.models, error)
-    for scope, models in zip(scopes, scope_models, strict=True):
-        selected = [name for name in models if selection.matches_model(name)]
-        tags = [tag for name in selected for tag in models[name].get("tags", [])]
-        experiments = prompt_experiments(tag.get("value") for tag in tags if tag.get("key") == PROMPT_EXPERIMENTS)
-        registry = _RestRegistry(scope)
-        versions = [version for name in selected for version in registry.versions(name)[0]]
-        scope.dependencies = dependencies_of(selected, versions, registry, experiments)
+
+def dependencies_of_models(scope: Scope, models: Mapping[str, Json]) -> ModelDependencies:
+    """Return what the versions of some registered models stand on."""
+    tags = [tag for raw in models.values() for tag in raw.get("tags", [])]
+    experiments = prompt_experiments(tag.get("value") for tag in tags if tag.get("key") == PROMPT_EXPERIMENTS)
+    registry = _RestRegistry(scope)
+    versions = [version for name in models for version in registry.versions(name)[0]]
+    return dependencies_of(list(models), versions, registry, experiments)
 
 
 def _registered_models(scope: Scope) -> Iterator[tuple[list[Json], list[Gap]]]:
@@ -91,13 +86,13 @@ def _read(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], known: Know
     gaps = list(gaps)
     for raw in models:
         name = str(raw.get("name"))
-        try:
-            model_rows = _model_rows(scope, raw)
-        except UNREADABLE_ROW as exc:
-            gaps.append(_gap(scope, name, "", f"the server describes it in an unexpected shape: {exc!r}"))
+        own = partial(_model_rows, scope)
+        model_rows = scope.read(REGISTERED_MODEL, named_owner(name, scope.workspace), raw, own, gaps)
+        if model_rows is None:
             continue
         versions, unreadable = registry.versions(name)
         gaps += unreadable
+        scope.unknown.add(REGISTERED_MODEL, named_owner(name, scope.workspace), registry.unread[name])
         model_rows["model_versions"] = [{key: row[key] for key in row if key != "tags"} for row in versions]
         model_rows["model_version_tags"] = [
             {**_name(scope, name), "version": row["version"], **tag} for row in versions for tag in row["tags"]
@@ -111,24 +106,13 @@ def _read(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], known: Know
         yield chunk_of(rows, gaps, artifacts=files)
 
 
-def _model_rows(scope: Scope, raw: Json) -> dict[str, list[Row]]:
-    name = _name(scope, str(raw["name"]))
-    return {
-        "registered_models": [
-            {
-                **name,
-                "creation_time": integer(raw.get("creation_timestamp")),
-                "last_updated_time": integer(raw.get("last_updated_timestamp")),
-                "description": text(raw.get("description", "")),
-            }
-        ],
-        "registered_model_tags": [
-            {**name, "key": str(tag["key"]), "value": text(tag.get("value"))} for tag in raw.get("tags", [])
-        ],
-        "registered_model_aliases": [
-            {**name, "alias": str(alias["alias"]), "version": int(alias["version"])} for alias in raw.get("aliases", [])
-        ],
-    }
+def _model_rows(scope: Scope, model: Fields) -> TableRows:
+    name = _name(scope, model.required("name"))
+    row = row_of("registered_models", model, _TIMES, **name, description=model.text("description") or "")
+    tags = [{**name, "key": key, "value": value} for key, value in model.pairs_with_nulls("tags").items()]
+    aliases = [row_of("registered_model_aliases", alias, **name) for alias in model.objects("aliases")]
+    model.known("latest_versions")  # some of its versions, which come by themselves
+    return {"registered_models": [row], "registered_model_tags": tags, "registered_model_aliases": aliases}
 
 
 class _RestRegistry:
@@ -137,6 +121,8 @@ class _RestRegistry:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._versions: dict[str, tuple[list[Row], list[Gap]]] = {}
+        self.unread: dict[str, list[str]] = {}
+        """The fields of the versions of each model that nobody asked for."""
 
     def roots(self, kind: str, ids: Collection[str]) -> Mapping[str, str | None]:
         session, roots = self._scope.session, dict[str, str | None]()
@@ -168,6 +154,7 @@ class _RestRegistry:
     def _ask_versions(self, name: str) -> tuple[list[Row], list[Gap]]:
         rows: dict[int, Row] = {}
         gaps: list[Gap] = []
+        unread = self.unread[name] = list[str]()
         mark = '"' if "'" in name else "'"
         its = f"name = {mark}{name}{mark}"
         for condition in (its, f"{its} AND {PROMPTS}"):
@@ -178,33 +165,23 @@ class _RestRegistry:
             ):
                 gaps += [_gap(self._scope, name, loss.place or "versions", loss.reason) for loss in page.losses]
                 for raw in page.rows:
+                    version = Fields(raw, refuse, path="versions")
                     try:
-                        row = self._row(name, raw, gaps)
+                        row = self._row(name, version, gaps)
                     except UNREADABLE_ROW as exc:
-                        reason = f"the server describes it in an unexpected shape: {exc!r}"
-                        gaps.append(_gap(self._scope, name, f"version {raw.get('version')}", reason))
-                    else:
+                        gaps.append(_gap(self._scope, name, f"version {raw.get('version')}", unexpected_shape(exc)))
+                        continue
+                    if row["version"] not in rows:
                         rows[row["version"]] = row
+                        unread += version.unread()
         return [rows[number] for number in sorted(rows)], gaps
 
-    def _row(self, name: str, raw: Json, gaps: list[Gap]) -> Row:
-        source = location(raw.get("source"))
-        return {
-            **_name(self._scope, name),
-            "version": int(raw["version"]),
-            "creation_time": integer(raw.get("creation_timestamp")),
-            "last_updated_time": integer(raw.get("last_updated_timestamp")),
-            "description": text(raw.get("description")),
-            "user_id": text(raw.get("user_id")),
-            "current_stage": text(raw.get("current_stage")),
-            "source": source,
-            "storage_location": self._storage_location(name, str(raw["version"]), source, gaps),
-            "run_id": text(raw.get("run_id")),
-            "run_link": text(raw.get("run_link")),
-            "status": text(raw.get("status")),
-            "status_message": text(raw.get("status_message")),
-            "tags": [{"key": str(tag["key"]), "value": text(tag.get("value"))} for tag in raw.get("tags", [])],
-        }
+    def _row(self, name: str, version: Fields, gaps: list[Gap]) -> Row:
+        version.known("aliases", *_OF_LOGGED_MODEL)  # the model names its aliases
+        place = self._storage_location(name, version.required("version"), version.location("source"), gaps)
+        tags = [{"key": key, "value": value} for key, value in version.pairs_with_nulls("tags").items()]
+        row = row_of("model_versions", version, _TIMES, **_name(self._scope, name), storage_location=place)
+        return {**row, "tags": tags}
 
     def _storage_location(self, name: str, version: str, source: str | None, gaps: list[Gap]) -> str | None:
         """Return where the files of a version lie; the source where the server knows no such thing, or refuses it."""
@@ -259,19 +236,13 @@ def _files(
 def _is_carried(scope: Scope, kind: str, entity_id: str) -> bool:
     """Return whether a run or logged model, which exists, is selected."""
     selection = scope.selection
-    if not selection.wants_kind(kind) or (scope.everything and selection.deleted):
+    if not selection.wants_kind(kind) or (selection.everything and selection.deleted):
         return selection.wants_kind(kind)
-    if kind == RUN:
-        run = fetch_run(scope.session, entity_id)
-        info, deleted = run["info"], run["info"].get("lifecycle_stage") == "deleted"
-        if not selection.in_window(start_time_of(run)):
-            return False
-    else:
-        model, deleted = fetch_model(scope.session, entity_id)
-        info = model["info"]
-        if not scope.wants_model(info):
-            return False
-    return str(info.get("experiment_id")) in scope.experiment_ids and (selection.deleted or not deleted)
+    if kind == RUN or selection.only_of_runs:
+        return bool(scope.selector.among(kind, [entity_id]))
+    model, deleted = fetch_model(scope.session, entity_id)
+    in_reach = str(model["info"].get("experiment_id")) in scope.experiment_ids and (selection.deleted or not deleted)
+    return in_reach and scope.wants_model(model["info"])
 
 
 def _version_owner(scope: Scope, name: str, version: int, uri: str) -> Owner:

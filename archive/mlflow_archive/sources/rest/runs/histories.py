@@ -24,9 +24,10 @@ from mlflow_archive.format.gaps import METRIC_UNREADABLE
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import RUN, TABLES, TIMESTAMP
+from mlflow_archive.sources.reading.fields import NOTHING, printable
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW
 from mlflow_archive.sources.rest.paging import page_token
-from mlflow_archive.sources.rest.runs.records import LatestPoint, RestRun
+from mlflow_archive.sources.rest.runs.records import POINT, LatestPoint, RestRun
 from mlflow_archive.sources.rest.scope import gap_of
 
 Point = Mapping[str, Any]
@@ -58,6 +59,7 @@ class Histories:
     def __init__(self, session: TrackingSession) -> None:
         self._session = session
         self._has_bulk = True
+        self._unread: dict[str, set[tuple[str, str]]] = {}
 
     def read(self, records: Sequence[RestRun]) -> Iterator[HistoryPart]:
         """Yield all points of the runs, in parts of about MOST_POINTS; each run ends in exactly one part.
@@ -76,6 +78,17 @@ class Histories:
                 if part.complete and part.points.num_rows:
                     # What these runs really had is the best guess at what the next ones have.
                     most_runs = max(1, int(0.8 * MOST_POINTS * len(part.complete) / part.points.num_rows))
+
+    def take_unread(self, run_id: str) -> list[str]:
+        """Return the unknown fields of points of a run that was read to its end, each once a metric."""
+        return [f"metrics/{printable(name)}" for _, name in self._unread.pop(run_id, ())]
+
+    def _note_unread(self, key: str, points: Sequence[Point]) -> None:
+        names = set[str]().union(*points) - POINT
+        for point in points if names else ():
+            fields = {name for name in names if point.get(name) not in NOTHING}
+            if fields:
+                self._unread.setdefault(str(point.get("run_id")), set()).update((key, name) for name in fields)
 
     def _read_batch(self, batch: list[RestRun], put_back: Callable[[list[RestRun]], None]) -> Iterator[HistoryPart]:
         pieces: list[pa.Table] = []
@@ -133,6 +146,7 @@ class Histories:
             if len(whole) < len(answered_ids):
                 points = [point for point in points if point["run_id"] in whole]
             table = _table_of(key, points)
+            self._note_unread(key, points)
         except UNREADABLE_ROW:
             return None, list(latest)  # alone, each says what is wrong with it
         return (table, whole), [
@@ -159,7 +173,9 @@ class Histories:
         failure = ""
         try:
             for points in self._pages(key, record.run_id):
-                table = _table_of(key, [{**point, "run_id": record.run_id} for point in points])
+                own_points = [{**point, "run_id": record.run_id} for point in points]
+                table = _table_of(key, own_points)
+                self._note_unread(key, own_points)
                 has_latest = has_latest or any(_is_point(point, latest) for point in points)
                 yield table
                 has_points = has_points or bool(points)

@@ -1,0 +1,91 @@
+"""Texts that the target's columns cannot hold: made so that they can, with what they were in the report.
+
+What names something else stays as it is, and is an obstacle: keys, and addresses, of which a part would be another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from threading import Lock
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlflow_archive.format.nul_characters import without_nul
+from mlflow_archive.format.source_tags import shorten
+from mlflow_archive.kinds import TABLES
+from mlflow_archive.mlflow_database.mapping import MAPS
+from mlflow_archive.sinks.restore.database import RestoreDatabase, TargetColumn
+from mlflow_archive.sinks.restore.inverting import stored_columns
+
+_ADDRESSES: Final = frozenset({"url"})
+_CHECKED: Final = frozenset({"status", "source_type", "lifecycle_stage"})
+"""Columns of which MLflow's schema or code knows all values."""
+
+
+class HeldRows:
+    """Fits rows of an archive to the columns of an open database. Usable by several threads."""
+
+    def __init__(self, database: RestoreDatabase) -> None:
+        self._database = database
+        self._lock = Lock()
+        self._rewritten: list[dict[str, Any]] = []
+        self._counts: dict[str, int] = {}
+
+    def fit(self, tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+        """Return the tables of a chunk with texts that the target can hold; SQLite holds any."""
+        if self._database.dialect == "sqlite":
+            return dict(tables)
+        return {name: self._fitted(name, rows) if name in MAPS else rows for name, rows in tables.items()}
+
+    def add_to(self, counts: dict[str, int], details: dict[str, Any]) -> None:
+        """Add what was changed to a report."""
+        counts.update(self._counts)
+        details["rewritten"] = self._rewritten
+
+    def _fitted(self, name: str, rows: pa.Table) -> pa.Table:
+        if self._database.dialect == "postgresql":
+            rows, changed = without_nul(name, rows)
+            self._note("texts_with_nul", [text.to_json() for text in changed])
+        for column, length in self._limited(name):
+            if column in rows.column_names:
+                rows = self._shortened(name, rows, column, length)
+        return rows
+
+    def _limited(self, name: str) -> Iterator[tuple[str, int]]:
+        """Yield the columns of a table whose texts may be cut, and how long they may be."""
+        target = self._database.schema.get(MAPS[name].stored_in, {})
+        locations = {column.name for column in TABLES[name].columns if column.location}
+        kept_whole = {*TABLES[name].key, *locations, *_ADDRESSES, *_CHECKED}
+        for stored, column in stored_columns(MAPS[name]).items():
+            limit = _length(target.get(stored))
+            is_text = TABLES[name].schema.field(column).type == pa.string()
+            if limit is not None and is_text and column not in kept_whole:
+                yield column, limit
+
+    def _shortened(self, name: str, rows: pa.Table, column: str, length: int) -> pa.Table:
+        long = pc.fill_null(pc.greater(pc.utf8_length(rows[column]), length), False)
+        if not pc.any(long).as_py():
+            return rows
+        keys = [part for part in TABLES[name].key if part in rows.column_names and rows[part].type == pa.string()]
+        self._note(
+            "shortened_texts",
+            [
+                {"table": name, "key": {part: row[part] for part in keys}, "column": column, "original": row[column]}
+                for row in rows.filter(long).select([*keys, column]).to_pylist()
+            ],
+        )
+        texts = [None if text is None else shorten(text, length) for text in rows[column].to_pylist()]
+        values = pa.array(texts, pa.string())
+        return rows.set_column(rows.column_names.index(column), rows.schema.field(column), values)
+
+    def _note(self, change: str, entries: list[dict[str, Any]]) -> None:
+        if entries:
+            with self._lock:
+                self._counts[change] = self._counts.get(change, 0) + len(entries)
+                self._rewritten += entries
+
+
+def _length(column: TargetColumn | None) -> int | None:
+    return None if column is None or column.kind != "text" else column.length

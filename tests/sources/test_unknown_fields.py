@@ -1,0 +1,186 @@
+"""Fields that this program does not know: one gap a kind and field of a source, with the number and an example."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from mlflow_archive.flow.copy import copy
+from mlflow_archive.format.gaps import UNKNOWN_FIELD
+from mlflow_archive.kinds import DATASET, IDENTITIES, KINDS, SCORER, WORKSPACE
+from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.sources.exim import EximSource
+from mlflow_archive.sources.mlruns import MlrunsSource
+from mlflow_archive.verification.checks import verify
+from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
+from tests.sources.mlruns_objects import MODEL_ID, TRACE_ID, assessment, one_model, one_trace, read, registered, version
+from tests.sources.rest_reading import read as read_server
+from tests.support.bad_network import bad_network
+from tests.support.corpora import EXIM_SAMPLES, FILE_STORES, exim_sample, store_path
+from tests.support.everything import Filled
+from tests.support.mlflow_server import MlflowServer
+from tests.support.mlruns import RUN_ID, one_run, write_meta
+from tests.support.reading import Read, read_source
+
+WITHOUT_FILES: Final = Selection(artifacts=False)
+NOT_MLFLOW: Final = {("evaluation_dataset", "evaluation_dataset/records/targets"): "5 times"}
+"""What an example of mlflow-export-import holds that no MLflow ever wrote."""
+
+
+def unknown(found: Read) -> dict[tuple[str, str], str]:
+    """Return how often each kind and field is counted."""
+    rows = found.rows("gaps", code=UNKNOWN_FIELD, owner_kind="source")
+    return {(row["owner_id"], row["path"]): row["reason"].partition("a value ")[2].partition(",")[0] for row in rows}
+
+
+@pytest.mark.parametrize(("corpus", "store"), FILE_STORES)
+def test_none_in_real_file_stores(corpus: str, store: str) -> None:
+    assert unknown(read_source(MlrunsSource(store_path(corpus, store)), WITHOUT_FILES)) == {}
+
+
+@pytest.mark.parametrize("sample", EXIM_SAMPLES)
+def test_none_in_exports_of_another_tool(sample: str) -> None:
+    expected = NOT_MLFLOW if sample in ("oss_mlflow/bulk", "oss_mlflow/bulk/evaluation_datasets") else {}
+    assert unknown(read_source(EximSource(exim_sample(sample)), WITHOUT_FILES)) == expected
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Return a file store whose every meta.yaml has a field of the future; of traces and assessments there are two."""
+    root = tmp_path / "mlruns"
+    run = one_run(root)
+    with (run / "meta.yaml").open("a") as file:
+        file.write("later: 1\nempty: ''\nnothing: null\nnothings: []\nnone: {}\n")
+    write_meta(root / "1", {"experiment_id": "1", "name": "one", "later": [1]})
+    write_meta(
+        root / "1" / "datasets" / "d", {"name": "d", "digest": "1", "source_type": "x", "source": "{}", "later": 1}
+    )
+    edge = {"source_type": "DATASET", "source_id": "d", "destination_type": "RUN", "destination_id": RUN_ID}
+    write_meta(run / "inputs" / "i", {**edge, "tags": {"a": "b"}, "later": {"x": "y"}})
+    output = {"source_type": "RUN_OUTPUT", "source_id": RUN_ID, "destination_type": "MODEL_OUTPUT", "step": 1}
+    write_meta(run / "outputs" / MODEL_ID, {**output, "destination_id": MODEL_ID, "later": False})
+    one_model(root, later="x")
+    for trace_id in (TRACE_ID, "tr-" + "b" * 32):
+        assessment(one_trace(root, trace_id, later=1), later=1, source={"source_type": "HUMAN", "later": 1})
+    version(registered(root, later=1), later=1)
+    return root
+
+
+EXPECTED: Final = {
+    ("experiment", "later"): "once",
+    ("experiment", "datasets/later"): "once",
+    ("run", "later"): "once",
+    ("run", "inputs/later"): "once",
+    ("run", "outputs/later"): "once",
+    ("logged_model", "later"): "once",
+    ("trace", "later"): "2 times",
+    ("trace", "assessments/later"): "2 times",
+    ("trace", "assessments/source/later"): "2 times",
+    ("registered_model", "later"): "once",
+    ("registered_model", "versions/later"): "once",
+}
+
+
+def test_a_field_in_each_file_of_a_store_is_counted(store: Path) -> None:
+    found = read(store, WITHOUT_FILES)
+    assert unknown(found) == EXPECTED
+    assert len(found.rows("gaps")) == len(EXPECTED)
+    [reason] = [row["reason"] for row in found.rows("gaps", owner_id="trace", path="later")]
+    assert reason == f"this version knows no such field; it has a value 2 times, such as in trace {TRACE_ID}"
+    fingerprints = {(row["owner_kind"], row["owner_id"]) for row in found.rows("fingerprints")}
+    assert fingerprints == {("run", RUN_ID), ("logged_model", MODEL_ID), *(("trace", f"tr-{i * 32}") for i in "ab")}
+    assert unknown(read(store, Selection(artifacts=False, kinds=("run",)))).keys() >= {("run", "later")}
+
+
+def test_an_append_keeps_them_once(store: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "a.mlfa"
+    for append in (False, True):
+        sink = ArchiveSink(archive, tool="test 1", clock_ms=lambda: 0, options=ArchiveOptions(append=append))
+        copy(MlrunsSource(store), sink, WITHOUT_FILES)
+        assert verify(archive).problems == []
+        with open_archive(archive) as opened:
+            rows = opened.table("gaps").to_pylist()
+        assert {(row["owner_id"], row["path"]) for row in rows} == EXPECTED.keys()
+        assert len(rows) == len(EXPECTED)
+
+
+def test_none_on_a_server(everything: tuple[MlflowServer, Filled]) -> None:
+    assert unknown(read_server(everything[0].uri, artifacts=False)) == {}
+
+
+_PARTS: Final = ("info", "data", "inputs", "outputs")
+_OF_USERS: Final = ("tools", "icons")
+"""Lists that are carried as they are, whatever is in them."""
+
+
+def _spoil(answer: Any) -> None:
+    """Give every object that an answer lists, and the parts of it, a field of the future."""
+    if isinstance(answer, dict):
+        for name, content in answer.items():
+            if name in ("label_schema", "model"):
+                _spoil([content])
+            elif name in _PARTS or (isinstance(content, list) and name not in _OF_USERS):
+                _spoil(content)
+    elif isinstance(answer, list):
+        for item in (item for item in answer if isinstance(item, dict)):
+            _spoil(item)
+            item["later"] = "x"
+
+
+@contextmanager
+def spoiled(uri: str) -> Iterator[str]:
+    """Yield the URI of a server all of whose answers have fields of the future."""
+
+    def change(path: str, content: bytes) -> bytes:
+        if "/mlflow/" not in path or not content.startswith((b"{", b"[")) or "artifact" in path:
+            return content
+        answer = json.loads(content)
+        _spoil(answer)
+        return json.dumps(answer).encode()
+
+    with bad_network(uri) as network:
+        network.change = change
+        yield network.uri
+
+
+def test_a_field_in_each_object_of_a_server_is_counted(everything: tuple[MlflowServer, Filled]) -> None:
+    plain = read_server(everything[0].uri, artifacts=False)
+    with spoiled(everything[0].uri) as uri:
+        found = read_server(uri, artifacts=False)
+    assert repr({**found.tables, "gaps": []}) == repr({**plain.tables, "gaps": []})
+    counts = unknown(found)
+    kinds = (kind for kind in KINDS if kind not in (WORKSPACE, DATASET))
+    numbers = {kind: number for kind in kinds if (number := len(found.rows(IDENTITIES[kind].name)))}
+    assert len(numbers) == len(KINDS) - 3  # MLflow has skills since 3.18
+    numbers[SCORER] = len(found.rows("scorer_versions"))  # each of which has an answer
+    assert {kind: counts.get((kind, "later")) for kind in numbers} == {kind: _times(n) for kind, n in numbers.items()}
+    parts = {
+        ("run", "data/params/later"): "params",
+        ("run", "inputs/dataset_inputs/later"): "dataset_inputs",
+        ("run", "outputs/model_outputs/later"): "model_outputs",
+        ("logged_model", "data/metrics/later"): "logged_model_metrics",
+        ("trace", "assessments/later"): "assessments",
+        ("registered_model", "versions/later"): "model_versions",
+        ("registered_model", "aliases/later"): "registered_model_aliases",
+        ("webhook", "events/later"): "webhook_events",
+        ("gateway_endpoint", "bindings/later"): "gateway_endpoint_bindings",
+        ("gateway_endpoint", "model_mappings/later"): "gateway_endpoint_models",
+        ("guardrail", "endpoints/later"): "guardrail_endpoints",
+        ("review_queue", "item/later"): "review_queue_items",
+        ("mcp_server", "versions/later"): "mcp_server_versions",
+    }
+    assert {part: counts.get(part) for part in parts} == {
+        part: _times(len(found.rows(table))) for part, table in parts.items()
+    }
+    histories = {(row["run_id"], row["key"]) for row in found.rows("metrics")}
+    assert counts["run", "metrics/later"] == counts["run", "data/metrics/later"] == _times(len(histories))
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
