@@ -133,7 +133,7 @@ class Fields:
     def items(self, name: str, known: frozenset[str]) -> Iterator[Mapping[str, Any]]:
         """Yield the objects in a list as they are, for lists that are long; ``known`` are the fields that are read."""
         for number, item in enumerate(self._list(name)):
-            if not isinstance(item, Mapping):
+            if not isinstance(item, dict):
                 self.bad(f"{name}/{number}", f"it is {shown(item)}, expected an object")
                 continue
             if not known >= item.keys():
@@ -191,8 +191,8 @@ class Fields:
             yield from content.items()
         elif isinstance(content, list):
             for number, item in enumerate(content):
-                if isinstance(item, Mapping) and "key" in item:
-                    if not item.keys() <= _PAIR:
+                if isinstance(item, dict) and "key" in item:
+                    if len(item) > ("value" in item) + 1:
                         self._part(item, name, "").known(*_PAIR)
                     yield item["key"], item.get("value")
                 else:
@@ -249,15 +249,16 @@ def _readers(table: str) -> tuple[tuple[str, str, bool], ...]:
 
 def text_of(value: Any) -> str:
     """Return text as it is and numbers as JSON writes them. Raises ValueMalformedError."""
+    if type(value) is str and value.isascii():  # as nearly all are
+        return value
     if isinstance(value, bool | int | float):
         return json.dumps(value)
     if not isinstance(value, str):
         raise ValueMalformedError(f"it is {shown(value)}, expected text")
-    if not value.isascii():
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            raise ValueMalformedError(f"it is {shown(value)}, which is no text: half of a surrogate pair") from None
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueMalformedError(f"it is {shown(value)}, which is no text: half of a surrogate pair") from None
     return value
 
 

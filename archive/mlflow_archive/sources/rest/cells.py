@@ -19,6 +19,7 @@ from mlflow_archive.kinds import TABLES
 Json = Mapping[str, Any]
 Row = dict[str, Any]
 
+_SCHEMAS: Final = {name: table.schema for name, table in TABLES.items()}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 UNREADABLE_ROW: Final = (KeyError, TypeError, ValueError, AttributeError, OverflowError, pa.ArrowException)
@@ -67,7 +68,7 @@ def json_text(value: object) -> str:
 
 def table_of(name: str, rows: Sequence[Row]) -> pa.Table:
     """Build a table of that name; columns a row lacks are null."""
-    return pa.Table.from_pylist(list(rows), schema=TABLES[name].schema)
+    return pa.Table.from_pylist(list(rows), schema=_SCHEMAS[name])
 
 
 def gap_table(gaps: Iterable[Gap]) -> pa.Table:
