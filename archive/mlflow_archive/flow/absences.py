@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import fields
-
-import pyarrow as pa
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.flow.chunk import Chunk, Gap, Shard
+from mlflow_archive.flow.chunk import Gap, Shard, gap_shards
 from mlflow_archive.format.gaps import NOT_THERE
-from mlflow_archive.kinds import TABLES
 from mlflow_archive.selecting.selection import Selection
 
 
@@ -32,24 +28,11 @@ class Absences:
 
     def shards(self) -> Iterator[Shard]:
         """Yield a shard of the gaps, if there are any."""
-        if self._gaps:
-            rows = [{field.name: getattr(gap, field.name) for field in fields(gap)} for gap in self._gaps]
-            chunk = Chunk(tables={"gaps": pa.Table.from_pylist(rows, schema=TABLES["gaps"].schema)})
-            yield Shard(name="what is not there but was asked for", payload=chunk)
+        return gap_shards("what is not there but was asked for", self._gaps)
 
 
 def absences(missing: Sequence[tuple[str, str]]) -> Iterator[Shard]:
-    """Yield a shard of gaps for objects or patterns by kind and name, if there are any; its payload is a chunk."""
-    if missing:
-        rows = [
-            {
-                "owner_kind": kind,
-                "owner_id": name,
-                "path": "",
-                "code": NOT_THERE,
-                "reason": "it was asked for, and nothing among what else is selected has this id or name",
-            }
-            for kind, name in missing
-        ]
-        chunk = Chunk(tables={"gaps": pa.Table.from_pylist(rows, schema=TABLES["gaps"].schema)})
-        yield Shard(name="what is not there but was asked for", payload=chunk)
+    """Return a shard of gaps for objects or patterns by kind and name, if there are any; its payload is a chunk."""
+    reason = "it was asked for, and nothing among what else is selected has this id or name"
+    gaps = [Gap(owner_kind=kind, owner_id=name, path="", code=NOT_THERE, reason=reason) for kind, name in missing]
+    return gap_shards("what is not there but was asked for", gaps)
