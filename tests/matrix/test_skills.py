@@ -191,11 +191,32 @@ def test_a_restored_server_finds_all_of_it(exported: Exported, tmp_path: Path) -
         assert not (server.artifacts / source / "SKILL.md").exists()
 
 
+def test_a_served_archive_shows_all_of_it(exported: Exported, tmp_path: Path) -> None:
+    command, settings = _command("3.18", "serve", str(exported.from_database), "--port", "0")
+    with subprocess.Popen(
+        command, env={**settings, "XDG_CACHE_HOME": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            assert process.stdout is not None
+            uri = process.stdout.readline().decode().strip()
+            skills = SkillServer(uri)
+            source = skills.versions("@acme.ai/review")[2]["source"].removeprefix("mlflow-artifacts:/")
+            answer = requests.get(f"{uri}/api/2.0/mlflow-artifacts/artifacts/{source}/SKILL.md", timeout=60)
+            assert answer.content == OF_ACME["SKILL.md"]
+            with pytest.raises(RuntimeError, match="read-only"):
+                skills.send("POST", "/review/tags", json={"key": "a", "value": "b"})
+        finally:
+            process.terminate()
+
+
 def _in_environment_of(version: str, *arguments: str) -> None:
-    """Run the command with the MLflow of a version, and what else it needs from where the tests have it."""
+    command, settings = _command(version, *arguments)
+    subprocess.run(command, check=True, env=settings, capture_output=True)
+
+
+def _command(version: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command with the MLflow of a version, and what else it needs from where the tests have it."""
     others = [path for path in sys.path if path.endswith(("site-packages", "archive", "cli"))]
     code = f"import sys; sys.path += {others!r}; from mlflow_archive_cli.main import main; main()"
     settings = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    subprocess.run(
-        [environment(version), "-W", "ignore", "-c", code, *arguments], check=True, env=settings, capture_output=True
-    )
+    return [environment(version), "-W", "ignore", "-c", code, *arguments], settings

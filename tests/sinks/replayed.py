@@ -114,7 +114,7 @@ class CutTarget:
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._target, name)
         if name in ("artifacts", "place"):
-            return lambda where: CutPlace(found(where), self.call)
+            return lambda *where: CutPlace(found(*where), self.call)
         if name == "api":
             return CutApi(found, self.call)
         if not callable(found) or name in ("close", "check"):

@@ -3,6 +3,7 @@
 >>> with SqlSession(archive) as session:  # doctest: +SKIP
 ...     session.query("select status, count(*) from runs group by 1")
 
+A table of MLflow's database that an archive carries as it is (``export --unknown-tables``) is ``unknown_NAME``.
 Beside the tables of spec/tables.md there is the view ``latest_metrics``: of each run and key the latest point.
 """
 
@@ -26,6 +27,7 @@ from mlflow_archive.kinds import (
     is_named,
 )
 from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
 
 _LATEST: Final = """
 create view latest_metrics as
@@ -70,6 +72,8 @@ class SqlSession:
         )
         for table in TABLES.values():
             self._make_view(archive, table)
+        for name, member in unknown_tables(archive).items():
+            self._connection.register(f"unknown_{name}", read_unknown_table(archive, member))
         self._connection.execute(_LATEST)
         self._connection.execute(_CLOSED)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -58,12 +58,14 @@ class Chunk:
     ``tables`` maps names of ``kinds.TABLES`` to tables of exactly that schema, rows in any order; a table
     that is absent has no rows. The rows of ``artifacts`` come from the list ``artifacts`` (the sink knows size and
     digest only after reading), so that table is never in ``tables``. With ``complete=False`` the next chunk of the
-    same shard goes on with the same entity; its fingerprint comes in the last one.
+    same shard goes on with the same entity; its fingerprint comes in the last one. ``unknown_tables`` are whole tables
+    of MLflow's database that this version does not know, by their names there: for archives and databases alone.
     """
 
     tables: Mapping[str, pa.Table]
     artifacts: Sequence[ArtifactFile] = ()
     complete: bool = True
+    unknown_tables: Mapping[str, pa.Table] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

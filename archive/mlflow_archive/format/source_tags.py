@@ -7,6 +7,7 @@ Pure: computed from archived facts only, no clock and no target, so the same arc
     mlflow_export_import.metadata.*     where and when it was exported
     mlflow_export_import.experiment.*   on experiments: every column of the table ``experiments``
     mlflow_export_import.<kind>.*       on logged models, traces, registered models, model versions: theirs
+    mlflow_export_import.param.*        on runs: params that are too long for one, whole, where a tag holds them
     mlflow_export_import.lineage.N.*    what an import N hops before left (``lineage_tags``)
 """
 

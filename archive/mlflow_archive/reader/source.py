@@ -22,7 +22,7 @@ from mlflow_archive.flow.report import Progress
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.fingerprint import fingerprints_of
-from mlflow_archive.format.manifest import Export
+from mlflow_archive.format.manifest import Export, Member
 from mlflow_archive.kinds import (
     AFTER_RUNS,
     BY_ROW,
@@ -38,6 +38,7 @@ from mlflow_archive.kinds import (
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.blobs import Blobs, StoredExtent
 from mlflow_archive.reader.selecting import ArchiveSelection
+from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
 from mlflow_archive.selecting.selection import Selection
 
 ENTITIES_PER_SHARD: Final = 50
@@ -51,6 +52,14 @@ class _Part:
 
     kind: str
     ids: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _UnknownTable:
+    """Payload of a shard: a table of the source's database that this version does not know."""
+
+    name: str
+    member: Member
 
 
 class ArchiveSource:
@@ -109,9 +118,15 @@ class ArchiveSource:
         for kind in AFTER_RUNS:
             stage += 1
             yield from _shards(kind, selected.ids(kind), stage)
+        if selection.everything and not selection.kinds and not self._leave_out and not self._columns:
+            for name, member in unknown_tables(self._archive).items():
+                yield Shard(name=f"the unknown table {name}", stage=stage + 1, payload=_UnknownTable(name, member))
 
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
         part = shard.payload
+        if isinstance(part, _UnknownTable):
+            yield Chunk(tables={}, unknown_tables={part.name: read_unknown_table(self._archive, part.member)})
+            return
         if not isinstance(part, _Part):
             message = f"{shard.name} is no shard of an archive"
             raise TypeError(message)

@@ -13,6 +13,7 @@ from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import BY_ROW, EXPERIMENT, TABLES, Table, is_identity
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.stored.parts import Part
+from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
 from mlflow_archive.verification.report import VerifyReport
 
 
@@ -52,6 +53,12 @@ def check_tables(
             _check_part(archive, member, report, findings)
             if member.path in bad_members and len(findings.damaged) == before:
                 findings.damaged.append(_whole(member))
+    for member in unknown_tables(archive).values() if only is None else ():
+        try:
+            report.count("rows", read_unknown_table(archive, member).num_rows)
+        except DamagedError as error:
+            if error.code not in ("E010", "E011"):
+                report.add_error(error, member.path)
     return findings
 
 

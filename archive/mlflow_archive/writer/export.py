@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Chunk, Gap, Known, gap_table
 from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.source import SourceFacts
@@ -102,8 +103,11 @@ class ArchiveSink:
         self._facts = SourceFacts(kind="", uri="")
         self._selection = Selection()
         self._same_source: SameSource | None = None
+        self._unknown_tables: dict[str, pa.Table] = {}
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
+        if selection.unknown_tables and facts.kind != "database":
+            raise SelectionError(f"--unknown-tables is for databases, and {facts.uri} is none")
         self._facts, self._selection = facts, selection
         base = self._target.base
         plan = {"source": [facts.kind, facts.uri], "selection": asdict(selection), "base": base.id if base else None}
@@ -145,6 +149,7 @@ class ArchiveSink:
     def write(self, chunk: Chunk) -> None:
         if self._same_source is not None:
             self._same_source.check(chunk.tables)
+        self._unknown_tables |= chunk.unknown_tables
         thread = self._thread()
         tables = dict(chunk.tables)
         artifacts, gaps = self._store_artifacts(chunk.artifacts, thread)
@@ -226,6 +231,7 @@ class ArchiveSink:
                 jobs=self._options.jobs,
             )
             finishing.merge([thread.segment for thread in self._threads], self._resumed)
+            finishing.add_unknown(self._unknown_tables)
             export = Export(
                 number=self._target.export_number,
                 created_ms=self._clock_ms(),
@@ -240,6 +246,9 @@ class ArchiveSink:
             self.abort()
         self._report.counts = dict(finishing.counts)
         self._report.details |= {"archive_id": archive_id, "export": export.number, "unchanged": finishing.unchanged}
+        if self._unknown_tables:
+            sizes = {name: rows.num_rows for name, rows in sorted(self._unknown_tables.items())}
+            self._report.details["unknown_tables"] = sizes
         return self._report
 
     def abort(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,16 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mlflow_archive.format.layout import manifest_name
+from mlflow_archive.format.layout import manifest_name, part_name
 from mlflow_archive.format.manifest import MINOR, Export, Manifest, Member
+from mlflow_archive.format.unknown_tables import database_table, stated_columns, table_of
 from mlflow_archive.kinds import BY_ROW, DATASET, IDENTITIES, INCREMENTAL, TABLES, Table
 from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.blob_index import index_pieces
 from mlflow_archive.writer.coded import sort_rows
 from mlflow_archive.writer.merge import Piece, staged_piece
 from mlflow_archive.writer.packs import PackWriter, WrittenPack
-from mlflow_archive.writer.parts import WrittenPart
+from mlflow_archive.writer.parts import WrittenPart, part_writer
 from mlflow_archive.writer.scratch import Scratch
 from mlflow_archive.writer.segments import Segment
 from mlflow_archive.writer.side_by_side import PartsWriter
@@ -43,6 +45,7 @@ class Finishing:
     counts: dict[str, int] = field(default_factory=dict)
     unchanged: bool = False
     _members: list[Member] = field(default_factory=list)
+    _unknown: dict[str, pa.Table] = field(default_factory=dict)
 
     def merge(self, segments: Sequence[Segment], resumed: Collection[Path]) -> None:
         """Write all parts. ``resumed`` are staged files of an earlier, interrupted try."""
@@ -65,6 +68,18 @@ class Finishing:
         blobs = index_pieces(self.files, self.staging, self.target.root, packs, self.scratch)
         self._write({"blobs": blobs})
         self._members += [self._pack_member(pack) for pack in packs]
+
+    def add_unknown(self, tables: Mapping[str, pa.Table]) -> None:
+        """Write tables of the source that this version does not know, a part each."""
+        for number, (name, rows) in enumerate(sorted(tables.items())):
+            path = part_name("unknown_tables", self.target.export_number, number)
+            table = table_of(name, rows.schema)
+            with part_writer(self.files, self.target.root / path, table, level=self.level) as part:
+                part.write(rows)
+                written = part.finish()
+            member = self._table_member(path, table, written)
+            self._members.append(replace(member, unknown=stated_columns(rows.schema)))
+            self._unknown[name] = rows
 
     def _keep(self, table: Table, segment: int) -> Keep | None:
         """Return what filters rows staged before an interruption.
@@ -161,15 +176,23 @@ class Finishing:
     def _nothing_new(self) -> bool:
         """Return whether nothing with a fingerprint was written, and all else is as the base has it."""
         base = self.target.base
-        written = {member.table for member in self._members}
+        written = {member.table for member in self._members if database_table(member) is None}
         if (
             base is None
             or None in written
             or any(TABLES[name].entity in (*INCREMENTAL, None) for name in written if name)
+            or not self._unknown_as_before(base)
         ):
             return False
         owners = {kind: self._rows(table)[table.key[0]].unique().to_pylist() for kind, table in IDENTITIES.items()}
         return all(self._as_before(table, base, owners.get(table.entity or "", [])) for table in TABLES.values())
+
+    def _unknown_as_before(self, base: Archive) -> bool:
+        before = unknown_tables(base)
+        return all(
+            name in before and read_unknown_table(base, before[name]).equals(rows)
+            for name, rows in self._unknown.items()
+        )
 
     def _as_before(self, table: Table, base: Archive, owners: Sequence[str]) -> bool:
         new = self._rows(table)

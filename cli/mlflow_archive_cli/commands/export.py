@@ -52,13 +52,13 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
     "--since",
     type=time_ms,
     metavar="TIME",
-    help="Only runs that started at or after this time (ISO 8601, UTC), and their logged models.",
+    help="Only runs and traces that began at or after this time (ISO 8601, UTC), and logged models of these runs.",
 )
 @click.option(
     "--until",
     type=time_ms,
     metavar="TIME",
-    help="Only runs that started before this time (ISO 8601, UTC), and their logged models.",
+    help="Only runs and traces that began before this time (ISO 8601, UTC), and logged models of these runs.",
 )
 @click.option("--no-deleted", is_flag=True, help="Leave out deleted experiments and runs, and logged models of these.")
 @click.option(
@@ -88,6 +88,12 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
     "--artifacts-destination",
     metavar="DIR_OR_URL",
     help="Of a database: the folder or URL behind mlflow-artifacts: URIs, the same word as in `mlflow server`.",
+)
+@click.option(
+    "--unknown-tables",
+    is_flag=True,
+    help="Of a database: carry tables that this version does not know as they are, for SQL and for a restore into the "
+    "same schema; only with all else, and without columns that are named like secrets.",
 )
 @click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="How many threads read.")
 @click.option("--level", type=click.IntRange(1, 19), default=3, show_default=True, help="Compression level of zstd.")
@@ -139,6 +145,7 @@ def command(
         artifacts=not options["no_artifacts"],
         artifact_globs=options["artifact_glob"],
         max_artifact_size=options["max_artifact_size"],
+        unknown_tables=options["unknown_tables"],
     )
     manner = ExportOptions(
         append=options["append"],
@@ -195,5 +202,6 @@ def _summarize(facts: Mapping[str, Any]) -> None:
         if facts.get("unchanged"):
             title = f"nothing is new at {facts['source']['uri']}; {facts['archive']} stays as it is"
             lines = {}
+        lines |= {f"table {name}": rows for name, rows in facts.get("unknown_tables", {}).items()}
         lines |= {"export": facts["export"], "archive id": facts["archive_id"]}
     TextOutput().document(facts, [pairs(title, lines)])

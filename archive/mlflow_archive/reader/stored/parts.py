@@ -100,7 +100,7 @@ class Part:
 
     def _row_group(self, index: int) -> RowGroup:
         metadata = self._parquet.metadata.row_group(index)
-        first = self.table.key[0]
+        first = self.table.key[0] if self.table.key else None
         low = high = None
         for i in range(metadata.num_columns):
             column = metadata.column(i)

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from threading import Lock, local
+from typing import Final
 
 from mlflow_archive.flow.chunk import Chunk, Known, nothing_known
 from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import refusals
+from mlflow_archive.format.gaps import SOURCE
 from mlflow_archive.format.source_tags import ExportFacts
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, TABLES, WORKSPACE, is_identity
 from mlflow_archive.selecting.selection import Selection
@@ -25,6 +27,8 @@ from mlflow_archive.sinks.replay.writers import kind_writers
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from mlflow_archive.sinks.replay.writing.rows import Row
+
+_RESTORE: Final = "`mlflow-archive restore` brings them in"
 
 FactsOfRow = Callable[[Row], ExportFacts]
 
@@ -93,6 +97,9 @@ class ReplaySink:
         if gaps is not None and gaps.num_rows:
             self._receipt.count("gaps_in_source", gaps.num_rows)
         self._count_left_out(chunk)
+        for name, rows in chunk.unknown_tables.items():
+            reason = f"{rows.num_rows} rows of the table {name}, which this version does not know; {_RESTORE}"
+            self._receipt.refuse(SOURCE, name, "", refusals.KIND_REFUSED, reason)
         chunk = self._texts.fit(chunk)
         kinds = self._kinds_under_way(chunk)
         for writer in self._writers_of(kinds):
@@ -131,7 +138,7 @@ class ReplaySink:
                 writer.delete()
             for writer in writers:
                 writer.after_deletion()
-            why = " of the archive; `mlflow-archive restore` brings them in"
+            why = f" of the archive; {_RESTORE}"
             self._receipt.refuse_many(self._left_out, refusals.KIND_REFUSED, why)
         finally:
             self._target.close()

@@ -45,6 +45,10 @@ class RestoreDatabase(Protocol):
         """The tables, once ``open`` was called."""
 
     @property
+    def others(self) -> TargetSchema:
+        """The tables that no archive table is stored in, once ``open`` was called."""
+
+    @property
     def fresh(self) -> bool:
         """Whether it holds nothing but what MLflow itself puts into a new database."""
 

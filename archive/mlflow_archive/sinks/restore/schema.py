@@ -33,10 +33,15 @@ def check_revision(engine: Engine, address: str) -> None:
         )
 
 
-def target_schema(engine: Engine | Connection) -> TargetSchema:
-    """Return the columns of the tables that an archive fills; computed ones are left out."""
+def target_schema(engine: Engine | Connection) -> tuple[TargetSchema, TargetSchema]:
+    """Return the columns of the tables that an archive fills, and of all others; computed ones are left out."""
     inspector: Inspector = inspect(engine)
     filled = {table.stored_in for table in MAPS.values()} | {"latest_metrics", ISSUE_CATEGORIES}
+    names = set(inspector.get_table_names())
+    return _columns(inspector, filled & names), _columns(inspector, names - filled)
+
+
+def _columns(inspector: Inspector, names: set[str]) -> TargetSchema:
     return {
         name: {
             column["name"]: TargetColumn(
@@ -48,7 +53,7 @@ def target_schema(engine: Engine | Connection) -> TargetSchema:
             for column in inspector.get_columns(name)
             if not column.get("computed")
         }
-        for name in sorted(filled.intersection(inspector.get_table_names()))
+        for name in sorted(names)
     }
 
 

@@ -54,6 +54,7 @@ class ServerDatabase:
             raise TargetError(f"restoring into {uri.dialect} needs more packages: {extra} ({error})") from error
         self._connection: Connection | None = None
         self._schema: TargetSchema = {}
+        self._others: TargetSchema = {}
         self._made_schema = False
         self._schema_in_transaction = False
         self._fresh = False
@@ -62,6 +63,10 @@ class ServerDatabase:
     @property
     def schema(self) -> TargetSchema:
         return self._schema
+
+    @property
+    def others(self) -> TargetSchema:
+        return self._others
 
     @property
     def fresh(self) -> bool:
@@ -89,7 +94,7 @@ class ServerDatabase:
                 make_schema(self._engine.url)
             else:
                 check_revision(self._engine, self.address)
-            self._schema = target_schema(connection)
+            self._schema, self._others = target_schema(connection)
             self._fresh = holds_nothing(self)
             self._end_reading()
         except SQLAlchemyError as error:

@@ -15,6 +15,7 @@ from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Chu
 from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import refusals
+from mlflow_archive.format.gaps import SOURCE
 from mlflow_archive.kinds import TABLES, WORKSPACE
 from mlflow_archive.kinds.experiment_tags import acting_tags
 from mlflow_archive.mlflow_database.mapping import MAPS
@@ -28,6 +29,7 @@ from mlflow_archive.sinks.restore.holding import HeldRows
 from mlflow_archive.sinks.restore.inverting import changed_values, to_stored, without_equal_points
 from mlflow_archive.sinks.restore.locations import ChunkOwners, Locations
 from mlflow_archive.sinks.restore.options import RestoreOptions
+from mlflow_archive.sinks.restore.unknown_tables import reason_against
 
 _LATEST: Final = "latest_metrics"
 
@@ -67,9 +69,11 @@ class RestoreSink:
         self._thread = _Thread()
         self._report = Report()
         self._acting_tags: list[dict[str, str]] = []
+        self._revision: str | None = None
 
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
         self._database.begin()
+        self._revision = facts.schema_revision
         self._filling.begin(self._database, exact=facts.extra.get("source_kind") == "database")
         self._locations.begin(self._database)
         if self._database.fresh:
@@ -102,8 +106,21 @@ class RestoreSink:
             gaps = tables.get("gaps")
             if gaps is not None and gaps.num_rows:
                 self._count("gaps_in_source", gaps.num_rows)
+            for name, unknown_rows in chunk.unknown_tables.items():
+                self._put_back(name, unknown_rows)
         if "metrics" in tables:
             self._progress.advance("points", tables["metrics"].num_rows)
+
+    def _put_back(self, name: str, rows: pa.Table) -> None:
+        """Insert a table that this version does not know, or report why that cannot be."""
+        reason = reason_against(self._database, name, rows, self._revision)
+        if reason is not None:
+            refused = f"{rows.num_rows} rows of the table {name} are not put back: {reason}"
+            gap = Gap(owner_kind=SOURCE, owner_id=name, path="", code=refusals.KIND_REFUSED, reason=refused)
+            self._report.gaps.append(gap)
+        elif rows.num_rows:
+            self._database.insert(name, self._database.prepared(rows))
+            self._count(name, rows.num_rows)
 
     def _list_acting_tags(self, tags: pa.Table | None) -> None:
         if tags is not None:

@@ -36,11 +36,16 @@ class SqliteDatabase:
         self._folder: Unfinished | None = None
         self._writing: SqliteWriting | None = None
         self._schema: TargetSchema = {}
+        self._others: TargetSchema = {}
         self._fresh = False
 
     @property
     def schema(self) -> TargetSchema:
         return self._schema
+
+    @property
+    def others(self) -> TargetSchema:
+        return self._others
 
     @property
     def fresh(self) -> bool:
@@ -75,7 +80,7 @@ class SqliteDatabase:
                 make_schema(engine.url)
             else:
                 check_revision(engine, self.address)
-            self._schema = target_schema(engine)
+            self._schema, self._others = target_schema(engine)
         finally:
             engine.dispose()
         self._writing = SharedFile(place) if self._folder is None else NewFile(place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import func, select, table
@@ -26,18 +26,28 @@ def is_newer(revision: str | None) -> bool | None:
 
 
 def unknown_contents(
-    snapshot: Snapshot, selection: Selection, revision: str | None, tell: Callable[[str], None]
+    snapshot: Snapshot,
+    selection: Selection,
+    revision: str | None,
+    tell: Callable[[str], None],
+    carried: Collection[str] = (),
 ) -> Iterator[Gap]:
     """Yield a gap for each unknown table with rows, and for each unknown column of a known one with values.
 
     With kinds selected only columns of their tables count: an unknown table is of none of them. Where the revision of
     the schema is a known one, no MLflow made an unknown table: another program did, and ``tell`` gets a sentence.
+    Tables that are ``carried`` as they are give no gap.
     """
-    gaps = list(_unknown(snapshot, selection))
+    gaps = [gap for gap in _unknown(snapshot, selection) if gap.code != UNKNOWN_ROWS or gap.owner_id not in carried]
     foreign = [gap.owner_id for gap in gaps if gap.code == UNKNOWN_ROWS] if _is_known(revision) else []
     if foreign:
         tell(f"not MLflow's, and left out: {len(foreign)} tables of another program ({', '.join(foreign)})")
     yield from (gap for gap in gaps if gap.owner_id not in foreign)
+
+
+def unknown_tables(snapshot: Snapshot) -> list[str]:
+    """Return the tables that this version does not know and that have rows, sorted."""
+    return [gap.owner_id for gap in _unknown(snapshot, Selection()) if gap.code == UNKNOWN_ROWS]
 
 
 def _is_known(revision: str | None) -> bool:

@@ -31,13 +31,14 @@ from mlflow_archive.sources.database.catalog import DatabaseCatalog
 from mlflow_archive.sources.database.columns import Columns, plain_values
 from mlflow_archive.sources.database.entities import EntityReader, count_points, count_spans, maps_of
 from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, with_gaps
-from mlflow_archive.sources.database.newer import is_newer, unknown_contents
+from mlflow_archive.sources.database.newer import is_newer, unknown_contents, unknown_tables
 from mlflow_archive.sources.database.orphans import DATABASE, orphans, unknown_rows
 from mlflow_archive.sources.database.planning import IdBlock, shards
 from mlflow_archive.sources.database.reading import Reading, ignore_malformed
 from mlflow_archive.sources.database.runs import DatabaseRun, plain, run_records
 from mlflow_archive.sources.database.snapshot import VERSION_TABLE, Query, Snapshot, check_is_mlflow
 from mlflow_archive.sources.database.traces import TraceJudge
+from mlflow_archive.sources.database.unknown_tables import UnknownTable, check_whole, may_be_carried, read_unknown
 from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
 
 POINTS_PER_CHUNK: Final = 300_000
@@ -93,6 +94,8 @@ class DatabaseSource:
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
         """Yield shards of up to 128 entities of one kind. Raises SelectionError before the first."""
         self._selection = selection
+        if selection.unknown_tables:
+            check_whole(selection)
         self._roots.check()
         selector = self._selector(selection)
         yield from absences(selector.missing)
@@ -101,12 +104,15 @@ class DatabaseSource:
             finder = ArtifactFinder(self._roots, selection, lambda traces: set(count_spans(self._snapshot, traces)))
         self._entities = EntityReader(self._snapshot, self._reading, finder, selector.among)
         revision = self.facts().schema_revision
-        gaps = [*unknown_contents(self._snapshot, selection, revision, progress.note)]
+        carried = may_be_carried(self._snapshot, unknown_tables(self._snapshot)) if selection.unknown_tables else []
+        gaps = [*unknown_contents(self._snapshot, selection, revision, progress.note, carried)]
         if selection.everything:
             leftovers = (*orphans(self._snapshot), *unknown_rows(self._snapshot))
             wants = selection.wants_kind
             gaps += [gap for gap in leftovers if gap.owner_kind == DATABASE or wants(gap.owner_kind)]
         yield from gap_shards("rows that belong to nothing", gaps)
+        for name in carried:
+            yield Shard(name=f"the unknown table {name}", payload=UnknownTable(name=name))
         for shard in shards(selector):
             progress.expect("runs", shard.weight)
             yield shard
@@ -127,10 +133,12 @@ class DatabaseSource:
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
         """Yield the chunks of a shard. A run with gaps has no fingerprint, so that a later export tries it again."""
         block = shard.payload
-        if not isinstance(block, IdBlock):
+        if isinstance(block, UnknownTable):
+            yield from read_unknown(self._snapshot, block.name)
+        elif not isinstance(block, IdBlock):
             message = f"{shard.name} is no shard of a database"
             raise TypeError(message)
-        if block.kind == RUN:
+        elif block.kind == RUN:
             yield from self._read_runs(block.ids, known)
         elif self._entities is not None:
             yield from self._entities.chunks(block, known)

@@ -49,6 +49,8 @@ class Router:
         Where entities go on in later chunks, the last of these has a part, perhaps empty, for each workspace that
         they had.
         """
+        if chunk.unknown_tables:
+            yield DEFAULT_WORKSPACE, Chunk(tables={}, unknown_tables=chunk.unknown_tables)
         tables = {name: rows for name, rows in chunk.tables.items() if TABLES[name].entity != WORKSPACE}
         owners, open_here = self._thread.owners, self._thread.workspaces
         self._learn(tables, owners)
