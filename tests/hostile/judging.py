@@ -207,10 +207,13 @@ def page_faults(page: str) -> list[str]:
 
 
 def _surroundings(ground: Ground) -> set[str]:
-    """Return what lies around the folder of the ground, and whatever has the name of the canary."""
+    """Return what lies around the folder of the ground, and whatever has the name of the canary where none may be.
+
+    In the folder that artifacts are written to a file may have an odd name: `..\\x` is one here.
+    """
     around = {str(path) for path in ground.folder.parent.iterdir()}
     strays = (Path("/", CANARY), Path("/tmp", CANARY), Path.home() / CANARY, Path.cwd() / CANARY)  # noqa: S108
-    inside = {str(path) for path in ground.folder.rglob(f"*{CANARY}*")}
+    inside = {str(path) for path in ground.folder.glob(f"*{CANARY}*")}
     return around | inside | {str(path) for path in strays if path.exists()}
 
 
