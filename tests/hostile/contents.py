@@ -100,10 +100,10 @@ def _make_right(entry: Row, data: bytes, table: pa.Table | None) -> None:
 
 def _texts(table: pa.Table) -> list[Any]:
     """Return the values of the first column, which is the first of the key, as far as they are texts."""
-    column = table.column(0) if table.num_columns else pa.chunked_array([pa.array([], pa.string())])
-    if column.type not in (pa.string(), pa.binary()) or table.num_rows > 1_000_000:
+    if not table.num_columns or table.column(0).type not in (pa.string(), pa.binary()) or table.num_rows > 1_000_000:
         return []
-    return [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in column.to_pylist()]
+    raw = table.column(0).cast(pa.binary()).to_pylist()  # texts may be none
+    return [value if value is None else value.decode("utf-8", "replace") for value in raw]
 
 
 def taken_apart(files: Files) -> Contents:

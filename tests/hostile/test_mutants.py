@@ -53,8 +53,7 @@ def test_no_mutant_costs_more_than_a_refusal(group: int, ground: Ground, files: 
     for number in range(group * IN_GROUP, (group + 1) * IN_GROUP):
         mutant = make_mutant(files, number, SEED, ground.folder)
         commands = [*reading(mutant.path, ground), *writing(mutant.path, ground)]
-        share = [arguments for arguments in commands[1 + number % SHARES :: SHARES] if "served" not in arguments]
-        judgement = judge(mutant, ground, [commands[0], *share])
+        judgement = judge(mutant, ground, [commands[0], *commands[1 + number % SHARES :: SHARES]])
         assert not judgement.faults, f"mutant {number} of seed {SEED}, {mutant.what}"
 
 

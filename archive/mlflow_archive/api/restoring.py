@@ -45,7 +45,7 @@ def restore_archive(
     check_taken(archive, selection, jobs=options.jobs)
     try:
         database.open()
-        existing, report = _look(archive, database, options, selection)
+        existing, report = look_ahead(archive, database, options, selection)
         if options.dry_run:
             return report
         quiet: Progress = Quiet()
@@ -58,10 +58,13 @@ def restore_archive(
         database.rollback()
 
 
-def _look(
+def look_ahead(
     archive: Archive, database: RestoreDatabase, options: RestoreOptions, selection: Selection
 ) -> tuple[Existing, Report]:
-    """Make the first copy. Of the largest tables it reads the columns that decide; all, where these are refused."""
+    """Make the first copy, which writes nothing: whether an open database can take what is selected.
+
+    Of the largest tables it reads the columns that decide; all, where these are refused. Raises RestoreRefusedError.
+    """
     rows_only = replace(selection, artifacts=False)
     deciding = {kind.largest: _deciding(kind.largest, database) for kind in KINDS.values() if kind.largest}
     leave_out = () if options.dry_run else [name for name, names in deciding.items() if names == ()]

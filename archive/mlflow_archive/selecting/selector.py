@@ -5,7 +5,8 @@ What every option means is said by ``Selection``; what each kind follows from is
 * what lies in an experiment comes with it; a run, too, if its stage and start are selected and a filter takes it, and
   a trace if its time is and a filter takes it;
 * a logged model whose maker is left out by time or stage comes only if a run that is selected names it;
-* where runs are named, by id or filter, only what belongs to them comes: their logged models and traces;
+* where runs are named, by id or filter, only what belongs to them comes: their logged models and traces, as far as
+  these lie in selected experiments;
 * where registered models are named, only these and what they stand on;
 * an evaluation dataset comes with any of its experiments; everything else that lies in no experiment only where
   nothing is left out by experiment, run, model or time.
@@ -25,6 +26,7 @@ from mlflow_archive.kinds import (
     EVALUATION_DATASET,
     EXPERIMENT,
     IDENTITIES,
+    KINDS,
     LOGGED_MODEL,
     REGISTERED_MODEL,
     RUN,
@@ -91,18 +93,25 @@ class Selector:
 
     @cached_property
     def carried_experiments(self) -> list[str]:
-        """The experiments that come: where runs or models are named, those in which what comes with them lies."""
-        if not self._selection.only_of_runs:
-            return list(self.experiments)
-        used_ids = set(self.dependencies.experiments if self.dependencies is not None else ())
-        used_ids |= self._values("runs", "experiment_id", "run_id", self._runs)
-        for kind in (LOGGED_MODEL, TRACE):
+        """The experiments that come, if a kind that refers to them is selected.
+
+        Where runs or models are named, those in which what comes lies, and those to which prompts belong.
+        """
+        selection = self._selection
+        if not selection.only_of_runs:
+            referring = any(EXPERIMENT in KINDS[kind].refers for kind in selection.kinds or KINDS)
+            return list(self.experiments) if referring else []
+        used_ids: set[str] = set()
+        if self.dependencies is not None and selection.wants_kind(REGISTERED_MODEL):
+            used_ids |= self.dependencies.experiments
+        for kind in (RUN, LOGGED_MODEL, TRACE):
             ids = [owner_id for piece in self.ids(kind) for owner_id in piece.to_pylist()]
             used_ids |= self._values(IDENTITIES[kind].name, "experiment_id", IDENTITIES[kind].key[0], ids)
         return [experiment_id for experiment_id in self.experiments if experiment_id in used_ids]
 
     @cached_property
-    def _runs(self) -> list[str]:
+    def runs(self) -> list[str]:
+        """The selected runs, sorted, whether or not they come; for a selection of few."""
         return sorted(run_id for piece in self.chosen(RUN) for run_id in piece.to_pylist())
 
     def _of_experiments(self, kind: str, among: Collection[str] | None) -> Iterator[pa.StringArray]:
@@ -118,19 +127,26 @@ class Selector:
         return self._passing(kind, pieces)
 
     def _of_runs(self, kind: str, among: Collection[str] | None) -> Iterator[pa.StringArray]:
-        ids = self._linked_to_runs.get(kind, set())
-        return self._passing(kind, self._in_reach(kind, _both(ids, among))) if ids else iter(())
+        return self._passing(kind, self._in_reach(kind, _both(self.linked(kind), among)))
+
+    def linked(self, kind: str) -> Collection[str]:
+        """Return the logged models or traces that belong to the selected runs, wherever they lie."""
+        if kind == LOGGED_MODEL:
+            return self._models_of_runs
+        return self._traces_of_runs if kind == TRACE else ()
 
     @cached_property
-    def _linked_to_runs(self) -> Mapping[str, set[str]]:
-        """The logged models and traces that belong to the chosen runs, wherever they lie."""
-        models = self._values("logged_models", "model_id", "source_run_id", self._runs)
-        models.update(*(self._values(edges, "model_id", "run_id", self._runs) for edges in _EDGES))
-        traces = self._values("trace_links", "trace_id", "destination_id", self._runs)
+    def _models_of_runs(self) -> set[str]:
+        made_by = self._values("logged_models", "model_id", "source_run_id", self.runs)
+        return made_by.union(*(self._values(edges, "model_id", "run_id", self.runs) for edges in _EDGES))
+
+    @cached_property
+    def _traces_of_runs(self) -> set[str]:
+        traces = self._values("trace_links", "trace_id", "destination_id", self.runs)
         for made_in in self._catalog.rows("trace_metadata", ("trace_id", "value"), ("key", (_SOURCE_RUN,))):
-            in_runs = pc.is_in(made_in["value"], value_set=_texts(self._runs))
+            in_runs = pc.is_in(made_in["value"], value_set=_texts(self.runs))
             traces.update(made_in.filter(in_runs)["trace_id"].to_pylist())
-        return {LOGGED_MODEL: models, TRACE: traces}
+        return traces
 
     def _of_versions(
         self, kind: str, dependencies: ModelDependencies, among: Collection[str] | None
@@ -185,12 +201,12 @@ class Selector:
         model_ids = models.to_pylist()
         if not model_ids:
             return models
-        made_by = dict(self._pairs("logged_models", "source_run_id", model_ids))
-        named_by = [pair for edges in _EDGES for pair in self._pairs(edges, "run_id", model_ids)]
-        run_ids = {run_id for _, run_id in (*made_by.items(), *named_by) if run_id}
-        chosen = {run_id for piece in self.chosen(RUN, run_ids) for run_id in piece.to_pylist()}
-        taken = {model_id for model_id, run_id in (*made_by.items(), *named_by) if not run_id or run_id in chosen}
-        return models.filter(pc.is_in(models, value_set=_texts(taken)))
+        pairs = [*self._pairs("logged_models", "source_run_id", model_ids)]
+        pairs += [pair for edges in _EDGES for pair in self._pairs(edges, "run_id", model_ids)]
+        run_ids = {run_id for _, run_id in pairs if run_id}
+        chosen_runs = {run_id for piece in self.chosen(RUN, run_ids) for run_id in piece.to_pylist()}
+        with_runs = {model_id for model_id, run_id in pairs if not run_id or run_id in chosen_runs}
+        return models.filter(pc.is_in(models, value_set=_texts(with_runs)))
 
     def _pairs(self, table: str, column: str, model_ids: Collection[str]) -> Iterator[tuple[str, str | None]]:
         for row in records(self._catalog, table, ("model_id", column), ("model_id", model_ids)):
@@ -250,9 +266,9 @@ class Selector:
         pieces = self._in_reach(RUN, None)
         return {run_id: run_id for run_id in islice((i for piece in pieces for i in piece.to_pylist()), _EXAMPLES)}
 
-    def _check(self, kind: str, missing: Sequence[str], asked: Sequence[str], names: Mapping[str, str]) -> None:
+    def _check(self, kind: str, missing: Sequence[str], patterns: Sequence[str], names: Mapping[str, str]) -> None:
         """Pass over what is missing, or raise SelectionError if that is all, or a selection wants it so."""
-        if missing and (self._selection.on_missing == "fail" or set(missing) >= set(asked)):
+        if missing and (self._selection.on_missing == "fail" or set(missing) >= set(patterns)):
             noun = "run in the selected experiments" if kind == RUN else kind.replace("_", " ")
             raise no_match(noun, self._catalog.place, missing, names, deleted=self._selection.deleted)
         self.missing += ((kind, name) for name in sorted(set(missing)))
@@ -268,11 +284,11 @@ def _lies_in_experiment(table: Table) -> bool:
     return any(column.name == "experiment_id" and not column.nullable for column in table.columns)
 
 
-def _both(ids: Collection[str] | None, others: Collection[str] | None) -> Collection[str] | None:
+def _both(ids: Collection[str] | None, more_ids: Collection[str] | None) -> Collection[str] | None:
     """Return what two sets of ids have in common; None is all ids."""
-    if ids is None or others is None:
-        return others if ids is None else ids
-    return set(ids) & set(others)
+    if ids is None or more_ids is None:
+        return more_ids if ids is None else ids
+    return set(ids) & set(more_ids)
 
 
 def _texts(values: Iterable[str]) -> pa.StringArray:

@@ -18,7 +18,6 @@ from mlflow_archive.storage.files import Files, OutputFile
 
 MAX_GROUP_ROWS: Final = 128 * 1024
 MAX_GROUP_BYTES: Final = 32 * 1024 * 1024
-_MIN_GROUP_ROWS: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +92,7 @@ class PartWriter:
         return self._output.size
 
     def write(self, rows: pa.Table) -> None:
-        """Append rows in row groups of at most 128 Ki rows and about 32 MiB."""
+        """Append rows in row groups of at most 128 Ki rows and about 32 MiB, or one row where that is larger."""
         if not rows.num_rows:
             return
         if self._table.key:
@@ -102,7 +101,8 @@ class PartWriter:
             self._min = first if self._min is None else min(self._min, first)
             self._max = last if self._max is None else max(self._max, last)
         self._rows += rows.num_rows
-        self._writer.write_table(rows, row_group_size=group_rows(rows))
+        for group in row_groups(rows):
+            self._writer.write_table(group, row_group_size=group.num_rows)
 
     def abandon(self) -> None:
         """Let the Parquet library end without another byte written; nothing after ``finish``."""
@@ -130,10 +130,18 @@ def _footer_sha256(path: Path) -> str:
         return hashlib.sha256(file.read()).hexdigest()
 
 
-def group_rows(rows: pa.Table) -> int:
-    """Return how many of these rows make a row group."""
+def row_groups(rows: pa.Table) -> Iterator[pa.Table]:
+    """Yield rows, at least one at a time, as row groups that any reader takes however well they compress."""
     per_row = max(1, rows.nbytes // max(1, rows.num_rows))
-    return int(min(MAX_GROUP_ROWS, max(_MIN_GROUP_ROWS, MAX_GROUP_BYTES // per_row)))
+    at_most = int(min(MAX_GROUP_ROWS, max(1, MAX_GROUP_BYTES // per_row)))
+    for at in range(0, rows.num_rows, at_most):
+        group = rows.slice(at, at_most)
+        if group.num_rows > 1 and group.nbytes > 2 * MAX_GROUP_BYTES:  # few of its rows are much larger than the others
+            half = group.num_rows // 2
+            yield from row_groups(group.slice(0, half))
+            yield from row_groups(group.slice(half))
+        else:
+            yield group
 
 
 @contextmanager

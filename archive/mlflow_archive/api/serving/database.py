@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mlflow_archive import __version__
+from mlflow_archive.api.restoring import look_ahead
 from mlflow_archive.api.serving.location import artifact_root
 from mlflow_archive.errors import TargetError
 from mlflow_archive.flow.copy import copy
@@ -28,6 +29,7 @@ from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreSink
 from mlflow_archive.sinks.restore.locate import locate_database
+from mlflow_archive.verification.taken import check_taken
 
 _NUMBER: Final = re.compile("[0-9]{1,18}", re.ASCII)
 _FORGET_SECONDS: Final = 30 * 86400
@@ -92,12 +94,14 @@ def _restore(archive: Archive, target: Path, progress: Progress) -> None:
             f"MLflow's pages and client know only numbers as ids of experiments; {archive.path} has {strange[0]!r}. "
             "The other commands and Python read it, and an import gives new ids"
         )
-    # Nothing is checked before: the target is new, and SQLite holds values of any length.
+    # Of the packs nothing is checked before: no artifact is read.
+    check_taken(archive, Selection(artifacts=False))
     database = locate_database(f"sqlite:///{target}")
     root = artifact_root(archive.path)
     options = RestoreOptions(artifact_root=root, artifacts_destination=root, write_artifacts=False)
     try:
         database.open()
+        look_ahead(archive, database, options, Selection())
         sink = RestoreSink(database, options=options, progress=progress)
         copy(ArchiveSource(archive), sink, Selection(), jobs=2, progress=progress)
     finally:
@@ -108,13 +112,13 @@ def _prepare(target: Path) -> None:
     """Put in what MLflow would write itself at the first look, and bring all workspaces into the default one."""
     with closing(sqlite3.connect(target)) as connection, connection:
         connection.execute("PRAGMA foreign_keys = OFF")
-        for rows in MAPS.values():
-            if {"name", "workspace"} <= rows.fields.keys():
-                name = rows.fields["name"]
-                connection.execute(
-                    f"UPDATE {rows.stored_in} SET {name} = workspace || '/' || {name}, "  # noqa: S608 - constants
-                    "workspace = 'default' WHERE workspace <> 'default'"
-                )
+        try:
+            _join_workspaces(connection)
+        except sqlite3.IntegrityError as error:
+            raise TargetError(
+                "MLflow's pages show one workspace, and two objects of the archive would have one name there "
+                f"({error}). The other commands and Python read it"
+            ) from error
         connection.execute(
             "INSERT OR IGNORE INTO experiments "
             "(experiment_id, name, artifact_location, lifecycle_stage, creation_time, last_update_time, workspace) "
@@ -122,6 +126,17 @@ def _prepare(target: Path) -> None:
             "WHERE NOT EXISTS (SELECT 1 FROM experiments WHERE experiment_id = 0 OR name = 'Default')"
         )
         _seed_label_schemas(connection)
+
+
+def _join_workspaces(connection: sqlite3.Connection) -> None:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    for rows in MAPS.values():
+        if rows.stored_in in tables and {"name", "workspace"} <= rows.fields.keys():
+            name = rows.fields["name"]
+            connection.execute(
+                f"UPDATE {rows.stored_in} SET {name} = workspace || '/' || {name}, "  # noqa: S608 - constants
+                "workspace = 'default' WHERE workspace <> 'default'"
+            )
 
 
 def _seed_label_schemas(connection: sqlite3.Connection) -> None:

@@ -18,7 +18,7 @@ from mlflow_archive.sources.exim.entries import ModelEntry, failed_versions, num
 from mlflow_archive.sources.exim.index import Index
 from mlflow_archive.sources.exim.layout import MODEL_FILE, PROMPT_FILE
 from mlflow_archive.sources.exim.parts import report_permissions
-from mlflow_archive.sources.exim.registry.version_files import Carried, add_version_files
+from mlflow_archive.sources.exim.registry.version_files import Carries, add_version_files
 from mlflow_archive.sources.exim.tool_fields import ToolFields
 from mlflow_archive.sources.reading.fields import Names, ValueMalformedError, json_of, row_of
 from mlflow_archive.sources.reading.records import Entity
@@ -77,8 +77,12 @@ class _Model:
         number = self._number(raw, document)
         if number is not None:
             _add_prompt(self.entity, self.identity, number, self._version(raw, number))
+        self.add_unread(document, "prompt")
+
+    def add_unread(self, document: Document, part: str) -> None:
+        """Count what a document holds beside the part that is read of it."""
         body = ToolFields(document.body, self.entity.gaps.under(""))
-        body.known("prompt")  # just read
+        body.known(part)
         self.entity.gaps.unread += body.unread()
 
     def add_version(self, raw: Mapping[str, Any], document: Document) -> None:
@@ -142,8 +146,8 @@ class _Model:
         self.entity.gaps.add(path, OBJECT_UNREADABLE, reason)
 
 
-def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection, carried: Carried = None) -> Entity:
-    """Read a registered model or prompt; ``carried`` are the runs and logged models that come.
+def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection, carries: Carries) -> Entity:
+    """Read a registered model or prompt; ``carries`` says which runs and logged models come.
 
     Raises DocumentUnreadableError if it has changed since the index was built.
     """
@@ -156,11 +160,13 @@ def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection
         if entry.path.name == MODEL_FILE:
             model.add_model(document)
             model.add_failures(document)
+        else:
+            model.add_unread(document, "model_version")
         for raw in versions_in(document):
             model.add_version(raw, document)
     entity = model.finish()
     if selection.artifacts:
-        add_version_files(entity, entries, index, selection, carried)
+        add_version_files(entity, entries, index, selection, carries)
     return entity
 
 
