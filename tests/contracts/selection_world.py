@@ -7,14 +7,15 @@ of another experiment; versions that stand on a logged model, on a run, and on a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tests.sources.mlruns_objects import one_trace, registered, version
 from tests.support.exim import run_body, write_document, write_exim
 from tests.support.exim_objects import logged_model, registered_model, trace
 from tests.support.exim_objects import version as exim_version
-from tests.support.mlruns import PARENT_TAG, Experiment, Point, Run, Store, write_meta, write_store
+from tests.support.mlruns import PARENT_TAG, RUN_NAME_TAG, Experiment, Point, Run, Store, write_meta, write_store
 
 PARENT, CHILD, ERASED, JUDGE, GHOST = (letter * 32 for letter in "abcde")
 SHARED, OWN, LONELY, STALE, TRASHED = (f"m-{letter * 32}" for letter in "12345")
@@ -34,12 +35,18 @@ NAMES: Final = {
 HIDDEN_OF_EXIM: Final = frozenset({"trashed"})
 """What mlflow-export-import does not export."""
 
+
+def _run(run_id: str, start_time: int, tags: Mapping[str, str] | None = None, **fields: Any) -> Run:
+    name = RUN_NAMES[run_id]
+    return Run(run_id=run_id, name=name, start_time=start_time, tags={RUN_NAME_TAG: name, **(tags or {})}, **fields)
+
+
 _RUNS: Final = {
-    PARENT: Run(run_id=PARENT, name="parent", start_time=1_000_000, metrics=(Point(key="m", value=1.0),)),
-    CHILD: Run(run_id=CHILD, name="child", start_time=2_000_000, tags={PARENT_TAG: PARENT}),
-    ERASED: Run(run_id=ERASED, name="erased", start_time=2_500_000, deleted=True),
-    JUDGE: Run(run_id=JUDGE, name="judge", start_time=3_000_000, metrics=(Point(key="m", value=2.0),)),
-    GHOST: Run(run_id=GHOST, name="ghost", start_time=1_500_000),
+    PARENT: _run(PARENT, 1_000_000, metrics=(Point(key="m", value=1.0),)),
+    CHILD: _run(CHILD, 2_000_000, {PARENT_TAG: PARENT}),
+    ERASED: _run(ERASED, 2_500_000, deleted=True),
+    JUDGE: _run(JUDGE, 3_000_000, metrics=(Point(key="m", value=2.0),)),
+    GHOST: _run(GHOST, 1_500_000),
 }
 _STORE: Final = Store(
     experiments=(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,11 +12,16 @@ import pytest
 
 from mlflow_archive.api.sql import SqlSession
 from mlflow_archive.errors import DamagedError
+from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.reader.stored.limits import MAX_GROUP_ROWS, SMALL, ColumnSize, GroupSize, OverLimitError
+from mlflow_archive.reader.stored.limits import MAX_GROUP_ROWS, ONE_ROW, SMALL, ColumnSize, GroupSize, OverLimitError
+from mlflow_archive.reader.stored.row_groups import RowGroups
 from mlflow_archive.reader.stored.thrift import CompactReader, ThriftError
+from mlflow_archive.storage.files import Files as WriterFiles
+from mlflow_archive.storage.members import MemberFile, OpenFile
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer.parts import MAX_GROUP_ROWS as MOST_WRITTEN
+from mlflow_archive.writer.parts import part_writer
 from tests.spec.drafts import RUN_A, Draft, Files, base_rows, build, encode_part, make_table, part, write_directory
 from tests.spec.faults import flipped
 from tests.spec.make_vectors import VECTORS
@@ -44,9 +50,28 @@ def test_writers_stay_within_the_limit() -> None:
     assert MOST_WRITTEN <= MAX_GROUP_ROWS
 
 
-def _size(stored: int) -> GroupSize:
+@pytest.mark.parametrize(
+    "lengths", [[2**20] * 150, [2**20] * 130 + [1] * 1000, [1] * 1000 + [130 * 2**20] + [1] * 1000, [10] * 200_000]
+)
+def test_texts_that_compress_to_nothing_are_written_so_that_they_are_read(tmp_path: Path, lengths: list[int]) -> None:
+    texts = pa.array(["x" * length for length in lengths])
+    keys = pa.array([f"{number:06}" for number in range(len(texts))])
+    rows = pa.table([pa.array([RUN_A] * len(texts)), keys, texts], schema=TABLES["params"].schema)
+    path = tmp_path / "part.parquet"
+    with part_writer(WriterFiles(), path, TABLES["params"], level=3) as writer:
+        writer.write(rows)
+        writer.finish()
+    parquet = pq.ParquetFile(path)
+    file = OpenFile(os.open(path, os.O_RDONLY))
+    groups = RowGroups(MemberFile(path.name, file, 0, path.stat().st_size), parquet, rows.column_names)
+    read = [groups.read(at, rows.column_names, encoded=False) for at in range(parquet.num_row_groups)]
+    file.close()
+    assert pa.concat_tables(read).cast(rows.schema).equals(rows)
+
+
+def _size(stored: int, rows: int = 2) -> GroupSize:
     column = ColumnSize(stored=stored, pages=0, values=1, referring=0, dictionary=None, compression="ZSTD")
-    return GroupSize({"value": column})
+    return GroupSize({"value": column}, rows)
 
 
 def test_much_may_come_of_much() -> None:
@@ -54,6 +79,9 @@ def test_much_may_come_of_much() -> None:
     _size(SMALL // 10).check(SMALL * 2)
     with pytest.raises(OverLimitError, match="over the limit"):
         _size(1000).check(SMALL + 1)
+    _size(1000, rows=1).check(ONE_ROW)
+    with pytest.raises(OverLimitError, match="over the limit"):
+        _size(1000, rows=1).check(ONE_ROW + 1)
 
 
 @pytest.mark.parametrize("name", ["E034_bomb", "E034_no_text", "E034_half_a_character", "E034_too_many_rows"])

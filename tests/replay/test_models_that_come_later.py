@@ -15,7 +15,7 @@ from mlflow_archive.kinds import LOGGED_MODEL, TABLES, is_identity
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay import Target
 from mlflow_archive.sinks.replay.target.target import TargetArtifacts, TargetRun
-from mlflow_archive.sinks.replay.writing.naming_models import MISSING, may_have_come, missing_text
+from mlflow_archive.sinks.replay.writing.waiting import MISSING, may_have_come, missing_text
 from tests.replay.conftest import Place
 from tests.replay.looking import files, logged_models, runs, state
 from tests.replay.small import LOST, MODEL, RUN, logged_model

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 
@@ -13,7 +14,9 @@ from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Report
 from mlflow_archive.format.nul_characters import NUL, SHOWN, without_nul
 from mlflow_archive.format.source_tags import PREFIX, shorten, shorten_key
-from mlflow_archive.sinks.replay import ReplaySink, open_target
+from mlflow_archive.sinks.replay import ReplaySink, Target, open_target
+from mlflow_archive.sinks.replay.places.held_texts import HeldTexts
+from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from tests.support.chunks import ChunkSource, chunk, experiment, points, run, table
 from tests.support.databases import PostgresServer
 
@@ -186,6 +189,31 @@ def test_the_receipt_has_what_it_was(uri: str, tmp_path: Path) -> None:
             "evaluation_datasets",
             "label_schemas",
         }
+
+
+def test_a_server_is_asked_once_what_its_database_holds(uri: str, tmp_path: Path) -> None:
+    class Server:
+        """What a server on the same database is to an import: it does not say which one it has."""
+
+        uri = "http://somewhere"
+        searches = 0
+
+        def __init__(self, target: Target) -> None:
+            self._target = target
+
+        @property
+        def api(self) -> Any:
+            self.searches += 1
+            return self._target.api
+
+    texts = chunk(tags=[{"run_id": A, "key": "k", "value": ODD}])
+    with closing(open_target(uri, artifact_root=str(tmp_path))) as target:
+        server = Server(target)
+        held = HeldTexts(cast("Target", server), Receipt("", dry_run=False))
+        values = [held.fit(texts).tables["tags"]["value"].to_pylist() for _ in range(2)]
+        assert held.fit(chunk(tags=[{"run_id": A, "key": "k", "value": "plain"}])).tables["tags"].num_rows == 1
+    assert values == [[ODD if uri.startswith("sqlite") else SEEN]] * 2
+    assert server.searches == 1
 
 
 def test_all_points_of_a_metric_are_one_entry() -> None:

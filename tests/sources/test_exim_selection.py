@@ -98,7 +98,7 @@ ALL = {
             id="model and what it stands on",
         ),
         pytest.param({"models": ("greet",)}, {"registered_models": {"greet"}}, id="prompt"),
-        pytest.param({"kinds": (TRACE,)}, {"experiments": {"1"}, "traces": {TRACE_ID}}, id="only traces"),
+        pytest.param({"kinds": (TRACE,)}, {"experiments": {"1", "2"}, "traces": {TRACE_ID}}, id="only traces"),
         pytest.param({"kinds": (REGISTERED_MODEL,)}, {"registered_models": {"reg", "greet"}}, id="only the registry"),
         pytest.param(
             {"kinds": (RUN, EVALUATION_DATASET)},

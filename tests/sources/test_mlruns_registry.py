@@ -259,7 +259,7 @@ ALL = {"on-run", "on-model", "on-nothing"}
         (Selection(models=("on-m*",)), {"on-model"}, "2", 1, "2", 0),
         (Selection(models=("on-*",)), ALL, "12", 1, "12", 0),
         (Selection(models=("on-nothing",)), {"on-nothing"}, "", 0, "", 0),
-        (Selection(models=("on-*",), runs=("1" * 32,)), ALL, "1", 0, "1", 0),
+        (Selection(models=("on-*",), runs=("1" * 32,)), ALL, "1", 1, "12", 0),
         (Selection(models=("on-*",), experiments=("two",)), ALL, "2", 1, "2", 0),
         (Selection(models=("on-*",), kinds=("registered_model",)), ALL, "", 0, "", 0),
         (Selection(models=("on-*",), kinds=("registered_model", "run")), ALL, "12", 0, "12", 0),
@@ -270,7 +270,7 @@ ALL = {"on-run", "on-model", "on-nothing"}
         (Selection(experiments=("1",)), set(), "134", 0, "1", 1),
         (Selection(runs=("2" * 32,)), set(), "2", 1, "2", 0),
         (Selection(filter_string="attributes.start_time > 3"), set(), "4", 0, "1", 0),
-        (Selection(since_ms=4), set(), "4", 0, "12", 1),
+        (Selection(since_ms=4), set(), "4", 0, "12", 0),
         (Selection(trace_filter="status = 'ERROR'"), ALL, "1234", 2, "12", 0),
     ],
 )
@@ -290,7 +290,10 @@ def test_selection(
 
 @pytest.mark.parametrize(
     ("models", "words"),
-    [(("none*",), "no registered model of"), (("on-run", "On-run"), "matches 'On-run'; there are 'on-model', ")],
+    [
+        (("none*",), "no registered model of"),
+        (("on-run", "On-run"), "matches 'On-run'; there are 'on-run', 'on-model', "),
+    ],
 )
 def test_a_model_that_does_not_exist_is_refused_before_the_first_shard(
     several: Path, models: tuple[str, ...], words: str

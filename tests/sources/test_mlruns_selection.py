@@ -87,10 +87,10 @@ def test_selection(root: Path, selection: Selection, runs: list[int], kept: list
     [
         (
             Selection(experiments=("one", "none*"), on_missing="fail"),
-            "'none*'; there are 'one' (id 1), 'two' (id 2), 'gone' (id 3)",
+            "'none*'; there are 'one' (id 1), 'gone' (id 3), 'two' (id 2)",
         ),
         (Selection(experiments=("gone",), deleted=False), "deleted ones are left out"),
-        (Selection(runs=(run_id(1), "nope"), on_missing="fail"), "no run nope in the selected experiments"),
+        (Selection(runs=(run_id(1), "nope"), on_missing="fail"), "matches 'nope'; there are 0000"),
         (Selection(runs=(run_id(9),), experiments=("one",)), "there are 0000"),
         (Selection(filter_string="metrics.m >"), "not in MLflow's search syntax"),
         (Selection(filter_string="nonsense.m = 1"), "Invalid entity type"),

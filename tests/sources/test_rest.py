@@ -351,8 +351,14 @@ def test_a_server_without_bulk_histories(server: MlflowServer, odd: tuple[str, s
 @pytest.mark.parametrize(
     ("selection", "message"),
     [
-        (Selection(experiments=("nothing like it",)), "has no experiment 'nothing like it'; it has 'Default'"),
-        (Selection(runs=("0" * 32,)), "has no run '0000"),
+        (
+            Selection(experiments=("nothing like it",)),
+            "no experiment of .* matches 'nothing like it'; there are .*'Default'",
+        ),
+        (
+            Selection(runs=("0" * 32,)),
+            "no run in the selected experiments of .* matches '0000[0-9]*'; there are [0-9a-f]{32}, ",
+        ),
         (Selection(filter_string="metrics.x >"), "does not understand the filter"),
         (Selection(experiments=("odd*",), deleted=False), "deleted ones are left out"),
     ],

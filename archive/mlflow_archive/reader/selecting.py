@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from mlflow_archive.kinds import RUN, TABLES
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.run_levels import by_depth
 from mlflow_archive.selecting.catalog import Where, dependencies_in
 from mlflow_archive.selecting.model_versions import ModelDependencies
+from mlflow_archive.selecting.run_levels import by_depth
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.selecting.selector import Selector
 

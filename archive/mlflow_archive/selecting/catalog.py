@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mlflow_archive.kinds import LOGGED_MODEL, RUN, TABLES, TIMESTAMP
 from mlflow_archive.kinds.version_source import TOMBSTONE
@@ -101,6 +102,17 @@ def rows_of(table: str, values: Mapping[str, Iterable[Any]]) -> pa.Table:
     """
     schema = TABLES[table].schema
     return pa.table({name: _array(column, schema.field(name).type) for name, column in values.items()})
+
+
+def rows_from(
+    table: str, values: Sequence[Mapping[str, Any]], columns: Sequence[str], where: Where | None = None
+) -> pa.Table:
+    """Return the same from rows that may hold more, and be more, than what is asked for; what they lack is null."""
+    names = {*columns, *([where[0]] if where is not None else ())}
+    rows = rows_of(table, {name: [row.get(name) for row in values] for name in names})
+    if where is not None:
+        rows = rows.filter(pc.is_in(rows[where[0]], value_set=pa.array(where[1], pa.string())))
+    return rows.select(list(columns))
 
 
 def _array(values: Iterable[Any], kind: pa.DataType) -> pa.Array:

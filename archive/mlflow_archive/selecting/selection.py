@@ -9,17 +9,19 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What to carry. Times are milliseconds since the epoch, UTC; ``since_ms`` is inclusive, ``until_ms`` exclusive.
+    """What to carry; every option leaves out more, and every source answers alike (``selector``).
 
-    ``experiments`` holds ids, names or globs over names; one must match something, or the source raises
-    SelectionError; so must one of ``runs`` (ids). ``artifact_globs`` match whole artifact paths, ``*`` crosses ``/``.
-    ``models`` holds names of registered models or globs over them, one of which must match, too; with them only
-    these models and what they stand on is taken: the runs and logged models of their versions, the experiments of
-    these, and those to which prompts belong. ``trace_filter`` is in MLflow's search syntax. ``kinds`` are those of
-    ``kinds`` that are taken; empty means all. Experiments, workspaces and datasets come with what lies in them,
-    whatever ``kinds`` says. With ``unknown_tables`` a database's tables that this version does not know are carried as
-    they are. ``on_missing`` is what becomes of some of the experiments, runs or models that are named and are not
-    there: ``skip`` makes them gaps of an export, ``fail`` raises SelectionError, as an archive always does.
+    ``experiments`` holds ids, names or globs over names, ``runs`` ids, ``models`` names of registered models or globs
+    over them; with ``runs`` or ``filter_string`` only what belongs to some runs is taken: their logged models and
+    traces; with ``models`` only these and what they stand on: the runs and logged models of their versions. The
+    experiments of these come, and those to which prompts belong. ``filter_string`` and ``trace_filter`` are in MLflow's
+    search syntax. ``kinds`` are those of ``kinds`` that are taken; empty means all. Experiments, workspaces and
+    datasets come with what may lie in them, whatever ``kinds`` says. With ``unknown_tables`` a database's tables that
+    this version does not know are carried as they are. Times are milliseconds since the epoch, UTC, of the start of
+    runs and of the request of traces; ``since_ms`` is inclusive, ``until_ms`` exclusive. ``artifact_globs`` match whole
+    artifact paths, ``*`` crosses ``/``. ``on_missing`` is what becomes of some of the experiments, runs or models that
+    are named and are not there: ``skip`` makes them gaps of an export, ``fail`` raises SelectionError, as an archive
+    always does, and every source where none of those named is there.
     """
 
     experiments: tuple[str, ...] = ()

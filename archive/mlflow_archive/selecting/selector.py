@@ -25,6 +25,7 @@ from mlflow_archive.kinds import (
     EVALUATION_DATASET,
     EXPERIMENT,
     IDENTITIES,
+    KINDS,
     LOGGED_MODEL,
     REGISTERED_MODEL,
     RUN,
@@ -91,18 +92,25 @@ class Selector:
 
     @cached_property
     def carried_experiments(self) -> list[str]:
-        """The experiments that come: where runs or models are named, those in which what comes with them lies."""
-        if not self._selection.only_of_runs:
-            return list(self.experiments)
-        used_ids = set(self.dependencies.experiments if self.dependencies is not None else ())
-        used_ids |= self._values("runs", "experiment_id", "run_id", self._runs)
-        for kind in (LOGGED_MODEL, TRACE):
+        """The experiments that come, if a kind that refers to them is selected.
+
+        Where runs or models are named, those in which what comes lies, and those to which prompts belong.
+        """
+        selection = self._selection
+        if not selection.only_of_runs:
+            referring = any(EXPERIMENT in KINDS[kind].refers for kind in selection.kinds or KINDS)
+            return list(self.experiments) if referring else []
+        used_ids: set[str] = set()
+        if self.dependencies is not None and selection.wants_kind(REGISTERED_MODEL):
+            used_ids |= self.dependencies.experiments
+        for kind in (RUN, LOGGED_MODEL, TRACE):
             ids = [owner_id for piece in self.ids(kind) for owner_id in piece.to_pylist()]
             used_ids |= self._values(IDENTITIES[kind].name, "experiment_id", IDENTITIES[kind].key[0], ids)
         return [experiment_id for experiment_id in self.experiments if experiment_id in used_ids]
 
     @cached_property
-    def _runs(self) -> list[str]:
+    def runs(self) -> list[str]:
+        """The selected runs, sorted, whether or not they come; for a selection of few."""
         return sorted(run_id for piece in self.chosen(RUN) for run_id in piece.to_pylist())
 
     def _of_experiments(self, kind: str, among: Collection[str] | None) -> Iterator[pa.StringArray]:
@@ -118,19 +126,26 @@ class Selector:
         return self._passing(kind, pieces)
 
     def _of_runs(self, kind: str, among: Collection[str] | None) -> Iterator[pa.StringArray]:
-        ids = self._linked_to_runs.get(kind, set())
-        return self._passing(kind, self._in_reach(kind, _both(ids, among))) if ids else iter(())
+        return self._passing(kind, self._in_reach(kind, _both(self.linked(kind), among)))
+
+    def linked(self, kind: str) -> Collection[str]:
+        """Return the logged models or traces that belong to the selected runs, wherever they lie."""
+        if kind == LOGGED_MODEL:
+            return self._models_of_runs
+        return self._traces_of_runs if kind == TRACE else ()
 
     @cached_property
-    def _linked_to_runs(self) -> Mapping[str, set[str]]:
-        """The logged models and traces that belong to the chosen runs, wherever they lie."""
-        models = self._values("logged_models", "model_id", "source_run_id", self._runs)
-        models.update(*(self._values(edges, "model_id", "run_id", self._runs) for edges in _EDGES))
-        traces = self._values("trace_links", "trace_id", "destination_id", self._runs)
+    def _models_of_runs(self) -> set[str]:
+        made_by = self._values("logged_models", "model_id", "source_run_id", self.runs)
+        return made_by.union(*(self._values(edges, "model_id", "run_id", self.runs) for edges in _EDGES))
+
+    @cached_property
+    def _traces_of_runs(self) -> set[str]:
+        traces = self._values("trace_links", "trace_id", "destination_id", self.runs)
         for made_in in self._catalog.rows("trace_metadata", ("trace_id", "value"), ("key", (_SOURCE_RUN,))):
-            in_runs = pc.is_in(made_in["value"], value_set=_texts(self._runs))
+            in_runs = pc.is_in(made_in["value"], value_set=_texts(self.runs))
             traces.update(made_in.filter(in_runs)["trace_id"].to_pylist())
-        return {LOGGED_MODEL: models, TRACE: traces}
+        return traces
 
     def _of_versions(
         self, kind: str, dependencies: ModelDependencies, among: Collection[str] | None

@@ -7,12 +7,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlflow_archive.kinds import Table
@@ -94,7 +92,7 @@ class PartWriter:
         return self._output.size
 
     def write(self, rows: pa.Table) -> None:
-        """Append rows in row groups of at most 128 Ki rows and 32 MiB."""
+        """Append rows in row groups of at most 128 Ki rows and about 32 MiB, or one row where that is larger."""
         if not rows.num_rows:
             return
         if self._table.key:
@@ -133,37 +131,17 @@ def _footer_sha256(path: Path) -> str:
 
 
 def row_groups(rows: pa.Table) -> Iterator[pa.Table]:
-    """Cut rows into row groups of at most MAX_GROUP_ROWS rows and MAX_GROUP_BYTES bytes; a larger row stands alone.
-
-    Readers refuse groups from which much more comes than they have on disk, and texts that repeat compress to little.
-    """
-    if rows.nbytes <= MAX_GROUP_BYTES:
-        ends = list(range(MAX_GROUP_ROWS, rows.num_rows, MAX_GROUP_ROWS))
-    else:
-        ends = _ends(pc.cumulative_sum(_row_bytes(rows)).to_pylist())
-    for start, end in pairwise([0, *ends, rows.num_rows]):
-        yield rows.slice(start, end - start)
-
-
-def _row_bytes(rows: pa.Table) -> pa.ChunkedArray:
-    """Return about how many bytes each row takes."""
-    fixed = 8 * rows.num_columns
-    total = pa.chunked_array([pa.array([fixed] * rows.num_rows, pa.int64())])
-    for column in rows.columns:
-        if column.type == pa.string():
-            total = pc.add(total, pc.fill_null(pc.binary_length(column), 0))
-    return total
-
-
-def _ends(sums: list[int]) -> list[int]:
-    """Return where row groups end but for the last: ``sums`` are the bytes up to each row and with it."""
-    ends = []
-    first = begun = 0
-    for row, total in enumerate(sums):
-        if row > first and (total - begun > MAX_GROUP_BYTES or row - first == MAX_GROUP_ROWS):
-            ends.append(row)
-            first, begun = row, sums[row - 1]
-    return ends
+    """Yield rows, at least one at a time, as row groups that any reader takes however well they compress."""
+    per_row = max(1, rows.nbytes // max(1, rows.num_rows))
+    at_most = int(min(MAX_GROUP_ROWS, max(1, MAX_GROUP_BYTES // per_row)))
+    for at in range(0, rows.num_rows, at_most):
+        group = rows.slice(at, at_most)
+        if group.num_rows > 1 and group.nbytes > 2 * MAX_GROUP_BYTES:  # few of its rows are much larger than the others
+            half = group.num_rows // 2
+            yield from row_groups(group.slice(0, half))
+            yield from row_groups(group.slice(half))
+        else:
+            yield group
 
 
 @contextmanager

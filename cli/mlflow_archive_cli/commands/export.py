@@ -52,13 +52,13 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
     "--since",
     type=time_ms,
     metavar="TIME",
-    help="Only runs that started at or after this time (ISO 8601, UTC), and their logged models.",
+    help="Only runs and traces that began at or after this time (ISO 8601, UTC), and logged models of these runs.",
 )
 @click.option(
     "--until",
     type=time_ms,
     metavar="TIME",
-    help="Only runs that started before this time (ISO 8601, UTC), and their logged models.",
+    help="Only runs and traces that began before this time (ISO 8601, UTC), and logged models of these runs.",
 )
 @click.option("--no-deleted", is_flag=True, help="Leave out deleted experiments and runs, and logged models of these.")
 @click.option(

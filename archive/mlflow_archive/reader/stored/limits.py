@@ -1,7 +1,8 @@
 """What a row group may take in memory, held against its pages before they are decoded and against its texts after.
 
 A few bytes can stand for gigabytes: a page of one compressed value, a million references to one long text of a
-dictionary. Anything up to SMALL bytes is taken; above that, only what its size on disk makes likely.
+dictionary. Anything up to SMALL bytes is taken, a single row up to ONE_ROW; above that, only what its size on disk
+makes likely.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from mlflow_archive.storage.members import MemberFile
 MAX_GROUP_ROWS: Final = 128 * 1024
 MAX_GROUP_BYTES: Final = 2 * 1024 * 1024 * 1024
 SMALL: Final = 128 * 1024 * 1024
+ONE_ROW: Final = 512 * 1024 * 1024
+"""What a row group of one row may always take: writers cannot cut a value."""
+
 MAX_RATIO: Final = 64
 """How many bytes may come of one on disk, where it is more than SMALL in all."""
 
@@ -52,9 +56,10 @@ class ColumnSize:
 
 @dataclass(frozen=True, slots=True)
 class GroupSize:
-    """What some columns of a row group take, by their path."""
+    """What some columns of a row group take, by their path; ``rows`` is how many it has."""
 
     columns: Mapping[str, ColumnSize]
+    rows: int
 
     @property
     def stored(self) -> int:
@@ -69,7 +74,7 @@ class GroupSize:
     @property
     def limit(self) -> int:
         """How many bytes may come of this."""
-        return min(MAX_GROUP_BYTES, max(SMALL, MAX_RATIO * self.stored))
+        return min(MAX_GROUP_BYTES, max(ONE_ROW if self.rows == 1 else SMALL, MAX_RATIO * self.stored))
 
     def check(self, decoded: int) -> None:
         """Raise OverLimitError if so many bytes may not come of this."""
@@ -92,7 +97,7 @@ def check_pages(file: MemberFile, metadata: Any, names: Collection[str]) -> Grou
             if chunk.path_in_schema in columns:
                 raise OverLimitError(f"it has two columns {chunk.path_in_schema}")
             columns[chunk.path_in_schema] = _column_size(file, chunk, metadata.num_rows)
-    size = GroupSize(columns)
+    size = GroupSize(columns, metadata.num_rows)
     size.check(size.pages)
     return size
 

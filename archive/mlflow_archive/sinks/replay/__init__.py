@@ -4,8 +4,9 @@
     report = copy(source, sink)
 
 ``sink`` hands each chunk to the writers of its kinds. These lie in a folder a family: ``runs``, ``logged_models``,
-``registry``, ``traces``, ``objects``; a family imports no other, but ``context`` and the folders that all share:
-``writing``, ``places``, ``target``. Start with ``writers``, the list of all writers, then ``objects/issues``.
+``registry``, ``traces``, ``objects``; a family imports no other, but ``context``, ``object_writer`` (the engine of all
+small kinds) and the folders that all share: ``writing``, ``places``, ``target``. Start with ``writers``, the list of
+all writers, then ``objects/review``.
 """
 
 from mlflow_archive.sinks.replay.locate import open_target

@@ -16,16 +16,16 @@ from mlflow_archive.sinks.replay.places.writable_runs import WritableRuns
 from mlflow_archive.sinks.replay.target.target import Api, Target
 from mlflow_archive.sinks.replay.writing.earlier_imports import LoggedModelIndex, RunIndex
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there
-from mlflow_archive.sinks.replay.writing.naming_models import NamingModels
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from mlflow_archive.sinks.replay.writing.rows import Row
+from mlflow_archive.sinks.replay.writing.waiting import WaitingForModels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayContext:
     """What writers share. ``export_of`` returns the export that a row of an owner came by.
 
-    Families know each other only by what one of them leaves here: ``runs`` and ``naming_models`` are filled by the
+    Families know each other only by what one of them leaves here: ``runs`` and ``waiting`` are filled by the
     writer of runs and read by those of traces and logged models.
     """
 
@@ -37,7 +37,7 @@ class ReplayContext:
     runs: WritableRuns
     run_index: RunIndex
     model_index: LoggedModelIndex
-    naming_models: NamingModels = field(default_factory=NamingModels)
+    waiting: WaitingForModels = field(default_factory=WaitingForModels)
 
     @classmethod
     def of(

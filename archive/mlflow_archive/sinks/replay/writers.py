@@ -6,7 +6,7 @@ from mlflow_archive.flow.report import Progress
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.logged_models.logged_models import LoggedModelWriter
 from mlflow_archive.sinks.replay.objects.evaluation_datasets import EvaluationDatasetWriter
-from mlflow_archive.sinks.replay.objects.gateway import GatewayWriter
+from mlflow_archive.sinks.replay.objects.gateway import DefinitionWriter, EndpointWriter, SecretWriter
 from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames
 from mlflow_archive.sinks.replay.objects.guards import BudgetWriter, GuardrailWriter
 from mlflow_archive.sinks.replay.objects.issues import IssueWriter
@@ -27,7 +27,7 @@ def kind_writers(context: ReplayContext, progress: Progress) -> tuple[KindWriter
     Traces are linked to prompts, so the registry comes before them. Logged models come last: those that are deleted at
     the source are deleted when nothing refers to them any more.
     """
-    names = GatewayNames()
+    names = GatewayNames(context)
     return (
         context.experiments,
         RunWriter(context, progress),
@@ -35,7 +35,9 @@ def kind_writers(context: ReplayContext, progress: Progress) -> tuple[KindWriter
         IssueWriter(context),
         TraceWriter(context),
         EvaluationDatasetWriter(context),
-        GatewayWriter(context, names),
+        SecretWriter(context, names),
+        DefinitionWriter(context, names),
+        EndpointWriter(context, names),
         ScorerWriter(context, names),
         GuardrailWriter(context, names),
         BudgetWriter(context, names),

@@ -56,12 +56,13 @@ class LoggedModelEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceEntry:
-    """A trace; ``run_id`` is the run that it was made in."""
+    """A trace; ``run_id`` is the run that it was made in, ``request_time`` when it began, 0 if unknown."""
 
     trace_id: str
     experiment_id: str
     path: Path
     run_id: str | None = None
+    request_time: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +147,7 @@ def trace_entry(document: Document) -> TraceEntry:
         experiment_id=_id(document, info if info.get("experiment_id") else _location(info), "experiment_id"),
         path=document.path,
         run_id=_optional(metadata, SOURCE_RUN) if isinstance(metadata, Mapping) else None,
+        request_time=_time(info, "request_time") or _time(info, "timestamp_ms") or 0,
     )
 
 

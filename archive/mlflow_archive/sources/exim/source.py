@@ -149,7 +149,7 @@ class EximSource:
             return read_trace(index.traces[object_id], index.gaps, selection, self._root)
         if payload.kind == EVALUATION_DATASET:
             return read_dataset(index.datasets[object_id], index.gaps, self._root)
-        return read_model(index.models[object_id], index, selection, payload.carried)
+        return read_model(index.models[object_id], index, selection, payload.carries)
 
 
 def _changed(kind: str, object_id: str, error: DocumentUnreadableError) -> GapList:

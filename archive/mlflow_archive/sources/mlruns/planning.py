@@ -3,43 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from mlflow_archive.errors import SelectionError, StoreError
-from mlflow_archive.flow.absences import Absences
+from mlflow_archive.errors import StoreError
+from mlflow_archive.flow.absences import absences
 from mlflow_archive.flow.chunk import Gap, Shard
-from mlflow_archive.kinds import EXPERIMENT, KINDS, LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, TRACE
-from mlflow_archive.selecting.model_versions import PROMPT_EXPERIMENTS, ModelDependencies, prompt_experiments
+from mlflow_archive.kinds import KINDS, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.selecting.selector import Passes, Selector
 from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
-from mlflow_archive.sources.filtering.trace_filter import compile_trace_filter
-from mlflow_archive.sources.mlruns.entity_planning import EntitiesPayload, EntityPlanner, SelectedRuns, take
+from mlflow_archive.sources.filtering.trace_filter import SearchedTrace, TraceFilter, compile_trace_filter
+from mlflow_archive.sources.mlruns.catalog import Folder, StoreCatalog, id_of, path_of
 from mlflow_archive.sources.mlruns.index import StoreIndex
-from mlflow_archive.sources.mlruns.keyfiles import read_values
-from mlflow_archive.sources.mlruns.layout import METRICS, TAGS, RunFolder, find_experiments, find_registered_models
+from mlflow_archive.sources.mlruns.layout import (
+    METRICS,
+    ExperimentFolder,
+    RunFolder,
+    find_experiments,
+    find_registered_models,
+)
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
-from mlflow_archive.sources.mlruns.logged_models import source_run_of
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
-from mlflow_archive.sources.mlruns.registry.registry import model_name, version_metas
-from mlflow_archive.sources.mlruns.registry.version_files import Carried
+from mlflow_archive.sources.mlruns.registry.registry import model_name
+from mlflow_archive.sources.mlruns.registry.version_files import Carries
 from mlflow_archive.sources.mlruns.runs.experiments import Experiment, load_experiments
 from mlflow_archive.sources.mlruns.runs.history import read_latest
-from mlflow_archive.sources.mlruns.runs.inputs import read_edges
-from mlflow_archive.sources.mlruns.runs.runs import is_deleted, read_run, read_run_meta, start_time
+from mlflow_archive.sources.mlruns.runs.runs import read_run
 from mlflow_archive.sources.mlruns.strays import stray_folders, strays_in_experiment
-from mlflow_archive.sources.reading.gaplist import GapList
-from mlflow_archive.sources.reading.no_match import deleted_hint, no_match
+from mlflow_archive.sources.mlruns.traces.traces import read_trace
+from mlflow_archive.sources.reading.records import Entity
 
 EXPERIMENTS_PER_SHARD: Final = 100
-RUNS_PER_SHARD: Final = 100
+PER_SHARD: Final = 100
 MODELS_PER_SHARD: Final = 20
 _STAGES: Final = MappingProxyType({kind: stage for stage, kind in enumerate(KINDS)})
-_IN_EXPERIMENTS: Final = frozenset(table.entity for table in TABLES.values() if "experiment_id" in table.column_names)
-_NAMED_IN_ERRORS = 5
+_PER_EXPERIMENT: Final = (RUN, LOGGED_MODEL, TRACE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,28 +53,34 @@ class ExperimentsPayload:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunsPayload:
-    """What a shard holds: runs of one experiment.
+class FoldersPayload:
+    """What a shard holds: runs, logged models or traces of one experiment.
 
-    ``copies`` are further folders with the id of an earlier run; they are left out with a gap.
+    ``copies`` are further folders with the id of an earlier object; they are left out with a gap.
     """
 
+    kind: str
     experiment: Experiment
     selection: Selection
-    runs: tuple[RunFolder, ...] = ()
-    copies: tuple[RunFolder, ...] = ()
+    folders: tuple[Folder, ...] = ()
+    copies: tuple[Path, ...] = ()
     listing_problem: str = ""
+
+    @property
+    def runs(self) -> list[RunFolder]:
+        """The folders of runs."""
+        return [folder for folder in self.folders if isinstance(folder, RunFolder)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelsPayload:
-    """What a shard holds: registered models with their versions."""
+    """What a shard holds: registered models with their versions; ``carries`` says which objects come."""
 
     selection: Selection
     index: StoreIndex
+    carries: Carries
     folders: tuple[Path, ...] = ()
     listing_problem: str = ""
-    carried: Carried = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,250 +91,145 @@ class StrayPayload:
 
 
 class StorePlanner:
-    """Plans one export."""
+    """Plans one export. Raises SelectionError for what matches nothing or is not in MLflow's search syntax."""
 
     def __init__(self, root: Path, places: ArtifactPlaces, selection: Selection) -> None:
-        self._root = root
-        self._places = places
-        self._selection = selection
-        self._absences = Absences(selection)
-        self._run_ids: set[str] = set()
-        self._logged_models: frozenset[str] = frozenset()
-        self._matches: Matches | None = None
-        self._required: ModelDependencies | None = None
-        narrowed = bool(selection.runs or selection.filter_string)
-        self._selected = SelectedRuns(only=narrowed) if narrowed or selection.leaves_out_runs else None
-
-    @cached_property
-    def _index(self) -> StoreIndex:
-        return StoreIndex(self._root)
+        self._root, self._places, self._selection = root, places, selection
+        places.check()
+        self._index = StoreIndex(root)
+        self._catalog = StoreCatalog(root, load_experiments(find_experiments(root)), self._index)
+        self._selector = Selector(self._catalog, selection, self._filters())
+        self._experiments = self._catalog.narrow(self._selector.experiments)
+        self._planned: dict[str, set[str]] = {kind: set() for kind in _PER_EXPERIMENT}
 
     def shards(self) -> Iterator[Shard]:
-        """Yield the shards, lazily.
-
-        Raises SelectionError before the first one for what matches nothing or is not in MLflow's search syntax.
-        """
-        selection = self._selection
-        self._places.check()
-        experiments = self._experiments()
-        self._check_runs(experiments)
-        if selection.models:
-            folders = self._registered_models()
-            self._required = _dependencies_of(folders, self._index)
-        if selection.filter_string:
-            self._matches = compile_filter(selection.filter_string)
-        if strays := tuple(self._strays(experiments)):
+        """Yield the shards, lazily."""
+        yield from absences(self._selector.missing)
+        if strays := tuple(self._strays()):
             yield Shard(name="folders without meta.yaml", payload=StrayPayload(gaps=strays))
-        entities = EntityPlanner(selection=selection, places=self._places, runs=self._selected, required=self._required)
-        if selection.trace_filter:
-            entities.trace_matches = compile_trace_filter(selection.trace_filter)
-        yield from self._absences.shards()
-        if not selection.kinds or _IN_EXPERIMENTS.intersection(selection.kinds):
-            yield from self._in_experiments(entities, experiments)
-        if selection.wants_kind(REGISTERED_MODEL) and (selection.models or self._everything):
-            yield from self._registry()
-
-    def _strays(self, experiments: list[Experiment]) -> Iterator[Gap]:
-        """Yield gaps for folders that may hold objects; where single objects are selected, for none."""
-        selection = self._selection
-        if self._selected is not None or self._required is not None or selection.kinds:
-            return
-        if self._everything:
-            yield from stray_folders(self._root, find_experiments(self._root))
-        for experiment in experiments:
-            yield from strays_in_experiment(self._root, experiment.folder)
-
-    @property
-    def _everything(self) -> bool:
-        """Whether nothing is left out by experiment, run or time: what lies in no experiment is selected only then."""
-        s = self._selection
-        return not (s.experiments or s.runs or s.filter_string) and s.since_ms is None and s.until_ms is None
-
-    def _in_experiments(self, entities: EntityPlanner, experiments: list[Experiment]) -> Iterator[Shard]:
-        """Yield experiments and what lies in them; where single runs or models are selected, only those of these."""
-        shards = self._of_experiments(entities, experiments)
-        if (self._selected is not None and self._selected.only) or self._required is not None:
-            planned = list(shards)
-            used = {_experiment_of(shard) for shard in planned}
-            used |= self._required.experiments if self._required is not None else set()
-            experiments = [experiment for experiment in experiments if experiment.experiment_id in used]
-            shards = iter(planned)
+        carried = set(self._selector.carried_experiments)
+        experiments = [experiment for experiment in self._experiments if experiment.experiment_id in carried]
         for at in range(0, len(experiments), EXPERIMENTS_PER_SHARD):
             part = tuple(experiments[at : at + EXPERIMENTS_PER_SHARD])
             yield Shard(name=f"experiments from {at}", payload=ExperimentsPayload(experiments=part))
-        yield from shards
+        for kind in filter(self._selection.wants_kind, _PER_EXPERIMENT):
+            for experiment in self._experiments:
+                yield from self._shards_of(kind, experiment)
+        if self._selection.wants_kind(REGISTERED_MODEL):
+            yield from self._registry()
 
-    def _of_experiments(self, entities: EntityPlanner, experiments: list[Experiment]) -> Iterator[Shard]:
-        for experiment in experiments:
-            yield from self._shards_of(experiment)
-        for kind in (LOGGED_MODEL, TRACE):
-            if self._selection.wants_kind(kind):
-                yield from entities.shards(kind, experiments, _STAGES[kind])
-                if kind == LOGGED_MODEL:
-                    self._logged_models = entities.planned_ids
+    def _filters(self) -> dict[str, Passes]:
+        filters: dict[str, Passes] = {}
+        if self._selection.filter_string:
+            filters[RUN] = partial(self._matching_runs, compile_filter(self._selection.filter_string))
+        if self._selection.trace_filter:
+            filters[TRACE] = partial(self._matching_traces, compile_trace_filter(self._selection.trace_filter))
+        return filters
 
-    def _registry(self) -> Iterator[Shard]:
+    def _matching_runs(self, matches: Matches, ids: Sequence[str]) -> list[str]:
+        """Return the runs that match a filter, and those that cannot be read, so that they are reported."""
+        return [i for i in ids if any(self._matches(matches, *place) for place in self._catalog.met(RUN, [i]))]
+
+    def _matches(self, matches: Matches, experiment: Experiment, run: Folder) -> bool:
+        assert isinstance(run, RunFolder)  # noqa: S101 - as runs are asked for
         try:
-            folders = self._registered_models()
-        except StoreError as error:
-            payload = ModelsPayload(selection=self._selection, index=self._index, listing_problem=str(error))
-            yield Shard(name="registered models", stage=_STAGES[REGISTERED_MODEL], payload=payload)
-            return
-        carried = self._carried()
-        for at in range(0, len(folders), MODELS_PER_SHARD):
-            part = tuple(folders[at : at + MODELS_PER_SHARD])
-            payload = ModelsPayload(selection=self._selection, index=self._index, folders=part, carried=carried)
-            yield Shard(name=f"registered models from {at}", stage=_STAGES[REGISTERED_MODEL], payload=payload)
-
-    def _carried(self) -> Carried:
-        """Return the runs and logged models that come, None where all do."""
-        selection = self._selection
-        if not (selection.kinds or selection.models or selection.leaves_out_runs):
-            return None
-        return frozenset(self._run_ids if selection.wants_kind(RUN) else ()) | self._logged_models
-
-    def _experiments(self) -> list[Experiment]:
-        selection = self._selection
-        experiments = load_experiments(find_experiments(self._root))
-        if not selection.deleted:
-            experiments = [experiment for experiment in experiments if not experiment.deleted]
-        pairs = [(experiment.experiment_id, experiment.name) for experiment in experiments]
-        if unmatched := selection.unmatched_experiments(pairs):
-            names = [f"{name!r} (id {number})" for number, name in pairs]
-            error = no_match("experiment", self._root, unmatched, names, deleted_hint(deleted=selection.deleted))
-            self._absences.add(EXPERIMENT, unmatched, selection.experiments, error)
-        return [e for e in experiments if selection.matches_experiment(e.experiment_id, e.name)]
-
-    def _registered_models(self) -> list[Path]:
-        """Return the folders of the selected registered models by name.
-
-        Raises SelectionError for a pattern that matches none, StoreError.
-        """
-        models = [(model_name(folder), folder) for folder in find_registered_models(self._root)]
-        if unmatched := self._selection.unmatched_models([name for name, _ in models]):
-            error = no_match("registered model", self._root, unmatched, [repr(name) for name, _ in models])
-            self._absences.add(REGISTERED_MODEL, unmatched, self._selection.models, error)
-        return [folder for name, folder in models if self._selection.matches_model(name)]
-
-    def _check_runs(self, experiments: list[Experiment]) -> None:
-        missing = set(self._selection.runs)
-        examples: list[str] = []
-        for experiment in experiments if missing else []:
-            try:
-                runs = list(experiment.folder.runs())
-            except StoreError:
-                continue  # becomes a gap of the experiment
-            missing.difference_update([run.run_id for run in runs if run.run_id in missing and self._is_in_reach(run)])
-            examples += [run.run_id for run in runs[: _NAMED_IN_ERRORS - len(examples)]]
-            if not missing:
-                return
-        if missing:
-            hint = deleted_hint(deleted=self._selection.deleted)
-            ellipsis = ", …" if len(examples) == _NAMED_IN_ERRORS else ""
-            error = SelectionError(
-                f"no run {', '.join(sorted(missing))} in the selected experiments of {self._root}; "
-                f"there are {', '.join(examples) or 'none'}{ellipsis}{hint}"
-            )
-            self._absences.add(RUN, missing, self._selection.runs, error)
-
-    def _shards_of(self, experiment: Experiment) -> Iterator[Shard]:
-        copies: list[RunFolder] = []
-        runs = self._selected_runs(experiment, copies)
-        number = 0
-        while True:
-            part, problem = take(runs, RUNS_PER_SHARD)
-            last = len(part) < RUNS_PER_SHARD
-            if not self._selection.wants_kind(RUN):  # still planned, as other objects are selected by their runs
-                part = ()
-                copies.clear()
-            if part or copies or problem:
-                payload = RunsPayload(
-                    experiment=experiment,
-                    selection=self._selection,
-                    runs=part,
-                    copies=tuple(copies),
-                    listing_problem=problem,
-                )
-                name = _name(experiment, number, len(part))
-                yield Shard(name=name, stage=_STAGES[RUN], weight=len(part), payload=payload)
-            copies.clear()
-            number += RUNS_PER_SHARD
-            if last:
-                return
-
-    def _selected_runs(self, experiment: Experiment, copies: list[RunFolder]) -> Iterator[RunFolder]:
-        for run in experiment.folder.runs():
-            if self._selection.runs and run.run_id not in self._selection.runs:
-                continue
-            if self._required is not None and run.run_id not in self._required.runs:
-                continue
-            if not self._is_selected(run, experiment):
-                continue
-            if run.run_id in self._run_ids:
-                copies.append(run)
-                continue
-            self._run_ids.add(run.run_id)
-            if self._selected is not None:
-                self._selected.run_ids.add(run.run_id)
-                unused = GapList(owner_kind=RUN, owner_id=run.run_id)  # the run has its own when it is carried
-                self._selected.model_ids |= read_edges(run.path, experiment.folder.path, unused).model_ids()
-            yield run
-
-    def _is_selected(self, run: RunFolder, experiment: Experiment) -> bool:
-        """Return whether a run is selected; one that cannot be read is, so that it is reported."""
-        if not self._is_in_reach(run):
-            return False
-        try:
-            if self._matches is None:
-                return True
             record = read_run(run, experiment.folder, self._places, Selection(artifacts=False))
         except MetaUnreadableError:
             return True
-        return self._matches(record, read_latest(run.path / METRICS).points.values())
+        return matches(record, read_latest(run.path / METRICS).points.values())
 
-    def _is_in_reach(self, run: RunFolder) -> bool:
-        """Return whether a run's stage and start are selected."""
-        selection = self._selection
-        if selection.deleted and selection.since_ms is None and selection.until_ms is None:
-            return True
+    def _matching_traces(self, matches: TraceFilter, ids: Sequence[str]) -> list[str]:
+        places = [(path_of(folder), experiment.folder) for experiment, folder in self._catalog.met(TRACE, ids)]
+        entities = {folder.name: self._trace(folder, experiment) for folder, experiment in places}
+        searched = {i: SearchedTrace.of_rows(entity.rows) for i, entity in entities.items() if entity is not None}
+        matching = {trace.trace_id for trace in matches(list(searched.values()))}
+        return [trace_id for trace_id in ids if trace_id not in searched or trace_id in matching]
+
+    def _trace(self, folder: Path, experiment: ExperimentFolder) -> Entity | None:
         try:
-            meta = read_run_meta(run)
+            return read_trace(folder, experiment, self._places, Selection(artifacts=False))
         except MetaUnreadableError:
-            return True
-        return selection.in_window(start_time(meta)) and (selection.deleted or not is_deleted(run, meta))
+            return None
+
+    def _strays(self) -> Iterator[Gap]:
+        """Yield gaps for folders that may hold objects; where single objects are selected, for none."""
+        selection = self._selection
+        if selection.only_of_runs or selection.leaves_out_runs or selection.kinds:
+            return
+        if selection.everything:
+            yield from stray_folders(self._root, find_experiments(self._root))
+        for experiment in self._experiments:
+            yield from strays_in_experiment(self._root, experiment.folder)
+
+    def _registry(self) -> Iterator[Shard]:
+        selection, stage = self._selection, _STAGES[REGISTERED_MODEL]
+        payload = ModelsPayload(selection=selection, index=self._index, carries=self._selector.among)
+        dependencies = self._selector.dependencies
+        if dependencies is None and not selection.everything:
+            return
+        try:
+            folders = find_registered_models(self._root)
+        except StoreError as error:
+            yield Shard(name="registered models", stage=stage, payload=replace(payload, listing_problem=str(error)))
+            return
+        if dependencies is not None:
+            folders = [folder for folder in folders if model_name(folder) in dependencies.names]
+        for at in range(0, len(folders), MODELS_PER_SHARD):
+            part = tuple(folders[at : at + MODELS_PER_SHARD])
+            yield Shard(name=f"registered models from {at}", stage=stage, payload=replace(payload, folders=part))
+
+    def _shards_of(self, kind: str, experiment: Experiment) -> Iterator[Shard]:
+        copies: list[Folder] = []
+        folders = self._selected(kind, experiment, copies)
+        number = 0
+        while True:
+            part, problem = _take(folders)
+            if part or copies or problem:
+                payload = FoldersPayload(
+                    kind=kind,
+                    experiment=experiment,
+                    selection=self._selection,
+                    folders=part,
+                    copies=tuple(path_of(folder) for folder in copies),
+                    listing_problem=problem,
+                )
+                weight = len(part) if kind == RUN else 0
+                name = _name(kind, experiment, number, len(part))
+                yield Shard(name=name, stage=_STAGES[kind], weight=weight, payload=payload)
+            copies.clear()
+            number += len(part)
+            if len(part) < PER_SHARD:
+                return
+
+    def _selected(self, kind: str, experiment: Experiment, copies: list[Folder]) -> Iterator[Folder]:
+        """Yield the selected folders of an experiment, and add those with the id of an earlier one to ``copies``."""
+        folders, planned = self._catalog.folders(kind, experiment), self._planned[kind]
+        problem = ""
+        while not problem:
+            part, problem = _take(folders)
+            selected_ids = self._selector.among(kind, [id_of(folder) for folder in part])
+            for folder in part:
+                if id_of(folder) in planned:
+                    copies += [folder] if id_of(folder) in selected_ids else []
+                elif id_of(folder) in selected_ids:
+                    planned.add(id_of(folder))
+                    yield folder
+            if len(part) < PER_SHARD:
+                break
+        if problem:
+            raise StoreError(problem)
 
 
-def _ignore(key: str, reason: str) -> None:
-    """Leave it: the same files are read again when the run is carried, and reported then."""
+def _take(folders: Iterator[Folder]) -> tuple[tuple[Folder, ...], str]:
+    """Return some of the folders, and why there are no more where a folder cannot be listed."""
+    part: list[Folder] = []
+    try:
+        part.extend(islice(folders, PER_SHARD))
+    except StoreError as error:
+        return tuple(part), str(error)
+    return tuple(part), ""
 
 
-def _experiment_of(shard: Shard) -> str:
-    payload = shard.payload
-    assert isinstance(payload, RunsPayload | EntitiesPayload)  # noqa: S101 - shards of this planner
-    return payload.experiment.experiment_id
-
-
-def _name(experiment: Experiment, start: int, count: int) -> str:
-    runs = f", runs {start}-{start + count - 1}" if count else ""
-    return f"experiment {experiment.experiment_id}{runs}"
-
-
-def _dependencies_of(folders: Sequence[Path], index: StoreIndex) -> ModelDependencies:
-    """Return the runs and logged models that these registered models stand on, and the runs of these logged models."""
-    run_ids: set[str] = set()
-    model_ids: set[str] = set()
-    for folder in folders:
-        for meta in version_metas(folder):
-            locations = (meta.text("source"), meta.text("storage_location"))
-            run_ids |= index.runs_in(meta.text("run_id"), *locations)
-            model_ids |= index.logged_models_in(meta.text("model_id"), *locations)
-    for model_id in model_ids:
-        place = index.logged_model(model_id)
-        run_ids |= index.runs_in(None if place is None else source_run_of(place))
-    tags = [read_values(folder / TAGS, _ignore) for folder in folders]
-    return ModelDependencies(
-        names=tuple(folder.name for folder in folders),
-        runs=frozenset(run_ids),
-        logged_models=frozenset(model_ids),
-        experiments=prompt_experiments(values.get(PROMPT_EXPERIMENTS) for values in tags),
-    )
+def _name(kind: str, experiment: Experiment, start: int, count: int) -> str:
+    objects = f", {kind.replace('_', ' ')}s {start}-{start + count - 1}" if count else ""
+    return f"experiment {experiment.experiment_id}{objects}"

@@ -19,15 +19,15 @@ from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.gaps import EXPERIMENT_UNREADABLE, METRIC_UNREADABLE, OBJECT_UNREADABLE, RUN_UNREADABLE
 from mlflow_archive.kinds import EXPERIMENT, KINDS, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sources.mlruns.entity_planning import EntitiesPayload
+from mlflow_archive.sources.mlruns.catalog import path_of
 from mlflow_archive.sources.mlruns.layout import METRICS, RunFolder, check_root, find_experiments
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.logged_models import read_logged_model
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
 from mlflow_archive.sources.mlruns.planning import (
     ExperimentsPayload,
+    FoldersPayload,
     ModelsPayload,
-    RunsPayload,
     StorePlanner,
     StrayPayload,
 )
@@ -90,10 +90,8 @@ class MlrunsSource:
         payload = shard.payload
         if isinstance(payload, ExperimentsPayload):
             yield from self._read_experiments(payload)
-        elif isinstance(payload, RunsPayload):
-            yield from self._read_runs(payload, known)
-        elif isinstance(payload, EntitiesPayload):
-            yield from self._read_entities(payload, known)
+        elif isinstance(payload, FoldersPayload):
+            yield from (self._read_runs if payload.kind == RUN else self._read_entities)(payload, known)
         elif isinstance(payload, StrayPayload):
             rows = Rows()
             for gap in payload.gaps:
@@ -114,12 +112,12 @@ class MlrunsSource:
         if rows:
             yield rows.chunk()
 
-    def _read_runs(self, payload: RunsPayload, known: Known) -> Iterator[Chunk]:
+    def _read_runs(self, payload: FoldersPayload, known: Known) -> Iterator[Chunk]:
         rows = Rows()
         if payload.listing_problem:
             rows.add_gaps(_unlisted(payload.experiment, "runs", EXPERIMENT_UNREADABLE, payload.listing_problem))
         for copy in payload.copies:
-            rows.add_gaps(self._left_out(RUN, copy.path, RUN_UNREADABLE))
+            rows.add_gaps(self._left_out(RUN, copy, RUN_UNREADABLE))
         for run in payload.runs:
             whole = True
             for part, complete in self._read_run(run, payload, known):
@@ -140,7 +138,7 @@ class MlrunsSource:
     def close(self) -> None:
         """Release nothing: no file stays open between calls."""
 
-    def _read_entities(self, payload: EntitiesPayload, known: Known) -> Iterator[Chunk]:
+    def _read_entities(self, payload: FoldersPayload, known: Known) -> Iterator[Chunk]:
         """Yield logged models or traces; nothing of those that the sink holds unchanged."""
         kind, rows = payload.kind, Rows()
         if payload.listing_problem:
@@ -148,7 +146,7 @@ class MlrunsSource:
         for copy in payload.copies:
             rows.add_gaps(self._left_out(kind, copy, OBJECT_UNREADABLE))
         for folder in payload.folders:
-            entity = self._entity(folder, payload)
+            entity = self._entity(path_of(folder), payload)
             entity.add_to(rows, known)
             self._unknown.add_all(entity.gaps)
             if rows.size >= ROWS_PER_CHUNK:
@@ -157,7 +155,7 @@ class MlrunsSource:
         if rows:
             yield rows.chunk()
 
-    def _entity(self, folder: Path, payload: EntitiesPayload) -> Entity:
+    def _entity(self, folder: Path, payload: FoldersPayload) -> Entity:
         try:
             return _READERS[payload.kind](folder, payload.experiment.folder, self._places, payload.selection)
         except MetaUnreadableError as error:
@@ -172,7 +170,7 @@ class MlrunsSource:
             gaps.add("", OBJECT_UNREADABLE, payload.listing_problem)
             rows.add_gaps(gaps)
         for folder in payload.folders:
-            model = read_registered_model(folder, payload.index, self._places, payload.selection, payload.carried)
+            model = read_registered_model(folder, payload.index, self._places, payload.selection, payload.carries)
             model.add_to(rows)
             self._unknown.add_all(model.gaps)
         if rows:
@@ -185,7 +183,7 @@ class MlrunsSource:
         gaps.add(place, code, f"a {noun} with this id lies in another experiment too; this copy is left out")
         return gaps
 
-    def _read_run(self, run: RunFolder, payload: RunsPayload, known: Known) -> Iterator[tuple[Rows, bool]]:
+    def _read_run(self, run: RunFolder, payload: FoldersPayload, known: Known) -> Iterator[tuple[Rows, bool]]:
         """Yield the rows of a run with whether they are the last; nothing for a run the sink holds unchanged."""
         rows = Rows()
         try:

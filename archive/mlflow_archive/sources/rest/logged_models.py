@@ -45,19 +45,24 @@ _STATUS: Final = {
 
 def plan_logged_models(scope: Scope) -> Iterator[Batch]:
     """Yield the selected logged models in batches."""
-    if scope.dependencies is not None:
-        model_ids = sorted(scope.dependencies.logged_models)
-        for at in range(0, len(model_ids), PAGE):
-            read = partial(_read_by_id, scope, model_ids[at : at + PAGE])
-            yield Batch(name=f"logged models of versions-{at:05d}", read=read)
-        return
-    if scope.only_of_runs:
-        yield Batch(name="logged models of runs", read=partial(_read_of_runs, scope))
+    if scope.model_ids is not None:
+        if scope.model_gaps:
+            yield Batch(name="lists of logged models", read=lambda known: iter([chunk_of({}, scope.model_gaps)]))
+        for at in range(0, len(scope.model_ids), PAGE):
+            read = partial(_read_by_id, scope, scope.model_ids[at : at + PAGE])
+            yield Batch(name=f"logged models by id-{at // PAGE:05d}", read=read)
         return
     listed_ids: set[str] = set()
     yield from batches("logged models", LOGGED_MODEL, _pages(scope, listed_ids), partial(_read_listed, scope))
     if scope.selection.deleted:
         yield Batch(name="deleted logged models", read=partial(_read_unlisted, scope, listed_ids))
+
+
+def listed_models(scope: Scope) -> Iterator[Json]:
+    """Yield the logged models that lists show; what these lack is left with the scope."""
+    for page in _pages(scope, set()):
+        scope.model_gaps += gaps_of(LOGGED_MODEL, page.losses)
+        yield from page.rows
 
 
 def _pages(scope: Scope, listed_ids: set[str]) -> Iterator[Page]:
@@ -87,18 +92,6 @@ def _id_of(row: Json) -> object:
 def _read_listed(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
     """Yield the models of a list that come with the runs that come."""
     yield from _read(scope, [raw for raw in models if scope.wants_model(raw.get("info") or {})], gaps, known)
-
-
-def _read_of_runs(scope: Scope, known: Known) -> Iterator[Chunk]:
-    """Yield the models that the selected runs made or took."""
-    model_ids, run_ids = scope.findings.model_ids, scope.findings.run_ids
-    made_by_runs: dict[str, Json] = {}
-    gaps: list[Gap] = []
-    for page in _pages(scope, set()):
-        gaps += gaps_of(LOGGED_MODEL, page.losses)
-        made_by_runs |= {str(_id_of(row)): row for row in page.rows if row["info"].get("source_run_id") in run_ids}
-    yield from _read(scope, list(made_by_runs.values()), gaps, known)
-    yield from _read_by_id(scope, sorted(model_ids - made_by_runs.keys()), known)
 
 
 def _read_unlisted(scope: Scope, listed_ids: set[str], known: Known) -> Iterator[Chunk]:

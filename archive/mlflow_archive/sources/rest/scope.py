@@ -26,6 +26,7 @@ from mlflow_archive.kinds import (
 )
 from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.selecting.selector import Selector
 from mlflow_archive.sources.reading.fields import Fields, refuse
 from mlflow_archive.sources.reading.gaplist import unreadable
 from mlflow_archive.sources.reading.unknown_fields import UnknownFields
@@ -77,10 +78,16 @@ class Scope:
         """All experiments, as the server's JSON."""
         self.experiments: list[Json] = []
         """Those in which objects are looked for."""
+        self.selector: Selector
+        """What is selected; one for all scopes of a plan."""
         self.dependencies: ModelDependencies | None = None
         """Of models selected by name: these, and the runs and logged models of their versions. None where none are."""
         self.named_runs: list[Json] | None = None
         """The runs that are selected by id or by model, as the server's JSON. None where neither is so."""
+        self.model_ids: list[str] | None = None
+        """The logged models of these runs and models, and of those that a filter takes. None where all are listed."""
+        self.model_gaps: list[Gap] = []
+        """What the lists lack in which they were looked for."""
         self.carried_experiments: list[Json] = []
         """The experiments that come: where runs are named only those of them and of their models."""
         self.searches_in_one: bool | None = None
@@ -101,19 +108,17 @@ class Scope:
     @property
     def only_of_runs(self) -> bool:
         """Whether only what belongs to some runs is selected."""
-        s = self.selection
-        return bool(s.runs or s.filter_string or s.models)
+        return self.selection.only_of_runs
 
     @property
     def everything(self) -> bool:
         """Whether nothing is left out by experiment, run, model or time."""
-        s = self.selection
-        return not (s.experiments or self.only_of_runs) and s.since_ms is None and s.until_ms is None
+        return self.selection.everything
 
     @property
     def models_need_runs(self) -> bool:
-        """Whether which logged models come depends on the runs that come."""
-        return self.only_of_runs or self.selection.leaves_out_runs
+        """Whether logged models are listed, and which of them come depends on the runs that come."""
+        return self.selection.leaves_out_runs and not self.only_of_runs
 
     def read(
         self, kind: str, owner_id: str, raw: Json, make: Callable[[Fields], T], gaps: list[Gap], part: str = ""
@@ -133,8 +138,8 @@ class Scope:
         return made_rows
 
     def wants_model(self, info: Json) -> bool:
-        """Return whether a logged model comes, once runs are read: with one that made or names it, or made by none."""
-        if self.dependencies is not None or not self.selection.leaves_out_runs:
+        """Return whether a listed model comes, once runs are read: with one that made or names it, or made by none."""
+        if not self.models_need_runs:
             return True
         run_id, findings = info.get("source_run_id"), self.findings
         return not run_id or run_id in findings.run_ids or str(info.get("model_id")) in findings.model_ids

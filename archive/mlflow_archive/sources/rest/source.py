@@ -12,8 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from mlflow_archive.errors import SelectionError
-from mlflow_archive.flow.absences import Absences
+from mlflow_archive.flow.absences import absences
 from mlflow_archive.flow.chunk import Chunk, Known, Shard
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.flow.source import SourceFacts
@@ -25,7 +24,6 @@ from mlflow_archive.kinds import (
     BUDGET_POLICY,
     DEFAULT_WORKSPACE,
     EVALUATION_DATASET,
-    EXPERIMENT,
     GATEWAY_ENDPOINT,
     GATEWAY_SECRET,
     GUARDRAIL,
@@ -46,7 +44,7 @@ from mlflow_archive.kinds import (
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.reading.unknown_fields import UnknownFields
 from mlflow_archive.sources.rest.artifacts import Artifacts
-from mlflow_archive.sources.rest.cells import Json
+from mlflow_archive.sources.rest.catalog import select
 from mlflow_archive.sources.rest.logged_models import plan_logged_models
 from mlflow_archive.sources.rest.objects.evaluation import plan_datasets, plan_issues
 from mlflow_archive.sources.rest.objects.gateway import (
@@ -61,17 +59,16 @@ from mlflow_archive.sources.rest.objects.review import plan_label_schemas, plan_
 from mlflow_archive.sources.rest.objects.scorers import plan_scorers
 from mlflow_archive.sources.rest.objects.skills import plan_skills
 from mlflow_archive.sources.rest.paging import all_experiments
-from mlflow_archive.sources.rest.registry.registry import plan_registry, select_models
+from mlflow_archive.sources.rest.registry.registry import plan_registry
 from mlflow_archive.sources.rest.registry.webhooks import plan_webhooks
 from mlflow_archive.sources.rest.runs.records import read_experiments
-from mlflow_archive.sources.rest.runs.runs import RunReader, check_run_filter, experiments_of, select_named_runs
+from mlflow_archive.sources.rest.runs.runs import RunReader
 from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of
 from mlflow_archive.sources.rest.traces.trace_links import TraceLinkSearch
-from mlflow_archive.sources.rest.traces.traces import check_trace_filter, plan_traces
+from mlflow_archive.sources.rest.traces.traces import plan_traces
 from mlflow_archive.sources.rest.workspaces import WorkspaceList, workspaces_of
 
 _EXPERIMENTS: Final = 1000
-_SHOWN: Final = 5
 
 PLANS: Final[Mapping[str, Callable[[Scope], Iterator[Batch]]]] = MappingProxyType(
     {
@@ -126,13 +123,11 @@ class RestSource:
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
         """Yield workspaces, experiments, a shard for each page of runs, then all other kinds, as the plan goes on."""
-        if selection.runs and selection.filter_string:
-            raise SelectionError("runs are named by id, so there is nothing to filter; leave out --filter or --run")
         self._artifacts.check()
         workspaces, scopes = self._scopes(selection)
-        absences = Absences(selection)
-        self._select(scopes, selection, absences)
-        yield from absences.shards()
+        for scope in scopes:
+            scope.experiments = scope.all_experiments = list(all_experiments(scope.session, deleted=selection.deleted))
+        yield from absences(select(scopes, selection).missing)
         yield from _workspace_shards(workspaces, scopes)
         yield from _shards(1, scopes, _plan_experiments)
         yield from _run_shards(scopes, progress)
@@ -173,49 +168,6 @@ class RestSource:
             return workspaces, [scope(self._session, DEFAULT_WORKSPACE)]
         return workspaces, [scope(self._session.in_workspace(row["name"]), row["name"]) for row in workspaces.rows]
 
-    def _select(self, scopes: Sequence[Scope], selection: Selection, absences: Absences) -> None:
-        """Fill each scope with what is selected of it, before the first shard. Raises SelectionError."""
-        self._select_experiments(scopes, selection, absences)
-        if selection.models:
-            select_models(scopes, absences)
-        select_named_runs(scopes, absences)
-        if selection.filter_string:
-            check_run_filter(scopes[0])
-        for scope in scopes:
-            if selection.wants_kind(TRACE):
-                check_trace_filter(scope)
-        for scope in scopes:
-            scope.carried_experiments = _carried_experiments(scope)
-
-    def _select_experiments(self, scopes: Sequence[Scope], selection: Selection, absences: Absences) -> None:
-        for scope in scopes:
-            scope.all_experiments = list(all_experiments(scope.session, deleted=selection.deleted))
-        names = [_name(raw) for scope in scopes for raw in scope.all_experiments]
-        if unmatched := selection.unmatched_experiments(names):
-            examples = ", ".join(repr(name) for _, name in names[:_SHOWN]) or "no experiment"
-            hidden = "" if selection.deleted else "; deleted ones are left out"
-            error = SelectionError(
-                f"{self._session.uri} has no experiment {', '.join(map(repr, unmatched))}; it has {examples}"
-                f"{' and others' if len(names) > _SHOWN else ''}{hidden}"
-            )
-            absences.add(EXPERIMENT, unmatched, selection.experiments, error)
-        for scope in scopes:
-            scope.experiments = [raw for raw in scope.all_experiments if selection.matches_experiment(*_name(raw))]
-
-
-def _name(experiment: Json) -> tuple[str, str]:
-    return str(experiment["experiment_id"]), str(experiment.get("name", ""))
-
-
-def _carried_experiments(scope: Scope) -> list[Json]:
-    """Return the experiments that come: only those of some runs and their models where these are named."""
-    if scope.named_runs is None:
-        return scope.experiments
-    used_ids = experiments_of(scope, scope.named_runs)
-    if scope.dependencies is not None:
-        used_ids |= scope.dependencies.experiments
-    return [raw for raw in scope.experiments if str(raw["experiment_id"]) in used_ids]
-
 
 def _workspace_shards(workspaces: WorkspaceList | None, scopes: Sequence[Scope]) -> Iterator[Shard]:
     """Yield the workspaces that come: all, or those of which something is carried."""
@@ -236,8 +188,8 @@ def _run_shards(scopes: Sequence[Scope], progress: Progress) -> Iterator[Shard]:
     """Yield the shards of runs, which are read for what they tell of other kinds even if no run is carried."""
     selection, number = scopes[0].selection, 0
     carried = selection.wants_kind(RUN)
-    for_models = scopes[0].models_need_runs and selection.wants_kind(LOGGED_MODEL)
-    if not (carried or selection.wants_kind(TRACE) or scopes[0].only_of_runs or for_models):
+    for_models = selection.wants_kind(LOGGED_MODEL) and not selection.only_of_runs
+    if not (carried or selection.wants_kind(TRACE) or for_models):
         return
     for scope in scopes:
         reader = RunReader(scope, TraceLinkSearch(scope).look_for)

@@ -12,7 +12,6 @@ from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.logged_models.late_references import LateReferences
 from mlflow_archive.sinks.replay.logged_models.model_links import LinkedModel, ModelLinker
 from mlflow_archive.sinks.replay.logged_models.model_metrics import ModelMetrics
 from mlflow_archive.sinks.replay.logged_models.planned_model import (
@@ -24,6 +23,7 @@ from mlflow_archive.sinks.replay.logged_models.planned_model import (
     logged_models_of,
     plan_model,
 )
+from mlflow_archive.sinks.replay.logged_models.waiting_references import WaitingReferences
 from mlflow_archive.sinks.replay.places.experiments import INCOMPLETE, STATE, Bound
 from mlflow_archive.sinks.replay.target.target import entries_of
 from mlflow_archive.sinks.replay.writing.artifact_copy import ArtifactOwner, copy_artifacts, refuse_artifacts
@@ -56,7 +56,7 @@ class LoggedModelWriter(KindWriter):
         self._context = context
         self._metrics = ModelMetrics(context)
         self._linker = ModelLinker(context)
-        self._late = LateReferences(context)
+        self._waiting = WaitingReferences(context)
         self._to_delete: list[tuple[Bound, str, str]] = []
 
     def write(self, chunk: Chunk) -> None:
@@ -82,8 +82,8 @@ class LoggedModelWriter(KindWriter):
 
     def finish(self) -> None:
         """Remap what names logged models, and write links to models that an earlier import brought."""
-        self._late.finish()
-        for model_id in self._context.naming_models.links.models():
+        self._waiting.finish()
+        for model_id in self._context.waiting.links.needs():
             self._link_earlier(model_id)
 
     def delete(self) -> None:
@@ -212,10 +212,10 @@ class LoggedModelWriter(KindWriter):
 
     def _link_earlier(self, source_id: str) -> None:
         """Write links to a model that did not come: it may be there from an earlier import."""
-        receipt, links = self._context.receipt, self._context.naming_models.links
+        receipt, links = self._context.receipt, self._context.waiting.links
         target_id = None
         if not receipt.is_unknown(LOGGED_MODEL):
-            target_id = self._late.model(source_id, {link.experiment_id for link in links.of(source_id)})
+            target_id = self._waiting.model(source_id, {link.experiment_id for link in links.of(source_id)})
         if target_id is None:
             number = len(links.pop(source_id))
             receipt.changed("links_to_models_not_there", 0 if source_id in receipt.ids(LOGGED_MODEL) else number)

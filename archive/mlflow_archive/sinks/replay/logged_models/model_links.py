@@ -12,7 +12,7 @@ from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
-from mlflow_archive.sinks.replay.writing.naming_models import MODEL_INPUTS, MODEL_OUTPUTS, ModelLink
+from mlflow_archive.sinks.replay.writing.waiting import MODEL_INPUTS, MODEL_OUTPUTS, ModelLink
 
 _API: Final = "/api/2.0/mlflow/"
 
@@ -37,7 +37,7 @@ class ModelLinker:
         targets = {model.source_id: model for model in models}
         by_run: dict[str, list[ModelLink]] = {}
         for source_id in targets:
-            for link in self._context.naming_models.links.pop(source_id):
+            for link in self._context.waiting.links.pop(source_id):
                 by_run.setdefault(link.run_id, []).append(link)
         linked: set[str] = set()
         for run_id, links in by_run.items():

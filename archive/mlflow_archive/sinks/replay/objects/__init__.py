@@ -1,5 +1,5 @@
 """The small kinds into a target, one module each: evaluation datasets, issues, scorers, review, gateway, MCP servers.
 
-Most have no tags, so they are found by name, or as equals of what is there (``equals``). Writers of the gateway share
-``gateway_names``. Imports no other family. Start with ``issues.IssueWriter``, a whole kind in one module.
+Each says how its objects are found and made; the rest is the engine's (``object_writer``). Writers of the gateway share
+``gateway_names``. Imports no other family. Start with ``review.LabelSchemaWriter``, a whole kind in forty lines.
 """

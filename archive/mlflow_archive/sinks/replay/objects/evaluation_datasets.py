@@ -12,16 +12,15 @@ from threading import Lock
 from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
-from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX, object_source_tags, shorten_key
 from mlflow_archive.kinds import EVALUATION_DATASET, RUN, TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
+from mlflow_archive.sinks.replay.object_writer import ObjectRows, ObjectWriter
 from mlflow_archive.sinks.replay.target.paging import entries, paged
 from mlflow_archive.sinks.replay.writing.failures import came_through, is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, plain_tags
-from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
-from mlflow_archive.sinks.replay.writing.rows import Row, json_of, rows_of
+from mlflow_archive.sinks.replay.writing.rows import Row, json_of
 
 SOURCE_DATASET_ID: Final = PREFIX + "evaluation_dataset.dataset_id"
 # Written where source tags are off.
@@ -39,51 +38,30 @@ TargetDataset = Mapping[str, Any]
 """A dataset of the target, as the API shows it, its tags decoded."""
 
 
-class EvaluationDatasetWriter(KindWriter):
+class EvaluationDatasetWriter(ObjectWriter):
     """Writes evaluation datasets. A dataset must come in one chunk."""
 
     kinds = (EVALUATION_DATASET,)
+    table, code = "evaluation_datasets", refusals.EVALUATION_DATASET_REFUSED
+    api, answer, id_field = f"{_API}/create", "dataset", "dataset_id"
 
     def __init__(self, context: ReplayContext) -> None:
-        self._context = context
+        super().__init__(context)
         self._lock = Lock()
         self._datasets: dict[str, TargetDataset] | None = None
 
-    def write(self, chunk: Chunk) -> None:
-        tags: dict[str, dict[str, str | None]] = {}
-        for row in rows_of(chunk, "evaluation_dataset_tags"):
-            tags.setdefault(row["dataset_id"], {})[row["key"]] = row["value"]
-        experiments = _grouped(chunk, "evaluation_dataset_experiments")
-        records = _grouped(chunk, "evaluation_dataset_records")
-        for row in rows_of(chunk, "evaluation_datasets"):
-            source_id = row["dataset_id"]
-            with self._context.refusing(EVALUATION_DATASET, source_id, refusals.EVALUATION_DATASET_REFUSED):
-                outcome = self._write(
-                    row, tags.get(source_id, {}), experiments.get(source_id, []), records.get(source_id, [])
-                )
-                self._context.receipt.done(outcome, EVALUATION_DATASET)
+    def complete(self, rows: ObjectRows, existing: Any, *, is_new: bool) -> bool:
+        changed = False
+        if existing is None or not is_new:
+            tags, experiments = self._tags(rows), self._experiments(rows)  # a dry run counts what cannot come of them
+            changed = existing is not None and self._add_missing(existing, tags, experiments)
+        if existing is not None:
+            changed |= self._write_records(rows, str(existing["dataset_id"]), new=is_new)
+        return changed
 
-    def _write(self, row: Row, tags: Mapping[str, str | None], links: Sequence[Row], records: Sequence[Row]) -> str:
-        source_id = row["dataset_id"]
-        target_tags = self._tags(row, tags)
-        experiments = self._experiments(source_id, links)
-        dataset = self._find(source_id)
-        if dataset is None:
-            if self._context.options.dry_run:
-                self._context.receipt.mapped(EVALUATION_DATASET, source_id, None)
-                return "created"
-            dataset = self._create(row, target_tags, experiments)
-            outcome = "created"
-        else:
-            changed = self._complete(dataset, target_tags, experiments)
-            outcome = "updated" if changed else "skipped"
-        self._context.receipt.mapped(EVALUATION_DATASET, source_id, dataset["dataset_id"])
-        if self._write_records(source_id, str(dataset["dataset_id"]), records, new=outcome == "created"):
-            outcome = "created" if outcome == "created" else "updated"
-        return outcome
-
-    def _tags(self, row: Row, tags: Mapping[str, str | None]) -> dict[str, str]:
+    def _tags(self, rows: ObjectRows) -> dict[str, str]:
         context, limits = self._context, self._context.options.limits
+        row, tags = rows.row, rows.tags("evaluation_dataset_tags")
         all_tags = plain_tags(tags)
         if row["created_by"]:
             all_tags.setdefault(_USER, row["created_by"])  # the only way to set who made it
@@ -101,10 +79,10 @@ class EvaluationDatasetWriter(KindWriter):
             for key, value in all_tags.items()
         }
 
-    def _experiments(self, source_id: str, links: Sequence[Row]) -> list[str]:
+    def _experiments(self, rows: ObjectRows) -> list[str]:
         """Return the ids in the target of linked experiments; links to one that is not there are counted."""
         target_ids = []
-        for link in links:
+        for link in rows.of("evaluation_dataset_experiments"):
             try:
                 bound = self._context.experiments.bind(link["experiment_id"])
             except ItemError:  # what was refused is a refusal of the experiment itself
@@ -114,42 +92,40 @@ class EvaluationDatasetWriter(KindWriter):
                 target_ids.append(bound.target_id)
         return list(dict.fromkeys(target_ids))
 
-    def _create(self, row: Row, tags: Mapping[str, str], experiments: Sequence[str]) -> TargetDataset:
-        limit = self._context.options.limits.evaluation_dataset_name
-        if len(row["name"]) > limit:
-            self._context.receipt.shortened(row["dataset_id"], "evaluation dataset name", row["name"], len(row["name"]))
-        body = {"name": shorten_key(row["name"], limit), "experiment_ids": experiments, "tags": json.dumps(tags)}
+    def body(self, rows: ObjectRows) -> dict[str, Any]:
+        name, limit = rows.row["name"], self._context.options.limits.evaluation_dataset_name
+        if len(name) > limit:
+            self._context.receipt.shortened(rows.source_id, "evaluation dataset name", name, len(name))
+        tags = json.dumps(self._tags(rows))
+        return {"name": shorten_key(name, limit), "experiment_ids": self._experiments(rows), "tags": tags}
 
-        def make() -> TargetDataset:
-            dataset: TargetDataset = self._context.api.post(f"{_API}/create", body, idempotent=False)["dataset"]
-            return dataset
+    def make(self, rows: ObjectRows) -> Any:
+        body = self.body(rows)
 
         def look() -> TargetDataset | None:
             with self._lock:
                 self._datasets = None
-            return self._find(row["dataset_id"])
+            return self.find(rows)
 
-        return once(make, look)
+        return once(lambda: self.create(body), look)
 
-    def _complete(self, dataset: TargetDataset, tags: Mapping[str, str], experiments: Sequence[str]) -> bool:
+    def _add_missing(self, dataset: TargetDataset, tags: Mapping[str, str], experiments: Sequence[str]) -> bool:
         """Add tags and experiments that a dataset of the target lacks; return whether there were any."""
         api, path = self._context.api, f"{_API}/{dataset['dataset_id']}"
         differ = {key: value for key, value in tags.items() if dataset["tags"].get(key) != value}
         linked = set(api.get(f"{path}/experiment-ids").get("experiment_ids", [])) if experiments else set()
         missing = [experiment for experiment in experiments if experiment not in linked]
-        if self._context.options.dry_run:
-            return bool(differ or missing)
-        if differ:
+        if differ and not self._context.options.dry_run:
             api.patch(f"{path}/tags", {"tags": json.dumps(differ)})
         if missing:
-            api.post(f"{path}/add-experiments", {"experiment_ids": missing})
+            self.send(f"{path}/add-experiments", {"experiment_ids": missing})
         return bool(differ or missing)
 
-    def _find(self, source_id: str) -> TargetDataset | None:
+    def find(self, rows: ObjectRows) -> TargetDataset | None:
         with self._lock:
             if self._datasets is None:
                 self._datasets = dict(self._load())
-            return self._datasets.get(source_id)
+            return self._datasets.get(rows.source_id)
 
     def _load(self) -> Iterator[tuple[str, TargetDataset]]:
         """Yield all datasets of the target that an import made, by the id they had at the source."""
@@ -163,17 +139,17 @@ class EvaluationDatasetWriter(KindWriter):
             if source_id:
                 yield source_id, {**dataset, "tags": tags}
 
-    def _write_records(self, source_id: str, target_id: str, rows: Sequence[Row], *, new: bool) -> bool:
+    def _write_records(self, rows: ObjectRows, target_id: str, *, new: bool) -> bool:
         """Add the records that are not there; return whether there were any."""
         existing = set() if new else set(self._records_there(target_id))
         bodies: dict[str, dict[str, Any]] = {}
-        for row in sorted(rows, key=lambda row: (row["created_time"] or 0, row["dataset_record_id"])):
+        records = rows.of("evaluation_dataset_records")
+        for row in sorted(records, key=lambda row: (row["created_time"] or 0, row["dataset_record_id"])):
             try:
                 body = _record_body(row, self._context)
             except ItemError as exc:
-                self._context.refuse(
-                    EVALUATION_DATASET, source_id, refusals.RECORDS_REFUSED, exc, path=row["dataset_record_id"]
-                )
+                path = row["dataset_record_id"]
+                self._context.refuse(EVALUATION_DATASET, rows.source_id, refusals.RECORDS_REFUSED, exc, path=path)
                 continue
             key = _input_hash(body["inputs"])
             self._context.receipt.changed("records_with_equal_inputs", key in bodies)
@@ -183,7 +159,7 @@ class EvaluationDatasetWriter(KindWriter):
         missing.sort(key=lambda body: not (isinstance(body["outputs"], dict) and body["outputs"]))
         if not self._context.options.dry_run:
             for at in range(0, len(missing), _RECORDS_AT_ONCE):
-                self._upsert(source_id, target_id, missing[at : at + _RECORDS_AT_ONCE])
+                self._upsert(rows.source_id, target_id, missing[at : at + _RECORDS_AT_ONCE])
         return bool(missing)
 
     def _records_there(self, target_id: str) -> Iterator[str]:
@@ -205,13 +181,6 @@ class EvaluationDatasetWriter(KindWriter):
             self._upsert(source_id, target_id, bodies[middle:])
         else:
             self._context.receipt.count("evaluation_dataset_records", len(bodies))
-
-
-def _grouped(chunk: Chunk, table: str) -> dict[str, list[Row]]:
-    by_dataset: dict[str, list[Row]] = {}
-    for row in rows_of(chunk, table):
-        by_dataset.setdefault(row["dataset_id"], []).append(row)
-    return by_dataset
 
 
 def _record_body(row: Row, context: ReplayContext) -> dict[str, Any]:

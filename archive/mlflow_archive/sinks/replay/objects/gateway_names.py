@@ -13,6 +13,7 @@ from typing import Final
 from mlflow_archive.format import refusals
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.writing.receipt import counted
+from mlflow_archive.sinks.replay.writing.waiting import Waiting
 
 _MOST_NAMES: Final = 20
 _MODEL: Final = re.compile(r'("model"\s*:\s*"gateway:/)([^"\\]+)(")')
@@ -21,7 +22,8 @@ _MODEL: Final = re.compile(r'("model"\s*:\s*"gateway:/)([^"\\]+)(")')
 class GatewayNames:
     """Endpoints of the source, by id and by name, and the secrets that those of them wait for that are not made."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ReplayContext) -> None:
+        self.missing_secrets = MissingSecrets(context)
         self._lock = Lock()
         self._names: dict[str, str] = {}
         self._waiting: dict[str, frozenset[str]] = {}
@@ -60,20 +62,21 @@ class MissingSecrets:
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
-        self._lock = Lock()
-        self._by_kind: dict[str, tuple[list[str], set[str]]] = {}
+        self._waiting = Waiting[str, tuple[str, Collection[str]]]()
 
-    def add(self, kind: str, name: str, secrets: Collection[str]) -> None:
-        """Note an object that needs ``secrets``; ``name`` is for the report."""
-        with self._lock:
-            names, needed = self._by_kind.setdefault(kind, ([], set()))
-            names.append(name)
-            needed.update(secrets)
+    def add(self, kind: str, name: str, secrets: Collection[str]) -> bool:
+        """Note an object if it needs any ``secrets``, and return whether it does; ``name`` is for the report."""
+        if not secrets:
+            return False
+        self._waiting.add(kind, (name, secrets))
         self._context.receipt.done("refused", kind)
+        return True
 
     def report(self) -> None:
         """Put all of it into the receipt."""
-        for kind, (names, needed) in sorted(self._by_kind.items()):
+        for kind in sorted(self._waiting.needs()):
+            objects = self._waiting.pop(kind)
+            names, needed = [name for name, _ in objects], {secret for _, secrets in objects for secret in secrets}
             reason = (
                 f"{counted(kind, len(names))} ({_listed(names)}): no archive holds secrets; "
                 f"enter {_listed(needed)} in the target's gateway again, then repeat the import"

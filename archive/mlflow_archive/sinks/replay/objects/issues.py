@@ -20,12 +20,12 @@ from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import OWN_PREFIX
 from mlflow_archive.kinds import ISSUE, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.objects.equals import Equals
+from mlflow_archive.sinks.replay.equals import Equals
+from mlflow_archive.sinks.replay.object_writer import ObjectRows, ObjectWriter
 from mlflow_archive.sinks.replay.places.experiments import tags_of_experiment
 from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.writing.fitting import Fitter
-from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
-from mlflow_archive.sinks.replay.writing.rows import Row, json_of, rows_of
+from mlflow_archive.sinks.replay.writing.rows import json_of
 
 _API: Final = "/api/3.0/mlflow/issues"
 ISSUES: Final = OWN_PREFIX + "issues."
@@ -34,7 +34,6 @@ ISSUES: Final = OWN_PREFIX + "issues."
 _PLAIN_ID: Final = re.compile(r"[^\s=]+")
 _KEPT_ID: Final = re.compile(r"iss-[A-Za-z0-9_-]{1,32}")
 """The ids that MLflow takes."""
-_KEPT_HERE: Final = ("created_timestamp", "last_updated_timestamp", "last_seen_timestamp", "last_updated_by")
 _NAME, _CREATED_BY = 250, 255
 """The longest texts of MLflow's columns, which its API does not check."""
 
@@ -91,49 +90,45 @@ class _Experiment:
     index: IssueIndex
 
 
-class IssueWriter(KindWriter):
+class IssueWriter(ObjectWriter):
     """Writes issues. Two imports into one experiment at the same time would make them twice."""
 
     kinds = (ISSUE,)
+    table, code = "issues", refusals.ISSUE_REFUSED
+    receipt_columns = ("created_timestamp", "last_updated_timestamp", "last_seen_timestamp", "last_updated_by")
+    id_field = "issue_id"
 
     def __init__(self, context: ReplayContext) -> None:
-        self._context = context
+        super().__init__(context)
         self._lock = Lock()
         self._experiments: dict[str, _Experiment] = {}
 
+    def objects(self, chunk: Chunk) -> Iterable[ObjectRows]:
+        return sorted(super().objects(chunk), key=lambda rows: (rows.row["created_timestamp"] or 0, rows.source_id))
+
     def write(self, chunk: Chunk) -> None:
-        rows = sorted(rows_of(chunk, "issues"), key=lambda row: (row["created_timestamp"] or 0, row["issue_id"]))
-        for row in rows:
-            with self._context.refusing(ISSUE, row["issue_id"], refusals.ISSUE_REFUSED):
-                self._write_one(row)
+        super().write(chunk)
         with self._lock:
             experiments = list(self._experiments.values())
         for experiment in experiments:
             experiment.index.save()
 
-    def _write_one(self, row: Row) -> None:
-        context, source_id = self._context, row["issue_id"]
-        bound = context.experiment(row["experiment_id"])
-        body = self._body(row)
-        issue_id, outcome = None, "created"
-        if bound.target_id is not None:
-            issue_id, outcome = self._find_or_create(bound.target_id, source_id, body)
-        context.receipt.mapped(ISSUE, source_id, issue_id)
-        context.receipt.kept(ISSUE, source_id, {name: row[name] for name in _KEPT_HERE})
-        context.receipt.done(outcome, ISSUE)
+    def find_or_make(self, rows: ObjectRows) -> tuple[Any, bool]:
+        experiment_id = self._context.experiment(rows.row["experiment_id"]).target_id
+        body, dry_run = self.body(rows), self._context.options.dry_run
+        if experiment_id is None:
+            return None, True
+        experiment = self._experiment(experiment_id)
+        issue_id, is_new = experiment.index.lookup(rows.source_id), False
+        if issue_id is None or not experiment.equal.has(issue_id):
+            create = None if dry_run else lambda: self._create(experiment_id, rows.source_id, body)
+            issue_id, is_new = experiment.equal.take_or_create(_key(body), create)
+            if issue_id is not None and not dry_run:
+                experiment.index.add(rows.source_id, issue_id)
+        return (None if issue_id is None else {self.id_field: issue_id}), is_new
 
-    def _find_or_create(self, experiment_id: str, source_id: str, body: dict[str, Any]) -> tuple[str | None, str]:
-        experiment, dry_run = self._experiment(experiment_id), self._context.options.dry_run
-        issue_id = experiment.index.lookup(source_id)
-        if issue_id is not None and experiment.equal.has(issue_id):
-            return issue_id, "skipped"
-        create = None if dry_run else lambda: self._create(experiment_id, source_id, body)
-        issue_id, outcome = experiment.equal.take_or_create(_key(body), create)
-        if issue_id is not None and not dry_run:
-            experiment.index.add(source_id, issue_id)
-        return issue_id, outcome
-
-    def _body(self, row: Row) -> dict[str, Any]:
+    def body(self, rows: ObjectRows) -> dict[str, Any]:
+        row = rows.row
         fitter = Fitter(self._context.options.limits, self._context.receipt, row["issue_id"])
         run_id = self._context.run_id(row["source_run_id"], row["experiment_id"])
         source_run = row["source_run_id"]

@@ -2,153 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
 from mlflow_archive.errors import ServerError
-from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
-from mlflow_archive.format.source_tags import left_by_import, object_source_tags
-from mlflow_archive.kinds import MCP_SERVER, named_owner
-from mlflow_archive.sinks.replay.context import ReplayContext
+from mlflow_archive.kinds import MCP_SERVER
+from mlflow_archive.sinks.replay.equals import Equals
+from mlflow_archive.sinks.replay.object_writer import ObjectRows, ObjectWriter, Tags
 from mlflow_archive.sinks.replay.target.paging import entries
-from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_about_one_item, once
-from mlflow_archive.sinks.replay.writing.fitting import Fitter
-from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
-from mlflow_archive.sinks.replay.writing.rows import Row, json_of, rows_of
+from mlflow_archive.sinks.replay.target.target import Api
+from mlflow_archive.sinks.replay.writing.failures import get_or_none, once
+from mlflow_archive.sinks.replay.writing.rows import Row, json_of
 
-_API: Final = "/ajax-api/3.0/mlflow/mcp-servers"
 _VERSION: Final = "mcp_server_version"
 _ENDPOINT: Final = "mcp_access_endpoint"
 _TAG: Final = 5000
 _ACTIVE, _DEPRECATED, _DELETED = "active", "deprecated", "deleted"
+_PLACE: Final = ("url", "transport_type", "server_version", "server_alias")
 _MADE: Final = ("created_by", "created_at", "last_updated_by", "last_updated_at")
 
-Tags = dict[str, str | None]
 
-
-@dataclass(slots=True, kw_only=True)
-class _Server:
-    row: Row
-    tags: Tags = field(default_factory=dict)
-    versions: list[Row] = field(default_factory=list)
-    version_tags: dict[str, Tags] = field(default_factory=dict)
-    aliases: list[Row] = field(default_factory=list)
-    endpoints: list[Row] = field(default_factory=list)
-
-    @property
-    def source_id(self) -> str:
-        return named_owner(str(self.row["name"]), self.row["workspace"])
-
-
-class McpServerWriter(KindWriter):
+class McpServerWriter(ObjectWriter):
     """Writes MCP servers with all that belongs to them."""
 
     kinds = (MCP_SERVER,)
+    table, code = "mcp_servers", refusals.MCP_SERVER_REFUSED
+    api, id_field = "/ajax-api/3.0/mlflow/mcp-servers", "name"
 
-    def __init__(self, context: ReplayContext) -> None:
-        self._context = context
+    def _base(self, rows: ObjectRows) -> str:
+        """Return the path of a server in the target."""
+        return f"{self.api}/{quote(self._context.prefixed(rows.row['name']), safe='/')}"
 
-    def write(self, chunk: Chunk) -> None:
-        for server in _servers(chunk):
-            with self._context.refusing(MCP_SERVER, server.source_id, refusals.MCP_SERVER_REFUSED):
-                self._write_one(server)
+    def find(self, rows: ObjectRows) -> Any:
+        return get_or_none(self._context.api, self._base(rows))
 
-    def _write_one(self, server: _Server) -> None:
-        context, row = self._context, server.row
-        name = context.prefixed(row["name"])
-        base = f"{_API}/{quote(name, safe='/')}"
-        existing = get_or_none(context.api, base)
-        outcome = "created" if existing is None else "skipped"
-        if existing is None and not context.options.dry_run:
-            existing = self._create(server, name, base)
-        context.receipt.mapped(MCP_SERVER, server.source_id, name if existing is not None else None)
-        changed = existing is not None and self._complete(server, base, name, existing)
-        context.receipt.done("updated" if changed and outcome == "skipped" else outcome, MCP_SERVER)
-
-    def _create(self, server: _Server, name: str, base: str) -> Any:
-        row, api = server.row, self._context.api
-        body = {"name": name, "description": row["description"]}
+    def make(self, rows: ObjectRows) -> Any:
+        row, post = rows.row, self._context.api.post
+        body = {"name": self._context.prefixed(row["name"]), "description": row["description"]}
 
         def create(icons: Any) -> Any:
-            return once(
-                lambda: api.post(_API, {**body, "icons": icons}, idempotent=False),
-                lambda: get_or_none(api, base),
-                by_name=True,
-            )
+            make = partial(post, self.api, {**body, "icons": icons}, idempotent=False)
+            return once(make, lambda: self.find(rows), by_name=True)
 
-        return self._without_icons(server, "icons", json_of(row, "icons"), create)
+        return self.make_with(rows, "icons", json_of(row, "icons"), create)
 
-    def _without_icons(self, server: _Server, path: str, icons: Any, create: Callable[[Any], Any]) -> Any:
-        """Create with icons, or where these are refused, as MLflow looks up their hosts, without."""
-        try:
-            return create(icons)
-        except ServerError as exc:
-            if not icons or not is_about_one_item(exc):
-                raise
-            created = create(None)
-            self._context.refuse(MCP_SERVER, server.source_id, refusals.MCP_SERVER_REFUSED, exc, path=path)
-            return created
-
-    def _complete(self, server: _Server, base: str, name: str, existing: Any) -> bool:
-        """Add what is not there; return whether there was anything."""
-        row = {key: server.row[key] for key in ("name", "workspace", *_MADE)}
-        changed = self._display_name(server, base, existing)
-        changed |= self._tags(server, base, MCP_SERVER, row, server.tags, existing.get("tags", {}))
+    def complete(self, rows: ObjectRows, existing: Any, *, is_new: bool) -> bool:
+        if existing is None:
+            return super().complete(rows, existing, is_new=is_new)
+        base, facts = self._base(rows), {key: rows.row[key] for key in ("name", "workspace", *_MADE)}
+        changed = self._display_name(rows, base, existing)
+        tags = rows.tags("mcp_server_tags")
+        changed |= self._tags(rows, base, MCP_SERVER, facts, tags, existing.get("tags", {}))
         listed = entries(lambda page: self._context.api.get(f"{base}/versions", page), "mcp_server_versions")
         existing_versions = {version["version"]: version for version in listed}
-        for version in server.versions:
-            write = partial(self._version, server, base, name, version, existing_versions)
-            changed |= self._guarded(server, f"versions/{version['version']}", write)
+        for version in rows.of("mcp_server_versions"):
+            write = partial(self._version, rows, base, version, existing_versions.get(version["version"]))
+            changed |= self.part(rows, f"versions/{version['version']}", write)
         aliases = {entry["alias"] for entry in existing.get("aliases", [])}
-        for alias in server.aliases:
+        for alias in rows.of("mcp_server_aliases"):
             if alias["alias"] not in aliases:
                 body = {"alias": alias["alias"], "version": alias["version"]}
-                write = partial(self._post, f"{base}/aliases", body)
-                changed |= self._guarded(server, f"aliases/{alias['alias']}", write)
-        return self._endpoints(server, base) or changed
+                changed |= self.part(rows, f"aliases/{alias['alias']}", partial(self.send, f"{base}/aliases", body))
+        return self._endpoints(rows, base) or changed
 
-    def _display_name(self, server: _Server, base: str, existing: Any) -> bool:
+    def _display_name(self, rows: ObjectRows, base: str, existing: Any) -> bool:
         """Set the name shown, which a server is not created with; return whether it was missing."""
-        display_name = server.row["display_name"]
+        display_name = rows.row["display_name"]
         if display_name is None or existing.get("display_name") is not None or not _is_untouched(existing):
             return False
         if not self._context.options.dry_run:
             self._context.api.patch(base, {"display_name": display_name})
         return True
 
-    def _guarded(self, server: _Server, path: str, write: Callable[[], bool]) -> bool:
-        """Write a part of a server, or refuse it alone; return whether anything was missing."""
-        changed = False
-        with self._context.refusing(MCP_SERVER, server.source_id, refusals.MCP_SERVER_REFUSED, path=path):
-            changed |= write()
-        return changed
-
-    def _post(self, path: str, body: dict[str, Any]) -> bool:
-        if not self._context.options.dry_run:
-            self._context.api.post(path, body)
-        return True
-
-    def _version(self, server: _Server, base: str, name: str, row: Row, existing_versions: dict[str, Any]) -> bool:
+    def _version(self, rows: ObjectRows, base: str, row: Row, existing: Any) -> bool:
         """Write a version; return whether anything was missing."""
-        status, existing = row["status"], existing_versions.get(row["version"])
+        status = row["status"]
         path = f"{base}/versions/{quote(row['version'])}"
         changed = existing is None
         if existing is None:
             if self._context.options.dry_run:
                 return bool(status != _DELETED)  # a deleted one may be there, which MLflow does not show
-            existing = self._create_version(server, name, row, base)
+            existing = self._create_version(rows, row, base)
         if existing is None:
             return False
-        tags = server.version_tags.get(row["version"], {})
+        all_tags = rows.of("mcp_server_version_tags")
+        tags = {tag["key"]: tag["value"] for tag in all_tags if tag["version"] == row["version"]}
         facts = {key: row[key] for key in ("name", "workspace", "version", "status", *_MADE)}
-        changed |= self._tags(server, path, _VERSION, facts, tags, existing.get("tags", {}))
+        changed |= self._tags(rows, path, _VERSION, facts, tags, existing.get("tags", {}))
         return self._status(path, existing, status) or changed
 
-    def _create_version(self, server: _Server, name: str, row: Row, base: str) -> Any:
+    def _create_version(self, rows: ObjectRows, row: Row, base: str) -> Any:
         """Create a version and return it; None where it is there, deleted."""
         described = json_of(row, "server_json")
         tools = json_of(row, "tools")
@@ -161,18 +107,17 @@ class McpServerWriter(KindWriter):
 
         def create(with_icons: Any) -> Any:
             icons = () if with_icons else ("icons",)
-            sent = {**_omit(described, icons), "name": name}
+            sent = {**_omit(described, icons), "name": self._context.prefixed(rows.row["name"])}
             with_tools = {} if tools is None else {"tools": [_omit(tool, icons) for tool in tools]}
+            whole = {**body, **with_tools, "server_json": sent}
             return once(
-                lambda: self._context.api.post(
-                    f"{base}/versions", {**body, **with_tools, "server_json": sent}, idempotent=False
-                ),
+                lambda: self._context.api.post(f"{base}/versions", whole, idempotent=False),
                 lambda: get_or_none(self._context.api, f"{base}/versions/{quote(row['version'])}"),
                 by_name=True,
             )
 
         try:
-            return self._without_icons(server, f"versions/{row['version']}/icons", has_icons, create)
+            return self.make_with(rows, f"versions/{row['version']}/icons", has_icons, create)
         except ServerError as exc:
             if row["status"] != _DELETED or exc.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -196,55 +141,37 @@ class McpServerWriter(KindWriter):
                     raise
         return True
 
-    def _tags(self, server: _Server, path: str, group: str, row: Row, tags: Tags, existing: dict[str, str]) -> bool:
+    def _tags(self, rows: ObjectRows, path: str, group: str, facts: Row, tags: Tags, existing: Tags) -> bool:
         """Set the tags that are not there; return whether there were any."""
-        context = self._context
-        all_tags = {key: value for key, value in tags.items() if not left_by_import(key)}
-        if context.options.source_tags:
-            all_tags |= object_source_tags(group, row, tags, export=context.export_of(server.row))
-        fitted = Fitter(context.options.limits, context.receipt, server.source_id).tags(f"{group} tag", all_tags, _TAG)
+        fitted = self.target_tags(rows, tags, facts, group=group, limit=_TAG)
         missing = {key: value for key, value in fitted.items() if key not in existing}
         for key, value in missing.items():
-            self._post(f"{path}/tags", {"key": key, "value": value})
+            self.send(f"{path}/tags", {"key": key, "value": value})
         return bool(missing)
 
-    def _endpoints(self, server: _Server, base: str) -> bool:
-        context = self._context
-        if not server.endpoints:
-            return False
-        existing = self._listed_endpoints(base)
-        changed = False
-        for row in server.endpoints:
-            place = _place(row)
-            equal = next((entry for entry in existing if entry[0] == place), None)
-            if equal is not None:
-                existing.remove(equal)
-                context.receipt.mapped(_ENDPOINT, row["id"], equal[1])
-            else:
-                write = partial(self._create_endpoint, row, base, {endpoint_id for _, endpoint_id in existing})
-                changed |= self._guarded(server, f"endpoints/{row['id']}", write)
-            context.receipt.kept(_ENDPOINT, row["id"], {name: row[name] for name in _MADE})
+    def _endpoints(self, rows: ObjectRows, base: str) -> bool:
+        """Make the access endpoints of which there is no equal one; return whether any was missing."""
+        equals, changed = Equals(lambda: self._listed_endpoints(base)), False
+        for row in rows.of("mcp_access_endpoints"):
+            changed |= self.part(rows, f"endpoints/{row['id']}", partial(self._endpoint, row, base, equals))
+            self._context.receipt.kept(_ENDPOINT, row["id"], {name: row[name] for name in _MADE})
         return changed
 
-    def _listed_endpoints(self, base: str) -> list[tuple[Any, str]]:
+    def _listed_endpoints(self, base: str) -> Iterator[tuple[Hashable, str]]:
         listed = entries(lambda page: self._context.api.get(f"{base}/endpoints", page), "mcp_access_endpoints")
-        return [(_place(endpoint), endpoint["id"]) for endpoint in listed]
+        return ((_place(endpoint), endpoint["id"]) for endpoint in listed)
 
-    def _create_endpoint(self, row: Row, base: str, known: set[str]) -> bool:
-        """Create an access endpoint; ``known`` are those that are something else."""
-        names = ("url", "transport_type", "server_version", "server_alias")
-        body = {name: row[name] for name in names if row[name] is not None}
-
-        def look() -> str | None:
-            existing = self._listed_endpoints(base)
-            equal = [candidate for place, candidate in existing if place == _place(row) and candidate not in known]
-            return equal[0] if equal else None
-
-        endpoint_id = None
-        if not self._context.options.dry_run:
-            endpoint_id = once(lambda: self._context.api.post(f"{base}/endpoints", body, idempotent=False)["id"], look)
+    def _endpoint(self, row: Row, base: str, equals: Equals) -> bool:
+        api = self._context.api
+        body = {name: row[name] for name in _PLACE if row[name] is not None}
+        create = None if self._context.options.dry_run else partial(_post_for_id, api, f"{base}/endpoints", body)
+        endpoint_id, is_new = equals.take_or_create(_place(row), create)
         self._context.receipt.mapped(_ENDPOINT, row["id"], endpoint_id)
-        return True
+        return is_new
+
+
+def _post_for_id(api: Api, path: str, body: Mapping[str, Any]) -> str:
+    return str(api.post(path, body, idempotent=False)["id"])
 
 
 def _is_untouched(existing: Any) -> bool:
@@ -253,27 +180,8 @@ def _is_untouched(existing: Any) -> bool:
 
 
 def _place(endpoint: Any) -> tuple[Any, ...]:
-    return tuple(endpoint.get(name) for name in ("url", "transport_type", "server_version", "server_alias"))
+    return tuple(endpoint.get(name) for name in _PLACE)
 
 
 def _omit(value: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     return {key: item for key, item in value.items() if key not in keys}
-
-
-def _servers(chunk: Chunk) -> list[_Server]:
-    servers = {(row["workspace"], row["name"]): _Server(row=row) for row in rows_of(chunk, "mcp_servers")}
-
-    def owned(table: str) -> Any:
-        return ((servers[row["workspace"], row["name"]], row) for row in rows_of(chunk, table))
-
-    for server, row in owned("mcp_server_tags"):
-        server.tags[row["key"]] = row["value"]
-    for server, row in owned("mcp_server_versions"):
-        server.versions.append(row)
-    for server, row in owned("mcp_server_version_tags"):
-        server.version_tags.setdefault(row["version"], {})[row["key"]] = row["value"]
-    for server, row in owned("mcp_server_aliases"):
-        server.aliases.append(row)
-    for server, row in owned("mcp_access_endpoints"):
-        server.endpoints.append(row)
-    return list(servers.values())

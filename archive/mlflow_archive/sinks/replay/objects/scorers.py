@@ -7,17 +7,17 @@ at the source or is refused here, is taken by a filler, which is deleted in the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
-from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
 from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.kinds import SCORER
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames, MissingSecrets
+from mlflow_archive.sinks.replay.object_writer import ObjectRows, ObjectWriter
+from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames
 from mlflow_archive.sinks.replay.writing.failures import (
     get_or_none,
     is_about_one_item,
@@ -25,23 +25,13 @@ from mlflow_archive.sinks.replay.writing.failures import (
     is_unknown_there,
     once,
 )
-from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
-from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+from mlflow_archive.sinks.replay.writing.rows import Row
 
 SCORER_VERSION: Final = "scorer_version"
 """In the receipt: ``<scorer id>/<version>`` at the source to the version in the target."""
 
 _API: Final = "/api/3.0/mlflow/scorers/"
 _FILLER: Final = json.dumps({"mlflow_archive": "takes a version number until the import is done"})
-
-
-@dataclass(slots=True, kw_only=True)
-class _Scorer:
-    """A scorer of the archive; ``versions`` are ascending."""
-
-    row: Row
-    versions: list[Row] = field(default_factory=list)
-    configs: list[Row] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,61 +48,61 @@ class _TargetScorer:
         return max(self.texts, default=0) + 1
 
 
-class ScorerWriter(KindWriter):
+class ScorerWriter(ObjectWriter):
     """Writes scorers; one that exists is found by its name in the experiment, its versions by number and text."""
 
     kinds = (SCORER,)
+    table, code = "scorers", refusals.SCORER_REFUSED
 
     def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
-        self._context = context
+        super().__init__(context)
         self._names = names
-        self._missing_secrets = MissingSecrets(context)
 
-    def write(self, chunk: Chunk) -> None:
-        for scorer in _scorers(chunk):
-            with self._context.refusing(SCORER, scorer.row["scorer_id"], refusals.SCORER_REFUSED):
-                self._write_one(scorer)
-
-    def finish(self) -> None:
-        self._missing_secrets.report()
-
-    def _write_one(self, scorer: _Scorer) -> None:
-        context, row = self._context, scorer.row
-        bound = context.experiment(row["experiment_id"])
-        if not scorer.versions:
-            message = f"scorer {row['name']!r} has no version, and MLflow makes none without"
+    def is_due(self, rows: ObjectRows) -> bool:
+        self._context.experiment(rows.row["experiment_id"])
+        name, texts = rows.row["name"], self._texts(rows)
+        if not texts:
+            message = f"scorer {name!r} has no version, and MLflow makes none without"
             raise ItemError(message)
-        texts = {version["version"]: self._names.remap(version["serialized_scorer"]) for version in scorer.versions}
         secrets = frozenset().union(*(self._names.secrets_for(text) for text in texts.values()))
-        existing = self._look(bound.target_id, row["name"])
         if secrets:
-            self._names.wait(row["scorer_id"], secrets=secrets)
-            self._missing_secrets.add(SCORER, row["name"], secrets)
-            return
+            self._names.wait(rows.source_id, secrets=secrets)
+        return not self._names.missing_secrets.add(SCORER, name, secrets)
+
+    def _texts(self, rows: ObjectRows) -> dict[int, str]:
+        """Return the texts of the versions, by number, as the target is to have them."""
+        versions = rows.of("scorer_versions")
+        return {version["version"]: self._names.remap(version["serialized_scorer"]) for version in versions}
+
+    def write_one(self, rows: ObjectRows) -> None:
+        context, texts = self._context, self._texts(rows)
+        existing = self._look(context.experiment(rows.row["experiment_id"]).target_id, rows.row["name"])
         existed = existing.scorer_id is not None
         matched = _match(texts, existing.texts)
         missing = {number: text for number, text in texts.items() if number not in matched}
-        registered = dict(missing) if context.options.dry_run else self._register(scorer, existing, missing)
-        for number in sorted(matched.keys() | registered.keys()):
-            target = matched.get(number, number if context.options.dry_run else registered.get(number))
-            self._map(scorer, number, int(target or number))
-        context.receipt.mapped(SCORER, row["scorer_id"], existing.scorer_id)
+        registered = dict(missing) if context.options.dry_run else self._register(rows, existing, missing)
+        for version in sorted(rows.of("scorer_versions"), key=lambda version: int(version["version"])):
+            number = version["version"]
+            if number in matched or number in registered:
+                target = matched.get(number, number if context.options.dry_run else registered.get(number))
+                self._map(rows, version, int(target or number))
+        context.receipt.mapped(SCORER, rows.source_id, existing.scorer_id)
         if missing and not registered and not existed:
             context.receipt.done("refused", SCORER)
             return
-        switched_off = self._switch_off(scorer, existing)
+        switched_off = self._switch_off(rows, existing)
         outcome = "created" if not existed else "updated" if registered or switched_off else "skipped"
         context.receipt.done(outcome, SCORER)
 
-    def _map(self, scorer: _Scorer, number: int, target: int) -> None:
-        source = f"{scorer.row['scorer_id']}/{number}"
+    def _map(self, rows: ObjectRows, version: Row, target: int) -> None:
+        number = version["version"]
+        source = f"{rows.source_id}/{number}"
         self._context.receipt.mapped(SCORER_VERSION, source, str(target))
         if number != target:
-            name = scorer.row["name"]
+            name = rows.row["name"]
             self._context.receipt.note(
                 f"version {number} of scorer {name!r} is version {target} in the target, which had others already"
             )
-        version = next(version for version in scorer.versions if version["version"] == number)
         self._context.receipt.kept(SCORER_VERSION, source, {"creation_time": version["creation_time"]})
 
     def _look(self, experiment_id: str | None, name: str) -> _TargetScorer:
@@ -125,7 +115,7 @@ class ScorerWriter(KindWriter):
                 scorer.texts[int(version["scorer_version"])] = version["serialized_scorer"]
         return scorer
 
-    def _register(self, scorer: _Scorer, existing: _TargetScorer, missing: Mapping[int, str]) -> dict[int, int]:
+    def _register(self, rows: ObjectRows, existing: _TargetScorer, missing: Mapping[int, str]) -> dict[int, int]:
         """Make the missing versions and return their numbers in the target."""
         registered: dict[int, int] = {}
         for number, text in sorted(missing.items()):
@@ -137,7 +127,7 @@ class ScorerWriter(KindWriter):
                 if is_unknown_there(exc) or not is_about_one_item(exc):
                     raise
                 path, reason = f"versions/{number}", str(exc)
-                self._context.receipt.refuse(SCORER, scorer.row["scorer_id"], path, refusals.SCORER_REFUSED, reason)
+                self._context.receipt.refuse(SCORER, rows.source_id, path, self.code, reason)
         self._remove_fillers(existing)
         return registered
 
@@ -176,12 +166,13 @@ class ScorerWriter(KindWriter):
             if not is_missing(exc):
                 raise
 
-    def _switch_off(self, scorer: _Scorer, existing: _TargetScorer) -> bool:
+    def _switch_off(self, rows: ObjectRows, existing: _TargetScorer) -> bool:
         """Bring in automatic scoring at a rate of 0; what the target has stays as it is. Return whether it is new."""
-        if not scorer.configs:
+        configs = rows.of("online_scoring_configs")
+        if not configs:
             return False
-        receipt, name = self._context.receipt, scorer.row["name"]
-        for config in scorer.configs:
+        receipt, name = self._context.receipt, rows.row["name"]
+        for config in configs:
             values = {key: config[key] for key in ("sample_rate", "filter_string", "experiment_id")}
             receipt.kept("online_scoring_config", config["online_scoring_config_id"], values)
         if existing.scorer_id is None:
@@ -189,25 +180,14 @@ class ScorerWriter(KindWriter):
         params = {"scorer_ids": existing.scorer_id}
         if self._context.api.get(_API + "online-configs", params).get("configs"):
             return False
-        receipt.changed("automatic_scoring_switched_off", len(scorer.configs))
-        rates = ", ".join(f"{config['sample_rate']:g}" for config in scorer.configs)
+        receipt.changed("automatic_scoring_switched_off", len(configs))
+        rates = ", ".join(f"{config['sample_rate']:g}" for config in configs)
         receipt.note(f"automatic scoring by {name!r} is switched off; at the source its sample rate was {rates}")
         if not self._context.options.dry_run:
-            config = scorer.configs[0]
+            config = configs[0]
             body = {"experiment_id": existing.experiment_id, "name": existing.name, "sample_rate": 0.0}
             self._context.api.put_json(_API + "online-config", {**body, "filter_string": config["filter_string"]})
         return True
-
-
-def _scorers(chunk: Chunk) -> Iterator[_Scorer]:
-    scorers = {row["scorer_id"]: _Scorer(row=row) for row in rows_of(chunk, "scorers")}
-    for row in rows_of(chunk, "scorer_versions"):
-        scorers[row["scorer_id"]].versions.append(row)
-    for row in rows_of(chunk, "online_scoring_configs"):
-        scorers[row["scorer_id"]].configs.append(row)
-    for scorer in scorers.values():
-        scorer.versions.sort(key=lambda row: row["version"])
-        yield scorer
 
 
 def _match(texts: Mapping[int, str], target_texts: Mapping[int, str]) -> dict[int, int]:

@@ -9,6 +9,7 @@ from typing import Final
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format.nul_characters import NUL, columns_with_nul, without_nul
+from mlflow_archive.http.default_uri import scheme_of
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.sinks.replay.target.target import Target
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
@@ -40,6 +41,8 @@ class HeldTexts:
 
     def _target_holds_nul(self) -> bool:
         """Return whether the target's database takes a text with NUL, by a search for a name that has one."""
+        if scheme_of(self._target.uri) == "postgresql":
+            return False
         with self._lock:
             if self._holds_nul is None:
                 condition = f"name = 'a{NUL}b'"

@@ -23,6 +23,7 @@ from mlflow_archive.sinks.replay.registry.version_sources import OF_VERSION, Ver
 from mlflow_archive.sinks.replay.target.target import entries_of, pairs_of
 from mlflow_archive.sinks.replay.writing.failures import exists_already, get_or_none, once
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
+from mlflow_archive.sinks.replay.writing.waiting import Waiting
 
 _API: Final = "/api/2.0/mlflow/registered-models/"
 
@@ -55,20 +56,19 @@ class RegistryWriter(KindWriter):
         self._versions = VersionWriter(context, VersionSources(context))
         self._lock = Lock()
         self._names: dict[str, str] = {}
-        self._copies: list[RegisteredModelRows] = []
+        self._waiting = Waiting[frozenset[str], RegisteredModelRows]()
 
     def write(self, chunk: Chunk) -> None:
         """Write the registered models of a chunk, but those with versions that are copies of others' versions."""
         for model in registered_models_of(chunk):
-            if any(_copied_from(model)):
-                with self._lock:
-                    self._copies.append(model)
+            if origins := _copied_from(model):
+                self._waiting.add(origins, model)
             else:
                 self._try(model)
 
     def finish(self) -> None:
         """Write registered models with copied versions, those behind which they come from."""
-        remaining = list(self._copies)
+        remaining = [model for _, model in self._waiting.pop_all()]
         while remaining:
             names = {model.info["name"] for model in remaining}
             ready = [model for model in remaining if not _copied_from(model) & (names - {model.info["name"]})]
@@ -166,7 +166,7 @@ class RegistryWriter(KindWriter):
         return changed
 
 
-def _copied_from(model: RegisteredModelRows) -> set[str]:
+def _copied_from(model: RegisteredModelRows) -> frozenset[str]:
     """Return the names of the registered models of which versions are copies."""
     sources = (OF_VERSION.fullmatch(version.info["source"] or "") for version in model.versions.values())
-    return {source[1] for source in sources if source}
+    return frozenset(source[1] for source in sources if source)

@@ -37,8 +37,8 @@ from mlflow_archive.sinks.replay.target.target import (
 from mlflow_archive.sinks.replay.writing.artifact_copy import copy_artifacts, refuse_artifacts
 from mlflow_archive.sinks.replay.writing.earlier_imports import RUN_IDENTITY
 from mlflow_archive.sinks.replay.writing.failures import came_through, is_about_one_item, once
-from mlflow_archive.sinks.replay.writing.naming_models import MISSING
 from mlflow_archive.sinks.replay.writing.references import HISTORY, is_mlmodel, models_in_history
+from mlflow_archive.sinks.replay.writing.waiting import MISSING
 
 _MAX_INPUTS = 100
 
@@ -94,25 +94,25 @@ class RunMaker:
             refuse_artifacts(rows.artifacts, run.owner, exc, self._receipt)
             return
         unresolved = copy_artifacts(rows.artifacts, run.owner, run.place, run.sizes, self._receipt)
-        self._context.naming_models.add_files(run.plan.source_id, run.bound, run.target, unresolved)
+        self._context.waiting.add_files(run.plan.source_id, run.bound, run.target, unresolved)
 
     def _note_unresolved(self, run: OpenRun, rows: RunRows) -> None:
         """Note the MLmodel files of a run that needs nothing else, where an earlier import left some as they were."""
         if run.target is not None and MISSING in run.target.tags:
             files = [file for file in rows.artifacts if is_mlmodel(file.path)]
-            self._context.naming_models.add_files(run.plan.source_id, run.bound, run.target, files)
+            self._context.waiting.add_files(run.plan.source_id, run.bound, run.target, files)
 
     def end(self, run: OpenRun) -> None:
         """Set status, end and stage, and take the mark off, unless files of the run wait for logged models."""
-        naming = self._context.naming_models
-        files = None if run.target is None else naming.files.get(run.target.run_id)
+        waiting = self._context.waiting
+        files = None if run.target is None else waiting.files.get(run.target.run_id)
         if run.outcome != "skipped" and run.target is not None and not self._options.dry_run:
             self._set_end(run.plan, run.target)
             if files is None and self._receipt.has_files(RUN, run.plan.source_id):
                 self._context.runs.complete(run.target.run_id)
             self._context.runs.wrote(run.target.run_id, deleted=run.plan.deleted)
         if run.target is not None and _names_models(run, run.target):
-            naming.histories[run.target.run_id] = run.bound
+            waiting.histories.add(run.target.run_id, run.bound)
         if files is not None:
             files.ended = True
             # Whether a run that needed nothing is updated all the same is known when its logged models have come.

@@ -19,6 +19,7 @@ from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.references import PARENT
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+from mlflow_archive.sinks.replay.writing.waiting import model_links_of
 
 OpenRuns = dict[str, OpenRun | None]
 """The runs that the shard of a thread is at, by source id; one that was refused is None until it ends."""
@@ -57,7 +58,8 @@ class RunWriter(KindWriter):
         if chunk.complete:
             for run_id in list(runs):
                 self._end(run_id, runs)
-        self._context.naming_models.links.take(chunk)
+        for link in model_links_of(chunk):
+            self._context.waiting.links.add(link.model_id, link)
 
     def delete(self) -> None:
         """Delete the runs that are deleted at the source; till now other objects could be written to them."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Final
 
 from mlflow_archive.errors import ItemError, ServerError
@@ -12,6 +11,7 @@ from mlflow_archive.format import refusals
 from mlflow_archive.kinds import REGISTERED_MODEL, TRACE, named_owner
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.traces.trace_job import TraceJob
+from mlflow_archive.sinks.replay.writing.waiting import Waiting
 
 _PER_REQUEST: Final = 100
 _TO_RUN: Final = "/api/2.0/mlflow/traces/link-to-run"
@@ -32,8 +32,7 @@ class TraceLinker:
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
-        self._lock = Lock()
-        self._prompts: dict[tuple[str, str], list[_PromptLink]] = {}
+        self._waiting = Waiting[tuple[str, str], _PromptLink]()
 
     def link(self, jobs: Iterable[TraceJob]) -> None:
         """Link traces to their runs, and take note of their prompts, which come later."""
@@ -46,8 +45,7 @@ class TraceLinker:
                     if run_id is not None:
                         by_run.setdefault(run_id, []).append(ids)
                 elif link["destination_type"] == "prompt_version":
-                    with self._lock:
-                        self._prompts.setdefault(ids, []).append(self._prompt(link["destination_id"], job))
+                    self._waiting.add(ids, self._prompt(link["destination_id"], job))
                 else:
                     reason = f"MLflow's API links no trace to a {link['destination_type']}"
                     self._context.receipt.refuse(TRACE, ids[0], "", refusals.TRACE_LINK_REFUSED, reason)
@@ -84,7 +82,8 @@ class TraceLinker:
         """Link traces to prompt versions, which are all there now."""
         if self._context.options.dry_run:
             return
-        for (source_id, target_id), links in self._prompts.items():
+        for source_id, target_id in self._waiting.needs():
+            links = self._waiting.pop((source_id, target_id))
             prompts = self._context.receipt.ids(REGISTERED_MODEL)
             self._context.receipt.changed(
                 "trace_links_without_prompt", sum(link.owner not in prompts for link in links)

@@ -16,7 +16,6 @@ from mlflow_archive.format import refusals
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.traces.assessments import AssessmentPlan, When, plan_assessments
-from mlflow_archive.sinks.replay.traces.deferred import DeferredAssessments
 from mlflow_archive.sinks.replay.traces.span_table import SpanTable
 from mlflow_archive.sinks.replay.traces.trace_info import plan_trace, target_trace_id
 from mlflow_archive.sinks.replay.traces.trace_job import IdTakenError, TraceJob, TraceMaker
@@ -24,6 +23,7 @@ from mlflow_archive.sinks.replay.traces.trace_links import TraceLinker
 from mlflow_archive.sinks.replay.traces.trace_lookup import Info, TraceLookup
 from mlflow_archive.sinks.replay.traces.trace_payload import TracePayloads
 from mlflow_archive.sinks.replay.traces.trace_rows import TraceRows, take_traces
+from mlflow_archive.sinks.replay.traces.waiting_assessments import WaitingAssessments
 from mlflow_archive.sinks.replay.writing.failures import is_unknown_there
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.rows import Row
@@ -45,7 +45,7 @@ class TraceWriter(KindWriter):
         self._maker = TraceMaker(context)
         self._payloads = TracePayloads(context, SpanTable(context, self._lookup, self._maker))
         self._links = TraceLinker(context)
-        self._deferred = DeferredAssessments(context, self._lookup)
+        self._waiting = WaitingAssessments(context, self._lookup)
         self._thread = _Thread()
 
     def write(self, chunk: Chunk) -> None:
@@ -78,7 +78,7 @@ class TraceWriter(KindWriter):
                 self._maker.add_late(job)
         self._links.link(jobs)
         for job in jobs:
-            self._deferred.add(job)
+            self._waiting.add(job)
             self._context.receipt.done(job.outcome, TRACE)
 
     def _each(
@@ -130,10 +130,10 @@ class TraceWriter(KindWriter):
 
     def finish(self) -> None:
         self._links.finish()
-        self._deferred.make(When.AFTER_ISSUES)
+        self._waiting.make(When.AFTER_ISSUES)
 
     def after_deletion(self) -> None:
-        self._deferred.make(When.AFTER_DELETION)
+        self._waiting.make(When.AFTER_DELETION)
 
 
 def _source_id(job: TraceJob) -> str:

@@ -18,7 +18,7 @@ from mlflow_archive.sources.exim.entries import ModelEntry, failed_versions, num
 from mlflow_archive.sources.exim.index import Index
 from mlflow_archive.sources.exim.layout import MODEL_FILE, PROMPT_FILE
 from mlflow_archive.sources.exim.parts import report_permissions
-from mlflow_archive.sources.exim.registry.version_files import Carried, add_version_files
+from mlflow_archive.sources.exim.registry.version_files import Carries, add_version_files
 from mlflow_archive.sources.exim.tool_fields import ToolFields
 from mlflow_archive.sources.reading.fields import Names, ValueMalformedError, json_of, row_of
 from mlflow_archive.sources.reading.records import Entity
@@ -142,8 +142,8 @@ class _Model:
         self.entity.gaps.add(path, OBJECT_UNREADABLE, reason)
 
 
-def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection, carried: Carried = None) -> Entity:
-    """Read a registered model or prompt; ``carried`` are the runs and logged models that come.
+def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection, carries: Carries) -> Entity:
+    """Read a registered model or prompt; ``carries`` says which runs and logged models come.
 
     Raises DocumentUnreadableError if it has changed since the index was built.
     """
@@ -160,7 +160,7 @@ def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection
             model.add_version(raw, document)
     entity = model.finish()
     if selection.artifacts:
-        add_version_files(entity, entries, index, selection, carried)
+        add_version_files(entity, entries, index, selection, carries)
     return entity
 
 

@@ -6,13 +6,14 @@ what is nowhere else is carried as the registered model's own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from mlflow_archive.artifact_roots.local import FoundFile
 from mlflow_archive.format.gaps import ARTIFACT_MISSING
+from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.documents import read_document
 from mlflow_archive.sources.exim.entries import ModelEntry, VersionEntry, number_of
@@ -24,12 +25,12 @@ from mlflow_archive.sources.reading.records import Entity
 _OF_DOWNLOAD: Final = "registered_model_meta"
 """MLflow puts it beside what it downloads of a version; no server holds it."""
 
-Carried = Collection[str] | None
-"""The ids of the runs and logged models that come; None where all do."""
+Carries = Callable[[str, Collection[str]], Collection[str]]
+"""Given a kind and ids, returns those that come."""
 
 
 def add_version_files(
-    entity: Entity, entries: Sequence[ModelEntry], index: Index, selection: Selection, carried: Carried = None
+    entity: Entity, entries: Sequence[ModelEntry], index: Index, selection: Selection, carries: Carries
 ) -> None:
     """Add the files of versions that are nowhere else; a version without any files becomes a gap."""
     done: set[str] = set()
@@ -41,7 +42,7 @@ def add_version_files(
                 continue
             done.add(number)
             files = [file for folder in _folders(entries, number) for file in files_of(folder, entity.gaps.add)]
-            elsewhere = {(file.path, file.size) for file in _elsewhere(version, sources[number], index, carried)}
+            elsewhere = {(file.path, file.size) for file in _elsewhere(version, sources[number], index, carries)}
             own = [file for file in files if file.path != _OF_DOWNLOAD]
             if elsewhere.issuperset((file.path, file.size) for file in own):
                 if not files and not version.run_id and not version.model_id:
@@ -64,14 +65,14 @@ def _folders(entries: Sequence[ModelEntry], number: str) -> Iterator[Path]:
             return
 
 
-def _elsewhere(version: VersionEntry, source: str | None, index: Index, carried: Carried) -> list[FoundFile]:
+def _elsewhere(version: VersionEntry, source: str | None, index: Index, carries: Carries) -> list[FoundFile]:
     """Return the files that come with what a version was made of."""
     logged = index.logged_models.get(version.model_id or "")
-    if logged is not None and (carried is None or logged.model_id in carried):
+    if logged is not None and carries(LOGGED_MODEL, [logged.model_id]):
         location = read_document(logged.path, index.root).body.get("artifact_location")
         return downloaded_files(logged.path.parent, _text(location), logged.path.name, _ignore)
     run = index.runs.get(version.run_id or "")
-    if run is None or (carried is not None and run.run_id not in carried):
+    if run is None or not carries(RUN, [run.run_id]):
         return []
     below = _below_run(run.run_id, source)
     return [

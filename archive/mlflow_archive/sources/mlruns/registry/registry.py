@@ -27,7 +27,7 @@ from mlflow_archive.sources.mlruns.keyfiles import read_values
 from mlflow_archive.sources.mlruns.layout import TAGS, VERSION_PREFIX, version_folders
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.meta import Meta, MetaUnreadableError, read_meta
-from mlflow_archive.sources.mlruns.registry.version_files import Carried, VersionFiles
+from mlflow_archive.sources.mlruns.registry.version_files import Carries, VersionFiles
 from mlflow_archive.sources.reading.fields import Fields, row_of
 from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.records import Entity
@@ -45,9 +45,9 @@ def model_name(folder: Path) -> str:
 
 
 def read_registered_model(
-    folder: Path, index: StoreIndex, places: ArtifactPlaces, selection: Selection, carried: Carried = None
+    folder: Path, index: StoreIndex, places: ArtifactPlaces, selection: Selection, carries: Carries
 ) -> Entity:
-    """Read a registered model with its versions; ``carried`` are the runs and logged models that come."""
+    """Read a registered model with its versions; ``carries`` says which runs and logged models come."""
     problem = ""
     try:
         meta = read_meta(folder)
@@ -71,7 +71,7 @@ def read_registered_model(
     _add_aliases(entity, folder, identity)
     files = None
     if selection.artifacts and tags.get(PROMPT_TAG, "").lower() != "true":  # a prompt's text is a tag
-        files = VersionFiles(entity=entity, index=index, places=places, selection=selection, carried=carried)
+        files = VersionFiles(entity=entity, index=index, places=places, selection=selection, carries=carries)
     for version in _versions(entity.gaps, folder):
         version_folder = folder / f"{VERSION_PREFIX}{version}"
         meta = _add_version(entity, version_folder, {**identity, "version": version})

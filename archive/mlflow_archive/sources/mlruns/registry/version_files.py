@@ -6,7 +6,7 @@ only followed through the artifact map, or to a folder that is a model (holds a 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from mlflow_archive.artifact_roots.local import list_files
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING
 from mlflow_archive.format.location import without_password
+from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.mlruns.index import StoreIndex
 from mlflow_archive.sources.mlruns.layout import ARTIFACTS, holds_files
@@ -26,8 +27,8 @@ _MLMODEL: Final = "MLmodel"
 _DELETED: Final = "Deleted_Internal"
 
 
-Carried = Collection[str] | None
-"""The ids of the runs and logged models that come; None where all do."""
+Carries = Callable[[str, Collection[str]], Collection[str]]
+"""Given a kind and ids, returns those that come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class VersionFiles:
     index: StoreIndex
     places: ArtifactPlaces
     selection: Selection
-    carried: Carried = None
+    carries: Carries
 
     def add(self, version: int, meta: Meta) -> None:
         """Add the files of a version, or a gap where they cannot be reached."""
@@ -62,7 +63,7 @@ class VersionFiles:
         """Return whether a run or logged model that comes, or another version, has the files."""
         if self.index.names_version(location):
             return True
-        return bool(owner_ids) and (self.carried is None or not owner_ids.isdisjoint(self.carried))
+        return any(self.carries(kind, owner_ids) for kind in (RUN, LOGGED_MODEL))
 
     def _below(self, owner_ids: set[str], location: str) -> Iterator[Path]:
         """Yield where the files lie below runs and logged models that do not come."""

@@ -47,6 +47,11 @@ def source_run_of(folder: Path) -> str | None:
     return read_values(folder / METADATA, _ignore).get(SOURCE_RUN)
 
 
+def request_time_of(folder: Path) -> int:
+    """Return when a trace began, in milliseconds; 0 for a time that is malformed. Raises MetaUnreadableError."""
+    return _request_time(read_meta(folder, TRACE_INFO_FILE).fields(_ignore))
+
+
 def read_trace(folder: Path, experiment: ExperimentFolder, places: ArtifactPlaces, selection: Selection) -> Entity:
     """Read a trace.
 

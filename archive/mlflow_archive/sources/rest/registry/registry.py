@@ -12,13 +12,13 @@ from functools import partial
 from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
-from mlflow_archive.flow.absences import Absences
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.format.gaps import ARTIFACT_MISSING, FIELD_UNREADABLE, OBJECT_UNREADABLE
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, named_owner
 from mlflow_archive.selecting.model_versions import (
     PROMPT_EXPERIMENTS,
+    ModelDependencies,
     Version,
     VersionPlaces,
     dependencies_of,
@@ -26,11 +26,10 @@ from mlflow_archive.selecting.model_versions import (
     prompt_experiments,
 )
 from mlflow_archive.sources.reading.fields import Fields, refuse, row_of
-from mlflow_archive.sources.reading.no_match import no_match
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, location, text, unexpected_shape
 from mlflow_archive.sources.rest.lists import PROMPTS, asking, if_understood, pages
-from mlflow_archive.sources.rest.lookups import fetch_model, fetch_run, start_time_of
+from mlflow_archive.sources.rest.lookups import fetch_model, fetch_run
 from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, add_rows, chunk_of, gap_of, gaps_of
 
 PAGE: Final = 100
@@ -54,26 +53,18 @@ def plan_registry(scope: Scope) -> Iterator[Batch]:
             number += 1
 
 
-def select_models(scopes: Sequence[Scope], absences: Absences) -> None:
-    """Put into each scope the registered models that are selected by name, and what their versions need.
+def models_by_name(scope: Scope) -> dict[str, Json]:
+    """Return all registered models and prompts, as the server's JSON."""
+    return {str(row["name"]): row for rows, _ in _registered_models(scope) for row in rows}
 
-    Raises SelectionError for a name or pattern that matches none.
-    """
-    selection = scopes[0].selection
-    scope_models = [
-        {str(row["name"]): row for rows, _ in _registered_models(scope) for row in rows} for scope in scopes
-    ]
-    names = list(dict.fromkeys(name for models in scope_models for name in models))
-    if unmatched := selection.unmatched_models(names):
-        error = no_match("registered model", scopes[0].session.uri, unmatched, [repr(name) for name in names])
-        absences.add(REGISTERED_MODEL, unmatched, selection.models, error)
-    for scope, models in zip(scopes, scope_models, strict=True):
-        selected = [name for name in models if selection.matches_model(name)]
-        tags = [tag for name in selected for tag in models[name].get("tags", [])]
-        experiments = prompt_experiments(tag.get("value") for tag in tags if tag.get("key") == PROMPT_EXPERIMENTS)
-        registry = _RestRegistry(scope)
-        versions = [version for name in selected for version in registry.versions(name)[0]]
-        scope.dependencies = dependencies_of(selected, versions, registry, experiments)
+
+def dependencies_of_models(scope: Scope, models: Mapping[str, Json]) -> ModelDependencies:
+    """Return what the versions of some registered models stand on."""
+    tags = [tag for raw in models.values() for tag in raw.get("tags", [])]
+    experiments = prompt_experiments(tag.get("value") for tag in tags if tag.get("key") == PROMPT_EXPERIMENTS)
+    registry = _RestRegistry(scope)
+    versions = [version for name in models for version in registry.versions(name)[0]]
+    return dependencies_of(list(models), versions, registry, experiments)
 
 
 def _registered_models(scope: Scope) -> Iterator[tuple[list[Json], list[Gap]]]:
@@ -245,19 +236,13 @@ def _files(
 def _is_carried(scope: Scope, kind: str, entity_id: str) -> bool:
     """Return whether a run or logged model, which exists, is selected."""
     selection = scope.selection
-    if not selection.wants_kind(kind) or (scope.everything and selection.deleted):
+    if not selection.wants_kind(kind) or (selection.everything and selection.deleted):
         return selection.wants_kind(kind)
-    if kind == RUN:
-        run = fetch_run(scope.session, entity_id)
-        info, deleted = run["info"], run["info"].get("lifecycle_stage") == "deleted"
-        if not selection.in_window(start_time_of(run)):
-            return False
-    else:
-        model, deleted = fetch_model(scope.session, entity_id)
-        info = model["info"]
-        if not scope.wants_model(info):
-            return False
-    return str(info.get("experiment_id")) in scope.experiment_ids and (selection.deleted or not deleted)
+    if kind == RUN or selection.only_of_runs:
+        return bool(scope.selector.among(kind, [entity_id]))
+    model, deleted = fetch_model(scope.session, entity_id)
+    in_reach = str(model["info"].get("experiment_id")) in scope.experiment_ids and (selection.deleted or not deleted)
+    return in_reach and scope.wants_model(model["info"])
 
 
 def _version_owner(scope: Scope, name: str, version: int, uri: str) -> Owner:

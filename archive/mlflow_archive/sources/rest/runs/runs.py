@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.errors import SelectionError, ServerError
-from mlflow_archive.flow.absences import Absences
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.fingerprint import Fingerprint, run_fingerprint
@@ -21,7 +20,8 @@ from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sources.reading.fields import Fields, refuse
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, gap_table, table_of, unexpected_shape
-from mlflow_archive.sources.rest.lookups import fetch_model, fetch_run, model_ids_of, run_id_of, start_time_of
+from mlflow_archive.sources.rest.lookups import fetch_run, model_ids_of, run_id_of
+from mlflow_archive.sources.rest.paging import search
 from mlflow_archive.sources.rest.runs.histories import Histories, HistoryPart, expected_points
 from mlflow_archive.sources.rest.runs.paging import PAGE_RUNS, RunPage, RunPager
 from mlflow_archive.sources.rest.runs.records import RestRun, model_edges, parse_run
@@ -42,62 +42,11 @@ class _Entry:
     fingerprint: Fingerprint = field(default_factory=lambda: Fingerprint(""))
 
 
-def select_named_runs(scopes: Sequence[Scope], absences: Absences) -> None:
-    """Put into each scope the runs that are selected by id, or because a selected model version needs them.
-
-    Raises SelectionError for an id that is not among what else is selected.
-    """
-    selection = scopes[0].selection
-    if not (selection.runs or selection.models):
-        return
-    for scope in scopes:
-        scope.named_runs = _named_runs(scope)
-    selected_ids = {run_id_of(run) for scope in scopes for run in scope.named_runs or ()}
-    unknown = [run_id for run_id in dict.fromkeys(selection.runs) if run_id not in selected_ids]
-    if unknown:
-        error = SelectionError(
-            f"{scopes[0].session.uri} has no run {', '.join(map(repr, unknown))} among those selected; "
-            "ids are 32 hexadecimal digits, as `mlflow-archive ls` and MLflow's UI show them"
-        )
-        absences.add(RUN, unknown, selection.runs, error)
-
-
-def _named_runs(scope: Scope) -> list[Json]:
-    selection, needed = scope.selection, scope.dependencies.runs if scope.dependencies is not None else None
-    run_ids = selection.runs or sorted(needed or ())
-    experiment_ids = set(scope.experiment_ids)
-    runs: list[Json] = []
-    for run_id in dict.fromkeys(run_ids):
-        if needed is not None and run_id not in needed:
-            continue
-        try:
-            run = fetch_run(scope.session, run_id)
-        except ServerError as exc:
-            if exc.status not in (400, 404) or exc.error_code is None:
-                raise
-            continue
-        hidden = not selection.deleted and run["info"].get("lifecycle_stage") == "deleted"
-        in_reach = str(run["info"].get("experiment_id")) in experiment_ids and selection.in_window(start_time_of(run))
-        if in_reach and not hidden:
-            runs.append(run)
-    return runs
-
-
-def experiments_of(scope: Scope, runs: Sequence[Json]) -> set[str]:
-    """Return the ids of the experiments in which some runs lie, and the logged models that come with them."""
-    experiment_ids = {str(run["info"].get("experiment_id")) for run in runs}
-    if not scope.selection.wants_kind(LOGGED_MODEL):
-        return experiment_ids
-    if scope.dependencies is not None:
-        model_ids = set(scope.dependencies.logged_models)
-    else:
-        model_ids = {model_id for run in runs for model_id in model_ids_of(run)}
-    for model_id in sorted(model_ids):
-        try:
-            experiment_ids.add(str(fetch_model(scope.session, model_id)[0]["info"].get("experiment_id")))
-        except ServerError as exc:
-            check_answered(exc)
-    return experiment_ids
+def fits_filter(scope: Scope, run: Json) -> bool:
+    """Return whether the selection's filter takes a run. Raises ServerError."""
+    conditions = f"attributes.run_id = '{run_id_of(run)}' AND {scope.selection.filter_string}"
+    body = {"experiment_ids": [str(run["info"].get("experiment_id"))], "filter": conditions, "run_view_type": "ALL"}
+    return bool(search(scope.session, "runs", {**body, "max_results": 1})[0])
 
 
 def check_run_filter(scope: Scope) -> None:
@@ -117,7 +66,7 @@ def _id_groups(scope: Scope) -> list[list[str]]:
     return [ids[n : n + _GROUP] for n in range(0, len(ids), _GROUP)]
 
 
-def _all_pages(scope: Scope) -> Iterator[RunPage]:
+def all_pages(scope: Scope) -> Iterator[RunPage]:
     """Yield all selected runs, some experiments at a time, or one at a time where the server searches in one only."""
     for group in _id_groups(scope):
         for ids in [[experiment_id] for experiment_id in group] if scope.searches_in_one else [group]:
@@ -157,9 +106,9 @@ class RunReader:
         if named is not None:
             pages = iter([RunPage(runs=named[n : n + PAGE_RUNS]) for n in range(0, len(named), PAGE_RUNS)])
         else:
-            pages = _all_pages(self._scope)
+            pages = all_pages(self._scope)
         for page in pages:
-            if self._scope.models_need_runs:
+            if self._scope.models_need_runs or self._scope.only_of_runs:
                 self._scope.findings.run_ids.update(run_id_of(run) for run in page.runs)
             yield from _parts(page)
 
@@ -170,7 +119,7 @@ class RunReader:
         if self._scope.selection.wants_kind(RUN):
             entries, unreadable = self._entries(page, known)
             gaps += unreadable
-        elif self._scope.models_need_runs and self._scope.selection.wants_kind(LOGGED_MODEL):
+        elif self._scope.selection.wants_kind(LOGGED_MODEL) and not self._scope.only_of_runs:
             self._add_models_of(page.runs)
         if gaps:
             yield Chunk(tables={"gaps": gap_table(gaps)})
@@ -231,9 +180,13 @@ class RunReader:
             entry.gaps.append(gap_of(RUN, record.run_id, "models", reason, code=gap_codes.FIELD_UNREADABLE))
 
     def _add_models_of(self, runs: Sequence[Json]) -> None:
-        """Put the logged models of runs that are not carried themselves into the findings."""
+        """Put the logged models of runs that are not carried themselves into the findings.
+
+        Where they only lead to deleted ones, which no list shows, what a search tells of runs must do.
+        """
         for raw in runs:
-            self._scope.findings.add_models(model_ids_of(_whole(self._session, raw)))
+            whole = _whole(self._session, raw) if self._scope.models_need_runs else raw
+            self._scope.findings.add_models(model_ids_of(whole))
 
     def _add_to_findings(self, edges: pa.Table | None) -> None:
         if edges is not None:

@@ -18,7 +18,7 @@ from mlflow_archive.format.fingerprint import Fingerprint, entity_fingerprint
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.sources.rest.cells import Json, Row
-from mlflow_archive.sources.rest.lists import Ask, asking, pages, posting
+from mlflow_archive.sources.rest.lists import Ask, Page, asking, pages, posting
 from mlflow_archive.sources.rest.scope import Batch, Scope, add_rows, batches, chunk_of, gaps_of
 from mlflow_archive.sources.rest.traces.cut_values import cut_values
 from mlflow_archive.sources.rest.traces.trace_files import TraceFiles
@@ -32,10 +32,7 @@ _SEARCH_2: Final = "/api/2.0/mlflow/traces"
 
 def plan_traces(scope: Scope) -> Iterator[Batch]:
     """Yield the selected traces in batches."""
-    groups = list(scope.groups())
-    if not groups or scope.selection.models:
-        return
-    search = _Search.of(scope, groups[0])
+    search = None if scope.selection.models else TraceSearch.of(scope)
     if search is None:
         return
     reader = _Reader(scope)
@@ -43,34 +40,32 @@ def plan_traces(scope: Scope) -> Iterator[Batch]:
         # Which traces belong to the runs is known only when these have been read, in an earlier stage.
         yield Batch(name="traces of runs", read=partial(_read_of_runs, scope, search, reader))
         return
-    all_pages = (page for ids in groups for page in pages(search.ask(ids), trace_id_of, size=PAGE))
+    all_pages = (page for ids in scope.groups() for page in pages(search.ask(ids), trace_id_of, size=PAGE))
     yield from batches("traces", TRACE, all_pages, reader.read)
 
 
 def check_trace_filter(scope: Scope) -> None:
     """Raise SelectionError if the server does not understand the filter for traces."""
-    groups = list(scope.groups())
-    if not scope.selection.trace_filter or not groups:
-        return
-    search = _Search.of(scope, groups[0])
+    search = TraceSearch.of(scope) if scope.selection.trace_filter else None
     if search is not None:
-        search.check(groups[0])
+        search.check(next(scope.groups()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Search:
+class TraceSearch:
     """How one server is asked for traces: with the API of MLflow 3, or of MLflow 2."""
 
     scope: Scope
     newer: bool
 
     @classmethod
-    def of(cls, scope: Scope, experiment_ids: Sequence[str]) -> _Search | None:
-        """Return how a server is asked, None where it has no traces."""
-        for newer in (True, False):
+    def of(cls, scope: Scope) -> TraceSearch | None:
+        """Return how a server is asked, None where it has no traces or no experiment is selected."""
+        first = next(scope.groups(), None)
+        for newer in (True, False) if first is not None else ():
             search = cls(scope=scope, newer=newer)
             try:
-                search.ask(experiment_ids, filtered=False)(1, None)
+                search.ask(first or (), filtered=False)(1, None)
             except ServerError as exc:
                 check_answered(exc)
                 if is_unknown_request(exc):
@@ -79,12 +74,34 @@ class _Search:
         return None
 
     def ask(self, experiment_ids: Sequence[str], filter_string: str | None = None, *, filtered: bool = True) -> Ask:
-        conditions = [self.scope.selection.trace_filter if filtered else None, filter_string]
+        conditions = [*(self._conditions() if filtered else ()), filter_string]
         condition = " AND ".join(filter(None, conditions)) or None
         if self.newer:
             return posting(self.scope.session, SEARCH, "traces", **search_body(experiment_ids, condition))
         params = {"experiment_ids": list(experiment_ids), "order_by": list(ORDER), "filter": condition}
         return asking(self.scope.session, _SEARCH_2, "traces", **params)
+
+    def shows_any(self) -> bool:
+        """Return whether there is any trace in the selected experiments; where that cannot be asked, there may be."""
+        try:
+            return any(self.ask(ids, filtered=False)(1, None)[0] for ids in self.scope.groups())
+        except ServerError as exc:
+            check_answered(exc)
+            return True
+
+    def of_run(self, run_id: str) -> Iterator[Page]:
+        """Yield the selected traces that were made in a run or are linked to it."""
+        for ids in self.scope.groups():
+            yield from pages(self.ask(ids, f"attributes.run_id = '{run_id}'"), trace_id_of, size=PAGE)
+
+    def _conditions(self) -> list[str | None]:
+        """Return what the selection asks of traces, in MLflow's search syntax."""
+        selection = self.scope.selection
+        return [
+            None if selection.since_ms is None else f"timestamp_ms >= {selection.since_ms}",
+            None if selection.until_ms is None else f"timestamp_ms < {selection.until_ms}",
+            selection.trace_filter,
+        ]
 
     def check(self, experiment_ids: Sequence[str]) -> None:
         """Raise SelectionError if the server does not understand the filter."""
@@ -96,14 +113,13 @@ class _Search:
                 raise SelectionError(message) from exc
 
 
-def _read_of_runs(scope: Scope, search: _Search, reader: _Reader, known: Known) -> Iterator[Chunk]:
+def _read_of_runs(scope: Scope, search: TraceSearch, reader: _Reader, known: Known) -> Iterator[Chunk]:
     seen_ids: set[object] = set()
     for run_id in sorted(scope.findings.run_ids):
-        for ids in scope.groups():
-            for page in pages(search.ask(ids, f"attributes.run_id = '{run_id}'"), trace_id_of, size=PAGE):
-                fresh = [row for row in page.rows if trace_id_of(row) not in seen_ids]
-                seen_ids.update(trace_id_of(row) for row in fresh)
-                yield from reader.read(fresh, gaps_of(TRACE, page.losses), known)
+        for page in search.of_run(run_id):
+            fresh = [row for row in page.rows if trace_id_of(row) not in seen_ids]
+            seen_ids.update(trace_id_of(row) for row in fresh)
+            yield from reader.read(fresh, gaps_of(TRACE, page.losses), known)
 
 
 @dataclass(slots=True)

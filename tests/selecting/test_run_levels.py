@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlflow_archive.reader.run_levels import by_depth
+from mlflow_archive.selecting.run_levels import by_depth
 
 RUNS = [f"r{number:02}" for number in range(12)]
 LINKS = st.lists(st.tuples(st.sampled_from(RUNS), st.sampled_from([*RUNS, "elsewhere"])), max_size=20)

@@ -17,6 +17,7 @@ class Equals:
     def __init__(self, load: Callable[[], Iterable[tuple[Hashable, str]]]) -> None:
         self._load = load
         self._lock = Lock()
+        self._creating = Lock()
         self._ids_by_key: dict[Hashable, list[str]] | None = None
         self._ids: set[str] = set()
         self._given_out: set[str] = set()
@@ -50,25 +51,29 @@ class Equals:
             self._ids = {target_id for ids in ids_by_key.values() for target_id in ids}
         return self._ids_by_key
 
-    def take_or_create(self, key: Hashable, create: Callable[[], str] | None) -> tuple[str | None, str]:
-        """Return the id of an equal object, or of a new one, and whether it was ``skipped`` or ``created``.
+    def take_or_create(self, key: Hashable, create: Callable[[], str] | None) -> tuple[str | None, bool]:
+        """Return the id of an equal object, or of a new one, and whether it is new.
 
         Without ``create``, as in a dry run, the id of a new one is None.
         """
         target_id = self.take(key)
         if target_id is not None:
-            return target_id, "skipped"
-        return (None if create is None else self.create(key, create)), "created"
+            return target_id, False
+        return (None if create is None else self._create(key, create)), True
 
-    def create(self, key: Hashable, create: Callable[[], str]) -> str:
-        """Create one and return its id; where it is unknown whether that was carried out, look for it first."""
+    def _create(self, key: Hashable, create: Callable[[], str]) -> str:
+        """Create one and return its id; where it is unknown whether that was carried out, look for it first.
+
+        One at a time, as it is by their number that equal ones are told apart then.
+        """
 
         def look() -> str | None:
             with self._lock:
                 self._ids_by_key = None
             return self.take(key)
 
-        target_id = once(create, look)
-        with self._lock:
-            self._given_out.add(target_id)
+        with self._creating:
+            target_id = once(create, look)
+            with self._lock:
+                self._given_out.add(target_id)
         return target_id

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, Final
 
 from mlflow_archive.format import refusals
@@ -13,39 +12,36 @@ from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.traces.assessments import PlannedAssessment, When
 from mlflow_archive.sinks.replay.traces.trace_job import TraceJob, make_assessment
 from mlflow_archive.sinks.replay.traces.trace_lookup import TraceLookup
+from mlflow_archive.sinks.replay.writing.waiting import Waiting
 
 _TRACES_AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Waiting:
+class _WaitingAssessment:
     source_id: str
     trace_id: str
     planned: PlannedAssessment
 
 
-class DeferredAssessments:
+class WaitingAssessments:
     """Collects assessments from several threads, and makes them when their time has come."""
 
     def __init__(self, context: ReplayContext, lookup: TraceLookup) -> None:
         self._context = context
         self._lookup = lookup
-        self._lock = Lock()
-        self._waiting: list[_Waiting] = []
+        self._waiting = Waiting[When, _WaitingAssessment]()
 
     def add(self, job: TraceJob) -> None:
         """Take those assessments of a trace that must wait."""
-        later = [
-            _Waiting(source_id=job.plan.source_id, trace_id=job.plan.trace_id, planned=planned)
-            for planned in job.assessments.planned
-            if planned.when >= When.AFTER_ISSUES
-        ]
-        with self._lock:
-            self._waiting += later
+        for planned in job.assessments.planned:
+            if planned.when >= When.AFTER_ISSUES:
+                later = _WaitingAssessment(source_id=job.plan.source_id, trace_id=job.plan.trace_id, planned=planned)
+                self._waiting.add(planned.when, later)
 
     def make(self, when: When) -> None:
         """Make those whose time this is and that are not there. MLflow deletes some whenever it deletes their run."""
-        due = [assessment for assessment in self._waiting if assessment.planned.when is when]
+        due = self._waiting.pop(when)
         if self._context.options.dry_run:
             return
         for group in _by_trace(due):
@@ -58,7 +54,7 @@ class DeferredAssessments:
                     if assessment.planned.assessment_id not in existing:
                         self._make(assessment)
 
-    def _make(self, waiting: _Waiting) -> None:
+    def _make(self, waiting: _WaitingAssessment) -> None:
         planned = waiting.planned
         code = refusals.ASSESSMENT_REFUSED
         with self._context.refusing(TRACE, waiting.source_id, code, path=planned.assessment_id):
@@ -73,9 +69,9 @@ class DeferredAssessments:
         return planned.body if issue_id is None else {**planned.body, "assessment_name": issue_id}
 
 
-def _by_trace(waiting: Iterable[_Waiting]) -> list[dict[str, list[_Waiting]]]:
+def _by_trace(waiting: Iterable[_WaitingAssessment]) -> list[dict[str, list[_WaitingAssessment]]]:
     """Group by trace, some traces at once; within a trace the order stays: replaced ones first."""
-    groups: list[dict[str, list[_Waiting]]] = []
+    groups: list[dict[str, list[_WaitingAssessment]]] = []
     for assessment in waiting:
         if not groups or (assessment.trace_id not in groups[-1] and len(groups[-1]) >= _TRACES_AT_ONCE):
             groups.append({})

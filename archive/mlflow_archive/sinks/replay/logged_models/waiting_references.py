@@ -12,7 +12,6 @@ from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.places.experiments import Bound
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
-from mlflow_archive.sinks.replay.writing.naming_models import MISSING, RunFiles, may_have_come, missing_text
 from mlflow_archive.sinks.replay.writing.references import (
     HISTORY,
     Mapped,
@@ -20,9 +19,10 @@ from mlflow_archive.sinks.replay.writing.references import (
     remap_history,
     remap_mlmodel,
 )
+from mlflow_archive.sinks.replay.writing.waiting import MISSING, RunFiles, may_have_come, missing_text
 
 
-class LateReferences:
+class WaitingReferences:
     """Remaps ids of logged models that runs name."""
 
     def __init__(self, context: ReplayContext) -> None:
@@ -44,10 +44,10 @@ class LateReferences:
 
         A run whose files name models that are still not there keeps a tag with these, for the import that brings them.
         """
-        naming = self._context.naming_models
-        for run_id, bound in naming.histories.items():
+        waiting = self._context.waiting
+        for run_id, bound in waiting.histories.pop_all():
             self._remap_history(run_id, bound)
-        for run in naming.files.values():
+        for run in waiting.files.values():
             if run.waits:
                 self._context.receipt.done("updated" if self._mend(run) else "skipped")
             else:

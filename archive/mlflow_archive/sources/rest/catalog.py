@@ -1,0 +1,207 @@
+"""The Catalog of a server: what a selection needs to know before anything is read, asked for once.
+
+Where a selection names runs or models, that is which runs these are, and where their logged models and traces lie; else
+the experiments only, and pages of the other kinds are read as they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Final
+
+import pyarrow as pa
+
+from mlflow_archive.errors import ServerError
+from mlflow_archive.http.refusals import check_answered
+from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
+from mlflow_archive.selecting.catalog import Where, rows_from
+from mlflow_archive.selecting.model_versions import ModelDependencies
+from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.selecting.selector import Selector
+from mlflow_archive.sources.reading.fields import Fields, refuse
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json
+from mlflow_archive.sources.rest.logged_models import listed_models
+from mlflow_archive.sources.rest.lookups import fetch_model, fetch_run, model_ids_of, run_id_of, start_time_of
+from mlflow_archive.sources.rest.registry.registry import dependencies_of_models, models_by_name
+from mlflow_archive.sources.rest.runs.runs import all_pages, check_run_filter, fits_filter
+from mlflow_archive.sources.rest.scope import Scope
+from mlflow_archive.sources.rest.traces.trace_records import parse_trace
+from mlflow_archive.sources.rest.traces.traces import TraceSearch, check_trace_filter
+
+Record = Mapping[str, Any]
+
+_NOT_FOUND: Final = (400, 404)
+
+
+class ServerCatalog:
+    """The Catalog of the workspaces of a server.
+
+    Scopes know their experiments from the start; those in which objects are looked for are set while it is used.
+    """
+
+    def __init__(self, scopes: Sequence[Scope]) -> None:
+        self._scopes = scopes
+        self.place: object = scopes[0].session.uri
+        self._places: dict[tuple[str, str], Scope] = {}
+        self._named_runs: dict[str, Json | None] = {}
+        self._models: dict[str, Record | None] = {}
+        self._traces: dict[str, Record] = {}
+
+    def rows(self, table: str, columns: Sequence[str], where: Where | None = None) -> Iterator[pa.Table]:
+        if table == "runs" and where is None:
+            for records in self._pages_of_runs():
+                yield rows_from(table, records, columns)
+        else:
+            yield rows_from(table, list(self._records(table, where)), columns, where)
+
+    def dependencies(self, names: Sequence[str]) -> ModelDependencies:
+        """Return what the versions of registered models stand on, and leave with each scope what lies in it."""
+        for scope, models in zip(self._scopes, self._registered, strict=True):
+            scope.dependencies = dependencies_of_models(scope, {n: raw for n, raw in models.items() if n in names})
+        parts = [scope.dependencies for scope in self._scopes if scope.dependencies is not None]
+        return ModelDependencies(
+            names=tuple(names),
+            runs=frozenset().union(*(part.runs for part in parts)),
+            logged_models=frozenset().union(*(part.logged_models for part in parts)),
+            experiments=frozenset().union(*(part.experiments for part in parts)),
+        )
+
+    def unreadable(self, kind: str, ids: Collection[str]) -> Collection[str]:
+        return ()
+
+    def in_scope(self, scope: Scope, kind: str, ids: Iterable[str]) -> list[str]:
+        """Return those of some objects that may lie in a scope: they were not found in another."""
+        return sorted(owner_id for owner_id in ids if self._places.get((kind, owner_id), scope) is scope)
+
+    def named_run(self, run_id: str) -> Json | None:
+        """Return a run that is asked for by id, None where no workspace has it."""
+        if run_id not in self._named_runs:
+            self._named_runs[run_id] = next((run for scope in self._scopes if (run := self._run(scope, run_id))), None)
+        return self._named_runs[run_id]
+
+    def fits_filter(self, run_ids: Sequence[str]) -> list[str]:
+        """Return those of some runs that the selection's filter takes; of pages that the server has filtered, all."""
+        return [
+            run_id
+            for run_id in run_ids
+            if (run := self._named_runs.get(run_id)) is None or fits_filter(self._places[RUN, run_id], run)
+        ]
+
+    def _records(self, table: str, where: Where | None) -> Iterable[Record]:
+        by, ids = where if where is not None else ("", ())
+        by_table: dict[str, Iterable[Record]] = {
+            "experiments": (raw for scope in self._scopes for raw in scope.all_experiments),
+            "registered_models": ({"name": name} for models in self._registered for name in models),
+            "runs": (_run_record(run) for run in map(self.named_run, ids) if run is not None),
+            "logged_models": self._listed_models() if by == "source_run_id" else filter(None, map(self._model, ids)),
+            # Outputs are among them: one answer shows both.
+            "model_inputs": ({"run_id": run_id, "model_id": i} for run_id in ids for i in self._models_of(run_id)),
+            # The traces that were made in a run, too.
+            "trace_links": (
+                {"destination_id": run_id, "trace_id": i} for run_id in ids for i in self._traces_of(run_id)
+            ),
+            "traces": self._traces.values(),
+        }
+        return by_table.get(table, ())
+
+    @cached_property
+    def _registered(self) -> list[dict[str, Json]]:
+        return [models_by_name(scope) for scope in self._scopes]
+
+    def _pages_of_runs(self) -> Iterator[list[Record]]:
+        for scope in self._scopes:
+            for page in all_pages(scope):
+                self._places.update(((RUN, run_id_of(run)), scope) for run in page.runs)
+                yield [_run_record(run) for run in page.runs]
+
+    def _run(self, scope: Scope, run_id: str) -> Json | None:
+        try:
+            run = fetch_run(scope.session, run_id)
+        except ServerError as exc:
+            if exc.status not in _NOT_FOUND or exc.error_code is None:
+                raise
+            return None
+        self._places[RUN, run_id] = scope
+        return run
+
+    def _listed_models(self) -> Iterator[Record]:
+        for scope in self._scopes:
+            for raw in listed_models(scope):
+                record = self._add_model(scope, raw, deleted=False)
+                if record is not None:
+                    yield record
+
+    def _model(self, model_id: str) -> Record | None:
+        for scope in self._scopes if model_id not in self._models else ():
+            try:
+                raw, deleted = fetch_model(scope.session, model_id)
+            except ServerError as exc:
+                check_answered(exc)
+                continue  # whoever reads it says why it cannot be had
+            self._add_model(scope, raw, deleted=deleted)
+            break
+        return self._models.setdefault(model_id, None)
+
+    def _add_model(self, scope: Scope, raw: Json, *, deleted: bool) -> Record | None:
+        info = raw.get("info")
+        if not isinstance(info, Mapping) or not info.get("model_id"):
+            return None
+        stage = "deleted" if deleted else "active"
+        record = {name: info.get(name) for name in ("model_id", "experiment_id", "source_run_id")}
+        self._places[LOGGED_MODEL, str(info["model_id"])] = scope
+        self._models[str(info["model_id"])] = {**record, "lifecycle_stage": stage}
+        return self._models[str(info["model_id"])]
+
+    def _models_of(self, run_id: str) -> list[str]:
+        scope = self._places.get((RUN, run_id))
+        if scope is None or not scope.has_logged_models:
+            return []
+        return model_ids_of(self._named_runs.get(run_id) or fetch_run(scope.session, run_id))
+
+    def _traces_of(self, run_id: str) -> Iterator[str]:
+        search = self._searches.get(self._places[RUN, run_id].workspace) if (RUN, run_id) in self._places else None
+        for page in search.of_run(run_id) if search is not None else ():
+            for raw in page.rows:
+                try:
+                    info = parse_trace(Fields(raw, refuse)).info
+                except UNREADABLE_ROW:
+                    continue  # reported when it is read
+                self._traces[info["trace_id"]] = info
+                yield info["trace_id"]
+
+    @cached_property
+    def _searches(self) -> dict[str, TraceSearch]:
+        """How each workspace is asked for traces, of those that have any."""
+        searches = {scope.workspace: TraceSearch.of(scope) for scope in self._scopes}
+        return {name: search for name, search in searches.items() if search is not None and search.shows_any()}
+
+
+def select(scopes: Sequence[Scope], selection: Selection) -> Selector:
+    """Select, and leave with each scope what is selected of it. Raises SelectionError."""
+    catalog = ServerCatalog(scopes)
+    selector = Selector(catalog, selection, {RUN: catalog.fits_filter} if selection.filter_string else None)
+    for scope in scopes:
+        scope.selector = selector
+        scope.experiments = [raw for raw in scope.all_experiments if str(raw["experiment_id"]) in selector.experiments]
+    if selection.filter_string:
+        check_run_filter(scopes[0])
+    for scope in scopes if selection.wants_kind(TRACE) else ():
+        check_trace_filter(scope)
+    carried_ids = set(selector.carried_experiments)
+    for scope in scopes:
+        scope.carried_experiments = [raw for raw in scope.experiments if str(raw["experiment_id"]) in carried_ids]
+        if selection.runs or selection.models:
+            run_ids = catalog.in_scope(scope, RUN, selector.runs)
+            scope.named_runs = [run for run in map(catalog.named_run, run_ids) if run is not None]
+        if scope.dependencies is not None:
+            scope.model_ids = sorted(scope.dependencies.logged_models)
+        elif selection.only_of_runs and selection.wants_kind(LOGGED_MODEL):
+            scope.model_ids = catalog.in_scope(scope, LOGGED_MODEL, selector.linked(LOGGED_MODEL))
+    return selector
+
+
+def _run_record(run: Json) -> Record:
+    info = run["info"]
+    ids = {"run_id": run_id_of(run), "experiment_id": info.get("experiment_id")}
+    return {**ids, "lifecycle_stage": info.get("lifecycle_stage"), "start_time": start_time_of(run)}
