@@ -6,7 +6,8 @@ import math
 import os
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,7 @@ _UNITS: Final = {
     "Gi": 2**30,
     "Ti": 2**40,
 }
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CONDITION = re.compile(r"(.+?)\s*(<=|>=|!=|==|<|>|=)\s*([^<>=!]+)")
 
 
@@ -54,11 +56,14 @@ ARCHIVE: Final = LOCAL_PATH
 
 
 def time_ms(text: str) -> int:
-    """Read ISO 8601 as milliseconds since the epoch; without an offset it is UTC."""
+    """Read ISO 8601 as milliseconds since the epoch; without an offset it is UTC.
+
+    A part of a millisecond counts as a whole one: what begins in the millisecond before is earlier than that time.
+    """
     try:
         when = datetime.fromisoformat(text)
         when = when if when.tzinfo else when.replace(tzinfo=UTC)
-        return math.floor(when.timestamp() * 1000)
+        return -((_EPOCH - when) // timedelta(milliseconds=1))
     except (ValueError, OverflowError):
         message = f"{text!r} is no ISO 8601 time such as 2024-05-01 or 2024-05-01T12:30:00Z"
         raise click.BadParameter(message) from None
@@ -69,7 +74,7 @@ def size_bytes(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise click.BadParameter(f"{text!r} is no size such as 500, 10MB (10^6 bytes each) or 1GiB (2^30)")
-    return math.floor(float(match[1]) * _UNITS.get(match[2] or "", 1))
+    return math.floor(Fraction(match[1]) * _UNITS.get(match[2] or "", 1))
 
 
 def pair_of(form: str, *, empty_value: bool = False) -> Callable[[str], tuple[str, str]]:

@@ -242,16 +242,36 @@ def test_real_stores(cli: Command, tmp_path: Path, corpus: str, folder: str) -> 
         ("2024-01-01T01:00:00Z", 1704070800000),
         ("2024-01-01T01:00:00+02:00", 1704063600000),
         ("2024-01-01T00:00:00.250", 1704067200250),
+        ("2024-01-01T00:00:00.999Z", 1704067200999),
+        ("2024-01-01T00:00:00.250000", 1704067200250),
+        ("2024-01-01T00:00:00.250001", 1704067200251),
+        ("2024-01-01T00:00:00.2505", 1704067200251),
+        ("2024-01-01T00:00:00.999999Z", 1704067201000),
+        ("1969-12-31T23:59:59.9985Z", -1),
+        ("0001-01-01", -62135596800000),
+        ("9999-12-31T23:59:59.999", 253402300799999),
         ("1969-12-31", -86400000),
     ],
 )
-def test_times(text: str, expected: int) -> None:
+def test_times_are_exact_and_a_part_of_a_millisecond_counts_as_a_whole_one(text: str, expected: int) -> None:
     assert time_ms(text) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("0", 0), ("500", 500), ("12B", 12), ("10MB", 10**7), ("10 kB", 10**4), ("1.5GiB", 3 * 2**29), ("2KiB", 2048)],
+    [
+        ("0", 0),
+        ("500", 500),
+        ("12B", 12),
+        ("10MB", 10**7),
+        ("10 kB", 10**4),
+        ("1.5GiB", 3 * 2**29),
+        ("2KiB", 2048),
+        ("2.01kB", 2_010),
+        ("1.1GB", 1_100_000_000),
+        ("0.1kB", 100),
+        ("1.9999B", 1),
+    ],
 )
-def test_sizes(text: str, expected: int) -> None:
+def test_sizes_are_exact(text: str, expected: int) -> None:
     assert size_bytes(text) == expected

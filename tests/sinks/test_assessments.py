@@ -78,6 +78,34 @@ def test_what_is_lost_is_told(columns: dict[str, Any], lost: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(
+    ("columns", "losses"),
+    [
+        ([INVALID], [{"assessment_id": "a", "valid": False}]),
+        ([INVALID, {"overrides": "a"}], []),
+        ([{**INVALID, "overrides": "b"}, INVALID, {"overrides": "a"}], []),
+        ([INVALID, {"overrides": "a", "value": "3"}], [{"assessment_id": "b", "value": "3"}]),
+        (
+            [INVALID, {"overrides": "a", "assessment_type": "expectation"}],
+            [{"assessment_id": "b", "overrides": "a"}, {"assessment_id": "a", "valid": False}],
+        ),
+        ([INVALID, {"overrides": "a", "value": "NaN"}], [{"assessment_id": "a", "valid": False}]),
+    ],
+    ids=[
+        "replaced by nothing",
+        "replaced",
+        "replaced one by one",
+        "replaced by what loses something else",
+        "replaced by what the api does not let replace",
+        "replaced by what is refused",
+    ],
+)
+def test_an_assessment_is_invalid_in_the_target_only_if_another_replaces_it_there(
+    columns: list[dict[str, Any]], losses: list[dict[str, Any]]
+) -> None:
+    assert planned(*columns).losses == losses
+
+
+@pytest.mark.parametrize(
     "columns",
     [
         {"value": "NaN"},

@@ -84,9 +84,15 @@ def test_a_run_of_the_first_versions(root: Path) -> None:
     assert found.gaps() == set()
 
 
-def test_run_name_falls_back_to_the_tag(root: Path) -> None:
-    one_run(root, name=None, tags={"mlflow.runName": "from tag"})
-    assert read(root).tables["runs"][0]["run_name"] == "from tag"
+@pytest.mark.parametrize(
+    ("name", "tag", "expected"),
+    [(None, "from tag", "from tag"), ("a", "b", "a"), ("a", None, "a"), ("", "b", "b"), (None, None, None)],
+)
+def test_run_name_is_that_of_meta_yaml_and_else_that_of_the_tag(
+    root: Path, name: str | None, tag: str | None, expected: str | None
+) -> None:
+    one_run(root, name=name, tags={} if tag is None else {"mlflow.runName": tag})
+    assert read(root).tables["runs"][0]["run_name"] == expected
 
 
 def test_no_status_is_running(root: Path) -> None:

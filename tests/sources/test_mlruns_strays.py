@@ -51,6 +51,25 @@ def test_empty_folders_and_others_are_left_alone(root: Path) -> None:
     assert read(root).gaps() == set()
 
 
+@pytest.mark.parametrize("target", ["nowhere", "."], ids=["to nothing", "to a folder"])
+@pytest.mark.parametrize(
+    ("folder", "place"),
+    [
+        (f"1/{OTHER_ID}/artifacts", f"1/{OTHER_ID}"),
+        (f"1/{OTHER_ID}/artifacts/deeper", f"1/{OTHER_ID}"),
+        (f"1/models/{MODEL_ID}/artifacts", f"1/models/{MODEL_ID}"),
+    ],
+)
+def test_a_folder_that_holds_nothing_but_a_link_is_told(root: Path, folder: str, place: str, target: str) -> None:
+    """What the link leads to is not copied, and may be all that there is of an object."""
+    one_run(root)
+    before = read(root).rows("gaps")
+    (root / folder).mkdir(parents=True)
+    (root / folder / "link").symlink_to(target, target_is_directory=True)
+    [gap] = [row for row in read(root).rows("gaps") if row not in before]
+    assert place in (gap["owner_id"], f"1/{gap['owner_id']}", f"1/models/{gap['owner_id']}")
+
+
 def test_selected_runs_bring_no_strays(root: Path) -> None:
     one_run(root)
     write(root, f"7/{OTHER_ID}/params/lr")

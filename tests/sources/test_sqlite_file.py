@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import sqlalchemy
@@ -13,6 +16,7 @@ import sqlalchemy
 from mlflow_archive.errors import StoreError
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database import sqlite, sqlite_file
+from mlflow_archive.sources.database.sqlite_file import HeldFile
 from mlflow_archive.sources.locate import locate_source
 from tests.support.databases import RUN, fill
 from tests.support.reading import read_source
@@ -95,3 +99,114 @@ def test_a_late_tag_of_another_type(database: Path, monkeypatch: pytest.MonkeyPa
     values = {row["key"]: row["value"] for row in found.rows("tags", run_id=RUN) if row["key"][0] in "tu"}
     assert values == {**{f"t{n}": None if n % 2 else "v" for n in range(350)}, "u": None}
     assert found.gaps() == {(RUN, "tags/u", "G203")}
+
+
+@pytest.fixture
+def held(database: Path, tmp_path: Path) -> Iterator[HeldFile]:
+    """A file that is copied when it is asked for, not before."""
+    (tmp_path / "copies" / "one").mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite_file, "UNCOPIED_S", 60)
+        with closing(HeldFile(database, tmp_path / "copies" / "one" / "copy.db")) as held:
+            yield held
+
+
+def test_the_copy_takes_over_only_when_the_last_reader_has_left(held: HeldFile) -> None:
+    """A reader goes on with the file that it began with, under the lock that keeps it as it is."""
+    with held.reading() as first:
+        with held.reading() as second:
+            copying = Thread(target=held.want_copy)
+            copying.start()
+            copying.join(0.2)
+            assert first == second == held._uri
+            assert held._lock is not None
+        copying.join(0.05)
+        assert held._uri == first
+        assert held._lock is not None
+    copying.join(10)
+    with held.reading() as third:
+        assert third == str(held._copy) != first
+    assert held._lock is None
+
+
+def test_a_reader_that_comes_while_the_copy_takes_over_reads_the_copy(held: HeldFile) -> None:
+    uris: list[str] = []
+
+    def read() -> None:
+        with held.reading() as uri:
+            uris.append(uri)
+
+    with held.reading():
+        copying, reader = Thread(target=held.want_copy), Thread(target=read)
+        copying.start()
+        for _ in range(200):
+            if held._switching:
+                break
+            copying.join(0.01)
+        reader.start()
+        reader.join(0.1)
+        assert uris == []
+    reader.join(10)
+    copying.join(10)
+    assert uris == [str(held._copy)]
+
+
+class _Log:
+    """A database file with a write-ahead log that a writer begins anew after some of the copies of it."""
+
+    def __init__(self, folder: Path, times: int) -> None:
+        self.path, self.copy = folder / "a.db", folder / "copy.db"
+        self.times, self.copies = times, 0
+        self.path.write_bytes(b"pages")
+        self._write()
+
+    def _write(self) -> None:
+        salts = b"%08d" % self.copies
+        self.path.with_name("a.db-wal").write_bytes(bytes(16) + salts + bytes(8) + b"pages %d" % self.copies)
+
+    def copyfile(self, source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes())
+        if source == self.path:
+            self.copies += 1
+            if self.copies <= self.times:
+                self._write()
+
+
+@pytest.mark.parametrize("times", range(5))
+def test_a_log_that_was_begun_anew_meanwhile_is_copied_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    log = _Log(tmp_path, times)
+    monkeypatch.setattr(shutil, "copyfile", log.copyfile)
+    sqlite_file._copy_with_wal(log.path, log.copy)
+    assert log.copies == times + 1
+    assert log.copy.read_bytes() == b"pages"
+    assert (tmp_path / "copy.db-wal").read_bytes() == (tmp_path / "a.db-wal").read_bytes()
+
+
+def test_a_log_that_is_begun_anew_all_the_time_ends_the_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = _Log(tmp_path, 5)
+    monkeypatch.setattr(shutil, "copyfile", log.copyfile)
+    with pytest.raises(StoreError, match="changes faster than it can be copied"):
+        sqlite_file._copy_with_wal(log.path, log.copy)
+    assert log.copies == 5
+    assert not (tmp_path / "copy.db-wal").exists()
+
+
+def test_a_file_that_is_written_meanwhile_without_a_log_is_copied_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint has emptied the log: only the time of the file tells that it was written."""
+    log = _Log(tmp_path, 0)
+    (tmp_path / "a.db-wal").write_bytes(b"")
+
+    def copyfile(source: Path, target: Path) -> None:
+        log.copyfile(source, target)
+        if log.copies == 1:
+            source.write_bytes(b"newer")
+            os.utime(source, ns=(1, 1))
+
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    sqlite_file._copy_with_wal(log.path, log.copy)
+    assert (log.copies, log.copy.read_bytes()) == (2, b"newer")
+    assert not (tmp_path / "copy.db-wal").exists()

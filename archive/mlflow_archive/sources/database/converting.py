@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -17,6 +18,7 @@ from mlflow_archive.mlflow_database.mapping import TableMap
 from mlflow_archive.sources.database.snapshot import Batch, Values
 
 _SHOWN = 40
+_LIMIT = 2**63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +138,8 @@ def _quick(values: Values, kind: pa.DataType) -> pa.Array | None:
         return pa.nulls(len(array), kind)
     if pa.types.is_string(held_type) or pa.types.is_large_string(held_type):
         return _checked_text(array) if kind == pa.string() else None
+    if pa.types.is_uint64(held_type):
+        return None  # may lie beyond what a signed column holds
     if pa.types.is_integer(held_type):
         return array.cast(kind) if kind in (pa.bool_(), pa.string()) else array.cast(pa.int64()).cast(kind)
     exact = held_type == kind or (pa.types.is_floating(held_type) and kind == pa.float64())
@@ -189,20 +193,31 @@ def _value(value: Any, kind: pa.DataType, codes: Mapping[int, str]) -> Any:
     """Return one value as Python object for an archive column of that type."""
     if kind == pa.string():
         return _text(value, codes)
-    if isinstance(value, Decimal):
-        value = float(value) if kind == pa.float64() or value % 1 else int(value)
-    if kind == pa.float64() and isinstance(value, int | float):
-        return float(value)
     if kind == pa.bool_() and value in (0, 1):
         return bool(value)
-    if (
-        kind in (pa.int64(), TIMESTAMP)
-        and isinstance(value, int | float)
-        and value == int(value)
-        and abs(value) < 2**63
-    ):
-        return int(value)
-    raise _MalformedError(_shown(value))
+    number: float | None = None
+    if isinstance(value, int | float | Decimal):
+        number = _double(value) if kind == pa.float64() else _whole(value) if kind in (pa.int64(), TIMESTAMP) else None
+    if number is None:
+        raise _MalformedError(_shown(value))
+    return number
+
+
+def _double(value: float | Decimal) -> float | None:
+    """Return a number as a double, None for one that is too large for it."""
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return None if math.isinf(number) and isinstance(value, Decimal) and value.is_finite() else number
+
+
+def _whole(value: float | Decimal) -> int | None:
+    """Return a number as a whole one of 64 bits, None for any other."""
+    if not isinstance(value, int) and not math.isfinite(value):
+        return None
+    whole = int(value)
+    return whole if whole == value and -_LIMIT <= whole < _LIMIT else None
 
 
 def _text(value: Any, codes: Mapping[int, str]) -> str:

@@ -197,27 +197,33 @@ class Histories:
         The server sorts by time, step and value, but not by "is NaN", which it stores as 0: points that are equal
         to it may change places between two pages. A page therefore ends before the last group of such points.
         """
-        offset, last, token = 0, None, None
+        offset, longest, last, token = 0, 0, None, None
         while True:
             params = {"run_id": run_id, "metric_key": key, "max_results": _BULK_POINTS, "page_token": token}
             answer = self._session.get(_SINGLE, params)
             points: list[Point] = answer.get("metrics", [])
             token = answer.get("next_page_token")
-            if not token or not points:
-                yield [point for point in points if last is None or _order(point) > last]
-                return
-            if last is not None and offset and points and _order(points[0]) > last:
-                offset = max(0, offset - len(points) // 2)  # rows before this page have gone
+            longest = max(longest, len(points))
+            if last is not None and offset and (not points or _order(points[0]) > last):
+                offset = max(0, offset - max(1, longest // 2))  # rows before this page have gone
                 token = page_token(offset)
                 continue
-            end = _order(points[-1])
-            equal_points = sum(1 for point in points if _order(point) == end)
-            whole = points[:-equal_points] or points
+            ends = not token or not points
+            whole = points if ends else _without_last_group(points)
             yield [point for point in whole if last is None or _order(point) > last]
-            last = _order(whole[-1])
+            if ends:
+                return
+            # Where rows have come before this page, it may end before the one that was read last.
+            last = _order(whole[-1]) if last is None else max(last, _order(whole[-1]))
             if _offset_of(token) is not None:
                 offset += len(whole) - 1
                 token = page_token(offset)
+
+
+def _without_last_group(points: list[Point]) -> list[Point]:
+    """Leave out the last points that are equal to the server's order, unless all are."""
+    end = _order(points[-1])
+    return points[: -sum(1 for point in points if _order(point) == end)] or points
 
 
 def expected_points(latest_steps: Iterable[int]) -> int:
