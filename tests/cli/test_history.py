@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from mlflow_archive.api.charts import terminal_chart
+from mlflow_archive.flow.copy import copy
 from mlflow_archive.reader.inspection.details import MetricHistory
+from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.writer.export import ArchiveSink
 from tests.cli.conftest import CHILD, PARENT, Command
+from tests.support.chunks import ChunkSource, chunk, experiment, points, run
 
 
 def test_points_as_csv(cli: Command, single_file: Path) -> None:
@@ -29,6 +33,16 @@ def test_drawn_in_the_terminal(cli: Command, single_file: Path) -> None:
     assert "loss" in ran.out
     assert "step" in ran.out
     assert "\x1b" not in ran.out
+
+
+def test_a_key_does_not_steer_the_terminal(cli: Command, tmp_path: Path) -> None:
+    run_id, key = "ab" * 16, "l\x1b[31m\x9b2K\r\u202e"
+    tables = chunk(experiments=[experiment("1", "e")], runs=[run(run_id, "1")], metrics=points(run_id, key, [1.0, 2.0]))
+    copy(ChunkSource((0, [tables])), ArchiveSink(tmp_path / "a", tool="test 1", clock_ms=lambda: 0), Selection())
+    ran = cli("history", tmp_path / "a", run_id)
+    assert ran.code == 0
+    assert r"l\x1b[31m\x9b2K\r\u202e" in ran.out
+    assert ran.out.replace("\n", "").isprintable()
 
 
 def test_what_a_chart_cannot_show_is_told(cli: Command, single_file: Path, tmp_path: Path) -> None:

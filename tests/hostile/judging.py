@@ -19,7 +19,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Final
 
+from mlflow_archive.kinds import TABLES
 from mlflow_archive_cli.main import run
+from tests.conformance import independent_reader
 from tests.hostile.base import MODEL, TRACE
 from tests.hostile.in_python import look
 from tests.hostile.mutants import Mutant
@@ -139,12 +141,28 @@ def judge(
     if judgement.sound:
         damaged = {name: code for name, code in judgement.codes.items() if code in DAMAGED}
         judgement.faults += [f"verify says sound, {name} ends with {code}" for name, code in damaged.items()]
+        judgement.faults += _faults_for_a_stranger(mutant.path)
     for entry in ground.folder.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)
         else:
             entry.unlink()
     return judgement
+
+
+def _faults_for_a_stranger(path: Path) -> Iterator[str]:
+    """Yield why a reader that was written from the specification alone cannot read all of what is called sound."""
+    try:
+        archive = independent_reader.Archive(path)
+        for table in TABLES:
+            list(archive.rows(table))
+        sizes = [(len(archive.blob(row["digest"])), row["size"]) for row in archive.rows("artifacts")]
+        archive.close()
+    except Exception:
+        yield f"verify says sound, a stranger reads: {traceback.format_exc()[-1500:]}"
+    else:
+        if any(size != stated for size, stated in sizes):
+            yield "verify says sound, a stranger finds an artifact of another size"
 
 
 def run_here(arguments: Sequence[str], ground: Ground) -> Ran:

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from mlflow_archive.flow.report import Report
-from mlflow_archive.format.refusals import ISSUE_REFUSED, KIND_REFUSED
+from mlflow_archive.format.refusals import ISSUE_REFUSED, KIND_REFUSED, SKILL_REFUSED
 from mlflow_archive.kinds import SKILL
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.source import ArchiveSource
@@ -135,18 +135,28 @@ def test_numbers_of_deleted_versions_stay_taken(target: MlflowServer, reports: t
     SkillServer(target.uri).send("DELETE", "/review/versions/6")
 
 
-def test_another_version_of_a_number_is_refused_alone(exported: Exported, tmp_path: Path) -> None:
+def test_another_skill_of_that_name_is_left_alone(exported: Exported, tmp_path: Path) -> None:
     with running_server(tmp_path, python=environment("3.18")) as server:
         skills = SkillServer(server.uri)
         skills.upload("review", {"SKILL.md": b"somebody else's"})
+        before = skills.send("GET", "/review"), skills.versions("review")
+        report = replay(exported.over_api, server.uri)
+        assert {(gap.owner_id, gap.path, gap.code) for gap in report.gaps} == {("review", "", SKILL_REFUSED)}
+        assert (skills.send("GET", "/review"), skills.versions("review")) == before
+        assert sorted(skills.versions("@acme.ai/review")) == [1, 2]
+
+
+def test_versions_whose_numbers_are_taken_are_refused_alone(exported: Exported, tmp_path: Path) -> None:
+    with running_server(tmp_path, python=environment("3.18")) as server:
+        skills = SkillServer(server.uri)
+        skills.upload("review", FIRST)
         skills.upload("review", {"SKILL.md": b"deleted there"}, status="draft")
         skills.send("DELETE", "/review/versions/2")
         report = replay(exported.over_api, server.uri)
-        refused = {(gap.owner_id, gap.path) for gap in report.gaps}
         # That 2 is taken shows only when the server gives 3 to it, which is lost by that.
-        assert refused == {("review", f"versions/{number}") for number in (1, 2, 3)}
+        refused = {(gap.owner_id, gap.path) for gap in report.gaps}
+        assert refused == {("review", f"versions/{number}") for number in (2, 3)}
         assert sorted(skills.versions("review")) == [1]
-        assert sorted(skills.versions("@acme.ai/review")) == [1, 2]
 
 
 def test_an_issue_whose_id_is_taken_gets_another(exported: Exported, tmp_path: Path) -> None:

@@ -19,12 +19,15 @@ from mlflow_archive.reader.stored.row_groups import RowGroups
 from mlflow_archive.reader.stored.thrift import CompactReader, ThriftError
 from mlflow_archive.storage.files import Files as WriterFiles
 from mlflow_archive.storage.members import MemberFile, OpenFile
+from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer.parts import MAX_GROUP_ROWS as MOST_WRITTEN
 from mlflow_archive.writer.parts import part_writer
 from tests.spec.drafts import RUN_A, Draft, Files, base_rows, build, encode_part, make_table, part, write_directory
+from tests.spec.faults import flipped
 from tests.spec.make_vectors import VECTORS
 
 INVALID = VECTORS / "invalid"
+TAGS = [{"run_id": RUN_A, "key": "k", "value": "v"}]
 
 
 def _written(path: Path, data: bytes, table: str = "params") -> Path:
@@ -141,6 +144,15 @@ def test_a_part_whose_column_is_missing_can_be_searched(tmp_path: Path) -> None:
     with open_archive(tmp_path / "a") as archive:
         found = pa.concat_tables(archive.keyed("tags", "key", "k", columns=["run_id", "value"]))
     assert found.to_pylist() == [{"run_id": "a" * 32, "value": None}]
+
+
+def test_a_damaged_header_of_the_first_page_is_one_problem_among_others(tmp_path: Path) -> None:
+    def edit(files: Files) -> None:
+        for name in (part("params"), part("tags")):
+            files[name] = flipped(files[name], 5)
+
+    write_directory(build(Draft(rows=lambda rows: rows.update(tags=TAGS), members=edit)), tmp_path / "a")
+    assert {problem.member for problem in verify(tmp_path / "a").problems} == {part("params"), part("tags")}
 
 
 def test_pages_of_version_2_are_taken(tmp_path: Path) -> None:

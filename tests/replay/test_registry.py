@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from mlflow_archive.sinks.replay import Target
 from tests.replay.conftest import Place
 from tests.replay.filling import OWN_FILES, STAGES, Filled
 from tests.replay.looking import P, aliases, files_of_model, logged_models, own_tags, runs, state, versions
+from tests.sinks.replayed import Cut, dying
 from tests.support.chunks import ChunkSource, chunk
 from tests.support.racing import Raced
 
@@ -247,3 +249,22 @@ def test_a_model_that_somebody_else_makes_meanwhile_is_taken(store_place: Place)
     assert store_place.replay_source(ChunkSource((0, [rows])), wrap=wrap).gaps == []
     assert sorted(versions(store_place, "raced")) == [1, 3]
     assert raced[0].races == 1
+
+
+def test_one_that_is_cut_off_at_a_gap_leaves_no_trace_of_it(store_place: Place) -> None:
+    """Between the deletion of a filler and the version behind it a tag knows the number; then it is of no use."""
+    source = ChunkSource(
+        (0, [chunk(registered_models=[model("gap")], model_versions=[version("gap", 1), version("gap", 3)])])
+    )
+    cuts = 0
+    for after in range(3, 9):
+        place = replace(store_place, prefix=f"{store_place.prefix}-{after}")
+        try:
+            place.replay_source(source, wrap=dying(after, executed=True))
+        except Cut:
+            cuts += 1
+            assert place.replay_source(source).gaps == []
+        tags = place.client.get_registered_model(place.name("gap")).tags
+        assert not [key for key in tags if key.startswith("mlflow_archive.")], f"cut off at request {after}"
+        assert sorted(versions(place, "gap")) == [1, 3]
+    assert cuts > 2

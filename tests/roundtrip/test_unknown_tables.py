@@ -172,6 +172,11 @@ def test_a_manifest_that_states_nonsense_is_damage(database: Path, tmp_path: Pat
             object.__setattr__(member, "unknown", {"columns": columns})
             with pytest.raises(DamagedError, match="columns"):
                 read_unknown_table(archive, member)
+        object.__setattr__(member, "unknown", {"columns": [["name", "string"]]})
+        object.__setattr__(member, "table", "unknown:\ud800")
+        with pytest.raises(DamagedError, match="columns"):
+            read_unknown_table(archive, member)
+        object.__setattr__(member, "table", "unknown:gizmos")
         object.__setattr__(member, "unknown", {"columns": [["name", "int64"]]})
         with pytest.raises(DamagedError, match="should be int64"):
             read_unknown_table(archive, member)

@@ -357,7 +357,7 @@ def test_a_server_without_bulk_histories(server: MlflowServer, odd: tuple[str, s
         ),
         (
             Selection(runs=("0" * 32,)),
-            "no run in the selected experiments of .* matches '0000[0-9]*'; there are [0-9a-f]{32}, ",
+            "no run in the selected experiments of .* matches '0000[0-9]*'; there are [0-9a-f]{32}",
         ),
         (Selection(filter_string="metrics.x >"), "does not understand the filter"),
         (Selection(experiments=("odd*",), deleted=False), "deleted ones are left out"),

@@ -151,3 +151,14 @@ def test_versions_of_mcp_servers_sort_as_mlflow_sorts_them(version: str) -> None
 
 def test_other_versions_have_no_order() -> None:
     assert version_order("latest") == {}
+
+
+def test_a_dataset_whose_experiments_cannot_be_read_is_told(everything: Everything) -> None:
+    server, filled = everything
+    datasets = set(filled.evaluation.datasets.values())
+    with bad_network(server.uri) as network:
+        network.faults["/experiment-ids"] = ["403"] * len(datasets)
+        found = read(network.uri, experiments=("main",), artifacts=False)
+    told = {gap for gap in found.gaps() if gap[1] == "experiments"}
+    assert told == {(dataset, "experiments", gaps.OBJECT_UNREADABLE) for dataset in datasets}
+    assert found.rows("evaluation_datasets") == []

@@ -10,9 +10,10 @@ import requests
 
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.format import gaps
-from mlflow_archive.kinds import MCP_SERVER, REGISTERED_MODEL, TABLES, TRACE
+from mlflow_archive.kinds import EXPERIMENT, IDENTITIES, MCP_SERVER, REGISTERED_MODEL, TABLES, TRACE, WORKSPACE
 from mlflow_archive.reader.archive import open_archive
 from tests.sources.rest_reading import files, ids, read
+from tests.sources.test_unknown_fields import spoiled, unknown
 from tests.support.bad_network import bad_network
 from tests.support.everything import KEY, Filled, copy_everything, fill
 from tests.support.filling.runs import MODEL_FILES
@@ -63,6 +64,13 @@ def test_every_workspace_is_read(divided: tuple[MlflowServer, Filled], found: Re
         "guardrails",
     ):
         assert {row["workspace"] for row in found.tables[name]} == {"team"}, name
+
+
+def test_unknown_fields_of_all_workspaces_add_up(divided: tuple[MlflowServer, Filled], found: Read) -> None:
+    with spoiled(divided[0].uri) as uri:
+        counts = unknown(read(uri, artifacts=False))
+    for kind in (WORKSPACE, EXPERIMENT, REGISTERED_MODEL):
+        assert counts[kind, "later"] == f"{len(found.rows(IDENTITIES[kind].name))} times"
 
 
 def test_files_come_through_the_proxy_of_their_workspace(divided: tuple[MlflowServer, Filled], found: Read) -> None:

@@ -15,6 +15,7 @@ from mlflow_archive.format.gaps import UNKNOWN_FIELD
 from mlflow_archive.kinds import DATASET, IDENTITIES, KINDS, SCORER, WORKSPACE
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.sinks.counting import CountingSink
 from mlflow_archive.sources.exim import EximSource
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.verification.checks import verify
@@ -24,11 +25,29 @@ from tests.sources.rest_reading import read as read_server
 from tests.support.bad_network import bad_network
 from tests.support.corpora import EXIM_SAMPLES, FILE_STORES, exim_sample, store_path
 from tests.support.everything import Filled
+from tests.support.exim_objects import write_everything
 from tests.support.mlflow_server import MlflowServer
-from tests.support.mlruns import RUN_ID, one_run, write_meta
+from tests.support.mlruns import RUN_ID, Experiment, Run, Store, one_run, write_meta, write_store
 from tests.support.reading import Read, read_source
 
 WITHOUT_FILES: Final = Selection(artifacts=False)
+_PARTS: Final = ("info", "data", "inputs", "outputs")
+_OBJECTS: Final = (
+    *_PARTS,
+    *(
+        "dataset",
+        "evaluation_dataset",
+        "experiment",
+        "feedback",
+        "model_version",
+        "prompt",
+        "registered_model",
+        "source",
+    ),
+)
+_OF_USERS: Final = ("tools", "icons", "template")
+"""Lists that are carried as they are, whatever is in them."""
+
 NOT_MLFLOW: Final = {("evaluation_dataset", "evaluation_dataset/records/targets"): "5 times"}
 """What an example of mlflow-export-import holds that no MLflow ever wrote."""
 
@@ -48,6 +67,56 @@ def test_none_in_real_file_stores(corpus: str, store: str) -> None:
 def test_none_in_exports_of_another_tool(sample: str) -> None:
     expected = NOT_MLFLOW if sample in ("oss_mlflow/bulk", "oss_mlflow/bulk/evaluation_datasets") else {}
     assert unknown(read_source(EximSource(exim_sample(sample)), WITHOUT_FILES)) == expected
+
+
+def _spoil_document(part: dict[str, Any]) -> None:
+    """Give each object in a document of mlflow-export-import a field of the future, but not maps of keys to values."""
+    for name, content in part.items():
+        if isinstance(content, dict) and name in _OBJECTS:
+            _spoil_document(content)
+        for item in content if isinstance(content, list) and name not in _OF_USERS else ():
+            if isinstance(item, dict) and name == "records":
+                item["later"] = "x"  # the rest of it is the user's
+            elif isinstance(item, dict):
+                _spoil_document(item)
+    part["later"] = "x"
+
+
+def test_a_field_in_each_object_of_another_tool_is_counted(tmp_path: Path) -> None:
+    root = write_everything(tmp_path / "exported")
+    plain = read_source(EximSource(root), WITHOUT_FILES)
+    for path in root.rglob("*.json"):
+        document = json.loads(path.read_text("utf-8"))
+        if "mlflow" in document:
+            _spoil_document(document["mlflow"])
+            path.write_text(json.dumps(document), "utf-8")
+    found = read_source(EximSource(root), WITHOUT_FILES)
+    assert repr({**found.tables, "gaps": []}) == repr({**plain.tables, "gaps": []})
+    assert unknown(found) == {
+        ("experiment", "later"): "2 times",
+        ("experiment", "experiment/later"): "2 times",
+        ("run", "later"): "2 times",
+        ("run", "info/later"): "2 times",
+        ("run", "inputs/later"): "2 times",
+        ("run", "inputs/model_inputs/later"): "once",
+        ("run", "outputs/later"): "2 times",
+        ("run", "outputs/model_outputs/later"): "once",
+        ("logged_model", "later"): "2 times",
+        ("logged_model", "metrics/later"): "once",
+        ("trace", "later"): "once",
+        ("trace", "info/later"): "once",
+        ("trace", "info/assessments/later"): "once",
+        ("trace", "info/assessments/feedback/later"): "once",
+        ("trace", "info/assessments/source/later"): "once",
+        ("evaluation_dataset", "later"): "once",
+        ("evaluation_dataset", "evaluation_dataset/later"): "once",
+        ("evaluation_dataset", "evaluation_dataset/records/later"): "once",
+        ("registered_model", "later"): "3 times",
+        ("registered_model", "registered_model/later"): "once",
+        ("registered_model", "registered_model/tags/later"): "once",
+        ("registered_model", "registered_model/aliases/later"): "once",
+        ("registered_model", "versions/later"): "6 times",
+    }
 
 
 @pytest.fixture
@@ -114,16 +183,11 @@ def test_none_on_a_server(everything: tuple[MlflowServer, Filled]) -> None:
     assert unknown(read_server(everything[0].uri, artifacts=False)) == {}
 
 
-_PARTS: Final = ("info", "data", "inputs", "outputs")
-_OF_USERS: Final = ("tools", "icons")
-"""Lists that are carried as they are, whatever is in them."""
-
-
 def _spoil(answer: Any) -> None:
     """Give every object that an answer lists, and the parts of it, a field of the future."""
     if isinstance(answer, dict):
         for name, content in answer.items():
-            if name in ("label_schema", "model"):
+            if name in ("label_schema", "model", "run"):
                 _spoil([content])
             elif name in _PARTS or (isinstance(content, list) and name not in _OF_USERS):
                 _spoil(content)
@@ -163,6 +227,7 @@ def test_a_field_in_each_object_of_a_server_is_counted(everything: tuple[MlflowS
     parts = {
         ("run", "data/params/later"): "params",
         ("run", "inputs/dataset_inputs/later"): "dataset_inputs",
+        ("run", "inputs/model_inputs/later"): "model_inputs",
         ("run", "outputs/model_outputs/later"): "model_outputs",
         ("logged_model", "data/metrics/later"): "logged_model_metrics",
         ("trace", "assessments/later"): "assessments",
@@ -184,3 +249,15 @@ def test_a_field_in_each_object_of_a_server_is_counted(everything: tuple[MlflowS
 
 def _times(number: int) -> str:
     return "once" if number == 1 else f"{number} times"
+
+
+def test_threads_and_shards_add_up(tmp_path: Path) -> None:
+    runs = tuple(Run(run_id=f"{number:032x}") for number in range(301))
+    write_store(Store(experiments=(Experiment(experiment_id="1", name="many", runs=runs),)), tmp_path / "mlruns")
+    for run in runs:
+        with (tmp_path / "mlruns" / "1" / run.run_id / "meta.yaml").open("a") as file:
+            file.write("later: 1\n")
+    report = copy(MlrunsSource(tmp_path / "mlruns"), CountingSink(), jobs=4)
+    [gap] = report.gaps
+    assert (gap.owner_kind, gap.owner_id, gap.path, gap.code) == ("source", "run", "later", UNKNOWN_FIELD)
+    assert gap.reason == f"this version knows no such field; it has a value 301 times, such as in run {'0' * 32}"

@@ -97,7 +97,15 @@ def engine_of(uri: str) -> sqlalchemy.Engine:
 
 
 def make_database(uri: str, revision: str = "heads") -> None:
-    """Make MLflow's tables as they were at a revision."""
+    """Make MLflow's tables as they were at a revision; a new SQLite database at the newest is a copy."""
+    path = Path(uri.removeprefix("sqlite:///"))
+    if revision == "heads" and uri.startswith("sqlite:") and not path.exists():
+        shutil.copyfile(empty_database(), path)
+    else:
+        _migrate(uri, revision)
+
+
+def _migrate(uri: str, revision: str) -> None:
     engine = engine_of(uri)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -111,7 +119,7 @@ def make_database(uri: str, revision: str = "heads") -> None:
 
 def empty_database() -> Path:
     """Return an SQLite database at the newest schema, made once a test run, to be read and copied."""
-    return made_once("empty.db", lambda path: make_database(f"sqlite:///{path}"))
+    return made_once("empty.db", lambda path: _migrate(f"sqlite:///{path}", "heads"))
 
 
 _ORIGINAL: Final = utils._initialize_tables

@@ -13,10 +13,10 @@ from typing import Any, Final
 import pytest
 from hypothesis import settings
 
-_STARTERS: Final = frozenset({"running_server", "postgres_server", "running_s3", "Popen"})
+STARTERS: Final = frozenset({"running_server", "postgres_server", "running_s3", "Popen"})
 """What starts a process that runs beside a test: functions of ``tests.support``, and what the standard library has."""
 
-_SLOW: Final = frozenset(
+SLOW: Final = frozenset(
     {
         *("make_everything", "make_full_store"),  # MLflow fills a store
         *("own_migrations", "each_revision"),  # MLflow makes its tables, or does so for every schema revision
@@ -58,9 +58,9 @@ class Needs:
         """Return what a test needs."""
         definitions = self._definitions(item)
         functions = [getattr(item, "function"), *(one.func for one in definitions)]  # noqa: B009 - of pytest.Function
-        server = any(self._reaches(function, _STARTERS) for function in functions)
+        server = any(self._reaches(function, STARTERS) for function in functions)
         limited = item.get_closest_marker("timeout") is not None
-        slow = limited or _tries_few(item) or any(self._reaches(function, _SLOW) for function in functions)
+        slow = limited or _tries_few(item) or any(self._reaches(function, SLOW) for function in functions)
         weight = 20 if limited else 4 if slow else 1 if server else 0.1
         return Need(server=server, time=slow, group=_group(item, definitions), weight=weight)
 

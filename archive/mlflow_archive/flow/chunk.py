@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -10,6 +10,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from mlflow_archive.errors import ItemError
+from mlflow_archive.kinds import TABLES
 
 Known = Callable[[str, str], str | None]
 """(entity kind, id) -> the fingerprint the sink already holds for it, or None.
@@ -90,3 +91,18 @@ class Gap:
     path: str
     code: str
     reason: str
+
+    def row(self) -> dict[str, str]:
+        """Return the row; what is not proper text, such as half a surrogate pair, is written as an escape."""
+        return {name: getattr(self, name).encode("utf-8", "backslashreplace").decode() for name in self.__slots__}
+
+
+def gap_table(gaps: Iterable[Gap]) -> pa.Table:
+    """Return the table ``gaps`` of some gaps."""
+    return pa.Table.from_pylist([gap.row() for gap in gaps], schema=TABLES["gaps"].schema)
+
+
+def gap_shards(name: str, gaps: Sequence[Gap]) -> Iterator[Shard]:
+    """Yield a shard of gaps, if there are any, for the first stage."""
+    if gaps:
+        yield Shard(name=name, payload=Chunk(tables={"gaps": gap_table(gaps)}))

@@ -91,16 +91,6 @@ class Selection:
         """Return whether objects of a kind are selected at all."""
         return not self.kinds or kind in self.kinds
 
-    def in_window(self, start_time_ms: int | None) -> bool:
-        """Return whether a run's start lies in the window; a run without a start is in only if there is none."""
-        if not self.cut_by_time:
-            return True
-        if start_time_ms is None:
-            return False
-        return (self.since_ms is None or start_time_ms >= self.since_ms) and (
-            self.until_ms is None or start_time_ms < self.until_ms
-        )
-
     def wants_artifact(self, path: str, size: int | None) -> bool:
         """Return whether an artifact is selected."""
         if not self.artifacts:

@@ -5,7 +5,8 @@ What every option means is said by ``Selection``; what each kind follows from is
 * what lies in an experiment comes with it; a run, too, if its stage and start are selected and a filter takes it, and
   a trace if its time is and a filter takes it;
 * a logged model whose maker is left out by time or stage comes only if a run that is selected names it;
-* where runs are named, by id or filter, only what belongs to them comes: their logged models and traces;
+* where runs are named, by id or filter, only what belongs to them comes: their logged models and traces, as far as
+  these lie in selected experiments;
 * where registered models are named, only these and what they stand on;
 * an evaluation dataset comes with any of its experiments; everything else that lies in no experiment only where
   nothing is left out by experiment, run, model or time.
@@ -200,12 +201,12 @@ class Selector:
         model_ids = models.to_pylist()
         if not model_ids:
             return models
-        made_by = dict(self._pairs("logged_models", "source_run_id", model_ids))
-        named_by = [pair for edges in _EDGES for pair in self._pairs(edges, "run_id", model_ids)]
-        run_ids = {run_id for _, run_id in (*made_by.items(), *named_by) if run_id}
-        chosen = {run_id for piece in self.chosen(RUN, run_ids) for run_id in piece.to_pylist()}
-        taken = {model_id for model_id, run_id in (*made_by.items(), *named_by) if not run_id or run_id in chosen}
-        return models.filter(pc.is_in(models, value_set=_texts(taken)))
+        pairs = [*self._pairs("logged_models", "source_run_id", model_ids)]
+        pairs += [pair for edges in _EDGES for pair in self._pairs(edges, "run_id", model_ids)]
+        run_ids = {run_id for _, run_id in pairs if run_id}
+        chosen_runs = {run_id for piece in self.chosen(RUN, run_ids) for run_id in piece.to_pylist()}
+        with_runs = {model_id for model_id, run_id in pairs if not run_id or run_id in chosen_runs}
+        return models.filter(pc.is_in(models, value_set=_texts(with_runs)))
 
     def _pairs(self, table: str, column: str, model_ids: Collection[str]) -> Iterator[tuple[str, str | None]]:
         for row in records(self._catalog, table, ("model_id", column), ("model_id", model_ids)):
@@ -265,9 +266,9 @@ class Selector:
         pieces = self._in_reach(RUN, None)
         return {run_id: run_id for run_id in islice((i for piece in pieces for i in piece.to_pylist()), _EXAMPLES)}
 
-    def _check(self, kind: str, missing: Sequence[str], asked: Sequence[str], names: Mapping[str, str]) -> None:
+    def _check(self, kind: str, missing: Sequence[str], patterns: Sequence[str], names: Mapping[str, str]) -> None:
         """Pass over what is missing, or raise SelectionError if that is all, or a selection wants it so."""
-        if missing and (self._selection.on_missing == "fail" or set(missing) >= set(asked)):
+        if missing and (self._selection.on_missing == "fail" or set(missing) >= set(patterns)):
             noun = "run in the selected experiments" if kind == RUN else kind.replace("_", " ")
             raise no_match(noun, self._catalog.place, missing, names, deleted=self._selection.deleted)
         self.missing += ((kind, name) for name in sorted(set(missing)))
@@ -283,11 +284,11 @@ def _lies_in_experiment(table: Table) -> bool:
     return any(column.name == "experiment_id" and not column.nullable for column in table.columns)
 
 
-def _both(ids: Collection[str] | None, others: Collection[str] | None) -> Collection[str] | None:
+def _both(ids: Collection[str] | None, more_ids: Collection[str] | None) -> Collection[str] | None:
     """Return what two sets of ids have in common; None is all ids."""
-    if ids is None or others is None:
-        return others if ids is None else ids
-    return set(ids) & set(others)
+    if ids is None or more_ids is None:
+        return more_ids if ids is None else ids
+    return set(ids) & set(more_ids)
 
 
 def _texts(values: Iterable[str]) -> pa.StringArray:

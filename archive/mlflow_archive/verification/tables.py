@@ -78,8 +78,7 @@ def _check_part(archive: Archive, member: Member, report: VerifyReport, findings
         return
     if not part.rows == member.rows == sum(group.rows for group in groups):
         report.add("E032", member.path, f"it has {part.rows} rows, the manifest states {member.rows}")
-    if not part.has_page_checksums():
-        report.add("W006", member.path, "its pages have no checksums")
+    _check_checksums(part, report)
     previous: pa.Table | None = None
     for group in groups:
         try:
@@ -96,6 +95,14 @@ def _check_part(archive: Archive, member: Member, report: VerifyReport, findings
         _check_rows(part, member, rows, previous, report)
         _check_owners(part, rows, report, findings)
         previous = rows.slice(rows.num_rows - 1) if rows.num_rows else previous
+
+
+def _check_checksums(part: Part, report: VerifyReport) -> None:
+    try:
+        if not part.has_page_checksums():
+            report.add("W006", part.name, "its pages have no checksums")
+    except DamagedError as error:
+        report.add_error(error, part.name)
 
 
 def _check_rows(part: Part, member: Member, rows: pa.Table, previous: pa.Table | None, report: VerifyReport) -> None:

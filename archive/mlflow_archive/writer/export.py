@@ -16,7 +16,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Chunk, Gap, Known
+from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Chunk, Gap, Known, gap_table
 from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import gaps as gap_codes
@@ -156,7 +156,7 @@ class ArchiveSink:
         if artifacts.num_rows:
             tables["artifacts"] = artifacts
         if gaps:
-            new_gaps = pa.Table.from_pylist([asdict(gap) for gap in gaps], schema=TABLES["gaps"].schema)
+            new_gaps = gap_table(gaps)
             tables["gaps"] = pa.concat_tables([tables["gaps"], new_gaps]) if "gaps" in tables else new_gaps
         self._note_gaps(tables.get("gaps"), thread)
         if self._resumed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.inspection.details import MetricHistory, find_run, run_details
 from mlflow_archive.reader.inspection.rows import Moment
+from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.output import output, warn
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.selecting import csv_option, json_option
@@ -50,7 +52,8 @@ def command(archive: Path, run: str, metrics: tuple[str, ...], file: Path | None
         output(as_json=as_json, as_csv=as_csv).rows(_COLUMNS, _points(histories))
     else:
         columns, lines = shutil.get_terminal_size((100, 30))
-        click.echo(terminal_chart(histories, width=columns, height=max(10, lines - 4), colour=sys.stdout.isatty()))
+        shown = [replace(history, key=one_line(history.key)) for history in histories]
+        click.echo(terminal_chart(shown, width=columns, height=max(10, lines - 4), colour=sys.stdout.isatty()))
     if not (as_json or as_csv):
         for key, count in unseen(histories).items():
             points = "point is" if count == 1 else "points are"

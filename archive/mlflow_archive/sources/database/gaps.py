@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from mlflow_archive.flow.chunk import Gap
+from mlflow_archive.flow.chunk import Gap, gap_table
 from mlflow_archive.format.fingerprint import Fingerprint
 from mlflow_archive.format.gaps import FIELD_UNREADABLE, METRIC_UNREADABLE
 from mlflow_archive.kinds import TABLES, is_identity, owner_id
@@ -49,13 +49,7 @@ class MalformedValues:
 def with_gaps(tables: Mapping[str, pa.Table], gaps: Sequence[Gap]) -> dict[str, pa.Table]:
     """Return the tables that have rows, with the gaps as one of them."""
     with_rows = {name: rows for name, rows in tables.items() if rows.num_rows}
-    return {**with_rows, "gaps": gap_rows(gaps)} if gaps else with_rows
-
-
-def gap_rows(gaps: Sequence[Gap]) -> pa.Table:
-    """Return gaps as rows."""
-    rows = [{name: getattr(gap, name) for name in gap.__slots__} for gap in gaps]
-    return pa.Table.from_pylist(rows, schema=TABLES["gaps"].schema)
+    return {**with_rows, "gaps": gap_table(gaps)} if gaps else with_rows
 
 
 def fingerprint_rows(kind: str, fingerprints: Mapping[str, Fingerprint]) -> pa.Table:

@@ -16,7 +16,7 @@ from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.artifact_roots.roots import out_of_reach
 from mlflow_archive.errors import StoreError
 from mlflow_archive.flow.absences import absences
-from mlflow_archive.flow.chunk import Chunk, Gap, Known, Shard
+from mlflow_archive.flow.chunk import Chunk, Gap, Known, Shard, gap_shards
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.fingerprint import LatestMetric
@@ -30,7 +30,7 @@ from mlflow_archive.sources.database.artifacts import ArtifactFinder
 from mlflow_archive.sources.database.catalog import DatabaseCatalog
 from mlflow_archive.sources.database.columns import Columns, plain_values
 from mlflow_archive.sources.database.entities import EntityReader, count_points, count_spans, maps_of
-from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, gap_rows, with_gaps
+from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, with_gaps
 from mlflow_archive.sources.database.newer import is_newer, unknown_contents, unknown_tables
 from mlflow_archive.sources.database.orphans import DATABASE, orphans, unknown_rows
 from mlflow_archive.sources.database.planning import IdBlock, shards
@@ -65,7 +65,6 @@ class DatabaseSource:
         self._points_per_chunk = points_per_chunk
         self._opened: Snapshot | None = None
         self._selection = Selection()
-        self._leftovers: list[Gap] = []
         self._entities: EntityReader | None = None
 
     @cached_property
@@ -106,13 +105,12 @@ class DatabaseSource:
         self._entities = EntityReader(self._snapshot, self._reading, finder, selector.among)
         revision = self.facts().schema_revision
         carried = may_be_carried(self._snapshot, unknown_tables(self._snapshot)) if selection.unknown_tables else []
-        self._leftovers = [*unknown_contents(self._snapshot, selection, revision, progress.note, carried)]
+        gaps = [*unknown_contents(self._snapshot, selection, revision, progress.note, carried)]
         if selection.everything:
             leftovers = (*orphans(self._snapshot), *unknown_rows(self._snapshot))
             wants = selection.wants_kind
-            self._leftovers += [gap for gap in leftovers if gap.owner_kind == DATABASE or wants(gap.owner_kind)]
-        if self._leftovers:
-            yield Shard(name="rows that belong to nothing", payload=None)
+            gaps += [gap for gap in leftovers if gap.owner_kind == DATABASE or wants(gap.owner_kind)]
+        yield from gap_shards("rows that belong to nothing", gaps)
         for name in carried:
             yield Shard(name=f"the unknown table {name}", payload=UnknownTable(name=name))
         for shard in shards(selector):
@@ -138,7 +136,8 @@ class DatabaseSource:
         if isinstance(block, UnknownTable):
             yield from read_unknown(self._snapshot, block.name)
         elif not isinstance(block, IdBlock):
-            yield Chunk(tables={"gaps": gap_rows(self._leftovers)})
+            message = f"{shard.name} is no shard of a database"
+            raise TypeError(message)
         elif block.kind == RUN:
             yield from self._read_runs(block.ids, known)
         elif self._entities is not None:

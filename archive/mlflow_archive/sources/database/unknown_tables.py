@@ -11,13 +11,12 @@ import pyarrow as pa
 from sqlalchemy import select, table
 
 from mlflow_archive.errors import SelectionError, StoreError
-from mlflow_archive.flow.chunk import Chunk, Gap
+from mlflow_archive.flow.chunk import Chunk, Gap, gap_table
 from mlflow_archive.format.gaps import SOURCE, UNKNOWN_FIELD, UNKNOWN_ROWS
 from mlflow_archive.format.unknown_tables import is_withheld
 from mlflow_archive.mlflow_database.known_schema import ACCOUNT_REVISIONS
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database.columns import plain_values
-from mlflow_archive.sources.database.gaps import gap_rows
 from mlflow_archive.sources.database.snapshot import Snapshot, column_of
 
 LARGEST_BYTES: Final = 256 * 1024 * 1024
@@ -59,9 +58,9 @@ def read_unknown(snapshot: Snapshot, name: str) -> Iterator[Chunk]:
         rows = _table(carried, [list(map(plain_values, batch.values())) for batch in snapshot.fetch(query)])
     except (StoreError, ValueError, pa.ArrowException) as error:
         gap = Gap(owner_kind=SOURCE, owner_id=name, path="", code=UNKNOWN_ROWS, reason=f"it cannot be carried: {error}")
-        yield Chunk(tables={"gaps": gap_rows([gap])})
+        yield Chunk(tables={"gaps": gap_table([gap])})
         return
-    yield Chunk(tables={"gaps": gap_rows(gaps)} if gaps else {}, unknown_tables={name: rows})
+    yield Chunk(tables={"gaps": gap_table(gaps)} if gaps else {}, unknown_tables={name: rows})
 
 
 def _table(columns: Sequence[str], batches: Sequence[Sequence[Sequence[Any]]]) -> pa.Table:

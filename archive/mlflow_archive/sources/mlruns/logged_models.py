@@ -23,7 +23,7 @@ from mlflow_archive.sources.mlruns.metric_lines import read_lines
 from mlflow_archive.sources.reading.fields import Fields, row_of
 from mlflow_archive.sources.reading.gaplist import OnBad
 from mlflow_archive.sources.reading.points import Dataset
-from mlflow_archive.sources.reading.records import ACTIVE, DELETED, Entity
+from mlflow_archive.sources.reading.records import ACTIVE, Entity
 from mlflow_archive.sources.reading.rows import Row
 
 # mlflow.entities.LoggedModelStatus.to_int
@@ -46,14 +46,6 @@ def read_model_meta(folder: Path) -> Meta:
     if model_id != folder.name:
         raise MetaUnreadableError(f"its meta.yaml is that of {model_id}, but the folder is named {folder.name}")
     return meta
-
-
-def is_deleted_model(folder: Path) -> bool:
-    """Return whether a logged model is deleted; one that cannot be read counts as active."""
-    try:
-        return read_model_meta(folder).text("lifecycle_stage") == DELETED
-    except MetaUnreadableError:
-        return False
 
 
 def source_run_of(folder: Path) -> str | None:

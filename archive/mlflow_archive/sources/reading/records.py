@@ -94,10 +94,6 @@ class RunEdges:
     model_inputs: list[Row] = field(default_factory=list)
     model_outputs: list[Row] = field(default_factory=list)
 
-    def model_ids(self) -> set[str]:
-        """Return the ids of the logged models."""
-        return {str(row["model_id"]) for row in (*self.model_inputs, *self.model_outputs)}
-
 
 @dataclass(slots=True, kw_only=True)
 class RunRecord:

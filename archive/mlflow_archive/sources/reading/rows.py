@@ -59,8 +59,7 @@ class Rows:
     def add_gaps(self, gaps: GapList) -> None:
         """Add a row of ``gaps`` for each gap."""
         for gap in gaps.by_place.values():
-            row = {"owner_id": gap.owner_id, "owner_kind": gap.owner_kind, "path": gap.path, "code": gap.code}
-            self.add("gaps", {**row, "reason": gap.reason})
+            self.add("gaps", gap.row())
 
     def add_points(self, run_id: str, points: Points) -> None:
         """Add points of a run."""

@@ -6,13 +6,12 @@ Converters raise one of ``UNREADABLE_ROW`` for a value they cannot take; callers
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pyarrow as pa
 
-from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import TABLES
 
@@ -29,26 +28,6 @@ UNREADABLE_ROW: Final = (KeyError, TypeError, ValueError, AttributeError, Overfl
 def unexpected_shape(exc: Exception) -> str:
     """Return the reason of the gap that one of UNREADABLE_ROW becomes."""
     return f"it has an unexpected shape: {exc!r}"
-
-
-def text(value: object) -> str | None:
-    """Return a cell of text; None stays None."""
-    return None if value is None else str(value)
-
-
-def filled(value: object) -> str | None:
-    """Return a cell of text, null for the empty text with which protobuf says that nothing is set."""
-    return str(value) if value not in (None, "") else None
-
-
-def integer(value: int | str | None) -> int | None:
-    """Return a cell of int64, which comes as a JSON number or, as protobuf wants it, as text."""
-    return None if value is None else int(value)
-
-
-def real(value: float | str | None) -> float | None:
-    """Return a cell of double: NaN and infinities come as text."""
-    return None if value is None else float(value)
 
 
 def location(value: object) -> str | None:
@@ -69,20 +48,3 @@ def json_text(value: object) -> str:
 def table_of(name: str, rows: Sequence[Row]) -> pa.Table:
     """Build a table of that name; columns a row lacks are null."""
     return pa.Table.from_pylist(list(rows), schema=_SCHEMAS[name])
-
-
-def gap_table(gaps: Iterable[Gap]) -> pa.Table:
-    """Build ``gaps``; what is not proper text, such as half a surrogate pair, is written as an escape."""
-    return table_of(
-        "gaps",
-        [
-            {
-                "owner_id": gap.owner_id,
-                "owner_kind": gap.owner_kind,
-                "path": gap.path.encode("utf-8", "backslashreplace").decode(),
-                "code": gap.code,
-                "reason": gap.reason.encode("utf-8", "backslashreplace").decode(),
-            }
-            for gap in gaps
-        ],
-    )

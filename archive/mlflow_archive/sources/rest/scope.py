@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import Any, Final, TypeVar
 
 from mlflow_archive.errors import ServerError
-from mlflow_archive.flow.chunk import Chunk, Gap, Known
+from mlflow_archive.flow.chunk import Chunk, Gap, Known, gap_table
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.format.gaps import OBJECT_UNREADABLE
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
@@ -31,7 +31,7 @@ from mlflow_archive.sources.reading.fields import Fields, refuse
 from mlflow_archive.sources.reading.gaplist import unreadable
 from mlflow_archive.sources.reading.unknown_fields import UnknownFields
 from mlflow_archive.sources.rest.artifacts import Artifacts
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, gap_table, table_of, unexpected_shape
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, table_of, unexpected_shape
 from mlflow_archive.sources.rest.findings import RunFindings
 from mlflow_archive.sources.rest.lists import Loss, Page
 

@@ -71,13 +71,8 @@ class EvaluationDatasetWriter(ObjectWriter):
         else:
             all_tags[IDENTITY] = row["dataset_id"]
         fitter = Fitter(limits, context.receipt, row["dataset_id"])
-        context.receipt.changed("null_tag", sum(value is None for value in all_tags.values()))
-        return {
-            fitter.key("evaluation dataset tag", key, limits.evaluation_dataset_tag_key): fitter.text(
-                "evaluation dataset tag", key, value or "", limits.evaluation_dataset_tag
-            )
-            for key, value in all_tags.items()
-        }
+        limit, key_limit = limits.evaluation_dataset_tag, limits.evaluation_dataset_tag_key
+        return fitter.tags("evaluation dataset tag", all_tags, limit, key_limit)
 
     def _experiments(self, rows: ObjectRows) -> list[str]:
         """Return the ids in the target of linked experiments; links to one that is not there are counted."""

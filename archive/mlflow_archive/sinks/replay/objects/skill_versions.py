@@ -52,6 +52,16 @@ class SkillVersions:
             self._delete(number)  # an import was cut off behind it
             del self._shown[number]
 
+    def check_same(self) -> None:
+        """Raise ItemError if the target's skill is another one: a version of it has other content than the source's."""
+        for row in self._skill.versions:
+            existing = self._shown.get(row["version"])
+            if existing is not None and not _is_same(existing, row):
+                message = (
+                    f"the target has another skill of this name, which no import made: its {row['version']} differs"
+                )
+                raise ItemError(message)
+
     def find_or_make(self, row: Row) -> tuple[Any, bool]:
         """Return a version as the target has it, None where a dry run would make it, and whether it is new.
 

@@ -76,8 +76,10 @@ class SkillWriter(KindWriter):
     def _complete(self, skill: SkillRows, base: str, existing: Any, *, is_new: bool) -> bool:
         """Add what is not there; return whether there was anything."""
         tags = existing.get("tags") or {}
-        changed = self._tags(skill, base, SKILL, skill.row, skill.tags, tags)
         versions = SkillVersions(self._context, skill, base, highest=int(tags.get(HIGHEST, "0")), is_new=is_new)
+        if not any(map(left_by_import, tags)):
+            versions.check_same()
+        changed = self._tags(skill, base, SKILL, skill.row, skill.tags, tags)
         for row in skill.versions:
             changed |= self._guarded(skill, f"versions/{row['version']}", partial(self._version, skill, versions, row))
         changed |= self._guarded(skill, "versions", versions.take_deleted_numbers)
@@ -124,10 +126,12 @@ class SkillWriter(KindWriter):
 
     def _set(self, skill: SkillRows, path: str, tags: dict[str, str], existing: Tags) -> bool:
         """Set the tags that are not there; return whether there were any."""
-        missing = {key: value for key, value in tags.items() if key not in existing}
-        for key, value in missing.items():
+        written = [
             self._guarded(skill, f"tags/{key}", partial(self._post, f"{path}/tags", {"key": key, "value": value}))
-        return bool(missing)
+            for key, value in tags.items()
+            if key not in existing
+        ]
+        return any(written)
 
     def _post(self, path: str, body: dict[str, Any]) -> bool:
         if not self._context.options.dry_run:

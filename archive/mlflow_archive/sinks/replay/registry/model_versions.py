@@ -94,6 +94,7 @@ class VersionWriter:
                     raise
                 self._refuse(versions, number, str(exc))
         self._fill_end(versions)
+        self._forget_highest(versions)
         return versions
 
     def _write(self, versions: OpenVersions, version: VersionRows) -> None:
@@ -224,6 +225,12 @@ class VersionWriter:
         self._context.api.post(_API + "registered-models/set-tag", tag)
         self._delete(versions.name, number)
         versions.changed = True
+
+    def _forget_highest(self, versions: OpenVersions) -> None:
+        """Take the tag off where a version has a higher number now: it was for an import that was cut off between."""
+        if 0 < versions.highest < max(versions.arrived, default=0) and not self._context.options.dry_run:
+            tag = {"name": versions.name, "key": HIGHEST}
+            self._context.api.delete(_API + "registered-models/delete-tag", tag)
 
     def _create_filler(self, versions: OpenVersions) -> int:
         body = {"name": versions.name, "source": ANY_SOURCE, "tags": entries_of({FILLER: "true"})}

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, NoReturn, cast
+from typing import Any, Final, NoReturn, cast
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.http.session import Params
 from mlflow_archive.sinks.replay.target.target import Api, Target, TargetExperiment
+
+_OF_SEVERAL: Final = ("/list", "/search", "/batchGetInfos", "/webhooks")
+"""How paths end that ask for several objects; all others ask for one, by name or id."""
+_BEFORE_NAMES: Final = ("/mcp-servers/", "/skills/")
+"""What comes before a name at the end of a path, which may be any of these words."""
 
 
 class _NothingApi:
@@ -21,7 +26,7 @@ class _NothingApi:
         return self._answer(path)
 
     def _answer(self, path: str) -> Any:
-        if path.endswith(("/list", "/search")):
+        if path.endswith(_OF_SEVERAL) and not any(words in path for words in _BEFORE_NAMES):
             return {}
         message = f"{path}: there is nothing in a workspace that is not there yet"
         raise ServerError(message, status=HTTPStatus.NOT_FOUND, error_code="RESOURCE_DOES_NOT_EXIST")

@@ -49,11 +49,13 @@ class Fitter:
             self.receipt.shortened(self.owner, f"{kind} key", key, len(key))
         return shorten_key(key, limit)
 
-    def tags(self, kind: str, tags: Mapping[str, str | None], limit: int) -> dict[str, str]:
+    def tags(
+        self, kind: str, tags: Mapping[str, str | None], limit: int, key_limit: int | None = None
+    ) -> dict[str, str]:
         """Fit tags; a null becomes an empty text, as MLflow's API does not know null."""
         self.receipt.changed("null_tag", sum(value is None for value in tags.values()))
         return {
-            self.key(kind, key, self.limits.key): self.text(kind, key, value or "", limit)
+            self.key(kind, key, key_limit or self.limits.key): self.text(kind, key, value or "", limit)
             for key, value in tags.items()
         }
 

@@ -77,8 +77,12 @@ class _Model:
         number = self._number(raw, document)
         if number is not None:
             _add_prompt(self.entity, self.identity, number, self._version(raw, number))
+        self.add_unread(document, "prompt")
+
+    def add_unread(self, document: Document, part: str) -> None:
+        """Count what a document holds beside the part that is read of it."""
         body = ToolFields(document.body, self.entity.gaps.under(""))
-        body.known("prompt")  # just read
+        body.known(part)
         self.entity.gaps.unread += body.unread()
 
     def add_version(self, raw: Mapping[str, Any], document: Document) -> None:
@@ -156,6 +160,8 @@ def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection
         if entry.path.name == MODEL_FILE:
             model.add_model(document)
             model.add_failures(document)
+        else:
+            model.add_unread(document, "model_version")
         for raw in versions_in(document):
             model.add_version(raw, document)
     entity = model.finish()

@@ -40,16 +40,18 @@ def _read_datasets(scope: Scope, datasets: Sequence[Json], gaps: Sequence[Gap], 
         yield chunk_of({}, gaps)
     for raw in datasets:
         dataset_id = str(raw.get("dataset_id"))
-        missing: list[Gap] = []
-        rows = scope.read(EVALUATION_DATASET, dataset_id, raw, partial(_dataset_rows, scope), missing)
-        if rows is None:
-            yield chunk_of({}, missing)
-            continue
-        missing += _add_links(scope, dataset_id, rows)
+        rows: TableRows = {}
+        missing = _add_links(scope, dataset_id, rows)
         links = {row["experiment_id"] for row in rows.get("evaluation_dataset_experiments", ())}
         if not scope.everything and links.isdisjoint(scope.experiment_ids):
+            if missing:  # nobody can say whether it is selected
+                yield chunk_of({}, missing)
             continue
-        yield chunk_of(rows, missing)
+        own_rows = scope.read(EVALUATION_DATASET, dataset_id, raw, partial(_dataset_rows, scope), missing)
+        if own_rows is None:
+            yield chunk_of({}, missing)
+            continue
+        yield chunk_of({**own_rows, **rows}, missing)
         # Records of one dataset may be many: they follow page by page.
         yield from _records(scope, dataset_id)
 

@@ -27,7 +27,7 @@ from mlflow_archive.selecting.model_versions import (
 )
 from mlflow_archive.sources.reading.fields import Fields, refuse, row_of
 from mlflow_archive.sources.rest.artifacts import Owner
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, location, text, unexpected_shape
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, location, unexpected_shape
 from mlflow_archive.sources.rest.lists import PROMPTS, asking, if_understood, pages
 from mlflow_archive.sources.rest.lookups import fetch_model, fetch_run
 from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, add_rows, chunk_of, gap_of, gaps_of
@@ -129,7 +129,7 @@ class _RestRegistry:
         for owner_id in ids:
             try:
                 owner = fetch_model(session, owner_id)[0] if kind == LOGGED_MODEL else fetch_run(session, owner_id)
-                roots[owner_id] = text(owner["info"].get("artifact_uri"))
+                roots[owner_id] = Fields(owner["info"], refuse).text("artifact_uri")
             except ServerError as exc:
                 check_answered(exc)
                 if not _is_missing(exc):

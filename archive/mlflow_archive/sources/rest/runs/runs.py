@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.errors import SelectionError, ServerError
-from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known, gap_table
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.fingerprint import Fingerprint, run_fingerprint
 from mlflow_archive.http.refusals import check_answered
@@ -19,7 +19,7 @@ from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sources.reading.fields import Fields, refuse
 from mlflow_archive.sources.rest.artifacts import Owner
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, gap_table, table_of, unexpected_shape
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, table_of, unexpected_shape
 from mlflow_archive.sources.rest.lookups import fetch_run, model_ids_of, run_id_of
 from mlflow_archive.sources.rest.paging import search
 from mlflow_archive.sources.rest.runs.histories import Histories, HistoryPart, expected_points
@@ -167,11 +167,13 @@ class RunReader:
         try:
             whole = Fields(_whole(self._session, raw), refuse)
             for side in ("inputs", "outputs"):
-                name = f"model_{side}"
-                edges = model_edges(record.run_id, whole.object(side), name)
+                name, part = f"model_{side}", whole.object(side)
+                edges = model_edges(record.run_id, part, name)
                 if edges and name not in record.tables:
                     entry.more_tables[name] = table_of(name, edges)
                     self._add_to_findings(entry.more_tables[name])
+                    unread = (field for field in part.unread() if field.startswith(f"{side}/{name}/"))
+                    self._scope.unknown.add(RUN, record.run_id, unread)
         except ServerError as exc:
             check_answered(exc)
             entry.gaps.append(gap_of(RUN, record.run_id, "models", str(exc), code=gap_codes.FIELD_UNREADABLE))
