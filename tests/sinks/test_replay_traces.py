@@ -320,10 +320,14 @@ def test_a_dry_run_writes_nothing(place: Place, view: TracePlace) -> None:
     assert [view.state(trace_id) for trace_id in ids] == before
 
 
-def test_times_that_nobody_can_state_are_refused(place: Place) -> None:
+def test_a_time_that_nobody_can_state_becomes_the_nearest_and_a_tag_says_it(place: Place, view: TracePlace) -> None:
     trace_id = new_id()
     report = place.replay(traces(place.name, [trace(trace_id, request_time=1 << 60)]))
-    assert refusals(report) == [(trace_id, "", codes.TRACE_REFUSED)]
+    assert refusals(report) == []
+    state = view.state(trace_id)
+    assert [dict(row)["timestamp_ms"] for row in state["trace_info"]] == [253_402_300_799_999]
+    tags = {row["key"]: row["value"] for row in map(dict, state["trace_tags"])}
+    assert tags["mlflow_export_import.trace.request_time"] == str(1 << 60)
 
 
 def test_spans_go_into_files_where_that_is_asked_for(place: Place, view: TracePlace) -> None:
