@@ -50,5 +50,7 @@ def test_a_scorer_waits_for_the_endpoint_that_it_asks(
 def test_the_same_becomes_of_every_kind(reports: dict[str, Report]) -> None:
     straight, archived = (reports[name].details["outcomes"] for name in ("straight", "archive"))
     assert straight == archived
+    records = {name: report.counts["evaluation_dataset_records"] for name, report in reports.items()}
+    assert records["straight"] == records["archive"] > 1
     gaps = [{(gap.owner_kind, gap.owner_id, gap.path, gap.code) for gap in report.gaps} for report in reports.values()]
     assert gaps[0] == gaps[1]

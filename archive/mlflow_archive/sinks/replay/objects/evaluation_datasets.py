@@ -39,7 +39,7 @@ TargetDataset = Mapping[str, Any]
 
 
 class EvaluationDatasetWriter(ObjectWriter):
-    """Writes evaluation datasets. A dataset must come in one chunk."""
+    """Writes evaluation datasets. Records of one may follow it in later chunks, as a server gives them in pages."""
 
     kinds = (EVALUATION_DATASET,)
     table, code = "evaluation_datasets", refusals.EVALUATION_DATASET_REFUSED
@@ -49,6 +49,17 @@ class EvaluationDatasetWriter(ObjectWriter):
         super().__init__(context)
         self._lock = Lock()
         self._datasets: dict[str, TargetDataset] | None = None
+        self._target_ids: dict[str, str | None] = {}
+        """By source id, of those that have come: None where one was refused, or would be made."""
+
+    def write_one(self, rows: ObjectRows) -> None:
+        if not rows.of(self.table) and rows.source_id in self._target_ids:
+            target_id = self._target_ids[rows.source_id]
+            if target_id is not None:
+                self._write_records(rows, target_id, new=False)
+            return
+        self._target_ids[rows.source_id] = None
+        super().write_one(rows)
 
     def complete(self, rows: ObjectRows, existing: Any, *, is_new: bool) -> bool:
         changed = False
@@ -56,7 +67,8 @@ class EvaluationDatasetWriter(ObjectWriter):
             tags, experiments = self._tags(rows), self._experiments(rows)  # a dry run counts what cannot come of them
             changed = existing is not None and self._add_missing(existing, tags, experiments)
         if existing is not None:
-            changed |= self._write_records(rows, str(existing["dataset_id"]), new=is_new)
+            target_id = self._target_ids[rows.source_id] = str(existing["dataset_id"])
+            changed |= self._write_records(rows, target_id, new=is_new)
         return changed
 
     def _tags(self, rows: ObjectRows) -> dict[str, str]:
