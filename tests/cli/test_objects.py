@@ -197,7 +197,7 @@ def test_artifacts_of_objects_of_one_name(cli: Command, archive: Path) -> None:
     assert (ran.code, ran.out) == (2, "")
     assert f"2 objects of {archive} match 'tr-': trace {STORED}, trace {IN_FILE}; give more of the id" in ran.err
     ran = cli("cat", archive, "nobody/x")
-    assert "no run, logged model, trace or registered model" in ran.err
+    assert "no run, logged model, trace, registered model or skill" in ran.err
     kinds = [line.split()[0] for line in cli("ls", archive, "artifacts").out.splitlines()[1:]]
     assert kinds == ["logged_model", "registered_model", "registered_model", "trace"]
 

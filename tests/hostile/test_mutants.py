@@ -10,7 +10,7 @@ import pytest
 from tests.hostile.base import sound
 from tests.hostile.contents import as_single_file, taken_apart
 from tests.hostile.judging import Ground, judge, page_faults, reading, writing
-from tests.hostile.mutants import make_mutant
+from tests.hostile.mutants import Mutant, make_mutant
 from tests.spec.drafts import Files
 from tests.support.databases import empty_database
 
@@ -39,8 +39,7 @@ def ground(tmp_path: Path, files: Files) -> Ground:
 def test_the_base_is_sound(ground: Ground, files: Files) -> None:
     """Taken apart and put together it is the same, and every command ends well on it."""
     assert taken_apart(files).build() == files
-    mutant = make_mutant(files, 0, SEED, ground.folder)
-    mutant.path.unlink() if mutant.path.is_file() else None
+    mutant = Mutant(number=0, what="nothing", path=ground.sound)
     commands = [*reading(ground.sound, ground), *writing(ground.sound, ground)]
     judgement = judge(mutant, ground, commands)
     assert judgement.faults == []

@@ -11,8 +11,8 @@ import pytest
 
 from mlflow_archive.format import gaps
 from mlflow_archive.format.location import without_password
-from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
+from tests.support.databases import TABLES_HERE
 from tests.support.everything import Filled, filled_server
 from tests.support.reading import bits, plain_rows
 from tests.support.restoring import export
@@ -93,7 +93,7 @@ def not_shown(filled: Filled) -> dict[str, tuple[str, list[str]]]:
     }
 
 
-@pytest.mark.parametrize("name", [name for name in TABLES if name not in ("blobs", "fingerprints", "gaps")])
+@pytest.mark.parametrize("name", [name for name in TABLES_HERE if name not in ("blobs", "fingerprints", "gaps")])
 def test_rows_are_equal(name: str, both: Both) -> None:
     over_api, direct = rows(both.api, name), rows(both.database, name)
     assert direct, "the filler puts something of every kind into the server"

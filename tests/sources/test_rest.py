@@ -179,7 +179,8 @@ def test_names_the_server_takes_for_others_are_gaps(server: MlflowServer, client
         TrackingSession(server.uri, retry=QUICK), artifact_map=[("mlflow-artifacts:", str(server.artifacts))]
     )
     with closing(source):
-        chunks = [c for s in source.plan(Selection(runs=(run_id,)), Quiet()) for c in source.read(s, nothing_known)]
+        shards = source.plan(Selection(runs=(run_id,)), Quiet())
+        chunks = [chunk for shard in shards for chunk in chunks_of(source, shard, nothing_known)]
         found = {file.path: _content(file) for chunk in chunks for file in chunk.artifacts}
     assert found == dict.fromkeys(("a%41b.txt", "aAb.txt", "a#b.txt", "d%41/x"), b"same!")
 

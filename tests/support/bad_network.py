@@ -82,6 +82,8 @@ class _Proxy(BaseHTTPRequestHandler):
     def _ask(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
         request = urllib.request.Request(self.network.target + self._path(), data=body or None, method=self.command)  # noqa: S310
         request.add_header("Content-Type", self.headers.get("Content-Type", "application/json"))
+        if workspace := self.headers.get("X-MLFLOW-WORKSPACE"):
+            request.add_header("X-MLFLOW-WORKSPACE", workspace)
         try:
             with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
                 return response.status, response.read(), {"Content-Type": response.headers["Content-Type"] or ""}

@@ -22,7 +22,7 @@ from mlflow.store.db.utils import _get_alembic_config
 from mlflow.store.tracking.dbmodels import models as _models  # noqa: F401 - fills in the tables of Base
 from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 
-from mlflow_archive.kinds import IDENTITIES
+from mlflow_archive.kinds import IDENTITIES, TABLES
 from mlflow_archive.mlflow_database.mapping import MAPS
 from tests.support.session_folder import made_once
 
@@ -30,6 +30,9 @@ NOT_YET: Final = frozenset(
     kind for kind, table in IDENTITIES.items() if MAPS[table.name].stored_in not in Base.metadata.tables
 )
 """Kinds that the installed MLflow does not know, such as skills before 3.18."""
+
+TABLES_HERE: Final = tuple(name for name, table in TABLES.items() if table.entity not in NOT_YET)
+"""Tables of the archive that can have rows of the installed MLflow."""
 
 RUN = "a" * 32
 DELETED = "b" * 32
