@@ -50,6 +50,7 @@ def test_writers_stay_within_the_limit() -> None:
     assert MOST_WRITTEN <= MAX_GROUP_ROWS
 
 
+@pytest.mark.timeout(120)  # texts of 130 MB
 @pytest.mark.parametrize(
     "lengths", [[2**20] * 150, [2**20] * 130 + [1] * 1000, [1] * 1000 + [130 * 2**20] + [1] * 1000, [10] * 200_000]
 )

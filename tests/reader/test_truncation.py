@@ -12,6 +12,7 @@ from mlflow_archive.verification.checks import verify
 from tests.support.memory_source import MemoryOptions, export
 
 
+@pytest.mark.timeout(120)  # thousands of archives
 def test_every_length(tmp_path: Path) -> None:
     path = tmp_path / "a.mlfa"
     export(path, MemoryOptions(runs=2, sizes=(10,)))

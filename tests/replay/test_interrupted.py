@@ -91,6 +91,7 @@ def test_killed_anywhere_and_run_again(store_place: Place) -> None:
     pytest.fail("it never came to an end")
 
 
+@pytest.mark.timeout(120)  # each create waits for its retries
 def test_creates_without_an_answer_are_not_done_twice(store_place: Place) -> None:
     class Doubtful:
         """An API whose creates come to no answer, and are carried out."""

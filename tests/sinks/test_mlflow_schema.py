@@ -58,6 +58,7 @@ def test_copies_for_tests_are_what_mlflow_makes(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("not_imported")
+@pytest.mark.timeout(120)  # Python starts anew
 def test_what_went_wrong_is_told_without_the_password() -> None:
     with pytest.raises(TargetError, match="MLflow could not make its tables") as caught:
         mlflow_schema.make_schema(make_url("postgresql+psycopg2://me:s3cret@127.0.0.1:1/x"))

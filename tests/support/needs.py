@@ -22,6 +22,7 @@ SLOW: Final = frozenset(
         *("own_migrations", "each_revision"),  # MLflow makes its tables, or does so for every schema revision
         *("dying", "Doubtful", "materialize", "positions_to_hit", "SmallDisk"),  # the same wherever it may break
         *("executable", "get_context"),  # Python starts anew
+        *("faulty_proxy", "judge"),  # hundreds of requests, or all commands
     }
 )
 """Names in the code of tests, and of what they call, that take as long as many tests."""
