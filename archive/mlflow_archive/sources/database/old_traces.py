@@ -11,13 +11,12 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.kinds.traces import COSTS, TOKENS
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.sources.database.columns import Columns
 from mlflow_archive.sources.database.runs import plain
-from mlflow_archive.sources.reading.trace_columns import assessment_columns, span_columns, take_columns
+from mlflow_archive.sources.reading.trace_columns import assessment_columns, decoded_json, span_columns, take_columns
 
 _PAIRS: Final = ("trace_tags", "trace_metadata")
 _GATEWAY: Final = "mlflow.gateway.endpointId"
@@ -116,20 +115,12 @@ def _with_analytics(assessments: pa.Table, traces: pa.Table) -> pa.Table:
     for row in plain(assessments):
         trace = trace_rows.get(row["trace_id"], {})
         rows.append(
-            row | assessment_columns(_parsed(row["value"]), trace.get("experiment_id"), trace.get("request_time"))
+            row | assessment_columns(decoded_json(row["value"]), trace.get("experiment_id"), trace.get("request_time"))
         )
     return pa.Table.from_pylist(rows, schema=TABLES["assessments"].schema)
 
 
 def _of_content(content: str) -> Row:
-    span = _parsed(content)
+    span = decoded_json(content)
     attributes = span.get("attributes") if isinstance(span, dict) else None
     return dict(span_columns(attributes if isinstance(attributes, dict) else {}))
-
-
-def _parsed(text: str | None) -> Any:
-    """Return the value of JSON text; text that is not JSON is the value, as for MLflow."""
-    try:
-        return parse_json(text or "null")
-    except ValueError:
-        return text

@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from mlflow_archive.flow.absences import absences
-from mlflow_archive.flow.chunk import Shard
+from mlflow_archive.flow.chunk import Shard, gap_shards
 from mlflow_archive.kinds import AFTER_RUNS, EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.selecting.run_levels import by_depth
 from mlflow_archive.selecting.selection import Selection
@@ -24,20 +24,17 @@ from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
 from mlflow_archive.sources.filtering.trace_filter import SearchedTrace, TraceFilter, compile_trace_filter
 
 PER_SHARD: Final = 100
-LEFTOVERS: Final = "leftovers"
-"""The kind of a payload of gaps whose owners are missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectsPayload:
-    """What a shard holds: objects of one kind by id; of leftovers, kinds and ids of the gaps' owners.
+    """What a shard holds: objects of one kind by id.
 
     ``carries`` says which runs and logged models come.
     """
 
     kind: str
-    ids: tuple[str, ...] = ()
-    owners: tuple[tuple[str, str], ...] = ()
+    ids: tuple[str, ...]
     selection: Selection
     carries: Carries
 
@@ -57,8 +54,8 @@ class EximPlanner:
     def shards(self) -> Iterator[Shard]:
         """Yield shards: gaps of what is missing, experiments, runs with parents before children, all else by kind."""
         yield from absences(self._selector.missing)
-        if owners := tuple(self._leftovers()):
-            yield Shard(name="what is not there", payload=self._payload(LEFTOVERS, owners=owners))
+        gaps = [gap for owner in self._leftovers() for gap in self._index.gaps.of(*owner).by_place.values()]
+        yield from gap_shards("what is not there", gaps)
         yield from self._cut(EXPERIMENT, self._ids(EXPERIMENT), 0)
         stage = 1
         for stage, ids in enumerate(self._runs_by_depth(), start=1):
@@ -112,15 +109,9 @@ class EximPlanner:
         for start in range(0, len(listed), PER_SHARD):
             part = tuple(listed[start : start + PER_SHARD])
             weight = len(part) if kind == RUN else 0
-            yield Shard(
-                name=f"{kind} from {part[0]}", stage=stage, weight=weight, payload=self._payload(kind, ids=part)
-            )
-
-    def _payload(
-        self, kind: str, *, ids: tuple[str, ...] = (), owners: tuple[tuple[str, str], ...] = ()
-    ) -> ObjectsPayload:
-        carries = self._selector.among
-        return ObjectsPayload(kind=kind, ids=ids, owners=owners, selection=self._selection, carries=carries)
+            carries = self._selector.among
+            payload = ObjectsPayload(kind=kind, ids=part, selection=self._selection, carries=carries)
+            yield Shard(name=f"{kind} from {part[0]}", stage=stage, weight=weight, payload=payload)
 
 
 _WITHOUT_FILES: Final = Selection(artifacts=False)

@@ -18,7 +18,7 @@ from mlflow_archive.sources.exim.documents import DocumentUnreadableError
 from mlflow_archive.sources.exim.evaluation import read_dataset
 from mlflow_archive.sources.exim.index import Index, build_index
 from mlflow_archive.sources.exim.logged_models import read_logged_model
-from mlflow_archive.sources.exim.planning import LEFTOVERS, EximPlanner, ObjectsPayload
+from mlflow_archive.sources.exim.planning import EximPlanner, ObjectsPayload
 from mlflow_archive.sources.exim.registry.registry import read_model
 from mlflow_archive.sources.exim.runs.experiments import add_experiment
 from mlflow_archive.sources.exim.runs.runs import points_in_parts, read_run
@@ -82,9 +82,6 @@ class EximSource:
         """Yield the chunks of a shard. What has gaps has no fingerprint, so that a later export tries it again."""
         payload = cast(ObjectsPayload, shard.payload)
         rows = Rows()
-        if payload.kind == LEFTOVERS:
-            for owner in payload.owners:
-                rows.add_gaps(self._index.gaps.of(*owner))
         for object_id in payload.ids:
             if payload.kind != RUN:
                 self._read_object(object_id, payload, known, rows)

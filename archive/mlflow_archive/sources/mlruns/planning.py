@@ -12,7 +12,7 @@ from typing import Final
 
 from mlflow_archive.errors import StoreError
 from mlflow_archive.flow.absences import absences
-from mlflow_archive.flow.chunk import Gap, Shard
+from mlflow_archive.flow.chunk import Gap, Shard, gap_shards
 from mlflow_archive.kinds import KINDS, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.selecting.selector import Passes, Selector
@@ -83,13 +83,6 @@ class ModelsPayload:
     listing_problem: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrayPayload:
-    """What a shard holds: gaps for folders of which nothing says what they are."""
-
-    gaps: tuple[Gap, ...]
-
-
 class StorePlanner:
     """Plans one export. Raises SelectionError for what matches nothing or is not in MLflow's search syntax."""
 
@@ -105,8 +98,7 @@ class StorePlanner:
     def shards(self) -> Iterator[Shard]:
         """Yield the shards, lazily."""
         yield from absences(self._selector.missing)
-        if strays := tuple(self._strays()):
-            yield Shard(name="folders without meta.yaml", payload=StrayPayload(gaps=strays))
+        yield from gap_shards("folders without meta.yaml", tuple(self._strays()))
         carried = set(self._selector.carried_experiments)
         experiments = [experiment for experiment in self._experiments if experiment.experiment_id in carried]
         for at in range(0, len(experiments), EXPERIMENTS_PER_SHARD):

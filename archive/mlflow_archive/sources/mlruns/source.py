@@ -29,7 +29,6 @@ from mlflow_archive.sources.mlruns.planning import (
     FoldersPayload,
     ModelsPayload,
     StorePlanner,
-    StrayPayload,
 )
 from mlflow_archive.sources.mlruns.registry.registry import read_registered_model
 from mlflow_archive.sources.mlruns.runs.experiments import Experiment, add_experiment
@@ -92,11 +91,6 @@ class MlrunsSource:
             yield from self._read_experiments(payload)
         elif isinstance(payload, FoldersPayload):
             yield from (self._read_runs if payload.kind == RUN else self._read_entities)(payload, known)
-        elif isinstance(payload, StrayPayload):
-            rows = Rows()
-            for gap in payload.gaps:
-                rows.add_gaps(GapList(owner_kind=gap.owner_kind, owner_id=gap.owner_id, by_place={("", gap.code): gap}))
-            yield rows.chunk()
         elif isinstance(payload, ModelsPayload):
             yield from self._read_models(payload)
         else:

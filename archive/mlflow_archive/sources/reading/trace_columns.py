@@ -49,7 +49,7 @@ def take_columns(tags: MutableMapping[str, Value], metadata: MutableMapping[str,
 
 def span_columns(attributes: Mapping[str, Any]) -> Columns:
     """Return costs in US dollars, model and provider of a span, out of its attributes, as MLflow's SQL store does."""
-    costs = decoded_attribute(attributes.get("mlflow.llm.cost"))
+    costs = decoded_json(attributes.get("mlflow.llm.cost"))
     numbers = costs if isinstance(costs, dict) else {}
     return {
         **{name: _finite(numbers.get(name)) for name in COSTS},
@@ -81,8 +81,8 @@ def aggregate_of(value: Any) -> tuple[float | None, bool]:
     return None, False
 
 
-def decoded_attribute(value: Any) -> Any:
-    """Return an attribute of a span, which is JSON in a string."""
+def decoded_json(value: Any) -> Any:
+    """Return what lies as JSON in a text, such as an attribute of a span; what is not JSON is the value itself."""
     if not isinstance(value, str):
         return value
     try:
@@ -92,7 +92,7 @@ def decoded_attribute(value: Any) -> Any:
 
 
 def _dimension(value: Any) -> str | None:
-    decoded = decoded_attribute(value)
+    decoded = decoded_json(value)
     return decoded[:_LONGEST_DIMENSION] if isinstance(decoded, str) else None
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from threading import Lock
 
-from mlflow_archive.flow.chunk import Chunk, Shard
+from mlflow_archive.flow.chunk import Chunk, Gap, Shard, gap_table
 from mlflow_archive.format.gaps import SOURCE, UNKNOWN_FIELD
 from mlflow_archive.sources.reading.gaplist import GapList
-from mlflow_archive.sources.reading.rows import Rows
 
 
 class UnknownFields:
@@ -39,13 +38,11 @@ class UnknownFields:
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield a chunk of the gaps, if there are any."""
-        rows = Rows()
+        gaps = []
         for (kind, field), (count, example) in sorted(self._counts.items()):
             times = "once" if count == 1 else f"{count} times"
             noun = kind.replace("_", " ")
-            gaps = GapList(owner_kind=SOURCE, owner_id=kind)
             reason = f"this version knows no such field; it has a value {times}, such as in {noun} {example}"
-            gaps.add(field, UNKNOWN_FIELD, reason)
-            rows.add_gaps(gaps)
-        if rows:
-            yield rows.chunk()
+            gaps.append(Gap(owner_kind=SOURCE, owner_id=kind, path=field, code=UNKNOWN_FIELD, reason=reason))
+        if gaps:
+            yield Chunk(tables={"gaps": gap_table(gaps)})

@@ -6,7 +6,6 @@ MLflow looks for them there and nowhere else.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ from mlflow_archive.sources.exim.tool_fields import ToolFields
 from mlflow_archive.sources.exim.traces.spans import SPANS_FILE, span_rows
 from mlflow_archive.sources.reading.fields import ValueMalformedError, json_of, row_of
 from mlflow_archive.sources.reading.records import Entity
-from mlflow_archive.sources.reading.trace_columns import assessment_columns, take_columns
+from mlflow_archive.sources.reading.trace_columns import assessment_columns, decoded_json, take_columns
 
 LOCATION_TAG: Final = "mlflow.artifactLocation"
 SPANS_LOCATION_TAG: Final = "mlflow.trace.spansLocation"
@@ -106,7 +105,7 @@ def _add_assessment(entity: Entity, assessment: ToolFields, experiment_id: str |
         source_id=source.text("source_id"),
         valid=assessment.flag("valid") is not False,
         metadata=assessment.json("metadata"),
-        **assessment_columns(json.loads(value), experiment_id, trace_time),
+        **assessment_columns(decoded_json(value), experiment_id, trace_time),
     )
     entity.add("assessments", **row)
     assessment.known("error", *_TYPES)  # feedback has its error a second time

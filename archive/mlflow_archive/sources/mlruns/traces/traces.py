@@ -10,7 +10,6 @@ The folder's name is the id. Name, session, tokens and costs become columns, as 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +29,7 @@ from mlflow_archive.sources.mlruns.traces.assessments import assessment_rows
 from mlflow_archive.sources.reading.fields import Fields, row_of
 from mlflow_archive.sources.reading.records import Entity
 from mlflow_archive.sources.reading.rows import Cell
-from mlflow_archive.sources.reading.trace_columns import assessment_columns, take_columns
+from mlflow_archive.sources.reading.trace_columns import assessment_columns, decoded_json, take_columns
 
 METADATA: Final = "request_metadata"
 SOURCE_RUN: Final = "mlflow.sourceRun"
@@ -78,7 +77,7 @@ def read_trace(folder: Path, experiment: ExperimentFolder, places: ArtifactPlace
     for key, value in other_metadata.items():
         entity.add("trace_metadata", trace_id=trace_id, key=key, value=value)
     for assessment in assessment_rows(folder, gaps):
-        value = json.loads(str(assessment["value"]))
+        value = decoded_json(assessment["value"])
         derived = assessment_columns(value, experiment.experiment_id, row["request_time"])
         entity.add("assessments", **{**assessment, **derived})
     if selection.artifacts:

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from json.decoder import JSONDecoder
 from typing import Any, Final
 
-from mlflow_archive.sources.reading.trace_columns import decoded_attribute, span_columns
+from mlflow_archive.sources.reading.trace_columns import decoded_json, span_columns
 from mlflow_archive.sources.rest.cells import Row
 
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
@@ -81,7 +81,7 @@ def span_row(content: str, span: dict[str, Any], trace_id: str, experiment_id: s
         "span_id": _hexadecimal(span["span_id"]),
         "parent_span_id": _hexadecimal(parent) if parent else None,
         "name": str(span["name"]),
-        "type": str(decoded_attribute(attributes.get("mlflow.spanType")) or "UNKNOWN"),
+        "type": str(decoded_json(attributes.get("mlflow.spanType")) or "UNKNOWN"),
         "status": str(status.get("code", "STATUS_CODE_UNSET")).removeprefix("STATUS_CODE_"),
         "start_time_unix_nano": int(span["start_time_unix_nano"]),
         "end_time_unix_nano": None if end is None else int(end),
