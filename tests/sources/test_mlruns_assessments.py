@@ -10,6 +10,7 @@ import pytest
 from mlflow_archive.format.gaps import FIELD_UNREADABLE
 from tests.sources.mlruns_objects import TRACE_ID, assessment, one_trace, read
 
+SERIALIZED = {"serialization_format": "JSON_FORMAT", "value": "no JSON"}
 ERROR = '{"error_code": "E", "error_message": null, "stack_trace": null}'
 
 
@@ -27,6 +28,8 @@ ERROR = '{"error_code": "E", "error_message": null, "stack_trace": null}'
         ({"feedback": {}}, "value", "null"),
         ({"feedback": None, "expectation": {"value": "x"}}, "assessment_type", "expectation"),
         ({"feedback": None, "issue": {"issue_name": "slow"}}, "value", '{"issue_name": "slow"}'),
+        ({"feedback": {"value": "no"}}, "aggregate_value", 0.0),
+        ({"feedback": None, "expectation": {"serialized_value": SERIALIZED}}, "value", "no JSON"),
         ({"feedback": {"value": None, "error": {"error_code": "E"}}}, "error", ERROR),
         ({"valid": None}, "valid", True),
         ({"valid": False}, "valid", False),
