@@ -193,6 +193,7 @@ def test_stock_variables(
 ) -> None:
     for name, setting in variables.items():
         monkeypatch.setenv(name, setting)
+    network.faults[SEARCH] = ["200"]  # the proxy answers: the server behind it has no workspaces
     with closing(TrackingSession(network.uri, retry=QUICK)) as session:
         session.post(SEARCH, {"max_results": 1})
     assert network.seen[0][2][header] == value
