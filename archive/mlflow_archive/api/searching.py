@@ -66,8 +66,7 @@ def _column(order: Order) -> str:
 
 def _ordered(rows: list[dict[str, Any]], orders: Sequence[Order]) -> list[dict[str, Any]]:
     """Sort as MLflow does: by each order, runs without a value last, then newest first, then by id."""
-    rows = sorted(rows, key=lambda row: row["run_id"])
-    rows.sort(key=lambda row: -(row["start_time"] or 0))
+    rows = sorted(rows, key=lambda row: (-(row["start_time"] or 0), row["run_id"]))
     for order in reversed(orders):
         name = _column(order)
         known = [row for row in rows if row[name] is not None and row[name] == row[name]]

@@ -19,12 +19,12 @@ from mlflow_archive.api.datasets import datasets
 from mlflow_archive.errors import DamagedError, MlflowArchiveError, SelectionError
 from mlflow_archive.kinds import (
     BY_ROW,
-    DEFAULT_WORKSPACE,
     IDENTITIES,
     OWNER_SEPARATOR,
     TABLES,
     Table,
     is_named,
+    qualifiers,
 )
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
@@ -149,10 +149,10 @@ class SqlSession:
 
 def _owner(table: Table) -> str:
     """Return SQL for what ``owner_ids`` computes: the id by which the entity of a row is known."""
-    names = [f'"{name}"' for name in table.owner]
-    if is_named(table):
-        name = "name"
-        if "organization" in table.owner:
-            name = "case when organization = '' then name else '@' || organization || '/' || name end"
-        return f"case when workspace = '{DEFAULT_WORKSPACE}' then {name} else workspace || '/' || {name} end"
-    return names[0] if len(names) == 1 else f" || chr({ord(OWNER_SEPARATOR)}) || ".join(names)
+    first, *others = [f'"{name}"' for name in table.owner]
+    if not is_named(table):
+        return f" || chr({ord(OWNER_SEPARATOR)}) || ".join((first, *others))
+    for column, qualifier in qualifiers(table):
+        within = f"'{qualifier.mark}' || {column} || '/' || {first}"
+        first = f"case when {column} = '{qualifier.usual}' then {first} else {within} end"
+    return first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from mlflow_archive.kinds.files import ObjectFiles
 from mlflow_archive.kinds.model import (
     EXPERIMENT,
     LOGGED_MODEL,
@@ -27,11 +28,13 @@ LOGGED_MODELS: Final = Kind(
     word="logged-models",
     lists=(listing("logged-models", "model_id name experiment status model_type source_run_id"),),
     incremental=True,
+    files=ObjectFiles(folder="models/"),
+    keeps_blank_texts=True,
 )
 
-LOGGED_MODEL_KINDS: Final = (LOGGED_MODELS,)
+KINDS: Final = (LOGGED_MODELS,)
 
-LOGGED_MODEL_TABLES: Final = (
+TABLES: Final = (
     RUNS.table(
         "model_inputs",
         "Which run took which logged model as input.",

@@ -8,7 +8,7 @@ to it.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, Final
@@ -101,10 +101,10 @@ class ArchiveSource:
         return export_by_id
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
-        if selection.filter_string is not None:
-            raise SelectionError("an archive cannot be filtered by --filter; select by --experiment or --run")
-        if selection.trace_filter is not None:
-            raise SelectionError("an archive cannot be filtered by --trace-filter; select by --experiment or --run")
+        filters = {"--filter": selection.filter_string, "--trace-filter": selection.trace_filter}
+        for option, value in filters.items():
+            if value is not None:
+                raise SelectionError(f"an archive cannot be filtered by {option}; select by --experiment or --run")
         self._selection = selection
         selected = ArchiveSelection(self._archive, selection)
         if workspaces := selected.ids(WORKSPACE).to_pylist():
@@ -118,7 +118,7 @@ class ArchiveSource:
         for kind in AFTER_RUNS:
             stage += 1
             yield from _shards(kind, selected.ids(kind), stage)
-        if selection.everything and not selection.kinds and not self._leave_out and not self._columns:
+        if selection.everything and not (selection.kinds or self._leave_out or self._columns):
             for name, member in unknown_tables(self._archive).items():
                 yield Shard(name=f"the unknown table {name}", stage=stage + 1, payload=_UnknownTable(name, member))
 
@@ -131,23 +131,16 @@ class ArchiveSource:
             message = f"{shard.name} is no shard of an archive"
             raise TypeError(message)
         kinds = (EXPERIMENT, DATASET) if part.kind == EXPERIMENT else (part.kind,)
-        owned = [table for table in TABLES.values() if table.entity in kinds and table.name not in self._leave_out]
-        largest = KINDS[part.kind].largest
-        later = largest if largest not in self._leave_out else ""
-        tables = {
-            table.name: self._archive.table(table.name, owners=part.ids) for table in owned if table.name != later
-        }
+        names = [table.name for table in TABLES.values() if table.entity in kinds and table.name not in self._leave_out]
+        later = KINDS[part.kind].largest if KINDS[part.kind].largest in names else ""
+        tables = {name: self._archive.table(name, owners=part.ids) for name in names if name != later}
         of_every_kind = self._of_every_kind(part, tables)
         ids = part.ids
         if part.kind in INCREMENTAL:
             prints = fingerprints_of(of_every_kind["fingerprints"])
             if unchanged := {owner for kind, owner, value in prints if value.agrees_with(known(kind, owner))}:
                 ids = sorted(set(ids) - unchanged)
-                values = pa.array(ids, pa.string())
-                tables = {n: t.filter(pc.is_in(t[TABLES[n].owner[0]], value_set=values)) for n, t in tables.items()}
-                of_every_kind = {
-                    n: t.filter(pc.is_in(t["owner_id"], value_set=values)) for n, t in of_every_kind.items()
-                }
+                tables, of_every_kind = _owned_by(tables, ids), _owned_by(of_every_kind, ids)
         artifacts = self._artifacts(of_every_kind.pop("artifacts"))
         yield from self._chunks({**tables, **of_every_kind}, artifacts, later, ids)
 
@@ -248,3 +241,9 @@ def _open(blobs: Blobs, digest: str, pieces: list[StoredExtent]) -> BinaryIO:
         return blobs.open(digest, pieces)
     except DamagedError as error:
         raise ArtifactUnreadableError(str(error), code=gap_codes.ARTIFACT_UNREADABLE) from error
+
+
+def _owned_by(tables: Mapping[str, pa.Table], ids: Sequence[str]) -> dict[str, pa.Table]:
+    """Return the rows of some tables that belong to objects with these ids."""
+    values = pa.array(ids, pa.string())
+    return {name: rows.filter(pc.is_in(rows[TABLES[name].owner[0]], value_set=values)) for name, rows in tables.items()}

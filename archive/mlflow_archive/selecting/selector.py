@@ -105,7 +105,7 @@ class Selector:
         if self.dependencies is not None and selection.wants_kind(REGISTERED_MODEL):
             used_ids |= self.dependencies.experiments
         for kind in (RUN, LOGGED_MODEL, TRACE):
-            ids = [owner_id for piece in self.ids(kind) for owner_id in piece.to_pylist()]
+            ids = list(_ids(self.ids(kind)))
             used_ids |= self._values(IDENTITIES[kind].name, "experiment_id", IDENTITIES[kind].key[0], ids)
         return [experiment_id for experiment_id in self.experiments if experiment_id in used_ids]
 
@@ -204,8 +204,8 @@ class Selector:
         pairs = [*self._pairs("logged_models", "source_run_id", model_ids)]
         pairs += [pair for edges in _EDGES for pair in self._pairs(edges, "run_id", model_ids)]
         run_ids = {run_id for _, run_id in pairs if run_id}
-        chosen_runs = {run_id for piece in self.chosen(RUN, run_ids) for run_id in piece.to_pylist()}
-        with_runs = {model_id for model_id, run_id in pairs if not run_id or run_id in chosen_runs}
+        carriers = {"", None, *_ids(self.chosen(RUN, run_ids))}
+        with_runs = {model_id for model_id, run_id in pairs if run_id in carriers}
         return models.filter(pc.is_in(models, value_set=_texts(with_runs)))
 
     def _pairs(self, table: str, column: str, model_ids: Collection[str]) -> Iterator[tuple[str, str | None]]:
@@ -255,10 +255,9 @@ class Selector:
         if not selection.runs:
             return None if of_models is None else set(of_models)
         run_ids = set(_both(of_models, selection.runs) or ())
-        present = {run_id for piece in self._in_reach(RUN, run_ids) for run_id in piece.to_pylist()}
-        missing = [run_id for run_id in selection.runs if run_id not in present]
-        unreadable = self._catalog.unreadable(RUN, missing) if missing else ()
-        missing = [run_id for run_id in missing if run_id not in unreadable]
+        present = set(_ids(self._in_reach(RUN, run_ids)))
+        missing = _without(selection.runs, present)
+        missing = _without(missing, self._catalog.unreadable(RUN, missing)) if missing else missing
         self._check(RUN, missing, selection.runs, self._examples() if missing else {})
         return run_ids
 
@@ -289,6 +288,15 @@ def _both(ids: Collection[str] | None, more_ids: Collection[str] | None) -> Coll
     if ids is None or more_ids is None:
         return more_ids if ids is None else ids
     return set(ids) & set(more_ids)
+
+
+def _ids(pieces: Iterable[pa.Array]) -> Iterator[str]:
+    for piece in pieces:
+        yield from piece.to_pylist()
+
+
+def _without(ids: Iterable[str], others: Collection[str]) -> list[str]:
+    return [owner_id for owner_id in ids if owner_id not in others]
 
 
 def _texts(values: Iterable[str]) -> pa.StringArray:

@@ -26,6 +26,11 @@ class KeyRange:
     low: str
     high: str
 
+    @property
+    def span(self) -> str:
+        """The keys as people read them."""
+        return self.low if self.low == self.high else f"{self.low} … {self.high}"
+
 
 @dataclass(slots=True, kw_only=True)
 class TableFindings:

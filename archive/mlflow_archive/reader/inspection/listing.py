@@ -15,7 +15,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.kinds import EXPERIMENT, NAME_IN_WORKSPACE, RUN, TABLES
+from mlflow_archive.kinds import EXPERIMENT, RUN, TABLES
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.rows import plain_rows
 from mlflow_archive.reader.search import (
@@ -171,7 +171,7 @@ def _add_extra(archive: Archive, kind: str, rows: list[Record], needed: Sequence
             row["duration"] = row["end_time"] - row["start_time"] if ended else None
     for column, table, owner in (
         ("runs", "runs", ("experiment_id",)),
-        ("versions", "model_versions", NAME_IN_WORKSPACE),
+        ("versions", "model_versions", TABLES["model_versions"].owner),
     ):
         if column in needed and column in _EXTRA.get(kind, ()):
             counts: Counter[tuple[str, ...]] = Counter()

@@ -19,7 +19,6 @@ from mlflow_archive.kinds import (
     EXPERIMENT,
     IDENTITIES,
     LOGGED_MODEL,
-    NAME_IN_WORKSPACE,
     REGISTERED_MODEL,
     RUN,
     TABLES,
@@ -187,7 +186,7 @@ SEARCHABLE: Final = MappingProxyType(
         REGISTERED_MODEL: SearchableKind(
             kind=REGISTERED_MODEL,
             table="registered_models",
-            owner=NAME_IN_WORKSPACE,
+            owner=IDENTITIES[REGISTERED_MODEL].owner,
             groups={"tags": Group(table="registered_model_tags")},
             aliases={"tag": "tags"},
             attribute_aliases={"creation_timestamp": "creation_time", "last_updated_timestamp": "last_updated_time"},
@@ -207,7 +206,7 @@ SEARCHABLE: Final = MappingProxyType(
         "model_version": SearchableKind(
             kind="model_version",
             table="model_versions",
-            owner=(*NAME_IN_WORKSPACE, "version"),
+            owner=TABLES["model_versions"].key,
             groups={"tags": Group(table="model_version_tags")},
             aliases={"tag": "tags"},
             attribute_aliases={

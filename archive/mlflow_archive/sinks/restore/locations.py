@@ -19,23 +19,23 @@ from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format.location import canonical
 from mlflow_archive.kinds import (
     EXPERIMENT,
+    FILES,
     LOGGED_MODEL,
     REGISTERED_MODEL,
     RUN,
-    SKILL,
     TABLES,
     TRACE,
-    identity,
+    UPLOADS,
+    Uploads,
     owner_id,
 )
-from mlflow_archive.kinds.skills import folder_of, folder_of_version
+from mlflow_archive.kinds.owner_id import name_in_workspace
 from mlflow_archive.kinds.version_source import is_reference
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.reader.archive import owner_ids
 from mlflow_archive.sinks.restore.database import RestoreDatabase
 from mlflow_archive.sinks.restore.existing import TextsById
 
-_FOLDERS: Final = {RUN: "", LOGGED_MODEL: "models/", TRACE: "traces/"}
 _IDS: Final = {"runs": RUN, "logged_models": LOGGED_MODEL, "traces": TRACE}
 _COLUMNS: Final = {"runs": "artifact_uri", "logged_models": "artifact_location"}
 _ARTIFACT_TAG: Final = "mlflow.artifactLocation"
@@ -102,7 +102,7 @@ class Locations:
         owners.versions.update(
             (file.owner_kind, file.owner_id, file.path.partition("/")[0])
             for file in files
-            if file.owner_kind in (REGISTERED_MODEL, SKILL)
+            if file.owner_kind in FILES and FILES[file.owner_kind].versions
         )
 
     def _existing_place(self, kind: str, owner_id: str) -> str | None:
@@ -131,22 +131,23 @@ class Locations:
         root = root or self._root
         if kind == REGISTERED_MODEL:
             return f"{root}/models/{safe_name(owner_id)}"
-        if kind == SKILL:
-            folder = folder_of(owner_id)
+        if uploads := UPLOADS.get(kind):
+            folder = uploads.folder_of(owner_id)
             if folder is None:
-                raise LookupError(f"{owner_id!r} is no name of a skill that MLflow takes")
+                raise LookupError(f"{owner_id!r} is no name of a {kind} that MLflow takes")
             return f"{root}/{folder}"
         experiment_id = owners.experiments.get((kind, owner_id))
         if experiment_id is None:
             raise LookupError(f"{kind} {owner_id} is not among what is restored")
-        return f"{root}/{experiment_id}/{_FOLDERS[kind]}{owner_id}/artifacts"
+        return f"{root}/{experiment_id}/{FILES[kind].folder}{owner_id}/artifacts"
 
     def placed(self, file: ArtifactFile) -> ArtifactFile:
         """Return a file with its path below the place of its owner."""
         number, slash, rest = file.path.partition("/")
-        if file.owner_kind != SKILL or not number.isdecimal():
+        uploads = UPLOADS.get(file.owner_kind)
+        if uploads is None or not number.isdecimal():
             return file
-        return replace(file, path=f"{folder_of_version(number)}{slash}{rest}")
+        return replace(file, path=f"{uploads.folder_of_version(number)}{slash}{rest}")
 
     def rewritten(self, name: str, rows: pa.Table, owners: ChunkOwners) -> pa.Table:
         """Return rows of an archive table with their locations rewritten."""
@@ -164,19 +165,19 @@ class Locations:
             roots = {_ARTIFACT_TAG: self._root, _ARCHIVE_TAG: self._archive_root}
             values = [self.of(owners, TRACE, i, root=roots[key]) if key in roots else v for i, key, v in tags]
             return _with(rows, "value", values)
-        if name == "skill_versions":
-            return self._uploads(rows, owners)
+        for kind, uploads in UPLOADS.items():
+            if name == uploads.versions:
+                return self._uploads(kind, uploads, rows, owners)
         return self._versions(rows, owners) if name == "model_versions" else rows
 
-    def _uploads(self, rows: pa.Table, owners: ChunkOwners) -> pa.Table:
-        """Return versions of skills with the places of their files; MLflow looks for these behind its own proxy."""
+    def _uploads(self, kind: str, uploads: Uploads, rows: pa.Table, owners: ChunkOwners) -> pa.Table:
+        """Return versions with the places of their uploaded files; MLflow looks for these behind its own proxy."""
         root = self._root if self._root and self._root.startswith(f"{PROXY}:") else f"{PROXY}:"
         sources: list[str | None] = []
         for row in rows.to_pylist():
-            number, owner = str(row["version"]), owner_id(TABLES["skill_versions"], row)
-            named = identity(row["name"], row["organization"])
-            is_own = (SKILL, owner, number) in owners.versions
-            sources.append(f"{root}/skills/{named}/{folder_of_version(number)}" if is_own else row["source"])
+            number, owner = str(row["version"]), owner_id(TABLES[uploads.versions], row)
+            place = f"{root}/{uploads.folder}/{name_in_workspace(row)}/{uploads.folder_of_version(number)}"
+            sources.append(place if (kind, owner, number) in owners.versions else row["source"])
         return _with(rows, "source", sources)
 
     def _versions(self, rows: pa.Table, owners: ChunkOwners) -> pa.Table:

@@ -132,8 +132,7 @@ class ServerDatabase:
         for table, name, _, definition in (*foreign, *unique):
             self.run(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
             self._later.append(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {definition}')
-        order = {"PRIMARY KEY": 0, "UNIQUE": 0, "FOREIGN KEY": 2}
-        self._later.sort(key=lambda s: next((rank for word, rank in order.items() if f'" {word}' in s), 1))
+        self._later.sort(key=_rank)
 
     def run(self, statement: str, values: tuple[Any, ...] = ()) -> None:
         names = {f"v{number}": value for number, value in enumerate(values)}
@@ -251,3 +250,9 @@ def _as_csv(rows: pa.Table) -> _Csv:
 
 def _said(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).strip().split("\n", maxsplit=1)[0]
+
+
+def _rank(statement: str) -> int:
+    """Return when a statement can run: indexes after primary keys, and foreign keys last."""
+    order = {"PRIMARY KEY": 0, "UNIQUE": 0, "FOREIGN KEY": 2}
+    return next((rank for word, rank in order.items() if f'" {word}' in statement), 1)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mlflow_archive.artifact_roots import ArtifactRoots
+from mlflow_archive.artifact_roots import ArtifactRoots, Listing
 from mlflow_archive.flow.chunk import ArtifactFile, Gap
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING
-from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, SKILL, TABLES, TRACE, named_owner, owner_id
-from mlflow_archive.kinds.skills import is_upload, stored_at
+from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, TABLES, TRACE, UPLOADS, named_owner, owner_id
 from mlflow_archive.selecting.model_versions import Version, VersionPlace, VersionPlaces, has_files
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database.trace_folders import TraceFolders
@@ -71,9 +70,9 @@ class ArtifactFinder:
                 continue
             listing = self._roots.list(location, owner_kind=LOGGED_MODEL, owner_id=model_id)
             finds.gaps += listing.gaps
-            if not listing.files and not listing.gaps and row["status"] == "READY" and model_id not in external:
+            if listing.is_empty and row["status"] == "READY" and model_id not in external:
                 finds.add_missing(LOGGED_MODEL, model_id, "", f"it is ready, but nothing is at {location}")
-            finds.files[model_id] = self._wanted(listing.files)
+            finds.files[model_id] = listing.selected(self._selection)
         return finds
 
     def of_traces(self, traces: Sequence[Row], tags: Iterable[Row]) -> FoundFiles:
@@ -91,7 +90,9 @@ class ArtifactFinder:
                 spanless.append(row["trace_id"])
         self._check_spans([trace_id for trace_id in spanless if not finds.has(trace_id, _SPANS_FILE)], by_trace, finds)
         finds.listed = {trace_id: {file.path for file in files} for trace_id, files in finds.files.items()}
-        finds.files = {trace_id: self._wanted(files) for trace_id, files in finds.files.items()}
+        finds.files = {
+            trace_id: Listing(files=files).selected(self._selection) for trace_id, files in finds.files.items()
+        }
         return finds
 
     def _of_trace(self, trace_id: str, tags: Mapping[str, str], finds: FoundFiles) -> None:
@@ -145,17 +146,12 @@ class ArtifactFinder:
             self._of_version(row, place, owner, finds, carried=place.owner in carried)
         return finds
 
-    def of_skills(self, versions: Iterable[Row]) -> FoundFiles:
-        """Find the files of versions of skills that somebody uploaded; those of others lie outside of MLflow."""
-        finds = FoundFiles()
-        for row in filter(is_upload, versions):
-            number, uri, owner = row["version"], stored_at(row), owner_id(TABLES["skills"], row)
-            listing = self._roots.list(uri, owner_kind=SKILL, owner_id=owner)
-            if not listing.files and not listing.gaps:
-                finds.add_missing(SKILL, owner, str(number), f"nothing is at {uri}")
-            finds.gaps += [replace(gap, path=f"{number}/{gap.path}".rstrip("/")) for gap in listing.gaps]
-            files = [replace(file, path=f"{number}/{file.path}") for file in listing.files]
-            finds.files.setdefault(owner, []).extend(self._wanted(files))
+    def of_uploads(self, kind: str, versions: Iterable[Row]) -> FoundFiles:
+        """Find the files that somebody uploaded to versions of a kind; those of others lie outside of MLflow."""
+        finds, uploads = FoundFiles(), UPLOADS[kind]
+        for row in filter(uploads.has_files, versions):
+            owner = owner_id(TABLES[uploads.versions], row)
+            self._of_version_at(uploads.stored_at(row), kind, owner, str(row["version"]), finds)
         return finds
 
     def _of_version(self, row: Version, place: VersionPlace, owner: str, finds: FoundFiles, *, carried: bool) -> None:
@@ -169,22 +165,23 @@ class ArtifactFinder:
             )
             finds.add_missing(REGISTERED_MODEL, owner, version, reason)
             return
-        listing = self._roots.list(place.uri, owner_kind=REGISTERED_MODEL, owner_id=owner)
-        if not listing.files and not listing.gaps:
-            reason = f"nothing is at {place.uri}"
-            finds.add_missing(REGISTERED_MODEL, owner, version, reason)
+        self._of_version_at(place.uri, REGISTERED_MODEL, owner, version, finds, carried=carried)
+
+    def _of_version_at(
+        self, uri: str, kind: str, owner: str, version: str, finds: FoundFiles, *, carried: bool = False
+    ) -> None:
+        listing = self._roots.list(uri, owner_kind=kind, owner_id=owner)
+        if listing.is_empty:
+            finds.add_missing(kind, owner, version, f"nothing is at {uri}")
         if carried:
             return  # what could not be listed is a gap of the run or logged model
-        finds.gaps += [replace(gap, path=f"{version}/{gap.path}".rstrip("/")) for gap in listing.gaps]
-        files = [replace(file, path=f"{version}/{file.path}") for file in listing.files]
-        finds.files.setdefault(owner, []).extend(self._wanted(files))
+        listing = listing.below(version)
+        finds.gaps += listing.gaps
+        finds.files.setdefault(owner, []).extend(listing.selected(self._selection))
 
     def _may_follow(self, uri: str) -> bool:
         """Return whether the source of a version, which anybody may set, may lead to a folder of this machine."""
         return self._roots.is_given(uri) or self._roots.exists(uri, _MODEL_FILE)
-
-    def _wanted(self, files: Iterable[ArtifactFile]) -> list[ArtifactFile]:
-        return [file for file in files if self._selection.wants_artifact(file.path, file.size)]
 
 
 def _out_of_reach(gaps: Sequence[Gap]) -> bool:

@@ -39,12 +39,13 @@ class ExportedCatalog:
         """Return the runs and logged models that versions name, and the makers of these logged models."""
         entries = [entry for entries in self._index.models.values() for entry in entries if entry.name in names]
         versions = [version for entry in entries for version in entry.versions]
-        model_ids = {version.model_id for version in versions if version.model_id}
+        model_ids = set(filter(None, (version.model_id for version in versions)))
         logged_models = self._index.logged_models
-        makers = {logged_models[model_id].run_id for model_id in model_ids if model_id in logged_models}
+        makers = {logged_models[model_id].run_id for model_id in model_ids & logged_models.keys()}
+        run_ids = makers | {version.run_id for version in versions}
         return ModelDependencies(
             names=tuple(names),
-            runs=frozenset(run_id for run_id in {*makers, *(version.run_id for version in versions)} if run_id),
+            runs=frozenset(filter(None, run_ids)),
             logged_models=frozenset(model_ids),
             experiments=frozenset().union(*(entry.experiments for entry in entries)),
         )

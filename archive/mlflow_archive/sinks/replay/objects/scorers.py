@@ -80,12 +80,14 @@ class ScorerWriter(ObjectWriter):
         existed = existing.scorer_id is not None
         matched = _match(texts, existing.texts)
         missing = {number: text for number, text in texts.items() if number not in matched}
-        registered = dict(missing) if context.options.dry_run else self._register(rows, existing, missing)
+        if context.options.dry_run:
+            registered = {number: number for number in missing}
+        else:
+            registered = self._register(rows, existing, missing)
+        targets = registered | matched
         for version in sorted(rows.of("scorer_versions"), key=lambda version: int(version["version"])):
-            number = version["version"]
-            if number in matched or number in registered:
-                target = matched.get(number, number if context.options.dry_run else registered.get(number))
-                self._map(rows, version, int(target or number))
+            if version["version"] in targets:
+                self._map(rows, version, targets[version["version"]])
         context.receipt.mapped(SCORER, rows.source_id, existing.scorer_id)
         if missing and not registered and not existed:
             context.receipt.done("refused", SCORER)

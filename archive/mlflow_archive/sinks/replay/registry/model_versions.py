@@ -267,14 +267,15 @@ class VersionWriter:
         tags = {key: value for key, value in plan.tags.items() if existing_tags.get(key) != value}
         description = (plan.description or "") != existing.get("description", "")
         stage = plan.stage != existing.get("current_stage", "None")
+        differs = bool(tags) or description or stage
         if self._context.options.dry_run:
-            return bool(tags or description or stage)
+            return differs
         for key, value in tags.items():
             self._context.api.post(_API + "model-versions/set-tag", {**where, "key": key, "value": value})
         if description:
             self._context.api.patch(_API + "model-versions/update", {**where, "description": plan.description or ""})
         self._set_stage(versions.name, int(existing["version"]), plan, existing.get("current_stage", "None"))
-        return bool(tags or description or stage)
+        return differs
 
     def _set_stage(self, name: str, number: int, plan: PlannedVersion, current: str) -> None:
         if plan.stage == current:

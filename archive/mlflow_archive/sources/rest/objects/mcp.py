@@ -13,7 +13,7 @@ from mlflow_archive.sources.reading.fields import Fields, ValueMalformedError, r
 from mlflow_archive.sources.rest.artifacts import quoted
 from mlflow_archive.sources.rest.cells import Json, Row, json_text
 from mlflow_archive.sources.rest.lists import asking, pages
-from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, add_rows, batches, chunk_of, gap_of
+from mlflow_archive.sources.rest.scope import Batch, Contents, Scope, TableRows, batches
 
 PAGE: Final = 100
 _SERVERS: Final = "/ajax-api/3.0/mlflow/mcp-servers"
@@ -27,30 +27,26 @@ def plan_mcp_servers(scope: Scope) -> Iterator[Batch]:
     if not scope.everything:
         return
     ask = asking(scope.session, _SERVERS, "mcp_servers")
-    all_pages = pages(ask, lambda row: row.get("name"), size=PAGE)
+    all_pages = pages(ask, "name", size=PAGE)
     yield from batches("mcp servers", MCP_SERVER, all_pages, partial(_read, scope))
 
 
 def _read(scope: Scope, servers: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
-    rows: dict[str, list[Row]] = {}
-    gaps = list(gaps)
+    contents = Contents(scope, MCP_SERVER, gaps)
     for raw in servers:
         name = str(raw.get("name"))
         owner_id = named_owner(name, scope.workspace)
-        own_rows = scope.read(MCP_SERVER, owner_id, raw, partial(_server_rows, scope), gaps)
-        if own_rows is None:
+        if contents.add(owner_id, raw, partial(_server_rows, scope)) is None:
             continue
-        add_rows(rows, own_rows)
-        parts = (("versions", "mcp_server_versions", "version"), ("endpoints", "mcp_access_endpoints", "id"))
-        for path, field, key in parts:
-            make = partial(_version_rows if path == "versions" else _endpoint_rows, scope, name)
+        parts = (
+            ("versions", "mcp_server_versions", "version", _version_rows),
+            ("endpoints", "mcp_access_endpoints", "id", _endpoint_rows),
+        )
+        for path, field, key, rows_of in parts:
             ask = asking(scope.session, f"{_SERVERS}/{quoted(name)}/{path}", field)
-            for page in pages(ask, lambda row, key=key: row.get(key), size=PAGE):  # type: ignore[misc]
-                places = ((f"{path} {loss.place}".strip(), loss.reason) for loss in page.losses)
-                gaps += [gap_of(MCP_SERVER, owner_id, *place) for place in places]
-                for part in page.rows:
-                    add_rows(rows, scope.read(MCP_SERVER, owner_id, part, make, gaps, f"{path} {part.get(key)}"))
-    yield chunk_of(rows, gaps)
+            for part in contents.listed(pages(ask, key, size=PAGE), owner_id, path):
+                contents.add(owner_id, part, partial(rows_of, scope, name), f"{path} {part.get(key)}")
+    yield from contents.chunks()
 
 
 def _server_rows(scope: Scope, server: Fields) -> TableRows:

@@ -8,11 +8,11 @@ from typing import Final
 
 import pyarrow as pa
 
-from mlflow_archive.flow.chunk import Chunk, Gap, Known
+from mlflow_archive.flow.chunk import Chunk, Known
 from mlflow_archive.kinds import EXPERIMENT
 from mlflow_archive.sources.reading.fields import Fields, row_of
 from mlflow_archive.sources.rest.cells import Json, Row, table_of
-from mlflow_archive.sources.rest.scope import Scope, TableRows, add_rows, chunk_of
+from mlflow_archive.sources.rest.scope import Contents, Scope, TableRows
 
 _RUN_TABLES: Final = ("runs", "params", "tags", "datasets", "dataset_inputs", "dataset_input_tags", "model_outputs")
 POINT: Final = frozenset({"key", "value", "timestamp", "step", "dataset_name", "dataset_digest", "model_id", "run_id"})
@@ -105,11 +105,10 @@ def _dataset_rows(run_id: str, experiment_id: str, inputs: Fields) -> TableRows:
 
 def read_experiments(scope: Scope, experiments: Iterable[Json], known: Known) -> Iterator[Chunk]:
     """Yield a chunk of experiments with their tags; what is malformed becomes a gap."""
-    rows: TableRows = {}
-    gaps: list[Gap] = []
+    contents = Contents(scope, EXPERIMENT)
     for raw in experiments:
-        add_rows(rows, scope.read(EXPERIMENT, str(raw["experiment_id"]), raw, _experiment_rows, gaps))
-    yield chunk_of(rows, gaps)
+        contents.add(str(raw["experiment_id"]), raw, _experiment_rows)
+    yield from contents.chunks()
 
 
 def _experiment_rows(experiment: Fields) -> TableRows:

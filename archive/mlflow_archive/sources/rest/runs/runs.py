@@ -154,7 +154,7 @@ class RunReader:
             if not any(gap.code == gap_codes.ARTIFACT_LISTING for gap in listing.gaps):
                 paths = [file.path for file in listing.files]
                 entry.gaps += missing_declared(RUN, record.run_id, record.tags.get(HISTORY_TAG), paths)
-            entry.files = [file for file in listing.files if selection.wants_artifact(file.path, file.size)]
+            entry.files = listing.selected(selection)
         latest = ((key, point.step, point.time_ms, point.value) for key, point in record.latest.items())
         entry.fingerprint = run_fingerprint(record.info, record.params, record.tags, latest, entry.files)
         return entry
