@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -44,10 +44,14 @@ def search_runs(
     for name in _TIMES:
         data[name] = _times(data[name])
     for group, missing in (("metrics", float("nan")), ("params", None), ("tags", None)):
-        values = _values(archive, group, ids)
-        for key in sorted(values):
-            data[f"{group}.{key}"] = [values[key].get(run_id, missing) for run_id in ids]
+        data |= _columns_of(group, _values(archive, group, ids), ids, missing)
     return pd.DataFrame(data)
+
+
+def _columns_of(
+    group: str, values: Mapping[str, Mapping[str, Any]], run_ids: Sequence[str], missing: float | None
+) -> dict[str, Any]:
+    return {f"{group}.{key}": [values[key].get(run_id, missing) for run_id in run_ids] for key in sorted(values)}
 
 
 def _times(values: list[int | None]) -> Any:

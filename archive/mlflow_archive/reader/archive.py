@@ -101,7 +101,7 @@ class Archive:
         shown_columns = [c for c in table.column_names if columns is None or c in columns]
         for part, newer in self._parts_of(table, ids):
             for rows in part.groups(None, needed) if ids is None else self._recent.rows(part, ids, needed):
-                current = _without(rows, table, newer) if newer else rows
+                current = _without(rows, table, newer)
                 if current.num_rows:
                     yield current.select(shown_columns)
 
@@ -147,7 +147,7 @@ class Archive:
                 current = _decoded(rows.filter(_equals(rows[key], value)))
                 if ids is not None:
                     current = current.filter(pc.is_in(current[table.key[0]], pa.array(ids, pa.string())))
-                current = _without(current, table, newer) if newer else current
+                current = _without(current, table, newer)
                 if current.num_rows:
                     yield current.select([c for c in table.column_names if c in columns])
 

@@ -131,16 +131,14 @@ class ArchiveSource:
             message = f"{shard.name} is no shard of an archive"
             raise TypeError(message)
         kinds = (EXPERIMENT, DATASET) if part.kind == EXPERIMENT else (part.kind,)
-        names = [table.name for table in TABLES.values() if table.entity in kinds and table.name not in self._leave_out]
+        names = {table.name for table in TABLES.values() if table.entity in kinds}.difference(self._leave_out)
         later = KINDS[part.kind].largest if KINDS[part.kind].largest in names else ""
-        tables = {name: self._archive.table(name, owners=part.ids) for name in names if name != later}
+        tables = {name: self._archive.table(name, owners=part.ids) for name in TABLES if name in names - {later}}
         of_every_kind = self._of_every_kind(part, tables)
         ids = part.ids
-        if part.kind in INCREMENTAL:
-            prints = fingerprints_of(of_every_kind["fingerprints"])
-            if unchanged := {owner for kind, owner, value in prints if value.agrees_with(known(kind, owner))}:
-                ids = sorted(set(ids) - unchanged)
-                tables, of_every_kind = _owned_by(tables, ids), _owned_by(of_every_kind, ids)
+        if part.kind in INCREMENTAL and (unchanged := _unchanged(of_every_kind["fingerprints"], known)):
+            ids = sorted(set(ids) - unchanged)
+            tables, of_every_kind = _owned_by(tables, ids), _owned_by(of_every_kind, ids)
         artifacts = self._artifacts(of_every_kind.pop("artifacts"))
         yield from self._chunks({**tables, **of_every_kind}, artifacts, later, ids)
 
@@ -164,21 +162,17 @@ class ArchiveSource:
             return
         waiting: list[pa.Table] = []
         size = 0
-        first: dict[str, pa.Table] | None = {n: t for n, t in tables.items() if n != "fingerprints"}
+        first = {n: t for n, t in tables.items() if n != "fingerprints"}
         columns = sorted(self._columns[later]) if later in self._columns else None
         for batch in self._archive.batches(later, owners=ids, columns=columns):
             if waiting and size + batch.nbytes > BYTES_PER_CHUNK:
-                yield Chunk(
-                    tables={**(first or {}), later: pa.concat_tables(waiting)},
-                    artifacts=artifacts if first is not None else (),
-                    complete=False,
-                )
-                first, waiting, size = None, [], 0
+                yield Chunk(tables={**first, later: pa.concat_tables(waiting)}, artifacts=artifacts, complete=False)
+                first, artifacts, waiting, size = {}, [], [], 0
             waiting.append(batch)
             size += batch.nbytes
         rows = pa.concat_tables(waiting) if waiting else TABLES[later].schema.empty_table()
         last = {later: rows, "fingerprints": tables["fingerprints"]}
-        yield Chunk(tables={**(first or {}), **last}, artifacts=artifacts if first is not None else ())
+        yield Chunk(tables={**first, **last}, artifacts=artifacts)
 
     def _artifacts(self, rows: pa.Table) -> list[ArtifactFile]:
         if not self._selection.artifacts:
@@ -247,3 +241,9 @@ def _owned_by(tables: Mapping[str, pa.Table], ids: Sequence[str]) -> dict[str, p
     """Return the rows of some tables that belong to objects with these ids."""
     values = pa.array(ids, pa.string())
     return {name: rows.filter(pc.is_in(rows[TABLES[name].owner[0]], value_set=values)) for name, rows in tables.items()}
+
+
+def _unchanged(fingerprints: pa.Table, known: Known) -> set[str]:
+    """Return the ids of objects that the sink holds as they are."""
+    prints = fingerprints_of(fingerprints)
+    return {owner for kind, owner, value in prints if value.agrees_with(known(kind, owner))}

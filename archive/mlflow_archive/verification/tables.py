@@ -58,13 +58,18 @@ def check_tables(
             _check_part(archive, member, report, findings)
             if member.path in bad_members and len(findings.damaged) == before:
                 findings.damaged.append(_whole(member))
-    for member in unknown_tables(archive).values() if only is None else ():
+    if only is None:
+        _check_unknown_tables(archive, report)
+    return findings
+
+
+def _check_unknown_tables(archive: Archive, report: VerifyReport) -> None:
+    for member in unknown_tables(archive).values():
         try:
             report.count("rows", read_unknown_table(archive, member).num_rows)
         except DamagedError as error:
             if error.code not in ("E010", "E011"):
                 report.add_error(error, member.path)
-    return findings
 
 
 def _whole(member: Member) -> KeyRange:

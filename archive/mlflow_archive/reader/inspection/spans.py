@@ -61,13 +61,19 @@ def spans_of(archive: Archive, trace_id: str) -> list[Span]:
     return sorted(spans or _of_payload(archive, trace_id), key=lambda span: (span.start_ns or 0, span.span_id))
 
 
-def tree(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
-    """Yield spans depth first with their depth, 0 for those without a parent among them; each span once."""
+def _by_parent(spans: Sequence[Span]) -> dict[str | None, list[Span]]:
+    """Return spans by the span among them that they lie in, None for those that lie in none."""
     ids = {span.span_id for span in spans}
     children: dict[str | None, list[Span]] = {}
     for span in spans:
         parent = span.parent_id if span.parent_id in ids and span.parent_id != span.span_id else None
         children.setdefault(parent, []).append(span)
+    return children
+
+
+def tree(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
+    """Yield spans depth first with their depth, 0 for those without a parent among them; each span once."""
+    children = _by_parent(spans)
     visited: set[str] = set()
     waiting = [(0, span) for span in reversed(children.get(None, []))]
     while waiting:
@@ -93,6 +99,11 @@ def _of_payload(archive: Archive, trace_id: str) -> list[Span]:
         raise DamagedError(message, code="E042") from error
 
 
+def _nanoseconds(raw: Mapping[str, Any], name: str) -> int | None:
+    value = raw.get(f"{name}_unix_nano", raw.get(name))
+    return None if value is None else int(value)
+
+
 def _span(raw: Mapping[str, Any]) -> Span:
     """Read a span as MLflow 3 writes it, or as MLflow 2 did, with a ``context``."""
     context = raw.get("context")
@@ -102,15 +113,14 @@ def _span(raw: Mapping[str, Any]) -> Span:
     code = raw.get("status_code") if context else status.get("code")
     attributes = raw.get("attributes") or {}
     kind = attributes.get("mlflow.spanType")
-    start, end = (raw.get(f"{name}_unix_nano", raw.get(name)) for name in ("start_time", "end_time"))
     return Span(
         span_id=_span_id(own),
         parent_id=_span_id(parent) if parent else None,
         name=str(raw.get("name", "")),
         type=kind.strip('"') if isinstance(kind, str) else None,
         status=str(code).removeprefix("STATUS_CODE_") if code is not None else None,
-        start_ns=None if start is None else int(start),
-        end_ns=None if end is None else int(end),
+        start_ns=_nanoseconds(raw, "start_time"),
+        end_ns=_nanoseconds(raw, "end_time"),
         attributes=attributes,
     )
 

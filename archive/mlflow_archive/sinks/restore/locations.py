@@ -26,7 +26,6 @@ from mlflow_archive.kinds import (
     TABLES,
     TRACE,
     UPLOADS,
-    Uploads,
     owner_id,
 )
 from mlflow_archive.kinds.owner_id import name_in_workspace
@@ -41,6 +40,8 @@ _COLUMNS: Final = {"runs": "artifact_uri", "logged_models": "artifact_location"}
 _ARTIFACT_TAG: Final = "mlflow.artifactLocation"
 _ARCHIVE_TAG: Final = "mlflow.trace.archiveLocation"
 _VERSION_COLUMNS: Final = ("source", "storage_location")
+_OF_VERSIONS: Final = frozenset(kind for kind, files in FILES.items() if files.versions)
+_UPLOADED: Final = {uploads.versions: kind for kind, uploads in UPLOADS.items()}
 LOCATED: Final = frozenset({"experiments", *_IDS})
 """Tables of objects with a location, or whose experiment one follows from."""
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]|^\.|^$")
@@ -92,18 +93,18 @@ class Locations:
         if (rows := tables.get("experiments")) is not None:
             for experiment_id, old in _pairs(rows, "experiment_id", "artifact_location"):
                 self._note_move(old, self._existing_place(EXPERIMENT, experiment_id) or f"{self._root}/{experiment_id}")
-        for name, kind in _IDS.items():
-            if (rows := tables.get(name)) is not None:
-                key = TABLES[name].key[0]
-                owners.experiments.update({(kind, i): e for i, e in _pairs(rows, key, "experiment_id")})
-                if column := _COLUMNS.get(name):
-                    for owner_id, old in _pairs(rows, key, column):
-                        self._note_move(old, self._existing_place(kind, owner_id) or self.of(owners, kind, owner_id))
-        owners.versions.update(
-            (file.owner_kind, file.owner_id, file.path.partition("/")[0])
-            for file in files
-            if file.owner_kind in FILES and FILES[file.owner_kind].versions
-        )
+        for name in _IDS:
+            if name in tables:
+                self._learn_places(name, tables[name], owners)
+        of_versions = (file for file in files if file.owner_kind in _OF_VERSIONS)
+        owners.versions.update((file.owner_kind, file.owner_id, file.path.partition("/")[0]) for file in of_versions)
+
+    def _learn_places(self, name: str, rows: pa.Table, owners: ChunkOwners) -> None:
+        kind, key = _IDS[name], TABLES[name].key[0]
+        owners.experiments.update({(kind, i): e for i, e in _pairs(rows, key, "experiment_id")})
+        if column := _COLUMNS.get(name):
+            for owner_id, old in _pairs(rows, key, column):
+                self._note_move(old, self._existing_place(kind, owner_id) or self.of(owners, kind, owner_id))
 
     def _existing_place(self, kind: str, owner_id: str) -> str | None:
         places = self._existing.get(kind)
@@ -161,17 +162,20 @@ class Locations:
             ids = rows[TABLES[name].key[0]].to_pylist()
             return _with(rows, _COLUMNS[name], [self.of(owners, kind, i) for i in ids])
         if name == "trace_tags":
-            tags = zip(*(rows[column].to_pylist() for column in ("trace_id", "key", "value")), strict=True)
-            roots = {_ARTIFACT_TAG: self._root, _ARCHIVE_TAG: self._archive_root}
-            values = [self.of(owners, TRACE, i, root=roots[key]) if key in roots else v for i, key, v in tags]
-            return _with(rows, "value", values)
-        for kind, uploads in UPLOADS.items():
-            if name == uploads.versions:
-                return self._uploads(kind, uploads, rows, owners)
+            return self._trace_tags(rows, owners)
+        if name in _UPLOADED:
+            return self._uploads(_UPLOADED[name], rows, owners)
         return self._versions(rows, owners) if name == "model_versions" else rows
 
-    def _uploads(self, kind: str, uploads: Uploads, rows: pa.Table, owners: ChunkOwners) -> pa.Table:
+    def _trace_tags(self, rows: pa.Table, owners: ChunkOwners) -> pa.Table:
+        tags = zip(*(rows[column].to_pylist() for column in ("trace_id", "key", "value")), strict=True)
+        roots = {_ARTIFACT_TAG: self._root or "", _ARCHIVE_TAG: self._archive_root}
+        values = [self.of(owners, TRACE, i, root=roots[key]) if key in roots else v for i, key, v in tags]
+        return _with(rows, "value", values)
+
+    def _uploads(self, kind: str, rows: pa.Table, owners: ChunkOwners) -> pa.Table:
         """Return versions with the places of their uploaded files; MLflow looks for these behind its own proxy."""
+        uploads = UPLOADS[kind]
         root = self._root if self._root and self._root.startswith(f"{PROXY}:") else f"{PROXY}:"
         sources: list[str | None] = []
         for row in rows.to_pylist():

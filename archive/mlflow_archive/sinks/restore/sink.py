@@ -94,10 +94,7 @@ class RestoreSink:
         overlaps = self._thread.histories.overlaps(points, complete=chunk.complete)
         with self._lock:
             for name, rows, form in prepared:
-                if overlaps and name == "metrics":
-                    self._count("equal_points", rows.num_rows - self._database.insert_new(name, form))
-                else:
-                    self._insert(name, rows, form)
+                self._insert(name, rows, form, is_overlapping=overlaps and name == "metrics")
             self._count_rows(tables)
             self._list_acting_tags(tables.get("experiment_tags"))
             for name, unknown_rows in chunk.unknown_tables.items():
@@ -164,7 +161,10 @@ class RestoreSink:
         stored += self._filling.further_rows(tables, self._database.schema)
         return stored
 
-    def _insert(self, table: str, rows: pa.Table, form: Any) -> None:
+    def _insert(self, table: str, rows: pa.Table, form: Any, *, is_overlapping: bool) -> None:
+        if is_overlapping:
+            self._count("equal_points", rows.num_rows - self._database.insert_new(table, form))
+            return
         if table == "workspaces":
             for name in rows["name"].to_pylist():
                 self._database.run("DELETE FROM workspaces WHERE name = ?", (name,))

@@ -77,9 +77,7 @@ class ArtifactFinder:
 
     def of_traces(self, traces: Sequence[Row], tags: Iterable[Row]) -> FoundFiles:
         """Find the files of traces: their spans where these are not in the database, and attachments."""
-        by_trace: dict[str, dict[str, str]] = {row["trace_id"]: {} for row in traces}
-        for row in tags:
-            by_trace.get(row["trace_id"], {})[row["key"]] = row["value"] or ""
+        by_trace = _tags_by_trace(traces, tags)
         finds = FoundFiles()
         spanless: list[str] = []
         for row in traces:
@@ -89,10 +87,9 @@ class ArtifactFinder:
             if own.get(_HOME_TAG) not in (_IN_DATABASE, _ARCHIVED) and finished:
                 spanless.append(row["trace_id"])
         self._check_spans([trace_id for trace_id in spanless if not finds.has(trace_id, _SPANS_FILE)], by_trace, finds)
-        finds.listed = {trace_id: {file.path for file in files} for trace_id, files in finds.files.items()}
-        finds.files = {
-            trace_id: Listing(files=files).selected(self._selection) for trace_id, files in finds.files.items()
-        }
+        for trace_id, files in finds.files.items():
+            finds.listed[trace_id] = {file.path for file in files}
+            finds.files[trace_id] = Listing(files=files).selected(self._selection)
         return finds
 
     def _of_trace(self, trace_id: str, tags: Mapping[str, str], finds: FoundFiles) -> None:
@@ -104,9 +101,10 @@ class ArtifactFinder:
                 finds.unreachable[trace_id] = listing.gaps[0]
             else:
                 finds.gaps += listing.gaps
-        if home != _ARCHIVED or finds.has(trace_id, _ARCHIVE_FILE):
-            return
-        location = tags.get(ARCHIVE_TAG)
+        if home == _ARCHIVED and not finds.has(trace_id, _ARCHIVE_FILE):
+            self._of_archive(trace_id, tags.get(ARCHIVE_TAG), finds)
+
+    def _of_archive(self, trace_id: str, location: str | None, finds: FoundFiles) -> None:
         if not location:
             finds.add_missing(TRACE, trace_id, _ARCHIVE_FILE, f"its spans are archived, but no {ARCHIVE_TAG}")
             return
@@ -182,6 +180,13 @@ class ArtifactFinder:
     def _may_follow(self, uri: str) -> bool:
         """Return whether the source of a version, which anybody may set, may lead to a folder of this machine."""
         return self._roots.is_given(uri) or self._roots.exists(uri, _MODEL_FILE)
+
+
+def _tags_by_trace(traces: Iterable[Row], tags: Iterable[Row]) -> dict[str, dict[str, str]]:
+    by_trace: dict[str, dict[str, str]] = {row["trace_id"]: {} for row in traces}
+    for row in tags:
+        by_trace.get(row["trace_id"], {})[row["key"]] = row["value"] or ""
+    return by_trace
 
 
 def _out_of_reach(gaps: Sequence[Gap]) -> bool:

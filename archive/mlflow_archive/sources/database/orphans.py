@@ -27,14 +27,10 @@ def orphans(snapshot: Snapshot) -> Iterator[Gap]:
             yield from _without_parent(snapshot, root)
     for table_map in MAPS.values():
         root = ROOTS[table_map.kind]
-        if (
-            table_map.stored_in in columns
-            and root.stored_in in columns
-            and table_map.stored_in != root.stored_in
-            and "." not in table_map.owner
-        ):
+        is_elsewhere = table_map.stored_in != root.stored_in and "." not in table_map.owner
+        if is_elsewhere and {table_map.stored_in, root.stored_in} <= columns.keys():
             yield from _without_owner(snapshot, table_map, root)
-        if all(name in columns for name in (table_map.stored_in, *(join.table for join in table_map.joins))):
+        if {table_map.stored_in, *(join.table for join in table_map.joins)} <= columns.keys():
             for join in table_map.joins:
                 yield from _without_joined(snapshot, table_map, join)
 

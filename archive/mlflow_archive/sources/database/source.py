@@ -103,19 +103,23 @@ class DatabaseSource:
         if selection.artifacts:
             finder = ArtifactFinder(self._roots, selection, lambda traces: set(count_spans(self._snapshot, traces)))
         self._entities = EntityReader(self._snapshot, self._reading, finder, selector.among)
-        revision = self.facts().schema_revision
         carried = may_be_carried(self._snapshot, unknown_tables(self._snapshot)) if selection.unknown_tables else []
-        gaps = [*unknown_contents(self._snapshot, selection, revision, progress.note, carried)]
-        if selection.everything:
-            leftovers = (*orphans(self._snapshot), *unknown_rows(self._snapshot))
-            wants = selection.wants_kind
-            gaps += [gap for gap in leftovers if gap.owner_kind == DATABASE or wants(gap.owner_kind)]
-        yield from gap_shards("rows that belong to nothing", gaps)
+        yield from gap_shards("rows that belong to nothing", self._leftovers(selection, progress, carried))
         for name in carried:
             yield Shard(name=f"the unknown table {name}", payload=UnknownTable(name=name))
         for shard in shards(selector):
             progress.expect("runs", shard.weight)
             yield shard
+
+    def _leftovers(self, selection: Selection, progress: Progress, carried: Sequence[str]) -> list[Gap]:
+        """Return gaps of what no kind has: contents that this version does not know, rows of objects that are gone."""
+        revision = self.facts().schema_revision
+        gaps = [*unknown_contents(self._snapshot, selection, revision, progress.note, carried)]
+        if selection.everything:
+            leftovers = (*orphans(self._snapshot), *unknown_rows(self._snapshot))
+            wants = selection.wants_kind
+            gaps += [gap for gap in leftovers if gap.owner_kind == DATABASE or wants(gap.owner_kind)]
+        return gaps
 
     def _selector(self, selection: Selection) -> Selector:
         columns = Columns(self._snapshot)

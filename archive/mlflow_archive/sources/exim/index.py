@@ -6,7 +6,7 @@ memory does not grow with the folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
@@ -201,24 +201,31 @@ class _Builder:
         return next((self._folders[folder] for folder in path.parents if folder in self._folders), None)
 
     def _check_declared(self) -> None:
-        index = self.index
-        by_folder: dict[str, list[RunEntry]] = {}
-        for copies in self._copies[RUN].by_id.values():
-            for copy in copies:
-                by_folder.setdefault(copy.entry.path.parent.name, []).append(copy.entry)
+        index, by_folder = self.index, self._runs_by_folder()
         for declared in self._declared:
             kind, object_id = declared.kind, declared.object_id
             exists = object_id in index.of(kind)
             if declared.failed_part or not (exists or index.gaps.has(kind, object_id)):
-                runs = by_folder.get(object_id, ()) if kind == RUN else ()
-                beside = [run for run in runs if run.path.is_relative_to(declared.document.parent)]
-                instead = (f"{place_of(run.path, index.root)} is that of run {run.run_id}" for run in beside)
+                instead = self._instead(by_folder.get(object_id, ()), declared) if kind == RUN else ()
                 code = _CODES.get(kind, OBJECT_UNREADABLE)
                 reason = "; ".join((declared.reason, *instead))
                 around = self._experiment_around(declared.document)
                 index.gaps.add(kind, object_id, code, reason, path=declared.path, experiment_id=around)
             if kind == EXPERIMENT and declared.name and not exists:
                 index.experiments[object_id] = ExperimentEntry(experiment_id=object_id, name=declared.name)
+
+    def _instead(self, runs: Iterable[RunEntry], declared: Declared) -> Iterator[str]:
+        """Yield a sentence for each run that lies beside a document in a folder of the declared run's name."""
+        for run in runs:
+            if run.path.is_relative_to(declared.document.parent):
+                yield f"{place_of(run.path, self.index.root)} is that of run {run.run_id}"
+
+    def _runs_by_folder(self) -> dict[str, list[RunEntry]]:
+        by_folder: dict[str, list[RunEntry]] = {}
+        for copies in self._copies[RUN].by_id.values():
+            for copy in copies:
+                by_folder.setdefault(copy.entry.path.parent.name, []).append(copy.entry)
+        return by_folder
 
     def _add_missing_experiments(self) -> None:
         names_of_runs = self._experiment_names()

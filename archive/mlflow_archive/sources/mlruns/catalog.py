@@ -144,10 +144,14 @@ class StoreCatalog:
                 for _, folder in self._all(TRACE)
             ]
         elif kind := _KINDS.get(table):
-            ids = _ids_in(where, _KEYS[kind])
-            places = self._all(kind) if ids is None else self.met(kind, ids)
-            while part := tuple(islice(places, _AT_ONCE)):
-                yield [_of_object(kind, experiment, folder, columns) for experiment, folder in part]
+            yield from self._of_kind(kind, columns, _ids_in(where, _KEYS[kind]))
+
+    def _of_kind(
+        self, kind: str, columns: Collection[str], ids: Collection[str] | None
+    ) -> Iterator[list[Mapping[str, Any]]]:
+        places = self._all(kind) if ids is None else self.met(kind, ids)
+        while part := tuple(islice(places, _AT_ONCE)):
+            yield [_of_object(kind, experiment, folder, columns) for experiment, folder in part]
 
     @cached_property
     def _every_edge(self) -> dict[str, list[Mapping[str, Any]]]:

@@ -22,6 +22,11 @@ INT64: Final = range(-(2**63), 2**63)
 """The integers that the tables can hold."""
 
 
+def pair_rows(pairs: Mapping[str, Cell], **own: Cell) -> list[Any]:
+    """Return the rows of a table of keys and values, each with the columns ``own``."""
+    return [{**own, "key": key, "value": value} for key, value in pairs.items()]
+
+
 class Rows:
     """Collects what one chunk will hold."""
 

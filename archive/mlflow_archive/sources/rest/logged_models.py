@@ -19,6 +19,7 @@ from mlflow_archive.format.gaps import ARTIFACT_MISSING
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import LOGGED_MODEL
 from mlflow_archive.sources.reading.fields import Fields, row_of
+from mlflow_archive.sources.reading.rows import pair_rows
 from mlflow_archive.sources.rest.artifacts import Owner, quoted
 from mlflow_archive.sources.rest.cells import Json, Row
 from mlflow_archive.sources.rest.lists import Page, pages, posting
@@ -167,8 +168,8 @@ def model_rows(model: Fields) -> TableRows:
     info.known("registrations")  # the versions of registered models that it became; these name it
     return {
         "logged_models": [row],
-        "logged_model_params": [{**own, "key": key, "value": value} for key, value in data.pairs("params").items()],
-        "logged_model_tags": [{**own, "key": key, "value": value} for key, value in info.pairs("tags").items()],
+        "logged_model_params": pair_rows(data.pairs("params"), **own),
+        "logged_model_tags": pair_rows(info.pairs("tags"), **own),
         "logged_model_metrics": [_metric_row(point, own) for point in data.objects("metrics")],
     }
 

@@ -102,8 +102,7 @@ class ReviewQueueWriter(ObjectWriter):
     def _complete(self, rows: ObjectRows, queue_id: str) -> bool:
         dry_run = self._context.options.dry_run
         existing = _by_id(self._items(queue_id))
-        all_items = rows.of("review_queue_items")
-        items = {self._context.mapped(TRACE, item["item_id"]) or item["item_id"]: item for item in all_items}
+        items = {self._target_item(row): row for row in rows.of("review_queue_items")}
         missing = [item_id for item_id in items if item_id not in existing]
         added = {} if dry_run else _by_id(self._add(rows, queue_id, missing, items))
         existing |= added
@@ -113,6 +112,9 @@ class ReviewQueueWriter(ObjectWriter):
         for item_id in behind:
             self._set_status(rows, queue_id, item_id, items[item_id])
         return bool(added or behind)
+
+    def _target_item(self, row: Row) -> str:
+        return self._context.mapped(TRACE, row["item_id"]) or str(row["item_id"])
 
     def _items(self, queue_id: str) -> Iterator[Any]:
         def ask(page: dict[str, Any]) -> Any:

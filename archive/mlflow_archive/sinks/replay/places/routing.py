@@ -76,20 +76,23 @@ class Router:
             files = [file for file, place in zip(chunk.artifacts, of_files, strict=True) if place == workspace]
             yield workspace, Chunk(tables=part, artifacts=files, complete=chunk.complete)
 
+    def _leaves_default(self, tables: Tables) -> bool:
+        """Return whether anything, or any experiment until now, lies in another workspace than the default one."""
+        return any(place != DEFAULT_WORKSPACE for place in self._experiments.values()) or any(
+            place not in (None, DEFAULT_WORKSPACE)
+            for name, rows in tables.items()
+            if _COLUMN in TABLES[name].column_names
+            for place in pc.unique(rows[_COLUMN]).to_pylist()
+        )
+
     def _learn(self, tables: Tables, owners: dict[Owner, str]) -> None:
         """Note the workspaces of entities that start here, if any of them, or any experiment, is not in the default."""
         if "experiments" in tables:
             rows = tables["experiments"]
             places = self._places(TABLES["experiments"], rows, owners).to_pylist()
             self._experiments.update(zip(rows["experiment_id"].to_pylist(), places, strict=True))
-        elsewhere = any(place != DEFAULT_WORKSPACE for place in self._experiments.values()) or any(
-            place not in (None, DEFAULT_WORKSPACE)
-            for name, rows in tables.items()
-            if _COLUMN in TABLES[name].column_names
-            for place in pc.unique(rows[_COLUMN]).to_pylist()
-        )
         # Where all is in the default workspace, as mostly, no entity need be remembered.
-        for name in tables if elsewhere else ():
+        for name in tables if self._leaves_default(tables) else ():
             table, rows = TABLES[name], tables[name]
             if is_identity(table):
                 places = self._places(table, rows, owners).to_pylist()

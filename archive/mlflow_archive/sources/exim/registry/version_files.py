@@ -34,9 +34,9 @@ def add_version_files(
 ) -> None:
     """Add the files of versions that are nowhere else; a version without any files becomes a gap."""
     sources = {str(row["version"]): _text(row["source"]) for row in entity.rows.get("model_versions", ())}
-    for number, version in _versions(entries).items():
-        if number not in sources:
-            continue
+    versions = _versions(entries)
+    for number in filter(versions.__contains__, sources):
+        version = versions[number]
         files = [file for folder in _folders(entries, number) for file in files_of(folder, entity.gaps.add)]
         elsewhere = {(file.path, file.size) for file in _elsewhere(version, sources[number], index, carries)}
         own = [file for file in files if file.path != _OF_DOWNLOAD]

@@ -13,7 +13,7 @@ from mlflow_archive.sources.exim.tool_fields import ToolFields
 from mlflow_archive.sources.reading.fields import row_of
 from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.records import ACTIVE
-from mlflow_archive.sources.reading.rows import Rows
+from mlflow_archive.sources.reading.rows import Rows, pair_rows
 
 
 def add_experiment(rows: Rows, entry: ExperimentEntry, gap_book: GapBook, root: Path) -> GapList:
@@ -32,8 +32,7 @@ def add_experiment(rows: Rows, entry: ExperimentEntry, gap_book: GapBook, root: 
     experiment = body.object("experiment", place="")
     row |= {"lifecycle_stage": experiment.text("lifecycle_stage") or ACTIVE}
     rows.add("experiments", row_of("experiments", experiment, **row))
-    for key, value in experiment.pairs("tags").items():
-        rows.add("experiment_tags", {"experiment_id": entry.experiment_id, "key": key, "value": value})
+    rows.add_all({"experiment_tags": pair_rows(experiment.pairs("tags"), experiment_id=entry.experiment_id)})
     report_permissions(body)
     body.known("runs", "logged_models", "traces")  # lists of what has documents of its own
     gaps.unread += body.unread()

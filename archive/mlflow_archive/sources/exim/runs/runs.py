@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.format.gaps import METRIC_UNREADABLE
@@ -21,7 +21,7 @@ from mlflow_archive.sources.reading.fields import ValueMalformedError, integer_o
 from mlflow_archive.sources.reading.gaplist import Problems
 from mlflow_archive.sources.reading.points import Points
 from mlflow_archive.sources.reading.records import ACTIVE, RUN_NAME_TAG, RunRecord, selected_files
-from mlflow_archive.sources.reading.rows import INT64, Row
+from mlflow_archive.sources.reading.rows import INT64, Row, pair_rows
 
 _STATUSES: Final = frozenset({"RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"})
 
@@ -70,20 +70,23 @@ def _read_points(record: RunRecord, fields: ToolFields) -> Points:
         return points
     for name, content in (histories or {}).items():
         problems = Problems(units="points")
-        history = content if isinstance(content, list) else [content]
-        try:
-            key = text_of(name)
-        except ValueMalformedError as error:
-            problems.add(f"its name: {error}", len(history))
-        else:
-            for number, point in enumerate(history):
-                try:
-                    _add_point(record, points, key, _plain(record, point))
-                except ValueMalformedError as error:
-                    problems.add(f"point {number}: {error}")
+        _add_history(record, points, name, content if isinstance(content, list) else [content], problems)
         if problems.count:
             record.gaps.add(f"metrics/{printable(name)}", METRIC_UNREADABLE, problems.text)
     return points
+
+
+def _add_history(record: RunRecord, points: Points, name: str, history: list[Any], problems: Problems) -> None:
+    try:
+        key = text_of(name)
+    except ValueMalformedError as error:
+        problems.add(f"its name: {error}", len(history))
+        return
+    for number, point in enumerate(history):
+        try:
+            _add_point(record, points, key, _plain(record, point))
+        except ValueMalformedError as error:
+            problems.add(f"point {number}: {error}")
 
 
 def _plain(record: RunRecord, point: object) -> object:
@@ -132,7 +135,7 @@ def _read_inputs(record: RunRecord, entry: RunEntry, fields: ToolFields) -> None
             continue
         record.datasets.append(row)
         edge = {"run_id": record.run_id, "dataset_name": row["name"], "dataset_digest": row["digest"]}
-        tags: list[Row] = [{**edge, "key": key, "value": value} for key, value in dataset_input.pairs("tags").items()]
+        tags: list[Row] = pair_rows(dataset_input.pairs("tags"), **edge)
         record.edges.datasets.append((edge, tags))
     record.edges.model_inputs += _model_edges(record.run_id, inputs.objects("model_inputs"))
     outputs = fields.object("outputs")

@@ -51,6 +51,11 @@ def assessment_rows(trace_folder: Path, gaps: GapList) -> Iterator[Row]:
             gaps.unread += assessment.unread()
 
 
+def _source_run(metadata: object) -> str | None:
+    run_id = metadata.get(_SOURCE_RUN) if isinstance(metadata, Mapping) else None
+    return None if run_id is None else text_of(run_id)
+
+
 def _row(trace_id: str, assessment_id: str, assessment: Fields) -> Row:
     """Return an assessment. Raises ValueError for one that lacks something or is malformed."""
     id_in_file = assessment.text("assessment_id")
@@ -63,7 +68,6 @@ def _row(trace_id: str, assessment_id: str, assessment: Fields) -> Row:
     name = assessment.text("assessment_name", "name")
     if created is None or name is None:
         raise ValueError("it lacks a name or a time")
-    run_id = metadata.get(_SOURCE_RUN) if isinstance(metadata, Mapping) else None
     return row_of(
         "assessments",
         assessment,
@@ -77,7 +81,7 @@ def _row(trace_id: str, assessment_id: str, assessment: Fields) -> Row:
         last_updated_timestamp=created if updated is None else updated,
         source_type=source.text("source_type") or "SOURCE_TYPE_UNSPECIFIED",
         source_id=source.text("source_id"),
-        run_id=assessment.text("run_id") or (None if run_id is None else text_of(run_id)),
+        run_id=assessment.text("run_id") or _source_run(metadata),
         valid=valid is not False,
         metadata=json.dumps(metadata) if metadata else None,
     )

@@ -12,6 +12,7 @@ from typing import Final
 from mlflow_archive.flow.chunk import Chunk, Known
 from mlflow_archive.kinds import BUDGET_POLICY, GATEWAY_ENDPOINT, GATEWAY_SECRET, GUARDRAIL, MODEL_DEFINITION
 from mlflow_archive.sources.reading.fields import Fields, row_of
+from mlflow_archive.sources.reading.rows import pair_rows
 from mlflow_archive.sources.rest.cells import Row, json_text
 from mlflow_archive.sources.rest.lists import Page, all_at_once, asking, pages
 from mlflow_archive.sources.rest.objects.scorers import hidden_scorers
@@ -130,7 +131,7 @@ def _endpoint_rows(scope: Scope, endpoint: Fields) -> TableRows:
         usage_tracking=endpoint.flag("usage_tracking") or False,
         workspace=scope.workspace,
     )
-    tags = [{**own, "key": key, "value": value} for key, value in endpoint.pairs_with_nulls("tags").items()]
+    tags = pair_rows(endpoint.pairs_with_nulls("tags"), **own)
     return {"gateway_endpoints": [row], "gateway_endpoint_tags": tags, "gateway_endpoint_models": models}
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.kinds import MCP_SERVER, named_owner
 from mlflow_archive.sources.reading.fields import Fields, ValueMalformedError, row_of
+from mlflow_archive.sources.reading.rows import pair_rows
 from mlflow_archive.sources.rest.artifacts import quoted
 from mlflow_archive.sources.rest.cells import Json, Row, json_text
 from mlflow_archive.sources.rest.lists import asking, pages
@@ -56,7 +57,7 @@ def _server_rows(scope: Scope, server: Fields) -> TableRows:
     server.known("access_endpoints", "latest_version", "status")  # of its versions and endpoints, which are asked for
     return {
         "mcp_servers": [row],
-        "mcp_server_tags": _tag_rows(server, own),
+        "mcp_server_tags": pair_rows(server.pairs_with_nulls("tags"), **own),
         "mcp_server_aliases": [row_of("mcp_server_aliases", alias, **own) for alias in server.objects("aliases")],
     }
 
@@ -77,7 +78,8 @@ def _version_rows(scope: Scope, name: str, version: Fields) -> TableRows:
         connect_options=json_text(version.value("connect_options") or None),
     )
     version.known("aliases")  # those that the server names
-    return {"mcp_server_versions": [row], "mcp_server_version_tags": _tag_rows(version, own)}
+    tags = pair_rows(version.pairs_with_nulls("tags"), **own)
+    return {"mcp_server_versions": [row], "mcp_server_version_tags": tags}
 
 
 def _endpoint_rows(scope: Scope, name: str, endpoint: Fields) -> TableRows:
@@ -88,10 +90,6 @@ def _endpoint_rows(scope: Scope, name: str, endpoint: Fields) -> TableRows:
 
 def _workspace(scope: Scope, fields: Fields) -> str:
     return fields.text("workspace") or scope.workspace
-
-
-def _tag_rows(fields: Fields, own: Row) -> list[Row]:
-    return [{**own, "key": key, "value": value} for key, value in fields.pairs_with_nulls("tags").items()]
 
 
 def version_order(version: str) -> Row:

@@ -18,6 +18,7 @@ from mlflow_archive.format.gaps import ARTIFACT_MISSING
 from mlflow_archive.kinds import SKILL, TABLES, UPLOADS, named_owner
 from mlflow_archive.kinds.owner_id import name_in_workspace
 from mlflow_archive.sources.reading.fields import Fields, row_of
+from mlflow_archive.sources.reading.rows import pair_rows
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import Json, Row, json_text
 from mlflow_archive.sources.rest.lists import Answer, Page, asking, pages
@@ -94,14 +95,11 @@ def _skill_rows(scope: Scope, skill: Fields) -> TableRows:
     row = row_of("skills", skill, _TIMES, **own, icons=None if icons is None else json_text(icons))
     skill.known("latest_version", "status", "source_type")  # of its versions
     aliases = [row_of("skill_aliases", alias, **own) for alias in skill.objects("aliases")]
-    return {"skills": [row], "skill_tags": _tag_rows(skill, own), "skill_aliases": aliases}
+    return {"skills": [row], "skill_tags": pair_rows(skill.pairs_with_nulls("tags"), **own), "skill_aliases": aliases}
 
 
 def _version_rows(own: Row, version: Fields) -> TableRows:
     row = row_of("skill_versions", version, _TIMES, **own)
     version.known("aliases")  # those that the skill names
-    return {"skill_versions": [row], "skill_version_tags": _tag_rows(version, {**own, "version": row["version"]})}
-
-
-def _tag_rows(fields: Fields, own: Row) -> list[Row]:
-    return [{**own, "key": key, "value": value} for key, value in fields.pairs_with_nulls("tags").items()]
+    tags = pair_rows(version.pairs_with_nulls("tags"), **own, version=row["version"])
+    return {"skill_versions": [row], "skill_version_tags": tags}

@@ -26,6 +26,7 @@ from mlflow_archive.selecting.model_versions import (
     prompt_experiments,
 )
 from mlflow_archive.sources.reading.fields import Fields, refuse, row_of
+from mlflow_archive.sources.reading.rows import pair_rows
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, location, unexpected_shape
 from mlflow_archive.sources.rest.lists import PROMPTS, asking, if_understood, pages
@@ -101,7 +102,7 @@ def _read(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], known: Know
 def _model_rows(scope: Scope, model: Fields) -> TableRows:
     name = _name(scope, model.required("name"))
     row = row_of("registered_models", model, _TIMES, **name, description=model.text("description") or "")
-    tags = [{**name, "key": key, "value": value} for key, value in model.pairs_with_nulls("tags").items()]
+    tags = pair_rows(model.pairs_with_nulls("tags"), **name)
     aliases = [row_of("registered_model_aliases", alias, **name) for alias in model.objects("aliases")]
     model.known("latest_versions")  # some of its versions, which come by themselves
     return {"registered_models": [row], "registered_model_tags": tags, "registered_model_aliases": aliases}
@@ -169,7 +170,7 @@ class _RestRegistry:
     def _row(self, name: str, version: Fields, gaps: list[Gap]) -> Row:
         version.known("aliases", *_OF_LOGGED_MODEL)  # the model names its aliases
         place = self._storage_location(name, version.required("version"), version.location("source"), gaps)
-        tags = [{"key": key, "value": value} for key, value in version.pairs_with_nulls("tags").items()]
+        tags = pair_rows(version.pairs_with_nulls("tags"))
         row = row_of("model_versions", version, _TIMES, **_name(self._scope, name), storage_location=place)
         return {**row, "tags": tags}
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from mlflow_archive.flow.chunk import Chunk, Known
 from mlflow_archive.kinds import EXPERIMENT
 from mlflow_archive.sources.reading.fields import Fields, row_of
+from mlflow_archive.sources.reading.rows import pair_rows
 from mlflow_archive.sources.rest.cells import Json, Row, table_of
 from mlflow_archive.sources.rest.scope import Contents, Scope, TableRows
 
@@ -60,8 +61,8 @@ def parse_run(run: Fields) -> RestRun:
     inputs.known("model_inputs")  # a search leaves them out: they are asked for, and read, apart
     rows: TableRows = {
         "runs": [columns],
-        "params": [{"run_id": run_id, "key": key, "value": value} for key, value in params.items()],
-        "tags": [{"run_id": run_id, "key": key, "value": value} for key, value in tags.items()],
+        "params": pair_rows(params, run_id=run_id),
+        "tags": pair_rows(tags, run_id=run_id),
         **_dataset_rows(run_id, columns["experiment_id"], inputs),
         "model_outputs": model_edges(run_id, outputs, "model_outputs"),
     }
@@ -116,5 +117,5 @@ def _experiment_rows(experiment: Fields) -> TableRows:
     experiment.known("effective_trace_archival_retention")  # follows from a tag of it, its workspace and the server
     row = row_of("experiments", experiment, lifecycle_stage=stage)
     own = {"experiment_id": row["experiment_id"]}
-    tags = [{**own, "key": key, "value": value} for key, value in experiment.pairs_with_nulls("tags").items()]
+    tags = pair_rows(experiment.pairs_with_nulls("tags"), **own)
     return {"experiments": [row], "experiment_tags": tags}

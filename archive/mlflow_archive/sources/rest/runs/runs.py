@@ -252,10 +252,7 @@ def _chunk(part: HistoryPart, entries: dict[str, _Entry]) -> Chunk:
         gaps += entry.gaps
         if not entry.gaps and record.run_id not in without_history:
             prints.append(entry.fingerprint.row(RUN, record.run_id))
-    if prints:
-        tables["fingerprints"] = [table_of("fingerprints", prints)]
-    if gaps:
-        tables["gaps"] = [gap_table(gaps)]
+    tables |= {"fingerprints": [table_of("fingerprints", prints)], "gaps": [gap_table(gaps)]}
     merged = {name: pa.concat_tables(parts) for name, parts in tables.items()}
     with_rows = {name: table for name, table in merged.items() if table.num_rows}
     return Chunk(tables=with_rows, artifacts=files, complete=bool(part.complete))
