@@ -76,7 +76,7 @@ class TextOutput:
     def rows(
         self, columns: Sequence[str], rows: Iterable[Row], *, right: Sequence[str] = (), whole: bool = False
     ) -> None:
-        cells = [[_flat(row[name]) for name in columns] for row in rows]
+        cells = [[flat(row[name]) for name in columns] for row in rows]
         print_section(listed(columns, cells, right, whole=whole))
 
 
@@ -92,7 +92,7 @@ class CsvOutput:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
         for row in rows:
-            values = [plain(_flat(row[name])) for name in columns]
+            values = [plain(flat(row[name])) for name in columns]
             writer.writerow(["" if value is None else value for value in values])
 
 
@@ -125,7 +125,7 @@ def _of_query(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date | time) else value
 
 
-def _flat(value: Any) -> Any:
+def flat(value: Any) -> Any:
     """Return a value for one cell: what is nested as JSON, bytes in hex."""
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(plain(value), allow_nan=False, ensure_ascii=False)
