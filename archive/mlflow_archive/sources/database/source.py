@@ -107,9 +107,7 @@ class DatabaseSource:
         yield from gap_shards("rows that belong to nothing", self._leftovers(selection, progress, carried))
         for name in carried:
             yield Shard(name=f"the unknown table {name}", payload=UnknownTable(name=name))
-        for shard in shards(selector):
-            progress.expect("runs", shard.weight)
-            yield shard
+        yield from shards(selector, progress)
 
     def _leftovers(self, selection: Selection, progress: Progress, carried: Sequence[str]) -> list[Gap]:
         """Return gaps of what no kind has: contents that this version does not know, rows of objects that are gone."""
