@@ -15,7 +15,7 @@ from mlflow_archive.flow.report import Report
 from mlflow_archive.format.nul_characters import NUL, SHOWN, without_nul
 from mlflow_archive.format.source_tags import PREFIX, shorten, shorten_key
 from mlflow_archive.sinks.replay import ReplaySink, Target, open_target
-from mlflow_archive.sinks.replay.places.held_texts import HeldTexts
+from mlflow_archive.sinks.replay.sink import HeldTexts
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from tests.support.chunks import ChunkSource, chunk, experiment, points, run, table
 from tests.support.databases import PostgresServer

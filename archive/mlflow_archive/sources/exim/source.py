@@ -20,8 +20,7 @@ from mlflow_archive.sources.exim.index import Index, build_index
 from mlflow_archive.sources.exim.logged_models import read_logged_model
 from mlflow_archive.sources.exim.planning import EximPlanner, ObjectsPayload
 from mlflow_archive.sources.exim.registry.registry import read_model
-from mlflow_archive.sources.exim.runs.experiments import add_experiment
-from mlflow_archive.sources.exim.runs.runs import points_in_parts, read_run
+from mlflow_archive.sources.exim.runs.runs import add_experiment, points_in_parts, read_run
 from mlflow_archive.sources.exim.traces.traces import read_trace
 from mlflow_archive.sources.reading.gaplist import GapList, unreadable
 from mlflow_archive.sources.reading.records import Entity

@@ -9,19 +9,44 @@ from typing import Any, Final
 
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.format.gaps import METRIC_UNREADABLE
-from mlflow_archive.kinds import RUN
+from mlflow_archive.kinds import EXPERIMENT, RUN
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.documents import POINT_KEYS, JsonPoint, read_document
-from mlflow_archive.sources.exim.entries import RunEntry
+from mlflow_archive.sources.exim.entries import ExperimentEntry, RunEntry
 from mlflow_archive.sources.exim.files import files_of, join_copies
 from mlflow_archive.sources.exim.gapbook import GapBook
-from mlflow_archive.sources.exim.parts import dataset_row
+from mlflow_archive.sources.exim.parts import dataset_row, report_permissions
 from mlflow_archive.sources.exim.tool_fields import ToolFields, time_of
 from mlflow_archive.sources.reading.fields import ValueMalformedError, integer_of, printable, real_of, row_of, text_of
-from mlflow_archive.sources.reading.gaplist import Problems
+from mlflow_archive.sources.reading.gaplist import GapList, Problems
 from mlflow_archive.sources.reading.points import Points
 from mlflow_archive.sources.reading.records import ACTIVE, RUN_NAME_TAG, RunRecord, selected_files
-from mlflow_archive.sources.reading.rows import INT64, Row, pair_rows
+from mlflow_archive.sources.reading.rows import INT64, Row, Rows, pair_rows
+
+
+def add_experiment(rows: Rows, entry: ExperimentEntry, gap_book: GapBook, root: Path) -> GapList:
+    """Add an experiment's row, tags and gaps, which are returned.
+
+    One without a document is kept by its name, so that its runs are not lost. Raises DocumentUnreadableError if it has
+    changed since the index was built.
+    """
+    gaps = gap_book.copy_of(EXPERIMENT, entry.experiment_id)
+    row = {"experiment_id": entry.experiment_id, "name": entry.name, "lifecycle_stage": ACTIVE}
+    if entry.path is None:
+        rows.add("experiments", row)
+        rows.add_gaps(gaps)
+        return gaps
+    body = ToolFields(read_document(entry.path, root).body, gaps.under(""))
+    experiment = body.object("experiment", place="")
+    row |= {"lifecycle_stage": experiment.text("lifecycle_stage") or ACTIVE}
+    rows.add("experiments", row_of("experiments", experiment, **row))
+    rows.add_all({"experiment_tags": pair_rows(experiment.pairs("tags"), experiment_id=entry.experiment_id)})
+    report_permissions(body)
+    body.known("runs", "logged_models", "traces")  # lists of what has documents of its own
+    gaps.unread += body.unread()
+    rows.add_gaps(gaps)
+    return gaps
+
 
 _STATUSES: Final = frozenset({"RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"})
 
