@@ -13,8 +13,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -31,6 +30,7 @@ from mlflow_archive.kinds import (
 )
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
+from mlflow_archive.storage.closing import Closing
 
 _PARTS: Final = "parts"
 
@@ -54,7 +54,7 @@ _DAMAGED_PAGE: Final = "reading the Arrow source failed"
 _CLOSED: Final = "set TimeZone = 'UTC'; set enable_external_access = false; set lock_configuration = true"
 
 
-class SqlSession:
+class SqlSession(Closing):
     """A DuckDB database in memory with a view for each table of an archive; a context manager.
 
     Raises MlflowArchiveError where DuckDB is not installed. The archive must stay open. No file, network or extension
@@ -160,14 +160,6 @@ class SqlSession:
     def close(self) -> None:
         """Close DuckDB's connection; the archive stays open."""
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _owner(table: Table) -> str:

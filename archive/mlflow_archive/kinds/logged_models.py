@@ -5,18 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mlflow_archive.kinds.files import ObjectFiles
-from mlflow_archive.kinds.model import (
-    EXPERIMENT,
-    LOGGED_MODEL,
-    RUN,
-    Kind,
-    integer,
-    listing,
-    real,
-    text,
-    time,
-    uri,
-)
+from mlflow_archive.kinds.model import EXPERIMENT, LOGGED_MODEL, RUN, Kind, integer, listing, real, text, time, uri
 from mlflow_archive.kinds.runs import RUNS
 
 _RUN_ID = text("run_id", "runs.run_uuid", "Id of the run at the source.")

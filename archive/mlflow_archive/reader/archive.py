@@ -14,8 +14,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
-from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,10 +33,11 @@ from mlflow_archive.reader.stored.footer import check_footer
 from mlflow_archive.reader.stored.opening import OpenedManifest, open_members, read_manifest
 from mlflow_archive.reader.stored.parts import Part
 from mlflow_archive.reader.stored.recent import RecentGroups
+from mlflow_archive.storage.closing import Closing
 from mlflow_archive.storage.members import MemberFile, Members
 
 
-class Archive:
+class Archive(Closing):
     """A committed archive, either form, read-only; safe to use from several threads."""
 
     def __init__(self, members: Members, opened: OpenedManifest) -> None:
@@ -198,14 +197,6 @@ class Archive:
         self._recent.clear()
         self._parts.clear()
         self.members.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_archive(path: str | os.PathLike[str]) -> Archive:

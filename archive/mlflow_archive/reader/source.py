@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import BinaryIO, Final
 
 import pyarrow as pa
@@ -101,25 +102,19 @@ class ArchiveSource:
         return export_by_id
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
-        filters = {"--filter": selection.filter_string, "--trace-filter": selection.trace_filter}
-        for option, value in filters.items():
-            if value is not None:
-                raise SelectionError(f"an archive cannot be filtered by {option}; select by --experiment or --run")
+        _check_unfiltered(selection)
         self._selection = selection
         selected = ArchiveSelection(self._archive, selection)
         if workspaces := selected.ids(WORKSPACE).to_pylist():
             yield Shard(name="workspaces", payload=_Part(WORKSPACE, workspaces))
         yield Shard(name="experiments", stage=1, payload=_Part(EXPERIMENT, selected.ids(EXPERIMENT).to_pylist()))
-        stage = 1
         ids = {kind: selected.ids(kind) for kind in AFTER_RUNS}
         for kind, selected_ids in ({RUN: selected.runs} | ids).items():
             progress.expect(KINDS[kind].plural, len(selected_ids))
-        for run_ids in selected.run_levels():
-            stage += 1
-            yield from _shards(RUN, run_ids, stage)
-        for kind in AFTER_RUNS:
-            stage += 1
-            yield from _shards(kind, ids[kind], stage)
+        pieces = chain(((RUN, run_ids) for run_ids in selected.run_levels()), ids.items())
+        stage = 1
+        for stage, (kind, piece) in enumerate(pieces, start=2):
+            yield from _shards(kind, piece, stage)
         if selection.everything and not (selection.kinds or self._leave_out or self._columns):
             for name, member in unknown_tables(self._archive).items():
                 yield Shard(name=f"the unknown table {name}", stage=stage + 1, payload=_UnknownTable(name, member))
@@ -132,10 +127,10 @@ class ArchiveSource:
         if not isinstance(part, _Part):
             message = f"{shard.name} is no shard of an archive"
             raise TypeError(message)
-        kinds = (EXPERIMENT, DATASET) if part.kind == EXPERIMENT else (part.kind,)
-        names = {table.name for table in TABLES.values() if table.entity in kinds}.difference(self._leave_out)
-        later = KINDS[part.kind].largest if KINDS[part.kind].largest in names else ""
-        tables = {name: self._archive.table(name, owners=part.ids) for name in TABLES if name in names - {later}}
+        later = KINDS[part.kind].largest
+        later = "" if later in self._leave_out else later
+        names = (name for name in _tables_of(part.kind) if name != later and name not in self._leave_out)
+        tables = {name: self._archive.table(name, owners=part.ids) for name in names}
         of_every_kind = self._of_every_kind(part, tables)
         ids = part.ids
         if part.kind in INCREMENTAL and (unchanged := _unchanged(of_every_kind["fingerprints"], known)):
@@ -237,6 +232,20 @@ def _open(blobs: Blobs, digest: str, pieces: list[StoredExtent]) -> BinaryIO:
         return blobs.open(digest, pieces)
     except DamagedError as error:
         raise ArtifactUnreadableError(str(error), code=gap_codes.ARTIFACT_UNREADABLE) from error
+
+
+def _check_unfiltered(selection: Selection) -> None:
+    """Raise SelectionError for a filter in MLflow's search syntax."""
+    filters = {"--filter": selection.filter_string, "--trace-filter": selection.trace_filter}
+    for option, value in filters.items():
+        if value is not None:
+            raise SelectionError(f"an archive cannot be filtered by {option}; select by --experiment or --run")
+
+
+def _tables_of(kind: str) -> list[str]:
+    """Return the tables that come with the objects of a kind: datasets with the experiments in which they are."""
+    kinds = (EXPERIMENT, DATASET) if kind == EXPERIMENT else (kind,)
+    return [table.name for table in TABLES.values() if table.entity in kinds]
 
 
 def _owned_by(tables: Mapping[str, pa.Table], ids: Sequence[str]) -> dict[str, pa.Table]:

@@ -44,6 +44,7 @@ Passes = Callable[[Sequence[str]], Sequence[str]]
 
 _JUDGED_AT_ONCE: Final = 128
 _EXAMPLES: Final = 6
+_STAGE: Final = "lifecycle_stage"
 _DELETED: Final = "deleted"
 _TIMES: Final = {RUN: "start_time", TRACE: "request_time"}
 _EDGES: Final = ("model_inputs", "model_outputs")
@@ -162,14 +163,14 @@ class Selector:
         if among is not None and not among:
             return
         table, selection = IDENTITIES[kind], self._selection
-        key, stage = table.key[0], "lifecycle_stage"
-        staged = not selection.deleted and stage in table.column_names
-        time = _TIMES.get(kind) if selection.cut_by_time else None
-        columns = [key, "experiment_id", *([stage] if staged else ()), *([time] if time else ())]
+        key = table.key[0]
+        stage = "" if selection.deleted or _STAGE not in table.column_names else _STAGE
+        time = _TIMES.get(kind, "") if selection.cut_by_time else ""
+        columns = [key, "experiment_id", *filter(None, (stage, time))]
         experiments = _texts(self.experiments)
         for rows in self._catalog.rows(table.name, columns, None if among is None else (key, among)):
             mask = pc.is_in(rows["experiment_id"], value_set=experiments)
-            if staged:
+            if stage:
                 mask = pc.and_(mask, pc.fill_null(pc.not_equal(rows[stage], _DELETED), True))
             if time:
                 mask = pc.and_(mask, self._in_window(kind, rows[key], rows[time].cast(pa.int64())))

@@ -152,13 +152,13 @@ def experiment_details(archive: Archive, text: str) -> ExperimentDetails:
 
 
 def _experiment_named(archive: Archive, text: str) -> Record:
-    rows = plain_rows(archive.table("experiments"))
-    pairs = [(row["experiment_id"], row["name"]) for row in rows]
-    selection = Selection(experiments=(text,))
-    matches = [row for row, pair in zip(rows, pairs, strict=True) if selection.matches_experiment(*pair)]
+    rows, selection = plain_rows(archive.table("experiments")), Selection(experiments=(text,))
+    matches = [row for row in rows if selection.matches_experiment(row["experiment_id"], row["name"])]
     matches = [row for row in matches if row["experiment_id"] == text] or matches
     if len(matches) != 1:
-        examples = ", ".join(f"{name!r} (id {key})" for key, name in pairs[:_NAMED_IN_ERRORS]) or "none"
+        examples = (
+            ", ".join(f"{row['name']!r} (id {row['experiment_id']})" for row in rows[:_NAMED_IN_ERRORS]) or "none"
+        )
         finding = f"{len(matches)} experiments match" if matches else "no experiment matches"
         raise SelectionError(f"{finding} {text!r} in {archive.path}; it has {examples}")
     return matches[0]

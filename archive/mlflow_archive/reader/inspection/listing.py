@@ -206,14 +206,17 @@ def _add_extra(archive: Archive, kind: str, rows: list[Record], needed: Sequence
         for row in rows:
             row["experiment"] = names.get(row["experiment_id"])
     for row in rows if kind == RUN else ():
-        ended = None not in (row["start_time"], row["end_time"])
-        row["duration"] = row["end_time"] - row["start_time"] if ended else None
+        row["duration"] = _duration(row)
     for column, table, owner in (
         ("runs", "runs", ("experiment_id",)),
         ("versions", "model_versions", TABLES["model_versions"].owner),
     ):
         if column in needed and column in _EXTRA.get(kind, ()):
             _add_counts(archive, rows, column, table, owner)
+
+
+def _duration(run: Record) -> Any:
+    return None if None in (run["start_time"], run["end_time"]) else run["end_time"] - run["start_time"]
 
 
 def _add_counts(archive: Archive, rows: list[Record], column: str, table: str, owner: tuple[str, ...]) -> None:

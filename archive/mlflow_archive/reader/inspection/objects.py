@@ -131,11 +131,10 @@ def object_details(archive: Archive, kind: str, owner_id: str) -> ObjectDetails:
     pairs: dict[str, dict[str, Any]] = {}
     tables: dict[str, list[Record]] = {}
     for table, rows in _rows_owned(archive, kind, owner_id):
-        rest = [name for name in table.column_names if name not in table.owner]
-        if table.key == (*table.owner, "key") and "value" in rest:
+        if table.key == (*table.owner, "key") and "value" in table.column_names:
             pairs[table.name] = {row["key"]: row["value"] for row in rows}
         else:
-            tables[table.name] = [{name: row[name] for name in rest} for row in rows]
+            tables[table.name] = _cut(rows, [name for name in table.column_names if name not in table.owner])
     gaps = [row for row in archive.table("gaps", owners=[owner_id]).to_pylist() if row["owner_kind"] == kind]
     return ObjectDetails(
         kind=kind,
@@ -144,8 +143,12 @@ def object_details(archive: Archive, kind: str, owner_id: str) -> ObjectDetails:
         pairs=pairs,
         tables=tables,
         artifacts=list_artifacts(archive, owner_id, kind=kind),
-        gaps=[{name: row[name] for name in ("path", "code", "reason")} for row in gaps],
+        gaps=_cut(gaps, ("path", "code", "reason")),
     )
+
+
+def _cut(rows: Iterable[Record], names: Sequence[str]) -> list[Record]:
+    return [{name: row[name] for name in names} for row in rows]
 
 
 def _rows_owned(archive: Archive, kind: str, owner_id: str) -> Iterator[tuple[Table, list[Record]]]:

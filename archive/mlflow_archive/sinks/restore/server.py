@@ -53,24 +53,12 @@ class ServerDatabase:
             extra = f"pip install 'mlflow-archive[{uri.dialect}]'"
             raise TargetError(f"restoring into {uri.dialect} needs more packages: {extra} ({error})") from error
         self._connection: Connection | None = None
-        self._schema: TargetSchema = {}
-        self._others: TargetSchema = {}
+        self.schema: TargetSchema = {}
+        self.others: TargetSchema = {}
         self._made_schema = False
         self._schema_in_transaction = False
-        self._fresh = False
+        self.fresh = False
         self._later: list[str] = []
-
-    @property
-    def schema(self) -> TargetSchema:
-        return self._schema
-
-    @property
-    def others(self) -> TargetSchema:
-        return self._others
-
-    @property
-    def fresh(self) -> bool:
-        return self._fresh
 
     @property
     def _open(self) -> Connection:
@@ -94,8 +82,8 @@ class ServerDatabase:
                 make_schema(self._engine.url)
             else:
                 check_revision(self._engine, self.address)
-            self._schema, self._others = target_schema(connection)
-            self._fresh = holds_nothing(self)
+            self.schema, self.others = target_schema(connection)
+            self.fresh = holds_nothing(self)
             self._end_reading()
         except SQLAlchemyError as error:
             raise TargetError(f"{self.address} cannot be used: {_said(error)}") from error
@@ -117,7 +105,7 @@ class ServerDatabase:
         if self.dialect == "mysql":
             self.run("SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')")
             self.run("SET SESSION foreign_key_checks = 0")
-        elif self._fresh:
+        elif self.fresh:
             self._drop_keys()
 
     def _drop_keys(self) -> None:

@@ -35,21 +35,9 @@ class SqliteDatabase:
         self._path = uri.path.absolute()
         self._folder: Unfinished | None = None
         self._writing: SqliteWriting | None = None
-        self._schema: TargetSchema = {}
-        self._others: TargetSchema = {}
-        self._fresh = False
-
-    @property
-    def schema(self) -> TargetSchema:
-        return self._schema
-
-    @property
-    def others(self) -> TargetSchema:
-        return self._others
-
-    @property
-    def fresh(self) -> bool:
-        return self._fresh
+        self.schema: TargetSchema = {}
+        self.others: TargetSchema = {}
+        self.fresh = False
 
     @property
     def _open(self) -> SqliteWriting:
@@ -80,11 +68,11 @@ class SqliteDatabase:
                 make_schema(engine.url)
             else:
                 check_revision(engine, self.address)
-            self._schema, self._others = target_schema(engine)
+            self.schema, self.others = target_schema(engine)
         finally:
             engine.dispose()
         self._writing = SharedFile(place) if self._folder is None else NewFile(place)
-        self._fresh = self._folder is not None or holds_nothing(self)
+        self.fresh = self._folder is not None or holds_nothing(self)
 
     def _check_beside(self) -> None:
         """Raise TargetError for the log of a database that is gone: SQLite would play it into the new one."""

@@ -10,16 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.flow.chunk import Chunk
-from mlflow_archive.kinds import (
-    BY_ROW,
-    DEFAULT_WORKSPACE,
-    EXPERIMENT,
-    TABLES,
-    WORKSPACE,
-    Table,
-    is_identity,
-    owner_id,
-)
+from mlflow_archive.kinds import BY_ROW, DEFAULT_WORKSPACE, EXPERIMENT, TABLES, WORKSPACE, Table, is_identity, owner_id
 
 _COLUMN: Final = "workspace"
 

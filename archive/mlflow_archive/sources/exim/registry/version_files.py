@@ -6,8 +6,9 @@ what is nowhere else is carried as the registered model's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,13 +38,16 @@ def add_version_files(
     versions = _versions(entries)
     for number in filter(versions.__contains__, sources):
         version = versions[number]
-        files = [file for folder in _folders(entries, number) for file in files_of(folder, entity.gaps.add)]
-        elsewhere = {(file.path, file.size) for file in _elsewhere(version, sources[number], index, carries)}
+        files = [*chain.from_iterable(files_of(folder, entity.gaps.add) for folder in _folders(entries, number))]
         own = [file for file in files if file.path != _OF_DOWNLOAD]
-        if not elsewhere.issuperset((file.path, file.size) for file in own):
+        if _places(own) - _places(_elsewhere(version, sources[number], index, carries)):
             entity.take_files(own, selection, prefix=f"{number}/")
         elif not (files or version.run_id or version.model_id):
             entity.gaps.add(number, ARTIFACT_MISSING, "the export holds no files of this version")
+
+
+def _places(files: Iterable[FoundFile]) -> set[tuple[str, int]]:
+    return {(file.path, file.size) for file in files}
 
 
 def _versions(entries: Sequence[ModelEntry]) -> dict[str, VersionEntry]:
