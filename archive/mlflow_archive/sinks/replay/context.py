@@ -15,7 +15,7 @@ from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.places.experiments import STATE, Bound, ExperimentMap
 from mlflow_archive.sinks.replay.target.target import Api, Target
 from mlflow_archive.sinks.replay.writing.earlier_imports import LoggedModelIndex, RunIndex
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there
+from mlflow_archive.sinks.replay.writing.failures import check_one_item, is_unknown_there
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from mlflow_archive.sinks.replay.writing.rows import Row
 from mlflow_archive.sinks.replay.writing.waiting import WaitingForModels
@@ -181,8 +181,7 @@ class ReplayContext:
         if is_unknown_there(exc) and not path:
             self.receipt.unknown(kind)
             return
-        if not is_about_one_item(exc):
-            raise exc
+        check_one_item(exc)
         self.receipt.refuse(kind, source_id, path, code, str(exc))
         if not path:
             self.receipt.done("refused", kind)

@@ -27,7 +27,7 @@ from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.target.target import Target
 from mlflow_archive.sinks.replay.writers import kind_writers
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
+from mlflow_archive.sinks.replay.writing.failures import check_one_item
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from mlflow_archive.sinks.replay.writing.rows import Row
@@ -66,8 +66,7 @@ class HeldTexts:
                 try:
                     self._target.api.post(_SEARCH, {"filter": condition, "max_results": 1})
                 except ServerError as exc:
-                    if not is_about_one_item(exc):
-                        raise
+                    check_one_item(exc)
                     self._holds_nul = False
                 else:
                     self._holds_nul = True

@@ -15,7 +15,7 @@ from mlflow_archive.kinds import LABEL_SCHEMA, REVIEW_QUEUE, TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.object_writer import ObjectRows, ObjectWriter
 from mlflow_archive.sinks.replay.target.paging import entries
-from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_about_one_item
+from mlflow_archive.sinks.replay.writing.failures import check_one_item, get_or_none
 from mlflow_archive.sinks.replay.writing.rows import Row, json_of
 
 _SCHEMAS: Final = "/api/3.0/mlflow/label-schemas/"
@@ -128,8 +128,7 @@ class ReviewQueueWriter(ObjectWriter):
             try:
                 yield from self._add_some(queue_id, batch, items)
             except (ItemError, ServerError) as exc:
-                if not is_about_one_item(exc):
-                    raise
+                check_one_item(exc)
                 yield from self._add_each(rows, queue_id, batch, items)
 
     def _add_each(self, rows: ObjectRows, queue_id: str, batch: list[str], items: dict[str, Row]) -> Iterator[Any]:

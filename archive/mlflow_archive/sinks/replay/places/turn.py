@@ -23,7 +23,7 @@ from mlflow_archive.errors import ServerError
 from mlflow_archive.format.source_tags import OWN_PREFIX
 from mlflow_archive.sinks.replay.places.experiments import INCOMPLETE, STATE, tags_of_experiment
 from mlflow_archive.sinks.replay.target.target import Target, pairs_of
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_missing
+from mlflow_archive.sinks.replay.writing.failures import check_one_item, is_missing
 
 _PROCESSES: Final = Path("/proc")
 _ENDED: Final = ("Z", "X")
@@ -220,8 +220,7 @@ class Turn:
         try:
             return next((place for place in self._experiments() if self._can_tag(place)), None)
         except ServerError as exc:
-            if not is_about_one_item(exc):
-                raise
+            check_one_item(exc)
             return None
 
     def _experiments(self) -> Iterator[str]:
@@ -236,8 +235,7 @@ class Turn:
         try:
             self._remove(experiment_id, self._claim)
         except ServerError as exc:
-            if not is_about_one_item(exc):
-                raise
+            check_one_item(exc)
             return False
         return True
 
