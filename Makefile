@@ -55,6 +55,13 @@ KILLS ?= 300
 test-campaigns: .venv/.stamp
 	.venv/bin/python -m tests.campaigns --seed "$(SEED)" --runs "$(RUNS)" --kills "$(KILLS)"
 
+# An hour and more: archives made to harm, every hash right, through every command. SEED decides all chance; the numbers
+# from FIRST on are tried, so that a run goes on where another ended.
+MUTANTS ?= 2000
+FIRST ?= 0
+test-hostile: .venv/.stamp
+	.venv/bin/python -m tests.hostile --seed "$(SEED)" --mutants "$(MUTANTS)" --first "$(FIRST)"
+
 lint: .venv/.stamp
 	@$(MAKE) --no-print-directory -j2 types style
 
