@@ -110,7 +110,7 @@ class MemberReader(io.RawIOBase):
     def read(self, size: int | None = -1) -> bytes:
         remaining = max(0, self._member.size - self._position)
         amount = remaining if size is None or size < 0 else min(size, remaining)
-        data = self._member.read_at(self._position, amount)
+        data = self._member.read_at(self._position, amount) if amount else b""
         self._position += amount
         return data
 
