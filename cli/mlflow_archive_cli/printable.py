@@ -72,6 +72,17 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def elapsed(milliseconds: int) -> str:
+    """Return how long something took: ``450 ms``, ``4.77 s``, ``3 min``.
+
+    >>> elapsed(450), elapsed(4767), elapsed(4883611)
+    ('450 ms', '4.77 s', '81 min')
+    """
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    return f"{milliseconds / 1000:.3g} s" if milliseconds < 90_000 else duration(milliseconds / 1000)
+
+
 def sparkline(values: list[float]) -> str:
     """Draw values in at most 32 characters, each the mean of its share; ``✕`` where none of them is finite.
 
