@@ -27,6 +27,7 @@ _PYTEST: Final = (
     *("-m", "not server and not slow"),
 )
 _MYPY: Final = (
+    *(sys.executable, "-m", "tests.mutants.mypy_once"),
     *("mypy", "--output=json", "--no-warn-unused-ignores", "--no-warn-unreachable"),
     "--disable-error-code=no-redef",  # of copies of one ``__init__``
 )
@@ -55,7 +56,8 @@ def main() -> int:
 def prepare(name: str, package: Package) -> Path:
     """Make the folder in which mutmut works: links to code and tests, and its options."""
     folder = PLACE / name
-    (folder / "src").mkdir(parents=True, exist_ok=True)
+    for place in ("src", "mutants/src"):  # Python looks only once whether what PYTHONPATH names is there
+        (folder / place).mkdir(parents=True, exist_ok=True)
     for link, target in (("src/mlflow_archive", "archive/mlflow_archive"), ("tests", "tests"), ("spec", "spec")):
         if not (folder / link).is_symlink():
             (folder / link).symlink_to(REPOSITORY / target)

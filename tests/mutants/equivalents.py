@@ -26,6 +26,21 @@ class Equivalent:
 EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
     Equivalent(within=ANYWHERE, code='"utf-8"', by='"UTF-8"', reason="Names of codecs have no case."),
     Equivalent(within=ANYWHERE, code='"ascii"', by='"ASCII"', reason="Names of codecs have no case."),
+    Equivalent(
+        within="storage.members.OpenFile.close", code="= -1", by="= -2", reason="Any number below 0 says: closed."
+    ),
+    Equivalent(
+        within="storage.private_folder.remove_left_behind",
+        code="follow_symlinks=False",
+        by="follow_symlinks=True",
+        reason="On Linux a link has a mode that the next check refuses.",
+    ),
+    Equivalent(
+        within="storage.single_file._write_member",
+        code="member.size, 0, start",
+        by="member.size, 1, start",
+        reason="The header is written over when the CRC is known.",
+    ),
 )
 
 

@@ -101,8 +101,16 @@ def test_a_descriptor_is_closed_once(tmp_path: Path) -> None:
     file.close()
     assert (again, os.fstat(again).st_size) == (number, 0)
     os.close(again)
+
+
+def test_the_first_number_of_all_is_one_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[int] = []
+    monkeypatch.setattr(os, "close", closed.append)
     zero = OpenFile(0)
     assert zero.descriptor == 0
+    zero.close()
+    zero.close()
+    assert closed == [0]
 
 
 def part_of(path: Path, start: int, size: int) -> MemberFile:

@@ -88,9 +88,11 @@ def test_a_member_that_is_not_what_it_should_be_makes_no_file(
 def test_large_members_go_through_in_blocks(tmp_path: Path, folder: DirectoryMembers) -> None:
     assert len(CONTENTS["a/large"]) > HASH_BLOCK
     sizes: list[int] = []
+    created: list[Path] = []
 
     class CountingFiles(Files):
         def create(self, path: Path) -> OutputFile:
+            created.append(path)
             output = super().create(path)
             whole = output.write
 
@@ -103,6 +105,7 @@ def test_large_members_go_through_in_blocks(tmp_path: Path, folder: DirectoryMem
 
     write_single_file(CountingFiles(), tmp_path / "a.mlfa", [(folder.open("a/large"), None)])
     assert sizes[1:3] == [HASH_BLOCK, 3]
+    assert created == [tmp_path / "a.mlfa.tmp"]
 
 
 def test_a_local_header_that_differs_is_noticed_when_its_member_is_opened(

@@ -71,7 +71,7 @@ class MemberFile:
             parts.append(part)
             position += len(part)
             missing -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return b"".join(parts)
 
     def sha256(self) -> str:
         """Read the whole member and return its SHA-256 in hex."""
@@ -180,8 +180,8 @@ class DirectoryMembers:
     def _open_below(self, name: str) -> int:
         """Open without following a link in any part of the name, so that nothing outside is ever read."""
         *folders, last = name.split("/")
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        folder = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_NOFOLLOW
+        folder = os.open(self.path, os.O_RDONLY)
         try:
             for part in folders:
                 inner = os.open(part, flags | os.O_DIRECTORY, dir_fd=folder)
