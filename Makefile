@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-campaigns test-hostile lint style types bench bench-database bench-inspection bench-traces docs picture spec clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-campaigns test-hostile mutants lint style types bench bench-database bench-inspection bench-traces docs picture spec clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -62,6 +62,12 @@ FIRST ?= 0
 test-hostile: .venv/.stamp
 	.venv/bin/python -m tests.hostile --seed "$(SEED)" --mutants "$(MUTANTS)" --first "$(FIRST)"
 
+# Small faults put into the code one at a time: does a test fail? PACKAGE is one of tests/mutants/packages.py. A run that
+# was stopped goes on; AGAIN=1 tries those once more that no test found. docs/testing.md has the scores.
+mutants: .venv/.mutants
+	@test -n "$(PACKAGE)" || { echo "make mutants PACKAGE=format" >&2; exit 1; }
+	.venv/bin/python -m tests.mutants "$(PACKAGE)" $(if $(AGAIN),--again)
+
 lint: .venv/.stamp
 	@$(MAKE) --no-print-directory -j2 types style
 
@@ -108,6 +114,10 @@ picture:
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/.mutants: requirements/mutants.txt .venv/.stamp
+	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutants.txt
 	touch $@
 
 .venv-demo/.stamp: requirements/demo.txt pyproject.toml $(shell find archive cli -name '*.py')
