@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-campaigns test-hostile mutants lint style types bench bench-database bench-inspection bench-traces docs picture spec clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile mutants lint style types bench bench-database bench-inspection bench-traces docs picture spec clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -46,6 +46,11 @@ test-matrix: .venv/.stamp
 # not know: each is named. Fails the day that a release adds something.
 test-newest: .venv/.stamp
 	TEST_NEWEST=1 .venv/bin/pytest tests/newest
+
+# What the package does, done with the lowest and with the newest release of each of its requirements, all extras. Needs a
+# package registry: uv installs them into .venv-versions (4 GB in all).
+test-versions: .venv/.stamp
+	TEST_VERSIONS=1 .venv/bin/pytest --timeout 1800 tests/versions
 
 # Hours: exports and imports through a proxy that spoils a fifth of all requests, pairs of imports at once, 900 kills.
 # SEED decides all chance; RUNS is how many exports, imports and pairs, KILLS how many kills of each verb.
