@@ -52,6 +52,12 @@ test-newest: .venv/.stamp
 test-versions: .venv/.stamp
 	TEST_VERSIONS=1 .venv/bin/pytest --timeout 1800 tests/versions
 
+# Whether other programs read the tables as docs/other-readers.md says; those of JavaScript where node is there.
+test-readers: .venv/.stamp .venv-readers/.stamp
+	mkdir -p build/readers && cp tests/readers/package.json build/readers
+	! command -v npm >/dev/null || npm install --silent --prefix build/readers
+	TEST_READERS=1 .venv/bin/pytest tests/readers
+
 # Hours: exports and imports through a proxy that spoils a fifth of all requests, pairs of imports at once, 900 kills.
 # SEED decides all chance; RUNS is how many exports, imports and pairs, KILLS how many kills of each verb.
 SEED ?= 1
@@ -109,6 +115,11 @@ spec: .venv/.stamp
 picture:
 	for name in architecture run; do dot -Tsvg docs/$$name.dot -o docs/$$name.svg || exit 1; done
 
+.venv-readers/.stamp: requirements/readers.txt
+	$(PYTHON) -m venv .venv-readers
+	.venv-readers/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/readers.txt
+	touch $@
+
 .venv-docs/.stamp: requirements/docs.txt
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
@@ -132,4 +143,4 @@ picture:
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-docs .venv-matrix build dist
+	rm -rf .venv .venv-demo .venv-docs .venv-matrix .venv-readers .venv-versions build dist
