@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -63,12 +63,23 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Derived:
+    """A column of MLflow's database that follows from rows of an archive: why it does, and how."""
+
+    name: str
+    reason: str
+    of_rows: Callable[[pa.Table], pa.Array]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """One kind of record.
 
     ``entity`` is the kind that owns a row, and of which the newest export wins (spec/format.md, "Newest export");
     the columns ``owner``, a prefix of ``key``, identify that entity. Where ``entity`` is BY_ROW, each row names the
     kind in ``owner_kind``; where it is None, rows belong to the archive itself and are never superseded.
+
+    ``derived`` are columns of MLflow's database, which no archive has.
 
     Rows are sorted by ``sort``, which starts with ``key``; where ``unique``, two rows with equal keys are one record
     and the first is kept.
@@ -82,6 +93,7 @@ class Table:
     description: str
     unique: bool = True
     extra_sort: tuple[str, ...] = ()
+    derived: tuple[Derived, ...] = ()
 
     @property
     def schema(self) -> pa.Schema:
@@ -126,7 +138,8 @@ class Kind:
     may share one. An ``incremental`` kind has fingerprints: an append reads only what changed, where all other kinds
     come whole with each export. ``largest`` is a table of it that may not fit into memory: its rows may come in several
     chunks. ``keeps_blank_texts`` says that an empty text in an answer of the API is one, where in those of other kinds
-    it says that nothing is set.
+    it says that nothing is set. ``prefix_mark`` is what an import puts between the name of a workspace and that of an
+    object, where those of several workspaces go into one.
     """
 
     name: str
@@ -138,6 +151,7 @@ class Kind:
     largest: str = ""
     files: ObjectFiles | None = None
     keeps_blank_texts: bool = False
+    prefix_mark: str = "."
 
     @property
     def plural(self) -> str:
@@ -153,6 +167,7 @@ class Kind:
         key: tuple[str, ...] = (),
         unique: bool = True,
         extra_sort: tuple[str, ...] = (),
+        derived: tuple[Derived, ...] = (),
     ) -> Table:
         """Return a table whose rows objects of this kind own.
 
@@ -169,6 +184,7 @@ class Kind:
             description=description,
             unique=unique,
             extra_sort=extra_sort,
+            derived=derived,
         )
 
     def tags(self, name: str, description: str, *of: Column, stored_in: str = "", value: str = "Tag value.") -> Table:

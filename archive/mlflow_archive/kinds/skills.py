@@ -7,9 +7,20 @@ from typing import Final
 import pyarrow as pa
 
 from mlflow_archive.kinds.files import Uploads
-from mlflow_archive.kinds.model import WORKSPACE, Column, Kind, integer, listing, made, text, uri
+from mlflow_archive.kinds.model import WORKSPACE, Column, Derived, Kind, integer, listing, made, text, uri
 
 SKILL: Final = "skill"
+
+
+def search_texts(skills: pa.Table) -> pa.Array:
+    """Return the texts in which MLflow looks for skills: name and description, each run of white space one space."""
+    texts = zip(skills["name"].to_pylist(), skills["description"].to_pylist(), strict=True)
+    return pa.array([" ".join(f"{name} {description or ''}".split()) for name, description in texts], pa.string())
+
+
+_SEARCH_TEXT: Final = Derived(
+    name="search_text", reason="Follows from name and description; rebuilt by a restore.", of_rows=search_texts
+)
 
 UPLOADS: Final = Uploads(folder="skills", versions="skill_versions")
 
@@ -24,6 +35,7 @@ SKILLS: Final = Kind(
     word="skills",
     lists=(listing("skills", "name organization description created_at"),),
     files=UPLOADS,
+    prefix_mark="-",  # a dot is not taken in a name
     keeps_blank_texts=True,
 )
 
@@ -43,6 +55,7 @@ TABLES: Final = (
         text("description", "skills.description", "Description.", null=True),
         text("icons", "skills.icons", "JSON text.", null=True),
         *made("skills"),
+        derived=(_SEARCH_TEXT,),
     ),
     SKILLS.tags("skill_tags", "Tags of skills."),
     SKILLS.table(
@@ -67,9 +80,3 @@ TABLES: Final = (
         key=("alias",),
     ),
 )
-
-
-def search_texts(skills: pa.Table) -> pa.Array:
-    """Return the texts in which MLflow looks for skills: name and description, each run of white space one space."""
-    texts = zip(skills["name"].to_pylist(), skills["description"].to_pylist(), strict=True)
-    return pa.array([" ".join(f"{name} {description or ''}".split()) for name, description in texts], pa.string())

@@ -12,15 +12,12 @@ over a JSON column its text; an archive timestamp over a BIGINT is milliseconds 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-import pyarrow as pa
-
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, EXPERIMENT, IDENTITIES, KINDS, TABLES, Column, Table
-from mlflow_archive.kinds.skills import search_texts
 
 Constant = str | int | float | bool | None
 
@@ -50,7 +47,6 @@ class TableMap:
     for. ``nan_flag`` names the boolean column that makes ``value`` NaN (MLflow stores 0 there).
     ``codes`` names the numbers of a column (database column: number to text); a number without a name is its decimal
     text. ``not_carried`` lists columns of the newest schema that are deliberately left out, with the reason.
-    ``derived`` says how some of these follow from rows of the archive.
     ``blanked`` gives values for columns that are never archived and that a restored row must have all the same.
     """
 
@@ -66,7 +62,6 @@ class TableMap:
     codes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     blanked: Mapping[str, Constant | bytes] = field(default_factory=dict)
     not_carried: Mapping[str, str] = field(default_factory=dict)
-    derived: Mapping[str, Callable[[pa.Table], pa.Array]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +90,7 @@ def _mapped(
     renamed: Mapping[str, str] | None = None,
     joins: tuple[Join, ...] = (),
     defaults: Mapping[str, Constant] | None = None,
+    not_carried: Mapping[str, str] | None = None,
     **options: Any,
 ) -> TableMap:
     """Return the map of a table: what its columns say, and what differs. ``renamed`` are columns with other names."""
@@ -108,6 +104,7 @@ def _mapped(
         fields=fields,
         joins=joins,
         defaults={**{c: value for c, value in _EVERYWHERE.items() if c in fields}, **(defaults or {})},
+        not_carried={**(not_carried or {}), **{derived.name: derived.reason for derived in table.derived}},
         **options,
     )
 
@@ -199,12 +196,6 @@ _DIFFERENT: Final = (
     ),
     _mapped("gateway_endpoints", defaults={"usage_tracking": False}),
     _mapped("gateway_endpoint_models", defaults={"linkage_type": "PRIMARY"}),
-    # skills
-    _mapped(
-        "skills",
-        not_carried={"search_text": "Follows from name and description; rebuilt by a restore."},
-        derived={"search_text": search_texts},
-    ),
 )
 
 

@@ -10,7 +10,7 @@ from typing import Self
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format.source_tags import ExportFacts
-from mlflow_archive.kinds import RUN
+from mlflow_archive.kinds import KINDS, RUN
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.places.experiments import STATE, Bound, ExperimentMap
 from mlflow_archive.sinks.replay.target.target import Api, Target
@@ -131,10 +131,10 @@ class ReplayContext:
             return self.receipt.ids(RUN)[source_id]
         return self.run_index.lookup(self.experiments.bind(experiment_id), source_id)
 
-    def prefixed(self, name: str) -> str:
-        """Return the name in the target of something whose name must be unique in a workspace."""
-        prefix = self.options.workspace_prefix
-        return f"{prefix}.{name}" if prefix else name
+    def prefixed(self, name: str, kind: str = "") -> str:
+        """Return the name in the target of something, of a kind or not, whose name must be unique in a workspace."""
+        prefix, mark = self.options.workspace_prefix, KINDS[kind].prefix_mark if kind else "."
+        return f"{prefix}{mark}{name}" if prefix else name
 
     def model_name(self, name: str, experiment_id: str) -> str:
         """Return the name in the target of a registered model or prompt that an object of a source experiment names.

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.kinds import TABLES
-from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.sinks.restore.database import RestoreDatabase, TargetSchema
 from mlflow_archive.sinks.restore.derived import ISSUE_CATEGORIES, issue_categories
 from mlflow_archive.sinks.restore.inverting import dataset_id, input_id
@@ -73,7 +72,7 @@ class Filling:
         if ends := _ASSOCIATIONS.get(name):
             ids = [input_id(key[0], name, *key[1:]) for key in _keys(rows, *ends)]
             return {"association_id": pc.coalesce(rows["association_id"], pa.array(ids, pa.string()))}
-        return {column: of_rows(rows) for column, of_rows in MAPS[name].derived.items()}
+        return {derived.name: derived.of_rows(rows) for derived in TABLES[name].derived}
 
     def further_rows(self, tables: Tables, schema: TargetSchema) -> list[tuple[str, pa.Table]]:
         """Return rows of tables of the database that follow from others, where it has such tables."""

@@ -42,7 +42,7 @@ class GuardrailWriter(GatewayWriter, EqualObjectWriter):
 
     def _endpoints(self) -> dict[str, str]:
         """Return the endpoints of the target, name to id."""
-        listed = self._context.api.get(API + "endpoints/list").get("endpoints", [])
+        listed = self._context.api.get(API + "endpoints/list", {}).get("endpoints", [])
         return {endpoint["name"]: endpoint["endpoint_id"] for endpoint in listed}
 
     def key(self, fields: Mapping[str, Any]) -> Hashable:

@@ -39,13 +39,15 @@ class McpServerWriter(NamedObjectWriter):
     def body(self, rows: ObjectRows) -> dict[str, Any]:
         return {"name": self.name(rows), "description": rows.row["description"]}
 
+    def facts(self, row: Row) -> Row:
+        return {key: row[key] for key in ("name", "workspace", "version", "status", *_MADE) if key in row}
+
     def complete(self, rows: ObjectRows, existing: Any, *, is_new: bool) -> bool:
         if existing is None:
             return super().complete(rows, existing, is_new=is_new)
-        base, facts = self.base(rows), {key: rows.row[key] for key in ("name", "workspace", *_MADE)}
+        base = self.base(rows)
         changed = self._display_name(rows, base, existing)
-        tags = rows.tags("mcp_server_tags")
-        changed |= self._tags(rows, base, MCP_SERVER, facts, tags, existing.get("tags", {}))
+        changed |= self.add_tags(rows, base, self.tags_of_object(rows), existing.get("tags", {}))
         listed = entries(lambda page: self._context.api.get(f"{base}/versions", page), "mcp_server_versions")
         existing_versions = {version["version"]: version for version in listed}
         version_tags = rows.version_tags("mcp_server_version_tags")
@@ -74,8 +76,7 @@ class McpServerWriter(NamedObjectWriter):
             existing = self._create_version(rows, row, base)
         if existing is None:
             return False
-        facts = {key: row[key] for key in ("name", "workspace", "version", "status", *_MADE)}
-        changed |= self._tags(rows, path, _VERSION, facts, tags, existing.get("tags", {}))
+        changed |= self.add_tags(rows, path, self.tags_of_version(rows, row, tags), existing.get("tags", {}))
         return self._status(path, existing, status) or changed
 
     def _create_version(self, rows: ObjectRows, row: Row, base: str) -> Any:
@@ -124,11 +125,6 @@ class McpServerWriter(NamedObjectWriter):
                 if (_DELETED if now is None else now["status"]) != status:
                     raise
         return True
-
-    def _tags(self, rows: ObjectRows, path: str, group: str, facts: Row, tags: Tags, existing: Tags) -> bool:
-        """Set the tags that are not there; return whether there were any."""
-        all_tags = self.target_tags(rows, tags, facts, group=group, limit=self.tag_limit)
-        return self.add_tags(rows, path, all_tags, existing)
 
     def _endpoints(self, rows: ObjectRows, base: str) -> bool:
         """Make the access endpoints of which there is no equal one; return whether any was missing."""

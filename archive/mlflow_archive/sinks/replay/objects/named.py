@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from mlflow_archive.sinks.replay.object_writer import ObjectRows, ObjectWriter
+from mlflow_archive.sinks.replay.object_writer import ObjectRows, ObjectWriter, Tags
 from mlflow_archive.sinks.replay.writing.failures import get_or_none, once
-from mlflow_archive.sinks.replay.writing.rows import json_of
+from mlflow_archive.sinks.replay.writing.rows import Row, json_of
 
 
 class NamedObjectWriter(ObjectWriter):
@@ -40,6 +40,23 @@ class NamedObjectWriter(ObjectWriter):
             return once(make, lambda: self.find(rows), by_name=True)
 
         return self.make_with(rows, "icons", json_of(rows.row, "icons"), create)
+
+    def facts(self, row: Row) -> Row:
+        """Return what the tags of an object or a version state of it."""
+        raise NotImplementedError
+
+    def tags_of_object(self, rows: ObjectRows) -> dict[str, str]:
+        """Return the tags that an object gets."""
+        [kind] = self.kinds
+        return self._fitted(rows, kind, rows.row, rows.tags(f"{kind}_tags"))
+
+    def tags_of_version(self, rows: ObjectRows, row: Row, tags: Tags) -> dict[str, str]:
+        """Return the tags that a version gets; ``tags`` are those of the source."""
+        [kind] = self.kinds
+        return self._fitted(rows, f"{kind}_version", row, tags)
+
+    def _fitted(self, rows: ObjectRows, group: str, row: Row, tags: Tags) -> dict[str, str]:
+        return self.target_tags(rows, tags, self.facts(row), group=group, limit=self.tag_limit)
 
     def add_tags(self, rows: ObjectRows, path: str, tags: Mapping[str, str], existing: Mapping[str, Any]) -> bool:
         """Set the tags that what lies at ``path`` does not have; return whether there were any."""

@@ -6,7 +6,7 @@ How versions get the numbers they have at the source is said in ``skill_versions
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import left_by_import
@@ -16,8 +16,6 @@ from mlflow_archive.sinks.replay.object_writer import ObjectRows, Tags
 from mlflow_archive.sinks.replay.objects.named import NamedObjectWriter
 from mlflow_archive.sinks.replay.objects.skill_versions import HIGHEST, SkillVersions
 from mlflow_archive.sinks.replay.writing.rows import Row
-
-_VERSION: Final = "skill_version"
 
 
 class SkillWriter(NamedObjectWriter):
@@ -32,9 +30,11 @@ class SkillWriter(NamedObjectWriter):
         return name_in_workspace(self.body(rows))
 
     def body(self, rows: ObjectRows) -> dict[str, Any]:
-        prefix, row = self._context.options.workspace_prefix, rows.row
-        name = f"{prefix}-{row['name']}" if prefix else row["name"]  # a dot is not taken here
+        row, name = rows.row, self._context.prefixed(rows.row["name"], SKILL)
         return {"name": name, "organization": row["organization"], "description": row["description"]}
+
+    def facts(self, row: Row) -> Row:
+        return {key: value for key, value in row.items() if key not in ("description", "icons")}
 
     def complete(self, rows: ObjectRows, existing: Any, *, is_new: bool) -> bool:
         base, existing = self.base(rows), existing or {}
@@ -43,7 +43,7 @@ class SkillWriter(NamedObjectWriter):
         versions = SkillVersions(self._context, rows, base, highest=highest, is_new=is_new)
         if not any(map(left_by_import, tags)):
             versions.check_same()
-        changed = self.add_tags(rows, base, self._tags(rows, SKILL, rows.row, rows.tags("skill_tags")), tags)
+        changed = self.add_tags(rows, base, self.tags_of_object(rows), tags)
         version_tags = rows.version_tags("skill_version_tags")
         for row in versions.of_source:
             write = partial(self._version, rows, versions, row, version_tags[row["version"]])
@@ -56,12 +56,8 @@ class SkillWriter(NamedObjectWriter):
         existing, changed = versions.find_or_make(row)
         if existing is None:
             return changed
-        tags = self._tags(rows, _VERSION, row, own_tags)
+        tags = self.tags_of_version(rows, row, own_tags)
         # Tags come last: where one is missing, an import may have been cut off before it set the status.
         if any(key not in existing["tags"] for key in tags):
             changed |= versions.set_status(existing, row["status"])
         return self.add_tags(rows, f"{versions.base}/versions/{row['version']}", tags, existing["tags"]) or changed
-
-    def _tags(self, rows: ObjectRows, group: str, row: Row, tags: Tags) -> dict[str, str]:
-        facts = {key: value for key, value in row.items() if key not in ("description", "icons")}
-        return self.target_tags(rows, tags, facts, group=group, limit=self.tag_limit)

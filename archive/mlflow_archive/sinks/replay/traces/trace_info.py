@@ -29,8 +29,8 @@ ARTIFACT_LOCATION: Final = "mlflow.artifactLocation"
 SPANS_LOCATION: Final = "mlflow.trace.spansLocation"
 FINALIZED: Final = "mlflow.trace.infoFinalized"
 
-_SOURCE_RUN: Final = "mlflow.sourceRun"
-_MODEL: Final = "mlflow.modelId"
+SOURCE_RUN: Final = "mlflow.sourceRun"
+MODEL: Final = "mlflow.modelId"
 _NAME: Final = "mlflow.traceName"
 _SESSION: Final = "mlflow.trace.session"
 _TOKENS: Final = "mlflow.trace.tokenUsage"
@@ -166,10 +166,10 @@ def _metadata(rows: TraceRows, row: Row, context: ReplayContext) -> tuple[dict[s
         elif text is not None and not _is_canonical(text, columns):
             unkept[key] = text
             context.receipt.changed("trace_metadata_in_columns")
-    if source := metadata.get(_SOURCE_RUN):
-        metadata[_SOURCE_RUN] = _referred(source, RUN, context.run_id(source, row["experiment_id"]), context)
-    if source := metadata.get(_MODEL):
-        metadata[_MODEL] = _referred(source, LOGGED_MODEL, context.mapped(LOGGED_MODEL, source), context)
+    if source := metadata.get(SOURCE_RUN):
+        metadata[SOURCE_RUN] = _referred(source, RUN, context.run_id(source, row["experiment_id"]), context)
+    if source := metadata.get(MODEL):
+        metadata[MODEL] = _referred(source, LOGGED_MODEL, context.mapped(LOGGED_MODEL, source), context)
     context.receipt.changed("trace_info_finalized", FINALIZED not in metadata)
     return metadata, unkept
 

@@ -72,14 +72,14 @@ def _read(
     known: Known,
 ) -> Iterator[Chunk]:
     contents = Contents(scope, kind)
-    _add(contents, _list(scope, path, name, paged), partial(rows_of, scope))
+    _add(contents, _list(scope, kind, path, name, paged), partial(rows_of, scope))
     yield from contents.chunks()
 
 
-def _list(scope: Scope, path: str, name: str, paged: str | None = None) -> Iterator[Page]:
+def _list(scope: Scope, kind: str, path: str, name: str, paged: str | None = None) -> Iterator[Page]:
     if paged is None:
-        return all_at_once(scope.session, f"{_GATEWAY}/{path}", name)
-    return pages(asking(scope.session, f"{_GATEWAY}/{path}", name), paged, size=PAGE)
+        return all_at_once(scope, kind, f"{_GATEWAY}/{path}", name)
+    return pages(asking(scope, kind, f"{_GATEWAY}/{path}", name), paged, size=PAGE)
 
 
 def _add(contents: Contents, pages: Iterable[Page], rows_of: Callable[[Fields], TableRows], part: str = "") -> None:
@@ -114,8 +114,8 @@ def _budget_rows(scope: Scope, budget: Fields) -> TableRows:
 
 def _read_endpoints(scope: Scope, known: Known) -> Iterator[Chunk]:
     contents = Contents(scope, GATEWAY_ENDPOINT)
-    _add(contents, _list(scope, "endpoints/list", "endpoints"), partial(_endpoint_rows, scope))
-    _add(contents, _list(scope, "endpoints/bindings/list", "bindings"), _binding_rows, "bindings")
+    _add(contents, _list(scope, GATEWAY_ENDPOINT, "endpoints/list", "endpoints"), partial(_endpoint_rows, scope))
+    _add(contents, _list(scope, GATEWAY_ENDPOINT, "endpoints/bindings/list", "bindings"), _binding_rows, "bindings")
     bindings = contents.rows.get("gateway_endpoint_bindings", ())
     contents.gaps += hidden_scorers(scope, {r["resource_id"] for r in bindings if r["resource_type"] == "scorer"})
     yield from contents.chunks()
@@ -156,10 +156,14 @@ def _binding_rows(binding: Fields) -> TableRows:
 
 def _read_guardrails(scope: Scope, known: Known) -> Iterator[Chunk]:
     contents = Contents(scope, GUARDRAIL)
-    _add(contents, _list(scope, "guardrails/list", "guardrails", "guardrail_id"), partial(_guardrail_rows, scope))
+    _add(
+        contents,
+        _list(scope, GUARDRAIL, "guardrails/list", "guardrails", "guardrail_id"),
+        partial(_guardrail_rows, scope),
+    )
     path = f"{_GATEWAY}/guardrails/list-for-endpoint"
     for endpoint_id in scope.endpoint_ids.values() if contents.rows.get("guardrails") else ():
-        watched = all_at_once(scope.session, path, "configs", endpoint_id=endpoint_id)
+        watched = all_at_once(scope, GUARDRAIL, path, "configs", endpoint_id=endpoint_id)
         _add(contents, watched, partial(_watched_rows, scope), "endpoints")
     yield from contents.chunks()
 

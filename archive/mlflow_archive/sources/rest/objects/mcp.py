@@ -27,7 +27,7 @@ def plan_mcp_servers(scope: Scope) -> Iterator[Batch]:
     """Yield the MCP servers in batches."""
     if not scope.everything:
         return
-    ask = asking(scope.session, _SERVERS, "mcp_servers")
+    ask = asking(scope, MCP_SERVER, _SERVERS, "mcp_servers")
     all_pages = pages(ask, "name", size=PAGE)
     yield from batches("mcp servers", MCP_SERVER, all_pages, partial(_read, scope))
 
@@ -44,7 +44,7 @@ def _read(scope: Scope, servers: Sequence[Json], gaps: Sequence[Gap], known: Kno
             ("endpoints", "mcp_access_endpoints", "id", _endpoint_rows),
         )
         for path, field, key, rows_of in parts:
-            ask = asking(scope.session, f"{_SERVERS}/{quoted(name)}/{path}", field)
+            ask = asking(scope, MCP_SERVER, f"{_SERVERS}/{quoted(name)}/{path}", field)
             for part in contents.listed(pages(ask, key, size=PAGE), owner_id, path):
                 contents.add(owner_id, part, partial(rows_of, scope, name), f"{path} {part.get(key)}")
     yield from contents.chunks()

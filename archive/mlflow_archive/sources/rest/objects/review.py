@@ -17,6 +17,7 @@ from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.kinds import LABEL_SCHEMA, REVIEW_QUEUE
 from mlflow_archive.sources.reading.fields import Fields, row_of, text_of
+from mlflow_archive.sources.rest.answers import note_unread
 from mlflow_archive.sources.rest.cells import Json, Row, json_text
 from mlflow_archive.sources.rest.lists import asking, pages
 from mlflow_archive.sources.rest.scope import Batch, Contents, Scope, TableRows, gap_of
@@ -72,7 +73,7 @@ def _read_schemas(scope: Scope, experiment_ids: Sequence[str], known: Known) -> 
 def _schemas(scope: Scope, experiment_id: str, contents: Contents) -> Iterator[Json]:
     """Yield the label schemas of an experiment that can be read without a change to the server."""
     if _fetch(scope, "get-by-name", {"experiment_id": experiment_id, "name": _DEFAULT}, contents.gaps) is not None:
-        ask = asking(scope.session, f"{_SCHEMAS}/list", "label_schemas", experiment_id=experiment_id)
+        ask = asking(scope, LABEL_SCHEMA, f"{_SCHEMAS}/list", "label_schemas", experiment_id=experiment_id)
         yield from contents.listed(pages(ask, "schema_id", size=PAGE), experiment_id)
         return
     queues = _queues(scope, experiment_id, Contents(scope, REVIEW_QUEUE))
@@ -95,7 +96,10 @@ def _fetch(scope: Scope, how: str, params: Mapping[str, str], gaps: list[Gap]) -
             gaps.append(gap_of(LABEL_SCHEMA, params.get("schema_id", ""), "", str(exc)))
         return None
     schema = answer.get("label_schema") if isinstance(answer, Mapping) else None
-    return schema if isinstance(schema, Mapping) else None
+    if not isinstance(schema, Mapping):
+        return None
+    note_unread(scope, LABEL_SCHEMA, f"{_SCHEMAS}/{how}", answer, "label_schema")
+    return schema
 
 
 def schema_row(schema: Fields) -> Row:
@@ -122,14 +126,14 @@ def _read_queues(scope: Scope, experiment_ids: Sequence[str], known: Known) -> I
         for raw in _queues(scope, experiment_id, contents):
             queue_id = str(raw.get("queue_id"))
             if contents.add(queue_id, raw, _queue_rows) is not None:
-                ask = asking(scope.session, f"{_QUEUES}/items/list", "items", queue_id=queue_id)
+                ask = asking(scope, REVIEW_QUEUE, f"{_QUEUES}/items/list", "items", queue_id=queue_id)
                 for item in contents.listed(pages(ask, "item_id", size=PAGE), queue_id, "items"):
                     contents.add(queue_id, item, partial(_item_rows, queue_id), f"item {item.get('item_id')}")
     yield from contents.chunks()
 
 
 def _queues(scope: Scope, experiment_id: str, contents: Contents) -> Iterator[Json]:
-    ask = asking(scope.session, f"{_QUEUES}/list", "review_queues", experiment_id=experiment_id)
+    ask = asking(scope, REVIEW_QUEUE, f"{_QUEUES}/list", "review_queues", experiment_id=experiment_id)
     return contents.listed(pages(ask, "queue_id", size=PAGE), experiment_id)
 
 

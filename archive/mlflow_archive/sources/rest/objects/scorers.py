@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
+from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.kinds import SCORER
 from mlflow_archive.sources.reading.fields import Fields, row_of
 from mlflow_archive.sources.rest.cells import Row
@@ -58,7 +59,7 @@ def _lists(scope: Scope, experiment_ids: Sequence[str]) -> Iterator[tuple[str, P
     else:
         searches = [{"experiment_id": experiment_id} for experiment_id in experiment_ids]
     for search in searches:
-        for page in all_at_once(scope.session, f"{_SCORERS}/list", "scorers", **search):
+        for page in all_at_once(scope, SCORER, f"{_SCORERS}/list", "scorers", **search):
             yield str(search.get("experiment_id", "")), page
 
 
@@ -68,7 +69,7 @@ def _read_scorers(scope: Scope, experiment_ids: Sequence[str], known: Known) -> 
         for raw in contents.listed([page], experiment_id):
             _read_scorer(scope, str(raw.get("experiment_id")), str(raw.get("scorer_name")), contents)
     if ids := [row["scorer_id"] for row in contents.rows.get("scorers", ())]:
-        configs = all_at_once(scope.session, f"{_SCORERS}/online-configs", "configs", scorer_ids=ids)
+        configs = all_at_once(scope, SCORER, f"{_SCORERS}/online-configs", "configs", scorer_ids=ids)
         for raw in contents.listed(configs, part="online configs"):
             contents.add(str(raw.get("scorer_id")), raw, _config_rows, "online_config")
     yield from contents.chunks()
@@ -76,7 +77,7 @@ def _read_scorers(scope: Scope, experiment_ids: Sequence[str], known: Known) -> 
 
 def _read_scorer(scope: Scope, experiment_id: str, name: str, contents: Contents) -> None:
     """Add a scorer with all its versions."""
-    versions = all_at_once(scope.session, f"{_SCORERS}/versions", "scorers", experiment_id=experiment_id, name=name)
+    versions = all_at_once(scope, SCORER, f"{_SCORERS}/versions", "scorers", experiment_id=experiment_id, name=name)
     rows: dict[str, Row] = {}
     for raw in contents.listed(versions, f"{experiment_id}/{name}"):
         scorer_id = str(raw.get("scorer_id") or f"{experiment_id}/{name}")
@@ -107,7 +108,7 @@ def with_endpoint_id(serialized: str, endpoint_ids: Mapping[str, str]) -> str:
     '{"builtin_scorer_pydantic_data": {"model": "gateway:/e-1"}}'
     """
     try:
-        scorer = json.loads(serialized)
+        scorer = parse_json(serialized)
     except ValueError:
         return serialized
     if not isinstance(scorer, dict):
