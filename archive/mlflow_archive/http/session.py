@@ -86,7 +86,7 @@ class TrackingSession:
         self.uri = shown or self._address
         self.retry = retry
         self.on_retry = on_retry
-        self._access = find_access(self._address, userinfo)
+        self._access = find_access(userinfo)
         self._http = requests.Session()
         adapter = transport or QuickAckAdapter(pool_connections=4, pool_maxsize=_POOL_SIZE)
         self._http.mount("http://", adapter)

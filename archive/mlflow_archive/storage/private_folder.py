@@ -45,17 +45,17 @@ class PrivateFolder:
             self.path = Path(self._folder.name)
             # Under its name only once it is locked, so that nobody takes it for a lost one.
             unnamed = self.path / _UNLOCKED
-            self._lock = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._lock: int | None = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             with suppress(OSError):  # a file system without locks: the folder is removed in the usual way alone
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 unnamed.rename(self.path / _LOCK)
 
     def cleanup(self) -> None:
         """Remove the folder, and those of processes that are gone; once is enough."""
-        if self._lock >= 0:
+        if self._lock is not None:
             self._folder.cleanup()
             os.close(self._lock)
-            self._lock = -1
+            self._lock = None
             remove_left_behind(self.path.parent)
 
     def __enter__(self) -> Self:
@@ -77,7 +77,7 @@ def making_folder() -> Iterator[None]:
 @contextmanager
 def _locked(folder: Path, kind: int, *, tries: int = 1) -> Iterator[bool]:
     """Hold a lock on a folder, if it can be had soon; say whether it is held. Nobody waits for long: it may be /tmp."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield any(_lock(descriptor, kind) for _ in range(tries))
     finally:
@@ -121,7 +121,7 @@ def _remove_if_unused(folder: Path, *, unlocked_too: bool) -> None:
                 (folder / name).unlink(missing_ok=True)
             folder.rmdir()
         return
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder)
