@@ -82,6 +82,20 @@ def test_the_end_records_state_any_place_of_the_directory(offset: int) -> None:
     assert central_directory([entry], offset)[-END_SIZE:] == _end(1, len(records_of([entry])[0]), offset)
 
 
+@pytest.mark.parametrize("count", [0xFFFF, 0x10000])
+def test_the_short_number_of_members_ends_where_16_bits_do(count: int) -> None:
+    entry = entry_of("a", 0)
+    directory = central_directory([entry] * count, 64)
+    assert directory[-END_SIZE:] == _end(count, len(directory) - END_SIZE, 64)
+
+
+def test_a_local_header_that_differs_says_of_which_member_it_is() -> None:
+    with pytest.raises(DamagedError) as caught:
+        check_local(entry_of("a", 0), local_header("b", 0, 7, 0))
+    assert str(caught.value) == "E021: a: its local header differs from the central directory"
+    assert (caught.value.code, caught.value.member) == ("E021", "a")
+
+
 def _end(count: int, size: int, offset: int) -> bytes:
     end64 = struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, count, count, size, offset)
     locator = struct.pack("<IIQI", 0x07064B50, 0, offset + size, 1)

@@ -26,6 +26,16 @@ class Equivalent:
 EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
     Equivalent(within=ANYWHERE, code='"utf-8"', by='"UTF-8"', reason="Names of codecs have no case."),
     Equivalent(within=ANYWHERE, code='"ascii"', by='"ASCII"', reason="Names of codecs have no case."),
+    *(
+        Equivalent(
+            within=within,
+            code=", strict=True)",
+            by=by,
+            reason="Columns of one table, or names and a key, have one length.",
+        )
+        for within in ("format.fingerprint.fingerprints_of", "format.nul_characters.without_nul")
+        for by in (", )", ", strict=False)")
+    ),
     Equivalent(
         within="storage.members.OpenFile.close", code="= -1", by="= -2", reason="Any number below 0 says: closed."
     ),
