@@ -64,6 +64,7 @@ def test_a_location_in_the_one_form_in_which_it_is_compared(uri: str, place: str
         ("s3://b/x//y", "s3://b/x", "y"),
         ("s3://b/X/XyX", "s3://b/X", "XyX"),
         ("s3://c/x", "s3://b", None),
+        ("s3://b/Xy", "s3://b/X", None),
     ],
 )
 def test_a_location_below_another(uri: str, root: str, path: str | None) -> None:
