@@ -37,6 +37,18 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         for by in (", )", ", strict=False)")
     ),
     Equivalent(
+        within="format.unknown_tables.database_table",
+        code='or ""',
+        by='or "XXXX"',
+        reason="Neither begins as the name of such a table does.",
+    ),
+    Equivalent(
+        within="format.zipfile64._decode_record",
+        code="== _LIMIT and len",
+        by="== _LIMIT or len",
+        reason="An entry with only one of the two is refused by the comparison with what it should be.",
+    ),
+    Equivalent(
         within="storage.members.OpenFile.close", code="= -1", by="= -2", reason="Any number below 0 says: closed."
     ),
     Equivalent(
