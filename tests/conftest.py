@@ -22,11 +22,11 @@ os.environ.update(
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
 )
-# `make test-mariadb`, `test-matrix` and `test-newest` run these: they need a server that is installed, and packages.
+# `make test-mariadb`, `test-matrix` and the like run these: they need a server that is installed, and packages.
 collect_ignore = [
     folder
-    for folder, variable in (("mariadb", "TEST_MARIADB"), ("matrix", "TEST_MATRIX"), ("newest", "TEST_NEWEST"))
-    if not os.environ.get(variable)
+    for folder in ("mariadb", "matrix", "newest", "readers", "versions")
+    if not os.environ.get(f"TEST_{folder.upper()}")
 ]
 
 for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]:

@@ -10,7 +10,6 @@ import csv
 import json
 import math
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from typing import Any, Protocol, TextIO
 
 import click
 
+from mlflow_archive.flow.causes import causes
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive_cli.escaping import one_line
@@ -29,7 +29,6 @@ from mlflow_archive_cli.table import Section, listed, print_section
 Row = Mapping[str, Any]
 _LISTED_CAUSES = 20
 _EXAMPLES = 3
-_OWN_OF_ONE = re.compile(r"'[^']*'|\S*[/\\]\S*|\b\w*\d\w*\b")
 
 
 class Output(Protocol):
@@ -169,14 +168,10 @@ def warn(sentence: str, stream: TextIO | None = None) -> None:
 def list_gaps(gaps: Sequence[Gap], total: int, *, sentence: str, option: str) -> None:
     """List on stderr what is missing, grouped by cause, with a count and some examples; the rest is in ``option``."""
     warn(f"{total} {sentence}:")
-    causes: dict[tuple[str, str, str], list[Gap]] = {}
-    for gap in sorted(gaps, key=lambda gap: (gap.owner_kind, gap.owner_id, gap.path)):
-        causes.setdefault((gap.code, gap.owner_kind, _cause(gap)), []).append(gap)
-    ordered = sorted(causes.values(), key=len, reverse=True)
+    ordered = [cause.gaps for cause in causes(gaps)]
     for alike in ordered[:_LISTED_CAUSES]:
-        first = alike[0]
         count = f"{len(alike)} times, such as: " if len(alike) > 1 else ""
-        warn(f"  {count}{first.reason} [{first.code}]")
+        warn(f"  {count}{alike[0].reason} [{alike[0].code}]")
         for gap in alike[:_EXAMPLES]:
             warn("    " + " ".join(filter(None, (gap.owner_kind, gap.owner_id, gap.path))))
         if len(alike) > _EXAMPLES:
@@ -185,11 +180,3 @@ def list_gaps(gaps: Sequence[Gap], total: int, *, sentence: str, option: str) ->
     if total > listed or any(len(alike) > _EXAMPLES for alike in ordered):
         others = f"  and {total - listed} more; all" if total > listed else "  all"
         warn(f"{others} of them with {option}")
-
-
-def _cause(gap: Gap) -> str:
-    """Return a reason without what is only true of one object: ids, paths, names in quotes, numbers."""
-    reason = gap.reason
-    for own in sorted(filter(None, (gap.owner_id, gap.path)), key=len, reverse=True):
-        reason = reason.replace(own, "*")
-    return _OWN_OF_ONE.sub("*", reason)

@@ -15,6 +15,7 @@ from mlflow_archive.kinds.model import ListView
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_artifacts
 from mlflow_archive.reader.inspection.listing import Query, Record, columns_of, keys_of, list_artifacts, list_objects
+from mlflow_archive.reader.inspection.nesting import nested
 from mlflow_archive.reader.search import Condition, Field
 from mlflow_archive_cli.output import output, warn
 from mlflow_archive_cli.parameters import ARCHIVE, Words, equals, metric_condition, time_ms
@@ -149,27 +150,10 @@ def _rows(
         if hidden := len(rows) - len(active):
             warn(f"{hidden} deleted {view.word if hidden > 1 else view.word.removesuffix('s')} left out; --all has all")
         rows = active
-    return (_nested(rows) if options["tree"] else rows)[:limit]
-
-
-def _nested(rows: Sequence[Record]) -> list[Record]:
-    """Return runs with those that are part of them behind each, names indented; each run once."""
-    ids = {row["run_id"] for row in rows}
-    children: dict[str | None, list[Record]] = {}
-    for row in rows:
-        parent = row[_PARENT] if row[_PARENT] in ids and row[_PARENT] != row["run_id"] else None
-        children.setdefault(parent, []).append(row)
-    ordered: list[Record] = []
-    visited: set[str] = set()
-    # Runs that are each other's ancestors hang below nothing: they come last, at the top.
-    waiting = [(0, row) for row in reversed([*children.get(None, []), *rows])]
-    while waiting:
-        depth, row = waiting.pop()
-        if row["run_id"] not in visited:
-            visited.add(row["run_id"])
-            ordered.append({**row, "run_name": f"{'  ' * depth}{row['run_name'] or ''}"})
-            waiting += [(depth + 1, child) for child in reversed(children.get(row["run_id"], []))]
-    return ordered
+    if options["tree"]:
+        tree = nested(rows, lambda row: str(row["run_id"]), lambda row: row[_PARENT])
+        rows = [{**row, "run_name": "  " * depth + (row["run_name"] or "")} for depth, row in tree]
+    return rows[:limit]
 
 
 def _artifacts(archive: Archive, of: str | None, path: str) -> tuple[tuple[str, ...], list[Record]]:

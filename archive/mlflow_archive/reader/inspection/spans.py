@@ -15,6 +15,7 @@ from mlflow_archive.kinds import TRACE
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.reader.inspection.listing import list_artifacts
+from mlflow_archive.reader.inspection.nesting import nested
 
 PAYLOAD: Final = "traces.json"
 LARGEST_PAYLOAD: Final = 256 * 1024 * 1024
@@ -83,22 +84,7 @@ def spans_of(archive: Archive, trace_id: str) -> list[Span]:
 
 def tree(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
     """Yield spans depth first with their depth, 0 for those without a parent among them; each span once."""
-    ids = {span.span_id for span in spans}
-    children: dict[str | None, list[Span]] = {}
-    for span in spans:
-        parent = span.parent_id if span.parent_id in ids and span.parent_id != span.span_id else None
-        children.setdefault(parent, []).append(span)
-    visited: set[str] = set()
-    waiting = [(0, span) for span in reversed(children.get(None, []))]
-    while waiting:
-        depth, span = waiting.pop()
-        if span.span_id in visited:
-            continue
-        visited.add(span.span_id)
-        yield depth, span
-        waiting += [(depth + 1, child) for child in reversed(children.get(span.span_id, []))]
-    # Spans that are each other's ancestors hang below nothing; they are shown at the top.
-    yield from ((0, span) for span in spans if span.span_id not in visited)
+    return nested(spans, lambda span: span.span_id, lambda span: span.parent_id)
 
 
 def _of_payload(archive: Archive, trace_id: str) -> list[Span]:
