@@ -151,6 +151,12 @@ def test_json_that_is_not_canonical(rewrite: Callable[[bytes], bytes]) -> None:
     assert str(caught.value) == f"E002: m.json is no valid manifest: {reason}"
 
 
+def test_another_format_is_named() -> None:
+    assert refusal(document(format={"name": "x", "major": 9, "minor": 1})) == (
+        "its format is 'x', expected 'mlflow-archive'"
+    )
+
+
 VERSION_REASON = "format.major and format.minor must be integers"
 
 

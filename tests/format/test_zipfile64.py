@@ -172,6 +172,15 @@ def test_records_that_are_cut_or_too_many_are_refused() -> None:
     assert [said(decode_central, records[:-cut], 2, offset) for cut in (1, 46, 47)] == [unusable, shorter, shorter]
 
 
+def test_sizes_and_places_of_64_bits_are_written_and_sizes_beyond_the_file_refused() -> None:
+    entry = entry_of("a", 2**64 - 1, 2**63)
+    record = central_directory([entry], 0)[:-END_SIZE]
+    assert record[CENTRAL_EXTRA + 1 :] == struct.pack("<HHQQQ", 1, 24, 2**64 - 1, 2**64 - 1, 2**63)
+    for size in (2**63, 2**64 - 1):
+        record = central_directory([entry_of("a", size)], 0)[:-END_SIZE]
+        assert said(decode_central, record, 1, 100) == "E022: a: the member reaches beyond the end of the file"
+
+
 def test_what_lies_where_no_member_is_and_what_members_are_not() -> None:
     entries = [entry_of("a", 4)]
     entries.append(entry_of("b", 0, entries[0].data_offset + 4))

@@ -43,6 +43,18 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         reason="Neither begins as the name of such a table does.",
     ),
     Equivalent(
+        within="format.manifest.decode",
+        code='required_features=reader.names(document, "required_features"),',
+        by="",
+        reason="No feature is known yet, so a manifest that is read requires none.",
+    ),
+    Equivalent(
+        within="format.zipfile64._central_record",
+        code='"<HH"',
+        by='"<hh"',
+        reason="An id of 1 and a length of at most 24 are the same with a sign.",
+    ),
+    Equivalent(
         within="format.zipfile64._decode_record",
         code="== _LIMIT and len",
         by="== _LIMIT or len",
