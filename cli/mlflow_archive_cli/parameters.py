@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -41,7 +41,13 @@ def _path(text: str) -> Path:
         raise click.BadParameter(str(error)) from None
 
 
-class _LocalPath(click.ParamType[Path]):
+if TYPE_CHECKING:
+    _PathType = click.ParamType[Path]
+else:
+    _PathType = click.ParamType  # takes no type before click 8.4
+
+
+class _LocalPath(_PathType):
     """A path of this machine; whether there is something, the library says."""
 
     name = "path"
