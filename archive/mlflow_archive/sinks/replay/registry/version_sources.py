@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN
+from mlflow_archive.kinds.version_source import OF_MODEL, OF_RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.registry.carriers import Carriers
 from mlflow_archive.sinks.replay.registry.registry_rows import (
@@ -24,8 +25,6 @@ from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_unknown
 
 OF_VERSION: Final = re.compile(r"models:/+([^/@]+)/([0-9]{1,10})/?")
 """A source that is a version of a registered model: its name and number."""
-_OF_MODEL: Final = re.compile(r"models:/+(m-[^/]+)(?:/(.*))?|.*?/models/(m-[^/]+)/artifacts(?:/(.*))?", re.DOTALL)
-_OF_RUN: Final = re.compile(r"runs:/+([^/]+)(?:/(.*))?|.*?/([0-9a-f]{32})/artifacts(?:/(.*))?", re.DOTALL)
 ANY_SOURCE: Final = "s3://mlflow-archive/nothing"
 """A source that every MLflow takes."""
 _PROMPT_SOURCES: Final = ("dummy-source", "prompt-template")
@@ -114,7 +113,7 @@ class VersionSources:
         return VersionSource(uri=uri, model_id=carrier.model_id, run_id=run_id, changed="versions_without_files")
 
     def _of_logged_model(self, version: VersionRows, source: str) -> Iterator[VersionSource]:
-        match = _OF_MODEL.fullmatch(source)
+        match = OF_MODEL.fullmatch(source)
         if not match:
             return
         model_id = self._model(match[1] or match[3])
@@ -130,7 +129,7 @@ class VersionSources:
 
     def _of_run(self, source: str) -> Iterator[VersionSource]:
         """Yield an absolute source as an absolute one, as MLflow's UI looks for it, and else by the run's id."""
-        match = _OF_RUN.fullmatch(source)
+        match = OF_RUN.fullmatch(source)
         run_id = self._run(match[1] or match[3]) if match else None
         if not match or run_id is None:
             return
