@@ -51,6 +51,8 @@ def test_looking_inside(cli: Command, tmp_path: Path) -> None:
     cli("report", "a.mlfa", "-o", "report.html")
     cli("extract", "a.mlfa", run, "--to", "out")
     assert json.loads(cli("sql", "a.mlfa", "select count(*) as n from runs", "--json")) == {"n": len(runs)}
+    for file in ("answer.duckdb", "answer.sqlite"):
+        cli("sql", "a.mlfa", "select * from runs", "--output", file)
     assert (tmp_path / "chart.png").stat().st_size > 0
 
 
