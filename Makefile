@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile lint style types bench bench-database bench-inspection bench-traces docs picture spec requirements clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile mutants lint style types bench bench-database bench-inspection bench-traces docs picture spec requirements clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -65,6 +65,19 @@ KILLS ?= 300
 test-campaigns: .venv/.stamp
 	.venv/bin/python -m tests.campaigns --seed "$(SEED)" --runs "$(RUNS)" --kills "$(KILLS)"
 
+# An hour and more: archives made to harm, every hash right, through every command. SEED decides all chance; the numbers
+# from FIRST on are tried, so that a run goes on where another ended.
+MUTANTS ?= 2000
+FIRST ?= 0
+test-hostile: .venv/.stamp
+	.venv/bin/python -m tests.hostile --seed "$(SEED)" --mutants "$(MUTANTS)" --first "$(FIRST)"
+
+# Small faults put into the code one at a time: does a test fail? PACKAGE is one of tests/mutants/packages.py. A run that
+# was stopped goes on; AGAIN=1 tries those once more that no test found. docs/testing.md has the scores.
+mutants: .venv/.mutants
+	@test -n "$(PACKAGE)" || { echo "make mutants PACKAGE=format" >&2; exit 1; }
+	.venv/bin/python -m tests.mutants "$(PACKAGE)" $(if $(AGAIN),--again)
+
 lint: .venv/.stamp
 	@$(MAKE) --no-print-directory -j2 types style
 
@@ -101,6 +114,11 @@ spec: .venv/.stamp
 picture:
 	for name in architecture run; do dot -Tsvg docs/$$name.dot -o docs/$$name.svg || exit 1; done
 
+.venv-readers/.stamp: requirements/readers.txt
+	$(PYTHON) -m venv .venv-readers
+	.venv-readers/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/readers.txt
+	touch $@
+
 .venv-docs/.stamp: requirements/docs.txt
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
@@ -130,6 +148,10 @@ requirements:
 	$(COMPILE) pyproject.toml --group dev $(addprefix --extra ,server postgresql mysql sql pandas plot s3) -o requirements/dev.txt
 	$(COMPILE) --group docs -o requirements/docs.txt
 	$(COMPILE) --group readers -o requirements/readers.txt
+
+.venv/.mutants: requirements/mutants.txt .venv/.stamp
+	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutants.txt
+	touch $@
 
 .venv-demo/.stamp: requirements/demo.txt pyproject.toml $(shell find archive cli -name '*.py')
 	$(PYTHON) -m venv .venv-demo

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +23,9 @@ from mlflow_archive.kinds import BY_ROW, DEFAULT_WORKSPACE, IDENTITIES, TABLES, 
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.inspection.rows import plain_rows, plain_values
 from mlflow_archive.selecting.selection import Selection
+
+if TYPE_CHECKING:
+    from mlflow_archive.api.proof.evidence import Proof
 
 BLOCK: Final = 100
 """How many objects are compared at a time."""
@@ -137,22 +140,58 @@ class Comparison:
         return table.name == "trace_tags" and change.key.get("key") in _TRACE_LOCATIONS
 
 
+@overload
 def diff(
     before: str | os.PathLike[str],
     after: str | os.PathLike[str],
     *,
     artifacts: bool = True,
     locations: bool = True,
+    imported: Literal[False] = False,
+    jobs: int = 4,
+    progress: Progress | OnProgress | None = None,
+) -> Diff: ...
+
+
+@overload
+def diff(
+    before: str | os.PathLike[str],
+    after: str | os.PathLike[str],
+    *,
+    artifacts: bool = True,
+    imported: Literal[True],
+    receipt: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    jobs: int = 4,
+    progress: Progress | OnProgress | None = None,
+) -> Proof: ...
+
+
+def diff(  # noqa: PLR0913 - one verb, as in the command
+    before: str | os.PathLike[str],
+    after: str | os.PathLike[str],
+    *,
+    artifacts: bool = True,
+    locations: bool = True,
+    imported: bool = False,
+    receipt: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     jobs: int = 4,
     progress: Progress | OnProgress | None = None,
 ) -> Diff:
     """List which objects were added, removed or changed, field by field; see ``mlflow-archive diff``.
 
     Each side is the path of an archive, or a tracking URI, which is exported into a temporary archive first. Without
-    ``artifacts`` these are not compared, without ``locations`` not where they lie. Raises ArchiveError,
-    SelectionError, ServerError, StoreError; TargetError where a source has gaps.
+    ``artifacts`` these are not compared, without ``locations`` not where they lie. With ``imported`` the archive
+    ``before`` is compared with the target it was imported into: ids are mapped by the ``receipt``, else by source tags,
+    and the result is a ``Proof``. Raises ArchiveError, SelectionError, ServerError, StoreError; TargetError where a
+    source has gaps.
     """
     listener, selection = as_progress(progress), Selection(artifacts=artifacts)
+    if imported:
+        from mlflow_archive.api.proof.proof import prove  # noqa: PLC0415 - the plans of an import bring MLflow's API
+
+        return prove(
+            os.fspath(before), os.fspath(after), receipt=receipt, artifacts=artifacts, jobs=jobs, progress=listener
+        )
     with (
         as_archive(os.fspath(before), selection=selection, jobs=jobs, progress=listener) as old,
         as_archive(os.fspath(after), selection=selection, jobs=jobs, progress=listener) as new,

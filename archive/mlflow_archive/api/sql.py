@@ -22,14 +22,13 @@ from mlflow_archive.errors import DamagedError, QueryError
 from mlflow_archive.kinds import (
     BY_ROW,
     DEFAULT_WORKSPACE,
-    IDENTITIES,
     OWNER_SEPARATOR,
     TABLES,
     Table,
     is_named,
 )
 from mlflow_archive.optional import needing
-from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.archive import OWNERS, Archive
 from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
 
 _PARTS: Final = "parts"
@@ -109,7 +108,7 @@ class SqlSession:
         """Return the condition that leaves out rows of entities which a later export holds."""
         if len(archive.manifest.exports) == 1 or table.entity is None:
             return ""
-        kinds = list(IDENTITIES) if table.entity == BY_ROW else [table.entity]
+        kinds = OWNERS if table.entity == BY_ROW else (table.entity,)
         conditions = []
         for kind in kinds:
             newer = archive.newer(kind, export)

@@ -351,7 +351,7 @@ class TrackingSession:
         check_whole(response, self.uri, where)
         try:
             answer = json.loads(response.content or b"{}")
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             kind = response.headers.get("Content-Type", "no type")
             broken = f"what is no whole JSON, of type {kind}" if "json" in kind else kind
             raise broken_failure(self.uri, where, "JSON", broken) from exc

@@ -58,13 +58,13 @@ def locate_replay(
         target,
         options=options,
         progress=progress,
-        facts_of=_facts_by_export(archive),
-        only=_only_workspace(archive),
-        sources={_facts(export).tracking_uri for export in archive.manifest.exports},
+        facts_of=facts_by_export(archive),
+        only=only_workspace(archive),
+        sources={facts_of_export(export).tracking_uri for export in archive.manifest.exports},
     )
 
 
-def _only_workspace(archive: Archive) -> str | None:
+def only_workspace(archive: Archive) -> str | None:
     """Return the workspace that everything in an archive is in, None where there are several."""
     workspaces: set[str] = set()
     for table in IDENTITIES.values():
@@ -74,12 +74,12 @@ def _only_workspace(archive: Archive) -> str | None:
     return workspaces.pop() if len(workspaces) == 1 else None
 
 
-def _facts_by_export(archive: Archive) -> FactsOfRow:
+def facts_by_export(archive: Archive) -> FactsOfRow:
     """Return what says of a row of ``runs``, ``logged_models`` or ``traces`` by which export it came.
 
     All else, such as experiments, is of the newest one.
     """
-    exports = {export.number: _facts(export) for export in archive.manifest.exports}
+    exports = {export.number: facts_of_export(export) for export in archive.manifest.exports}
     newest = archive.newest_export.number
     source = ArchiveSource(archive)
     tables = {"run_id": "runs", "model_id": "logged_models", "trace_id": "traces"}
@@ -94,7 +94,8 @@ def _facts_by_export(archive: Archive) -> FactsOfRow:
     return facts_of
 
 
-def _facts(export: Export) -> ExportFacts:
+def facts_of_export(export: Export) -> ExportFacts:
+    """Return what source tags say of an export."""
     facts = export_facts(export)
     return ExportFacts(
         tracking_uri=facts.extra.get("tracking_uri", facts.uri),

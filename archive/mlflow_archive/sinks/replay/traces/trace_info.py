@@ -29,8 +29,8 @@ ARTIFACT_LOCATION: Final = "mlflow.artifactLocation"
 SPANS_LOCATION: Final = "mlflow.trace.spansLocation"
 FINALIZED: Final = "mlflow.trace.infoFinalized"
 
-_SOURCE_RUN: Final = "mlflow.sourceRun"
-_MODEL: Final = "mlflow.modelId"
+SOURCE_RUN: Final = "mlflow.sourceRun"
+MODEL: Final = "mlflow.modelId"
 _NAME: Final = "mlflow.traceName"
 _SESSION: Final = "mlflow.trace.session"
 _TOKENS: Final = "mlflow.trace.tokenUsage"
@@ -166,7 +166,7 @@ def _metadata(rows: TraceRows, row: Row, context: ReplayContext) -> tuple[dict[s
         elif text is not None and not _is_canonical(text, columns):
             unkept[key] = text
             context.receipt.changed("trace_metadata_in_columns")
-    for key, kind in ((_SOURCE_RUN, "run"), (_MODEL, LOGGED_MODEL)):
+    for key, kind in ((SOURCE_RUN, "run"), (MODEL, LOGGED_MODEL)):
         source = metadata.get(key)
         if source:
             mapped = context.run_id(source, row["experiment_id"]) if kind == "run" else context.mapped(kind, source)

@@ -1,0 +1,124 @@
+"""What the target must hold of registered models and prompts, with their versions and the files of these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlflow_archive.api.proof.comparing import Excused, Expected
+from mlflow_archive.api.proof.planning import RowsByTable, Share
+from mlflow_archive.api.proof.rules import Rule
+from mlflow_archive.api.proof.runs import expected_files
+from mlflow_archive.flow.chunk import Chunk
+from mlflow_archive.format.source_tags import shorten_key
+from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, owner_id
+from mlflow_archive.kinds.version_source import parse_reference
+from mlflow_archive.sinks.replay.registry.planned_version import plan_registered_model, plan_version
+from mlflow_archive.sinks.replay.registry.registry_rows import (
+    DELETED_STAGE,
+    RegisteredModelRows,
+    VersionRows,
+    registered_models_of,
+)
+from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+
+Tables = dict[str, list[Expected]]
+
+
+def expected_registered_models(part: Share) -> RowsByTable:
+    """Return all rows of registered models."""
+    names = ("registered_models", "registered_model_tags", "model_versions", "model_version_tags", "artifacts")
+    tables: Tables = {name: [] for name in names}
+    originals = {source["name"]: row for row, source in part.pairs("registered_models")}
+    targets = _without_deleted(part)
+    for model in registered_models_of(part.chunk):
+        original = originals[model.info["name"]]
+        plan = plan_registered_model(model, part.context)
+        owner = {"name": original["name"], "workspace": original["workspace"]}
+        tables["registered_models"].append(Expected({**original, "description": plan.description}, original))
+        tables["registered_model_tags"] += part.tags("registered_model_tags", owner, plan.tags, _key_of(part))
+        for number, version in model.versions.items():
+            if not version.deleted:
+                _add_version(part, model, version, {**owner, "version": number}, targets, tables)
+    return {**tables, "registered_model_aliases": part.as_they_are("registered_model_aliases")}
+
+
+def _without_deleted(part: Share) -> dict[tuple[str, int], Row]:
+    """Return the versions of the target by name and number, without those that are deleted: fillers, and what else."""
+    rows = [row for row in part.target_rows("model_versions") if row["current_stage"] != DELETED_STAGE]
+    versions: dict[tuple[str, int], Row] = {(row["name"], row["version"]): row for row in rows}
+    tags = part.target_rows("model_version_tags")
+    part.read_elsewhere |= {
+        "model_versions": rows,
+        "model_version_tags": [row for row in tags if (row["name"], row["version"]) in versions],
+        "artifacts": _files_of_versions(part, versions),
+    }
+    return versions
+
+
+def _key_of(part: Share) -> Any:
+    limit = part.context.options.limits.key
+    return lambda key: shorten_key(key, limit)
+
+
+def _add_version(
+    part: Share,
+    model: RegisteredModelRows,
+    version: VersionRows,
+    owner: Mapping[str, Any],
+    targets: Mapping[tuple[str, int], Row],
+    tables: Tables,
+) -> None:
+    plan = plan_version(model, version, part.context)
+    original = next(
+        row for row in part.originals("model_versions") if all(row[name] == value for name, value in owner.items())
+    )
+    target = targets.get((owner["name"], owner["version"]), {})
+    row = {
+        **original,
+        "description": plan.description,
+        "run_link": plan.run_link,
+        "current_stage": plan.stage,
+        "run_id": part.sides.ids.of(RUN).get(version.info["run_id"] or ""),
+        "source": _source(part, version.info, target.get("source")),
+    }
+    tables["model_versions"].append(Expected(row, original, Rule.REFERENCE))
+    tables["model_version_tags"] += part.tags("model_version_tags", owner, plan.tags, _key_of(part))
+    ids = part.sides.ids
+    target_owner = owner_id(TABLES["registered_models"], row)
+
+    def mapped(source_id: str) -> str | None:
+        return ids.of(RUN).get(source_id) or ids.of(LOGGED_MODEL).get(source_id)
+
+    tables["artifacts"] += expected_files(part, target_owner, mapped, f"{owner['version']}/")
+
+
+def _source(part: Share, version: Row, target: str | None) -> object:
+    """Return what the source of a version must be: what it refers to, or any place for files that lay elsewhere."""
+    reference = parse_reference(version["source"] or "")
+    ids = part.sides.ids
+    if reference is None or target is None:
+        return Excused(Rule.LOCATION)
+    if reference.kind in (RUN, LOGGED_MODEL) and reference.id in ids.of(reference.kind):
+        return str(version["source"]).replace(reference.id, ids.of(reference.kind)[reference.id])
+    if reference.kind == REGISTERED_MODEL and reference.version is not None:
+        name = part.context.options.model_name(reference.id, version["workspace"])
+        return f"models:/{name}/{reference.version}"
+    return Excused(Rule.LOCATION)
+
+
+def _files_of_versions(part: Share, versions: Mapping[tuple[str, int], Row]) -> list[dict[str, Any]]:
+    """Return the files that versions of the target have in the logged models that carry them, as the versions' own."""
+    owners = {row["name"]: owner_id(TABLES["registered_models"], row) for row in part.originals("registered_models")}
+    have_files = {(row["owner_id"], row["path"].partition("/")[0]) for row in part.originals("artifacts")}
+    files = []
+    for (name, number), version in versions.items():
+        reference = parse_reference(version["source"] or "")
+        if reference is None or reference.kind != LOGGED_MODEL or (owners[name], str(number)) not in have_files:
+            continue
+        for row in rows_of(
+            Chunk(tables={"artifacts": part.sides.target.table("artifacts", owners=[reference.id])}), "artifacts"
+        ):
+            own = {"owner_kind": REGISTERED_MODEL, "owner_id": owners[name], "path": f"{number}/{row['path']}"}
+            files.append({**row, **own})
+    return files
