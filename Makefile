@@ -114,11 +114,6 @@ spec: .venv/.stamp
 picture:
 	for name in architecture run; do dot -Tsvg docs/$$name.dot -o docs/$$name.svg || exit 1; done
 
-.venv-readers/.stamp: requirements/readers.txt
-	$(PYTHON) -m venv .venv-readers
-	.venv-readers/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/readers.txt
-	touch $@
-
 .venv-docs/.stamp: requirements/docs.txt
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
@@ -148,6 +143,7 @@ requirements:
 	$(COMPILE) pyproject.toml --group dev $(addprefix --extra ,server postgresql mysql sql pandas plot s3) -o requirements/dev.txt
 	$(COMPILE) --group docs -o requirements/docs.txt
 	$(COMPILE) --group readers -o requirements/readers.txt
+	$(COMPILE) --group mutants -c requirements/dev.txt -o requirements/mutants.txt
 
 .venv/.mutants: requirements/mutants.txt .venv/.stamp
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutants.txt
