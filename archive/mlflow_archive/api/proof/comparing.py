@@ -33,7 +33,7 @@ _ADDITIONS: Final = {
 """Keys that MLflow adds to traces by itself."""
 
 _NOTHING_IN: Final[Mapping[str, tuple[object, ...]]] = {"runs.end_time": (None, 0)}
-_NOTHING_IN_JSON: Final = (None, "", "null", "[]")
+_NOTHING_IN_JSON: Final = (None, "", "null", "[]", "{}")
 """What is one with no value at all for MLflow's API."""
 
 Change = tuple[str, FieldChange]

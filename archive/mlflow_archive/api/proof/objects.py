@@ -87,9 +87,9 @@ class ExpectedObjects:
             body = self._datasets.body(rows)
             owner, tags = {"dataset_id": original["dataset_id"]}, json.loads(body["tags"])
             user = tags.get("mlflow.user")
-            tables["evaluation_datasets"].append(
-                Expected({**original, "name": body["name"], "created_by": user}, original)
-            )
+            computed = {name: original[name] or Excused(Rule.MADE_UP) for name in ("schema", "profile")}
+            row = {**original, **computed, "name": body["name"], "created_by": user}
+            tables["evaluation_datasets"].append(Expected(row, original))
             tables["evaluation_dataset_tags"] += part.tags("evaluation_dataset_tags", owner, tags)
             tables["evaluation_dataset_records"] += _records(part, rows, records)
             tables["evaluation_dataset_experiments"] += [

@@ -24,12 +24,12 @@ from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_unknown
 
 OF_VERSION: Final = re.compile(r"models:/+([^/@]+)/([0-9]{1,10})/?")
 """A source that is a version of a registered model: its name and number."""
-_OF_MODEL: Final = re.compile(r"models:/+(m-[^/]+)(?:/(.*))?|.*?/models/(m-[^/]+)/artifacts(?:/(.*))?", re.DOTALL)
-_OF_RUN: Final = re.compile(r"runs:/+([^/]+)(?:/(.*))?|.*?/([0-9a-f]{32})/artifacts(?:/(.*))?", re.DOTALL)
+OF_MODEL: Final = re.compile(r"models:/+(m-[^/]+)(?:/(.*))?|.*?/models/(m-[^/]+)/artifacts(?:/(.*))?", re.DOTALL)
+OF_RUN: Final = re.compile(r"runs:/+([^/]+)(?:/(.*))?|.*?/([0-9a-f]{32})/artifacts(?:/(.*))?", re.DOTALL)
 ANY_SOURCE: Final = "s3://mlflow-archive/nothing"
 """A source that every MLflow takes."""
-_PROMPT_SOURCES: Final = ("dummy-source", "prompt-template")
-_ANYWHERE: Final = re.compile(r"(?!file:|runs:|models:|mlflow-artifacts:)[a-z][a-z0-9+.-]+:", re.IGNORECASE)
+PROMPT_SOURCES: Final = ("dummy-source", "prompt-template")
+ANYWHERE: Final = re.compile(r"(?!file:|runs:|models:|mlflow-artifacts:)[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 _API: Final = "/api/2.0/mlflow/"
 
 
@@ -55,7 +55,7 @@ class VersionSources:
         source = version.info["source"] or ""
         if model.is_prompt:
             run_id = self._run(version.info["run_id"])
-            yield VersionSource(uri=source if source in _PROMPT_SOURCES else _PROMPT_SOURCES[0], run_id=run_id)
+            yield VersionSource(uri=source if source in PROMPT_SOURCES else PROMPT_SOURCES[0], run_id=run_id)
             # A server before prompts takes that for a path; one that is upgraded later has a prompt then.
             yield VersionSource(uri=ANY_SOURCE, run_id=run_id, changed="prompts_for_a_later_server")
             return
@@ -67,7 +67,7 @@ class VersionSources:
             source = version.info["storage_location"] or source
         yield from self._of_logged_model(version, source)
         yield from self._of_run(source)
-        if _ANYWHERE.match(source):
+        if ANYWHERE.match(source):
             yield VersionSource(uri=source, run_id=self._run(version.info["run_id"]))
         yield self._of_nothing(version)
 
@@ -114,7 +114,7 @@ class VersionSources:
         return VersionSource(uri=uri, model_id=carrier.model_id, run_id=run_id, changed="versions_without_files")
 
     def _of_logged_model(self, version: VersionRows, source: str) -> Iterator[VersionSource]:
-        match = _OF_MODEL.fullmatch(source)
+        match = OF_MODEL.fullmatch(source)
         if not match:
             return
         model_id = self._model(match[1] or match[3])
@@ -130,7 +130,7 @@ class VersionSources:
 
     def _of_run(self, source: str) -> Iterator[VersionSource]:
         """Yield an absolute source as an absolute one, as MLflow's UI looks for it, and else by the run's id."""
-        match = _OF_RUN.fullmatch(source)
+        match = OF_RUN.fullmatch(source)
         run_id = self._run(match[1] or match[3]) if match else None
         if not match or run_id is None:
             return
