@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import inspect
 import re
 import shutil
+import textwrap
 from pathlib import Path
 
 import click
@@ -15,18 +18,39 @@ TARGET = ROOT / "build" / "docs"
 
 
 def reference() -> str:
-    """Return the page of all commands as Markdown."""
+    """Return the page of all commands as Markdown: of each, what it does, how it is called, and its options."""
     parent = click.Context(commands, info_name="mlflow-archive")
     parts = ["# Commands\n"]
     for name in commands.list_commands(parent):
         command = commands.get_command(parent, name)
-        if command is None:
-            continue
-        with click.Context(
-            command, info_name=name, parent=parent, max_content_width=100, terminal_width=100
-        ) as context:
-            parts.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```\n")
+        if command is not None:
+            parts.append(_section(name, click.Context(command, info_name=name, parent=parent)))
     return "\n".join(parts)
+
+
+def _section(name: str, context: click.Context) -> str:
+    command = context.command
+    text, _, example = inspect.cleandoc(command.help or "").replace("\b\n", "").partition("Example:\n")
+    usage = " ".join(["mlflow-archive", name, *command.collect_usage_pieces(context)])
+    records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
+    rows = [record for record in records if record is not None and record[1]]
+    return "\n".join(
+        [
+            f"## {name}\n",
+            f"`{usage}`\n",
+            text,
+            f"```sh\n{textwrap.dedent(example).strip()}\n```\n",
+            "| option | |",
+            "|---|---|",
+            *(f"| `{_cell(option)}` | {_cell(html.escape(help_text, quote=False))} |" for option, help_text in rows),
+            "",
+        ]
+    )
+
+
+def _cell(text: str) -> str:
+    """Return a text as a cell of a Markdown table holds it."""
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def make() -> None:

@@ -86,6 +86,15 @@ class SelectionError(MlflowArchiveError):
     exit_code = 2
 
 
+class QueryError(SelectionError):
+    """A SQL query that cannot be answered, with what DuckDB says: a place in it is marked on lines of their own."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What to print: the sentence, then the query's line and the mark below it, as they are."""
+        return tuple(line.rstrip() for line in str(self).splitlines() if line.strip())
+
+
 class ItemError(MlflowArchiveError):
     """One item could not be carried; the others can. Becomes a gap or a refusal, never lost."""
 

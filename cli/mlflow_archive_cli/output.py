@@ -1,6 +1,6 @@
 """Answers on stdout, as text for people or as JSON for programs, behind one interface.
 
-Text is a drawn table where stdout is a terminal and plain aligned columns where it is not. JSON is one document, or
+Text is for people (``table``). JSON is one document, or
 for lists one object a line; times are ISO 8601 in UTC, bytes hex, and NaN and infinities the strings MLflow's API has.
 """
 
@@ -10,11 +10,9 @@ import csv
 import json
 import math
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
@@ -22,34 +20,15 @@ from typing import Any, Protocol, TextIO
 
 import click
 
+from mlflow_archive.flow.causes import causes
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive_cli.escaping import one_line
-from mlflow_archive_cli.printable import padded, text_of, width_of
+from mlflow_archive_cli.table import Section, listed, print_section
 
 Row = Mapping[str, Any]
 _LISTED_CAUSES = 20
 _EXAMPLES = 3
-_OWN_OF_ONE = re.compile(r"'[^']*'|\S*[/\\]\S*|\b\w*\d\w*\b")
-_WIDEST = 1_000_000
-_WIDEST_CELL = 1_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """A part of an answer: rows with these columns under a title; without ``header`` they are names with values."""
-
-    title: str = ""
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    header: bool = True
-    right: Sequence[int] = ()
-
-
-def pairs(title: str, values: Mapping[str, Any]) -> Section:
-    """Return a section of names with values."""
-    rows = [(one_line(name), text_of(value)) for name, value in values.items()]
-    return Section(title=title, columns=("", ""), rows=rows, header=False)
 
 
 class Output(Protocol):
@@ -58,8 +37,13 @@ class Output(Protocol):
     def document(self, document: Mapping[str, Any], sections: Iterable[Section]) -> None:
         """Give one answer: JSON takes ``document``, text the sections."""
 
-    def rows(self, columns: Sequence[str], rows: Iterable[Row], *, right: Sequence[str] = ()) -> None:
-        """Give a list with these columns; ``right`` names those that are aligned to the right."""
+    def rows(
+        self, columns: Sequence[str], rows: Iterable[Row], *, right: Sequence[str] = (), whole: bool = False
+    ) -> None:
+        """Give a list with these columns; ``right`` names those that are aligned to the right.
+
+        Unless ``whole``, a terminal may leave away columns for which it has no room.
+        """
 
 
 class JsonOutput:
@@ -68,7 +52,9 @@ class JsonOutput:
     def document(self, document: Mapping[str, Any], sections: Iterable[Section]) -> None:
         print(json.dumps(plain(document), indent=2, allow_nan=False))
 
-    def rows(self, columns: Sequence[str], rows: Iterable[Row], *, right: Sequence[str] = ()) -> None:
+    def rows(
+        self, columns: Sequence[str], rows: Iterable[Row], *, right: Sequence[str] = (), whole: bool = False
+    ) -> None:
         for row in rows:
             print(json.dumps({name: plain(row[name]) for name in columns}, allow_nan=False))
 
@@ -84,53 +70,13 @@ class TextOutput:
             if not first:
                 print()
             first = False
-            self._section(section)
+            print_section(section)
 
-    def rows(self, columns: Sequence[str], rows: Iterable[Row], *, right: Sequence[str] = ()) -> None:
-        cells = [[text_of(_flat(row[name])) for name in columns] for row in rows]
-        aligned = [i for i, name in enumerate(columns) if name in right]
-        self._section(Section(columns=columns, rows=cells, right=aligned))
-
-    def _section(self, section: Section) -> None:
-        if section.title:
-            print(section.title)
-        if section.header and sys.stdout.isatty() and _draw(section):
-            return
-        indent = "  " if section.title else ""
-        lines = [list(section.columns)] if section.header else []
-        lines += [list(row) for row in section.rows]
-        widths = [max((_room(line[i]) for line in lines), default=0) for i in range(len(section.columns))]
-        for line in lines:
-            cells = [
-                padded(cell, width, right=i in section.right)
-                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ]
-            print(indent + "  ".join(cells).rstrip())
-
-
-def _room(cell: str) -> int:
-    """Return how wide a column must be for a cell; a very long one stands out, or each line would be as long as it."""
-    return min(width_of(cell), _WIDEST_CELL)
-
-
-def _draw(section: Section) -> bool:
-    """Draw a table if the terminal is wide enough for it: an id that is folded cannot be copied."""
-    from rich import box  # noqa: PLC0415 - only on a terminal; its import would slow every other start
-    from rich.console import Console  # noqa: PLC0415
-    from rich.measure import Measurement  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, name in enumerate(section.columns):
-        table.add_column(Text(name), justify="right" if i in section.right else "left", overflow="fold")
-    for row in section.rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console = Console()
-    if Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum > console.width:
-        return False
-    console.print(table)
-    return True
+    def rows(
+        self, columns: Sequence[str], rows: Iterable[Row], *, right: Sequence[str] = (), whole: bool = False
+    ) -> None:
+        cells = [[flat(row[name]) for name in columns] for row in rows]
+        print_section(listed(columns, cells, right, whole=whole))
 
 
 class CsvOutput:
@@ -139,11 +85,13 @@ class CsvOutput:
     def document(self, document: Mapping[str, Any], sections: Iterable[Section]) -> None:
         raise TypeError("one document is no table")
 
-    def rows(self, columns: Sequence[str], rows: Iterable[Row], *, right: Sequence[str] = ()) -> None:
+    def rows(
+        self, columns: Sequence[str], rows: Iterable[Row], *, right: Sequence[str] = (), whole: bool = False
+    ) -> None:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
         for row in rows:
-            values = [plain(_flat(row[name])) for name in columns]
+            values = [plain(flat(row[name])) for name in columns]
             writer.writerow(["" if value is None else value for value in values])
 
 
@@ -176,7 +124,7 @@ def _of_query(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date | time) else value
 
 
-def _flat(value: Any) -> Any:
+def flat(value: Any) -> Any:
     """Return a value for one cell: what is nested as JSON, bytes in hex."""
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(plain(value), allow_nan=False, ensure_ascii=False)
@@ -220,14 +168,10 @@ def warn(sentence: str, stream: TextIO | None = None) -> None:
 def list_gaps(gaps: Sequence[Gap], total: int, *, sentence: str, option: str) -> None:
     """List on stderr what is missing, grouped by cause, with a count and some examples; the rest is in ``option``."""
     warn(f"{total} {sentence}:")
-    causes: dict[tuple[str, str, str], list[Gap]] = {}
-    for gap in sorted(gaps, key=lambda gap: (gap.owner_kind, gap.owner_id, gap.path)):
-        causes.setdefault((gap.code, gap.owner_kind, _cause(gap)), []).append(gap)
-    ordered = sorted(causes.values(), key=len, reverse=True)
+    ordered = [cause.gaps for cause in causes(gaps)]
     for alike in ordered[:_LISTED_CAUSES]:
-        first = alike[0]
         count = f"{len(alike)} times, such as: " if len(alike) > 1 else ""
-        warn(f"  {count}{first.reason} [{first.code}]")
+        warn(f"  {count}{alike[0].reason} [{alike[0].code}]")
         for gap in alike[:_EXAMPLES]:
             warn("    " + " ".join(filter(None, (gap.owner_kind, gap.owner_id, gap.path))))
         if len(alike) > _EXAMPLES:
@@ -236,11 +180,3 @@ def list_gaps(gaps: Sequence[Gap], total: int, *, sentence: str, option: str) ->
     if total > listed or any(len(alike) > _EXAMPLES for alike in ordered):
         others = f"  and {total - listed} more; all" if total > listed else "  all"
         warn(f"{others} of them with {option}")
-
-
-def _cause(gap: Gap) -> str:
-    """Return a reason without what is only true of one object: ids, paths, names in quotes, numbers."""
-    reason = gap.reason
-    for own in sorted(filter(None, (gap.owner_id, gap.path)), key=len, reverse=True):
-        reason = reason.replace(own, "*")
-    return _OWN_OF_ONE.sub("*", reason)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.location import local_path
@@ -39,6 +41,28 @@ def _path(text: str) -> Path:
         return local_path(text)
     except SelectionError as error:
         raise click.BadParameter(str(error)) from None
+
+
+class Words(click.ParamType[str]):
+    """One of some words, each of which may have others that mean it; of a misspelt one the nearest are named."""
+
+    name = "word"
+
+    def __init__(self, meanings: Mapping[str, str]) -> None:
+        self._meanings = meanings
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = value.lower().replace("_", "-")
+        if text in self._meanings:
+            return self._meanings[text]
+        near = list(dict.fromkeys(self._meanings[word] for word in get_close_matches(text, self._meanings, 5)))
+        words = dict.fromkeys(self._meanings.values())
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(words)}"
+        raise click.BadParameter(f"{value!r} is no word for what an archive holds; {hint}", ctx, param)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        words = dict.fromkeys(self._meanings.values())
+        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
 class _LocalPath(click.ParamType[Path]):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from typing import Final
 
 from mlflow_archive.reader.inspection.rows import Moment
+from mlflow_archive.reader.inspection.shape import shape
 from mlflow_archive_cli.escaping import one_line
 
 _SPARKS: Final = "▁▂▃▄▅▆▇█"
@@ -72,22 +72,22 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def elapsed(milliseconds: int) -> str:
+    """Return how long something took: ``450 ms``, ``4.77 s``, ``3 min``.
+
+    >>> elapsed(450), elapsed(4767), elapsed(4883611)
+    ('450 ms', '4.77 s', '81 min')
+    """
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    return f"{milliseconds / 1000:.3g} s" if milliseconds < 90_000 else duration(milliseconds / 1000)
+
+
 def sparkline(values: list[float]) -> str:
     """Draw values in at most 32 characters, each the mean of its share; ``✕`` where none of them is finite.
 
     >>> sparkline([0.0, 1.0, 2.0, 3.0])
     '▁▃▆█'
     """
-    shares = min(len(values), _SPARK_WIDTH)
-    points: list[float | None] = []
-    for i in range(shares):
-        share = [v for v in values[i * len(values) // shares : (i + 1) * len(values) // shares] if math.isfinite(v)]
-        points.append(sum(value / len(share) for value in share) if share else None)
-    finite = [point for point in points if point is not None]
-    if not finite:
-        return "✕" * shares
-    low = min(finite)
-    # Halved, as the span of the two largest floats is not a float.
-    span = max(finite) / 2 - low / 2
     top = len(_SPARKS) - 1
-    return "".join("✕" if p is None else _SPARKS[round((p / 2 - low / 2) / span * top) if span else 3] for p in points)
+    return "".join("✕" if p is None else _SPARKS[round(p * top)] for p in shape(values, _SPARK_WIDTH))

@@ -1,7 +1,8 @@
-"""Progress on stderr: bars on a terminal, a plain line every few seconds in a log, nothing with --quiet."""
+"""Progress on stderr: bars on a terminal, a plain line every few seconds in a log, JSON for programs, or nothing."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 LINE_SECONDS: Final = 5.0
 _REDRAW_SECONDS: Final = 0.2
+_JSON_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -31,32 +33,52 @@ class Tally:
     done: dict[str, int] = field(default_factory=dict)
     clock: Callable[[], float] = monotonic
     started: float = 0.0
+    began: dict[str, float] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
         self.started = self.clock()
 
     def expect(self, unit: str, amount: int) -> None:
-        with self._lock:
-            self.expected[unit] = self.expected.get(unit, 0) + amount
+        self._add(self.expected, unit, amount)
 
     def advance(self, unit: str, amount: int) -> None:
+        self._add(self.done, unit, amount)
+
+    def _add(self, sums: dict[str, int], unit: str, amount: int) -> None:
+        if amount:
+            with self._lock:
+                self.began.setdefault(unit, self.clock())
+                sums[unit] = sums.get(unit, 0) + amount
+
+    def rate(self, unit: str) -> float:
+        """Return how much of a unit was done a second, from when it was first heard of."""
+        seconds = max(self.clock() - self.began.get(unit, self.started), 0.001)
+        return self.done.get(unit, 0) / seconds
+
+    def sums(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return what is expected and what is done, by unit."""
         with self._lock:
-            self.done[unit] = self.done.get(unit, 0) + amount
+            return dict(self.expected), dict(self.done)
 
     def line(self, name: str) -> str:
         """Return where things stand: ``export: 12 of 40 runs, 3200 points, 4.0 runs/s, 7 s left``."""
-        with self._lock:
-            expected, done = dict(self.expected), dict(self.done)
-        seconds = max(self.clock() - self.started, 0.001)
+        expected, done = self.sums()
         parts = [f"{_shown(u, done.get(u, 0))} of {_shown(u, total)}{_unit(u)}" for u, total in expected.items()]
         parts += [f"{_shown(unit, amount)}{_unit(unit)}" for unit, amount in done.items() if unit not in expected]
-        for unit, total in list(expected.items())[:1]:
-            rate = done.get(unit, 0) / seconds
+        # What is under way now: the first that has begun and is not done.
+        for unit in [unit for unit in expected if 0 < done.get(unit, 0) < expected[unit]][:1]:
+            rate = self.rate(unit)
             parts.append(f"{size(int(rate))}/s" if unit == "bytes" else f"{rate:.1f} {unit}/s")
-            if rate and total > done.get(unit, 0):
-                parts.append(f"{duration((total - done.get(unit, 0)) / rate)} left")
+            parts.append(f"{duration((expected[unit] - done[unit]) / rate)} left")
         return f"{name}: {', '.join(parts) or 'starting'}"
+
+    def document(self, name: str, state: str) -> str:
+        """Return the same as a line of JSON."""
+        expected, done = self.sums()
+        seconds = round(self.clock() - self.started, 3)
+        facts = {"verb": name, "state": state, "seconds": seconds, "done": done, "expected": expected}
+        return json.dumps(facts)
 
 
 def _shown(unit: str, amount: int) -> str:
@@ -73,13 +95,33 @@ class Lines:
     def __init__(self, name: str, tally: Tally) -> None:
         self._name = name
         self._tally = tally
+        self._last = ""
         self.expect, self.advance = tally.expect, tally.advance
 
     def note(self, message: str) -> None:
         warn(message)
 
     def draw(self) -> None:
-        warn(self._tally.line(self._name))
+        """Write a line, unless nothing has happened since the one before."""
+        line = self._tally.line(self._name)
+        if line != self._last:
+            warn(line)
+        self._last = line
+
+
+class JsonLines:
+    """Lines of JSON for a program: ``verb``, ``state``, ``seconds``, ``done`` and ``expected`` by unit; or a note."""
+
+    def __init__(self, name: str, tally: Tally) -> None:
+        self._name = name
+        self._tally = tally
+        self.expect, self.advance = tally.expect, tally.advance
+
+    def note(self, message: str) -> None:
+        print(json.dumps({"verb": self._name, "note": message}), file=sys.stderr)
+
+    def draw(self, state: str = "running") -> None:
+        print(self._tally.document(self._name, state), file=sys.stderr)
 
 
 class Bars:
@@ -101,8 +143,7 @@ class Bars:
         for unit, total in dict(self._tally.expected).items():
             if unit not in self._tasks:
                 self._tasks[unit] = self._rich.add_task(f"{self._name} {unit}", total=total, rate="", rest="")
-            now = done.get(unit, 0)
-            rate = now / max(self._tally.clock() - self._tally.started, 0.001)
+            now, rate = done.get(unit, 0), self._tally.rate(unit)
             speed = f"{size(int(rate))}/s" if unit == "bytes" else f"{rate:.1f}/s"
             amount = f"{_shown(unit, now)}/{_shown(unit, total)}"
             self._rich.update(self._tasks[unit], total=total, completed=now, rate=f"{amount} {speed}", rest=rest)
@@ -110,9 +151,14 @@ class Bars:
 
 
 @contextmanager
-def watch(name: str, *, quiet: bool) -> Iterator[Progress]:
-    """Yield what a long command reports its progress to, shown until the block ends."""
-    if quiet:
+def watch(name: str, *, quiet: bool, form: str = "text") -> Iterator[Progress]:
+    """Yield what a long command reports its progress to, shown until the block ends; ``form`` is text or json."""
+    if form == "json":
+        documents = JsonLines(name, Tally())
+        with _repeating(documents.draw, _JSON_SECONDS):
+            yield documents
+        documents.draw("done")
+    elif quiet:
         yield Quiet()
     elif sys.stderr.isatty():
         with _rich() as rich_progress:

@@ -23,6 +23,13 @@ run_option = click.option("--run", "runs", metavar="ID", multiple=True, help="On
 quiet_option = click.option(
     "-q", "--quiet", is_flag=True, help="Show no progress and no summary, only what went wrong."
 )
+progress_option = click.option(
+    "--progress",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="How progress is told on stderr: for people, or each second as a line of JSON.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 csv_option = click.option("--csv", "as_csv", is_flag=True, help="Answer in CSV.")
 

@@ -118,7 +118,7 @@ def parameters_of(verb: str) -> set[str]:
     command = commands.get_command(click.Context(commands), verb)
     assert command is not None
     names = {str(parameter.name) for parameter in command.params}
-    return names - {"quiet", "report", "receipt"}
+    return names - {"form", "quiet", "report", "receipt"}
 
 
 @pytest.mark.parametrize(

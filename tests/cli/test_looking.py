@@ -63,23 +63,31 @@ def test_info_json_has_sizes_in_bytes(cli: Command, archive: Path) -> None:
 
 
 def test_ls_experiments(cli: Command, archive: Path) -> None:
-    assert cli("ls", archive, "--sort", "-runs").out == text(
+    assert cli("ls", archive, "--sort", "-runs", "--all").out == text(
         """
-        experiment_id  name   lifecycle_stage  runs  creation_time
-        1              churn  active              2  2020-09-13 12:26:40
-        2              old    deleted             1  2020-09-13 12:26:40
+        experiment_id  name   runs  creation_time        lifecycle_stage
+        1              churn     2  2020-09-13 12:26:40  active
+        2              old       1  2020-09-13 12:26:40  deleted
         """
     )
+    active = cli("ls", archive, "experiment")
+    assert [line.split()[0] for line in active.out.splitlines()[1:]] == ["1"]
+    assert active.err == "1 deleted experiment left out; --all has all\n"
 
 
 def test_ls_runs(cli: Command, archive: Path) -> None:
     columns = "run_name,experiment,status,params.lr,metrics.loss,duration"
+    assert [line.split()[1] for line in cli("ls", archive, "runs", "--all").out.splitlines()[1:]] == [
+        "child",
+        "parent",
+        "gone",
+    ]  # the newest first
     # lr is text in MLflow; 10 comes before 0.1 as a number, not as a text.
-    assert cli("ls", archive, "runs", "--columns", columns, "--sort", "-params.lr").out == text(
+    assert cli("ls", archive, "runs", "--columns", columns, "--sort", "-params.lr", "--all").out == text(
         """
         run_name  experiment  status    params.lr  metrics.loss  duration
-        gone      old         FINISHED  10                    -   4883611
-        parent    churn       FINISHED  0.1                   1      4767
+        gone      old         FINISHED  10                    -    81 min
+        parent    churn       FINISHED  0.1                   1    4.77 s
         child     churn       FAILED    0.02                  3         -
         """
     )
@@ -117,7 +125,11 @@ def test_ls_runs_json_is_one_object_a_line(cli: Command, archive: Path) -> None:
         (["--active"], ["child", "parent"]),
         (["--status", "failed"], ["child"]),
         (["--status", "failed", "--status", "FINISHED", "--active"], ["child", "parent"]),
-        (["--experiment", "o*"], ["gone"]),
+        (["--experiment", "o*", "--all"], ["gone"]),
+        (["-e", "churn", "-n", "1"], ["child"]),
+        (["--since", "2022-06-12T03:34:39Z"], ["child"]),
+        (["--active", "--tree"], ["parent", "child"]),
+        (["--active", "--tree", "--sort", "start_time"], ["parent", "child"]),
         (["--experiment", "1", "--limit", "1"], ["child"]),
         (["--param", "lr=0.1"], ["parent"]),
         (["--param", "lr=0.1", "--status", "FAILED"], []),
@@ -127,15 +139,20 @@ def test_ls_runs_json_is_one_object_a_line(cli: Command, archive: Path) -> None:
         (["--metric", "loss != 1"], ["child"]),
         (["--metric", "bad=nan"], ["parent"]),
         (["--metric", "loss<3", "--metric", "loss>2"], []),
-        (["--sort", "start_time"], ["gone", "parent", "child"]),
-        (["--sort", "-start_time", "--limit", "2"], ["child", "parent"]),
-        (["--sort", "metrics.loss"], ["parent", "child", "gone"]),
-        (["--sort", "-metrics.loss"], ["child", "parent", "gone"]),
+        (["--all", "--sort", "start_time"], ["gone", "parent", "child"]),
+        (["--sort", "-start_time", "--limit", "2", "--all"], ["child", "parent"]),
+        (["--all", "--sort", "metrics.loss"], ["parent", "child", "gone"]),
+        (["--all", "--sort", "-metrics.loss"], ["child", "parent", "gone"]),
+        (["--all", "--sort", "metrics.`loss` DESC"], ["child", "parent", "gone"]),
+        (["--all", "--sort", "attributes.created asc"], ["gone", "parent", "child"]),
     ],
 )
 def test_ls_runs_filters(cli: Command, single_file: Path, options: list[str], names: list[str]) -> None:
     ran = cli("ls", single_file, "runs", "--columns", "run_name", *options)
-    assert (ran.code, ran.err) == (0, "")
+    stages = {"--all", "--active", "--deleted"} & set(options)
+    hidden = options in ([], ["--param", "lr=10"])
+    assert ran.code == 0
+    assert ran.err == ("1 deleted run left out; --all has all\n" if hidden and not stages else "")
     assert ran.out.split()[1:] == names
 
 
@@ -295,6 +312,16 @@ def test_a_run_is_found_by_id_prefix_or_name_only_if_it_is_one(cli: Command, sin
     ("arguments", "message"),
     [
         (["ls", "A", "runs", "--sort", "colour"], "runs have no column 'colour'"),
+        (["ls", "A", "runs", "--sort", "metrics.los DESC"], "matches 'los'; there are 'loss', 'bad'"),
+        (["ls", "A", "runs", "--columns", "params.le"], "matches 'le'; there are 'lr', 'note'"),
+        (["ls", "A", "rusn"], "'rusn' is no word for what an archive holds; did you mean runs?"),
+        (["ls", "A", "nothing"], "there are workspaces, experiments, datasets, "),
+        (["ls", "A", "models", "--since", "2024-01-01"], "--since is for lists from the newest on"),
+        (["ls", "A", "--tree"], "--tree is for `ls ARCHIVE runs`"),
+        (["ls", "A", "runs", "--tree", "--json"], "--tree is for people"),
+        (["lss", "A"], "there is no command 'lss'; did you mean ls?"),
+        (["show", "A", "parnet"], "has the id or name 'parnet'; did you mean 'parent'?"),
+        (["show", "A", "models:/churn/3"], "no registered model or prompt of"),
         (["ls", "A", "--sort", "colour"], "experiments have no column 'colour'"),
         (["ls", "A", "runs", "--columns", "params."], "runs have no column 'params.'"),
         (["ls", "A", "runs", "--experiment", "nope"], "no experiment 'nope'"),

@@ -44,7 +44,10 @@ def payload() -> bytes:
         "start_time": BEGAN,
         "end_time": BEGAN + 2_000_000,
         "status_code": "ERROR",
-        "attributes": {"mlflow.spanType": '"CHAIN"'},
+        "attributes": {"mlflow.spanType": '"CHAIN"', "mlflow.spanInputs": '{"q": 1}', "mlflow.spanOutputs": '"two"'},
+        "events": [
+            {"name": "exception", "attributes": {"exception.type": "ValueError", "exception.message": "no"}},
+        ],
     }
     new = {
         "name": "new",
@@ -114,6 +117,64 @@ def test_ls(cli: Command, archive: Path, what: str, options: list[str], lines: l
     ran = cli("ls", archive, what, *options)
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines()[1:] == lines
+
+
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [("models:/shop/net/2", 2), ("models:/shop/net@best", 2), ("models:/shop/net/latest", 10), ("models:/shop/net", 10),
+     ("prompts:/team/net/3", 3)],
+)  # fmt: skip
+def test_show_one_version(cli: Command, archive: Path, word: str, number: int) -> None:
+    version = json.loads(cli("show", archive, word, "--json").out)
+    assert (version["kind"], version["model_version"]["version"]) == ("model_version", number)
+    assert version["tags"] == ({"ok": "yes"} if number == 2 else {})
+    assert version.get("aliases", []) == ([{"alias": "best"}] if number == 2 else [])
+    files = {2: ["2/MLmodel"], 10: ["x"], 3: ["3/MLmodel"]}
+    assert [row["path"] for row in version["artifacts"]] == files[number]
+
+
+@pytest.mark.parametrize(
+    ("word", "content"),
+    [("models:/shop/net/2/MLmodel", "shop\n"), ("models:/team/net/3/MLmodel", "team\n"),
+     ("models:/shop/net/10/x", "x\n"), (f"models:/{MODEL}/x", "x\n"),
+     ("runs:/parent/net/x", "x\n"), ("models:/shop/net@best/MLmodel", "shop\n")],
+)  # fmt: skip
+def test_mlflows_own_names_are_understood(cli: Command, archive: Path, word: str, content: str) -> None:
+    assert cli("cat", archive, word).out == content
+    folder = word.rpartition("/")[0]
+    listed = cli("ls", archive, "artifacts", "--of", folder, "--json").out
+    assert listed.count('"size": ' + str(len(content))) == 1
+    assert f"{len(content)} bytes" in cli("tree", archive, folder).out
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("models:/shop/net/7", "'shop/net' has no version '7'"),
+        ("models:/shop/net@worst", "'shop/net' has no alias 'worst' in"),
+        ("prompts:/shop/nett/1", "no registered model or prompt of"),
+    ],
+)
+def test_a_version_that_is_not_there(cli: Command, archive: Path, word: str, sentence: str) -> None:
+    for command in (("show", archive, word), ("cat", archive, f"{word}/x")):
+        ran = cli(*command)
+        assert (ran.code, ran.out) == (2, "")
+        assert sentence in ran.err
+
+
+def test_show_says_what_went_into_a_span_what_came_out_and_how_it_failed(cli: Command, archive: Path) -> None:
+    shown = cli("show", archive, IN_FILE).out
+    assert (
+        text(
+            """
+        span old
+          inputs   {"q": 1}
+          outputs  "two"
+          error    ValueError: no
+        """
+        )
+        in shown
+    )
 
 
 def test_show_trace(cli: Command, archive: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -12,19 +13,47 @@ import pytest
 
 from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.printable import duration, size, sparkline
-from mlflow_archive_cli.progress import Tally
+from mlflow_archive_cli.progress import Lines, Tally
 
 
 def test_a_line_tells_rate_and_time_left() -> None:
-    times = iter([100.0, 104.0])
-    tally = Tally(clock=lambda: next(times))
+    now = [100.0]
+    tally = Tally(clock=lambda: now[0])
     tally.expect("runs", 30)
     tally.expect("runs", 10)
+    tally.expect("scorers", 0)
+    now[0] = 104.0
     tally.advance("runs", 8)
     tally.advance("points", 3200)
     tally.advance("bytes", 3 * 2**20)
-    expected = "export: 8 of 40 runs, 3200 points, 3.0 MiB, 2.0 runs/s, 16 s left"
-    assert tally.line("export") == expected
+    assert tally.line("export") == "export: 8 of 40 runs, 3200 points, 3.0 MiB, 2.0 runs/s, 16 s left"
+    assert json.loads(tally.document("export", "running")) == {
+        "verb": "export",
+        "state": "running",
+        "seconds": 4.0,
+        "done": {"runs": 8, "points": 3200, "bytes": 3 * 2**20},
+        "expected": {"runs": 40},
+    }
+
+
+def test_the_rate_is_that_of_what_is_under_way() -> None:
+    now = [0.0]
+    tally = Tally(clock=lambda: now[0])
+    tally.expect("runs", 4)
+    now[0] = 100.0
+    tally.advance("runs", 4)
+    tally.expect("traces", 400)
+    assert tally.line("import") == "import: 4 of 4 runs, 0 of 400 traces"
+    now[0] = 130.0
+    tally.advance("traces", 120)
+    assert tally.line("import") == "import: 4 of 4 runs, 120 of 400 traces, 4.0 traces/s, 70 s left"
+
+
+def test_a_line_is_not_said_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines("export", Tally())
+    lines.draw()
+    lines.draw()
+    assert capsys.readouterr().err == "export: starting\n"
 
 
 def test_before_anything_is_known() -> None:

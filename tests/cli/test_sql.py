@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -17,7 +19,7 @@ from mlflow_archive.flow.copy import copy
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
-from tests.cli.conftest import PARENT, Command, write_archive
+from tests.cli.conftest import CHILD, PARENT, Command, write_archive
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, pairs, points, run
 
 
@@ -158,3 +160,54 @@ def test_an_empty_query_is_refused(cli: Command, single_file: Path) -> None:
     ran = cli("sql", single_file, "  ")
     assert (ran.code, ran.out) == (2, "")
     assert "the query is empty" in ran.err
+
+
+def test_several_statements_have_several_answers(cli: Command, twice: Path) -> None:
+    query = "select 1 as a; create temp table t as select 2 as b; select b from t"
+    assert cli("sql", twice, query).out == "a\n1\n\nb\n2\n"
+    assert cli("sql", twice, query, "--json").out == '{"a": 1}\n{"b": 2}\n'
+    assert cli("sql", twice, query, "--csv").out == "a\n1\n\nb\n2\n"
+
+
+def test_show_tables_shows_the_tables_and_nothing_else(cli: Command, twice: Path) -> None:
+    names = set(cli("sql", twice, "show tables", "--csv").out.splitlines()[1:])
+    assert names == {*TABLES, "latest_metrics"}
+
+
+def test_a_mistake_is_marked_where_it_is(cli: Command, twice: Path) -> None:
+    ran = cli("sql", twice, "select *\nfro runs")
+    assert ran.code == 2
+    _, line, mark = ran.err.splitlines()
+    assert line.startswith("LINE 2: fro runs")
+    assert mark.index("^") == line.index("runs")
+
+
+ANSWERS = (
+    "select run_id, 'NaN'::double as loss, start_time from runs where run_name = 'child'; select [1, 2] as numbers"
+)
+
+
+def test_answers_become_tables_of_a_duckdb_database(cli: Command, twice: Path, tmp_path: Path) -> None:
+    assert cli("sql", twice, ANSWERS, "--output", tmp_path / "x.duckdb").code == 0
+    with duckdb.connect(tmp_path / "x.duckdb", read_only=True) as connection:
+        rows = connection.sql("select run_id, isnan(loss), epoch_ms(start_time) from answer").fetchall()
+        assert rows == [(CHILD, True, 1655004880000)]
+        assert connection.sql("from answer_2").fetchall() == [([1, 2],)]
+
+
+def test_answers_become_tables_of_a_sqlite_database(cli: Command, twice: Path, tmp_path: Path) -> None:
+    assert cli("sql", twice, ANSWERS, "--output", tmp_path / "x.sqlite").code == 0
+    with closing(sqlite3.connect(tmp_path / "x.sqlite")) as connection:
+        assert connection.execute("select * from answer").fetchall() == [(CHILD, "NaN", "2022-06-12T03:34:40.000Z")]
+        assert connection.execute("select * from answer_2").fetchall() == [("[1, 2]",)]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("x.txt", "give a name that ends in .parquet, .duckdb"), ("x.parquet", "there are 2 answers")],
+)
+def test_an_output_that_cannot_be(cli: Command, twice: Path, tmp_path: Path, name: str, sentence: str) -> None:
+    ran = cli("sql", twice, ANSWERS, "--output", tmp_path / name)
+    assert ran.code == 2
+    assert sentence in ran.err
+    assert list(tmp_path.iterdir()) == []

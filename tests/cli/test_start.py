@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
 import shlex
 import shutil
-import struct
 import subprocess
 import sys
-import termios
-from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -25,6 +20,7 @@ from mlflow_archive_cli.main import _MODULES, _READING, commands
 from tests.cli.conftest import PARENT, Command
 from tests.support.chunks import ChunkSource, chunk, experiment, run
 from tests.support.mlruns import Experiment, Store, write_store
+from tests.support.terminal import on_a_terminal
 
 ARGUMENTS = {
     "info": ["A"],
@@ -109,7 +105,7 @@ def test_the_example_in_the_help_works(
     store = Store(experiments=(Experiment(experiment_id="1", name="churn 1"),))
     write_store(store, tmp_path / "mlruns")
     server = str(tmp_path / "mlruns") if name == "export" else "sqlite:///mlflow.db"
-    stand_in = {"4b1f0c": PARENT, "val/loss": "bad", "http://127.0.0.1:5000": server}
+    stand_in = {"4b1f0c": PARENT, "val/loss": "bad", "metrics.auc DESC": "-start_time", "http://127.0.0.1:5000": server}
     arguments = [re.sub(r"^4b1f0c", PARENT, stand_in.get(word, word)) for word in words[1:]]
     if name == "restore":  # of an archive that a restore takes; that of the other commands lacks ids of a database
         cli("export", "other.mlfa", "--from", tmp_path / "mlruns")
@@ -118,33 +114,8 @@ def test_the_example_in_the_help_works(
     assert ran.code == 0, ran.err
 
 
-def on_a_terminal(arguments: list[str], columns: int) -> str:
-    """Return what the command writes where stdout is a terminal of so many columns."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
-    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    command = [sys.executable, "-m", "mlflow_archive_cli", *arguments]
-    process = subprocess.Popen(command, stdout=theirs, env={**environment, "TERM": "xterm-256color"})
-    os.close(theirs)
-    written = b""
-    with suppress(OSError):  # the other side is closed
-        while part := os.read(ours, 65536):
-            written += part
-    os.close(ours)
-    assert process.wait() == 0
-    return written.decode().replace("\r\n", "\n")
-
-
-@pytest.mark.parametrize(("columns", "drawn"), [(40, False), (80, False), (160, True)])
-def test_a_terminal_too_narrow_for_a_table_has_plain_lines(single_file: Path, columns: int, drawn: bool) -> None:
-    """An id that is folded cannot be copied."""
-    shown = on_a_terminal(["ls", str(single_file), "runs"], columns)
-    assert PARENT in shown
-    assert ("───" in shown) == drawn
-
-
 def test_a_chart_takes_the_width_of_the_terminal(single_file: Path) -> None:
-    shown = on_a_terminal(["history", str(single_file), PARENT, "loss"], 70)
+    shown, _ = on_a_terminal(["history", str(single_file), PARENT, "loss"], 70)
     assert "\x1b[" in shown
     assert "\x1b[48" not in shown  # the background is that of the terminal
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
@@ -161,7 +132,8 @@ def test_help_of_the_whole_names_every_command(cli: Command) -> None:
 def test_an_unknown_command_is_usage(cli: Command) -> None:
     ran = cli("exprot")
     assert ran.code == 2
-    assert "No such command 'exprot'" in ran.err
+    assert "there is no command 'exprot'; did you mean export?" in ran.err
+    assert "No such command 'nothing'" in cli("nothing").err
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
@@ -177,6 +149,6 @@ def test_a_terminal_that_lacks_characters_gets_escapes(tmp_path: Path, encoding:
 
 
 def test_a_closed_stdout_is_no_error(archive: Path) -> None:
-    command = [sys.executable, "-m", "mlflow_archive_cli", "ls", str(archive), "runs"]
+    command = [sys.executable, "-m", "mlflow_archive_cli", "ls", str(archive), "runs", "--active"]
     ran = subprocess.run(["bash", "-c", f"{shlex.join(command)} >&-"], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")

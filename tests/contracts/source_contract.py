@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -13,7 +14,7 @@ from mlflow_archive.flow.chunk import Shard, nothing_known
 from mlflow_archive.flow.copy import chunks_of
 from mlflow_archive.flow.report import Quiet
 from mlflow_archive.flow.source import Source
-from mlflow_archive.kinds import RUN
+from mlflow_archive.kinds import IDENTITIES, RUN
 from mlflow_archive.selecting.selection import Selection
 from tests.support.mlruns import Dataset as StoreDataset
 from tests.support.mlruns import DatasetInput, Experiment, Point, Run, Store
@@ -101,11 +102,16 @@ class SourceContract:
         }
         assert read.tables["gaps"] == []
 
-    def test_stages_ascend_and_weights_count_runs(self) -> None:
+    def test_stages_ascend_and_weights_count_objects(self) -> None:
         read = self.read()
         stages = [shard.stage for shard in read.shards]
         assert stages == sorted(stages)
-        assert sum(shard.weight for shard in read.shards) == 4
+        weights: Counter[str] = Counter()
+        for shard in read.shards:
+            weights[shard.kind] += shard.weight
+        assert weights[RUN] == 4
+        for kind, weight in weights.items():
+            assert weight in (0, len(read.tables[IDENTITIES[kind].name])), kind
 
     def test_what_is_referred_to_comes_in_an_earlier_stage(self) -> None:
         read = self.read()

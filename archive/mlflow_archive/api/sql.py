@@ -4,19 +4,22 @@
 ...     session.query("select status, count(*) from runs group by 1")
 
 A table of MLflow's database that an archive carries as it is (``export --unknown-tables``) is ``unknown_NAME``.
-Beside the tables of spec/tables.md there is the view ``latest_metrics``: of each run and key the latest point.
+Beside the tables of spec/tables.md there is the view ``latest_metrics``: of each run and key the latest point. What
+these views are made of lies in the schema ``parts``.
 """
 
 from __future__ import annotations
 
 import re
+from collections import deque
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import pyarrow as pa
 
 from mlflow_archive.api.datasets import datasets
-from mlflow_archive.errors import DamagedError, MlflowArchiveError, SelectionError
+from mlflow_archive.errors import DamagedError, MlflowArchiveError, QueryError
 from mlflow_archive.kinds import (
     BY_ROW,
     DEFAULT_WORKSPACE,
@@ -28,6 +31,8 @@ from mlflow_archive.kinds import (
 )
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
+
+_PARTS: Final = "parts"
 
 _LATEST: Final = """
 create view latest_metrics as
@@ -43,7 +48,7 @@ select run_id, key, point.step as step, point.timestamp as timestamp, point.valu
 _LATEST_NAME: Final = "latest_metrics"
 _WORD: Final = re.compile(r"[a-z]+(?:_[a-z]+)*")
 
-_DAMAGED_PAGE: Final = "reading the stream registered as"
+_DAMAGED_PAGE: Final = "reading the Arrow source failed"
 """What DuckDB says where Arrow cannot read on; footers have been proved by then, so it is a page."""
 
 _CLOSED: Final = "set TimeZone = 'UTC'; set enable_external_access = false; set lock_configuration = true"
@@ -62,6 +67,7 @@ class SqlSession:
         except ImportError as error:
             raise MlflowArchiveError("SQL needs DuckDB: pip install 'mlflow-archive[sql]'") from error
         self._error = duckdb.Error
+        self._changes = {duckdb.ExpectedResultType.CHANGED_ROWS, duckdb.ExpectedResultType.NOTHING}
         self._archive = archive
         self._connection = duckdb.connect(
             config={
@@ -70,23 +76,32 @@ class SqlSession:
                 "python_enable_replacements": "false",
             }
         )
+        self._registered: list[Any] = []
+        self._connection.execute(f"create schema {_PARTS}")
         for table in TABLES.values():
             self._make_view(archive, table)
         for name, member in unknown_tables(archive).items():
-            self._connection.register(f"unknown_{name}", read_unknown_table(archive, member))
+            self._register(f"unknown_{name}", read_unknown_table(archive, member), schema="main")
         self._connection.execute(_LATEST)
         self._connection.execute(_CLOSED)
+
+    def _register(self, name: str, rows: Any, *, schema: str = _PARTS) -> str:
+        """Make a table or dataset of Arrow a view, and return its name with the schema."""
+        self._registered.append(rows)  # DuckDB reads it where it is
+        self._connection.execute(f"use {schema}")
+        self._connection.from_arrow(rows).create_view(name)
+        self._connection.execute("use main")
+        return f"{schema}.{name}"
 
     def _make_view(self, archive: Archive, table: Table) -> None:
         parts = []
         for export, dataset in datasets(archive, table.name).items():
-            name = f"_{table.name}_{export}"
-            self._connection.register(name, dataset)
+            name = self._register(f"{table.name}_{export}", dataset)
             columns = ", ".join(f'"{column}"' for column in table.column_names)
             parts.append(f"select {columns} from {name}{self._only_newest(archive, table, export)}")  # noqa: S608
         if not parts:
-            self._connection.register(f"_{table.name}", table.schema.empty_table())
-            parts.append(f"select * from _{table.name}")  # noqa: S608 - names of ours
+            name = self._register(f"{table.name}_0", table.schema.empty_table())
+            parts.append(f"select * from {name}")  # noqa: S608 - names of ours
         self._connection.execute(f"create view {table.name} as {' union all '.join(parts)}")
 
     def _only_newest(self, archive: Archive, table: Table, export: int) -> str:
@@ -99,8 +114,7 @@ class SqlSession:
             newer = archive.newer(kind, export)
             if newer is None:
                 continue
-            name = f"_newer_{kind}_{export}_{'by_row' if table.entity == BY_ROW else 'own'}"
-            self._connection.register(name, pa.table({"id": newer}))
+            name = self._register(f"newer_{kind}_{export}_in_{table.name}", pa.table({"id": newer}))
             stale = f"{_owner(table)} in (select id from {name})"  # noqa: S608 - names of ours
             conditions.append(
                 f"not (owner_kind = '{kind}' and {stale})" if table.entity == BY_ROW else f"not ({stale})"
@@ -117,22 +131,31 @@ class SqlSession:
                 self._archive.open_part(member).prove()
 
     def query(self, statement: str) -> pa.Table:
-        """Return the answer of the last of some statements.
+        """Return the answer of the last of some statements; of one that asks for nothing an empty table.
 
-        Raises SelectionError with what DuckDB says, DamagedError (E034) where a page that it needs is damaged.
+        Raises QueryError with what DuckDB says, DamagedError (E034) where a page that it needs is damaged.
         """
-        self._prove(statement)
+        (result,) = deque(self._results(statement), maxlen=1) or (None,)
+        return pa.table({}) if result is None else result
+
+    def answers(self, statements: str) -> Iterator[pa.Table]:
+        """Yield the answer of each of some statements that asks for something. Raises as ``query``."""
+        return (answer for answer in self._results(statements) if answer is not None)
+
+    def _results(self, statements: str) -> Iterator[pa.Table | None]:
+        self._prove(statements)
         try:
-            answer = self._connection.sql(statement)
-            result: pa.Table = pa.table({}) if answer is None else answer.to_arrow_table()
+            for statement in self._connection.extract_statements(statements):
+                answer = self._connection.query(statement.query)
+                changes = self._changes & set(statement.expected_result_type)
+                yield None if answer is None or changes else answer.to_arrow_table()
         except self._error as error:
             if _DAMAGED_PAGE in str(error):
                 raise DamagedError(
                     f"the query reads a damaged page; `mlflow-archive verify` says which rows are lost ({error})",
                     code="E034",
                 ) from error
-            raise SelectionError(f"the query cannot be answered: {error}") from error
-        return result
+            raise QueryError(f"the query cannot be answered: {error}") from error
 
     def close(self) -> None:
         """Close DuckDB's connection; the archive stays open."""

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from mlflow_archive.errors import ItemError
-from mlflow_archive.kinds import TABLES
+from mlflow_archive.kinds import RUN, TABLES
 
 Known = Callable[[str, str], str | None]
 """(entity kind, id) -> the fingerprint the sink already holds for it, or None.
@@ -73,11 +73,13 @@ class Shard:
     """A piece of a source that can be read on its own.
 
     Shards of a later ``stage`` start only when all of the earlier stages are done: parents before children.
-    ``weight`` is the expected number of runs, for progress; ``payload`` belongs to the source that made it.
+    ``weight`` is the expected number of objects of ``kind``, for progress, 0 where that is not known; ``payload``
+    belongs to the source that made it.
     """
 
     name: str
     stage: int = 0
+    kind: str = RUN
     weight: int = 0
     payload: object = None
 

@@ -17,6 +17,7 @@ from mlflow_archive.flow.chunk import Chunk, Known, Shard
 from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.sink import Sink
 from mlflow_archive.flow.source import Source
+from mlflow_archive.kinds import KINDS
 from mlflow_archive.selecting.selection import Selection
 
 
@@ -55,7 +56,7 @@ def _run(source: Source, sink: Sink, known: Known, shards: Iterator[Shard], jobs
             sink.write(chunk)
             del chunk
         _give_back()
-        progress.advance("runs", shard.weight)
+        progress.advance(KINDS[shard.kind].plural, shard.weight)
 
     with ThreadPoolExecutor(jobs, thread_name_prefix="copy") as pool:
         try:

@@ -106,13 +106,18 @@ class Table:
 class ListView:
     """A list that ``ls`` gives: its word there, and the columns shown where none are asked for.
 
-    ``note`` says more in the help; ``of`` names what is listed where that is not the kind itself.
+    ``note`` says more in the help; ``of`` names what is listed where that is not the kind itself, ``filter`` which
+    objects of it, in MLflow's search syntax. ``also`` is what else people call it, beside the singular of ``word``.
+    Where ``newest`` names a time, the latest come first.
     """
 
     word: str
     columns: tuple[str, ...]
     note: str = ""
     of: str = ""
+    filter: str = ""
+    also: tuple[str, ...] = ()
+    newest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +140,11 @@ class Kind:
     lists: tuple[ListView, ...] = ()
     incremental: bool = False
     largest: str = ""
+
+    @property
+    def plural(self) -> str:
+        """What people call several of these objects: ``logged models``."""
+        return (self.lists[0].word if self.lists else f"{self.name}s").replace("-", " ").replace("_", " ")
 
     def table(
         self,
@@ -199,8 +209,8 @@ def owner_id(table: Table, row: Mapping[str, Any]) -> str:
     return OWNER_SEPARATOR.join(str(row[name]) for name in table.owner)
 
 
-def listing(word: str, columns: str, *, note: str = "", of: str = "") -> ListView:
-    return ListView(word=word, columns=tuple(columns.split()), note=note, of=of)
+def listing(word: str, columns: str, *, also: str = "", **more: str) -> ListView:
+    return ListView(word=word, columns=tuple(columns.split()), also=tuple(also.split()), **more)
 
 
 def text(name: str, origin: str, description: str, *, null: bool = False) -> Column:

@@ -31,8 +31,16 @@ REGISTERED_MODELS: Final = Kind(
             "models",
             "name versions creation_time last_updated_time description",
             note="registered ones, and prompts",
+            also="registered-models",
         ),
-        listing("model-versions", "name version current_stage status run_id source", of="model_version"),
+        listing(
+            "prompts",
+            "name versions creation_time last_updated_time description",
+            filter="tags.`mlflow.prompt.is_prompt` = 'true'",
+        ),
+        listing(
+            "model-versions", "name version current_stage status run_id source", of="model_version", also="versions"
+        ),
     ),
 )
 WEBHOOKS: Final = Kind(

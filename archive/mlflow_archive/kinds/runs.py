@@ -26,7 +26,7 @@ EXPERIMENTS: Final = Kind(
     name=EXPERIMENT,
     owner=(EXPERIMENT_ID,),
     refers=(WORKSPACE,),
-    lists=(listing("experiments", "experiment_id name lifecycle_stage runs creation_time"),),
+    lists=(listing("experiments", "experiment_id name runs creation_time"),),
 )
 DATASETS: Final = Kind(
     name=DATASET,
@@ -43,7 +43,7 @@ RUNS: Final = Kind(
     owner=(text("run_id", "runs.run_uuid", "Id of the run at the source."),),
     refers=(EXPERIMENT, DATASET),
     word="runs",
-    lists=(listing("runs", "run_id run_name experiment status lifecycle_stage start_time"),),
+    lists=(listing("runs", "run_id run_name experiment status start_time duration", newest="start_time"),),
     incremental=True,
     largest="metrics",
 )

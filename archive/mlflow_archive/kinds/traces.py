@@ -34,7 +34,13 @@ TRACES: Final = Kind(
     owner=(text("trace_id", "trace_info.request_id", "Id of the trace; kept by every import."),),
     refers=(EXPERIMENT, RUN, LOGGED_MODEL, ISSUE),
     word="traces",
-    lists=(listing("traces", "trace_id experiment state request_time execution_duration_ms trace_name"),),
+    lists=(
+        listing(
+            "traces",
+            "trace_id experiment state request_time execution_duration_ms trace_name",
+            newest="request_time",
+        ),
+    ),
     incremental=True,
     largest="spans",
 )

@@ -15,6 +15,12 @@ NO_FILES: Final = ("dummy-source", "prompt-template")
 TOMBSTONE: Final = "Deleted_Internal"
 """The stage of versions that are deleted; their other fields are blanked."""
 
+OF_MODEL: Final = re.compile(r"models:/+(m-[^/]+)(?:/(.*))?|.*?/models/(m-[^/]+)/artifacts(?:/(.*))?", re.DOTALL)
+"""A source in the files of a logged model: its id and the path there, of a URI, or of a location in its folder."""
+
+OF_RUN: Final = re.compile(r"runs:/+([^/]+)(?:/(.*))?|.*?/([0-9a-f]{32})/artifacts(?:/(.*))?", re.DOTALL)
+"""The same of a run."""
+
 _RUN_ID: Final = re.compile(r"[0-9a-f]{32}")
 _VERSION: Final = re.compile(r"[0-9]{1,10}")
 _MODEL_ID: Final = re.compile(r"m-[0-9a-f]{32}")

@@ -110,14 +110,16 @@ class ArchiveSource:
         if workspaces := selected.ids(WORKSPACE).to_pylist():
             yield Shard(name="workspaces", payload=_Part(WORKSPACE, workspaces))
         yield Shard(name="experiments", stage=1, payload=_Part(EXPERIMENT, selected.ids(EXPERIMENT).to_pylist()))
-        progress.expect("runs", len(selected.runs))
         stage = 1
+        ids = {kind: selected.ids(kind) for kind in AFTER_RUNS}
+        for kind, selected_ids in ({RUN: selected.runs} | ids).items():
+            progress.expect(KINDS[kind].plural, len(selected_ids))
         for run_ids in selected.run_levels():
             stage += 1
             yield from _shards(RUN, run_ids, stage)
         for kind in AFTER_RUNS:
             stage += 1
-            yield from _shards(kind, selected.ids(kind), stage)
+            yield from _shards(kind, ids[kind], stage)
         if selection.everything and not selection.kinds and not self._leave_out and not self._columns:
             for name, member in unknown_tables(self._archive).items():
                 yield Shard(name=f"the unknown table {name}", stage=stage + 1, payload=_UnknownTable(name, member))
@@ -235,8 +237,8 @@ def export_facts(export: Export) -> SourceFacts:
 def _shards(kind: str, ids: pa.StringArray, stage: int) -> Iterator[Shard]:
     for at in range(0, len(ids), ENTITIES_PER_SHARD):
         shard_ids = ids.slice(at, ENTITIES_PER_SHARD).to_pylist()
-        weight = len(shard_ids) if kind == RUN else 0
-        yield Shard(name=f"{kind} from {shard_ids[0]}", stage=stage, weight=weight, payload=_Part(kind, shard_ids))
+        name = f"{kind} from {shard_ids[0]}"
+        yield Shard(name=name, stage=stage, kind=kind, weight=len(shard_ids), payload=_Part(kind, shard_ids))
 
 
 def _place(pieces: list[StoredExtent] | None) -> tuple[str, int, int]:

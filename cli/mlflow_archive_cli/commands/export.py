@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import click
@@ -12,20 +13,23 @@ from mlflow_archive.api.verbs import ExportOptions, export
 from mlflow_archive.flow.report import Report
 from mlflow_archive.kinds import TABLES, is_identity
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.reader.inspection.summary import total_size
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, write_json
+from mlflow_archive_cli.output import TextOutput, list_gaps, write_json
 from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of, size_bytes, time_ms
-from mlflow_archive_cli.printable import size
+from mlflow_archive_cli.printable import elapsed, size
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.selecting import (
     experiment_option,
     model_option,
     only_option,
+    progress_option,
     quiet_option,
     run_option,
     selected_kinds,
     without_option,
 )
+from mlflow_archive_cli.table import pairs
 
 _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "spans", "assessments", "artifacts")
 """What the summary counts beside the objects of each kind."""
@@ -111,6 +115,7 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
     metavar="FILE",
     help="Write counts, gaps, source and archive id to this file, as JSON.",
 )
+@progress_option
 @quiet_option
 @click.pass_context
 def command(
@@ -157,9 +162,10 @@ def command(
         artifact_map=options["artifact_map"],
         artifacts_destination=options["artifacts_destination"],
     )
-    with watch("export", quiet=quiet) as progress:
+    started = monotonic()
+    with watch("export", quiet=quiet, form=options["form"]) as progress:
         done = export(archive, options["uri"], options=manner, selection=selection, progress=progress)
-    facts = _facts(archive, done, dry_run=dry_run)
+    facts = _facts(archive, done, dry_run=dry_run) | {"seconds": round(monotonic() - started, 3)}
     if report is not None:
         write_json(report, facts)
     if not quiet:
@@ -182,6 +188,7 @@ def _facts(archive: Path, done: Report, *, dry_run: bool) -> dict[str, Any]:
     if not dry_run:
         with open_archive(archive) as opened:
             facts["source"] = dict(opened.newest_export.source)
+            facts["bytes"] = total_size(opened)
     return facts
 
 
@@ -204,4 +211,6 @@ def _summarize(facts: Mapping[str, Any]) -> None:
             lines = {}
         lines |= {f"table {name}": rows for name, rows in facts.get("unknown_tables", {}).items()}
         lines |= {"export": facts["export"], "archive id": facts["archive_id"]}
+        rate = f", {counts['runs'] / facts['seconds']:.3g} runs/s" if counts.get("runs") and facts["seconds"] else ""
+        lines |= {"size": size(facts["bytes"]), "time": elapsed(round(facts["seconds"] * 1000)) + rate}
     TextOutput().document(facts, [pairs(title, lines)])

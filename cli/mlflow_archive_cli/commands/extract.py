@@ -14,7 +14,7 @@ from mlflow_archive_cli.output import warn
 from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH
 from mlflow_archive_cli.printable import size
 from mlflow_archive_cli.progress import watch
-from mlflow_archive_cli.selecting import quiet_option
+from mlflow_archive_cli.selecting import progress_option, quiet_option
 
 
 @click.command("extract")
@@ -22,10 +22,11 @@ from mlflow_archive_cli.selecting import quiet_option
 @click.argument("names", metavar="NAME[/PATH]...", nargs=-1, required=True)
 @click.option("--to", "target", type=LOCAL_PATH, required=True, metavar="DIR", help="The folder to write to.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there with other content.")
+@progress_option
 @quiet_option
 @click.pass_context
 def command(
-    ctx: click.Context, /, archive: Path, names: tuple[str, ...], target: Path, overwrite: bool, quiet: bool
+    ctx: click.Context, /, archive: Path, names: tuple[str, ...], target: Path, overwrite: bool, quiet: bool, form: str
 ) -> None:
     """Write artifacts of ARCHIVE into the folder DIR: all of an object, or those at or below a PATH.
 
@@ -37,7 +38,7 @@ def command(
     Example:
       mlflow-archive extract backup.mlfa 4b1f0c/model --to restored
     """
-    with open_archive(archive) as opened, watch("extract", quiet=quiet) as progress:
+    with open_archive(archive) as opened, watch("extract", quiet=quiet, form=form) as progress:
         items = _items(opened, names)
         done = extract(opened, items, target, overwrite=overwrite, progress=progress)
     if not quiet:

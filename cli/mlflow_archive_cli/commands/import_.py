@@ -12,7 +12,7 @@ from mlflow_archive.flow.report import Report
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay import ReplayOptions
-from mlflow_archive_cli.output import TextOutput, list_gaps, pairs, warn
+from mlflow_archive_cli.output import TextOutput, list_gaps, warn
 from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.receipt import ReceiptFile
@@ -20,11 +20,13 @@ from mlflow_archive_cli.selecting import (
     experiment_option,
     model_option,
     only_option,
+    progress_option,
     quiet_option,
     run_option,
     selected_kinds,
     without_option,
 )
+from mlflow_archive_cli.table import pairs
 
 _LISTED: Final = 20
 _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refused")
@@ -103,6 +105,7 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
     help="Write source and target ids, counts and refusals to this file, as JSON; every few seconds, and in any case "
     "when the import ends.",
 )
+@progress_option
 @quiet_option
 @click.pass_context
 def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: bool, **options: Any) -> None:
@@ -138,7 +141,7 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
     )
     with open_archive(archive) as opened:
         facts = {"archive": str(archive), "archive_id": opened.id}
-        with ReceiptFile(receipt, facts) as file, watch("import", quiet=quiet) as progress:
+        with ReceiptFile(receipt, facts) as file, watch("import", quiet=quiet, form=options["form"]) as progress:
             done = replay_archive(opened, options["uri"], manner, selection, progress=progress, begun=file.begin)
             file.end(done)
     if not quiet:

@@ -11,10 +11,11 @@ import click
 from mlflow_archive.format.gaps import GAPS
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.summary import Summary, summarize
-from mlflow_archive_cli.output import Section, output, pairs, warn
+from mlflow_archive_cli.output import output, warn
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.printable import size, text_of
 from mlflow_archive_cli.selecting import json_option
+from mlflow_archive_cli.table import Section, pairs
 
 
 @click.command("info")

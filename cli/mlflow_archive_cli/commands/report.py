@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import platform
+import time
+from functools import partial
 from pathlib import Path
 
 import click
 
 from mlflow_archive.api.report import ReportOptions, report_html
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level
 from mlflow_archive_cli.output import whole_file
@@ -35,8 +39,9 @@ _DAMAGED = 12
 def command(ctx: click.Context, /, archive: Path, file: Path, level: str, runs: int, quiet: bool) -> None:
     """Write one self-contained HTML page about ARCHIVE: what is inside, from where, and whether it is sound.
 
-    It needs no network, runs no script, and shows experiments, runs with small charts, models with their lineage, and
-    the checksums. Exit code 12 where the archive is damaged; the report says what is lost.
+    It needs no network, runs no script, and shows experiments and runs with charts and images, models with their
+    lineage, datasets, traces, scorers, what is missing, and the checksums. Exit code 12 where the archive is damaged;
+    the report says what is lost.
 
     \b
     Example:
@@ -46,7 +51,19 @@ def command(ctx: click.Context, /, archive: Path, file: Path, level: str, runs: 
         verified = None if level == "no" else verify(archive, Level(level), progress=progress)
         with open_archive(archive) as opened, whole_file(file) as part, part.open("w", encoding="utf-8") as page:
             options = ReportOptions(most_runs=runs)
-            for piece in report_html(opened, verified, options, advance=lambda n: progress.advance("runs", n)):
+            advance = partial(progress.advance, "runs")
+            for piece in report_html(opened, verified, options, checked=_checked(archive), advance=advance):
                 page.write(piece)
     if verified is not None and not verified.ok:
         ctx.exit(_DAMAGED)
+
+
+def _checked(archive: Path) -> dict[str, str]:
+    """Return when, where and on which machine the archive was looked at."""
+    when = Moment(time.time_ns() // 1_000_000).plain()
+    machine = platform.uname()
+    return {
+        "checked at (UTC)": when,
+        "at": str(archive.resolve()),
+        "on": f"{machine.node} ({machine.system} {machine.machine})",
+    }

@@ -11,11 +11,12 @@ from mlflow_archive.api.restoring import restore_archive
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreRefusedError
-from mlflow_archive_cli.output import TextOutput, list_gaps, pairs
+from mlflow_archive_cli.output import TextOutput, list_gaps
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.receipt import ReceiptFile
-from mlflow_archive_cli.selecting import experiment_option, quiet_option, run_option
+from mlflow_archive_cli.selecting import experiment_option, progress_option, quiet_option, run_option
+from mlflow_archive_cli.table import pairs
 
 
 @click.command("restore")
@@ -55,6 +56,7 @@ from mlflow_archive_cli.selecting import experiment_option, quiet_option, run_op
     metavar="FILE",
     help="Write counts, and every conflict, to this file, as JSON; in any case.",
 )
+@progress_option
 @quiet_option
 @click.pass_context
 def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: bool, **options: Any) -> None:
@@ -82,7 +84,7 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
         facts = {"archive": str(archive), "archive_id": opened.id, "dry_run": options["dry_run"]}
         with ReceiptFile(receipt, facts) as file:
             try:
-                progress = watch("restore", quiet=quiet)
+                progress = watch("restore", quiet=quiet, form=options["form"])
                 done = restore_archive(opened, options["uri"], manner, selection, progress=progress)
             except RestoreRefusedError as error:
                 file.add(obstacles=[obstacle.to_json() for obstacle in error.obstacles])

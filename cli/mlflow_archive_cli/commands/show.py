@@ -11,6 +11,7 @@ import click
 
 from mlflow_archive.kinds import EXPERIMENT, IDENTITIES, RUN, TRACE
 from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.reader.inspection.artifact_owner import without_scheme
 from mlflow_archive.reader.inspection.details import (
     ExperimentDetails,
     MetricHistory,
@@ -20,14 +21,16 @@ from mlflow_archive.reader.inspection.details import (
     run_details,
 )
 from mlflow_archive.reader.inspection.listing import Record
+from mlflow_archive.reader.inspection.model_versions import find_version, version_details
 from mlflow_archive.reader.inspection.objects import ObjectDetails, find_object, object_details
 from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive.reader.inspection.spans import Span, spans_of, tree
 from mlflow_archive_cli.escaping import one_line
-from mlflow_archive_cli.output import Section, output, pairs
+from mlflow_archive_cli.output import output
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.printable import number, size, sparkline, text_of
 from mlflow_archive_cli.selecting import json_option
+from mlflow_archive_cli.table import Section, pairs
 
 _KINDS = sorted(kind.replace("_", "-") for kind in IDENTITIES)
 _LONGEST = 300
@@ -44,8 +47,9 @@ _LONGEST = 300
 def command(archive: Path, name: str | None, kind: str | None, experiment: str | None, as_json: bool) -> None:
     """Show everything ARCHIVE holds of the object NAME: a run, logged model, trace, registered model, …
 
-    NAME is its id, the start of it, or its name if nothing else has it. Metrics are drawn over their steps, spans as a
-    tree. With --json everything comes in full. Times are UTC.
+    NAME is its id, the start of it, or its name if nothing else has it; or MLflow's own word for it, such as runs:/ID,
+    models:/churn/3, models:/churn@champion and prompts:/ask/2, which show one version. Metrics are drawn over their
+    steps, spans as a tree. With --json everything comes in full. Times are UTC.
 
     \b
     Example:
@@ -59,7 +63,11 @@ def command(archive: Path, name: str | None, kind: str | None, experiment: str |
             described = experiment_details(opened, experiment)
             out.document(described.to_json(), _experiment_sections(described))
             return
-        of_kind, owner_id = _find(opened, name or "", kind)
+        if version := find_version(opened, name or ""):
+            stored = version_details(opened, version)
+            out.document(stored.to_json(), _object_sections(stored, []))
+            return
+        of_kind, owner_id = _find(opened, without_scheme(name or ""), kind)
         if of_kind == RUN:
             details = run_details(opened, owner_id)
             out.document(details.to_json(), _run_sections(details))
@@ -111,9 +119,9 @@ def _object_sections(stored: ObjectDetails, spans: Sequence[Span]) -> Iterator[S
     for title, values in stored.pairs.items():
         yield pairs(title.replace("_", " "), {key: _short(value) for key, value in values.items()})
     if spans:
+        ordered = list(tree(spans))
         rows = [
-            (f"{'  ' * depth}{span.name}", span.type or "-", span.status or "-", _ms(span))
-            for depth, span in tree(spans)
+            (f"{'  ' * depth}{span.name}", span.type or "-", span.status or "-", _ms(span)) for depth, span in ordered
         ]
         yield Section(
             title="spans",
@@ -121,6 +129,9 @@ def _object_sections(stored: ObjectDetails, spans: Sequence[Span]) -> Iterator[S
             rows=[[one_line(cell) for cell in row] for row in rows],
             right=(3,),
         )
+        for _, span in ordered:
+            values = {"inputs": span.inputs, "outputs": span.outputs, "error": span.error}
+            yield pairs(one_line(f"span {span.name}"), {name: _short(text) for name, text in values.items() if text})
     for title, records in stored.tables.items():
         if title != "spans":
             yield _records(title.replace("_", " "), records)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mlflow_archive.api.sql import SqlSession
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.rows import plain_rows
-from mlflow_archive_cli.output import output, whole_file
+from mlflow_archive_cli.answers import check_ending, in_milliseconds, write_answers
+from mlflow_archive_cli.output import Output, output
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.selecting import csv_option, json_option
 
@@ -23,9 +23,16 @@ from mlflow_archive_cli.selecting import csv_option, json_option
 @click.argument("query")
 @json_option
 @csv_option
-@click.option("--parquet", type=output_file, metavar="FILE", help="Write the answer to this Parquet file.")
-def command(archive: Path, query: str, as_json: bool, as_csv: bool, parquet: Path | None) -> None:
-    """Answer a SQL QUERY over ARCHIVE; - reads it from stdin.
+@click.option(
+    "--output",
+    "--parquet",
+    "target",
+    type=output_file,
+    metavar="FILE",
+    help="Write the answer to this file: x.parquet, or the table answer of x.duckdb or x.sqlite.",
+)
+def command(archive: Path, query: str, as_json: bool, as_csv: bool, target: Path | None) -> None:
+    """Answer a SQL QUERY over ARCHIVE, or several with ; between them; - reads it from stdin.
 
     Every table is there under its name (spec/tables.md), and latest_metrics besides. The dialect is DuckDB's, and the
     command needs it: pip install 'mlflow-archive[sql]'. A query reaches nothing but the archive.
@@ -38,20 +45,26 @@ def command(archive: Path, query: str, as_json: bool, as_csv: bool, parquet: Pat
     statement = sys.stdin.read() if query == "-" else query
     if not statement.strip():
         raise click.UsageError("the query is empty")
+    if target is not None:
+        check_ending(target)
     with open_archive(archive) as opened, SqlSession(opened) as session:
-        answer = _with_plain_types(session.query(statement))
-    if parquet is not None:
-        with whole_file(parquet) as part:
-            pq.write_table(answer, part)
+        answers = [_with_plain_types(answer) for answer in session.answers(statement)]
+    if target is not None:
+        write_answers(target, answers)
         return
+    for number, answer in enumerate(answers):
+        if number and not as_json:
+            click.echo()
+        _print(out, answer)
+
+
+def _print(out: Output, answer: pa.Table) -> None:
     numbers = [
         field.name
         for field in answer.schema
         if pa.types.is_floating(field.type) or pa.types.is_integer(field.type) or pa.types.is_decimal(field.type)
     ]
-    if not answer.num_columns:
-        return
-    rows = plain_rows(_in_milliseconds(answer))
+    rows = plain_rows(in_milliseconds(answer))
     maps = [field.name for field in answer.schema if pa.types.is_map(field.type)]
     for row in rows:
         row.update({name: dict(row[name]) for name in maps if row[name] is not None})
@@ -77,12 +90,3 @@ def _interval(months: int, days: int, nanoseconds: int) -> str:
     clock = f"{'-' if nanoseconds < 0 else ''}{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
     parts = [f"{months} months"] * bool(months) + [f"{days} days"] * bool(days)
     return " ".join([*parts, clock + (f".{micros:06d}" if micros else "")])
-
-
-def _in_milliseconds(rows: pa.Table) -> pa.Table:
-    """Return rows with all times in the unit of the archive; DuckDB computes with microseconds."""
-    for index, field in enumerate(rows.schema):
-        if pa.types.is_timestamp(field.type):
-            values = rows[field.name].cast(pa.timestamp("ms", field.type.tz), safe=False)
-            rows = rows.set_column(index, field.name, values)
-    return rows

@@ -11,11 +11,12 @@ import click
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level, VerifyReport
 from mlflow_archive_cli.escaping import one_line
-from mlflow_archive_cli.output import Section, output
+from mlflow_archive_cli.output import output
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.printable import size
 from mlflow_archive_cli.progress import watch
-from mlflow_archive_cli.selecting import json_option
+from mlflow_archive_cli.selecting import json_option, progress_option
+from mlflow_archive_cli.table import Section
 
 _LISTED: Final = 50
 _DAMAGED: Final = 12
@@ -32,9 +33,10 @@ _DAMAGED: Final = 12
 )
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="How many threads read.")
 @json_option
+@progress_option
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.pass_context
-def command(ctx: click.Context, /, archive: Path, level: str, jobs: int, as_json: bool, quiet: bool) -> None:
+def command(ctx: click.Context, /, archive: Path, level: str, jobs: int, as_json: bool, quiet: bool, form: str) -> None:
     """Check that ARCHIVE is what was committed; nothing in it is changed.
 
     Damage is named by runs and artifact paths. Exit code 0: nothing is wrong; 12: something is damaged.
@@ -43,7 +45,7 @@ def command(ctx: click.Context, /, archive: Path, level: str, jobs: int, as_json
     Example:
       mlflow-archive verify backup.mlfa --level full
     """
-    with watch("verify", quiet=quiet) as progress:
+    with watch("verify", quiet=quiet, form=form) as progress:
         report = verify(archive, Level(level), jobs=jobs, progress=progress)
     output(as_json=as_json).document(report.to_json(), _sections(report))
     if not report.ok:

@@ -12,7 +12,7 @@ from mlflow_archive.api.proof.runs import expected_files
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format.source_tags import shorten_key
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, owner_id
-from mlflow_archive.kinds.version_source import parse_reference
+from mlflow_archive.kinds.version_source import OF_MODEL, OF_RUN, parse_reference
 from mlflow_archive.sinks.replay.registry.carriers import CARRIES, NOTHING
 from mlflow_archive.sinks.replay.registry.planned_version import plan_registered_model, plan_version
 from mlflow_archive.sinks.replay.registry.registry_rows import (
@@ -24,8 +24,6 @@ from mlflow_archive.sinks.replay.registry.registry_rows import (
 from mlflow_archive.sinks.replay.registry.version_sources import (
     ANY_SOURCE,
     ANYWHERE,
-    OF_MODEL,
-    OF_RUN,
     OF_VERSION,
     PROMPT_SOURCES,
 )

@@ -11,10 +11,12 @@ from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, SKILL, TRA
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.details import made_models
 from mlflow_archive.reader.inspection.listing import Record, list_artifacts
+from mlflow_archive.reader.inspection.model_versions import find_version, place_of_files
 from mlflow_archive.reader.inspection.objects import ObjectId, ObjectIds, only_one, owners_named
 
 OWNERS: Final = (RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL, SKILL)
 """The kinds that can have artifacts."""
+_SCHEMES: Final = ("runs", "models")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +36,14 @@ class ArtifactReference:
 def find_artifacts(archive: Archive, text: str) -> ArtifactReference:
     """Return what ``NAME`` or ``NAME/PATH`` means, NAME being an id, the start of one, or a name.
 
-    Ids are looked for first, then the beginnings of ids, then names; a name may hold ``/`` itself. Raises
-    SelectionError if nothing is named so, or several objects are.
+    ``runs:/RUN/PATH``, ``models:/m-…/PATH``, ``models:/NAME/3/PATH`` and the like mean what they do in MLflow. Ids are
+    looked for first, then the beginnings of ids, then names; a name may hold ``/`` itself. Raises SelectionError if
+    nothing is named so, or several objects are.
     """
-    splits = list(_splits(text))
+    if version := find_version(archive, text):
+        kind, owner_id, path = place_of_files(archive, version)
+        return ArtifactReference(kind=kind, owner_id=owner_id, path=path)
+    splits = list(_splits(without_scheme(text)))
     head, path = splits[0]
     if archive.table("runs", columns=["run_id"], owners=[head]).num_rows:
         return ArtifactReference(kind=RUN, owner_id=head, path=path)  # asked most, and found without reading all ids
@@ -56,6 +62,12 @@ def find_artifacts(archive: Archive, text: str) -> ArtifactReference:
         f"no run, logged model, trace, registered model or skill of {archive.path} has the id or name {head!r}; "
         f"`mlflow-archive ls {archive.path} artifacts` lists all artifacts"
     )
+
+
+def without_scheme(text: str) -> str:
+    """Return what stands behind ``runs:/`` or, of a logged model, ``models:/``; other texts as they are."""
+    scheme, colon, rest = text.partition(":/")
+    return rest.lstrip("/") if colon and scheme in _SCHEMES else text
 
 
 def artifacts_at(archive: Archive, place: ArtifactReference) -> list[Record]:

@@ -26,8 +26,11 @@ from mlflow_archive.reader.search import (
     matching,
     owner_of,
     parse_filter,
+    parse_order,
     values_of,
 )
+from mlflow_archive.reader.search.searchable import ATTRIBUTES
+from mlflow_archive.selecting.no_match import no_match
 from mlflow_archive.selecting.selection import Selection
 
 Record = dict[str, Any]
@@ -71,21 +74,36 @@ def list_objects(
 ) -> list[Record]:
     """Return the selected objects of a kind with these columns, by default all that ``columns_of`` says.
 
-    ``sort`` is a column, with ``-`` in front descending; objects without a value come last. Raises SelectionError for
-    a column, an experiment or a filter that makes no sense, DamagedError.
+    ``sort`` is a column with ``-`` in front, or ``DESC`` behind it as in MLflow, descending; objects without a value
+    come last. Raises SelectionError for a column, a key that nobody has, an experiment or a filter that makes no
+    sense, DamagedError.
     """
     query = query or Query()
     searchable = SEARCHABLE[kind]
     columns = columns_of(kind) if columns is None else columns
-    needed = list(dict.fromkeys([*columns, *([sort.removeprefix("-")] if sort else [])]))
+    order = _order(sort, kind) if sort else None
+    needed = list(dict.fromkeys([*columns, *([order[0]] if order else [])]))
     keyed = {name: _keyed(name, searchable) for name in needed if name not in columns_of(kind)}
     matches = _select(archive, searchable, query)
     rows = plain_rows(matches)
     for name, field in keyed.items():
-        _add(rows, name, owner_of(matches, searchable), values_of(archive, searchable, field))
+        values = values_of(archive, searchable, field)
+        if not values.num_rows:
+            _check_key(archive, searchable, field)
+        _add(rows, name, owner_of(matches, searchable), values)
     _add_extra(archive, kind, rows, needed)
-    ordered = _sorted(rows, sort)[:limit]
+    ordered = (_sorted(rows, *order) if order else rows)[:limit]
     return [{name: row[name] for name in columns} for row in ordered]
+
+
+def keys_of(archive: Archive, kind: str, group: str) -> list[str]:
+    """Return the keys that objects of a kind have in a group such as ``metrics``, the most used first."""
+    of_group = SEARCHABLE[kind].groups[group]
+    counts: Counter[str] = Counter()
+    for rows in archive.batches(of_group.table, columns=[of_group.key or "key"]):
+        for count in rows[of_group.key or "key"].value_counts().to_pylist():
+            counts[count["values"]] += count["counts"]
+    return [key for key, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
 
 
 def list_artifacts(
@@ -120,6 +138,28 @@ def _keyed(name: str, searchable: SearchableKind) -> Field:
         known = ", ".join(columns_of(searchable.kind))
         raise SelectionError(f"{searchable.plural} have no column {name!r}; there are {known}{groups}")
     return Field(group=group, name=searchable.name_in(group, key))
+
+
+def _order(sort: str, kind: str) -> tuple[str, bool]:
+    """Return the column to sort by, and whether in descending order. Raises SelectionError."""
+    name, _, direction = sort.strip().rpartition(" ")
+    if not name or direction.upper() not in ("ASC", "DESC"):
+        name, direction = sort.strip(), ""
+    descending = direction.upper() == "DESC" or name.startswith("-")
+    name = name.strip().removeprefix("-")
+    if name in columns_of(kind) or "." not in name:
+        return SEARCHABLE[kind].attribute_aliases.get(name, name), descending
+    field = parse_order(name, SEARCHABLE[kind]).field
+    return (field.name if field.group == ATTRIBUTES else f"{field.group}.{field.name}"), descending
+
+
+def _check_key(archive: Archive, searchable: SearchableKind, field: Field) -> None:
+    """Refuse a key that no object has. Raises SelectionError, which names those most like it."""
+    if searchable.groups[field.group].names:
+        return
+    names = {key: repr(key) for key in keys_of(archive, searchable.kind, field.group)}
+    if field.name not in names:
+        raise no_match(f"key in {field.group} of {searchable.plural}", archive.path, [field.name], names)
 
 
 def _select(archive: Archive, searchable: SearchableKind, query: Query) -> pa.Table:
@@ -181,10 +221,7 @@ def _add_extra(archive: Archive, kind: str, rows: list[Record], needed: Sequence
                 row[column] = counts[tuple(row[name] for name in owner)]
 
 
-def _sorted(rows: list[Record], sort: str | None) -> list[Record]:
-    if sort is None:
-        return rows
-    name, descending = sort.removeprefix("-"), sort.startswith("-")
+def _sorted(rows: list[Record], name: str, descending: bool) -> list[Record]:
     known = [row for row in rows if not _absent(row[name])]
     if _holds_text(name):
         known.sort(key=lambda row: _natural(row[name]), reverse=descending)

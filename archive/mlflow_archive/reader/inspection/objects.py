@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Final
 
 import pyarrow.compute as pc
@@ -19,6 +20,7 @@ from mlflow_archive.reader.inspection.rows import plain_rows
 
 _NAMES: Final = {"trace": "trace_name", "run": "run_name", "gateway_secret": "secret_name"}
 _NAMED_IN_ERRORS: Final = 5
+_NAMES_COMPARED: Final = 5_000
 
 ObjectId = tuple[str, str]
 """Kind and owner id."""
@@ -61,10 +63,10 @@ def find_object(archive: Archive, text: str, kind: str | None = None) -> tuple[s
         if candidates := find(text):
             return only_one(archive, text, candidates, hint="give more of the id or a --kind")
     noun = "object" if kind is None else kind.replace("_", " ")
-    raise SelectionError(
-        f"no {noun} of {archive.path} has the id or name {text!r}; `mlflow-archive ls {archive.path} --help` says how "
-        "to list what there is"
-    )
+    hint = f"`mlflow-archive ls {archive.path} --help` says how to list what there is"
+    if near := get_close_matches(text, ids.names(archive), _NAMED_IN_ERRORS):
+        hint = f"did you mean {' or '.join(map(repr, near))}?"
+    raise SelectionError(f"no {noun} of {archive.path} has the id or name {text!r}; {hint}")
 
 
 class ObjectIds:
@@ -89,6 +91,15 @@ class ObjectIds:
             if text and not is_named(IDENTITIES[kind])
             for value in ids.filter(pc.starts_with(ids, pattern=text)).to_pylist()
         ]
+
+    def names(self, archive: Archive) -> list[str]:
+        """Return the names of all these objects that have one, for a hint; of very many only the first."""
+        names: dict[str, None] = {}
+        for kind in self._ids:
+            table = IDENTITIES[kind]
+            if (column := _NAMES.get(kind, "name")) in table.column_names:
+                names |= dict.fromkeys(filter(None, archive.table(table.name, columns=[column])[column].to_pylist()))
+        return list(names)[:_NAMES_COMPARED]
 
 
 def only_one(archive: Archive, text: str, candidates: Sequence[ObjectId], *, hint: str) -> ObjectId:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,6 +15,7 @@ from mlflow_archive.kinds import TRACE
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.reader.inspection.listing import list_artifacts
+from mlflow_archive.reader.inspection.nesting import nested
 
 PAYLOAD: Final = "traces.json"
 LARGEST_PAYLOAD: Final = 256 * 1024 * 1024
@@ -22,7 +24,10 @@ LARGEST_PAYLOAD: Final = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """One span; times in ns since the epoch. ``attributes`` are as MLflow wrote them, each value JSON text."""
+    """One span; times in ns since the epoch. ``attributes`` are as MLflow wrote them, each value JSON text.
+
+    ``error`` is what it failed with: the message of its status, or of the exception that was recorded.
+    """
 
     span_id: str
     parent_id: str | None
@@ -32,6 +37,21 @@ class Span:
     start_ns: int | None
     end_ns: int | None
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def inputs(self) -> str | None:
+        """What went in, as JSON text."""
+        return self._text("mlflow.spanInputs")
+
+    @property
+    def outputs(self) -> str | None:
+        """What came out, as JSON text."""
+        return self._text("mlflow.spanOutputs")
+
+    def _text(self, key: str) -> str | None:
+        value = self.attributes.get(key)
+        return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
     @property
     def duration_ns(self) -> int | None:
@@ -54,31 +74,17 @@ def spans_of(archive: Archive, trace_id: str) -> list[Span]:
             status=row["status"],
             start_ns=row["start_time_unix_nano"],
             end_ns=row["end_time_unix_nano"],
-            attributes=_attributes(row["content"]),
+            attributes=attributes if isinstance(attributes := content.get("attributes"), Mapping) else {},
+            error=_error(content),
         )
-        for row in rows
+        for row, content in ((row, _content(row["content"])) for row in rows)
     ]
     return sorted(spans or _of_payload(archive, trace_id), key=lambda span: (span.start_ns or 0, span.span_id))
 
 
 def tree(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
     """Yield spans depth first with their depth, 0 for those without a parent among them; each span once."""
-    ids = {span.span_id for span in spans}
-    children: dict[str | None, list[Span]] = {}
-    for span in spans:
-        parent = span.parent_id if span.parent_id in ids and span.parent_id != span.span_id else None
-        children.setdefault(parent, []).append(span)
-    visited: set[str] = set()
-    waiting = [(0, span) for span in reversed(children.get(None, []))]
-    while waiting:
-        depth, span = waiting.pop()
-        if span.span_id in visited:
-            continue
-        visited.add(span.span_id)
-        yield depth, span
-        waiting += [(depth + 1, child) for child in reversed(children.get(span.span_id, []))]
-    # Spans that are each other's ancestors hang below nothing; they are shown at the top.
-    yield from ((0, span) for span in spans if span.span_id not in visited)
+    return nested(spans, lambda span: span.span_id, lambda span: span.parent_id)
 
 
 def _of_payload(archive: Archive, trace_id: str) -> list[Span]:
@@ -112,6 +118,7 @@ def _span(raw: Mapping[str, Any]) -> Span:
         start_ns=None if start is None else int(start),
         end_ns=None if end is None else int(end),
         attributes=attributes,
+        error=_error(raw),
     )
 
 
@@ -126,9 +133,21 @@ def _span_id(text: str) -> str:
     return decoded.hex() if len(decoded) == 8 and len(text) == 12 else text
 
 
-def _attributes(content: str) -> Mapping[str, Any]:
+def _content(text: str) -> Mapping[str, Any]:
     try:
-        attributes = parse_json(content)["attributes"] if content else {}
-    except (ValueError, KeyError, TypeError):
+        content = parse_json(text) if text else {}
+    except ValueError:
         return {}
-    return attributes if isinstance(attributes, Mapping) else {}
+    return content if isinstance(content, Mapping) else {}
+
+
+def _error(raw: Mapping[str, Any]) -> str | None:
+    """Return what a span says it failed with, in the forms of MLflow 2 and 3."""
+    status = raw.get("status")
+    message = status.get("message") if isinstance(status, Mapping) else raw.get("status_message")
+    events = raw.get("events")
+    for event in events if isinstance(events, list) else ():
+        attributes = event.get("attributes") if isinstance(event, Mapping) else None
+        if isinstance(attributes, Mapping) and "exception.message" in attributes:
+            return f"{attributes.get('exception.type', 'exception')}: {attributes['exception.message']}"
+    return str(message) if message else None

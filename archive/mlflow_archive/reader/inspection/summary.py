@@ -111,7 +111,7 @@ def _sizes(archive: Archive) -> Sizes:
     for member in archive.manifest.members:
         by_kind[member.kind] += member.size
     return Sizes(
-        total=_total(archive),
+        total=total_size(archive),
         tables=by_kind["table"],
         packs=by_kind["pack"],
         artifacts=sum(_sum(rows, "size") for rows in archive.batches("artifacts", columns=["size"])),
@@ -119,7 +119,7 @@ def _sizes(archive: Archive) -> Sizes:
     )
 
 
-def _total(archive: Archive) -> int:
+def total_size(archive: Archive) -> int:
     """Return what the archive takes on disk; leftovers of an export that was interrupted are not part of it."""
     if not isinstance(archive.members, DirectoryMembers):
         return archive.path.stat().st_size

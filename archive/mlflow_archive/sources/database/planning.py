@@ -8,7 +8,8 @@ from itertools import islice
 from typing import Final
 
 from mlflow_archive.flow.chunk import Shard
-from mlflow_archive.kinds import AFTER_RUNS, EXPERIMENT, RUN, WORKSPACE
+from mlflow_archive.flow.report import Progress
+from mlflow_archive.kinds import AFTER_RUNS, EXPERIMENT, KINDS, RUN, WORKSPACE
 from mlflow_archive.selecting.selector import Selector
 
 PER_SHARD: Final = 128
@@ -22,14 +23,15 @@ class IdBlock:
     ids: tuple[str, ...]
 
 
-def shards(selector: Selector) -> Iterator[Shard]:
+def shards(selector: Selector, progress: Progress) -> Iterator[Shard]:
     """Yield workspaces, experiments, runs, then everything else."""
     for stage, kind in enumerate((WORKSPACE, EXPERIMENT, RUN, *AFTER_RUNS)):
-        ids = (owner_id for piece in selector.ids(kind) for owner_id in piece.to_pylist())
-        yield from _cut(kind, ids, stage)
+        pieces = list(selector.ids(kind))
+        progress.expect(KINDS[kind].plural, sum(map(len, pieces)))
+        yield from _cut(kind, (owner_id for piece in pieces for owner_id in piece.to_pylist()), stage)
 
 
 def _cut(kind: str, ids: Iterator[str], stage: int) -> Iterator[Shard]:
     while batch := tuple(islice(ids, PER_SHARD)):
-        weight = len(batch) if kind == RUN else 0
-        yield Shard(name=f"{kind} from {batch[0]}", stage=stage, weight=weight, payload=IdBlock(kind=kind, ids=batch))
+        payload = IdBlock(kind=kind, ids=batch)
+        yield Shard(name=f"{kind} from {batch[0]}", stage=stage, kind=kind, weight=len(batch), payload=payload)

@@ -113,9 +113,7 @@ class DatabaseSource:
         yield from gap_shards("rows that belong to nothing", gaps)
         for name in carried:
             yield Shard(name=f"the unknown table {name}", payload=UnknownTable(name=name))
-        for shard in shards(selector):
-            progress.expect("runs", shard.weight)
-            yield shard
+        yield from shards(selector, progress)
 
     def _selector(self, selection: Selection) -> Selector:
         columns = Columns(self._snapshot)

@@ -108,10 +108,9 @@ class EximPlanner:
         listed = list(ids)
         for start in range(0, len(listed), PER_SHARD):
             part = tuple(listed[start : start + PER_SHARD])
-            weight = len(part) if kind == RUN else 0
             carries = self._selector.among
             payload = ObjectsPayload(kind=kind, ids=part, selection=self._selection, carries=carries)
-            yield Shard(name=f"{kind} from {part[0]}", stage=stage, weight=weight, payload=payload)
+            yield Shard(name=f"{kind} from {part[0]}", stage=stage, kind=kind, weight=len(part), payload=payload)
 
 
 _WITHOUT_FILES: Final = Selection(artifacts=False)

@@ -12,7 +12,7 @@ from mlflow_archive.flow.chunk import Chunk, Known, Shard
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.location import without_password
-from mlflow_archive.kinds import EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, RUN, TRACE
+from mlflow_archive.kinds import EVALUATION_DATASET, EXPERIMENT, KINDS, LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.documents import DocumentUnreadableError
 from mlflow_archive.sources.exim.evaluation import read_dataset
@@ -73,7 +73,7 @@ class EximSource:
         """
         self._unknown, stage = UnknownFields(), 0
         for shard in EximPlanner(self._index, selection).shards():
-            progress.expect("runs", shard.weight)
+            progress.expect(KINDS[shard.kind].plural, shard.weight)
             stage = shard.stage
             yield shard
         yield self._unknown.shard(stage + 1)

@@ -185,9 +185,8 @@ class StorePlanner:
                     copies=tuple(path_of(folder) for folder in copies),
                     listing_problem=problem,
                 )
-                weight = len(part) if kind == RUN else 0
                 name = _name(kind, experiment, number, len(part))
-                yield Shard(name=name, stage=_STAGES[kind], weight=weight, payload=payload)
+                yield Shard(name=name, stage=_STAGES[kind], kind=kind, weight=len(part), payload=payload)
             copies.clear()
             number += len(part)
             if len(part) < PER_SHARD:

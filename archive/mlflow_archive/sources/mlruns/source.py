@@ -80,7 +80,7 @@ class MlrunsSource:
         check_root(self._root)
         self._unknown = UnknownFields()
         for shard in StorePlanner(self._root, self._places, selection).shards():
-            progress.expect("runs", shard.weight)
+            progress.expect(KINDS[shard.kind].plural, shard.weight)
             yield shard
         yield self._unknown.shard(len(KINDS))
 

@@ -49,8 +49,9 @@ def plan_logged_models(scope: Scope) -> Iterator[Batch]:
         if scope.model_gaps:
             yield Batch(name="lists of logged models", read=lambda known: iter([chunk_of({}, scope.model_gaps)]))
         for at in range(0, len(scope.model_ids), PAGE):
-            read = partial(_read_by_id, scope, scope.model_ids[at : at + PAGE])
-            yield Batch(name=f"logged models by id-{at // PAGE:05d}", read=read)
+            ids = scope.model_ids[at : at + PAGE]
+            read = partial(_read_by_id, scope, ids)
+            yield Batch(name=f"logged models by id-{at // PAGE:05d}", read=read, kind=LOGGED_MODEL, weight=len(ids))
         return
     listed_ids: set[str] = set()
     yield from batches("logged models", LOGGED_MODEL, _pages(scope, listed_ids), partial(_read_listed, scope))

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import Any, Final, TypeVar
 
 from mlflow_archive.errors import ServerError
-from mlflow_archive.flow.chunk import Chunk, Gap, Known, gap_table
+from mlflow_archive.flow.chunk import Chunk, Gap, Known, Shard, gap_table
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.format.gaps import OBJECT_UNREADABLE
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
@@ -16,6 +16,7 @@ from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import (
     DEFAULT_WORKSPACE,
     EXPERIMENT,
+    KINDS,
     LOGGED_MODEL,
     MCP_SERVER,
     REGISTERED_MODEL,
@@ -48,10 +49,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Some objects that can be read on their own: the payload of a shard. ``read`` is called once, by any thread."""
+    """Some objects that can be read on their own: the payload of a shard. ``read`` is called once, by any thread.
+
+    ``weight`` is how many of ``kind`` they are, 0 where that is not known before.
+    """
 
     name: str
     read: Callable[[Known], Iterator[Chunk]]
+    kind: str = RUN
+    weight: int = 0
+
+    def shard(self, stage: int, progress: Progress) -> Shard:
+        """Return the shard, and say how much there is to expect of it."""
+        progress.expect(KINDS[self.kind].plural, self.weight)
+        return Shard(name=self.name, stage=stage, kind=self.kind, weight=self.weight, payload=self)
 
 
 class Scope:
@@ -194,7 +205,8 @@ def batches(
 ) -> Iterator[Batch]:
     """Yield a batch for each page of a list: ``read`` gets its rows, and gaps of the kind for what it lacks."""
     for number, page in enumerate(pages):
-        yield Batch(name=f"{name}-{number:05d}", read=partial(read, page.rows, gaps_of(kind, page.losses)))
+        reading = partial(read, page.rows, gaps_of(kind, page.losses))
+        yield Batch(name=f"{name}-{number:05d}", read=reading, kind=kind, weight=len(page.rows))
 
 
 def object_batches(

@@ -129,10 +129,10 @@ class RestSource:
             scope.experiments = scope.all_experiments = list(all_experiments(scope.session, deleted=selection.deleted))
         yield from absences(select(scopes, selection).missing)
         yield from _workspace_shards(workspaces, scopes)
-        yield from _shards(1, scopes, _plan_experiments)
+        yield from _shards(1, scopes, _plan_experiments, progress)
         yield from _run_shards(scopes, progress)
         for stage, kind in enumerate(filter(selection.wants_kind, AFTER_RUNS), start=3):
-            yield from _shards(stage, scopes, PLANS[kind])
+            yield from _shards(stage, scopes, PLANS[kind], progress)
         yield scopes[0].unknown.shard(3 + len(AFTER_RUNS))
 
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
@@ -195,13 +195,13 @@ def _run_shards(scopes: Sequence[Scope], progress: Progress) -> Iterator[Shard]:
         reader = RunReader(scope, TraceLinkSearch(scope).look_for)
         for page in reader.pages():
             weight = len(page.runs) if carried else 0
-            progress.expect("runs", weight)
-            batch = Batch(name=f"runs-{number:05d}", read=partial(reader.read, page))
-            yield Shard(name=batch.name, stage=2, weight=weight, payload=batch)
+            yield Batch(name=f"runs-{number:05d}", read=partial(reader.read, page), weight=weight).shard(2, progress)
             number += 1
 
 
-def _shards(stage: int, scopes: Sequence[Scope], plan: Callable[[Scope], Iterator[Batch]]) -> Iterator[Shard]:
+def _shards(
+    stage: int, scopes: Sequence[Scope], plan: Callable[[Scope], Iterator[Batch]], progress: Progress
+) -> Iterator[Shard]:
     for scope in scopes:
         for batch in plan(scope):
-            yield Shard(name=batch.name, stage=stage, payload=batch)
+            yield batch.shard(stage, progress)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN
+from mlflow_archive.kinds.version_source import OF_MODEL, OF_RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.registry.carriers import Carriers
 from mlflow_archive.sinks.replay.registry.registry_rows import (
@@ -24,8 +25,6 @@ from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_unknown
 
 OF_VERSION: Final = re.compile(r"models:/+([^/@]+)/([0-9]{1,10})/?")
 """A source that is a version of a registered model: its name and number."""
-OF_MODEL: Final = re.compile(r"models:/+(m-[^/]+)(?:/(.*))?|.*?/models/(m-[^/]+)/artifacts(?:/(.*))?", re.DOTALL)
-OF_RUN: Final = re.compile(r"runs:/+([^/]+)(?:/(.*))?|.*?/([0-9a-f]{32})/artifacts(?:/(.*))?", re.DOTALL)
 ANY_SOURCE: Final = "s3://mlflow-archive/nothing"
 """A source that every MLflow takes."""
 PROMPT_SOURCES: Final = ("dummy-source", "prompt-template")
