@@ -26,6 +26,7 @@ from mlflow_archive.selecting.selection import Selection
 
 if TYPE_CHECKING:
     from mlflow_archive.api.proof.evidence import Proof
+    from mlflow_archive.api.proof.receipts import ReceiptPlace
 
 BLOCK: Final = 100
 """How many objects are compared at a time."""
@@ -160,7 +161,7 @@ def diff(
     *,
     artifacts: bool = True,
     imported: Literal[True],
-    receipt: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    receipt: ReceiptPlace | Sequence[ReceiptPlace] | None = None,
     jobs: int = 4,
     progress: Progress | OnProgress | None = None,
 ) -> Proof: ...
@@ -173,7 +174,7 @@ def diff(  # noqa: PLR0913 - one verb, as in the command
     artifacts: bool = True,
     locations: bool = True,
     imported: bool = False,
-    receipt: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    receipt: ReceiptPlace | Sequence[ReceiptPlace] | None = None,
     jobs: int = 4,
     progress: Progress | OnProgress | None = None,
 ) -> Diff:

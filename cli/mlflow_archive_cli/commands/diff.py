@@ -37,7 +37,12 @@ _SIGN = {"added": "+", "removed": "-", "changed": "~"}
     "by the receipt, else by source tags; what the target cannot hold is named and not counted.",
 )
 @click.option(
-    "--receipt", type=LOCAL_PATH, metavar="FILE", help="The receipt of the import, with its options and refusals."
+    "--receipt",
+    "receipts",
+    type=LOCAL_PATH,
+    metavar="FILE",
+    multiple=True,
+    help="The receipt of the import, with ids, options and refusals. Repeatable, for an import that was repeated.",
 )
 @click.option(
     "--evidence",
@@ -72,7 +77,7 @@ def command(
     if options["imported"]:
         _prove(ctx, before, after, as_json=as_json, quiet=quiet, **options)
         return
-    if options["receipt"] or options["evidence"]:
+    if options["receipts"] or options["evidence"]:
         raise click.UsageError("--receipt and --evidence are for --imported")
     artifacts, locations, jobs = not options["no_artifacts"], not options["no_locations"], options["jobs"]
     selection = Selection(artifacts=artifacts)
@@ -101,7 +106,7 @@ def _prove(ctx: click.Context, before: str, after: str, *, as_json: bool, quiet:
             before,
             after,
             imported=True,
-            receipt=options["receipt"],
+            receipt=options["receipts"],
             artifacts=not options["no_artifacts"],
             jobs=options["jobs"],
             progress=progress,

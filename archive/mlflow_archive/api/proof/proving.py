@@ -11,13 +11,14 @@ import pyarrow as pa
 
 from mlflow_archive.api.diffing import FieldChange, ObjectChange
 from mlflow_archive.api.proof.comparing import RowComparison
-from mlflow_archive.api.proof.identities import Document, Identities
+from mlflow_archive.api.proof.identities import Identities
 from mlflow_archive.api.proof.left_out import LeftOut
 from mlflow_archive.api.proof.matching import Matching
 from mlflow_archive.api.proof.naming import Notes
 from mlflow_archive.api.proof.places import Places
 from mlflow_archive.api.proof.planning import RowsByTable, Share, Sides
 from mlflow_archive.api.proof.points import PointComparison
+from mlflow_archive.api.proof.receipts import Document
 from mlflow_archive.api.proof.refused import Refusal, Refusals
 from mlflow_archive.api.proof.rules import Rule
 from mlflow_archive.flow.chunk import Chunk, nothing_known
