@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from mlflow_archive.api.proof.receipts import Document
+from mlflow_archive.api.receipts import Document
 from mlflow_archive.format.source_tags import SOURCE_EXPERIMENT_ID, SOURCE_RUN_ID
 from mlflow_archive.kinds import (
     EVALUATION_DATASET,

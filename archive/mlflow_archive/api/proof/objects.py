@@ -103,9 +103,9 @@ class ExpectedObjects:
     def _scorers(self, part: Share) -> RowsByTable:
         tables = own_tables(part)
         tables["scorer_versions"] = part.changed("scorer_versions", _with_names(self._names), Rule.REFERENCE)
-        there = part.target_rows("scorer_versions")
+        target_rows = part.target_rows("scorer_versions")
         names = _with_names(_names_in(part))
-        part.read_elsewhere["scorer_versions"] = [{**row, **names(row)} for row in there]
+        part.read_elsewhere["scorer_versions"] = [{**row, **names(row)} for row in target_rows]
         tables["online_scoring_configs"] = part.changed("online_scoring_configs", lambda row: {"sample_rate": 0.0})
         return tables
 

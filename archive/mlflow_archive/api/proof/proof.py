@@ -9,7 +9,7 @@ from mlflow_archive.api.as_archive import as_archive
 from mlflow_archive.api.diffing import ObjectChange
 from mlflow_archive.api.proof.evidence import Proof, archive_facts, proof_of, target_facts
 from mlflow_archive.api.proof.proving import Proving
-from mlflow_archive.api.proof.receipts import ReceiptPlace, read_receipts
+from mlflow_archive.api.receipts import ReceiptPlace, read_receipts
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.rows import Moment

@@ -18,9 +18,9 @@ from mlflow_archive.api.proof.naming import Notes
 from mlflow_archive.api.proof.places import Places
 from mlflow_archive.api.proof.planning import RowsByTable, Share, Sides
 from mlflow_archive.api.proof.points import PointComparison
-from mlflow_archive.api.proof.receipts import Document
 from mlflow_archive.api.proof.refused import Refusal, Refusals
 from mlflow_archive.api.proof.rules import Rule
+from mlflow_archive.api.receipts import Document
 from mlflow_archive.flow.chunk import Chunk, nothing_known
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.format.nul_characters import NUL, SHOWN, without_nul

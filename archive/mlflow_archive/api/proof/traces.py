@@ -73,8 +73,8 @@ class ExpectedTraces:
         columns = take_columns(tags, metadata)
         tables["traces"].append(Expected(_info(job, original, columns), original))
         for name, path, values in (("trace_tags", "tags", tags), ("trace_metadata", "metadata", metadata)):
-            shown = {key: Cut(text) if (trace_id, f"{path}/{key}") in cut else text for key, text in values.items()}
-            tables[name] += part.tags(name, {"trace_id": trace_id}, shown)
+            texts = {key: Cut(text) if (trace_id, f"{path}/{key}") in cut else text for key, text in values.items()}
+            tables[name] += part.tags(name, {"trace_id": trace_id}, texts)
         rows = [row for row in part.originals("assessments") if row["trace_id"] == trace_id]
         tables["assessments"] += expected_assessments(rows, job.assessments, part.sides.ids)
 

@@ -1,4 +1,4 @@
-"""Receipts of imports, read for ids, options and refusals; those of an import that was repeated count together."""
+"""Receipts of imports and restores, read for what they say; those of an import that was repeated count together."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.report import Report
 from mlflow_archive.reader.archive import Archive
 
 Document = Mapping[str, Any]
-ReceiptPlace = Document | str | os.PathLike[str]
-"""A receipt itself, or the file it is in."""
+ReceiptPlace = Report | Document | str | os.PathLike[str]
+"""A receipt itself, the report that holds it, or the file it is in."""
 
 
 def read_receipts(receipts: ReceiptPlace | Sequence[ReceiptPlace] | None, archive: Archive) -> Document:
@@ -22,7 +23,7 @@ def read_receipts(receipts: ReceiptPlace | Sequence[ReceiptPlace] | None, archiv
     Raises SelectionError for what is no receipt of an import of this archive.
     """
     places = _listed(receipts)
-    documents = [place if isinstance(place, Mapping) else _read(Path(place)) for place in places]
+    documents = [_document(place) for place in places]
     for document in documents:
         _check(document, archive)
     if not documents:
@@ -41,7 +42,13 @@ def read_receipts(receipts: ReceiptPlace | Sequence[ReceiptPlace] | None, archiv
 def _listed(receipts: ReceiptPlace | Sequence[ReceiptPlace] | None) -> list[ReceiptPlace]:
     if receipts is None:
         return []
-    return [receipts] if isinstance(receipts, Mapping | str | os.PathLike) else list(receipts)
+    return [receipts] if isinstance(receipts, Report | Mapping | str | os.PathLike) else list(receipts)
+
+
+def _document(place: ReceiptPlace) -> Document:
+    if isinstance(place, Report):
+        return {"counts": place.counts, **place.details}
+    return place if isinstance(place, Mapping) else _read(Path(place))
 
 
 def _joined(ids: Iterable[Mapping[str, str | None]]) -> dict[str, str | None]:
@@ -64,7 +71,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as exc:
-        raise SelectionError(f"{path} is not the receipt of an import: {exc}") from exc
-    if not isinstance(document, dict) or not isinstance(document.get("refusals"), list):
-        raise SelectionError(f"{path} is not the receipt of an import")
+        raise SelectionError(f"{path} is not the receipt of an import or restore: {exc}") from exc
+    if not isinstance(document, dict) or not isinstance(document.get("counts"), dict):
+        raise SelectionError(f"{path} is not the receipt of an import or restore")
     return document
