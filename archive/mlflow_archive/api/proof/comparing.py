@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from mlflow_archive.api.diffing import FieldChange
 from mlflow_archive.api.proof.naming import Notes
-from mlflow_archive.api.proof.rules import COLUMNS, JSON_COLUMNS, KEYS, LEAVING_OUT, NULLS_LEFT_OUT, Rule
+from mlflow_archive.api.proof.rules import COLUMNS, JSON_COLUMNS, KEYS, NULLS_LEFT_OUT, Rule, may_be_left_out
 from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.format.nul_characters import NUL, SHOWN
 from mlflow_archive.format.source_tags import OWN_PREFIX
@@ -101,7 +101,7 @@ class RowComparison:
         for row in originals:
             if id(row) in origins:
                 continue
-            if self._table.name in LEAVING_OUT:
+            if may_be_left_out(self._table.name, row):
                 self._notes.add(Rule.LEFT_OUT, self._table.name, self._owner(row), self._shown(row), None)
             else:
                 yield self._change(row, "", self._shown(row), None)

@@ -12,7 +12,6 @@ import pyarrow as pa
 from mlflow_archive.api.diffing import FieldChange, ObjectChange
 from mlflow_archive.api.proof.comparing import RowComparison
 from mlflow_archive.api.proof.identities import Identities
-from mlflow_archive.api.proof.left_out import LeftOut
 from mlflow_archive.api.proof.matching import Matching
 from mlflow_archive.api.proof.naming import Notes
 from mlflow_archive.api.proof.places import Places
@@ -72,7 +71,6 @@ class Proving:
         self._refusals = Refusals(receipt, self._planned)
         self._places = Places(self._sides, options, self._planned)
         self._matching = Matching(target)
-        self._left_out = LeftOut(archive)
         self._points = PointComparison(archive, target, options.limits, self._planned, self.findings.notes)
 
     def changes(self, selection: Selection, progress: Progress) -> Iterator[ObjectChange]:
@@ -120,7 +118,7 @@ class Proving:
         source_ids = {
             owner_id(identity, original): owner_id(identity, row)
             for original, row in part.pairs(identity.name)
-            if not self._left_out.holds(part.kind, row)
+            if not part.leaves_out(row)
         }
         target_ids = {owner_id(identity, row) for row in part.target_rows(identity.name)}
         self.findings.objects[part.kind] += len(source_ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mlflow_archive.api.proof.comparing import Excused, Expected
@@ -47,6 +47,8 @@ def expected_registered_models(part: Share) -> RowsByTable:
         for number, version in model.versions.items():
             if not version.deleted:
                 _add_version(part, model, version, {**owner, "version": number}, targets, tables)
+        for name in ("model_versions", "model_version_tags"):
+            tables[name] += _of_deleted(part, model, name, owner)
     return {**tables, "registered_model_aliases": part.as_they_are("registered_model_aliases")}
 
 
@@ -61,6 +63,14 @@ def _without_deleted(part: Share) -> dict[tuple[str, int], Row]:
         "artifacts": _files_of_versions(part, versions),
     }
     return versions
+
+
+def _of_deleted(part: Share, model: RegisteredModelRows, table: str, owner: Mapping[str, Any]) -> Iterator[Expected]:
+    """Yield the rows of versions that are deleted in the archive, which do not come."""
+    for row in part.originals(table):
+        version = model.versions.get(row["version"]) if owner.items() <= row.items() else None
+        if version is not None and version.deleted:
+            yield Expected(row, row, unseen=Rule.LEFT_OUT)
 
 
 def _key_of(part: Share) -> Any:

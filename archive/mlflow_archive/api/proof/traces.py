@@ -124,8 +124,8 @@ def _spans(part: Share, trace_id: str, home: Home) -> Iterator[Expected]:
 def _links(part: Share) -> Iterator[Expected]:
     for row, source in part.pairs("trace_links"):
         if source["destination_type"] == "run":
-            if source["destination_id"] in part.sides.ids.of(RUN):
-                yield Expected(row, row)
+            is_known = source["destination_id"] in part.sides.ids.of(RUN)
+            yield Expected(row, row, unseen=None if is_known else Rule.LEFT_OUT)
         elif source["destination_type"] == "prompt_version":
             name, _, version = source["destination_id"].rpartition("/")
             prompt = part.context.options.model_name(name, part.source_workspace)
