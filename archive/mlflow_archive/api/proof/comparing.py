@@ -120,7 +120,9 @@ class RowComparison:
                 yield self._change(planned_row.row, "", self._shown(planned_row.row), None)
         elif planned_row is not None and target is not None:
             if planned_row.origin is None:
-                self._notes.add(Rule.SOURCE_TAG, self._table.name, self._owner(target), None, self._shown(target))
+                is_mark = str(target.get("key", "")).startswith(OWN_PREFIX)
+                rule = Rule.IMPORT_MARK if is_mark else Rule.SOURCE_TAG
+                self._notes.add(rule, self._table.name, self._owner(target), None, self._shown(target))
             for column in self._columns:
                 yield from self._cell(column, planned_row, target)
 

@@ -73,7 +73,7 @@ class ExpectedObjects:
             MCP_SERVER: self._mcp_servers,
             SKILL: self._skill_rows,
             WEBHOOK: _webhooks,
-            WORKSPACE: own_tables,
+            WORKSPACE: _workspaces,
         }
 
     def _evaluation_datasets(self, part: Share) -> RowsByTable:
@@ -209,6 +209,13 @@ def _named(part: Share, table: str, column: str) -> Tables:
     tables = own_tables(part)
     tables[table] = part.changed(table, lambda row: {column: part.context.prefixed(row[column])})
     return tables
+
+
+def _workspaces(part: Share) -> RowsByTable:
+    rows = zip(part.as_they_are("workspaces"), part.source_rows("workspaces"), strict=True)
+    return {
+        "workspaces": [replace(row, unseen=Rule.LEFT_OUT if part.leaves_out(source) else None) for row, source in rows]
+    }
 
 
 def _webhooks(part: Share) -> RowsByTable:

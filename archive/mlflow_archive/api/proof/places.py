@@ -63,7 +63,8 @@ class Places:
         self._only = only_workspace(sides.archive)
         self._names = set(sides.target.table("workspaces", columns=["name"])["name"].to_pylist())
         self._router = Router()
-        self._left_out = LeftOut(sides.archive)
+        keeps_apart = bool(self._names - {DEFAULT_WORKSPACE}) and options.workspace is None
+        self._left_out = LeftOut(sides.archive, workspaces=keeps_apart)
         self._places: dict[str, Place] = {}
 
     def split(self, kind: str, chunk: Chunk) -> Iterator[Share]:

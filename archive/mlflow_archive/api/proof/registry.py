@@ -96,7 +96,7 @@ def _add_version(
         "description": plan.description,
         "run_link": plan.run_link,
         "current_stage": plan.stage,
-        "run_id": part.sides.ids.of(RUN).get(version.info["run_id"] or ""),
+        "run_id": _run_id(part, version, target.get("source") or ""),
         "source": _source(part, model, version, target.get("source")),
     }
     tables["model_versions"].append(Expected(row, original, Rule.REFERENCE))
@@ -120,6 +120,13 @@ def _source(part: Share, model: RegisteredModelRows, version: VersionRows, targe
         if match and (match[1] or match[3]) in ids:
             return source.replace(match[1] or match[3], ids[match[1] or match[3]])
     return source
+
+
+def _run_id(part: Share, version: VersionRows, target: str) -> str | None:
+    """Return the run of a version: MLflow takes one whose source lies in a run only as that run's."""
+    ids, match = part.sides.ids.of(RUN), OF_RUN.fullmatch(version.info["source"] or "")
+    in_run = ids.get(match[1] or match[3]) if match else None
+    return in_run if in_run is not None and in_run in target else ids.get(version.info["run_id"] or "")
 
 
 def _is_place(part: Share, model: RegisteredModelRows, version: VersionRows, target: str) -> bool:
