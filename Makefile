@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-campaigns test-hostile lint style types bench bench-database bench-inspection bench-traces docs picture spec clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile mutants lint style types bench bench-database bench-inspection bench-traces docs picture spec clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -47,6 +47,17 @@ test-matrix: .venv/.stamp
 test-newest: .venv/.stamp
 	TEST_NEWEST=1 .venv/bin/pytest tests/newest
 
+# What the package does, done with the lowest and with the newest release of each of its requirements, all extras. Needs a
+# package registry: uv installs them into .venv-versions (4 GB in all).
+test-versions: .venv/.stamp
+	TEST_VERSIONS=1 .venv/bin/pytest --timeout 1800 tests/versions
+
+# Whether other programs read the tables as docs/other-readers.md says; those of JavaScript where node is there.
+test-readers: .venv/.stamp .venv-readers/.stamp
+	mkdir -p build/readers && cp tests/readers/package.json build/readers
+	! command -v npm >/dev/null || npm install --silent --prefix build/readers
+	TEST_READERS=1 .venv/bin/pytest tests/readers
+
 # Hours: exports and imports through a proxy that spoils a fifth of all requests, pairs of imports at once, 900 kills.
 # SEED decides all chance; RUNS is how many exports, imports and pairs, KILLS how many kills of each verb.
 SEED ?= 1
@@ -54,6 +65,19 @@ RUNS ?= 20
 KILLS ?= 300
 test-campaigns: .venv/.stamp
 	.venv/bin/python -m tests.campaigns --seed "$(SEED)" --runs "$(RUNS)" --kills "$(KILLS)"
+
+# An hour and more: archives made to harm, every hash right, through every command. SEED decides all chance; the numbers
+# from FIRST on are tried, so that a run goes on where another ended.
+MUTANTS ?= 2000
+FIRST ?= 0
+test-hostile: .venv/.stamp
+	.venv/bin/python -m tests.hostile --seed "$(SEED)" --mutants "$(MUTANTS)" --first "$(FIRST)"
+
+# Small faults put into the code one at a time: does a test fail? PACKAGE is one of tests/mutants/packages.py. A run that
+# was stopped goes on; AGAIN=1 tries those once more that no test found. docs/testing.md has the scores.
+mutants: .venv/.mutants
+	@test -n "$(PACKAGE)" || { echo "make mutants PACKAGE=format" >&2; exit 1; }
+	.venv/bin/python -m tests.mutants "$(PACKAGE)" $(if $(AGAIN),--again)
 
 lint: .venv/.stamp
 	@$(MAKE) --no-print-directory -j2 types style
@@ -91,6 +115,11 @@ spec: .venv/.stamp
 picture:
 	for name in architecture run; do dot -Tsvg docs/$$name.dot -o docs/$$name.svg || exit 1; done
 
+.venv-readers/.stamp: requirements/readers.txt
+	$(PYTHON) -m venv .venv-readers
+	.venv-readers/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/readers.txt
+	touch $@
+
 .venv-docs/.stamp: requirements/docs.txt
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
@@ -103,6 +132,10 @@ picture:
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
+.venv/.mutants: requirements/mutants.txt .venv/.stamp
+	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutants.txt
+	touch $@
+
 .venv-demo/.stamp: requirements/demo.txt pyproject.toml $(shell find archive cli -name '*.py')
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.txt
@@ -110,4 +143,4 @@ picture:
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-docs .venv-matrix build dist
+	rm -rf .venv .venv-demo .venv-docs .venv-matrix .venv-readers .venv-versions build dist

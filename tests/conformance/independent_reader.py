@@ -69,6 +69,7 @@ class Archive:
         self._rows: dict[str, list[Row]] = {}
         self._packs: dict[str, bytes] = {}
         self._held = {kind: self._holders(*identity) for kind, identity in IDENTITY.items()}
+        self._held["source"] = self._holders("gaps", ("owner_id",), owner_kind="source")
 
     def _bytes(self, name: str) -> bytes:
         """Read a member whole (section 3); of a single file, section 11."""
@@ -114,10 +115,10 @@ class Archive:
         """Return the exports whose source was of a schema that the tool did not know (section 4, since 1.1)."""
         return [export["number"] for export in self.manifest["exports"] if export["source"].get("newer_schema")]
 
-    def _parts(self, table: str) -> Iterator[tuple[int, list[Row]]]:
-        """Yield export number and rows of each part of a table (section 7); times as integers."""
+    def _parts(self, table: str, only: str = "") -> Iterator[tuple[int, list[Row]]]:
+        """Yield export number and rows of each part of a table, or of one (section 7); times as integers."""
         for name, member in sorted(self._members.items()):
-            if member["kind"] == "table" and member["table"] == table:
+            if member["kind"] == "table" and member["table"] == table and only in ("", name):
                 rows = pq.ParquetFile(io.BytesIO(self.member(name)), page_checksum_verification=True).read()
                 for index, field in enumerate(rows.schema):
                     if pa.types.is_timestamp(field.type):
@@ -126,11 +127,13 @@ class Archive:
                     raise RefusedError(f"E032: {name}")
                 yield member["export"], rows.to_pylist()
 
-    def _holders(self, table: str, owner: tuple[str, ...]) -> dict[str, int]:
+    def _holders(self, table: str, owner: tuple[str, ...], **equal: str) -> dict[str, int]:
         """Return for each entity the newest export that holds it (section 8)."""
         newest: dict[str, int] = {}
         for export, rows in self._parts(table):
             for row in rows:
+                if any(row[name] != value for name, value in equal.items()):
+                    continue
                 identity = _entity_id(row, owner)
                 newest[identity] = max(export, newest.get(identity, 0))
         return newest
@@ -153,6 +156,21 @@ class Archive:
             return found
         unique = {tuple(row[column] for column in key): row for row in reversed(found)}
         return list(unique.values())[::-1]
+
+    def unknown_tables(self) -> dict[str, list[Row]]:
+        """Return the rows that count of tables which tables.md does not know, by their names (sections 4, 7 and 8)."""
+        newest: dict[str, dict[str, Any]] = {}
+        for member in sorted(self._members.values(), key=lambda member: member["export"]):
+            if (table := member.get("table", "")).startswith("unknown:"):
+                if newest.get(table, {}).get("export") == member["export"]:
+                    raise RefusedError(f"E031: {table} has two parts in an export")
+                newest[table] = member
+        found = {}
+        for table, member in newest.items():
+            [(_, rows)] = self._parts(table, member["path"])
+            names = [name for name, _ in member["columns"]]
+            found[table.removeprefix("unknown:")] = [{name: row.get(name) for name in names} for row in rows]
+        return found
 
     def artifacts(self, run_id: str) -> list[Row]:
         """Return the artifact rows of a run."""

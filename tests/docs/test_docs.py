@@ -35,6 +35,19 @@ def used(page: Path) -> list[list[str]]:
     return found
 
 
+def test_targets_of_make_exist() -> None:
+    makefile = (DOCS.parent / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
+    phony = set(re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[0].split())
+    on_pages = {
+        target
+        for page in PAGES
+        for target in re.findall(r"(?:`|^    (?:\$ )?)make ([a-z-]+)", page.read_text("utf-8"), re.MULTILINE)
+    }
+    assert on_pages
+    assert on_pages | phony <= targets
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_options_of_a_page_exist(page: Path) -> None:
     for words in used(page):

@@ -1,7 +1,7 @@
 """How the golden archives were made; not run by tests. An archive that is there is never made again.
 
 Data: two public stores of ``tests.support.corpora`` (licences beside this file), artifacts of at most 1,000 bytes;
-and one made-up store of everything odd that a store can hold.
+one made-up store of everything odd that a store can hold; and a made-up database of MLflow 3.18 with skills.
 """
 
 from __future__ import annotations
@@ -14,16 +14,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.manifest import canonical_json
+from mlflow_archive.mlflow_database.uris import parse_database_uri
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.sources.database import DatabaseSource
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from tests.golden.test_golden import GOLDEN, HERE, content
 from tests.spec.drafts import checksums, sha, write_directory, zipped
 from tests.support.corpora import FILE_STORES, corpora, store_path
+from tests.support.later_database import later_database, run
 from tests.support.mlruns import Dataset, DatasetInput, Experiment, Point, Run, Store, write_store
 
 NESTED, TEXTS = FILE_STORES[0], FILE_STORES[1]
@@ -175,6 +179,44 @@ def _version_1_1(path: Path) -> None:
         _export(store, path, Selection(), append=True, source=_Newer)
 
 
+class _Database(DatabaseSource):
+    """A database that does not tell where it lay."""
+
+    def facts(self) -> SourceFacts:
+        return replace(super().facts(), uri="sqlite:////data/mlflow.db")
+
+
+_GIZMOS: Final = """
+UPDATE experiments SET artifact_location = 'mlflow-artifacts:/' || experiment_id;
+UPDATE experiments SET creation_time = 1, last_update_time = 2;
+CREATE TABLE gizmos (name TEXT NOT NULL, "Odd näme" INTEGER, weight REAL, data BLOB, api_Token TEXT);
+INSERT INTO gizmos VALUES ('ü', 9007199254740993, 0.5, x'00ff', 'MARKER'), ('', NULL, -0.0, NULL, NULL);
+CREATE TABLE of_one_export (key TEXT);
+INSERT INTO of_one_export VALUES ('a'), ('b');
+"""
+_CHANGES: Final = """
+DROP TABLE of_one_export;
+UPDATE gizmos SET weight = 2.5 WHERE name <> '';
+DELETE FROM gizmos WHERE name = '';
+DELETE FROM skill_tags;
+INSERT INTO skill_aliases (workspace, organization, name, alias, version) VALUES ('default', '', 'review', 'next', 1);
+UPDATE skill_versions SET status = 'deprecated' WHERE organization <> '';
+"""
+
+
+def _skills(path: Path) -> None:
+    """Export a database of MLflow 3.18 with skills and tables that nobody knows; some of both change; again."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = later_database(Path(folder))
+        for append, script in ((False, _GIZMOS), (True, _CHANGES)):
+            run(database, script)
+            roots = ArtifactRoots(artifacts_destination=f"{folder}/art")
+            options = ArchiveOptions(append=append)
+            sink = ArchiveSink(path, options, tool="mlflow-archive 0.1.0", clock_ms=lambda: 1_764_000_000_000)
+            source = _Database(parse_database_uri(f"sqlite:///{database}"), roots=roots)
+            copy(source, sink, Selection(unknown_tables=True), jobs=1)
+
+
 def _expect(name: str) -> None:
     with open_archive(HERE / name) as archive:
         text = json.dumps(content(archive), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
@@ -187,6 +229,7 @@ MAKERS: Final[dict[str, Callable[[Path], object]]] = {
     "v1-two-exports.mlfa": _two_exports,
     "v1-oddities.mlfa": _oddities,
     "v1_1-two-exports.mlfa": _version_1_1,
+    "v1_1-skills.mlfa": _skills,
     "from-the-future.mlfa": lambda path: path.write_bytes(zipped(list(_from_the_future().items()))),
     "from-the-future-major2": lambda path: write_directory(_major_2(), path),
 }

@@ -17,13 +17,17 @@ from mlflow_archive.errors import FormatTooNewError
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.blobs import Blobs
+from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
 from mlflow_archive.verification.checks import verify
 from tests.conformance import independent_reader
 from tests.support.mlruns import Store, write_store
 from tests.support.reading import plain_rows
 
 HERE: Final = Path(__file__).resolve().parent
-GOLDEN: Final = ("v1-directory", "v1-single.mlfa", "v1-two-exports.mlfa", "v1-oddities.mlfa", "v1_1-two-exports.mlfa")
+GOLDEN: Final = (
+    *("v1-directory", "v1-single.mlfa", "v1-two-exports.mlfa", "v1-oddities.mlfa"),
+    *("v1_1-two-exports.mlfa", "v1_1-skills.mlfa"),
+)
 FUTURE: Final = {
     "from-the-future.mlfa": ("E004", "quantum-blobs"),
     "from-the-future-major2": ("E003", "2.0"),
@@ -38,12 +42,20 @@ def content(archive: Archive) -> dict[str, Any]:
             data = stream.read()
         assert (len(data), hashlib.sha256(data).hexdigest()) == (row["size"], row["digest"])
     tables = {name: as_json(plain_rows(archive.table(name))) for name in TABLES}
-    return {"archive_id": archive.id, "tables": tables}
+    carried = {
+        name: as_json(read_unknown_table(archive, member).to_pylist())
+        for name, member in unknown_tables(archive).items()
+    }
+    return {"archive_id": archive.id, "tables": tables, **({"unknown_tables": carried} if carried else {})}
 
 
 def as_json(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    found = [{k: repr(v) if isinstance(v, float) else v for k, v in row.items() if v is not None} for row in rows]
+    found = [{key: _as_json(value) for key, value in row.items() if value is not None} for row in rows]
     return sorted(found, key=lambda row: json.dumps(row, sort_keys=True))
+
+
+def _as_json(value: Any) -> Any:
+    return repr(value) if isinstance(value, float) else value.hex() if isinstance(value, bytes) else value
 
 
 def listed() -> dict[str, str]:
@@ -83,8 +95,11 @@ def test_golden_archive_reads_as_expected(name: str) -> None:
     assert found["archive_id"] == expected["archive_id"]
     for table, rows in expected["tables"].items():
         assert found["tables"][table] == rows, table
+    assert found.get("unknown_tables") == expected.get("unknown_tables")
     stranger = independent_reader.Archive(HERE / name)
     assert {table: as_json(stranger.rows(table)) for table in expected["tables"]} == expected["tables"]
+    carried = {table: as_json(rows) for table, rows in stranger.unknown_tables().items()}
+    assert carried == expected.get("unknown_tables", {})
     stranger.close()
 
 

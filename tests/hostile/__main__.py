@@ -21,21 +21,26 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
-from tests.hostile.base import sound
-from tests.hostile.contents import as_single_file
-from tests.hostile.judging import MAX_SECONDS, Ground, Judgement, judge, reading, run_here, writing
+from tests.hostile.base import bases
+from tests.hostile.judging import MAX_SECONDS, Ground, Judgement, judge, make_ground, reading, run_here, writing
 from tests.hostile.mutants import make_mutant
 from tests.spec.drafts import Files
 from tests.support.session_folder import open_session_folder
 
-_PATIENCE: Final = 15 * MAX_SECONDS
-"""Seconds without a word after which a process counts as hung."""
+_MOST_WORK: Final = 3 * MAX_SECONDS
+"""Seconds of the processor without a word after which a process counts as hung, however busy the machine is."""
+
+_PATIENCE: Final = 1200
+"""Seconds without a word after which one that does nothing does."""
+
+_A_FEW: Final = 50
+"""After how many mutants the run says how far it is."""
 
 
 class Trial:
     """A mutant under judgement in a process of its own; ``told`` is what that has said so far."""
 
-    def __init__(self, files: Files, number: int, seed: int, ground: Ground) -> None:
+    def __init__(self, files: tuple[Files, ...], number: int, seed: int, ground: Ground) -> None:
         context = multiprocessing.get_context("fork")
         self.number = number
         self.connection, other = context.Pipe(duplex=False)
@@ -48,7 +53,7 @@ class Trial:
         other.close()
         self.told: list[str] = []
         self._judgement: Judgement | None = None
-        self._heard = time.monotonic()
+        self._heard = self._now()
 
     def listen(self) -> bool:
         """Take what the process has said; return whether it has more to say."""
@@ -56,7 +61,7 @@ class Trial:
             word = self.connection.recv()
         except EOFError:
             return False
-        self._heard = time.monotonic()
+        self._heard = self._now()
         if isinstance(word, Judgement):
             self._judgement = word
         else:
@@ -66,7 +71,12 @@ class Trial:
     @property
     def hangs(self) -> bool:
         """Whether the process has said nothing for too long."""
-        return time.monotonic() - self._heard > _PATIENCE
+        worked, passed = (now - heard for now, heard in zip(self._now(), self._heard, strict=True))
+        return worked > _MOST_WORK or passed > _PATIENCE
+
+    def _now(self) -> tuple[float, float]:
+        """Return the seconds of the processor that the process has had, and the time."""
+        return _seconds_of(self._process.pid), time.monotonic()
 
     def end(self) -> Judgement | str:
         """Wait for the process, or end it where it hangs; return its judgement, or how it ended without one."""
@@ -79,11 +89,20 @@ class Trial:
         return f"{self.told[:1]} ended with {self._process.exitcode} in {self.told[-1:]}"
 
 
+def _seconds_of(pid: int | None) -> float:
+    """Return the seconds of the processor that a process has had; 0 for one that has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def main() -> int:
     """Judge mutants and return the exit code."""
     options = _arguments()
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
-    files = sound()
+    files = bases()
     with tempfile.TemporaryDirectory(prefix="hostile-") as name, open_session_folder():
         ground = _ground(Path(name).resolve(), files)
         numbers = range(options.first, options.first + options.mutants)
@@ -92,10 +111,11 @@ def main() -> int:
             found = trial.end()
             faults = [found] if isinstance(found, str) else found.faults
             verdicts["at fault" if faults else "dealt with"] += 1
-            if not isinstance(found, str):
-                verdicts["sound for verify" if found.sound else "damaged for verify"] += 1
+            verdicts["sound for verify"] += not isinstance(found, str) and found.sound
             for fault in faults:
                 print(f"{trial.number} [{' '.join(trial.told[:1])}] {fault}", flush=True)
+            if (verdicts["at fault"] + verdicts["dealt with"]) % _A_FEW == 0:
+                print(f"up to about {trial.number}: {dict(verdicts)}", flush=True)
     print(f"seed {options.seed}, {options.mutants} mutants from {options.first}: {dict(verdicts)}")
     return 1 if verdicts["at fault"] else 0
 
@@ -109,23 +129,17 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _ground(folder: Path, files: Files) -> Ground:
+def _ground(folder: Path, files: tuple[Files, ...]) -> Ground:
     """Return the ground, everything imported: by every command on the sound archive, which must be right."""
-    from tests.support.databases import empty_database  # noqa: PLC0415 - takes MLflow's import
-
-    archive = folder / "sound.mlfa"
-    archive.write_bytes(as_single_file(files))
-    here = folder / "here"
-    here.mkdir()
-    ground = Ground(folder=here, sound=archive, database=empty_database())
-    for arguments in (*reading(archive, ground), *writing(archive, ground)):
+    ground = make_ground(folder, files[0])
+    for arguments in (*reading(ground.sound, ground), *writing(ground.sound, ground)):
         ran = run_here(arguments, ground)
         if ran.code or ran.error:
             sys.exit(f"{ran.name} ends with {ran.code} on the sound archive: {ran.err!r} {ran.error}")
     return ground
 
 
-def _trials(files: Files, numbers: Iterator[int], seed: int, ground: Ground, jobs: int) -> Iterator[Trial]:
+def _trials(files: tuple[Files, ...], numbers: Iterator[int], seed: int, ground: Ground, jobs: int) -> Iterator[Trial]:
     """Yield trials as they come to their end, so many under way at once."""
     trials: dict[Connection, Trial] = {}
     while True:
@@ -140,7 +154,7 @@ def _trials(files: Files, numbers: Iterator[int], seed: int, ground: Ground, job
                 yield trials.pop(connection)
 
 
-def _judge(files: Files, number: int, seed: int, ground: Ground, connection: Connection) -> None:
+def _judge(files: tuple[Files, ...], number: int, seed: int, ground: Ground, connection: Connection) -> None:
     try:
         mutant = make_mutant(files, number, seed, ground.folder)
         connection.send(mutant.what)

@@ -6,7 +6,8 @@ import json
 from typing import Any, Final
 
 from mlflow_archive.kinds import TABLES
-from tests.spec.drafts import HELLO, RUN_A, RUN_B, WORLD, Draft, Files, Frame, Row, build, sha
+from tests.spec.carried_tables import FIRST, GIZMOS, stated
+from tests.spec.drafts import RUN_A, RUN_B, Draft, Files, Frame, Row, build, build_second, sha
 
 MODEL, TRACE, SPAN = "m-" + "1" * 32, "tr-" + "2" * 32, "3" * 16
 TIME: Final = 1_700_000_000_000
@@ -138,4 +139,44 @@ def sound() -> Files:
     return build(Draft(frames=_frames, rows=_rows))
 
 
-BYTES: Final = (HELLO, WORLD, LARGE)
+_AGAIN: Final[Row] = {"run_id": "c" * 32, "experiment_id": "1", "status": "FAILED", "lifecycle_stage": "active"}
+_SKILL: Final = {"name": "review", "workspace": "default"}
+_STAMPS: Final = {"created_at": TIME, "last_updated_at": TIME + 1}
+_SKILL_VERSION: Final = {**_SKILL, "organization": "acme", "version": 1}
+
+
+def sound_twice() -> Files:
+    """Return the files of an archive of two exports: of format 1.1, with skills and a table that nobody knows."""
+    draft = Draft(frames=_frames, rows=_more_rows, tables=_with_gizmos, manifest=stated())
+    print_of_run = {"owner_id": _AGAIN["run_id"], "owner_kind": "run", "fingerprint": "1" * 64, "contents": "2" * 64}
+    return build_second(
+        draft,
+        {
+            "experiments": [{"experiment_id": "1", "name": "renamed", "lifecycle_stage": "active"}],
+            "runs": [{**_AGAIN, "run_name": "again", "start_time": TIME}],
+            "params": [{"run_id": _AGAIN["run_id"], "key": "lr", "value": "0.2"}],
+            "skills": [{**_SKILL, "organization": "", "description": "newer", **_STAMPS}],
+            "fingerprints": [print_of_run],
+        },
+    )
+
+
+def _more_rows(rows: dict[str, list[Row]]) -> None:
+    version = {"source_type": "git", "source": "https://example.com/x.git", "status": "active", **_STAMPS}
+    rows["runs"].append({**_AGAIN, "run_name": "before"})
+    rows["params"].append({"run_id": _AGAIN["run_id"], "key": "gone", "value": "1"})
+    rows["skills"] = [{**_SKILL, "organization": organization, **_STAMPS} for organization in ("", "acme")]
+    rows["skill_versions"] = [{**_SKILL_VERSION, **version}]
+    rows["skill_tags"] = [{**_SKILL, "organization": "", "key": "team", "value": "x"}]
+    rows["skill_version_tags"] = [{**_SKILL_VERSION, "key": "ok", "value": None}]
+    rows["skill_aliases"] = [{**_SKILL, "organization": "acme", "alias": "live", "version": 1}]
+    _rows(rows)
+
+
+def _with_gizmos(tables: dict[str, Any]) -> None:
+    tables[FIRST] = GIZMOS
+
+
+def bases() -> tuple[Files, ...]:
+    """Return the sound archives that mutants are made of."""
+    return sound(), sound_twice()

@@ -26,8 +26,9 @@ BLOBS: Final = "blobs"
 class Contents:
     """What is changed. ``tables`` and ``packs`` are by the path of their member.
 
-    ``edits`` are made, in turn, to the bytes of members, to the manifest's document, to its bytes, and to all files;
-    ``single`` makes of the files one, as the format has it unless it says otherwise.
+    ``edits`` are made, in turn, to the bytes of members, to the manifest's document, to its bytes, to all files, and to
+    the one file that holds them; where there is one of the last, the archive must be such a file. ``stays_inside`` says
+    that names do not lead out of a folder, so that it may be a directory.
     """
 
     tables: dict[str, pa.Table]
@@ -39,6 +40,10 @@ class Contents:
     member_edits: list[Callable[[Files], object]] = field(default_factory=list)
     document_edits: list[Callable[[Row], object]] = field(default_factory=list)
     file_edits: list[Callable[[Files], object]] = field(default_factory=list)
+    single_edits: list[Callable[[list[tuple[str, bytes]]], bytes]] = field(default_factory=list)
+    stays_inside: bool = True
+    index: pa.Table | None = None
+    """The blob index as it was: unless that was changed as a table it follows from the packs."""
     write: Callable[[Row], bytes] = canonical_json
 
     @property
@@ -58,7 +63,7 @@ class Contents:
         for path, frames in self.packs.items():
             members[path], rows = encode_pack(frames, path)
             index += rows
-        if index:
+        if index and tables[self.part(BLOBS)] is self.index:
             index.sort(key=lambda row: (row["digest"], row["raw_offset"]))
             for edit_rows in self.index_edits:
                 edit_rows(index)
@@ -92,7 +97,7 @@ def _make_right(entry: Row, data: bytes, table: pa.Table | None) -> None:
     entry.update(size=len(data), sha256=sha(data))
     if table is not None:
         entry["rows"] = table.num_rows
-        keys = [key for key in _texts(table) if key is not None]
+        keys = [key for key in _texts(table) if key is not None and "columns" not in entry]
         entry.update(key_min=min(keys, default=""), key_max=max(keys, default=""))
     if "footer_sha256" in entry and data.endswith(b"PAR1"):
         entry["footer_sha256"] = sha(data[-8 - int.from_bytes(data[-8:-4], "little") :])
@@ -118,6 +123,7 @@ def taken_apart(files: Files) -> Contents:
             contents.packs[entry["path"]] = list(_frames(data))
         else:
             contents.texts[entry["path"]] = data
+    contents.index = contents.tables[contents.part(BLOBS)]
     return contents
 
 

@@ -5,9 +5,32 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
+import pyarrow as pa
+
 from tests.hostile.contents import Contents
 from tests.hostile.texts import EVERY, PATHS
-from tests.spec.drafts import Files
+from tests.spec.drafts import Files, Row
+
+_NAMES: Final = (
+    "manifest.json",
+    "checksums.sha256",
+    "manifests/0001.json",
+    "manifests/0009.json",
+    "README.TXT",
+    "tables/runs",
+    "tables/runs/0001-00000.parquet",
+    "tables/blobs/9999-99999.parquet",
+    "packs/0001-00000.zst/x",
+    "staging/x",
+    "a.tmp",
+    "a" * 200,
+    "a" * 201,
+    "a/" * 90 + "a",
+    "con",
+    "-rf",
+    "packs/\u00fc.zst",
+)
+"""Names of members, or nearly."""
 
 
 def page(contents: Contents, random: Random) -> str:
@@ -41,7 +64,8 @@ def footer(contents: Contents, random: Random) -> str:
 
 def statistics(contents: Contents, random: Random) -> str:
     """Let the footer state another smallest or largest value: readers skip row groups by them."""
-    path = random.choice(sorted(contents.tables))
+    texts = [path for path, table in contents.tables.items() if table.field(0).type == pa.string()]
+    path = random.choice(sorted(texts))
     first = contents.tables[path].column(0)[0].as_py()
 
     def edit(members: Files) -> None:
@@ -94,7 +118,26 @@ def renamed(contents: Contents, random: Random) -> str:
         files[new or "x"] = files.pop(name)
 
     contents.file_edits.append(edit)
+    contents.stays_inside = False
     return f"a file is named {new[:40]!r}"
+
+
+def named(contents: Contents, random: Random) -> str:
+    """Give a member another name everywhere: in the manifest, in the checksums, and its file."""
+    paths = sorted({*contents.tables, *contents.packs, *contents.texts})
+    old, new = random.choice(paths), random.choice((*PATHS, *_NAMES))
+    shown = new.encode("ascii", "replace").decode().replace("\x00", "0") or "x"
+
+    def edit(document: Row) -> None:
+        for entry in document["members"]:
+            if entry["path"] == old:
+                entry["path"] = new
+        document["members"].sort(key=lambda entry: str(entry["path"]))
+
+    contents.document_edits.append(edit)
+    contents.file_edits.append(lambda files: files.update({shown: files.pop(old)}))
+    contents.stays_inside = False
+    return f"{old} is named {new[:40]!r}"
 
 
 def in_single_file(data: bytes, random: Random) -> tuple[bytes, str]:
@@ -108,4 +151,4 @@ def in_single_file(data: bytes, random: Random) -> tuple[bytes, str]:
     return bytes(changed), f"the single file at byte {at}"
 
 
-FILES: Final = (page, page, page, footer, statistics, swapped, beside, renamed)
+FILES: Final = (page, page, page, footer, statistics, swapped, beside, renamed, named, named)

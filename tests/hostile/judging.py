@@ -23,10 +23,13 @@ from mlflow_archive.kinds import TABLES
 from mlflow_archive_cli.main import run
 from tests.conformance import independent_reader
 from tests.hostile.base import MODEL, TRACE
+from tests.hostile.contents import as_single_file
 from tests.hostile.in_python import look
 from tests.hostile.mutants import Mutant
 from tests.hostile.texts import CANARY
-from tests.spec.drafts import RUN_A, RUN_B
+from tests.spec.drafts import RUN_A, RUN_B, Files
+from tests.support.databases import empty_database
+from tests.support.later_database import as_if_installed, empty_later_database
 
 MAX_SECONDS: Final = 20
 MAX_BYTES: Final = 1 << 30
@@ -54,11 +57,24 @@ class Ran:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """Where mutants are judged: a folder of their own, the sound archive, an empty database to put them into."""
+    """Where mutants are judged: a folder of their own, the sound archive, empty databases to put them into.
+
+    That for restores has all tables, whatever the installed MLflow knows.
+    """
 
     folder: Path
     sound: Path
     database: Path
+    whole_database: Path
+
+
+def make_ground(folder: Path, sound: Files) -> Ground:
+    """Make the ground in a folder, which is there and empty."""
+    here, archive, whole = folder / "here", folder / "sound.mlfa", folder / "whole.db"
+    here.mkdir()
+    archive.write_bytes(as_single_file(sound))
+    as_if_installed(empty_later_database(whole))
+    return Ground(folder=here, sound=archive, database=empty_database(), whole_database=whole)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,8 +123,8 @@ def reading(mutant: Path, ground: Ground) -> Iterator[list[str]]:
 def writing(mutant: Path, ground: Ground) -> Iterator[list[str]]:
     """Yield the commands that bring an archive somewhere else, each into a copy of an empty database."""
     path, files = str(mutant), str(ground.folder / "out")
-    for name in ("restored.db", "imported.db"):
-        shutil.copyfile(ground.database, ground.folder / name)
+    for name, database in (("restored.db", ground.whole_database), ("imported.db", ground.database)):
+        shutil.copyfile(database, ground.folder / name)
     restored, imported = (f"sqlite:///{ground.folder / name}" for name in ("restored.db", "imported.db"))
     yield ["python", "served", path]
     yield ["restore", path, "--to", restored, "--artifact-root", files, "--dry-run", "-q"]
@@ -130,17 +146,19 @@ def judge(
     """
     judgement = Judgement(mutant=mutant)
     before = _surroundings(ground)
+    refusals = []
     for arguments in commands:
         begun(" ".join(arguments))
         ran = run_here(arguments, ground)
         judgement.codes[ran.name] = ran.code
+        if ran.code in (DAMAGED | {1} if arguments[0] in ("restore", "import") else DAMAGED):
+            refusals.append(f"{ran.name} ends with {ran.code}: {ran.err[-500:].decode('utf-8', 'replace')}")
         judgement.faults += [f"{ran.name}: {fault}" for fault in _faults(arguments, ran)]
     if (page := ground.folder / "report.html").exists():
         judgement.faults += [f"report: {fault}" for fault in page_faults(page.read_text("utf-8"))]
     judgement.faults += [f"written outside: {path}" for path in sorted(_surroundings(ground) - before)]
     if judgement.sound:
-        damaged = {name: code for name, code in judgement.codes.items() if code in DAMAGED}
-        judgement.faults += [f"verify says sound, {name} ends with {code}" for name, code in damaged.items()]
+        judgement.faults += [f"verify says sound, {refusal}" for refusal in refusals]
         judgement.faults += _faults_for_a_stranger(mutant.path)
     for entry in ground.folder.iterdir():
         if entry.is_dir():

@@ -135,4 +135,42 @@ def exports(contents: Contents, random: Random) -> str:
     return f"export: {where} {name}"
 
 
-MANIFESTS: Final = (value, key, literal, members, exports)
+_COLUMNS: Final[tuple[Any, ...]] = (
+    [],
+    [["name", "string"]],
+    [["name", "list"]],
+    [["name", "string"], ["name", "string"]],
+    [["name"]],
+    [[1, "string"]],
+    [["\ud800", "string"]],
+    [["no such", "double"]],
+    ["ab", "cd"],
+    [["name", ["string"]]],
+    [["Odd n\u00e4me", "double"]],
+    *([[text, "string"]] for text in ("", "\x00", "x" * 100_000, "a\x1b[31m", '"; drop', "<b>")),
+)
+"""What a part of a table that nobody knows may say of its columns."""
+
+
+def carried(contents: Contents, random: Random) -> str:
+    """Let a part be one of a table that nobody knows, or say something else of its name or columns."""
+    number, manner = random.randrange(10**6), random.choice(("name", "name", "columns", "columns", "part", "known"))
+    name = random.choice((*EVERY, "runs", "", "gizmos", "\ud800", "sqlite_master", "alembic_version", 'a"b'))
+    columns = random.choice((*_COLUMNS, *_OTHER_VALUES))
+
+    def edit(document: Row) -> None:
+        parts = [entry for entry in document["members"] if entry["kind"] == "table"]
+        unknown = [entry for entry in parts if entry["table"].startswith("unknown:")]
+        entry = (parts if manner == "part" or not unknown else unknown)[number % len(unknown or parts)]
+        if manner == "columns":
+            entry["columns"] = columns
+        elif manner == "known":
+            entry["table"] = random.choice(parts)["table"]
+        else:
+            entry.update(table=f"unknown:{name}", columns=entry.get("columns", [["run_id", "string"]]))
+
+    contents.document_edits.append(edit)
+    return f"a table that nobody knows: {manner}"
+
+
+MANIFESTS: Final = (value, key, literal, members, exports, carried)

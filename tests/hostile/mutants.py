@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Final
 
-from tests.hostile.contents import Contents, as_single_file, taken_apart
+from tests.hostile.contents import Contents, taken_apart
 from tests.hostile.files import FILES, in_single_file
 from tests.hostile.manifests import MANIFESTS
 from tests.hostile.packs import PACKS
+from tests.hostile.records import RECORDS
 from tests.hostile.tables import TABLES
-from tests.spec.drafts import Files, write_directory
+from tests.spec.drafts import Files, in_order, write_directory, zipped
 
 Mutation = Callable[[Contents, Random], str]
-MUTATIONS: Final[tuple[tuple[Mutation, ...], ...]] = (MANIFESTS, TABLES, TABLES, TABLES, PACKS, FILES)
+MUTATIONS: Final[tuple[tuple[Mutation, ...], ...]] = (MANIFESTS, TABLES, TABLES, TABLES, PACKS, FILES, RECORDS)
 """Each step as often as it is worth."""
 
 
@@ -29,19 +30,19 @@ class Mutant:
     path: Path
 
 
-def make_mutant(sound: Files, number: int, seed: int, folder: Path) -> Mutant:
-    """Write the mutant of a number into a folder, which is there and empty."""
+def make_mutant(bases: Sequence[Files], number: int, seed: int, folder: Path) -> Mutant:
+    """Write the mutant of a number, made of one of some sound archives, into a folder, which is there and empty."""
     random = Random(f"{seed}/{number}")  # noqa: S311 - chance that can be had again
-    contents = taken_apart(sound)
+    contents = taken_apart(random.choice(bases))
     mutation = random.choice(random.choice(MUTATIONS))
     what = f"{mutation.__name__}: {mutation(contents, random)}"
     path = folder / f"mutant-{number}.mlfa"
     files = contents.build()
-    as_one = random.random() < 0.6 or mutation.__name__ == "renamed"
+    as_one = random.random() < 0.6 or bool(contents.single_edits) or not contents.stays_inside
     if not as_one:
         write_directory(files, path)
         return Mutant(number=number, what=what, path=path)
-    data = as_single_file(files)
+    data = contents.single_edits[0](in_order(files)) if contents.single_edits else zipped(in_order(files))
     if random.random() < 0.1:
         data, more = in_single_file(data, random)
         what = f"{what}; {more}"

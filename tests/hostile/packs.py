@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import struct
 import zlib
+from hashlib import sha256
 from random import Random
 from typing import Any, Final
 
+import pyarrow as pa
+
 from mlflow_archive.format.packs import LABEL_PREFIX_SIZE, label_size
 from tests.hostile.contents import Contents
-from tests.hostile.texts import INTEGERS, PATHS
+from tests.hostile.texts import FILES, INTEGERS, JSON, PATHS
 from tests.spec.drafts import Files, Frame, Row, compress
 from tests.spec.faults import lying_frame
 
@@ -142,4 +145,24 @@ def junk(contents: Contents, random: Random) -> str:
     return f"pack: {amount} bytes at {at:.2f}"
 
 
-PACKS: Final = (index, index, index, claims, entries, frames, frames, label, label, junk)
+def content(contents: Contents, random: Random) -> str:
+    """Let a blob be other bytes, whose digest is right wherever it stands."""
+    pack = _frames(contents, random)
+    frame = random.choice([one for one in pack if all(offset == 0 for _, offset, _ in one.pieces())] or pack)
+    old, _, whole = random.choice(frame.pieces())
+    new = random.choice((*FILES, *(text.encode("utf-8", "surrogatepass") for text in JSON)))
+    frame.extents = [
+        (sha256(new).digest(), 0, new) if digest == old else (digest, offset, data)
+        for digest, offset, data in frame.pieces()
+    ]
+    frame.encoded = None
+    for path in (path for path in contents.tables if path.split("/")[1] == "artifacts"):
+        rows = contents.tables[path].to_pylist()
+        for row in rows:
+            if row["digest"] == old.hex():
+                row.update(digest=sha256(new).hexdigest(), size=len(new))
+        contents.tables[path] = pa.Table.from_pylist(rows, schema=contents.tables[path].schema)
+    return f"a blob of {len(whole)} bytes is now {new[:30]!r}"
+
+
+PACKS: Final = (content, content, index, index, index, claims, entries, frames, frames, label, label, junk)

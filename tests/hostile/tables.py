@@ -34,7 +34,9 @@ ROWS_OF_A_GROUP: Final = 131_072
 
 
 def _table(contents: Contents, random: Random) -> str:
-    return random.choice([path for path in sorted(contents.tables) if path.split("/")[1] != BLOBS])
+    """Return the path of a part; packs have a mutation of their own for the blob index, so it is not taken often."""
+    paths = sorted(contents.tables)
+    return random.choice([path for path in paths if path.split("/")[1] != BLOBS or random.random() < 0.3])
 
 
 def _replaced(table: pa.Table, number: int, column: Any, name: str | None = None) -> pa.Table:
@@ -56,6 +58,8 @@ def _new_cell(old: Any, kind: pa.DataType, name: str, random: Random) -> Any:
         return random.choice((float("nan"), float("inf"), -0.0, 1e308, 5e-324))
     if pa.types.is_boolean(kind):
         return not old
+    if pa.types.is_binary(kind):
+        return random.choice((b"", b"\x00" * 1000, *NOT_UTF8))
     return random.choice(INTEGERS)
 
 
@@ -85,7 +89,7 @@ def reference(contents: Contents, random: Random) -> str:
     table = contents.tables[path]
     texts = [number for number in range(table.num_columns) if table.field(number).type == pa.string()]
     target, source = random.choice(texts), random.choice(texts)
-    other = contents.tables[_table(contents, random)].column(0).to_pylist()
+    other = [str(value) for value in contents.tables[_table(contents, random)].column(0).to_pylist()]
     values = table.column(source).to_pylist() if random.random() < 0.5 else [random.choice(other)] * table.num_rows
     contents.tables[path] = _replaced(table, target, pa.array(values, pa.string()))
     return f"{table.field(target).name} of {path} refers to something else"

@@ -83,6 +83,21 @@ JSON: Final = (
     '{"a":1,"a":2}',
     "{",
 )
+FILES: Final = (
+    b"",
+    b"flavors: !!python/object/apply:os.system ['true']\n",
+    b"flavors: {a: &a [x, x], b: &b [*a, *a], c: &c [*b, *b], d: [*c, *c]}\nrun_id: [1]\n",
+    b"run_id: 1\nrun_id: 2\nmodel_uuid: {}\nsignature: [\n",
+    b"- a\n- b\n",
+    b"flavors: " + b"{a: " * 200 + b"}" * 200 + b"\n",
+    b"utc_time_created: 9999999999-99-99\nmodel_size_bytes: " + b"9" * 5000 + b"\n",
+    b"\xff\xfe\x00",
+    b"\x1b[31mred\x9b31m",
+    b"<script>alert(1)</script>",
+    b"\x80\x04\x95",
+)
+"""Bytes of artifacts: descriptions of models that are none, among others."""
+
 NOT_UTF8: Final = (b"\xed\xa0\x80", b"\xff\xfe", b"a\xc3", b"\xf4\x90\x80\x80", b"\xc0\xaf")
 """A lone surrogate, bytes of nothing, a character cut short, one beyond the last, a slash in two bytes."""
 

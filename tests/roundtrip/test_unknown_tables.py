@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from mlflow_archive.api.sql import SqlSession
@@ -16,6 +17,8 @@ from mlflow_archive.format.refusals import KIND_REFUSED
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.sinks.restore.locate import locate_database
+from mlflow_archive.sinks.restore.unknown_tables import reason_against
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
@@ -121,6 +124,36 @@ def test_where_it_does_not_fit_the_rest_is_restored(database: Path, tmp_path: Pa
     assert [(gap.owner_id, gap.code) for gap in report.gaps] == [("gizmos", KIND_REFUSED)]
     assert report.gaps[0].reason == f"2 rows of the table gizmos are not put back: {reason}"
     assert not report.complete
+
+
+def test_nothing_is_put_beside_accounts(database: Path, tmp_path: Path) -> None:
+    as_if_installed(database)
+    run(database, "CREATE TABLE role_permissions (role_id INTEGER); INSERT INTO role_permissions VALUES (1);")
+    export(database, tmp_path / "a.mlfa")
+    target = empty_later_database(tmp_path / "target.db")
+    run(target, GIZMOS + "CREATE TABLE role_permissions (role_id INTEGER); CREATE TABLE alembic_version_auth (v TEXT);")
+    as_if_installed(target)
+    gaps = restore(tmp_path / "a.mlfa", f"sqlite:///{target}").gaps
+    assert {gap.owner_id for gap in gaps} == {"gizmos", "role_permissions"}
+    assert {gap.reason.partition("back: ")[2] for gap in gaps} == {"the target holds accounts of a log-in"}
+    assert sqlite_rows(target, "SELECT * FROM role_permissions") == []
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [("jobs", ("id", "status")), ("gizmos", ("name", "api_Token"))],
+)
+def test_only_what_an_export_carries_is_put_back(table: str, columns: tuple[str, ...], tmp_path: Path) -> None:
+    target = empty_later_database(tmp_path / "target.db")
+    run(target, GIZMOS)
+    as_if_installed(target)
+    place = locate_database(f"sqlite:///{target}")
+    try:
+        place.open()
+        rows = pa.table({column: ["x"] for column in columns})
+        assert reason_against(place, table, rows, revisions()[-1]) == "it is none that an export carries"
+    finally:
+        place.rollback()
 
 
 def test_another_revision_is_no_place_for_them(database: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.spec import carried_tables
 from tests.spec.drafts import Files, build, in_order, write_directory, zipped
 from tests.spec.faults import FAULTS
 from tests.spec.faults_that_warn import WARNINGS
@@ -34,7 +35,7 @@ class Made:
 def all_vectors() -> list[Made]:
     """Return every vector, made now."""
     found = []
-    for folder, faults in (("invalid", FAULTS), ("warning", WARNINGS)):
+    for folder, faults in (("invalid", {**FAULTS, **carried_tables.FAULTS}), ("warning", WARNINGS)):
         for name, fault in faults.items():
             files = build(fault.draft)
             content: Files | bytes = zipped(in_order(files)) if fault.single else files
@@ -43,7 +44,7 @@ def all_vectors() -> list[Made]:
             found.append(Made(folder=folder, name=name + suffix, what=fault.what, codes=codes, content=content))
     for name, (what, make) in SINGLE_FAULTS.items():
         found.append(Made(folder="invalid", name=f"{name}.mlfa", what=what, codes=(name[:4],), content=make()))
-    for name, (what, make_valid) in VALID.items():
+    for name, (what, make_valid) in {**VALID, **carried_tables.VALID}.items():
         found.append(Made(folder="valid", name=name, what=what, codes=(), content=make_valid()))
     return found
 

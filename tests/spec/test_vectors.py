@@ -14,6 +14,7 @@ from mlflow_archive.errors import DamagedError, FormatTooNewError, MlflowArchive
 from mlflow_archive.format.problems import PROBLEMS
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level
 from tests.conformance import independent_reader
@@ -74,6 +75,9 @@ def test_valid_has_no_problem_and_reads_the_same_for_a_stranger(name: str) -> No
                 {column: row.get(column) for column in TABLES[table].column_names} for row in theirs.rows(table)
             ]
             assert sorted(map(repr, stranger)) == sorted(map(repr, mine)), table
+        carried = {name: read_unknown_table(ours, member).to_pylist() for name, member in unknown_tables(ours).items()}
+    assert repr(theirs.unknown_tables()) == repr(carried)  # NaN among them
+    assert bool(carried) == ("carried" in name)
     for row in theirs.rows("artifacts"):
         assert len(theirs.blob(row["digest"])) == row["size"]
     theirs.close()

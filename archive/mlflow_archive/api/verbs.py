@@ -53,6 +53,10 @@ class ExportOptions(ArchiveOptions):
     artifact_map: Sequence[tuple[str, str]] = ()
     artifacts_destination: str | None = None
 
+    def __post_init__(self) -> None:
+        if any(isinstance(pair, str) for pair in self.artifact_map):
+            raise TypeError(f"artifact_map takes pairs, as [('/old', '/new')]; found {self.artifact_map!r}")
+
 
 def export(
     archive: ArchivePath,
@@ -98,7 +102,7 @@ def _archive_sink(path: Path, options: ExportOptions, progress: Progress) -> Sin
 
 def replay(
     archive: ArchivePath,
-    to: str | None = None,
+    to: str,
     *,
     options: ReplayOptions | None = None,
     rename_experiment: Mapping[str, str] | None = None,

@@ -261,7 +261,7 @@ _SELECTION_KEYS: Final = {
     **dict.fromkeys(("experiments", "runs", "models", "kinds", "artifact_globs"), list),
     **dict.fromkeys(("filter_string", "trace_filter"), str),
     **dict.fromkeys(("since_ms", "until_ms", "max_artifact_size"), int),
-    **dict.fromkeys(("deleted", "artifacts"), bool),
+    **dict.fromkeys(("deleted", "artifacts", "unknown_tables"), bool),
 }
 
 

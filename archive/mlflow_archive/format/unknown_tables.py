@@ -62,15 +62,15 @@ def stated_columns(schema: pa.Schema) -> Mapping[str, Any]:
 
 
 def schema_of(member: Member) -> pa.Schema:
-    """Return the columns that a member states. Raises DamagedError (E002) where that, or its name, makes no sense."""
+    """Return the columns that a member states. Raises DamagedError (E031) where that, or its name, makes no sense."""
     pairs = member.unknown.get(COLUMNS)
     try:
         (member.table or "").encode()  # half of a surrogate pair is no name
         schema = pa.schema([(name, _TYPES[word]) for name, word in pairs])  # type: ignore[union-attr]
     except (TypeError, ValueError, KeyError, pa.ArrowException) as error:
         message = f"{member.path}: the manifest states no columns of an unknown table: {pairs!r:.60}"
-        raise DamagedError(message, code="E002", member=member.path) from error
+        raise DamagedError(message, code="E031", member=member.path) from error
     if not schema.names or len(set(schema.names)) < len(schema.names):
         message = f"{member.path}: the manifest states no columns, or one twice"
-        raise DamagedError(message, code="E002", member=member.path)
+        raise DamagedError(message, code="E031", member=member.path)
     return schema

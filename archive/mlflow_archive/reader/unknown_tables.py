@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pyarrow as pa
 
+from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.format.unknown_tables import database_table, schema_of, table_of
 from mlflow_archive.reader.archive import Archive
@@ -12,15 +15,27 @@ from mlflow_archive.reader.stored.parts import Part
 
 
 def unknown_tables(archive: Archive) -> dict[str, Member]:
-    """Return the part of each such table, by its name in the database."""
-    members = sorted(archive.manifest.members, key=lambda member: member.export)
-    return {name: member for member in members if (name := database_table(member)) is not None}
+    """Return the part of each such table, by its name in the database. Raises DamagedError (E031) where it has two."""
+    newest: dict[str, Member] = {}
+    for member in sorted(archive.manifest.members, key=lambda member: member.export):
+        name = database_table(member)
+        if name is None:
+            continue
+        if name in newest and newest[name].export == member.export:
+            message = f"{member.path}: {newest[name].path} is a part of {member.table} in the same export, expected one"
+            raise DamagedError(message, code="E031", member=member.path)
+        newest[name] = member
+    return newest
+
+
+def unknown_groups(archive: Archive, member: Member) -> Iterator[pa.Table]:
+    """Yield the row groups of such a part. Raises DamagedError."""
+    table = table_of(database_table(member) or "", schema_of(member))
+    file = archive.open_member(member)
+    check_footer(file, member)
+    yield from Part(file, table).groups(None)
 
 
 def read_unknown_table(archive: Archive, member: Member) -> pa.Table:
     """Return the rows of such a part. Raises DamagedError."""
-    table = table_of(database_table(member) or "", schema_of(member))
-    file = archive.open_member(member)
-    check_footer(file, member)
-    groups = list(Part(file, table).groups(None))
-    return pa.concat_tables(groups) if groups else table.schema.empty_table()
+    return pa.concat_tables([schema_of(member).empty_table(), *unknown_groups(archive, member)])

@@ -31,17 +31,17 @@ class PrivateFolder:
         self.path = Path(self._folder.name)
         # Under its name only once it is locked, so that nobody takes a folder that is just being made for a lost one.
         unnamed = self.path / f"{_LOCK}.new"
-        self._lock = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._lock: int | None = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         with suppress(OSError):  # a file system without locks: the folder is removed in the usual way alone
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             unnamed.rename(self.path / _LOCK)
 
     def cleanup(self) -> None:
         """Remove the folder, and those of processes that are gone; once is enough."""
-        if self._lock >= 0:
+        if self._lock is not None:
             self._folder.cleanup()
             os.close(self._lock)
-            self._lock = -1
+            self._lock = None
             remove_left_behind(self.path.parent)
 
     def __enter__(self) -> Self:
@@ -66,7 +66,7 @@ def _remove_if_unused(folder: Path) -> None:
     status = folder.lstat()
     if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
         return
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder)

@@ -10,10 +10,11 @@ import pyarrow.compute as pc
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.manifest import Member
+from mlflow_archive.format.unknown_tables import database_table
 from mlflow_archive.kinds import BY_ROW, EXPERIMENT, TABLES, Table, is_identity
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.stored.parts import Part
-from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
+from mlflow_archive.reader.unknown_tables import unknown_groups, unknown_tables
 from mlflow_archive.verification.report import VerifyReport
 
 
@@ -53,13 +54,28 @@ def check_tables(
             _check_part(archive, member, report, findings)
             if member.path in bad_members and len(findings.damaged) == before:
                 findings.damaged.append(_whole(member))
-    for member in unknown_tables(archive).values() if only is None else ():
+    if only is None:
+        _check_unknown_tables(archive, report)
+    return findings
+
+
+def _check_unknown_tables(archive: Archive, report: VerifyReport) -> None:
+    try:
+        unknown_tables(archive)
+    except DamagedError as error:
+        report.add_error(error)
+    for member in archive.manifest.members:
+        if database_table(member) is None:
+            continue
         try:
-            report.count("rows", read_unknown_table(archive, member).num_rows)
+            rows = sum(group.num_rows for group in unknown_groups(archive, member))
         except DamagedError as error:
             if error.code not in ("E010", "E011"):
                 report.add_error(error, member.path)
-    return findings
+            continue
+        report.count("rows", rows)
+        if rows != member.rows:
+            report.add("E032", member.path, f"it has {rows} rows, the manifest states {member.rows}")
 
 
 def _whole(member: Member) -> KeyRange:

@@ -73,7 +73,7 @@ def command(
     each line is one object. With --imported, 0 means proved, and 3 that nothing differs but what the import refused.
 
     \b
-    Examples:
+    Example:
       mlflow-archive diff monday.mlfa tuesday.mlfa
       mlflow-archive diff backup.mlfa http://127.0.0.1:5000 --imported --receipt receipt.json --evidence proof.json
     """

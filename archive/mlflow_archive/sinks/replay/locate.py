@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.format.source_tags import ExportFacts
-from mlflow_archive.http.default_uri import default_tracking_uri, scheme_of
+from mlflow_archive.http.default_uri import scheme_of
 from mlflow_archive.http.session import TrackingSession, tell_nobody
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, IDENTITIES
 from mlflow_archive.reader.archive import Archive
@@ -37,19 +36,18 @@ def open_target(uri: str, *, artifact_root: str | None = None, on_retry: Callabl
 
 
 def locate_replay(
-    uri: str | None,
+    uri: str,
     archive: Archive,
     *,
     options: ReplayOptions | None = None,
     progress: Progress | None = None,
 ) -> WorkspaceSink:
-    """Return the sink that replays ``archive`` into a tracking URI; None is what MLflow itself would use here.
+    """Return the sink that replays ``archive`` into a tracking URI.
 
     Each run gets the facts of the export that its rows come from. Raises SelectionError or TargetError for what cannot
     be a target.
     """
     options, progress = options or ReplayOptions(), progress or Quiet()
-    uri = uri if uri is not None else default_tracking_uri(Path.cwd())
     if options.artifact_root is not None and scheme_of(uri) in ("http", "https"):
         raise SelectionError(f"{uri}: a server decides itself where artifacts go; leave out --artifact-root")
     if options.dry_run and is_empty(uri):

@@ -7,6 +7,8 @@ from typing import Final
 
 import pyarrow as pa
 
+from mlflow_archive.format.unknown_tables import is_withheld
+from mlflow_archive.mlflow_database.known_schema import ACCOUNT_REVISIONS, is_known_table
 from mlflow_archive.sinks.restore.database import RestoreDatabase
 from mlflow_archive.sinks.restore.mlflow_schema import head_revision
 
@@ -24,6 +26,8 @@ def reason_against(database: RestoreDatabase, name: str, rows: pa.Table, revisio
         return f"the source had the schema revision {revision}, the target has {head}"
     if columns is None or not _PLAIN_NAME.fullmatch(name):
         return "the target has no such table"
+    if reason := _protected(name, rows, frozenset(database.others)):
+        return reason
     strange = [column for column in rows.column_names if column not in columns]
     needed = [c.name for c in columns.values() if not c.nullable and c.name not in rows.column_names]
     if strange or needed:
@@ -32,3 +36,12 @@ def reason_against(database: RestoreDatabase, name: str, rows: pa.Table, revisio
         return f"bytes are not put back into {database.dialect}"
     has_rows = next(database.rows(name, (rows.column_names[0],)), None) is not None
     return "the target's table has rows" if has_rows else None
+
+
+def _protected(name: str, rows: pa.Table, tables: frozenset[str]) -> str | None:
+    """Return why nobody may write what an export never carries: a stranger's archive may call any table unknown."""
+    if ACCOUNT_REVISIONS in tables:
+        return "the target holds accounts of a log-in"
+    if is_known_table(name, tables) or any(map(is_withheld, rows.column_names)):
+        return "it is none that an export carries"
+    return None

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.kinds.traces import COSTS, TOKENS
+from mlflow_archive.optional import needing
 from mlflow_archive.sources.filtering.comparing import IN_FILES, Dialect, Holds, comparison
 from mlflow_archive.sources.filtering.trace_conditions import AssessmentCondition, SpanConditions, assessment_condition
 
@@ -110,8 +111,9 @@ def compile_trace_filter(filter_string: str, database: Dialect | None = None) ->
     Raises SelectionError, with what MLflow says, for a filter that MLflow refuses; outside of a database also for
     spans and assessments, which MLflow searches only there.
     """
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
-    from mlflow.utils.search_utils import SearchTraceUtils  # noqa: PLC0415
+    with needing("mlflow", "--trace-filter where no server searches"):
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+        from mlflow.utils.search_utils import SearchTraceUtils  # noqa: PLC0415
 
     try:
         clauses = SearchTraceUtils.parse_search_filter_for_search_traces(filter_string)

@@ -1,0 +1,44 @@
+"""Which tests are likely to find a fault in which code: those that reach it without servers, in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """Code, as patterns of paths below ``archive/mlflow_archive``, and paths of tests below ``tests``."""
+
+    code: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
+    {
+        "format": Package(code=("format/*",), tests=("format", "spec/test_vectors.py")),
+        "verification": Package(code=("verification/*",), tests=("verification", "spec/test_vectors.py")),
+        "storage": Package(code=("storage/*",), tests=("storage", "spec/test_vectors.py")),
+        "writer": Package(code=("writer/*",), tests=("writer", "storage")),
+        "reader": Package(code=("reader/*",), tests=("reader", "spec/test_vectors.py")),
+        "restore": Package(
+            code=("sinks/restore/histories.py", "sinks/restore/holding.py", "sinks/restore/checks.py"),
+            tests=("sinks/test_restore_pieces.py", "sinks/test_restored_histories.py"),
+        ),
+        "replay": Package(
+            code=(
+                "sinks/replay/runs/run_fitting.py",
+                "sinks/replay/writing/fitting.py",
+                "sinks/replay/writing/references.py",
+                "sinks/replay/writing/failures.py",
+            ),
+            tests=("sinks/test_references.py", "sinks/test_failures.py"),
+        ),
+        "sources": Package(
+            code=("sources/database/converting.py", "sources/reading/*", "sources/filtering/*", "selecting/*"),
+            tests=("selecting", "sources/test_database_values.py"),
+        ),
+    }
+)
