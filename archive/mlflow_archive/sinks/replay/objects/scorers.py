@@ -76,16 +76,18 @@ class ScorerWriter(GatewayWriter):
         matched = _match(texts, existing.texts)
         missing = {number: text for number, text in texts.items() if number not in matched}
         registered = self._register(rows, existing, missing)
-        targets = registered | matched
-        for version in sorted(rows.of("scorer_versions"), key=lambda version: int(version["version"])):
-            if version["version"] in targets:
-                self._map(rows, version, targets[version["version"]])
+        self._map_all(rows, registered | matched)
         context.receipt.mapped(SCORER, rows.source_id, existing.scorer_id)
         if missing and not registered and not existed:
             context.receipt.done("refused", SCORER)
             return
         changed = self._switch_off(rows, existing) or bool(registered)
         context.receipt.done("created" if not existed else "updated" if changed else "skipped", SCORER)
+
+    def _map_all(self, rows: ObjectRows, targets: Mapping[int, int]) -> None:
+        for version in sorted(rows.of("scorer_versions"), key=lambda version: int(version["version"])):
+            if version["version"] in targets:
+                self._map(rows, version, targets[version["version"]])
 
     def _map(self, rows: ObjectRows, version: Row, target: int) -> None:
         number = version["version"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import compress
 from threading import local
 from typing import Any, Final
 
@@ -64,7 +65,7 @@ class Router:
             open_here |= workspaces
         for workspace in sorted(workspaces):
             part = {name: rows.filter(pc.equal(places[name], workspace)) for name, rows in tables.items()}
-            files = [file for file, place in zip(chunk.artifacts, of_files, strict=True) if place == workspace]
+            files = list(compress(chunk.artifacts, (place == workspace for place in of_files)))
             yield workspace, Chunk(tables=part, artifacts=files, complete=chunk.complete)
 
     def _leaves_default(self, tables: Tables) -> bool:
