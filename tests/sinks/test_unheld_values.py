@@ -10,13 +10,15 @@ from typing import Any, Final, cast
 
 import pytest
 
+import mlflow_archive as ma
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Report
 from mlflow_archive.format.nul_characters import NUL, SHOWN, without_nul
 from mlflow_archive.format.source_tags import PREFIX, shorten, shorten_key
-from mlflow_archive.sinks.replay import ReplaySink, Target, open_target
+from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, Target, open_target
 from mlflow_archive.sinks.replay.places.held_texts import HeldTexts
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
+from mlflow_archive.writer.export import ArchiveSink
 from tests.support.chunks import ChunkSource, chunk, experiment, points, run, table
 from tests.support.databases import PostgresServer
 
@@ -149,6 +151,21 @@ def test_all_of_it_arrives_and_a_second_import_changes_nothing(uri: str, tmp_pat
     assert {kind: (done["created"], done["updated"]) for kind, done in outcomes.items()} == dict.fromkeys(
         outcomes, (0, 0)
     )
+
+
+def test_a_proof_counts_none_of_it_and_names_all(uri: str, tmp_path: Path) -> None:
+    archive = tmp_path / "a.mlfa"
+    copy(source(), ArchiveSink(archive, tool="test 1", clock_ms=lambda: 0), jobs=1)
+    report = ma.replay(archive, uri, options=ReplayOptions(artifact_root=str(tmp_path / "root")))
+    for receipt in (report.details, None):
+        proof = ma.diff(archive, uri, imported=True, receipt=receipt)
+        assert proof.proved, proof.changes
+        fitted = {entry["place"]: entry["count"] for entry in proof.not_counted if entry["rule"] == "changed to fit"}
+        numbers = {"metrics.value": 3, "metrics.timestamp": 1, "runs.user_id": 1, "traces.request_time": 1}
+        assert numbers.items() <= fitted.items()
+        assert {"params.value", "logged_models.model_type"} <= fitted.keys()
+        with_nul = {"experiments.name", "tags.value", "registered_models.description", "label_schemas.instruction"}
+        assert with_nul & fitted.keys() == (set() if uri.startswith("sqlite") else with_nul)
 
 
 def test_the_receipt_has_what_it_was(uri: str, tmp_path: Path) -> None:
