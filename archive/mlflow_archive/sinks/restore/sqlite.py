@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ class SqliteDatabase:
         self.address = uri.shown
         self._path = uri.path.absolute()
         self._folder: Unfinished | None = None
+        self._new_parents: list[Path] = []
         self._writing: SqliteWriting | None = None
         self.schema: TargetSchema = {}
         self.others: TargetSchema = {}
@@ -56,6 +58,7 @@ class SqliteDatabase:
     def _open_file(self) -> None:
         place = self._path
         if not self._path.exists() or not self._path.stat().st_size:
+            self._new_parents = [folder for folder in self._path.parents if not folder.exists()]
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._check_beside()
             for folder in left_behind(self._path.parent, self._path.name):
@@ -154,6 +157,9 @@ class SqliteDatabase:
         if self._folder is not None:
             self._folder.remove()
             self._folder = None
+        with suppress(OSError):  # one that holds the database, or what others put there
+            while self._new_parents:
+                self._new_parents.pop(0).rmdir()
 
 
 def _force(path: Path) -> None:
