@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-campaigns test-hostile lint style types bench bench-database bench-inspection bench-traces docs picture spec clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile mutants lint style types bench bench-database bench-inspection bench-traces docs picture spec requirements clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -47,6 +47,16 @@ test-matrix: .venv/.stamp
 test-newest: .venv/.stamp
 	TEST_NEWEST=1 .venv/bin/pytest tests/newest
 
+# What the package does, done with the lowest and with the newest release of each of its requirements, all extras. Needs a
+# package registry: uv installs them into .venv-versions (4 GB in all).
+test-versions: .venv/.stamp
+	TEST_VERSIONS=1 .venv/bin/pytest --timeout 1800 tests/versions
+
+# Other programs read the tables of an archive: the page docs/other-readers.md, tried. Needs a package registry; hyparquet is
+# tried where Node and npm are installed.
+test-readers: .venv/.stamp .venv-readers/.stamp
+	TEST_READERS=1 .venv/bin/pytest tests/readers
+
 # Hours: exports and imports through a proxy that spoils a fifth of all requests, pairs of imports at once, 900 kills.
 # SEED decides all chance; RUNS is how many exports, imports and pairs, KILLS how many kills of each verb.
 SEED ?= 1
@@ -61,6 +71,12 @@ MUTANTS ?= 2000
 FIRST ?= 0
 test-hostile: .venv/.stamp
 	.venv/bin/python -m tests.hostile --seed "$(SEED)" --mutants "$(MUTANTS)" --first "$(FIRST)"
+
+# Small faults put into the code one at a time: does a test fail? PACKAGE is one of tests/mutants/packages.py. A run that
+# was stopped goes on; AGAIN=1 tries those once more that no test found. docs/testing.md has the scores.
+mutants: .venv/.mutants
+	@test -n "$(PACKAGE)" || { echo "make mutants PACKAGE=format" >&2; exit 1; }
+	.venv/bin/python -m tests.mutants "$(PACKAGE)" $(if $(AGAIN),--again)
 
 lint: .venv/.stamp
 	@$(MAKE) --no-print-directory -j2 types style
@@ -110,6 +126,29 @@ picture:
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
+.venv-readers/.stamp: requirements/readers.txt tests/readers/package-lock.json
+	$(PYTHON) -m venv .venv-readers
+	.venv-readers/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/readers.txt
+	if command -v npm >/dev/null; then \
+	  cp tests/readers/package.json tests/readers/package-lock.json .venv-readers/ && cd .venv-readers && npm ci --silent; fi
+	touch $@
+
+# The exact packages anew, with their hashes: what is there already stays as it is, where it still fits.
+UV ?= uv
+COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
+requirements:
+	$(COMPILE) pyproject.toml -o requirements/core.txt
+	$(COMPILE) pyproject.toml --extra all -o requirements/all.txt
+	$(COMPILE) pyproject.toml --extra server -o requirements/demo.txt
+	$(COMPILE) pyproject.toml --group dev $(addprefix --extra ,server postgresql mysql sql pandas plot s3) -o requirements/dev.txt
+	$(COMPILE) --group docs -o requirements/docs.txt
+	$(COMPILE) --group readers -o requirements/readers.txt
+	$(COMPILE) --group mutants -c requirements/dev.txt -o requirements/mutants.txt
+
+.venv/.mutants: requirements/mutants.txt .venv/.stamp
+	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutants.txt
+	touch $@
+
 .venv-demo/.stamp: requirements/demo.txt pyproject.toml $(shell find archive cli -name '*.py')
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.txt
@@ -117,4 +156,4 @@ picture:
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-docs .venv-matrix build dist
+	rm -rf .venv .venv-demo .venv-docs .venv-matrix .venv-readers .venv-versions build dist

@@ -58,7 +58,8 @@ def make() -> None:
     shutil.rmtree(TARGET, ignore_errors=True)
     TARGET.mkdir(parents=True)
     for page in sorted((ROOT / "docs").glob("*.md")):
-        (TARGET / page.name).write_text(page.read_text("utf-8").replace("](../spec/", "](spec/"), encoding="utf-8")
+        text = page.read_text("utf-8").replace("](../spec/", "](spec/").replace("](../README.md", "](index.md")
+        (TARGET / page.name).write_text(text, encoding="utf-8")
     for picture in sorted((ROOT / "docs").glob("*.[ps][nv]g")):
         shutil.copyfile(picture, TARGET / picture.name)
     shutil.copytree(ROOT / "spec", TARGET / "spec", ignore=shutil.ignore_patterns("vectors", "*.py", "__pycache__"))

@@ -22,11 +22,11 @@ os.environ.update(
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
 )
-# `make test-mariadb`, `test-matrix` and `test-newest` run these: they need a server that is installed, and packages.
+# `make test-mariadb`, `test-matrix` and the like run these: they need a server that is installed, and packages.
 collect_ignore = [
     folder
-    for folder, variable in (("mariadb", "TEST_MARIADB"), ("matrix", "TEST_MATRIX"), ("newest", "TEST_NEWEST"))
-    if not os.environ.get(variable)
+    for folder in ("mariadb", "matrix", "newest", "readers", "versions")
+    if not os.environ.get(f"TEST_{folder.upper()}")
 ]
 
 for name in [name for name in os.environ if name.startswith("MLFLOW_TRACKING_")]:
@@ -40,23 +40,25 @@ from tests.support.databases import (  # noqa: E402 - needs the path above
     postgres_server,
 )
 from tests.support.everything import Filled, filled_server  # noqa: E402 - needs the path above
-from tests.support.left_behind import Surroundings, names_in_checkout  # noqa: E402 - needs the path above
+from tests.support.few_examples import register_few_examples  # noqa: E402 - needs the path above
+from tests.support.left_behind import LookOut, names_in_checkout  # noqa: E402 - needs the path above
 from tests.support.mlflow_server import MlflowServer, running_server  # noqa: E402 - needs the path above
 from tests.support.needs import Needs  # noqa: E402 - needs the path above
 from tests.support.object_store import running_s3  # noqa: E402 - needs the path above
-from tests.support.session_folder import open_session_folder, session_folder  # noqa: E402 - needs the path above
+from tests.support.session_folder import open_run_folder  # noqa: E402 - needs the path above
 from tests.support.sharing import SharingScheduling, write_groups  # noqa: E402 - needs the path above
 from tests.support.unsynced import unsynced  # noqa: E402 - needs the path above
 
-SURROUNDINGS = pytest.StashKey[Surroundings]()
+register_few_examples()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Have everything that the run writes in one folder; workers and other children inherit it."""
     if not hasattr(config, "workerinput"):
-        config.stash[SURROUNDINGS] = Surroundings()
-        folder = open_session_folder()
+        if not config.pluginmanager.is_blocked("left-behind"):
+            config.pluginmanager.register(LookOut(), "left-behind")
+        folder = open_run_folder()
         config.option.basetemp = config.option.basetemp or str(Path(folder.name, "pytest"))
         config.add_cleanup(folder.cleanup)
 
@@ -85,21 +87,6 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Schedule as :class:`SharingScheduling` does, if nothing else was asked for."""
     return SharingScheduling(config, log) if config.getoption("dist") == "load" else None
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail the run if it leaves anything behind; workers have ended by now."""
-    surroundings = session.config.stash.get(SURROUNDINGS, None)
-    if surroundings and surroundings.gained(session_folder()):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Name what the run left behind."""
-    if surroundings := config.stash.get(SURROUNDINGS, None):
-        for path in surroundings.gained(session_folder()):
-            terminalreporter.line(f"The tests left {path} behind.", red=True)
 
 
 @pytest.fixture(autouse=True)

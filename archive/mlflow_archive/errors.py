@@ -8,6 +8,7 @@
     ├── ServerError               a tracking server is unreachable or refused             exit 13
     ├── StoreError                a file store or database cannot be read as one          exit 1
     ├── TargetError               what we write to refuses: full disk, no permission      exit 1
+    ├── MissingExtraError         a package that is not always installed is needed        exit 1
     ├── SelectionError            the caller named something that does not exist          exit 2
     └── ItemError                 one run or artifact could not be carried; the rest can  exit 3
 
@@ -78,6 +79,10 @@ class StoreError(MlflowArchiveError):
 
 class TargetError(MlflowArchiveError):
     """What is written to refuses: disk full, no permission, name taken, archive in use."""
+
+
+class MissingExtraError(MlflowArchiveError):
+    """What was asked for needs packages that an extra of this project brings; the message names it."""
 
 
 class SelectionError(MlflowArchiveError):

@@ -9,14 +9,12 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
-import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from difflib import get_close_matches
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
@@ -25,6 +23,7 @@ import click
 from mlflow_archive import __version__
 from mlflow_archive.errors import MlflowArchiveError
 from mlflow_archive_cli.escaping import one_line
+from mlflow_archive_cli.streams import outlive_readers, prepare_streams
 
 INTERRUPTED: Final = 130
 
@@ -48,6 +47,8 @@ _MODULES: Final = MappingProxyType(
     }
 )
 _READING: Final = frozenset({"verify", "info", "ls", "show", "tree", "report", "cat", "extract"})
+_WORKING: Final = frozenset({"export", "import", "restore", "verify", "diff", "report", "extract"})
+"""Whose exit code is what they are called for: they go on to their end although nobody reads what they print."""
 
 
 class _ReaderGoneError(Exception):
@@ -80,6 +81,8 @@ class Commands(click.Group):
             _start_without_numpy()
         module = importlib.import_module(f"mlflow_archive_cli.commands.{_MODULES[cmd_name][0]}")
         if ctx.obj is _OWN_PROCESS:
+            if cmd_name in _WORKING:
+                outlive_readers()
             gc.freeze()  # what was imported need not be looked through again and again
         command: click.Command = module.command
         return command
@@ -162,16 +165,6 @@ def _reader_went_away() -> int:
     return 0
 
 
-def _prepare_streams() -> None:
-    """Make answers possible where stdout cannot take every character, or is closed."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:  # closed by the caller, who wants to read nothing
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for all of the process
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
 def main() -> None:
     """Run the command line of this process and exit."""
     # What MLflow tells of its own doings (tables created, defaults chosen) is not part of an answer of ours.
@@ -179,7 +172,7 @@ def main() -> None:
     # Arrow is not imported yet. The allocator of the C library gives back what is not used any more: an export of 5
     # million points peaks at 270 MB instead of 370, in the same time.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    _prepare_streams()
+    prepare_streams()
     leave(run(sys.argv[1:], own_process=True))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import fsspec
@@ -88,6 +89,37 @@ def test_run(opened: ma.OpenArchive) -> None:
         found.history("nothing")
     with pytest.raises(SelectionError):
         opened.run("nobody")
+
+
+def test_times_are_times(opened: ma.OpenArchive) -> None:
+    """Everywhere: in rows of objects, in data frames, in histories, and of exports."""
+    expected = datetime(2022, 6, 12, 3, 34, 38, 844000, tzinfo=UTC)
+    found = opened.run(PARENT)
+    assert found.info["start_time"] == expected == opened.get(PARENT, kind="run").info["start_time"]
+    assert opened.run(CHILD).info["end_time"] is None
+    assert opened.search_runs().set_index("run_id").loc[PARENT, "start_time"] == expected
+    answer = opened.sql("select start_time from runs where run_name = 'parent'")
+    assert answer.to_pylist() == [{"start_time": expected}]
+    assert str(found.history("loss").table.schema.field("timestamp").type) == "timestamp[ms, tz=UTC]"
+    assert opened.exports[0]["created"] == datetime(2022, 6, 12, 4, 18, 30, 123000, tzinfo=UTC)
+    assert "2022-06-12 03:34:38" in found._repr_html_()
+
+
+def test_one_text_is_no_list(opened: ma.OpenArchive) -> None:
+    """Each letter of it would count as an experiment, a column, …"""
+    with pytest.raises(
+        TypeError, match=r"columns takes a list of texts; found the text 'run_id', so give \['run_id'\]"
+    ):
+        opened.runs.to_table(columns="run_id")
+    for name in ("experiment_ids", "experiment_names", "order_by"):
+        with pytest.raises(TypeError, match=f"{name} takes a list of texts"):
+            opened.search_runs(**{name: "abc"})  # type: ignore[arg-type]
+    for name in ("experiments", "runs", "models", "kinds", "artifact_globs"):
+        with pytest.raises(TypeError, match=f"{name} takes a list of texts"):
+            ma.Selection(**{name: "abc"})  # type: ignore[arg-type]
+    for value in ("ab", ("/old", "/new"), ["ab"]):
+        with pytest.raises(TypeError, match=r"artifact_map takes pairs, as \[\('/old', '/new'\)\]"):
+            ma.ExportOptions(artifact_map=value)  # type: ignore[arg-type]
 
 
 def test_artifacts_are_a_tree(opened: ma.OpenArchive) -> None:

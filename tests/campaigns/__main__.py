@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from tests.campaigns.faults import Fault
 from tests.campaigns.faulty_proxy import Plan, faulty_proxy
 from tests.campaigns.ground import Ground, open_ground
 from tests.campaigns.imports import imports
-from tests.campaigns.kills import ExportJob, ImportJob, Job, RestoreJob, kills
+from tests.campaigns.kills import ExportJob, ImportJob, RestoreJob, kills
 from tests.campaigns.outcomes import Outcome, Trial, faults_met, reasons, table
 from tests.campaigns.pairs import pairs
 
@@ -32,7 +32,6 @@ _ALL_BUT_ONE_IN: Final = 10
 def main() -> int:
     """Run what is asked for and return the exit code."""
     options = _arguments()
-    campaigns = {"exports": _exports, "imports": _imports, "pairs": _pairs, "kills": _kills}
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
     print(f"seed {options.seed}", flush=True)
     well = True
@@ -42,8 +41,8 @@ def main() -> int:
     ):
         ground.stall_seconds, ground.rate = options.stall, options.rate
         ground.keeps_folders = options.keep is not None
-        for campaign in options.only or campaigns:
-            for trials in campaigns[campaign](ground, options):
+        for campaign in options.only or _ALL:
+            for trials in _CAMPAIGNS[campaign](ground, options):
                 well = _tell(campaign, trials) and well
     return 0 if well else 1
 
@@ -58,7 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=0.2, help="the share of requests that is spoilt")
     parser.add_argument("--stall", type=float, default=30.0, help="how many seconds a stall takes")
     parser.add_argument("--keep", type=_folder, metavar="FOLDER", help="have all that is written there, and keep it")
-    parser.add_argument("--only", nargs="*", choices=["exports", "imports", "pairs", "kills"], help="these campaigns")
+    parser.add_argument("--only", nargs="*", choices=list(_CAMPAIGNS), help="these campaigns")
     return parser.parse_args()
 
 
@@ -86,14 +85,33 @@ def _pairs(ground: Ground, options: argparse.Namespace) -> Iterator[list[Trial]]
 
 
 def _kills(ground: Ground, options: argparse.Namespace) -> Iterator[list[Trial]]:
+    for campaign in (_kills_of_export, _kills_of_import, _kills_of_restore):
+        yield from campaign(ground, options)
+
+
+def _kills_of_export(ground: Ground, options: argparse.Namespace) -> Iterator[list[Trial]]:
+    yield kills(ExportJob(ground), ground, options.kills)
+
+
+def _kills_of_import(ground: Ground, options: argparse.Namespace) -> Iterator[list[Trial]]:
     with faulty_proxy(ground.store.server.uri, Plan(seed="", faults=(), longest_seconds=86_400)) as proxy:
-        makers: tuple[Callable[[], Job], ...] = (
-            lambda: ExportJob(ground),
-            lambda: ImportJob(ground, proxy),
-            lambda: RestoreJob(ground),
-        )
-        for make in makers:
-            yield kills(make(), ground, options.kills)
+        yield kills(ImportJob(ground, proxy), ground, options.kills)
+
+
+def _kills_of_restore(ground: Ground, options: argparse.Namespace) -> Iterator[list[Trial]]:
+    yield kills(RestoreJob(ground), ground, options.kills)
+
+
+_CAMPAIGNS: Final[Mapping[str, Campaign]] = {
+    "exports": _exports,
+    "imports": _imports,
+    "pairs": _pairs,
+    "kills": _kills,
+    "kills-of-export": _kills_of_export,
+    "kills-of-import": _kills_of_import,
+    "kills-of-restore": _kills_of_restore,
+}
+_ALL: Final = ("exports", "imports", "pairs", "kills")
 
 
 def _tell(campaign: str, trials: list[Trial]) -> bool:

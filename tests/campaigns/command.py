@@ -1,4 +1,7 @@
-"""The command as a user runs it: a process of its own, with a limit of time, or killed at a moment."""
+"""The command as a user runs it: a process of its own, with a limit of time, or killed at a moment.
+
+A ``warm`` one need not import anything (``tests.campaigns.warm_commands``) and is the same else.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+from tests.campaigns.warm_commands import WarmCommand, warm_commands
 
 HUNG: Final = -1000
 """The exit code of a process that had to be stopped at its limit."""
@@ -33,20 +38,16 @@ class Ended:
 class Command:
     """A process of the command that runs; what it says goes to a file in ``folder``, which is its own."""
 
-    def __init__(self, folder: Path, *arguments: str, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, settings: Mapping[str, str] | None = None, warm: bool = False
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._stderr = folder / "stderr.txt"
         self._begin = time.monotonic()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
         environment |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
-        with self._stderr.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "mlflow_archive_cli", *arguments],
-                stdout=subprocess.DEVNULL,
-                stderr=output,
-                cwd=folder,
-                env={**environment, **(settings or {})},
-            )
+        environment |= settings or {}
+        self._process = (_start_warm if warm else _start)(arguments, environment, folder, self._stderr)
 
     def wait(self, longest_seconds: float) -> Ended:
         """Wait for its end; a process that takes longer is killed and HUNG."""
@@ -72,8 +73,30 @@ class Command:
         return Ended(code=code, seconds=seconds, stderr=self._stderr.read_text("utf-8", errors="replace"))
 
 
+def _start(
+    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, stderr: Path
+) -> subprocess.Popen[bytes]:
+    with stderr.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "mlflow_archive_cli", *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=output,
+            cwd=folder,
+            env=environment,
+        )
+
+
+def _start_warm(arguments: Sequence[str], environment: Mapping[str, str], folder: Path, stderr: Path) -> WarmCommand:
+    stderr.write_bytes(b"")
+    return warm_commands().start(arguments, environment=environment, folder=folder, stderr=stderr)
+
+
 def run(
-    folder: Path, *arguments: str, settings: Mapping[str, str] | None = None, longest_seconds: float = 300.0
+    folder: Path,
+    *arguments: str,
+    settings: Mapping[str, str] | None = None,
+    longest_seconds: float = 300.0,
+    warm: bool = False,
 ) -> Ended:
     """Run the command to its end."""
-    return Command(folder, *arguments, settings=settings).wait(longest_seconds)
+    return Command(folder, *arguments, settings=settings, warm=warm).wait(longest_seconds)

@@ -96,7 +96,9 @@ class Ground:
         """Return what the server holds now, read from its database."""
         path, server = folder / "target.mlfa", self.store.server
         places = ("--from", server.backend, "--artifacts-destination", str(server.artifacts))
-        must_end(run(folder / "target-export", "export", str(path), *places), 0, 3)  # gaps are rows like others
+        must_end(
+            run(folder / "target-export", "export", str(path), *places, warm=True), 0, 3
+        )  # gaps are rows like others
         return read_content(path)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -30,6 +31,9 @@ RECEIPT_SECONDS: Final = 5.0
 """How much work a receipt may not know of yet."""
 
 _EARLIER_MOMENTS: Final = 4
+
+_COLD_ONE_IN: Final = 10
+"""Every so many trials the process that is killed is a new one, as a user starts it."""
 
 
 class Job(Protocol):
@@ -178,7 +182,7 @@ class RestoreJob:
 
     def _export(self, folder: Path) -> None:
         places = ("--from", f"sqlite:///{folder / 'out/mlflow.db'}")
-        must_end(run(folder / "back-export", "export", str(folder / "back.mlfa"), *places), 0)
+        must_end(run(folder / "back-export", "export", str(folder / "back.mlfa"), *places, warm=True), 0)
 
 
 def _difference(expected: Path, path: Path) -> str:
@@ -190,7 +194,7 @@ def _difference(expected: Path, path: Path) -> str:
 
 
 def _again(job: Job, folder: Path) -> Ended:
-    return run(folder, *job.arguments(folder), settings=_settings(folder))
+    return run(folder, *job.arguments(folder), settings=_settings(folder), warm=True)
 
 
 def _settings(folder: Path) -> dict[str, str]:
@@ -202,7 +206,7 @@ def _unkilled(job: Job, ground: Ground) -> float:
     """Have the job done for comparison; return how long it works, from its first sign of work to its end."""
     folder = ground.new_folder("unkilled")
     job.prepare(folder)
-    command = Command(folder, *job.arguments(folder), settings=_settings(folder))
+    command = Command(folder, *job.arguments(folder), settings=_settings(folder), warm=True)
     begin = _wait_for_work(job, command, folder)
     must_end(command.wait(ground.longest_seconds), 0)
     seconds = time.monotonic() - begin
@@ -221,16 +225,16 @@ def kill_trial(job: Job, ground: Ground, longest: float, number: int) -> Trial:
     moment = ground.chance(job.name, number).uniform(0, 0.9 * longest)
     for _ in range(_EARLIER_MOMENTS):
         with ground.trial_folder(job.name.replace(" ", "-")) as folder:
-            trial = _trial(job, ground, moment, folder)
+            trial = _trial(job, ground, moment, folder, warm=number % _COLD_ONE_IN != 0)
         if trial.counts["killed"]:
             break
         moment /= 2
     return trial
 
 
-def _trial(job: Job, ground: Ground, moment: float, folder: Path) -> Trial:
+def _trial(job: Job, ground: Ground, moment: float, folder: Path, *, warm: bool) -> Trial:
     job.prepare(folder)
-    command = Command(folder, *job.arguments(folder), settings=_settings(folder))
+    command = Command(folder, *job.arguments(folder), settings=_settings(folder), warm=warm)
     begin = _wait_for_work(job, command, folder)
     killed = command.kill_at(begin + moment)
     counts = Counter({"killed": killed.code == -9, **_receipt(job, folder, killed, moment)})
@@ -276,4 +280,10 @@ def _leftovers(job: Job, folder: Path) -> Counter[str]:
 def kills(job: Job, ground: Ground, trials: int) -> list[Trial]:
     """Kill a job some times, at moments over most of its work: near the end, chance would have it end before."""
     longest = _unkilled(job, ground)
-    return [kill_trial(job, ground, longest, number) for number in range(trials)]
+    return [_told(kill_trial(job, ground, longest, number), number) for number in range(trials)]
+
+
+def _told(trial: Trial, number: int) -> Trial:
+    """Print how a trial ended: hundreds take hours."""
+    print(f"{trial.name} {number}: {trial.outcome} {trial.reason}".rstrip(), file=sys.stderr, flush=True)
+    return trial

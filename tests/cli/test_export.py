@@ -41,7 +41,7 @@ def test_fields_that_this_version_does_not_know_are_counted(store: Path, tmp_pat
         with (store / "1" / run_id / "meta.yaml").open("a") as file:
             file.write("later: 1\n")
     said = cli("export", tmp_path / "a.mlfa", "--from", store)
-    reason = f"this version knows no such field; it has a value 2 times, such as in run {A}"
+    reason = f"this version knows no such field; this export met a value 2 times, such as in run {A}"
     assert said.code == 3
     assert f"1 things could not be exported:\n  {reason} [G404]\n    source run later\n" in said.err
 

@@ -69,6 +69,7 @@ class Archive:
         self._rows: dict[str, list[Row]] = {}
         self._packs: dict[str, bytes] = {}
         self._held = {kind: self._holders(*identity) for kind, identity in IDENTITY.items()}
+        self._held["source"] = self._holders("gaps", ("owner_id",), owner_kind="source")
 
     def _bytes(self, name: str) -> bytes:
         """Read a member whole (section 3); of a single file, section 11."""
@@ -126,11 +127,13 @@ class Archive:
                     raise RefusedError(f"E032: {name}")
                 yield member["export"], rows.to_pylist()
 
-    def _holders(self, table: str, owner: tuple[str, ...]) -> dict[str, int]:
+    def _holders(self, table: str, owner: tuple[str, ...], **equal: str) -> dict[str, int]:
         """Return for each entity the newest export that holds it (section 8)."""
         newest: dict[str, int] = {}
         for export, rows in self._parts(table):
             for row in rows:
+                if any(row[name] != value for name, value in equal.items()):
+                    continue
                 identity = _entity_id(row, owner)
                 newest[identity] = max(export, newest.get(identity, 0))
         return newest

@@ -1,10 +1,13 @@
-"""No archive states a password that was in a URI."""
+"""Locations: no archive states a password that was in a URI, and spellings of one place are one."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from mlflow_archive.format.location import without_password
+from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.location import below, canonical, local_path, windows_path, without_password
 
 
 @pytest.mark.parametrize(
@@ -14,7 +17,89 @@ from mlflow_archive.format.location import without_password
         ("https://example.com/x@y", "https://example.com/x@y"),
         ("abfss://container@account.dfs.core.windows.net/x", "abfss://container@account.dfs.core.windows.net/x"),
         ("http://[broken", "http://[broken"),
+        ("https://a:b@c:d@h/x", "https://h/x"),
+        ("https://a:@h/x#f", "https://h/x#f"),
     ],
 )
 def test_user_and_password_are_taken_off(uri: str, stated: str) -> None:
     assert without_password(uri) == stated
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [
+        ("file:///data/my%20runs/", "/data/my runs"),
+        ("FILE:/data/../x", "/x"),
+        ("file://host/a", "/a"),
+        ("file:", "/"),
+        ("file://", "/"),
+        ("file:///", "/"),
+        ("mlflow-artifacts://host:5000/1/a%20b/", "mlflow-artifacts:/1/a%20b"),
+        ("mlflow-artifacts:/1", "mlflow-artifacts:/1"),
+        ("mlflow-artifacts://host", "mlflow-artifacts:"),
+        ("s3://Bucket/a/../b/", "s3://Bucket/a/../b"),
+        ("s3://Bucket/X", "s3://Bucket/X"),
+        ("https://u:p@h/x/", "https://h/x"),
+        ("./a//b/", "a/b"),
+        ("a/b:c", "a/b:c"),
+        ("a/./b:c", "a/b:c"),
+        (":a/../b", "b"),
+        ("", "/"),
+        ("/", "/"),
+    ],
+)
+def test_a_location_in_the_one_form_in_which_it_is_compared(uri: str, place: str) -> None:
+    assert canonical(uri) == place
+
+
+@pytest.mark.parametrize(
+    ("uri", "root", "path"),
+    [
+        ("/a/b/c/", "/a/b/", "c"),
+        ("/a/b", "file:///a/b", ""),
+        ("/a/bc", "/a/b", None),
+        ("/a", "/", "a"),
+        ("/", "/a", None),
+        ("s3://b/x/y", "s3://b/x", "y"),
+        ("s3://b/x//y", "s3://b/x", "y"),
+        ("s3://b/X/XyX", "s3://b/X", "XyX"),
+        ("s3://c/x", "s3://b", None),
+        ("s3://b/Xy", "s3://b/X", None),
+    ],
+)
+def test_a_location_below_another(uri: str, root: str, path: str | None) -> None:
+    assert below(uri, root) == path
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("c:/x", "C:/x"),
+        (r"c:\x\y", "C:/x/y"),
+        ("file:///c:/a%20b", "C:/a b"),
+        ("c:/a%20b", "C:/a%20b"),
+        ("FILE://localhost/d:/x", "D:/x"),
+        ("file:c:/x", "C:/x"),
+        ("file://host/c:/x", None),
+        ("cd:/x", None),
+        ("c:x", None),
+        ("/x/c:/y", None),
+        ("s3://c:/x", None),
+        ("", None),
+    ],
+)
+def test_a_path_with_a_drive(uri: str, path: str | None) -> None:
+    assert windows_path(uri) == path
+
+
+def test_a_url_is_no_path() -> None:
+    with pytest.raises(SelectionError) as caught:
+        local_path("s3://u:p@b/x")
+    assert str(caught.value) == (
+        "'s3://b/x' is a URL, and s3:// is not supported here: give a path on this machine, and copy what is written"
+    )
+    for text in ("c:/x", "a/s3://b", "a:b", "1a:/b", "ab:x"):
+        assert local_path(text) == Path(text)
+    assert local_path(Path("/x")) == Path("/x")
+    with pytest.raises(SelectionError, match=r"ab:// is not"):
+        local_path("ab:/x")

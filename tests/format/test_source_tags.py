@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 
 import pytest
 
 from mlflow_archive.format.source_tags import (
     ExportFacts,
     experiment_source_tags,
+    left_by_import,
     lineage_tags,
+    object_source_tags,
     run_source_tags,
     shorten,
     shorten_key,
@@ -249,3 +252,58 @@ def test_shorten_keeps_what_fits_and_tells_apart_what_does_not() -> None:
     assert one != other
     assert shorten_key("k" * 300, 250).startswith("k" * 226 + ".sha256.")
     assert len(shorten_key("k" * 300, 250)) == 250
+
+
+def test_the_longest_text_that_fits_stays_and_its_digest_is_that_of_all_of_it() -> None:
+    assert shorten("x" * 41, 40) == "x" * 16 + "…sha256:" + sha256(b"x" * 41).hexdigest()[:16]
+    assert shorten("é\ud800" * 40, 40).endswith(
+        sha256(("é\ud800" * 40).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    )
+    assert shorten_key("k" * 250, 250) == "k" * 250
+
+
+def test_objects_of_other_kinds_state_every_column_that_is_not_empty() -> None:
+    row = {"name": "m", "version": 3, "run_id": None, "description": ""}
+    export = ExportFacts(tracking_uri="http://h", mlflow_version="3.1", exported_ms=999)
+    tags = {"mlflow.x": None, "mlflow_archive.y": None, "z": "1", "mlflowx": "2"}
+    own = {
+        f"{P}lineage.1.mlflow_archive.y": "",
+        f"{P}mlflow.x": "",
+        f"{P}model_version.name": "m",
+        f"{P}model_version.version": "3",
+        f"{P}model_version.description": "",
+        f"{P}metadata.tracking_uri": "http://h",
+        f"{P}metadata.mlflow_version": "3.1",
+        f"{P}metadata.timestamp": "0",
+        f"{P}metadata.timestamp_nice": "1970-01-01 00:00:00",
+    }
+    assert object_source_tags("model_version", row, tags, export=export) == own
+    found = object_source_tags("model_version", row, tags, export=export, experiment_name="")
+    assert found == own | {f"{P}metadata.experiment_name": ""}
+
+
+def test_a_time_beyond_the_year_9999_is_stated_in_seconds_alone() -> None:
+    last_ms = 253402300799999
+    for exported_ms, nice in ((last_ms, {f"{P}metadata.timestamp_nice": "9999-12-31 23:59:59"}), (last_ms + 1, {})):
+        found = object_source_tags("t", {}, {}, export=ExportFacts(tracking_uri="", exported_ms=exported_ms))
+        stated = {f"{P}metadata.tracking_uri": "", f"{P}metadata.timestamp": str(exported_ms // 1000)}
+        assert found == stated | nice
+
+
+@pytest.mark.parametrize(
+    ("key", "is_left"),
+    [
+        (f"{P}x", True),
+        ("mlflow_archive.x", True),
+        ("mlflow_exim.", True),
+        ("mlflow.x", False),
+        ("x.mlflow_exim.", False),
+    ],
+)
+def test_which_tags_an_import_left(key: str, is_left: bool) -> None:
+    assert left_by_import(key) is is_left
+
+
+def test_a_hop_of_ten_digits_or_over_two_lines() -> None:
+    assert lineage_tags({f"{P}lineage.999999999.a\nb": None}) == {f"{P}lineage.1000000000.a\nb": ""}
+    assert lineage_tags({f"{P}lineage.1000000000.a": "v"}) == {f"{P}lineage.1.lineage.1000000000.a": "v"}

@@ -6,7 +6,16 @@ import pytest
 
 from mlflow_archive.errors import ItemError, MlflowArchiveError, ServerError
 from mlflow_archive.sinks.replay.writing import failures
-from mlflow_archive.sinks.replay.writing.failures import came_through, is_about_one_item, is_unknown_there, once
+from mlflow_archive.sinks.replay.writing.failures import (
+    came_through,
+    executed_perhaps,
+    exists_already,
+    get_or_none,
+    is_about_one_item,
+    is_missing,
+    is_unknown_there,
+    once,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +46,10 @@ def test_what_the_target_does_not_know(error: MlflowArchiveError, unknown: bool)
         (ServerError("x", status=504), True),
         (ServerError("x", status=401), False),
         (ServerError("x", status=407), False),
+        (ServerError("x", status=399), False),
         (ServerError("nobody answers"), False),
+        (ItemError("x"), True),
+        (MlflowArchiveError("x"), False),
     ],
 )
 def test_what_is_about_one_object(error: MlflowArchiveError, of_one: bool) -> None:
@@ -53,8 +65,11 @@ def test_what_is_about_one_object(error: MlflowArchiveError, of_one: bool) -> No
         (ServerError("x", status=500), False),
         (ServerError("x", status=502), False),
         (ServerError("x", status=429), False),
+        (ServerError("x", status=502, error_code="BAD"), True),
         (ServerError("nobody answers"), False),
+        (ServerError("nobody answers", error_code="BAD"), False),
         (ItemError("x"), True),
+        (MlflowArchiveError("x"), False),
     ],
 )
 def test_what_the_target_itself_refused(error: MlflowArchiveError, refused: bool) -> None:
@@ -130,3 +145,66 @@ def test_what_has_a_name_and_was_made_meanwhile_stands_for_it() -> None:
     place.shown_after = 99
     with pytest.raises(ServerError, match="there"):
         once(place.make, place.look, by_name=True)
+
+
+def test_what_may_have_been_carried_out() -> None:
+    answers = {None: True, 400: False, 499: False, 500: True, 599: True}
+    assert {status: executed_perhaps(ServerError("x", status=status)) for status in answers} == answers
+
+
+@pytest.mark.parametrize("code", ["RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS", "RESOURCE_CONFLICT"])
+def test_names_of_what_exists_already(code: str) -> None:
+    assert exists_already(ServerError("x", status=400, error_code=code))
+    assert not exists_already(ServerError("x", status=400, error_code=None))
+    assert not is_missing(ServerError("x", status=400, error_code=code))
+
+
+class _Api:
+    """Answers a GET with what it was asked for, or with an error."""
+
+    def __init__(self, error: ServerError | None = None) -> None:
+        self.error = error
+
+    def get(self, path: str, params: object = None) -> object:
+        if self.error is not None:
+            raise self.error
+        return path, params
+
+    def post(self, path: str, body: object) -> object:
+        raise NotImplementedError
+
+
+def test_what_is_not_there_is_none_and_any_other_error_stays_one() -> None:
+    found: object = get_or_none(_Api(), "runs/get", {"run_id": "a"})  # type: ignore[arg-type]
+    assert found == ("runs/get", {"run_id": "a"})
+    missing = ServerError("x", status=404, error_code="RESOURCE_DOES_NOT_EXIST")
+    assert get_or_none(_Api(missing), "p") is None  # type: ignore[arg-type]
+    other = ServerError("x", status=404, error_code="ENDPOINT_NOT_FOUND")
+    with pytest.raises(ServerError) as caught:
+        get_or_none(_Api(other), "p")  # type: ignore[arg-type]
+    assert caught.value is other
+
+
+def test_waits_grow_and_the_last_error_is_the_one_that_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    errors = [ServerError(str(number), status=502) for number in range(8)]
+    left = list(errors)
+
+    def make() -> str:
+        raise left.pop(0)
+
+    with pytest.raises(ServerError) as caught:
+        once(make, lambda: None)
+    assert caught.value is errors[-1]
+    assert waits == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+
+
+@pytest.mark.usefixtures("_no_waits")
+def test_a_refusal_without_a_doubt_is_raised_at_once() -> None:
+    for error in (ServerError("x", status=400), ServerError("x", status=404, error_code="ALREADY_EXISTS")):
+        place = _Place(error)
+        with pytest.raises(ServerError) as caught:
+            once(place.make, place.look)
+        assert caught.value is error
+        assert place.looks == 0

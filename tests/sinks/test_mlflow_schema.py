@@ -11,7 +11,7 @@ import pytest
 from mlflow.store.db import utils
 from sqlalchemy import URL, create_engine, make_url
 
-from mlflow_archive.errors import TargetError
+from mlflow_archive.errors import MissingExtraError, TargetError
 from mlflow_archive.sinks.restore import mlflow_schema
 from mlflow_archive.sinks.restore.schema import check_revision, target_schema
 from tests.support.databases import initialize_by_copy
@@ -76,7 +76,7 @@ def test_a_process_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_mlflow_in_full_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     hide = "import sys; sys.modules['mlflow.store.db'] = None; "
     monkeypatch.setattr(mlflow_schema, "_CHILD", hide + mlflow_schema._CHILD)
-    with pytest.raises(TargetError, match=r"pip install 'mlflow-archive\[server\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'mlflow-archive\[server\]'"):
         mlflow_schema.head_revision()
 
 

@@ -1,4 +1,4 @@
-"""What histories of models become in a target: the newest entries that fit, still JSON; else cut by digest."""
+"""Ids and names inside content: each is replaced where it stands, and every other character stays as it was."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ import json
 import pytest
 
 from mlflow_archive.format.source_tags import shorten
-from mlflow_archive.sinks.replay.writing.references import fit_history
+from mlflow_archive.sinks.replay.writing.references import (
+    LINKED_PROMPTS,
+    fit_history,
+    is_mlmodel,
+    models_in_history,
+    models_in_mlmodel,
+    remap_history,
+    remap_linked_prompts,
+    remap_mlmodel,
+    without_model_ids,
+)
 
 ENTRIES = [{"run_id": "a" * 32, "artifact_path": path} for path in ("oldest", "middle", "newest")]
 WHOLE = json.dumps(ENTRIES)
@@ -37,3 +47,77 @@ def test_a_history_of_which_no_entry_fits_or_that_is_no_list_is_cut_by_digest(va
     assert len(value) > limit
     assert fit_history(value, limit) == shorten(value, limit)
     assert len(fit_history(value, limit)) <= limit
+
+
+IDS = {"r1": "R1", "m-1": "M-1", "gone": None}
+HISTORY_TEXT = '[{"run_id" :  "r1","x":"r1", "model_id":"m-1"}, {"model_uuid": "m-2", "run_id": "gone", "run": "r1"}]'
+
+
+def test_ids_in_a_history_are_replaced_where_they_are_known() -> None:
+    assert remap_history(HISTORY_TEXT, IDS.get) == (
+        '[{"run_id" :  "R1","x":"r1", "model_id":"M-1"}, {"model_uuid": "m-2", "run_id": "gone", "run": "r1"}]'
+    )
+    assert remap_history(r'{"run_id": "r\\1"}', IDS.get) == r'{"run_id": "r\\1"}'
+
+
+def test_models_of_a_history() -> None:
+    assert models_in_history(HISTORY_TEXT) == {"m-1", "m-2"}
+    assert models_in_history('{"model_uuid": "0123", "model_id": "m-", "run_id": "m-3"}') == set()
+    assert without_model_ids(HISTORY_TEXT) == (
+        '[{"run_id" :  "r1","x":"r1", "model_id":""}, {"model_uuid": "", "run_id": "gone", "run": "r1"}]'
+    )
+
+
+def test_linked_prompts_get_the_names_that_they_have_there() -> None:
+    value = r'[{"name": "a", "version": "1"}, {"version": "2", "name" : "b\"c"}, {"name":"\q"}, {"name": "same"}]'
+    names = {"a": "é/a", 'b"c': "d"}
+    tags = {LINKED_PROMPTS: value, "other": '{"name": "a"}'}
+    assert remap_linked_prompts(tags, lambda name: names.get(name, name)) == {
+        LINKED_PROMPTS: (
+            r'[{"name": "\u00e9/a", "version": "1"}, {"version": "2", "name" : "d"}, {"name":"\q"}, {"name": "same"}]'
+        ),
+        "other": '{"name": "a"}',
+    }
+
+
+@pytest.mark.parametrize("tags", [{}, {LINKED_PROMPTS: None}, {LINKED_PROMPTS: "", "a": None}])
+def test_tags_without_linked_prompts_stay(tags: dict[str, str | None]) -> None:
+    same = remap_linked_prompts(tags, lambda _: "x")
+    assert same == tags
+    assert same is not tags
+
+
+MLMODEL = (
+    b"artifact_path: model\n"
+    b"run_id: r1\r\n"
+    b"flavors:\n"
+    b"  run_id: r1\n"
+    b"model_id: 'm-1'\n"
+    b'model_uuid:  "m-2" \n'
+    b"run_id: gone\n"
+    b"model_id: \xff\n"
+    b"model_id: 'm-1\"\n"
+    b"my_run_id: r1"
+)
+
+
+def test_ids_in_an_mlmodel_file_are_replaced_at_the_top_level() -> None:
+    asked: list[str] = []
+
+    def mapped(source_id: str) -> str | None:
+        asked.append(source_id)
+        return IDS.get(source_id)
+
+    expected = MLMODEL.replace(b"model\nrun_id: r1", b"model\nrun_id: R1").replace(b"'m-1'", b"'M-1'")
+    assert remap_mlmodel(MLMODEL, mapped) == expected
+    assert asked == ["r1", "m-1", "m-2", "gone", "\ufffd"]
+    assert models_in_mlmodel(MLMODEL) == {"m-1", "m-2"}
+    assert models_in_mlmodel(b"model_id: m-\xff") == {"m-\ufffd"}
+
+
+@pytest.mark.parametrize(
+    ("path", "is_one"),
+    [("MLmodel", True), ("a/b/MLmodel", True), ("MLmodel/x", False), ("aMLmodel", False), ("", False)],
+)
+def test_which_artifact_is_an_mlmodel_file(path: str, is_one: bool) -> None:
+    assert is_mlmodel(path) is is_one

@@ -27,8 +27,11 @@ INSERT INTO gizmos VALUES ('a', 1), ('b', 2);
 CREATE TABLE empty_gizmos (name TEXT);
 UPDATE alembic_version SET version_num = '0123456789ab';
 """
-GIZMOS = ("gizmos", "", UNKNOWN_ROWS, "this version knows no such table; it has 2 rows")
-MOOD = ("runs", "mood", UNKNOWN_FIELD, "this version knows no such column; 3 rows of runs have a value in it")
+GIZMOS = ("gizmos", "", UNKNOWN_ROWS, "this version knows no such table; this export met 2 rows")
+MOOD = (
+    *("runs", "mood", UNKNOWN_FIELD),
+    "this version knows no such column; this export met a value in 3 rows of runs",
+)
 
 
 @pytest.fixture

@@ -258,7 +258,7 @@ def test_fields_of_the_future_are_counted_and_change_nothing_else(exported: Path
     nothing: dict[str, Any] = {"blank": "", "null": None, "none": "None", "list": [], "object": {}, "_for_people": 1}
     change_run(exported, info={**body["info"], "later": False, **nothing}, future={"x": 1}, metrics=metrics, **nothing)
     found = read(exported)
-    said = "this version knows no such field; it has a value"
+    said = "this version knows no such field; this export met a value"
     assert gaps(found) == {
         ("source", "run", "future", "G404"): f"{said} once, such as in run {A}",
         ("source", "run", "info/later", "G404"): f"{said} once, such as in run {A}",

@@ -162,3 +162,17 @@ def test_a_dataset_whose_experiments_cannot_be_read_is_told(everything: Everythi
     told = {gap for gap in found.gaps() if gap[1] == "experiments"}
     assert told == {(dataset, "experiments", gaps.OBJECT_UNREADABLE) for dataset in datasets}
     assert found.rows("evaluation_datasets") == []
+
+
+@pytest.mark.parametrize("records", ['{"a": 1}', "[1]", "no JSON", "[" * 5000 + "]" * 5000])
+def test_records_in_an_odd_shape_are_a_gap(everything: Everything, records: str) -> None:
+    server, _ = everything
+    with bad_network(server.uri) as network:
+        network.change = lambda path, content: (
+            json.dumps({"records": records}).encode() if path.partition("?")[0].endswith("/records") else content
+        )
+        found = read(network.uri, kinds=(EVALUATION_DATASET,), artifacts=False)
+    datasets = {row["dataset_id"] for row in found.rows("evaluation_datasets")}
+    assert {(row["owner_id"], row["path"], row["code"]) for row in found.rows("gaps")} == {
+        (dataset_id, "records", gaps.OBJECT_UNREADABLE) for dataset_id in datasets
+    }

@@ -9,6 +9,7 @@ import base64
 import json
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isnan, nan
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlflow_archive.http.session import TrackingSession
+from mlflow_archive.sources.reading.unknown_fields import UnknownFields
 from mlflow_archive.sources.rest.runs import histories
 from mlflow_archive.sources.rest.runs.histories import Histories
 from mlflow_archive.sources.rest.runs.records import LatestPoint, RestRun
@@ -62,12 +64,20 @@ class _Server(TrackingSession):
         return [{"timestamp": time, "step": step, "value": value} for time, step, value in points]
 
 
+@dataclass(frozen=True)
+class Scope:
+    """What asks the server."""
+
+    session: TrackingSession
+    unknown: UnknownFields = field(default_factory=UnknownFields)
+
+
 def read(server: _Server, latest: Mapping[str, Point] | None = None) -> dict[str, list[Point]]:
     """Read all histories of a server; return the points of each run as they came."""
     points: dict[str, list[Point]] = {run_id: [] for run_id in server.points}
     newest = {**{run_id: newest_of(some) for run_id, some in server.points.items() if some}, **(latest or {})}
     records = [_record(run_id, point) for run_id, point in newest.items()]
-    parts = list(Histories(server).read(records))
+    parts = list(Histories(Scope(server)).read(records))
     assert [record.run_id for part in parts for record in part.complete] == list(newest)
     assert not [gap for part in parts for gap in part.gaps]
     for part in parts:

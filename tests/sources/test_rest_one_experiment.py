@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 
 from mlflow_archive.kinds import RUN
 from tests.sources.rest_reading import ids, read
-
-Json = dict[str, Any]
+from tests.support.stand_in import Json, standing_in
 
 
 class Tracking:
@@ -54,38 +48,8 @@ class Tracking:
         return {name: rows[start : start + size], **more}
 
 
-@contextmanager
-def _serving(tracking: Tracking) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _handle(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, answer = tracking.answer(self.path.partition("?")[0], json.loads(body or b"{}"))
-            content = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = _handle  # noqa: N815 - names of the base class
-
-        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def _read_runs(tracking: Tracking) -> set[str]:
-    with _serving(tracking) as uri:
+    with standing_in(tracking.answer) as uri:
         found = read(uri, kinds=(RUN,), artifacts=False)
     assert found.tables["gaps"] == []
     rows = [row["run_id"] for row in found.tables["runs"]]

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from contextlib import closing
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 import pytest
@@ -21,7 +21,9 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.chunk import ArtifactUnreadableError, Known
 from mlflow_archive.format import gaps
 from mlflow_archive.kinds import TRACE
+from mlflow_archive.sources.reading.fields import Fields, ValueMalformedError, refuse
 from mlflow_archive.sources.rest.traces import traces as traces_module
+from mlflow_archive.sources.rest.traces.assessments import assessment_row
 from mlflow_archive.sources.rest.traces.spans import span_row, span_texts
 from tests.sources.rest_reading import files, ids, read
 from tests.support.bad_network import bad_network
@@ -352,3 +354,40 @@ def test_attachments_in_a_payload(space: int) -> None:
     assert attachments_in(data, "tr-1") == expected
     for name, found in (("traces.json", expected), ("traces.pb", expected), ("other", [])):
         assert attachments_in_files([_File(name, data)], "tr-1") == found
+
+
+DEEP: Final = "[" * 5000 + "]" * 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "aggregate"),
+    [
+        ('{"a":  1}', '{"a": 1}', None),
+        ("1", "1", 1.0),
+        ("no JSON", "no JSON", None),
+        ("yes", "yes", 1.0),
+        (DEEP, DEEP, None),
+    ],
+)
+def test_a_serialized_value_that_is_not_json_stays_as_it_is(text: str, value: str, aggregate: float | None) -> None:
+    fields = Fields(_expectation({"serialization_format": "JSON_FORMAT", "value": text}), refuse)
+    row = assessment_row(fields, "tr-1", "1", 0)
+    assert (row["value"], row["aggregate_value"]) == (value, aggregate)
+    assert list(fields.unread()) == []
+
+
+def test_a_value_that_is_serialized_in_another_form_is_refused() -> None:
+    fields = Fields(_expectation({"serialization_format": "PICKLE", "value": "x"}), refuse)
+    with pytest.raises(ValueMalformedError, match="'PICKLE'"):
+        assessment_row(fields, "tr-1", "1", 0)
+
+
+def _expectation(serialized: dict[str, str]) -> dict[str, Any]:
+    time = "2026-01-01T00:00:00Z"
+    return {
+        "assessment_id": "a-1",
+        "assessment_name": "a",
+        "create_time": time,
+        "last_update_time": time,
+        "expectation": {"serialized_value": serialized},
+    }

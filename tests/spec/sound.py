@@ -37,6 +37,20 @@ def _two_exports() -> Files:
     return build_second(Draft(), {"experiments": first["experiments"], "runs": [again], "params": params})
 
 
+def _gap(owner_id: str, path: str, reason: str, *, owner_kind: str = "source", code: str = "G404") -> Row:
+    return {"owner_id": owner_id, "owner_kind": owner_kind, "path": path, "code": code, "reason": reason}
+
+
+def _told_twice() -> Files:
+    """Both exports tell of fields of runs, the first also of another kind and of a run that could not be read."""
+    told = [
+        _gap("d" * 32, "", "its meta.yaml is cut off", owner_kind="run", code="G201"),
+        *(_gap("run", "later", "100 times"), _gap("run", "sooner", "once"), _gap("trace", "later", "2 times")),
+    ]
+    draft = Draft(rows=lambda rows: rows.update(gaps=told))
+    return build_second(draft, {"gaps": [_gap("run", "later", "3 times")]})
+
+
 def _everything(rows: Rows) -> None:
     """Bring a row into every table."""
     dataset = {"dataset_name": "iris", "dataset_digest": "d1"}
@@ -104,6 +118,10 @@ VALID: Final[dict[str, tuple[str, Callable[[], Files | bytes]]]] = {
     "every_table.mlfa": ("A row in every table.", lambda: zipped(in_order(build(Draft(rows=_everything))))),
     "two_exports": ("Run b comes again, with fewer rows.", _two_exports),
     "two_exports.mlfa": ("The same as a single file.", lambda: zipped(in_order(_two_exports()))),
+    "told_twice.mlfa": (
+        "Two exports tell of fields that they do not know.",
+        lambda: zipped(in_order(_told_twice())),
+    ),
     "cut_blob.mlfa": (
         "A blob in three frames.",
         lambda: zipped(in_order(build(Draft(frames=cut(WORLD, (0, WORLD[:5]), (5, WORLD[5:9]), (9, WORLD[9:])))))),

@@ -1,6 +1,7 @@
 """What a test run leaves where it should leave nothing: in the checkout, and in a temporary folder of its own.
 
-Only a temporary folder that ``TMPDIR`` names is looked at: the system's is everybody's.
+Only a temporary folder that ``TMPDIR`` names is looked at: the system's is everybody's. Runs side by side, as those of
+mutants, would see each other's files: ``-p no:left-behind`` leaves the look-out away.
 """
 
 from __future__ import annotations
@@ -9,6 +10,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+import pytest
+
+from tests.support.session_folder import session_folder
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 
@@ -43,6 +48,24 @@ class Surroundings:
         yield from _files(REPOSITORY)
         if self._temporary is not None and self._temporary.is_dir():
             yield from self._temporary.iterdir()
+
+
+class LookOut:
+    """A plugin of pytest, by the name ``left-behind``: a run that leaves anything behind fails, and says what."""
+
+    def __init__(self) -> None:
+        self._surroundings = Surroundings()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Fail the run if it leaves anything behind; workers have ended by now."""
+        if self._surroundings.gained(session_folder()):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Name what the run left behind."""
+        for path in self._surroundings.gained(session_folder()):
+            terminalreporter.line(f"The tests left {path} behind.", red=True)
 
 
 def names_in_checkout() -> set[str]:

@@ -101,7 +101,8 @@ def _tries_few(item: pytest.Item) -> bool:
     """Return whether a test is a law that tries fewer examples than others, as each takes long."""
     usual = settings.get_profile("default")
     own = getattr(getattr(item, "function"), "_hypothesis_internal_use_settings", usual)  # noqa: B009 - of Function
-    return bool(own.max_examples < usual.max_examples)
+    of_profile = settings().max_examples  # of one for few examples, too, which says nothing of the test
+    return bool(own.max_examples < usual.max_examples and own.max_examples != of_profile)
 
 
 def _group(item: pytest.Item, definitions: _Definitions) -> str | None:

@@ -30,6 +30,16 @@ def open_session_folder() -> tempfile.TemporaryDirectory[str]:
     return folder
 
 
+def open_run_folder() -> tempfile.TemporaryDirectory[str]:
+    """Make the folder for one run of pytest: the session's, or one in it where another process has opened that."""
+    outer = os.environ.get(VARIABLE)
+    if outer is None or not Path(outer).is_dir():
+        return open_session_folder()
+    folder = tempfile.TemporaryDirectory(prefix="run-", dir=outer, ignore_cleanup_errors=True)
+    Path(folder.name).chmod(0o711)
+    return folder
+
+
 def session_folder() -> Path:
     """Return the folder; outside of a test run it is one of this process."""
     if VARIABLE not in os.environ:

@@ -16,13 +16,18 @@ from mlflow_archive.storage.private_folder import PrivateFolder
 
 @contextmanager
 def as_archive(
-    place: str, *, selection: Selection | None = None, jobs: int = 4, progress: Progress | None = None
+    place: str,
+    *,
+    selection: Selection | None = None,
+    jobs: int = 4,
+    progress: Progress | None = None,
+    gaps: bool = False,
 ) -> Iterator[Archive]:
     """Open what a path or tracking URI names.
 
     An archive is opened as it is, and ``selection`` does not count; a server, database or folder is exported into a
     temporary archive first, which is removed at the end. Raises what these raise; TargetError where what could not be
-    read would be taken for missing: a source with gaps.
+    read would be taken for missing: a source with gaps, unless these are welcome.
     """
     if "://" not in place and (Path(place).exists() or place.endswith(SINGLE_FILE_SUFFIX)):
         try:
@@ -39,7 +44,7 @@ def as_archive(
     with PrivateFolder() as folder:
         target = folder.path / "archive"
         report = export(target, place, options=ExportOptions(jobs=jobs), selection=selection, progress=progress)
-        if not report.complete:
+        if not (report.complete or gaps):
             first = report.gaps[0]
             raise TargetError(
                 f"{place} cannot be compared: {len(report.gaps)} things could not be read, such as {first.owner_kind} "

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from mlflow_archive.errors import MlflowArchiveError
+from mlflow_archive.optional import needing
 from mlflow_archive.reader.inspection.details import MetricHistory
 
 FORMATS: Final = (".png", ".svg", ".pdf")
@@ -53,11 +53,9 @@ def unseen(histories: Sequence[MetricHistory]) -> dict[str, int]:
 
 
 def write_chart(histories: Sequence[MetricHistory], path: Path, *, title: str) -> None:
-    """Write a chart to a file, of the kind its ending names. Raises MlflowArchiveError where matplotlib is missing."""
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - optional
-    except ImportError as error:
-        raise MlflowArchiveError("charts in files need matplotlib: pip install 'mlflow-archive[plot]'") from error
+    """Write a chart to a file, of the kind its ending names. Raises MissingExtraError where matplotlib is missing."""
+    with needing("plot", "a chart in a file"):
+        from matplotlib.figure import Figure  # noqa: PLC0415
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for history in histories:

@@ -37,5 +37,5 @@ def pairs_html(title: str, values: Mapping[str, Any]) -> str:
 def _shown(value: object) -> str:
     if value is None:
         return ""
-    text = value.iso() if isinstance(value, Moment) else str(value)
+    text = value.plain() if isinstance(value, Moment) else str(value)
     return escape(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…")

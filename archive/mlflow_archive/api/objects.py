@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,12 @@ import pyarrow as pa
 from mlflow_archive.api.artifact_tree import ArtifactFolder, artifacts_of, tree_at
 from mlflow_archive.api.notebook import pairs_html
 from mlflow_archive.kinds import RUN
+from mlflow_archive.optional import needing
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.artifact_owner import ArtifactReference
 from mlflow_archive.reader.inspection.details import RunDetails, run_details
 from mlflow_archive.reader.inspection.objects import ObjectDetails
+from mlflow_archive.reader.inspection.rows import dated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,22 +33,23 @@ class History:
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the points as a pandas data frame."""
-        return self.table.to_pandas()
+        with needing("pandas", "a data frame"):
+            return self.table.to_pandas()
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
 
 class Run:
-    """A run, read once. ``info`` are the columns of the table ``runs``, times as ``Moment``: ms that print as dates."""
+    """A run, read once. ``info`` are the columns of the table ``runs``, times as ``datetime``."""
 
     def __init__(self, archive: Archive, run_id: str) -> None:
         self._archive = archive
         self._details: RunDetails = run_details(archive, run_id)
-        self.info: Mapping[str, Any] = self._details.info
+        self.info: Mapping[str, Any] = dated(self._details.info)
         self.params: Mapping[str, str] = self._details.params
         self.tags: Mapping[str, str | None] = self._details.tags
-        self.inputs = self._details.inputs
+        self.inputs: Sequence[Mapping[str, Any]] = dated(self._details.inputs)
         self.gaps = self._details.gaps
 
     @property
@@ -81,22 +84,26 @@ class Run:
         return f"<run {self.run_id} {self.info['run_name']!r} {self.info['status']}>"
 
     def _repr_html_(self) -> str:
-        info = {name: _plain(value) for name, value in self.info.items() if value is not None}
+        info = {name: value for name, value in self._details.info.items() if value is not None}
         files = {file.path: f"{file.size:,} bytes" for file in self.artifacts.files()}
         parts = {"run": info, "params": self.params, "tags": self.tags, "metrics": self.metrics, "artifacts": files}
         return "".join(pairs_html(title, values) for title, values in parts.items())
 
 
 class StoredObject:
-    """An object of any other kind. ``rows`` are the rows it owns by table, ``pairs`` its tags, params and metadata."""
+    """An object of any other kind. ``rows`` are the rows it owns by table, ``pairs`` its tags, params and metadata.
+
+    Times in them are ``datetime``.
+    """
 
     def __init__(self, archive: Archive, details: ObjectDetails) -> None:
         self._archive = archive
         self.kind = details.kind
         self.id = details.owner_id
-        self.info: Mapping[str, Any] = details.info
-        self.pairs: Mapping[str, Mapping[str, Any]] = details.pairs
-        self.rows = details.tables
+        self._details = details
+        self.info: Mapping[str, Any] = dated(details.info)
+        self.pairs: Mapping[str, Mapping[str, Any]] = dated(details.pairs)
+        self.rows: Mapping[str, Sequence[Mapping[str, Any]]] = dated(details.tables)
         self.gaps = details.gaps
 
     @cached_property
@@ -108,9 +115,6 @@ class StoredObject:
         return f"<{self.kind.replace('_', ' ')} {self.id}>"
 
     def _repr_html_(self) -> str:
-        info = {name: _plain(value) for name, value in self.info.items() if value is not None}
-        return pairs_html(self.kind, info) + "".join(pairs_html(name, values) for name, values in self.pairs.items())
-
-
-def _plain(value: object) -> object:
-    return value.plain() if hasattr(value, "plain") else value
+        info = {name: value for name, value in self._details.info.items() if value is not None}
+        pairs = self._details.pairs.items()
+        return pairs_html(self.kind, info) + "".join(pairs_html(name, values) for name, values in pairs)

@@ -24,7 +24,9 @@ from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.inspection.details import find_run
 from mlflow_archive.reader.inspection.objects import find_object, object_details
+from mlflow_archive.reader.inspection.rows import dated
 from mlflow_archive.reader.inspection.summary import summarize
+from mlflow_archive.selecting.selection import refuse_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +57,8 @@ class OpenArchive:
     @property
     def exports(self) -> Sequence[Mapping[str, object]]:
         """What each export states of itself, oldest first: when it was made, of which source, with what tool."""
-        return summarize(self._archive).exports
+        exports: Sequence[Mapping[str, object]] = dated(summarize(self._archive).exports)
+        return exports
 
     def __getattr__(self, name: str) -> TableView:
         if name in TABLES:
@@ -80,6 +83,9 @@ class OpenArchive:
         Without experiments all are searched. ``deleted`` asks for deleted runs, too. Raises SelectionError for a
         filter, an order or an experiment that makes no sense.
         """
+        lists = {"experiment_ids": experiment_ids, "experiment_names": experiment_names, "order_by": order_by}
+        for name, value in lists.items():
+            refuse_text(name, value)
         patterns = (*(experiment_ids or ()), *(experiment_names or ()))
         return search_runs(
             self._archive, patterns, filter_string, order_by=order_by or (), max_results=max_results, deleted=deleted

@@ -16,14 +16,14 @@ from mlflow_archive.verification.taken import check_taken
 
 def replay_archive(
     archive: Archive,
-    uri: str | None,
+    uri: str,
     options: ReplayOptions,
     selection: Selection | None = None,
     *,
     progress: Progress | None = None,
     begun: Callable[[Callable[[], Report]], None] | None = None,
 ) -> Report:
-    """Replay what is selected of an archive into a tracking URI; None is what MLflow itself would use here.
+    """Replay what is selected of an archive into a tracking URI.
 
     ``begun`` is called once, with a function that returns at any time, to any thread, what has been done. Raises
     SelectionError, ServerError, TargetError, ArchiveError; DamagedError before anything is written.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from importlib import metadata
 
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.http.tried import untried
 from mlflow_archive.kinds import KINDS, TABLES
 from mlflow_archive.mlflow_database.mapping import MAPS
+from mlflow_archive.optional import mlflow_version
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.selecting.selection import Selection
@@ -50,7 +50,7 @@ def restore_archive(
             return report
         quiet: Progress = Quiet()
         with progress or nullcontext(quiet) as listener:
-            if sentence := untried(metadata.version("mlflow-skinny")):
+            if sentence := untried(mlflow_version()):
                 listener.note(sentence)
             sink = RestoreSink(database, options=options, existing=existing, progress=listener)
             return copy(ArchiveSource(archive), sink, selection, jobs=options.jobs, progress=listener)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from mlflow_archive.kinds import RUN, TIMESTAMP
+from mlflow_archive.optional import needing
 from mlflow_archive.reader.adjacent import last_of_each
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.listing import Query, list_objects
@@ -32,7 +33,8 @@ def search_runs(
     deleted: bool,
 ) -> pd.DataFrame:
     """Return one row a run: its info, then a column for each metric (latest value), param and tag of any of them."""
-    import pandas as pd  # noqa: PLC0415 - takes half a second, and reading commands do without
+    with needing("pandas", "a data frame"):
+        import pandas as pd  # noqa: PLC0415 - takes half a second, and reading commands do without
 
     orders = [parse_order(text, _SEARCHABLE) for text in order_by]
     query = Query(filter_string=filter_string, experiments=tuple(experiments), stage=None if deleted else "active")

@@ -18,18 +18,17 @@ from typing import Any, Final, Self
 
 import pyarrow as pa
 
-from mlflow_archive.api.datasets import datasets
-from mlflow_archive.errors import DamagedError, MlflowArchiveError, QueryError
+from mlflow_archive.errors import DamagedError, QueryError
 from mlflow_archive.kinds import (
     BY_ROW,
     DEFAULT_WORKSPACE,
-    IDENTITIES,
     OWNER_SEPARATOR,
     TABLES,
     Table,
     is_named,
 )
-from mlflow_archive.reader.archive import Archive
+from mlflow_archive.optional import needing
+from mlflow_archive.reader.archive import OWNERS, Archive
 from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
 
 _PARTS: Final = "parts"
@@ -57,18 +56,19 @@ _CLOSED: Final = "set TimeZone = 'UTC'; set enable_external_access = false; set 
 class SqlSession:
     """A DuckDB database in memory with a view for each table of an archive; a context manager.
 
-    Raises MlflowArchiveError where DuckDB is not installed. The archive must stay open. No file, network or extension
+    Raises MissingExtraError where DuckDB is not installed. The archive must stay open. No file, network or extension
     can be reached by a query.
     """
 
     def __init__(self, archive: Archive) -> None:
-        try:
-            import duckdb  # noqa: PLC0415 - optional
-        except ImportError as error:
-            raise MlflowArchiveError("SQL needs DuckDB: pip install 'mlflow-archive[sql]'") from error
+        with needing("sql", "SQL"):
+            import duckdb  # noqa: PLC0415
+
+            from mlflow_archive.api.datasets import datasets  # noqa: PLC0415 - brings fsspec
         self._error = duckdb.Error
         self._changes = {duckdb.ExpectedResultType.CHANGED_ROWS, duckdb.ExpectedResultType.NOTHING}
         self._archive = archive
+        self._datasets = datasets
         self._connection = duckdb.connect(
             config={
                 "autoinstall_known_extensions": "false",
@@ -95,7 +95,7 @@ class SqlSession:
 
     def _make_view(self, archive: Archive, table: Table) -> None:
         parts = []
-        for export, dataset in datasets(archive, table.name).items():
+        for export, dataset in self._datasets(archive, table.name).items():
             name = self._register(f"{table.name}_{export}", dataset)
             columns = ", ".join(f'"{column}"' for column in table.column_names)
             parts.append(f"select {columns} from {name}{self._only_newest(archive, table, export)}")  # noqa: S608
@@ -108,7 +108,7 @@ class SqlSession:
         """Return the condition that leaves out rows of entities which a later export holds."""
         if len(archive.manifest.exports) == 1 or table.entity is None:
             return ""
-        kinds = list(IDENTITIES) if table.entity == BY_ROW else [table.entity]
+        kinds = OWNERS if table.entity == BY_ROW else (table.entity,)
         conditions = []
         for kind in kinds:
             newer = archive.newer(kind, export)

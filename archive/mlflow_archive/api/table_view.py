@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from mlflow_archive.kinds import TABLES
+from mlflow_archive.optional import needing
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.rows import plain_rows
+from mlflow_archive.selecting.selection import refuse_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +70,8 @@ class TableView:
         filter: pa.compute.Expression | None = None,  # noqa: A002
     ) -> pd.DataFrame:
         """Read rows as a pandas data frame; times have the dtype ``datetime64[ms, UTC]``."""
-        return self.to_table(columns, filter).to_pandas()
+        with needing("pandas", "a data frame"):
+            return self.to_table(columns, filter).to_pandas()
 
     def count_rows(self, filter: pa.compute.Expression | None = None) -> int:  # noqa: A002
         """Return how many rows there are."""
@@ -88,6 +91,7 @@ class TableView:
     def _names(self, columns: Sequence[str] | None) -> list[str] | None:
         if columns is None:
             return None
+        refuse_text("columns", columns)
         if unknown := [name for name in columns if name not in self.schema.names]:
             raise KeyError(f"{self.name} has no column {unknown[0]!r}; there are {', '.join(self.schema.names)}")
         return list(columns)

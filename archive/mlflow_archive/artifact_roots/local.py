@@ -105,7 +105,7 @@ class _ArtifactReader(io.RawIOBase):
         super().__init__()
         self._path = file.path
         try:
-            descriptor = os.open(file.place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(file.place, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
             raise ArtifactUnreadableError(
                 f"{file.path} was there when the run was listed and is gone", code=ARTIFACT_MISSING

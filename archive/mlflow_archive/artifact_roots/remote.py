@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from mlflow_archive.flow.chunk import ArtifactUnreadableError
 from mlflow_archive.format.gaps import ARTIFACT_MISSING, ARTIFACT_NAME, ARTIFACT_SIZE, ARTIFACT_UNREADABLE
+from mlflow_archive.optional import install
 
 EXTRAS: Final = {
     "s3": "s3",
@@ -188,14 +189,14 @@ def account_host(uri: str) -> str:
 
 
 def _connect(scheme: str, account: str) -> Any:
-    import fsspec  # noqa: PLC0415
-
     options = _options(scheme) | _account_options(account)
     try:
+        import fsspec  # noqa: PLC0415
+
         return fsspec.filesystem(_PROTOCOLS.get(scheme, scheme), **options)
     except ImportError as error:
         extra = EXTRAS.get(scheme)
-        hint = f"pip install 'mlflow-archive[{extra}]'" if extra else "give --artifact-map FROM=TO"
+        hint = install(extra) if extra else "give --artifact-map FROM=TO"
         raise UnreachableError(f"{scheme}: locations need more packages: {hint} ({error})") from error
     except ValueError as error:
         hint = "set AZURE_STORAGE_ACCOUNT_NAME and a key or token of it" if EXTRAS.get(scheme) == "azure" else ""

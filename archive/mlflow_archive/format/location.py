@@ -41,13 +41,17 @@ def windows_path(uri: str) -> str | None:
 
 
 def without_password(uri: str) -> str:
-    """Return a URI without user and password; the container of ``abfss://container@account`` stays."""
+    """Return a URI without user and password; the container of ``abfss://container@account`` stays.
+
+    A user of http alone may be a token.
+    """
     try:
         parts = urlsplit(uri)
     except ValueError:
         return uri
-    userinfo, at, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=host)) if at and ":" in userinfo else uri
+    userinfo, _, host = parts.netloc.rpartition("@")
+    is_secret = ":" in userinfo or parts.scheme in ("http", "https")
+    return urlunsplit(parts._replace(netloc=host)) if userinfo and is_secret else uri
 
 
 def canonical(uri: str) -> str:

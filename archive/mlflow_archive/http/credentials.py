@@ -1,8 +1,8 @@
 """Who we are to a server and whom we trust, found as MLflow's own client finds it.
 
-Everything comes from the stock variables of the environment and files MLflow documents; nothing is changed. To
-import MLflow takes seconds, so it is asked only where there is something for it to find: one of its variables, its
-credentials file, a plugin that provides headers, or Databricks around us. Else its defaults are known.
+Everything comes from the stock variables of the environment and files MLflow documents; nothing is changed. MLflow
+itself, which takes seconds to import, is asked only for what its plugins give: signatures, and headers, also those for
+notebooks of Databricks; for headers where it is installed.
 """
 
 from __future__ import annotations
@@ -10,33 +10,27 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
+from configparser import ConfigParser
+from configparser import Error as ConfigError
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from mlflow_archive.errors import ServerError
+from mlflow_archive.errors import SelectionError, ServerError
+from mlflow_archive.optional import mlflow_version, needing
 
 WORKSPACE_HEADER: Final = "X-MLFLOW-WORKSPACE"
 _HEADERS_SECONDS = 30.0
 """How long headers of providers are used: tokens may rotate, but to ask costs 3 ms, as each looks for packages."""
-_DEFAULT_TIMEOUT_SECONDS: Final = 120.0
-_VARIABLES: Final = (
-    "MLFLOW_TRACKING_AUTH",
-    "MLFLOW_TRACKING_AWS_SIGV4",
-    "MLFLOW_TRACKING_CLIENT_CERT_PATH",
-    "MLFLOW_TRACKING_INSECURE_TLS",
-    "MLFLOW_TRACKING_PASSWORD",
-    "MLFLOW_TRACKING_SERVER_CERT_PATH",
-    "MLFLOW_TRACKING_TOKEN",
-    "MLFLOW_TRACKING_USERNAME",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT",
-)
+_TIMEOUT_SECONDS: Final = "120"
+_CREDENTIALS: Final = "~/.mlflow/credentials"
+_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +57,8 @@ class Access:
         """Return what signs one request; the provider of MLFLOW_TRACKING_AUTH is asked anew."""
         if self.provider is None:
             return self.auth
-        from mlflow.tracking.request_auth.registry import fetch_auth  # noqa: PLC0415
+        with needing("mlflow", "MLFLOW_TRACKING_AUTH"):
+            from mlflow.tracking.request_auth.registry import fetch_auth  # noqa: PLC0415
 
         auth: AuthBase | None = fetch_auth(self.provider)
         if auth is None:
@@ -89,27 +84,76 @@ def split_userinfo(uri: str) -> tuple[str, tuple[str, str] | None]:
     return urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", "")), userinfo
 
 
-def find_access(uri: str, userinfo: tuple[str, str] | None) -> Access:
-    """Read credentials, TLS settings and timeout for ``uri``; credentials in the URI win over the environment."""
-    if not _mlflow_is_set_up():
-        auth = None if userinfo is None else _basic(userinfo)
-        return Access(
-            headers=_workspace(),
-            auth=auth,
-            provider=None,
-            verify=True,
-            certificate=None,
-            timeout_seconds=_DEFAULT_TIMEOUT_SECONDS,
-        )
-    return _access_of_mlflow(uri, userinfo)
+def find_access(userinfo: tuple[str, str] | None) -> Access:
+    """Read credentials, TLS settings and timeout; credentials in the URI win over the environment.
+
+    Raises SelectionError for a variable or file that MLflow does not understand either.
+    """
+    headers = _workspace()
+    auth: AuthBase | None = None
+    provider: str | None = None
+    if userinfo is not None:
+        auth = HTTPBasicAuth(userinfo[0].encode(), userinfo[1].encode())
+    elif _flag("MLFLOW_TRACKING_AWS_SIGV4"):
+        auth = _aws_signature()
+    else:
+        provider = _variable("MLFLOW_TRACKING_AUTH")
+    user, password = _login()
+    if user and password:
+        headers["Authorization"] = "Basic " + base64.standard_b64encode(f"{user}:{password}".encode()).decode("ascii")
+    elif token := _variable("MLFLOW_TRACKING_TOKEN"):
+        headers["Authorization"] = f"Bearer {token}"
+    return Access(
+        headers=headers,
+        auth=auth,
+        provider=provider,
+        verify=_verify(),
+        certificate=_variable("MLFLOW_TRACKING_CLIENT_CERT_PATH"),
+        timeout_seconds=_timeout_seconds(),
+    )
 
 
-def _mlflow_is_set_up() -> bool:
-    return any(os.environ.get(name) for name in _VARIABLES) or Path("~/.mlflow/credentials").expanduser().exists()
+def _variable(name: str) -> str | None:
+    """Return a variable of the environment; one that is empty counts as none, or certificates would not be checked."""
+    return os.environ.get(name) or None
 
 
-def _basic(userinfo: tuple[str, str]) -> AuthBase:
-    return HTTPBasicAuth(userinfo[0].encode(), userinfo[1].encode())
+def _login() -> tuple[str | None, str | None]:
+    """Return user and password, each from its variable, else from MLflow's file of credentials."""
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    user, password = map(_variable, names)
+    if user and password:
+        return user, password
+    file = ConfigParser()
+    try:
+        file.read(Path(_CREDENTIALS).expanduser())
+        stored = file["mlflow"] if file.has_section("mlflow") else {}
+        return user or stored.get(names[0].lower()), password or stored.get(names[1].lower())
+    except (ConfigError, UnicodeDecodeError) as error:  # whose text may hold the password
+        raise SelectionError(f"{_CREDENTIALS} is not in the form of MLflow: {type(error).__name__}") from None
+
+
+def _flag(name: str) -> bool:
+    text = _variable(name) or "false"
+    if text.lower() not in _FLAGS:
+        raise SelectionError(f"{name} is {text!r}; expected true, false, 1 or 0")
+    return _FLAGS[text.lower()]
+
+
+def _verify() -> bool | str:
+    insecure, path = "MLFLOW_TRACKING_INSECURE_TLS", "MLFLOW_TRACKING_SERVER_CERT_PATH"
+    certificate = _variable(path)
+    if _flag(insecure) and certificate:
+        raise SelectionError(f"{insecure} and {path} exclude each other; unset one of them")
+    return certificate or not _flag(insecure)
+
+
+def _timeout_seconds() -> float:
+    text = _variable("MLFLOW_HTTP_REQUEST_TIMEOUT") or _TIMEOUT_SECONDS
+    try:
+        return float(int(text))
+    except ValueError:
+        raise SelectionError(f"MLFLOW_HTTP_REQUEST_TIMEOUT is {text!r}; expected whole seconds") from None
 
 
 def _workspace() -> dict[str, str]:
@@ -119,7 +163,7 @@ def _workspace() -> dict[str, str]:
 
 def _provided_headers() -> dict[str, str]:
     """Return what MLflow's header providers give: its own one, plugins, and the one for notebooks of Databricks."""
-    if _has_header_plugins() or "DATABRICKS_RUNTIME_VERSION" in os.environ:
+    if mlflow_version() and (_has_header_plugins() or "DATABRICKS_RUNTIME_VERSION" in os.environ):
         from mlflow.tracking.request_header.registry import resolve_request_headers  # noqa: PLC0415
 
         headers: dict[str, str] = resolve_request_headers()
@@ -134,45 +178,15 @@ def _has_header_plugins() -> bool:
 
 @cache
 def _own_headers() -> dict[str, str]:
-    version = metadata.version("mlflow-skinny")
+    """Return what MLflow's client says of itself, where it is installed; else who we are."""
+    version = mlflow_version()
+    if version is None:
+        return {"User-Agent": f"mlflow-archive/{metadata.version('mlflow-archive')}"}
     return {"User-Agent": f"mlflow-python-client/{version}", "X-MLflow-Client-Version": version}
 
 
-def _access_of_mlflow(uri: str, userinfo: tuple[str, str] | None) -> Access:
-    from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT  # noqa: PLC0415
-    from mlflow.utils.credentials import get_default_host_creds  # noqa: PLC0415
-
-    creds: Any = get_default_host_creds(uri)
-    headers = _workspace()
-    auth: AuthBase | None = None
-    provider: str | None = None
-    if userinfo is not None:
-        auth = _basic(userinfo)
-    elif creds.aws_sigv4:
-        auth = _aws_signature()
-    elif creds.auth:
-        provider = creds.auth
-    if creds.username and creds.password:
-        pair = f"{creds.username}:{creds.password}".encode()
-        headers["Authorization"] = "Basic " + base64.standard_b64encode(pair).decode("ascii")
-    elif creds.token:
-        headers["Authorization"] = f"Bearer {creds.token}"
-    return Access(
-        headers=headers,
-        auth=auth,
-        provider=provider,
-        verify=creds.verify,
-        certificate=creds.client_cert_path,
-        timeout_seconds=float(MLFLOW_HTTP_REQUEST_TIMEOUT.get()),
-    )
-
-
 def _aws_signature() -> AuthBase:
-    try:
+    with needing("sigv4", "MLFLOW_TRACKING_AWS_SIGV4"):
         from requests_auth_aws_sigv4 import AWSSigV4  # type: ignore[import-not-found]  # noqa: PLC0415
-    except ImportError as exc:
-        raise ServerError(
-            "MLFLOW_TRACKING_AWS_SIGV4 is set; signing needs the package requests-auth-aws-sigv4: pip install it"
-        ) from exc
     signature: AuthBase = AWSSigV4("execute-api")
     return signature

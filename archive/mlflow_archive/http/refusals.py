@@ -94,7 +94,7 @@ def _mlflow_error(response: requests.Response) -> tuple[str | None, str, bool]:
         body: Any = json.loads(response.content)
     except requests.RequestException:
         return None, "", False
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, "", not ("json" in kind and response.content)
     if not isinstance(body, dict):
         return None, "", True

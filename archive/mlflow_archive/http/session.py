@@ -86,7 +86,7 @@ class TrackingSession:
         self.uri = shown or self._address
         self.retry = retry
         self.on_retry = on_retry
-        self._access = find_access(self._address, userinfo)
+        self._access = find_access(userinfo)
         self._http = requests.Session()
         adapter = transport or QuickAckAdapter(pool_connections=4, pool_maxsize=_POOL_SIZE)
         self._http.mount("http://", adapter)
@@ -351,7 +351,7 @@ class TrackingSession:
         check_whole(response, self.uri, where)
         try:
             answer = json.loads(response.content or b"{}")
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             kind = response.headers.get("Content-Type", "no type")
             broken = f"what is no whole JSON, of type {kind}" if "json" in kind else kind
             raise broken_failure(self.uri, where, "JSON", broken) from exc

@@ -15,12 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.errors import DamagedError
+from mlflow_archive.format.gaps import SOURCE
 from mlflow_archive.format.manifest import Export, Manifest, Member
 from mlflow_archive.kinds import (
     BY_ROW,
@@ -36,6 +37,9 @@ from mlflow_archive.reader.stored.opening import OpenedManifest, open_members, r
 from mlflow_archive.reader.stored.parts import Part
 from mlflow_archive.reader.stored.recent import RecentGroups
 from mlflow_archive.storage.members import MemberFile, Members
+
+OWNERS: Final = (*IDENTITIES, SOURCE)
+"""The kinds that a row with a column ``owner_kind`` may name."""
 
 
 class Archive:
@@ -179,13 +183,23 @@ class Archive:
                 )
                 for export, keys in per_export.items()
             }
+        identities[SOURCE] = self._source_owners()
         return identities
+
+    def _source_owners(self) -> dict[int, pa.Array]:
+        """Per export, what its gaps of the source as a whole name as their owners: no table has these."""
+        owners: dict[int, list[str]] = {}
+        for member in self.parts("gaps"):
+            for rows in self.open_part(member).groups(None, ["owner_id", "owner_kind"]):
+                ids = rows.filter(pc.equal(rows["owner_kind"], SOURCE))["owner_id"].to_pylist()
+                owners.setdefault(member.export, []).extend(ids)
+        return {export: pa.array(ids, pa.string()) for export, ids in owners.items() if ids}
 
     def _newer(self, table: Table, export: int) -> dict[str, pa.Array]:
         """Return, per entity kind that may own rows of this table, the keys that a later export holds."""
         if table.entity is None:
             return {}
-        kinds = list(IDENTITIES) if table.entity == BY_ROW else [table.entity]
+        kinds = OWNERS if table.entity == BY_ROW else (table.entity,)
         keys_by_kind = {kind: self.newer(kind, export) for kind in kinds}
         return {kind: keys for kind, keys in keys_by_kind.items() if keys is not None}
 

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 
+def refuse_text(name: str, value: object) -> None:
+    """Raise TypeError for one text where several are expected: each of its letters would count as one."""
+    if isinstance(value, str | bytes):
+        raise TypeError(f"{name} takes a list of texts; found the text {value!r}, so give [{value!r}]")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """What to carry; every option leaves out more, and every source answers alike (``selector``).
@@ -38,6 +44,10 @@ class Selection:
     artifact_globs: tuple[str, ...] = ()
     max_artifact_size: int | None = None
     unknown_tables: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("experiments", "runs", "models", "kinds", "artifact_globs"):
+            refuse_text(name, getattr(self, name))
 
     @property
     def only_of_runs(self) -> bool:

@@ -1,6 +1,6 @@
 """From a tracking URI to the source that reads it.
 
-The sources are imported only when they are needed: the one for servers brings MLflow and seconds of start-up.
+The sources are imported only when they are needed: each brings drivers, and the one for databases those of an extra.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.flow.source import Source
 from mlflow_archive.format.layout import MANIFEST, SINGLE_FILE_SUFFIX
 from mlflow_archive.http.default_uri import DATABASE_SCHEMES, default_tracking_uri, holds_experiments, scheme_of
+from mlflow_archive.optional import needing
 from mlflow_archive.sources.reading.file_kinds import fault_of
 
 _EXIM = "exim"
@@ -89,8 +90,10 @@ def _database(
     uri: str, artifact_map: Sequence[tuple[str, str]], artifacts_destination: str | None, progress: Progress
 ) -> Source:
     from mlflow_archive.artifact_roots import ArtifactRoots  # noqa: PLC0415
-    from mlflow_archive.mlflow_database.uris import parse_database_uri  # noqa: PLC0415
-    from mlflow_archive.sources.database import DatabaseSource  # noqa: PLC0415
+
+    with needing("database", "reading a database"):
+        from mlflow_archive.mlflow_database.uris import parse_database_uri  # noqa: PLC0415
+        from mlflow_archive.sources.database import DatabaseSource  # noqa: PLC0415
 
     parsed = parse_database_uri(uri)
     base = None if parsed.path is None else parsed.path.absolute().parent

@@ -71,7 +71,7 @@ class MemberFile:
             parts.append(part)
             position += len(part)
             missing -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return b"".join(parts)
 
     def sha256(self) -> str:
         """Read the whole member and return its SHA-256 in hex."""
@@ -110,7 +110,7 @@ class MemberReader(io.RawIOBase):
     def read(self, size: int | None = -1) -> bytes:
         remaining = max(0, self._member.size - self._position)
         amount = remaining if size is None or size < 0 else min(size, remaining)
-        data = self._member.read_at(self._position, amount)
+        data = self._member.read_at(self._position, amount) if amount else b""
         self._position += amount
         return data
 
@@ -180,8 +180,8 @@ class DirectoryMembers:
     def _open_below(self, name: str) -> int:
         """Open without following a link in any part of the name, so that nothing outside is ever read."""
         *folders, last = name.split("/")
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        folder = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_NOFOLLOW
+        folder = os.open(self.path, os.O_RDONLY)
         try:
             for part in folders:
                 inner = os.open(part, flags | os.O_DIRECTORY, dir_fd=folder)

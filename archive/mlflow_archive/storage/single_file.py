@@ -27,7 +27,7 @@ class SingleFileMembers:
         self.path = path
         try:
             # Not blocking: a pipe would wait for someone to write into it.
-            self._file = OpenFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+            self._file = OpenFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
         except OSError as error:
             raise NotAnArchiveError(f"{path} cannot be opened: {error.strerror}") from error
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,9 +11,11 @@ import click
 
 from mlflow_archive.api.replaying import replay_archive
 from mlflow_archive.flow.report import Report
+from mlflow_archive.format.location import without_password
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay import ReplayOptions
+from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.output import TextOutput, list_gaps, warn
 from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of
 from mlflow_archive_cli.progress import watch
@@ -29,6 +33,7 @@ from mlflow_archive_cli.selecting import (
 from mlflow_archive_cli.table import pairs
 
 _LISTED: Final = 20
+_VARIABLE: Final = "MLFLOW_TRACKING_URI"
 _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refused")
 
 
@@ -38,8 +43,8 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
     "--to",
     "uri",
     metavar="URI",
-    help="An http(s):// server, or a store such as sqlite:///mlflow.db that full MLflow opens in this process. "
-    "Default: MLFLOW_TRACKING_URI, else what MLflow itself would use in this folder.",
+    help="An http(s):// server, or a store such as sqlite:///mlflow.db that full MLflow opens in this process (needs "
+    "mlflow-archive[server]). Without it, MLFLOW_TRACKING_URI is asked about on a terminal.",
 )
 @experiment_option
 @run_option
@@ -139,16 +144,29 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
         models=options["models"],
         kinds=selected_kinds(options["only"], options["without"]),
     )
+    uri = _target(options["uri"])
     with open_archive(archive) as opened:
         facts = {"archive": str(archive), "archive_id": opened.id}
         with ReceiptFile(receipt, facts) as file, watch("import", quiet=quiet, form=options["form"]) as progress:
-            done = replay_archive(opened, options["uri"], manner, selection, progress=progress, begun=file.begin)
+            done = replay_archive(opened, uri, manner, selection, progress=progress, begun=file.begin)
             file.end(done)
     if not quiet:
         _summarize(archive, done)
     if not done.complete:
         list_gaps(done.gaps, len(done.gaps), sentence="things could not be imported", option="--receipt")
         ctx.exit(3)
+
+
+def _target(uri: str | None) -> str:
+    """Return where to import to: what was named, or what is in the environment if the user says yes to it."""
+    if uri is not None:
+        return uri
+    named = os.environ.get(_VARIABLE)
+    if named and sys.stdin.isatty() and sys.stderr.isatty():
+        shown = one_line(without_password(named))
+        if click.confirm(f"No --to is given, and {_VARIABLE} is {shown}. Import into that?", err=True):
+            return named
+    raise click.UsageError(f"nothing is imported: say where to, --to URI ({_VARIABLE} alone is not enough)")
 
 
 def _summarize(archive: Path, done: Report) -> None:

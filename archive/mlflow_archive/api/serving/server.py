@@ -13,8 +13,9 @@ from typing import Any, Final
 from mlflow_archive.api.serving.database import database_of
 from mlflow_archive.api.serving.guard import ReadOnlyGuard
 from mlflow_archive.api.serving.location import SCHEME, artifact_root
-from mlflow_archive.errors import MlflowArchiveError, TargetError
+from mlflow_archive.errors import TargetError
 from mlflow_archive.flow.report import Progress, Quiet
+from mlflow_archive.optional import needing
 
 _GRACE_SECONDS: Final = 3
 """How long an interrupt waits for answers that are under way."""
@@ -32,23 +33,19 @@ def serve(
 
     ``ready`` is called with the URL once it can be opened; port 0 takes a free one. ``progress`` watches what comes
     before that.
-    Raises ArchiveError, TargetError where the port is taken or the cache cannot be written, MlflowArchiveError where
+    Raises ArchiveError, TargetError where the port is taken or the cache cannot be written, MissingExtraError where
     full MLflow is missing.
     """
     path = Path(archive).absolute()
-    try:
+    with needing("server", "serve"):
         import flask  # noqa: F401, PLC0415 - full MLflow has it, its skinny part has not
         import uvicorn  # noqa: PLC0415
-    except ImportError as error:
-        raise MlflowArchiveError(
-            f"serve needs MLflow in full: pip install 'mlflow-archive[server]' ({error})"
-        ) from error
     listening = _listen(host, port)
     with listening:
         quiet: Progress = Quiet()
         with progress or nullcontext(quiet) as listener:
             database = database_of(path, progress=listener)
-            application = ReadOnlyGuard(_application(path, database))
+            application = ReadOnlyGuard(_application(path, database), f"read-only: {path.name}")
         url = f"http://{_shown(host)}:{listening.getsockname()[1]}"
         config = uvicorn.Config(
             application, log_level="error", lifespan="off", timeout_graceful_shutdown=_GRACE_SECONDS
@@ -79,6 +76,7 @@ def _application(path: Path, database: Path) -> Any:
         {
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_ENABLE_AI_GATEWAY": "false",
             "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{database}",
             "_MLFLOW_SERVER_REGISTRY_STORE": f"sqlite:///{database}",
             "_MLFLOW_SERVER_ARTIFACT_ROOT": artifact_root(path),

@@ -24,7 +24,7 @@ from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
 
 _BLOCK: Final = 1024 * 1024
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +138,7 @@ def extract(
     pieces = blobs.pieces({item.digest for item in good})
     progress.expect("bytes", sum(item.size for item in good))
     target.mkdir(parents=True, exist_ok=True)
-    root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    root = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for item in good:
             try:
@@ -204,7 +204,7 @@ def _folder(root: int, parents: Sequence[str]) -> Iterator[int]:
 
 def _digest(folder: int, name: str) -> str:
     digest = hashlib.sha256()
-    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as file:  # noqa: PTH123 - by descriptor
+    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder), "rb") as file:  # noqa: PTH123 - by descriptor
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
@@ -213,7 +213,7 @@ def _digest(folder: int, name: str) -> str:
 def _write(folder: int, name: str, stream: BinaryIO) -> None:
     """Write under a temporary name, then rename."""
     temporary = f".mlfa-{uuid4().hex}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     descriptor = os.open(temporary, flags, 0o666, dir_fd=folder)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - by descriptor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -32,10 +33,32 @@ class Moment(int):
         except OverflowError:  # a time outside of the years 1 to 9999, which MLflow does not refuse
             return f"{int(self)} ms"
 
+    def date(self) -> datetime | Self:
+        """Return the time as a ``datetime`` in UTC; one beyond the years 1 to 9999 stays as it is."""
+        try:
+            return _EPOCH + timedelta(milliseconds=self)
+        except OverflowError:
+            return self
+
     @classmethod
     def of(cls, value: int | None) -> Self | None:
         """Return a value as a Moment, None as None."""
         return None if value is None else cls(value)
+
+
+def dated(value: Any) -> Any:
+    """Return a value with a ``datetime`` for each Moment in it, as :meth:`Moment.date` gives it.
+
+    >>> dated({"start_time": Moment(1655007278844), "metrics": [0.5]})
+    {'start_time': datetime.datetime(2022, 6, 12, 4, 14, 38, 844000, tzinfo=datetime.timezone.utc), 'metrics': [0.5]}
+    """
+    if isinstance(value, Moment):
+        return value.date()
+    if isinstance(value, Mapping):
+        return {name: dated(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [dated(inner) for inner in value]
+    return value
 
 
 def plain_rows(table: pa.Table) -> list[dict[str, Any]]:

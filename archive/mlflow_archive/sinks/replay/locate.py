@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.format.source_tags import ExportFacts
-from mlflow_archive.http.default_uri import default_tracking_uri, scheme_of
+from mlflow_archive.http.default_uri import scheme_of
 from mlflow_archive.http.session import TrackingSession, tell_nobody
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, IDENTITIES
 from mlflow_archive.reader.archive import Archive
@@ -37,19 +36,18 @@ def open_target(uri: str, *, artifact_root: str | None = None, on_retry: Callabl
 
 
 def locate_replay(
-    uri: str | None,
+    uri: str,
     archive: Archive,
     *,
     options: ReplayOptions | None = None,
     progress: Progress | None = None,
 ) -> WorkspaceSink:
-    """Return the sink that replays ``archive`` into a tracking URI; None is what MLflow itself would use here.
+    """Return the sink that replays ``archive`` into a tracking URI.
 
     Each run gets the facts of the export that its rows come from. Raises SelectionError or TargetError for what cannot
     be a target.
     """
     options, progress = options or ReplayOptions(), progress or Quiet()
-    uri = uri if uri is not None else default_tracking_uri(Path.cwd())
     if options.artifact_root is not None and scheme_of(uri) in ("http", "https"):
         raise SelectionError(f"{uri}: a server decides itself where artifacts go; leave out --artifact-root")
     if options.dry_run and is_empty(uri):
@@ -60,13 +58,13 @@ def locate_replay(
         target,
         options=options,
         progress=progress,
-        facts_of=_facts_by_export(archive),
-        only=_only_workspace(archive),
-        sources={_facts(export).tracking_uri for export in archive.manifest.exports},
+        facts_of=facts_by_export(archive),
+        only=only_workspace(archive),
+        sources={facts_of_export(export).tracking_uri for export in archive.manifest.exports},
     )
 
 
-def _only_workspace(archive: Archive) -> str | None:
+def only_workspace(archive: Archive) -> str | None:
     """Return the workspace that everything in an archive is in, None where there are several."""
     workspaces: set[str] = set()
     for table in IDENTITIES.values():
@@ -76,12 +74,12 @@ def _only_workspace(archive: Archive) -> str | None:
     return workspaces.pop() if len(workspaces) == 1 else None
 
 
-def _facts_by_export(archive: Archive) -> FactsOfRow:
+def facts_by_export(archive: Archive) -> FactsOfRow:
     """Return what says of a row of ``runs``, ``logged_models`` or ``traces`` by which export it came.
 
     All else, such as experiments, is of the newest one.
     """
-    exports = {export.number: _facts(export) for export in archive.manifest.exports}
+    exports = {export.number: facts_of_export(export) for export in archive.manifest.exports}
     newest = archive.newest_export.number
     source = ArchiveSource(archive)
     tables = {"run_id": "runs", "model_id": "logged_models", "trace_id": "traces"}
@@ -96,7 +94,8 @@ def _facts_by_export(archive: Archive) -> FactsOfRow:
     return facts_of
 
 
-def _facts(export: Export) -> ExportFacts:
+def facts_of_export(export: Export) -> ExportFacts:
+    """Return what source tags say of an export."""
     facts = export_facts(export)
     return ExportFacts(
         tracking_uri=facts.extra.get("tracking_uri", facts.uri),

@@ -14,6 +14,7 @@ from mlflow_archive.format import refusals
 from mlflow_archive.http.tried import untried
 from mlflow_archive.kinds import TABLES, is_identity
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.sinks.replay.asked import asked
 from mlflow_archive.sinks.replay.options import ReplayOptions, fitted_to
 from mlflow_archive.sinks.replay.places.routing import Router
 from mlflow_archive.sinks.replay.places.turn import Turn
@@ -58,6 +59,7 @@ class WorkspaceSink:
     def begin(self, facts: SourceFacts, selection: Selection) -> Known:
         """Make sure that the target answers and has the workspace that everything is to go into."""
         self._begun = (facts, selection)
+        self._receipt.asked(asked(self._options), asked(selection))
         self._target.check()
         if sentence := untried(self._target.version):
             self._receipt.note(sentence)

@@ -10,15 +10,16 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any, Final
-
-from sqlalchemy import URL, Connection, create_engine, event
-from sqlalchemy.exc import SQLAlchemyError
+from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_archive.errors import TargetError
+from mlflow_archive.optional import missing, needing
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Connection
 
 _MLFLOW: Final = "mlflow.store.db.utils"
-_NEEDED: Final = "a restore needs MLflow in full: pip install 'mlflow-archive[server]'"
+_NEEDED: Final = ("server", "a restore")
 _CHILD: Final = "from mlflow_archive.sinks.restore.mlflow_schema import answer; answer()"
 
 
@@ -32,12 +33,10 @@ def make_schema_within(connection: Connection) -> None:
 
     MLflow's own way takes a connection of its own and commits; its migrations are the same.
     """
-    try:
+    with needing(*_NEEDED):
         from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415 - comes with MLflow
         from alembic.script import ScriptDirectory  # noqa: PLC0415
         from mlflow.store.db import utils  # noqa: PLC0415
-    except ImportError as error:
-        raise TargetError(_NEEDED) from error
     utils.InitialBase.metadata.create_all(connection)
     config = utils._get_alembic_config("")
     script = ScriptDirectory.from_config(config)
@@ -55,8 +54,8 @@ def head_revision() -> str:
 def _ask(question: dict[str, str]) -> str:
     """Return the head revision, after doing what the question asks for."""
     answer = _answer(question) if _MLFLOW in sys.modules else _answer_of_child(question)
-    if answer.get("missing"):
-        raise TargetError(_NEEDED)
+    if reason := answer.get("missing"):
+        raise missing(*_NEEDED, reason)
     if "error" in answer:
         raise TargetError(f"MLflow could not make its tables: {answer['error']}")
     return str(answer["head"])
@@ -95,8 +94,11 @@ def _without_syncing(connection: Any, _: object) -> None:
 def _answer(question: dict[str, str]) -> dict[str, Any]:
     try:
         from mlflow.store.db import utils  # noqa: PLC0415
-    except ImportError:
-        return {"missing": True}
+    except ImportError as error:
+        return {"missing": str(error)}
+    from sqlalchemy import create_engine, event  # noqa: PLC0415
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
     if url := question.get("make"):
         engine = create_engine(url)
         if engine.dialect.name == "sqlite":

@@ -15,6 +15,7 @@ from sqlalchemy.exc import NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from mlflow_archive.errors import ServerError, TargetError
 from mlflow_archive.mlflow_database.uris import DatabaseUri
+from mlflow_archive.optional import missing
 from mlflow_archive.sinks.restore.database import BULK, CommitUncertainError, TargetSchema, holds_nothing
 from mlflow_archive.sinks.restore.mlflow_schema import make_schema, make_schema_within
 from mlflow_archive.sinks.restore.schema import VERSION_TABLE, check_revision, target_schema
@@ -50,8 +51,7 @@ class ServerDatabase:
         try:
             self._engine: Engine = create_engine(url)
         except (ImportError, NoSuchModuleError) as error:
-            extra = f"pip install 'mlflow-archive[{uri.dialect}]'"
-            raise TargetError(f"restoring into {uri.dialect} needs more packages: {extra} ({error})") from error
+            raise missing(uri.dialect, f"restoring into {uri.dialect}", error) from error
         self._connection: Connection | None = None
         self._schema: TargetSchema = {}
         self._others: TargetSchema = {}

@@ -24,7 +24,7 @@ class Unfinished:
     def __init__(self, parent: Path, name: str) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=_SUFFIX, dir=parent))
         early = self.path / f"{_LOCK}.new"
-        self._lock = os.open(early, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        self._lock = os.open(early, os.O_RDWR | os.O_CREAT)
         _try_lock(self._lock)
         early.rename(self.path / _LOCK)  # only now can others find it, and it is locked
 
@@ -38,7 +38,7 @@ def left_behind(parent: Path, name: str) -> Iterator[Path]:
     """Yield the folders that processes left behind which have ended."""
     for folder in sorted(parent.glob(f".{escape(name)}.*{_SUFFIX}")):
         try:
-            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+            lock = os.open(folder / _LOCK, os.O_RDWR)
         except OSError:
             continue  # not such a folder, or of another user
         try:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from mlflow_archive.errors import ServerError, StoreError
 from mlflow_archive.mlflow_database.uris import DatabaseUri
+from mlflow_archive.optional import missing
 from mlflow_archive.sources.database.snapshot import Batch, Query, Schema
 
 _BATCH: Final = 20_000
@@ -72,7 +73,7 @@ class MysqlSnapshot:
             # The transaction is our own statement; SQLAlchemy begins none.
             return create_engine(url, isolation_level="AUTOCOMMIT").connect()
         except (ImportError, NoSuchModuleError) as error:
-            raise StoreError("reading MySQL needs more packages: pip install 'mlflow-archive[mysql]'") from error
+            raise missing("mysql", "reading MySQL", error) from error
         except DBAPIError as error:
             raise ServerError(f"{self._uri.shown} cannot be reached: {_said(error)}") from error
 

@@ -74,7 +74,7 @@ def _unknown_table(snapshot: Snapshot, name: str) -> Iterator[Gap]:
         else:
             if not rows:
                 return
-            reason = f"this version knows no such table; it has {rows} rows"
+            reason = f"this version knows no such table; this export met {rows} rows"
     yield Gap(owner_kind=SOURCE, owner_id=name, path="", code=UNKNOWN_ROWS, reason=reason)
 
 
@@ -83,7 +83,7 @@ def _unknown_columns(snapshot: Snapshot, name: str, columns: Sequence[str]) -> I
         return
     for column, values in zip(columns, _counts(snapshot, name, columns)[1:], strict=True):
         if values:
-            reason = f"this version knows no such column; {values} rows of {name} have a value in it"
+            reason = f"this version knows no such column; this export met a value in {values} rows of {name}"
             yield Gap(owner_kind=SOURCE, owner_id=name, path=column, code=UNKNOWN_FIELD, reason=reason)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from mlflow_archive.errors import ServerError, StoreError
 from mlflow_archive.mlflow_database.adbc import ArrowConnection, ArrowError
 from mlflow_archive.mlflow_database.uris import DatabaseUri
+from mlflow_archive.optional import needing
 from mlflow_archive.sources.database.snapshot import Batch, Query, Schema
 
 _COLUMNS: Final = """
@@ -108,12 +109,8 @@ class PostgresqlSnapshot:
         return connection
 
     def _connect(self) -> ArrowConnection:
-        try:
+        with needing("postgresql", "reading PostgreSQL"):
             import adbc_driver_postgresql  # noqa: PLC0415
-        except ImportError as error:
-            raise StoreError(
-                "reading PostgreSQL needs more packages: pip install 'mlflow-archive[postgresql]'"
-            ) from error
         try:
             connection = ArrowConnection(adbc_driver_postgresql.connect(self._uri.libpq), autocommit=False)
         except ArrowError as error:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.fingerprint import LatestMetric
+from mlflow_archive.optional import needing
 
 
 class SearchedRun(Protocol):
@@ -40,8 +41,9 @@ def compile_filter(filter_string: str) -> Matches:
     Raises SelectionError, with what MLflow says, for a filter that MLflow refuses; the function does too, as some
     mistakes only show when a run is compared.
     """
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
-    from mlflow.utils.search_utils import SearchUtils  # noqa: PLC0415
+    with needing("mlflow", "--filter where no server searches"):
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+        from mlflow.utils.search_utils import SearchUtils  # noqa: PLC0415
 
     def matches(record: SearchedRun, latest: Iterable[LatestMetric]) -> bool:
         try:

@@ -21,12 +21,16 @@ class UnknownFields:
         self._lock = Lock()
         self._counts: dict[tuple[str, str], tuple[int, str]] = {}
 
-    def add(self, kind: str, owner_id: str, fields: Iterable[str]) -> None:
-        """Add the fields of an object, each as often as it is there; of ids the first in order is the example."""
+    def add(self, kind: str, owner_id: str, fields: Iterable[str], *, example: str = "") -> None:
+        """Add the fields of an object, each as often as it is there.
+
+        ``example`` is what a person finds it by, by default its kind and id; the first in order is told.
+        """
+        example = example or f"{kind.replace('_', ' ')} {owner_id}"
         for field in fields:
             with self._lock:
-                count, example = self._counts.get((kind, field), (0, owner_id))
-                self._counts[kind, field] = count + 1, min(example, owner_id)
+                count, first = self._counts.get((kind, field), (0, example))
+                self._counts[kind, field] = count + 1, min(first, example)
 
     def add_all(self, gaps: GapList) -> None:
         """Add those of the owner of some gaps."""
@@ -41,8 +45,7 @@ class UnknownFields:
         gaps = []
         for (kind, field), (count, example) in sorted(self._counts.items()):
             times = "once" if count == 1 else f"{count} times"
-            noun = kind.replace("_", " ")
-            reason = f"this version knows no such field; it has a value {times}, such as in {noun} {example}"
+            reason = f"this version knows no such field; this export met a value {times}, such as in {example}"
             gaps.append(Gap(owner_kind=SOURCE, owner_id=kind, path=field, code=UNKNOWN_FIELD, reason=reason))
         if gaps:
             yield Chunk(tables={"gaps": gap_table(gaps)})

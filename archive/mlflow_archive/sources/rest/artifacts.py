@@ -25,6 +25,7 @@ from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Gap
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.location import without_password
+from mlflow_archive.http.paging import paged
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.http.session import Params, TrackingSession
 from mlflow_archive.kinds import REGISTERED_MODEL
@@ -138,7 +139,7 @@ class Artifacts:
         if root is None or self._roots.resolve(uri) != uri:
             return None
         try:
-            answer = self._session.get(PROXY_LIST, {"path": root}, refusals_are_final=True)
+            answer = _whole_list(self._session, PROXY_LIST, {"path": root}, refusals_are_final=True)
             return {str(entry["path"]).rpartition("/")[2] for entry in answer.get("files", []) if entry.get("is_dir")}
         except ServerError as exc:
             check_answered(exc)
@@ -183,7 +184,7 @@ class Artifacts:
         """Return (path, is a folder, size in bytes) of what lies in a folder; a size of 0 is left out by the server."""
         proxied, answer = True, self._asked_proxy(owner, folder)
         if answer is None and owner.list_folder is not None:
-            proxied, answer = False, self._session.get(*owner.list_folder(folder))
+            proxied, answer = False, _whole_list(self._session, *owner.list_folder(folder))
             host = _other_server(owner.uri or "")
             if host and not folder and not (isinstance(answer, Mapping) and answer.get("files")):
                 refused = self._neighbours.get((host, self._session.workspace))
@@ -215,11 +216,9 @@ class Artifacts:
         if root is None:
             return None
         # The proxy does not look up the object for each folder, which makes it twice as fast.
-        request = (PROXY_LIST, {"path": f"{root}/{folder}".strip("/")})
+        ask = partial(_whole_list, path=PROXY_LIST, params={"path": f"{root}/{folder}".strip("/")})
         try:
-            return (
-                self._session.get(*request) if not host else self._with(host, lambda neighbour: neighbour.get(*request))
-            )
+            return ask(self._session) if not host else self._with(host, ask)
         except (ServerError, ArtifactUnreadableError):
             if owner.list_folder is None:
                 raise
@@ -295,6 +294,15 @@ class Artifacts:
             return self._session.download_signed(str(answer["url"]), answer.get("headers") or {}, target)
         except (ServerError, KeyError, TypeError, AttributeError):
             return None  # why it does not give it is told already
+
+
+def _whole_list(session: TrackingSession, path: str, params: Any, *, refusals_are_final: bool = False) -> Any:
+    """Return the list of a folder with the files of all its pages: some servers give long ones in several."""
+    pages = list(paged(lambda page: session.get(path, page, refusals_are_final=refusals_are_final), params))
+    if len(pages) == 1:
+        return pages[0]
+    lists = (page.get("files") or () if isinstance(page, Mapping) else (page,) for page in pages)
+    return {"files": [entry for files in lists for entry in files]}
 
 
 def _download_whole(

@@ -117,7 +117,7 @@ class ServerCatalog:
 
     def _run(self, scope: Scope, run_id: str) -> Json | None:
         try:
-            run = fetch_run(scope.session, run_id)
+            run = fetch_run(scope, run_id)
         except ServerError as exc:
             if exc.status not in _NOT_FOUND or exc.error_code is None:
                 raise
@@ -135,7 +135,7 @@ class ServerCatalog:
     def _model(self, model_id: str) -> Record | None:
         for scope in self._scopes if model_id not in self._models else ():
             try:
-                raw, deleted = fetch_model(scope.session, model_id)
+                raw, deleted = fetch_model(scope, model_id)
             except ServerError as exc:
                 check_answered(exc)
                 continue  # whoever reads it says why it cannot be had
@@ -157,7 +157,7 @@ class ServerCatalog:
         scope = self._places.get((RUN, run_id))
         if scope is None or not scope.has_logged_models:
             return []
-        return model_ids_of(self._named_runs.get(run_id) or fetch_run(scope.session, run_id))
+        return model_ids_of(self._named_runs.get(run_id) or fetch_run(scope, run_id))
 
     def _traces_of(self, run_id: str) -> Iterator[str]:
         search = self._searches.get(self._places[RUN, run_id].workspace) if (RUN, run_id) in self._places else None

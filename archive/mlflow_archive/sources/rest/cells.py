@@ -21,7 +21,15 @@ Row = dict[str, Any]
 _SCHEMAS: Final = {name: table.schema for name, table in TABLES.items()}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-UNREADABLE_ROW: Final = (KeyError, TypeError, ValueError, AttributeError, OverflowError, pa.ArrowException)
+UNREADABLE_ROW: Final = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    pa.ArrowException,
+)
 """What values of an unexpected shape raise while they become rows; each caller turns it into a gap."""
 
 

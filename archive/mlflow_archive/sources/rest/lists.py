@@ -8,8 +8,6 @@ empty list: that server has no such objects.
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -18,8 +16,9 @@ from typing import Any, Final, Protocol
 from mlflow_archive.errors import ServerError
 from mlflow_archive.http.refusals import is_unknown_request
 from mlflow_archive.http.session import TrackingSession
+from mlflow_archive.sources.rest.answers import NEXT, Asker, note_unread
 from mlflow_archive.sources.rest.cells import Json
-from mlflow_archive.sources.rest.paging import page_token
+from mlflow_archive.sources.rest.paging import PageWalk, page_token
 
 PROMPTS: Final = "tags.`mlflow.prompt.is_prompt` = 'true'"
 """The filter with which searches of the registry find prompts, which they leave out otherwise."""
@@ -66,26 +65,32 @@ def rows_of(session: TrackingSession, answer: Any, name: str) -> list[Json]:
     return rows
 
 
-def asking(session: TrackingSession, path: str, name: str, /, **params: Any) -> Ask:
-    """Return how to ask for a list by GET."""
+def asking(asker: Asker, kind: str, path: str, name: str, /, **params: Any) -> Ask:
+    """Return how to ask for a list by GET; ``kind`` is that of the objects, or of what has them."""
 
     def ask(size: int, token: str | None, *, careful: bool = False) -> Answer:
         paging = {"max_results": size, "page_token": token}
-        answer = session.get(path, {**params, **paging}, refusals_are_final=careful)
-        return rows_of(session, answer, name), answer.get("next_page_token") or None
+        answer = asker.session.get(path, {**params, **paging}, refusals_are_final=careful)
+        return _answered(asker, kind, path, answer, name)
 
     return ask
 
 
-def posting(session: TrackingSession, path: str, name: str, /, **body: Any) -> Ask:
-    """Return how to ask for a list by POST."""
+def posting(asker: Asker, kind: str, path: str, name: str, /, **body: Any) -> Ask:
+    """Return how to ask for a list by POST; ``kind`` as for ``asking``."""
 
     def ask(size: int, token: str | None, *, careful: bool = False) -> Answer:
         paging = {"max_results": size, **({"page_token": token} if token else {})}
-        answer = session.post(path, {**body, **paging}, refusals_are_final=careful)
-        return rows_of(session, answer, name), answer.get("next_page_token") or None
+        answer = asker.session.post(path, {**body, **paging}, refusals_are_final=careful)
+        return _answered(asker, kind, path, answer, name)
 
     return ask
+
+
+def _answered(asker: Asker, kind: str, path: str, answer: Any, name: str) -> Answer:
+    rows = rows_of(asker.session, answer, name)
+    note_unread(asker, kind, path, answer, name, NEXT)
+    return rows, answer.get(NEXT) or None
 
 
 def if_understood(ask: Ask) -> Ask:
@@ -102,10 +107,12 @@ def if_understood(ask: Ask) -> Ask:
     return asked
 
 
-def all_at_once(session: TrackingSession, path: str, name: str, /, **params: Any) -> Iterator[Page]:
-    """Yield a list that the server gives in one piece."""
+def all_at_once(asker: Asker, kind: str, path: str, name: str, /, **params: Any) -> Iterator[Page]:
+    """Yield a list that the server gives in one piece; ``kind`` as for ``asking``."""
     try:
-        rows = rows_of(session, session.get(path, params), name)
+        answer = asker.session.get(path, params)
+        rows = rows_of(asker.session, answer, name)
+        note_unread(asker, kind, path, answer, name)
     except ServerError as exc:
         if exc.status is None:
             raise
@@ -133,39 +140,41 @@ class _Walk:
         self._seen_ids: set[object] = set()
 
     def pages(self, size: int) -> Iterator[Page]:
-        offset, back, token = 0, 0, None
+        walk = PageWalk()
         while True:
-            start = max(0, offset - back)
             try:
-                rows, following = self._ask(size, token or self._token_of(start))
+                rows, following = self._ask(size, walk.token or self._token_of(walk.start))
             except ServerError as exc:
                 if exc.status is None:
                     raise
                 if is_unknown_request(exc) and not self._seen_ids:
                     return
-                if exc.status < HTTPStatus.INTERNAL_SERVER_ERROR or self._refuses_all():
+                is_final = walk.token is not None or exc.status < HTTPStatus.INTERNAL_SERVER_ERROR
+                if is_final or self._refuses_all():
                     yield Page(losses=[Loss(place="", reason=str(exc))])
                     return
-                if not (yield from self._cut(start, size)):
+                if not (yield from self._cut(walk.start, size)):
                     return
-                offset, back = start + size, 0
+                walk.skip(size)
                 continue
-            if token is None and back and start and not (rows and self._id_of(rows[0]) in self._seen_ids):
-                back *= 2
+            ids = [self._id_of(row) for row in rows]
+            if walk.looks_back(seen=bool(ids) and ids[0] in self._seen_ids):
                 continue
-            count_before = len(self._seen_ids)
-            yield from self._fresh(rows)
-            if not rows or not following:
+            fresh = yield from self._fresh(rows)
+            try:
+                if not walk.goes_on(ids, following, fresh=fresh):
+                    return
+            except ServerError as exc:
+                yield Page(losses=[Loss(place="", reason=str(exc))])
                 return
-            # A page of one row is only the last one again: the next starts behind it.
-            offset, back = start + len(rows), 1 if len(self._seen_ids) > count_before else 0
-            token = None if _is_offset(following) else following
 
-    def _fresh(self, rows: list[Json]) -> Iterator[Page]:
+    def _fresh(self, rows: list[Json]) -> Generator[Page, None, bool]:
+        """Yield what comes for the first time; return whether there was any."""
         fresh = {self._id_of(row): row for row in rows if self._id_of(row) not in self._seen_ids}
         self._seen_ids.update(fresh)
         if fresh:
             yield Page(rows=list(fresh.values()))
+        return bool(fresh)
 
     def _cut(self, start: int, size: int) -> Generator[Page, None, bool]:
         """Yield what can be read of a refused page; return whether more may follow it."""
@@ -195,12 +204,4 @@ class _Walk:
             if exc.status is None:
                 raise
             return True
-        return False
-
-
-def _is_offset(token: str) -> bool:
-    """Return whether a token is of MLflow's own form, so that one for another row can be made."""
-    try:
-        return "offset" in json.loads(base64.b64decode(token))
-    except (ValueError, TypeError):
         return False

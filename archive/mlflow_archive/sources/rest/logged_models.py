@@ -70,7 +70,7 @@ def _pages(scope: Scope, listed_ids: set[str]) -> Iterator[Page]:
     """Yield the lists of all selected experiments; the ids in them are added to ``listed_ids``."""
     for ids in scope.groups():
         body = {"experiment_ids": ids, "order_by": list(_ORDER)}
-        ask = posting(scope.session, f"{LOGGED_MODELS}/search", "models", **body)
+        ask = posting(scope, LOGGED_MODEL, f"{LOGGED_MODELS}/search", "models", **body)
         for page in pages(ask, _id_of, size=PAGE, token_of=partial(_token, ids)):
             listed_ids.update(str(_id_of(row)) for row in page.rows)
             yield page
@@ -106,7 +106,7 @@ def _read_by_id(scope: Scope, model_ids: Sequence[str], known: Known, *, only_de
     gaps: list[Gap] = []
     for model_id in model_ids:
         try:
-            model, deleted = fetch_model(scope.session, model_id)
+            model, deleted = fetch_model(scope, model_id)
         except ServerError as exc:
             check_answered(exc)
             if exc.error_code != "RESOURCE_DOES_NOT_EXIST" and not is_unknown_request(exc):

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from mlflow_archive.errors import ServerError
-from mlflow_archive.http.session import TrackingSession
+from mlflow_archive.kinds import LOGGED_MODEL, RUN
+from mlflow_archive.sources.rest.answers import Asker, note_unread
 from mlflow_archive.sources.rest.artifacts import quoted
 from mlflow_archive.sources.rest.cells import Json
 
@@ -16,31 +17,33 @@ LOGGED_MODELS: Final = "/api/2.0/mlflow/logged-models"
 _RUN: Final = "/api/2.0/mlflow/runs/get"
 
 
-def fetch_run(session: TrackingSession, run_id: str) -> Json:
+def fetch_run(asker: Asker, run_id: str) -> Json:
     """Return a run as the server's JSON. Raises ServerError."""
-    answer = session.get(_RUN, {"run_id": run_id})
+    answer = asker.session.get(_RUN, {"run_id": run_id})
     run = answer.get("run") if isinstance(answer, dict) else None
     if not isinstance(run, dict) or not isinstance(run.get("info"), dict):
-        raise ServerError(f"{session.uri} answers in an unexpected shape when asked for run {run_id!r}")
+        raise ServerError(f"{asker.session.uri} answers in an unexpected shape when asked for run {run_id!r}")
+    note_unread(asker, RUN, _RUN, answer, "run")
     return run
 
 
-def fetch_model(session: TrackingSession, model_id: str) -> tuple[Json, bool]:
+def fetch_model(asker: Asker, model_id: str) -> tuple[Json, bool]:
     """Return a logged model as the server's JSON, and whether it is deleted. Raises ServerError."""
     path = f"{LOGGED_MODELS}/{quoted(model_id)}"
     try:
-        return _model_in(session, session.get(path), model_id), False
+        return _model_in(asker, asker.session.get(path), model_id), False
     except ServerError as exc:
         if exc.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        return _model_in(session, session.get(path, {"allow_deleted": "true"}), model_id), True
+        return _model_in(asker, asker.session.get(path, {"allow_deleted": "true"}), model_id), True
 
 
-def _model_in(session: TrackingSession, answer: Any, model_id: str) -> Json:
+def _model_in(asker: Asker, answer: Any, model_id: str) -> Json:
     model = answer.get("model") if isinstance(answer, dict) else None
     if not isinstance(model, dict) or not isinstance(model.get("info"), dict):
-        message = f"{session.uri} answers in an unexpected shape when asked for logged model {model_id!r}"
+        message = f"{asker.session.uri} answers in an unexpected shape when asked for logged model {model_id!r}"
         raise ServerError(message, status=200)
+    note_unread(asker, LOGGED_MODEL, f"{LOGGED_MODELS}/ID", answer, "model")
     return model
 
 

@@ -126,7 +126,7 @@ class RestSource:
         self._artifacts.check()
         workspaces, scopes = self._scopes(selection)
         for scope in scopes:
-            scope.experiments = scope.all_experiments = list(all_experiments(scope.session, deleted=selection.deleted))
+            scope.experiments = scope.all_experiments = list(all_experiments(scope, deleted=selection.deleted))
         yield from absences(select(scopes, selection).missing)
         yield from _workspace_shards(workspaces, scopes)
         yield from _shards(1, scopes, _plan_experiments, progress)

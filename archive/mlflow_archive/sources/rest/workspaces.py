@@ -13,6 +13,7 @@ from mlflow_archive.http.refusals import is_unknown_request
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import WORKSPACE
 from mlflow_archive.sources.reading.fields import Fields, refuse, row_of
+from mlflow_archive.sources.rest.answers import unread_beside
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Row, unexpected_shape
 from mlflow_archive.sources.rest.lists import rows_of
 from mlflow_archive.sources.rest.scope import gap_of
@@ -58,7 +59,10 @@ def workspaces_of(session: TrackingSession) -> WorkspaceList | None:
 def all_workspaces(session: TrackingSession, *, only: str | None = None) -> WorkspaceList:
     """Return all workspaces that this user sees, or ``only`` one. Raises SelectionError where there is no such one."""
     workspaces = WorkspaceList()
-    for raw in rows_of(session, session.get(_WORKSPACES), "workspaces"):
+    answer = session.get(_WORKSPACES)
+    rows = rows_of(session, answer, "workspaces")
+    workspaces.unread.append(("", unread_beside(answer, "workspaces")))
+    for raw in rows:
         workspace = Fields(raw, refuse, blank_is_null=True)
         try:
             row = _row(workspace)

@@ -153,7 +153,7 @@ class EvaluationDatasetWriter(ObjectWriter):
         records = rows.of("evaluation_dataset_records")
         for row in sorted(records, key=lambda row: (row["created_time"] or 0, row["dataset_record_id"])):
             try:
-                body = _record_body(row, self._context)
+                body = record_body(row, self._context)
             except ItemError as exc:
                 path = row["dataset_record_id"]
                 self._context.refuse(EVALUATION_DATASET, rows.source_id, refusals.RECORDS_REFUSED, exc, path=path)
@@ -190,7 +190,7 @@ class EvaluationDatasetWriter(ObjectWriter):
             self._context.receipt.count("evaluation_dataset_records", len(bodies))
 
 
-def _record_body(row: Row, context: ReplayContext) -> dict[str, Any]:
+def record_body(row: Row, context: ReplayContext) -> dict[str, Any]:
     """Return a record with the references of the target. Raises ItemError where a text is not JSON as expected."""
     inputs = json_of(row, "inputs")
     if not isinstance(inputs, dict):

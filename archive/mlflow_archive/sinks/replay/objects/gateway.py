@@ -166,12 +166,15 @@ class EndpointWriter(ObjectWriter):
         }
         return body if model["fallback_order"] is None else {**body, "fallback_order": model["fallback_order"]}
 
+    def tags(self, rows: ObjectRows) -> dict[str, str]:
+        """Return the tags that an endpoint gets."""
+        tags = rows.tags("gateway_endpoint_tags")
+        return self.target_tags(rows, tags, rows.row, group=GATEWAY_ENDPOINT, words="endpoint tag", limit=_TAG)
+
     def _set_tags(self, rows: ObjectRows, existing: Any) -> bool:
         """Set the tags that are not there; return whether there were any."""
-        tags = rows.tags("gateway_endpoint_tags")
-        fitted = self.target_tags(rows, tags, rows.row, group=GATEWAY_ENDPOINT, words="endpoint tag", limit=_TAG)
         existing_keys = {tag["key"] for tag in existing.get("tags", [])}
-        missing = {key: value for key, value in fitted.items() if key not in existing_keys}
+        missing = {key: value for key, value in self.tags(rows).items() if key not in existing_keys}
         for key, value in missing.items():
             body = {"endpoint_id": existing["endpoint_id"], "key": key, "value": value}
             self.send(API + "endpoints/set-tag", body)

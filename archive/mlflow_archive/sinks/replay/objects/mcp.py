@@ -52,10 +52,9 @@ class McpServerWriter(ObjectWriter):
     def complete(self, rows: ObjectRows, existing: Any, *, is_new: bool) -> bool:
         if existing is None:
             return super().complete(rows, existing, is_new=is_new)
-        base, facts = self._base(rows), {key: rows.row[key] for key in ("name", "workspace", *_MADE)}
+        base = self._base(rows)
         changed = self._display_name(rows, base, existing)
-        tags = rows.tags("mcp_server_tags")
-        changed |= self._tags(rows, base, MCP_SERVER, facts, tags, existing.get("tags", {}))
+        changed |= self._set_tags(base, self.server_tags(rows), existing.get("tags", {}))
         listed = entries(lambda page: self._context.api.get(f"{base}/versions", page), "mcp_server_versions")
         existing_versions = {version["version"]: version for version in listed}
         for version in rows.of("mcp_server_versions"):
@@ -88,10 +87,7 @@ class McpServerWriter(ObjectWriter):
             existing = self._create_version(rows, row, base)
         if existing is None:
             return False
-        all_tags = rows.of("mcp_server_version_tags")
-        tags = {tag["key"]: tag["value"] for tag in all_tags if tag["version"] == row["version"]}
-        facts = {key: row[key] for key in ("name", "workspace", "version", "status", *_MADE)}
-        changed |= self._tags(rows, path, _VERSION, facts, tags, existing.get("tags", {}))
+        changed |= self._set_tags(path, self.version_tags(rows, row), existing.get("tags", {}))
         return self._status(path, existing, status) or changed
 
     def _create_version(self, rows: ObjectRows, row: Row, base: str) -> Any:
@@ -141,10 +137,21 @@ class McpServerWriter(ObjectWriter):
                     raise
         return True
 
-    def _tags(self, rows: ObjectRows, path: str, group: str, facts: Row, tags: Tags, existing: Tags) -> bool:
+    def server_tags(self, rows: ObjectRows) -> dict[str, str]:
+        """Return the tags that a server gets."""
+        facts = {key: rows.row[key] for key in ("name", "workspace", *_MADE)}
+        return self.target_tags(rows, rows.tags("mcp_server_tags"), facts, group=MCP_SERVER, limit=_TAG)
+
+    def version_tags(self, rows: ObjectRows, row: Row) -> dict[str, str]:
+        """Return the tags that a version gets."""
+        all_tags = rows.of("mcp_server_version_tags")
+        tags = {tag["key"]: tag["value"] for tag in all_tags if tag["version"] == row["version"]}
+        facts = {key: row[key] for key in ("name", "workspace", "version", "status", *_MADE)}
+        return self.target_tags(rows, tags, facts, group=_VERSION, limit=_TAG)
+
+    def _set_tags(self, path: str, tags: Mapping[str, str], existing: Tags) -> bool:
         """Set the tags that are not there; return whether there were any."""
-        fitted = self.target_tags(rows, tags, facts, group=group, limit=_TAG)
-        missing = {key: value for key, value in fitted.items() if key not in existing}
+        missing = {key: value for key, value in tags.items() if key not in existing}
         for key, value in missing.items():
             self.send(f"{path}/tags", {"key": key, "value": value})
         return bool(missing)

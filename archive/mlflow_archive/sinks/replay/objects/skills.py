@@ -99,7 +99,7 @@ class SkillWriter(KindWriter):
         if existing is None:
             return changed
         path = f"{versions.base}/versions/{number}"
-        tags = self._source_tagged(skill, _VERSION, row, skill.version_tags.get(number, {}))
+        tags = self.source_tagged(skill, _VERSION, row, skill.version_tags.get(number, {}))
         # Tags come last: where one is missing, an import may have been cut off before it set the status.
         if any(key not in existing["tags"] for key in tags):
             changed |= versions.set_status(existing, row["status"])
@@ -113,9 +113,9 @@ class SkillWriter(KindWriter):
         return changed
 
     def _tags(self, skill: SkillRows, path: str, group: str, row: Row, tags: Tags, existing: Tags) -> bool:
-        return self._set(skill, path, self._source_tagged(skill, group, row, tags), existing)
+        return self._set(skill, path, self.source_tagged(skill, group, row, tags), existing)
 
-    def _source_tagged(self, skill: SkillRows, group: str, row: Row, tags: Tags) -> dict[str, str]:
+    def source_tagged(self, skill: SkillRows, group: str, row: Row, tags: Tags) -> dict[str, str]:
         """Return the tags that something gets, cut to what MLflow takes."""
         context = self._context
         all_tags = {key: value for key, value in tags.items() if not left_by_import(key)}

@@ -6,7 +6,7 @@ so that the outcome does not depend on the order in which threads bring them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from threading import RLock
 
@@ -142,6 +142,16 @@ class ExperimentMap(KindWriter):
                         raise
                     self._refused[row["experiment_id"]] = str(exc)
                     self._receipt.refuse("experiment", row["experiment_id"], "", refusals.EXPERIMENT_REFUSED, str(exc))
+
+    def planned(self) -> Iterator[tuple[Row, str, dict[str, str]]]:
+        """Yield every experiment that is waiting with the name and the tags that it gets, and settle none."""
+        waiting, self._waiting = self._waiting, []
+        for row, tags, export in sorted(waiting, key=_active_first):
+            name = self._name(row, export)
+            self._name_owners[name] = row["experiment_id"]
+            in_column = shorten_key(name, _NAME_COLUMN)
+            is_cut = name not in self._existing() and in_column in self._existing()
+            yield row, in_column if is_cut else name, self._tags(row, tags, export)
 
     def make_writable(self, bound: Bound) -> None:
         """Restore an experiment of the target that is deleted; it is deleted again in the end."""

@@ -24,8 +24,8 @@ from mlflow_archive.sinks.replay.registry.registry_rows import (
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, key_is_taken, plain_tags
 
 _TEXT: Final = "mlflow.prompt.text"
-_EXPERIMENT_IDS: Final = "_mlflow_experiment_ids"
-_RUN_IDS: Final = "mlflow.prompt.associatedRunIds"
+EXPERIMENT_IDS: Final = "_mlflow_experiment_ids"
+RUN_IDS: Final = "mlflow.prompt.associatedRunIds"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ def _tags(
 def _remap_prompt_tags(tags: dict[str, str | None], context: ReplayContext) -> dict[str, str | None]:
     """Return tags of a registered model or version with the ids in them remapped; ids not in the target go."""
     remapped = dict(tags)
-    for key, target_id_of in ((_EXPERIMENT_IDS, _experiment), (_RUN_IDS, _run)):
+    for key, target_id_of in ((EXPERIMENT_IDS, _experiment), (RUN_IDS, _run)):
         value = tags.get(key)
         if not value:
             continue

@@ -12,7 +12,7 @@ from mlflow_archive.format import refusals
 from mlflow_archive.kinds import DATASET, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.places.experiments import Bound
-from mlflow_archive.sinks.replay.runs.planned_run import OpenRun, RunPlanner, SourceOfRun
+from mlflow_archive.sinks.replay.runs.planned_run import OpenRun, PlannedRun, RunPlanner, SourceOfRun
 from mlflow_archive.sinks.replay.runs.run_rows import DatasetKey, RunRows, runs_of
 from mlflow_archive.sinks.replay.runs.run_writer import RunMaker
 from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
@@ -47,9 +47,7 @@ class RunWriter(KindWriter):
 
     def write(self, chunk: Chunk) -> None:
         """Write the runs of a chunk, and keep what they say of logged models, which come later."""
-        with self._lock:
-            for row in rows_of(chunk, "datasets"):
-                self._datasets[row["experiment_id"], row["name"], row["digest"]] = row
+        self.take_datasets(chunk)
         runs = self._thread.runs
         for rows in runs_of(chunk):
             self._write(rows, runs)
@@ -60,6 +58,12 @@ class RunWriter(KindWriter):
                 self._end(run_id, runs)
         for link in model_links_of(chunk):
             self._context.waiting.links.add(link.model_id, link)
+
+    def take_datasets(self, chunk: Chunk) -> None:
+        """Keep the datasets of a chunk for the runs that have them as inputs."""
+        with self._lock:
+            for row in rows_of(chunk, "datasets"):
+                self._datasets[row["experiment_id"], row["name"], row["digest"]] = row
 
     def delete(self) -> None:
         """Delete the runs that are deleted at the source; till now other objects could be written to them."""
@@ -80,6 +84,11 @@ class RunWriter(KindWriter):
             self._refuse(rows.run_id, exc, runs)
 
     def _begin(self, rows: RunRows) -> OpenRun:
+        plan, bound = self.plan(rows)
+        return self._maker.begin(plan, bound, rows)
+
+    def plan(self, rows: RunRows) -> tuple[PlannedRun, Bound]:
+        """Return what a run will be, and where. Raises ItemError where it cannot be."""
         if rows.info is None:
             message = f"there are rows of run {rows.run_id} but not the run itself"
             raise ItemError(message)
@@ -93,7 +102,7 @@ class RunWriter(KindWriter):
         )
         parent = self._parent(rows, bound)
         plan = self._planner.plan(rows, rows.info, parent=parent, datasets=self._datasets, source=source)
-        return self._maker.begin(plan, bound, rows)
+        return plan, bound
 
     def _parent(self, rows: RunRows, bound: Bound) -> str | None:
         """Return the target's id of the parent; in a dry run the source's, where it would be created."""

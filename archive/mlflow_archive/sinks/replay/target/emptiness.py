@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mlflow_archive.http.default_uri import DATABASE_SCHEMES, scheme_of
-from mlflow_archive.mlflow_database.uris import parse_database_uri
+from mlflow_archive.optional import needing
 from mlflow_archive.sinks.replay.writing.artifacts import local_root
 
 _NAMES: Final = frozenset({"databricks", "databricks-uc", "uc"})
@@ -24,6 +24,8 @@ def is_empty(uri: str) -> bool:
         return folder is not None and not folder.exists()
     if scheme not in DATABASE_SCHEMES:
         return False
+    with needing("server", f"an import into a store of the kind {scheme}"):
+        from mlflow_archive.mlflow_database.uris import parse_database_uri  # noqa: PLC0415 - brings SQLAlchemy
     if scheme == "sqlite":
         path = parse_database_uri(uri).path
         if path is not None and not path.exists():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, NoReturn, cast
 
@@ -33,9 +33,10 @@ class _NothingApi:
 
 
 class _Nothing:
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, experiments: Sequence[TargetExperiment]) -> None:
         self.uri = uri
         self.version: str | None = None
+        self._experiments = experiments
 
     @property
     def api(self) -> Api:
@@ -49,13 +50,13 @@ class _Nothing:
         return cast("Target", self)
 
     def experiments(self) -> Iterator[TargetExperiment]:
-        return iter(())
+        return iter(self._experiments)
 
     def __getattr__(self, name: str) -> NoReturn:
         message = f"a dry run does not {name}"
         raise RuntimeError(message)
 
 
-def nothing_there(uri: str) -> Target:
-    """Return a target that is empty, for a dry run."""
-    return cast("Target", _Nothing(uri))
+def nothing_there(uri: str, experiments: Sequence[TargetExperiment] = ()) -> Target:
+    """Return a target that is empty but for some experiments, for what writes nothing."""
+    return cast("Target", _Nothing(uri, experiments))

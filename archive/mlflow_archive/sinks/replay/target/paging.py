@@ -5,25 +5,18 @@ A replay writes only its own objects, so no list changes under it; a list of a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
+
+from mlflow_archive.http import paging
+from mlflow_archive.http.paging import Ask
 
 PAGE: Final = 1000
 
-Ask = Callable[[dict[str, Any]], Any]
-"""Asks for a page; is given ``max_results`` and ``page_token``."""
-
 
 def paged(ask: Ask, *, size: int = PAGE) -> Iterator[dict[str, Any]]:
-    """Yield the answers page by page."""
-    page = {"max_results": size}
-    while True:
-        answer = ask(page)
-        yield answer
-        token = answer.get("next_page_token")
-        if not token:
-            return
-        page = {"max_results": size, "page_token": token}
+    """Yield the answers page by page; raises ServerError where that does not end."""
+    return paging.paged(ask, {"max_results": size})
 
 
 def entries(ask: Ask, field: str, *, size: int = PAGE) -> Iterator[dict[str, Any]]:

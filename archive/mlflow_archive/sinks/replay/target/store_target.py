@@ -8,11 +8,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from importlib import metadata
 from typing import Any, Self
 
 from mlflow_archive.errors import ItemError, TargetError
 from mlflow_archive.http.session import TrackingSession, tell_nobody
+from mlflow_archive.optional import mlflow_version, needing
 from mlflow_archive.sinks.replay.target.in_process import ADDRESS, InProcessTransport
 from mlflow_archive.sinks.replay.target.rest_target import RestTarget
 from mlflow_archive.sinks.replay.target.target import NOBODY, TargetArtifacts
@@ -22,7 +22,8 @@ from mlflow_archive.sinks.replay.writing.artifacts import LocalPlace, Repository
 class StoreTarget(RestTarget):
     """A tracking store in this process. ``artifact_root`` is for new experiments, None as MLflow has it.
 
-    Raises TargetError where full MLflow is missing, the store cannot be opened, or its schema is an older one.
+    Raises MissingExtraError where full MLflow is missing, TargetError where the store cannot be opened, or its schema
+    is an older one.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class StoreTarget(RestTarget):
 
     def check(self) -> None:
         next(self.experiments(), None)
-        self.version = metadata.version("mlflow-skinny")
+        self.version = mlflow_version()
 
     def in_workspace(self, name: str | None) -> Self:
         view = super().in_workspace(name)
@@ -62,19 +63,12 @@ def _without_password(uri: str) -> str:
 
 
 def _open(uri: str, display_uri: str, artifact_root: str | None) -> tuple[InProcessTransport, list[Any]]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what MLflow's server says of its own dependencies helps nobody here
-            from mlflow.server import handlers  # noqa: PLC0415 - full MLflow takes seconds to import
-            from mlflow.server.fastapi_app import app  # noqa: PLC0415
+    with needing("server", f"writing into {display_uri} without a server"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what MLflow's server says of its own dependencies helps nobody here
+        from mlflow.server import handlers  # noqa: PLC0415 - full MLflow takes seconds to import
+        from mlflow.server.fastapi_app import app  # noqa: PLC0415
         from mlflow.tracking._model_registry import utils as registry  # noqa: PLC0415
         from mlflow.tracking._tracking_service import utils as tracking  # noqa: PLC0415
-    except ImportError as exc:
-        message = (
-            f"writing into {display_uri} without a server needs full MLflow 3: "
-            f"pip install 'mlflow-archive[server]' ({exc})"
-        )
-        raise TargetError(message) from exc
     if uri.partition(":")[0].partition("+")[0] in ("sqlite", "postgresql", "mysql", "mssql"):
         _refuse_older_schema(uri, display_uri)
     try:

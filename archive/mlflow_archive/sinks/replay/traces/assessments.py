@@ -39,8 +39,12 @@ class When(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedAssessment:
-    """An assessment as MLflow's API takes it. ``issue_id`` is that of the source where it refers to an issue."""
+    """An assessment as MLflow's API takes it; ``source_id`` is its id at the source.
 
+    ``issue_id`` is that of the source where it refers to an issue.
+    """
+
+    source_id: str
     assessment_id: str
     body: dict[str, Any]
     when: When
@@ -92,7 +96,13 @@ def plan_assessments(
             plan.losses.append({"assessment_id": row["assessment_id"], **losses})
         issue_id = row["name"] if row["assessment_type"] == ISSUE_REFERENCE else None
         plan.planned.append(
-            PlannedAssessment(assessment_id=body["assessment_id"], body=body, when=when, issue_id=issue_id)
+            PlannedAssessment(
+                source_id=row["assessment_id"],
+                assessment_id=body["assessment_id"],
+                body=body,
+                when=when,
+                issue_id=issue_id,
+            )
         )
     for row in rows:
         if not row["valid"] and row["assessment_id"] not in replaced:

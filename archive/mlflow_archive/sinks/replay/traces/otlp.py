@@ -43,15 +43,6 @@ _DEEPEST: Final = 20
 _INT64: Final = 1 << 63
 
 
-def is_available() -> bool:
-    """Return whether this installation can encode spans: MLflow 3 brings what it takes."""
-    try:
-        import opentelemetry.proto.trace.v1.trace_pb2  # noqa: F401, PLC0415 - older MLflow brings none
-    except ImportError:
-        return False
-    return True
-
-
 def with_links(span: Any) -> Any:
     """Return a span of an earlier MLflow 3, which wrote no ``links``, as MLflow writes it now: with an empty list."""
     return {**span, "links": []} if isinstance(span, dict) and tuple(span) == _KEYS[:-1] else span
@@ -79,7 +70,7 @@ def survives(span: Any, trace_id: str) -> bool:
 
 def encode(spans: Iterable[Mapping[str, Any]]) -> bytes:
     """Return a request with these spans, of any traces; each of them ``survives``."""
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: PLC0415 - see is_available
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: PLC0415 - only where spans are written
         ExportTraceServiceRequest,
     )
 

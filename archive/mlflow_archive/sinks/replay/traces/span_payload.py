@@ -7,8 +7,9 @@ import re
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, Final, cast
 
-from mlflow_archive.errors import ItemError
+from mlflow_archive.errors import ItemError, MissingExtraError
 from mlflow_archive.format.json_text import parse_json
+from mlflow_archive.optional import needing
 from mlflow_archive.sinks.replay.traces.trace_rows import SpanTexts
 from mlflow_archive.sinks.replay.writing.references import Mapped
 
@@ -54,12 +55,12 @@ def spans_of_archived(data: bytes) -> bytes:
     Raises ItemError for one that cannot be read here.
     """
     try:
-        from mlflow.entities.trace_data import TraceData  # noqa: PLC0415 - takes seconds, and older MLflow has it not
-        from mlflow.exceptions import MlflowException  # noqa: PLC0415
-        from mlflow.tracing.otel.otel_archival import traces_data_pb_to_spans  # noqa: PLC0415
-    except ImportError as exc:
-        message = f"archived spans are read by MLflow 3.12 and later, which is not installed here: {exc}"
-        raise ItemError(message) from exc
+        with needing("mlflow", "reading archived spans, which MLflow 3.12 and later do,"):
+            from mlflow.entities.trace_data import TraceData  # noqa: PLC0415 - takes seconds
+            from mlflow.exceptions import MlflowException  # noqa: PLC0415
+            from mlflow.tracing.otel.otel_archival import traces_data_pb_to_spans  # noqa: PLC0415
+    except MissingExtraError as exc:
+        raise ItemError(str(exc)) from exc
     try:
         spans = traces_data_pb_to_spans(data)
     except (MlflowException, ValueError) as exc:

@@ -35,7 +35,7 @@ class SpanTable:
         self._context = context
         self._lookup = lookup
         self._maker = maker
-        self._in_use = context.options.spans_in_table and otlp.is_available()
+        self._in_use = context.options.spans_in_table
 
     def fitting(self, job: TraceJob) -> Spans | None:
         """Return the spans of a trace if all of them should stay the same in the table, else None."""

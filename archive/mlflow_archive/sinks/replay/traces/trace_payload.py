@@ -31,11 +31,11 @@ from mlflow_archive.sinks.replay.traces.trace_info import ARTIFACT_LOCATION, SPA
 from mlflow_archive.sinks.replay.traces.trace_job import TraceJob
 from mlflow_archive.sinks.replay.writing.artifact_copy import artifact_refusal
 
-_IN_TABLE: Final = "TRACKING_STORE"
+IN_TABLE: Final = "TRACKING_STORE"
 _ARCHIVED: Final = "ARCHIVE_REPO"
 
 
-class _Home(Enum):
+class Home(Enum):
     """Where the spans of a trace go: they are there already, into the table, or into a file."""
 
     THERE = auto()
@@ -44,7 +44,9 @@ class _Home(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _PayloadFile:
+class PayloadFile:
+    """A file on its way to the place of a trace."""
+
     path: str
     size: int | None
     open: Callable[[], AbstractContextManager[BinaryIO]]
@@ -59,7 +61,7 @@ class TracePayloads:
 
     def write(self, jobs: Sequence[TraceJob]) -> None:
         """Write what is missing of the payloads of some traces; what cannot be written is refused, one by one."""
-        homes: dict[str, _Home] = {}
+        homes: dict[str, Home] = {}
         sizes: dict[str, Mapping[str, int]] = {}
         waiting: list[tuple[TraceJob, Spans]] = []
         for job in jobs:
@@ -70,12 +72,12 @@ class TracePayloads:
                 home, spans = self._home(job, sizes[job.rows.trace_id])
             except (ItemError, ServerError) as exc:
                 self._context.refuse(TRACE, job.rows.trace_id, refusals.SPANS_REFUSED, exc, path="spans")
-                home, spans = _Home.THERE, None
+                home, spans = Home.THERE, None
             homes[job.rows.trace_id] = home
             if spans is not None:
                 waiting.append((job, spans))
         for job in self._table.send(waiting):
-            homes[job.rows.trace_id] = _Home.FILE
+            homes[job.rows.trace_id] = Home.FILE
         for job in jobs:
             if job.rows.trace_id in homes:
                 self._write_files(job, homes[job.rows.trace_id], sizes.get(job.rows.trace_id, {}))
@@ -86,20 +88,20 @@ class TracePayloads:
             raise ItemError("the target does not say where the artifacts of this trace go")
         return self._context.target.place(location)
 
-    def _home(self, job: TraceJob, sizes: Mapping[str, int]) -> tuple[_Home, Spans | None]:
+    def _home(self, job: TraceJob, sizes: Mapping[str, int]) -> tuple[Home, Spans | None]:
         """Return where the spans go, and the spans that go into the table."""
         existing_tags = {} if job.info is None or not job.existed else job.info.get("tags", {})
         location = existing_tags.get(SPANS_LOCATION)
-        if location == _ARCHIVED or (location == _IN_TABLE and not len(job.rows.spans)):
+        if location == _ARCHIVED or (location == IN_TABLE and not len(job.rows.spans)):
             self._context.receipt.changed("trace_payloads_kept_as_in_target")
-            return _Home.THERE, None
-        if location == _IN_TABLE:
+            return Home.THERE, None
+        if location == IN_TABLE:
             if self._table.holds(job) and not (job.is_untouched and job.has_gained):
-                return _Home.THERE, None
+                return Home.THERE, None
             self._make_again(job)
-            return _Home.FILE, None
+            return Home.FILE, None
         spans = None if SPANS_FILE in sizes else self._table.fitting(job)
-        return (_Home.FILE, None) if spans is None else (_Home.TABLE, spans)
+        return (Home.FILE, None) if spans is None else (Home.TABLE, spans)
 
     def _make_again(self, job: TraceJob) -> None:
         """Make a trace again whose spans an import that was cut off has left changed."""
@@ -107,30 +109,31 @@ class TracePayloads:
             raise ItemError("the target has other spans for this trace")
         self._table.remake(job)
 
-    def _write_files(self, job: TraceJob, home: _Home, sizes: Mapping[str, int]) -> None:
-        for file in self._files(job, home):
+    def _write_files(self, job: TraceJob, home: Home, sizes: Mapping[str, int]) -> None:
+        for file in self.files(job, home):
             try:
                 self._put(job, file, self._place(job), sizes)
             except (ItemError, ServerError) as exc:
                 self._context.refuse(TRACE, job.rows.trace_id, artifact_refusal(exc), exc, path=file.path)
-        if home is _Home.FILE and len(job.rows.spans):
+        if home is Home.FILE and len(job.rows.spans):
             self._context.receipt.changed("traces_with_spans_as_artifact")
 
-    def _files(self, job: TraceJob, home: _Home) -> Iterator[_PayloadFile]:
+    def files(self, job: TraceJob, home: Home) -> Iterator[PayloadFile]:
+        """Yield the files that a trace gets, and refuse what none can be made of. Size is None where one is made."""
         rows = job.rows
-        with_spans_file = home is _Home.FILE and bool(len(rows.spans))
+        with_spans_file = home is Home.FILE and bool(len(rows.spans))
         if with_spans_file:
-            yield _PayloadFile(path=SPANS_FILE, size=None, open=lambda: closing(self._spans_file(job)))
+            yield PayloadFile(path=SPANS_FILE, size=None, open=lambda: closing(self._spans_file(job)))
         has_spans = any(file.path == SPANS_FILE for file in rows.files)
         for file in rows.files:
             if file.path == SPANS_FILE and with_spans_file:
                 self._replace(job, file)
                 continue
-            if file.path == SPANS_FILE and home is _Home.THERE and not len(rows.spans):
+            if file.path == SPANS_FILE and home is Home.THERE and not len(rows.spans):
                 continue
-            if file.path == ARCHIVE_FILE and home is _Home.FILE and not (with_spans_file or has_spans):
+            if file.path == ARCHIVE_FILE and home is Home.FILE and not (with_spans_file or has_spans):
                 yield from self._unarchived(job, file)
-            yield _PayloadFile(path=file.path, size=file.size, open=file.open)
+            yield PayloadFile(path=file.path, size=file.size, open=file.open)
 
     def _replace(self, job: TraceJob, file: ArtifactFile) -> None:
         """Leave a file of spans out for those of the database; where something is lost by that, it is refused."""
@@ -149,7 +152,7 @@ class TracePayloads:
     def _spans_file(self, job: TraceJob) -> BinaryIO:
         return spans_file(job.rows.spans, self._context.receipt.ids(EXPERIMENT).get)
 
-    def _unarchived(self, job: TraceJob, file: ArtifactFile) -> Iterator[_PayloadFile]:
+    def _unarchived(self, job: TraceJob, file: ArtifactFile) -> Iterator[PayloadFile]:
         """Yield the spans of an archived payload as ``traces.json``; the payload itself comes as it is beside it."""
         try:
             with file.open() as archived:
@@ -158,9 +161,9 @@ class TracePayloads:
             self._context.refuse(TRACE, job.rows.trace_id, refusals.SPANS_REFUSED, exc, path=file.path)
             return
         self._context.receipt.changed("traces_unarchived")
-        yield _PayloadFile(path=SPANS_FILE, size=len(data), open=lambda: closing(io.BytesIO(data)))
+        yield PayloadFile(path=SPANS_FILE, size=None, open=lambda: closing(io.BytesIO(data)))
 
-    def _put(self, job: TraceJob, file: _PayloadFile, place: TargetArtifacts, sizes: Mapping[str, int]) -> None:
+    def _put(self, job: TraceJob, file: PayloadFile, place: TargetArtifacts, sizes: Mapping[str, int]) -> None:
         existing_size = sizes.get(file.path)
         if existing_size is not None and existing_size == file.size:
             return

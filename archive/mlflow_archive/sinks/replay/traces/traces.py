@@ -43,7 +43,7 @@ class TraceWriter(KindWriter):
         self._context = context
         self._lookup = TraceLookup(context.api)
         self._maker = TraceMaker(context)
-        self._payloads = TracePayloads(context, SpanTable(context, self._lookup, self._maker))
+        self.payloads = TracePayloads(context, SpanTable(context, self._lookup, self._maker))
         self._links = TraceLinker(context)
         self._waiting = WaitingAssessments(context, self._lookup)
         self._thread = _Thread()
@@ -62,7 +62,7 @@ class TraceWriter(KindWriter):
                 rows.spans.close()
 
     def _write(self, traces: Sequence[TraceRows]) -> None:
-        jobs = self._each(traces, self._job, lambda rows: rows.trace_id)
+        jobs = self._each(traces, self.job, lambda rows: rows.trace_id)
         try:
             infos = self._lookup.infos([job.plan.trace_id for job in jobs])
         except ServerError as exc:
@@ -73,7 +73,7 @@ class TraceWriter(KindWriter):
             return
         jobs = self._each(jobs, lambda job: self._begin(job, infos.get(job.plan.trace_id)), _source_id)
         if not self._context.options.dry_run:
-            self._payloads.write(jobs)
+            self.payloads.write(jobs)
             for job in jobs:
                 self._maker.add_late(job)
         self._links.link(jobs)
@@ -94,7 +94,8 @@ class TraceWriter(KindWriter):
                 self._context.refuse(TRACE, source_id(item), code, exc)
         return done
 
-    def _job(self, rows: TraceRows) -> TraceJob:
+    def job(self, rows: TraceRows) -> TraceJob:
+        """Return a trace as it will be. Raises ItemError where it cannot be."""
         if rows.info is None:
             message = f"there are rows of trace {rows.trace_id} but not the trace itself"
             raise ItemError(message)

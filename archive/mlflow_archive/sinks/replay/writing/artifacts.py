@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, unquote, urlparse, urlunparse
 
-from mlflow_archive.errors import ItemError, MlflowArchiveError, ServerError, TargetError
+from mlflow_archive.errors import ItemError, MissingExtraError, MlflowArchiveError, ServerError, TargetError
 from mlflow_archive.http.session import TrackingSession
+from mlflow_archive.optional import needing
 from mlflow_archive.sinks.replay.writing.signed_uploads import is_refused_here, put_in_parts
 
 _PROXY = "/api/2.0/mlflow-artifacts/artifacts/"
@@ -161,11 +162,13 @@ class RepositoryPlace:
     """Whatever MLflow has an artifact repository for: s3, gs, abfss, ..."""
 
     def __init__(self, uri: str) -> None:
-        # MLflow's own drivers are needed for these only, and take seconds to import.
-        from mlflow.exceptions import MlflowException  # noqa: PLC0415
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: PLC0415
-
         self._uri = uri
+        try:
+            with needing("mlflow", f"writing to {uri}"):  # MLflow's own drivers take seconds to import
+                from mlflow.exceptions import MlflowException  # noqa: PLC0415
+                from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: PLC0415
+        except MissingExtraError as exc:
+            raise ItemError(str(exc)) from exc
         try:
             self._repository = get_artifact_repository(uri)
         except (MlflowException, ImportError) as exc:

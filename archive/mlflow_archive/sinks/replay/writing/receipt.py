@@ -54,6 +54,12 @@ class Receipt:
         self._gaps: list[Gap] = []
         self._unknown: Counter[str] = Counter()
         self._without_files: set[tuple[str, str]] = set()
+        self._asked: dict[str, Mapping[str, object]] = {"options": {}, "selection": {}}
+
+    def asked(self, options: Mapping[str, object], selection: Mapping[str, object]) -> None:
+        """Note what was asked of the import, as far as it is not the default."""
+        with self._lock:
+            self._asked = {"options": options, "selection": selection}
 
     def mapped(self, kind: str, source_id: str, target_id: str | None) -> None:
         """Note what a source id of a kind is in the target; None is what a dry run would create."""
@@ -114,6 +120,11 @@ class Receipt:
         with self._lock:
             self._gaps.append(Gap(owner_kind=kind, owner_id=owner_id, path=path, code=code, reason=reason))
 
+    def gaps(self, kind: str, source_id: str) -> list[Gap]:
+        """Return what did not arrive of an object."""
+        with self._lock:
+            return [gap for gap in self._gaps if (gap.owner_kind, gap.owner_id) == (kind, source_id)]
+
     def without_file(self, kind: str, source_id: str) -> None:
         """Note an object that lacks a file which another import may be able to write."""
         with self._lock:
@@ -157,6 +168,7 @@ class Receipt:
         details: dict[str, object] = {
             "target": self._target,
             "dry_run": self._dry_run,
+            **self._asked,
             "experiments": dict(self._ids[EXPERIMENT]),
             "runs": dict(self._ids[RUN]),
             "ids": {kind: dict(ids) for kind, ids in self._ids.items() if kind not in (EXPERIMENT, RUN)},

@@ -12,18 +12,23 @@ from typing import Any, Final
 from mlflow_archive.artifact_roots.local import FoundFile
 from mlflow_archive.flow.chunk import ArtifactUnreadableError
 from mlflow_archive.format.json_text import parse_json
-from mlflow_archive.sources.reading.fields import ValueMalformedError, integer_of, json_of, text_of
+from mlflow_archive.sources.reading.fields import NOTHING, ValueMalformedError, integer_of, json_of, printable, text_of
 from mlflow_archive.sources.reading.rows import Row
 
 SPANS_FILE: Final = "traces.json"
 _TYPE: Final = "mlflow.spanType"
+_KNOWN: Final = frozenset({"spans", "request", "response"})
+"""Request and response are those of the first span, which MLflow 2 wrote once more."""
 _CODE: Final = "STATUS_CODE_"
 _STATUSES: Final = frozenset({"OK", "ERROR", "UNSET"})
 _HEX_ID: Final = re.compile(r"(?:0x)?([0-9a-f]{16})")
 
 
-def span_rows(file: FoundFile, trace_id: str, experiment_id: str) -> list[Row]:
-    """Return the rows of ``spans``. Raises ValueMalformedError where the file is not what MLflow writes."""
+def span_rows(file: FoundFile, trace_id: str, experiment_id: str) -> tuple[list[Row], list[str]]:
+    """Return the rows of ``spans``, and the names of what the file holds beside them.
+
+    Raises ValueMalformedError where the file is not what MLflow writes.
+    """
     try:
         with file.open() as stream:
             content = json.load(stream)
@@ -35,7 +40,7 @@ def span_rows(file: FoundFile, trace_id: str, experiment_id: str) -> list[Row]:
     rows = [_row(span, trace_id, experiment_id) for span in spans]
     if len({row["span_id"] for row in rows}) < len(rows):
         raise ValueMalformedError("two spans have one id")
-    return rows
+    return rows, [f"payload/{printable(name)}" for name in content.keys() - _KNOWN if content[name] not in NOTHING]
 
 
 def _row(span: Any, trace_id: str, experiment_id: str) -> Row:

@@ -38,14 +38,17 @@ def read_trace(entry: TraceEntry, gap_book: GapBook, selection: Selection, root:
     names = body.value("data")
     entity.gaps.unread += body.unread()
     files = downloaded_files(entry.path.parent, tags.get(LOCATION_TAG), entry.path.name, entity.gaps.add)
+    unread: list[str] = []
     if not _PAYLOADS.intersection(file.path for file in files):
         if names:
             reason = f"the export holds the names of its {len(names)} spans and nothing else of them"
             entity.gaps.add("spans", OBJECT_UNREADABLE, reason)
     elif tags.get(SPANS_LOCATION_TAG) == _AS_ROWS:
-        _add_spans(entity, entry, files)
+        unread = _add_spans(entity, entry, files)
     if selection.artifacts:
         entity.take_files(files, selection)
+    if all(file.path != SPANS_FILE for file in entity.files):
+        entity.gaps.unread += unread  # else the file has it
     return entity
 
 
@@ -126,14 +129,16 @@ def _value(kind: str, assessment: ToolFields) -> tuple[str, str | None]:
     return json_of(content.get("value")), None if error is None else json_of(error)
 
 
-def _add_spans(entity: Entity, entry: TraceEntry, files: list[FoundFile]) -> None:
+def _add_spans(entity: Entity, entry: TraceEntry, files: list[FoundFile]) -> list[str]:
+    """Add the spans, and return the names of what their file holds beside them."""
     payload = next((file for file in files if file.path == SPANS_FILE), None)
     if payload is None:
-        return
+        return []
     try:
-        rows = span_rows(payload, entry.trace_id, entry.experiment_id)
+        rows, unread = span_rows(payload, entry.trace_id, entry.experiment_id)
     except ValueMalformedError as error:
         entity.gaps.add("spans", OBJECT_UNREADABLE, f"{SPANS_FILE} is kept, but is not as MLflow writes it: {error}")
-        return
+        return []
     for row in rows:
         entity.add("spans", **row)
+    return unread

@@ -15,9 +15,10 @@ from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.kinds import EVALUATION_DATASET, ISSUE
 from mlflow_archive.sources.reading.fields import Fields, ValueMalformedError, row_of, text_of
+from mlflow_archive.sources.rest.answers import NEXT, note_unread
 from mlflow_archive.sources.rest.artifacts import quoted
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, json_text
-from mlflow_archive.sources.rest.lists import Answer, Ask, pages, posting
+from mlflow_archive.sources.rest.lists import Answer, Ask, pages, posting, rows_of
 from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, batches, chunk_of, gap_of, object_batches
 
 PAGE: Final = 100
@@ -30,7 +31,7 @@ def plan_datasets(scope: Scope) -> Iterator[Batch]:
     """Yield the evaluation datasets of the selected experiments in batches; all where everything is selected."""
     if scope.only_of_runs:
         return
-    ask = posting(scope.session, f"{_DATASETS}/search", "datasets", order_by=["created_time ASC"])
+    ask = posting(scope, EVALUATION_DATASET, f"{_DATASETS}/search", "datasets", order_by=["created_time ASC"])
     all_pages = pages(ask, lambda row: row.get("dataset_id"), size=PAGE)
     yield from batches("evaluation datasets", EVALUATION_DATASET, all_pages, partial(_read_datasets, scope))
 
@@ -74,6 +75,7 @@ def _add_links(scope: Scope, dataset_id: str, rows: TableRows) -> list[Gap]:
     try:
         answer = scope.session.get(f"{_DATASETS}/{quoted(dataset_id)}/experiment-ids")
         ids = answer.get("experiment_ids", [])
+        note_unread(scope, EVALUATION_DATASET, f"{_DATASETS}/ID/experiment-ids", answer, "experiment_ids")
         rows["evaluation_dataset_experiments"] = [
             {"dataset_id": dataset_id, "experiment_id": str(i)} for i in dict.fromkeys(ids)
         ]
@@ -93,10 +95,11 @@ def _records(scope: Scope, dataset_id: str) -> Iterator[Chunk]:
         path = f"{_DATASETS}/{quoted(dataset_id)}/records"
         answer = scope.session.get(path, params, refusals_are_final=careful)
         try:
-            records = json.loads(answer.get("records") or "[]")
-        except (ValueError, AttributeError) as exc:
+            rows = rows_of(scope.session, {"records": json.loads(answer.get("records") or "[]")}, "records")
+        except UNREADABLE_ROW as exc:
             raise ServerError(f"{path} has an unexpected shape: {exc!r}", status=HTTPStatus.OK) from exc
-        return records, answer.get("next_page_token") or None
+        note_unread(scope, EVALUATION_DATASET, f"{_DATASETS}/ID/records", answer, "records", NEXT)
+        return rows, answer.get(NEXT) or None
 
     typed: Ask = ask
     for page in pages(typed, lambda row: row.get("dataset_record_id"), size=RECORDS):
@@ -132,7 +135,7 @@ def plan_issues(scope: Scope) -> Iterator[Batch]:
     if scope.only_of_runs:
         return
     experiment_ids = set(scope.experiment_ids)
-    all_pages = pages(posting(scope.session, _ISSUES, "issues"), lambda row: row.get("issue_id"), size=PAGE)
+    all_pages = pages(posting(scope, ISSUE, _ISSUES, "issues"), lambda row: row.get("issue_id"), size=PAGE)
     selected = (
         replace(page, rows=[row for row in page.rows if str(row.get("experiment_id")) in experiment_ids])
         for page in all_pages

@@ -71,15 +71,15 @@ def _read(
     known: Known,
 ) -> Iterator[Chunk]:
     reading = _Reading(scope, kind)
-    for page in _list(scope, path, name, paged):
+    for page in _list(scope, kind, path, name, paged):
         reading.add(page, rows_of)
     yield chunk_of(reading.rows, reading.gaps)
 
 
-def _list(scope: Scope, path: str, name: str, paged: str | None = None) -> Iterator[Page]:
+def _list(scope: Scope, kind: str, path: str, name: str, paged: str | None = None) -> Iterator[Page]:
     if paged is None:
-        return all_at_once(scope.session, f"{_GATEWAY}/{path}", name)
-    return pages(asking(scope.session, f"{_GATEWAY}/{path}", name), lambda row: row.get(paged), size=PAGE)
+        return all_at_once(scope, kind, f"{_GATEWAY}/{path}", name)
+    return pages(asking(scope, kind, f"{_GATEWAY}/{path}", name), lambda row: row.get(paged), size=PAGE)
 
 
 class _Reading:
@@ -124,9 +124,9 @@ def _budget_rows(scope: Scope, budget: Fields) -> TableRows:
 
 def _read_endpoints(scope: Scope, known: Known) -> Iterator[Chunk]:
     reading = _Reading(scope, GATEWAY_ENDPOINT)
-    for page in _list(scope, "endpoints/list", "endpoints"):
+    for page in _list(scope, GATEWAY_ENDPOINT, "endpoints/list", "endpoints"):
         reading.add(page, _endpoint_rows)
-    for page in _list(scope, "endpoints/bindings/list", "bindings"):
+    for page in _list(scope, GATEWAY_ENDPOINT, "endpoints/bindings/list", "bindings"):
         reading.add(page, _binding_rows, "bindings")
         scorer_ids = {str(row.get("resource_id")) for row in page.rows if row.get("resource_type") == "scorer"}
         reading.gaps += hidden_scorers(scope, scorer_ids)
@@ -168,12 +168,12 @@ def _binding_rows(scope: Scope, binding: Fields) -> TableRows:
 
 def _read_guardrails(scope: Scope, known: Known) -> Iterator[Chunk]:
     reading = _Reading(scope, GUARDRAIL)
-    for page in _list(scope, "guardrails/list", "guardrails", "guardrail_id"):
+    for page in _list(scope, GUARDRAIL, "guardrails/list", "guardrails", "guardrail_id"):
         reading.add(page, _guardrail_rows)
     if reading.rows.get("guardrails"):
         for endpoint_id in scope.endpoint_ids.values():
             path = f"{_GATEWAY}/guardrails/list-for-endpoint"
-            for page in all_at_once(scope.session, path, "configs", endpoint_id=endpoint_id):
+            for page in all_at_once(scope, GUARDRAIL, path, "configs", endpoint_id=endpoint_id):
                 reading.add(page, _watched_rows, "endpoints")
     yield chunk_of(reading.rows, reading.gaps)
 

@@ -26,7 +26,7 @@ def plan_mcp_servers(scope: Scope) -> Iterator[Batch]:
     """Yield the MCP servers in batches."""
     if not scope.everything:
         return
-    ask = asking(scope.session, _SERVERS, "mcp_servers")
+    ask = asking(scope, MCP_SERVER, _SERVERS, "mcp_servers")
     all_pages = pages(ask, lambda row: row.get("name"), size=PAGE)
     yield from batches("mcp servers", MCP_SERVER, all_pages, partial(_read, scope))
 
@@ -44,7 +44,7 @@ def _read(scope: Scope, servers: Sequence[Json], gaps: Sequence[Gap], known: Kno
         parts = (("versions", "mcp_server_versions", "version"), ("endpoints", "mcp_access_endpoints", "id"))
         for path, field, key in parts:
             make = partial(_version_rows if path == "versions" else _endpoint_rows, scope, name)
-            ask = asking(scope.session, f"{_SERVERS}/{quoted(name)}/{path}", field)
+            ask = asking(scope, MCP_SERVER, f"{_SERVERS}/{quoted(name)}/{path}", field)
             for page in pages(ask, lambda row, key=key: row.get(key), size=PAGE):  # type: ignore[misc]
                 places = ((f"{path} {loss.place}".strip(), loss.reason) for loss in page.losses)
                 gaps += [gap_of(MCP_SERVER, owner_id, *place) for place in places]

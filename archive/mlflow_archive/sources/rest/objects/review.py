@@ -17,6 +17,7 @@ from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.kinds import LABEL_SCHEMA, REVIEW_QUEUE
 from mlflow_archive.sources.reading.fields import Fields, row_of, text_of
+from mlflow_archive.sources.rest.answers import note_unread
 from mlflow_archive.sources.rest.cells import Json, Row, json_text
 from mlflow_archive.sources.rest.lists import asking, pages
 from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, add_rows, chunk_of, gap_of, gaps_of
@@ -71,7 +72,7 @@ def _read_schemas(scope: Scope, experiment_ids: Sequence[str], known: Known) -> 
 def _schemas(scope: Scope, experiment_id: str, gaps: list[Gap]) -> Iterator[Json]:
     """Yield the label schemas of an experiment that can be read without a change to the server."""
     if _fetch(scope, "get-by-name", {"experiment_id": experiment_id, "name": _DEFAULT}, gaps) is not None:
-        ask = asking(scope.session, f"{_SCHEMAS}/list", "label_schemas", experiment_id=experiment_id)
+        ask = asking(scope, LABEL_SCHEMA, f"{_SCHEMAS}/list", "label_schemas", experiment_id=experiment_id)
         for page in pages(ask, lambda row: row.get("schema_id"), size=PAGE):
             yield from page.rows
             gaps += gaps_of(LABEL_SCHEMA, page.losses, experiment_id)
@@ -96,7 +97,10 @@ def _fetch(scope: Scope, how: str, params: Mapping[str, str], gaps: list[Gap]) -
             gaps.append(gap_of(LABEL_SCHEMA, params.get("schema_id", ""), "", str(exc)))
         return None
     schema = answer.get("label_schema") if isinstance(answer, Mapping) else None
-    return schema if isinstance(schema, Mapping) else None
+    if not isinstance(schema, Mapping):
+        return None
+    note_unread(scope, LABEL_SCHEMA, f"{_SCHEMAS}/{how}", answer, "label_schema")
+    return schema
 
 
 def schema_row(schema: Fields) -> Row:
@@ -130,7 +134,7 @@ def _read_queues(scope: Scope, experiment_ids: Sequence[str], known: Known) -> I
 
 
 def _queues(scope: Scope, experiment_id: str, gaps: list[Gap]) -> Iterator[Json]:
-    ask = asking(scope.session, f"{_QUEUES}/list", "review_queues", experiment_id=experiment_id)
+    ask = asking(scope, REVIEW_QUEUE, f"{_QUEUES}/list", "review_queues", experiment_id=experiment_id)
     for page in pages(ask, lambda row: row.get("queue_id"), size=PAGE):
         yield from page.rows
         gaps += gaps_of(REVIEW_QUEUE, page.losses, experiment_id)
@@ -148,7 +152,7 @@ def _queue_rows(queue: Fields) -> TableRows:
 
 
 def _items(scope: Scope, queue_id: str, gaps: list[Gap]) -> Iterator[Row]:
-    ask = asking(scope.session, f"{_QUEUES}/items/list", "items", queue_id=queue_id)
+    ask = asking(scope, REVIEW_QUEUE, f"{_QUEUES}/items/list", "items", queue_id=queue_id)
     for page in pages(ask, lambda row: row.get("item_id"), size=PAGE):
         gaps += [gap_of(REVIEW_QUEUE, queue_id, f"items {loss.place}".strip(), loss.reason) for loss in page.losses]
         for raw in page.rows:

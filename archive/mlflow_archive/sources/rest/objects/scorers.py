@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
+from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.kinds import SCORER
 from mlflow_archive.sources.reading.fields import Fields, row_of
 from mlflow_archive.sources.rest.cells import Row
@@ -58,7 +59,7 @@ def _lists(scope: Scope, experiment_ids: Sequence[str]) -> Iterator[tuple[str, P
     else:
         searches = [{"experiment_id": experiment_id} for experiment_id in experiment_ids]
     for search in searches:
-        for page in all_at_once(scope.session, f"{_SCORERS}/list", "scorers", **search):
+        for page in all_at_once(scope, SCORER, f"{_SCORERS}/list", "scorers", **search):
             yield str(search.get("experiment_id", "")), page
 
 
@@ -79,7 +80,7 @@ def _read_scorer(scope: Scope, experiment_id: str, name: str, rows: dict[str, li
     """Add a scorer with all its versions; return gaps."""
     gaps: list[Gap] = []
     params = {"experiment_id": experiment_id, "name": name}
-    for page in all_at_once(scope.session, f"{_SCORERS}/versions", "scorers", **params):
+    for page in all_at_once(scope, SCORER, f"{_SCORERS}/versions", "scorers", **params):
         gaps += [gap_of(SCORER, f"{experiment_id}/{name}", "", loss.reason) for loss in page.losses]
         for raw in page.rows:
             scorer_id = str(raw.get("scorer_id") or f"{experiment_id}/{name}")
@@ -104,7 +105,7 @@ def _version_row(scope: Scope, scorer_id: str, version: Fields) -> Row:
 def _online_configs(scope: Scope, scorer_ids: Sequence[str]) -> tuple[list[Row], list[Gap]]:
     rows: list[Row] = []
     gaps: list[Gap] = []
-    for page in all_at_once(scope.session, f"{_SCORERS}/online-configs", "configs", scorer_ids=list(scorer_ids)):
+    for page in all_at_once(scope, SCORER, f"{_SCORERS}/online-configs", "configs", scorer_ids=list(scorer_ids)):
         gaps += [gap_of(SCORER, "", "online configs", loss.reason) for loss in page.losses]
         for raw in page.rows:
             row = scope.read(SCORER, str(raw.get("scorer_id")), raw, _CONFIG, gaps, "online_config")
@@ -122,7 +123,7 @@ def with_endpoint_id(serialized: str, endpoint_ids: Mapping[str, str]) -> str:
     '{"builtin_scorer_pydantic_data": {"model": "gateway:/e-1"}}'
     """
     try:
-        scorer = json.loads(serialized)
+        scorer = parse_json(serialized)
     except ValueError:
         return serialized
     if not isinstance(scorer, dict):

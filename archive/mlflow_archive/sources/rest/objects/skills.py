@@ -37,7 +37,7 @@ def plan_skills(scope: Scope) -> Iterator[Batch]:
 
 def _listed(scope: Scope, path: str, name: str, *key: str) -> Iterator[Page]:
     """Yield the pages of a list whose rows these fields identify."""
-    ask = asking(scope.session, _SKILLS + path, name)
+    ask = asking(scope, SKILL, _SKILLS + path, name)
     last_token = ""
 
     def remembering(size: int, token: str | None, *, careful: bool = False) -> Answer:

@@ -72,7 +72,7 @@ def _registered_models(scope: Scope) -> Iterator[tuple[list[Json], list[Gap]]]:
     seen_names: set[object] = set()
     for condition in (None, PROMPTS):
         params = {"order_by": ["name ASC"], **({"filter": condition} if condition else {})}
-        ask = asking(scope.session, f"{_MODELS}/search", "registered_models", **params)
+        ask = asking(scope, REGISTERED_MODEL, f"{_MODELS}/search", "registered_models", **params)
         for page in pages(if_understood(ask) if condition else ask, lambda row: row.get("name"), size=PAGE):
             fresh = [row for row in page.rows if row.get("name") not in seen_names]
             seen_names.update(row.get("name") for row in fresh)
@@ -125,10 +125,10 @@ class _RestRegistry:
         """The fields of the versions of each model that nobody asked for."""
 
     def roots(self, kind: str, ids: Collection[str]) -> Mapping[str, str | None]:
-        session, roots = self._scope.session, dict[str, str | None]()
+        scope, roots = self._scope, dict[str, str | None]()
         for owner_id in ids:
             try:
-                owner = fetch_model(session, owner_id)[0] if kind == LOGGED_MODEL else fetch_run(session, owner_id)
+                owner = fetch_model(scope, owner_id)[0] if kind == LOGGED_MODEL else fetch_run(scope, owner_id)
                 roots[owner_id] = Fields(owner["info"], refuse).text("artifact_uri")
             except ServerError as exc:
                 check_answered(exc)
@@ -137,7 +137,7 @@ class _RestRegistry:
         return roots
 
     def makers(self, models: Collection[str]) -> set[str]:
-        infos = (fetch_model(self._scope.session, model_id)[0]["info"] for model_id in sorted(models))
+        infos = (fetch_model(self._scope, model_id)[0]["info"] for model_id in sorted(models))
         return {str(run_id) for info in infos if (run_id := info.get("source_run_id"))}
 
     def version(self, workspace: str, name: str, version: int | None, alias: str | None) -> Version | None:
@@ -159,7 +159,7 @@ class _RestRegistry:
         its = f"name = {mark}{name}{mark}"
         for condition in (its, f"{its} AND {PROMPTS}"):
             params = {"filter": condition, "order_by": ["version_number ASC"]}
-            ask = asking(self._scope.session, f"{_VERSIONS}/search", "model_versions", **params)
+            ask = asking(self._scope, REGISTERED_MODEL, f"{_VERSIONS}/search", "model_versions", **params)
             for page in pages(
                 if_understood(ask) if condition != its else ask, lambda row: row.get("version"), size=_VERSIONS_PAGE
             ):
@@ -240,7 +240,7 @@ def _is_carried(scope: Scope, kind: str, entity_id: str) -> bool:
         return selection.wants_kind(kind)
     if kind == RUN or selection.only_of_runs:
         return bool(scope.selector.among(kind, [entity_id]))
-    model, deleted = fetch_model(scope.session, entity_id)
+    model, deleted = fetch_model(scope, entity_id)
     in_reach = str(model["info"].get("experiment_id")) in scope.experiment_ids and (selection.deleted or not deleted)
     return in_reach and scope.wants_model(model["info"])
 

@@ -7,8 +7,6 @@ for again. Each history must contain the latest point that the run itself shows,
 
 from __future__ import annotations
 
-import base64
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,15 +20,13 @@ from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.gaps import METRIC_UNREADABLE
 from mlflow_archive.http.refusals import check_answered
-from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import RUN, TABLES, TIMESTAMP
 from mlflow_archive.sources.reading.fields import NOTHING, printable
+from mlflow_archive.sources.rest.answers import NEXT, Asker, note_unread
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW
-from mlflow_archive.sources.rest.paging import page_token
+from mlflow_archive.sources.rest.runs.point_pages import Point, point_pages
 from mlflow_archive.sources.rest.runs.records import POINT, LatestPoint, RestRun
 from mlflow_archive.sources.rest.scope import gap_of
-
-Point = Mapping[str, Any]
 
 MOST_POINTS: Final = 500_000
 """How many points one part holds at most, but for the last answer in it."""
@@ -56,8 +52,8 @@ class HistoryPart:
 class Histories:
     """Reads histories from one server; used by several threads."""
 
-    def __init__(self, session: TrackingSession) -> None:
-        self._session = session
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
         self._has_bulk = True
         self._unread: dict[str, set[tuple[str, str]]] = {}
 
@@ -157,14 +153,17 @@ class Histories:
         """Return the points in the server's order, or None where it cannot answer."""
         params = [*(("run_id", run_id) for run_id in run_ids), ("metric_key", key), ("max_results", str(_BULK_POINTS))]
         try:
-            answer = self._session.get(_BULK, params)
+            answer = self._asker.session.get(_BULK, params)
         except ServerError as exc:
             check_answered(exc)
             if exc.status in (404, 405) and exc.error_code is None:
                 self._has_bulk = False
             return None
         points = answer.get("metrics", []) if isinstance(answer, dict) else None
-        return points if isinstance(points, list) else None
+        if not isinstance(points, list):
+            return None
+        note_unread(self._asker, RUN, _BULK, answer, "metrics")
+        return points
 
     def _single(self, key: str, record: RestRun, gaps: list[Gap]) -> Iterator[pa.Table]:
         """Yield the history of one metric of one run; add a gap where that fails or lacks the latest point."""
@@ -192,38 +191,13 @@ class Histories:
             yield _table_of(key, [{**point, "run_id": record.run_id}])
 
     def _pages(self, key: str, run_id: str) -> Iterator[list[Point]]:
-        """Yield a history page by page, each point once although the run may still be written to.
-
-        The server sorts by time, step and value, but not by "is NaN", which it stores as 0: points that are equal
-        to it may change places between two pages. A page therefore ends before the last group of such points.
-        """
-        offset, longest, last, token = 0, 0, None, None
-        while True:
+        def ask(token: str | None) -> Any:
             params = {"run_id": run_id, "metric_key": key, "max_results": _BULK_POINTS, "page_token": token}
-            answer = self._session.get(_SINGLE, params)
-            points: list[Point] = answer.get("metrics", [])
-            token = answer.get("next_page_token")
-            longest = max(longest, len(points))
-            if last is not None and offset and (not points or _order(points[0]) > last):
-                offset = max(0, offset - max(1, longest // 2))  # rows before this page have gone
-                token = page_token(offset)
-                continue
-            ends = not token or not points
-            whole = points if ends else _without_last_group(points)
-            yield [point for point in whole if last is None or _order(point) > last]
-            if ends:
-                return
-            # Where rows have come before this page, it may end before the one that was read last.
-            last = _order(whole[-1]) if last is None else max(last, _order(whole[-1]))
-            if _offset_of(token) is not None:
-                offset += len(whole) - 1
-                token = page_token(offset)
+            answer = self._asker.session.get(_SINGLE, params)
+            note_unread(self._asker, RUN, _SINGLE, answer, "metrics", NEXT)
+            return answer
 
-
-def _without_last_group(points: list[Point]) -> list[Point]:
-    """Leave out the last points that are equal to the server's order, unless all are."""
-    end = _order(points[-1])
-    return points[: -sum(1 for point in points if _order(point) == end)] or points
+        return point_pages(ask)
 
 
 def expected_points(latest_steps: Iterable[int]) -> int:
@@ -257,19 +231,6 @@ def _is_point(point: Point, latest: LatestPoint) -> bool:
         return False
     value = float(point["value"])
     return value == latest.value or (value != value and latest.value != latest.value)  # noqa: PLR0124 - NaN
-
-
-def _order(point: Point) -> tuple[int, int, float]:
-    value = float(point["value"])
-    return int(point["timestamp"]), int(point.get("step", 0)), value if value == value else 0.0  # noqa: PLR0124 - NaN
-
-
-def _offset_of(token: str) -> int | None:
-    """Return the offset in a page token, None where it is not of MLflow's own making."""
-    try:
-        return int(json.loads(base64.b64decode(token))["offset"])
-    except (ValueError, TypeError, KeyError):
-        return None
 
 
 def _table_of(key: str, points: Sequence[Point]) -> pa.Table:

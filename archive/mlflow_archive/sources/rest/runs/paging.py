@@ -22,12 +22,12 @@ from typing import Final
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.gaps import RUN_UNREADABLE
-from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import EXPERIMENT
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.sources.rest.answers import Asker
 from mlflow_archive.sources.rest.cells import Json
 from mlflow_archive.sources.rest.lookups import run_id_of, start_time_of
-from mlflow_archive.sources.rest.paging import by_tokens, names_order, page_token, search
+from mlflow_archive.sources.rest.paging import PageWalk, by_tokens, names_order, page_token, search
 from mlflow_archive.sources.rest.scope import gap_of
 
 PAGE_RUNS: Final = 100
@@ -99,8 +99,8 @@ class RunPager:
     A run that the server cannot answer becomes a gap of its experiment that names its start and how its id begins.
     """
 
-    def __init__(self, session: TrackingSession, selection: Selection, experiment_ids: Sequence[str]) -> None:
-        self._session = session
+    def __init__(self, asker: Asker, selection: Selection, experiment_ids: Sequence[str]) -> None:
+        self._asker = asker
         self._selection = selection
         self._ids = list(experiment_ids)
         self._span = _Span(since_ms=selection.since_ms, until_ms=selection.until_ms)
@@ -111,11 +111,11 @@ class RunPager:
     def check(self) -> None:
         """Ask for one run, so that a filter the server refuses is known at once; raise its ServerError."""
         try:
-            self._search(self._span, 0, 1)
+            self._search(self._span, PageWalk(), 1)
         except ServerError as exc:
             if not names_order(exc):
                 raise
-            search(self._session, "runs", self._body(self._span, 1, self._ids))
+            search(self._asker, "runs", self._body(self._span, 1, self._ids))
 
     def pages(self) -> Iterator[RunPage]:
         """Yield pages with at least one run or gap."""
@@ -125,7 +125,7 @@ class RunPager:
             if not names_order(exc):
                 raise
             body = self._body(self._span, PAGE_RUNS, self._ids)
-            for rows in by_tokens(self._session, "runs", body, run_id_of):
+            for rows in by_tokens(self._asker, "runs", body, run_id_of):
                 self._count(rows)
                 yield RunPage(runs=rows)
 
@@ -141,7 +141,7 @@ class RunPager:
         """Return whether the server shows a run, or refuses one, of an experiment that is asked for alone."""
         body = self._body(self._span, 1, [experiment_id])
         try:
-            return bool(search(self._session, "runs", body, careful=True)[0])
+            return bool(search(self._asker, "runs", body, careful=True)[0])
         except ServerError as exc:
             if not _refuses_page(exc):
                 raise
@@ -157,44 +157,42 @@ class RunPager:
 
         ``careful`` says that the span is cut from a refused one: a refusal is then expected and is not waited for.
         """
-        offset, back = 0, 0
+        walk = PageWalk()
         while True:
-            start = max(0, offset - back)
             try:
-                rows, has_more = self._search(span, start, PAGE_RUNS, ids=ids, careful=careful)
+                rows, following = self._search(span, walk, PAGE_RUNS, ids=ids, careful=careful)
             except ServerError as exc:
                 if not _refuses_page(exc):
                     raise
                 yield from self._cut(ids, span, known, exc, careful=careful)
                 return
-            if back and start and not (rows and run_id_of(rows[0]) in known):
-                back *= 2
+            run_ids = list(map(run_id_of, rows))
+            if walk.looks_back(seen=bool(rows) and run_ids[0] in known):
                 continue
             fresh = [row for row in rows if run_id_of(row) not in known]
             self._count(fresh)
-            self._saw_all = self._saw_all or (span == _Span() and ids == self._ids and not has_more)
+            self._saw_all = self._saw_all or (span == _Span() and ids == self._ids and not following)
             if fresh:
                 yield RunPage(runs=fresh)
             last = start_time_of(rows[-1]) if rows else None
-            if last is not None and (span.since_ms is None or last > span.since_ms):
+            goes_on = walk.goes_on(run_ids, following, fresh=bool(fresh))
+            if last is not None and walk.token is None and (span.since_ms is None or last > span.since_ms):
                 # From now on offsets count only runs that start when the last one did.
                 span = replace(span, since_ms=last)
                 known = {run_id_of(row) for row in rows if start_time_of(row) == last}
-                offset = len(known)
+                walk = PageWalk(len(known), back=1)
             else:
                 known = known | {run_id_of(row) for row in fresh}
-                offset = start + len(rows)
-            if not has_more:
+            if not goes_on:
                 self._last |= known
                 return
-            back = 1
 
     def _cut(
         self, ids: list[str], span: _Span, known: set[str], exc: ServerError, *, careful: bool
     ) -> Iterator[RunPage]:
         """Yield the runs of a span the server refuses to answer as a whole."""
         if not careful:
-            self._search(span, _BEYOND_ALL, 1, ids=ids)  # raises where the server answers nothing at all
+            self._search(span, PageWalk(_BEYOND_ALL), 1, ids=ids)  # raises where the server answers nothing at all
         if len(ids) > 1:
             for experiment_id in ids:
                 yield from self._follow([experiment_id], span, known, careful=True)
@@ -250,26 +248,25 @@ class RunPager:
     def _all_of(self, experiment_id: str, span: _Span) -> list[Json]:
         """Return the runs of a small span; raise the server's refusal."""
         runs: dict[str, Json] = {}
-        offset, back = 0, 0
+        walk = PageWalk()
         while True:
-            start = max(0, offset - back)
-            rows, has_more = self._search(span, start, PAGE_RUNS, ids=[experiment_id], careful=True)
-            if start and not (rows and run_id_of(rows[0]) in runs):
-                back *= 2
+            rows, following = self._search(span, walk, PAGE_RUNS, ids=[experiment_id], careful=True)
+            run_ids = list(map(run_id_of, rows))
+            if walk.looks_back(seen=bool(rows) and run_ids[0] in runs):
                 continue
-            runs.update((run_id_of(row), row) for row in rows)
-            if not has_more:
+            count = len(runs)
+            runs.update(zip(run_ids, rows, strict=True))
+            if not walk.goes_on(run_ids, following, fresh=len(runs) > count):
                 return list(runs.values())
-            offset, back = start + len(rows), 1
 
     def _holds_more(self, experiment_id: str, span: _Span, count: int) -> bool:
         """Return whether there are more than ``count`` runs, readable or not. Raises where nothing is answered."""
         try:
-            rows, _ = self._search(span, count, 1, ids=[experiment_id], careful=True)
+            rows, _ = self._search(span, PageWalk(count), 1, ids=[experiment_id], careful=True)
         except ServerError as exc:
             if not _refuses_page(exc):
                 raise
-            self._search(span, _BEYOND_ALL, 1, ids=[experiment_id])
+            self._search(span, PageWalk(_BEYOND_ALL), 1, ids=[experiment_id])
             return True
         return bool(rows)
 
@@ -278,7 +275,7 @@ class RunPager:
     ) -> Iterator[RunPage]:
         """Yield the only run of a refused span after all, or else its gap."""
         try:
-            rows, _ = self._search(span, 0, 1, ids=[experiment_id])
+            rows, _ = self._search(span, PageWalk(), 1, ids=[experiment_id])
         except ServerError as exc:
             if not _refuses_page(exc):
                 raise
@@ -301,7 +298,7 @@ class RunPager:
 
     def _refused(self, experiment_id: str, span: _Span) -> bool:
         try:
-            self._search(span, 0, 1, ids=[experiment_id], careful=True)
+            self._search(span, PageWalk(), 1, ids=[experiment_id], careful=True)
         except ServerError as exc:
             if exc.status is None:
                 raise
@@ -310,12 +307,11 @@ class RunPager:
 
     def _without_start(self, ids: list[str]) -> Iterator[RunPage]:
         """Look behind the last run for runs without a start time, which no filter on it finds."""
-        total, back = sum(self._counts[experiment_id] for experiment_id in ids), 1
+        walk = PageWalk(sum(self._counts[experiment_id] for experiment_id in ids), back=1)
         known = set(self._last)
         while True:
-            start = max(0, total - back)
             try:
-                rows, has_more = self._search(_Span(), start, PAGE_RUNS, ids=ids, careful=True)
+                rows, following = self._search(_Span(), walk, PAGE_RUNS, ids=ids, careful=True)
             except ServerError as exc:
                 if not _refuses_page(exc):
                     raise
@@ -325,35 +321,34 @@ class RunPager:
                     for experiment_id in ids:
                         yield from self._without_start([experiment_id])
                 return
-            if start and back and not (rows and run_id_of(rows[0]) in known):
-                back *= 2
+            run_ids = list(map(run_id_of, rows))
+            if walk.looks_back(seen=bool(rows) and run_ids[0] in known):
                 continue
             late = [row for row in rows if start_time_of(row) is None and run_id_of(row) not in known]
+            known.update(run_ids)
             if late:
-                known.update(run_id_of(row) for row in late)
                 self._last.update(run_id_of(row) for row in late)
                 yield RunPage(runs=late)
-            if not has_more or not rows:
+            if not rows or not walk.goes_on(run_ids, following, fresh=bool(late)):
                 return
-            total, back = start + len(rows), 0
 
     def _count(self, rows: list[Json]) -> None:
         self._counts.update(str(row["info"].get("experiment_id")) for row in rows)
 
     def _search(
-        self, span: _Span, offset: int, size: int, *, ids: list[str] | None = None, careful: bool = False
-    ) -> tuple[list[Json], bool]:
+        self, span: _Span, walk: PageWalk, size: int, *, ids: list[str] | None = None, careful: bool = False
+    ) -> tuple[list[Json], str | None]:
         body = {
             **self._body(span, size, self._ids if ids is None else ids),
             "order_by": ["attributes.start_time ASC"],
-            "page_token": page_token(offset),
+            "page_token": walk.token or page_token(walk.start),
         }
-        rows, following = search(self._session, "runs", body, careful=careful)
+        rows, following = search(self._asker, "runs", body, careful=careful)
         for row in rows:
             info = row.get("info")
             if not isinstance(info, dict) or not (info.get("run_id") or info.get("run_uuid")):
-                raise ServerError(f"{self._session.uri} lists a run without run_id; is it an MLflow server?")
-        return rows, following is not None
+                raise ServerError(f"{self._asker.session.uri} lists a run without run_id; is it an MLflow server?")
+        return rows, following
 
     def _body(self, span: _Span, size: int, ids: list[str]) -> Json:
         conditions = [self._selection.filter_string, *span.conditions()]

@@ -15,7 +15,6 @@ from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known, gap_table
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.fingerprint import Fingerprint, run_fingerprint
 from mlflow_archive.http.refusals import check_answered
-from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sources.reading.fields import Fields, refuse
 from mlflow_archive.sources.rest.artifacts import Owner
@@ -46,14 +45,14 @@ def fits_filter(scope: Scope, run: Json) -> bool:
     """Return whether the selection's filter takes a run. Raises ServerError."""
     conditions = f"attributes.run_id = '{run_id_of(run)}' AND {scope.selection.filter_string}"
     body = {"experiment_ids": [str(run["info"].get("experiment_id"))], "filter": conditions, "run_view_type": "ALL"}
-    return bool(search(scope.session, "runs", {**body, "max_results": 1})[0])
+    return bool(search(scope, "runs", {**body, "max_results": 1})[0])
 
 
 def check_run_filter(scope: Scope) -> None:
     """Raise SelectionError if the server does not understand the filter for runs."""
     try:
         for ids in _id_groups(scope)[:1]:
-            RunPager(scope.session, scope.selection, ids).check()
+            RunPager(scope, scope.selection, ids).check()
     except ServerError as exc:
         if exc.status != 400:
             return  # what it cannot answer comes up page by page
@@ -70,7 +69,7 @@ def all_pages(scope: Scope) -> Iterator[RunPage]:
     """Yield all selected runs, some experiments at a time, or one at a time where the server searches in one only."""
     for group in _id_groups(scope):
         for ids in [[experiment_id] for experiment_id in group] if scope.searches_in_one else [group]:
-            pager = RunPager(scope.session, scope.selection, ids)
+            pager = RunPager(scope, scope.selection, ids)
             yield from pager.pages()
             yield from _unanswered_pages(scope, pager, ids)
 
@@ -84,7 +83,7 @@ def _unanswered_pages(scope: Scope, pager: RunPager, ids: Sequence[str]) -> Iter
     for experiment_id in pager.unanswered():
         if scope.searches_in_one or pager.holds_run(experiment_id):
             scope.searches_in_one = True
-            yield from RunPager(scope.session, scope.selection, [experiment_id]).pages()
+            yield from RunPager(scope, scope.selection, [experiment_id]).pages()
 
 
 class RunReader:
@@ -96,8 +95,7 @@ class RunReader:
 
     def __init__(self, scope: Scope, look_for_traces: Callable[[Sequence[str]], list[Gap]]) -> None:
         self._scope = scope
-        self._session = scope.session
-        self._histories = Histories(scope.session)
+        self._histories = Histories(scope)
         self._look_for_traces = look_for_traces
 
     def pages(self) -> Iterator[RunPage]:
@@ -165,7 +163,7 @@ class RunReader:
         if not (self._scope.has_logged_models or "model_outputs" in record.tables):
             return
         try:
-            whole = Fields(_whole(self._session, raw), refuse)
+            whole = Fields(_whole(self._scope, raw), refuse)
             for side in ("inputs", "outputs"):
                 name, part = f"model_{side}", whole.object(side)
                 edges = model_edges(record.run_id, part, name)
@@ -187,7 +185,7 @@ class RunReader:
         Where they only lead to deleted ones, which no list shows, what a search tells of runs must do.
         """
         for raw in runs:
-            whole = _whole(self._session, raw) if self._scope.models_need_runs else raw
+            whole = _whole(self._scope, raw) if self._scope.models_need_runs else raw
             self._scope.findings.add_models(model_ids_of(whole))
 
     def _add_to_findings(self, edges: pa.Table | None) -> None:
@@ -195,9 +193,9 @@ class RunReader:
             self._scope.findings.add_models(edges["model_id"].to_pylist())
 
 
-def _whole(session: TrackingSession, raw: Json) -> Json:
+def _whole(scope: Scope, raw: Json) -> Json:
     """Return a run with its model inputs, which a search leaves out."""
-    return raw if "model_inputs" in raw.get("inputs", {}) else fetch_run(session, run_id_of(raw))
+    return raw if "model_inputs" in raw.get("inputs", {}) else fetch_run(scope, run_id_of(raw))
 
 
 def run_owner(record: RestRun) -> Owner:

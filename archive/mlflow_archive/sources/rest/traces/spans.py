@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from json.decoder import JSONDecoder
 from typing import Any, Final
 
+from mlflow_archive.sources.reading.fields import NOTHING, printable
 from mlflow_archive.sources.reading.trace_columns import decoded_json, span_columns
 from mlflow_archive.sources.rest.cells import Row
 
@@ -15,10 +16,10 @@ _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _DECODER: Final = JSONDecoder()
 
 
-def span_texts(payload: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def span_texts(payload: str, unread: list[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the text of each element of the list ``spans`` of a JSON object, and its value.
 
-    Raises ValueError where the payload is not such an object.
+    The names of what else it holds are added to ``unread``. Raises ValueError where the payload is not such an object.
 
     >>> [text for text, _ in span_texts('{"spans": [{"a": 1.0},{ "b":2}]}')]
     ['{"a": 1.0}', '{ "b":2}']
@@ -30,7 +31,9 @@ def span_texts(payload: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if key == "spans":
             at = yield from _elements(payload, at)
         else:
-            _, at = _DECODER.raw_decode(payload, at)
+            value, at = _DECODER.raw_decode(payload, at)
+            if unread is not None and value not in NOTHING:
+                unread.append(f"payload/{printable(key)}")
         at = _skip(payload, at)
         if payload[at : at + 1] == ",":
             at = _skip(payload, at + 1)

@@ -53,7 +53,9 @@ class TraceFiles:
             return []
         try:
             payload = self._payload(trace.trace_id).decode("utf-8")
-            rows = [span_row(text, span, trace.trace_id, trace.experiment_id) for text, span in span_texts(payload)]
+            unread: list[str] = []
+            spans = span_texts(payload, unread)
+            rows = [span_row(text, span, trace.trace_id, trace.experiment_id) for text, span in spans]
         except ServerError as exc:
             check_answered(exc)
             listing.gaps.append(_owner(trace).gap("spans", gap_codes.OBJECT_UNREADABLE, str(exc)))
@@ -62,6 +64,7 @@ class TraceFiles:
             reason = f"the server gives them in an unexpected shape: {exc!r}"
             listing.gaps.append(_owner(trace).gap("spans", gap_codes.OBJECT_UNREADABLE, reason))
             return []
+        self._scope.unknown.add(TRACE, trace.trace_id, unread)
         if self._scope.selection.artifacts:
             attachments = (path for row in rows for path in attachments_in(row["content"].encode(), trace.trace_id))
             self._add(trace, listing, attachments)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
-from mlflow_archive.kinds import TRACE
+from mlflow_archive.kinds import REGISTERED_MODEL, TRACE
 from mlflow_archive.sources.rest.cells import Json
 from mlflow_archive.sources.rest.lists import PROMPTS, asking, if_understood, pages, posting
 from mlflow_archive.sources.rest.scope import Scope, gap_of
@@ -76,7 +76,7 @@ def trace_id_of(row: Json) -> object:
 def _traces(scope: Scope, filter_string: str, place: str) -> Iterator[Json | Gap]:
     """Yield the traces that a filter takes; ``place`` names in gaps what could not be looked for."""
     for ids in scope.groups():
-        ask = posting(scope.session, SEARCH, "traces", **search_body(ids, filter_string))
+        ask = posting(scope, TRACE, SEARCH, "traces", **search_body(ids, filter_string))
         for page in pages(ask, trace_id_of, size=MOST_TRACES):
             yield from page.rows
             yield from (gap_of(TRACE, "", place, loss.reason) for loss in page.losses)
@@ -96,7 +96,7 @@ def _answers(
 
 def _prompt_versions(scope: Scope) -> Iterator[str | Gap]:
     """Yield ``name/version`` of all prompts, and gaps for what the server does not show of them."""
-    ask = asking(scope.session, "/api/2.0/mlflow/model-versions/search", "model_versions", filter=PROMPTS)
+    ask = asking(scope, REGISTERED_MODEL, "/api/2.0/mlflow/model-versions/search", "model_versions", filter=PROMPTS)
     for page in pages(if_understood(ask), lambda row: (row.get("name"), row.get("version")), size=1000):
         yield from (f"{row['name']}/{row['version']}" for row in page.rows if row.get("name"))
         yield from (gap_of(TRACE, "", "links to prompts", loss.reason) for loss in page.losses)

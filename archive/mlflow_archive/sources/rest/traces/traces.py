@@ -79,9 +79,9 @@ class TraceSearch:
         conditions = [*(self._conditions() if filtered else ()), filter_string]
         condition = " AND ".join(filter(None, conditions)) or None
         if self.newer:
-            return posting(self.scope.session, SEARCH, "traces", **search_body(experiment_ids, condition))
+            return posting(self.scope, TRACE, SEARCH, "traces", **search_body(experiment_ids, condition))
         params = {"experiment_ids": list(experiment_ids), "order_by": list(ORDER), "filter": condition}
-        return asking(self.scope.session, _SEARCH_2, "traces", **params)
+        return asking(self.scope, TRACE, _SEARCH_2, "traces", **params)
 
     def shows_any(self) -> bool:
         """Return whether there is any trace in the selected experiments; where that cannot be asked, there may be."""

@@ -1,0 +1,258 @@
+"""What a family needs to say what the target must hold: the rules of the replay, and what it became of each object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import pyarrow.compute as pc
+
+from mlflow_archive.api.proof.comparing import Expected
+from mlflow_archive.api.proof.identities import Identities
+from mlflow_archive.api.proof.left_out import LeftOut
+from mlflow_archive.api.proof.mapping import mapped, without_unknown
+from mlflow_archive.api.proof.rules import Rule
+from mlflow_archive.errors import ItemError
+from mlflow_archive.flow.chunk import Chunk
+from mlflow_archive.format.source_tags import ExportFacts
+from mlflow_archive.kinds import (
+    BY_ROW,
+    EXPERIMENT,
+    IDENTITIES,
+    TABLES,
+    WORKSPACE,
+    Table,
+    is_named,
+    owner_id,
+)
+from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.blobs import Blobs
+from mlflow_archive.sinks.replay.context import ReplayContext
+from mlflow_archive.sinks.replay.options import ReplayOptions
+from mlflow_archive.sinks.replay.places.experiments import Bound, ExperimentMap
+from mlflow_archive.sinks.replay.places.writable_runs import WritableRuns
+from mlflow_archive.sinks.replay.registry.planned_version import EXPERIMENT_IDS, RUN_IDS
+from mlflow_archive.sinks.replay.target.nothing_there import nothing_there
+from mlflow_archive.sinks.replay.target.target import Target, TargetExperiment
+from mlflow_archive.sinks.replay.traces.trace_info import MODEL, SOURCE_RUN
+from mlflow_archive.sinks.replay.writing.earlier_imports import LoggedModelIndex, RunIndex
+from mlflow_archive.sinks.replay.writing.receipt import Receipt
+from mlflow_archive.sinks.replay.writing.references import HISTORY, LINKED_PROMPTS, PARENT
+from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+
+RowsByTable = Mapping[str, list[Expected]]
+
+_REFERRING: Final = frozenset({PARENT, HISTORY, LINKED_PROMPTS, EXPERIMENT_IDS, RUN_IDS, SOURCE_RUN, MODEL})
+"""Keys of tags and metadata that name objects."""
+_ABSENT: Final = "not there: "
+"""Before the id of an object that the target has not, which may be that of another object there."""
+_WITH_IDS: Final = frozenset(kind for kind, table in IDENTITIES.items() if len(table.owner) == 1 and kind != WORKSPACE)
+"""Kinds whose objects have an id."""
+
+
+class KnownExperiments(ExperimentMap):
+    """Experiments whose places in the target are known; nothing is looked for or made."""
+
+    def __init__(
+        self,
+        target: Target,
+        options: ReplayOptions,
+        receipt: Receipt,
+        export_of: Callable[[Row], ExportFacts],
+        ids: Identities,
+    ) -> None:
+        super().__init__(target, options, receipt, export_of)
+        self._ids = ids
+
+    def bind(self, experiment_id: str) -> Bound:
+        target_id = self._ids.of(EXPERIMENT).get(experiment_id)
+        if target_id is None or experiment_id not in self.rows:
+            message = f"experiment {experiment_id} is not in the target"
+            raise ItemError(message)
+        deleted = self.rows[experiment_id]["lifecycle_stage"] == "deleted"
+        return Bound(name="", target_id=target_id, new=True, ends_deleted=deleted)
+
+
+def planning_context(
+    target: Archive,
+    options: ReplayOptions,
+    receipt: Receipt,
+    export_of: Callable[[Row], ExportFacts],
+    ids: Identities,
+) -> ReplayContext:
+    """Return the context in which writers plan, and write nothing: all that is in the target is known by its id."""
+    place = nothing_there(str(target.newest_export.source.get("uri", "")), _experiments_of(target))
+    experiments = KnownExperiments(place, options, receipt, export_of, ids)
+    return ReplayContext(
+        target=place,
+        options=options,
+        receipt=receipt,
+        export_of=export_of,
+        experiments=experiments,
+        runs=WritableRuns(place, experiments, dry_run=True),
+        run_index=RunIndex(place, receipt),
+        model_index=LoggedModelIndex(place.api, receipt),
+    )
+
+
+def _experiments_of(target: Archive) -> list[TargetExperiment]:
+    tags: dict[str, dict[str, str]] = {}
+    for row in target.table("experiment_tags").to_pylist():
+        tags.setdefault(row["experiment_id"], {})[row["key"]] = row["value"] or ""
+    return [
+        TargetExperiment(
+            experiment_id=row["experiment_id"],
+            name=row["name"],
+            deleted=row["lifecycle_stage"] == "deleted",
+            tags=tags.get(row["experiment_id"], {}),
+        )
+        for row in target.table("experiments").to_pylist()
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
+    """The archive and what was read back of the target, with the ids in both."""
+
+    archive: Archive
+    target: Archive
+    ids: Identities
+    blobs: Blobs
+
+
+@dataclass(kw_only=True)
+class Share:
+    """Some objects of one kind, all of one workspace: their rows, and what the target holds of them.
+
+    ``workspace`` is the target's, ``source_workspace`` that of the archive. ``read_elsewhere`` are rows of the target
+    that a family has looked up itself, by table.
+    """
+
+    kind: str
+    chunk: Chunk
+    context: ReplayContext
+    sides: Sides
+    workspace: str
+    source_workspace: str
+    left_out: LeftOut
+    read_elsewhere: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    _originals: dict[str, list[Row]] = field(default_factory=dict)
+
+    def source_rows(self, name: str) -> list[dict[str, Any]]:
+        """Return the rows of a table as the archive has them."""
+        if TABLES[name].entity == BY_ROW:
+            return self._common_rows(self.sides.archive, name, self.source_ids)
+        return list(rows_of(self.chunk, name))
+
+    @cached_property
+    def source_ids(self) -> list[str]:
+        """The ids of the objects in the archive."""
+        identity = IDENTITIES[self.kind]
+        return [owner_id(identity, row) for row in rows_of(self.chunk, identity.name)]
+
+    def target_rows(self, name: str) -> list[dict[str, Any]]:
+        """Return the rows of a table that the target holds of the same objects."""
+        if name in self.read_elsewhere:
+            return self.read_elsewhere[name]
+        table, identity = TABLES[name], IDENTITIES[self.kind]
+        objects = self.originals(identity.name)
+        target_ids = {owner_id(identity, row) for row in objects}
+        if table.entity == BY_ROW:
+            return self._common_rows(self.sides.target, name, target_ids)
+        first = identity.owner[0]
+        rows = self.sides.target.table(name, owners={row[first] for row in objects})
+        return [row for row in rows_of(Chunk(tables={name: rows}), name) if owner_id(table, row) in target_ids]
+
+    def _common_rows(self, archive: Archive, name: str, ids: Collection[str]) -> list[dict[str, Any]]:
+        rows = archive.table(name, owners=ids)
+        rows = rows.filter(pc.equal(rows["owner_kind"], self.kind))
+        return list(rows_of(Chunk(tables={name: rows}), name))
+
+    def originals(self, name: str) -> list[Row]:
+        """Return the rows of a table with the ids of the target; the same objects each time."""
+        if name not in self._originals:
+            self._originals[name] = [self._mapped(TABLES[name], row) for row in self.source_rows(name)]
+        return self._originals[name]
+
+    def as_they_are(self, name: str) -> list[Expected]:
+        """Return what the target must hold of a table whose rows arrive as they are but for ids."""
+        table, ids = TABLES[name], self.sides.ids
+        return [
+            Expected(without_unknown(table, original, source, ids), original, Rule.REFERENCE)
+            for original, source in self.pairs(name)
+        ]
+
+    def changed(
+        self, name: str, change: Callable[[Row], Mapping[str, Any]], rule: Rule = Rule.FITTED
+    ) -> list[Expected]:
+        """Return the rows of a table with what ``change`` says of each."""
+        return [
+            Expected({**planned_row.row, **change(planned_row.row)}, planned_row.origin, rule)
+            for planned_row in self.as_they_are(name)
+        ]
+
+    def leaves_out(self, row: Row) -> bool:
+        """Return whether the import leaves out the object of a row as the archive has it."""
+        return self.left_out.holds(self.kind, row)
+
+    @property
+    def is_read_over_rest(self) -> bool:
+        """Whether the target was read through MLflow's API, which does not show everything."""
+        return bool(self.sides.target.newest_export.source.get("kind") == "rest")
+
+    def pairs(self, name: str) -> Iterator[tuple[Row, Row]]:
+        """Yield the rows of a table with the ids of the target, each with the row as the archive has it."""
+        return zip(self.originals(name), self.source_rows(name), strict=True)
+
+    def tags(
+        self,
+        name: str,
+        owner: Mapping[str, Any],
+        tags: Mapping[str, Any],
+        fit: Callable[[str], str] = str,
+        columns: Mapping[str, Any] | None = None,
+    ) -> Iterator[Expected]:
+        """Yield rows of a table of tags or params of one object; ``fit`` makes of a key of the archive the target's.
+
+        ``columns`` are further columns of each row.
+        """
+        origins = {
+            fit(row["key"]): row
+            for row in self.originals(name)
+            if all(row[column] == value for column, value in owner.items())
+        }
+        for key, value in tags.items():
+            rule = Rule.REFERENCE if key in _REFERRING else Rule.FITTED
+            yield Expected({**owner, **(columns or {}), "key": key, "value": value}, origins.get(key), rule)
+
+    def _mapped(self, table: Table, row: Row) -> Row:
+        target = mapped(table, row, self.sides.ids)
+        identity = IDENTITIES[self.kind]
+        if table.entity == BY_ROW and is_named(identity):
+            target["owner_id"] = self._target_owners.get(row["owner_id"], row["owner_id"])
+            return target
+        if not is_named(table) and self.kind in _WITH_IDS and table.entity == self.kind:
+            owner = table.owner[0]
+            if row[owner] not in self.sides.ids.of(self.kind):
+                target[owner] = f"{_ABSENT}{row[owner]}"
+        if is_named(table):
+            target |= self.named(row)
+        elif "workspace" in target and table.entity != WORKSPACE:
+            target["workspace"] = self.workspace
+        return target
+
+    @cached_property
+    def _target_owners(self) -> dict[str, str]:
+        identity = IDENTITIES[self.kind]
+        return {owner_id(identity, source): owner_id(identity, row) for row, source in self.pairs(identity.name)}
+
+    def named(self, row: Row) -> dict[str, str]:
+        """Return name and workspace of something that has a name in a workspace."""
+        name = self.context.prefixed(row["name"])
+        if self.kind == "registered_model":
+            name = self.context.options.model_name(row["name"], row["workspace"])
+        elif self.kind == "skill" and self.context.options.workspace_prefix:
+            name = f"{self.context.options.workspace_prefix}-{row['name']}"
+        return {"name": name, "workspace": self.workspace}

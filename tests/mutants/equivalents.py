@@ -1,0 +1,83 @@
+"""Mutants that change nothing that anybody could see, each with the reason; they do not count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+
+ANYWHERE: Final = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Equivalent:
+    """Code that, replaced ``by`` other code, does the same. ``within`` is a pattern of module and function."""
+
+    within: str
+    code: str
+    by: str
+    reason: str
+
+    def is_made_by(self, function: str, removed: str, added: str) -> bool:
+        """Return whether a mutant, the lines that it takes away and adds, is this one."""
+        return fnmatchcase(function, self.within) and removed.replace(self.code, self.by, 1) == added
+
+
+EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
+    Equivalent(within=ANYWHERE, code='"utf-8"', by='"UTF-8"', reason="Names of codecs have no case."),
+    Equivalent(within=ANYWHERE, code='"ascii"', by='"ASCII"', reason="Names of codecs have no case."),
+    *(
+        Equivalent(
+            within=within,
+            code=", strict=True)",
+            by=by,
+            reason="Columns of one table, or names and a key, have one length.",
+        )
+        for within in ("format.fingerprint.fingerprints_of", "format.nul_characters.without_nul")
+        for by in (", )", ", strict=False)")
+    ),
+    Equivalent(
+        within="format.unknown_tables.database_table",
+        code='or ""',
+        by='or "XXXX"',
+        reason="Neither begins as the name of such a table does.",
+    ),
+    Equivalent(
+        within="format.manifest.decode",
+        code='required_features=reader.names(document, "required_features"),',
+        by="",
+        reason="No feature is known yet, so a manifest that is read requires none.",
+    ),
+    Equivalent(
+        within="format.zipfile64._central_record",
+        code='"<HH"',
+        by='"<hh"',
+        reason="An id of 1 and a length of at most 24 are the same with a sign.",
+    ),
+    Equivalent(
+        within="format.zipfile64._decode_record",
+        code="== _LIMIT and len",
+        by="== _LIMIT or len",
+        reason="An entry with only one of the two is refused by the comparison with what it should be.",
+    ),
+    Equivalent(
+        within="storage.members.OpenFile.close", code="= -1", by="= -2", reason="Any number below 0 says: closed."
+    ),
+    Equivalent(
+        within="storage.private_folder.remove_left_behind",
+        code="follow_symlinks=False",
+        by="follow_symlinks=True",
+        reason="On Linux a link has a mode that the next check refuses.",
+    ),
+    Equivalent(
+        within="storage.single_file._write_member",
+        code="member.size, 0, start",
+        by="member.size, 1, start",
+        reason="The header is written over when the CRC is known.",
+    ),
+)
+
+
+def is_equivalent(function: str, removed: str, added: str) -> bool:
+    """Return whether a mutant is one of those that are known to change nothing."""
+    return any(equivalent.is_made_by(function, removed, added) for equivalent in EQUIVALENTS)

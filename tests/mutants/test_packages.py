@@ -1,0 +1,25 @@
+"""The map from code to tests names what is there, so that no package is tried without its modules or tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.mutants.equivalents import Equivalent
+from tests.mutants.packages import PACKAGES
+from tests.support.left_behind import REPOSITORY
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_modules_and_tests_of_a_package_exist(name: str) -> None:
+    package = PACKAGES[name]
+    code = REPOSITORY / "archive" / "mlflow_archive"
+    assert [pattern for pattern in package.code if not list(code.glob(pattern))] == []
+    assert [path for path in package.tests if not (REPOSITORY / "tests" / path.partition("::")[0]).exists()] == []
+
+
+def test_an_equivalent_is_one_change_in_one_place() -> None:
+    equivalent = Equivalent(within="a.b.*", code="x < 1", by="x <= 1", reason="x is even")
+    assert equivalent.is_made_by("a.b.f", "if x < 1: x < 1", "if x <= 1: x < 1")
+    assert not equivalent.is_made_by("a.b.f", "if x < 1: x < 1", "if x < 1: x <= 1")
+    assert not equivalent.is_made_by("a.c.f", "if x < 1:", "if x <= 1:")
+    assert not equivalent.is_made_by("a.b.f", "if x < 1:", "if x < 2:")
