@@ -10,6 +10,7 @@ import pytest
 from tests.behaviour.comparing import differences
 from tests.behaviour.listening import Call
 from tests.behaviour.plain_calls import PlainCalls
+from tests.behaviour.recording import is_about_turns, without_passing
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "v1-single.mlfa"
 
@@ -83,3 +84,17 @@ def test_ids_and_times_that_a_server_gave_are_named() -> None:
             "at": "<now>",
         },
     }
+
+
+def test_what_is_another_each_time_is_left_out() -> None:
+    said = (
+        "export: starting\nimport: 1.5 KiB of 2 KiB, 0 of 6 runs, 7 points\nimport: 3 runs/s\n"
+        "archive id  " + "a" * 64 + "\n  size     74.8 KiB\n  time    6.61 s, 0.303 runs/s\n"
+    )
+    lasting = "import: the archive is damaged: 1 of 2\n  runs    3\n"
+    assert without_passing(said + lasting) == "archive id\n" + lasting
+    path = "/api/2.0/mlflow/experiments/"
+    turn = Call(method="POST", path=f"{path}set-experiment-tag", body=b'{"key": "mlflow_archive.import_turn.1"}')
+    assert is_about_turns(turn)
+    assert is_about_turns(Call(method="GET", path=f"{path}get?experiment_id=0", body=b""))
+    assert not is_about_turns(Call(method="POST", path=turn.path, body=b'{"key": "team"}'))
