@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import DATASET, RUN, TABLES
+from mlflow_archive.storage.members import HASH_BLOCK
 from mlflow_archive.verification.checks import _name_lost, verify
 from mlflow_archive.verification.report import Level, Lost, VerifyReport
 from mlflow_archive.verification.tables import KeyRange, TableFindings, _whole
@@ -117,6 +119,17 @@ def test_the_extents_of_a_blob_may_lie_in_any_order_and_be_of_one_byte(
     report = verify(path, jobs=1)
     assert (report.problems, report.lost) == ([], set())
     assert report.checked["blobs"] == 3
+
+
+def test_a_blob_of_more_than_a_block_that_lies_in_another_order_has_its_whole_size(tmp_path: Path) -> None:
+    data = bytes(HASH_BLOCK) + b"end"
+
+    def edit(rows: dict[str, list[dict[str, Any]]]) -> None:
+        rows["artifacts"][-1].update(size=len(data), digest=hashlib.sha256(data).hexdigest())
+
+    half = len(data) // 2
+    path = written(tmp_path / "a", build(Draft(frames=cut(data, (half, data[half:]), (0, data[:half])), rows=edit)))
+    assert found(path) == []
 
 
 def test_an_extent_of_no_byte_within_a_blob_has_the_key_of_another(tmp_path: Path) -> None:
