@@ -42,6 +42,7 @@ def verify(
         packs = PackCheck(archive, report, progress)
         packs.run(jobs)
         _check_artifacts(archive, report, packs.good)
+        report.count("blobs", len(packs.good))
         _name_lost(report, findings)
         return report
 

@@ -86,7 +86,7 @@ def _check_artifacts(archive: Archive, selection: Selection, ids: pa.StringArray
     for rows in _artifacts(archive, selection, ids):
         pieces = blobs.pieces({row["digest"] for row in rows})
         for row in rows:
-            blob = pieces.get(row["digest"], [])
+            blob = pieces.get(row["digest"])
             artifact = f"{row['owner_kind']} {row['owner_id']}, artifact {row['path']!r}"
             if not blob:
                 raise DamagedError(f"{artifact}: its blob {row['digest']} is not in the archive", code="E050")
