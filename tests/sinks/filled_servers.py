@@ -74,8 +74,8 @@ def replay(archive: Path, uri: str, **options: Any) -> Report:
         return copy(ArchiveSource(opened), locate_replay(uri, opened, options=ReplayOptions(**options)), jobs=2)
 
 
-def export(uri: str, archive: Path) -> None:
-    copy(locate_source(uri), ArchiveSink(archive, tool="test 1", clock_ms=lambda: int(time.time() * 1000)))
+def export(uri: str, archive: Path, **options: Any) -> None:
+    copy(locate_source(uri, **options), ArchiveSink(archive, tool="test 1", clock_ms=lambda: int(time.time() * 1000)))
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def both_servers(folder: Path) -> Iterator[Both]:
         http = Http(uri=source.uri)
         add_odd_objects(http, filled)
         archive = folder / "archive.mlfa"
-        export(source.backend, archive)
+        export(source.backend, archive, artifacts_destination=str(source.artifacts))
         there = Http(uri=target.uri)
         first = replay(archive, target.uri)
         _enter_secret(there)

@@ -10,13 +10,15 @@ from typing import Any, Final, cast
 
 import pytest
 
+import mlflow_archive as ma
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Report
 from mlflow_archive.format.nul_characters import NUL, SHOWN, without_nul
 from mlflow_archive.format.source_tags import PREFIX, shorten, shorten_key
-from mlflow_archive.sinks.replay import ReplaySink, Target, open_target
+from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, Target, open_target
 from mlflow_archive.sinks.replay.places.held_texts import HeldTexts
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
+from mlflow_archive.writer.export import ArchiveSink
 from tests.support.chunks import ChunkSource, chunk, experiment, points, run, table
 from tests.support.databases import PostgresServer
 
@@ -119,13 +121,13 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 def test_all_of_it_arrives_and_a_second_import_changes_nothing(uri: str, tmp_path: Path) -> None:
     from mlflow import MlflowClient  # noqa: PLC0415 - takes seconds
 
-    holds_nul = uri.startswith("sqlite")
+    holds_nul, holds_any_length = not uri.startswith("postgresql"), uri.startswith("sqlite")
     text = ODD if holds_nul else SEEN
     report = replay(uri, tmp_path)
     assert report.gaps == []
     client = MlflowClient(uri)
     main = client.get_experiment_by_name(f"main {text}")
-    long = client.get_experiment_by_name(LONG if holds_nul else shorten_key(LONG, 256))
+    long = client.get_experiment_by_name(LONG if holds_any_length else shorten_key(LONG, 256))
     (of_main,), (of_long,) = (client.search_runs([each.experiment_id]) for each in (main, long))
     assert of_long.data.tags[f"{PREFIX}metadata.experiment_name"] == LONG
     assert main.tags["t"] == of_main.data.tags["k"] == of_main.data.params["p"] == text
@@ -151,6 +153,21 @@ def test_all_of_it_arrives_and_a_second_import_changes_nothing(uri: str, tmp_pat
     )
 
 
+def test_a_proof_counts_none_of_it_and_names_all(uri: str, tmp_path: Path) -> None:
+    archive = tmp_path / "a.mlfa"
+    copy(source(), ArchiveSink(archive, tool="test 1", clock_ms=lambda: 0), jobs=1)
+    report = ma.replay(archive, uri, options=ReplayOptions(artifact_root=str(tmp_path / "root")))
+    for receipt in (report.details, None):
+        proof = ma.diff(archive, uri, imported=True, receipt=receipt)
+        assert proof.proved, proof.changes
+        fitted = {entry["place"]: entry["count"] for entry in proof.not_counted if entry["rule"] == "changed to fit"}
+        numbers = {"metrics.value": 3, "metrics.timestamp": 1, "runs.user_id": 1, "traces.request_time": 1}
+        assert numbers.items() <= fitted.items()
+        assert {"params.value", "logged_models.model_type"} <= fitted.keys()
+        with_nul = {"experiments.name", "tags.value", "registered_models.description", "label_schemas.instruction"}
+        assert with_nul & fitted.keys() == (set() if uri.startswith("sqlite") else with_nul)
+
+
 def test_the_receipt_has_what_it_was(uri: str, tmp_path: Path) -> None:
     report = replay(uri, tmp_path)
     changed, rewritten = (report.details[name] for name in ("changed", "rewritten"))
@@ -168,7 +185,7 @@ def test_the_receipt_has_what_it_was(uri: str, tmp_path: Path) -> None:
     ]
     assert [entry for entry in rewritten if entry["table"] == "metrics"] == of_metrics
     with_nul = [entry for entry in rewritten if NUL in str(entry.get("original"))]
-    if uri.startswith("sqlite"):
+    if not uri.startswith("postgresql"):
         assert with_nul == []
         assert "texts_with_nul" not in changed
     else:

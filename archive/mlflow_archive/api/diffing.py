@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlflow_archive.api.announced import Announced
 from mlflow_archive.api.as_archive import as_archive
 from mlflow_archive.api.progress import OnProgress, as_progress
+from mlflow_archive.api.receipts import ReceiptPlace, read_receipts
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.format.gaps import ARTIFACT_GAPS
 from mlflow_archive.kinds import BY_ROW, DEFAULT_WORKSPACE, IDENTITIES, TABLES, WORKSPACE, Table
@@ -79,10 +81,14 @@ class ObjectChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diff:
-    """What differs. ``not_compared`` are the columns (``table.column``) of which one side shows no value."""
+    """What differs. ``not_compared`` are the columns (``table.column``) of which one side shows no value.
+
+    ``announced`` is what differs as the receipt of a restore said; it is no difference.
+    """
 
     changes: Sequence[ObjectChange]
     not_compared: frozenset[str] = frozenset()
+    announced: Sequence[ObjectChange] = ()
 
     @property
     def same(self) -> bool:
@@ -107,12 +113,14 @@ class Diff:
 class Comparison:
     """How to compare. ``hidden`` are columns (``table.column``) that one side does not show: they are not compared.
 
-    Without ``locations`` it is not compared where artifacts lie, which is another place after a move.
+    Without ``locations`` it is not compared where artifacts lie, which is another place after a move. ``announced`` is
+    what a restore of the first side into the second said.
     """
 
     artifacts: bool = True
     locations: bool = True
     hidden: frozenset[str] = field(default_factory=frozenset)
+    announced: Announced = field(default_factory=lambda: Announced({}))
 
     def tables(self, kind: str) -> list[Table]:
         """Return the tables whose rows an object of a kind owns, without those that are not compared."""
@@ -148,6 +156,7 @@ def diff(
     artifacts: bool = True,
     locations: bool = True,
     imported: Literal[False] = False,
+    receipt: ReceiptPlace | None = None,
     jobs: int = 4,
     progress: Progress | OnProgress | None = None,
 ) -> Diff: ...
@@ -160,7 +169,7 @@ def diff(
     *,
     artifacts: bool = True,
     imported: Literal[True],
-    receipt: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    receipt: ReceiptPlace | Sequence[ReceiptPlace] | None = None,
     jobs: int = 4,
     progress: Progress | OnProgress | None = None,
 ) -> Proof: ...
@@ -173,7 +182,7 @@ def diff(  # noqa: PLR0913 - one verb, as in the command
     artifacts: bool = True,
     locations: bool = True,
     imported: bool = False,
-    receipt: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    receipt: ReceiptPlace | Sequence[ReceiptPlace] | None = None,
     jobs: int = 4,
     progress: Progress | OnProgress | None = None,
 ) -> Diff:
@@ -182,7 +191,8 @@ def diff(  # noqa: PLR0913 - one verb, as in the command
     Each side is the path of an archive, or a tracking URI, which is exported into a temporary archive first. Without
     ``artifacts`` these are not compared, without ``locations`` not where they lie. With ``imported`` the archive
     ``before`` is compared with the target it was imported into: ids are mapped by the ``receipt``, else by source tags,
-    and the result is a ``Proof``. Raises ArchiveError, SelectionError, ServerError, StoreError; TargetError where a
+    and the result is a ``Proof``. Else the receipt is that of a restore of ``before`` into ``after``: what that
+    announced is no difference. Raises ArchiveError, SelectionError, ServerError, StoreError; TargetError where a
     source has gaps.
     """
     listener, selection = as_progress(progress), Selection(artifacts=artifacts)
@@ -197,8 +207,14 @@ def diff(  # noqa: PLR0913 - one verb, as in the command
         as_archive(os.fspath(after), selection=selection, jobs=jobs, progress=listener) as new,
     ):
         hidden = hidden_columns(old, new)
-        changes = tuple(differences(old, new, Comparison(artifacts=artifacts, locations=locations, hidden=hidden)))
-    return Diff(changes=changes, not_compared=hidden)
+        announced = Announced(read_receipts(receipt, old))
+        comparison = Comparison(artifacts=artifacts, locations=locations, hidden=hidden, announced=announced)
+        changes = [pair for change in differences(old, new, comparison) for pair in announced.split(change)]
+    return Diff(
+        changes=tuple(change for change, expected in changes if not expected),
+        announced=tuple(change for change, expected in changes if expected),
+        not_compared=hidden,
+    )
 
 
 def hidden_columns(before: Archive, after: Archive) -> frozenset[str]:
@@ -261,7 +277,10 @@ def _changes(
         return changes
     for table in comparison.tables(kind):
         columns = comparison.columns(table)
-        old, new = (_rows(archive, table, kind, owners, columns) for archive in (before, after))
+        old, new = (
+            _rows(archive, table, kind, owners, comparison.announced).select(columns).combine_chunks()
+            for archive in (before, after)
+        )
         if old.equals(new):
             continue
         compare = _histories if not table.unique else _records
@@ -271,13 +290,13 @@ def _changes(
     return changes
 
 
-def _rows(archive: Archive, table: Table, kind: str, owners: Mapping[str, str], columns: Sequence[str]) -> pa.Table:
+def _rows(archive: Archive, table: Table, kind: str, owners: Mapping[str, str], announced: Announced) -> pa.Table:
     keys = owners.keys() if table.entity == BY_ROW else set(owners.values())
     rows = archive.table(table.name, owners=keys)
     if table.entity == BY_ROW:
         rows = rows.filter(pc.equal(rows["owner_kind"], kind))
     order = [(name, "ascending") for name in table.column_names]
-    return rows.sort_by(order).select(columns).combine_chunks()
+    return announced.as_stored(table, rows).sort_by(order)
 
 
 def _records(table: Table, old: pa.Table, new: pa.Table, columns: Sequence[str]) -> Iterator[tuple[str, FieldChange]]:

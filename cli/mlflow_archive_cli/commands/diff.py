@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlflow_archive.api.announced import Announced
 from mlflow_archive.api.as_archive import as_archive
 from mlflow_archive.api.diffing import Comparison, FieldChange, ObjectChange, diff, differences, hidden_columns
+from mlflow_archive.api.receipts import read_receipts
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.output import JsonOutput, plain, warn, write_json
@@ -37,7 +39,13 @@ _SIGN = {"added": "+", "removed": "-", "changed": "~"}
     "by the receipt, else by source tags; what the target cannot hold is named and not counted.",
 )
 @click.option(
-    "--receipt", type=LOCAL_PATH, metavar="FILE", help="The receipt of the import, with its options and refusals."
+    "--receipt",
+    "receipts",
+    type=LOCAL_PATH,
+    metavar="FILE",
+    multiple=True,
+    help="With --imported the receipt of the import, with ids, options and refusals; repeatable, for an import that "
+    "was repeated. Else that of a restore of BEFORE into AFTER: what it announced is not counted.",
 )
 @click.option(
     "--evidence",
@@ -72,8 +80,8 @@ def command(
     if options["imported"]:
         _prove(ctx, before, after, as_json=as_json, quiet=quiet, **options)
         return
-    if options["receipt"] or options["evidence"]:
-        raise click.UsageError("--receipt and --evidence are for --imported")
+    if options["evidence"]:
+        raise click.UsageError("--evidence is for --imported")
     artifacts, locations, jobs = not options["no_artifacts"], not options["no_locations"], options["jobs"]
     selection = Selection(artifacts=artifacts)
     with (
@@ -82,14 +90,38 @@ def command(
         as_archive(after, selection=selection, jobs=jobs, progress=progress) as new,
     ):
         hidden = hidden_columns(old, new)
-        comparison = Comparison(artifacts=artifacts, locations=locations, hidden=hidden)
-        counts = _tell(differences(old, new, comparison), as_json=as_json)
+        announced = Announced(read_receipts(options["receipts"], old))
+        comparison = Comparison(artifacts=artifacts, locations=locations, hidden=hidden, announced=announced)
+        expected: list[ObjectChange] = []
+        counts = _tell(_others(differences(old, new, comparison), announced, expected), as_json=as_json)
+    if not quiet:
+        _tell_announced(announced, expected)
     if hidden and not quiet:
         warn(f"not compared, as one side shows no value of them: {', '.join(sorted(hidden))}")
     if not quiet and not as_json:
         warn(", ".join(f"{number} {change}" for change, number in sorted(counts.items())) or "no difference")
     if counts:
         ctx.exit(1)
+
+
+def _others(
+    changes: Iterator[ObjectChange], announced: Announced, expected: list[ObjectChange]
+) -> Iterator[ObjectChange]:
+    """Yield what no restore announced of some changes, and add what it did to ``expected``."""
+    for change in changes:
+        for part, is_announced in announced.split(change):
+            if is_announced:
+                expected.append(part)
+            else:
+                yield part
+
+
+def _tell_announced(announced: Announced, expected: list[ObjectChange]) -> None:
+    for change, number in announced.numbers.items():
+        warn(f"not counted, as the restore announced: {number} {change.replace('_', ' ')}")
+    for part in expected:
+        for line in _lines(part.fields):
+            warn(f"not counted, as the restore announced: {part.kind.replace('_', ' ')} {one_line(part.id)} {line}")
 
 
 def _prove(ctx: click.Context, before: str, after: str, *, as_json: bool, quiet: bool, **options: Any) -> None:
@@ -101,7 +133,7 @@ def _prove(ctx: click.Context, before: str, after: str, *, as_json: bool, quiet:
             before,
             after,
             imported=True,
-            receipt=options["receipt"],
+            receipt=options["receipts"],
             artifacts=not options["no_artifacts"],
             jobs=options["jobs"],
             progress=progress,
@@ -123,8 +155,8 @@ def _tell_proof(proof: Proof, counts: Counter[str]) -> None:
         warn(f"refused by the import: {entry['kind'].replace('_', ' ')} {one_line(entry['id'])} ({entry['code']})")
     compared = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in proof.objects.items() if number)
     warn(f"compared: {compared}")
-    found = ", ".join(f"{number} {change}" for change, number in sorted(counts.items()))
-    warn(found or ("nothing differs but what the import refused" if proof.refused else "proved: all of it is there"))
+    summary = ", ".join(f"{number} {change}" for change, number in sorted(counts.items()))
+    warn(summary or ("nothing differs but what the import refused" if proof.refused else "proved: all of it is there"))
 
 
 def _tell(changes: Iterator[ObjectChange], *, as_json: bool) -> Counter[str]:

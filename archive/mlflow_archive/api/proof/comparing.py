@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from mlflow_archive.api.diffing import FieldChange
 from mlflow_archive.api.proof.naming import Notes
-from mlflow_archive.api.proof.rules import COLUMNS, JSON_COLUMNS, KEYS, LEAVING_OUT, NULLS_LEFT_OUT, Rule
+from mlflow_archive.api.proof.rules import COLUMNS, JSON_COLUMNS, KEYS, NULLS_LEFT_OUT, Rule, may_be_left_out
 from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.format.nul_characters import NUL, SHOWN
 from mlflow_archive.format.source_tags import OWN_PREFIX
@@ -33,7 +33,7 @@ _ADDITIONS: Final = {
 """Keys that MLflow adds to traces by itself."""
 
 _NOTHING_IN: Final[Mapping[str, tuple[object, ...]]] = {"runs.end_time": (None, 0)}
-_NOTHING_IN_JSON: Final = (None, "", "null", "[]")
+_NOTHING_IN_JSON: Final = (None, "", "null", "[]", "{}")
 """What is one with no value at all for MLflow's API."""
 
 Change = tuple[str, FieldChange]
@@ -101,7 +101,7 @@ class RowComparison:
         for row in originals:
             if id(row) in origins:
                 continue
-            if self._table.name in LEAVING_OUT:
+            if may_be_left_out(self._table.name, row):
                 self._notes.add(Rule.LEFT_OUT, self._table.name, self._owner(row), self._shown(row), None)
             else:
                 yield self._change(row, "", self._shown(row), None)
@@ -120,7 +120,9 @@ class RowComparison:
                 yield self._change(planned_row.row, "", self._shown(planned_row.row), None)
         elif planned_row is not None and target is not None:
             if planned_row.origin is None:
-                self._notes.add(Rule.SOURCE_TAG, self._table.name, self._owner(target), None, self._shown(target))
+                is_mark = str(target.get("key", "")).startswith(OWN_PREFIX)
+                rule = Rule.IMPORT_MARK if is_mark else Rule.SOURCE_TAG
+                self._notes.add(rule, self._table.name, self._owner(target), None, self._shown(target))
             for column in self._columns:
                 yield from self._cell(column, planned_row, target)
 

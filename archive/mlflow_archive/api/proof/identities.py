@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
+from mlflow_archive.api.receipts import Document
 from mlflow_archive.format.source_tags import SOURCE_EXPERIMENT_ID, SOURCE_RUN_ID
 from mlflow_archive.kinds import (
     EVALUATION_DATASET,
@@ -33,8 +34,6 @@ _TAGGED: Final = (
     (EVALUATION_DATASET, "evaluation_dataset_tags", "dataset_id", SOURCE_DATASET_ID, DATASET_IDENTITY),
 )
 """Kind, table of its tags, owner column, and the tags that name the source's id: the last one wins."""
-
-Document = Mapping[str, Any]
 
 
 class Identities:

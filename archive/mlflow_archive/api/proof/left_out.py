@@ -10,10 +10,13 @@ from mlflow_archive.sinks.replay.writing.rows import Row
 
 
 class LeftOut:
-    """Says which objects do not come: datasets that are no run's input, deleted webhooks, the default workspace."""
+    """Says which objects do not come: datasets that are no run's input, deleted webhooks, the default workspace.
 
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
+    Without ``workspaces`` no workspace comes: the target has none, or all went into one.
+    """
+
+    def __init__(self, archive: Archive, *, workspaces: bool) -> None:
+        self._archive, self._workspaces = archive, workspaces
 
     def holds(self, kind: str, row: Row) -> bool:
         """Return whether the object of a row of the archive is left out."""
@@ -21,7 +24,7 @@ class LeftOut:
             return (row["experiment_id"], row["name"], row["digest"]) not in self._inputs
         if kind == WEBHOOK:
             return row["deleted_timestamp"] is not None
-        return kind == WORKSPACE and row["name"] == DEFAULT_WORKSPACE
+        return kind == WORKSPACE and (row["name"] == DEFAULT_WORKSPACE or not self._workspaces)
 
     @cached_property
     def _inputs(self) -> set[tuple[str, str, str]]:

@@ -50,11 +50,11 @@ def _add(part: Share, rows: LoggedModelRows, original: Row, tables: dict[str, li
     tables["logged_model_params"] += part.tags(
         "logged_model_params", {"model_id": target_id}, plan.params, lambda key: shorten_key(key, limit), in_experiment
     )
-    tables["logged_model_metrics"] += [
-        Expected({**row, "timestamp": max(0, row["timestamp"]), "experiment_id": original["experiment_id"]}, row)
-        for row, source in part.pairs("logged_model_metrics")
-        if row["model_id"] == target_id and _is_taken(source, part)
-    ]
+    for row, source in part.pairs("logged_model_metrics"):
+        if row["model_id"] == target_id:
+            point = {**row, "timestamp": max(0, row["timestamp"]), "experiment_id": original["experiment_id"]}
+            unseen = None if _is_taken(source, part) else Rule.LEFT_OUT
+            tables["logged_model_metrics"].append(Expected(point, row, unseen=unseen))
     own = {rows.model_id: target_id, rows.info["source_run_id"]: run_id}
 
     def mapped(source_id: str) -> str | None:

@@ -82,12 +82,12 @@ class Matching:
         candidates = self._of(part.kind, columns, set(ids.of(part.kind).values())).get(key)
         return candidates.pop(0) if candidates else None
 
-    def _of(self, kind: str, columns: tuple[str, ...], taken: set[str]) -> dict[tuple[Any, ...], list[str]]:
+    def _of(self, kind: str, columns: tuple[str, ...], assigned: set[str]) -> dict[tuple[Any, ...], list[str]]:
         if kind not in self._free:
             table = IDENTITIES[kind]
             by_key: dict[tuple[Any, ...], list[str]] = defaultdict(list)
             for row in self._target.table(table.name).to_pylist():
-                if row[table.owner[0]] not in taken:
+                if row[table.owner[0]] not in assigned:
                     by_key[tuple(row[name] for name in columns)].append(row[table.owner[0]])
             self._free[kind] = by_key
         return self._free[kind]

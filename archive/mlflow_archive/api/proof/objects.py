@@ -13,6 +13,7 @@ from mlflow_archive.errors import ItemError
 from mlflow_archive.kinds import (
     BUDGET_POLICY,
     EVALUATION_DATASET,
+    EXPERIMENT,
     GATEWAY_ENDPOINT,
     GATEWAY_SECRET,
     GUARDRAIL,
@@ -72,7 +73,7 @@ class ExpectedObjects:
             MCP_SERVER: self._mcp_servers,
             SKILL: self._skill_rows,
             WEBHOOK: _webhooks,
-            WORKSPACE: own_tables,
+            WORKSPACE: _workspaces,
         }
 
     def _evaluation_datasets(self, part: Share) -> RowsByTable:
@@ -87,11 +88,12 @@ class ExpectedObjects:
             body = self._datasets.body(rows)
             owner, tags = {"dataset_id": original["dataset_id"]}, json.loads(body["tags"])
             user = tags.get("mlflow.user")
-            tables["evaluation_datasets"].append(
-                Expected({**original, "name": body["name"], "created_by": user}, original)
-            )
+            computed = {name: original[name] or Excused(Rule.MADE_UP) for name in ("schema", "profile")}
+            row = {**original, **computed, "name": body["name"], "created_by": user}
+            tables["evaluation_datasets"].append(Expected(row, original))
             tables["evaluation_dataset_tags"] += part.tags("evaluation_dataset_tags", owner, tags)
             tables["evaluation_dataset_records"] += _records(part, rows, records)
+            tables["evaluation_dataset_experiments"] += _unknown_links(part, owner)
             tables["evaluation_dataset_experiments"] += [
                 Expected(
                     {**owner, "experiment_id": experiment_id}, _link(part, {**owner, "experiment_id": experiment_id})
@@ -103,9 +105,9 @@ class ExpectedObjects:
     def _scorers(self, part: Share) -> RowsByTable:
         tables = own_tables(part)
         tables["scorer_versions"] = part.changed("scorer_versions", _with_names(self._names), Rule.REFERENCE)
-        there = part.target_rows("scorer_versions")
+        target_rows = part.target_rows("scorer_versions")
         names = _with_names(_names_in(part))
-        part.read_elsewhere["scorer_versions"] = [{**row, **names(row)} for row in there]
+        part.read_elsewhere["scorer_versions"] = [{**row, **names(row)} for row in target_rows]
         tables["online_scoring_configs"] = part.changed("online_scoring_configs", lambda row: {"sample_rate": 0.0})
         return tables
 
@@ -209,14 +211,22 @@ def _named(part: Share, table: str, column: str) -> Tables:
     return tables
 
 
-def _webhooks(part: Share) -> RowsByTable:
-    due = {row["webhook_id"] for row, source in part.pairs("webhooks") if source["deleted_timestamp"] is None}
-    hooks = part.changed("webhooks", lambda row: {"status": "DISABLED"})
+def _workspaces(part: Share) -> RowsByTable:
+    rows = zip(part.as_they_are("workspaces"), part.source_rows("workspaces"), strict=True)
     return {
-        "webhooks": [planned_row for planned_row in hooks if planned_row.row["webhook_id"] in due],
-        "webhook_events": [
-            planned_row for planned_row in part.as_they_are("webhook_events") if planned_row.row["webhook_id"] in due
-        ],
+        "workspaces": [replace(row, unseen=Rule.LEFT_OUT if part.leaves_out(source) else None) for row, source in rows]
+    }
+
+
+def _webhooks(part: Share) -> RowsByTable:
+    gone = {row["webhook_id"] for row, source in part.pairs("webhooks") if part.leaves_out(source)}
+    tables = {
+        "webhooks": part.changed("webhooks", lambda row: {"status": "DISABLED"}),
+        "webhook_events": part.as_they_are("webhook_events"),
+    }
+    return {
+        name: [replace(row, unseen=Rule.LEFT_OUT if row.row["webhook_id"] in gone else None) for row in rows]
+        for name, rows in tables.items()
     }
 
 
@@ -230,10 +240,9 @@ def _records(part: Share, rows: ObjectRows, originals: Mapping[str, Row]) -> Ite
         except ItemError:
             continue
         key = json.dumps(body["inputs"], sort_keys=True)
-        if key in input_keys:
-            continue
-        input_keys.add(key)
         original = originals[row["dataset_record_id"]]
+        unseen = Rule.LEFT_OUT if key in input_keys else None
+        input_keys.add(key)
         source = body.get("source")
         data = source.get("source_data") if isinstance(source, dict) else None
         trace_id = data.get("trace_id") if isinstance(data, dict) else None
@@ -246,7 +255,15 @@ def _records(part: Share, rows: ObjectRows, originals: Mapping[str, Row]) -> Ite
             },
             original,
             Rule.REFERENCE,
+            unseen,
         )
+
+
+def _unknown_links(part: Share, owner: Mapping[str, str]) -> Iterator[Expected]:
+    """Yield links to experiments that are not in the target, which do not come."""
+    for row, source in part.pairs("evaluation_dataset_experiments"):
+        if owner.items() <= row.items() and source["experiment_id"] not in part.sides.ids.of(EXPERIMENT):
+            yield Expected(row, row, unseen=Rule.LEFT_OUT)
 
 
 def _link(part: Share, key: Mapping[str, str]) -> Row | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from mlflow_archive.api.proof.left_out import LeftOut
 from mlflow_archive.api.proof.logged_models import expected_logged_models
 from mlflow_archive.api.proof.objects import ExpectedObjects
 from mlflow_archive.api.proof.planning import RowsByTable, Share, Sides, planning_context
@@ -62,6 +63,8 @@ class Places:
         self._only = only_workspace(sides.archive)
         self._names = set(sides.target.table("workspaces", columns=["name"])["name"].to_pylist())
         self._router = Router()
+        keeps_apart = bool(self._names - {DEFAULT_WORKSPACE}) and options.workspace is None
+        self._left_out = LeftOut(sides.archive, workspaces=keeps_apart)
         self._places: dict[str, Place] = {}
 
     def split(self, kind: str, chunk: Chunk) -> Iterator[Share]:
@@ -85,6 +88,7 @@ class Places:
             sides=self._sides,
             workspace=place.workspace,
             source_workspace=workspace,
+            left_out=self._left_out,
         )
 
     def expected(self, part: Share) -> RowsByTable:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from mlflow_archive.api.proof.comparing import Expected
 from mlflow_archive.api.proof.identities import Identities
+from mlflow_archive.api.proof.left_out import LeftOut
 from mlflow_archive.api.proof.mapping import mapped, without_unknown
 from mlflow_archive.api.proof.rules import Rule
 from mlflow_archive.errors import ItemError
@@ -18,7 +19,6 @@ from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format.source_tags import ExportFacts
 from mlflow_archive.kinds import (
     BY_ROW,
-    DEFAULT_WORKSPACE,
     EXPERIMENT,
     IDENTITIES,
     TABLES,
@@ -135,7 +135,8 @@ class Share:
     context: ReplayContext
     sides: Sides
     workspace: str
-    source_workspace: str = DEFAULT_WORKSPACE
+    source_workspace: str
+    left_out: LeftOut
     read_elsewhere: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _originals: dict[str, list[Row]] = field(default_factory=dict)
 
@@ -191,6 +192,10 @@ class Share:
             Expected({**planned_row.row, **change(planned_row.row)}, planned_row.origin, rule)
             for planned_row in self.as_they_are(name)
         ]
+
+    def leaves_out(self, row: Row) -> bool:
+        """Return whether the import leaves out the object of a row as the archive has it."""
+        return self.left_out.holds(self.kind, row)
 
     @property
     def is_read_over_rest(self) -> bool:

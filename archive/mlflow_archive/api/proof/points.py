@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Final
 
 import pyarrow as pa
@@ -54,7 +55,26 @@ class PointComparison:
         for source_id, target_id in ids.items():
             fitted = self._fitted(source_id, by_run.get(source_id, []))
             for key, before, after in _differing(fitted, _histories(by_target_run.get(target_id, []))):
-                yield target_id, _change(key, before, after)
+                own = [point for point in after if point in before or not self._is_of_model(source_id, key, point)]
+                if len(own) != len(after):
+                    amount = len(after) - len(own)
+                    self._notes.add(Rule.MADE_UP, "metrics", target_id, None, f"{amount} of {key}", amount=amount)
+                if list(map(repr, before)) != list(map(repr, own)):
+                    yield target_id, _change(key, before, own)
+
+    def _is_of_model(self, source_id: str, key: str, point: tuple[int, int, float]) -> bool:
+        """Return whether a point is one of a logged model, which MLflow keeps with the run as well."""
+        return (source_id, key, *point) in self._of_models
+
+    @cached_property
+    def _of_models(self) -> set[tuple[str, str, int, int, float]]:
+        columns = ("run_id", "key", "step", "timestamp", "value")
+        return {
+            (run_id, key, step, max(0, time), held(value))
+            for rows in self._archive.batches("logged_model_metrics", columns=columns)
+            for run_id, key, step, time, value in zip(*(values_of(rows[name]) for name in columns), strict=True)
+            if value is not None
+        }
 
     def _fitted(self, source_id: str, points: Sequence[tuple[str, float, int, int]]) -> dict[str, _History]:
         """Return what the import writes of the points of a run, and name what that changes."""

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from mlflow_archive.api.as_archive import as_archive
 from mlflow_archive.api.diffing import ObjectChange
 from mlflow_archive.api.proof.evidence import Proof, archive_facts, proof_of, target_facts
-from mlflow_archive.api.proof.identities import Document
 from mlflow_archive.api.proof.proving import Proving
-from mlflow_archive.errors import SelectionError
+from mlflow_archive.api.receipts import ReceiptPlace, read_receipts
 from mlflow_archive.flow.report import Progress
-from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay.asked import asked_options, asked_selection
@@ -29,7 +24,7 @@ def prove(
     before: str,
     after: str,
     *,
-    receipt: Document | str | os.PathLike[str] | None,
+    receipt: ReceiptPlace | Sequence[ReceiptPlace] | None,
     artifacts: bool,
     jobs: int,
     progress: Progress,
@@ -42,7 +37,7 @@ def prove(
     """
     begun = Moment(time.time_ns() // 1_000_000).iso()
     with open_archive(before) as archive:
-        document = _receipt_of(receipt, archive)
+        document = read_receipts(receipt, archive)
         selection = asked_selection(document.get("selection", {}))
         artifacts = artifacts and selection.artifacts
         with as_archive(
@@ -64,24 +59,3 @@ def prove(
                 "artifacts": artifacts,
             }
             return proof_of(tuple(changes), proving.findings, facts)
-
-
-def _receipt_of(receipt: Document | str | os.PathLike[str] | None, archive: Archive) -> Document:
-    if receipt is None:
-        return {}
-    document = receipt if isinstance(receipt, Mapping) else _read(Path(receipt))
-    if document.get("archive_id", archive.id) != archive.id:
-        raise SelectionError(f"the receipt is of the archive {document['archive_id']}, this one is {archive.id}")
-    if document.get("dry_run"):
-        raise SelectionError("the receipt is of a dry run, which has written nothing")
-    return document
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as exc:
-        raise SelectionError(f"{path} is not the receipt of an import: {exc}") from exc
-    if not isinstance(document, dict) or not isinstance(document.get("runs", {}), dict):
-        raise SelectionError(f"{path} is not the receipt of an import")
-    return document

@@ -11,8 +11,7 @@ import pyarrow as pa
 
 from mlflow_archive.api.diffing import FieldChange, ObjectChange
 from mlflow_archive.api.proof.comparing import RowComparison
-from mlflow_archive.api.proof.identities import Document, Identities
-from mlflow_archive.api.proof.left_out import LeftOut
+from mlflow_archive.api.proof.identities import Identities
 from mlflow_archive.api.proof.matching import Matching
 from mlflow_archive.api.proof.naming import Notes
 from mlflow_archive.api.proof.places import Places
@@ -20,8 +19,10 @@ from mlflow_archive.api.proof.planning import RowsByTable, Share, Sides
 from mlflow_archive.api.proof.points import PointComparison
 from mlflow_archive.api.proof.refused import Refusal, Refusals
 from mlflow_archive.api.proof.rules import Rule
+from mlflow_archive.api.receipts import Document
 from mlflow_archive.flow.chunk import Chunk, nothing_known
 from mlflow_archive.flow.report import Progress
+from mlflow_archive.format.nul_characters import NUL, SHOWN, without_nul
 from mlflow_archive.kinds import IDENTITIES, KINDS, RUN, TABLES, owner_id
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
@@ -62,13 +63,14 @@ class Proving:
         self._sides = Sides(archive=archive, target=target, ids=self._ids, blobs=Blobs(archive))
         options = replace(fitted_to(options, target.newest_export.source.get("mlflow_version")), dry_run=True)
         self._planned = Receipt("", dry_run=True)
+        uri = str(target.newest_export.source.get("uri", ""))
+        self._holds_nul = not (uri.startswith("postgresql") or receipt.get("changed", {}).get("texts_with_nul"))
         for kind in KINDS:
             for source_id, target_id in self._ids.of(kind).items():
                 self._planned.mapped(kind, source_id, target_id)
         self._refusals = Refusals(receipt, self._planned)
         self._places = Places(self._sides, options, self._planned)
         self._matching = Matching(target)
-        self._left_out = LeftOut(archive)
         self._points = PointComparison(archive, target, options.limits, self._planned, self.findings.notes)
 
     def changes(self, selection: Selection, progress: Progress) -> Iterator[ObjectChange]:
@@ -76,7 +78,7 @@ class Proving:
         self._match()
         source = ArchiveSource(self._sides.archive, leave_out=_NOT_IN_CHUNKS)
         for shard in source.plan(selection, progress):
-            chunk = _joined(list(source.read(shard, nothing_known)))
+            chunk = self._held(_joined(list(source.read(shard, nothing_known))))
             for kind in _kinds_of(chunk):
                 for part in self._places.split(kind, chunk):
                     self._matching.match(part)
@@ -90,9 +92,21 @@ class Proving:
         """Find what has neither an id nor a tag, before anything is compared that may refer to it."""
         for kind in self._matching.kinds:
             name = IDENTITIES[kind].name
-            identities = Chunk(tables={name: self._sides.archive.table(name)})
+            identities = self._held(Chunk(tables={name: self._sides.archive.table(name)}), tell=False)
             for part in self._places.split(kind, identities):
                 self._matching.match(part)
+
+    def _held(self, chunk: Chunk, *, tell: bool = True) -> Chunk:
+        """Return a chunk as the target's database holds its texts (``replay.places.held_texts``)."""
+        if self._holds_nul:
+            return chunk
+        tables = dict(chunk.tables)
+        for name in chunk.tables:
+            tables[name], changed = without_nul(name, tables[name])
+            for text in changed if tell else ():
+                owner, place = str(next(iter(text.key.values()), "")), f"{name}.{text.column}"
+                self.findings.notes.add(Rule.FITTED, place, owner, text.original, text.original.replace(NUL, SHOWN))
+        return replace(chunk, tables=tables)
 
     def _target_count(self, table: str) -> int:
         return sum(rows.num_rows for rows in self._sides.target.batches(table, columns=[TABLES[table].key[0]]))
@@ -104,7 +118,7 @@ class Proving:
         source_ids = {
             owner_id(identity, original): owner_id(identity, row)
             for original, row in part.pairs(identity.name)
-            if not self._left_out.holds(part.kind, row)
+            if not part.leaves_out(row)
         }
         target_ids = {owner_id(identity, row) for row in part.target_rows(identity.name)}
         self.findings.objects[part.kind] += len(source_ids)

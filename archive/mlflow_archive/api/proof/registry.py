@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mlflow_archive.api.proof.comparing import Excused, Expected
@@ -12,13 +12,20 @@ from mlflow_archive.api.proof.runs import expected_files
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format.source_tags import shorten_key
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, owner_id
-from mlflow_archive.kinds.version_source import parse_reference
+from mlflow_archive.kinds.version_source import OF_MODEL, OF_RUN, parse_reference
+from mlflow_archive.sinks.replay.registry.carriers import CARRIES, NOTHING
 from mlflow_archive.sinks.replay.registry.planned_version import plan_registered_model, plan_version
 from mlflow_archive.sinks.replay.registry.registry_rows import (
     DELETED_STAGE,
     RegisteredModelRows,
     VersionRows,
     registered_models_of,
+)
+from mlflow_archive.sinks.replay.registry.version_sources import (
+    ANY_SOURCE,
+    ANYWHERE,
+    OF_VERSION,
+    PROMPT_SOURCES,
 )
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
@@ -40,6 +47,8 @@ def expected_registered_models(part: Share) -> RowsByTable:
         for number, version in model.versions.items():
             if not version.deleted:
                 _add_version(part, model, version, {**owner, "version": number}, targets, tables)
+        for name in ("model_versions", "model_version_tags"):
+            tables[name] += _of_deleted(part, model, name, owner)
     return {**tables, "registered_model_aliases": part.as_they_are("registered_model_aliases")}
 
 
@@ -54,6 +63,14 @@ def _without_deleted(part: Share) -> dict[tuple[str, int], Row]:
         "artifacts": _files_of_versions(part, versions),
     }
     return versions
+
+
+def _of_deleted(part: Share, model: RegisteredModelRows, table: str, owner: Mapping[str, Any]) -> Iterator[Expected]:
+    """Yield the rows of versions that are deleted in the archive, which do not come."""
+    for row in part.originals(table):
+        version = model.versions.get(row["version"]) if owner.items() <= row.items() else None
+        if version is not None and version.deleted:
+            yield Expected(row, row, unseen=Rule.LEFT_OUT)
 
 
 def _key_of(part: Share) -> Any:
@@ -79,8 +96,8 @@ def _add_version(
         "description": plan.description,
         "run_link": plan.run_link,
         "current_stage": plan.stage,
-        "run_id": part.sides.ids.of(RUN).get(version.info["run_id"] or ""),
-        "source": _source(part, version.info, target.get("source")),
+        "run_id": _run_id(part, version, target.get("source") or ""),
+        "source": _source(part, model, version, target.get("source")),
     }
     tables["model_versions"].append(Expected(row, original, Rule.REFERENCE))
     tables["model_version_tags"] += part.tags("model_version_tags", owner, plan.tags, _key_of(part))
@@ -93,18 +110,52 @@ def _add_version(
     tables["artifacts"] += expected_files(part, target_owner, mapped, f"{owner['version']}/")
 
 
-def _source(part: Share, version: Row, target: str | None) -> object:
-    """Return what the source of a version must be: what it refers to, or any place for files that lay elsewhere."""
-    reference = parse_reference(version["source"] or "")
-    ids = part.sides.ids
-    if reference is None or target is None:
+def _source(part: Share, model: RegisteredModelRows, version: VersionRows, target: str | None) -> object:
+    """Return what the source of a version must be: the target's own, where that is what the import makes of it."""
+    if target is not None and _is_place(part, model, version, target):
         return Excused(Rule.LOCATION)
-    if reference.kind in (RUN, LOGGED_MODEL) and reference.id in ids.of(reference.kind):
-        return str(version["source"]).replace(reference.id, ids.of(reference.kind)[reference.id])
-    if reference.kind == REGISTERED_MODEL and reference.version is not None:
-        name = part.context.options.model_name(reference.id, version["workspace"])
-        return f"models:/{name}/{reference.version}"
-    return Excused(Rule.LOCATION)
+    source = version.info["source"] or ""
+    for kind, pattern in ((LOGGED_MODEL, OF_MODEL), (RUN, OF_RUN)):
+        match, ids = pattern.fullmatch(source), part.sides.ids.of(kind)
+        if match and (match[1] or match[3]) in ids:
+            return source.replace(match[1] or match[3], ids[match[1] or match[3]])
+    return source
+
+
+def _run_id(part: Share, version: VersionRows, target: str) -> str | None:
+    """Return the run of a version: MLflow takes one whose source lies in a run only as that run's."""
+    ids, match = part.sides.ids.of(RUN), OF_RUN.fullmatch(version.info["source"] or "")
+    in_run = ids.get(match[1] or match[3]) if match else None
+    return in_run if in_run is not None and in_run in target else ids.get(version.info["run_id"] or "")
+
+
+def _is_place(part: Share, model: RegisteredModelRows, version: VersionRows, target: str) -> bool:
+    """Return whether a source is one that the import takes for a version (``registry.version_sources``)."""
+    source = version.info["source"] or ""
+    if model.is_prompt:
+        return target in (source if source in PROMPT_SOURCES else PROMPT_SOURCES[0], ANY_SOURCE)
+    if version.artifacts:
+        return parse_reference(target) is not None  # a carrier, whose files are compared
+    if copied := OF_VERSION.fullmatch(source):
+        name = part.context.options.model_name(copied[1], model.info["workspace"])
+        if target == f"models:/{name}/{copied[2]}":
+            return True
+        source = version.info["storage_location"] or source
+    for kind, pattern in ((LOGGED_MODEL, OF_MODEL), (RUN, OF_RUN)):
+        match = pattern.fullmatch(source)
+        target_id = part.sides.ids.of(kind).get(match[1] or match[3]) if match else None
+        if match and target_id is not None:
+            return target_id in target and target.rstrip("/").endswith(match[2] or match[4] or "")
+    return target == source if ANYWHERE.match(source) else _carries_nothing(part, target)
+
+
+def _carries_nothing(part: Share, target: str) -> bool:
+    """Return whether a source is the logged model that stands for files which are nowhere."""
+    reference = parse_reference(target)
+    if reference is None:
+        return False
+    tags = part.sides.target.table("logged_model_tags", owners=[reference.id]).to_pylist()
+    return any((tag["key"], tag["value"]) == (CARRIES, NOTHING) for tag in tags)
 
 
 def _files_of_versions(part: Share, versions: Mapping[tuple[str, int], Row]) -> list[dict[str, Any]]:

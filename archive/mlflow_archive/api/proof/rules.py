@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
-from mlflow_archive.kinds import TABLES
+from mlflow_archive.format.source_tags import left_by_import
+from mlflow_archive.kinds.experiment_tags import acting_tags
+from mlflow_archive.sinks.replay.logged_models.planned_model import MODEL_VERSIONS
 from mlflow_archive.sinks.replay.objects.gateway import MADE, DefinitionWriter
 from mlflow_archive.sinks.replay.objects.guards import GuardrailWriter
 from mlflow_archive.sinks.replay.objects.issues import IssueWriter
 from mlflow_archive.sinks.replay.objects.review import LabelSchemaWriter, ReviewQueueWriter
+from mlflow_archive.sinks.replay.places.experiments import SOURCE_ID
+from mlflow_archive.sinks.replay.registry.planned_version import EXPERIMENT_IDS, RUN_IDS
+from mlflow_archive.sinks.replay.traces.trace_info import COST, PLACES, TOKENS
+from mlflow_archive.sinks.replay.writing.references import PARENT, RUN_NAME
 
 
 class Rule(StrEnum):
@@ -126,24 +133,26 @@ NULLS_LEFT_OUT: Final = frozenset(
 )
 """Columns of JSON text in which a null and a field that is not there are one."""
 
-LEAVING_OUT: Final = frozenset(
+_PROMPT_LINKS: Final = frozenset({EXPERIMENT_IDS, RUN_IDS})
+_LEFT_OUT: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
-        *(name for name in TABLES if name.endswith("tags")),
-        "datasets",
-        "dataset_inputs",
-        "model_inputs",
-        "model_outputs",
-        "model_versions",
-        "trace_metadata",
-        "trace_links",
-        "webhooks",
-        "webhook_events",
-        "workspaces",
-        "evaluation_dataset_experiments",
-        "evaluation_dataset_records",
-        "logged_model_metrics",
-        "mcp_server_versions",
-        "skill_versions",
+        "tags": frozenset({PARENT, RUN_NAME}),
+        "experiment_tags": frozenset({SOURCE_ID}),
+        "trace_tags": PLACES,
+        "trace_metadata": frozenset({TOKENS, COST}),
+        "logged_model_tags": frozenset({MODEL_VERSIONS}),
+        "registered_model_tags": _PROMPT_LINKS,
+        "model_version_tags": _PROMPT_LINKS,
     }
 )
-"""Tables of which an import leaves rows out by rule; of all others each row must come."""
+"""Keys that an import may leave out beside those that earlier imports left: what they name is not in the target."""
+
+
+def may_be_left_out(table: str, row: Mapping[str, Any]) -> bool:
+    """Return whether an import may leave out a row of the archive: a tag of an earlier import, or one that acts."""
+    if "key" not in row:
+        return False
+    key = str(row["key"])
+    acts = table == "experiment_tags" and bool(acting_tags([key]))
+    is_tag = table.endswith("tags") and left_by_import(key)
+    return acts or is_tag or key in _LEFT_OUT.get(table, ())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from mlflow_archive.api.proof.comparing import Excused, Expected
@@ -65,10 +66,11 @@ class ExpectedRuns:
         self._writer.take_datasets(part.chunk)
         fitter = RunFitter(part.context.options.limits, part.context.receipt, "")
         rows = []
-        for original in part.originals("datasets"):
+        for original, source in part.pairs("datasets"):
             item = fitter.dataset(original, ())
             columns = ("name", "digest", "source_type", "source", "schema", "profile")
-            rows.append(Expected({**original, **{name: getattr(item, name) for name in columns}}, original))
+            row = {**original, **{name: getattr(item, name) for name in columns}}
+            rows.append(Expected(row, original, unseen=Rule.LEFT_OUT if part.leaves_out(source) else None))
         return {"datasets": rows}
 
     def rows(self, part: Share) -> RowsByTable:
@@ -80,9 +82,12 @@ class ExpectedRuns:
             target_id = part.sides.ids.of(RUN).get(rows.run_id)
             if target_id is not None and rows.info is not None:
                 self._add(part, rows, originals[target_id], tables)
-        links = {name: part.as_they_are(name) for name in ("model_inputs", "model_outputs")}
         models = set(part.sides.ids.of(LOGGED_MODEL).values())
-        tables |= {name: [link for link in rows if link.row["model_id"] in models] for name, rows in links.items()}
+        for name in ("model_inputs", "model_outputs"):
+            tables[name] = [
+                link if link.row["model_id"] in models else replace(link, unseen=Rule.LEFT_OUT)
+                for link in part.as_they_are(name)
+            ]
         return tables
 
     def _add(self, part: Share, rows: RunRows, original: Row, tables: dict[str, list[Expected]]) -> None:

@@ -19,8 +19,9 @@ from mlflow_archive.kinds.traces import COSTS, TOKENS
 from mlflow_archive.sinks.replay.traces import otlp
 from mlflow_archive.sinks.replay.traces.moments import nearest
 from mlflow_archive.sinks.replay.traces.span_payload import remap_span
+from mlflow_archive.sinks.replay.traces.trace_info import SPANS_LOCATION
 from mlflow_archive.sinks.replay.traces.trace_job import TraceJob
-from mlflow_archive.sinks.replay.traces.trace_payload import Home
+from mlflow_archive.sinks.replay.traces.trace_payload import IN_TABLE, Home
 from mlflow_archive.sinks.replay.traces.trace_rows import TraceRows, take_traces
 from mlflow_archive.sinks.replay.traces.traces import TraceWriter
 from mlflow_archive.sinks.replay.writing.rows import Row
@@ -47,7 +48,11 @@ class ExpectedTraces:
         take_traces(part.chunk, traces)
         originals = {source["trace_id"]: row for row, source in part.pairs("traces")}
         cut = {(row["owner_id"], row["path"]) for row in part.target_rows("gaps") if row["code"] == VALUE_CUT}
-        in_table = {row["trace_id"] for row in part.target_rows("spans")}
+        in_table = {
+            row["trace_id"]
+            for row in part.target_rows("trace_tags")
+            if row["key"] == SPANS_LOCATION and row["value"] == IN_TABLE
+        }
         for rows in traces.values():
             with closing(rows.spans):
                 job = self._writer.job(rows)
@@ -68,8 +73,8 @@ class ExpectedTraces:
         columns = take_columns(tags, metadata)
         tables["traces"].append(Expected(_info(job, original, columns), original))
         for name, path, values in (("trace_tags", "tags", tags), ("trace_metadata", "metadata", metadata)):
-            shown = {key: Cut(text) if (trace_id, f"{path}/{key}") in cut else text for key, text in values.items()}
-            tables[name] += part.tags(name, {"trace_id": trace_id}, shown)
+            texts = {key: Cut(text) if (trace_id, f"{path}/{key}") in cut else text for key, text in values.items()}
+            tables[name] += part.tags(name, {"trace_id": trace_id}, texts)
         rows = [row for row in part.originals("assessments") if row["trace_id"] == trace_id]
         tables["assessments"] += expected_assessments(rows, job.assessments, part.sides.ids)
 
@@ -83,6 +88,7 @@ class ExpectedTraces:
                 yield Expected(origin, origin)
                 continue
             with file.open() as data:
+                data.seek(0)
                 content = data.read()
             digest = hashlib.sha256(content).hexdigest()
             row = {"owner_id": trace_id, "owner_kind": TRACE, "path": file.path, "size": len(content), "digest": digest}
@@ -105,12 +111,12 @@ def _info(job: TraceJob, original: Row, columns: Mapping[str, Any]) -> Row:
 
 
 def _spans(part: Share, trace_id: str, home: Home) -> Iterator[Expected]:
-    """Yield the rows of spans where the target has them in its table."""
-    if home is not Home.TABLE:
-        return
+    """Yield the rows of spans, which the target has in its table, or all of them in a file."""
     experiments = part.sides.ids.of(EXPERIMENT)
     for row in part.originals("spans"):
-        if row["trace_id"] == trace_id:
+        if row["trace_id"] == trace_id and home is Home.FILE:
+            yield Expected(row, row, unseen=Rule.SPANS_ELSEWHERE)
+        elif row["trace_id"] == trace_id:
             span = otlp.with_links(parse_json(remap_span(row["content"], experiments.get)))
             yield Expected({**row, "content": json.dumps(span)}, row, Rule.REFERENCE)
 
@@ -118,8 +124,8 @@ def _spans(part: Share, trace_id: str, home: Home) -> Iterator[Expected]:
 def _links(part: Share) -> Iterator[Expected]:
     for row, source in part.pairs("trace_links"):
         if source["destination_type"] == "run":
-            if source["destination_id"] in part.sides.ids.of(RUN):
-                yield Expected(row, row)
+            is_known = source["destination_id"] in part.sides.ids.of(RUN)
+            yield Expected(row, row, unseen=None if is_known else Rule.LEFT_OUT)
         elif source["destination_type"] == "prompt_version":
             name, _, version = source["destination_id"].rpartition("/")
             prompt = part.context.options.model_name(name, part.source_workspace)

@@ -27,8 +27,8 @@ OF_VERSION: Final = re.compile(r"models:/+([^/@]+)/([0-9]{1,10})/?")
 """A source that is a version of a registered model: its name and number."""
 ANY_SOURCE: Final = "s3://mlflow-archive/nothing"
 """A source that every MLflow takes."""
-_PROMPT_SOURCES: Final = ("dummy-source", "prompt-template")
-_ANYWHERE: Final = re.compile(r"(?!file:|runs:|models:|mlflow-artifacts:)[a-z][a-z0-9+.-]+:", re.IGNORECASE)
+PROMPT_SOURCES: Final = ("dummy-source", "prompt-template")
+ANYWHERE: Final = re.compile(r"(?!file:|runs:|models:|mlflow-artifacts:)[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 _API: Final = "/api/2.0/mlflow/"
 
 
@@ -54,7 +54,7 @@ class VersionSources:
         source = version.info["source"] or ""
         if model.is_prompt:
             run_id = self._run(version.info["run_id"])
-            yield VersionSource(uri=source if source in _PROMPT_SOURCES else _PROMPT_SOURCES[0], run_id=run_id)
+            yield VersionSource(uri=source if source in PROMPT_SOURCES else PROMPT_SOURCES[0], run_id=run_id)
             # A server before prompts takes that for a path; one that is upgraded later has a prompt then.
             yield VersionSource(uri=ANY_SOURCE, run_id=run_id, changed="prompts_for_a_later_server")
             return
@@ -66,7 +66,7 @@ class VersionSources:
             source = version.info["storage_location"] or source
         yield from self._of_logged_model(version, source)
         yield from self._of_run(source)
-        if _ANYWHERE.match(source):
+        if ANYWHERE.match(source):
             yield VersionSource(uri=source, run_id=self._run(version.info["run_id"]))
         yield self._of_nothing(version)
 

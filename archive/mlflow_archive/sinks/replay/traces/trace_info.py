@@ -14,7 +14,8 @@ from typing import Any, Final
 from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX, object_source_tags, shorten_key
 from mlflow_archive.kinds import LOGGED_MODEL
-from mlflow_archive.kinds.traces import COSTS, TOKENS
+from mlflow_archive.kinds.traces import COSTS
+from mlflow_archive.kinds.traces import TOKENS as TOKEN_COLUMNS
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.traces.moments import duration, nearest, timestamp
 from mlflow_archive.sinks.replay.traces.trace_rows import TraceRows
@@ -33,12 +34,12 @@ SOURCE_RUN: Final = "mlflow.sourceRun"
 MODEL: Final = "mlflow.modelId"
 _NAME: Final = "mlflow.traceName"
 _SESSION: Final = "mlflow.trace.session"
-_TOKENS: Final = "mlflow.trace.tokenUsage"
-_COST: Final = "mlflow.trace.cost"
+TOKENS: Final = "mlflow.trace.tokenUsage"
+COST: Final = "mlflow.trace.cost"
 _LOST: Final = PREFIX + "trace.assessments"
 _STATES: Final = frozenset({"OK", "ERROR", "IN_PROGRESS", "STATE_UNSPECIFIED"})
 # Where the payload lay at the source; in the target they would point the server at a wrong place.
-_PLACES: Final = frozenset(
+PLACES: Final = frozenset(
     {ARTIFACT_LOCATION, SPANS_LOCATION, "mlflow.trace.archiveLocation", "mlflow.trace.archivalFailure"}
 )
 # What MLflow's API cannot set, or sets otherwise; all else the trace itself keeps.
@@ -140,7 +141,7 @@ def _tags(rows: TraceRows, row: Row, context: ReplayContext) -> dict[str, str | 
     if row["trace_name"] is not None:
         tags[_NAME] = row["trace_name"]
     plain = remap_linked_prompts(plain_tags(tags), lambda name: context.model_name(name, row["experiment_id"]))
-    target_tags = {key: value for key, value in plain.items() if key not in _PLACES}
+    target_tags = {key: value for key, value in plain.items() if key not in PLACES}
     if not context.options.source_tags:
         return {**target_tags, IDENTITY: rows.trace_id}
     facts = {name: value for name, value in row.items() if name in _TOLD}
@@ -158,7 +159,7 @@ def _metadata(rows: TraceRows, row: Row, context: ReplayContext) -> tuple[dict[s
     unkept = {}
     if row["session_id"] is not None:
         metadata[_SESSION] = row["session_id"]
-    for key, columns in ((_TOKENS, TOKENS), (_COST, COSTS)):
+    for key, columns in ((TOKENS, TOKEN_COLUMNS), (COST, COSTS)):
         numbers = {name: row[name] for name in columns if row[name] is not None}
         text = metadata.get(key)
         if numbers:

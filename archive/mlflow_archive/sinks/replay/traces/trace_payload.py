@@ -31,7 +31,7 @@ from mlflow_archive.sinks.replay.traces.trace_info import ARTIFACT_LOCATION, SPA
 from mlflow_archive.sinks.replay.traces.trace_job import TraceJob
 from mlflow_archive.sinks.replay.writing.artifact_copy import artifact_refusal
 
-_IN_TABLE: Final = "TRACKING_STORE"
+IN_TABLE: Final = "TRACKING_STORE"
 _ARCHIVED: Final = "ARCHIVE_REPO"
 
 
@@ -92,10 +92,10 @@ class TracePayloads:
         """Return where the spans go, and the spans that go into the table."""
         existing_tags = {} if job.info is None or not job.existed else job.info.get("tags", {})
         location = existing_tags.get(SPANS_LOCATION)
-        if location == _ARCHIVED or (location == _IN_TABLE and not len(job.rows.spans)):
+        if location == _ARCHIVED or (location == IN_TABLE and not len(job.rows.spans)):
             self._context.receipt.changed("trace_payloads_kept_as_in_target")
             return Home.THERE, None
-        if location == _IN_TABLE:
+        if location == IN_TABLE:
             if self._table.holds(job) and not (job.is_untouched and job.has_gained):
                 return Home.THERE, None
             self._make_again(job)

@@ -1,0 +1,181 @@
+"""A transfer of every kind is proved, and each single change at the target is found: of each table and each column."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+import pytest
+
+from mlflow_archive.api.diffing import ObjectChange
+from mlflow_archive.api.proof.proving import Proving
+from mlflow_archive.api.proof.rules import COLUMNS, JSON_COLUMNS, KEYS
+from mlflow_archive.flow.report import Quiet
+from mlflow_archive.format.source_tags import OWN_PREFIX
+from mlflow_archive.kinds import (
+    IDENTITIES,
+    KINDS,
+    LOGGED_MODEL,
+    RUN,
+    SKILL,
+    TABLES,
+    TRACE,
+    WORKSPACE,
+    Table,
+    is_identity,
+)
+from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.sinks.replay.options import ReplayOptions
+from mlflow_archive.sinks.replay.registry.registry_rows import DELETED_STAGE
+from tests.sinks.filled_servers import Both, export
+from tests.support.changed_archive import ChangedArchive, in_memory
+
+KINDS_COMPARED: Final = [kind for kind in KINDS if kind not in (WORKSPACE, SKILL)]
+"""What the server has; MLflow 3.17 keeps no skills."""
+WITH_FILES: Final = (RUN, LOGGED_MODEL, TRACE)
+Rows = Mapping[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """An archive, the target read back, and what the first import said."""
+
+    archive: Archive
+    target: Archive
+    receipt: dict[str, Any]
+
+    def rows(self, table: Table, kind: str) -> tuple[list[dict[str, Any]], int]:
+        """Return the rows that the target has of a table, and the number of one that the archive brought there."""
+        rows = self.target.table(table.name).to_pylist()
+        return rows, next(number for number, row in enumerate(rows) if _is_brought(row, kind))
+
+    def changes(self, tables: Rows | None = None, *, kind: str | None = None) -> list[ObjectChange]:
+        """Return what differs where the target has other rows in some tables."""
+        changed = {
+            name: pa.Table.from_pylist(rows, schema=TABLES[name].schema) for name, rows in (tables or {}).items()
+        }
+        target = ChangedArchive(self.target, changed)
+        proving = Proving(self.archive, target, receipt=self.receipt, options=ReplayOptions())
+        return list(proving.changes(Selection(kinds=with_what_it_refers_to(kind) if kind else ()), Quiet()))
+
+
+@pytest.fixture(scope="module")
+def transfer(both: Both, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Transfer]:
+    path = tmp_path_factory.mktemp("proof") / "target.mlfa"
+    export(both.target_server.backend, path, artifacts_destination=str(both.target_server.artifacts))
+    first, _, last = (report.details for report in both.reports)
+    receipt: dict[str, Any] = {**last, "refusals": [*first["refusals"], *last["refusals"]]}  # type: ignore[misc]
+    with open_archive(both.archive) as archive, open_archive(path) as target:
+        sides = {"archive": in_memory(archive), "target": in_memory(target)}
+        yield Transfer(**sides, receipt=json.loads(json.dumps(receipt)))
+
+
+def _is_brought(row: dict[str, Any], kind: str) -> bool:
+    own = str(row.get("key", "")).startswith((OWN_PREFIX, "mlflow.artifactLocation", "mlflow.trace.spansLocation"))
+    return not own and row.get("owner_kind", kind) == kind and row.get("current_stage") != DELETED_STAGE
+
+
+def without(rows: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:
+    return [*rows[:number], *rows[number + 1 :]]
+
+
+def with_what_it_refers_to(kind: str) -> tuple[str, ...]:
+    """Return a kind, runs, and all that it refers to: what plans of it look at."""
+    referred = {name for direct in KINDS[kind].refers for name in with_what_it_refers_to(direct)}
+    return (*referred, RUN, kind)
+
+
+def tables_of(kind: str) -> list[Table]:
+    """Return the tables of a kind in which the server has rows, but for histories."""
+    own = [table for table in TABLES.values() if table.entity == kind and table.unique]
+    return [*own, TABLES["artifacts"]] if kind in WITH_FILES else own
+
+
+def other(place: str, value: Any, column: pa.DataType) -> Any:
+    """Return another value of the same type."""
+    if place in JSON_COLUMNS:
+        return '{"other": 1}'
+    if pa.types.is_string(column):
+        return f"{value or ''}x"
+    if pa.types.is_boolean(column):
+        return not value
+    if pa.types.is_timestamp(column):
+        return 1 if value is None else value.replace(year=value.year - 1)
+    return 1 if value is None else value + 1
+
+
+def test_all_of_it_is_there(transfer: Transfer) -> None:
+    assert transfer.changes() == []
+
+
+@pytest.mark.parametrize("kind", KINDS_COMPARED)
+def test_each_column_that_changes_is_found(kind: str, transfer: Transfer) -> None:
+    """In one row of each table of a kind every column but those of the key is another one."""
+    tables, expected = {}, set()
+    for table in tables_of(kind):
+        rows, number = transfer.rows(table, kind)
+        keys = (*KEYS.get(table.name, table.key), *table.owner)
+        columns = [column for column in table.columns if column.name not in keys]
+        values = {column.name: rows[number][column.name] for column in columns}
+        changed = {c.name: other(f"{table.name}.{c.name}", values[c.name], c.type) for c in columns}
+        tables[table.name] = [*without(rows, number), {**rows[number], **changed}]
+        expected |= {(table.name, column.name) for column in columns}
+    changes = transfer.changes(tables, kind=kind)
+    found = {(field.table, field.field) for change in changes for field in change.fields}
+    assert found == {place for place in expected if ".".join(place) not in COLUMNS}
+
+
+@pytest.mark.parametrize("kind", KINDS_COMPARED)
+def test_each_row_that_is_gone_is_found(kind: str, transfer: Transfer) -> None:
+    tables = {t.name: without(*transfer.rows(t, kind)) for t in tables_of(kind) if not is_identity(t)}
+    found = {field.table for change in transfer.changes(tables, kind=kind) for field in change.fields}
+    assert found == set(tables)
+
+
+@pytest.mark.parametrize("kind", KINDS_COMPARED)
+def test_each_row_that_is_new_is_found(kind: str, transfer: Transfer) -> None:
+    tables = {}
+    for table in tables_of(kind):
+        if not is_identity(table):
+            (rows, number), last = transfer.rows(table, kind), KEYS.get(table.name, table.key)[-1]
+            column = next(column for column in table.columns if column.name == last)
+            value = other(f"{table.name}.{last}", rows[number][last], column.type)
+            tables[table.name] = [*rows, {**rows[number], last: value}]
+    found = {field.table for change in transfer.changes(tables, kind=kind) for field in change.fields}
+    assert found == set(tables)
+
+
+@pytest.mark.parametrize("kind", KINDS_COMPARED)
+def test_each_object_that_is_gone_is_found(kind: str, transfer: Transfer) -> None:
+    table = IDENTITIES[kind]
+    changes = transfer.changes({table.name: without(*transfer.rows(table, kind))}, kind=kind)
+    assert "removed" in [change.change for change in changes]
+
+
+@pytest.mark.parametrize("column", ["value", "timestamp", "step"])
+def test_a_point_that_is_another_one_is_found(column: str, transfer: Transfer) -> None:
+    rows = transfer.target.table("metrics").to_pylist()
+    value = other("", rows[0][column], TABLES["metrics"].schema.field(column).type)
+    [change] = transfer.changes({"metrics": [{**rows[0], column: value}, *rows[1:]]}, kind=RUN)
+    [field] = change.fields
+    assert (field.table, field.field) in {("metrics", "point"), ("metrics", "points")}
+
+
+def test_a_point_that_is_gone_and_one_that_is_new_are_found(transfer: Transfer) -> None:
+    rows = transfer.target.table("metrics").to_pylist()
+    for changed in (rows[1:], [*rows, {**rows[-1], "step": 10_000}]):
+        [change] = transfer.changes({"metrics": changed}, kind=RUN)
+        assert [field.table for field in change.fields] == ["metrics"]
+
+
+def test_a_second_copy_is_found(transfer: Transfer) -> None:
+    """Of a run: as a killed import of another tool would leave it."""
+    runs, tags = (transfer.target.table(name).to_pylist() for name in ("runs", "tags"))
+    double = {**runs[0], "run_id": "f" * 32}
+    copied = [{**tag, "run_id": "f" * 32} for tag in tags if tag["run_id"] == runs[0]["run_id"]]
+    [change] = transfer.changes({"runs": [*runs, double], "tags": [*tags, *copied]}, kind=RUN)
+    assert (change.change, change.id) == ("added", "f" * 32)
