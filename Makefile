@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile mutants lint style types bench bench-database bench-inspection bench-traces docs picture spec clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile mutants lint style types bench bench-database bench-inspection bench-traces docs picture spec requirements clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -52,10 +52,9 @@ test-newest: .venv/.stamp
 test-versions: .venv/.stamp
 	TEST_VERSIONS=1 .venv/bin/pytest --timeout 1800 tests/versions
 
-# Whether other programs read the tables as docs/other-readers.md says; those of JavaScript where node is there.
+# Other programs read the tables of an archive: the page docs/other-readers.md, tried. Needs a package registry; hyparquet is
+# tried where Node and npm are installed.
 test-readers: .venv/.stamp .venv-readers/.stamp
-	mkdir -p build/readers && cp tests/readers/package.json build/readers
-	! command -v npm >/dev/null || npm install --silent --prefix build/readers
 	TEST_READERS=1 .venv/bin/pytest tests/readers
 
 # Hours: exports and imports through a proxy that spoils a fifth of all requests, pairs of imports at once, 900 kills.
@@ -115,11 +114,6 @@ spec: .venv/.stamp
 picture:
 	for name in architecture run; do dot -Tsvg docs/$$name.dot -o docs/$$name.svg || exit 1; done
 
-.venv-readers/.stamp: requirements/readers.txt
-	$(PYTHON) -m venv .venv-readers
-	.venv-readers/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/readers.txt
-	touch $@
-
 .venv-docs/.stamp: requirements/docs.txt
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
@@ -131,6 +125,25 @@ picture:
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
+
+.venv-readers/.stamp: requirements/readers.txt tests/readers/package-lock.json
+	$(PYTHON) -m venv .venv-readers
+	.venv-readers/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/readers.txt
+	if command -v npm >/dev/null; then \
+	  cp tests/readers/package.json tests/readers/package-lock.json .venv-readers/ && cd .venv-readers && npm ci --silent; fi
+	touch $@
+
+# The exact packages anew, with their hashes: what is there already stays as it is, where it still fits.
+UV ?= uv
+COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
+requirements:
+	$(COMPILE) pyproject.toml -o requirements/core.txt
+	$(COMPILE) pyproject.toml --extra all -o requirements/all.txt
+	$(COMPILE) pyproject.toml --extra server -o requirements/demo.txt
+	$(COMPILE) pyproject.toml --group dev $(addprefix --extra ,server postgresql mysql sql pandas plot s3) -o requirements/dev.txt
+	$(COMPILE) --group docs -o requirements/docs.txt
+	$(COMPILE) --group readers -o requirements/readers.txt
+	$(COMPILE) --group mutants -c requirements/dev.txt -o requirements/mutants.txt
 
 .venv/.mutants: requirements/mutants.txt .venv/.stamp
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutants.txt

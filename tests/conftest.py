@@ -56,7 +56,8 @@ register_few_examples()
 def pytest_configure(config: pytest.Config) -> None:
     """Have everything that the run writes in one folder; workers and other children inherit it."""
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(LookOut(), "left-behind")
+        if not config.pluginmanager.is_blocked("left-behind"):
+            config.pluginmanager.register(LookOut(), "left-behind")
         folder = open_run_folder()
         config.option.basetemp = config.option.basetemp or str(Path(folder.name, "pytest"))
         config.add_cleanup(folder.cleanup)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 from click.shell_completion import CompletionItem
@@ -43,7 +43,14 @@ def _path(text: str) -> Path:
         raise click.BadParameter(str(error)) from None
 
 
-class Words(click.ParamType[str]):
+if TYPE_CHECKING:
+    _PathType = click.ParamType[Path]
+    _WordType = click.ParamType[str]
+else:
+    _PathType = _WordType = click.ParamType  # takes no type before click 8.4
+
+
+class Words(_WordType):
     """One of some words, each of which may have others that mean it; of a misspelt one the nearest are named."""
 
     name = "word"
@@ -65,7 +72,7 @@ class Words(click.ParamType[str]):
         return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
-class _LocalPath(click.ParamType[Path]):
+class _LocalPath(_PathType):
     """A path of this machine; whether there is something, the library says."""
 
     name = "path"

@@ -188,6 +188,15 @@ def test_the_server_reads_everything_and_writes_nothing(
         proxy = f"{url}/ajax-api/2.0/mlflow/gateway-proxy"
         assert call(f"{proxy}?gateway_path=api%2F2.0%2Fendpoints%2F") == (200, b'{"endpoints": []}')
         assert call(proxy, {"gateway_path": "x"})[0] == 403
+        # MLflow's pages show who is looking, and offer what that user may do: nothing.
+        user = json.loads(call(f"{url}/ajax-api/2.0/mlflow/users/current")[1])["user"]
+        assert (user["username"], user["is_admin"]) == (f"read-only: {archive.name}", False)
+        permissions = json.loads(call(f"{url}/ajax-api/3.0/mlflow/users/current/permissions")[1])
+        assert permissions == {"is_admin": False, "permissions": []}
+        assert call(f"{url}/ajax-api/3.0/mlflow/assistant/config")[0] == 200
+        assert call(f"{url}/ajax-api/3.0/mlflow/assistant/message", {"message": "x"})[0] == 403
+        info = json.loads(call(f"{url}/ajax-api/3.0/mlflow/server-info")[1])
+        assert info["features_enabled"]["gateway"] is False
         with serving(archive, environment) as another:
             assert call(f"{another}/health")[0] == 200
     assert archive.read_bytes() == before

@@ -113,6 +113,7 @@ def browser() -> Iterator[Any]:
     options.binary_location = shutil.which("chromium") or "chromium"
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1500,1000"):
         options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
     found = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver") or "chromedriver"))
     found.set_page_load_timeout(PATIENCE_SECONDS)
     yield found
@@ -138,6 +139,8 @@ def look(browser: Any, served: tuple[str, dict[str, str]]) -> Callable[..., None
         time.sleep(1.5)  # animations of charts
         # The pages must not ask for anything that is refused and tell the reader so.
         assert "opened read-only" not in browser.find_element(By.TAG_NAME, "body").text, name
+        assert "read-only: " in browser.find_element(By.TAG_NAME, "body").text, name
+        assert _refused(browser) == [], name
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         browser.save_screenshot(str(SCREENSHOTS / f"{name}.png"))
         assert not missing, f"{name} does not show {missing}"
@@ -149,6 +152,13 @@ def look(browser: Any, served: tuple[str, dict[str, str]]) -> Callable[..., None
 def _pictures(browser: Any) -> bool:
     script = "return [...document.querySelectorAll('img')].some(i => i.naturalWidth > 300)"
     return bool(browser.execute_script(script))
+
+
+def _refused(browser: Any) -> list[str]:
+    """Return what the page asked for since it was asked last and did not get, but for pictures of other hosts."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    answers = [m["params"]["response"] for m in messages if m["method"] == "Network.responseReceived"]
+    return [f"{answer['status']} {answer['url']}" for answer in answers if answer["status"] >= 400]
 
 
 def test_run_table(look: Callable[..., None]) -> None:

@@ -1,4 +1,6 @@
-"""The command in a process that has imported everything already: for hundreds of trials, half of the time is imports.
+"""The command in a process that has imported everything already: of hundreds of trials half of the time is imports.
+
+MLflow's migrations are the other half where a database is made: there such a command takes a copy of what they made.
 
 ``python -m tests.campaigns.warm_commands`` reads an order a line from its standard input and answers with a line: the
 process id of the command that it started, a fork of itself, or how one ended that is asked for. It ends with its
@@ -22,6 +24,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from tests.support.session_folder import session_folder
 from tests.support.unsynced import unsynced
 
 _IMPORTED: Final = (
@@ -35,6 +38,7 @@ class WarmCommands:
     """The process, as who orders commands sees it."""
 
     def __init__(self) -> None:
+        session_folder()  # which this process removes at its end, not a fork of the other
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "tests.campaigns.warm_commands"],
             stdin=subprocess.PIPE,
@@ -106,6 +110,7 @@ def _main() -> None:
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # as the command has it, before Arrow is imported
     for name in _IMPORTED:
         import_module(name)
+    _migrate_once()
     running = set()
     for line in sys.stdin:
         order: Any = json.loads(line)
@@ -121,6 +126,18 @@ def _main() -> None:
     for pid in running:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def _migrate_once() -> None:
+    from mlflow.store.db import utils  # noqa: PLC0415 - has been imported
+
+    from tests.support import databases  # noqa: PLC0415 - imports MLflow
+
+    path = databases.empty_database()
+    databases.empty_database = lambda: path
+    last = utils._get_latest_schema_revision()
+    utils._initialize_tables = databases.initialize_by_copy
+    utils._get_latest_schema_revision = lambda: last
 
 
 def _become(arguments: list[str], environment: dict[str, str], folder: str, stderr: str) -> NoReturn:

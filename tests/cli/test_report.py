@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import platform
 import re
+import tracemalloc
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer.export import ArchiveSink
 from tests.cli.conftest import CHILD, PARENT, Command, archive_id, write_archive
+from tests.spec.drafts import WORLD, Draft, Frame, build, in_order, sha, zipped
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, pairs, points, run
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
 FILES = (("plot.PNG", PNG), ("no.png", b"text"), ("big.png", PNG + bytes(MOST_BYTES)))
+BOMB = PNG + bytes(60_000_000)
 EVIL = "<script src='http://evil/x.js'>alert(1)</script>\"'&"
 
 
@@ -52,6 +55,25 @@ def test_what_it_says(cli: Command, archive: Path, tmp_path: Path) -> None:
         assert said in text, said
     assert "An artifact is declared but is not there." in text
     assert len(re.findall("<svg", text)) == 1  # only one history has two points that are finite
+
+
+def test_no_more_of_an_image_is_read_than_its_size(tmp_path: Path) -> None:
+    def lie(rows: dict[str, list[dict[str, object]]]) -> None:
+        for row in rows["artifacts"]:
+            row["path"] = f"{row['path']}.png"
+            if row["size"] == len(WORLD):
+                row.update(size=9, digest=sha(BOMB))
+
+    def bomb(frames: list[Frame]) -> None:
+        pieces = [(at, BOMB[at : at + 4_000_000]) for at in range(0, len(BOMB), 4_000_000)]
+        frames += [Frame(extents=[(bytes.fromhex(sha(BOMB)), at, piece)]) for at, piece in pieces]
+
+    (tmp_path / "a.mlfa").write_bytes(zipped(in_order(build(Draft(frames=bomb, rows=lie)))))
+    tracemalloc.start()
+    text = page_of(tmp_path / "a.mlfa")
+    assert tracemalloc.get_traced_memory()[1] < len(BOMB)
+    tracemalloc.stop()
+    assert "Images that are not shown: dir/world.txt.png" in text
 
 
 def page_of(path: Path) -> str:

@@ -38,6 +38,7 @@ def test_user_and_password_are_taken_off(uri: str, stated: str) -> None:
         ("mlflow-artifacts:/1", "mlflow-artifacts:/1"),
         ("mlflow-artifacts://host", "mlflow-artifacts:"),
         ("s3://Bucket/a/../b/", "s3://Bucket/a/../b"),
+        ("s3://Bucket/X", "s3://Bucket/X"),
         ("https://u:p@h/x/", "https://h/x"),
         ("./a//b/", "a/b"),
         ("a/b:c", "a/b:c"),
@@ -61,7 +62,9 @@ def test_a_location_in_the_one_form_in_which_it_is_compared(uri: str, place: str
         ("/", "/a", None),
         ("s3://b/x/y", "s3://b/x", "y"),
         ("s3://b/x//y", "s3://b/x", "y"),
+        ("s3://b/X/XyX", "s3://b/X", "XyX"),
         ("s3://c/x", "s3://b", None),
+        ("s3://b/Xy", "s3://b/X", None),
     ],
 )
 def test_a_location_below_another(uri: str, root: str, path: str | None) -> None:

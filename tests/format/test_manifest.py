@@ -151,6 +151,12 @@ def test_json_that_is_not_canonical(rewrite: Callable[[bytes], bytes]) -> None:
     assert str(caught.value) == f"E002: m.json is no valid manifest: {reason}"
 
 
+def test_another_format_is_named() -> None:
+    assert refusal(document(format={"name": "x", "major": 9, "minor": 1})) == (
+        "its format is 'x', expected 'mlflow-archive'"
+    )
+
+
 VERSION_REASON = "format.major and format.minor must be integers"
 
 
@@ -299,7 +305,7 @@ def test_keys_of_a_member(key: str, value: object, kind: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["sha256", "footer_sha256"])
-@pytest.mark.parametrize("value", ["f" * 63, "f" * 65, "F" * 64, "g" * 64])
+@pytest.mark.parametrize("value", ["f" * 63, "f" * 65, "F" * 64, "g" * 64, "X" * 64])
 def test_digests_are_sha256_in_lower_case(key: str, value: str) -> None:
     assert refusal(document(members=[{**TABLE, key: value}])) == f"members[0].{key} is no SHA-256 in lower-case hex"
 

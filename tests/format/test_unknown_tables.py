@@ -39,16 +39,16 @@ def test_columns_that_make_no_sense(columns: Any) -> None:
     with pytest.raises(DamagedError) as caught:
         schema_of(member(columns))
     shown = f"{columns!r}"[:60]
-    assert str(caught.value) == f"E002: p: the manifest states no columns of an unknown table: {shown}"
-    assert (caught.value.code, caught.value.member) == ("E002", "p")
+    assert str(caught.value) == f"E031: p: the manifest states no columns of an unknown table: {shown}"
+    assert (caught.value.code, caught.value.member) == ("E031", "p")
 
 
 @pytest.mark.parametrize("columns", [[], [["a", "bool"], ["a", "int64"]]])
 def test_columns_that_are_none_or_there_twice(columns: Any) -> None:
     with pytest.raises(DamagedError) as caught:
         schema_of(member(columns))
-    assert str(caught.value) == "E002: p: the manifest states no columns, or one twice"
-    assert (caught.value.code, caught.value.member) == ("E002", "p")
+    assert str(caught.value) == "E031: p: the manifest states no columns, or one twice"
+    assert (caught.value.code, caught.value.member) == ("E031", "p")
 
 
 def test_half_of_a_character_is_no_name() -> None:

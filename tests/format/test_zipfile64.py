@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 import pytest
 
@@ -82,6 +83,20 @@ def test_the_end_records_state_any_place_of_the_directory(offset: int) -> None:
     assert central_directory([entry], offset)[-END_SIZE:] == _end(1, len(records_of([entry])[0]), offset)
 
 
+@pytest.mark.parametrize("count", [0xFFFF, 0x10000])
+def test_the_short_number_of_members_ends_where_16_bits_do(count: int) -> None:
+    entry = entry_of("a", 0)
+    directory = central_directory([entry] * count, 64)
+    assert directory[-END_SIZE:] == _end(count, len(directory) - END_SIZE, 64)
+
+
+def test_a_local_header_that_differs_says_of_which_member_it_is() -> None:
+    with pytest.raises(DamagedError) as caught:
+        check_local(entry_of("a", 0), local_header("b", 0, 7, 0))
+    assert str(caught.value) == "E021: a: its local header differs from the central directory"
+    assert (caught.value.code, caught.value.member) == ("E021", "a")
+
+
 def _end(count: int, size: int, offset: int) -> bytes:
     end64 = struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, count, count, size, offset)
     locator = struct.pack("<IIQI", 0x07064B50, 0, offset + size, 1)
@@ -89,26 +104,35 @@ def _end(count: int, size: int, offset: int) -> bytes:
     return end64 + locator + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, short, short, size, min(offset, LIMIT), 0)
 
 
+def said(decode: Callable[..., object], *arguments: object) -> str:
+    """Return what is said of damage; its code is what the sentence begins with."""
+    with pytest.raises(DamagedError) as caught:
+        decode(*arguments)
+    assert str(caught.value).startswith(f"{caught.value.code}: ")
+    return str(caught.value)
+
+
+SIZES = "E020: the end of the file states sizes that the file does not have"
+
+
 def test_a_directory_that_is_too_large_or_too_small_for_its_entries_is_refused() -> None:
     largest = MAX_CENTRAL_SIZE
     assert decode_end(_end(1, largest, 0), largest + END_SIZE) == (0, largest, 1)
     assert decode_end(_end(1, 46, 0), 46 + END_SIZE) == (0, 46, 1)
     for count, size in ((1, largest + 1), (1, 45), (2, 91)):
-        with pytest.raises(DamagedError, match="states sizes that the file does not have"):
-            decode_end(_end(count, size, 0), size + END_SIZE)
+        assert said(decode_end, _end(count, size, 0), size + END_SIZE) == SIZES
     for file_size in (59 + END_SIZE, 61 + END_SIZE):
-        with pytest.raises(DamagedError, match="states sizes that the file does not have"):
-            decode_end(_end(1, 60, 0), file_size)
-    with pytest.raises(DamagedError, match="too few for an archive"):
-        decode_end(_end(1, 60, 0)[1:], END_SIZE - 1)
+        assert said(decode_end, _end(1, 60, 0), file_size) == SIZES
+    few = said(decode_end, _end(1, 60, 0)[1:], END_SIZE - 1)
+    assert few == f"E020: the file has {END_SIZE - 1} bytes, too few for an archive"
 
 
 def test_every_changed_byte_of_the_end_records_is_noticed() -> None:
     tail = _end(3, 200, 1000)
     for at in range(len(tail)):
         changed = tail[:at] + bytes([tail[at] ^ 1]) + tail[at + 1 :]
-        with pytest.raises(DamagedError):
-            decode_end(changed, 1200 + END_SIZE)
+        end = "E020: the file does not end as an archive does: it is cut off or was changed"
+        assert said(decode_end, changed, 1200 + END_SIZE) == end
 
 
 def test_every_changed_byte_of_a_record_is_noticed_there_or_in_the_local_header() -> None:
@@ -125,10 +149,15 @@ def test_every_changed_byte_of_a_record_is_noticed_there_or_in_the_local_header(
 
 def test_a_name_has_at_most_1024_characters_and_at_least_one() -> None:
     record, offset = records_of([entry_of("a", 0)])
-    for size in (0, 1025):
-        changed = record[:28] + struct.pack("<H", size) + record[30:46] + b"a" * size
-        with pytest.raises(DamagedError, match="no usable name"):
-            decode_central(changed, 1, offset)
+    unusable = "E020: an entry of the central directory has no usable name"
+    for name in (b"", b"a" * 1025, b"\xff"):
+        changed = record[:28] + struct.pack("<H", len(name)) + record[30:46] + name
+        assert said(decode_central, changed, 1, offset) == unusable
+    longest = record[:28] + struct.pack("<H", 1024) + record[30:46] + b"a" * 1024
+    assert said(decode_central, longest, 1, offset) == f"E015: {'a' * 1024!r} is no member name"
+    with pytest.raises(DamagedError) as caught:
+        decode_central(record[:28] + struct.pack("<H", 2) + record[30:46] + b"/a", 1, offset)
+    assert (str(caught.value), caught.value.member) == ("E015: '/a' is no member name", "/a")
 
 
 def test_records_that_are_cut_or_too_many_are_refused() -> None:
@@ -136,8 +165,46 @@ def test_records_that_are_cut_or_too_many_are_refused() -> None:
     entries.append(entry_of("b", 0, entries[0].data_offset))
     records, offset = records_of(entries)
     assert decode_central(records, 2, offset) == entries
-    with pytest.raises(DamagedError, match="longer than its entries"):
-        decode_central(records, 1, entries[0].data_offset)
-    for cut in (1, 46, 47):
-        with pytest.raises(DamagedError, match=r"shorter than its entries|no usable name"):
-            decode_central(records[:-cut], 2, offset)
+    longer = "E020: the central directory is longer than its entries"
+    assert said(decode_central, records, 1, entries[0].data_offset) == longer
+    shorter = "E020: the central directory is shorter than its entries"
+    unusable = "E020: an entry of the central directory has no usable name"
+    assert [said(decode_central, records[:-cut], 2, offset) for cut in (1, 46, 47)] == [unusable, shorter, shorter]
+
+
+def test_sizes_and_places_of_64_bits_are_written_and_sizes_beyond_the_file_refused() -> None:
+    entry = entry_of("a", 2**64 - 1, 2**63)
+    record = central_directory([entry], 0)[:-END_SIZE]
+    assert record[CENTRAL_EXTRA + 1 :] == struct.pack("<HHQQQ", 1, 24, 2**64 - 1, 2**64 - 1, 2**63)
+    for size in (2**63, 2**64 - 1):
+        record = central_directory([entry_of("a", size)], 0)[:-END_SIZE]
+        assert said(decode_central, record, 1, 100) == "E022: a: the member reaches beyond the end of the file"
+
+
+def test_what_lies_where_no_member_is_and_what_members_are_not() -> None:
+    entries = [entry_of("a", 4)]
+    entries.append(entry_of("b", 0, entries[0].data_offset + 4))
+    records, offset = records_of(entries)
+    beyond = "E022: b: the member reaches beyond the end of the file"
+    assert said(decode_central, records, 2, offset - 1) == beyond
+    assert said(decode_central, records, 2, offset + 1) == "E022: bytes of the file belong to no member"
+    assert said(decode_central, records[: len(records) // 2] * 2, 2, offset).startswith("E022: a: members overlap, or ")
+    twice = [entries[0], entry_of("a", 0, entries[0].data_offset + 4)]
+    records, offset = records_of(twice)
+    assert said(decode_central, records, 2, offset) == "E016: the file has two members of one name"
+
+
+@pytest.mark.parametrize(
+    ("at", "reason"),
+    [
+        (8, "E023: a: the member is compressed, encrypted or has a data descriptor"),
+        (10, "E023: a: the member is compressed, encrypted or has a data descriptor"),
+        (42, "E022: a: members overlap, or bytes between them belong to none"),
+        (4, "E020: a: its entry in the central directory is not as the format has it"),
+        (38, "E020: a: its entry in the central directory is not as the format has it"),
+    ],
+)
+def test_a_record_that_is_not_as_the_format_has_it(at: int, reason: str) -> None:
+    record, offset = records_of([entry_of("a", 4)])
+    changed = record[:at] + bytes([record[at] ^ 1]) + record[at + 1 :]
+    assert said(decode_central, changed, 1, offset) == reason

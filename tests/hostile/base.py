@@ -12,6 +12,7 @@ from tests.spec.drafts import RUN_A, RUN_B, Draft, Files, Frame, Row, build, bui
 MODEL, TRACE, SPAN = "m-" + "1" * 32, "tr-" + "2" * 32, "3" * 16
 TIME: Final = 1_700_000_000_000
 LARGE: Final = bytes(range(256)) * 1000
+IMAGE: Final = b"\x89PNG\r\n\x1a\n" + bytes(40)
 
 _MODEL_FILE: Final = b"flavors: {}\nrun_id: " + RUN_A.encode() + b"\n"
 _VERSION: Final = {"name": "churn", "workspace": "default", "version": 1}
@@ -109,9 +110,10 @@ def _files(rows: dict[str, list[Row]]) -> None:
     rows["artifacts"] += [
         {"owner_id": RUN_A, "owner_kind": "run", "path": "model/MLmodel", "size": len(_MODEL_FILE)},
         {"owner_id": RUN_B, "owner_kind": "run", "path": "large.bin", "size": len(LARGE)},
+        {"owner_id": RUN_A, "owner_kind": "run", "path": "plot.png", "size": len(IMAGE)},
         {"owner_id": MODEL, "owner_kind": "logged_model", "path": "MLmodel", "size": len(_MODEL_FILE)},
     ]
-    digests = {len(_MODEL_FILE): sha(_MODEL_FILE), len(LARGE): sha(LARGE)}
+    digests = {len(data): sha(data) for data in (_MODEL_FILE, LARGE, IMAGE)}
     for row in rows["artifacts"]:
         row.setdefault("digest", digests.get(row["size"]))
 
@@ -119,7 +121,7 @@ def _files(rows: dict[str, list[Row]]) -> None:
 def _frames(frames: list[Frame]) -> None:
     cut, whole = 100_000, LARGE
     digest = bytes.fromhex(sha(whole))
-    frames += [Frame(blobs=[_MODEL_FILE])]
+    frames += [Frame(blobs=[_MODEL_FILE, IMAGE])]
     frames += [Frame(extents=[(digest, at, whole[at : at + cut])]) for at in range(0, len(whole), cut)]
 
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import getpass
 import itertools
-import subprocess
 import threading
-import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import pymysql
 import pytest
 
 from mlflow_archive.flow.copy import copy
+from mlflow_archive.format.source_tags import shorten
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import RestoreRefusedError
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.writer.export import ArchiveSink
+from tests.mariadb.conftest import MariaServer
 from tests.sinks.test_restore_pieces import FOUND, pieces_into, run_sql
 from tests.support.chunks import ChunkSource, chunk, experiment, pairs, run
 from tests.support.databases import engine_of, fill, make_database
@@ -26,55 +23,6 @@ from tests.support.reading import read_source
 from tests.support.restoring import content, export, restore
 
 NO_ARTIFACTS = Selection(artifacts=False)
-
-
-class MariaServer:
-    """A running server, reached through its socket."""
-
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
-        self._numbers = itertools.count(1)
-
-    def connect(self) -> pymysql.Connection[pymysql.cursors.Cursor]:
-        return pymysql.connect(unix_socket=str(self._socket), user=getpass.getuser())
-
-    def new_database(self) -> str:
-        name = f"test{next(self._numbers)}"
-        with closing(self.connect()) as connection, connection.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-        return f"mysql+pymysql://{getpass.getuser()}@localhost/{name}?unix_socket={self._socket}&charset=utf8mb4"
-
-
-@pytest.fixture(scope="session")
-def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaServer]:
-    folder = tmp_path_factory.mktemp("mariadb")
-    user = getpass.getuser()
-    data, socket = folder / "data", folder / "s"
-    common = [f"--datadir={data}", f"--user={user}"]
-    subprocess.run(
-        ["mariadb-install-db", *common, "--auth-root-authentication-method=socket"], check=True, capture_output=True
-    )
-    command = [
-        "mariadbd",
-        "--no-defaults",
-        *common,
-        f"--socket={socket}",
-        "--skip-networking",
-        f"--pid-file={folder / 'pid'}",
-    ]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    server = MariaServer(socket)
-    try:
-        deadline = time.monotonic() + 60
-        while not socket.exists():
-            assert process.poll() is None, (folder / "log").read_text(errors="replace")
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        yield server
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
 
 
 def test_the_law(mariadb: MariaServer, tmp_path: Path) -> None:
@@ -122,18 +70,25 @@ def test_a_point_in_time(mariadb: MariaServer) -> None:
     assert params
 
 
-def test_what_does_not_fit_is_told(mariadb: MariaServer, tmp_path: Path) -> None:
+def test_what_does_not_fit_arrives_cut_and_what_names_something_is_told(mariadb: MariaServer, tmp_path: Path) -> None:
+    long, key = "x" * 8001, "k" * 251
     first = chunk(experiments=[experiment("7", "e" * 257)])
-    second = chunk(runs=[run("a" * 32, "7")], params=pairs("a" * 32, {"long": "x" * 8001}))
-    copy(ChunkSource((0, [first]), (1, [second])), ArchiveSink(tmp_path / "a", tool="t 1", clock_ms=lambda: 0))
+    for number, params in enumerate(({"long": long}, {"long": long, key: "1"})):
+        second = chunk(runs=[run("a" * 32, "7")], params=pairs("a" * 32, params))
+        archive = tmp_path / f"{number}"
+        copy(ChunkSource((0, [first]), (1, [second])), ArchiveSink(archive, tool="t 1", clock_ms=lambda: 0))
     uri = mariadb.new_database()
     with pytest.raises(RestoreRefusedError) as caught:
-        restore(tmp_path / "a", uri)
-    assert {(o.table, o.column) for o in caught.value.obstacles} == {("experiments", "name"), ("params", "value")}
+        restore(tmp_path / "1", uri)
+    assert {(o.table, o.column) for o in caught.value.obstacles} == {("params", "key")}
     engine = engine_of(uri)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SHOW TABLES").fetchall() == []
     engine.dispose()
+    report = restore(tmp_path / "0", uri)
+    assert report.counts["shortened_texts"] == 2
+    assert run_sql(uri, "SELECT value FROM params") == [(shorten(long, 8000),)]
+    assert run_sql(uri, "SELECT name FROM experiments WHERE experiment_id = 7") == [(shorten("e" * 257, 256),)]
 
 
 @pytest.mark.parametrize("fresh", [True, False])

@@ -94,6 +94,10 @@ def run(folder: Path, jobs: int) -> int:
         "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(folder / "mutants" / "src"),
         "MYPYPATH": "src",
+        # To look for plugins, and for all that is left in memory in the end, takes longer than most tests.
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTEST_PLUGINS": "_hypothesis_pytestplugin,pytest_timeout",
+        "PYTEST_ADDOPTS": "-p no:unraisableexception",
     }
     command = [str(binaries / "mutmut"), "run", f"--max-children={jobs}"]
     return subprocess.run(command, cwd=folder, env=os.environ | environment, check=False).returncode

@@ -26,6 +26,40 @@ class Equivalent:
 EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
     Equivalent(within=ANYWHERE, code='"utf-8"', by='"UTF-8"', reason="Names of codecs have no case."),
     Equivalent(within=ANYWHERE, code='"ascii"', by='"ASCII"', reason="Names of codecs have no case."),
+    *(
+        Equivalent(
+            within=within,
+            code=", strict=True)",
+            by=by,
+            reason="Columns of one table, or names and a key, have one length.",
+        )
+        for within in ("format.fingerprint.fingerprints_of", "format.nul_characters.without_nul")
+        for by in (", )", ", strict=False)")
+    ),
+    Equivalent(
+        within="format.unknown_tables.database_table",
+        code='or ""',
+        by='or "XXXX"',
+        reason="Neither begins as the name of such a table does.",
+    ),
+    Equivalent(
+        within="format.manifest.decode",
+        code='required_features=reader.names(document, "required_features"),',
+        by="",
+        reason="No feature is known yet, so a manifest that is read requires none.",
+    ),
+    Equivalent(
+        within="format.zipfile64._central_record",
+        code='"<HH"',
+        by='"<hh"',
+        reason="An id of 1 and a length of at most 24 are the same with a sign.",
+    ),
+    Equivalent(
+        within="format.zipfile64._decode_record",
+        code="== _LIMIT and len",
+        by="== _LIMIT or len",
+        reason="An entry with only one of the two is refused by the comparison with what it should be.",
+    ),
     Equivalent(
         within="storage.members.OpenFile.close", code="= -1", by="= -2", reason="Any number below 0 says: closed."
     ),

@@ -16,6 +16,8 @@ from mlflow_archive.format.manifest import MAX_MANIFEST_SIZE
 from mlflow_archive.format.packs import compressor, decode_frame
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.verification.checks import verify
+from tests.hostile.base import sound_twice
+from tests.hostile.contents import as_single_file, taken_apart
 from tests.support.memory_source import MemoryOptions, export
 
 OPTIONS = MemoryOptions(runs=2, sizes=(10,))
@@ -34,6 +36,17 @@ def test_names_that_escape(folder: Path, name: str) -> None:
         path.write_bytes(path.read_bytes().replace(b'"packs/0001-00000.zst"', f'"{name}"'.encode()))
     with pytest.raises(DamagedError, match=r"E0(15|02|06)"):
         open_archive(folder)
+
+
+def test_a_part_without_rows_holds_nothing(tmp_path: Path) -> None:
+    """Writers make none. In a later export it takes the place of no entity of an earlier one."""
+    contents = taken_apart(sound_twice())
+    for name in ("runs", "skills"):
+        contents.tables[contents.part(name)] = contents.tables[contents.part(name)].slice(0, 0)
+    (tmp_path / "a.mlfa").write_bytes(as_single_file(contents.build()))
+    with open_archive(tmp_path / "a.mlfa") as archive:
+        assert archive.table("runs")["run_name"].to_pylist() == ["first", "second", "before"]
+        assert archive.table("skill_tags").num_rows == 1
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import subprocess
 import zipfile
@@ -24,8 +23,8 @@ from tests.support.chunks import ChunkSource, chunk, experiment, points
 from tests.support.chunks import run as run_row
 
 ROOT = Path(__file__).parents[2]
-PYTHON = os.environ.get("TEST_READERS_PYTHON", str(ROOT / ".venv-readers" / "bin" / "python"))
-PACKAGES = ROOT / "build" / "readers"
+PACKAGES = ROOT / ".venv-readers"
+PYTHON = PACKAGES / "bin" / "python"
 SCRIPT = Path(__file__).with_name("read_with.py")
 ODD = [math.nan, math.inf, -math.inf, -0.0, 0.0, 5e-324, 1.7976931348623157e308, 0.1]
 NODE = shutil.which("node")
@@ -78,7 +77,7 @@ def test_pandas_reads_the_single_file(archive: Both) -> None:
 
 def test_fastparquet_refuses_metrics(archive: Both) -> None:
     """The day that it does not, the page is to say so."""
-    command = [PYTHON, str(SCRIPT), "fastparquet", str(archive.folder), "runs"]
+    command = [str(PYTHON), str(SCRIPT), "fastparquet", str(archive.folder), "runs"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "Encoding 9" in done.stderr or "NotImplementedError" in done.stderr

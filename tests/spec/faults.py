@@ -329,6 +329,11 @@ FAULTS: Final[dict[str, Fault]] = {
         frames=last_frame(encoded=lying_frame(len(WORLD), bytes(1_000_000))),
     ),
     "E041_bytes_behind": deep("Bytes behind the last frame.", members=_append_junk),
+    "E041_ends_in_a_label": deep(
+        "A pack ends within a label, before a frame that the blob index names.",
+        *("E042", "E044"),
+        members=change(PACK, lambda data: data[:-40]),
+    ),
     "E041_label_crc": deep("The CRC of a label.", members=_label_crc),
     "E041_index_disagrees": deep(
         "The blob index gives a blob to the right bytes, the label to another blob.",

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_archive.storage.private_folder import PREFIX, PrivateFolder, remove_left_behind
+import mlflow_archive as ma
+from mlflow_archive.errors import MlflowArchiveError
+from mlflow_archive.storage.private_folder import PREFIX, PrivateFolder, making_folder, remove_left_behind
 
 PROGRAM = """
 import sys
@@ -45,6 +47,40 @@ def test_what_a_killed_process_left_is_removed_by_the_next(temporary: Path) -> N
     with PrivateFolder():
         pass
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("names", [(), (".in-use.new",), ("scratch.db", "scratch.db-journal")])
+def test_a_folder_whose_process_was_killed_before_it_had_a_lock_is_removed(
+    temporary: Path, names: tuple[str, ...]
+) -> None:
+    left = temporary / f"{PREFIX}ab_c0123"
+    left.mkdir(mode=0o700)
+    for name in names:
+        (left / name).touch()
+    with making_folder():
+        remove_left_behind()
+        assert left.exists()  # somebody may be making it
+    remove_left_behind()
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_folder_without_lock_that_holds_something_stays(temporary: Path) -> None:
+    left = temporary / f"{PREFIX}ab_c0123"
+    left.mkdir(mode=0o700)
+    (left / "somebody's").touch()
+    remove_left_behind()
+    assert [path.name for path in left.iterdir()] == ["somebody's"]
+
+
+def test_an_export_that_is_refused_removes_what_a_killed_one_left(temporary: Path) -> None:
+    left = temporary / f"{PREFIX}ab_c0123"
+    left.mkdir(mode=0o700)
+    for name in (".in-use", "copy.db"):
+        (left / name).touch()
+    (temporary / "there.mlfa").touch()
+    with pytest.raises(MlflowArchiveError):
+        ma.export(temporary / "there.mlfa", str(temporary))
+    assert not left.exists()
 
 
 def test_what_is_not_ours_stays(temporary: Path) -> None:

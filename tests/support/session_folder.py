@@ -32,9 +32,10 @@ def open_session_folder() -> tempfile.TemporaryDirectory[str]:
 
 def open_run_folder() -> tempfile.TemporaryDirectory[str]:
     """Make the folder for one run of pytest: the session's, or one in it where another process has opened that."""
-    if VARIABLE not in os.environ:
+    outer = os.environ.get(VARIABLE)
+    if outer is None or not Path(outer).is_dir():
         return open_session_folder()
-    folder = tempfile.TemporaryDirectory(prefix="run-", dir=os.environ[VARIABLE], ignore_cleanup_errors=True)
+    folder = tempfile.TemporaryDirectory(prefix="run-", dir=outer, ignore_cleanup_errors=True)
     Path(folder.name).chmod(0o711)
     return folder
 

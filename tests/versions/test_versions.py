@@ -36,7 +36,7 @@ def cli(commands: Path, tmp_path: Path) -> Command:
         assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
         return done.stdout
 
-    call("export", "a.mlfa", "--from", str(STORE), "--filter", "attributes.status = 'FINISHED'")
+    call("export", "a.mlfa", "--from", str(STORE), "--filter", "metrics.foo > -1000")
     return call
 
 
@@ -44,14 +44,15 @@ def test_looking_inside(cli: Command, tmp_path: Path) -> None:
     assert "sound" in cli("verify", "a.mlfa")
     cli("info", "a.mlfa")
     runs = [json.loads(line) for line in cli("ls", "a.mlfa", "runs", "--json").splitlines()]
-    assert runs
-    run = next(row["run_id"] for row in runs if "step" in cli("history", "a.mlfa", row["run_id"]))
-    for verb in ("show", "tree"):
+    run = runs[0]["run_id"]
+    for verb in ("show", "tree", "history"):
         cli(verb, "a.mlfa", run)
     cli("history", "a.mlfa", run, "-o", "chart.png")
     cli("report", "a.mlfa", "-o", "report.html")
     cli("extract", "a.mlfa", run, "--to", "out")
     assert json.loads(cli("sql", "a.mlfa", "select count(*) as n from runs", "--json")) == {"n": len(runs)}
+    for file in ("answer.duckdb", "answer.sqlite"):
+        cli("sql", "a.mlfa", "select * from runs", "--output", file)
     assert (tmp_path / "chart.png").stat().st_size > 0
 
 

@@ -28,6 +28,7 @@ from mlflow_archive.format.location import local_path
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
+from mlflow_archive.storage.private_folder import remove_left_behind
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from mlflow_archive.writer.target import ArchiveTarget
 
@@ -73,6 +74,7 @@ def export(
     from mlflow_archive.sources.locate import locate_source  # noqa: PLC0415 - sources bring drivers with them
 
     options, listener = options or ExportOptions(), as_progress(progress)
+    remove_left_behind()  # also where nothing is to be done: a kill may have come right behind the commit
     origin = locate_source(
         source,
         artifact_map=options.artifact_map,

@@ -94,7 +94,7 @@ def archive_id(data: bytes) -> str:
 
 def canonical_json(document: object) -> bytes:
     """Encode JSON as the format has it: sorted keys, no spaces, ASCII only."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -46,7 +46,7 @@ def without_nul(table: str, rows: pa.Table) -> tuple[pa.Table, list[NulText]]:
     changed: list[NulText] = []
     names = [name for name in TABLES[table].key if name in rows.column_names and rows[name].type == pa.string()]
     for column in columns_with_nul(rows):
-        hit = rows.filter(pc.fill_null(pc.match_substring(rows[column], NUL), False))
+        hit = rows.filter(pc.match_substring(rows[column], NUL))
         texts = dict.fromkeys(zip(*(hit[name].to_pylist() for name in (*names, column)), strict=True))
         changed += [
             NulText(table=table, key=dict(zip(names, key, strict=True)), column=column, original=original)

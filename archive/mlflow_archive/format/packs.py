@@ -98,7 +98,7 @@ def decode_label(data: bytes) -> Label:
 
 def compressor(level: int) -> zstandard.ZstdCompressor:
     """Return a compressor with content size and checksum on; not to be shared between threads."""
-    return zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True, write_dict_id=False)
+    return zstandard.ZstdCompressor(level=level, write_checksum=True)
 
 
 def decode_frame(frame: bytes, raw_size: int, *, where: str) -> bytes:

@@ -156,7 +156,7 @@ def _metadata(experiment_name: str | None, export: ExportFacts) -> dict[str, str
     if export.exported_ms is not None:
         seconds = export.exported_ms // 1000
         facts["timestamp"] = str(seconds)
-        with suppress(ValueError, OverflowError):  # beyond the year 9999 it has no such form
+        with suppress(OverflowError):  # beyond the year 9999 it has no such form
             facts["timestamp_nice"] = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%d %H:%M:%S")
     return {f"{PREFIX}metadata.{name}": value for name, value in facts.items()}
 

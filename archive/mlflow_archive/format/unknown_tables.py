@@ -65,7 +65,7 @@ def schema_of(member: Member) -> pa.Schema:
     """Return the columns that a member states. Raises DamagedError (E031) where that, or its name, makes no sense."""
     pairs = member.unknown.get(COLUMNS)
     try:
-        (member.table or "").encode()  # half of a surrogate pair is no name
+        str(member.table).encode()  # half of a surrogate pair is no name
         schema = pa.schema([(name, _TYPES[word]) for name, word in pairs])  # type: ignore[union-attr]
     except (TypeError, ValueError, KeyError, pa.ArrowException) as error:
         message = f"{member.path}: the manifest states no columns of an unknown table: {pairs!r:.60}"

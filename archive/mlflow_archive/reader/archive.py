@@ -178,7 +178,9 @@ class Archive:
                 for rows in self.open_part(member).groups(None, table.owner):
                     per_export.setdefault(member.export, []).append(owner_ids(rows, table))
             identities[kind] = {
-                export: pa.concat_arrays([chunk for key in keys for chunk in _chunks(key)])
+                export: pa.concat_arrays(
+                    [pa.array([], pa.string()), *(chunk for key in keys for chunk in _chunks(key))]
+                )
                 for export, keys in per_export.items()
             }
         identities[SOURCE] = self._source_owners()

@@ -148,7 +148,7 @@ class PackCheck:
                 position = start + size
             except (ValueError, DamagedError) as error:
                 self._report.add("E041", file.name, f"at byte {position}: {error}")
-                following = next((offset for offset in indexed if offset > position), None)
+                following = next((offset for offset in indexed if position < offset < file.size), None)
                 if following is None:
                     return
                 frame_size = _frame_size(file, following)

@@ -15,13 +15,14 @@ from threading import Lock
 
 from mlflow_archive.errors import TargetError
 from mlflow_archive.format.fingerprint import Fingerprint
+from mlflow_archive.storage.private_folder import PREFIX, making_folder
 
 
 class Scratch:
     """Sets of digests and a map of fingerprints; safe to use from several threads."""
 
     def __init__(self) -> None:
-        with tempfile.TemporaryDirectory(prefix="mlflow-archive-") as folder:
+        with making_folder(), tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
             self._database = sqlite3.connect(Path(folder, "scratch.db"), check_same_thread=False)
         self._lock = Lock()
         self._closed = False

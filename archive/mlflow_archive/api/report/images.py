@@ -33,7 +33,7 @@ class Images:
             if not row["path"].lower().endswith(_ENDINGS):
                 continue
             needed = (row["size"] + 2) // 3 * 4
-            image = self._image(row["digest"]) if needed <= self._room else None
+            image = self._image(row["digest"], row["size"]) if 0 <= needed <= self._room else None
             if image is not None:
                 self._room -= len(image)
                 parts.append(f'<figure><img src="{image}" alt=""><figcaption>{text(row["path"])}</figcaption></figure>')
@@ -43,12 +43,14 @@ class Images:
         names = f"<p>Images that are not shown: {text(', '.join(unseen))}</p>" if unseen else ""
         return "".join(parts) + names
 
-    def _image(self, digest: str) -> str | None:
-        """Return an image as the address of itself, None for a file that is none, or is damaged."""
+    def _image(self, digest: str, size: int) -> str | None:
+        """Return an image as the address of itself, None for a file that is none, or is damaged, or of another size."""
         try:
-            data = self._blobs.open(digest).read()
+            data = self._blobs.open(digest).read(size + 1)
         except DamagedError:
             return None  # the report says above what damage hits
+        if len(data) != size:
+            return None
         for signature, name in _SIGNATURES:
             if data.startswith(signature):
                 return f"data:image/{name};base64,{base64.b64encode(data).decode()}"

@@ -1,6 +1,8 @@
 """What stands before MLflow's server on an archive: it lets reading through and answers everything else with 403.
 
-MLflow has no switch for that. Without the guard a write would end in a 503, which its clients repeat for minutes.
+MLflow has no switch for that. Without the guard a write would end in a 503, which its clients repeat for minutes. What
+MLflow's pages ask to know who is looking, and what that user may do (``mlflow.server.auth``), is answered so that they
+name the archive as the user and offer no change.
 """
 
 from __future__ import annotations
@@ -31,6 +33,11 @@ _ACTING: Final = re.compile(
 _GATEWAY_PROXY: Final = re.compile(r"^/ajax-api/[0-9.]+/mlflow/gateway-proxy$")
 _NO_GATEWAY: Final = json.dumps({"endpoints": []}).encode()
 """What MLflow answers where no gateway is set up. Its run table asks, and shows a refusal as an error."""
+_CURRENT_USER: Final = re.compile(r"^/(?:ajax-)?api/[0-9.]+/mlflow/users/current$")
+_PERMISSIONS: Final = re.compile(r"^/(?:ajax-)?api/[0-9.]+/mlflow/users/current/permissions$")
+_ROLES: Final = re.compile(r"^/(?:ajax-)?api/[0-9.]+/mlflow/users/roles/list$")
+_ASSISTANT_CONFIG: Final = re.compile(r"^/ajax-api/[0-9.]+/mlflow/assistant/config$")
+_ASSISTANT_PROVIDERS: Final = re.compile(r"^/ajax-api/[0-9.]+/mlflow/assistant/providers$")
 _REFUSAL: Final = json.dumps(
     {
         "error_code": "PERMISSION_DENIED",
@@ -40,14 +47,25 @@ _REFUSAL: Final = json.dumps(
 
 
 class ReadOnlyGuard:
-    """An ASGI application around another."""
+    """An ASGI application around another; its pages name ``user`` as the one who is looking."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, user: str) -> None:
         self._application = application
+        account = {"user": {"id": 0, "username": user, "is_admin": False}, "is_basic_auth": False}
+        self._answers = (
+            (_GATEWAY_PROXY, _NO_GATEWAY),
+            (_CURRENT_USER, json.dumps(account).encode()),
+            (_PERMISSIONS, json.dumps({"is_admin": False, "permissions": []}).encode()),
+            (_ASSISTANT_CONFIG, json.dumps({"providers": {}, "projects": {}}).encode()),
+            (_ASSISTANT_PROVIDERS, json.dumps({"providers": [], "resolved": None}).encode()),
+            (_ROLES, json.dumps({"roles": []}).encode()),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "GET" and _GATEWAY_PROXY.match(scope["path"]):
-            await _answer(send, 200, _NO_GATEWAY)
+        known = scope["type"] == "http" and scope["method"] == "GET"
+        own = next((body for path, body in self._answers if known and path.match(scope["path"])), None)
+        if own is not None:
+            await _answer(send, 200, own)
         elif scope["type"] == "http" and not is_reading(scope["method"], scope["path"]):
             await _answer(send, 403, _REFUSAL)
         elif scope["type"] == "websocket":

@@ -45,7 +45,7 @@ def serve(
         quiet: Progress = Quiet()
         with progress or nullcontext(quiet) as listener:
             database = database_of(path, progress=listener)
-            application = ReadOnlyGuard(_application(path, database))
+            application = ReadOnlyGuard(_application(path, database), f"read-only: {path.name}")
         url = f"http://{_shown(host)}:{listening.getsockname()[1]}"
         config = uvicorn.Config(
             application, log_level="error", lifespan="off", timeout_graceful_shutdown=_GRACE_SECONDS
@@ -76,6 +76,7 @@ def _application(path: Path, database: Path) -> Any:
         {
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_ENABLE_AI_GATEWAY": "false",
             "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{database}",
             "_MLFLOW_SERVER_REGISTRY_STORE": f"sqlite:///{database}",
             "_MLFLOW_SERVER_ARTIFACT_ROOT": artifact_root(path),

@@ -125,6 +125,9 @@ def _check_text(rows: pa.Table, table: TableMap, name: str, column: TargetColumn
     if dialect != "sqlite" and column.length is not None:
         long = pc.greater(pc.utf8_length(values), column.length)
         yield from _obstacles(rows, table, name, long, f"is longer than {column.length} characters")
+    if column.most_bytes is not None:
+        large = pc.greater(pc.binary_length(values), column.most_bytes)
+        yield from _obstacles(rows, table, name, large, f"takes more than {column.most_bytes} bytes")
     if allowed := _ALLOWED.get((table.stored_in, column.name)):
         bad = pc.and_(pc.invert(pc.is_in(values, value_set=pa.array(allowed))), pc.is_valid(values))
         yield from _obstacles(rows, table, name, bad, f"is not one of {', '.join(allowed)}")

@@ -21,12 +21,16 @@ class CommitUncertainError(TargetError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetColumn:
-    """A column of the target. ``kind`` is integer, bigint, text, real, boolean or binary; ``length`` in characters."""
+    """A column of the target. ``kind`` is integer, bigint, text, real, boolean or binary; ``length`` in characters.
+
+    ``most_bytes`` is what MySQL's TEXT holds.
+    """
 
     name: str
     kind: str
     nullable: bool
     length: int | None = None
+    most_bytes: int | None = None
 
 
 TargetSchema = Mapping[str, Mapping[str, TargetColumn]]

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy import types as sql
+from sqlalchemy.dialects.mysql import TEXT
 from sqlalchemy.engine import Inspector
 
 from mlflow_archive.errors import TargetError
@@ -15,6 +16,8 @@ from mlflow_archive.sinks.restore.derived import ISSUE_CATEGORIES
 from mlflow_archive.sinks.restore.mlflow_schema import head_revision
 
 VERSION_TABLE = "alembic_version"
+
+_TEXT_BYTES = 65_535
 
 
 def check_revision(engine: Engine, address: str) -> None:
@@ -49,6 +52,7 @@ def _columns(inspector: Inspector, names: set[str]) -> TargetSchema:
                 kind=_kind(column["type"]),
                 nullable=bool(column["nullable"]),
                 length=getattr(column["type"], "length", None) if isinstance(column["type"], sql.String) else None,
+                most_bytes=_TEXT_BYTES if isinstance(column["type"], TEXT) else None,
             )
             for column in inspector.get_columns(name)
             if not column.get("computed")

@@ -10,6 +10,7 @@ from typing import Any, Final
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.sources.filtering.comparing import Dialect, Holds, comparison
+from mlflow_archive.sources.reading.trace_columns import aggregate_of
 
 _ATTRIBUTES: Final = "attributes."
 _OLDER_MS: Final = 10_000
@@ -107,10 +108,8 @@ def _of_json(comparator: str, operand: Any, dialect: Dialect) -> Holds:
 
 def _number(text: str) -> float | None:
     """Return a value that MLflow counts as a number."""
-    from mlflow.store.tracking.utils.trace_analytics import assessment_aggregate  # noqa: PLC0415
-
     try:
-        number, is_number = assessment_aggregate(parse_json(text))
+        number, is_number = aggregate_of(parse_json(text))
     except ValueError:
         return None
-    return float(number) if is_number and number is not None else None
+    return number if is_number else None

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.kinds.traces import COSTS, TOKENS
-from mlflow_archive.optional import needing
+from mlflow_archive.optional import missing, needing
 from mlflow_archive.sources.filtering.comparing import IN_FILES, Dialect, Holds, comparison
 from mlflow_archive.sources.filtering.trace_conditions import AssessmentCondition, SpanConditions, assessment_condition
 
+_NEWEST_CHECK: Final = "is_issue"
 _NAME_TAG: Final = "mlflow.traceName"
 _PROMPTS: Final = "mlflow.linkedPrompts"
 _RUN: Final = "mlflow.sourceRun"
@@ -114,6 +115,8 @@ def compile_trace_filter(filter_string: str, database: Dialect | None = None) ->
     with needing("mlflow", "--trace-filter where no server searches"):
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
         from mlflow.utils.search_utils import SearchTraceUtils  # noqa: PLC0415
+    if not hasattr(SearchTraceUtils, _NEWEST_CHECK):
+        raise missing("mlflow", "--trace-filter where no server searches", "MLflow here is older than 3.11")
 
     try:
         clauses = SearchTraceUtils.parse_search_filter_for_search_traces(filter_string)

@@ -5,8 +5,9 @@ Read after runs, which tell (``RunFindings``) which traces belong to them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -28,6 +29,7 @@ from mlflow_archive.sources.rest.traces.trace_records import SOURCE_RUN, TraceRe
 PAGE: Final = 100
 CHARACTERS_PER_CHUNK: Final = 8 << 20
 _SEARCH_2: Final = "/api/2.0/mlflow/traces"
+_NAMES_RUN: Final = re.compile(r"run_id|mlflow\.sourceRun", re.IGNORECASE)
 
 
 def plan_traces(scope: Scope) -> Iterator[Batch]:
@@ -90,9 +92,21 @@ class TraceSearch:
             return True
 
     def of_run(self, run_id: str) -> Iterator[Page]:
-        """Yield the selected traces that were made in a run or are linked to it."""
+        """Yield the selected traces that were made in a run or are linked to it.
+
+        Of several conditions on the run MLflow looks at the last only, so a filter that has one is asked by itself.
+        """
+        condition = f"attributes.run_id = '{run_id}'"
         for ids in self.scope.groups():
-            yield from pages(self.ask(ids, f"attributes.run_id = '{run_id}'"), trace_id_of, size=PAGE)
+            if not _NAMES_RUN.search(self.scope.selection.trace_filter or ""):
+                yield from pages(self.ask(ids, condition), trace_id_of, size=PAGE)
+                continue
+            of_run: set[object] = set()
+            for page in pages(self.ask(ids, condition, filtered=False), trace_id_of, size=PAGE):
+                of_run.update(map(trace_id_of, page.rows))
+                yield replace(page, rows=[])
+            for page in pages(self.ask(ids), trace_id_of, size=PAGE):
+                yield replace(page, rows=[row for row in page.rows if trace_id_of(row) in of_run])
 
     def _conditions(self) -> list[str | None]:
         """Return what the selection asks of traces, in MLflow's search syntax."""
