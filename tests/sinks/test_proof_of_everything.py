@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -111,6 +112,23 @@ def other(place: str, value: Any, column: pa.DataType) -> Any:
 
 def test_all_of_it_is_there(transfer: Transfer) -> None:
     assert transfer.changes() == []
+    assert replace(transfer, receipt={"refusals": transfer.receipt["refusals"]}).changes() == []
+
+
+def test_all_of_it_is_there_over_the_api(transfer: Transfer, both: Both, tmp_path: Path) -> None:
+    """What the API cuts or does not show is named: ends of long tags, a deleted version, a deleted one's scorer."""
+    export(both.target_server.uri, tmp_path / "target.mlfa")
+    with open_archive(tmp_path / "target.mlfa") as target:
+        proving = Proving(transfer.archive, target, receipt=transfer.receipt, options=ReplayOptions())
+        assert list(proving.changes(Selection(), Quiet())) == []
+    unseen = {entry["place"] for entry in proving.findings.notes.to_json() if entry["rule"] == "not shown by the API"}
+    assert unseen == {
+        "trace_tags.value",
+        "trace_metadata.value",
+        "mcp_server_versions",
+        "mcp_server_version_tags",
+        "scorers",
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS_COMPARED)
