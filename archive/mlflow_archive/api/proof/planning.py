@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ from mlflow_archive.kinds import (
     is_named,
     owner_id,
 )
-from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.sinks.replay.context import ReplayContext, WritableRuns
 from mlflow_archive.sinks.replay.options import ReplayOptions
@@ -138,6 +138,17 @@ class Share:
     left_out: LeftOut
     read_elsewhere: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _originals: dict[str, list[Row]] = field(default_factory=dict)
+
+    def singly(self) -> Iterator[Share]:
+        """Yield each object alone."""
+        for source_id in self.source_ids:
+            tables = {
+                name: rows.filter(pc.equal(owner_ids(rows, TABLES[name]), source_id))
+                for name, rows in self.chunk.tables.items()
+                if TABLES[name].entity == self.kind
+            }
+            files = [file for file in self.chunk.artifacts if file.owner_id == source_id]
+            yield replace(self, chunk=Chunk(tables=tables, artifacts=files), read_elsewhere={}, _originals={})
 
     def source_rows(self, name: str) -> list[dict[str, Any]]:
         """Return the rows of a table as the archive has them."""
