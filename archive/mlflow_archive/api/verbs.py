@@ -74,16 +74,17 @@ def export(
     from mlflow_archive.sources.locate import locate_source  # noqa: PLC0415 - sources bring drivers with them
 
     options, listener = options or ExportOptions(), as_progress(progress)
-    remove_left_behind()  # also where nothing is to be done: a kill may have come right behind the commit
-    origin = locate_source(
-        source,
-        artifact_map=options.artifact_map,
-        artifacts_destination=options.artifacts_destination,
-        progress=listener,
-    )
-    return copy(
-        origin, _archive_sink(local_path(archive), options, listener), selection, jobs=options.jobs, progress=listener
-    )
+    try:
+        origin = locate_source(
+            source,
+            artifact_map=options.artifact_map,
+            artifacts_destination=options.artifacts_destination,
+            progress=listener,
+        )
+        sink = _archive_sink(local_path(archive), options, listener)
+        return copy(origin, sink, selection, jobs=options.jobs, progress=listener)
+    finally:
+        remove_left_behind()  # also where there was nothing to do: a kill may have come right behind the commit
 
 
 def _archive_sink(path: Path, options: ExportOptions, progress: Progress) -> Sink:
