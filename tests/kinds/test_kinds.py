@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
+import mlflow_archive
 from mlflow_archive.kinds import (
     AFTER_RUNS,
     DATASET,
@@ -69,3 +73,22 @@ def test_the_largest_table_of_a_kind_is_its_own() -> None:
         RUN: RUN,
         TRACE: TRACE,
     }
+
+
+def words_in(module: Path) -> str:
+    """Return the names, modules and texts of a module's code, without its docstrings."""
+    nodes = list(ast.walk(ast.parse(module.read_text(encoding="utf-8"))))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    words = [node.id for node in nodes if isinstance(node, ast.Name)]
+    words += [str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)]
+    words += [str(node.value) for node in nodes if isinstance(node, ast.Constant) and id(node) not in docstrings]
+    return " ".join(words).lower()
+
+
+def test_a_kind_with_versions_and_files_is_known_to_its_own_modules_and_six_others() -> None:
+    root = Path(mlflow_archive.__file__).parent
+    own = {"kinds/skills.py", "sources/rest/objects/skills.py"}
+    own |= {f"sinks/replay/objects/{name}.py" for name in ("skills", "skill_versions")}
+    modules = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if "skill" in words_in(path)}
+    assert own <= modules
+    assert len(modules - own) <= 6, modules - own

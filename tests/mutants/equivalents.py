@@ -26,6 +26,12 @@ class Equivalent:
 EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
     Equivalent(within=ANYWHERE, code='"utf-8"', by='"UTF-8"', reason="Names of codecs have no case."),
     Equivalent(within=ANYWHERE, code='"ascii"', by='"ASCII"', reason="Names of codecs have no case."),
+    Equivalent(
+        within=ANYWHERE,
+        code='TABLES[member.table or ""]',
+        by='TABLES[member.table or "XXXX"]',
+        reason="A member of a table states its name; no other is looked for.",
+    ),
     *(
         Equivalent(
             within=within,

@@ -47,7 +47,10 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
             tests=("sinks/test_fitting.py", "sinks/test_references.py", "sinks/test_failures.py"),
         ),
         "sources": Package(
-            code=("sources/database/converting.py", "sources/reading/fields.py", "selecting/*"),
+            code=(
+                *("sources/database/converting.py", "sources/reading/fields.py", "selecting/selection.py"),
+                *("selecting/run_levels.py", "selecting/no_match.py", "selecting/model_versions.py"),
+            ),
             tests=("selecting", "sources/test_database_values.py", "sources/test_fields.py"),
         ),
     }

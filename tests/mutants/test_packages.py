@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mutants.equivalents import Equivalent
+from tests.mutants.equivalents import EQUIVALENTS, Equivalent
 from tests.mutants.packages import PACKAGES
 from tests.support.left_behind import REPOSITORY
 
@@ -23,3 +23,8 @@ def test_an_equivalent_is_one_change_in_one_place() -> None:
     assert not equivalent.is_made_by("a.b.f", "if x < 1: x < 1", "if x < 1: x <= 1")
     assert not equivalent.is_made_by("a.c.f", "if x < 1:", "if x <= 1:")
     assert not equivalent.is_made_by("a.b.f", "if x < 1:", "if x < 2:")
+
+
+def test_the_guide_has_every_reason() -> None:
+    text = " ".join((REPOSITORY / "docs" / "testing.md").read_text("utf-8").split())
+    assert [equivalent.reason for equivalent in EQUIVALENTS if equivalent.reason not in text] == []

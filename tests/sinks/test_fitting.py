@@ -78,9 +78,9 @@ def test_texts_and_keys_are_cut_behind_their_limit(receipt: Receipt) -> None:
 
 def test_tags_have_limits_of_their_own_and_null_becomes_empty(receipt: Receipt) -> None:
     fitter = Fitter(LIMITS, receipt, "r")
-    tags = {"a": None, "b": "", "c": None, "d" * 31: "e" * 51}
+    tags = {"a": None, "b": "", "c": None, "d" * 31: "e" * 51, "f": "g"}
     assert fitter.tags("tag", tags, 50) == {
-        "a": "", "b": "", "c": "", shorten_key("d" * 31, 30): shorten("e" * 51, 50)
+        "a": "", "b": "", "c": "", shorten_key("d" * 31, 30): shorten("e" * 51, 50), "f": "g"
     }  # fmt: skip
     assert told(receipt)["changed"] == {"null_tag": 2}
     assert told(receipt)["shortened"] == [too_long("tag key", "d" * 31, 31), too_long("tag", "d" * 31, 51)]
@@ -111,8 +111,8 @@ def test_points_are_taken_once_and_those_that_are_not_are_counted(receipt: Recei
         ("m", 1.0, 6, 0),
         ("m", 2.0, 5, 0),
         ("n", 1.0, 5, 0),
-        ("m", nan, 5, 0),
-        ("m", nan, 5, 0),
+        ("m", float("nan"), 5, 0),
+        ("m", float("nan"), 5, 0),
         ("m", 7.0, -3, 0),
         ("m", 7.0, -4, 0),
         ("m", -0.0, 0, 9),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from mlflow_archive.api.proof.rules import COLUMNS, JSON_COLUMNS, KEYS
 from mlflow_archive.flow.report import Quiet
 from mlflow_archive.format.source_tags import OWN_PREFIX
 from mlflow_archive.kinds import (
+    EXPERIMENT,
     IDENTITIES,
     KINDS,
     LOGGED_MODEL,
@@ -110,6 +112,23 @@ def other(place: str, value: Any, column: pa.DataType) -> Any:
 
 def test_all_of_it_is_there(transfer: Transfer) -> None:
     assert transfer.changes() == []
+    assert replace(transfer, receipt={"refusals": transfer.receipt["refusals"]}).changes() == []
+
+
+def test_all_of_it_is_there_over_the_api(transfer: Transfer, both: Both, tmp_path: Path) -> None:
+    """What the API cuts or does not show is named: ends of long tags, a deleted version, a deleted one's scorer."""
+    export(both.target_server.uri, tmp_path / "target.mlfa")
+    with open_archive(tmp_path / "target.mlfa") as target:
+        proving = Proving(transfer.archive, target, receipt=transfer.receipt, options=ReplayOptions())
+        assert list(proving.changes(Selection(), Quiet())) == []
+    unseen = {entry["place"] for entry in proving.findings.notes.to_json() if entry["rule"] == "not shown by the API"}
+    assert unseen == {
+        "trace_tags.value",
+        "trace_metadata.value",
+        "mcp_server_versions",
+        "mcp_server_version_tags",
+        "scorers",
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS_COMPARED)
@@ -170,6 +189,21 @@ def test_a_point_that_is_gone_and_one_that_is_new_are_found(transfer: Transfer) 
     for changed in (rows[1:], [*rows, {**rows[-1], "step": 10_000}]):
         [change] = transfer.changes({"metrics": changed}, kind=RUN)
         assert [field.table for field in change.fields] == ["metrics"]
+
+
+def test_where_an_experiment_is_gone_all_in_it_differs(transfer: Transfer) -> None:
+    """Nothing can be planned of what lies in it; what lies elsewhere is still proved."""
+    without_receipt = replace(transfer, receipt={})
+    rows, tags = (transfer.target.table(name).to_pylist() for name in ("experiments", "experiment_tags"))
+    main = next(row["experiment_id"] for row in rows if row["name"] == "main")
+    tables = {
+        "experiments": [row for row in rows if row["experiment_id"] != main],
+        "experiment_tags": [row for row in tags if row["experiment_id"] != main],
+    }
+    changes = without_receipt.changes(tables)
+    assert (changes[0].kind, changes[0].change) == (EXPERIMENT, "removed")
+    in_main = {row["run_id"] for row in transfer.archive.table("runs").to_pylist() if row["experiment_id"] == main}
+    assert {change.id for change in changes if change.kind == RUN} == in_main
 
 
 def test_a_second_copy_is_found(transfer: Transfer) -> None:

@@ -69,12 +69,12 @@ def test_models_of_a_history() -> None:
 
 
 def test_linked_prompts_get_the_names_that_they_have_there() -> None:
-    value = r'[{"name": "a", "version": "1"}, {"version": "2", "name" : "b\"c"}, {"name":"\q"}, {"name": "same"}]'
+    value = r'[{"name": "a", "version": "1"}, {"v": 2, "name" : "b\"c"}, {"name":"\q"}, {"name": "s\u0061me"}]'
     names = {"a": "é/a", 'b"c': "d"}
     tags = {LINKED_PROMPTS: value, "other": '{"name": "a"}'}
     assert remap_linked_prompts(tags, lambda name: names.get(name, name)) == {
         LINKED_PROMPTS: (
-            r'[{"name": "\u00e9/a", "version": "1"}, {"version": "2", "name" : "d"}, {"name":"\q"}, {"name": "same"}]'
+            r'[{"name": "\u00e9/a", "version": "1"}, {"v": 2, "name" : "d"}, {"name":"\q"}, {"name": "s\u0061me"}]'
         ),
         "other": '{"name": "a"}',
     }

@@ -39,9 +39,9 @@ class TestCommand:
 
     def test_dry_run_writes_nothing(self, store: Path, tmp_path: Path) -> None:
         assert "would restore" in self.call(
-            store, "--to", f"sqlite:///{tmp_path / 't.db'}", "--keep-artifact-uris", "--dry-run"
+            store, "--to", f"sqlite:///{tmp_path / 'new/folder/t.db'}", "--keep-artifact-uris", "--dry-run"
         )
-        assert not (tmp_path / "t.db").exists()
+        assert not (tmp_path / "new").exists()
 
     def test_conflicts_are_in_the_receipt(self, store: Path, tmp_path: Path) -> None:
         target = ("--to", f"sqlite:///{tmp_path / 't.db'}", "--keep-artifact-uris")

@@ -121,3 +121,15 @@ def test_a_restore_that_is_under_way_is_left_alone(store: Path, tmp_path: Path) 
     assert held.path.is_dir()
     held.remove()
     assert hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize("names", [(), ("lock.new",)])
+def test_a_folder_whose_process_was_killed_before_it_had_a_lock_is_removed(
+    store: Path, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    left = tmp_path / ".t.db.ab_c0123.restore"
+    left.mkdir(mode=0o700)
+    for name in names:
+        (left / name).touch()
+    restore(store, f"sqlite:///{tmp_path / 't.db'}", artifact_root=str(tmp_path / "root"))
+    assert hidden(tmp_path) == []

@@ -19,10 +19,8 @@ import pytest
 from mlflow_archive.errors import ServerError
 from mlflow_archive.sinks.replay import Target, open_target
 from mlflow_archive.sinks.replay.places import turn as turns
-from mlflow_archive.sinks.replay.places.claims import KEY, Claim, claims_of
 from mlflow_archive.sinks.replay.places.experiments import INCOMPLETE, STATE, tags_of_experiment
-from mlflow_archive.sinks.replay.places.this_process import has_ended, process_name
-from mlflow_archive.sinks.replay.places.turn import Turn
+from mlflow_archive.sinks.replay.places.turn import KEY, Claim, Turn, claims_of, has_ended, process_name
 from tests.support.databases import empty_database
 
 SOURCE = "http://source"
@@ -112,7 +110,7 @@ def test_one_at_a_time_of_many(target: Target) -> None:
 @cache
 def ended_process() -> str:
     """Return the name of a process that has ended."""
-    code = "from mlflow_archive.sinks.replay.places.this_process import process_name; print(process_name())"
+    code = "from mlflow_archive.sinks.replay.places.turn import process_name; print(process_name())"
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 

@@ -16,7 +16,7 @@ from mlflow_archive.flow.report import Report
 from mlflow_archive.format.nul_characters import NUL, SHOWN, without_nul
 from mlflow_archive.format.source_tags import PREFIX, shorten, shorten_key
 from mlflow_archive.sinks.replay import ReplayOptions, ReplaySink, Target, open_target
-from mlflow_archive.sinks.replay.places.held_texts import HeldTexts
+from mlflow_archive.sinks.replay.sink import HeldTexts
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from mlflow_archive.writer.export import ArchiveSink
 from tests.support.chunks import ChunkSource, chunk, experiment, points, run, table

@@ -19,8 +19,8 @@ from mlflow_archive.flow.chunk import Known, nothing_known
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.mlflow_database.mapping import TableMap
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.sources.database.artifacts import ASKED_ALONE
 from mlflow_archive.sources.database.reading import Reading
-from mlflow_archive.sources.database.trace_folders import ASKED_ALONE
 from mlflow_archive.sources.locate import locate_source
 from tests.support.full_database import ATTACHMENT, Everything, make_everything
 from tests.support.reading import Read, content, read_source

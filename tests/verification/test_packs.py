@@ -156,6 +156,8 @@ def test_where_an_extent_may_lie(tmp_path: Path) -> None:
         packs.check(right)
         assert packs.names == {PACK}
         packs.check(replace(right, offset_in_frame=len(WORLD), raw_size=0))
+        with pytest.raises(DamagedError, match="no zstd frame"):
+            packs.check(replace(right, frame_offset=right.frame_offset + 1, frame_size=1))
         outside = f"E044: {PACK}: an extent lies outside of the frame at byte"
         for changes in (
             {"raw_size": len(WORLD) + 1},

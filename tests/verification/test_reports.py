@@ -47,9 +47,11 @@ def test_warnings_leave_an_archive_sound_and_errors_do_not() -> None:
     report.add_error(DamagedError("gone", code="E010"), "m")
     report.add_error(DamagedError("gone: E010: x", code="E010", member="own"), "m")
     assert report.to_json()["ok"] is False
+    report.add_error(DamagedError("gone", code="E010"))
     assert report.problems[1:] == [
         Problem(code="E010", member="m", message="gone"),
         Problem(code="E010", member="own", message="gone: E010: x"),
+        Problem(code="E010", member="", message="gone"),
     ]
     report.count("rows", 2)
     report.count("rows", 3)

@@ -35,12 +35,11 @@ def terminal_chart(histories: Sequence[MetricHistory], *, width: int, height: in
         elif steps:
             plotext.plot(steps, values, label=key)
     # Ticks of its own plotext cannot label where numbers are large, and it gives steps fractions.
-    low, high = _ends([value for _, _, values in drawn for value in values])
-    ticks = [low + (high - low) * n / 4 for n in range(5)] if high > low else [low]
+    ticks = _ticks([value for _, _, values in drawn for value in values])
     plotext.yticks(ticks, [f"{tick:.4g}" for tick in ticks])
     first, last = _ends([step for _, steps, _ in drawn for step in steps])
     at = sorted({int(first + (last - first) * n // 4) for n in range(5)})
-    plotext.xticks(at, [str(step) for step in at])
+    plotext.xticks(at, list(map(str, at)))
     plotext.xlabel("step")
     text: str = plotext.build()
     return text if colour else plotext.uncolorize(text)
@@ -78,6 +77,11 @@ def _drawable(history: MetricHistory) -> tuple[list[int], list[float]]:
 def _is_drawable(value: float) -> bool:
     # MLflow's databases have the largest float in place of infinity.
     return math.isfinite(value) and abs(value) <= _LARGEST
+
+
+def _ticks(values: Sequence[float]) -> list[float]:
+    low, high = _ends(values)
+    return [low + (high - low) * n / 4 for n in range(5)] if high > low else [low]
 
 
 def _ends(numbers: Sequence[float]) -> tuple[float, float]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -27,12 +27,13 @@ from mlflow_archive.reader.inspection.objects import find_object, object_details
 from mlflow_archive.reader.inspection.rows import dated
 from mlflow_archive.reader.inspection.summary import summarize
 from mlflow_archive.selecting.selection import refuse_text
+from mlflow_archive.storage.closing import Closing
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class OpenArchive:
+class OpenArchive(Closing):
     """An open archive, either form, read-only; a context manager. Every table is an attribute: ``a.runs``.
 
     Raises NotAnArchiveError, FormatTooNewError, DamagedError where not even the manifest can be read; all of them are
@@ -110,14 +111,6 @@ class OpenArchive:
     def close(self) -> None:
         """Close the files of the archive; what was opened from it cannot be read any more."""
         self._archive.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<archive {self.path} {self.id[:12]}…>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -46,10 +46,14 @@ def search_runs(
     for name in _TIMES:
         data[name] = _times(data[name])
     for group, missing in (("metrics", float("nan")), ("params", None), ("tags", None)):
-        values = _values(archive, group, ids)
-        for key in sorted(values):
-            data[f"{group}.{key}"] = [values[key].get(run_id, missing) for run_id in ids]
+        data |= _columns_of(group, _values(archive, group, ids), ids, missing)
     return pd.DataFrame(data)
+
+
+def _columns_of(
+    group: str, values: Mapping[str, Mapping[str, Any]], run_ids: Sequence[str], missing: float | None
+) -> dict[str, Any]:
+    return {f"{group}.{key}": [values[key].get(run_id, missing) for run_id in run_ids] for key in sorted(values)}
 
 
 def _times(values: list[int | None]) -> Any:
@@ -68,8 +72,7 @@ def _column(order: Order) -> str:
 
 def _ordered(rows: list[dict[str, Any]], orders: Sequence[Order]) -> list[dict[str, Any]]:
     """Sort as MLflow does: by each order, runs without a value last, then newest first, then by id."""
-    rows = sorted(rows, key=lambda row: row["run_id"])
-    rows.sort(key=lambda row: -(row["start_time"] or 0))
+    rows = sorted(rows, key=lambda row: (-(row["start_time"] or 0), row["run_id"]))
     for order in reversed(orders):
         name = _column(order)
         known = [row for row in rows if row[name] is not None and row[name] == row[name]]

@@ -13,23 +13,23 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import pyarrow as pa
 
 from mlflow_archive.errors import DamagedError, QueryError
 from mlflow_archive.kinds import (
     BY_ROW,
-    DEFAULT_WORKSPACE,
     OWNER_SEPARATOR,
     TABLES,
     Table,
     is_named,
+    qualifiers,
 )
 from mlflow_archive.optional import needing
 from mlflow_archive.reader.archive import OWNERS, Archive
 from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
+from mlflow_archive.storage.closing import Closing
 
 _PARTS: Final = "parts"
 
@@ -53,7 +53,7 @@ _DAMAGED_PAGE: Final = "reading the Arrow source failed"
 _CLOSED: Final = "set TimeZone = 'UTC'; set enable_external_access = false; set lock_configuration = true"
 
 
-class SqlSession:
+class SqlSession(Closing):
     """A DuckDB database in memory with a view for each table of an archive; a context manager.
 
     Raises MissingExtraError where DuckDB is not installed. The archive must stay open. No file, network or extension
@@ -161,21 +161,13 @@ class SqlSession:
         """Close DuckDB's connection; the archive stays open."""
         self._connection.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
 
 def _owner(table: Table) -> str:
     """Return SQL for what ``owner_ids`` computes: the id by which the entity of a row is known."""
-    names = [f'"{name}"' for name in table.owner]
-    if is_named(table):
-        name = "name"
-        if "organization" in table.owner:
-            name = "case when organization = '' then name else '@' || organization || '/' || name end"
-        return f"case when workspace = '{DEFAULT_WORKSPACE}' then {name} else workspace || '/' || {name} end"
-    return names[0] if len(names) == 1 else f" || chr({ord(OWNER_SEPARATOR)}) || ".join(names)
+    first, *others = [f'"{name}"' for name in table.owner]
+    if not is_named(table):
+        return f" || chr({ord(OWNER_SEPARATOR)}) || ".join((first, *others))
+    for column, qualifier in qualifiers(table):
+        within = f"'{qualifier.mark}' || {column} || '/' || {first}"
+        first = f"case when {column} = '{qualifier.usual}' then {first} else {within} end"
+    return first

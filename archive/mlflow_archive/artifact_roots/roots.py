@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -19,6 +19,7 @@ from mlflow_archive.flow.chunk import ArtifactFile, Gap
 from mlflow_archive.format import refusals
 from mlflow_archive.format.gaps import ARTIFACT_LISTING
 from mlflow_archive.format.location import windows_path, without_password
+from mlflow_archive.selecting.selection import Selection
 
 PROXY: Final = "mlflow-artifacts"
 _EVERYWHERE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
@@ -42,6 +43,22 @@ class Listing:
 
     files: list[ArtifactFile] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there surely is nothing."""
+        return not self.files and not self.gaps
+
+    def selected(self, selection: Selection) -> list[ArtifactFile]:
+        """Return the files that are selected."""
+        return [file for file in self.files if selection.wants_artifact(file.path, file.size)]
+
+    def below(self, folder: object) -> Listing:
+        """Return the same with paths in a folder."""
+        return Listing(
+            files=[replace(file, path=f"{folder}/{file.path}") for file in self.files],
+            gaps=[replace(gap, path=f"{folder}/{gap.path}".rstrip("/")) for gap in self.gaps],
+        )
 
 
 class ArtifactRoots:

@@ -66,8 +66,7 @@ def canonical(uri: str) -> str:
     if colon and scheme in ("file", "mlflow-artifacts"):
         if rest.startswith("//"):
             rest = "/" + rest[2:].partition("/")[2]
-        rest = unquote(rest) if scheme == "file" else rest
-        uri = posixpath.normpath(rest or "/") if scheme == "file" else f"{scheme}:{rest}"
+        uri = posixpath.normpath(unquote(rest) or "/") if scheme == "file" else f"{scheme}:{rest}"
     elif uri and (not colon or "/" in scheme or not scheme):
         uri = posixpath.normpath(uri)
     return uri.rstrip("/") or "/"

@@ -171,6 +171,14 @@ def _is_canonical(document: object, data: bytes) -> bool:
         return False
 
 
+def _beyond_limit(value: object) -> str:
+    if type(value) is int and abs(value) > MAX_INTEGER:
+        return f"it holds a number of {len(str(abs(value)))} digits; none may reach 2^63"
+    if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
+        return f"the text {_short(value)} holds half of a character: a surrogate without its other half"
+    return ""
+
+
 def _beyond_limits(document: dict[str, Any]) -> str:
     """Return what no reader need hold, in any key, known or not; empty where there is nothing."""
     level: list[Any] = [document]
@@ -178,11 +186,8 @@ def _beyond_limits(document: dict[str, Any]) -> str:
         inner: list[Any] = []
         for value in level:
             inner += [*value, *value.values()] if isinstance(value, dict) else value
-        for value in inner:
-            if type(value) is int and abs(value) > MAX_INTEGER:
-                return f"it holds a number of {len(str(abs(value)))} digits; none may reach 2^63"
-            if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
-                return f"the text {_short(value)} holds half of a character: a surrogate without its other half"
+        if problem := next(filter(None, map(_beyond_limit, inner)), ""):
+            return problem
         level = [value for value in inner if isinstance(value, dict | list)]
         if not level:
             return ""

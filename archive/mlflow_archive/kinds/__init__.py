@@ -17,16 +17,24 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from mlflow_archive.kinds.archive_tables import COMMON_TABLES
-from mlflow_archive.kinds.evaluation import EVALUATION_KINDS, EVALUATION_TABLES
-from mlflow_archive.kinds.gateway import GATEWAY_KINDS, GATEWAY_TABLES
-from mlflow_archive.kinds.logged_models import LOGGED_MODEL_KINDS, LOGGED_MODEL_TABLES
-from mlflow_archive.kinds.mcp import MCP_KINDS, MCP_TABLES
+from mlflow_archive.kinds import (
+    archive_tables,
+    evaluation,
+    gateway,
+    logged_models,
+    mcp,
+    registry,
+    review,
+    runs,
+    skills,
+    traces,
+    workspaces,
+)
+from mlflow_archive.kinds.files import Uploads
 from mlflow_archive.kinds.model import (
     BUDGET_POLICY,
     BY_ROW,
     DATASET,
-    DEFAULT_WORKSPACE,
     EVALUATION_DATASET,
     EXPERIMENT,
     GATEWAY_ENDPOINT,
@@ -37,8 +45,6 @@ from mlflow_archive.kinds.model import (
     LOGGED_MODEL,
     MCP_SERVER,
     MODEL_DEFINITION,
-    NAME_IN_WORKSPACE,
-    OWNER_SEPARATOR,
     REGISTERED_MODEL,
     REVIEW_QUEUE,
     RUN,
@@ -50,18 +56,13 @@ from mlflow_archive.kinds.model import (
     Column,
     Kind,
     Table,
-    identity,
     is_identity,
     is_named,
-    named_owner,
     owner_id,
+    qualifiers,
 )
-from mlflow_archive.kinds.registry import REGISTRY_KINDS, REGISTRY_TABLES
-from mlflow_archive.kinds.review import REVIEW_KINDS, REVIEW_TABLES
-from mlflow_archive.kinds.runs import RUN_KINDS, RUN_TABLES
-from mlflow_archive.kinds.skills import SKILL, SKILL_KINDS, SKILL_TABLES
-from mlflow_archive.kinds.traces import TRACE_KINDS, TRACE_TABLES
-from mlflow_archive.kinds.workspaces import WORKSPACE_KINDS, WORKSPACE_TABLES
+from mlflow_archive.kinds.owner_id import DEFAULT_WORKSPACE, OWNER_SEPARATOR, named_owner
+from mlflow_archive.kinds.skills import SKILL
 
 __all__ = [
     "AFTER_RUNS",
@@ -71,6 +72,7 @@ __all__ = [
     "DEFAULT_WORKSPACE",
     "EVALUATION_DATASET",
     "EXPERIMENT",
+    "FILES",
     "GATEWAY_ENDPOINT",
     "GATEWAY_SECRET",
     "GUARDRAIL",
@@ -82,7 +84,6 @@ __all__ = [
     "LOGGED_MODEL",
     "MCP_SERVER",
     "MODEL_DEFINITION",
-    "NAME_IN_WORKSPACE",
     "OWNER_SEPARATOR",
     "REGISTERED_MODEL",
     "REVIEW_QUEUE",
@@ -92,16 +93,18 @@ __all__ = [
     "TABLES",
     "TIMESTAMP",
     "TRACE",
+    "UPLOADS",
     "WEBHOOK",
     "WORKSPACE",
     "Column",
     "Kind",
     "Table",
-    "identity",
+    "Uploads",
     "is_identity",
     "is_named",
     "named_owner",
     "owner_id",
+    "qualifiers",
 ]
 
 
@@ -122,20 +125,22 @@ def _ordered(kinds: Iterable[Kind]) -> Mapping[str, Kind]:
     return MappingProxyType(ordered)
 
 
-KINDS: Final = _ordered(
-    (
-        *WORKSPACE_KINDS,
-        *RUN_KINDS,
-        *LOGGED_MODEL_KINDS,
-        *TRACE_KINDS,
-        *EVALUATION_KINDS,
-        *GATEWAY_KINDS,
-        *REVIEW_KINDS,
-        *REGISTRY_KINDS,
-        *MCP_KINDS,
-        *SKILL_KINDS,
-    )
+_KINDS: Final = (workspaces, runs, logged_models, traces, evaluation, gateway, review, registry, mcp, skills)
+_TABLES: Final = (
+    runs,
+    logged_models,
+    traces,
+    registry,
+    workspaces,
+    evaluation,
+    review,
+    gateway,
+    mcp,
+    skills,
+    archive_tables,
 )
+
+KINDS: Final = _ordered(kind for family in _KINDS for kind in family.KINDS)
 """By name, in the order in which every source yields them: what is referred to before what refers to it."""
 
 INCREMENTAL: Final = tuple(kind.name for kind in KINDS.values() if kind.incremental)
@@ -144,23 +149,14 @@ INCREMENTAL: Final = tuple(kind.name for kind in KINDS.values() if kind.incremen
 AFTER_RUNS: Final = tuple(KINDS)[tuple(KINDS).index(RUN) + 1 :]
 """The kinds behind workspaces, experiments, datasets and runs."""
 
-TABLES: Final = MappingProxyType(
-    {
-        table.name: table
-        for table in (
-            *RUN_TABLES,
-            *LOGGED_MODEL_TABLES,
-            *TRACE_TABLES,
-            *REGISTRY_TABLES,
-            *WORKSPACE_TABLES,
-            *EVALUATION_TABLES,
-            *REVIEW_TABLES,
-            *GATEWAY_TABLES,
-            *MCP_TABLES,
-            *SKILL_TABLES,
-            *COMMON_TABLES,
-        )
-    }
+FILES: Final = MappingProxyType({name: kind.files for name, kind in KINDS.items() if kind.files is not None})
+"""By kind whose objects can have files, where these lie."""
+
+UPLOADS: Final = MappingProxyType({kind: files for kind, files in FILES.items() if isinstance(files, Uploads)})
+"""By kind, where the files lie that somebody uploaded to versions of its objects."""
+
+TABLES: Final[Mapping[str, Table]] = MappingProxyType(
+    {table.name: table for family in _TABLES for table in family.TABLES}
 )
 
 IDENTITIES: Final = MappingProxyType(

@@ -6,7 +6,7 @@ from typing import Final
 
 from mlflow_archive.kinds.model import BY_ROW, Table, integer, text
 
-COMMON_TABLES: Final = (
+TABLES: Final = (
     Table(
         name="artifacts",
         entity=BY_ROW,
@@ -15,14 +15,12 @@ COMMON_TABLES: Final = (
         description="Artifact files. The bytes are the blob named by `digest`.",
         columns=(
             text("owner_id", "runs.run_uuid", "Id of the object the file belongs to."),
-            text(
-                "owner_kind", "", "Kind of that object: `run`, `logged_model`, `trace`, `registered_model` or `skill`."
-            ),
+            text("owner_kind", "", "Kind of that object, such as `run`."),
             text(
                 "path",
                 "artifact path",
-                "Path below the owner's artifact root, `/` between parts; of a registered model `version/path`, for "
-                "files of a version that lie neither in a run nor in a logged model; of a skill `version/path`.",
+                "Path below the owner's artifact root, `/` between parts; `version/path` for files of versions, of a "
+                "registered model only for those that lie neither in a run nor in a logged model.",
             ),
             integer("size", "FileInfo.file_size", "Size of the raw bytes."),
             text("digest", "", "SHA-256 of the raw bytes, lower-case hex; a blob of the table `blobs`."),

@@ -31,11 +31,12 @@ SCORERS: Final = Kind(
     refers=(EXPERIMENT, GATEWAY_ENDPOINT),
     word="scorers",
     lists=(listing("scorers", "scorer_id experiment name"),),
+    keeps_blank_texts=True,
 )
 
-EVALUATION_KINDS: Final = (EVALUATION_DATASETS, SCORERS)
+KINDS: Final = (EVALUATION_DATASETS, SCORERS)
 
-EVALUATION_TABLES: Final = (
+TABLES: Final = (
     EVALUATION_DATASETS.table(
         "evaluation_datasets",
         "Evaluation datasets; names are not unique.",
@@ -49,13 +50,7 @@ EVALUATION_TABLES: Final = (
         text("last_updated_by", "evaluation_datasets.last_updated_by", "Who changed it.", null=True),
         text("workspace", "evaluation_datasets.workspace", "Workspace.", null=True),
     ),
-    EVALUATION_DATASETS.table(
-        "evaluation_dataset_tags",
-        "Tags of evaluation datasets.",
-        text("key", "evaluation_dataset_tags.key", "Tag key."),
-        text("value", "evaluation_dataset_tags.value", "Tag value.", null=True),
-        key=("key",),
-    ),
+    EVALUATION_DATASETS.tags("evaluation_dataset_tags", "Tags of evaluation datasets."),
     EVALUATION_DATASETS.table(
         "evaluation_dataset_records",
         "Records of evaluation datasets. JSON is the text of the source, but for databases whose JSON "

@@ -65,9 +65,9 @@ BUDGET_POLICIES: Final = Kind(
     lists=(listing("budget-policies", "budget_policy_id budget_unit budget_amount budget_action"),),
 )
 
-GATEWAY_KINDS: Final = (GATEWAY_SECRETS, MODEL_DEFINITIONS, GATEWAY_ENDPOINTS, GUARDRAILS, BUDGET_POLICIES)
+KINDS: Final = (GATEWAY_SECRETS, MODEL_DEFINITIONS, GATEWAY_ENDPOINTS, GUARDRAILS, BUDGET_POLICIES)
 
-GATEWAY_TABLES: Final = (
+TABLES: Final = (
     GATEWAY_SECRETS.table(
         "gateway_secrets",
         "Names of gateway secrets, without the secrets: after an import they must be entered again.",
@@ -86,13 +86,7 @@ GATEWAY_TABLES: Final = (
         flag("usage_tracking", "endpoints.usage_tracking", "Whether use is traced."),
         *_made("endpoints"),
     ),
-    GATEWAY_ENDPOINTS.table(
-        "gateway_endpoint_tags",
-        "Tags of gateway endpoints.",
-        text("key", "endpoint_tags.key", "Tag key."),
-        text("value", "endpoint_tags.value", "Tag value.", null=True),
-        key=("key",),
-    ),
+    GATEWAY_ENDPOINTS.tags("gateway_endpoint_tags", "Tags of gateway endpoints.", stored_in="endpoint_tags"),
     GATEWAY_ENDPOINTS.table(
         "gateway_endpoint_models",
         "Model definitions of an endpoint.",

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mlflow_archive.kinds.model import (
-    EXPERIMENT,
-    LOGGED_MODEL,
-    RUN,
-    Kind,
-    integer,
-    listing,
-    real,
-    text,
-    time,
-    uri,
-)
+from mlflow_archive.kinds.files import ObjectFiles
+from mlflow_archive.kinds.model import EXPERIMENT, LOGGED_MODEL, RUN, Kind, integer, listing, real, text, time, uri
 from mlflow_archive.kinds.runs import RUNS
 
 _RUN_ID = text("run_id", "runs.run_uuid", "Id of the run at the source.")
@@ -27,11 +17,13 @@ LOGGED_MODELS: Final = Kind(
     word="logged-models",
     lists=(listing("logged-models", "model_id name experiment status model_type source_run_id"),),
     incremental=True,
+    files=ObjectFiles(folder="models/"),
+    keeps_blank_texts=True,
 )
 
-LOGGED_MODEL_KINDS: Final = (LOGGED_MODELS,)
+KINDS: Final = (LOGGED_MODELS,)
 
-LOGGED_MODEL_TABLES: Final = (
+TABLES: Final = (
     RUNS.table(
         "model_inputs",
         "Which run took which logged model as input.",

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mlflow_archive.kinds.model import (
-    MCP_SERVER,
-    WORKSPACE,
-    Kind,
-    integer,
-    listing,
-    made,
-    text,
-    uri,
-)
+from mlflow_archive.kinds.model import MCP_SERVER, WORKSPACE, Kind, integer, listing, made, text, uri
 
 MCP_SERVERS: Final = Kind(
     name=MCP_SERVER,
@@ -24,11 +15,12 @@ MCP_SERVERS: Final = Kind(
     refers=(WORKSPACE,),
     word="mcp-servers",
     lists=(listing("mcp-servers", "name display_name description created_at"),),
+    keeps_blank_texts=True,
 )
 
-MCP_KINDS: Final = (MCP_SERVERS,)
+KINDS: Final = (MCP_SERVERS,)
 
-MCP_TABLES: Final = (
+TABLES: Final = (
     MCP_SERVERS.table(
         "mcp_servers",
         "MCP servers.",
@@ -37,13 +29,7 @@ MCP_TABLES: Final = (
         text("icons", "mcp_servers.icons", "JSON text.", null=True),
         *made("mcp_servers"),
     ),
-    MCP_SERVERS.table(
-        "mcp_server_tags",
-        "Tags of MCP servers.",
-        text("key", "mcp_server_tags.key", "Tag key."),
-        text("value", "mcp_server_tags.value", "Tag value.", null=True),
-        key=("key",),
-    ),
+    MCP_SERVERS.tags("mcp_server_tags", "Tags of MCP servers."),
     MCP_SERVERS.table(
         "mcp_server_versions",
         "Versions of MCP servers.",
@@ -65,13 +51,10 @@ MCP_TABLES: Final = (
         *made("mcp_server_versions"),
         key=("version",),
     ),
-    MCP_SERVERS.table(
+    MCP_SERVERS.tags(
         "mcp_server_version_tags",
         "Tags of versions of MCP servers.",
         text("version", "mcp_server_version_tags.version", "Version as text."),
-        text("key", "mcp_server_version_tags.key", "Tag key."),
-        text("value", "mcp_server_version_tags.value", "Tag value.", null=True),
-        key=("version", "key"),
     ),
     MCP_SERVERS.table(
         "mcp_server_aliases",

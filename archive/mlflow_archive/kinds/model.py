@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
+
+from mlflow_archive.kinds.files import ObjectFiles
+from mlflow_archive.kinds.owner_id import OWNER_SEPARATOR, QUALIFIERS, Qualifier
 
 TIMESTAMP: Final = pa.timestamp("ms", tz="UTC")
 
@@ -30,15 +33,6 @@ GUARDRAIL: Final = "guardrail"
 MCP_SERVER: Final = "mcp_server"
 WORKSPACE: Final = "workspace"
 BY_ROW: Final = "*"  # the column ``owner_kind`` of each row says which kind owns it
-
-DEFAULT_WORKSPACE: Final = "default"
-NAME_IN_WORKSPACE: Final = ("name", "workspace")
-"""Owner columns of kinds that have a name instead of an id; their ``owner_id`` elsewhere is ``name``, and
-``workspace/name`` outside of the default workspace. Where a third one is ``organization`` and not empty, the name is
-``@organization/name`` there."""
-
-OWNER_SEPARATOR: Final = "\x1f"
-"""Between the values of several owner columns that are no such name, in an ``owner_id``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +63,23 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Derived:
+    """A column of MLflow's database that follows from rows of an archive: why it does, and how."""
+
+    name: str
+    reason: str
+    of_rows: Callable[[pa.Table], pa.Array]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """One kind of record.
 
     ``entity`` is the kind that owns a row, and of which the newest export wins (spec/format.md, "Newest export");
     the columns ``owner``, a prefix of ``key``, identify that entity. Where ``entity`` is BY_ROW, each row names the
     kind in ``owner_kind``; where it is None, rows belong to the archive itself and are never superseded.
+
+    ``derived`` are columns of MLflow's database, which no archive has.
 
     Rows are sorted by ``sort``, which starts with ``key``; where ``unique``, two rows with equal keys are one record
     and the first is kept.
@@ -88,6 +93,7 @@ class Table:
     description: str
     unique: bool = True
     extra_sort: tuple[str, ...] = ()
+    derived: tuple[Derived, ...] = ()
 
     @property
     def schema(self) -> pa.Schema:
@@ -124,13 +130,16 @@ class ListView:
 class Kind:
     """One kind of object.
 
-    ``owner`` are the columns that name an object, the first ones of each of its tables.
+    ``owner`` are the columns that name an object, the first ones of each of its tables. ``files`` says where its files
+    lie, None where it can have none.
     ``refers`` names the kinds that its objects refer to and that come before it. What refers the other way, as a run to
     the logged models it made or an endpoint to the scorers it serves, is for a sink to keep until the end.
     ``word`` is what ``--only`` and ``--without`` call it, where it does not come with what lies in it; several kinds
     may share one. An ``incremental`` kind has fingerprints: an append reads only what changed, where all other kinds
     come whole with each export. ``largest`` is a table of it that may not fit into memory: its rows may come in several
-    chunks.
+    chunks. ``keeps_blank_texts`` says that an empty text in an answer of the API is one, where in those of other kinds
+    it says that nothing is set. ``prefix_mark`` is what an import puts between the name of a workspace and that of an
+    object, where those of several workspaces go into one.
     """
 
     name: str
@@ -140,6 +149,9 @@ class Kind:
     lists: tuple[ListView, ...] = ()
     incremental: bool = False
     largest: str = ""
+    files: ObjectFiles | None = None
+    keeps_blank_texts: bool = False
+    prefix_mark: str = "."
 
     @property
     def plural(self) -> str:
@@ -155,6 +167,7 @@ class Kind:
         key: tuple[str, ...] = (),
         unique: bool = True,
         extra_sort: tuple[str, ...] = (),
+        derived: tuple[Derived, ...] = (),
     ) -> Table:
         """Return a table whose rows objects of this kind own.
 
@@ -171,7 +184,14 @@ class Kind:
             description=description,
             unique=unique,
             extra_sort=extra_sort,
+            derived=derived,
         )
+
+    def tags(self, name: str, description: str, *of: Column, stored_in: str = "", value: str = "Tag value.") -> Table:
+        """Return a table of tags of objects, or of what the columns ``of`` identify in one; a value may be null."""
+        place = stored_in or name
+        columns = (text("key", f"{place}.key", "Tag key."), text("value", f"{place}.value", value, null=True))
+        return self.table(name, description, *of, *columns, key=(*(column.name for column in of), "key"))
 
 
 def is_identity(table: Table) -> bool:
@@ -179,34 +199,24 @@ def is_identity(table: Table) -> bool:
     return table.entity not in (None, BY_ROW) and table.key == table.owner
 
 
-def named_owner(name: str, workspace: str | None) -> str:
-    """Return the ``owner_id`` of an entity that has a name within a workspace.
-
-    >>> named_owner("churn", "default"), named_owner("churn", "team")
-    ('churn', 'team/churn')
-    """
-    return name if workspace in (None, "", DEFAULT_WORKSPACE) else f"{workspace}/{name}"
-
-
-def identity(name: str, organization: str | None) -> str:
-    """Return the name by which MLflow itself calls something whose name belongs to an organization, or to none.
-
-    >>> identity("review", ""), identity("review", "acme")
-    ('review', '@acme/review')
-    """
-    return f"@{organization}/{name}" if organization else name
-
-
 def is_named(table: Table) -> bool:
-    """Return whether the entities that own the rows of a table have a name in a workspace instead of an id."""
-    return table.owner[:2] == NAME_IN_WORKSPACE
+    """Return whether the entities that own the rows of a table have a name instead of an id: one that is qualified."""
+    return len(table.owner) > 1 and all(name in QUALIFIERS for name in table.owner[1:])
+
+
+def qualifiers(table: Table) -> list[tuple[str, Qualifier]]:
+    """Return the columns that qualify the name of the entities that own the rows of a table, the innermost first."""
+    return [(name, QUALIFIERS[name]) for name in reversed(table.owner[1:])] if is_named(table) else []
 
 
 def owner_id(table: Table, row: Mapping[str, Any]) -> str:
     """Return what ``owner_id`` calls the entity that owns a row of a table, if its first columns name one."""
-    if is_named(table):
-        return named_owner(identity(str(row["name"]), row.get("organization")), row["workspace"])
-    return OWNER_SEPARATOR.join(str(row[name]) for name in table.owner)
+    if not is_named(table):
+        return OWNER_SEPARATOR.join(str(row[name]) for name in table.owner)
+    name = str(row[table.owner[0]])
+    for column, qualifier in qualifiers(table):
+        name = qualifier.before(name, row[column])
+    return name
 
 
 def listing(word: str, columns: str, *, also: str = "", **more: str) -> ListView:

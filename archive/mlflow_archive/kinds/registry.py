@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from mlflow_archive.kinds.files import ObjectFiles
 from mlflow_archive.kinds.model import (
     LOGGED_MODEL,
     REGISTERED_MODEL,
@@ -42,6 +43,8 @@ REGISTERED_MODELS: Final = Kind(
             "model-versions", "name version current_stage status run_id source", of="model_version", also="versions"
         ),
     ),
+    files=ObjectFiles(versions="model_versions"),
+    keeps_blank_texts=True,
 )
 WEBHOOKS: Final = Kind(
     name=WEBHOOK,
@@ -51,9 +54,9 @@ WEBHOOKS: Final = Kind(
     lists=(listing("webhooks", "webhook_id name url status"),),
 )
 
-REGISTRY_KINDS: Final = (REGISTERED_MODELS, WEBHOOKS)
+KINDS: Final = (REGISTERED_MODELS, WEBHOOKS)
 
-REGISTRY_TABLES: Final = (
+TABLES: Final = (
     REGISTERED_MODELS.table(
         "registered_models",
         "Registered models and prompts.",
@@ -61,13 +64,7 @@ REGISTRY_TABLES: Final = (
         time("last_updated_time", "registered_models.last_updated_time", "When it last changed."),
         text("description", "registered_models.description", "Description.", null=True),
     ),
-    REGISTERED_MODELS.table(
-        "registered_model_tags",
-        "Tags of registered models and prompts.",
-        text("key", "registered_model_tags.key", "Tag key."),
-        text("value", "registered_model_tags.value", "Tag value.", null=True),
-        key=("key",),
-    ),
+    REGISTERED_MODELS.tags("registered_model_tags", "Tags of registered models and prompts."),
     REGISTERED_MODELS.table(
         "registered_model_aliases",
         "Aliases: names for one version.",
@@ -92,13 +89,10 @@ REGISTRY_TABLES: Final = (
         text("status_message", "model_versions.status_message", "More about the status.", null=True),
         key=("version",),
     ),
-    REGISTERED_MODELS.table(
+    REGISTERED_MODELS.tags(
         "model_version_tags",
         "Tags of versions; a prompt's text is the tag `mlflow.prompt.text`.",
         integer("version", "model_version_tags.version", "Version."),
-        text("key", "model_version_tags.key", "Tag key."),
-        text("value", "model_version_tags.value", "Tag value.", null=True),
-        key=("version", "key"),
     ),
     WEBHOOKS.table(
         "webhooks",

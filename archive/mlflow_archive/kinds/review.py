@@ -40,9 +40,9 @@ ISSUES: Final = Kind(
     lists=(listing("issues", "issue_id experiment name status severity created_timestamp"),),
 )
 
-REVIEW_KINDS: Final = (LABEL_SCHEMAS, REVIEW_QUEUES, ISSUES)
+KINDS: Final = (LABEL_SCHEMAS, REVIEW_QUEUES, ISSUES)
 
-REVIEW_TABLES: Final = (
+TABLES: Final = (
     LABEL_SCHEMAS.table(
         "label_schemas",
         "Label schemas: what reviewers are asked.",

@@ -6,6 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from mlflow_archive.kinds.files import ObjectFiles
 from mlflow_archive.kinds.model import (
     DATASET,
     EXPERIMENT,
@@ -27,6 +28,7 @@ EXPERIMENTS: Final = Kind(
     owner=(EXPERIMENT_ID,),
     refers=(WORKSPACE,),
     lists=(listing("experiments", "experiment_id name runs creation_time"),),
+    keeps_blank_texts=True,
 )
 DATASETS: Final = Kind(
     name=DATASET,
@@ -46,11 +48,15 @@ RUNS: Final = Kind(
     lists=(listing("runs", "run_id run_name experiment status start_time duration", newest="start_time"),),
     incremental=True,
     largest="metrics",
+    files=ObjectFiles(),
+    keeps_blank_texts=True,
 )
 
-RUN_KINDS: Final = (EXPERIMENTS, DATASETS, RUNS)
+_TAG_VALUE: Final = "Tag value; null only where a database holds NULL."
 
-RUN_TABLES: Final = (
+KINDS: Final = (EXPERIMENTS, DATASETS, RUNS)
+
+TABLES: Final = (
     EXPERIMENTS.table(
         "experiments",
         "Experiments, deleted ones too.",
@@ -61,13 +67,7 @@ RUN_TABLES: Final = (
         time("last_update_time", "experiments.last_update_time", "When name or stage last changed."),
         text("workspace", "experiments.workspace", "Workspace; null where the source has none.", null=True),
     ),
-    EXPERIMENTS.table(
-        "experiment_tags",
-        "Tags of experiments.",
-        text("key", "experiment_tags.key", "Tag key."),
-        text("value", "experiment_tags.value", "Tag value; null only where a database holds NULL.", null=True),
-        key=("key",),
-    ),
+    EXPERIMENTS.tags("experiment_tags", "Tags of experiments.", value=_TAG_VALUE),
     RUNS.table(
         "runs",
         "Runs with every field of RunInfo, and what only a database shows.",
@@ -93,13 +93,7 @@ RUN_TABLES: Final = (
         text("value", "params.value", "Parameter value as text."),
         key=("key",),
     ),
-    RUNS.table(
-        "tags",
-        "Tags of runs, MLflow's own `mlflow.` tags included.",
-        text("key", "tags.key", "Tag key."),
-        text("value", "tags.value", "Tag value; null only where a database holds NULL.", null=True),
-        key=("key",),
-    ),
+    RUNS.tags("tags", "Tags of runs, MLflow's own `mlflow.` tags included.", value=_TAG_VALUE),
     RUNS.table(
         "metrics",
         "Metric histories in full. A point logged twice is two rows where the source has both.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from mlflow_archive.kinds.files import ObjectFiles
 from mlflow_archive.kinds.model import (
     EXPERIMENT,
     ISSUE,
@@ -43,11 +44,13 @@ TRACES: Final = Kind(
     ),
     incremental=True,
     largest="spans",
+    files=ObjectFiles(folder="traces/"),
+    keeps_blank_texts=True,
 )
 
-TRACE_KINDS: Final = (TRACES,)
+KINDS: Final = (TRACES,)
 
-TRACE_TABLES: Final = (
+TABLES: Final = (
     TRACES.table(
         "traces",
         "Traces. Name, session, tokens and cost are here whatever place the source has for them, "
@@ -65,12 +68,8 @@ TRACE_TABLES: Final = (
         *(integer(name, f"trace_info.{name}", "Tokens.", null=True) for name in TOKENS),
         *(real(name, f"trace_info.{name}", "Cost in US dollars.") for name in COSTS),
     ),
-    TRACES.table(
-        "trace_tags",
-        "Tags of traces; over REST values end after 4,096 characters where the server cuts them.",
-        text("key", "trace_tags.key", "Tag key."),
-        text("value", "trace_tags.value", "Tag value.", null=True),
-        key=("key",),
+    TRACES.tags(
+        "trace_tags", "Tags of traces; over REST values end after 4,096 characters where the server cuts them."
     ),
     TRACES.table(
         "trace_metadata",

@@ -12,9 +12,9 @@ WORKSPACES: Final = Kind(
     lists=(listing("workspaces", "name description"),),
 )
 
-WORKSPACE_KINDS: Final = (WORKSPACES,)
+KINDS: Final = (WORKSPACES,)
 
-WORKSPACE_TABLES: Final = (
+TABLES: Final = (
     WORKSPACES.table(
         "workspaces",
         "Workspaces.",

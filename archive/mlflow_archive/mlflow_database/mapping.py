@@ -90,6 +90,7 @@ def _mapped(
     renamed: Mapping[str, str] | None = None,
     joins: tuple[Join, ...] = (),
     defaults: Mapping[str, Constant] | None = None,
+    not_carried: Mapping[str, str] | None = None,
     **options: Any,
 ) -> TableMap:
     """Return the map of a table: what its columns say, and what differs. ``renamed`` are columns with other names."""
@@ -103,6 +104,7 @@ def _mapped(
         fields=fields,
         joins=joins,
         defaults={**{c: value for c, value in _EVERYWHERE.items() if c in fields}, **(defaults or {})},
+        not_carried={**(not_carried or {}), **{derived.name: derived.reason for derived in table.derived}},
         **options,
     )
 
@@ -194,8 +196,6 @@ _DIFFERENT: Final = (
     ),
     _mapped("gateway_endpoints", defaults={"usage_tracking": False}),
     _mapped("gateway_endpoint_models", defaults={"linkage_type": "PRIMARY"}),
-    # skills
-    _mapped("skills", not_carried={"search_text": "Follows from name and description; rebuilt by a restore."}),
 )
 
 

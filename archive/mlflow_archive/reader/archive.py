@@ -10,12 +10,11 @@ hold what is asked for.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,24 +24,25 @@ from mlflow_archive.format.gaps import SOURCE
 from mlflow_archive.format.manifest import Export, Manifest, Member
 from mlflow_archive.kinds import (
     BY_ROW,
-    DEFAULT_WORKSPACE,
     IDENTITIES,
     OWNER_SEPARATOR,
     TABLES,
     Table,
     is_named,
+    qualifiers,
 )
 from mlflow_archive.reader.stored.footer import check_footer
 from mlflow_archive.reader.stored.opening import OpenedManifest, open_members, read_manifest
 from mlflow_archive.reader.stored.parts import Part
 from mlflow_archive.reader.stored.recent import RecentGroups
+from mlflow_archive.storage.closing import Closing
 from mlflow_archive.storage.members import MemberFile, Members
 
 OWNERS: Final = (*IDENTITIES, SOURCE)
 """The kinds that a row with a column ``owner_kind`` may name."""
 
 
-class Archive:
+class Archive(Closing):
     """A committed archive, either form, read-only; safe to use from several threads."""
 
     def __init__(self, members: Members, opened: OpenedManifest) -> None:
@@ -101,20 +101,25 @@ class Archive:
         """
         table = TABLES[name]
         ids = None if owners is None else sorted(set(owners))
-        several_exports = len(self.manifest.exports) > 1
-        needed = (
-            None if columns is None else {*columns, *(_owner_columns(table) if several_exports else ()), table.key[0]}
-        )
-        shown_columns = None if columns is None else [c for c in table.column_names if c in columns]
-        for member in self.parts(name):
-            if ids is not None and not _overlaps(member, ids):
-                continue
-            newer = self._newer(table, member.export) if several_exports else {}
-            part, read = self.open_part(member), None if needed is None else sorted(needed)
-            for rows in part.groups(None, read) if ids is None else self._recent.rows(part, ids, read):
-                current = _without(rows, table, newer) if newer else rows
+        needed = None if columns is None else self._needed(table, columns)
+        shown_columns = [c for c in table.column_names if columns is None or c in columns]
+        for part, newer in self._parts_of(table, ids):
+            for rows in part.groups(None, needed) if ids is None else self._recent.rows(part, ids, needed):
+                current = _without(rows, table, newer)
                 if current.num_rows:
-                    yield current if shown_columns is None else current.select(shown_columns)
+                    yield current.select(shown_columns)
+
+    def _needed(self, table: Table, columns: Iterable[str]) -> list[str]:
+        """Return the columns that must be read to show some."""
+        owner = _owner_columns(table) if len(self.manifest.exports) > 1 else ()
+        return sorted({*columns, table.key[0], *owner})
+
+    def _parts_of(self, table: Table, ids: Sequence[str] | None) -> Iterator[tuple[Part, dict[str, pa.Array]]]:
+        """Yield the parts of a table that may hold some ids, with the entities that a later export holds."""
+        for member in self.parts(table.name):
+            if ids is None or _overlaps(member, ids):
+                newer = self._newer(table, member.export) if len(self.manifest.exports) > 1 else {}
+                yield self.open_part(member), newer
 
     def batches_where(self, name: str, expression: pc.Expression) -> Iterator[pa.Table]:
         """Yield the row groups of a table in which rows may fulfil a pyarrow expression; rows are not filtered by it.
@@ -140,17 +145,13 @@ class Archive:
         """
         table = TABLES[name]
         ids = None if owners is None else sorted(set(owners))
-        several_exports = len(self.manifest.exports) > 1
-        needed = sorted({*columns, key, table.key[0], *(_owner_columns(table) if several_exports else ())})
-        for member in self.parts(name):
-            if ids is not None and not _overlaps(member, ids):
-                continue
-            newer = self._newer(table, member.export) if several_exports else {}
-            for rows in Part.groups(self.open_part(member), ids, needed, encoded=True):
+        needed = self._needed(table, (*columns, key))
+        for part, newer in self._parts_of(table, ids):
+            for rows in part.groups(ids, needed, encoded=True):
                 current = _decoded(rows.filter(_equals(rows[key], value)))
                 if ids is not None:
                     current = current.filter(pc.is_in(current[table.key[0]], pa.array(ids, pa.string())))
-                current = _without(current, table, newer) if newer else current
+                current = _without(current, table, newer)
                 if current.num_rows:
                     yield current.select([c for c in table.column_names if c in columns])
 
@@ -214,14 +215,6 @@ class Archive:
         self._parts.clear()
         self.members.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
 
 def open_archive(path: str | os.PathLike[str]) -> Archive:
     """Open the archive at a path, directory or single file.
@@ -268,15 +261,14 @@ def _chunks(array: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
 
 def owner_ids(rows: pa.Table, table: Table) -> pa.Array | pa.ChunkedArray:
     """Return what ``owner_id`` calls the entities that own these rows (spec/format.md, section 8)."""
-    columns = [rows[name] for name in table.owner]
-    if is_named(table):
-        name, workspace, *organization = columns
-        for values in organization:
-            full = pc.binary_join_element_wise(pc.binary_join_element_wise("@", values, ""), name, "/")
-            name = pc.if_else(pc.equal(values, ""), name, full)
-        outside = pc.binary_join_element_wise(workspace, name, "/")
-        return pc.if_else(pc.equal(workspace, DEFAULT_WORKSPACE), name, outside)
-    return columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, OWNER_SEPARATOR)
+    if not is_named(table):
+        columns = [rows[name] for name in table.owner]
+        return columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, OWNER_SEPARATOR)
+    ids = rows[table.owner[0]]
+    for column, qualifier in qualifiers(table):
+        within = pc.binary_join_element_wise(pc.binary_join_element_wise(qualifier.mark, rows[column], ""), ids, "/")
+        ids = pc.if_else(pc.equal(rows[column], qualifier.usual), ids, within)
+    return ids
 
 
 def _without(rows: pa.Table, table: Table, newer: dict[str, pa.Array]) -> pa.Table:

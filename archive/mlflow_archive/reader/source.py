@@ -8,9 +8,10 @@ to it.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import BinaryIO, Final
 
 import pyarrow as pa
@@ -101,26 +102,20 @@ class ArchiveSource:
         return export_by_id
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
-        if selection.filter_string is not None:
-            raise SelectionError("an archive cannot be filtered by --filter; select by --experiment or --run")
-        if selection.trace_filter is not None:
-            raise SelectionError("an archive cannot be filtered by --trace-filter; select by --experiment or --run")
+        _check_unfiltered(selection)
         self._selection = selection
         selected = ArchiveSelection(self._archive, selection)
         if workspaces := selected.ids(WORKSPACE).to_pylist():
             yield Shard(name="workspaces", payload=_Part(WORKSPACE, workspaces))
         yield Shard(name="experiments", stage=1, payload=_Part(EXPERIMENT, selected.ids(EXPERIMENT).to_pylist()))
-        stage = 1
         ids = {kind: selected.ids(kind) for kind in AFTER_RUNS}
         for kind, selected_ids in ({RUN: selected.runs} | ids).items():
             progress.expect(KINDS[kind].plural, len(selected_ids))
-        for run_ids in selected.run_levels():
-            stage += 1
-            yield from _shards(RUN, run_ids, stage)
-        for kind in AFTER_RUNS:
-            stage += 1
-            yield from _shards(kind, ids[kind], stage)
-        if selection.everything and not selection.kinds and not self._leave_out and not self._columns:
+        pieces = chain(((RUN, run_ids) for run_ids in selected.run_levels()), ids.items())
+        stage = 1
+        for stage, (kind, piece) in enumerate(pieces, start=2):
+            yield from _shards(kind, piece, stage)
+        if selection.everything and not (selection.kinds or self._leave_out or self._columns):
             for name, member in unknown_tables(self._archive).items():
                 yield Shard(name=f"the unknown table {name}", stage=stage + 1, payload=_UnknownTable(name, member))
 
@@ -132,24 +127,15 @@ class ArchiveSource:
         if not isinstance(part, _Part):
             message = f"{shard.name} is no shard of an archive"
             raise TypeError(message)
-        kinds = (EXPERIMENT, DATASET) if part.kind == EXPERIMENT else (part.kind,)
-        owned = [table for table in TABLES.values() if table.entity in kinds and table.name not in self._leave_out]
-        largest = KINDS[part.kind].largest
-        later = largest if largest not in self._leave_out else ""
-        tables = {
-            table.name: self._archive.table(table.name, owners=part.ids) for table in owned if table.name != later
-        }
+        later = KINDS[part.kind].largest
+        later = "" if later in self._leave_out else later
+        names = (name for name in _tables_of(part.kind) if name != later and name not in self._leave_out)
+        tables = {name: self._archive.table(name, owners=part.ids) for name in names}
         of_every_kind = self._of_every_kind(part, tables)
         ids = part.ids
-        if part.kind in INCREMENTAL:
-            prints = fingerprints_of(of_every_kind["fingerprints"])
-            if unchanged := {owner for kind, owner, value in prints if value.agrees_with(known(kind, owner))}:
-                ids = sorted(set(ids) - unchanged)
-                values = pa.array(ids, pa.string())
-                tables = {n: t.filter(pc.is_in(t[TABLES[n].owner[0]], value_set=values)) for n, t in tables.items()}
-                of_every_kind = {
-                    n: t.filter(pc.is_in(t["owner_id"], value_set=values)) for n, t in of_every_kind.items()
-                }
+        if part.kind in INCREMENTAL and (unchanged := _unchanged(of_every_kind["fingerprints"], known)):
+            ids = sorted(set(ids) - unchanged)
+            tables, of_every_kind = _owned_by(tables, ids), _owned_by(of_every_kind, ids)
         artifacts = self._artifacts(of_every_kind.pop("artifacts"))
         yield from self._chunks({**tables, **of_every_kind}, artifacts, later, ids)
 
@@ -173,21 +159,17 @@ class ArchiveSource:
             return
         waiting: list[pa.Table] = []
         size = 0
-        first: dict[str, pa.Table] | None = {n: t for n, t in tables.items() if n != "fingerprints"}
+        first = {n: t for n, t in tables.items() if n != "fingerprints"}
         columns = sorted(self._columns[later]) if later in self._columns else None
         for batch in self._archive.batches(later, owners=ids, columns=columns):
             if waiting and size + batch.nbytes > BYTES_PER_CHUNK:
-                yield Chunk(
-                    tables={**(first or {}), later: pa.concat_tables(waiting)},
-                    artifacts=artifacts if first is not None else (),
-                    complete=False,
-                )
-                first, waiting, size = None, [], 0
+                yield Chunk(tables={**first, later: pa.concat_tables(waiting)}, artifacts=artifacts, complete=False)
+                first, artifacts, waiting, size = {}, [], [], 0
             waiting.append(batch)
             size += batch.nbytes
         rows = pa.concat_tables(waiting) if waiting else TABLES[later].schema.empty_table()
         last = {later: rows, "fingerprints": tables["fingerprints"]}
-        yield Chunk(tables={**(first or {}), **last}, artifacts=artifacts if first is not None else ())
+        yield Chunk(tables={**first, **last}, artifacts=artifacts)
 
     def _artifacts(self, rows: pa.Table) -> list[ArtifactFile]:
         if not self._selection.artifacts:
@@ -250,3 +232,29 @@ def _open(blobs: Blobs, digest: str, pieces: list[StoredExtent]) -> BinaryIO:
         return blobs.open(digest, pieces)
     except DamagedError as error:
         raise ArtifactUnreadableError(str(error), code=gap_codes.ARTIFACT_UNREADABLE) from error
+
+
+def _check_unfiltered(selection: Selection) -> None:
+    """Raise SelectionError for a filter in MLflow's search syntax."""
+    filters = {"--filter": selection.filter_string, "--trace-filter": selection.trace_filter}
+    for option, value in filters.items():
+        if value is not None:
+            raise SelectionError(f"an archive cannot be filtered by {option}; select by --experiment or --run")
+
+
+def _tables_of(kind: str) -> list[str]:
+    """Return the tables that come with the objects of a kind: datasets with the experiments in which they are."""
+    kinds = (EXPERIMENT, DATASET) if kind == EXPERIMENT else (kind,)
+    return [table.name for table in TABLES.values() if table.entity in kinds]
+
+
+def _owned_by(tables: Mapping[str, pa.Table], ids: Sequence[str]) -> dict[str, pa.Table]:
+    """Return the rows of some tables that belong to objects with these ids."""
+    values = pa.array(ids, pa.string())
+    return {name: rows.filter(pc.is_in(rows[TABLES[name].owner[0]], value_set=values)) for name, rows in tables.items()}
+
+
+def _unchanged(fingerprints: pa.Table, known: Known) -> set[str]:
+    """Return the ids of objects that the sink holds as they are."""
+    prints = fingerprints_of(fingerprints)
+    return {owner for kind, owner, value in prints if value.agrees_with(known(kind, owner))}

@@ -111,11 +111,11 @@ class VersionPlaces:
 
     def _learn(self, versions: Sequence[Version]) -> None:
         locations = [row[column] for row in versions for column in ("source", "storage_location")]
-        references = [reference for location in locations if location and (reference := parse_reference(location))]
+        references = list(filter(None, map(parse_reference, filter(None, locations))))
         for kind, known in self._roots.items():
             ids = ids_named(locations, kind) | {reference.id for reference in references if reference.kind == kind}
             if kind == RUN:
-                ids |= {row["run_id"] for row in versions if row["run_id"]}
+                ids |= set(filter(None, (row["run_id"] for row in versions)))
             if missing := ids - known.keys():
                 known.update(self._registry.roots(kind, missing))
 

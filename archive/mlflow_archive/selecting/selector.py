@@ -44,6 +44,7 @@ Passes = Callable[[Sequence[str]], Sequence[str]]
 
 _JUDGED_AT_ONCE: Final = 128
 _EXAMPLES: Final = 6
+_STAGE: Final = "lifecycle_stage"
 _DELETED: Final = "deleted"
 _TIMES: Final = {RUN: "start_time", TRACE: "request_time"}
 _EDGES: Final = ("model_inputs", "model_outputs")
@@ -105,7 +106,7 @@ class Selector:
         if self.dependencies is not None and selection.wants_kind(REGISTERED_MODEL):
             used_ids |= self.dependencies.experiments
         for kind in (RUN, LOGGED_MODEL, TRACE):
-            ids = [owner_id for piece in self.ids(kind) for owner_id in piece.to_pylist()]
+            ids = list(_ids(self.ids(kind)))
             used_ids |= self._values(IDENTITIES[kind].name, "experiment_id", IDENTITIES[kind].key[0], ids)
         return [experiment_id for experiment_id in self.experiments if experiment_id in used_ids]
 
@@ -162,14 +163,14 @@ class Selector:
         if among is not None and not among:
             return
         table, selection = IDENTITIES[kind], self._selection
-        key, stage = table.key[0], "lifecycle_stage"
-        staged = not selection.deleted and stage in table.column_names
-        time = _TIMES.get(kind) if selection.cut_by_time else None
-        columns = [key, "experiment_id", *([stage] if staged else ()), *([time] if time else ())]
+        key = table.key[0]
+        stage = "" if selection.deleted or _STAGE not in table.column_names else _STAGE
+        time = _TIMES.get(kind, "") if selection.cut_by_time else ""
+        columns = [key, "experiment_id", *filter(None, (stage, time))]
         experiments = _texts(self.experiments)
         for rows in self._catalog.rows(table.name, columns, None if among is None else (key, among)):
             mask = pc.is_in(rows["experiment_id"], value_set=experiments)
-            if staged:
+            if stage:
                 mask = pc.and_(mask, pc.fill_null(pc.not_equal(rows[stage], _DELETED), True))
             if time:
                 mask = pc.and_(mask, self._in_window(kind, rows[key], rows[time].cast(pa.int64())))
@@ -204,8 +205,8 @@ class Selector:
         pairs = [*self._pairs("logged_models", "source_run_id", model_ids)]
         pairs += [pair for edges in _EDGES for pair in self._pairs(edges, "run_id", model_ids)]
         run_ids = {run_id for _, run_id in pairs if run_id}
-        chosen_runs = {run_id for piece in self.chosen(RUN, run_ids) for run_id in piece.to_pylist()}
-        with_runs = {model_id for model_id, run_id in pairs if not run_id or run_id in chosen_runs}
+        carriers = {"", None, *_ids(self.chosen(RUN, run_ids))}
+        with_runs = {model_id for model_id, run_id in pairs if run_id in carriers}
         return models.filter(pc.is_in(models, value_set=_texts(with_runs)))
 
     def _pairs(self, table: str, column: str, model_ids: Collection[str]) -> Iterator[tuple[str, str | None]]:
@@ -255,10 +256,9 @@ class Selector:
         if not selection.runs:
             return None if of_models is None else set(of_models)
         run_ids = set(_both(of_models, selection.runs) or ())
-        present = {run_id for piece in self._in_reach(RUN, run_ids) for run_id in piece.to_pylist()}
-        missing = [run_id for run_id in selection.runs if run_id not in present]
-        unreadable = self._catalog.unreadable(RUN, missing) if missing else ()
-        missing = [run_id for run_id in missing if run_id not in unreadable]
+        present = set(_ids(self._in_reach(RUN, run_ids)))
+        missing = _without(selection.runs, present)
+        missing = _without(missing, self._catalog.unreadable(RUN, missing)) if missing else missing
         self._check(RUN, missing, selection.runs, self._examples() if missing else {})
         return run_ids
 
@@ -289,6 +289,15 @@ def _both(ids: Collection[str] | None, more_ids: Collection[str] | None) -> Coll
     if ids is None or more_ids is None:
         return more_ids if ids is None else ids
     return set(ids) & set(more_ids)
+
+
+def _ids(pieces: Iterable[pa.Array]) -> Iterator[str]:
+    for piece in pieces:
+        yield from piece.to_pylist()
+
+
+def _without(ids: Iterable[str], others: Collection[str]) -> list[str]:
+    return [owner_id for owner_id in ids if owner_id not in others]
 
 
 def _texts(values: Iterable[str]) -> pa.StringArray:

@@ -44,8 +44,7 @@ def locate_source(
     stores. Nothing is contacted yet. Raises SelectionError for URIs that name something which cannot be read.
     """
     progress = progress or Quiet()
-    named = uri is not None
-    uri = uri if uri is not None else default_tracking_uri(Path.cwd())
+    uri = _default_uri() if uri is None else uri
     scheme = scheme_of(uri)
     if scheme in ("http", "https"):
         from mlflow_archive.http.session import TrackingSession  # noqa: PLC0415
@@ -53,27 +52,24 @@ def locate_source(
 
         session = TrackingSession(uri, on_retry=progress.note)
         return RestSource(session, artifact_map=artifact_map, progress=progress)
-    if scheme.startswith(_DATABRICKS) or uri in (_DATABRICKS, f"{_DATABRICKS}-uc"):
-        raise SelectionError(
-            f"{uri} is MLflow's word for a Databricks workspace, whose profiles are not read here; give the "
-            "workspace's URL, https://HOST, and its token in MLFLOW_TRACKING_TOKEN"
-        )
     if scheme in (*DATABASE_SCHEMES, "postgres", "mariadb"):
-        if not named and scheme == "sqlite" and not Path(uri.removeprefix("sqlite:///")).exists():
-            raise SelectionError(_NOTHING_HERE)
         return _database(uri, artifact_map, artifacts_destination, progress)
     if scheme == _EXIM:
         return _exim(uri[len(_EXIM) + 1 :], artifact_map)
-    if scheme not in ("", "file"):
-        raise SelectionError(
-            f"{scheme}: is no scheme that can be read; give http(s)://…, file:…, exim:… or the path of an mlruns folder"
-        )
-    path = _store_path(uri)
+    path = _store_path(uri, scheme)
     if _is_sqlite(path):
         return _database(f"sqlite:///{path.absolute()}", artifact_map, artifacts_destination, progress)
     from mlflow_archive.sources.mlruns import MlrunsSource  # noqa: PLC0415
 
     return MlrunsSource(path, artifact_map=artifact_map)
+
+
+def _default_uri() -> str:
+    """Return what MLflow itself would use in the current folder. Raises SelectionError where nothing is there."""
+    uri = default_tracking_uri(Path.cwd())
+    if scheme_of(uri) == "sqlite" and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise SelectionError(_NOTHING_HERE)
+    return uri
 
 
 def _exim(folder: str, artifact_map: Sequence[tuple[str, str]]) -> Source:
@@ -101,15 +97,24 @@ def _database(
     return DatabaseSource(parsed, roots=roots, progress=progress)
 
 
-def _store_path(uri: str) -> Path:
-    path = Path(uri)
-    if uri.lower().startswith("file:"):
-        parts = urlsplit(uri)
-        if parts.netloc not in ("", "localhost"):
-            raise SelectionError(
-                f"{uri} names a file store on the host {parts.netloc!r}; give its path on this machine"
-            )
-        path = Path(unquote(parts.path))
+def _store_path(uri: str, scheme: str) -> Path:
+    """Return the folder or file that a URI names. Raises SelectionError where it cannot be a store."""
+    if scheme.startswith(_DATABRICKS) or uri in (_DATABRICKS, f"{_DATABRICKS}-uc"):
+        raise SelectionError(
+            f"{uri} is MLflow's word for a Databricks workspace, whose profiles are not read here; give the "
+            "workspace's URL, https://HOST, and its token in MLFLOW_TRACKING_TOKEN"
+        )
+    if scheme not in ("", "file"):
+        raise SelectionError(
+            f"{scheme}: is no scheme that can be read; give http(s)://…, file:…, exim:… or the path of an mlruns folder"
+        )
+    path = _path_of(uri)
+    _check_store(path)
+    return path
+
+
+def _check_store(path: Path) -> None:
+    """Raise SelectionError for a folder or file that is clearly something else than a store."""
     from mlflow_archive.sources.exim.layout import looks_exported  # noqa: PLC0415
 
     if looks_exported(path):
@@ -122,7 +127,17 @@ def _store_path(uri: str) -> Path:
         raise SelectionError(f"{path} is a folder above a store, not one; give {' or '.join(stores[:_SHOWN])}")
     if (path / MANIFEST).is_file():
         raise SelectionError(f"{path} is an archive, no MLflow store; to have it twice, copy the folder")
-    return path
+
+
+def _path_of(uri: str) -> Path:
+    if uri.lower().startswith("file:"):
+        parts = urlsplit(uri)
+        if parts.netloc not in ("", "localhost"):
+            raise SelectionError(
+                f"{uri} names a file store on the host {parts.netloc!r}; give its path on this machine"
+            )
+        return Path(unquote(parts.path))
+    return Path(uri)
 
 
 def _stores_in(path: Path) -> list[str]:

@@ -11,10 +11,10 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from mlflow_archive.errors import TargetError
+from mlflow_archive.storage.closing import Closing
 
 # exFAT, SMB and some FUSE file systems refuse to sync a directory; there is nothing better to do there.
 _NO_DIRECTORY_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
@@ -36,7 +36,7 @@ def _explained(path: Path) -> Iterator[None]:
         raise TargetError(f"{path}: {error.strerror or error}") from error
 
 
-class OutputFile:
+class OutputFile(Closing):
     """A file being written; not visible to readers under its final name until ``Files.publish``."""
 
     def __init__(self, path: Path, handle: BinaryIO) -> None:
@@ -86,14 +86,6 @@ class OutputFile:
             self.closed = True
             with _explained(self.path):
                 self._handle.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Files:

@@ -68,16 +68,27 @@ class PrivateFolder:
 
 
 @contextmanager
-def making_folder() -> Iterator[None]:
-    """Keep folders without a lock below the one for temporary files from being removed by others meanwhile."""
-    with _locked(Path(tempfile.gettempdir()), fcntl.LOCK_SH, tries=_TRIES):
+def making_folder(parent: Path | None = None) -> Iterator[None]:
+    """Keep folders without a lock below another, by default that for temporary files, from being removed meanwhile."""
+    with _locked(parent or Path(tempfile.gettempdir()), fcntl.LOCK_SH, tries=_TRIES):
         yield
+
+
+@contextmanager
+def nobody_makes_one(parent: Path) -> Iterator[bool]:
+    """Say whether nobody is making a folder below another, and keep it so meanwhile."""
+    with _locked(parent, fcntl.LOCK_EX) as is_locked:
+        yield is_locked
 
 
 @contextmanager
 def _locked(folder: Path, kind: int, *, tries: int = 1) -> Iterator[bool]:
     """Hold a lock on a folder, if it can be had soon; say whether it is held. Nobody waits for long: it may be /tmp."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # whoever wants something in it will meet that
+        yield False
+        return
     try:
         yield any(_lock(descriptor, kind) for _ in range(tries))
     finally:
@@ -105,10 +116,10 @@ def remove_left_behind(parent: Path | None = None) -> None:
             for entry in os.scandir(parent)
             if entry.name.startswith(PREFIX) and entry.is_dir(follow_symlinks=False)
         ]
-        with _locked(parent, fcntl.LOCK_EX) as nobody_makes_one:
+        with nobody_makes_one(parent) as unlocked_too:
             for folder in folders:
                 with suppress(OSError):
-                    _remove_if_unused(folder, unlocked_too=nobody_makes_one)
+                    _remove_if_unused(folder, unlocked_too=unlocked_too)
 
 
 def _remove_if_unused(folder: Path, *, unlocked_too: bool) -> None:

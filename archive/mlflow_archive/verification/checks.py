@@ -42,6 +42,7 @@ def verify(
         packs = PackCheck(archive, report, progress)
         packs.run(jobs)
         _check_artifacts(archive, report, packs.good)
+        report.count("blobs", len(packs.good))
         _name_lost(report, findings)
         return report
 
@@ -129,8 +130,7 @@ def _name_lost(report: VerifyReport, findings: TableFindings) -> None:
     for damaged in findings.damaged:
         kind = damaged.table.entity or ""
         if is_identity(damaged.table) and kind != DATASET and not _hit(damaged, findings.ids.get(kind, {})):
-            span = damaged.low if damaged.low == damaged.high else f"{damaged.low} … {damaged.high}"
-            report.lost.add(Lost(kind=kind, id=span))
+            report.lost.add(Lost(kind=kind, id=damaged.span))
 
 
 def _hit(damaged: KeyRange, ids: dict[str, str]) -> bool:

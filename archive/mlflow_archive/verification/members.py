@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from mlflow_archive.errors import DamagedError
@@ -26,11 +26,7 @@ def check_listing(archive: Archive, report: VerifyReport) -> None:
     listed = {member.path for member in archive.manifest.members} | {MANIFEST, copy, CHECKSUMS}
     for member in archive.manifest.members:
         report.count("members", 1)
-        if member.path not in sizes:
-            report.add("E010", member.path, "the manifest lists it, and it is not there")
-        elif sizes[member.path] != member.size:
-            message = f"it has {sizes[member.path]} bytes, the manifest states {member.size}"
-            report.add("E011", member.path, message)
+        _check_size(member, sizes, report)
     if CHECKSUMS not in sizes:
         report.add("E010", CHECKSUMS, "it is not there")
     else:
@@ -54,6 +50,14 @@ def _unlisted(archive: Archive, report: VerifyReport, name: str) -> None:
         report.add("W001", name, "it belongs to an export that was not finished")
     else:
         report.add("W002", name, "it belongs to nothing; the manifest does not list it")
+
+
+def _check_size(member: Member, sizes: Mapping[str, int], report: VerifyReport) -> None:
+    if member.path not in sizes:
+        report.add("E010", member.path, "the manifest lists it, and it is not there")
+    elif sizes[member.path] != member.size:
+        message = f"it has {sizes[member.path]} bytes, the manifest states {member.size}"
+        report.add("E011", member.path, message)
 
 
 def _check_checksums(archive: Archive, report: VerifyReport, copy: str) -> None:

@@ -19,6 +19,7 @@ from mlflow_archive.format.manifest import Member
 from mlflow_archive.format.packs import (
     LABEL_PREFIX_SIZE,
     MAX_FRAME_SIZE,
+    MAX_WINDOW,
     Extent,
     decode_frame,
     decode_label,
@@ -65,7 +66,6 @@ class PackCheck:
             for member in sorted(packs, key=lambda member: member.path):
                 self._check_pack(member, pool, jobs)
         self._check_extents({member.path for member in packs})
-        self._report.count("blobs", len(self.good))
 
     def _check_extents(self, packs: set[str]) -> None:
         """Check that extents name listed packs and that those of a cut blob follow one another."""
@@ -92,7 +92,7 @@ class PackCheck:
         for offset, size in spans:
             if offset != position or size < 1:
                 self._report.add("E043", "", f"blob {digest}: its extents leave a gap or overlap at byte {position}")
-                break
+                return
             position += size
 
     def _index_rows(self) -> Iterator[pa.Table]:
@@ -219,7 +219,7 @@ def raw_digest(text: str) -> bytes:
 def _frame_size(file: MemberFile, offset: int) -> int | None:
     """Return the size of the zstd frame at an offset by decoding it; None if there is none."""
     data = file.read_at(offset, min(MAX_FRAME_SIZE, file.size - offset))
-    decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+    decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
     try:
         decoder.decompress(data)
     except zstandard.ZstdError:

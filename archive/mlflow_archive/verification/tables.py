@@ -27,6 +27,11 @@ class KeyRange:
     low: str
     high: str
 
+    @property
+    def span(self) -> str:
+        """The keys as people read them."""
+        return self.low if self.low == self.high else f"{self.low} … {self.high}"
+
 
 @dataclass(slots=True, kw_only=True)
 class TableFindings:
@@ -160,8 +165,9 @@ def _check_owners(part: Part, rows: pa.Table, report: VerifyReport, findings: Ta
     if table.entity is None:
         return
     if is_identity(table):
-        pairs = zip(owner_ids(rows, table).to_pylist(), rows[table.key[0]].to_pylist(), strict=True)
-        findings.ids.setdefault(table.entity, {}).update(pairs)
+        ids = owner_ids(rows, table).to_pylist()  # of which there may be millions, so not twice where they are the keys
+        keys = ids if table.key[:1] == table.owner else rows[table.key[0]].to_pylist()
+        findings.ids.setdefault(table.entity, {}).update(zip(ids, keys, strict=True))
         if "experiment_id" in table.owner or table.name == "runs":
             _missing(part, rows["experiment_id"], EXPERIMENT, report, findings)
     elif table.entity != BY_ROW:

@@ -43,9 +43,7 @@ def check_taken(
     _check_hashes(archive, parts, jobs, progress)
     report = VerifyReport(level=Level.FULL, archive_id=archive.id)
     check_tables(archive, report, set(), only={member.path for member in parts})
-    for problem in report.problems:
-        if problem.severity == "error":
-            raise DamagedError(problem.message, code=problem.code, member=problem.member or None)
+    _raise_first(report)
     packs = _check_artifacts(archive, selection, ids)
     _check_hashes(archive, [member for member in archive.manifest.members if member.path in packs], jobs, progress)
 
@@ -88,7 +86,7 @@ def _check_artifacts(archive: Archive, selection: Selection, ids: pa.StringArray
     for rows in _artifacts(archive, selection, ids):
         pieces = blobs.pieces({row["digest"] for row in rows})
         for row in rows:
-            blob = pieces.get(row["digest"], [])
+            blob = pieces.get(row["digest"])
             artifact = f"{row['owner_kind']} {row['owner_id']}, artifact {row['path']!r}"
             if not blob:
                 raise DamagedError(f"{artifact}: its blob {row['digest']} is not in the archive", code="E050")
@@ -148,3 +146,9 @@ class _Packs:
                 message = f"{piece.pack} at byte {piece.frame_offset}: no zstd frame: {error}"
                 raise DamagedError(message, code="E044", member=piece.pack) from error
         return self._frames[place]
+
+
+def _raise_first(report: VerifyReport) -> None:
+    for problem in report.problems:
+        if problem.severity == "error":
+            raise DamagedError(problem.message, code=problem.code, member=problem.member or None)

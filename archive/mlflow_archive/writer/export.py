@@ -6,7 +6,7 @@ sorted parts and commits. Killed at any moment, the archive is what it was befor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from threading import Lock, local
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Chunk, Gap, Known, gap_table
@@ -22,10 +23,11 @@ from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.fingerprint import fingerprints_of
 from mlflow_archive.format.manifest import Export
-from mlflow_archive.kinds import IDENTITIES, INCREMENTAL, TABLES
+from mlflow_archive.kinds import BY_ROW, IDENTITIES, INCREMENTAL, TABLES, Table
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
+from mlflow_archive.writer.coded import sort_rows
 from mlflow_archive.writer.finishing import Finishing
 from mlflow_archive.writer.packs import BlobChangedError, FrameBuilder, PackWriter
 from mlflow_archive.writer.same_source import SameSource
@@ -34,7 +36,6 @@ from mlflow_archive.writer.segments import SEAL_SECONDS, Segment
 from mlflow_archive.writer.staged import read_block
 from mlflow_archive.writer.staging import Staging
 from mlflow_archive.writer.target import ArchiveTarget
-from mlflow_archive.writer.unchanged import without_unchanged
 
 MAX_REPORTED_GAPS: Final = 10_000
 UNNOTICED: Final = (
@@ -275,3 +276,43 @@ def _stated(selection: Selection) -> dict[str, Any]:
     limits = {name: value for name, value in asdict(selection).items() if value != default[name]}
     limits.pop("on_missing", None)
     return {name: list(value) if isinstance(value, tuple) else value for name, value in limits.items()}
+
+
+def without_unchanged(
+    tables: Mapping[str, pa.Table], entities: Iterable[tuple[str, str]], base: Archive
+) -> dict[str, pa.Table]:
+    """Return the tables of a chunk without those (kind, id) entities whose rows ``base`` holds just so.
+
+    The tables must hold all rows of these entities.
+    """
+    remaining = dict(tables)
+    for kind, entity_id in entities:
+        owned = [table for table in TABLES.values() if table.entity in (kind, BY_ROW) and table.name != "fingerprints"]
+        if all(_same(remaining.get(table.name), table, kind, entity_id, base) for table in owned):
+            for table in owned:
+                if table.name in remaining:
+                    remaining[table.name] = remaining[table.name].filter(
+                        pc.invert(_owned(remaining[table.name], table, kind, entity_id))
+                    )
+    return remaining
+
+
+def _owned(rows: pa.Table, table: Table, kind: str, entity_id: str) -> pa.ChunkedArray:
+    mask = pc.equal(rows[table.owner[0]], entity_id)
+    return pc.and_(mask, pc.equal(rows["owner_kind"], kind)) if table.entity == BY_ROW else mask
+
+
+def _same(rows: pa.Table | None, table: Table, kind: str, entity_id: str, base: Archive) -> bool:
+    new = table.schema.empty_table() if rows is None else rows.filter(_owned(rows, table, kind, entity_id))
+    old = base.table(table.name, owners=[entity_id])
+    old = old.filter(_owned(old, table, kind, entity_id))
+    return new.num_rows == old.num_rows and _content(new, table) == _content(old, table)
+
+
+def _content(rows: pa.Table, table: Table) -> str:
+    """Return sorted rows as text: NaN is not equal to itself. Times are numbers, as Python ends at the year 9999."""
+    columns = [
+        column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+        for column in sort_rows(rows, table).columns
+    ]
+    return repr([column.to_pylist() for column in columns])

@@ -67,8 +67,6 @@ class PartWriter:
         self._min: str | None = None
         self._max: str | None = None
         strings = [c.name for c in table.columns if c.type == pa.string() or c.name == "timestamp"]
-        encodings = {c.name: "BYTE_STREAM_SPLIT" for c in table.columns if c.byte_stream_split}
-        encodings |= {c.name: "DELTA_BINARY_PACKED" for c in table.columns if c.delta}
         # Statistics leave NaN out: readers that believe them skip row groups which hold some.
         with_statistics = [c.name for c in table.columns if c.type != pa.float64()]
         sorting = [pq.SortingColumn(table.column_names.index(name)) for name in table.key]
@@ -80,7 +78,7 @@ class PartWriter:
             compression_level=level,
             use_dictionary=strings,
             write_statistics=with_statistics,
-            column_encoding=encodings or None,
+            column_encoding=_encodings(table) or None,
             write_page_checksum=True,
             store_schema=False,
             sorting_columns=sorting,
@@ -156,3 +154,8 @@ def part_writer(files: Files, path: Path, table: Table, *, level: int) -> Iterat
         finally:
             part.abandon()
     files.publish(temporary, path)
+
+
+def _encodings(table: Table) -> dict[str, str]:
+    encodings = {c.name: "BYTE_STREAM_SPLIT" for c in table.columns if c.byte_stream_split}
+    return encodings | {c.name: "DELTA_BINARY_PACKED" for c in table.columns if c.delta}

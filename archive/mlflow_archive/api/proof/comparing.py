@@ -16,12 +16,11 @@ from mlflow_archive.api.proof.rules import COLUMNS, JSON_COLUMNS, KEYS, NULLS_LE
 from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.format.nul_characters import NUL, SHOWN
 from mlflow_archive.format.source_tags import OWN_PREFIX
-from mlflow_archive.kinds import TIMESTAMP, Table, owner_id
+from mlflow_archive.kinds import DEFAULT_WORKSPACE, TIMESTAMP, Table, owner_id
 from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive.sinks.replay.logged_models.planned_model import MODEL_VERSIONS
 from mlflow_archive.sinks.replay.places.experiments import INCOMPLETE, STATE
 from mlflow_archive.sinks.replay.traces.trace_info import ARTIFACT_LOCATION, FINALIZED, SPANS_LOCATION
-from mlflow_archive.sinks.replay.traces.trace_lookup import SHOWN_METADATA, SHOWN_TAG
 from mlflow_archive.sinks.replay.writing.rows import Row
 
 _LARGEST: Final = 1.7976931348623157e308
@@ -32,7 +31,10 @@ _ADDITIONS: Final = {
 }
 """Keys that MLflow adds to traces by itself."""
 
-_NOTHING_IN: Final[Mapping[str, tuple[object, ...]]] = {"runs.end_time": (None, 0)}
+_NOTHING_IN: Final[Mapping[str, tuple[object, ...]]] = {
+    "end_time": (None, 0),
+    "workspace": (None, "", DEFAULT_WORKSPACE),
+}
 _NOTHING_IN_JSON: Final = (None, "", "null", "[]", "{}")
 """What is one with no value at all for MLflow's API."""
 
@@ -49,14 +51,10 @@ class Excused:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A text of which the target's API shows only the start."""
+    """A text of which the target's API shows only so many characters."""
 
     text: str
-
-    @property
-    def cells(self) -> tuple[str, str]:
-        """What may be seen of it."""
-        return self.text[:SHOWN_TAG], self.text[:SHOWN_METADATA]
+    length: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +180,10 @@ def _rule_of_addition(table: Table, row: Row) -> Rule | None:
 def is_same(place: str, value: object, after: object) -> Rule | None:
     """Return None where two values differ, FITTED where they are equal, or the rule by which they are one."""
     if isinstance(value, Cut):
-        return Rule.NOT_SHOWN if isinstance(after, str) and after in value.cells else None
+        return Rule.NOT_SHOWN if after == value.text[: value.length] else None
     if _identical(value, after) or _is_held(value, after):
         return Rule.FITTED
-    blanks = _NOTHING_IN.get(place, _NOTHING_IN_JSON if place in JSON_COLUMNS else (None, ""))
+    blanks = _NOTHING_IN.get(place.rpartition(".")[2], _NOTHING_IN_JSON if place in JSON_COLUMNS else (None, ""))
     if value in blanks and after in blanks:
         return Rule.EMPTY
     if place in JSON_COLUMNS and _canonical(place, value) == _canonical(place, after):

@@ -35,7 +35,6 @@ from mlflow_archive.sinks.replay.objects.gateway import EndpointWriter
 from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames
 from mlflow_archive.sinks.replay.objects.issues import IssueWriter
 from mlflow_archive.sinks.replay.objects.mcp import McpServerWriter
-from mlflow_archive.sinks.replay.objects.skill_rows import skills_of
 from mlflow_archive.sinks.replay.objects.skills import SkillWriter
 from mlflow_archive.sinks.replay.writing.rows import Row, json_of
 
@@ -154,10 +153,12 @@ class ExpectedObjects:
         for rows in objects_of(part.chunk, "mcp_servers"):
             original = originals[rows.row["name"], rows.row["workspace"]]
             owner = {"name": original["name"], "workspace": original["workspace"]}
-            tables["mcp_server_tags"] += part.tags("mcp_server_tags", owner, self._mcp.server_tags(rows))
+            tables["mcp_server_tags"] += part.tags("mcp_server_tags", owner, self._mcp.tags_of_object(rows))
+            version_tags = rows.version_tags("mcp_server_version_tags")
             for version in rows.of("mcp_server_versions"):
                 of_version = {**owner, "version": version["version"]}
-                tags = part.tags("mcp_server_version_tags", of_version, self._mcp.version_tags(rows, version))
+                own_tags = self._mcp.tags_of_version(rows, version, version_tags[version["version"]])
+                tags = part.tags("mcp_server_version_tags", of_version, own_tags)
                 rule = unseen.get((owner["name"], version["version"]))
                 tables["mcp_server_version_tags"] += [replace(planned_row, unseen=rule) for planned_row in tags]
         return tables
@@ -166,19 +167,16 @@ class ExpectedObjects:
         tables = own_tables(part)
         tables |= {"skill_tags": [], "skill_version_tags": []}
         originals = {(source["name"], source["organization"]): row for row, source in part.pairs("skills")}
-        for skill in skills_of(part.chunk):
-            original = originals[skill.row["name"], skill.row["organization"]]
+        for rows in objects_of(part.chunk, "skills"):
+            original = originals[rows.row["name"], rows.row["organization"]]
             owner = {name: original[name] for name in ("name", "workspace", "organization")}
-            tags = self._skills.source_tagged(skill, SKILL, skill.row, skill.tags)
-            tables["skill_tags"] += part.tags("skill_tags", owner, tags)
-            for row in skill.versions:
-                number = row["version"]
-                version_tags = self._skills.source_tagged(
-                    skill, "skill_version", row, skill.version_tags.get(number, {})
-                )
-                tables["skill_version_tags"] += part.tags(
-                    "skill_version_tags", {**owner, "version": number}, version_tags
-                )
+            tables["skill_tags"] += part.tags("skill_tags", owner, self._skills.tags_of_object(rows))
+            version_tags = rows.version_tags("skill_version_tags")
+            for row in rows.of("skill_versions"):
+                if row["status"] != "deleted":
+                    of_version = {**owner, "version": row["version"]}
+                    tags = self._skills.tags_of_version(rows, row, version_tags[row["version"]])
+                    tables["skill_version_tags"] += part.tags("skill_version_tags", of_version, tags)
         return tables
 
 

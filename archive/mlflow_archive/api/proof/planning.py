@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -27,12 +27,11 @@ from mlflow_archive.kinds import (
     is_named,
     owner_id,
 )
-from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.blobs import Blobs
-from mlflow_archive.sinks.replay.context import ReplayContext
+from mlflow_archive.sinks.replay.context import ReplayContext, WritableRuns
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.places.experiments import Bound, ExperimentMap
-from mlflow_archive.sinks.replay.places.writable_runs import WritableRuns
 from mlflow_archive.sinks.replay.registry.planned_version import EXPERIMENT_IDS, RUN_IDS
 from mlflow_archive.sinks.replay.target.nothing_there import nothing_there
 from mlflow_archive.sinks.replay.target.target import Target, TargetExperiment
@@ -139,6 +138,17 @@ class Share:
     left_out: LeftOut
     read_elsewhere: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _originals: dict[str, list[Row]] = field(default_factory=dict)
+
+    def singly(self) -> Iterator[Share]:
+        """Yield each object alone."""
+        for source_id in self.source_ids:
+            tables = {
+                name: rows.filter(pc.equal(owner_ids(rows, TABLES[name]), source_id))
+                for name, rows in self.chunk.tables.items()
+                if TABLES[name].entity == self.kind
+            }
+            files = [file for file in self.chunk.artifacts if file.owner_id == source_id]
+            yield replace(self, chunk=Chunk(tables=tables, artifacts=files), read_elsewhere={}, _originals={})
 
     def source_rows(self, name: str) -> list[dict[str, Any]]:
         """Return the rows of a table as the archive has them."""
@@ -250,9 +260,7 @@ class Share:
 
     def named(self, row: Row) -> dict[str, str]:
         """Return name and workspace of something that has a name in a workspace."""
-        name = self.context.prefixed(row["name"])
+        name = self.context.prefixed(row["name"], self.kind)
         if self.kind == "registered_model":
             name = self.context.options.model_name(row["name"], row["workspace"])
-        elif self.kind == "skill" and self.context.options.workspace_prefix:
-            name = f"{self.context.options.workspace_prefix}-{row['name']}"
         return {"name": name, "workspace": self.workspace}

@@ -20,6 +20,7 @@ from mlflow_archive.api.proof.points import PointComparison
 from mlflow_archive.api.proof.refused import Refusal, Refusals
 from mlflow_archive.api.proof.rules import Rule
 from mlflow_archive.api.receipts import Document
+from mlflow_archive.errors import ItemError
 from mlflow_archive.flow.chunk import Chunk, nothing_known
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.format.nul_characters import NUL, SHOWN, without_nul
@@ -82,7 +83,8 @@ class Proving:
             for kind in _kinds_of(chunk):
                 for part in self._places.split(kind, chunk):
                     self._matching.match(part)
-                    yield from self._part(part)
+                    for share, expected in self._planned_shares(part):
+                        yield from self._part(share, expected)
             progress.advance("runs", shard.weight)
         self.findings.rows["metrics"] = self._points.count
         for kind, table in IDENTITIES.items():
@@ -97,7 +99,7 @@ class Proving:
                 self._matching.match(part)
 
     def _held(self, chunk: Chunk, *, tell: bool = True) -> Chunk:
-        """Return a chunk as the target's database holds its texts (``replay.places.held_texts``)."""
+        """Return a chunk as the target's database holds its texts (``replay.sink.HeldTexts``)."""
         if self._holds_nul:
             return chunk
         tables = dict(chunk.tables)
@@ -111,10 +113,20 @@ class Proving:
     def _target_count(self, table: str) -> int:
         return sum(rows.num_rows for rows in self._sides.target.batches(table, columns=[TABLES[table].key[0]]))
 
-    def _part(self, part: Share) -> Iterator[ObjectChange]:
+    def _planned_shares(self, part: Share) -> Iterator[tuple[Share, RowsByTable]]:
+        """Yield objects with the rows that they must have; one that cannot be planned has none, and differs."""
+        try:
+            yield part, self._places.expected(part)
+        except ItemError:
+            if len(part.source_ids) > 1:
+                for share in part.singly():
+                    yield from self._planned_shares(share)
+                return
+            yield part, {table.name: [] for table in TABLES.values() if table.entity == part.kind and table.unique}
+
+    def _part(self, part: Share, expected: RowsByTable) -> Iterator[ObjectChange]:
         """Compare some objects of one kind."""
         identity = IDENTITIES[part.kind]
-        expected = self._places.expected(part)
         source_ids = {
             owner_id(identity, original): owner_id(identity, row)
             for original, row in part.pairs(identity.name)

@@ -13,13 +13,14 @@ from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format.source_tags import shorten_key
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, owner_id
 from mlflow_archive.kinds.version_source import OF_MODEL, OF_RUN, parse_reference
+from mlflow_archive.sinks.replay.object_writer import objects_of
 from mlflow_archive.sinks.replay.registry.carriers import CARRIES, NOTHING
 from mlflow_archive.sinks.replay.registry.planned_version import plan_registered_model, plan_version
 from mlflow_archive.sinks.replay.registry.registry_rows import (
     DELETED_STAGE,
     RegisteredModelRows,
     VersionRows,
-    registered_models_of,
+    registered_model_of,
 )
 from mlflow_archive.sinks.replay.registry.version_sources import (
     ANY_SOURCE,
@@ -38,7 +39,7 @@ def expected_registered_models(part: Share) -> RowsByTable:
     tables: Tables = {name: [] for name in names}
     originals = {source["name"]: row for row, source in part.pairs("registered_models")}
     targets = _without_deleted(part)
-    for model in registered_models_of(part.chunk):
+    for model in map(registered_model_of, objects_of(part.chunk, "registered_models")):
         original = originals[model.info["name"]]
         plan = plan_registered_model(model, part.context)
         owner = {"name": original["name"], "workspace": original["workspace"]}

@@ -21,6 +21,7 @@ from mlflow_archive.sinks.replay.traces.moments import nearest
 from mlflow_archive.sinks.replay.traces.span_payload import remap_span
 from mlflow_archive.sinks.replay.traces.trace_info import SPANS_LOCATION
 from mlflow_archive.sinks.replay.traces.trace_job import TraceJob
+from mlflow_archive.sinks.replay.traces.trace_lookup import SHOWN_METADATA, SHOWN_TAG
 from mlflow_archive.sinks.replay.traces.trace_payload import IN_TABLE, Home
 from mlflow_archive.sinks.replay.traces.trace_rows import TraceRows, take_traces
 from mlflow_archive.sinks.replay.traces.traces import TraceWriter
@@ -72,8 +73,12 @@ class ExpectedTraces:
         }
         columns = take_columns(tags, metadata)
         tables["traces"].append(Expected(_info(job, original, columns), original))
-        for name, path, values in (("trace_tags", "tags", tags), ("trace_metadata", "metadata", metadata)):
-            texts = {key: Cut(text) if (trace_id, f"{path}/{key}") in cut else text for key, text in values.items()}
+        for name, path, values, length in (
+            ("trace_tags", "tags", tags, SHOWN_TAG),
+            ("trace_metadata", "metadata", metadata, SHOWN_METADATA),
+        ):
+            is_cut = {key: (trace_id, f"{path}/{key}") in cut for key in values}
+            texts = {key: Cut(text, length) if is_cut[key] else text for key, text in values.items()}
             tables[name] += part.tags(name, {"trace_id": trace_id}, texts)
         rows = [row for row in part.originals("assessments") if row["trace_id"] == trace_id]
         tables["assessments"] += expected_assessments(rows, job.assessments, part.sides.ids)

@@ -11,8 +11,7 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, SKILL, TRACE
-from mlflow_archive.kinds.skills import version_of_folder
+from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE, UPLOADS
 
 SCHEME: Final = "mlflow-archive"
 _INSIDE: Final = "!"
@@ -44,11 +43,13 @@ class ArtifactAddress:
 def address_of(uri: str) -> ArtifactAddress | None:
     """Return what a URI below an artifact root means, None for a folder that belongs to no object."""
     parts = uri.partition(f"{_INSIDE}/")[2].strip("/").split("/")
+    for kind, uploads in UPLOADS.items():
+        if parts[0] == uploads.folder:
+            place = uploads.address(parts[1:])
+            return None if place is None else ArtifactAddress(kind=kind, owner=place[0], path=place[1])
     match parts:
         case ["models", name, *rest]:
             return ArtifactAddress(kind=REGISTERED_MODEL, owner=name, path="/".join(rest))
-        case ["skills", *rest]:
-            return _of_skill(rest)
         case [_, "models", model_id, "artifacts", *rest]:
             return ArtifactAddress(kind=LOGGED_MODEL, owner=model_id, path="/".join(rest))
         case [_, "traces", trace_id, "artifacts", *rest]:
@@ -56,11 +57,3 @@ def address_of(uri: str) -> ArtifactAddress | None:
         case [_, run_id, "artifacts", *rest]:
             return ArtifactAddress(kind=RUN, owner=run_id, path="/".join(rest))
     return None
-
-
-def _of_skill(parts: list[str]) -> ArtifactAddress | None:
-    at = 2 if parts[:1] and parts[0].startswith("@") else 1
-    if len(parts) <= at:
-        return None
-    path = "/".join((version_of_folder(parts[at]), *parts[at + 1 :]))
-    return ArtifactAddress(kind=SKILL, owner="/".join(parts[:at]), path=path)

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, SKILL, TRACE
+from mlflow_archive.kinds import FILES, LOGGED_MODEL, RUN
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.details import made_models
 from mlflow_archive.reader.inspection.listing import Record, list_artifacts
 from mlflow_archive.reader.inspection.model_versions import find_version, place_of_files
 from mlflow_archive.reader.inspection.objects import ObjectId, ObjectIds, only_one, owners_named
 
-OWNERS: Final = (RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL, SKILL)
-"""The kinds that can have artifacts."""
 _SCHEMES: Final = ("runs", "models")
 
 
@@ -47,7 +45,7 @@ def find_artifacts(archive: Archive, text: str) -> ArtifactReference:
     head, path = splits[0]
     if archive.table("runs", columns=["run_id"], owners=[head]).num_rows:
         return ArtifactReference(kind=RUN, owner_id=head, path=path)  # asked most, and found without reading all ids
-    ids = ObjectIds(archive, OWNERS)
+    ids = ObjectIds(archive, FILES)
     for name, rest in splits:
         if exact := ids.equal(name):
             return _place(archive, name, exact, rest)
@@ -55,11 +53,12 @@ def find_artifacts(archive: Archive, text: str) -> ArtifactReference:
         return _place(archive, head, starting, path)
     for name, rest in splits:
         # A run and the model it made often have one name; the run is meant, as `show` has it.
-        for kind in OWNERS:
+        for kind in FILES:
             if owner_ids := owners_named(archive, kind, name):
                 return _place(archive, name, [(kind, owner_id) for owner_id in owner_ids], rest)
+    *kinds, last = [kind.replace("_", " ") for kind in FILES]
     raise SelectionError(
-        f"no run, logged model, trace, registered model or skill of {archive.path} has the id or name {head!r}; "
+        f"no {', '.join(kinds)} or {last} of {archive.path} has the id or name {head!r}; "
         f"`mlflow-archive ls {archive.path} artifacts` lists all artifacts"
     )
 
@@ -77,9 +76,9 @@ def artifacts_at(archive: Archive, place: ArtifactReference) -> list[Record]:
     MLflow itself looks for them, and where MLflow 2 had them. Where two models have one name, the newest is meant.
     """
     rows = list_artifacts(archive, place.owner_id, place.path, kind=place.kind)
-    if place.kind != RUN or any(row["path"] == place.path for row in rows):
-        return rows
     by_path = {row["path"]: row for row in rows}
+    if place.kind != RUN or place.path in by_path:
+        return rows
     first, _, rest = place.path.partition("/")
     for model in made_models(archive, place.owner_id):
         name = model["name"]

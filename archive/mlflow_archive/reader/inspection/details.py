@@ -136,28 +136,32 @@ def made_models(archive: Archive, run_id: str) -> list[Record]:
 
 def experiment_details(archive: Archive, text: str) -> ExperimentDetails:
     """Read an experiment by id or name. Raises SelectionError if there is none, or several of that name."""
-    rows = plain_rows(archive.table("experiments"))
-    pairs = [(row["experiment_id"], row["name"]) for row in rows]
-    selection = Selection(experiments=(text,))
-    matches = [row for row in rows if row["experiment_id"] == text] or [
-        row for row, pair in zip(rows, pairs, strict=True) if selection.matches_experiment(*pair)
-    ]
-    if len(matches) != 1:
-        examples = ", ".join(f"{name!r} (id {key})" for key, name in pairs[:_NAMED_IN_ERRORS]) or "none"
-        finding = f"{len(matches)} experiments match" if matches else "no experiment matches"
-        raise SelectionError(f"{finding} {text!r} in {archive.path}; it has {examples}")
-    experiment_id = matches[0]["experiment_id"]
+    info = _experiment_named(archive, text)
+    experiment_id = info["experiment_id"]
     counts: dict[str, int] = {}
     runs = archive.table("runs", columns=["experiment_id", "lifecycle_stage", "status"])
     for row in runs.filter(pc.equal(runs["experiment_id"], experiment_id)).to_pylist():
         kind = f"{row['lifecycle_stage']} {row['status']}"
         counts[kind] = counts.get(kind, 0) + 1
     return ExperimentDetails(
-        info=matches[0],
+        info=info,
         tags=_pairs(archive, "experiment_tags", experiment_id),
         runs=dict(sorted(counts.items())),
         gaps=_gaps(archive, EXPERIMENT, experiment_id),
     )
+
+
+def _experiment_named(archive: Archive, text: str) -> Record:
+    rows, selection = plain_rows(archive.table("experiments")), Selection(experiments=(text,))
+    matches = [row for row in rows if selection.matches_experiment(row["experiment_id"], row["name"])]
+    matches = [row for row in matches if row["experiment_id"] == text] or matches
+    if len(matches) != 1:
+        examples = (
+            ", ".join(f"{row['name']!r} (id {row['experiment_id']})" for row in rows[:_NAMED_IN_ERRORS]) or "none"
+        )
+        finding = f"{len(matches)} experiments match" if matches else "no experiment matches"
+        raise SelectionError(f"{finding} {text!r} in {archive.path}; it has {examples}")
+    return matches[0]
 
 
 def _pairs(archive: Archive, table: str, owner: str) -> dict[str, Any]:

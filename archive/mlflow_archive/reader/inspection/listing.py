@@ -15,7 +15,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.kinds import EXPERIMENT, NAME_IN_WORKSPACE, RUN, TABLES
+from mlflow_archive.kinds import EXPERIMENT, RUN, TABLES
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.rows import plain_rows
 from mlflow_archive.reader.search import (
@@ -201,24 +201,31 @@ def _add(rows: list[Record], name: str, owners: pa.ChunkedArray, values: pa.Tabl
 
 
 def _add_extra(archive: Archive, kind: str, rows: list[Record], needed: Sequence[str]) -> None:
-    if "experiment" in needed and "experiment_id" in (rows[0] if rows else ()):
+    if rows and "experiment" in needed and "experiment_id" in rows[0]:
         names = _experiment_names(archive, ())
         for row in rows:
             row["experiment"] = names.get(row["experiment_id"])
-    if kind == RUN:
-        for row in rows:
-            ended = row["start_time"] is not None and row["end_time"] is not None
-            row["duration"] = row["end_time"] - row["start_time"] if ended else None
+    for row in rows if kind == RUN else ():
+        row["duration"] = _duration(row)
     for column, table, owner in (
         ("runs", "runs", ("experiment_id",)),
-        ("versions", "model_versions", NAME_IN_WORKSPACE),
+        ("versions", "model_versions", TABLES["model_versions"].owner),
     ):
         if column in needed and column in _EXTRA.get(kind, ()):
-            counts: Counter[tuple[str, ...]] = Counter()
-            for batch in archive.batches(table, columns=list(owner)):
-                counts.update(zip(*(batch[name].to_pylist() for name in owner), strict=True))
-            for row in rows:
-                row[column] = counts[tuple(row[name] for name in owner)]
+            _add_counts(archive, rows, column, table, owner)
+
+
+def _duration(run: Record) -> Any:
+    return None if None in (run["start_time"], run["end_time"]) else run["end_time"] - run["start_time"]
+
+
+def _add_counts(archive: Archive, rows: list[Record], column: str, table: str, owner: tuple[str, ...]) -> None:
+    """Add to each row how many rows of another table belong to it."""
+    counts: Counter[tuple[str, ...]] = Counter()
+    for batch in archive.batches(table, columns=list(owner)):
+        counts.update(zip(*(batch[name].to_pylist() for name in owner), strict=True))
+    for row in rows:
+        row[column] = counts[tuple(row[name] for name in owner)]
 
 
 def _sorted(rows: list[Record], name: str, descending: bool) -> list[Record]:

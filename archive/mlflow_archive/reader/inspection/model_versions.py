@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.kinds import IDENTITIES, LOGGED_MODEL, NAME_IN_WORKSPACE, REGISTERED_MODEL, RUN, named_owner
+from mlflow_archive.kinds import IDENTITIES, LOGGED_MODEL, REGISTERED_MODEL, RUN, named_owner
 from mlflow_archive.kinds.version_source import OF_MODEL, OF_RUN, TOMBSTONE
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.listing import Record, list_artifacts
@@ -117,7 +117,7 @@ def _joined(*parts: str) -> str:
 
 def _rows(archive: Archive, table: str, model: Record) -> list[Record]:
     rows = plain_rows(archive.table(table, owners=[model["name"]]))
-    return [row for row in rows if all(row[name] == model[name] for name in NAME_IN_WORKSPACE)]
+    return [row for row in rows if all(row[name] == model[name] for name in IDENTITIES[REGISTERED_MODEL].owner)]
 
 
 def _of_number(archive: Archive, model: Record, number: str) -> Record:

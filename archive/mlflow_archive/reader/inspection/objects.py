@@ -5,7 +5,7 @@ Runs and experiments, which people look at most, have views of their own in ``de
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
@@ -13,7 +13,7 @@ from typing import Any, Final
 import pyarrow.compute as pc
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.kinds import BY_ROW, IDENTITIES, OWNER_SEPARATOR, TABLES, Table, is_named
+from mlflow_archive.kinds import BY_ROW, IDENTITIES, OWNER_SEPARATOR, TABLES, Table, is_identity, is_named
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.inspection.listing import Record, list_artifacts
 from mlflow_archive.reader.inspection.rows import plain_rows
@@ -130,14 +130,11 @@ def object_details(archive: Archive, kind: str, owner_id: str) -> ObjectDetails:
         raise SelectionError(f"no {kind.replace('_', ' ')} {owner_id!r} in {archive.path}")
     pairs: dict[str, dict[str, Any]] = {}
     tables: dict[str, list[Record]] = {}
-    for table in TABLES.values():
-        if table.entity != kind or table is identity or not (rows := _owned(archive, table, owner_id)):
-            continue
-        rest = [name for name in table.column_names if name not in table.owner]
-        if table.key == (*table.owner, "key") and "value" in rest:
+    for table, rows in _rows_owned(archive, kind, owner_id):
+        if table.key == (*table.owner, "key") and "value" in table.column_names:
             pairs[table.name] = {row["key"]: row["value"] for row in rows}
         else:
-            tables[table.name] = [{name: row[name] for name in rest} for row in rows]
+            tables[table.name] = _cut(rows, [name for name in table.column_names if name not in table.owner])
     gaps = [row for row in archive.table("gaps", owners=[owner_id]).to_pylist() if row["owner_kind"] == kind]
     return ObjectDetails(
         kind=kind,
@@ -146,8 +143,19 @@ def object_details(archive: Archive, kind: str, owner_id: str) -> ObjectDetails:
         pairs=pairs,
         tables=tables,
         artifacts=list_artifacts(archive, owner_id, kind=kind),
-        gaps=[{name: row[name] for name in ("path", "code", "reason")} for row in gaps],
+        gaps=_cut(gaps, ("path", "code", "reason")),
     )
+
+
+def _cut(rows: Iterable[Record], names: Sequence[str]) -> list[Record]:
+    return [{name: row[name] for name in names} for row in rows]
+
+
+def _rows_owned(archive: Archive, kind: str, owner_id: str) -> Iterator[tuple[Table, list[Record]]]:
+    """Yield the tables that have rows which belong to an object, with these."""
+    for table in TABLES.values():
+        if table.entity == kind and not is_identity(table) and (rows := _owned(archive, table, owner_id)):
+            yield table, rows
 
 
 def _owned(archive: Archive, table: Table, owner_id: str) -> list[Record]:

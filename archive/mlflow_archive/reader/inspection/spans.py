@@ -99,6 +99,11 @@ def _of_payload(archive: Archive, trace_id: str) -> list[Span]:
         raise DamagedError(message, code="E042") from error
 
 
+def _nanoseconds(raw: Mapping[str, Any], name: str) -> int | None:
+    value = raw.get(f"{name}_unix_nano", raw.get(name))
+    return None if value is None else int(value)
+
+
 def _span(raw: Mapping[str, Any]) -> Span:
     """Read a span as MLflow 3 writes it, or as MLflow 2 did, with a ``context``."""
     context = raw.get("context")
@@ -108,15 +113,14 @@ def _span(raw: Mapping[str, Any]) -> Span:
     code = raw.get("status_code") if context else status.get("code")
     attributes = raw.get("attributes") or {}
     kind = attributes.get("mlflow.spanType")
-    start, end = (raw.get(f"{name}_unix_nano", raw.get(name)) for name in ("start_time", "end_time"))
     return Span(
         span_id=_span_id(own),
         parent_id=_span_id(parent) if parent else None,
         name=str(raw.get("name", "")),
         type=kind.strip('"') if isinstance(kind, str) else None,
         status=str(code).removeprefix("STATUS_CODE_") if code is not None else None,
-        start_ns=None if start is None else int(start),
-        end_ns=None if end is None else int(end),
+        start_ns=_nanoseconds(raw, "start_time"),
+        end_ns=_nanoseconds(raw, "end_time"),
         attributes=attributes,
         error=_error(raw),
     )

@@ -66,20 +66,25 @@ class Summary:
         }
 
 
-def summarize(archive: Archive) -> Summary:
-    """Read the manifest, and of the tables only what the manifest cannot tell. Raises DamagedError."""
-    manifest = archive.manifest
+def _counts(archive: Archive) -> tuple[dict[str, int], list[str]]:
+    """Return how many rows each table has, and those of which the manifest says it, but for what came twice."""
     counts: dict[str, int] = {}
     inexact = []
     for name in TABLES:
-        count = sum(member.rows or 0 for member in archive.parts(name))
-        if len(manifest.exports) > 1 and TABLES[name].entity is not None:
-            if count <= EXACT_ROWS:
+        counts[name] = sum(member.rows or 0 for member in archive.parts(name))
+        if len(archive.manifest.exports) > 1 and TABLES[name].entity is not None:
+            if counts[name] <= EXACT_ROWS:
                 key = TABLES[name].key[:1]
-                count = sum(rows.num_rows for rows in archive.batches(name, columns=key))
+                counts[name] = sum(rows.num_rows for rows in archive.batches(name, columns=key))
             else:
                 inexact.append(name)
-        counts[name] = count
+    return counts, inexact
+
+
+def summarize(archive: Archive) -> Summary:
+    """Read the manifest, and of the tables only what the manifest cannot tell. Raises DamagedError."""
+    manifest = archive.manifest
+    counts, inexact = _counts(archive)
     return Summary(
         path=str(archive.path),
         form="directory" if isinstance(archive.members, DirectoryMembers) else "single file",

@@ -113,13 +113,14 @@ def owner_of(rows: pa.Table, searchable: SearchableKind) -> pa.ChunkedArray:
     return texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, _SEPARATOR)
 
 
+_PRESENCE: Final = {"IS NULL": pc.is_null, "IS NOT NULL": pc.is_valid}
+
+
 def holds(values: pa.ChunkedArray, condition: Condition) -> pa.ChunkedArray:
     """Return for each value whether it fulfils a condition; null where there is no value."""
     operand, operator = condition.value, condition.operator
-    if operator == "IS NULL":
-        return pc.is_null(values)
-    if operator == "IS NOT NULL":
-        return pc.is_valid(values)
+    if operator in _PRESENCE:
+        return _PRESENCE[operator](values)
     if values.type == TIMESTAMP:
         values = values.cast(pa.int64())
     if isinstance(operand, tuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -19,7 +19,6 @@ from mlflow_archive.kinds import (
     EXPERIMENT,
     IDENTITIES,
     LOGGED_MODEL,
-    NAME_IN_WORKSPACE,
     REGISTERED_MODEL,
     RUN,
     TABLES,
@@ -120,12 +119,15 @@ _SPANS: Final = Group(
     table="spans", key=None, names={name: name for name in ("name", "type", "status", "content", "model_name")}
 )
 
+
+def _searchable(kind: str, **fields: Any) -> SearchableKind:
+    return SearchableKind(kind=kind, table=IDENTITIES[kind].name, owner=IDENTITIES[kind].owner, **fields)
+
+
 SEARCHABLE: Final = MappingProxyType(
     {
-        RUN: SearchableKind(
-            kind=RUN,
-            table="runs",
-            owner=("run_id",),
+        RUN: _searchable(
+            RUN,
             groups={
                 "metrics": Group(table="metrics", latest=True),
                 "params": Group(table="params"),
@@ -143,17 +145,13 @@ SEARCHABLE: Final = MappingProxyType(
             attribute_aliases={"created": "start_time", "Created": "start_time", "run name": "run_name"}
             | {"Run name": "run_name", "Run Name": "run_name", "name": "run_name"},
         ),
-        EXPERIMENT: SearchableKind(
-            kind=EXPERIMENT,
-            table="experiments",
-            owner=("experiment_id",),
+        EXPERIMENT: _searchable(
+            EXPERIMENT,
             groups={"tags": Group(table="experiment_tags")},
             aliases={"tag": "tags"},
         ),
-        LOGGED_MODEL: SearchableKind(
-            kind=LOGGED_MODEL,
-            table="logged_models",
-            owner=("model_id",),
+        LOGGED_MODEL: _searchable(
+            LOGGED_MODEL,
             groups={
                 "metrics": Group(table="logged_model_metrics", latest=True),
                 "params": Group(table="logged_model_params"),
@@ -161,10 +159,8 @@ SEARCHABLE: Final = MappingProxyType(
             },
             aliases={"metric": "metrics", "param": "params", "parameter": "params", "tag": "tags"},
         ),
-        TRACE: SearchableKind(
-            kind=TRACE,
-            table="traces",
-            owner=("trace_id",),
+        TRACE: _searchable(
+            TRACE,
             groups={
                 "tags": Group(table="trace_tags"),
                 "metadata": Group(table="trace_metadata"),
@@ -184,30 +180,26 @@ SEARCHABLE: Final = MappingProxyType(
                 "name": "trace_name",
             },
         ),
-        REGISTERED_MODEL: SearchableKind(
-            kind=REGISTERED_MODEL,
-            table="registered_models",
-            owner=NAME_IN_WORKSPACE,
+        REGISTERED_MODEL: _searchable(
+            REGISTERED_MODEL,
             groups={"tags": Group(table="registered_model_tags")},
             aliases={"tag": "tags"},
             attribute_aliases={"creation_timestamp": "creation_time", "last_updated_timestamp": "last_updated_time"},
         ),
-        EVALUATION_DATASET: SearchableKind(
-            kind=EVALUATION_DATASET,
-            table="evaluation_datasets",
-            owner=("dataset_id",),
+        EVALUATION_DATASET: _searchable(
+            EVALUATION_DATASET,
             groups={"tags": Group(table="evaluation_dataset_tags")},
             aliases={"tag": "tags"},
         ),
         **{
-            kind: SearchableKind(kind=kind, table=table.name, owner=table.owner, groups={})
-            for kind, table in IDENTITIES.items()
+            kind: _searchable(kind, groups={})
+            for kind in IDENTITIES
             if kind not in (RUN, EXPERIMENT, LOGGED_MODEL, TRACE, REGISTERED_MODEL, EVALUATION_DATASET)
         },
         "model_version": SearchableKind(
             kind="model_version",
             table="model_versions",
-            owner=(*NAME_IN_WORKSPACE, "version"),
+            owner=TABLES["model_versions"].key,
             groups={"tags": Group(table="model_version_tags")},
             aliases={"tag": "tags"},
             attribute_aliases={

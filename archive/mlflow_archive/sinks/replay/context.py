@@ -5,20 +5,70 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Self
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format.source_tags import ExportFacts
-from mlflow_archive.kinds import RUN
+from mlflow_archive.kinds import KINDS, RUN
 from mlflow_archive.sinks.replay.options import ReplayOptions
-from mlflow_archive.sinks.replay.places.experiments import Bound, ExperimentMap
-from mlflow_archive.sinks.replay.places.writable_runs import WritableRuns
+from mlflow_archive.sinks.replay.places.experiments import STATE, Bound, ExperimentMap
 from mlflow_archive.sinks.replay.target.target import Api, Target
 from mlflow_archive.sinks.replay.writing.earlier_imports import LoggedModelIndex, RunIndex
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there
+from mlflow_archive.sinks.replay.writing.failures import check_one_item, is_unknown_there
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from mlflow_archive.sinks.replay.writing.rows import Row
 from mlflow_archive.sinks.replay.writing.waiting import WaitingForModels
+
+
+class WritableRuns:
+    """Keeps runs of the target active. Usable by several threads.
+
+    ``ending_deleted`` are the source ids of the runs that end deleted, alone or with their experiment.
+    """
+
+    def __init__(self, target: Target, experiments: ExperimentMap, *, dry_run: bool) -> None:
+        self._target = target
+        self._experiments = experiments
+        self._dry_run = dry_run
+        self._lock = Lock()
+        self._active: set[str] = set()
+        self._to_delete: set[str] = set()
+        self.ending_deleted: set[str] = set()
+
+    def learn(self, run: Row) -> None:
+        """Note of a row of ``runs`` whether it ends deleted."""
+        experiment = self._experiments.rows.get(run["experiment_id"], {})
+        if "deleted" in (run["lifecycle_stage"], experiment.get("lifecycle_stage")):
+            self.ending_deleted.add(run["run_id"])
+
+    def complete(self, run_id: str) -> None:
+        """Take the mark off a run of the target."""
+        self._target.delete_tag(run_id, STATE)
+
+    def wrote(self, run_id: str, *, deleted: bool) -> None:
+        """Note that a run of the target is active; ``deleted`` where it must not be so in the end."""
+        self._active.add(run_id)
+        if deleted:
+            self._to_delete.add(run_id)
+
+    def make_writable(self, bound: Bound, run_id: str) -> None:
+        """Make a run of the target active that is deleted there, until ``delete``, for what belongs to it."""
+        with self._lock:
+            if run_id in self._active or self._dry_run:
+                return
+            self._experiments.make_writable(bound)
+            deleted = self._target.get_run(run_id).deleted
+            if deleted:
+                self._target.restore_run(run_id)
+            self.wrote(run_id, deleted=deleted)
+
+    def delete(self) -> None:
+        """Delete the runs that must not stay."""
+        for run_id in sorted(self._to_delete):
+            self._target.delete_run(run_id)
+        self._to_delete.clear()
+        self._active.clear()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +131,10 @@ class ReplayContext:
             return self.receipt.ids(RUN)[source_id]
         return self.run_index.lookup(self.experiments.bind(experiment_id), source_id)
 
-    def prefixed(self, name: str) -> str:
-        """Return the name in the target of something whose name must be unique in a workspace."""
-        prefix = self.options.workspace_prefix
-        return f"{prefix}.{name}" if prefix else name
+    def prefixed(self, name: str, kind: str = "") -> str:
+        """Return the name in the target of something, of a kind or not, whose name must be unique in a workspace."""
+        prefix, mark = self.options.workspace_prefix, KINDS[kind].prefix_mark if kind else "."
+        return f"{prefix}{mark}{name}" if prefix else name
 
     def model_name(self, name: str, experiment_id: str) -> str:
         """Return the name in the target of a registered model or prompt that an object of a source experiment names.
@@ -131,8 +181,7 @@ class ReplayContext:
         if is_unknown_there(exc) and not path:
             self.receipt.unknown(kind)
             return
-        if not is_about_one_item(exc):
-            raise exc
+        check_one_item(exc)
         self.receipt.refuse(kind, source_id, path, code, str(exc))
         if not path:
             self.receipt.done("refused", kind)

@@ -5,13 +5,14 @@ A kind says how its objects are found in the target and by which request one is 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mlflow_archive.errors import ItemError, ServerError
-from mlflow_archive.flow.chunk import Chunk
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk
 from mlflow_archive.format.source_tags import object_source_tags
 from mlflow_archive.kinds import TABLES, owner_id
 from mlflow_archive.sinks.replay.context import ReplayContext
@@ -26,11 +27,12 @@ Tags = Mapping[str, str | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectRows:
-    """What a chunk holds of one object: rows by table; those of ``table`` are the object itself."""
+    """What a chunk holds of one object: rows by table, and files; the rows of ``table`` are the object itself."""
 
     source_id: str
     table: str
     rows: Mapping[str, Sequence[Row]]
+    files: Sequence[ArtifactFile] = ()
 
     @property
     def row(self) -> Row:
@@ -48,6 +50,13 @@ class ObjectRows:
         """Return the rows of a table of tags."""
         return {row["key"]: row["value"] for row in self.of(table)}
 
+    def version_tags(self, table: str) -> Mapping[Any, dict[str, str | None]]:
+        """Return the rows of a table of tags of versions, by version; a version without tags has none."""
+        tags = defaultdict[Any, dict[str, str | None]](dict)
+        for row in self.of(table):
+            tags[row["version"]][row["key"]] = row["value"]
+        return tags
+
 
 def objects_of(chunk: Chunk, table: str) -> Iterator[ObjectRows]:
     """Yield the objects of a chunk that are rows of a table, each with the rows that belong to it."""
@@ -56,8 +65,12 @@ def objects_of(chunk: Chunk, table: str) -> Iterator[ObjectRows]:
     for part in sorted(of_kind, key=lambda part: part.name != table):
         for row in rows_of(chunk, part.name):
             rows_by_owner.setdefault(owner_id(part, row), {}).setdefault(part.name, []).append(row)
+    files: dict[str, list[ArtifactFile]] = {}
+    for file in chunk.artifacts:
+        if file.owner_kind == TABLES[table].entity:
+            files.setdefault(file.owner_id, []).append(file)
     for source_id, rows in rows_by_owner.items():
-        yield ObjectRows(source_id=source_id, table=table, rows=rows)
+        yield ObjectRows(source_id=source_id, table=table, rows=rows, files=files.get(source_id, ()))
 
 
 class ObjectWriter(KindWriter):
@@ -125,6 +138,11 @@ class ObjectWriter(KindWriter):
         del rows, existing, is_new
         return False
 
+    def target_id(self, rows: ObjectRows, existing: Any) -> str | None:
+        """Return the id of an object of the target; None for one that a dry run would make."""
+        del rows
+        return None if existing is None else str(existing[self.id_field])
+
     def write(self, chunk: Chunk) -> None:
         """Write the objects of a chunk that the target does not have, and what those lack that it has."""
         for rows in self.objects(chunk):
@@ -143,7 +161,7 @@ class ObjectWriter(KindWriter):
         if result is None:
             return
         existing, is_new = result
-        receipt.mapped(kind, rows.source_id, None if existing is None else str(existing[self.id_field]))
+        receipt.mapped(kind, rows.source_id, self.target_id(rows, existing))
         receipt.kept(kind, rows.source_id, {name: rows.row[name] for name in self.receipt_columns})
         changed = self.complete(rows, existing, is_new=is_new)
         receipt.done("created" if is_new else "updated" if changed else "skipped", kind)
@@ -191,6 +209,12 @@ class ObjectWriter(KindWriter):
         """POST something that is missing, unless in a dry run; return that it was missing."""
         if not self._context.options.dry_run:
             self._context.api.post(path, body)
+        return True
+
+    def update(self, path: str, body: Mapping[str, Any]) -> bool:
+        """PATCH something that differs, unless in a dry run; return that it differed."""
+        if not self._context.options.dry_run:
+            self._context.api.patch(path, body)
         return True
 
     def add_missing(self, path: str, body: Mapping[str, Any], look: Callable[[], Any]) -> bool:

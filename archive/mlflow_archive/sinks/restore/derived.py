@@ -12,12 +12,6 @@ ISSUE_CATEGORIES: Final = "issue_categories"
 _COLUMNS: Final = pa.schema([(name, pa.string()) for name in ("issue_id", "category_hash", "category")])
 
 
-def search_texts(skills: pa.Table) -> pa.Array:
-    """Return the texts in which MLflow looks for skills: name and description, each run of white space one space."""
-    texts = zip(skills["name"].to_pylist(), skills["description"].to_pylist(), strict=True)
-    return pa.array([" ".join(f"{name} {description or ''}".split()) for name, description in texts], pa.string())
-
-
 def issue_categories(issues: pa.Table) -> pa.Table:
     """Return a row for each category of issues, by which MLflow finds them; capitals and spaces do not count."""
     rows = [

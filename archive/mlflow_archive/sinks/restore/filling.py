@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.sinks.restore.database import RestoreDatabase, TargetSchema
-from mlflow_archive.sinks.restore.derived import ISSUE_CATEGORIES, issue_categories, search_texts
+from mlflow_archive.sinks.restore.derived import ISSUE_CATEGORIES, issue_categories
 from mlflow_archive.sinks.restore.inverting import dataset_id, input_id
 
 _NEEDED: Final = {"user_id": "", "status": "FINISHED", "start_time": 0}
@@ -72,7 +72,7 @@ class Filling:
         if ends := _ASSOCIATIONS.get(name):
             ids = [input_id(key[0], name, *key[1:]) for key in _keys(rows, *ends)]
             return {"association_id": pc.coalesce(rows["association_id"], pa.array(ids, pa.string()))}
-        return {"search_text": search_texts(rows)} if name == "skills" else {}
+        return {derived.name: derived.of_rows(rows) for derived in TABLES[name].derived}
 
     def further_rows(self, tables: Tables, schema: TargetSchema) -> list[tuple[str, pa.Table]]:
         """Return rows of tables of the database that follow from others, where it has such tables."""

@@ -49,13 +49,17 @@ def to_stored(
     return pa.table(stored)
 
 
+def _numbers(texts: pa.ChunkedArray, codes: Mapping[int, str]) -> pa.ChunkedArray:
+    numbers = {text: number for number, text in codes.items()}
+    return pa.chunked_array([pa.array([_number(text, numbers) for text in texts.to_pylist()], pa.int64())])
+
+
 def _stored(rows: pa.Table, name: str, table: TableMap, column: TargetColumn) -> pa.ChunkedArray:
     values = rows[name]
     if values.type == TIMESTAMP:
         values = values.cast(pa.int64())
     if codes := table.codes.get(column.name):
-        numbers = {text: number for number, text in codes.items()}
-        values = pa.chunked_array([pa.array([_number(text, numbers) for text in values.to_pylist()], pa.int64())])
+        values = _numbers(values, codes)
     elif column.kind in ("integer", "bigint") and values.type == pa.string():
         values = values.cast(pa.int64())
     if name == "value" and table.nan_flag is not None:

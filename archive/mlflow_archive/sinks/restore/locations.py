@@ -19,28 +19,29 @@ from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format.location import canonical
 from mlflow_archive.kinds import (
     EXPERIMENT,
+    FILES,
     LOGGED_MODEL,
     REGISTERED_MODEL,
     RUN,
-    SKILL,
     TABLES,
     TRACE,
-    identity,
+    UPLOADS,
     owner_id,
 )
-from mlflow_archive.kinds.skills import folder_of, folder_of_version
+from mlflow_archive.kinds.owner_id import name_in_workspace
 from mlflow_archive.kinds.version_source import is_reference
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.reader.archive import owner_ids
 from mlflow_archive.sinks.restore.database import RestoreDatabase
 from mlflow_archive.sinks.restore.existing import TextsById
 
-_FOLDERS: Final = {RUN: "", LOGGED_MODEL: "models/", TRACE: "traces/"}
 _IDS: Final = {"runs": RUN, "logged_models": LOGGED_MODEL, "traces": TRACE}
 _COLUMNS: Final = {"runs": "artifact_uri", "logged_models": "artifact_location"}
 _ARTIFACT_TAG: Final = "mlflow.artifactLocation"
 _ARCHIVE_TAG: Final = "mlflow.trace.archiveLocation"
 _VERSION_COLUMNS: Final = ("source", "storage_location")
+_OF_VERSIONS: Final = frozenset(kind for kind, files in FILES.items() if files.versions)
+_UPLOADED: Final = {uploads.versions: kind for kind, uploads in UPLOADS.items()}
 LOCATED: Final = frozenset({"experiments", *_IDS})
 """Tables of objects with a location, or whose experiment one follows from."""
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]|^\.|^$")
@@ -92,18 +93,18 @@ class Locations:
         if (rows := tables.get("experiments")) is not None:
             for experiment_id, old in _pairs(rows, "experiment_id", "artifact_location"):
                 self._note_move(old, self._existing_place(EXPERIMENT, experiment_id) or f"{self._root}/{experiment_id}")
-        for name, kind in _IDS.items():
-            if (rows := tables.get(name)) is not None:
-                key = TABLES[name].key[0]
-                owners.experiments.update({(kind, i): e for i, e in _pairs(rows, key, "experiment_id")})
-                if column := _COLUMNS.get(name):
-                    for owner_id, old in _pairs(rows, key, column):
-                        self._note_move(old, self._existing_place(kind, owner_id) or self.of(owners, kind, owner_id))
-        owners.versions.update(
-            (file.owner_kind, file.owner_id, file.path.partition("/")[0])
-            for file in files
-            if file.owner_kind in (REGISTERED_MODEL, SKILL)
-        )
+        for name in _IDS:
+            if name in tables:
+                self._learn_places(name, tables[name], owners)
+        of_versions = (file for file in files if file.owner_kind in _OF_VERSIONS)
+        owners.versions.update((file.owner_kind, file.owner_id, file.path.partition("/")[0]) for file in of_versions)
+
+    def _learn_places(self, name: str, rows: pa.Table, owners: ChunkOwners) -> None:
+        kind, key = _IDS[name], TABLES[name].key[0]
+        owners.experiments.update({(kind, i): e for i, e in _pairs(rows, key, "experiment_id")})
+        if column := _COLUMNS.get(name):
+            for owner_id, old in _pairs(rows, key, column):
+                self._note_move(old, self._existing_place(kind, owner_id) or self.of(owners, kind, owner_id))
 
     def _existing_place(self, kind: str, owner_id: str) -> str | None:
         places = self._existing.get(kind)
@@ -131,22 +132,23 @@ class Locations:
         root = root or self._root
         if kind == REGISTERED_MODEL:
             return f"{root}/models/{safe_name(owner_id)}"
-        if kind == SKILL:
-            folder = folder_of(owner_id)
+        if uploads := UPLOADS.get(kind):
+            folder = uploads.folder_of(owner_id)
             if folder is None:
-                raise LookupError(f"{owner_id!r} is no name of a skill that MLflow takes")
+                raise LookupError(f"{owner_id!r} is no name of a {kind} that MLflow takes")
             return f"{root}/{folder}"
         experiment_id = owners.experiments.get((kind, owner_id))
         if experiment_id is None:
             raise LookupError(f"{kind} {owner_id} is not among what is restored")
-        return f"{root}/{experiment_id}/{_FOLDERS[kind]}{owner_id}/artifacts"
+        return f"{root}/{experiment_id}/{FILES[kind].folder}{owner_id}/artifacts"
 
     def placed(self, file: ArtifactFile) -> ArtifactFile:
         """Return a file with its path below the place of its owner."""
         number, slash, rest = file.path.partition("/")
-        if file.owner_kind != SKILL or not number.isdecimal():
+        uploads = UPLOADS.get(file.owner_kind)
+        if uploads is None or not number.isdecimal():
             return file
-        return replace(file, path=f"{folder_of_version(number)}{slash}{rest}")
+        return replace(file, path=f"{uploads.folder_of_version(number)}{slash}{rest}")
 
     def rewritten(self, name: str, rows: pa.Table, owners: ChunkOwners) -> pa.Table:
         """Return rows of an archive table with their locations rewritten."""
@@ -160,23 +162,26 @@ class Locations:
             ids = rows[TABLES[name].key[0]].to_pylist()
             return _with(rows, _COLUMNS[name], [self.of(owners, kind, i) for i in ids])
         if name == "trace_tags":
-            tags = zip(*(rows[column].to_pylist() for column in ("trace_id", "key", "value")), strict=True)
-            roots = {_ARTIFACT_TAG: self._root, _ARCHIVE_TAG: self._archive_root}
-            values = [self.of(owners, TRACE, i, root=roots[key]) if key in roots else v for i, key, v in tags]
-            return _with(rows, "value", values)
-        if name == "skill_versions":
-            return self._uploads(rows, owners)
+            return self._trace_tags(rows, owners)
+        if name in _UPLOADED:
+            return self._uploads(_UPLOADED[name], rows, owners)
         return self._versions(rows, owners) if name == "model_versions" else rows
 
-    def _uploads(self, rows: pa.Table, owners: ChunkOwners) -> pa.Table:
-        """Return versions of skills with the places of their files; MLflow looks for these behind its own proxy."""
+    def _trace_tags(self, rows: pa.Table, owners: ChunkOwners) -> pa.Table:
+        tags = zip(*(rows[column].to_pylist() for column in ("trace_id", "key", "value")), strict=True)
+        roots = {_ARTIFACT_TAG: self._root or "", _ARCHIVE_TAG: self._archive_root}
+        values = [self.of(owners, TRACE, i, root=roots[key]) if key in roots else v for i, key, v in tags]
+        return _with(rows, "value", values)
+
+    def _uploads(self, kind: str, rows: pa.Table, owners: ChunkOwners) -> pa.Table:
+        """Return versions with the places of their uploaded files; MLflow looks for these behind its own proxy."""
+        uploads = UPLOADS[kind]
         root = self._root if self._root and self._root.startswith(f"{PROXY}:") else f"{PROXY}:"
         sources: list[str | None] = []
         for row in rows.to_pylist():
-            number, owner = str(row["version"]), owner_id(TABLES["skill_versions"], row)
-            named = identity(row["name"], row["organization"])
-            is_own = (SKILL, owner, number) in owners.versions
-            sources.append(f"{root}/skills/{named}/{folder_of_version(number)}" if is_own else row["source"])
+            number, owner = str(row["version"]), owner_id(TABLES[uploads.versions], row)
+            place = f"{root}/{uploads.folder}/{name_in_workspace(row)}/{uploads.folder_of_version(number)}"
+            sources.append(place if (kind, owner, number) in owners.versions else row["source"])
         return _with(rows, "source", sources)
 
     def _versions(self, rows: pa.Table, owners: ChunkOwners) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from threading import Lock
 from typing import Any, Final
 
@@ -106,15 +107,16 @@ class PreflightSink:
             for owner, key in zip(owner_ids(rows, TABLES[name]).to_pylist(), _owner_keys(rows, name), strict=True):
                 if owner in ids:
                     obstacles.append(Obstacle(table=name, key=key, column="id", problem=EXISTS))
-        if kind == EXPERIMENT:
-            columns = (rows[column].to_pylist() for column in ("workspace", "name", "experiment_id"))
-            for workspace, title, experiment_id in zip(*columns, strict=True):
-                first = self._names.setdefault((workspace or DEFAULT_WORKSPACE, title), experiment_id)
-                if first != experiment_id:
-                    key = {"experiment_id": experiment_id}
-                    problem = f"{title!r} is the name of experiment {first}"
-                    obstacles.append(Obstacle(table=name, key=key, column="name", problem=problem))
-        return obstacles
+        return [*obstacles, *self._of_names(rows)] if kind == EXPERIMENT else obstacles
+
+    def _of_names(self, experiments: pa.Table) -> Iterator[Obstacle]:
+        """Yield experiments whose name another one has."""
+        columns = (experiments[column].to_pylist() for column in ("workspace", "name", "experiment_id"))
+        for workspace, title, experiment_id in zip(*columns, strict=True):
+            first = self._names.setdefault((workspace or DEFAULT_WORKSPACE, title), experiment_id)
+            if first != experiment_id:
+                key, problem = {"experiment_id": experiment_id}, f"{title!r} is the name of experiment {first}"
+                yield Obstacle(table="experiments", key=key, column="name", problem=problem)
 
     def finish(self) -> Report:
         # Arrow's allocator keeps what this pass needed; the next would be measured on top of it.

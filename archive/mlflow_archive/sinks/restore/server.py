@@ -53,24 +53,12 @@ class ServerDatabase:
         except (ImportError, NoSuchModuleError) as error:
             raise missing(uri.dialect, f"restoring into {uri.dialect}", error) from error
         self._connection: Connection | None = None
-        self._schema: TargetSchema = {}
-        self._others: TargetSchema = {}
+        self.schema: TargetSchema = {}
+        self.others: TargetSchema = {}
         self._made_schema = False
         self._schema_in_transaction = False
-        self._fresh = False
+        self.fresh = False
         self._later: list[str] = []
-
-    @property
-    def schema(self) -> TargetSchema:
-        return self._schema
-
-    @property
-    def others(self) -> TargetSchema:
-        return self._others
-
-    @property
-    def fresh(self) -> bool:
-        return self._fresh
 
     @property
     def _open(self) -> Connection:
@@ -94,8 +82,8 @@ class ServerDatabase:
                 make_schema(self._engine.url)
             else:
                 check_revision(self._engine, self.address)
-            self._schema, self._others = target_schema(connection)
-            self._fresh = holds_nothing(self)
+            self.schema, self.others = target_schema(connection)
+            self.fresh = holds_nothing(self)
             self._end_reading()
         except SQLAlchemyError as error:
             raise TargetError(f"{self.address} cannot be used: {_said(error)}") from error
@@ -117,7 +105,7 @@ class ServerDatabase:
         if self.dialect == "mysql":
             self.run("SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')")
             self.run("SET SESSION foreign_key_checks = 0")
-        elif self._fresh:
+        elif self.fresh:
             self._drop_keys()
 
     def _drop_keys(self) -> None:
@@ -132,8 +120,7 @@ class ServerDatabase:
         for table, name, _, definition in (*foreign, *unique):
             self.run(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
             self._later.append(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {definition}')
-        order = {"PRIMARY KEY": 0, "UNIQUE": 0, "FOREIGN KEY": 2}
-        self._later.sort(key=lambda s: next((rank for word, rank in order.items() if f'" {word}' in s), 1))
+        self._later.sort(key=_rank)
 
     def run(self, statement: str, values: tuple[Any, ...] = ()) -> None:
         names = {f"v{number}": value for number, value in enumerate(values)}
@@ -251,3 +238,9 @@ def _as_csv(rows: pa.Table) -> _Csv:
 
 def _said(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).strip().split("\n", maxsplit=1)[0]
+
+
+def _rank(statement: str) -> int:
+    """Return when a statement can run: indexes after primary keys, and foreign keys last."""
+    order = {"PRIMARY KEY": 0, "UNIQUE": 0, "FOREIGN KEY": 2}
+    return next((rank for word, rank in order.items() if f'" {word}' in statement), 1)

@@ -87,29 +87,25 @@ class RestoreSink:
         self._count_existing(chunk.tables, tables)
         owners = self._owners(chunk)
         for file in chunk.artifacts:
-            if file.owner_id not in self._existing.get(file.owner_kind, NOTHING):
-                self._write_artifact(file, owners)
+            self._write_artifact(file, owners)
         stored = self._stored(tables, owners, complete=chunk.complete)
         prepared = [(name, rows, self._database.prepared(rows)) for name, rows in stored]
         points = next((rows for name, rows in stored if name == "metrics"), None)
         overlaps = self._thread.histories.overlaps(points, complete=chunk.complete)
         with self._lock:
             for name, rows, form in prepared:
-                if overlaps and name == "metrics":
-                    self._count("equal_points", rows.num_rows - self._database.insert_new(name, form))
-                else:
-                    self._insert(name, rows, form)
-            for name, rows in tables.items():
-                if name in MAPS:
-                    self._count(name, rows.num_rows)
+                self._insert(name, rows, form, is_overlapping=overlaps and name == "metrics")
+            self._count_rows(tables)
             self._list_acting_tags(tables.get("experiment_tags"))
-            gaps = tables.get("gaps")
-            if gaps is not None and gaps.num_rows:
-                self._count("gaps_in_source", gaps.num_rows)
             for name, unknown_rows in chunk.unknown_tables.items():
                 self._put_back(name, unknown_rows)
         if "metrics" in tables:
             self._progress.advance("points", tables["metrics"].num_rows)
+
+    def _count_rows(self, tables: Mapping[str, pa.Table]) -> None:
+        for name, rows in tables.items():
+            if name in MAPS or (name == "gaps" and rows.num_rows):
+                self._count("gaps_in_source" if name == "gaps" else name, rows.num_rows)
 
     def _put_back(self, name: str, rows: pa.Table) -> None:
         """Insert a table that this version does not know, or report why that cannot be."""
@@ -165,7 +161,10 @@ class RestoreSink:
         stored += self._filling.further_rows(tables, self._database.schema)
         return stored
 
-    def _insert(self, table: str, rows: pa.Table, form: Any) -> None:
+    def _insert(self, table: str, rows: pa.Table, form: Any, *, is_overlapping: bool) -> None:
+        if is_overlapping:
+            self._count("equal_points", rows.num_rows - self._database.insert_new(table, form))
+            return
         if table == "workspaces":
             for name in rows["name"].to_pylist():
                 self._database.run("DELETE FROM workspaces WHERE name = ?", (name,))
@@ -173,6 +172,8 @@ class RestoreSink:
 
     def _write_artifact(self, file: ArtifactFile, owners: ChunkOwners) -> None:
         if self._options.artifact_root is None or not self._options.write_artifacts:
+            return
+        if file.owner_id in self._existing.get(file.owner_kind, NOTHING):
             return
         try:
             place = self._locations.of(owners, file.owner_kind, file.owner_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,22 +35,11 @@ class SqliteDatabase:
         self.address = uri.shown
         self._path = uri.path.absolute()
         self._folder: Unfinished | None = None
+        self._new_parents: list[Path] = []
         self._writing: SqliteWriting | None = None
-        self._schema: TargetSchema = {}
-        self._others: TargetSchema = {}
-        self._fresh = False
-
-    @property
-    def schema(self) -> TargetSchema:
-        return self._schema
-
-    @property
-    def others(self) -> TargetSchema:
-        return self._others
-
-    @property
-    def fresh(self) -> bool:
-        return self._fresh
+        self.schema: TargetSchema = {}
+        self.others: TargetSchema = {}
+        self.fresh = False
 
     @property
     def _open(self) -> SqliteWriting:
@@ -68,6 +58,7 @@ class SqliteDatabase:
     def _open_file(self) -> None:
         place = self._path
         if not self._path.exists() or not self._path.stat().st_size:
+            self._new_parents = [folder for folder in self._path.parents if not folder.exists()]
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._check_beside()
             for folder in left_behind(self._path.parent, self._path.name):
@@ -80,11 +71,11 @@ class SqliteDatabase:
                 make_schema(engine.url)
             else:
                 check_revision(engine, self.address)
-            self._schema, self._others = target_schema(engine)
+            self.schema, self.others = target_schema(engine)
         finally:
             engine.dispose()
         self._writing = SharedFile(place) if self._folder is None else NewFile(place)
-        self._fresh = self._folder is not None or holds_nothing(self)
+        self.fresh = self._folder is not None or holds_nothing(self)
 
     def _check_beside(self) -> None:
         """Raise TargetError for the log of a database that is gone: SQLite would play it into the new one."""
@@ -166,6 +157,9 @@ class SqliteDatabase:
         if self._folder is not None:
             self._folder.remove()
             self._folder = None
+        with suppress(OSError):  # one that holds the database, or what others put there
+            while self._new_parents:
+                self._new_parents.pop(0).rmdir()
 
 
 def _force(path: Path) -> None:

@@ -14,7 +14,10 @@ from glob import escape
 from pathlib import Path
 from typing import Final
 
+from mlflow_archive.storage.private_folder import making_folder, nobody_makes_one
+
 _LOCK: Final = "lock"
+_EARLY: Final = f"{_LOCK}.new"
 _SUFFIX: Final = ".restore"
 
 
@@ -22,11 +25,12 @@ class Unfinished:
     """A new folder in ``parent``, held by this process until ``remove``; making it raises OSError."""
 
     def __init__(self, parent: Path, name: str) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=_SUFFIX, dir=parent))
-        early = self.path / f"{_LOCK}.new"
-        self._lock = os.open(early, os.O_RDWR | os.O_CREAT)
-        _try_lock(self._lock)
-        early.rename(self.path / _LOCK)  # only now can others find it, and it is locked
+        with making_folder(parent):
+            self.path = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=_SUFFIX, dir=parent))
+            early = self.path / _EARLY
+            self._lock = os.open(early, os.O_RDWR | os.O_CREAT)
+            _try_lock(self._lock)
+            early.rename(self.path / _LOCK)  # only now can others find it, and it is locked
 
     def remove(self) -> None:
         """Remove the folder with what is in it; what cannot be removed, the next restore to this place removes."""
@@ -36,16 +40,29 @@ class Unfinished:
 
 def left_behind(parent: Path, name: str) -> Iterator[Path]:
     """Yield the folders that processes left behind which have ended."""
-    for folder in sorted(parent.glob(f".{escape(name)}.*{_SUFFIX}")):
-        try:
-            lock = os.open(folder / _LOCK, os.O_RDWR)
-        except OSError:
-            continue  # not such a folder, or of another user
-        try:
-            if _try_lock(lock):
+    folders = sorted(parent.glob(f".{escape(name)}.*{_SUFFIX}"))
+    with nobody_makes_one(parent) as unlocked_too:
+        for folder in folders:
+            if unlocked_too and _has_no_lock(folder):
                 yield folder
-        finally:
-            os.close(lock)
+                continue
+            try:
+                lock = os.open(folder / _LOCK, os.O_RDWR)
+            except OSError:
+                continue  # not such a folder, or of another user
+            try:
+                if _try_lock(lock):
+                    yield folder
+            finally:
+                os.close(lock)
+
+
+def _has_no_lock(folder: Path) -> bool:
+    """Return whether a process was killed when it had made a folder, and not yet its lock."""
+    try:
+        return {path.name for path in folder.iterdir()} <= {_EARLY}
+    except OSError:
+        return False
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -4,16 +4,82 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any, Final
 
-from mlflow_archive.artifact_roots import ArtifactRoots
+from mlflow_archive.artifact_roots import ArtifactRoots, Listing
 from mlflow_archive.flow.chunk import ArtifactFile, Gap
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING
-from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, SKILL, TABLES, TRACE, named_owner, owner_id
-from mlflow_archive.kinds.skills import is_upload, stored_at
+from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, TABLES, TRACE, UPLOADS, named_owner, owner_id
 from mlflow_archive.selecting.model_versions import Version, VersionPlace, VersionPlaces, has_files
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sources.database.trace_folders import TraceFolders
+
+ASKED_ALONE: Final = 16
+"""So many traces of an experiment are listed one by one; then all of them at once."""
+
+
+@dataclass(slots=True)
+class _Prefix:
+    """The traces of an experiment in an object store. ``listed`` is by trace; ``broken`` where it cannot be listed."""
+
+    lock: Lock = field(default_factory=Lock)
+    request_count: int = 0
+    listed: dict[str, Listing] | None = None
+    broken: Listing | None = None
+
+
+class TraceFolders:
+    """Lists trace by trace where that costs nothing, in object stores by the prefix that an experiment's traces have.
+
+    A thousand objects are one request there, and a trace without files is another: one request for each of many
+    traces would take longer than reading them. Used by several threads.
+    """
+
+    def __init__(self, roots: ArtifactRoots) -> None:
+        self._roots = roots
+        self._lock = Lock()
+        self._prefixes: dict[str, _Prefix] = {}
+
+    def list(self, uri: str, trace_id: str) -> Listing:
+        """List what lies at the location of a trace; one without its id in it was not made by MLflow."""
+        if trace_id not in uri.split("/") and not self._roots.is_given(uri):
+            reason = f"{uri} is no place that MLflow gives to a trace; if its files are there, use --artifact-map"
+            gap = Gap(owner_kind=TRACE, owner_id=trace_id, path="", code=ARTIFACT_LISTING, reason=reason)
+            return Listing(gaps=[gap])
+        ending = f"/{trace_id}/artifacts"
+        location = uri.rstrip("/")
+        if not location.endswith(ending) or not self._roots.is_remote(uri):
+            return self._roots.list(uri, owner_kind=TRACE, owner_id=trace_id)
+        root = location.removesuffix(ending)
+        with self._lock:
+            prefix = self._prefixes.setdefault(root, _Prefix())
+            prefix.request_count += 1
+            alone = prefix.request_count <= ASKED_ALONE
+        if alone:
+            return self._roots.list(uri, owner_kind=TRACE, owner_id=trace_id)
+        with prefix.lock:
+            if prefix.listed is None:
+                self._list_all(root, prefix)
+        if prefix.broken is not None:
+            gaps = [replace(gap, owner_id=trace_id) for gap in prefix.broken.gaps]
+            return Listing(gaps=gaps)
+        return (prefix.listed or {}).get(trace_id, Listing())
+
+    def _list_all(self, root: str, prefix: _Prefix) -> None:
+        listing = self._roots.list(root, owner_kind=TRACE, owner_id="")
+        by_trace: dict[str, Listing] = {}
+        for file in listing.files:
+            trace_id, _, path = file.path.partition("/artifacts/")
+            if path:
+                by_trace.setdefault(trace_id, Listing()).files.append(replace(file, owner_id=trace_id, path=path))
+        for gap in listing.gaps:
+            trace_id, _, path = gap.path.partition("/artifacts/")
+            if path:
+                by_trace.setdefault(trace_id, Listing()).gaps.append(replace(gap, owner_id=trace_id, path=path))
+            elif not gap.path:
+                prefix.broken = Listing(gaps=[gap])
+        prefix.listed = by_trace
+
 
 ARTIFACT_TAG: Final = "mlflow.artifactLocation"
 ARCHIVE_TAG: Final = "mlflow.trace.archiveLocation"
@@ -71,16 +137,14 @@ class ArtifactFinder:
                 continue
             listing = self._roots.list(location, owner_kind=LOGGED_MODEL, owner_id=model_id)
             finds.gaps += listing.gaps
-            if not listing.files and not listing.gaps and row["status"] == "READY" and model_id not in external:
+            if listing.is_empty and row["status"] == "READY" and model_id not in external:
                 finds.add_missing(LOGGED_MODEL, model_id, "", f"it is ready, but nothing is at {location}")
-            finds.files[model_id] = self._wanted(listing.files)
+            finds.files[model_id] = listing.selected(self._selection)
         return finds
 
     def of_traces(self, traces: Sequence[Row], tags: Iterable[Row]) -> FoundFiles:
         """Find the files of traces: their spans where these are not in the database, and attachments."""
-        by_trace: dict[str, dict[str, str]] = {row["trace_id"]: {} for row in traces}
-        for row in tags:
-            by_trace.get(row["trace_id"], {})[row["key"]] = row["value"] or ""
+        by_trace = _tags_by_trace(traces, tags)
         finds = FoundFiles()
         spanless: list[str] = []
         for row in traces:
@@ -90,8 +154,9 @@ class ArtifactFinder:
             if own.get(_HOME_TAG) not in (_IN_DATABASE, _ARCHIVED) and finished:
                 spanless.append(row["trace_id"])
         self._check_spans([trace_id for trace_id in spanless if not finds.has(trace_id, _SPANS_FILE)], by_trace, finds)
-        finds.listed = {trace_id: {file.path for file in files} for trace_id, files in finds.files.items()}
-        finds.files = {trace_id: self._wanted(files) for trace_id, files in finds.files.items()}
+        for trace_id, files in finds.files.items():
+            finds.listed[trace_id] = {file.path for file in files}
+            finds.files[trace_id] = Listing(files=files).selected(self._selection)
         return finds
 
     def _of_trace(self, trace_id: str, tags: Mapping[str, str], finds: FoundFiles) -> None:
@@ -103,9 +168,10 @@ class ArtifactFinder:
                 finds.unreachable[trace_id] = listing.gaps[0]
             else:
                 finds.gaps += listing.gaps
-        if home != _ARCHIVED or finds.has(trace_id, _ARCHIVE_FILE):
-            return
-        location = tags.get(ARCHIVE_TAG)
+        if home == _ARCHIVED and not finds.has(trace_id, _ARCHIVE_FILE):
+            self._of_archive(trace_id, tags.get(ARCHIVE_TAG), finds)
+
+    def _of_archive(self, trace_id: str, location: str | None, finds: FoundFiles) -> None:
         if not location:
             finds.add_missing(TRACE, trace_id, _ARCHIVE_FILE, f"its spans are archived, but no {ARCHIVE_TAG}")
             return
@@ -145,17 +211,12 @@ class ArtifactFinder:
             self._of_version(row, place, owner, finds, carried=place.owner in carried)
         return finds
 
-    def of_skills(self, versions: Iterable[Row]) -> FoundFiles:
-        """Find the files of versions of skills that somebody uploaded; those of others lie outside of MLflow."""
-        finds = FoundFiles()
-        for row in filter(is_upload, versions):
-            number, uri, owner = row["version"], stored_at(row), owner_id(TABLES["skills"], row)
-            listing = self._roots.list(uri, owner_kind=SKILL, owner_id=owner)
-            if not listing.files and not listing.gaps:
-                finds.add_missing(SKILL, owner, str(number), f"nothing is at {uri}")
-            finds.gaps += [replace(gap, path=f"{number}/{gap.path}".rstrip("/")) for gap in listing.gaps]
-            files = [replace(file, path=f"{number}/{file.path}") for file in listing.files]
-            finds.files.setdefault(owner, []).extend(self._wanted(files))
+    def of_uploads(self, kind: str, versions: Iterable[Row]) -> FoundFiles:
+        """Find the files that somebody uploaded to versions of a kind; those of others lie outside of MLflow."""
+        finds, uploads = FoundFiles(), UPLOADS[kind]
+        for row in filter(uploads.has_files, versions):
+            owner = owner_id(TABLES[uploads.versions], row)
+            self._of_version_at(uploads.stored_at(row), kind, owner, str(row["version"]), finds)
         return finds
 
     def _of_version(self, row: Version, place: VersionPlace, owner: str, finds: FoundFiles, *, carried: bool) -> None:
@@ -169,22 +230,30 @@ class ArtifactFinder:
             )
             finds.add_missing(REGISTERED_MODEL, owner, version, reason)
             return
-        listing = self._roots.list(place.uri, owner_kind=REGISTERED_MODEL, owner_id=owner)
-        if not listing.files and not listing.gaps:
-            reason = f"nothing is at {place.uri}"
-            finds.add_missing(REGISTERED_MODEL, owner, version, reason)
+        self._of_version_at(place.uri, REGISTERED_MODEL, owner, version, finds, carried=carried)
+
+    def _of_version_at(
+        self, uri: str, kind: str, owner: str, version: str, finds: FoundFiles, *, carried: bool = False
+    ) -> None:
+        listing = self._roots.list(uri, owner_kind=kind, owner_id=owner)
+        if listing.is_empty:
+            finds.add_missing(kind, owner, version, f"nothing is at {uri}")
         if carried:
             return  # what could not be listed is a gap of the run or logged model
-        finds.gaps += [replace(gap, path=f"{version}/{gap.path}".rstrip("/")) for gap in listing.gaps]
-        files = [replace(file, path=f"{version}/{file.path}") for file in listing.files]
-        finds.files.setdefault(owner, []).extend(self._wanted(files))
+        listing = listing.below(version)
+        finds.gaps += listing.gaps
+        finds.files.setdefault(owner, []).extend(listing.selected(self._selection))
 
     def _may_follow(self, uri: str) -> bool:
         """Return whether the source of a version, which anybody may set, may lead to a folder of this machine."""
         return self._roots.is_given(uri) or self._roots.exists(uri, _MODEL_FILE)
 
-    def _wanted(self, files: Iterable[ArtifactFile]) -> list[ArtifactFile]:
-        return [file for file in files if self._selection.wants_artifact(file.path, file.size)]
+
+def _tags_by_trace(traces: Iterable[Row], tags: Iterable[Row]) -> dict[str, dict[str, str]]:
+    by_trace: dict[str, dict[str, str]] = {row["trace_id"]: {} for row in traces}
+    for row in tags:
+        by_trace.get(row["trace_id"], {})[row["key"]] = row["value"] or ""
+    return by_trace
 
 
 def _out_of_reach(gaps: Sequence[Gap]) -> bool:

@@ -13,14 +13,15 @@ from sqlalchemy import ColumnClause, column, func, select, table
 from mlflow_archive.artifact_roots.attachments import attachments_in, attachments_in_files, missing_attachments
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.format.fingerprint import Fingerprint, entity_fingerprint
-from mlflow_archive.kinds import EXPERIMENT, INCREMENTAL, LOGGED_MODEL, REGISTERED_MODEL, SKILL, TABLES, TRACE
+from mlflow_archive.kinds import EXPERIMENT, INCREMENTAL, LOGGED_MODEL, REGISTERED_MODEL, TABLES, TRACE, UPLOADS
 from mlflow_archive.mlflow_database.mapping import MAPS, TableMap
 from mlflow_archive.selecting.catalog import RowRegistry
 from mlflow_archive.selecting.model_versions import VersionPlaces
 from mlflow_archive.sources.database.artifacts import ArtifactFinder, Carries, FoundFiles
 from mlflow_archive.sources.database.catalog import DatabaseCatalog
+from mlflow_archive.sources.database.changed import ReadObjects
 from mlflow_archive.sources.database.columns import Columns, plain_values
-from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, with_gaps
+from mlflow_archive.sources.database.gaps import MalformedValues, with_gaps
 from mlflow_archive.sources.database.old_traces import OldTraces
 from mlflow_archive.sources.database.planning import IdBlock
 from mlflow_archive.sources.database.reading import Reading
@@ -72,35 +73,34 @@ class EntityReader:
             versions = plain(tables["model_versions"])
             places = VersionPlaces(RowRegistry(DatabaseCatalog(Columns(self._snapshot), "")), versions)
             return self._finder.of_versions(versions, places, self._carries)
-        if kind == SKILL:
-            return self._finder.of_skills(plain(tables["skill_versions"]))
+        if uploads := UPLOADS.get(kind):
+            return self._finder.of_uploads(kind, plain(tables[uploads.versions]))
         return FoundFiles()
 
     def _changed(
-        self, kind: str, tables: dict[str, pa.Table], finds: FoundFiles, malformed: MalformedValues, known: Known
+        self, kind: str, tables: Mapping[str, pa.Table], finds: FoundFiles, malformed: MalformedValues, known: Known
     ) -> Iterator[Chunk]:
-        fingerprints = _fingerprints(tables, finds)
-        incomplete = {gap.owner_id for gap in (*finds.gaps, *malformed.gaps())}
-        changed_ids = [
-            i for i, value in fingerprints.items() if i in incomplete or not value.agrees_with(known(kind, i))
-        ]
-        if len(changed_ids) < len(fingerprints) or incomplete - fingerprints.keys():
-            id_array = pa.array(changed_ids, pa.string())
-            tables = {n: t.filter(pc.is_in(t[TABLES[n].owner[0]], value_set=id_array)) for n, t in tables.items()}
-        files = [file for owner_id in changed_ids for file in finds.files.get(owner_id, ())]
-        last: dict[str, pa.Table] = dict(tables)
-        gaps = [*finds.gaps, *(_attachment_gaps_of_files(changed_ids, finds) if kind == TRACE else ())]
-        for spans in self._spans(changed_ids, malformed) if kind == TRACE else ():
-            if _SPANS.table in last:
-                yield Chunk(tables=last, artifacts=files, complete=False)
-                last, files = {}, []
-            last[_SPANS.table] = spans
-            gaps += _attachment_gaps(spans, finds) if self._finder is not None else ()
-        gaps = list({(gap.owner_id, gap.path, gap.code): gap for gap in (*gaps, *malformed.gaps())}.values())
-        with_gap = {gap.owner_id for gap in gaps}
-        whole = {owner_id: fingerprints[owner_id] for owner_id in changed_ids if owner_id not in with_gap}
-        last["fingerprints"] = fingerprint_rows(kind, whole)
-        yield Chunk(tables=with_gaps(last, gaps), artifacts=files)
+        objects = ReadObjects(
+            kind=kind,
+            tables=tables,
+            fingerprints=_fingerprints(tables, finds),
+            files=finds.files,
+            gaps=finds.gaps,
+            malformed=malformed,
+        )
+        changed = objects.changed_ids(known)
+        if kind != TRACE:
+            yield from objects.chunks(changed, "", lambda ids: ())
+            return
+        objects.gaps.extend(_attachment_gaps_of_files(changed, finds))
+        yield from objects.chunks(changed, _SPANS.table, lambda ids: self._spans_of(ids, objects, finds))
+
+    def _spans_of(self, traces: Sequence[str], objects: ReadObjects, finds: FoundFiles) -> Iterator[pa.Table]:
+        """Yield the spans of some traces, and add gaps for attachments that they name and that are missing."""
+        for spans in self._spans(traces, objects.malformed):
+            if self._finder is not None:
+                objects.gaps.extend(_attachment_gaps(spans, finds))
+            yield spans
 
     def _spans(self, traces: Sequence[str], malformed: MalformedValues) -> Iterator[pa.Table]:
         """Yield the spans of some traces, about BYTES_PER_CHUNK at a time."""

@@ -27,16 +27,11 @@ def orphans(snapshot: Snapshot) -> Iterator[Gap]:
             yield from _without_parent(snapshot, root)
     for table_map in MAPS.values():
         root = ROOTS[table_map.kind]
-        if (
-            table_map.stored_in in columns
-            and root.stored_in in columns
-            and table_map.stored_in != root.stored_in
-            and "." not in table_map.owner
-        ):
+        is_elsewhere = table_map.stored_in != root.stored_in and "." not in table_map.owner
+        if is_elsewhere and {table_map.stored_in, root.stored_in} <= columns.keys():
             yield from _without_owner(snapshot, table_map, root)
-        if all(name in columns for name in (table_map.stored_in, *(join.table for join in table_map.joins))):
-            for join in table_map.joins:
-                yield from _without_joined(snapshot, table_map, join)
+        for join in table_map.joins:
+            yield from _without_joined(snapshot, table_map, join)
 
 
 def unknown_rows(snapshot: Snapshot) -> Iterator[Gap]:
@@ -85,7 +80,8 @@ def _without_owner(snapshot: Snapshot, table_map: TableMap, root: Root) -> Itera
 
 def _without_joined(snapshot: Snapshot, table_map: TableMap, join: Join) -> Iterator[Gap]:
     """Yield a gap for each owner with rows that refer to nothing, so that no archive row can be made of them."""
-    if any("." in ours for ours in join.on.values()):
+    tables = {table_map.stored_in, *(join.table for join in table_map.joins)}
+    if not tables <= snapshot.schema.columns.keys() or any("." in ours for ours in join.on.values()):
         return  # what that one refers to is reported with its own rows
     own, theirs = table(table_map.stored_in), table(join.table)
     joined_rows = exists().select_from(theirs)

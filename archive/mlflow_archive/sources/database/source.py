@@ -8,7 +8,6 @@ from functools import cached_property, partial
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy import column, select, table
 
 from mlflow_archive.artifact_roots import ArtifactRoots
@@ -28,9 +27,10 @@ from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.selecting.selector import Passes, Selector
 from mlflow_archive.sources.database.artifacts import ArtifactFinder
 from mlflow_archive.sources.database.catalog import DatabaseCatalog
+from mlflow_archive.sources.database.changed import ReadObjects
 from mlflow_archive.sources.database.columns import Columns, plain_values
 from mlflow_archive.sources.database.entities import EntityReader, count_points, count_spans, maps_of
-from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_rows, with_gaps
+from mlflow_archive.sources.database.gaps import MalformedValues
 from mlflow_archive.sources.database.newer import is_newer, unknown_contents, unknown_tables
 from mlflow_archive.sources.database.orphans import DATABASE, orphans, unknown_rows
 from mlflow_archive.sources.database.planning import IdBlock, shards
@@ -103,17 +103,21 @@ class DatabaseSource:
         if selection.artifacts:
             finder = ArtifactFinder(self._roots, selection, lambda traces: set(count_spans(self._snapshot, traces)))
         self._entities = EntityReader(self._snapshot, self._reading, finder, selector.among)
-        revision = self.facts().schema_revision
         carried = may_be_carried(self._snapshot, unknown_tables(self._snapshot)) if selection.unknown_tables else []
+        yield from gap_shards("rows that belong to nothing", self._leftovers(selection, progress, carried))
+        for name in carried:
+            yield Shard(name=f"the unknown table {name}", payload=UnknownTable(name=name))
+        yield from shards(selector, progress)
+
+    def _leftovers(self, selection: Selection, progress: Progress, carried: Sequence[str]) -> list[Gap]:
+        """Return gaps of what no kind has: contents that this version does not know, rows of objects that are gone."""
+        revision = self.facts().schema_revision
         gaps = [*unknown_contents(self._snapshot, selection, revision, progress.note, carried)]
         if selection.everything:
             leftovers = (*orphans(self._snapshot), *unknown_rows(self._snapshot))
             wants = selection.wants_kind
             gaps += [gap for gap in leftovers if gap.owner_kind == DATABASE or wants(gap.owner_kind)]
-        yield from gap_shards("rows that belong to nothing", gaps)
-        for name in carried:
-            yield Shard(name=f"the unknown table {name}", payload=UnknownTable(name=name))
-        yield from shards(selector, progress)
+        return gaps
 
     def _selector(self, selection: Selection) -> Selector:
         columns = Columns(self._snapshot)
@@ -155,26 +159,16 @@ class DatabaseSource:
         for run_id, key, points in count_points(self._snapshot, ids):
             if record := records.get(run_id):
                 record.points[key] = points
-        fingerprints = {run_id: record.fingerprint() for run_id, record in records.items()}
-        incomplete = {gap.owner_id for gap in (*gaps, *malformed.gaps())}
-        changed_ids = [
-            i for i, value in fingerprints.items() if i in incomplete or not value.agrees_with(known(RUN, i))
-        ]
-        if len(changed_ids) < len(fingerprints):
-            id_array = pa.array(changed_ids, pa.string())
-            tables = {name: rows.filter(pc.is_in(rows["run_id"], value_set=id_array)) for name, rows in tables.items()}
-        files = [file for run_id in changed_ids for file in records[run_id].files]
-        last: dict[str, pa.Table] = dict(tables)
-        for points in self._metrics(changed_ids, malformed):
-            # What came before is given once it is known that more follows: the last has gaps and fingerprints.
-            if "metrics" in last:
-                yield Chunk(tables=last, artifacts=files, complete=False)
-                last, files = {}, []
-            last["metrics"] = points
-        gaps = [*gaps, *malformed.gaps()]
-        whole = {run_id: fingerprints[run_id] for run_id in changed_ids if run_id not in {gap.owner_id for gap in gaps}}
-        last["fingerprints"] = fingerprint_rows(RUN, whole)
-        yield Chunk(tables=with_gaps(last, gaps), artifacts=files)
+        objects = ReadObjects(
+            kind=RUN,
+            tables=tables,
+            fingerprints={run_id: record.fingerprint() for run_id, record in records.items()},
+            files={run_id: record.files for run_id, record in records.items()},
+            gaps=gaps,
+            malformed=malformed,
+        )
+        changed = objects.changed_ids(known)
+        yield from objects.chunks(changed, "metrics", lambda run_ids: self._metrics(run_ids, malformed))
 
     def _metrics(self, ids: Sequence[str], malformed: MalformedValues) -> Iterator[pa.Table]:
         """Yield the points of some runs, about ``points_per_chunk`` at a time, at least one table."""
@@ -209,13 +203,13 @@ class DatabaseSource:
                 continue
             listing = self._roots.list(uri, owner_kind=RUN, owner_id=run_id)
             gaps += listing.gaps
-            if not listing.gaps and not listing.files and self._roots.is_elsewhere(uri):
+            if listing.is_empty and self._roots.is_elsewhere(uri):
                 reason = out_of_reach(self._roots.resolve(uri))
                 gaps.append(Gap(owner_kind=RUN, owner_id=run_id, path="", code=ARTIFACT_LISTING, reason=reason))
             elif not listing.gaps:
                 paths = [file.path for file in listing.files]
                 gaps += missing_declared(RUN, run_id, record.tags.get(HISTORY_TAG), paths)
-            record.files = [file for file in listing.files if self._selection.wants_artifact(file.path, file.size)]
+            record.files = listing.selected(self._selection)
         return gaps
 
     def _matching(self, matches: Matches, ids: Sequence[str]) -> Sequence[str]:

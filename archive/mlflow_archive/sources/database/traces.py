@@ -72,15 +72,18 @@ class TraceJudge:
     ) -> list[AssessmentCondition]:
         return [condition for condition, names in sessions.items() if session in names]
 
+    def _traces_of(self, condition: AssessmentCondition) -> list[str]:
+        """Return the traces with an assessment of a whole session that fits."""
+        rows_of_name = self._columns.rows("assessments", _OF_ASSESSMENTS, where=("name", [condition.name]))
+        rows = ({**dict(zip(_OF_ASSESSMENTS, row, strict=True)), "metadata": row[-1]} for row in rows_of_name)
+        return sorted({row["trace_id"] for row in rows if condition.is_of_session(row) and condition.fits(row)})
+
     def _sessions_of(self, condition: AssessmentCondition, experiments: Collection[str]) -> set[str]:
         """Return the sessions with an assessment of all their traces that fits, on a trace of the experiments."""
         if not condition.by_session or not self._columns.has("assessments"):
             return set()
-        rows_of_name = self._columns.rows("assessments", _OF_ASSESSMENTS, where=("name", [condition.name]))
-        rows = ({**dict(zip(_OF_ASSESSMENTS, row, strict=True)), "metadata": row[-1]} for row in rows_of_name)
-        traces = sorted({row["trace_id"] for row in rows if condition.is_of_session(row) and condition.fits(row)})
         sessions: set[str] = set()
-        for ids in slices(traces, _TRACES_AT_ONCE):
+        for ids in slices(self._traces_of(condition), _TRACES_AT_ONCE):
             metadata = self._by_trace("trace_metadata", ids)
             for trace_id, [info] in self._by_trace("traces", ids).items():
                 session = session_of(info, _pairs(metadata.get(trace_id, [])))

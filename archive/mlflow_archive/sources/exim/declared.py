@@ -13,6 +13,11 @@ from mlflow_archive.sources.exim.documents import Document
 from mlflow_archive.sources.exim.entries import model_entry
 
 _TOOL: Final = "mlflow-export-import"
+_BY_EXPERIMENT: Final = {
+    names.LOGGED_MODEL_LIST: (LOGGED_MODEL, "logged_models"),
+    names.TRACE_LIST: (TRACE, "traces"),
+}
+"""Lists of objects by experiment: what they list, and in which field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +57,11 @@ def declared_by_list(document: Document) -> Iterator[Declared]:
     elif name == names.MODEL_LIST:
         yield from _listed(document, REGISTERED_MODEL, body.get("models"))
         yield from _failed(document, REGISTERED_MODEL, info.get("failed_models"))
-    elif name == names.LOGGED_MODEL_LIST:
+    elif name in _BY_EXPERIMENT:
+        kind, field = _BY_EXPERIMENT[name]
         for experiment in _mappings(body.get("experiments")):
-            yield from _listed(document, LOGGED_MODEL, experiment.get("logged_models"))
-        yield from _failed(document, LOGGED_MODEL, info.get("failed_logged_models"))
-    elif name == names.TRACE_LIST:
-        for experiment in _mappings(body.get("experiments")):
-            yield from _listed(document, TRACE, experiment.get("traces"))
-        yield from _failed(document, TRACE, info.get("failed_traces"))
+            yield from _listed(document, kind, experiment.get(field))
+        yield from _failed(document, kind, info.get(f"failed_{field}"))
     else:
         kind = REGISTERED_MODEL if name == names.PROMPT_LIST else EVALUATION_DATASET
         yield from _listed(document, kind, [dataset.get("dataset_id") for dataset in _mappings(body.get("datasets"))])

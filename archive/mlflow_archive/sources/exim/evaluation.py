@@ -28,8 +28,7 @@ def read_dataset(entry: DatasetEntry, gap_book: GapBook, root: Path) -> Entity:
     names = {"created_time": ("created_time", "create_time")}
     row = row_of("evaluation_datasets", dataset, names, dataset_id=dataset_id, name=dataset.text("name") or "", **texts)
     entity.add("evaluation_datasets", **row)
-    for key, value in dataset.pairs("tags").items():
-        entity.add("evaluation_dataset_tags", dataset_id=dataset_id, key=key, value=value)
+    entity.add_pairs("evaluation_dataset_tags", dataset.pairs("tags"), dataset_id=dataset_id)
     for experiment_id in dict.fromkeys(entry.experiments):
         entity.add("evaluation_dataset_experiments", dataset_id=dataset_id, experiment_id=experiment_id)
     for number, record in enumerate(dataset.objects("records")):

@@ -6,8 +6,9 @@ memory does not grow with the folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,16 +37,17 @@ from mlflow_archive.sources.exim.entries import (
 from mlflow_archive.sources.exim.gapbook import FOLDER, GapBook
 from mlflow_archive.sources.exim.layout import Layout, find_documents
 
-_KINDS: Final = {
-    names.EXPERIMENT_FILE: EXPERIMENT,
-    names.RUN_FILE: RUN,
-    names.LOGGED_MODEL_FILE: LOGGED_MODEL,
-    names.TRACE_FILE: TRACE,
-    names.MODEL_FILE: REGISTERED_MODEL,
-    names.VERSION_FILE: REGISTERED_MODEL,
-    names.PROMPT_FILE: REGISTERED_MODEL,
-    names.DATASET_FILE: EVALUATION_DATASET,
+_DOCUMENTS: Final[Mapping[str, tuple[str, Callable[[Document], Any], Callable[[Any], str]]]] = {
+    names.EXPERIMENT_FILE: (EXPERIMENT, experiment_entry, attrgetter("experiment_id")),
+    names.RUN_FILE: (RUN, run_entry, attrgetter("run_id")),
+    names.LOGGED_MODEL_FILE: (LOGGED_MODEL, logged_model_entry, attrgetter("model_id")),
+    names.TRACE_FILE: (TRACE, trace_entry, attrgetter("trace_id")),
+    names.MODEL_FILE: (REGISTERED_MODEL, model_entry, attrgetter("owner_id")),
+    names.VERSION_FILE: (REGISTERED_MODEL, model_entry, attrgetter("owner_id")),
+    names.PROMPT_FILE: (REGISTERED_MODEL, model_entry, attrgetter("owner_id")),
+    names.DATASET_FILE: (EVALUATION_DATASET, dataset_entry, attrgetter("dataset_id")),
 }
+"""By file name: the kind of object that a document describes, how its entry is read, and the entry's id."""
 _CODES: Final = {RUN: RUN_UNREADABLE, EXPERIMENT: EXPERIMENT_UNREADABLE}
 
 
@@ -101,32 +103,17 @@ def build_index(root: Path) -> Index:
 class _Builder:
     def __init__(self, root: Path) -> None:
         self.index = Index(root=root)
-        self._experiments: DocumentCopies[ExperimentEntry] = DocumentCopies()
-        self._runs: DocumentCopies[RunEntry] = DocumentCopies()
-        self._logged_models: DocumentCopies[LoggedModelEntry] = DocumentCopies()
-        self._traces: DocumentCopies[TraceEntry] = DocumentCopies()
-        self._models: DocumentCopies[ModelEntry] = DocumentCopies()
-        self._datasets: DocumentCopies[DatasetEntry] = DocumentCopies()
+        self._copies = {kind: DocumentCopies[Any]() for kind, _, _ in _DOCUMENTS.values()}
         self._declared: list[Declared] = []
         self._broken: list[tuple[Path, str]] = []
         self._folders: dict[Path, str] = {}
         self._newest = -1
-        self._add: dict[str, Callable[[Document], None]] = {
-            names.EXPERIMENT_FILE: self._add_experiment,
-            names.RUN_FILE: self._add_run,
-            names.LOGGED_MODEL_FILE: self._add_logged_model,
-            names.TRACE_FILE: self._add_trace,
-            names.MODEL_FILE: self._add_model,
-            names.VERSION_FILE: self._add_model,
-            names.PROMPT_FILE: self._add_model,
-            names.DATASET_FILE: self._add_dataset,
-        }
 
     def read(self, layout: Layout) -> None:
         for path in layout.objects():
             try:
                 document = read_document(path, self.index.root)
-                self._add[path.name](document)
+                self._add(document)
             except DocumentUnreadableError as error:
                 self._unreadable(path, str(error))
                 continue
@@ -145,54 +132,37 @@ class _Builder:
 
     def finish(self, layout: Layout) -> Index:
         index = self.index
-        index.experiments = self._first_copies(EXPERIMENT, self._experiments)
-        index.runs = self._first_copies(RUN, self._runs)
-        for run_id, copies in self._runs.ranked():
+        index.experiments = self._first_copies(EXPERIMENT)
+        index.runs = self._first_copies(RUN)
+        for run_id, copies in self._copies[RUN].ranked():
             folders = tuple(dict.fromkeys(folder for copy in copies for folder in copy.entry.artifacts))
             index.runs[run_id] = replace(index.runs[run_id], artifacts=folders)
-        index.logged_models = self._first_copies(LOGGED_MODEL, self._logged_models)
-        index.traces = self._first_copies(TRACE, self._traces)
-        index.datasets = self._first_copies(EVALUATION_DATASET, self._datasets)
-        index.models = {owner: tuple(copy.entry for copy in copies) for owner, copies in self._models.ranked()}
+        index.logged_models = self._first_copies(LOGGED_MODEL)
+        index.traces = self._first_copies(TRACE)
+        index.datasets = self._first_copies(EVALUATION_DATASET)
+        models = self._copies[REGISTERED_MODEL].ranked()
+        index.models = {owner: tuple(copy.entry for copy in copies) for owner, copies in models}
         self._report_broken()
         self._check_declared()
         self._add_missing_experiments()
         self._report_strays(layout)
         return index
 
-    def _first_copies(self, kind: str, copies: DocumentCopies[Any]) -> dict[str, Any]:
+    def _first_copies(self, kind: str) -> dict[str, Any]:
         """Return the entries that count, by id, and report where other copies differ."""
         entries = {}
-        for object_id, ranked in copies.ranked():
+        for object_id, ranked in self._copies[kind].ranked():
             entries[object_id] = ranked[0].entry
             for reason in differing(ranked, self.index.root):
                 self.index.gaps.add(kind, object_id, _CODES.get(kind, OBJECT_UNREADABLE), reason)
         return entries
 
-    def _add_experiment(self, document: Document) -> None:
-        entry = experiment_entry(document)
-        self._folders[document.path.parent] = entry.experiment_id
-        self._experiments.add(entry.experiment_id, entry, document)
-
-    def _add_run(self, document: Document) -> None:
-        entry = run_entry(document)
-        self._runs.add(entry.run_id, entry, document)
-
-    def _add_logged_model(self, document: Document) -> None:
-        entry = logged_model_entry(document)
-        self._logged_models.add(entry.model_id, entry, document)
-
-    def _add_trace(self, document: Document) -> None:
-        entry = trace_entry(document)
-        self._traces.add(entry.trace_id, entry, document)
-
-    def _add_model(self, document: Document) -> None:
-        entry = model_entry(document)
-        self._models.add(entry.owner_id, entry, document)
-
-    def _add_dataset(self, document: Document) -> None:
-        entry = dataset_entry(document)
-        self._datasets.add(entry.dataset_id, entry, document)
+    def _add(self, document: Document) -> None:
+        kind, entry_of, id_of = _DOCUMENTS[document.path.name]
+        entry = entry_of(document)
+        if kind == EXPERIMENT:
+            self._folders[document.path.parent] = entry.experiment_id
+        self._copies[kind].add(id_of(entry), entry, document)
 
     def _note(self, document: Document) -> None:
         self.index.documents += 1
@@ -222,7 +192,7 @@ class _Builder:
                 self.index.gaps.add(EXPERIMENT, experiment_id, EXPERIMENT_UNREADABLE, reason)
         for path, reason in self._broken:
             if path.name != names.EXPERIMENT_FILE:
-                kind, owner = _KINDS[path.name], printable(path.parent.name)
+                kind, owner = _DOCUMENTS[path.name][0], printable(path.parent.name)
                 code = _CODES.get(kind, OBJECT_UNREADABLE)
                 self.index.gaps.add(kind, owner, code, reason, experiment_id=self._experiment_around(path))
 
@@ -231,26 +201,31 @@ class _Builder:
         return next((self._folders[folder] for folder in path.parents if folder in self._folders), None)
 
     def _check_declared(self) -> None:
-        index = self.index
-        by_folder: dict[str, list[RunEntry]] = {}
-        for copies in self._runs.by_id.values():
-            for copy in copies:
-                by_folder.setdefault(copy.entry.path.parent.name, []).append(copy.entry)
+        index, by_folder = self.index, self._runs_by_folder()
         for declared in self._declared:
             kind, object_id = declared.kind, declared.object_id
             exists = object_id in index.of(kind)
             if declared.failed_part or not (exists or index.gaps.has(kind, object_id)):
-                instead = [
-                    f"{place_of(run.path, index.root)} is that of run {run.run_id}"
-                    for run in (by_folder.get(object_id, ()) if kind == RUN else ())
-                    if run.path.is_relative_to(declared.document.parent)
-                ]
+                instead = self._instead(by_folder.get(object_id, ()), declared) if kind == RUN else ()
                 code = _CODES.get(kind, OBJECT_UNREADABLE)
                 reason = "; ".join((declared.reason, *instead))
                 around = self._experiment_around(declared.document)
                 index.gaps.add(kind, object_id, code, reason, path=declared.path, experiment_id=around)
             if kind == EXPERIMENT and declared.name and not exists:
                 index.experiments[object_id] = ExperimentEntry(experiment_id=object_id, name=declared.name)
+
+    def _instead(self, runs: Iterable[RunEntry], declared: Declared) -> Iterator[str]:
+        """Yield a sentence for each run that lies beside a document in a folder of the declared run's name."""
+        for run in runs:
+            if run.path.is_relative_to(declared.document.parent):
+                yield f"{place_of(run.path, self.index.root)} is that of run {run.run_id}"
+
+    def _runs_by_folder(self) -> dict[str, list[RunEntry]]:
+        by_folder: dict[str, list[RunEntry]] = {}
+        for copies in self._copies[RUN].by_id.values():
+            for copy in copies:
+                by_folder.setdefault(copy.entry.path.parent.name, []).append(copy.entry)
+        return by_folder
 
     def _add_missing_experiments(self) -> None:
         names_of_runs = self._experiment_names()

@@ -67,6 +67,13 @@ class Layout:
     links: list[Path] = field(default_factory=list)
     unlisted: list[tuple[Path, str]] = field(default_factory=list)
 
+    def add(self, path: Path) -> None:
+        """Add a file, if it may be a document."""
+        if path.name in OBJECT_FILES or path.name in LIST_FILES:
+            self.documents.setdefault(path.name, []).append(path)
+        elif path.name.endswith(".json") and path.name != _ADDS_NOTHING:
+            self.unknown.append(path)
+
     def of(self, name: str) -> list[Path]:
         """Return the documents with that file name."""
         return self.documents.get(name, [])
@@ -94,12 +101,10 @@ def find_documents(root: Path) -> Layout:
     for parent, folders, names in os.walk(root, onerror=cannot_list):
         folder = Path(parent)
         for name in sorted(names):
-            if name in OBJECT_FILES or name in LIST_FILES:
-                layout.documents.setdefault(name, []).append(folder / name)
-            elif name.endswith(".json") and name != _ADDS_NOTHING:
-                layout.unknown.append(folder / name)
-        layout.links += [folder / name for name in sorted(folders) if (folder / name).is_symlink()]
-        inner = [name for name in sorted(folders) if name not in _LITTER and not (folder / name).is_symlink()]
+            layout.add(folder / name)
+        links = [name for name in sorted(folders) if (folder / name).is_symlink()]
+        layout.links += [folder / name for name in links]
+        inner = sorted({*folders} - {*links} - _LITTER)
         folders[:] = [name for name in inner if not _is_content(folder, name, set(names), layout)]
     for paths in layout.documents.values():
         paths.sort()

@@ -33,8 +33,7 @@ def read_logged_model(entry: LoggedModelEntry, gap_book: GapBook, selection: Sel
     texts = {"name": model.text("name") or "", "status": model.text("status") or "UNSPECIFIED"}
     entity.add("logged_models", **row_of("logged_models", model, _NAMES, **ids, **texts))
     for table, name in (("logged_model_params", "params"), ("logged_model_tags", "tags")):
-        for key, value in model.pairs(name).items():
-            entity.add(table, **ids, key=key, value=value)
+        entity.add_pairs(table, model.pairs(name), **ids)
     for row in _metrics(model):
         entity.add("logged_model_metrics", **ids, **row)
     for dataset_input in model.objects("dataset_inputs"):

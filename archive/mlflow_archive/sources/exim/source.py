@@ -20,10 +20,9 @@ from mlflow_archive.sources.exim.index import Index, build_index
 from mlflow_archive.sources.exim.logged_models import read_logged_model
 from mlflow_archive.sources.exim.planning import EximPlanner, ObjectsPayload
 from mlflow_archive.sources.exim.registry.registry import read_model
-from mlflow_archive.sources.exim.runs.experiments import add_experiment
-from mlflow_archive.sources.exim.runs.runs import points_in_parts, read_run
+from mlflow_archive.sources.exim.runs.runs import add_experiment, points_in_parts, read_run
 from mlflow_archive.sources.exim.traces.traces import read_trace
-from mlflow_archive.sources.reading.gaplist import GapList, unreadable
+from mlflow_archive.sources.reading.gaplist import unreadable
 from mlflow_archive.sources.reading.records import Entity
 from mlflow_archive.sources.reading.rows import Rows
 from mlflow_archive.sources.reading.unknown_fields import UnknownFields
@@ -87,20 +86,16 @@ class EximSource:
                 self._read_object(object_id, payload, known, rows)
                 continue
             *parts, last = self._read_run(object_id, payload.selection, known)
-            if parts and rows:
-                yield rows.chunk()
-                rows = Rows()
+            if parts:
+                yield from rows.drain()
             for part in parts:
                 yield part.chunk(complete=False)
             if parts:
                 yield last.chunk()
             else:
                 rows.merge(last)
-            if rows.points >= self._points_per_chunk:
-                yield rows.chunk()
-                rows = Rows()
-        if rows:
-            yield rows.chunk()
+            yield from rows.drain(points=self._points_per_chunk)
+        yield from rows.drain()
 
     def close(self) -> None:
         """Release nothing: no file stays open between calls."""
@@ -111,7 +106,7 @@ class EximSource:
         try:
             record, points = read_run(self._index.runs[run_id], self._index.gaps, selection, self._root)
         except DocumentUnreadableError as error:
-            rows.add_gaps(_changed(RUN, run_id, error))
+            rows.add_gap(RUN, run_id, "", unreadable(RUN), str(error))
             return [rows]
         self._unknown.add_all(record.gaps)
         fingerprint = record.fingerprint()
@@ -136,7 +131,7 @@ class EximSource:
             entity.add_to(rows, known)
             self._unknown.add_all(entity.gaps)
         except DocumentUnreadableError as error:
-            rows.add_gaps(_changed(payload.kind, object_id, error))
+            rows.add_gap(payload.kind, object_id, "", unreadable(payload.kind), str(error))
 
     def _entity(self, object_id: str, payload: ObjectsPayload) -> Entity:
         index, selection = self._index, payload.selection
@@ -147,12 +142,6 @@ class EximSource:
         if payload.kind == EVALUATION_DATASET:
             return read_dataset(index.datasets[object_id], index.gaps, self._root)
         return read_model(index.models[object_id], index, selection, payload.carries)
-
-
-def _changed(kind: str, object_id: str, error: DocumentUnreadableError) -> GapList:
-    gaps = GapList(owner_kind=kind, owner_id=object_id)
-    gaps.add("", unreadable(kind), str(error))
-    return gaps
 
 
 _EXTRA: Final = {"package_version": "package_version", "tracking_uri": "mlflow_tracking_uri"}

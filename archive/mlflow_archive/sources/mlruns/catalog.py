@@ -136,19 +136,22 @@ class StoreCatalog:
         elif table == "registered_models":
             yield [{"name": model_name(folder)} for folder in find_registered_models(self._root)]
         elif table in ("model_inputs", "model_outputs"):
-            by_run = where is not None and where[0] == "run_id"
-            edges = _edges(self.met(RUN, where[1])) if by_run and where else self._every_edge
-            yield edges[table]
+            run_ids = _ids_in(where, "run_id")
+            yield (self._every_edge if run_ids is None else _edges(self.met(RUN, run_ids)))[table]
         elif table == "trace_metadata":  # of which only the run is asked for
             yield [
                 {"trace_id": id_of(folder), "key": traces.SOURCE_RUN, "value": traces.source_run_of(path_of(folder))}
                 for _, folder in self._all(TRACE)
             ]
         elif kind := _KINDS.get(table):
-            by_id = where is not None and where[0] == _KEYS[kind]
-            places = self.met(kind, where[1]) if by_id and where else self._all(kind)
-            while part := tuple(islice(places, _AT_ONCE)):
-                yield [_of_object(kind, experiment, folder, columns) for experiment, folder in part]
+            yield from self._of_kind(kind, columns, _ids_in(where, _KEYS[kind]))
+
+    def _of_kind(
+        self, kind: str, columns: Collection[str], ids: Collection[str] | None
+    ) -> Iterator[list[Mapping[str, Any]]]:
+        places = self._all(kind) if ids is None else self.met(kind, ids)
+        while part := tuple(islice(places, _AT_ONCE)):
+            yield [_of_object(kind, experiment, folder, columns) for experiment, folder in part]
 
     @cached_property
     def _every_edge(self) -> dict[str, list[Mapping[str, Any]]]:
@@ -161,6 +164,11 @@ class StoreCatalog:
                     yield experiment, folder
             except StoreError:
                 continue  # becomes a gap of the experiment
+
+
+def _ids_in(where: Where | None, column: str) -> Collection[str] | None:
+    """Return the ids that are asked for in a column, None where all are."""
+    return where[1] if where is not None and where[0] == column else None
 
 
 def id_of(folder: Folder) -> str:

@@ -76,8 +76,7 @@ def read_logged_model(
     entity.add("logged_models", **row_of("logged_models", fields, **own))
     gaps.unread += fields.unread()
     for table, name in (("logged_model_params", PARAMS), ("logged_model_tags", TAGS)):
-        for key, value in read_values(folder / name, gaps.under(name)).items():
-            entity.add(table, **ids, key=key, value=value)
+        entity.add_pairs(table, read_values(folder / name, gaps.under(name)), **ids)
     for row in _metric_rows(folder / METRICS, gaps.under(METRICS, METRIC_UNREADABLE)):
         entity.add("logged_model_metrics", **ids, **row)
     if selection.artifacts:

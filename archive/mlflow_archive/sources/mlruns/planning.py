@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -10,10 +11,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from mlflow_archive.artifact_roots.names import printable
 from mlflow_archive.errors import StoreError
 from mlflow_archive.flow.absences import absences
 from mlflow_archive.flow.chunk import Gap, Shard, gap_shards
-from mlflow_archive.kinds import KINDS, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
+from mlflow_archive.format.gaps import FOLDER_UNKNOWN, SOURCE
+from mlflow_archive.kinds import EXPERIMENT, KINDS, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.selecting.selector import Passes, Selector
 from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
@@ -22,10 +25,19 @@ from mlflow_archive.sources.mlruns.catalog import Folder, StoreCatalog, id_of, p
 from mlflow_archive.sources.mlruns.index import StoreIndex
 from mlflow_archive.sources.mlruns.layout import (
     METRICS,
+    MODELS,
+    TRACES,
+    TRASH,
     ExperimentFolder,
     RunFolder,
+    experiment_like,
     find_experiments,
     find_registered_models,
+    folders_in,
+    logged_model_like,
+    registered_model_like,
+    run_like,
+    trace_like,
 )
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
@@ -34,7 +46,6 @@ from mlflow_archive.sources.mlruns.registry.version_files import Carries
 from mlflow_archive.sources.mlruns.runs.experiments import Experiment, load_experiments
 from mlflow_archive.sources.mlruns.runs.history import read_latest
 from mlflow_archive.sources.mlruns.runs.runs import read_run
-from mlflow_archive.sources.mlruns.strays import stray_folders, strays_in_experiment
 from mlflow_archive.sources.mlruns.traces.traces import read_trace
 from mlflow_archive.sources.reading.records import Entity
 
@@ -224,3 +235,40 @@ def _take(folders: Iterator[Folder]) -> tuple[tuple[Folder, ...], str]:
 def _name(kind: str, experiment: Experiment, start: int, count: int) -> str:
     objects = f", {kind.replace('_', ' ')}s {start}-{start + count - 1}" if count else ""
     return f"experiment {experiment.experiment_id}{objects}"
+
+
+def stray_folders(root: Path, experiments: Iterable[ExperimentFolder]) -> Iterator[Gap]:
+    """Yield a gap for each folder beside the experiments and registered models of a store, with number of files."""
+    known = {experiment.path for experiment in experiments}
+    for parent in (root, root / TRASH):
+        yield from _strays(root, [path for path in folders_in(parent) if experiment_like(path)], known, EXPERIMENT)
+    models = [path for path in folders_in(root / MODELS) if registered_model_like(path)]
+    yield from _strays(root, models, set(find_registered_models(root)), REGISTERED_MODEL)
+
+
+def strays_in_experiment(root: Path, experiment: ExperimentFolder) -> Iterator[Gap]:
+    """Yield a gap for each folder beside the runs, logged models and traces of an experiment."""
+    path = experiment.path
+    for parent, kind, looks, objects in (
+        (path, RUN, run_like, (run.path for run in experiment.runs())),
+        (path / TRASH, RUN, run_like, (run.path for run in experiment.runs())),
+        (path / MODELS, LOGGED_MODEL, logged_model_like, experiment.logged_models()),
+        (path / TRACES, TRACE, trace_like, experiment.traces()),
+    ):
+        try:
+            yield from _strays(root, [folder for folder in folders_in(parent) if looks(folder)], set(objects), kind)
+        except StoreError:
+            continue  # a folder that cannot be listed is reported where its objects are
+
+
+def _strays(root: Path, folders: Iterable[Path], known: set[Path], kind: str) -> Iterator[Gap]:
+    for folder in folders:
+        if folder not in known and (files := _file_count(folder)):
+            place = printable(folder.relative_to(root).as_posix())
+            noun = kind.replace("_", " ")
+            reason = f"no meta.yaml says that this folder is a {noun}; {files} files in it are left out"
+            yield Gap(owner_kind=SOURCE, owner_id=place, path="", code=FOLDER_UNKNOWN, reason=reason)
+
+
+def _file_count(folder: Path) -> int:
+    return sum(len(files) for _, _, files in os.walk(folder))

@@ -24,18 +24,13 @@ from mlflow_archive.sources.mlruns.layout import METRICS, RunFolder, check_root,
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.logged_models import read_logged_model
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
-from mlflow_archive.sources.mlruns.planning import (
-    ExperimentsPayload,
-    FoldersPayload,
-    ModelsPayload,
-    StorePlanner,
-)
+from mlflow_archive.sources.mlruns.planning import ExperimentsPayload, FoldersPayload, ModelsPayload, StorePlanner
 from mlflow_archive.sources.mlruns.registry.registry import read_registered_model
-from mlflow_archive.sources.mlruns.runs.experiments import Experiment, add_experiment
+from mlflow_archive.sources.mlruns.runs.experiments import add_experiment
 from mlflow_archive.sources.mlruns.runs.history import read_history
 from mlflow_archive.sources.mlruns.runs.runs import read_run
 from mlflow_archive.sources.mlruns.traces.traces import read_trace
-from mlflow_archive.sources.reading.gaplist import GapList
+from mlflow_archive.sources.reading.gaplist import GapList, unreadable
 from mlflow_archive.sources.reading.points import Latest, Points
 from mlflow_archive.sources.reading.records import Entity, RunRecord
 from mlflow_archive.sources.reading.rows import Rows
@@ -100,18 +95,11 @@ class MlrunsSource:
         rows = Rows()
         for experiment in payload.experiments:
             self._unknown.add_all(add_experiment(rows, experiment))
-            if rows.size >= ROWS_PER_CHUNK:
-                yield rows.chunk()
-                rows = Rows()
-        if rows:
-            yield rows.chunk()
+            yield from rows.drain(size=ROWS_PER_CHUNK)
+        yield from rows.drain()
 
     def _read_runs(self, payload: FoldersPayload, known: Known) -> Iterator[Chunk]:
-        rows = Rows()
-        if payload.listing_problem:
-            rows.add_gaps(_unlisted(payload.experiment, "runs", EXPERIMENT_UNREADABLE, payload.listing_problem))
-        for copy in payload.copies:
-            rows.add_gaps(self._left_out(RUN, copy, RUN_UNREADABLE))
+        rows = self._left_out(payload, EXPERIMENT_UNREADABLE)
         for run in payload.runs:
             whole = True
             for part, complete in self._read_run(run, payload, known):
@@ -119,35 +107,23 @@ class MlrunsSource:
                 if whole:
                     rows.merge(part)
                     continue
-                if rows:
-                    yield rows.chunk()
-                    rows = Rows()
+                yield from rows.drain()
                 yield part.chunk(complete=complete)
-            if rows.points >= self._points_per_chunk:
-                yield rows.chunk()
-                rows = Rows()
-        if rows:
-            yield rows.chunk()
+            yield from rows.drain(points=self._points_per_chunk)
+        yield from rows.drain()
 
     def close(self) -> None:
         """Release nothing: no file stays open between calls."""
 
     def _read_entities(self, payload: FoldersPayload, known: Known) -> Iterator[Chunk]:
         """Yield logged models or traces; nothing of those that the sink holds unchanged."""
-        kind, rows = payload.kind, Rows()
-        if payload.listing_problem:
-            rows.add_gaps(_unlisted(payload.experiment, f"{kind}s", OBJECT_UNREADABLE, payload.listing_problem))
-        for copy in payload.copies:
-            rows.add_gaps(self._left_out(kind, copy, OBJECT_UNREADABLE))
+        rows = self._left_out(payload, OBJECT_UNREADABLE)
         for folder in payload.folders:
             entity = self._entity(path_of(folder), payload)
             entity.add_to(rows, known)
             self._unknown.add_all(entity.gaps)
-            if rows.size >= ROWS_PER_CHUNK:
-                yield rows.chunk()
-                rows = Rows()
-        if rows:
-            yield rows.chunk()
+            yield from rows.drain(size=ROWS_PER_CHUNK)
+        yield from rows.drain()
 
     def _entity(self, folder: Path, payload: FoldersPayload) -> Entity:
         try:
@@ -160,22 +136,25 @@ class MlrunsSource:
     def _read_models(self, payload: ModelsPayload) -> Iterator[Chunk]:
         rows = Rows()
         if payload.listing_problem:
-            gaps = GapList(owner_kind=REGISTERED_MODEL, owner_id="")
-            gaps.add("", OBJECT_UNREADABLE, payload.listing_problem)
-            rows.add_gaps(gaps)
+            rows.add_gap(REGISTERED_MODEL, "", "", OBJECT_UNREADABLE, payload.listing_problem)
         for folder in payload.folders:
             model = read_registered_model(folder, payload.index, self._places, payload.selection, payload.carries)
             model.add_to(rows)
             self._unknown.add_all(model.gaps)
-        if rows:
-            yield rows.chunk()
+        yield from rows.drain()
 
-    def _left_out(self, kind: str, folder: Path, code: str) -> GapList:
-        gaps = GapList(owner_kind=kind, owner_id=folder.name)
-        place = printable(folder.relative_to(self._root).as_posix())
-        noun = kind.replace("_", " ")
-        gaps.add(place, code, f"a {noun} with this id lies in another experiment too; this copy is left out")
-        return gaps
+    def _left_out(self, payload: FoldersPayload, unlisted: str) -> Rows:
+        """Return gaps of what is not read of an experiment: what cannot be listed, and copies of other objects."""
+        rows, kind = Rows(), payload.kind
+        if payload.listing_problem:
+            owner = payload.experiment.experiment_id
+            rows.add_gap(EXPERIMENT, owner, f"{kind}s", unlisted, payload.listing_problem)
+        for copy in payload.copies:
+            place = printable(copy.relative_to(self._root).as_posix())
+            noun = kind.replace("_", " ")
+            reason = f"a {noun} with this id lies in another experiment too; this copy is left out"
+            rows.add_gap(kind, copy.name, place, unreadable(kind), reason)
+        return rows
 
     def _read_run(self, run: RunFolder, payload: FoldersPayload, known: Known) -> Iterator[tuple[Rows, bool]]:
         """Yield the rows of a run with whether they are the last; nothing for a run the sink holds unchanged."""
@@ -183,9 +162,7 @@ class MlrunsSource:
         try:
             record = read_run(run, payload.experiment.folder, self._places, payload.selection)
         except MetaUnreadableError as error:
-            gaps = GapList(owner_kind=RUN, owner_id=printable(run.run_id))
-            gaps.add("", RUN_UNREADABLE, str(error))
-            rows.add_gaps(gaps)
+            rows.add_gap(RUN, printable(run.run_id), "", RUN_UNREADABLE, str(error))
             yield rows, True
             return
         self._unknown.add_all(record.gaps)
@@ -214,9 +191,3 @@ class MlrunsSource:
     def _history(self, run: RunFolder, gaps: GapList, latest: Latest) -> Iterator[Points]:
         bad = gaps.under(METRICS, METRIC_UNREADABLE)
         return read_history(run.path / METRICS, latest, bad, limit=self._points_per_chunk)
-
-
-def _unlisted(experiment: Experiment, path: str, code: str, problem: str) -> GapList:
-    gaps = GapList(owner_kind=EXPERIMENT, owner_id=experiment.experiment_id)
-    gaps.add(path, code, problem)
-    return gaps

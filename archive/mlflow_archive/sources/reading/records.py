@@ -13,7 +13,7 @@ from mlflow_archive.kinds import INCREMENTAL
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.points import Latest
-from mlflow_archive.sources.reading.rows import Cell, Row, Rows
+from mlflow_archive.sources.reading.rows import Cell, Row, Rows, pair_rows
 
 ACTIVE: Final = "active"
 DELETED: Final = "deleted"
@@ -61,6 +61,11 @@ class Entity:
     def add(self, table: str, /, **row: Cell) -> None:
         """Add a row to a table."""
         self.rows.setdefault(table, []).append(row)
+
+    def add_pairs(self, table: str, pairs: Mapping[str, Cell], /, **own: Cell) -> None:
+        """Add a row to a table for each key and value."""
+        for row in pair_rows(pairs, **own):
+            self.add(table, **row)
 
     def take_files(self, files: Iterable[FoundFile], selection: Selection, *, prefix: str = "") -> None:
         """Add the files that are selected; ``prefix`` is put before their paths."""
@@ -127,8 +132,7 @@ class RunRecord:
         """Add the rows that come before the points."""
         rows.add("runs", self.info)
         for table, values in (("params", self.params), ("tags", self.tags)):
-            for key, value in values.items():
-                rows.add(table, {"run_id": self.run_id, "key": key, "value": value})
+            rows.add_all({table: pair_rows(values, run_id=self.run_id)})
         rows.add_all({"datasets": self.datasets})
         for row, tags in self.inputs:
             rows.add_all({"dataset_inputs": [row], "dataset_input_tags": tags})

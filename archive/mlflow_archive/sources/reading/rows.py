@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
 
-from mlflow_archive.flow.chunk import ArtifactFile, Chunk
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap
 from mlflow_archive.format.fingerprint import Fingerprint
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.sources.reading.gaplist import GapList
@@ -22,10 +22,18 @@ INT64: Final = range(-(2**63), 2**63)
 """The integers that the tables can hold."""
 
 
+def pair_rows(pairs: Mapping[str, Cell], **own: Cell) -> list[Any]:
+    """Return the rows of a table of keys and values, each with the columns ``own``."""
+    return [{**own, "key": key, "value": value} for key, value in pairs.items()]
+
+
 class Rows:
     """Collects what one chunk will hold."""
 
     def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
         self._rows: dict[str, list[Row]] = {}
         self._run_ids: list[str] = []
         self._points = Points()
@@ -61,6 +69,10 @@ class Rows:
         for gap in gaps.by_place.values():
             self.add("gaps", gap.row())
 
+    def add_gap(self, kind: str, owner_id: str, path: str, code: str, reason: str) -> None:
+        """Add a row of ``gaps``."""
+        self.add("gaps", Gap(owner_kind=kind, owner_id=owner_id, path=path, code=code, reason=reason).row())
+
     def add_points(self, run_id: str, points: Points) -> None:
         """Add points of a run."""
         self._run_ids.extend([run_id] * len(points))
@@ -81,6 +93,12 @@ class Rows:
         self._run_ids.extend(part._run_ids)
         self._points.extend(part._points)
         self._artifacts.extend(part._artifacts)
+
+    def drain(self, *, size: int = 0, points: int = 0) -> Iterator[Chunk]:
+        """Yield all rows as a chunk and begin anew, if there are any, and as many as that."""
+        if self and self.size >= size and self.points >= points:
+            yield self.chunk()
+            self._clear()
 
     def chunk(self, *, complete: bool = True) -> Chunk:
         """Return the rows as a chunk."""

@@ -43,7 +43,7 @@ def take_columns(tags: MutableMapping[str, Value], metadata: MutableMapping[str,
         values = _object(metadata.get(key))
         if values and all(name in names and type(number) in kinds for name, number in values.items()):
             del metadata[key]
-            columns |= {name: number if kinds == (int,) else float(number) for name, number in values.items()}
+            columns |= {name: kinds[-1](number) for name, number in values.items()}
     return columns
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar, cast
+from typing import Any, BinaryIO, Final, NamedTuple, TypeVar, cast
 from urllib.parse import quote, unquote, urlparse, urlsplit, urlunparse
 
 from mlflow_archive.artifact_roots import ArtifactRoots, Listing
@@ -45,6 +45,14 @@ _T = TypeVar("_T")
 
 Request = tuple[str, Params | None]
 """Path and parameters of a GET."""
+
+
+class _Entry(NamedTuple):
+    """What lies in a folder; a ``size`` of 0 bytes is left out by the server."""
+
+    path: str
+    is_folder: bool
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +118,7 @@ class Artifacts:
         uri = owner.uri or ""
         behind_server = owner.list_folder is not None or proxy_root(uri) is not None or _other_server(uri)
         if self._is_reached_from_here(owner) or not behind_server:
-            listing = self.of(owner)
-            return not listing.files and not listing.gaps
+            return self.of(owner).is_empty
         try:
             return not self._entries(owner, "")
         except (ServerError, ArtifactUnreadableError) as exc:
@@ -180,29 +187,21 @@ class Artifacts:
             else:
                 listing.files.append(self.file(owner, path, size))
 
-    def _entries(self, owner: Owner, folder: str) -> list[tuple[str, bool, int]]:
-        """Return (path, is a folder, size in bytes) of what lies in a folder; a size of 0 is left out by the server."""
-        proxied, answer = True, self._asked_proxy(owner, folder)
-        if answer is None and owner.list_folder is not None:
-            proxied, answer = False, _whole_list(self._session, *owner.list_folder(folder))
-            host = _other_server(owner.uri or "")
-            if host and not folder and not (isinstance(answer, Mapping) and answer.get("files")):
-                refused = self._neighbours.get((host, self._session.workspace))
-                why = refused if isinstance(refused, str) else "it refuses to list them"
-                reason = f"they lie behind another server, {host}: {why}; if they are elsewhere now, use --artifact-map"
-                raise ArtifactUnreadableError(reason, code=gap_codes.ARTIFACT_LISTING)
-        try:
-            entries = [
-                (str(entry["path"]), bool(entry.get("is_dir")), int(entry.get("file_size") or 0))
-                for entry in answer.get("files", [])
-            ]
-        except (KeyError, TypeError, ValueError, AttributeError) as exc:
-            reason = f"the listing has an unexpected shape: {exc!r}"
-            raise ArtifactUnreadableError(reason, code=gap_codes.ARTIFACT_LISTING) from exc
-        if proxied:
+    def _entries(self, owner: Owner, folder: str) -> list[_Entry]:
+        """Return what lies in a folder."""
+        answer = self._asked_proxy(owner, folder)
+        if answer is not None or owner.list_folder is None:
             prefix = f"{folder}/" if folder else ""
-            return [(prefix + path.rpartition("/")[2], is_folder, size) for path, is_folder, size in entries]
-        strange = [path for path, _, _ in entries if path == folder or (folder and not path.startswith(folder + "/"))]
+            return [entry._replace(path=prefix + entry.path.rpartition("/")[2]) for entry in _entries_in(answer)]
+        entries = _entries_in(_whole_list(self._session, *owner.list_folder(folder)))
+        host = _other_server(owner.uri or "")
+        if host and not folder and not entries:
+            refused = self._neighbours.get((host, self._session.workspace))
+            why = refused if isinstance(refused, str) else "it refuses to list them"
+            reason = f"they lie behind another server, {host}: {why}; if they are elsewhere now, use --artifact-map"
+            raise ArtifactUnreadableError(reason, code=gap_codes.ARTIFACT_LISTING)
+        below = f"{folder}/" if folder else ""
+        strange = [path for path, _, _ in entries if path == folder or not path.startswith(below)]
         if strange:
             reason = f"the server listed another folder: found {strange[:3]}, expected paths below {folder!r}"
             raise ArtifactUnreadableError(reason, code=gap_codes.ARTIFACT_LISTING)
@@ -294,6 +293,18 @@ class Artifacts:
             return self._session.download_signed(str(answer["url"]), answer.get("headers") or {}, target)
         except (ServerError, KeyError, TypeError, AttributeError):
             return None  # why it does not give it is told already
+
+
+def _entries_in(answer: Any) -> list[_Entry]:
+    """Return what a listing of a folder has. Raises ArtifactUnreadableError where it has another shape."""
+    try:
+        return [
+            _Entry(str(entry["path"]), bool(entry.get("is_dir")), int(entry.get("file_size") or 0))
+            for entry in answer.get("files", [])
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        reason = f"the listing has an unexpected shape: {exc!r}"
+        raise ArtifactUnreadableError(reason, code=gap_codes.ARTIFACT_LISTING) from exc
 
 
 def _whole_list(session: TrackingSession, path: str, params: Any, *, refusals_are_final: bool = False) -> Any:

@@ -188,16 +188,8 @@ def select(scopes: Sequence[Scope], selection: Selection) -> Selector:
         check_run_filter(scopes[0])
     for scope in scopes if selection.wants_kind(TRACE) else ():
         check_trace_filter(scope)
-    carried_ids = set(selector.carried_experiments)
     for scope in scopes:
-        scope.carried_experiments = [raw for raw in scope.experiments if str(raw["experiment_id"]) in carried_ids]
-        if selection.runs or selection.models:
-            run_ids = catalog.in_scope(scope, RUN, selector.runs)
-            scope.named_runs = [run for run in map(catalog.named_run, run_ids) if run is not None]
-        if scope.dependencies is not None:
-            scope.model_ids = sorted(scope.dependencies.logged_models)
-        elif selection.only_of_runs and selection.wants_kind(LOGGED_MODEL):
-            scope.model_ids = catalog.in_scope(scope, LOGGED_MODEL, selector.linked(LOGGED_MODEL))
+        _leave(scope, catalog, selector, selection)
     return selector
 
 
@@ -205,3 +197,16 @@ def _run_record(run: Json) -> Record:
     info = run["info"]
     ids = {"run_id": run_id_of(run), "experiment_id": info.get("experiment_id")}
     return {**ids, "lifecycle_stage": info.get("lifecycle_stage"), "start_time": start_time_of(run)}
+
+
+def _leave(scope: Scope, catalog: ServerCatalog, selector: Selector, selection: Selection) -> None:
+    """Leave with a scope what is selected of it."""
+    carried_ids = set(selector.carried_experiments)
+    scope.carried_experiments = [raw for raw in scope.experiments if str(raw["experiment_id"]) in carried_ids]
+    if selection.runs or selection.models:
+        run_ids = catalog.in_scope(scope, RUN, selector.runs)
+        scope.named_runs = list(filter(None, map(catalog.named_run, run_ids)))
+    if scope.dependencies is not None:
+        scope.model_ids = sorted(scope.dependencies.logged_models)
+    elif selection.only_of_runs and selection.wants_kind(LOGGED_MODEL):
+        scope.model_ids = catalog.in_scope(scope, LOGGED_MODEL, selector.linked(LOGGED_MODEL))

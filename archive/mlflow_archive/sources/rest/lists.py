@@ -123,13 +123,16 @@ def all_at_once(asker: Asker, kind: str, path: str, name: str, /, **params: Any)
         yield Page(rows=rows)
 
 
-def pages(ask: Ask, id_of: IdOf, *, size: int, token_of: TokenOf = page_token) -> Iterator[Page]:
+def pages(ask: Ask, id_of: IdOf | str, *, size: int, token_of: TokenOf = page_token) -> Iterator[Page]:
     """Yield all pages of a list. ``token_of`` makes the token with which the server goes on after some rows.
+
+    ``id_of`` returns the id of a row, or is the field that has it.
 
     Raises ServerError where nobody answers any more.
     """
     # Two rows at least: a page of one cannot start with a row already seen, and would pass over rows as others go.
-    return _Walk(ask, id_of, token_of).pages(max(2, size))
+    get_id = (lambda row: row.get(id_of)) if isinstance(id_of, str) else id_of
+    return _Walk(ask, get_id, token_of).pages(max(2, size))
 
 
 class _Walk:

@@ -13,17 +13,18 @@ from typing import Any, Final
 
 from mlflow_archive.artifact_roots import Listing
 from mlflow_archive.errors import ServerError
-from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
+from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.format.fingerprint import entity_fingerprint
 from mlflow_archive.format.gaps import ARTIFACT_MISSING
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import LOGGED_MODEL
 from mlflow_archive.sources.reading.fields import Fields, row_of
+from mlflow_archive.sources.reading.rows import pair_rows
 from mlflow_archive.sources.rest.artifacts import Owner, quoted
 from mlflow_archive.sources.rest.cells import Json, Row
 from mlflow_archive.sources.rest.lists import Page, pages, posting
 from mlflow_archive.sources.rest.lookups import LOGGED_MODELS, fetch_model
-from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, add_rows, batches, chunk_of, gap_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Contents, Scope, TableRows, batches, chunk_of, gap_of, gaps_of
 
 PAGE: Final = 100
 _FILES: Final = "/ajax-api/2.0/mlflow/logged-models"
@@ -119,31 +120,27 @@ def _read_by_id(scope: Scope, model_ids: Sequence[str], known: Known, *, only_de
 
 
 def _read(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
-    rows: dict[str, list[Row]] = {}
-    files: list[ArtifactFile] = []
-    gaps = list(gaps)
+    contents = Contents(scope, LOGGED_MODEL, gaps)
     for raw in models:
-        own_rows = scope.read(LOGGED_MODEL, str(_id_of(raw)), raw, model_rows, gaps)
-        if own_rows is None:
+        rows = contents.make(str(_id_of(raw)), raw, model_rows)
+        if rows is None:
             continue
-        [info] = own_rows["logged_models"]
+        [info] = rows["logged_models"]
         listing = Listing()
         if scope.selection.artifacts:
             listing = scope.artifacts.of(model_owner(info["model_id"], info["artifact_location"]))
-        wants = scope.selection.wants_artifact
-        own_files = [file for file in listing.files if wants(file.path, file.size)]
-        own_gaps = [*listing.gaps, *_not_there(own_rows, listing)] if scope.selection.artifacts else []
-        fingerprint = entity_fingerprint(own_rows, own_files)
-        if not own_gaps:
+            listing.gaps += _not_there(rows, listing)
+        files = listing.selected(scope.selection)
+        fingerprint = entity_fingerprint(rows, files)
+        if not listing.gaps:
             if fingerprint.agrees_with(known(LOGGED_MODEL, info["model_id"])):
                 scope.progress.advance("skipped", 1)
                 continue
-            rows.setdefault("fingerprints", []).append(fingerprint.row(LOGGED_MODEL, info["model_id"]))
-        add_rows(rows, own_rows)
-        files += own_files
-        gaps += own_gaps
-    if rows or gaps:
-        yield chunk_of(rows, gaps, artifacts=files)
+            contents.add_rows({"fingerprints": [fingerprint.row(LOGGED_MODEL, info["model_id"])]})
+        contents.add_rows(rows)
+        contents.files += files
+        contents.gaps += listing.gaps
+    yield from contents.chunks()
 
 
 def _not_there(rows: Mapping[str, list[Row]], listing: Listing) -> list[Gap]:
@@ -172,8 +169,8 @@ def model_rows(model: Fields) -> TableRows:
     info.known("registrations")  # the versions of registered models that it became; these name it
     return {
         "logged_models": [row],
-        "logged_model_params": [{**own, "key": key, "value": value} for key, value in data.pairs("params").items()],
-        "logged_model_tags": [{**own, "key": key, "value": value} for key, value in info.pairs("tags").items()],
+        "logged_model_params": pair_rows(data.pairs("params"), **own),
+        "logged_model_tags": pair_rows(info.pairs("tags"), **own),
         "logged_model_metrics": [_metric_row(point, own) for point in data.objects("metrics")],
     }
 

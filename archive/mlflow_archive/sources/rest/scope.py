@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
+from threading import Lock
 from typing import Any, Final, TypeVar
 
 from mlflow_archive.errors import ServerError
-from mlflow_archive.flow.chunk import Chunk, Gap, Known, Shard, gap_table
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known, Shard, gap_table
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.format.gaps import OBJECT_UNREADABLE
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.http.session import TrackingSession
-from mlflow_archive.kinds import (
-    DEFAULT_WORKSPACE,
-    EXPERIMENT,
-    KINDS,
-    LOGGED_MODEL,
-    MCP_SERVER,
-    REGISTERED_MODEL,
-    RUN,
-    SCORER,
-    SKILL,
-    TRACE,
-)
+from mlflow_archive.kinds import DEFAULT_WORKSPACE, KINDS, RUN
 from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.selecting.selector import Selector
@@ -33,13 +23,48 @@ from mlflow_archive.sources.reading.gaplist import unreadable
 from mlflow_archive.sources.reading.unknown_fields import UnknownFields
 from mlflow_archive.sources.rest.artifacts import Artifacts
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, table_of, unexpected_shape
-from mlflow_archive.sources.rest.findings import RunFindings
 from mlflow_archive.sources.rest.lists import Loss, Page
+
+
+@dataclass(slots=True)
+class RunFindings:
+    """What is learned from the runs of one workspace; the only thing that kinds hand on to each other. Thread-safe.
+
+    All of it comes from runs, whose stage is done before that of any other kind but experiments begins (see ``Shard``):
+
+    ===============  =============================================  ================================================
+    field            filled while                                   used by
+    ===============  =============================================  ================================================
+    ``run_ids``      runs are planned, where a selection names      traces of runs; logged models of runs
+                     runs, a filter, models or a time, or leaves
+                     out deleted ones
+    ``trace_runs``   runs are read (``TraceLinkSearch.look_for``)   traces: their links to runs
+    ``model_ids``    runs are read                                  logged models: those of runs, and deleted ones,
+                                                                    which no list shows
+    ===============  =============================================  ================================================
+    """
+
+    run_ids: set[str] = field(default_factory=set)
+    """The selected runs."""
+    trace_runs: dict[str, set[str]] = field(default_factory=dict)
+    """Trace id -> ids of the runs that it belongs to."""
+    model_ids: set[str] = field(default_factory=set)
+    """The logged models that runs name as inputs or outputs."""
+    _lock: Lock = field(default_factory=Lock)
+
+    def add_trace(self, trace_id: str, run_id: str) -> None:
+        """Add a trace of a run."""
+        with self._lock:
+            self.trace_runs.setdefault(trace_id, set()).add(run_id)
+
+    def add_models(self, model_ids: Iterable[str]) -> None:
+        """Add logged models that a run names."""
+        with self._lock:
+            self.model_ids.update(model_ids)
+
 
 IDS_AT_ONCE: Final = 100
 """How many experiments one search names."""
-_TEXT_AS_IT_IS: Final = frozenset({EXPERIMENT, RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL, SCORER, MCP_SERVER, SKILL})
-"""Kinds in whose answers an empty text is one; in those of all others it says that nothing is set."""
 
 TableRows = dict[str, list[Row]]
 """By table."""
@@ -139,7 +164,7 @@ class Scope:
         ``part`` says which part of the object it is: a word, and perhaps its id. Fields that ``make`` does not ask for
         are counted.
         """
-        fields = Fields(raw, refuse, path=part.partition(" ")[0], blank_is_null=kind not in _TEXT_AS_IT_IS)
+        fields = Fields(raw, refuse, path=part.partition(" ")[0], blank_is_null=not KINDS[kind].keeps_blank_texts)
         try:
             made_rows = make(fields)
         except UNREADABLE_ROW as exc:
@@ -209,25 +234,58 @@ def batches(
         yield Batch(name=f"{name}-{number:05d}", read=reading, kind=kind, weight=len(page.rows))
 
 
+class Contents:
+    """What was read of some objects of a kind: rows by table, files, and gaps."""
+
+    def __init__(self, scope: Scope, kind: str, gaps: Iterable[Gap] = ()) -> None:
+        self._scope, self._kind = scope, kind
+        self.rows: TableRows = {}
+        self.files: list[ArtifactFile] = []
+        self.gaps = list(gaps)
+
+    def listed(self, pages: Iterable[Page], owner_id: str = "", part: str = "") -> Iterator[Json]:
+        """Yield the rows of a list, and add gaps for what it lacks; ``part`` is the part of an object that it lists."""
+        for page in pages:
+            self.gaps += gaps_of(self._kind, page.losses, owner_id, part)
+            yield from page.rows
+
+    def make(self, owner_id: str, raw: Json, make: Callable[[Fields], T], part: str = "") -> T | None:
+        """Return what ``make`` makes of an object or a part of it, None and a gap more where that is malformed."""
+        return self._scope.read(self._kind, owner_id, raw, make, self.gaps, part)
+
+    def add(self, owner_id: str, raw: Json, make: Callable[[Fields], TableRows], part: str = "") -> TableRows | None:
+        """Add the rows of an object or a part of it, and return them."""
+        rows = self.make(owner_id, raw, make, part)
+        self.add_rows(rows or {})
+        return rows
+
+    def add_rows(self, rows: Mapping[str, Iterable[Row]]) -> None:
+        """Add rows by table."""
+        add_rows(self.rows, rows)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield one chunk of all, if there is anything."""
+        if self.rows or self.gaps:
+            yield chunk_of(self.rows, self.gaps, artifacts=self.files)
+
+
 def object_batches(
     scope: Scope, kind: str, pages: Iterable[Page], id_field: str, rows_of: Callable[[Fields], TableRows]
 ) -> Iterator[Batch]:
     """Yield a batch for each page of a list that shows its objects whole; one that is malformed becomes a gap."""
 
     def read(objects: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
-        rows: TableRows = {}
-        gaps = list(gaps)
+        contents = Contents(scope, kind, gaps)
         for raw in objects:
-            add_rows(rows, scope.read(kind, str(raw.get(id_field)), raw, rows_of, gaps))
-        if rows or gaps:
-            yield chunk_of(rows, gaps)
+            contents.add(str(raw.get(id_field)), raw, rows_of)
+        yield from contents.chunks()
 
     return batches(kind, kind, pages, read)
 
 
-def gaps_of(kind: str, losses: Sequence[Loss], owner_id: str = "") -> list[Gap]:
-    """Return gaps for what could not be read of a list of objects; ``owner_id`` is empty for the kind as a whole."""
-    return [gap_of(kind, owner_id, loss.place, loss.reason) for loss in losses]
+def gaps_of(kind: str, losses: Sequence[Loss], owner_id: str = "", part: str = "") -> list[Gap]:
+    """Return gaps for what could not be read of a list; ``owner_id`` is empty for the kind as a whole."""
+    return [gap_of(kind, owner_id, f"{part} {loss.place}".strip(), loss.reason) for loss in losses]
 
 
 def gap_of(kind: str, owner_id: str, path: str, reason: str, *, code: str = OBJECT_UNREADABLE) -> Gap:
@@ -235,9 +293,9 @@ def gap_of(kind: str, owner_id: str, path: str, reason: str, *, code: str = OBJE
     return Gap(owner_kind=kind, owner_id=owner_id, path=path, code=code, reason=reason)
 
 
-def add_rows(rows: TableRows, new_rows: Mapping[str, Iterable[Row]] | None) -> None:
-    """Add rows by table to others; None are those of an object that could not be read."""
-    for name, table_rows in (new_rows or {}).items():
+def add_rows(rows: TableRows, new_rows: Mapping[str, Iterable[Row]]) -> None:
+    """Add rows by table to others."""
+    for name, table_rows in new_rows.items():
         rows.setdefault(name, []).extend(table_rows)
 
 

@@ -11,7 +11,7 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.failures import check_one_item, once
 from mlflow_archive.sinks.replay.writing.waiting import MODEL_INPUTS, MODEL_OUTPUTS, ModelLink
 
 _API: Final = "/api/2.0/mlflow/"
@@ -44,8 +44,7 @@ class ModelLinker:
             try:
                 linked |= self._write_run(run_id, links, targets)
             except (ItemError, ServerError) as exc:
-                if not is_about_one_item(exc):
-                    raise
+                check_one_item(exc)
                 self._refuse(run_id, links, str(exc))
         return linked
 

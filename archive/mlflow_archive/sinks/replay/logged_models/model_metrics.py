@@ -16,7 +16,7 @@ from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.logged_models.planned_model import LoggedModelRows, PlannedModel, TargetModel
 from mlflow_archive.sinks.replay.target.target import MAX_METRICS, json_number
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
+from mlflow_archive.sinks.replay.writing.failures import check_one_item
 from mlflow_archive.sinks.replay.writing.fitting import key_is_taken
 from mlflow_archive.sinks.replay.writing.point_changes import PointChanges
 from mlflow_archive.sinks.replay.writing.rows import Row
@@ -96,8 +96,7 @@ class ModelMetrics:
         try:
             self._context.api.post(_API + "runs/log-batch", {"run_id": run_id, "metrics": list(metrics)})
         except ServerError as exc:
-            if not is_about_one_item(exc):
-                raise
+            check_one_item(exc)
             if len(metrics) == 1:
                 self._refuse(plan.source_id, metrics[0]["key"], f"1 points: {exc}")
                 return

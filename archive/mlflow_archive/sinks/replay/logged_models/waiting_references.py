@@ -11,7 +11,7 @@ from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.places.experiments import Bound
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
+from mlflow_archive.sinks.replay.writing.failures import check_one_item
 from mlflow_archive.sinks.replay.writing.references import (
     HISTORY,
     Mapped,
@@ -127,6 +127,5 @@ class WaitingReferences:
         return mapped
 
     def _refuse(self, run_id: str, path: str, code: str, exc: ItemError | ServerError) -> None:
-        if not is_about_one_item(exc):
-            raise exc
+        check_one_item(exc)
         self._context.receipt.refuse(RUN, run_id, path, code, str(exc))

@@ -149,6 +149,16 @@ class EvaluationDatasetWriter(ObjectWriter):
     def _write_records(self, rows: ObjectRows, target_id: str, *, new: bool) -> bool:
         """Add the records that are not there; return whether there were any."""
         existing = set() if new else set(self._records_there(target_id))
+        missing = [body for key, body in self._record_bodies(rows).items() if key not in existing]
+        # MLflow cannot take an object as outputs into a dataset whose first outputs were none.
+        missing.sort(key=lambda body: not (isinstance(body["outputs"], dict) and body["outputs"]))
+        if not self._context.options.dry_run:
+            for at in range(0, len(missing), _RECORDS_AT_ONCE):
+                self._upsert(rows.source_id, target_id, missing[at : at + _RECORDS_AT_ONCE])
+        return bool(missing)
+
+    def _record_bodies(self, rows: ObjectRows) -> dict[str, dict[str, Any]]:
+        """Return the records by the hash of their inputs; those that no body can be made of are refused."""
         bodies: dict[str, dict[str, Any]] = {}
         records = rows.of("evaluation_dataset_records")
         for row in sorted(records, key=lambda row: (row["created_time"] or 0, row["dataset_record_id"])):
@@ -161,13 +171,7 @@ class EvaluationDatasetWriter(ObjectWriter):
             key = _input_hash(body["inputs"])
             self._context.receipt.changed("records_with_equal_inputs", key in bodies)
             bodies.setdefault(key, body)
-        missing = [body for key, body in bodies.items() if key not in existing]
-        # MLflow cannot take an object as outputs into a dataset whose first outputs were none.
-        missing.sort(key=lambda body: not (isinstance(body["outputs"], dict) and body["outputs"]))
-        if not self._context.options.dry_run:
-            for at in range(0, len(missing), _RECORDS_AT_ONCE):
-                self._upsert(rows.source_id, target_id, missing[at : at + _RECORDS_AT_ONCE])
-        return bool(missing)
+        return bodies
 
     def _records_there(self, target_id: str) -> Iterator[str]:
         for answer in paged(lambda page: self._context.api.get(f"{_API}/{target_id}/records", page)):

@@ -13,8 +13,8 @@ from mlflow_archive.errors import ItemError
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import GATEWAY_ENDPOINT, GATEWAY_SECRET, MODEL_DEFINITION
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.object_writer import ObjectRows, ObjectWriter
-from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames
+from mlflow_archive.sinks.replay.object_writer import ObjectRows
+from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames, GatewayWriter
 from mlflow_archive.sinks.replay.places.experiments import SOURCE_ID, is_of_gateway
 from mlflow_archive.sinks.replay.writing.failures import get_or_none
 from mlflow_archive.sinks.replay.writing.rows import Row, json_of
@@ -25,15 +25,11 @@ MADE: Final = ("created_by", "created_at", "last_updated_by", "last_updated_at")
 _TAG: Final = 5000
 
 
-class SecretWriter(ObjectWriter):
+class SecretWriter(GatewayWriter):
     """Finds the secrets of the gateway, of which none is ever made."""
 
     kinds = (GATEWAY_SECRET,)
     table, code, id_field = "gateway_secrets", refusals.GATEWAY_REFUSED, "secret_id"
-
-    def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
-        super().__init__(context)
-        self._names = names
 
     def find(self, rows: ObjectRows) -> Any:
         name = self._context.prefixed(rows.row["secret_name"])
@@ -49,16 +45,12 @@ class SecretWriter(ObjectWriter):
         self._names.missing_secrets.report()
 
 
-class DefinitionWriter(ObjectWriter):
+class DefinitionWriter(GatewayWriter):
     """Writes model definitions."""
 
     kinds = (MODEL_DEFINITION,)
     table, code, receipt_columns = "model_definitions", refusals.GATEWAY_REFUSED, MADE
     api, answer, id_field = API + "model-definitions/create", "model_definition", "model_definition_id"
-
-    def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
-        super().__init__(context)
-        self._names = names
 
     def find(self, rows: ObjectRows) -> Any:
         name = self._context.prefixed(rows.row["name"])
@@ -94,7 +86,7 @@ class DefinitionWriter(ObjectWriter):
         return super().complete(rows, existing, is_new=is_new)
 
 
-class EndpointWriter(ObjectWriter):
+class EndpointWriter(GatewayWriter):
     """Writes endpoints, and in the end what they are bound to."""
 
     kinds = (GATEWAY_ENDPOINT,)
@@ -102,8 +94,7 @@ class EndpointWriter(ObjectWriter):
     api, answer, id_field = API + "endpoints/create", "endpoint", "endpoint_id"
 
     def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
-        super().__init__(context)
-        self._names = names
+        super().__init__(context, names)
         self._waiting = Waiting[str, tuple[ObjectRows, Row]]()
 
     def is_due(self, rows: ObjectRows) -> bool:
@@ -215,5 +206,5 @@ class EndpointWriter(ObjectWriter):
 
 def _named(context: ReplayContext, path: str, field: str, name_field: str, name: str) -> Any:
     """Return what has a name among all that the gateway lists, None where nothing has."""
-    listed = context.api.get(API + path).get(field, [])
+    listed = context.api.get(API + path, {}).get(field, [])
     return next((entry for entry in listed if entry[name_field] == name), None)

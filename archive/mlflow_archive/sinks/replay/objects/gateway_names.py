@@ -12,6 +12,7 @@ from typing import Final
 
 from mlflow_archive.format import refusals
 from mlflow_archive.sinks.replay.context import ReplayContext
+from mlflow_archive.sinks.replay.object_writer import ObjectWriter
 from mlflow_archive.sinks.replay.writing.receipt import counted
 from mlflow_archive.sinks.replay.writing.waiting import Waiting
 
@@ -88,3 +89,11 @@ def _listed(names: Collection[str]) -> str:
     """Return the names, sorted, at most twenty of them."""
     first = ", ".join(repr(name) for name in sorted(names)[:_MOST_NAMES])
     return first if len(names) <= _MOST_NAMES else f"{first} and {len(names) - _MOST_NAMES} more"
+
+
+class GatewayWriter(ObjectWriter):
+    """Writes objects that name endpoints or secrets of the gateway."""
+
+    def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
+        super().__init__(context)
+        self._names = names

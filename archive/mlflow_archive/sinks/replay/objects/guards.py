@@ -9,10 +9,9 @@ from typing import Any, Final
 from mlflow_archive.errors import ItemError
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import BUDGET_POLICY, GATEWAY_ENDPOINT, GUARDRAIL, SCORER
-from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.object_writer import EqualObjectWriter, ObjectRows
 from mlflow_archive.sinks.replay.objects.gateway import API, MADE
-from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames
+from mlflow_archive.sinks.replay.objects.gateway_names import GatewayWriter
 from mlflow_archive.sinks.replay.objects.scorers import SCORER_VERSION
 from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.writing.rows import Row
@@ -22,16 +21,12 @@ _GUARDRAIL: Final = ("name", "scorer_id", "scorer_version", "stage", "action", "
 _BUDGET: Final = ("budget_unit", "budget_amount", "target_scope", "target_value", "budget_action", "created_by")
 
 
-class GuardrailWriter(EqualObjectWriter):
+class GuardrailWriter(GatewayWriter, EqualObjectWriter):
     """Writes guardrails, and which endpoints they watch."""
 
     kinds = (GUARDRAIL,)
     table, code, receipt_columns = "guardrails", refusals.GATEWAY_REFUSED, MADE
     api, answer, id_field = API + "guardrails/create", "guardrail", "guardrail_id"
-
-    def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
-        super().__init__(context)
-        self._names = names
 
     def is_due(self, rows: ObjectRows) -> bool:
         secrets = self._names.secrets_of(rows.row["scorer_id"], rows.row["action_endpoint_id"])
@@ -47,7 +42,7 @@ class GuardrailWriter(EqualObjectWriter):
 
     def _endpoints(self) -> dict[str, str]:
         """Return the endpoints of the target, name to id."""
-        listed = self._context.api.get(API + "endpoints/list").get("endpoints", [])
+        listed = self._context.api.get(API + "endpoints/list", {}).get("endpoints", [])
         return {endpoint["name"]: endpoint["endpoint_id"] for endpoint in listed}
 
     def key(self, fields: Mapping[str, Any]) -> Hashable:
@@ -106,16 +101,12 @@ class GuardrailWriter(EqualObjectWriter):
         return self.add_missing(API + "guardrails/add-to-endpoint", body, look)
 
 
-class BudgetWriter(EqualObjectWriter):
+class BudgetWriter(GatewayWriter, EqualObjectWriter):
     """Writes budgets."""
 
     kinds = (BUDGET_POLICY,)
     table, code, receipt_columns = "budget_policies", refusals.GATEWAY_REFUSED, MADE
     api, answer, id_field = API + "budgets/create", "budget_policy", "budget_policy_id"
-
-    def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
-        super().__init__(context)
-        self._names = names
 
     def is_due(self, rows: ObjectRows) -> bool:
         secrets = self._names.secrets_of(rows.row["target_value"])

@@ -11,7 +11,8 @@ from mlflow_archive.errors import ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import MCP_SERVER
 from mlflow_archive.sinks.replay.equals import Equals
-from mlflow_archive.sinks.replay.object_writer import ObjectRows, ObjectWriter, Tags
+from mlflow_archive.sinks.replay.object_writer import ObjectRows, Tags
+from mlflow_archive.sinks.replay.objects.named import NamedObjectWriter
 from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.target.target import Api
 from mlflow_archive.sinks.replay.writing.failures import get_or_none, once
@@ -19,52 +20,42 @@ from mlflow_archive.sinks.replay.writing.rows import Row, json_of
 
 _VERSION: Final = "mcp_server_version"
 _ENDPOINT: Final = "mcp_access_endpoint"
-_TAG: Final = 5000
 _ACTIVE, _DEPRECATED, _DELETED = "active", "deprecated", "deleted"
 _PLACE: Final = ("url", "transport_type", "server_version", "server_alias")
 _MADE: Final = ("created_by", "created_at", "last_updated_by", "last_updated_at")
 
 
-class McpServerWriter(ObjectWriter):
+class McpServerWriter(NamedObjectWriter):
     """Writes MCP servers with all that belongs to them."""
 
     kinds = (MCP_SERVER,)
     table, code = "mcp_servers", refusals.MCP_SERVER_REFUSED
-    api, id_field = "/ajax-api/3.0/mlflow/mcp-servers", "name"
+    api = "/ajax-api/3.0/mlflow/mcp-servers"
+    tag_limit = 5000
 
-    def _base(self, rows: ObjectRows) -> str:
-        """Return the path of a server in the target."""
-        return f"{self.api}/{quote(self._context.prefixed(rows.row['name']), safe='/')}"
+    def name(self, rows: ObjectRows) -> str:
+        return self._context.prefixed(rows.row["name"])
 
-    def find(self, rows: ObjectRows) -> Any:
-        return get_or_none(self._context.api, self._base(rows))
+    def body(self, rows: ObjectRows) -> dict[str, Any]:
+        return {"name": self.name(rows), "description": rows.row["description"]}
 
-    def make(self, rows: ObjectRows) -> Any:
-        row, post = rows.row, self._context.api.post
-        body = {"name": self._context.prefixed(row["name"]), "description": row["description"]}
-
-        def create(icons: Any) -> Any:
-            make = partial(post, self.api, {**body, "icons": icons}, idempotent=False)
-            return once(make, lambda: self.find(rows), by_name=True)
-
-        return self.make_with(rows, "icons", json_of(row, "icons"), create)
+    def facts(self, row: Row) -> Row:
+        return {key: row[key] for key in ("name", "workspace", "version", "status", *_MADE) if key in row}
 
     def complete(self, rows: ObjectRows, existing: Any, *, is_new: bool) -> bool:
         if existing is None:
             return super().complete(rows, existing, is_new=is_new)
-        base = self._base(rows)
+        base = self.base(rows)
         changed = self._display_name(rows, base, existing)
-        changed |= self._set_tags(base, self.server_tags(rows), existing.get("tags", {}))
+        changed |= self.add_tags(rows, base, self.tags_of_object(rows), existing.get("tags", {}))
         listed = entries(lambda page: self._context.api.get(f"{base}/versions", page), "mcp_server_versions")
         existing_versions = {version["version"]: version for version in listed}
+        version_tags = rows.version_tags("mcp_server_version_tags")
         for version in rows.of("mcp_server_versions"):
-            write = partial(self._version, rows, base, version, existing_versions.get(version["version"]))
+            number = version["version"]
+            write = partial(self._version, rows, version, version_tags[number], existing_versions.get(number))
             changed |= self.part(rows, f"versions/{version['version']}", write)
-        aliases = {entry["alias"] for entry in existing.get("aliases", [])}
-        for alias in rows.of("mcp_server_aliases"):
-            if alias["alias"] not in aliases:
-                body = {"alias": alias["alias"], "version": alias["version"]}
-                changed |= self.part(rows, f"aliases/{alias['alias']}", partial(self.send, f"{base}/aliases", body))
+        changed |= self.add_aliases(rows, "mcp_server_aliases", existing)
         return self._endpoints(rows, base) or changed
 
     def _display_name(self, rows: ObjectRows, base: str, existing: Any) -> bool:
@@ -72,13 +63,11 @@ class McpServerWriter(ObjectWriter):
         display_name = rows.row["display_name"]
         if display_name is None or existing.get("display_name") is not None or not _is_untouched(existing):
             return False
-        if not self._context.options.dry_run:
-            self._context.api.patch(base, {"display_name": display_name})
-        return True
+        return self.update(base, {"display_name": display_name})
 
-    def _version(self, rows: ObjectRows, base: str, row: Row, existing: Any) -> bool:
+    def _version(self, rows: ObjectRows, row: Row, tags: Tags, existing: Any) -> bool:
         """Write a version; return whether anything was missing."""
-        status = row["status"]
+        base, status = self.base(rows), row["status"]
         path = f"{base}/versions/{quote(row['version'])}"
         changed = existing is None
         if existing is None:
@@ -87,7 +76,7 @@ class McpServerWriter(ObjectWriter):
             existing = self._create_version(rows, row, base)
         if existing is None:
             return False
-        changed |= self._set_tags(path, self.version_tags(rows, row), existing.get("tags", {}))
+        changed |= self.add_tags(rows, path, self.tags_of_version(rows, row, tags), existing.get("tags", {}))
         return self._status(path, existing, status) or changed
 
     def _create_version(self, rows: ObjectRows, row: Row, base: str) -> Any:
@@ -103,7 +92,7 @@ class McpServerWriter(ObjectWriter):
 
         def create(with_icons: Any) -> Any:
             icons = () if with_icons else ("icons",)
-            sent = {**_omit(described, icons), "name": self._context.prefixed(rows.row["name"])}
+            sent = {**_omit(described, icons), "name": self.name(rows)}
             with_tools = {} if tools is None else {"tools": [_omit(tool, icons) for tool in tools]}
             whole = {**body, **with_tools, "server_json": sent}
             return once(
@@ -136,25 +125,6 @@ class McpServerWriter(ObjectWriter):
                 if (_DELETED if now is None else now["status"]) != status:
                     raise
         return True
-
-    def server_tags(self, rows: ObjectRows) -> dict[str, str]:
-        """Return the tags that a server gets."""
-        facts = {key: rows.row[key] for key in ("name", "workspace", *_MADE)}
-        return self.target_tags(rows, rows.tags("mcp_server_tags"), facts, group=MCP_SERVER, limit=_TAG)
-
-    def version_tags(self, rows: ObjectRows, row: Row) -> dict[str, str]:
-        """Return the tags that a version gets."""
-        all_tags = rows.of("mcp_server_version_tags")
-        tags = {tag["key"]: tag["value"] for tag in all_tags if tag["version"] == row["version"]}
-        facts = {key: row[key] for key in ("name", "workspace", "version", "status", *_MADE)}
-        return self.target_tags(rows, tags, facts, group=_VERSION, limit=_TAG)
-
-    def _set_tags(self, path: str, tags: Mapping[str, str], existing: Tags) -> bool:
-        """Set the tags that are not there; return whether there were any."""
-        missing = {key: value for key, value in tags.items() if key not in existing}
-        for key, value in missing.items():
-            self.send(f"{path}/tags", {"key": key, "value": value})
-        return bool(missing)
 
     def _endpoints(self, rows: ObjectRows, base: str) -> bool:
         """Make the access endpoints of which there is no equal one; return whether any was missing."""

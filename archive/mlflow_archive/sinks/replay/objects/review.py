@@ -6,7 +6,7 @@ twice: that of the target stands for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
@@ -15,7 +15,7 @@ from mlflow_archive.kinds import LABEL_SCHEMA, REVIEW_QUEUE, TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.object_writer import ObjectRows, ObjectWriter
 from mlflow_archive.sinks.replay.target.paging import entries
-from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_about_one_item
+from mlflow_archive.sinks.replay.writing.failures import check_one_item, get_or_none
 from mlflow_archive.sinks.replay.writing.rows import Row, json_of
 
 _SCHEMAS: Final = "/api/3.0/mlflow/label-schemas/"
@@ -100,23 +100,27 @@ class ReviewQueueWriter(ObjectWriter):
         return existing is not None and self._complete(rows, existing["queue_id"])
 
     def _complete(self, rows: ObjectRows, queue_id: str) -> bool:
-        api, dry_run = self._context.api, self._context.options.dry_run
-        params = {"queue_id": queue_id}
-        listed = entries(lambda page: api.get(_QUEUES + "items/list", {**params, **page}), "items")
-        existing = {item["item_id"]: item for item in listed}
-        all_items = rows.of("review_queue_items")
-        items = {self._context.mapped(TRACE, item["item_id"]) or item["item_id"]: item for item in all_items}
+        dry_run = self._context.options.dry_run
+        existing = _by_id(self._items(queue_id))
+        items = {self._target_item(row): row for row in rows.of("review_queue_items")}
         missing = [item_id for item_id in items if item_id not in existing]
-        added = [] if dry_run else list(self._add(rows, queue_id, missing, items))
-        existing |= {item["item_id"]: item for item in added}
-        behind = [
-            (item_id, item)
-            for item_id, item in items.items()
-            if item["status"] != _PENDING and item_id in existing and _is_untouched(existing[item_id])
-        ]
-        for item_id, item in [] if dry_run else behind:
-            self._set_status(rows, queue_id, item_id, item)
-        return bool(behind or (missing if dry_run else added))
+        added = {} if dry_run else _by_id(self._add(rows, queue_id, missing, items))
+        existing |= added
+        behind = [item_id for item_id, item in items.items() if _is_behind(existing.get(item_id), item)]
+        if dry_run:
+            return bool(missing or behind)
+        for item_id in behind:
+            self._set_status(rows, queue_id, item_id, items[item_id])
+        return bool(added or behind)
+
+    def _target_item(self, row: Row) -> str:
+        return self._context.mapped(TRACE, row["item_id"]) or str(row["item_id"])
+
+    def _items(self, queue_id: str) -> Iterator[Any]:
+        def ask(page: dict[str, Any]) -> Any:
+            return self._context.api.get(_QUEUES + "items/list", {"queue_id": queue_id, **page})
+
+        return entries(ask, "items")
 
     def _add(self, rows: ObjectRows, queue_id: str, missing: list[str], items: dict[str, Row]) -> Iterator[Any]:
         for at in range(0, len(missing), _ITEMS_AT_ONCE):
@@ -124,8 +128,7 @@ class ReviewQueueWriter(ObjectWriter):
             try:
                 yield from self._add_some(queue_id, batch, items)
             except (ItemError, ServerError) as exc:
-                if not is_about_one_item(exc):
-                    raise
+                check_one_item(exc)
                 yield from self._add_each(rows, queue_id, batch, items)
 
     def _add_each(self, rows: ObjectRows, queue_id: str, batch: list[str], items: dict[str, Row]) -> Iterator[Any]:
@@ -149,10 +152,15 @@ class ReviewQueueWriter(ObjectWriter):
             self._context.receipt.changed("review_items_completed_by_who_imports", other_reviewer)
 
 
-def _is_untouched(item: dict[str, Any]) -> bool:
-    """Return whether an item's status was never set since it was added: who sets it back changes the time."""
-    pending = item.get("status") == _PENDING.upper()
-    return pending and item.get("last_update_time_ms") == item.get("creation_time_ms")
+def _by_id(items: Iterable[Any]) -> dict[str, Any]:
+    return {item["item_id"]: item for item in items}
+
+
+def _is_behind(item: dict[str, Any] | None, row: Row) -> bool:
+    """Return whether an item has no status yet and gets one: who sets it back later changes its time."""
+    if item is None or row["status"] == _PENDING or item.get("status") != _PENDING.upper():
+        return False
+    return bool(item.get("last_update_time_ms") == item.get("creation_time_ms"))
 
 
 def _of_name(context: ReplayContext, api: str, row: Row, answer: str) -> Any:

@@ -15,9 +15,8 @@ from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.kinds import SCORER
-from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.object_writer import ObjectRows, ObjectWriter
-from mlflow_archive.sinks.replay.objects.gateway_names import GatewayNames
+from mlflow_archive.sinks.replay.object_writer import ObjectRows
+from mlflow_archive.sinks.replay.objects.gateway_names import GatewayWriter
 from mlflow_archive.sinks.replay.writing.failures import (
     get_or_none,
     is_about_one_item,
@@ -48,15 +47,11 @@ class _TargetScorer:
         return max(self.texts, default=0) + 1
 
 
-class ScorerWriter(ObjectWriter):
+class ScorerWriter(GatewayWriter):
     """Writes scorers; one that exists is found by its name in the experiment, its versions by number and text."""
 
     kinds = (SCORER,)
     table, code = "scorers", refusals.SCORER_REFUSED
-
-    def __init__(self, context: ReplayContext, names: GatewayNames) -> None:
-        super().__init__(context)
-        self._names = names
 
     def is_due(self, rows: ObjectRows) -> bool:
         self._context.experiment(rows.row["experiment_id"])
@@ -80,19 +75,19 @@ class ScorerWriter(ObjectWriter):
         existed = existing.scorer_id is not None
         matched = _match(texts, existing.texts)
         missing = {number: text for number, text in texts.items() if number not in matched}
-        registered = dict(missing) if context.options.dry_run else self._register(rows, existing, missing)
-        for version in sorted(rows.of("scorer_versions"), key=lambda version: int(version["version"])):
-            number = version["version"]
-            if number in matched or number in registered:
-                target = matched.get(number, number if context.options.dry_run else registered.get(number))
-                self._map(rows, version, int(target or number))
+        registered = self._register(rows, existing, missing)
+        self._map_all(rows, registered | matched)
         context.receipt.mapped(SCORER, rows.source_id, existing.scorer_id)
         if missing and not registered and not existed:
             context.receipt.done("refused", SCORER)
             return
-        switched_off = self._switch_off(rows, existing)
-        outcome = "created" if not existed else "updated" if registered or switched_off else "skipped"
-        context.receipt.done(outcome, SCORER)
+        changed = self._switch_off(rows, existing) or bool(registered)
+        context.receipt.done("created" if not existed else "updated" if changed else "skipped", SCORER)
+
+    def _map_all(self, rows: ObjectRows, targets: Mapping[int, int]) -> None:
+        for version in sorted(rows.of("scorer_versions"), key=lambda version: int(version["version"])):
+            if version["version"] in targets:
+                self._map(rows, version, targets[version["version"]])
 
     def _map(self, rows: ObjectRows, version: Row, target: int) -> None:
         number = version["version"]
@@ -117,6 +112,8 @@ class ScorerWriter(ObjectWriter):
 
     def _register(self, rows: ObjectRows, existing: _TargetScorer, missing: Mapping[int, str]) -> dict[int, int]:
         """Make the missing versions and return their numbers in the target."""
+        if self._context.options.dry_run:
+            return {number: number for number in missing}
         registered: dict[int, int] = {}
         for number, text in sorted(missing.items()):
             while existing.next < number:

@@ -20,18 +20,17 @@ from typing import Any, Final
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format.source_tags import OWN_PREFIX
-from mlflow_archive.kinds.skills import is_upload
+from mlflow_archive.kinds.skills import UPLOADS
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.objects.skill_rows import SkillRows
+from mlflow_archive.sinks.replay.object_writer import ObjectRows
 from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.writing.failures import is_missing, once
 from mlflow_archive.sinks.replay.writing.rows import Row
 
-API: Final = "/api/3.0/mlflow/skills"
 HIGHEST: Final = OWN_PREFIX + "highest_version"
 _FILLER: Final = "https://mlflow-archive.invalid/filler.git"
 _SOURCE: Final = ("source_type", "source", "ref", "subpath")
-_DRAFT, _ACTIVE, _DEPRECATED = "draft", "active", "deprecated"
+_DRAFT, _ACTIVE, _DEPRECATED, _DELETED = "draft", "active", "deprecated", "deleted"
 _LARGEST_UPLOAD: Final = 1 << 30
 """In bytes; MLflow's own limit is 25 MiB where nobody has set another."""
 
@@ -39,22 +38,24 @@ _LARGEST_UPLOAD: Final = 1 << 30
 class SkillVersions:
     """The versions of one skill under way. ``base`` is the path of the skill, ``highest`` what HIGHEST says.
 
-    ``arrived`` are the numbers of the versions that are there.
+    ``of_source`` are those of the source that are not deleted, in the order of their numbers.
     """
 
-    def __init__(self, context: ReplayContext, skill: SkillRows, base: str, *, highest: int, is_new: bool) -> None:
+    def __init__(self, context: ReplayContext, skill: ObjectRows, base: str, *, highest: int, is_new: bool) -> None:
         self._context, self._skill, self.base = context, skill, base
+        versions = sorted(skill.of("skill_versions"), key=lambda row: int(row["version"]))
+        self.of_source = [row for row in versions if row["status"] != _DELETED]
+        self._last_deleted = max((int(row["version"]) for row in versions if row["status"] == _DELETED), default=0)
         self._shown = {} if is_new else self._ask()
         self._highest = highest
         self._next = max([highest, *self._shown]) + 1
-        self.arrived: set[int] = set()
         for number in [number for number, version in self._shown.items() if version["source"] == _FILLER]:
             self._delete(number)  # an import was cut off behind it
             del self._shown[number]
 
     def check_same(self) -> None:
         """Raise ItemError if the target's skill is another one: a version of it has other content than the source's."""
-        for row in self._skill.versions:
+        for row in self.of_source:
             existing = self._shown.get(row["version"])
             if existing is not None and not _is_same(existing, row):
                 message = (
@@ -72,18 +73,11 @@ class SkillVersions:
         if existing is not None and not _is_same(existing, row):
             message = f"the target has another version {number} of this skill, which no import of this one made"
             raise ItemError(message)
-        if existing is None:
-            existing = self._make_at(number, row)
-            if existing is None:
-                return None, True
-            self.arrived.add(number)
-            return existing, True
-        self.arrived.add(number)
-        return existing, False
+        return (self._make_at(number, row), True) if existing is None else (existing, False)
 
     def take_deleted_numbers(self) -> bool:
         """Take the numbers of versions that are deleted at the source and come after all others."""
-        last = self._skill.deleted
+        last = self._last_deleted
         if last < self._next or last <= self._highest:
             return False
         if not self._context.options.dry_run:
@@ -130,8 +124,9 @@ class SkillVersions:
         """Return the files of what was uploaded, None for a version that names a source. Raises ItemError."""
         if row["source_type"] != "mlflow" and row["source"] is not None:
             return None
-        files = self._skill.files.get(row["version"], {})
-        if not is_upload(row):
+        folder = f"{row['version']}/"
+        files = {f.path.removeprefix(folder): f for f in self._skill.files if f.path.startswith(folder)}
+        if not UPLOADS.has_files(row):
             raise ItemError("it refers to files elsewhere in MLflow, of which the API makes no version")
         if not files:
             raise ItemError("its files are not in the archive")

@@ -25,7 +25,7 @@ from mlflow_archive.kinds import EXPERIMENT
 from mlflow_archive.kinds.experiment_tags import acting_tags
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.target.target import Api, Target, TargetExperiment, pairs_of
-from mlflow_archive.sinks.replay.writing.failures import came_through, is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.failures import came_through, check_one_item, is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, key_is_taken, plain_tags
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
@@ -138,8 +138,7 @@ class ExperimentMap(KindWriter):
                 try:
                     self._settle_one(row, tags, export)
                 except (ItemError, ServerError) as exc:
-                    if not is_about_one_item(exc):
-                        raise
+                    check_one_item(exc)
                     self._refused[row["experiment_id"]] = str(exc)
                     self._receipt.refuse("experiment", row["experiment_id"], "", refusals.EXPERIMENT_REFUSED, str(exc))
 

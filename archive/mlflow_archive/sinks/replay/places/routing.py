@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import compress
 from threading import local
 from typing import Any, Final
 
@@ -10,16 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.flow.chunk import Chunk
-from mlflow_archive.kinds import (
-    BY_ROW,
-    DEFAULT_WORKSPACE,
-    EXPERIMENT,
-    TABLES,
-    WORKSPACE,
-    Table,
-    is_identity,
-    owner_id,
-)
+from mlflow_archive.kinds import BY_ROW, DEFAULT_WORKSPACE, EXPERIMENT, TABLES, WORKSPACE, Table, is_identity, owner_id
 
 _COLUMN: Final = "workspace"
 
@@ -73,8 +65,17 @@ class Router:
             open_here |= workspaces
         for workspace in sorted(workspaces):
             part = {name: rows.filter(pc.equal(places[name], workspace)) for name, rows in tables.items()}
-            files = [file for file, place in zip(chunk.artifacts, of_files, strict=True) if place == workspace]
+            files = list(compress(chunk.artifacts, (place == workspace for place in of_files)))
             yield workspace, Chunk(tables=part, artifacts=files, complete=chunk.complete)
+
+    def _leaves_default(self, tables: Tables) -> bool:
+        """Return whether anything, or any experiment until now, lies in another workspace than the default one."""
+        return any(place != DEFAULT_WORKSPACE for place in self._experiments.values()) or any(
+            place not in (None, DEFAULT_WORKSPACE)
+            for name, rows in tables.items()
+            if _COLUMN in TABLES[name].column_names
+            for place in pc.unique(rows[_COLUMN]).to_pylist()
+        )
 
     def _learn(self, tables: Tables, owners: dict[Owner, str]) -> None:
         """Note the workspaces of entities that start here, if any of them, or any experiment, is not in the default."""
@@ -82,14 +83,8 @@ class Router:
             rows = tables["experiments"]
             places = self._places(TABLES["experiments"], rows, owners).to_pylist()
             self._experiments.update(zip(rows["experiment_id"].to_pylist(), places, strict=True))
-        elsewhere = any(place != DEFAULT_WORKSPACE for place in self._experiments.values()) or any(
-            place not in (None, DEFAULT_WORKSPACE)
-            for name, rows in tables.items()
-            if _COLUMN in TABLES[name].column_names
-            for place in pc.unique(rows[_COLUMN]).to_pylist()
-        )
         # Where all is in the default workspace, as mostly, no entity need be remembered.
-        for name in tables if elsewhere else ():
+        for name in tables if self._leaves_default(tables) else ():
             table, rows = TABLES[name], tables[name]
             if is_identity(table):
                 places = self._places(table, rows, owners).to_pylist()

@@ -7,19 +7,139 @@ each import writes only its own tag, chooses a number above all others, and wait
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import platform
 import time
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import Final
+from typing import Final, Self
 from uuid import uuid4
 
 from mlflow_archive.errors import ServerError
-from mlflow_archive.sinks.replay.places.claims import Claim, claims_of
+from mlflow_archive.format.source_tags import OWN_PREFIX
 from mlflow_archive.sinks.replay.places.experiments import INCOMPLETE, STATE, tags_of_experiment
-from mlflow_archive.sinks.replay.places.this_process import has_ended, process_name
 from mlflow_archive.sinks.replay.target.target import Target, pairs_of
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_missing
+from mlflow_archive.sinks.replay.writing.failures import check_one_item, is_missing
+
+_PROCESSES: Final = Path("/proc")
+_ENDED: Final = ("Z", "X")
+"""States of a process that has ended and was not collected yet."""
+
+
+def process_name() -> str:
+    """Return ``MACHINE PID START``: a digest that names the machine, the process id there, and when it started."""
+    now = _state_of(os.getpid())
+    return f"{_machine()} {os.getpid()} {'' if now is None else now[1]}"
+
+
+def has_ended(name: str) -> bool:
+    """Return whether the process of a name is surely gone; of one on another machine nothing is known here."""
+    machine, _, rest = name.partition(" ")
+    pid, _, start = rest.partition(" ")
+    if machine != _machine() or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    now = _state_of(int(pid))
+    return now is not None and (now[0] in _ENDED or now[1] != start)
+
+
+def _machine() -> str:
+    """Return a digest of what processes share that see each other's ids: a machine since it started, or a container."""
+    parts = [platform.node()]
+    with suppress(OSError):  # only Linux has these
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text("ascii"))
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _state_of(pid: int) -> tuple[str, str] | None:
+    """Return the state of a process and when it started, in ticks; None where the system does not show that."""
+    try:
+        text = (_PROCESSES / str(pid) / "stat").read_text("utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()  # the name of the program comes before, and may hold anything
+    return fields[0], fields[19]
+
+
+KEY: Final = OWN_PREFIX + "import_turn."
+"""Start of the key of such a tag; then comes what tells this import from all others."""
+_ANY: Final = "any"
+_LONGEST: Final = 4000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One import. ``number`` is its place in the line, None while it chooses one.
+
+    ``beat`` changes for as long as it runs, ``process`` is the name of its process. ``sources`` are digests of where
+    its objects come from, and ``ended`` names the imports that it has taken for dead.
+    """
+
+    name: str
+    number: int | None = None
+    beat: int = 0
+    process: str = ""
+    sources: frozenset[str] = frozenset({_ANY})
+    ended: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> str:
+        """The key of its tag."""
+        return KEY + self.name
+
+    @property
+    def text(self) -> str:
+        """The value of its tag; sources that would make that too long become any source."""
+        fields = {
+            "number": self.number,
+            "beat": self.beat,
+            "process": self.process,
+            "ended": sorted(self.ended),
+            "sources": sorted(self.sources),
+        }
+        text = json.dumps(fields)
+        return text if len(text) <= _LONGEST else json.dumps({**fields, "sources": [_ANY]})
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> Self:
+        """Read a tag; one that says something else, as one half written, is an import that chooses."""
+        try:
+            fields = json.loads(text)
+            return cls(
+                name=name,
+                number=None if fields["number"] is None else int(fields["number"]),
+                beat=int(fields["beat"]),
+                process=str(fields["process"]),
+                sources=frozenset(map(str, fields["sources"])),
+                ended=frozenset(map(str, fields["ended"])),
+            )
+        except (ValueError, TypeError, KeyError):
+            return cls(name=name)
+
+    def is_ahead_of(self, other: Self) -> bool:
+        """Return whether another import must wait for this one."""
+        if not (self.sources & other.sources or _ANY in self.sources | other.sources):
+            return False
+        if self.number is None or other.number is None:
+            return self.number is None
+        return (self.number, self.name) < (other.number, other.name)
+
+
+def claims_of(tags: Mapping[str, str]) -> dict[str, Claim]:
+    """Return the imports that the tags of an experiment tell of, by name."""
+    names = [key.removeprefix(KEY) for key in tags if key.startswith(KEY)]
+    return {name: Claim.parse(name, tags[KEY + name]) for name in names}
+
 
 BEAT_SECONDS: Final = 5.0
 SILENT_SECONDS: Final = 60.0
@@ -100,8 +220,7 @@ class Turn:
         try:
             return next((place for place in self._experiments() if self._can_tag(place)), None)
         except ServerError as exc:
-            if not is_about_one_item(exc):
-                raise
+            check_one_item(exc)
             return None
 
     def _experiments(self) -> Iterator[str]:
@@ -116,8 +235,7 @@ class Turn:
         try:
             self._remove(experiment_id, self._claim)
         except ServerError as exc:
-            if not is_about_one_item(exc):
-                raise
+            check_one_item(exc)
             return False
         return True
 

@@ -18,7 +18,7 @@ from mlflow_archive.format import refusals
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, WORKSPACE
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.target.target import Target
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, is_unknown_there
+from mlflow_archive.sinks.replay.writing.failures import check_one_item, is_unknown_there
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from mlflow_archive.sinks.replay.writing.rows import Row
 
@@ -116,8 +116,7 @@ class WorkspaceMap:
         try:
             self._target.api.post(_API, body)
         except ServerError as exc:
-            if not is_about_one_item(exc):
-                raise
+            check_one_item(exc)
             if exc.error_code != "RESOURCE_ALREADY_EXISTS":
                 self._refused[source] = str(exc)
                 self._receipt.refuse(WORKSPACE, source, "", refusals.WORKSPACE_REFUSED, str(exc))

@@ -27,7 +27,7 @@ from mlflow_archive.sinks.replay.registry.registry_rows import (
 from mlflow_archive.sinks.replay.registry.version_sources import ANY_SOURCE, VersionSource, VersionSources
 from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.target.target import entries_of, pairs_of
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.failures import check_one_item, once
 
 MODEL_VERSION: Final = "model_version"
 """Name of versions in the receipt; they belong to registered models and are not a kind of their own."""
@@ -90,8 +90,7 @@ class VersionWriter:
             try:
                 self._write(versions, version)
             except (ItemError, ServerError) as exc:
-                if not is_about_one_item(exc):
-                    raise
+                check_one_item(exc)
                 self._refuse(versions, number, str(exc))
         self._fill_end(versions)
         self._forget_highest(versions)
@@ -150,8 +149,7 @@ class VersionWriter:
             try:
                 number = self._create_with(versions, plan, source)
             except ServerError as exc:
-                if not is_about_one_item(exc):
-                    raise
+                check_one_item(exc)
                 refused = refused or exc
             else:
                 if source.changed is not None:
@@ -216,8 +214,7 @@ class VersionWriter:
                 self._delete(versions.name, number)
                 number = self._create_filler(versions)
         except (ItemError, ServerError) as exc:
-            if not is_about_one_item(exc):
-                raise
+            check_one_item(exc)
             self._refuse(versions, highest, str(exc))
             return
         # In this order, so that an import that is cut off here does not take one number more each time.
@@ -240,8 +237,7 @@ class VersionWriter:
         try:
             return self._post(versions, of_prompt, FILLER)
         except ServerError as exc:
-            if not is_about_one_item(exc):
-                raise
+            check_one_item(exc)
             return self._post(versions, body, FILLER)
 
     def _remove_leftovers(self, versions: OpenVersions) -> None:
@@ -267,14 +263,15 @@ class VersionWriter:
         tags = {key: value for key, value in plan.tags.items() if existing_tags.get(key) != value}
         description = (plan.description or "") != existing.get("description", "")
         stage = plan.stage != existing.get("current_stage", "None")
+        differs = bool(tags) or description or stage
         if self._context.options.dry_run:
-            return bool(tags or description or stage)
+            return differs
         for key, value in tags.items():
             self._context.api.post(_API + "model-versions/set-tag", {**where, "key": key, "value": value})
         if description:
             self._context.api.patch(_API + "model-versions/update", {**where, "description": plan.description or ""})
         self._set_stage(versions.name, int(existing["version"]), plan, existing.get("current_stage", "None"))
-        return bool(tags or description or stage)
+        return differs
 
     def _set_stage(self, name: str, number: int, plan: PlannedVersion, current: str) -> None:
         if plan.stage == current:

@@ -125,15 +125,12 @@ def _remap_prompt_tags(tags: dict[str, str | None], context: ReplayContext) -> d
     """Return tags of a registered model or version with the ids in them remapped; ids not in the target go."""
     remapped = dict(tags)
     for key, target_id_of in ((EXPERIMENT_IDS, _experiment), (RUN_IDS, _run)):
-        value = tags.get(key)
-        if not value:
-            continue
-        ids = [part for part in value.split(",") if part.strip()]
-        mapped = [target_id_of(part.strip(), context) for part in ids]
-        known = [target_id for target_id in mapped if target_id is not None]
-        context.receipt.changed("prompt_references_not_there", len(ids) - len(known))
-        text = ",".join(known)
-        remapped[key] = f",{text}," if value.startswith(",") and text else text
+        if value := tags.get(key):
+            ids = list(filter(None, map(str.strip, value.split(","))))
+            known = [target_id for part in ids if (target_id := target_id_of(part, context)) is not None]
+            context.receipt.changed("prompt_references_not_there", len(ids) - len(known))
+            text = ",".join(known)
+            remapped[key] = f",{text}," if value.startswith(",") and text else text
     return {key: value for key, value in remapped.items() if value or not tags.get(key)}
 
 

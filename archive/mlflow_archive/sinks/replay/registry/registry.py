@@ -2,96 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from threading import Lock
 from typing import Any, Final
 
-from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.errors import ItemError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
-from mlflow_archive.kinds import REGISTERED_MODEL
+from mlflow_archive.kinds import DEFAULT_WORKSPACE, REGISTERED_MODEL
 from mlflow_archive.sinks.replay.context import ReplayContext
+from mlflow_archive.sinks.replay.object_writer import ObjectRows, ObjectWriter, objects_of
 from mlflow_archive.sinks.replay.registry.model_versions import VersionWriter
 from mlflow_archive.sinks.replay.registry.planned_version import PlannedRegisteredModel, plan_registered_model
 from mlflow_archive.sinks.replay.registry.registry_rows import (
     RegisteredModelRows,
+    identity_of_row,
     identity_of_tags,
-    registered_models_of,
+    registered_model_of,
 )
 from mlflow_archive.sinks.replay.registry.version_sources import OF_VERSION, VersionSources
 from mlflow_archive.sinks.replay.target.target import entries_of, pairs_of
-from mlflow_archive.sinks.replay.writing.failures import exists_already, get_or_none, once
-from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
+from mlflow_archive.sinks.replay.writing.failures import get_or_none
 from mlflow_archive.sinks.replay.writing.waiting import Waiting
 
 _API: Final = "/api/2.0/mlflow/registered-models/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetRegisteredModel:
-    """A registered model of the target."""
-
-    description: str
-    tags: Mapping[str, str]
-    aliases: Mapping[str, int]
-
-    @classmethod
-    def parse(cls, model: Mapping[str, Any]) -> TargetRegisteredModel:
-        """Read a model of MLflow's API."""
-        return cls(
-            description=model.get("description", ""),
-            tags=pairs_of(model.get("tags", [])),
-            aliases={alias["alias"]: int(alias["version"]) for alias in model.get("aliases", [])},
-        )
-
-
-class RegistryWriter(KindWriter):
+class RegistryWriter(ObjectWriter):
     """Writes the registry of a replay."""
 
     kinds = (REGISTERED_MODEL,)
+    table, code = "registered_models", refusals.REGISTERED_MODEL_REFUSED
+    api, answer = _API + "create", "registered_model"
 
     def __init__(self, context: ReplayContext) -> None:
-        self._context = context
+        super().__init__(context)
         self._versions = VersionWriter(context, VersionSources(context))
         self._lock = Lock()
         self._names: dict[str, str] = {}
-        self._waiting = Waiting[frozenset[str], RegisteredModelRows]()
+        self._waiting = Waiting[frozenset[str], ObjectRows]()
 
-    def write(self, chunk: Chunk) -> None:
-        """Write the registered models of a chunk, but those with versions that are copies of others' versions."""
-        for model in registered_models_of(chunk):
-            if origins := _copied_from(model):
-                self._waiting.add(origins, model)
-            else:
-                self._try(model)
+    def objects(self, chunk: Chunk) -> Iterable[ObjectRows]:
+        """Return the registered models of a chunk, those of the default workspace first."""
+        return sorted(objects_of(chunk, self.table), key=_is_in_workspace)
+
+    def is_due(self, rows: ObjectRows) -> bool:
+        """Return whether a registered model has no versions that are copies of others' versions; it waits else."""
+        origins = _copied_from(rows)
+        if origins:
+            self._waiting.add(origins, rows)
+        return not origins
 
     def finish(self) -> None:
         """Write registered models with copied versions, those behind which they come from."""
-        remaining = [model for _, model in self._waiting.pop_all()]
+        remaining = [rows for _, rows in self._waiting.pop_all()]
         while remaining:
-            names = {model.info["name"] for model in remaining}
-            ready = [model for model in remaining if not _copied_from(model) & (names - {model.info["name"]})]
-            for model in ready or remaining:  # copies in a circle: as they come
-                self._try(model)
-            remaining = [model for model in remaining if model not in ready] if ready else []
+            names = {rows.row["name"] for rows in remaining}
+            ready = [rows for rows in remaining if not _copied_from(rows) & (names - {rows.row["name"]})]
+            ready = ready or remaining  # copies in a circle: as they come
+            for rows in ready:
+                with self.refusing(rows):
+                    self.write_one(rows)
+            remaining = [rows for rows in remaining if rows not in ready]
 
-    def _try(self, model: RegisteredModelRows) -> None:
-        with self._context.refusing(REGISTERED_MODEL, model.owner_id, refusals.REGISTERED_MODEL_REFUSED):
-            self._write(model)
+    def target_id(self, rows: ObjectRows, existing: Any) -> str:
+        return self._context.options.model_name(rows.row["name"], rows.row["workspace"])
 
-    def _write(self, model: RegisteredModelRows) -> None:
-        plan = plan_registered_model(model, self._context)
-        self._take_name(plan.name, model.owner_id)
-        existing = self._find(plan.name) or self._create(plan)
-        self._context.receipt.mapped(REGISTERED_MODEL, model.owner_id, plan.name)
-        outcome = "created" if existing is None else "updated" if self._complete(model, plan, existing) else "skipped"
-        tags = {} if existing is None else existing.tags
-        versions = self._versions.write(model, plan.name, new=existing is None, tags=tags)
-        aliases = self._set_aliases(model, plan.name, versions.arrived, {} if existing is None else existing.aliases)
-        if outcome == "skipped" and (versions.changed or aliases):
-            outcome = "updated"
-        self._context.receipt.done(outcome, REGISTERED_MODEL)
+    def find(self, rows: ObjectRows) -> Any:
+        name = self.target_id(rows, None)
+        self._take_name(name, rows.source_id)
+        answer = get_or_none(self._context.api, _API + "get", {"name": name})
+        return None if answer is None else answer[self.answer]
 
     def _take_name(self, name: str, owner_id: str) -> None:
         with self._lock:
@@ -100,73 +81,69 @@ class RegistryWriter(KindWriter):
             message = f"{owner!r} goes to the target as {name!r}, too; name one of them with --rename-model"
             raise ItemError(message)
 
-    def _find(self, name: str) -> TargetRegisteredModel | None:
-        answer = get_or_none(self._context.api, _API + "get", {"name": name})
-        return None if answer is None else TargetRegisteredModel.parse(answer["registered_model"])
+    def body(self, rows: ObjectRows) -> dict[str, Any]:
+        plan = plan_registered_model(registered_model_of(rows), self._context)
+        return {"name": plan.name, "tags": entries_of(plan.tags), "description": plan.description}
 
-    def _create(self, plan: PlannedRegisteredModel) -> TargetRegisteredModel | None:
-        """Create a model; return the one that somebody else has made meanwhile, if that is so."""
-        if self._context.options.dry_run:
-            return None
-        body: dict[str, Any] = {"name": plan.name, "tags": entries_of(plan.tags)}
-        if plan.description is not None:
-            body["description"] = plan.description
+    def complete(self, rows: ObjectRows, existing: Any, *, is_new: bool) -> bool:
+        model, name = registered_model_of(rows), self.target_id(rows, existing)
+        existing = existing or {}
+        tags = pairs_of(existing.get("tags", []))
+        ours = identity_of_tags(tags, version=False) == identity_of_row(model.info)
+        is_new = is_new and (ours or not existing)  # somebody else may have made it meanwhile
+        changed = self._complete_model(model, existing, is_new=is_new, ours=ours)
+        versions = self._versions.write(model, name, new=is_new, tags=tags)
+        known = {alias["alias"]: int(alias["version"]) for alias in existing.get("aliases", [])}
+        aliases = self._set_aliases(rows, name, model.aliases, versions.arrived, known)
+        return changed or versions.changed or aliases
 
-        def make() -> bool:
-            self._context.api.post(_API + "create", body, idempotent=False)
-            return True
-
-        try:
-            once(make, lambda: True if self._find(plan.name) is not None else None)
-        except ServerError as exc:
-            if not exists_already(exc) or (existing := self._find(plan.name)) is None:
-                raise
-            return existing
-        return None
-
-    def _complete(
-        self, model: RegisteredModelRows, plan: PlannedRegisteredModel, target: TargetRegisteredModel
-    ) -> bool:
-        """Set what differs; of a model that no import of this one made, only what it does not have.
-
-        Raises ItemError where it is another one with versions of its own.
-        """
-        ours = identity_of_tags(target.tags, version=False) == plan.identity
+    def _complete_model(self, model: RegisteredModelRows, existing: Any, *, is_new: bool, ours: bool) -> bool:
+        """Bring tags and description to what they are to be; return whether they were otherwise."""
+        if is_new and existing:
+            return False
+        plan = plan_registered_model(model, self._context)
+        if is_new:  # in a dry run: what changes on the way is in the receipt
+            return False
         if not ours and self._versions.existing(plan.name, is_prompt=model.is_prompt):
             message = (
                 f"the target has another {plan.name!r} with versions of its own, so that numbers cannot be kept; "
                 "import it under another name with --rename-model"
             )
             raise ItemError(message)
-        tags = {
-            key: value
-            for key, value in plan.tags.items()
-            if target.tags.get(key) != value and (ours or key not in target.tags)
-        }
-        description = (plan.description or "") != target.description and (ours or not target.description)
-        if not self._context.options.dry_run:
-            for key, value in tags.items():
-                self._context.api.post(_API + "set-tag", {"name": plan.name, "key": key, "value": value})
-            if description:
-                body = {"name": plan.name, "description": plan.description or ""}
-                self._context.api.patch(_API + "update", body)
-        return bool(tags or description)
+        return self._set_missing(plan, existing, ours=ours)
 
-    def _set_aliases(self, model: RegisteredModelRows, name: str, arrived: set[int], known: Mapping[str, int]) -> bool:
+    def _set_missing(self, plan: PlannedRegisteredModel, existing: Any, *, ours: bool) -> bool:
+        """Set what differs; of a model that no import of this one made, only what it does not have."""
+        tags, text = pairs_of(existing.get("tags", [])), existing.get("description", "")
+        missing = {k: value for k, value in plan.tags.items() if tags.get(k) != value and (ours or k not in tags)}
+        for key, value in missing.items():
+            self.send(_API + "set-tag", {"name": plan.name, "key": key, "value": value})
+        description = plan.description or ""
+        is_missing = description != text and (ours or not text)
+        if is_missing:
+            self.update(_API + "update", {"name": plan.name, "description": description})
+        return any((missing, is_missing))
+
+    def _set_aliases(
+        self, rows: ObjectRows, name: str, aliases: Mapping[str, int], arrived: set[int], known: Mapping[str, int]
+    ) -> bool:
         changed = False
-        for alias, number in sorted(model.aliases.items()):
+        for alias, number in sorted(aliases.items()):
             if known.get(alias) == number:
                 continue
-            with self._context.refusing(REGISTERED_MODEL, model.owner_id, refusals.ALIAS_REFUSED, f"alias/{alias}"):
+            with self._context.refusing(REGISTERED_MODEL, rows.source_id, refusals.ALIAS_REFUSED, f"alias/{alias}"):
                 if number not in arrived:
                     raise ItemError(f"version {number}, for which it stands, is not in the target")
-                if not self._context.options.dry_run:
-                    self._context.api.post(_API + "alias", {"name": name, "alias": alias, "version": str(number)})
-                changed = True
+                changed |= self.send(_API + "alias", {"name": name, "alias": alias, "version": str(number)})
         return changed
 
 
-def _copied_from(model: RegisteredModelRows) -> frozenset[str]:
+def _is_in_workspace(rows: ObjectRows) -> bool:
+    """Return whether a registered model lies outside of the default workspace."""
+    return any(row["workspace"] != DEFAULT_WORKSPACE for row in rows.of("registered_models"))
+
+
+def _copied_from(rows: ObjectRows) -> frozenset[str]:
     """Return the names of the registered models of which versions are copies."""
-    sources = (OF_VERSION.fullmatch(version.info["source"] or "") for version in model.versions.values())
+    sources = (OF_VERSION.fullmatch(version["source"] or "") for version in rows.of("model_versions"))
     return frozenset(source[1] for source in sources if source)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from mlflow_archive.flow.chunk import ArtifactFile, Chunk
+from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX
-from mlflow_archive.kinds import DEFAULT_WORKSPACE, REGISTERED_MODEL, named_owner
-from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+from mlflow_archive.sinks.replay.object_writer import ObjectRows
+from mlflow_archive.sinks.replay.writing.rows import Row
 
 DELETED_STAGE: Final = "Deleted_Internal"
 IS_PROMPT: Final = "mlflow.prompt.is_prompt"
@@ -52,44 +52,24 @@ class RegisteredModelRows:
         return (self.tags.get(IS_PROMPT) or "").lower() == "true"
 
 
-def registered_models_of(chunk: Chunk) -> list[RegisteredModelRows]:
-    """Return the rows of a chunk by registered model, those of the default workspace first.
-
-    Rows of a model or version that is not there itself, as no export of this tool makes them, are left out.
-    """
-    models: dict[tuple[str, str], RegisteredModelRows] = {}
-    for info in rows_of(chunk, "registered_models"):
-        models[_key(info)] = RegisteredModelRows(owner_id=owner_id(info), info=info)
-    for row, model in _owned(chunk, "registered_model_tags", models):
-        model.tags[row["key"]] = row["value"]
-    for row, model in _owned(chunk, "registered_model_aliases", models):
-        model.aliases[row["alias"]] = row["version"]
-    for row, model in _owned(chunk, "model_versions", models):
-        model.versions[row["version"]] = VersionRows(info=row)
-    for row, model in _owned(chunk, "model_version_tags", models):
-        if row["version"] in model.versions:
-            model.versions[row["version"]].tags[row["key"]] = row["value"]
-    by_owner = {model.owner_id: model for model in models.values()}
-    for artifact in chunk.artifacts:
-        if artifact.owner_kind == REGISTERED_MODEL and artifact.owner_id in by_owner:
-            number = artifact.path.partition("/")[0]
-            version = by_owner[artifact.owner_id].versions.get(int(number) if _VERSION.fullmatch(number) else 0)
-            if version is not None:
-                version.artifacts.append(artifact)
-    return sorted(models.values(), key=lambda model: model.info["workspace"] != DEFAULT_WORKSPACE)
-
-
-def _owned(
-    chunk: Chunk, table: str, models: Mapping[tuple[str, str], RegisteredModelRows]
-) -> Iterator[tuple[Row, RegisteredModelRows]]:
-    for row in rows_of(chunk, table):
-        if _key(row) in models:
-            yield row, models[_key(row)]
-
-
-def owner_id(row: Row) -> str:
-    """Return how an archive refers to a registered model: its name, ``workspace/name`` outside of the default one."""
-    return named_owner(row["name"], row["workspace"])
+def registered_model_of(rows: ObjectRows) -> RegisteredModelRows:
+    """Return a registered model by its parts; rows of a version that is not there itself are left out."""
+    tags = rows.version_tags("model_version_tags")
+    versions = {
+        info["version"]: VersionRows(info=info, tags=tags[info["version"]]) for info in rows.of("model_versions")
+    }
+    for file in rows.files:
+        number = file.path.partition("/")[0]
+        version = versions.get(int(number) if _VERSION.fullmatch(number) else 0)
+        if version is not None:
+            version.artifacts.append(file)
+    return RegisteredModelRows(
+        owner_id=rows.source_id,
+        info=rows.row,
+        tags=rows.tags("registered_model_tags"),
+        aliases={row["alias"]: row["version"] for row in rows.of("registered_model_aliases")},
+        versions=versions,
+    )
 
 
 def identity_of_row(row: Row, number: int | None = None) -> str:
@@ -113,7 +93,3 @@ def identity_of_tags(tags: Mapping[str, str], *, version: bool) -> str | None:
 def _identity(workspace: str, name: str, number: int | None, created: object) -> str:
     path = f"{workspace}/{name}" if number is None else f"{workspace}/{name}/{number}"
     return f"{path}@{'' if created is None else created}"
-
-
-def _key(row: Row) -> tuple[str, str]:
-    return row["workspace"], row["name"]

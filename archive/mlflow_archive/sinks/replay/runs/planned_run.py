@@ -203,18 +203,22 @@ class Difference:
 def compare(plan: PlannedRun, run: TargetRun, bound: Bound) -> Difference:
     """Compare a plan with the run of the target; what that has beyond the plan is not a difference."""
     tags = {**plan.tags, **plan.late_tags(run.run_id)}
-    same_status = plan.status is None or plan.status == run.status
-    same_end = not plan.end_time or plan.end_time == run.end_time  # the API does not show an end at 0
-    same_stage = bound.ends_deleted or plan.deleted == run.deleted
-    same_name = not plan.name or plan.name == run.name
     return Difference(
         incomplete=STATE in run.tags,
         tags={key: value for key, value in tags.items() if not _is_equal(key, run.tags.get(key), value)},
         params=[(key, value) for key, value in plan.params if key not in run.params],
         conflicting=[key for key, value in plan.params if run.params.get(key, value) != value],
         inputs=[item for item in plan.inputs if (item.name, item.digest) not in run.inputs],
-        info=not (same_status and same_end and same_stage and same_name),
+        info=_info_differs(plan, run, bound),
     )
+
+
+def _info_differs(plan: PlannedRun, run: TargetRun, bound: Bound) -> bool:
+    same_status = plan.status is None or plan.status == run.status
+    same_end = not plan.end_time or plan.end_time == run.end_time  # the API does not show an end at 0
+    same_stage = bound.ends_deleted or plan.deleted == run.deleted
+    same_name = not plan.name or plan.name == run.name
+    return not (same_status and same_end and same_stage and same_name)
 
 
 def _is_equal(key: str, target_value: str | None, value: str) -> bool:

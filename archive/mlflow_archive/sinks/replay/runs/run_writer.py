@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from threading import Lock
 
 from mlflow_archive.errors import ItemError, ServerError
+from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import SOURCE_RUN_ID
 from mlflow_archive.kinds import RUN
@@ -85,16 +86,19 @@ class RunMaker:
             return
         if self._options.dry_run or run.target is None or not rows.artifacts:
             return
+        self._copy(run, run.target, rows.artifacts)
+
+    def _copy(self, run: OpenRun, target: TargetRun, artifacts: Sequence[ArtifactFile]) -> None:
         try:
             if run.place is None:
-                run.place = self._target.artifacts(run.target)
+                run.place = self._target.artifacts(target)
             if run.sizes is None:
                 run.sizes = run.place.sizes() if run.existed else {}
         except ItemError as exc:
-            refuse_artifacts(rows.artifacts, run.owner, exc, self._receipt)
+            refuse_artifacts(artifacts, run.owner, exc, self._receipt)
             return
-        unresolved = copy_artifacts(rows.artifacts, run.owner, run.place, run.sizes, self._receipt)
-        self._context.waiting.add_files(run.plan.source_id, run.bound, run.target, unresolved)
+        unresolved = copy_artifacts(artifacts, run.owner, run.place, run.sizes, self._receipt)
+        self._context.waiting.add_files(run.plan.source_id, run.bound, target, unresolved)
 
     def _note_unresolved(self, run: OpenRun, rows: RunRows) -> None:
         """Note the MLmodel files of a run that needs nothing else, where an earlier import left some as they were."""

@@ -15,7 +15,7 @@ from mlflow_archive.sinks.replay.places.experiments import Bound
 from mlflow_archive.sinks.replay.runs.planned_run import OpenRun, PlannedRun, RunPlanner, SourceOfRun
 from mlflow_archive.sinks.replay.runs.run_rows import DatasetKey, RunRows, runs_of
 from mlflow_archive.sinks.replay.runs.run_writer import RunMaker
-from mlflow_archive.sinks.replay.writing.failures import is_about_one_item
+from mlflow_archive.sinks.replay.writing.failures import check_one_item
 from mlflow_archive.sinks.replay.writing.kind_writer import KindWriter
 from mlflow_archive.sinks.replay.writing.references import PARENT
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
@@ -125,8 +125,7 @@ class RunWriter(KindWriter):
 
     def _refuse(self, run_id: str, exc: ItemError | ServerError, runs: OpenRuns) -> None:
         # Not by context.refuse: every target knows runs, so a 404 is about this run.
-        if not is_about_one_item(exc):
-            raise exc
+        check_one_item(exc)
         runs[run_id] = None
         self._context.receipt.refuse(RUN, run_id, "", refusals.RUN_REFUSED, str(exc))
         self._context.receipt.done("refused")

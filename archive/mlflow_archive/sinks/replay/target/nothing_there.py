@@ -11,22 +11,23 @@ from mlflow_archive.http.session import Params
 from mlflow_archive.sinks.replay.target.target import Api, Target, TargetExperiment
 
 _OF_SEVERAL: Final = ("/list", "/search", "/batchGetInfos", "/webhooks")
-"""How paths end that ask for several objects; all others ask for one, by name or id."""
-_BEFORE_NAMES: Final = ("/mcp-servers/", "/skills/")
-"""What comes before a name at the end of a path, which may be any of these words."""
+"""How paths end that ask for several objects; all others ask for one, by name or id.
+
+So does a GET without parameters, whose path may end with a name that is one of these words.
+"""
 
 
 class _NothingApi:
     """Answers as MLflow does where there is nothing: lists and searches are empty, anything by name is unknown."""
 
     def get(self, path: str, params: Params | None = None) -> Any:
-        return self._answer(path)
+        return self._answer(path, by_name=params is None)
 
     def post(self, path: str, body: Mapping[str, Any], *, idempotent: bool = True) -> Any:
         return self._answer(path)
 
-    def _answer(self, path: str) -> Any:
-        if path.endswith(_OF_SEVERAL) and not any(words in path for words in _BEFORE_NAMES):
+    def _answer(self, path: str, *, by_name: bool = False) -> Any:
+        if path.endswith(_OF_SEVERAL) and not by_name:
             return {}
         message = f"{path}: there is nothing in a workspace that is not there yet"
         raise ServerError(message, status=HTTPStatus.NOT_FOUND, error_code="RESOURCE_DOES_NOT_EXIST")

@@ -212,12 +212,14 @@ def _value(row: Row, losses: dict[str, Any]) -> dict[str, Any]:
     floats = _as_floats(value)
     if json.dumps(floats, sort_keys=True) != json.dumps(value, sort_keys=True):
         losses["value"] = shorten(row["value"], _SHORT)
-    feedback: dict[str, Any] = {"value": floats}
-    if row["error"] is not None:
-        error = _json(row, "error")
-        if isinstance(error, dict):
-            feedback["error"] = {name: error[name] for name in _ERROR_FIELDS if isinstance(error.get(name), str)}
-    return {kind: feedback}
+    return {kind: {"value": floats, **_error_of(row)}}
+
+
+def _error_of(row: Row) -> dict[str, Any]:
+    error = None if row["error"] is None else _json(row, "error")
+    if not isinstance(error, dict):
+        return {}
+    return {"error": {name: error[name] for name in _ERROR_FIELDS if isinstance(error.get(name), str)}}
 
 
 def _as_floats(value: Any) -> Any:

@@ -48,17 +48,20 @@ def with_links(span: Any) -> Any:
     return {**span, "links": []} if isinstance(span, dict) and tuple(span) == _KEYS[:-1] else span
 
 
-def survives(span: Any, trace_id: str) -> bool:
-    """Return whether a span of a trace, in MLflow's JSON, will be the same after it has come in this way."""
-    if not isinstance(span, dict) or tuple(span) != _KEYS:
-        return False
+def _ids_survive(span: dict[str, Any], trace_id: str) -> bool:
     match = _TRACE_ID.fullmatch(trace_id)
     if match is None or _hex(span["trace_id"]) != match[1] or int(match[1], 16) == 0:
         return False
     parent = span["parent_span_id"]
+    return _is_span_id(_hex(span["span_id"])) and (parent is None or _is_span_id(_hex(parent)))
+
+
+def survives(span: Any, trace_id: str) -> bool:
+    """Return whether a span of a trace, in MLflow's JSON, will be the same after it has come in this way."""
+    if not isinstance(span, dict) or tuple(span) != _KEYS:
+        return False
     return (
-        _is_span_id(_hex(span["span_id"]))
-        and (parent is None or _is_span_id(_hex(parent)))
+        _ids_survive(span, trace_id)
         and isinstance(span["name"], str)
         and all(_is_time(span[name]) for name in ("start_time_unix_nano", "end_time_unix_nano"))
         and _status_survives(span["status"])

@@ -18,7 +18,11 @@ from mlflow_archive.sinks.replay.traces.assessments import When
 from mlflow_archive.sinks.replay.traces.span_payload import remap_span
 from mlflow_archive.sinks.replay.traces.trace_job import TraceJob, TraceMaker
 from mlflow_archive.sinks.replay.traces.trace_lookup import TRACES, Info, TraceLookup, comparable, same_spans
-from mlflow_archive.sinks.replay.writing.failures import came_through, is_about_one_item, is_unknown_there
+from mlflow_archive.sinks.replay.writing.failures import (
+    came_through,
+    check_one_item,
+    is_unknown_there,
+)
 
 _LARGEST_TRACE: Final = 1024 * 1024
 _LARGEST_REQUEST: Final = 4 * 1024 * 1024
@@ -83,8 +87,7 @@ class SpanTable:
             if is_unknown_there(exc):
                 self._in_use = False
                 return jobs
-            if not is_about_one_item(exc):
-                raise
+            check_one_item(exc)
             if len(batch) == 1 or not came_through(exc):
                 return jobs
             middle = len(batch) // 2

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX, object_source_tags, shorten_key
-from mlflow_archive.kinds import LOGGED_MODEL
+from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.kinds.traces import COSTS
 from mlflow_archive.kinds.traces import TOKENS as TOKEN_COLUMNS
 from mlflow_archive.sinks.replay.context import ReplayContext
@@ -167,15 +167,19 @@ def _metadata(rows: TraceRows, row: Row, context: ReplayContext) -> tuple[dict[s
         elif text is not None and not _is_canonical(text, columns):
             unkept[key] = text
             context.receipt.changed("trace_metadata_in_columns")
-    for key, kind in ((SOURCE_RUN, "run"), (MODEL, LOGGED_MODEL)):
-        source = metadata.get(key)
-        if source:
-            mapped = context.run_id(source, row["experiment_id"]) if kind == "run" else context.mapped(kind, source)
-            metadata[key] = mapped or source
-            if mapped is None and not context.options.dry_run:
-                context.receipt.changed(f"traces_without_their_{kind}")
+    if source := metadata.get(SOURCE_RUN):
+        metadata[SOURCE_RUN] = _referred(source, RUN, context.run_id(source, row["experiment_id"]), context)
+    if source := metadata.get(MODEL):
+        metadata[MODEL] = _referred(source, LOGGED_MODEL, context.mapped(LOGGED_MODEL, source), context)
     context.receipt.changed("trace_info_finalized", FINALIZED not in metadata)
     return metadata, unkept
+
+
+def _referred(source_id: str, kind: str, target_id: str | None, context: ReplayContext) -> str:
+    """Return the target's id of what a trace refers to; the source's where it is not there, which is counted."""
+    if target_id is None and not context.options.dry_run:
+        context.receipt.changed(f"traces_without_their_{kind}")
+    return target_id or source_id
 
 
 def _is_canonical(text: str, keys: tuple[str, ...]) -> bool:

@@ -25,7 +25,7 @@ from mlflow_archive.sinks.replay.traces.trace_lookup import (
     was_imported,
 )
 from mlflow_archive.sinks.replay.traces.trace_rows import TraceRows
-from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_about_one_item, once
+from mlflow_archive.sinks.replay.writing.failures import check_one_item, get_or_none, is_about_one_item, once
 from mlflow_archive.sinks.replay.writing.fitting import key_is_taken
 
 _PREVIEWS: Final = ("request_preview", "response_preview")
@@ -136,8 +136,7 @@ class TraceMaker:
             try:
                 self._post(job, experiment_of(info), missing)
             except ServerError as exc:  # MLflow merges only into traces that it has not archived meanwhile
-                if not is_about_one_item(exc):
-                    raise
+                check_one_item(exc)
             else:
                 return
         job.late = [*missing, *job.late]

@@ -10,7 +10,11 @@ from urllib.parse import quote
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.sinks.replay.target.target import Api
 from mlflow_archive.sinks.replay.traces.trace_info import IDENTITY, SOURCE_TRACE_ID, SPANS_LOCATION, PlannedTrace
-from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_about_one_item, is_unknown_there
+from mlflow_archive.sinks.replay.writing.failures import (
+    check_one_item,
+    get_or_none,
+    is_unknown_there,
+)
 
 TRACES: Final = "/api/3.0/mlflow/traces"
 SHOWN_TAG: Final = 4096
@@ -59,8 +63,7 @@ class TraceLookup:
         try:
             answer = self._api.get(_SPANS, {"request_id": trace_id})
         except ServerError as exc:
-            if not is_about_one_item(exc):
-                raise
+            check_one_item(exc)
             message = f"the target does not show the spans of trace {trace_id}: {exc}"
             raise ItemError(message) from exc
         spans = answer.get("spans") if isinstance(answer, dict) else None

@@ -14,7 +14,7 @@ from mlflow_archive.flow.chunk import ArtifactFile
 from mlflow_archive.format import refusals
 from mlflow_archive.sinks.replay.target.target import TargetArtifacts
 from mlflow_archive.sinks.replay.writing.artifacts import ArtifactNameError
-from mlflow_archive.sinks.replay.writing.failures import executed_perhaps, is_about_one_item
+from mlflow_archive.sinks.replay.writing.failures import check_one_item, executed_perhaps
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from mlflow_archive.sinks.replay.writing.references import (
     LARGEST_MLMODEL,
@@ -57,8 +57,7 @@ def copy_artifacts(
             if not _copy(artifact, owner, place, sizes, receipt):
                 unresolved.append(artifact)
         except (ItemError, ServerError) as exc:
-            if not is_about_one_item(exc):
-                raise
+            check_one_item(exc)
             if isinstance(exc, ServerError) and executed_perhaps(exc):
                 receipt.without_file(owner.kind, owner.source_id)
             receipt.refuse(owner.kind, owner.source_id, artifact.path, artifact_refusal(exc), str(exc))

@@ -36,6 +36,12 @@ def is_about_one_item(exc: MlflowArchiveError) -> bool:
     return exc.status >= HTTPStatus.BAD_REQUEST
 
 
+def check_one_item(exc: MlflowArchiveError) -> None:
+    """Raise a failure again that is not about one item alone."""
+    if not is_about_one_item(exc):
+        raise exc
+
+
 def came_through(exc: MlflowArchiveError) -> bool:
     """Return whether the target itself refused, so that less of the same may be taken: not something on the way."""
     if not isinstance(exc, ServerError) or exc.status is None:

@@ -60,8 +60,7 @@ class _Model:
             return
         self.described = digest, document
         self.entity.add("registered_models", **row_of("registered_models", model, _TIMES, **self.identity))
-        for key, value in model.pairs("tags").items():
-            self.entity.add("registered_model_tags", **self.identity, key=key, value=value)
+        self.entity.add_pairs("registered_model_tags", model.pairs("tags"), **self.identity)
         for entry in model.objects("aliases"):
             alias, version = entry.text("alias"), entry.integer("version")
             if alias is None or version is None:
@@ -93,8 +92,7 @@ class _Model:
         names: Names = {**_TIMES, "source": ("_source", "source")}
         own = {**self.identity, "version": number, "storage_location": _storage(version)}
         self.entity.add("model_versions", **row_of("model_versions", version, names, **own))
-        for key, value in version.pairs("tags").items():
-            self.entity.add("model_version_tags", **self.identity, version=number, key=key, value=value)
+        self.entity.add_pairs("model_version_tags", version.pairs("tags"), **self.identity, version=number)
         for alias in version.value("aliases") or ():
             self._add_alias(str(alias), number)
         version.known("model_id", "params", "metrics")  # of the logged model that the source names
@@ -186,8 +184,7 @@ def _add_prompt(entity: Entity, identity: Mapping[str, str], number: int, prompt
     text = description if message is None else message
     row = row_of("model_versions", prompt, _TIMES, **identity, version=number, description=text, **fixed)
     entity.add("model_versions", **row)
-    for key, value in {**prompt.pairs("tags"), **_prompt_tags(prompt)}.items():
-        entity.add("model_version_tags", **identity, version=number, key=key, value=value)
+    entity.add_pairs("model_version_tags", {**prompt.pairs("tags"), **_prompt_tags(prompt)}, **identity, version=number)
     prompt.known("variables", "uri")  # follow from the text, and from name and number
     entity.gaps.unread += prompt.unread()
 

@@ -6,8 +6,9 @@ what is nowhere else is carried as the registered model's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,22 +34,29 @@ def add_version_files(
     entity: Entity, entries: Sequence[ModelEntry], index: Index, selection: Selection, carries: Carries
 ) -> None:
     """Add the files of versions that are nowhere else; a version without any files becomes a gap."""
-    done: set[str] = set()
     sources = {str(row["version"]): _text(row["source"]) for row in entity.rows.get("model_versions", ())}
+    versions = _versions(entries)
+    for number in filter(versions.__contains__, sources):
+        version = versions[number]
+        files = [*chain.from_iterable(files_of(folder, entity.gaps.add) for folder in _folders(entries, number))]
+        own = [file for file in files if file.path != _OF_DOWNLOAD]
+        if _places(own) - _places(_elsewhere(version, sources[number], index, carries)):
+            entity.take_files(own, selection, prefix=f"{number}/")
+        elif not (files or version.run_id or version.model_id):
+            entity.gaps.add(number, ARTIFACT_MISSING, "the export holds no files of this version")
+
+
+def _places(files: Iterable[FoundFile]) -> set[tuple[str, int]]:
+    return {(file.path, file.size) for file in files}
+
+
+def _versions(entries: Sequence[ModelEntry]) -> dict[str, VersionEntry]:
+    """Return the versions that may have files, by number, as the first document of each has them."""
+    versions: dict[str, VersionEntry] = {}
     for entry in entries:
         for version in entry.versions if entry.path.name in (MODEL_FILE, VERSION_FILE) else ():
-            number = str(number_of(version.number))
-            if number in done or number not in sources:
-                continue
-            done.add(number)
-            files = [file for folder in _folders(entries, number) for file in files_of(folder, entity.gaps.add)]
-            elsewhere = {(file.path, file.size) for file in _elsewhere(version, sources[number], index, carries)}
-            own = [file for file in files if file.path != _OF_DOWNLOAD]
-            if elsewhere.issuperset((file.path, file.size) for file in own):
-                if not files and not version.run_id and not version.model_id:
-                    entity.gaps.add(number, ARTIFACT_MISSING, "the export holds no files of this version")
-                continue
-            entity.take_files(own, selection, prefix=f"{number}/")
+            versions.setdefault(str(number_of(version.number)), version)
+    return versions
 
 
 def _folders(entries: Sequence[ModelEntry], number: str) -> Iterator[Path]:

@@ -5,23 +5,48 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.format.gaps import METRIC_UNREADABLE
-from mlflow_archive.kinds import RUN
+from mlflow_archive.kinds import EXPERIMENT, RUN
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim.documents import POINT_KEYS, JsonPoint, read_document
-from mlflow_archive.sources.exim.entries import RunEntry
+from mlflow_archive.sources.exim.entries import ExperimentEntry, RunEntry
 from mlflow_archive.sources.exim.files import files_of, join_copies
 from mlflow_archive.sources.exim.gapbook import GapBook
-from mlflow_archive.sources.exim.parts import dataset_row
+from mlflow_archive.sources.exim.parts import dataset_row, report_permissions
 from mlflow_archive.sources.exim.tool_fields import ToolFields, time_of
 from mlflow_archive.sources.reading.fields import ValueMalformedError, integer_of, printable, real_of, row_of, text_of
-from mlflow_archive.sources.reading.gaplist import Problems
+from mlflow_archive.sources.reading.gaplist import GapList, Problems
 from mlflow_archive.sources.reading.points import Points
 from mlflow_archive.sources.reading.records import ACTIVE, RUN_NAME_TAG, RunRecord, selected_files
-from mlflow_archive.sources.reading.rows import INT64, Row
+from mlflow_archive.sources.reading.rows import INT64, Row, Rows, pair_rows
+
+
+def add_experiment(rows: Rows, entry: ExperimentEntry, gap_book: GapBook, root: Path) -> GapList:
+    """Add an experiment's row, tags and gaps, which are returned.
+
+    One without a document is kept by its name, so that its runs are not lost. Raises DocumentUnreadableError if it has
+    changed since the index was built.
+    """
+    gaps = gap_book.copy_of(EXPERIMENT, entry.experiment_id)
+    row = {"experiment_id": entry.experiment_id, "name": entry.name, "lifecycle_stage": ACTIVE}
+    if entry.path is None:
+        rows.add("experiments", row)
+        rows.add_gaps(gaps)
+        return gaps
+    body = ToolFields(read_document(entry.path, root).body, gaps.under(""))
+    experiment = body.object("experiment", place="")
+    row |= {"lifecycle_stage": experiment.text("lifecycle_stage") or ACTIVE}
+    rows.add("experiments", row_of("experiments", experiment, **row))
+    rows.add_all({"experiment_tags": pair_rows(experiment.pairs("tags"), experiment_id=entry.experiment_id)})
+    report_permissions(body)
+    body.known("runs", "logged_models", "traces")  # lists of what has documents of its own
+    gaps.unread += body.unread()
+    rows.add_gaps(gaps)
+    return gaps
+
 
 _STATUSES: Final = frozenset({"RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"})
 
@@ -70,20 +95,23 @@ def _read_points(record: RunRecord, fields: ToolFields) -> Points:
         return points
     for name, content in (histories or {}).items():
         problems = Problems(units="points")
-        history = content if isinstance(content, list) else [content]
-        try:
-            key = text_of(name)
-        except ValueMalformedError as error:
-            problems.add(f"its name: {error}", len(history))
-        else:
-            for number, point in enumerate(history):
-                try:
-                    _add_point(record, points, key, _plain(record, point))
-                except ValueMalformedError as error:
-                    problems.add(f"point {number}: {error}")
+        _add_history(record, points, name, content if isinstance(content, list) else [content], problems)
         if problems.count:
             record.gaps.add(f"metrics/{printable(name)}", METRIC_UNREADABLE, problems.text)
     return points
+
+
+def _add_history(record: RunRecord, points: Points, name: str, history: list[Any], problems: Problems) -> None:
+    try:
+        key = text_of(name)
+    except ValueMalformedError as error:
+        problems.add(f"its name: {error}", len(history))
+        return
+    for number, point in enumerate(history):
+        try:
+            _add_point(record, points, key, _plain(record, point))
+        except ValueMalformedError as error:
+            problems.add(f"point {number}: {error}")
 
 
 def _plain(record: RunRecord, point: object) -> object:
@@ -132,7 +160,7 @@ def _read_inputs(record: RunRecord, entry: RunEntry, fields: ToolFields) -> None
             continue
         record.datasets.append(row)
         edge = {"run_id": record.run_id, "dataset_name": row["name"], "dataset_digest": row["digest"]}
-        tags: list[Row] = [{**edge, "key": key, "value": value} for key, value in dataset_input.pairs("tags").items()]
+        tags: list[Row] = pair_rows(dataset_input.pairs("tags"), **edge)
         record.edges.datasets.append((edge, tags))
     record.edges.model_inputs += _model_edges(record.run_id, inputs.objects("model_inputs"))
     outputs = fields.object("outputs")

@@ -70,8 +70,7 @@ def _add_info(entity: Entity, entry: TraceEntry, info: ToolFields) -> dict[str, 
     )
     entity.add("traces", **{**row, **take_columns(other_tags, metadata)})
     for table, pairs in (("trace_tags", other_tags), ("trace_metadata", metadata)):
-        for key, value in pairs.items():
-            entity.add(table, trace_id=trace_id, key=key, value=value)
+        entity.add_pairs(table, pairs, trace_id=trace_id)
     for assessment in info.objects("assessments"):
         _add_assessment(entity, assessment, entry.experiment_id, time)
     info.known("request_id", "trace_location")  # read with the index
@@ -86,7 +85,7 @@ def _add_assessment(entity: Entity, assessment: ToolFields, experiment_id: str |
     )
     source = assessment.object("source")
     source_type = source.text("source_type")
-    if assessment_id is None or name is None or created is None or kind not in _TYPES or source_type is None:
+    if None in (assessment_id, name, created, source_type) or kind not in _TYPES:
         assessment.leave_out("", "it lacks its id, name, time, type or source")
         return
     try:

@@ -66,8 +66,7 @@ def read_registered_model(
     fields.known("aliases", "latest_versions")  # which have files of their own
     gaps.unread += fields.unread()
     tags = read_values(folder / TAGS, gaps.under(TAGS))
-    for key, value in tags.items():
-        entity.add("registered_model_tags", **identity, key=key, value=value)
+    entity.add_pairs("registered_model_tags", tags, **identity)
     _add_aliases(entity, folder, identity)
     files = None
     if selection.artifacts and tags.get(PROMPT_TAG, "").lower() != "true":  # a prompt's text is a tag
@@ -125,8 +124,8 @@ def _add_version(entity: Entity, folder: Path, identity: Mapping[str, str | int]
     entity.add("model_versions", **row_of("model_versions", fields, _TIMES, **identity))
     fields.known("aliases", "params", "metrics")  # files of the model, and of the logged model it was made of
     entity.gaps.unread += fields.unread()
-    for key, value in read_values(folder / TAGS, entity.gaps.under(f"{folder.name}/{TAGS}")).items():
-        entity.add("model_version_tags", **identity, key=key, value=value)
+    tags = read_values(folder / TAGS, entity.gaps.under(f"{folder.name}/{TAGS}"))
+    entity.add_pairs("model_version_tags", tags, **identity)
     return meta
 
 

@@ -21,7 +21,7 @@ from mlflow_archive.sources.mlruns.runs.inputs import dataset_rows
 from mlflow_archive.sources.reading.fields import row_of
 from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.records import ACTIVE, DELETED
-from mlflow_archive.sources.reading.rows import Row, Rows
+from mlflow_archive.sources.reading.rows import Row, Rows, pair_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +76,8 @@ def add_experiment(rows: Rows, experiment: Experiment) -> GapList:
         _add_shadowed(rows, gaps, experiment.shadowed)
     rows.add("experiments", _row(experiment, gaps))
     path = experiment.folder.path
-    for key, value in read_values(path / TAGS, gaps.under(TAGS)).items():
-        rows.add("experiment_tags", {"experiment_id": experiment.experiment_id, "key": key, "value": value})
-    rows.add_all({"datasets": dataset_rows(path, gaps)})
+    tags = pair_rows(read_values(path / TAGS, gaps.under(TAGS)), experiment_id=experiment.experiment_id)
+    rows.add_all({"experiment_tags": tags, "datasets": dataset_rows(path, gaps)})
     rows.add_gaps(gaps)
     return gaps
 

@@ -17,7 +17,7 @@ from mlflow_archive.sources.mlruns.meta import META_FILE, Meta, MetaUnreadableEr
 from mlflow_archive.sources.reading.fields import Fields, row_of
 from mlflow_archive.sources.reading.gaplist import GapList, OnBad
 from mlflow_archive.sources.reading.records import RunEdges
-from mlflow_archive.sources.reading.rows import Row
+from mlflow_archive.sources.reading.rows import Row, pair_rows
 
 INPUTS = "inputs"
 OUTPUTS = "outputs"
@@ -73,7 +73,7 @@ def _dataset_input(run_id: str, folder: str, meta: Fields, experiment_folder: Pa
     except MetaUnreadableError as error:
         raise MetaUnreadableError(f"the dataset {dataset} of this input cannot be read: {error}") from error
     row: Row = {"run_id": run_id, "dataset_name": name, "dataset_digest": digest}
-    tags: list[Row] = [{**row, "key": key, "value": value} for key, value in meta.pairs("tags").items()]
+    tags: list[Row] = pair_rows(meta.pairs("tags"), **row)
     return {**row, "input_uuid": folder}, tags
 
 

@@ -6,17 +6,73 @@ Values become the JSON text that MLflow's database would hold.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import yaml
 
 from mlflow_archive.artifact_roots.names import is_utf8, printable
-from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
+from mlflow_archive.sources.mlruns.meta import MetaUnreadableError, compose_mapping
 from mlflow_archive.sources.mlruns.times import time_ms
-from mlflow_archive.sources.mlruns.traces.documents import read_document
 from mlflow_archive.sources.reading.fields import Fields, refuse, row_of, text_of
 from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.rows import Row
+
+_MOST_NODES: Final = 1_000_000
+_YAML: Final = "tag:yaml.org,2002:"
+_TRUE: Final = frozenset({"y", "yes", "true", "on"})
+_DECIMAL: Final = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file.
+
+    Raises MetaUnreadableError, also where YAML aliases blow it up beyond a million values.
+    """
+    try:
+        document = _Converter(path.name).value(compose_mapping(path))
+    except RecursionError as error:
+        raise MetaUnreadableError(f"its {path.name} is nested too deeply") from error
+    assert isinstance(document, dict)  # noqa: S101 - compose_mapping returns nothing else
+    return document
+
+
+class _Converter:
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._nodes = 0
+
+    def value(self, node: yaml.Node) -> Any:
+        self._nodes += 1
+        if self._nodes > _MOST_NODES:
+            raise MetaUnreadableError(f"its {self._name} holds more than {_MOST_NODES} values")
+        if isinstance(node, yaml.MappingNode):
+            return {self._key(key): self.value(value) for key, value in node.value}
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item) for item in node.value]
+        return _scalar(node)
+
+    def _key(self, node: yaml.Node) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            raise MetaUnreadableError(f"its {self._name} has a key that is no text")
+        return str(node.value)
+
+
+def _scalar(node: yaml.Node) -> Any:
+    text = str(node.value)
+    kind = node.tag.removeprefix(_YAML)
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return text.lower() in _TRUE
+    if kind == "int" and _DECIMAL.fullmatch(text):
+        return int(text.replace("_", ""))
+    if kind == "float" and ":" not in text:
+        return float(text.lower().replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+    return text  # octal, hexadecimal and sexagesimal numbers too, which MLflow never writes
+
 
 ASSESSMENTS: Final = "assessments"
 _SUFFIX: Final = ".yaml"
@@ -51,6 +107,11 @@ def assessment_rows(trace_folder: Path, gaps: GapList) -> Iterator[Row]:
             gaps.unread += assessment.unread()
 
 
+def _source_run(metadata: object) -> str | None:
+    run_id = metadata.get(_SOURCE_RUN) if isinstance(metadata, Mapping) else None
+    return None if run_id is None else text_of(run_id)
+
+
 def _row(trace_id: str, assessment_id: str, assessment: Fields) -> Row:
     """Return an assessment. Raises ValueError for one that lacks something or is malformed."""
     id_in_file = assessment.text("assessment_id")
@@ -63,7 +124,6 @@ def _row(trace_id: str, assessment_id: str, assessment: Fields) -> Row:
     name = assessment.text("assessment_name", "name")
     if created is None or name is None:
         raise ValueError("it lacks a name or a time")
-    run_id = metadata.get(_SOURCE_RUN) if isinstance(metadata, Mapping) else None
     return row_of(
         "assessments",
         assessment,
@@ -77,7 +137,7 @@ def _row(trace_id: str, assessment_id: str, assessment: Fields) -> Row:
         last_updated_timestamp=created if updated is None else updated,
         source_type=source.text("source_type") or "SOURCE_TYPE_UNSPECIFIED",
         source_id=source.text("source_id"),
-        run_id=assessment.text("run_id") or (None if run_id is None else text_of(run_id)),
+        run_id=assessment.text("run_id") or _source_run(metadata),
         valid=valid is not False,
         metadata=json.dumps(metadata) if metadata else None,
     )

@@ -74,8 +74,7 @@ def read_trace(folder: Path, experiment: ExperimentFolder, places: ArtifactPlace
     for key, value in other_tags.items():
         text = without_password(value) if key == _LOCATION_TAG else value
         entity.add("trace_tags", trace_id=trace_id, key=key, value=text)
-    for key, value in other_metadata.items():
-        entity.add("trace_metadata", trace_id=trace_id, key=key, value=value)
+    entity.add_pairs("trace_metadata", other_metadata, trace_id=trace_id)
     for assessment in assessment_rows(folder, gaps):
         value = decoded_json(assessment["value"])
         derived = assessment_columns(value, experiment.experiment_id, row["request_time"])

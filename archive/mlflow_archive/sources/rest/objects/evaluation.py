@@ -19,7 +19,16 @@ from mlflow_archive.sources.rest.answers import NEXT, note_unread
 from mlflow_archive.sources.rest.artifacts import quoted
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, json_text
 from mlflow_archive.sources.rest.lists import Answer, Ask, pages, posting, rows_of
-from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, batches, chunk_of, gap_of, object_batches
+from mlflow_archive.sources.rest.scope import (
+    Batch,
+    Contents,
+    Scope,
+    TableRows,
+    batches,
+    chunk_of,
+    gap_of,
+    object_batches,
+)
 
 PAGE: Final = 100
 RECORDS: Final = 500
@@ -32,7 +41,7 @@ def plan_datasets(scope: Scope) -> Iterator[Batch]:
     if scope.only_of_runs:
         return
     ask = posting(scope, EVALUATION_DATASET, f"{_DATASETS}/search", "datasets", order_by=["created_time ASC"])
-    all_pages = pages(ask, lambda row: row.get("dataset_id"), size=PAGE)
+    all_pages = pages(ask, "dataset_id", size=PAGE)
     yield from batches("evaluation datasets", EVALUATION_DATASET, all_pages, partial(_read_datasets, scope))
 
 
@@ -102,16 +111,16 @@ def _records(scope: Scope, dataset_id: str) -> Iterator[Chunk]:
         return rows, answer.get(NEXT) or None
 
     typed: Ask = ask
-    for page in pages(typed, lambda row: row.get("dataset_record_id"), size=RECORDS):
-        rows: list[Row] = []
-        gaps = [
-            gap_of(EVALUATION_DATASET, dataset_id, f"records {loss.place}".strip(), loss.reason) for loss in page.losses
-        ]
-        for raw in page.rows:
-            place = f"record {raw.get('dataset_record_id')}"
-            row = scope.read(EVALUATION_DATASET, dataset_id, raw, record_row, gaps, place)
-            rows += [] if row is None else [{**row, "dataset_id": dataset_id}]
-        yield chunk_of({"evaluation_dataset_records": rows}, gaps)
+    make = partial(_record_rows, dataset_id)
+    for page in pages(typed, "dataset_record_id", size=RECORDS):
+        contents = Contents(scope, EVALUATION_DATASET)
+        for raw in contents.listed([page], dataset_id, "records"):
+            contents.add(dataset_id, raw, make, f"record {raw.get('dataset_record_id')}")
+        yield from contents.chunks()
+
+
+def _record_rows(dataset_id: str, record: Fields) -> TableRows:
+    return {"evaluation_dataset_records": [{**record_row(record), "dataset_id": dataset_id}]}
 
 
 def record_row(record: Fields) -> Row:
@@ -135,7 +144,7 @@ def plan_issues(scope: Scope) -> Iterator[Batch]:
     if scope.only_of_runs:
         return
     experiment_ids = set(scope.experiment_ids)
-    all_pages = pages(posting(scope, ISSUE, _ISSUES, "issues"), lambda row: row.get("issue_id"), size=PAGE)
+    all_pages = pages(posting(scope, ISSUE, _ISSUES, "issues"), "issue_id", size=PAGE)
     selected = (
         replace(page, rows=[row for row in page.rows if str(row.get("experiment_id")) in experiment_ids])
         for page in all_pages

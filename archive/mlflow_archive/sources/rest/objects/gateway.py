@@ -5,17 +5,18 @@ All of these lists are short; each kind is one batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
-from mlflow_archive.flow.chunk import Chunk, Gap, Known
+from mlflow_archive.flow.chunk import Chunk, Known
 from mlflow_archive.kinds import BUDGET_POLICY, GATEWAY_ENDPOINT, GATEWAY_SECRET, GUARDRAIL, MODEL_DEFINITION
 from mlflow_archive.sources.reading.fields import Fields, row_of
+from mlflow_archive.sources.reading.rows import pair_rows
 from mlflow_archive.sources.rest.cells import Row, json_text
 from mlflow_archive.sources.rest.lists import Page, all_at_once, asking, pages
 from mlflow_archive.sources.rest.objects.scorers import hidden_scorers
-from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, add_rows, chunk_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Contents, Scope, TableRows
 
 PAGE: Final = 500
 _GATEWAY: Final = "/api/3.0/mlflow/gateway"
@@ -70,33 +71,22 @@ def _read(
     paged: str | None,
     known: Known,
 ) -> Iterator[Chunk]:
-    reading = _Reading(scope, kind)
-    for page in _list(scope, kind, path, name, paged):
-        reading.add(page, rows_of)
-    yield chunk_of(reading.rows, reading.gaps)
+    contents = Contents(scope, kind)
+    _add(contents, _list(scope, kind, path, name, paged), partial(rows_of, scope))
+    yield from contents.chunks()
 
 
 def _list(scope: Scope, kind: str, path: str, name: str, paged: str | None = None) -> Iterator[Page]:
     if paged is None:
         return all_at_once(scope, kind, f"{_GATEWAY}/{path}", name)
-    return pages(asking(scope, kind, f"{_GATEWAY}/{path}", name), lambda row: row.get(paged), size=PAGE)
+    return pages(asking(scope, kind, f"{_GATEWAY}/{path}", name), paged, size=PAGE)
 
 
-class _Reading:
-    """The rows of one kind, and gaps of what could not be read of it."""
-
-    def __init__(self, scope: Scope, kind: str) -> None:
-        self._scope, self._kind = scope, kind
-        self.rows: TableRows = {}
-        self.gaps: list[Gap] = []
-
-    def add(self, page: Page, rows_of: Callable[[Scope, Fields], TableRows], part: str = "") -> None:
-        """Add the objects of a page, or what ``part`` says of them."""
-        self.gaps += gaps_of(self._kind, page.losses)
-        for raw in page.rows:
-            owner_id = str(next((value for name, value in raw.items() if name.endswith("_id")), ""))
-            make = partial(rows_of, self._scope)
-            add_rows(self.rows, self._scope.read(self._kind, owner_id, raw, make, self.gaps, part))
+def _add(contents: Contents, pages: Iterable[Page], rows_of: Callable[[Fields], TableRows], part: str = "") -> None:
+    """Add the objects of a list, or what ``part`` says of them."""
+    for raw in contents.listed(pages):
+        owner_id = str(next((value for name, value in raw.items() if name.endswith("_id")), ""))
+        contents.add(owner_id, raw, rows_of, part)
 
 
 def _secret_rows(scope: Scope, secret: Fields) -> TableRows:
@@ -123,14 +113,12 @@ def _budget_rows(scope: Scope, budget: Fields) -> TableRows:
 
 
 def _read_endpoints(scope: Scope, known: Known) -> Iterator[Chunk]:
-    reading = _Reading(scope, GATEWAY_ENDPOINT)
-    for page in _list(scope, GATEWAY_ENDPOINT, "endpoints/list", "endpoints"):
-        reading.add(page, _endpoint_rows)
-    for page in _list(scope, GATEWAY_ENDPOINT, "endpoints/bindings/list", "bindings"):
-        reading.add(page, _binding_rows, "bindings")
-        scorer_ids = {str(row.get("resource_id")) for row in page.rows if row.get("resource_type") == "scorer"}
-        reading.gaps += hidden_scorers(scope, scorer_ids)
-    yield chunk_of(reading.rows, reading.gaps)
+    contents = Contents(scope, GATEWAY_ENDPOINT)
+    _add(contents, _list(scope, GATEWAY_ENDPOINT, "endpoints/list", "endpoints"), partial(_endpoint_rows, scope))
+    _add(contents, _list(scope, GATEWAY_ENDPOINT, "endpoints/bindings/list", "bindings"), _binding_rows, "bindings")
+    bindings = contents.rows.get("gateway_endpoint_bindings", ())
+    contents.gaps += hidden_scorers(scope, {r["resource_id"] for r in bindings if r["resource_type"] == "scorer"})
+    yield from contents.chunks()
 
 
 def _endpoint_rows(scope: Scope, endpoint: Fields) -> TableRows:
@@ -143,7 +131,7 @@ def _endpoint_rows(scope: Scope, endpoint: Fields) -> TableRows:
         usage_tracking=endpoint.flag("usage_tracking") or False,
         workspace=scope.workspace,
     )
-    tags = [{**own, "key": key, "value": value} for key, value in endpoint.pairs_with_nulls("tags").items()]
+    tags = pair_rows(endpoint.pairs_with_nulls("tags"), **own)
     return {"gateway_endpoints": [row], "gateway_endpoint_tags": tags, "gateway_endpoint_models": models}
 
 
@@ -162,20 +150,22 @@ def _fallback(config: Fields, models: Sequence[Row]) -> str | None:
     return json_text({**values, "model_definition_ids": [row["model_definition_id"] for row in fallbacks]})
 
 
-def _binding_rows(scope: Scope, binding: Fields) -> TableRows:
+def _binding_rows(binding: Fields) -> TableRows:
     return {"gateway_endpoint_bindings": [row_of("gateway_endpoint_bindings", binding)]}
 
 
 def _read_guardrails(scope: Scope, known: Known) -> Iterator[Chunk]:
-    reading = _Reading(scope, GUARDRAIL)
-    for page in _list(scope, GUARDRAIL, "guardrails/list", "guardrails", "guardrail_id"):
-        reading.add(page, _guardrail_rows)
-    if reading.rows.get("guardrails"):
-        for endpoint_id in scope.endpoint_ids.values():
-            path = f"{_GATEWAY}/guardrails/list-for-endpoint"
-            for page in all_at_once(scope, GUARDRAIL, path, "configs", endpoint_id=endpoint_id):
-                reading.add(page, _watched_rows, "endpoints")
-    yield chunk_of(reading.rows, reading.gaps)
+    contents = Contents(scope, GUARDRAIL)
+    _add(
+        contents,
+        _list(scope, GUARDRAIL, "guardrails/list", "guardrails", "guardrail_id"),
+        partial(_guardrail_rows, scope),
+    )
+    path = f"{_GATEWAY}/guardrails/list-for-endpoint"
+    for endpoint_id in scope.endpoint_ids.values() if contents.rows.get("guardrails") else ():
+        watched = all_at_once(scope, GUARDRAIL, path, "configs", endpoint_id=endpoint_id)
+        _add(contents, watched, partial(_watched_rows, scope), "endpoints")
+    yield from contents.chunks()
 
 
 def _guardrail_rows(scope: Scope, guardrail: Fields) -> TableRows:

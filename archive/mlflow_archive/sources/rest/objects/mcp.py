@@ -10,10 +10,11 @@ from typing import Any, Final
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.kinds import MCP_SERVER, named_owner
 from mlflow_archive.sources.reading.fields import Fields, ValueMalformedError, row_of
+from mlflow_archive.sources.reading.rows import pair_rows
 from mlflow_archive.sources.rest.artifacts import quoted
 from mlflow_archive.sources.rest.cells import Json, Row, json_text
 from mlflow_archive.sources.rest.lists import asking, pages
-from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, add_rows, batches, chunk_of, gap_of
+from mlflow_archive.sources.rest.scope import Batch, Contents, Scope, TableRows, batches
 
 PAGE: Final = 100
 _SERVERS: Final = "/ajax-api/3.0/mlflow/mcp-servers"
@@ -27,30 +28,26 @@ def plan_mcp_servers(scope: Scope) -> Iterator[Batch]:
     if not scope.everything:
         return
     ask = asking(scope, MCP_SERVER, _SERVERS, "mcp_servers")
-    all_pages = pages(ask, lambda row: row.get("name"), size=PAGE)
+    all_pages = pages(ask, "name", size=PAGE)
     yield from batches("mcp servers", MCP_SERVER, all_pages, partial(_read, scope))
 
 
 def _read(scope: Scope, servers: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
-    rows: dict[str, list[Row]] = {}
-    gaps = list(gaps)
+    contents = Contents(scope, MCP_SERVER, gaps)
     for raw in servers:
         name = str(raw.get("name"))
         owner_id = named_owner(name, scope.workspace)
-        own_rows = scope.read(MCP_SERVER, owner_id, raw, partial(_server_rows, scope), gaps)
-        if own_rows is None:
+        if contents.add(owner_id, raw, partial(_server_rows, scope)) is None:
             continue
-        add_rows(rows, own_rows)
-        parts = (("versions", "mcp_server_versions", "version"), ("endpoints", "mcp_access_endpoints", "id"))
-        for path, field, key in parts:
-            make = partial(_version_rows if path == "versions" else _endpoint_rows, scope, name)
+        parts = (
+            ("versions", "mcp_server_versions", "version", _version_rows),
+            ("endpoints", "mcp_access_endpoints", "id", _endpoint_rows),
+        )
+        for path, field, key, rows_of in parts:
             ask = asking(scope, MCP_SERVER, f"{_SERVERS}/{quoted(name)}/{path}", field)
-            for page in pages(ask, lambda row, key=key: row.get(key), size=PAGE):  # type: ignore[misc]
-                places = ((f"{path} {loss.place}".strip(), loss.reason) for loss in page.losses)
-                gaps += [gap_of(MCP_SERVER, owner_id, *place) for place in places]
-                for part in page.rows:
-                    add_rows(rows, scope.read(MCP_SERVER, owner_id, part, make, gaps, f"{path} {part.get(key)}"))
-    yield chunk_of(rows, gaps)
+            for part in contents.listed(pages(ask, key, size=PAGE), owner_id, path):
+                contents.add(owner_id, part, partial(rows_of, scope, name), f"{path} {part.get(key)}")
+    yield from contents.chunks()
 
 
 def _server_rows(scope: Scope, server: Fields) -> TableRows:
@@ -60,7 +57,7 @@ def _server_rows(scope: Scope, server: Fields) -> TableRows:
     server.known("access_endpoints", "latest_version", "status")  # of its versions and endpoints, which are asked for
     return {
         "mcp_servers": [row],
-        "mcp_server_tags": _tag_rows(server, own),
+        "mcp_server_tags": pair_rows(server.pairs_with_nulls("tags"), **own),
         "mcp_server_aliases": [row_of("mcp_server_aliases", alias, **own) for alias in server.objects("aliases")],
     }
 
@@ -81,7 +78,8 @@ def _version_rows(scope: Scope, name: str, version: Fields) -> TableRows:
         connect_options=json_text(version.value("connect_options") or None),
     )
     version.known("aliases")  # those that the server names
-    return {"mcp_server_versions": [row], "mcp_server_version_tags": _tag_rows(version, own)}
+    tags = pair_rows(version.pairs_with_nulls("tags"), **own)
+    return {"mcp_server_versions": [row], "mcp_server_version_tags": tags}
 
 
 def _endpoint_rows(scope: Scope, name: str, endpoint: Fields) -> TableRows:
@@ -92,10 +90,6 @@ def _endpoint_rows(scope: Scope, name: str, endpoint: Fields) -> TableRows:
 
 def _workspace(scope: Scope, fields: Fields) -> str:
     return fields.text("workspace") or scope.workspace
-
-
-def _tag_rows(fields: Fields, own: Row) -> list[Row]:
-    return [{**own, "key": key, "value": value} for key, value in fields.pairs_with_nulls("tags").items()]
 
 
 def version_order(version: str) -> Row:

@@ -20,7 +20,7 @@ from mlflow_archive.sources.reading.fields import Fields, row_of, text_of
 from mlflow_archive.sources.rest.answers import note_unread
 from mlflow_archive.sources.rest.cells import Json, Row, json_text
 from mlflow_archive.sources.rest.lists import asking, pages
-from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, add_rows, chunk_of, gap_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Contents, Scope, TableRows, gap_of
 
 PAGE: Final = 500
 _SCHEMAS: Final = "/api/3.0/mlflow/label-schemas"
@@ -59,30 +59,29 @@ def _plan(scope: Scope, path: str, params: Mapping[str, Any], name: str, read: A
 
 
 def _read_schemas(scope: Scope, experiment_ids: Sequence[str], known: Known) -> Iterator[Chunk]:
+    contents = Contents(scope, LABEL_SCHEMA)
     rows: dict[str, Row] = {}
-    gaps: list[Gap] = []
     for experiment_id in experiment_ids:
-        for raw in _schemas(scope, experiment_id, gaps):
-            row = scope.read(LABEL_SCHEMA, str(raw.get("schema_id")), raw, schema_row, gaps)
+        for raw in _schemas(scope, experiment_id, contents):
+            row = contents.make(str(raw.get("schema_id")), raw, schema_row)
             if row is not None:
                 rows[row["schema_id"]] = row
-    yield chunk_of({"label_schemas": list(rows.values())}, gaps)
+    contents.add_rows({"label_schemas": rows.values()})
+    yield from contents.chunks()
 
 
-def _schemas(scope: Scope, experiment_id: str, gaps: list[Gap]) -> Iterator[Json]:
+def _schemas(scope: Scope, experiment_id: str, contents: Contents) -> Iterator[Json]:
     """Yield the label schemas of an experiment that can be read without a change to the server."""
-    if _fetch(scope, "get-by-name", {"experiment_id": experiment_id, "name": _DEFAULT}, gaps) is not None:
+    if _fetch(scope, "get-by-name", {"experiment_id": experiment_id, "name": _DEFAULT}, contents.gaps) is not None:
         ask = asking(scope, LABEL_SCHEMA, f"{_SCHEMAS}/list", "label_schemas", experiment_id=experiment_id)
-        for page in pages(ask, lambda row: row.get("schema_id"), size=PAGE):
-            yield from page.rows
-            gaps += gaps_of(LABEL_SCHEMA, page.losses, experiment_id)
+        yield from contents.listed(pages(ask, "schema_id", size=PAGE), experiment_id)
         return
-    queues = _queues(scope, experiment_id, [])
+    queues = _queues(scope, experiment_id, Contents(scope, REVIEW_QUEUE))
     schema_ids = dict.fromkeys(str(schema_id) for queue in queues for schema_id in queue.get("schema_ids", []))
     if schema_ids:
-        gaps.append(gap_of(LABEL_SCHEMA, experiment_id, "", _UNLISTED))
+        contents.gaps.append(gap_of(LABEL_SCHEMA, experiment_id, "", _UNLISTED))
     for schema_id in schema_ids:
-        schema = _fetch(scope, "get", {"schema_id": schema_id}, gaps)
+        schema = _fetch(scope, "get", {"schema_id": schema_id}, contents.gaps)
         if schema is not None:
             yield schema
 
@@ -122,22 +121,20 @@ def schema_row(schema: Fields) -> Row:
 
 
 def _read_queues(scope: Scope, experiment_ids: Sequence[str], known: Known) -> Iterator[Chunk]:
-    rows: TableRows = {}
-    gaps: list[Gap] = []
+    contents = Contents(scope, REVIEW_QUEUE)
     for experiment_id in experiment_ids:
-        for raw in _queues(scope, experiment_id, gaps):
-            queue_rows = scope.read(REVIEW_QUEUE, str(raw.get("queue_id")), raw, _queue_rows, gaps)
-            if queue_rows is not None:
-                queue_rows["review_queue_items"] = list(_items(scope, str(raw["queue_id"]), gaps))
-                add_rows(rows, queue_rows)
-    yield chunk_of(rows, gaps)
+        for raw in _queues(scope, experiment_id, contents):
+            queue_id = str(raw.get("queue_id"))
+            if contents.add(queue_id, raw, _queue_rows) is not None:
+                ask = asking(scope, REVIEW_QUEUE, f"{_QUEUES}/items/list", "items", queue_id=queue_id)
+                for item in contents.listed(pages(ask, "item_id", size=PAGE), queue_id, "items"):
+                    contents.add(queue_id, item, partial(_item_rows, queue_id), f"item {item.get('item_id')}")
+    yield from contents.chunks()
 
 
-def _queues(scope: Scope, experiment_id: str, gaps: list[Gap]) -> Iterator[Json]:
+def _queues(scope: Scope, experiment_id: str, contents: Contents) -> Iterator[Json]:
     ask = asking(scope, REVIEW_QUEUE, f"{_QUEUES}/list", "review_queues", experiment_id=experiment_id)
-    for page in pages(ask, lambda row: row.get("queue_id"), size=PAGE):
-        yield from page.rows
-        gaps += gaps_of(REVIEW_QUEUE, page.losses, experiment_id)
+    return contents.listed(pages(ask, "queue_id", size=PAGE), experiment_id)
 
 
 def _queue_rows(queue: Fields) -> TableRows:
@@ -151,18 +148,6 @@ def _queue_rows(queue: Fields) -> TableRows:
     }
 
 
-def _items(scope: Scope, queue_id: str, gaps: list[Gap]) -> Iterator[Row]:
-    ask = asking(scope, REVIEW_QUEUE, f"{_QUEUES}/items/list", "items", queue_id=queue_id)
-    for page in pages(ask, lambda row: row.get("item_id"), size=PAGE):
-        gaps += [gap_of(REVIEW_QUEUE, queue_id, f"items {loss.place}".strip(), loss.reason) for loss in page.losses]
-        for raw in page.rows:
-            row = scope.read(
-                REVIEW_QUEUE, queue_id, raw, partial(_item_row, queue_id), gaps, f"item {raw.get('item_id')}"
-            )
-            if row is not None:
-                yield row
-
-
-def _item_row(queue_id: str, item: Fields) -> Row:
+def _item_rows(queue_id: str, item: Fields) -> TableRows:
     words = {name: item.required(name).lower() for name in ("item_type", "status")}
-    return row_of("review_queue_items", item, _TIMES, queue_id=queue_id, **words)
+    return {"review_queue_items": [row_of("review_queue_items", item, _TIMES, queue_id=queue_id, **words)]}

@@ -16,12 +16,11 @@ from mlflow_archive.kinds import SCORER
 from mlflow_archive.sources.reading.fields import Fields, row_of
 from mlflow_archive.sources.rest.cells import Row
 from mlflow_archive.sources.rest.lists import Page, all_at_once
-from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of, gap_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Contents, Scope, TableRows, gap_of
 
 _SEVERAL_EXPERIMENTS: Final = (3, 17)
 """The first MLflow that is known to list scorers of several experiments at once."""
 _SCORERS: Final = "/api/3.0/mlflow/scorers"
-_CONFIG: Final = partial(row_of, "online_scoring_configs")
 _PREFIX: Final = "gateway:/"
 _PLACES: Final = ("instructions_judge_pydantic_data", "builtin_scorer_pydantic_data", "third_party_scorer_data")
 _NESTED: Final = ("memory_augmented_judge_data", "base_judge")
@@ -44,10 +43,11 @@ def hidden_scorers(scope: Scope, bound_ids: set[str]) -> list[Gap]:
     """
     if not (bound_ids and scope.selection.wants_kind(SCORER) and scope.selection.deleted):
         return []
-    pages = [page for ids in scope.groups(scope.active_experiment_ids) for _, page in _lists(scope, ids)]
-    shown_ids = {str(raw.get("scorer_id")) for page in pages for raw in page.rows}
+    lists = Contents(scope, SCORER)
+    pages = (page for ids in scope.groups(scope.active_experiment_ids) for _, page in _lists(scope, ids))
+    shown_ids = {str(raw.get("scorer_id")) for raw in lists.listed(pages)}
     reason = "its experiment is deleted, so the server does not show it; restore the experiment, or export the database"
-    if any(page.losses for page in pages):
+    if lists.gaps:
         reason = "it is in no list of scorers that could be read"
     return [gap_of(SCORER, scorer_id, "", reason) for scorer_id in sorted(bound_ids - shown_ids)]
 
@@ -64,53 +64,38 @@ def _lists(scope: Scope, experiment_ids: Sequence[str]) -> Iterator[tuple[str, P
 
 
 def _read_scorers(scope: Scope, experiment_ids: Sequence[str], known: Known) -> Iterator[Chunk]:
-    rows: dict[str, list[Row]] = {"scorers": [], "scorer_versions": []}
-    gaps: list[Gap] = []
+    contents = Contents(scope, SCORER)
     for experiment_id, page in _lists(scope, experiment_ids):
-        gaps += gaps_of(SCORER, page.losses, experiment_id)
-        for raw in page.rows:
-            gaps += _read_scorer(scope, str(raw.get("experiment_id")), str(raw.get("scorer_name")), rows)
-    if ids := [row["scorer_id"] for row in rows["scorers"]]:
-        rows["online_scoring_configs"], config_gaps = _online_configs(scope, ids)
-        gaps += config_gaps
-    yield chunk_of(rows, gaps)
+        for raw in contents.listed([page], experiment_id):
+            _read_scorer(scope, str(raw.get("experiment_id")), str(raw.get("scorer_name")), contents)
+    if ids := [row["scorer_id"] for row in contents.rows.get("scorers", ())]:
+        configs = all_at_once(scope, SCORER, f"{_SCORERS}/online-configs", "configs", scorer_ids=ids)
+        for raw in contents.listed(configs, part="online configs"):
+            contents.add(str(raw.get("scorer_id")), raw, _config_rows, "online_config")
+    yield from contents.chunks()
 
 
-def _read_scorer(scope: Scope, experiment_id: str, name: str, rows: dict[str, list[Row]]) -> list[Gap]:
-    """Add a scorer with all its versions; return gaps."""
-    gaps: list[Gap] = []
-    params = {"experiment_id": experiment_id, "name": name}
-    for page in all_at_once(scope, SCORER, f"{_SCORERS}/versions", "scorers", **params):
-        gaps += [gap_of(SCORER, f"{experiment_id}/{name}", "", loss.reason) for loss in page.losses]
-        for raw in page.rows:
-            scorer_id = str(raw.get("scorer_id") or f"{experiment_id}/{name}")
-            row = scope.read(SCORER, scorer_id, raw, partial(_version_row, scope, scorer_id), gaps)
-            if row is None:
-                continue
-            rows["scorer_versions"].append(row)
-            scorer = {"scorer_id": scorer_id, "experiment_id": experiment_id, "name": name}
-            if scorer not in rows["scorers"][-1:]:
-                rows["scorers"].append(scorer)
-    return gaps
+def _read_scorer(scope: Scope, experiment_id: str, name: str, contents: Contents) -> None:
+    """Add a scorer with all its versions."""
+    versions = all_at_once(scope, SCORER, f"{_SCORERS}/versions", "scorers", experiment_id=experiment_id, name=name)
+    rows: dict[str, Row] = {}
+    for raw in contents.listed(versions, f"{experiment_id}/{name}"):
+        scorer_id = str(raw.get("scorer_id") or f"{experiment_id}/{name}")
+        if contents.add(scorer_id, raw, partial(_version_rows, scope, scorer_id)) is not None:
+            rows[scorer_id] = {"scorer_id": scorer_id, "experiment_id": experiment_id, "name": name}
+    contents.add_rows({"scorers": rows.values()})
 
 
-def _version_row(scope: Scope, scorer_id: str, version: Fields) -> Row:
+def _version_rows(scope: Scope, scorer_id: str, version: Fields) -> TableRows:
     version.known("scorer_name", "experiment_id")  # those of the list of scorers
     text = with_endpoint_id(version.required("serialized_scorer"), scope.endpoint_ids)
-    return row_of(
-        "scorer_versions", version, {"version": "scorer_version"}, scorer_id=scorer_id, serialized_scorer=text
-    )
+    names = {"version": "scorer_version"}
+    row = row_of("scorer_versions", version, names, scorer_id=scorer_id, serialized_scorer=text)
+    return {"scorer_versions": [row]}
 
 
-def _online_configs(scope: Scope, scorer_ids: Sequence[str]) -> tuple[list[Row], list[Gap]]:
-    rows: list[Row] = []
-    gaps: list[Gap] = []
-    for page in all_at_once(scope, SCORER, f"{_SCORERS}/online-configs", "configs", scorer_ids=list(scorer_ids)):
-        gaps += [gap_of(SCORER, "", "online configs", loss.reason) for loss in page.losses]
-        for raw in page.rows:
-            row = scope.read(SCORER, str(raw.get("scorer_id")), raw, _CONFIG, gaps, "online_config")
-            rows += [] if row is None else [row]
-    return rows, gaps
+def _config_rows(config: Fields) -> TableRows:
+    return {"online_scoring_configs": [row_of("online_scoring_configs", config)]}
 
 
 def with_endpoint_id(serialized: str, endpoint_ids: Mapping[str, str]) -> str:

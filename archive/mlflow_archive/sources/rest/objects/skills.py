@@ -9,20 +9,20 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Final
 from urllib.parse import quote
 
-from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
+from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.format.gaps import ARTIFACT_MISSING
-from mlflow_archive.kinds import SKILL, TABLES, identity, named_owner
-from mlflow_archive.kinds.skills import is_upload
+from mlflow_archive.kinds import SKILL, TABLES, UPLOADS, named_owner
+from mlflow_archive.kinds.owner_id import name_in_workspace
 from mlflow_archive.sources.reading.fields import Fields, row_of
+from mlflow_archive.sources.reading.rows import pair_rows
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import Json, Row, json_text
 from mlflow_archive.sources.rest.lists import Answer, Page, asking, pages
-from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, add_rows, batches, chunk_of, gap_of
+from mlflow_archive.sources.rest.scope import Batch, Contents, Scope, TableRows, batches, gap_of
 
 PAGE: Final = 100
 _SKILLS: Final = "/api/3.0/mlflow/skills"
@@ -56,39 +56,33 @@ def _listed(scope: Scope, path: str, name: str, *key: str) -> Iterator[Page]:
 
 
 def _read(scope: Scope, skills: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
-    rows: dict[str, list[Row]] = {}
-    files: list[ArtifactFile] = []
-    gaps = list(gaps)
+    contents = Contents(scope, SKILL, gaps)
     for raw in skills:
-        named = identity(str(raw.get("name")), str(raw.get("organization") or ""))
+        named = name_in_workspace({"name": str(raw.get("name")), "organization": str(raw.get("organization") or "")})
         owner = named_owner(named, scope.workspace)
-        own_rows = scope.read(SKILL, owner, raw, partial(_skill_rows, scope), gaps)
-        if own_rows is None:
+        rows = contents.add(owner, raw, partial(_skill_rows, scope))
+        if rows is None:
             continue
-        add_rows(rows, own_rows)
-        own = {name: own_rows["skills"][0][name] for name in TABLES["skills"].owner}
-        for page in _listed(scope, f"/{quote(named, safe='/@')}/versions", "skill_versions", "version"):
-            gaps += [gap_of(SKILL, owner, f"versions {loss.place}".strip(), loss.reason) for loss in page.losses]
-            for version in page.rows:
-                make = partial(_version_rows, own)
-                new_rows = scope.read(SKILL, owner, version, make, gaps, f"versions {version.get('version')}")
-                add_rows(rows, new_rows)
-                if new_rows is not None and scope.selection.artifacts:
-                    files += _files(scope, owner, new_rows["skill_versions"][0], gaps)
-    yield chunk_of(rows, gaps, artifacts=files)
+        make = partial(_version_rows, {name: rows["skills"][0][name] for name in TABLES["skills"].owner})
+        pages = _listed(scope, f"/{quote(named, safe='/@')}/versions", "skill_versions", "version")
+        for version in contents.listed(pages, owner, "versions"):
+            rows = contents.add(owner, version, make, f"versions {version.get('version')}")
+            if rows is not None and scope.selection.artifacts:
+                _add_files(scope, owner, rows["skill_versions"][0], contents)
+    yield from contents.chunks()
 
 
-def _files(scope: Scope, owner: str, version: Row, gaps: list[Gap]) -> list[ArtifactFile]:
-    """Return the files of a version that somebody uploaded; add gaps for what cannot be read of them."""
-    if not is_upload(version):
-        return []
-    number = version["version"]
+def _add_files(scope: Scope, owner: str, version: Row, contents: Contents) -> None:
+    """Add the files of a version that somebody uploaded, and gaps for what cannot be read of them."""
+    if not UPLOADS[SKILL].has_files(version):
+        return
     listing = scope.artifacts.of(Owner(kind=SKILL, id=owner, uri=version["source"]))
-    if not listing.files and not listing.gaps:
-        gaps.append(gap_of(SKILL, owner, str(number), f"nothing is at {version['source']}", code=ARTIFACT_MISSING))
-    gaps += [replace(gap, path=f"{number}/{gap.path}".rstrip("/")) for gap in listing.gaps]
-    files = [replace(file, path=f"{number}/{file.path}") for file in listing.files]
-    return [file for file in files if scope.selection.wants_artifact(file.path, file.size)]
+    if listing.is_empty:
+        reason = f"nothing is at {version['source']}"
+        contents.gaps.append(gap_of(SKILL, owner, str(version["version"]), reason, code=ARTIFACT_MISSING))
+    listing = listing.below(version["version"])
+    contents.gaps += listing.gaps
+    contents.files += listing.selected(scope.selection)
 
 
 def _skill_rows(scope: Scope, skill: Fields) -> TableRows:
@@ -101,14 +95,11 @@ def _skill_rows(scope: Scope, skill: Fields) -> TableRows:
     row = row_of("skills", skill, _TIMES, **own, icons=None if icons is None else json_text(icons))
     skill.known("latest_version", "status", "source_type")  # of its versions
     aliases = [row_of("skill_aliases", alias, **own) for alias in skill.objects("aliases")]
-    return {"skills": [row], "skill_tags": _tag_rows(skill, own), "skill_aliases": aliases}
+    return {"skills": [row], "skill_tags": pair_rows(skill.pairs_with_nulls("tags"), **own), "skill_aliases": aliases}
 
 
 def _version_rows(own: Row, version: Fields) -> TableRows:
     row = row_of("skill_versions", version, _TIMES, **own)
     version.known("aliases")  # those that the skill names
-    return {"skill_versions": [row], "skill_version_tags": _tag_rows(version, {**own, "version": row["version"]})}
-
-
-def _tag_rows(fields: Fields, own: Row) -> list[Row]:
-    return [{**own, "key": key, "value": value} for key, value in fields.pairs_with_nulls("tags").items()]
+    tags = pair_rows(version.pairs_with_nulls("tags"), **own, version=row["version"])
+    return {"skill_versions": [row], "skill_version_tags": tags}

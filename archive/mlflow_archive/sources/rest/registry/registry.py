@@ -7,12 +7,12 @@ is read in two passes and aliases come from the registered model.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
+from mlflow_archive.artifact_roots import Listing
 from mlflow_archive.errors import ServerError
-from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known
+from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.format.gaps import ARTIFACT_MISSING, FIELD_UNREADABLE, OBJECT_UNREADABLE
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, named_owner
@@ -26,11 +26,12 @@ from mlflow_archive.selecting.model_versions import (
     prompt_experiments,
 )
 from mlflow_archive.sources.reading.fields import Fields, refuse, row_of
+from mlflow_archive.sources.reading.rows import pair_rows
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, location, unexpected_shape
 from mlflow_archive.sources.rest.lists import PROMPTS, asking, if_understood, pages
 from mlflow_archive.sources.rest.lookups import fetch_model, fetch_run
-from mlflow_archive.sources.rest.scope import Batch, Scope, TableRows, add_rows, chunk_of, gap_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Contents, Scope, TableRows, gap_of, gaps_of
 
 PAGE: Final = 100
 _VERSIONS_PAGE: Final = 500
@@ -73,7 +74,7 @@ def _registered_models(scope: Scope) -> Iterator[tuple[list[Json], list[Gap]]]:
     for condition in (None, PROMPTS):
         params = {"order_by": ["name ASC"], **({"filter": condition} if condition else {})}
         ask = asking(scope, REGISTERED_MODEL, f"{_MODELS}/search", "registered_models", **params)
-        for page in pages(if_understood(ask) if condition else ask, lambda row: row.get("name"), size=PAGE):
+        for page in pages(if_understood(ask) if condition else ask, "name", size=PAGE):
             fresh = [row for row in page.rows if row.get("name") not in seen_names]
             seen_names.update(row.get("name") for row in fresh)
             yield fresh, gaps_of(REGISTERED_MODEL, page.losses)
@@ -81,35 +82,27 @@ def _registered_models(scope: Scope) -> Iterator[tuple[list[Json], list[Gap]]]:
 
 def _read(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
     registry = _RestRegistry(scope)
-    rows: dict[str, list[Row]] = {}
-    files: list[ArtifactFile] = []
-    gaps = list(gaps)
+    contents = Contents(scope, REGISTERED_MODEL, gaps)
     for raw in models:
         name = str(raw.get("name"))
-        own = partial(_model_rows, scope)
-        model_rows = scope.read(REGISTERED_MODEL, named_owner(name, scope.workspace), raw, own, gaps)
-        if model_rows is None:
+        owner_id = named_owner(name, scope.workspace)
+        if contents.add(owner_id, raw, partial(_model_rows, scope)) is None:
             continue
         versions, unreadable = registry.versions(name)
-        gaps += unreadable
-        scope.unknown.add(REGISTERED_MODEL, named_owner(name, scope.workspace), registry.unread[name])
-        model_rows["model_versions"] = [{key: row[key] for key in row if key != "tags"} for row in versions]
-        model_rows["model_version_tags"] = [
-            {**_name(scope, name), "version": row["version"], **tag} for row in versions for tag in row["tags"]
-        ]
-        add_rows(rows, model_rows)
+        contents.gaps += unreadable
+        scope.unknown.add(REGISTERED_MODEL, owner_id, registry.unread[name])
+        tags = [{**_name(scope, name), "version": row["version"], **tag} for row in versions for tag in row["tags"]]
+        rows = [{key: row[key] for key in row if key != "tags"} for row in versions]
+        contents.add_rows({"model_versions": rows, "model_version_tags": tags})
         if scope.selection.artifacts:
-            version_files, missing = _files(scope, registry, name, versions)
-            files += version_files
-            gaps += missing
-    if rows or gaps:
-        yield chunk_of(rows, gaps, artifacts=files)
+            _add_files(scope, registry, name, versions, contents)
+    yield from contents.chunks()
 
 
 def _model_rows(scope: Scope, model: Fields) -> TableRows:
     name = _name(scope, model.required("name"))
     row = row_of("registered_models", model, _TIMES, **name, description=model.text("description") or "")
-    tags = [{**name, "key": key, "value": value} for key, value in model.pairs_with_nulls("tags").items()]
+    tags = pair_rows(model.pairs_with_nulls("tags"), **name)
     aliases = [row_of("registered_model_aliases", alias, **name) for alias in model.objects("aliases")]
     model.known("latest_versions")  # some of its versions, which come by themselves
     return {"registered_models": [row], "registered_model_tags": tags, "registered_model_aliases": aliases}
@@ -160,9 +153,7 @@ class _RestRegistry:
         for condition in (its, f"{its} AND {PROMPTS}"):
             params = {"filter": condition, "order_by": ["version_number ASC"]}
             ask = asking(self._scope, REGISTERED_MODEL, f"{_VERSIONS}/search", "model_versions", **params)
-            for page in pages(
-                if_understood(ask) if condition != its else ask, lambda row: row.get("version"), size=_VERSIONS_PAGE
-            ):
+            for page in pages(if_understood(ask) if condition != its else ask, "version", size=_VERSIONS_PAGE):
                 gaps += [_gap(self._scope, name, loss.place or "versions", loss.reason) for loss in page.losses]
                 for raw in page.rows:
                     version = Fields(raw, refuse, path="versions")
@@ -179,7 +170,7 @@ class _RestRegistry:
     def _row(self, name: str, version: Fields, gaps: list[Gap]) -> Row:
         version.known("aliases", *_OF_LOGGED_MODEL)  # the model names its aliases
         place = self._storage_location(name, version.required("version"), version.location("source"), gaps)
-        tags = [{"key": key, "value": value} for key, value in version.pairs_with_nulls("tags").items()]
+        tags = pair_rows(version.pairs_with_nulls("tags"))
         row = row_of("model_versions", version, _TIMES, **_name(self._scope, name), storage_location=place)
         return {**row, "tags": tags}
 
@@ -206,31 +197,26 @@ class _RestRegistry:
             return None
 
 
-def _files(
-    scope: Scope, registry: _RestRegistry, name: str, versions: Sequence[Row]
-) -> tuple[list[ArtifactFile], list[Gap]]:
-    """Return the files of versions that lie under no run and no logged model which carries them, and gaps."""
+def _add_files(scope: Scope, registry: _RestRegistry, name: str, versions: Sequence[Row], contents: Contents) -> None:
+    """Add the files of versions that lie under no run and no logged model which carries them, and gaps."""
     with_files = [row for row in versions if has_files(row)]
     places = VersionPlaces(registry, with_files)
-    files: list[ArtifactFile] = []
-    gaps: list[Gap] = []
     for row in with_files:
         place = places.of(row)
         version = row["version"]
         if place.uri is None:
-            gaps.append(_gap(scope, name, f"{version}", place.problem, code=ARTIFACT_MISSING))
+            contents.gaps.append(_gap(scope, name, f"{version}", place.problem, code=ARTIFACT_MISSING))
             continue
         owner = _version_owner(scope, name, version, place.uri)
-        absence = _gap(scope, name, f"{version}", f"nothing is at {location(place.uri)}", code=ARTIFACT_MISSING)
-        if place.owner is not None and _is_carried(scope, *place.owner):
-            gaps += [absence] if scope.artifacts.is_empty(owner) else []
-            continue  # what could not be listed is a gap of the run or logged model
-        listing = scope.artifacts.of(owner)
-        gaps += [absence] if not listing.files and not listing.gaps else []
-        gaps += [replace(gap, path=f"{version}/{gap.path}".rstrip("/")) for gap in listing.gaps]
-        version_files = [replace(file, path=f"{version}/{file.path}") for file in listing.files]
-        files += [file for file in version_files if scope.selection.wants_artifact(file.path, file.size)]
-    return files, gaps
+        is_carried = place.owner is not None and _is_carried(scope, *place.owner)
+        # What could not be listed is a gap of the run or logged model that carries it.
+        listing = Listing() if is_carried else scope.artifacts.of(owner)
+        if scope.artifacts.is_empty(owner) if is_carried else listing.is_empty:
+            reason = f"nothing is at {location(place.uri)}"
+            contents.gaps.append(_gap(scope, name, f"{version}", reason, code=ARTIFACT_MISSING))
+        listing = listing.below(version)
+        contents.gaps += listing.gaps
+        contents.files += listing.selected(scope.selection)
 
 
 def _is_carried(scope: Scope, kind: str, entity_id: str) -> bool:

@@ -18,7 +18,7 @@ _WEBHOOKS: Final = "/api/2.0/mlflow/webhooks"
 def plan_webhooks(scope: Scope) -> Iterator[Batch]:
     """Yield the webhooks in batches."""
     if scope.everything:
-        all_pages = pages(asking(scope, WEBHOOK, _WEBHOOKS, "webhooks"), lambda row: row.get("webhook_id"), size=PAGE)
+        all_pages = pages(asking(scope, WEBHOOK, _WEBHOOKS, "webhooks"), "webhook_id", size=PAGE)
         yield from object_batches(scope, WEBHOOK, all_pages, "webhook_id", partial(_rows, scope))
 
 

@@ -58,6 +58,10 @@ class _Span:
     until_ms: int | None = None
     prefix: str = ""
 
+    def can_begin(self, start_ms: int) -> bool:
+        """Return whether a span that begins at a start time is a smaller one."""
+        return self.since_ms is None or start_ms > self.since_ms
+
     def halves(self) -> tuple[_Span, ...]:
         """Cut the span of start times in two or three; empty where it cannot be cut."""
         since, until = self.since_ms, self.until_ms
@@ -171,12 +175,12 @@ class RunPager:
                 continue
             fresh = [row for row in rows if run_id_of(row) not in known]
             self._count(fresh)
-            self._saw_all = self._saw_all or (span == _Span() and ids == self._ids and not following)
+            self._saw_all |= span == _Span() and ids == self._ids and not following
             if fresh:
                 yield RunPage(runs=fresh)
             last = start_time_of(rows[-1]) if rows else None
             goes_on = walk.goes_on(run_ids, following, fresh=bool(fresh))
-            if last is not None and walk.token is None and (span.since_ms is None or last > span.since_ms):
+            if last is not None and walk.token is None and span.can_begin(last):
                 # From now on offsets count only runs that start when the last one did.
                 span = replace(span, since_ms=last)
                 known = {run_id_of(row) for row in rows if start_time_of(row) == last}

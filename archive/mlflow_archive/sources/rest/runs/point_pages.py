@@ -59,11 +59,7 @@ class _Pages:
             yield points
             return
         orders = [_order(point) for point in points]
-        # Pages overlap by a point, but for those of one.
-        in_order = [*self._end[: len(orders) == 1], *orders]
-        self._sorted = self._sorted and all(one <= two for one, two in pairwise(in_order))
-        self._end = orders[-1:]
-        if not self._sorted or self._walk.token is not None or (following and offset_of(following) is None):
+        if self._leads_elsewhere(orders, following):
             comes_again = bool(points) and orders[0] == self._last and not self._is_new(orders[0], points[0])
             yield self._follow(points[1:] if comes_again else points, following)
             return
@@ -80,6 +76,15 @@ class _Pages:
         except ServerError:
             yield points[size:]
             raise
+
+    def _leads_elsewhere(self, orders: list[_Order], following: str | None) -> bool:
+        """Return whether the order of the server, or its tokens, are not MLflow's."""
+        # Pages overlap by a point, but for those of one.
+        in_order = [*self._end[: len(orders) == 1], *orders]
+        self._sorted = self._sorted and all(one <= two for one, two in pairwise(in_order))
+        self._end = orders[-1:]
+        has_own_tokens = bool(following) and offset_of(following or "") is None
+        return not self._sorted or self._walk.token is not None or has_own_tokens
 
     def _follow(self, points: list[Point], following: str | None) -> list[Point]:
         """Return a page of a server whose order or tokens are not MLflow's."""

@@ -8,11 +8,12 @@ from typing import Final
 
 import pyarrow as pa
 
-from mlflow_archive.flow.chunk import Chunk, Gap, Known
+from mlflow_archive.flow.chunk import Chunk, Known
 from mlflow_archive.kinds import EXPERIMENT
 from mlflow_archive.sources.reading.fields import Fields, row_of
+from mlflow_archive.sources.reading.rows import pair_rows
 from mlflow_archive.sources.rest.cells import Json, Row, table_of
-from mlflow_archive.sources.rest.scope import Scope, TableRows, add_rows, chunk_of
+from mlflow_archive.sources.rest.scope import Contents, Scope, TableRows
 
 _RUN_TABLES: Final = ("runs", "params", "tags", "datasets", "dataset_inputs", "dataset_input_tags", "model_outputs")
 POINT: Final = frozenset({"key", "value", "timestamp", "step", "dataset_name", "dataset_digest", "model_id", "run_id"})
@@ -60,8 +61,8 @@ def parse_run(run: Fields) -> RestRun:
     inputs.known("model_inputs")  # a search leaves them out: they are asked for, and read, apart
     rows: TableRows = {
         "runs": [columns],
-        "params": [{"run_id": run_id, "key": key, "value": value} for key, value in params.items()],
-        "tags": [{"run_id": run_id, "key": key, "value": value} for key, value in tags.items()],
+        "params": pair_rows(params, run_id=run_id),
+        "tags": pair_rows(tags, run_id=run_id),
         **_dataset_rows(run_id, columns["experiment_id"], inputs),
         "model_outputs": model_edges(run_id, outputs, "model_outputs"),
     }
@@ -105,11 +106,10 @@ def _dataset_rows(run_id: str, experiment_id: str, inputs: Fields) -> TableRows:
 
 def read_experiments(scope: Scope, experiments: Iterable[Json], known: Known) -> Iterator[Chunk]:
     """Yield a chunk of experiments with their tags; what is malformed becomes a gap."""
-    rows: TableRows = {}
-    gaps: list[Gap] = []
+    contents = Contents(scope, EXPERIMENT)
     for raw in experiments:
-        add_rows(rows, scope.read(EXPERIMENT, str(raw["experiment_id"]), raw, _experiment_rows, gaps))
-    yield chunk_of(rows, gaps)
+        contents.add(str(raw["experiment_id"]), raw, _experiment_rows)
+    yield from contents.chunks()
 
 
 def _experiment_rows(experiment: Fields) -> TableRows:
@@ -117,5 +117,5 @@ def _experiment_rows(experiment: Fields) -> TableRows:
     experiment.known("effective_trace_archival_retention")  # follows from a tag of it, its workspace and the server
     row = row_of("experiments", experiment, lifecycle_stage=stage)
     own = {"experiment_id": row["experiment_id"]}
-    tags = [{**own, "key": key, "value": value} for key, value in experiment.pairs_with_nulls("tags").items()]
+    tags = pair_rows(experiment.pairs_with_nulls("tags"), **own)
     return {"experiments": [row], "experiment_tags": tags}

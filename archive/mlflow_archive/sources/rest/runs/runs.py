@@ -152,7 +152,7 @@ class RunReader:
             if not any(gap.code == gap_codes.ARTIFACT_LISTING for gap in listing.gaps):
                 paths = [file.path for file in listing.files]
                 entry.gaps += missing_declared(RUN, record.run_id, record.tags.get(HISTORY_TAG), paths)
-            entry.files = [file for file in listing.files if selection.wants_artifact(file.path, file.size)]
+            entry.files = listing.selected(selection)
         latest = ((key, point.step, point.time_ms, point.value) for key, point in record.latest.items())
         entry.fingerprint = run_fingerprint(record.info, record.params, record.tags, latest, entry.files)
         return entry
@@ -250,10 +250,7 @@ def _chunk(part: HistoryPart, entries: dict[str, _Entry]) -> Chunk:
         gaps += entry.gaps
         if not entry.gaps and record.run_id not in without_history:
             prints.append(entry.fingerprint.row(RUN, record.run_id))
-    if prints:
-        tables["fingerprints"] = [table_of("fingerprints", prints)]
-    if gaps:
-        tables["gaps"] = [gap_table(gaps)]
+    tables |= {"fingerprints": [table_of("fingerprints", prints)], "gaps": [gap_table(gaps)]}
     merged = {name: pa.concat_tables(parts) for name, parts in tables.items()}
     with_rows = {name: table for name, table in merged.items() if table.num_rows}
     return Chunk(tables=with_rows, artifacts=files, complete=bool(part.complete))

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from mlflow_archive.sources.reading.fields import Fields
+from mlflow_archive.sources.reading.rows import pair_rows
 from mlflow_archive.sources.reading.trace_columns import take_columns
 from mlflow_archive.sources.rest.cells import Row, milliseconds
 from mlflow_archive.sources.rest.traces.assessments import assessment_row
@@ -39,8 +40,8 @@ def parse_trace(trace: Fields) -> TraceRecord:
     info |= take_columns(kept_tags, kept_metadata)
     rows: dict[str, list[Row]] = {
         "traces": [info],
-        "trace_tags": [{"trace_id": trace_id, "key": key, "value": value} for key, value in kept_tags.items()],
-        "trace_metadata": [{"trace_id": trace_id, "key": key, "value": value} for key, value in kept_metadata.items()],
+        "trace_tags": pair_rows(kept_tags, trace_id=trace_id),
+        "trace_metadata": pair_rows(kept_metadata, trace_id=trace_id),
         "assessments": [
             assessment_row(assessment, trace_id, experiment_id, info["request_time"])
             for assessment in trace.objects("assessments")

@@ -174,8 +174,7 @@ class _Reader:
                 continue
             spans = self._files.spans(record, listing)
             add_rows(rows, {**record.rows, "spans": spans})
-            wants = self._scope.selection.wants_artifact
-            files += [file for file in listing.files if wants(file.path, file.size)]
+            files += listing.selected(self._scope.selection)
             gaps += listing.gaps
             if not listing.gaps:
                 rows.setdefault("fingerprints", []).append(entry.fingerprint.row(TRACE, record.trace_id))
@@ -199,10 +198,9 @@ class _Reader:
         cut: dict[str, list[Gap]] = {}
         for gap in cut_values(self._scope, [entry.record for entry in entries]):
             cut.setdefault(gap.owner_id, []).append(gap)
-        wants = self._scope.selection.wants_artifact
         for entry in entries:
             entry.listing.gaps += cut.get(entry.record.trace_id, [])
-            files = [file for file in entry.listing.files if wants(file.path, file.size)]
+            files = entry.listing.selected(self._scope.selection)
             entry.fingerprint = entity_fingerprint(entry.record.rows, files)
         return entries, gaps
 
