@@ -55,7 +55,7 @@ def spans_of_archived(data: bytes) -> bytes:
     Raises ItemError for one that cannot be read here.
     """
     try:
-        with needing("mlflow", "reading archived spans, which MLflow 3.12 and later do,"):
+        with needing("mlflow", "reading archived spans, which MLflow 3.13 and later do,"):
             from mlflow.entities.trace_data import TraceData  # noqa: PLC0415 - takes seconds
             from mlflow.exceptions import MlflowException  # noqa: PLC0415
             from mlflow.tracing.otel.otel_archival import traces_data_pb_to_spans  # noqa: PLC0415
