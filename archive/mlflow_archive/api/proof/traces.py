@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any, Final
 
 from mlflow_archive.api.proof.assessments import expected_assessments
@@ -54,8 +54,10 @@ class ExpectedTraces:
             for row in part.target_rows("trace_tags")
             if row["key"] == SPANS_LOCATION and row["value"] == IN_TABLE
         }
-        for rows in traces.values():
-            with closing(rows.spans):
+        with ExitStack() as stack:
+            for rows in traces.values():
+                stack.enter_context(closing(rows.spans))
+            for rows in traces.values():
                 job = self._writer.job(rows)
                 original = originals[rows.trace_id]
                 self._add(part, job, original, cut, tables)
