@@ -17,6 +17,7 @@ from mlflow_archive.api.proof.rules import COLUMNS, JSON_COLUMNS, KEYS
 from mlflow_archive.flow.report import Quiet
 from mlflow_archive.format.source_tags import OWN_PREFIX
 from mlflow_archive.kinds import (
+    EVALUATION_DATASET,
     EXPERIMENT,
     IDENTITIES,
     KINDS,
@@ -76,8 +77,25 @@ def transfer(both: Both, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
         yield Transfer(**sides, receipt=json.loads(json.dumps(receipt)))
 
 
+MADE_THERE: Final = (
+    "mlflow.artifactLocation",
+    "mlflow.modelVersions",
+    "mlflow.parentRunId",
+    "mlflow.runName",
+    "mlflow.trace.cost",
+    "mlflow.trace.spansLocation",
+    "mlflow.trace.tokenUsage",
+    "_mlflow_experiment_ids",
+    "mlflow.experiment.sourceId",
+    "mlflow.prompt.associatedRunIds",
+)
+"""Keys of tags that a target sets itself, or that name what has another id there."""
+
+
 def _is_brought(row: dict[str, Any], kind: str) -> bool:
-    own = str(row.get("key", "")).startswith((OWN_PREFIX, "mlflow.artifactLocation", "mlflow.trace.spansLocation"))
+    own = str(row.get("key", "")).startswith((OWN_PREFIX, *MADE_THERE))
+    if kind == EVALUATION_DATASET and "profile" in row and row["profile"] is None:
+        return False  # MLflow makes up the profile and the schema of one that has records later
     return not own and row.get("owner_kind", kind) == kind and row.get("current_stage") != DELETED_STAGE
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mlflow_archive.errors import StoreError
+from mlflow_archive.kinds import RUN
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.exim import EximSource
 from tests.support.exim import SYSTEM, run_body, write_document, write_exim, write_run
@@ -388,7 +389,7 @@ def test_parents_come_before_their_children_and_loops_come_too(tmp_path: Path) -
     root = write_exim(Store(experiments=(Experiment(experiment_id="1", name="one", runs=runs),)), tmp_path / "x")
     stages = {}
     for shard in read_source(EximSource(root)).shards:
-        for run_id in shard.payload.ids if shard.weight else ():  # type: ignore[attr-defined]
+        for run_id in shard.payload.ids if shard.kind == RUN and shard.weight else ():  # type: ignore[attr-defined]
             stages[run_id] = shard.stage
     assert len(stages) == 6
     assert stages[A] < stages[B] < stages[C]

@@ -381,8 +381,8 @@ def test_many_traces_come_in_shards_of_a_hundred_after_the_runs(root: Path) -> N
     assert [(shard.name, shard.stage, shard.weight) for shard in found.shards] == [
         ("experiments from 0", 0, 0),
         ("experiment 1, runs 0-0", 3, 1),
-        ("experiment 1, traces 0-99", 6, 0),
-        ("experiment 1, traces 100-100", 6, 0),
+        ("experiment 1, traces 0-99", 6, 100),
+        ("experiment 1, traces 100-100", 6, 1),
         ("fields that this version does not know", len(KINDS), 0),
     ]
     assert len(found.tables["traces"]) == 101
