@@ -5,12 +5,15 @@ MLflow opens an older database by migrating it, unasked; such a one is refused h
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Self
 
 from mlflow_archive.errors import ItemError, TargetError
+from mlflow_archive.http.default_uri import scheme_of
 from mlflow_archive.http.session import TrackingSession, tell_nobody
 from mlflow_archive.optional import mlflow_version, needing
 from mlflow_archive.sinks.replay.target.in_process import ADDRESS, InProcessTransport
@@ -70,6 +73,7 @@ def _open(uri: str, display_uri: str, artifact_root: str | None) -> tuple[InProc
         from mlflow.tracking._model_registry import utils as registry  # noqa: PLC0415
         from mlflow.tracking._tracking_service import utils as tracking  # noqa: PLC0415
     if uri.partition(":")[0].partition("+")[0] in ("sqlite", "postgresql", "mysql", "mssql"):
+        _make_whole(uri)
         _refuse_older_schema(uri, display_uri)
     try:
         stores = [tracking._get_store(uri, artifact_root), registry._get_store(uri, uri)]
@@ -86,6 +90,29 @@ def _open(uri: str, display_uri: str, artifact_root: str | None) -> tuple[InProc
         (tracking, "_tracking_uri", uri),  # the registry looks up logged models by the global URI
     ]
     return InProcessTransport(app, variables), engines
+
+
+def _make_whole(uri: str) -> None:
+    """Let MLflow make the tables of a SQLite file that is not there yet under another name.
+
+    Interrupted among its migrations it leaves a database that it opens no more itself.
+    """
+    from mlflow.store.db import utils  # noqa: PLC0415
+
+    from mlflow_archive.mlflow_database.uris import parse_database_uri  # noqa: PLC0415 - brings SQLAlchemy
+
+    path = parse_database_uri(uri).path if scheme_of(uri) == "sqlite" else None
+    if path is None or path.exists() or not path.parent.is_dir():
+        return
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        engine = utils.create_sqlalchemy_engine(f"sqlite:///{made.absolute()}")
+        try:
+            utils._initialize_tables(engine)
+        finally:
+            engine.dispose()
+        with suppress(FileExistsError):  # another import has made it meanwhile
+            path.hardlink_to(made)
 
 
 def _refuse_older_schema(uri: str, display_uri: str) -> None:
