@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Progress, Report
@@ -12,6 +13,11 @@ from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay import ReplayOptions
 from mlflow_archive.sinks.replay.locate import locate_replay
 from mlflow_archive.verification.taken import check_taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions(ReplayOptions):
+    """How to import: all that :class:`~mlflow_archive.sinks.replay.ReplayOptions` says."""
 
 
 def replay_archive(

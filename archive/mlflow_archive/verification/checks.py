@@ -21,14 +21,14 @@ from mlflow_archive.verification.tables import KeyRange, TableFindings, check_ta
 
 
 def verify(
-    path: str | os.PathLike[str], level: Level = Level.FULL, *, jobs: int = 2, progress: Progress | None = None
+    path: str | os.PathLike[str], level: Level | str = Level.FULL, *, jobs: int = 2, progress: Progress | None = None
 ) -> VerifyReport:
     """Check the archive at a path and return everything found; never changes it.
 
-    Raises what ``open_archive`` raises where not even a manifest can be read. A member that fails is read once only:
-    run it again to distinguish a bad medium from a bad archive.
+    Raises ValueError for a level that there is not, and what ``open_archive`` raises where not even a manifest can be
+    read. A member that fails is read once only: run it again to distinguish a bad medium from a bad archive.
     """
-    progress = progress or Quiet()
+    progress, level = progress or Quiet(), Level(level)
     with open_archive(Path(path)) as archive:
         report = VerifyReport(level=level, archive_id=archive.id)
         check_listing(archive, report)

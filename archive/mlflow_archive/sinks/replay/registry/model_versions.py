@@ -14,7 +14,7 @@ from typing import Any, Final
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import OWN_PREFIX
-from mlflow_archive.kinds import REGISTERED_MODEL
+from mlflow_archive.kinds import MODEL_VERSION, REGISTERED_MODEL
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.registry.planned_version import PlannedVersion, plan_version
 from mlflow_archive.sinks.replay.registry.registry_rows import (
@@ -29,7 +29,6 @@ from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.target.target import entries_of, pairs_of
 from mlflow_archive.sinks.replay.writing.failures import check_one_item, once
 
-MODEL_VERSION: Final = "model_version"
 """Name of versions in the receipt; they belong to registered models and are not a kind of their own."""
 FILLER: Final = OWN_PREFIX + "filler"
 HIGHEST: Final = OWN_PREFIX + "highest_version"
