@@ -48,7 +48,7 @@ _MODULES: Final = MappingProxyType(
         "extract": ("extract", "Write artifacts of runs into a folder."),
     }
 )
-_READING: Final = frozenset({"verify", "info", "ls", "show", "tree", "report", "cat", "extract"})
+_READING: Final = frozenset({"verify", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"})
 _WORKING: Final = frozenset({"export", "import", "restore", "verify", "pack", "unpack", "diff", "report", "extract"})
 """Whose exit code is what they are called for: they go on to their end although nobody reads what they print."""
 
