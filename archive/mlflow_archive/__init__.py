@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlflow_archive.api.open_archive import OpenArchive
     from mlflow_archive.api.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
     from mlflow_archive.api.packing import pack, unpack
-    from mlflow_archive.api.verbs import ExportOptions, export, replay, restore, serve
+    from mlflow_archive.api.verbs import ExportOptions, copy, export, replay, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
     from mlflow_archive.flow.report import Report
     from mlflow_archive.packing.pack import PackOptions
@@ -42,6 +42,7 @@ __all__ = [
     "Report",
     "RestoreOptions",
     "Selection",
+    "copy",
     "diff",
     "export",
     "open",
@@ -63,6 +64,7 @@ _PLACES = {
     "Report": ("flow.report", "Report"),
     "RestoreOptions": ("sinks.restore", "RestoreOptions"),
     "Selection": ("selecting.selection", "Selection"),
+    "copy": ("api.verbs", "copy"),
     "diff": ("api.diffing", "diff"),
     "export": ("api.verbs", "export"),
     "open": ("api.open_archive", "OpenArchive"),

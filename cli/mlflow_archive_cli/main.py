@@ -31,6 +31,7 @@ _MODULES: Final = MappingProxyType(
     {
         "export": ("export", "Read an MLflow server or file store into an archive."),
         "import": ("import_", "Replay an archive into a tracking server or store."),
+        "copy": ("copy", "Copy a server, database or folder into a tracking server, without an archive to keep."),
         "restore": ("restore", "Put an archive into a backend database, with every id kept."),
         "verify": ("verify", "Check that an archive is what was committed."),
         "pack": ("pack", "Pack an archive for the road: encrypted, in volumes, with parity."),
@@ -49,7 +50,9 @@ _MODULES: Final = MappingProxyType(
     }
 )
 _READING: Final = frozenset({"verify", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"})
-_WORKING: Final = frozenset({"export", "import", "restore", "verify", "pack", "unpack", "diff", "report", "extract"})
+_WORKING: Final = frozenset(
+    {"export", "import", "copy", "restore", "verify", "pack", "unpack", "diff", "report", "extract"}
+)
 """Whose exit code is what they are called for: they go on to their end although nobody reads what they print."""
 
 
