@@ -98,7 +98,7 @@ def test_a_passphrase_is_asked_for_and_never_shown(single_file: Path, tmp_path: 
     code, shown = on_a_terminal(["unpack", volumes, "-o", back], "correct horse")
     assert (code, "correct" in shown) == (0, False)
     assert back.read_bytes() == single_file.read_bytes()
-    command = [sys.executable, "-m", "mlflow_archive_cli", "pack", single_file, "--to", tmp_path / "b", "--passphrase"]
+    command = [sys.executable, "-m", "mlflow_archive_cli", "pack", str(single_file), "--to", "b", "--passphrase"]
     ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert ran.returncode == 2
     assert "--passphrase asks on a terminal, and there is none: use --passphrase-file FILE" in ran.stderr

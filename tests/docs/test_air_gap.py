@@ -34,7 +34,7 @@ def test_every_command_of_a_transfer(tmp_path: Path, mlflow_server: MlflowServer
     missing = sorted({package for tool, package in PACKAGES.items() if shutil.which(tool) is None})
     if missing:
         pytest.fail(f"the page needs tools that are not here: install the packages {', '.join(missing)}")
-    run = Run(run_id=RUN_ID, params={"lr": "0.1"})
+    run = Run(run_id=RUN_ID, name="run 7", params={"lr": "0.1"})
     write_store(Store(experiments=(Experiment(experiment_id="1", name="churn 7", runs=(run,)),)), tmp_path / "mlruns")
     (tmp_path / "media").mkdir()
     stand_ins = {
@@ -56,7 +56,7 @@ def test_every_command_of_a_transfer(tmp_path: Path, mlflow_server: MlflowServer
         done(command, after if unpacked else before)
     assert (after / "transfer.mlfa").read_bytes() == (before / "transfer.mlfa").read_bytes()
     proof = json.loads((after / "proof.json").read_text())
-    assert (proof["proved"], proof["id"]) == (
+    assert (proof["proved"], proof["archive"]["id"]) == (
         True,
         json.loads((before / "report.json").read_text())["archive_id"],
     )
