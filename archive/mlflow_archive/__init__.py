@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlflow_archive.api.diffing import Diff, diff
     from mlflow_archive.api.open_archive import OpenArchive
     from mlflow_archive.api.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
+    from mlflow_archive.api.signing import sign
     from mlflow_archive.api.verbs import ExportOptions, export, replay, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
     from mlflow_archive.flow.report import Report
@@ -45,6 +46,7 @@ __all__ = [
     "replay",
     "restore",
     "serve",
+    "sign",
     "verify",
 ]
 
@@ -63,6 +65,7 @@ _PLACES = {
     "replay": ("api.verbs", "replay"),
     "restore": ("api.verbs", "restore"),
     "serve": ("api.verbs", "serve"),
+    "sign": ("api.signing", "sign"),
     "verify": ("verification.checks", "verify"),
 }
 

@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from mlflow_archive.kinds import KINDS
+from mlflow_archive_cli.parameters import LOCAL_PATH
 
 WORDS: Final = tuple(dict.fromkeys(kind.word for kind in KINDS.values() if kind.word))
 """What ``--only`` and ``--without`` name; prompts are in the registry."""
@@ -32,6 +33,18 @@ progress_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 csv_option = click.option("--csv", "as_csv", is_flag=True, help="Answer in CSV.")
+signers_option = click.option(
+    "--signers",
+    type=LOCAL_PATH,
+    metavar="FILE",
+    help="Check the signatures beside the archive against this list of allowed signers, as ssh-keygen takes it.",
+)
+tsa_ca_option = click.option(
+    "--tsa-ca",
+    type=LOCAL_PATH,
+    metavar="FILE",
+    help="Check time-stamps of signatures against these certificates of authorities (PEM), down to their roots.",
+)
 
 model_option = click.option(
     "--model",

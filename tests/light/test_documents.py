@@ -15,6 +15,7 @@ NEEDS = {
     "pandas": r"to_pandas\(|\ba\.search_runs\(|mlfa://",
     "postgresql": r"postgresql://",
     "database": r"\bsqlite:///",
+    "timestamp": r"mlflow-archive .*--(timestamp|tsa-ca) ",
     "plot": r"-o \w+\.(png|svg|pdf)",
 }
 GIVEN = {"database": ("database", "server", "postgresql")}

@@ -1,0 +1,1 @@
+"""Archives on the way, in the long forms: ``make test-road``."""
