@@ -31,9 +31,12 @@ _MODULES: Final = MappingProxyType(
     {
         "export": ("export", "Read an MLflow server or file store into an archive."),
         "import": ("import_", "Replay an archive into a tracking server or store."),
+        "copy": ("copy", "Copy a server, database or folder into a tracking server, without an archive to keep."),
         "restore": ("restore", "Put an archive into a backend database, with every id kept."),
         "verify": ("verify", "Check that an archive is what was committed."),
         "sign": ("sign", "Sign an archive, and have its signatures time-stamped."),
+        "pack": ("pack", "Pack an archive for the road: encrypted, in volumes, with parity."),
+        "unpack": ("unpack", "Put volumes together again, mended where that is needed."),
         "info": ("info", "Say what is in an archive, from where, when, and its size."),
         "ls": ("ls", "List experiments, runs, models, traces or any other objects."),
         "show": ("show", "Show everything about a run or another object."),
@@ -48,7 +51,9 @@ _MODULES: Final = MappingProxyType(
     }
 )
 _READING: Final = frozenset({"verify", "info", "ls", "show", "tree", "report", "cat", "extract"})
-_WORKING: Final = frozenset({"export", "import", "restore", "verify", "sign", "diff", "report", "extract"})
+_WORKING: Final = frozenset(
+    {"export", "import", "copy", "restore", "verify", "sign", "pack", "unpack", "diff", "report", "extract"}
+)
 """Whose exit code is what they are called for: they go on to their end although nobody reads what they print."""
 
 

@@ -1,1 +1,1 @@
-"""Archives on the way, in the long forms: ``make test-road``."""
+"""An archive on the road: signed, packed, damaged, carried, unpacked. ``make test-road`` is the long form."""
