@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from mlflow_archive.api.diffing import Diff, diff
     from mlflow_archive.api.open_archive import OpenArchive
     from mlflow_archive.api.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
+    from mlflow_archive.api.packing import pack, unpack
     from mlflow_archive.api.replaying import ImportOptions
-    from mlflow_archive.api.verbs import ExportOptions, export, import_archive, restore, serve
+    from mlflow_archive.api.signing import sign
+    from mlflow_archive.api.verbs import ExportOptions, copy, export, import_archive, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
     from mlflow_archive.flow.report import Report
+    from mlflow_archive.packing.pack import PackOptions
     from mlflow_archive.selecting.selection import Selection
     from mlflow_archive.sinks.restore import RestoreOptions
     from mlflow_archive.verification.checks import verify
@@ -38,15 +41,20 @@ __all__ = [
     "ImportOptions",
     "MlflowArchiveError",
     "OpenArchive",
+    "PackOptions",
     "Report",
     "RestoreOptions",
     "Selection",
+    "copy",
     "diff",
     "export",
     "import_archive",
     "open",
+    "pack",
     "restore",
     "serve",
+    "sign",
+    "unpack",
     "verify",
 ]
 
@@ -56,15 +64,20 @@ _PLACES = {
     "ImportOptions": ("api.replaying", "ImportOptions"),
     "MlflowArchiveError": ("errors", "MlflowArchiveError"),
     "OpenArchive": ("api.open_archive", "OpenArchive"),
+    "PackOptions": ("packing.pack", "PackOptions"),
     "Report": ("flow.report", "Report"),
     "RestoreOptions": ("sinks.restore", "RestoreOptions"),
     "Selection": ("selecting.selection", "Selection"),
+    "copy": ("api.verbs", "copy"),
     "diff": ("api.diffing", "diff"),
     "export": ("api.verbs", "export"),
     "import_archive": ("api.verbs", "import_archive"),
     "open": ("api.open_archive", "OpenArchive"),
+    "pack": ("api.packing", "pack"),
     "restore": ("api.verbs", "restore"),
     "serve": ("api.verbs", "serve"),
+    "sign": ("api.signing", "sign"),
+    "unpack": ("api.packing", "unpack"),
     "verify": ("verification.checks", "verify"),
 }
 

@@ -53,10 +53,12 @@ def instances(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ob
 def test_every_parameter_refuses_one_text(instances: dict[str, object]) -> None:
     refused = []
     for owner, call, name in parameters():
-        bound = () if inspect.isclass(call) else (instances[owner],)
+        bound: tuple[object, ...] = () if owner == call.__name__ else (instances[owner],)
+        required = [each for each in inspect.signature(call).parameters.values() if each.default is each.empty]
+        bound += ("x",) * (len(required) - len(bound))
         with pytest.raises(TypeError, match=f"^{name} takes (?:a list of texts; found the text 'abc'|pairs)"):
             run_through(call(*bound, **{name: "abc"}))
-        refused.append(f"{owner}.{name}" if inspect.isclass(call) else f"{owner}.{call.__name__}.{name}")
+        refused.append(f"{owner}.{name}" if owner == call.__name__ else f"{owner}.{call.__name__}.{name}")
     assert sorted(refused) == [
         "ExportOptions.artifact_map",
         "OpenArchive.search_runs.experiment_ids",
@@ -65,14 +67,19 @@ def test_every_parameter_refuses_one_text(instances: dict[str, object]) -> None:
         "OpenArchive.search_traces.experiment_ids",
         "OpenArchive.search_traces.experiment_names",
         "OpenArchive.search_traces.order_by",
+        "PackOptions.recipients",
         "Selection.artifact_globs",
+        "Selection.evaluation_datasets",
         "Selection.experiments",
         "Selection.kinds",
         "Selection.models",
         "Selection.runs",
+        "Selection.stages",
+        "Selection.versions",
         "TableView.to_batches.columns",
         "TableView.to_pandas.columns",
         "TableView.to_table.columns",
+        "unpack.identities",
     ]
 
 

@@ -7,11 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
 
 import mlflow_archive as ma
 from mlflow_archive.api.serving import server
 from tests.support.churn import RUN, write_churn
+from tests.support.signers import allowed, new_signer
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
 STORES = {"http://127.0.0.1:5000": "sqlite:///source.db", "http://127.0.0.1:5001": "sqlite:///target.db"}
@@ -34,6 +36,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def _keys(folder: Path) -> dict[str, str]:
+    """Return what the page calls keys, and what they are here; the list of signers and the identity are there, too."""
+    ada = new_signer(folder / "keys", "ada@bank.example")
+    allowed(folder / "allowed_signers", ada)
+    identity = pyrage.x25519.Identity.generate()
+    (folder / "key.txt").write_text(f"{identity}\n")
+    return {"/home/ada/.ssh/id_ed25519": str(ada.key), "age1…": str(identity.to_public())}
+
+
 def test_the_page_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[dict[str, Any]] = []
     monkeypatch.setattr(server, "serve", lambda archive, **options: served.append({"archive": archive, **options}))
@@ -47,8 +58,9 @@ def test_the_page_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names["connection"].close()
     names["a"].close()
     exec(compile("import pandas\n" + in_place.replace("<run id>", RUN), str(PAGE), "exec"), names)  # noqa: S102
-    for uri, store in STORES.items():
-        verbs = verbs.replace(uri, store)
+    for shown, here in (*STORES.items(), *_keys(folder).items()):
+        assert shown in verbs
+        verbs = verbs.replace(shown, here)
     exporting, rest = verbs.split("\n", 1)
     Path("backup.mlfa").unlink()
     exec(compile(exporting, str(PAGE), "exec"), names)  # noqa: S102
