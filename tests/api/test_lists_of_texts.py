@@ -15,13 +15,13 @@ from mlflow_archive.api.answer import Answer
 from mlflow_archive.api.artifact_tree import ArtifactFolder, StoredArtifact
 from mlflow_archive.api.objects import History, Run, StoredObject, Trace
 from mlflow_archive.api.proof.evidence import Proof
-from mlflow_archive.api.registry import ModelVersion, RegisteredModel, Registry
+from mlflow_archive.api.registry import ModelsByName, ModelVersion, RegisteredModel
 from mlflow_archive.api.table_view import TableView
 from mlflow_archive.verification.report import VerifyReport
 from tests.support.churn import write_churn
 
 CLASSES = (
-    Answer, ArtifactFolder, History, ModelVersion, Proof, RegisteredModel, Registry, Run, StoredArtifact, StoredObject,
+    Answer, ArtifactFolder, History, ModelVersion, Proof, RegisteredModel, ModelsByName, Run, StoredArtifact, StoredObject,
     TableView, Trace, VerifyReport,
 )  # fmt: skip
 """What a user gets hold of beside the public names."""

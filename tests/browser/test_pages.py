@@ -94,7 +94,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict
     subprocess.run([*command, "export", archive, "--from", f"sqlite:///{folder}/mlflow.db", "-q"], check=True)
     shutil.rmtree(folder / "files")  # what is shown must come out of the archive
     server = subprocess.Popen(
-        [*command, "serve", archive, "--port", "0", "-q"],
+        [*command, "serve", archive, "--host", "::1", "--port", "0", "-q"],
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
@@ -140,6 +140,8 @@ def look(browser: Any, served: tuple[str, dict[str, str]]) -> Callable[..., None
         # The pages must not ask for anything that is refused and tell the reader so.
         assert "opened read-only" not in browser.find_element(By.TAG_NAME, "body").text, name
         assert "read-only: " in browser.find_element(By.TAG_NAME, "body").text, name
+        assert "Assistant" not in browser.find_element(By.TAG_NAME, "body").text, name
+        assert browser.find_elements(By.CSS_SELECTOR, "[data-assistant-ui]") == [], name
         assert _refused(browser) == [], name
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         browser.save_screenshot(str(SCREENSHOTS / f"{name}.png"))

@@ -16,6 +16,7 @@ from mlflow_archive.flow.copy import copy
 from mlflow_archive.writer.export import ArchiveSink
 from tests.cli.conftest import Command
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, run
+from tests.support.churn import write_churn
 
 RUN, MODEL, STORED, IN_FILE = "a" * 32, "m-" + "1" * 32, "tr-" + "2" * 32, "tr-" + "3" * 32
 BEGAN = 1_760_000_000_000_000_000
@@ -284,3 +285,12 @@ def test_a_run_shows_the_models_it_made(cli: Command, archive: Path) -> None:
         entry = opened.run(RUN).artifacts["net/x"]
         assert isinstance(entry, StoredArtifact)
         assert entry.read_bytes() == b"x\n"
+
+
+def test_deleted_versions_are_left_out_and_not_counted(cli: Command, tmp_path: Path) -> None:
+    path = write_churn(tmp_path / "a.mlfa")
+    listed = cli("ls", path, "versions", "--columns", "name,version", "--csv")
+    assert listed.out == "name,version\nask,1\nchurn,3\nchurn,12\n"
+    assert "1 deleted model-version left out; --all has all" in listed.err
+    assert cli("ls", path, "versions", "--all", "--columns", "version", "--csv").out == "version\n1\n2\n3\n12\n"
+    assert cli("ls", path, "models", "--columns", "name,versions", "--csv").out == "name,versions\nask,1\nchurn,2\n"

@@ -58,6 +58,7 @@ def _registry() -> dict[str, Rows]:
         "registered_model_aliases": [{**churn, "alias": "champion", "version": 3}],
         "model_versions": [
             {**ask, "version": 1, "description": "kindly", "source": "dummy-source", **common},
+            {**churn, "version": 2, "source": "gone", **common, "current_stage": "Deleted_Internal"},
             {**churn, "version": 3, "source": f"runs:/{RUN}/model", "run_id": RUN, **common},
             {**churn, "version": 12, "source": f"runs:/{RUN}/data.csv", "run_id": RUN, **common},
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import duckdb
 import fsspec
 import pandas as pd
 
@@ -15,6 +16,7 @@ if __name__ == "__main__":
         runs = archive.runs.to_pandas()
         assert len(runs) == len(archive.search_runs(deleted=True)) > 0
         assert archive.sql("select count(*) as n from runs").to_pylist() == [{"n": len(runs)}]
+        archive.attach(duckdb.connect())
         artifact = next(row for row in archive.artifacts.to_table().to_pylist() if row["size"])
     place = f"mlfa://{artifact['owner_kind']}/{artifact['owner_id']}/{artifact['path']}"
     with fsspec.open(place, archive=path) as file:

@@ -10,9 +10,11 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import pyrage
 import pytest
 
 from tests.support.authority import make_authority, served
+from tests.support.churn import write_churn
 from tests.support.databases import PostgresServer, make_database
 from tests.support.mlflow_server import MlflowServer
 from tests.support.signers import allowed, new_signer
@@ -68,6 +70,22 @@ def test_looking_inside(cli: Command, tmp_path: Path) -> None:
 
 def test_looking_inside_from_python(cli: Command, commands: Path, tmp_path: Path) -> None:
     subprocess.run([commands / "python", LOOK, tmp_path / "a.mlfa"], check=True)
+
+
+def test_an_archive_of_other_releases(cli: Command, commands: Path, tmp_path: Path) -> None:
+    """What the releases of this environment have written is read by the lowest and the newest."""
+    other = write_churn(tmp_path / "other.mlfa")
+    assert "sound" in cli("verify", "other.mlfa")
+    assert json.loads(cli("ls", "other.mlfa", "runs", "--json"))["run_name"] == "first"
+    subprocess.run([commands / "python", LOOK, other], check=True)
+
+
+def test_packing(cli: Command, tmp_path: Path) -> None:
+    identity = pyrage.x25519.Identity.generate()
+    (tmp_path / "key.txt").write_text(f"{identity}\n")
+    cli("pack", "a.mlfa", "--to", "volumes", "--recipient", str(identity.to_public()), "--parity", "10%")
+    cli("unpack", "volumes", "-o", "back.mlfa", "--identity", "key.txt")
+    assert (tmp_path / "back.mlfa").read_bytes() == (tmp_path / "a.mlfa").read_bytes()
 
 
 def test_signing(cli: Command, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_archive.api.answer import Answer
 from mlflow_archive.api.objects import Run, StoredObject
-from mlflow_archive.api.registry import ModelVersion, Registry, stored_object
+from mlflow_archive.api.registry import ModelsByName, ModelVersion, stored_object
 from mlflow_archive.api.searching import search_runs, search_traces
 from mlflow_archive.api.table_view import TableView
 from mlflow_archive.format.notebook import pairs_html
@@ -153,14 +153,14 @@ class OpenArchive(Closing):
         return stored_object(self._archive, *find_object(self._archive, without_scheme(name), kind))
 
     @property
-    def models(self) -> Registry:
+    def models(self) -> ModelsByName:
         """The registered models that are no prompts, by name: ``a.models["churn"].versions[3]``."""
-        return Registry(self._archive, prompts=False)
+        return ModelsByName(self._archive, prompts=False)
 
     @property
-    def prompts(self) -> Registry:
+    def prompts(self) -> ModelsByName:
         """The prompts, by name."""
-        return Registry(self._archive, prompts=True)
+        return ModelsByName(self._archive, prompts=True)
 
     def close(self) -> None:
         """Close the files of the archive; what was opened or attached from it cannot be read any more."""

@@ -41,8 +41,8 @@ class ModelVersion(StoredObject):
         except SelectionError:
             return ArtifactFolder({})
         files = artifacts_of(self._archive, kind, owner_id)
-        found = files[path] if path else files
-        return ArtifactFolder({found.path: found}) if isinstance(found, StoredArtifact) else found
+        own = files[path] if path else files
+        return ArtifactFolder({own.path: own}) if isinstance(own, StoredArtifact) else own
 
 
 class RegisteredModel(StoredObject):
@@ -63,7 +63,7 @@ class RegisteredModel(StoredObject):
         return {row["alias"]: row["version"] for row in rows}
 
 
-class Registry(Mapping[str, RegisteredModel]):
+class ModelsByName(Mapping[str, RegisteredModel]):
     """Registered models, or prompts, by name; one of a workspace other than ``default`` is ``WORKSPACE/NAME``.
 
     Raises KeyError for a name that is not there.
@@ -76,14 +76,14 @@ class Registry(Mapping[str, RegisteredModel]):
     @cached_property
     def _rows(self) -> Mapping[str, Mapping[str, object]]:
         columns = ("name", "workspace", "versions", "creation_time", "last_updated_time", "description")
-        found, prompts = (
+        models, prompts = (
             {
                 named_owner(row["name"], row["workspace"]): row
                 for row in list_objects(self._archive, REGISTERED_MODEL, query, columns=columns)
             }
             for query in (_ALL, _PROMPTS)
         )
-        return prompts if self._prompts else {name: row for name, row in found.items() if name not in prompts}
+        return prompts if self._prompts else {name: row for name, row in models.items() if name not in prompts}
 
     def __getitem__(self, name: str) -> RegisteredModel:
         if name not in self._rows:

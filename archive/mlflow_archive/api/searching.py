@@ -116,13 +116,13 @@ def _said(rows: Sequence[Mapping[str, Any]], roots: Mapping[str, Span | None]) -
 
 def _rows_by_trace(archive: Archive, table: str, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of a table by trace, without those columns that hold nothing; times as ``datetime``."""
-    found: dict[str, list[dict[str, Any]]] = {trace_id: [] for trace_id in ids}
+    rows_by_trace: dict[str, list[dict[str, Any]]] = {trace_id: [] for trace_id in ids}
     for batch in archive.batches(table, owners=ids):
         for row in dated(plain_rows(batch)):
-            found[row.pop("trace_id")].append(
+            rows_by_trace[row.pop("trace_id")].append(
                 {name: value for name, value in row.items() if value is not None or name == "value"}
             )
-    return found
+    return rows_by_trace
 
 
 def _read(text: str | None, otherwise: str | None) -> Any:

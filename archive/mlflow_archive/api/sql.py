@@ -57,7 +57,7 @@ class SqlSession(Closing):
                 "python_enable_replacements": "false",
             }
         )
-        self._kept = make_views(self._connection, archive, _OWN_CATALOG)
+        self._views = make_views(self._connection, archive, _OWN_CATALOG)
         self._connection.execute(f"use {_OWN_CATALOG}.main")
         self._connection.execute(_CLOSED)
 
@@ -111,14 +111,14 @@ def attach(archive: Archive, connection: duckdb.DuckDBPyConnection, name: str) -
         raise QueryError(f"the archive cannot be attached as {name!r}: {error}") from error
     back = "use " + ".".join(map(quoted, used))
     try:
-        kept = make_views(connection, archive, name)
+        views = make_views(connection, archive, name)
     except BaseException:
         with suppress(duckdb.Error):
             connection.execute(back)
             connection.execute(f"detach {quoted(name)}")
         raise
     connection.execute(back)
-    return kept
+    return views
 
 
 def _prove(archive: Archive, names: Iterable[str]) -> None:

@@ -112,9 +112,9 @@ class _Views:
 
 def _owner(table: Table) -> str:
     """Return SQL for what ``owner_ids`` computes: the id by which the entity of a row is known."""
-    first, *others = [quoted(name) for name in table.owner]
+    first, *qualifying = [quoted(name) for name in table.owner]
     if not is_named(table):
-        return f" || chr({ord(OWNER_SEPARATOR)}) || ".join((first, *others))
+        return f" || chr({ord(OWNER_SEPARATOR)}) || ".join((first, *qualifying))
     for column, qualifier in qualifiers(table):
         within = f"'{qualifier.mark}' || {column} || '/' || {first}"
         first = f"case when {column} = '{qualifier.usual}' then {first} else {within} end"

@@ -12,6 +12,7 @@ import click
 
 from mlflow_archive.kinds import KINDS, RUN
 from mlflow_archive.kinds.model import ListView
+from mlflow_archive.kinds.version_source import TOMBSTONE
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_artifacts
 from mlflow_archive.reader.inspection.listing import Query, Record, columns_of, keys_of, list_artifacts, list_objects
@@ -24,6 +25,8 @@ from mlflow_archive_cli.selecting import csv_option, json_option
 _ARTIFACTS: Final = "artifacts"
 _PARENT: Final = "tags.mlflow.parentRunId"
 _STAGE: Final = "lifecycle_stage"
+_DELETED: Final[Mapping[str, str]] = MappingProxyType({_STAGE: "deleted", "current_stage": TOMBSTONE})
+"""By column, how an object is marked that is deleted at the source."""
 _METRICS_SHOWN: Final = 4
 _POINTS_READ: Final = 2_000_000  # a quarter of a second; of more, nobody who did not ask for metrics should wait
 
@@ -136,8 +139,8 @@ def _rows(
 ) -> list[Record]:
     """Return what is listed. Deleted objects that nobody asked for are left out, with a word on stderr."""
     stage, limit = options["stage"], options["limit"]
-    hides = stage is None and _STAGE in columns_of(kind)
-    needed = [*names, *([_STAGE] if hides else []), *(["run_id", "run_name", _PARENT] if options["tree"] else [])]
+    mark = next((name for name in _DELETED if name in columns_of(kind)), None) if stage is None else None
+    needed = [*names, *([mark] if mark else []), *(["run_id", "run_name", _PARENT] if options["tree"] else [])]
     rows = list_objects(
         archive,
         kind,
@@ -145,8 +148,8 @@ def _rows(
         columns=list(dict.fromkeys(needed)),
         sort=options["sort"] or (f"-{view.newest}" if view.newest else None),
     )
-    if hides:
-        active = [row for row in rows if row[_STAGE] != "deleted"]
+    if mark:
+        active = [row for row in rows if row[mark] != _DELETED[mark]]
         if hidden := len(rows) - len(active):
             warn(f"{hidden} deleted {view.word if hidden > 1 else view.word.removesuffix('s')} left out; --all has all")
         rows = active

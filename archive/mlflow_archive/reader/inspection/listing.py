@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.kinds import EXPERIMENT, RUN, TABLES
+from mlflow_archive.kinds.version_source import TOMBSTONE
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.rows import plain_rows
 from mlflow_archive.reader.search import (
@@ -221,10 +223,12 @@ def duration_ms(run: Mapping[str, Any]) -> int | None:
 
 
 def _add_counts(archive: Archive, rows: list[Record], column: str, table: str, owner: tuple[str, ...]) -> None:
-    """Add to each row how many rows of another table belong to it."""
+    """Add to each row how many rows of another table belong to it; versions that are deleted do not count."""
     counts: Counter[tuple[str, ...]] = Counter()
-    for batch in archive.batches(table, columns=list(owner)):
-        counts.update(zip(*(batch[name].to_pylist() for name in owner), strict=True))
+    stage = ["current_stage"] if table == "model_versions" else []
+    for batch in archive.batches(table, columns=[*owner, *stage]):
+        there = batch.filter(pc.not_equal(pc.fill_null(batch[stage[0]], ""), TOMBSTONE)) if stage else batch
+        counts.update(zip(*(there[name].to_pylist() for name in owner), strict=True))
     for row in rows:
         row[column] = counts[tuple(row[name] for name in owner)]
 
