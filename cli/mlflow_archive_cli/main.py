@@ -50,7 +50,7 @@ _MODULES: Final = MappingProxyType(
         "extract": ("extract", "Write artifacts of runs into a folder."),
     }
 )
-_READING: Final = frozenset({"verify", "info", "ls", "show", "tree", "report", "cat", "extract"})
+_READING: Final = frozenset({"verify", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"})
 _WORKING: Final = frozenset(
     {"export", "import", "copy", "restore", "verify", "sign", "pack", "unpack", "diff", "report", "extract"}
 )

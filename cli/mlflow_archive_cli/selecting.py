@@ -87,7 +87,9 @@ _OPTIONS: Final = (
         "Repeatable.",
     ),
     click.option(
-        "--stages", metavar="STAGE,STAGE", help="Of registered models and prompts only the versions in these stages."
+        "--stages",
+        metavar="STAGE,STAGE",
+        help="Of registered models only the versions in these stages; prompts have none.",
     ),
     click.option(
         "--latest-versions",

@@ -15,6 +15,7 @@ import pytest
 
 from mlflow_archive import __version__
 from mlflow_archive.flow.copy import copy
+from mlflow_archive.packing.pack import pack
 from mlflow_archive.writer.export import ArchiveSink
 from mlflow_archive_cli.main import _MODULES, _READING, commands
 from tests.cli.conftest import PARENT, Command
@@ -30,6 +31,8 @@ ARGUMENTS = {
     "cat": ["A", "parent/model/MLmodel"],
     "verify": ["A"],
     "extract": ["A", "parent", "--to", "T"],
+    "pack": ["A", "--to", "T", "-q"],
+    "unpack": ["V", "-o", "T", "-q"],
     "tree": ["A", "parent"],
     "report": ["A", "-o", "T", "-q"],
 }
@@ -47,7 +50,9 @@ leave(code or len(heavy))
 
 @pytest.mark.parametrize("name", sorted(_READING))
 def test_reading_commands_load_nothing_heavy(name: str, archive: Path, tmp_path: Path) -> None:
-    arguments = [{"A": str(archive), "T": str(tmp_path / "to")}.get(value, value) for value in ARGUMENTS[name]]
+    places = {"A": str(archive), "T": str(tmp_path / "to"), "V": str(tmp_path / "volumes")}
+    pack(archive, tmp_path / "volumes")
+    arguments = [places.get(value, value) for value in ARGUMENTS[name]]
     done = subprocess.run([sys.executable, "-c", PROBE, name, *arguments], check=False, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
 
@@ -102,6 +107,9 @@ def test_the_example_in_the_help_works(
         if name != "export":
             shutil.copyfile(single_file, tmp_path / archive)
     monkeypatch.chdir(tmp_path)
+    if name == "unpack":
+        cli("pack", "backup.mlfa", "--to", "volumes")
+        (tmp_path / "backup.mlfa").unlink()
     # In place of the server of an export a store on disk; a replay into servers is tested in tests/sinks.
     store = Store(experiments=(Experiment(experiment_id="1", name="churn 1"),))
     write_store(store, tmp_path / "mlruns")
