@@ -102,7 +102,7 @@ def test_keys_of_ssh_and_files_of_recipients(tmp_path: Path) -> None:
     ("keys", "sentence"),
     [
         ([], "the volumes are encrypted; give the key with --identity FILE"),
-        (["other"], "none of the keys opens the volumes; they are as they were written"),
+        (["other"], "no key opens the volumes, which are as they were written"),
         (["empty"], "empty holds no key"),
         (["broken"], "broken: its key cannot be used"),
     ],

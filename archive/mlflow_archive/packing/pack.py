@@ -128,7 +128,7 @@ class _Packing:
         self._files, self._progress, self._lock = files, progress, lock
         self._work = folder / UNFINISHED
         encrypted = bool(options.recipients) or options.passphrase is not None
-        base = base_name(archive.path.resolve().name, secrets.token_hex(4))
+        base = base_name(archive.path.absolute().name, secrets.token_hex(4))
         self._names = Names(base=base, encrypted=encrypted)
         self._size = archive_size(archive)
 
@@ -211,7 +211,7 @@ class _Packing:
         signed = sum(other.name.startswith(self._names.signatures) for other in others)
         text = readme_text(
             self._names,
-            volumes=len(volumes),
+            digits=len(volumes[0].name.rpartition(".")[2]),
             parity=plan is not None,
             passphrase=self._options.passphrase is not None,
             signed=signed > 0,
@@ -234,6 +234,7 @@ class _Packing:
         sizes = [file.size for file in covered]
         limit = self._parity_limit(sum(sizes))
         plan = plan_parity(sizes, self._options.parity_percent or 0, limit)
+        self._progress.note(f"parity is made of {sum(sizes):,} bytes: {plan.recovery:,} blocks")
         paths = create_parity(self._work, self._names, covered, plan, self._lock)
         parity = [self._of(path.name) for path in paths]
         for file in parity:
@@ -281,7 +282,7 @@ def _named_in(record: Path, base: str) -> set[str]:
 
 def _signatures(archive: Path) -> Iterator[Path]:
     """Yield the files with signatures beside an archive."""
-    archive = archive.resolve() if archive.is_symlink() else archive
+    archive = archive.absolute()
     folder = archive.with_name(archive.name + ".sig")
     if folder.is_dir():
         for path in sorted(folder.iterdir()):

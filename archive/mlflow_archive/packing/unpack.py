@@ -25,7 +25,7 @@ from mlflow_archive.errors import (
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.location import local_path
 from mlflow_archive.packing.encryption import NotDecryptableError, Passphrase, decrypt, read_identities
-from mlflow_archive.packing.joining import VolumeChangedError, joined_blocks
+from mlflow_archive.packing.joining import VolumeChangedError, joined_blocks, sha256_of
 from mlflow_archive.packing.mending import MendingFolder
 from mlflow_archive.packing.stream import ReadAhead
 from mlflow_archive.packing.survey import Finding, Survey, places_by_size, sets_in, survey
@@ -199,12 +199,12 @@ class _Unpacking:
 
     def _unpack(self, record: SetRecord) -> Survey:
         """Write the archive and verify it; return what was found out about the volumes."""
-        self._progress.expect("bytes", record.size)
         places = places_by_size(record, self._source)
         if places is not None:
             try:
                 self._write(record, places)
             except (VolumeChangedError, NotDecryptableError) as error:
+                self._check_key(error, record.volumes[0], places)
                 self._progress.note(f"{error}; all volumes are looked at")
             else:
                 return Survey(places=places)
@@ -217,14 +217,20 @@ class _Unpacking:
             raise self._refused(error) from error
         return found
 
+    def _check_key(self, error: Exception, first: SetFile, places: Mapping[str, Path]) -> None:
+        """Raise KeyRefusedError at once where the volume with the header is as it was, and no key opens that."""
+        if isinstance(error, NotDecryptableError) and error.in_header and sha256_of(places[first.name]) == first.sha256:
+            raise self._refused(error) from error
+
     def _refused(self, error: NotDecryptableError) -> KeyRefusedError | DamagedVolumesError:
         if error.in_header:
-            return KeyRefusedError(f"{self._source}: none of the keys opens the volumes; they are as they were written")
+            return KeyRefusedError(f"{self._source}: no key opens the volumes, which are as they were written")
         return DamagedVolumesError(
             f"{self._source}: the volumes are as they were written, and hold no whole stream: {error}"
         )
 
     def _survey(self, record: SetRecord) -> Survey:
+        self._files.remove(self._plain)
         found = survey(record, self._source)
         self._mending.take_mended(found, (*record.volumes, *record.others))
         lacking = found.lacking([*record.volumes, *(other for other in record.others if other.name != README)])
@@ -238,6 +244,7 @@ class _Unpacking:
 
     def _write(self, record: SetRecord, places: Mapping[str, Path]) -> None:
         """Join, decrypt and verify into the file that will be the archive."""
+        self._progress.expect("bytes", record.size)
         if self._keys is None:
             self._keys = self._identities(record, places)
         with self._files.create(self._plain) as output:

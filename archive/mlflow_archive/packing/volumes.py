@@ -31,7 +31,7 @@ README: Final = "README.txt"
 _BASE: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{8}"
 _VOLUME: Final = re.compile(rf"({_BASE})\.mlfa(?:\.age)?\.[0-9]{{3,4}}")
 _OF_SET: Final = re.compile(rf"({_BASE})\.(?:json|sha256|par2|vol[0-9]+\+[0-9]+\.par2)")
-_SIGNATURE: Final = re.compile(r"[^\x00-\x1f\x7f/\\.][^\x00-\x1f\x7f/\\]*")
+_SIGNATURE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,199}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -102,6 +102,11 @@ class SetRecord:
         return Names(base=self.base, encrypted=self.encrypted)
 
     @property
+    def digits(self) -> int:
+        """How many digits the numbers of the volumes have: the number of volumes is not known before the last."""
+        return len(self.volumes[0].name.rpartition(".")[2]) if self.volumes else 0
+
+    @property
     def size(self) -> int:
         """Bytes of all volumes."""
         return sum(volume.size for volume in self.volumes)
@@ -130,12 +135,12 @@ def set_of_volume(name: str) -> str | None:
 
 
 def is_signature_name(name: str) -> bool:
-    """Return whether a file with this name can travel as a signature: a plain name, not hidden."""
-    return _SIGNATURE.fullmatch(name) is not None and len(name.encode("utf-8", "surrogateescape")) <= 200
+    """Return whether a file with this name can travel as a signature: a name that is one everywhere."""
+    return _SIGNATURE.fullmatch(name) is not None
 
 
 def digits_for(count: int) -> int:
-    """Return how many digits the numbers of so many volumes have."""
+    """Return how many digits the numbers of so many volumes have at least."""
     return max(3, len(str(count)))
 
 
@@ -209,8 +214,9 @@ def _file(facts: Mapping[str, Any]) -> SetFile:
 def _check_names(record: SetRecord, base: str) -> None:
     """Refuse names that ``pack`` does not give: they become paths."""
     names, count = record.names, len(record.volumes)
-    expected = [names.volume(number, digits_for(count)) for number in range(1, count + 1)]
-    if record.base != base or not 1 <= count <= MAX_VOLUMES or [volume.name for volume in record.volumes] != expected:
+    expected = [names.volume(number, record.digits) for number in range(1, count + 1)]
+    is_numbered = 1 <= count <= MAX_VOLUMES and digits_for(count) <= record.digits <= digits_for(MAX_VOLUMES)
+    if record.base != base or not is_numbered or [volume.name for volume in record.volumes] != expected:
         raise ValueError("its volumes are not named as those of this set")
     folder = f"{names.signatures}/"
     others = [other.name for other in record.others]
