@@ -78,10 +78,10 @@ class ServerCatalog:
             return {parent for parent in tags if parent}
         found: set[str] = set()
         for run_id in sorted(runs):
-            for scope in self._scopes:
-                for page in children_pages(scope, run_id):
-                    self._note_gaps(scope, page)
-                    found.update(map(run_id_of, page.runs))
+            scope = self._places[RUN, run_id]  # of which its children are, too
+            for page in children_pages(scope, run_id):
+                self._note_gaps(scope, page)
+                found.update(map(run_id_of, page.runs))
         return found
 
     def unreadable(self, kind: str, ids: Collection[str]) -> Collection[str]:
