@@ -272,6 +272,8 @@ def _leave(scope: Scope, catalog: ServerCatalog, selector: Selector, selection: 
     """Leave with a scope what is selected of it."""
     carried_ids = set(selector.carried_experiments)
     scope.carried_experiments = [raw for raw in scope.experiments if str(raw["experiment_id"]) in carried_ids]
+    if selector.named_datasets is not None:
+        scope.dataset_ids = catalog.in_scope(scope, EVALUATION_DATASET, selector.named_datasets)
     if selection.names_runs:
         run_ids = catalog.in_scope(scope, RUN, selector.runs)
         scope.named_runs = list(filter(None, map(catalog.named_run, run_ids)))
