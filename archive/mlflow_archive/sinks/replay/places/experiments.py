@@ -194,7 +194,7 @@ class ExperimentMap(KindWriter):
 
     def _name(self, row: Row, export: ExportFacts) -> str:
         source_id, name = row["experiment_id"], row["name"]
-        target_name = self._options.experiment_prefix + self._options.rename_experiment.get(name, name)
+        target_name = self._options.experiment_name(name)
         deleted = row["lifecycle_stage"] == "deleted"
         if (owner := self._namesake(target_name, row, export)) is not None:
             suffix = f" (deleted {source_id})" if deleted else f" ({source_id})"
