@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from mlflow_archive.api.diffing import Diff, diff
     from mlflow_archive.api.open_archive import OpenArchive
     from mlflow_archive.api.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
-    from mlflow_archive.api.verbs import ExportOptions, export, replay, restore, serve
+    from mlflow_archive.api.verbs import ExportOptions, copy, export, replay, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
     from mlflow_archive.flow.report import Report
+    from mlflow_archive.packing.pack import PackOptions, pack
+    from mlflow_archive.packing.unpack import UnpackOptions, unpack
     from mlflow_archive.selecting.selection import Selection
     from mlflow_archive.sinks.replay import ReplayOptions
     from mlflow_archive.sinks.restore import RestoreOptions
@@ -35,16 +37,21 @@ __all__ = [
     "ExportOptions",
     "MlflowArchiveError",
     "OpenArchive",
+    "PackOptions",
     "ReplayOptions",
     "Report",
     "RestoreOptions",
     "Selection",
+    "UnpackOptions",
+    "copy",
     "diff",
     "export",
     "open",
+    "pack",
     "replay",
     "restore",
     "serve",
+    "unpack",
     "verify",
 ]
 
@@ -53,16 +60,21 @@ _PLACES = {
     "ExportOptions": ("api.verbs", "ExportOptions"),
     "MlflowArchiveError": ("errors", "MlflowArchiveError"),
     "OpenArchive": ("api.open_archive", "OpenArchive"),
+    "PackOptions": ("packing.pack", "PackOptions"),
     "ReplayOptions": ("sinks.replay", "ReplayOptions"),
     "Report": ("flow.report", "Report"),
     "RestoreOptions": ("sinks.restore", "RestoreOptions"),
     "Selection": ("selecting.selection", "Selection"),
+    "UnpackOptions": ("packing.unpack", "UnpackOptions"),
+    "copy": ("api.verbs", "copy"),
     "diff": ("api.diffing", "diff"),
     "export": ("api.verbs", "export"),
     "open": ("api.open_archive", "OpenArchive"),
+    "pack": ("packing.pack", "pack"),
     "replay": ("api.verbs", "replay"),
     "restore": ("api.verbs", "restore"),
     "serve": ("api.verbs", "serve"),
+    "unpack": ("packing.unpack", "unpack"),
     "verify": ("verification.checks", "verify"),
 }
 

@@ -10,7 +10,7 @@ NONE = Selection()
 
 
 def test_without_options_everything_comes() -> None:
-    assert (NONE.everything, NONE.only_of_runs, NONE.cut_by_time, NONE.leaves_out_runs) == (True, False, False, False)
+    assert (NONE.everything, NONE.only_named, NONE.cut_by_time, NONE.leaves_out_runs) == (True, False, False, False)
     assert NONE.matches_experiment("1", "e")
     assert NONE.matches_model("m")
     assert NONE.wants_kind("trace")
@@ -19,7 +19,7 @@ def test_without_options_everything_comes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("selection", "everything", "only_of_runs", "cut_by_time", "leaves_out_runs"),
+    ("selection", "everything", "only_named", "cut_by_time", "leaves_out_runs"),
     [
         (Selection(experiments=("e",)), False, False, False, False),
         (Selection(runs=("r",)), False, True, False, False),
@@ -33,10 +33,10 @@ def test_without_options_everything_comes() -> None:
     ],
 )
 def test_what_is_left_out(
-    selection: Selection, everything: bool, only_of_runs: bool, cut_by_time: bool, leaves_out_runs: bool
+    selection: Selection, everything: bool, only_named: bool, cut_by_time: bool, leaves_out_runs: bool
 ) -> None:
     assert selection.everything is everything
-    assert selection.only_of_runs is only_of_runs
+    assert selection.only_named is only_named
     assert selection.cut_by_time is cut_by_time
     assert selection.leaves_out_runs is leaves_out_runs
 

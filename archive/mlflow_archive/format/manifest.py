@@ -264,9 +264,10 @@ _SOURCE_KEYS: Final = {
 }
 _SELECTION_KEYS: Final = {
     **dict.fromkeys(("experiments", "runs", "models", "kinds", "artifact_globs"), list),
-    **dict.fromkeys(("filter_string", "trace_filter"), str),
-    **dict.fromkeys(("since_ms", "until_ms", "max_artifact_size"), int),
-    **dict.fromkeys(("deleted", "artifacts", "unknown_tables"), bool),
+    **dict.fromkeys(("evaluation_datasets", "versions", "stages"), list),
+    **dict.fromkeys(("filter_string", "trace_filter", "registry"), str),
+    **dict.fromkeys(("since_ms", "until_ms", "max_artifact_size", "latest_versions"), int),
+    **dict.fromkeys(("deleted", "artifacts", "unknown_tables", "parents", "children"), bool),
 }
 
 

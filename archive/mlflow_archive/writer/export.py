@@ -30,7 +30,7 @@ from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.coded import sort_rows
 from mlflow_archive.writer.finishing import Finishing
 from mlflow_archive.writer.packs import BlobChangedError, FrameBuilder, PackWriter
-from mlflow_archive.writer.same_source import SameSource
+from mlflow_archive.writer.same_source import SameSource, check_versions_whole
 from mlflow_archive.writer.scratch import Scratch
 from mlflow_archive.writer.segments import SEAL_SECONDS, Segment
 from mlflow_archive.writer.staged import read_block
@@ -111,6 +111,8 @@ class ArchiveSink:
             raise SelectionError(f"--unknown-tables is for databases, and {facts.uri} is none")
         self._facts, self._selection = facts, selection
         base = self._target.base
+        if base is not None and self._options.append:
+            check_versions_whole(base, selection)
         plan = {"source": [facts.kind, facts.uri], "selection": asdict(selection), "base": base.id if base else None}
         self._target.admit(plan)
         self._files.make_directory(self._target.root)

@@ -126,7 +126,11 @@ def _leave_out_others(part: Share, table: str, owner: Mapping[str, str], keys: C
 
 
 def _aliases(part: Share) -> Iterator[Expected]:
-    """Yield the aliases; of a merged model those stay where they are that the target had."""
+    """Yield the aliases; those of versions that a selection left out need not be there.
+
+    Of a merged model those stay where they are that the target had.
+    """
+    versions = {(row["name"], row["workspace"], row["version"]) for row in part.source_rows("model_versions")}
     merged, not_set = part.sides.versions.merged, part.sides.versions.not_set
     numbers = {(row["name"], row["alias"]): row["version"] for row in part.target_rows("registered_model_aliases")}
     for model in part.source_rows("registered_models"):
@@ -139,7 +143,10 @@ def _aliases(part: Share) -> Iterator[Expected]:
         row, owner_id = planned_row.row, named_owner(source["name"], source["workspace"])
         stays = numbers.get((row["name"], row["alias"]), row["version"]) != row["version"]
         is_told = not_set is None or row["alias"] in not_set.get(owner_id, {}).get("aliases", {})
-        if owner_id in merged and stays and is_told:
+        if (source["name"], source["workspace"], source["version"]) not in versions:
+            number = Excused(Rule.LEFT_OUT) if owner_id in merged else row["version"]
+            yield replace(planned_row, row={**row, "version": number}, unseen=Rule.LEFT_OUT)
+        elif owner_id in merged and stays and is_told:
             yield replace(planned_row, row={**row, "version": Excused(Rule.KEPT)})
         else:
             yield planned_row

@@ -102,7 +102,7 @@ class DatabaseSource:
         finder = None
         if selection.artifacts:
             finder = ArtifactFinder(self._roots, selection, lambda traces: set(count_spans(self._snapshot, traces)))
-        self._entities = EntityReader(self._snapshot, self._reading, finder, selector.among)
+        self._entities = EntityReader(self._snapshot, self._reading, finder, selector)
         carried = may_be_carried(self._snapshot, unknown_tables(self._snapshot)) if selection.unknown_tables else []
         yield from gap_shards("rows that belong to nothing", self._leftovers(selection, progress, carried))
         for name in carried:

@@ -188,7 +188,7 @@ def _run_shards(scopes: Sequence[Scope], progress: Progress) -> Iterator[Shard]:
     """Yield the shards of runs, which are read for what they tell of other kinds even if no run is carried."""
     selection, number = scopes[0].selection, 0
     carried = selection.wants_kind(RUN)
-    for_models = selection.wants_kind(LOGGED_MODEL) and not selection.only_of_runs
+    for_models = selection.wants_kind(LOGGED_MODEL) and not selection.only_named
     if not (carried or selection.wants_kind(TRACE) or for_models):
         return
     for scope in scopes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from threading import Lock
 from typing import Any, Final
 
@@ -96,6 +97,7 @@ class RegistryWriter(ObjectWriter):
     def complete(self, rows: ObjectRows, existing: Any, *, is_new: bool) -> bool:
         model, name = registered_model_of(rows), self.target_id(rows, existing)
         existing = existing or {}
+        self._leave_out_aliases(model, existing)
         tags = pairs_of(existing.get("tags", []))
         ours = identity_of_tags(tags, version=False) == identity_of_row(model.info)
         is_new = is_new and (ours or not existing)  # somebody else may have made it meanwhile
@@ -177,6 +179,15 @@ class RegistryWriter(ObjectWriter):
         receipt.changed("aliases_kept_as_in_target", len(staying))
         receipt.kept(REGISTERED_MODEL, model.owner_id, {"aliases": staying or None})
         return {alias: number for alias, number in model.aliases.items() if alias not in staying}
+
+    def _leave_out_aliases(self, model: RegisteredModelRows, existing: Mapping[str, Any]) -> None:
+        """Take from a model its aliases of versions that a selection left out; the target may have them already."""
+        in_target = {(alias["alias"], int(alias["version"])) for alias in existing.get("aliases", [])}
+        left_out = {alias: number for alias, number in model.aliases.items() if number not in model.versions}
+        number_of = partial(self._context.versions.of, model.info["name"], model.info["workspace"])
+        numbers = {alias: number_of(number, is_prompt=model.is_prompt) for alias, number in left_out.items()}
+        self._context.receipt.changed("aliases_without_their_version", len(numbers.items() - in_target))
+        model.aliases = {alias: number for alias, number in model.aliases.items() if alias not in left_out}
 
     def _set_aliases(
         self,
