@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from mlflow_archive.api.diffing import Diff, diff
     from mlflow_archive.api.open_archive import OpenArchive
     from mlflow_archive.api.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
+    from mlflow_archive.api.packing import pack, unpack
+    from mlflow_archive.api.signing import sign
     from mlflow_archive.api.verbs import ExportOptions, copy, export, replay, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
     from mlflow_archive.flow.report import Report
-    from mlflow_archive.packing.pack import PackOptions, pack
-    from mlflow_archive.packing.unpack import UnpackOptions, unpack
+    from mlflow_archive.packing.pack import PackOptions
     from mlflow_archive.selecting.selection import Selection
     from mlflow_archive.sinks.replay import ReplayOptions
     from mlflow_archive.sinks.restore import RestoreOptions
@@ -42,7 +43,6 @@ __all__ = [
     "Report",
     "RestoreOptions",
     "Selection",
-    "UnpackOptions",
     "copy",
     "diff",
     "export",
@@ -51,6 +51,7 @@ __all__ = [
     "replay",
     "restore",
     "serve",
+    "sign",
     "unpack",
     "verify",
 ]
@@ -65,16 +66,16 @@ _PLACES = {
     "Report": ("flow.report", "Report"),
     "RestoreOptions": ("sinks.restore", "RestoreOptions"),
     "Selection": ("selecting.selection", "Selection"),
-    "UnpackOptions": ("packing.unpack", "UnpackOptions"),
     "copy": ("api.verbs", "copy"),
     "diff": ("api.diffing", "diff"),
     "export": ("api.verbs", "export"),
     "open": ("api.open_archive", "OpenArchive"),
-    "pack": ("packing.pack", "pack"),
+    "pack": ("api.packing", "pack"),
     "replay": ("api.verbs", "replay"),
     "restore": ("api.verbs", "restore"),
     "serve": ("api.verbs", "serve"),
-    "unpack": ("packing.unpack", "unpack"),
+    "sign": ("api.signing", "sign"),
+    "unpack": ("api.packing", "unpack"),
     "verify": ("verification.checks", "verify"),
 }
 

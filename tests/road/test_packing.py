@@ -64,7 +64,12 @@ def test_what_is_packed_comes_back_to_the_byte_with_its_signatures(sound: Packed
         "back.mlfa.sig": None,
         "back.mlfa.sig/0001-ada@example.org.sig": SIGNATURE,
     }
-    assert (report.archive_id, report.findings, report.signatures, report.lost) == (sound.record.archive_id, (), 1, ())
+    assert (report.archive_id, report.findings, report.signatures, report.lost_signatures) == (
+        sound.record.archive_id,
+        (),
+        1,
+        (),
+    )
     assert report.complete
 
 
@@ -102,7 +107,7 @@ def test_keys_of_ssh_and_files_of_recipients(tmp_path: Path) -> None:
     ("keys", "sentence"),
     [
         ([], "the volumes are encrypted; give the key with --identity FILE"),
-        (["other"], "none of the keys opens the volumes; they are as they were written"),
+        (["other"], "no key opens the volumes, which are as they were written"),
         (["empty"], "empty holds no key"),
         (["broken"], "broken: its key cannot be used"),
     ],

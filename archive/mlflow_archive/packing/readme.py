@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlflow_archive.packing.volumes import Names, digits_for
+from mlflow_archive.packing.volumes import Names
 
 _HEAD = """\
 This folder holds an mlflow-archive, {form} volumes. The program mlflow-archive is not needed to get
@@ -55,9 +55,8 @@ Its signatures are in {base}.mlfa.sig: they are by OpenSSH, over the bytes of ma
 """
 
 
-def readme_text(names: Names, *, volumes: int, parity: bool, passphrase: bool, signed: bool) -> str:
-    """Return the text for a set with so many volumes."""
-    digits = digits_for(volumes)
+def readme_text(names: Names, *, digits: int, parity: bool, passphrase: bool, signed: bool) -> str:
+    """Return the text for a set whose volumes are numbered in so many digits."""
     contents = {
         f"{names.joined}.{1:0{digits}}": "the volumes, numbered",
         names.parity: "parity, with *.vol*.par2: it gives back what is missing or damaged (PAR2)" if parity else "",

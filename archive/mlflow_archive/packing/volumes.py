@@ -31,7 +31,7 @@ README: Final = "README.txt"
 _BASE: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{8}"
 _VOLUME: Final = re.compile(rf"({_BASE})\.mlfa(?:\.age)?\.[0-9]{{3,4}}")
 _OF_SET: Final = re.compile(rf"({_BASE})\.(?:json|sha256|par2|vol[0-9]+\+[0-9]+\.par2)")
-_SIGNATURE: Final = re.compile(r"[^\x00-\x1f\x7f/\\.][^\x00-\x1f\x7f/\\]*")
+_SIGNATURE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,199}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -88,18 +88,23 @@ class Names:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetRecord:
-    """What the record says. ``archive_size`` is that of the single file; ``others`` are no volumes and no parity."""
+    """What the record says. ``archive_size`` is that of the single file; ``beside`` are neither volumes nor parity."""
 
     base: str
     archive_id: str
     archive_size: int
     encrypted: bool
     volumes: tuple[SetFile, ...]
-    others: tuple[SetFile, ...]
+    beside: tuple[SetFile, ...]
 
     @property
     def names(self) -> Names:
         return Names(base=self.base, encrypted=self.encrypted)
+
+    @property
+    def digits(self) -> int:
+        """How many digits the numbers of the volumes have: the number of volumes is not known before the last."""
+        return len(self.volumes[0].name.rpartition(".")[2]) if self.volumes else 0
 
     @property
     def size(self) -> int:
@@ -130,12 +135,12 @@ def set_of_volume(name: str) -> str | None:
 
 
 def is_signature_name(name: str) -> bool:
-    """Return whether a file with this name can travel as a signature: a plain name, not hidden."""
-    return _SIGNATURE.fullmatch(name) is not None and len(name.encode("utf-8", "surrogateescape")) <= 200
+    """Return whether a file with this name can travel as a signature: a name that is one everywhere."""
+    return _SIGNATURE.fullmatch(name) is not None
 
 
 def digits_for(count: int) -> int:
-    """Return how many digits the numbers of so many volumes have."""
+    """Return how many digits the numbers of so many volumes have at least."""
     return max(3, len(str(count)))
 
 
@@ -154,7 +159,7 @@ def _facts(record: SetRecord) -> dict[str, Any]:
         "archive_size": record.archive_size,
         "encryption": "age" if record.encrypted else None,
         "volumes": [volume.to_json() for volume in record.volumes],
-        "others": [other.to_json() for other in record.others],
+        "beside": [file.to_json() for file in record.beside],
     }
 
 
@@ -179,7 +184,7 @@ def decode_record(data: bytes, base: str) -> SetRecord:
             archive_size=_number(facts, "archive_size"),
             encrypted=facts["encryption"] == "age",
             volumes=tuple(map(_file, facts["volumes"])),
-            others=tuple(map(_file, facts["others"])),
+            beside=tuple(map(_file, facts["beside"])),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"a value is missing or has the wrong type: {error}") from None
@@ -209,15 +214,16 @@ def _file(facts: Mapping[str, Any]) -> SetFile:
 def _check_names(record: SetRecord, base: str) -> None:
     """Refuse names that ``pack`` does not give: they become paths."""
     names, count = record.names, len(record.volumes)
-    expected = [names.volume(number, digits_for(count)) for number in range(1, count + 1)]
-    if record.base != base or not 1 <= count <= MAX_VOLUMES or [volume.name for volume in record.volumes] != expected:
+    expected = [names.volume(number, record.digits) for number in range(1, count + 1)]
+    is_numbered = 1 <= count <= MAX_VOLUMES and digits_for(count) <= record.digits <= digits_for(MAX_VOLUMES)
+    if record.base != base or not is_numbered or [volume.name for volume in record.volumes] != expected:
         raise ValueError("its volumes are not named as those of this set")
     folder = f"{names.signatures}/"
-    others = [other.name for other in record.others]
-    signatures = [name.removeprefix(folder) for name in others if name.startswith(folder)]
-    if len(set(others)) != len(others) or not all(map(is_signature_name, signatures)):
+    names_beside = [file.name for file in record.beside]
+    signatures = [name.removeprefix(folder) for name in names_beside if name.startswith(folder)]
+    if len(set(names_beside)) != len(names_beside) or not all(map(is_signature_name, signatures)):
         raise ValueError("it names a file that is no signature")
-    if not {name for name in others if not name.startswith(folder)} <= {README, names.identity}:
+    if not {name for name in names_beside if not name.startswith(folder)} <= {README, names.identity}:
         raise ValueError("it names a file that does not belong to a set")
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from mlflow_archive.packing.pack import PackOptions, PackReport, pack
+from mlflow_archive.api.packing import pack
+from mlflow_archive.packing.pack import PackOptions, PackReport
 from mlflow_archive_cli.output import TextOutput
 from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH, size_bytes
 from mlflow_archive_cli.passphrases import ask, can_ask, passphrase_file_option, passphrase_in

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from mlflow_archive.api.packing import unpack
 from mlflow_archive.packing.encryption import Passphrase
-from mlflow_archive.packing.unpack import UnpackOptions, UnpackReport, unpack
+from mlflow_archive.packing.unpack import UnpackReport
 from mlflow_archive_cli.output import TextOutput, warn
 from mlflow_archive_cli.parameters import LOCAL_PATH
 from mlflow_archive_cli.passphrases import ask, can_ask, passphrase_file_option, passphrase_in
@@ -51,17 +52,17 @@ def command(
     Example:
       mlflow-archive unpack volumes -o backup.mlfa
     """
-    options = UnpackOptions(identities=identities, passphrase=_passphrase(passphrase_file))
+    passphrase = _passphrase(passphrase_file)
     with watch("unpack", quiet=quiet, form=form) as progress:
-        report = unpack(folder, target, options=options, progress=progress)
+        report = unpack(folder, target, identities=identities, passphrase=passphrase, progress=progress)
     if report.findings:
-        warn(f"{len(report.findings)} files of the set were not as they were written:")
+        warn("of the set, these were not as they were written:")
         for finding in report.findings:
             warn(f"  {finding.line}")
     if not quiet:
         _summarize(folder, report)
     if not report.complete:
-        warn(f"signatures are lost: {', '.join(report.lost)}")
+        warn(f"signatures are lost: {', '.join(report.lost_signatures)}")
         ctx.exit(3)
 
 
