@@ -250,13 +250,13 @@ class Share:
         if EXPORTED not in tags:
             return {}
         rows = (row for row in self.target_rows(name) if owner.items() <= row.items())
-        there = {row["key"]: row["value"] for row in rows}
-        seconds = there.get(EXPORTED) or ""
+        own_tags = {row["key"]: row["value"] for row in rows}
+        seconds = own_tags.get(EXPORTED) or ""
         if not (seconds.isascii() and seconds.isdecimal() and int(seconds) < int(tags[EXPORTED])):
             return {}
-        if not moment_tags(int(seconds)).items() <= there.items():
+        if not moment_tags(int(seconds)).items() <= own_tags.items():
             return {}
-        return {key: Excused(Rule.EARLIER_EXPORT) for key in OF_THE_EXPORT & tags.keys() & there.keys()}
+        return {key: Excused(Rule.EARLIER_EXPORT) for key in OF_THE_EXPORT & tags.keys() & own_tags.keys()}
 
     def _mapped(self, table: Table, row: Row) -> Row:
         target = mapped(table, row, self.sides.ids)

@@ -136,6 +136,8 @@ def _links(part: Share) -> Iterator[Expected]:
         elif source["destination_type"] == "prompt_version":
             name, _, version = source["destination_id"].rpartition("/")
             prompt = part.context.model_name(name, part.source_workspace)
-            there = part.context.prompt_version(name, version, part.source_workspace)
-            unseen = Rule.LEFT_OUT if there is None else None
-            yield Expected({**row, "destination_id": f"{prompt}/{there or version}"}, row, Rule.REFERENCE, unseen)
+            target_version = part.context.prompt_version(name, version, part.source_workspace)
+            unseen = Rule.LEFT_OUT if target_version is None else None
+            yield Expected(
+                {**row, "destination_id": f"{prompt}/{target_version or version}"}, row, Rule.REFERENCE, unseen
+            )
