@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlflow_archive.api.open_archive import OpenArchive
     from mlflow_archive.api.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
     from mlflow_archive.api.packing import pack, unpack
+    from mlflow_archive.api.signing import sign
     from mlflow_archive.api.verbs import ExportOptions, copy, export, replay, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
     from mlflow_archive.flow.report import Report
@@ -50,6 +51,7 @@ __all__ = [
     "replay",
     "restore",
     "serve",
+    "sign",
     "unpack",
     "verify",
 ]
@@ -72,6 +74,7 @@ _PLACES = {
     "replay": ("api.verbs", "replay"),
     "restore": ("api.verbs", "restore"),
     "serve": ("api.verbs", "serve"),
+    "sign": ("api.signing", "sign"),
     "unpack": ("api.packing", "unpack"),
     "verify": ("verification.checks", "verify"),
 }

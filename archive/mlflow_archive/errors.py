@@ -11,6 +11,7 @@
     ├── StoreError                a file store or database cannot be read as one          exit 1
     ├── TargetError               what we write to refuses: full disk, no permission      exit 1
     ├── MissingExtraError         a package that is not always installed is needed        exit 1
+    ├── MissingProgramError       a program of the system is needed                       exit 2
     ├── SelectionError            the caller named something that does not exist          exit 2
     └── ItemError                 one run or artifact could not be carried; the rest can  exit 3
 
@@ -111,6 +112,12 @@ class TargetError(MlflowArchiveError):
 
 class MissingExtraError(MlflowArchiveError):
     """What was asked for needs packages that an extra of this project brings; the message names it."""
+
+
+class MissingProgramError(MlflowArchiveError):
+    """What was asked for needs a program that the system does not have; the message names it."""
+
+    exit_code = 2
 
 
 class SelectionError(MlflowArchiveError):

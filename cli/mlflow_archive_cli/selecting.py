@@ -10,6 +10,7 @@ import click
 
 from mlflow_archive.kinds import KINDS, REGISTERED_MODEL
 from mlflow_archive.selecting.selection import ALL, MODELS, PROMPTS
+from mlflow_archive_cli.parameters import LOCAL_PATH
 
 _PARTS: Final = {"registered-models": MODELS, "prompts": PROMPTS}
 """The words for the two parts of the registry."""
@@ -36,6 +37,18 @@ progress_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 csv_option = click.option("--csv", "as_csv", is_flag=True, help="Answer in CSV.")
+signers_option = click.option(
+    "--signers",
+    type=LOCAL_PATH,
+    metavar="FILE",
+    help="Check the signatures beside the archive against this list of allowed signers, as ssh-keygen takes it.",
+)
+tsa_ca_option = click.option(
+    "--tsa-ca",
+    type=LOCAL_PATH,
+    metavar="FILE",
+    help="Check time-stamps of signatures against these certificates of authorities (PEM), down to their roots.",
+)
 
 model_option = click.option(
     "--model",
@@ -74,7 +87,9 @@ _OPTIONS: Final = (
         "Repeatable.",
     ),
     click.option(
-        "--stages", metavar="STAGE,STAGE", help="Of registered models and prompts only the versions in these stages."
+        "--stages",
+        metavar="STAGE,STAGE",
+        help="Of registered models only the versions in these stages; prompts have none.",
     ),
     click.option(
         "--latest-versions",

@@ -21,6 +21,7 @@ from mlflow_archive_cli.main import _MODULES, _READING, commands
 from tests.cli.conftest import PARENT, Command
 from tests.support.chunks import ChunkSource, chunk, experiment, run
 from tests.support.mlruns import Experiment, Store, write_store
+from tests.support.signers import new_signer
 from tests.support.terminal import on_a_terminal
 
 ARGUMENTS = {
@@ -115,6 +116,8 @@ def test_the_example_in_the_help_works(
     write_store(store, tmp_path / "mlruns")
     server = str(tmp_path / "mlruns") if name == "export" else "sqlite:///mlflow.db"
     stand_in = {"4b1f0c": PARENT, "val/loss": "bad", "metrics.auc DESC": "-start_time", "http://127.0.0.1:5000": server}
+    if name == "sign":
+        stand_in["~/.ssh/id_ed25519"] = str(new_signer(tmp_path, "ada").key)
     arguments = [re.sub(r"^4b1f0c", PARENT, stand_in.get(word, word)) for word in words[1:]]
     if name == "restore":  # of an archive that a restore takes; that of the other commands lacks ids of a database
         cli("export", "other.mlfa", "--from", tmp_path / "mlruns")

@@ -121,10 +121,10 @@ def write_mlruns(root: Path) -> Path:
         folder = registered(root, name, {f"tags/{key}": value for key, value in tags.items()})
         for number, (source, run_id, stage) in enumerate(versions, start=1):
             times = {"creation_timestamp": 1, "last_updated_timestamp": 2}
-            place = version(folder, number, source=source, run_id=run_id, current_stage=stage, **times)
+            written = version(folder, number, source=source, run_id=run_id, current_stage=stage, **times)
             for key, value in marks.items():
-                (place / "tags").mkdir()
-                (place / "tags" / key).write_text(value, "utf-8")
+                (written / "tags").mkdir()
+                (written / "tags" / key).write_text(value, "utf-8")
     return root
 
 

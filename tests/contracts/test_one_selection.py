@@ -217,7 +217,7 @@ OF_JUDGE: Final = {
             for choice in ({"versions": ("reg=2",)}, {"stages": ("staging",)}, {"latest_versions": 1})
         ),
         pytest.param({"versions": ("1", "reg=2")}, {"versions": {"reg/2", "other/1", "hello/1"}}, id="versions"),
-        pytest.param({"stages": ("None", "Production")}, {"versions": ALL["versions"] - {"reg/2"}}, id="stages"),
+        pytest.param({"stages": ("Production",)}, {"versions": {"reg/1", "hello/1", "hello/2"}}, id="stages"),
         pytest.param({"latest_versions": 1}, {"versions": {"reg/2", "other/1", "hello/2"}}, id="latest versions"),
         pytest.param(
             {"registry": "models"},

@@ -1,1 +1,1 @@
-"""An archive on the road: packed, damaged, carried, unpacked. ``make test-road`` is the long form."""
+"""An archive on the road: signed, packed, damaged, carried, unpacked. ``make test-road`` is the long form."""

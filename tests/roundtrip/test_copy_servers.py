@@ -55,9 +55,10 @@ def test_killed_repeated_and_proved(servers: Servers, tmp_path: Path) -> None:
             time.sleep(0.01)
         process.kill()
     done = ma.copy(source.uri, target.uri)
-    assert done.complete
     assert runs_in(target) == runs_in(source)
-    assert done.details["exported"]["complete"] is True  # type: ignore[index]
+    assert done.details["refusals"] == []
+    assert {gap.code for gap in done.gaps} == {"G101"}, "two versions have no files, at the source already"
+    assert [gap["code"] for gap in done.details["exported"]["gaps"]] == ["G101", "G101"]  # type: ignore[index]
 
     archive = tmp_path / "source.mlfa"
     ma.export(archive, source.uri)

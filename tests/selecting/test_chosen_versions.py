@@ -41,11 +41,14 @@ VERSIONS = rows(
         pytest.param({"stages": ["production", "NONE"]}, "a/2 a/10 b/2", id="stages"),
         pytest.param({"latest": 2}, "a/2 a/10 b/2 b/3", id="newest by number"),
         pytest.param({"stages": ["Production", "Archived"], "latest": 1}, "a/2 b/2", id="newest in a stage"),
+        pytest.param({"stages": ["Staging"], "prompts": {"a"}}, "a/1 a/2 a/10 a/11 b/3", id="prompts have no stage"),
+        pytest.param({"stages": ["Staging"], "latest": 1, "prompts": {"a"}}, "a/10 b/3", id="newest of a prompt"),
         pytest.param({"versions": ["a=1,2"], "latest": 1}, "a/2 b/3", id="newest of some numbers"),
     ],
 )
 def test_versions_that_come(choice: dict[str, Any], taken: str) -> None:
-    chosen = VersionChoice(choice.get("versions", ()), choice.get("stages", ()), choice.get("latest")).of(VERSIONS)
+    said = VersionChoice(choice.get("versions", ()), choice.get("stages", ()), choice.get("latest"))
+    chosen = said.of(VERSIONS, choice.get("prompts", ()))
     names = [f"{row['name']}/{row['version']}" for row in VERSIONS if chosen.takes(row["name"], row["version"])]
     assert " ".join(names) == taken
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mlflow_archive.selecting.selection import Selection
@@ -25,6 +27,8 @@ def test_without_options_everything_comes() -> None:
         (Selection(runs=("r",)), False, True, False, False),
         (Selection(models=("m",)), False, True, False, False),
         (Selection(filter_string="x"), False, True, False, False),
+        (Selection(evaluation_datasets=("d",)), False, True, False, False),
+        (Selection(versions=("3",)), True, False, False, False),
         (Selection(filter_string=""), True, False, False, False),
         (Selection(since_ms=0), False, False, True, True),
         (Selection(until_ms=0), False, False, True, True),
@@ -81,3 +85,27 @@ def test_kinds() -> None:
 )
 def test_artifacts(selection: Selection, path: str, size: int | None, wanted: bool) -> None:
     assert selection.wants_artifact(path, size) is wanted
+
+
+@pytest.mark.parametrize(
+    ("fields", "names_runs"),
+    [
+        ({}, False),
+        ({"filter_string": "x"}, False),
+        ({"filter_string": "x", "children": True}, True),
+        ({"filter_string": "x", "runs": ("r",)}, True),
+        ({"filter_string": "x", "evaluation_datasets": ("d",)}, False),
+        ({"evaluation_datasets": ("d",)}, True),
+        ({"models": ("m",)}, True),
+    ],
+)
+def test_runs_that_must_be_known_by_id(fields: dict[str, Any], names_runs: bool) -> None:
+    assert Selection(**fields).names_runs is names_runs
+
+
+def test_evaluation_datasets_by_id_name_or_pattern() -> None:
+    selection = Selection(evaluation_datasets=("d-1", "quiz*"))
+    pairs = [("d-1", "exam"), ("d-2", "quiz 2"), ("d-3", "exam")]
+    assert [selection.matches_dataset(*pair) for pair in pairs] == [True, True, False]
+    assert selection.unmatched_datasets(pairs[1:]) == ("d-1",)
+    assert not Selection().matches_dataset("d-1", "exam")

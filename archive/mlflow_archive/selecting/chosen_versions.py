@@ -89,16 +89,19 @@ class VersionChoice:
     def __init__(self, versions: Iterable[str], stages: Iterable[str], latest: int | None) -> None:
         self._numbers, self._stages, self._latest = parse_versions(versions), parse_stages(stages), latest
 
-    def of(self, rows: Sequence[Mapping[str, Any]]) -> ChosenVersions:
+    def of(self, rows: Sequence[Mapping[str, Any]], prompts: Collection[str] = ()) -> ChosenVersions:
         """Return those that come of some versions, each with the columns of ``model_versions`` that a catalog gives.
 
         The newest are those of the highest numbers among what numbers and stages take. Deleted versions do not come.
+        ``prompts`` are names of models that are prompts, which have no stages: none of their versions is left out by
+        that.
         """
         taken: dict[str, list[int]] = {}
         for row in rows:
-            if self._limits(row["name"]):
+            stages = frozenset[str]() if row["name"] in prompts else self._stages
+            if stages or self._limits(row["name"]):
                 numbers = taken.setdefault(named_owner(row["name"], row["workspace"]), [])
-                numbers += [row["version"]] if self._takes(row) else []
+                numbers += [row["version"]] if self._takes(row, stages) else []
         if self._latest is not None:
             taken = {owner: sorted(numbers)[-self._latest :] for owner, numbers in taken.items()}
         return ChosenVersions({owner: frozenset(numbers) for owner, numbers in taken.items()})
@@ -114,14 +117,19 @@ class VersionChoice:
         known = {f"{name}/{number}" for name, number in present} | {f"{number}" for _, number in present}
         return [text for text in self.named() if text not in known]
 
-    def _limits(self, name: str) -> bool:
-        """Return whether anything is said of the versions of a model."""
-        return bool(self._stages or self._latest is not None or None in self._numbers or name in self._numbers)
+    @property
+    def by_stage(self) -> bool:
+        """Whether stages are named."""
+        return bool(self._stages)
 
-    def _takes(self, row: Mapping[str, Any]) -> bool:
+    def _limits(self, name: str) -> bool:
+        """Return whether anything but a stage is said of the versions of a model."""
+        return bool(self._latest is not None or None in self._numbers or name in self._numbers)
+
+    def _takes(self, row: Mapping[str, Any], stages: frozenset[str]) -> bool:
         if row["version"] is None or row["current_stage"] == TOMBSTONE:
             return False
         by_name = self._numbers.get(row["name"], self._numbers.get(None))
         if by_name is not None and row["version"] not in by_name:
             return False
-        return not self._stages or (row["current_stage"] or STAGES[0]) in self._stages
+        return not stages or (row["current_stage"] or STAGES[0]) in stages

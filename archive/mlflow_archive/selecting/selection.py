@@ -45,15 +45,15 @@ class Selection:
     prompts and evaluation datasets belong, too. With ``parents`` or ``children`` the runs that are named come with
     those above or below them, on every level, whatever a filter says of these. ``versions`` (``3,5`` or ``NAME=3,5``),
     ``stages`` and ``latest_versions`` (so many of what the others take) choose among the versions of registered models
-    and prompts. ``registry`` says whether ``models`` come, ``prompts``, or ``all``. ``filter_string`` and
-    ``trace_filter`` are in MLflow's search syntax. ``kinds`` are those of ``kinds`` that are taken; empty means all.
-    Experiments, workspaces and datasets come with what may lie in them, whatever ``kinds`` says. With
-    ``unknown_tables`` a database's tables that this version does not know are carried as they are. Times are
-    milliseconds since the epoch, UTC, of the start of runs and of the request of traces; ``since_ms`` is inclusive,
-    ``until_ms`` exclusive. ``artifact_globs`` match whole artifact paths, ``*`` crosses ``/``. ``on_missing`` is what
-    becomes of some of the experiments, runs, models, versions or evaluation datasets that are named and are not there:
-    ``skip`` makes them gaps of an export, ``fail`` raises SelectionError, as an archive always does, and every source
-    where none of those named is there.
+    and prompts; prompts have no stages, and are not cut by them. ``registry`` says whether ``models`` come,
+    ``prompts``, or ``all``. ``filter_string`` and ``trace_filter`` are in MLflow's search syntax. ``kinds`` are those
+    of ``kinds`` that are taken; empty means all. Experiments, workspaces and datasets come with what may lie in them,
+    whatever ``kinds`` says. With ``unknown_tables`` a database's tables that this version does not know are carried as
+    they are. Times are milliseconds since the epoch, UTC, of the start of runs and of the request of traces;
+    ``since_ms`` is inclusive, ``until_ms`` exclusive. ``artifact_globs`` match whole artifact paths, ``*`` crosses
+    ``/``. ``on_missing`` is what becomes of some of the experiments, runs, models, versions or evaluation datasets that
+    are named and are not there: ``skip`` makes them gaps of an export, ``fail`` raises SelectionError, as an archive
+    always does, and every source where none of those named is there.
 
     Raises SelectionError for what has no meaning: versions where no model is selected, relatives of no run.
     """

@@ -40,7 +40,7 @@ from mlflow_archive.selecting.chosen_versions import ChosenVersions
 from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.no_match import no_match
 from mlflow_archive.selecting.registered import names_in_registry, version_rows
-from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.selecting.selection import PROMPTS, Selection
 
 Passes = Callable[[Sequence[str]], Sequence[str]]
 """Given ids of runs or traces, returns those that a filter takes."""
@@ -247,6 +247,7 @@ class Selector:
             used = self._values("experiments", "workspace", "experiment_id", self.carried_experiments)
             if self.dependencies is not None:
                 used |= self._values("registered_models", "workspace", "name", self.dependencies.names)
+            used |= self._values("evaluation_datasets", "workspace", "dataset_id", self.named_datasets or ())
             names &= used
         return _texts(names)
 
@@ -276,7 +277,8 @@ class Selector:
         rows = version_rows(self._catalog, self.registered or ())
         shown = {f"{row['name']}/{row['version']}": f"{row['name']}/{row['version']}" for row in rows}
         self._check(REGISTERED_MODEL, choice.missing(rows), choice.named(), shown, noun="version")
-        return choice.of(rows)
+        prompts = set(names_in_registry(self._catalog, PROMPTS)) if choice.by_stage else ()
+        return choice.of(rows, prompts)
 
     def _dependencies(self) -> ModelDependencies:
         return self._catalog.dependencies(sorted(self.registered or ()), self.versions)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mlflow_archive.errors import DamagedError
+from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import DATASET, is_identity
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.blobs import Blobs
+from mlflow_archive.signing.checks import check_signatures
+from mlflow_archive.signing.report import SignatureOptions
 from mlflow_archive.storage.members import HASH_BLOCK
 from mlflow_archive.verification.members import check_bytes, check_listing
 from mlflow_archive.verification.packs import PackCheck, raw_digest
@@ -21,30 +23,50 @@ from mlflow_archive.verification.tables import KeyRange, TableFindings, check_ta
 
 
 def verify(
-    path: str | os.PathLike[str], level: Level = Level.FULL, *, jobs: int = 2, progress: Progress | None = None
+    path: str | os.PathLike[str],
+    level: Level = Level.FULL,
+    *,
+    jobs: int = 2,
+    progress: Progress | None = None,
+    signers: str | os.PathLike[str] | None = None,
+    require_signature: bool = False,
+    tsa_ca: str | os.PathLike[str] | None = None,
 ) -> VerifyReport:
     """Check the archive at a path and return everything found; never changes it.
 
-    Raises what ``open_archive`` raises where not even a manifest can be read. A member that fails is read once only:
-    run it again to distinguish a bad medium from a bad archive.
+    ``signers`` is a list of allowed signers: with it, the signatures beside the archive are checked, too, and with
+    ``require_signature`` the newest export must have one that is accepted. ``tsa_ca`` are certificates of time-stamp
+    authorities (PEM). Raises what ``open_archive`` raises where not even a manifest can be read, SelectionError where
+    ``signers`` is missing or cannot be read, MissingProgramError, MissingExtraError. A member that fails is read once
+    only: run it again to distinguish a bad medium from a bad archive.
     """
-    progress = progress or Quiet()
+    if signers is None and (require_signature or tsa_ca is not None):
+        raise SelectionError("whom to trust is said by a list of allowed signers: give --signers FILE, too")
     with open_archive(Path(path)) as archive:
         report = VerifyReport(level=level, archive_id=archive.id)
-        check_listing(archive, report)
-        if level is Level.QUICK:
-            return report
-        bad = check_bytes(archive, report, progress, jobs)
-        if level is Level.STORED and not bad:
-            return report
-        # Only trying to decode shows what is lost, so damage makes a `stored` check go on.
-        findings = check_tables(archive, report, bad | _absent(archive))
-        packs = PackCheck(archive, report, progress)
-        packs.run(jobs)
-        _check_artifacts(archive, report, packs.good)
-        report.count("blobs", len(packs.good))
-        _name_lost(report, findings)
+        if signers is not None:
+            options = SignatureOptions(
+                signers=Path(signers), required=require_signature, tsa_ca=None if tsa_ca is None else Path(tsa_ca)
+            )
+            report.signatures = check_signatures(archive, options)
+        _check_archive(archive, report, jobs, progress or Quiet())
         return report
+
+
+def _check_archive(archive: Archive, report: VerifyReport, jobs: int, progress: Progress) -> None:
+    check_listing(archive, report)
+    if report.level is Level.QUICK:
+        return
+    bad = check_bytes(archive, report, progress, jobs)
+    if report.level is Level.STORED and not bad:
+        return
+    # Only trying to decode shows what is lost, so damage makes a `stored` check go on.
+    findings = check_tables(archive, report, bad | _absent(archive))
+    packs = PackCheck(archive, report, progress)
+    packs.run(jobs)
+    _check_artifacts(archive, report, packs.good)
+    report.count("blobs", len(packs.good))
+    _name_lost(report, findings)
 
 
 def _absent(archive: Archive) -> set[str]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from mlflow_archive.errors import ItemError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
+from mlflow_archive.format.source_tags import beyond_the_export
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, REGISTERED_MODEL
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.object_writer import ObjectRows, ObjectWriter, objects_of
@@ -117,6 +118,7 @@ class RegistryWriter(ObjectWriter):
         """Set what differs; of a model that no import of this one made, only what it does not have."""
         tags, text = pairs_of(existing.get("tags", [])), existing.get("description", "")
         missing = {k: value for k, value in plan.tags.items() if tags.get(k) != value and (ours or k not in tags)}
+        missing = beyond_the_export(missing, tags)
         for key, value in missing.items():
             self.send(_API + "set-tag", {"name": plan.name, "key": key, "value": value})
         description = plan.description or ""
