@@ -42,6 +42,7 @@ from mlflow_archive.packing.volumes import (
 )
 from mlflow_archive.packing.workplace import check_room, quick_turns, working_in
 from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.signing.folder import signatures_folder
 from mlflow_archive.storage.files import Files
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level
@@ -283,8 +284,7 @@ def _named_in(record: Path, base: str) -> set[str]:
 
 def _signatures(archive: Path) -> Iterator[Path]:
     """Yield the files with signatures beside an archive."""
-    archive = archive.absolute()
-    folder = archive.with_name(archive.name + ".sig")
+    folder = signatures_folder(archive)
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
             if not path.is_file() or not is_signature_name(path.name) or path.stat().st_size == 0:
