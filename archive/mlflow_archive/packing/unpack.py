@@ -159,8 +159,8 @@ class _Unpacking:
         """Remove what was decrypted, where that can be done; what was mended stays for the next call."""
         with suppress(TargetError):
             self._files.remove(self._plain)
-            if not self._mending.path.exists():
-                self._files.remove(self._work)
+            if not self._mending.has_mended():
+                self._files.remove_tree(self._work)
 
     def _report(
         self, record: SetRecord, findings: Sequence[Finding], signatures: int, lost_signatures: Sequence[str]
