@@ -42,7 +42,7 @@ def prod(server_place: Place) -> Place:
 
 
 def merge(place: Place, archive: Path, **options: Any) -> Report:
-    return ma.replay(archive, place.uri, options=ReplayOptions(**{"merge_models": True, **options}))
+    return ma.import_archive(archive, place.uri, options=ReplayOptions(**{"merge_models": True, **options}))
 
 
 def versions(place: Place, name: str) -> dict[int, Any]:
@@ -297,8 +297,8 @@ def test_links_alone_lead_to_prompts_that_were_appended(prod: Place, tmp_path: P
     name, trace_id = prod.prefix, new_id()
     archive = written(dev(name, trace_id), tmp_path / "a.mlfa")
     options = ReplayOptions(merge_models=True)
-    ma.replay(archive, prod.uri, options=options, selection=Selection(kinds=("registered_model",)))
-    ma.replay(archive, prod.uri, options=options, selection=Selection(kinds=("run", "trace")))
+    ma.import_archive(archive, prod.uri, options=options, selection=Selection(kinds=("registered_model",)))
+    ma.import_archive(archive, prod.uri, options=options, selection=Selection(kinds=("run", "trace")))
     assert runs(prod, "main")["only"].data.tags[LINKED] == linked(f"{name}-ask", 4, 5)
     condition = f"prompt = '{name}-ask/5'"
     found = prod.client.search_traces(locations=[prod.experiment("main")], filter_string=condition, include_spans=False)
@@ -309,7 +309,7 @@ def test_links_to_versions_that_are_not_there_are_left_out(prod: Place, tmp_path
     name, trace_id = prod.prefix, new_id()
     archive = written(dev(name, trace_id), tmp_path / "a.mlfa")
     options = replace(ReplayOptions(), merge_models=True)
-    report = ma.replay(archive, prod.uri, options=options, selection=Selection(kinds=("trace",)))
+    report = ma.import_archive(archive, prod.uri, options=options, selection=Selection(kinds=("trace",)))
     assert details(report, "changed")["trace_links_without_prompt"] == 1
     condition = f"prompt = '{name}-ask/2'"
     found = prod.client.search_traces(locations=[prod.experiment("main")], filter_string=condition, include_spans=False)

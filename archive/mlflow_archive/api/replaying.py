@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
@@ -17,6 +18,11 @@ from mlflow_archive.sinks.replay import ReplayOptions
 from mlflow_archive.sinks.replay.locate import locate_replay
 from mlflow_archive.sinks.replay.names import check_renames, in_workspace, not_there
 from mlflow_archive.verification.taken import check_taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions(ReplayOptions):
+    """How to import: all that :class:`~mlflow_archive.sinks.replay.ReplayOptions` says."""
 
 
 def replay_archive(

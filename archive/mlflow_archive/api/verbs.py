@@ -104,7 +104,7 @@ def _archive_sink(path: Path, options: ExportOptions, progress: Progress) -> Sin
     )
 
 
-def replay(
+def import_archive(
     archive: ArchivePath,
     to: str,
     *,
@@ -114,18 +114,17 @@ def replay(
     selection: Selection | None = None,
     progress: Progress | OnProgress | None = None,
 ) -> Report:
-    """Replay an archive into a tracking server or store; see ``mlflow-archive import``.
+    """Import an archive into a tracking server or store; see ``mlflow-archive import``.
 
-    ``rename_experiment`` and ``rename_model`` map names in the archive to names in the target, or are files that do, in
-    place of those of ``options``: they belong to one archive, where options may serve many. ``report.details`` is the
-    receipt. Raises SelectionError, also where two names would become one, ServerError, TargetError, ArchiveError;
-    repeated, it goes on.
+    ``options`` are :class:`~mlflow_archive.api.replaying.ImportOptions`. ``rename_experiment`` and ``rename_model`` map
+    names in the archive to names in the target, or are files that do, in place of those of ``options``: they belong to
+    one archive, where options may serve many. ``report.details`` is the receipt. Raises SelectionError, also where two
+    names would become one, ServerError, TargetError, ArchiveError; repeated, it goes on.
     """
-    from mlflow_archive.api.replaying import replay_archive  # noqa: PLC0415 - brings MLflow with it
-    from mlflow_archive.sinks.replay import ReplayOptions  # noqa: PLC0415
+    from mlflow_archive.api.replaying import ImportOptions, replay_archive  # noqa: PLC0415 - brings MLflow with it
     from mlflow_archive.sinks.replay.names import read_renames  # noqa: PLC0415
 
-    options, listener = options or ReplayOptions(), as_progress(progress)
+    options, listener = options or ImportOptions(), as_progress(progress)
     options = replace(
         options,
         rename_experiment=options.rename_experiment if rename_experiment is None else read_renames(rename_experiment),

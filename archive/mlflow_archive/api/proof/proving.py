@@ -26,7 +26,7 @@ from mlflow_archive.errors import ItemError
 from mlflow_archive.flow.chunk import Chunk, nothing_known
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.format.nul_characters import NUL, SHOWN, without_nul
-from mlflow_archive.kinds import IDENTITIES, KINDS, REGISTERED_MODEL, RUN, TABLES, owner_id
+from mlflow_archive.kinds import IDENTITIES, KINDS, MODEL_VERSION, REGISTERED_MODEL, RUN, TABLES, owner_id
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.reader.source import ArchiveSource
@@ -34,7 +34,6 @@ from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay.locate import facts_of_export
 from mlflow_archive.sinks.replay.options import ReplayOptions, fitted_to
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
-from mlflow_archive.sinks.replay.writing.version_numbers import MODEL_VERSION
 
 _NOT_IN_CHUNKS: Final = frozenset({"metrics", "fingerprints"})
 

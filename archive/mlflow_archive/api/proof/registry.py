@@ -13,7 +13,7 @@ from mlflow_archive.api.proof.runs import expected_files
 from mlflow_archive.api.proof.versions import identities_of
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format.source_tags import shorten_key
-from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, named_owner, owner_id
+from mlflow_archive.kinds import LOGGED_MODEL, MODEL_VERSION, REGISTERED_MODEL, RUN, TABLES, named_owner, owner_id
 from mlflow_archive.kinds.version_source import OF_MODEL, OF_RUN, parse_reference
 from mlflow_archive.sinks.replay.object_writer import objects_of
 from mlflow_archive.sinks.replay.registry.carriers import CARRIES, NOTHING
@@ -36,7 +36,6 @@ from mlflow_archive.sinks.replay.registry.version_sources import (
     PROMPT_SOURCES,
 )
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
-from mlflow_archive.sinks.replay.writing.version_numbers import MODEL_VERSION
 
 Tables = dict[str, list[Expected]]
 

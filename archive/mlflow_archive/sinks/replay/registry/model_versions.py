@@ -15,7 +15,7 @@ from typing import Any, Final
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import OWN_PREFIX, beyond_the_export
-from mlflow_archive.kinds import REGISTERED_MODEL
+from mlflow_archive.kinds import MODEL_VERSION, REGISTERED_MODEL
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.registry.numbering import FILLER, mark_of, placed
 from mlflow_archive.sinks.replay.registry.planned_version import PlannedVersion, plan_version
@@ -26,7 +26,6 @@ from mlflow_archive.sinks.replay.writing.failures import check_one_item, once
 from mlflow_archive.sinks.replay.writing.version_numbers import (
     APPENDED,
     IS_PROMPT,
-    MODEL_VERSION,
     identity_of_row,
     identity_of_tags,
     tags_of_version,
@@ -165,11 +164,11 @@ class VersionWriter:
             self._fill(versions, number)
         assigned = self._create(versions, version, plan)
         while assigned < number:
-            self._delete(versions.name, assigned)
+            self._discard(versions.name, assigned, plan.tags)
             self._fill(versions, number)
             assigned = self._create(versions, version, plan)
         if assigned > number:
-            self._delete(versions.name, assigned)
+            self._discard(versions.name, assigned, plan.tags)
             if self._merges:
                 return self._append(versions, version, plan)
             message = (
@@ -287,7 +286,7 @@ class VersionWriter:
                     tag = {"name": versions.name, "key": HIGHEST, "value": str(number)}
                     self._context.api.post(_API + "registered-models/set-tag", tag)
                     versions.highest = number
-                self._delete(versions.name, number)
+                self._discard(versions.name, number, tags_of_version(versions.existing[number]))
             versions.changed = True
             del versions.existing[number]
 
@@ -314,6 +313,19 @@ class VersionWriter:
             return
         body = {"name": name, "version": str(number), "stage": plan.stage, "archive_existing_versions": False}
         self._context.api.post(_API + "model-versions/transition-stage", body)
+
+    def _discard(self, name: str, number: int, tags: Mapping[str, str]) -> None:
+        """Make a filler of a version whose number is not its own, and delete it.
+
+        MLflow keeps the tags of what is deleted, and an export of its database tells them.
+        """
+        where = {"name": name, "version": str(number)}
+        if FILLER not in tags:  # at first: cut off here, it is found as what is left over
+            self._context.api.post(_API + "model-versions/set-tag", {**where, "key": FILLER, "value": "true"})
+        for key in tags:
+            if key not in (FILLER, IS_PROMPT):
+                self._context.api.delete(_API + "model-versions/delete-tag", {**where, "key": key})
+        self._delete(name, number)
 
     def _delete(self, name: str, number: int) -> None:
         self._context.api.delete(_API + "model-versions/delete", {"name": name, "version": str(number)})

@@ -12,7 +12,7 @@ from typing import Final
 from mlflow_archive.errors import ItemError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import left_by_import, object_source_tags
-from mlflow_archive.kinds import REGISTERED_MODEL
+from mlflow_archive.kinds import MODEL_VERSION, REGISTERED_MODEL
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.registry.registry_rows import RegisteredModelRows, VersionRows
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, key_is_taken, plain_tags
@@ -117,7 +117,7 @@ def plan_version(model: RegisteredModelRows, version: VersionRows, context: Repl
     if context.options.source_tags:
         # The text of a prompt, which can be long, is not kept twice: it arrives as it is.
         tags = {key: value for key, value in version.tags.items() if key != _TEXT}
-        source = object_source_tags("model_version", info, tags, export=context.export_of(model.info))
+        source = object_source_tags(MODEL_VERSION, info, tags, export=context.export_of(model.info))
     else:
         source[SOURCE_MODEL_VERSION] = identity
     return PlannedVersion(

@@ -12,15 +12,13 @@ from threading import Lock
 from typing import Any, Final
 
 from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX
-from mlflow_archive.kinds import DEFAULT_WORKSPACE, named_owner
+from mlflow_archive.kinds import DEFAULT_WORKSPACE, MODEL_VERSION, named_owner
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.target.paging import entries
 from mlflow_archive.sinks.replay.target.target import Api, pairs_of
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from mlflow_archive.sinks.replay.writing.rows import Row
 
-MODEL_VERSION: Final = "model_version"
-"""Name of versions in the receipt; they belong to registered models and are not a kind of their own."""
 APPENDED: Final = OWN_PREFIX + "appended"
 """Tag of a version that has another number than at the source."""
 # Written where source tags are off; it wins, as then source tags are what an earlier import left.
