@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -267,4 +269,30 @@ def test_one_that_is_cut_off_at_a_gap_leaves_no_trace_of_it(store_place: Place) 
         tags = place.client.get_registered_model(place.name("gap")).tags
         assert not [key for key in tags if key.startswith("mlflow_archive.")], f"cut off at request {after}"
         assert sorted(versions(place, "gap")) == [1, 3]
+        assert deleted_tags(place, "gap") == {2: {"mlflow_archive.filler": "true"}}, f"cut off at request {after}"
     assert cuts > 2
+
+
+def deleted_tags(place: Place, name: str) -> dict[int, dict[str, str]]:
+    """The tags that the database keeps of versions that are deleted, by number."""
+    query = """SELECT v.version, t.key, t.value FROM model_versions v JOIN model_version_tags t USING (name, version)
+        WHERE v.current_stage = 'Deleted_Internal' AND v.name = ?"""
+    found: dict[int, dict[str, str]] = {}
+    with closing(sqlite3.connect(place.uri.removeprefix("sqlite:///"))) as connection:
+        for number, key, value in connection.execute(query, (place.name(name),)):
+            found.setdefault(number, {})[key] = value
+    return found
+
+
+def test_a_name_that_is_too_long_for_a_folder_is_refused_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In 130 letters, which MLflow takes, and 260 bytes."""
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    place = Place(uri=str(tmp_path / "mlruns"), folder=tmp_path, artifact_root=None, prefix="p")
+    long = "\u00fc" * 130
+    rows = chunk(registered_models=[model(long), model("b")], model_versions=[version("b", 1), version(long, 1)])
+    for made in (1, 0):
+        report = place.replay_source(ChunkSource((0, [rows])))
+        assert refused(report) == [(long, "", refusals.REGISTERED_MODEL_REFUSED)]
+        outcomes: Any = report.details["outcomes"]
+        assert (outcomes["registered_model"]["created"], outcomes["model_version"]["created"]) == (made, made)
+    assert sorted(path.name for path in (tmp_path / "mlruns" / "models").iterdir()) == ["p-b"]
