@@ -21,8 +21,8 @@ from mlflow_archive.verification.report import VerifyReport
 from tests.support.churn import write_churn
 
 CLASSES = (
-    Answer, ArtifactFolder, History, ModelVersion, Proof, RegisteredModel, ModelsByName, Run, StoredArtifact, StoredObject,
-    TableView, Trace, VerifyReport,
+    Answer, ArtifactFolder, History, ModelVersion, ModelsByName, Proof, RegisteredModel, Run, StoredArtifact,
+    StoredObject, TableView, Trace, VerifyReport,
 )  # fmt: skip
 """What a user gets hold of beside the public names."""
 FILLED_BY_US = {"Diff", "Proof", "Report", "VerifyReport", "ArtifactFolder", "History"}
