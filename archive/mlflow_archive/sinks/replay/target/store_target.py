@@ -103,8 +103,8 @@ def _make_file(uri: str) -> None:
 
     from mlflow_archive.mlflow_database.uris import parse_database_uri  # noqa: PLC0415 - brings SQLAlchemy
 
-    named = parse_database_uri(uri).path
-    path = named and Path(os.path.realpath(named))  # where a symbolic link leads
+    link = parse_database_uri(uri).path
+    path = link and Path(os.path.realpath(link))
     if path is None or path.exists() or not path.parent.is_dir():
         return
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
