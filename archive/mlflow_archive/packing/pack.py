@@ -20,7 +20,7 @@ from mlflow_archive.errors import DamagedError, SelectionError, TargetError
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.location import local_path
 from mlflow_archive.packing.cutting import VolumeWriter
-from mlflow_archive.packing.encryption import encrypt, encrypted_size, fresh_identity, read_recipients
+from mlflow_archive.packing.encryption import check_encryption, encrypt, encrypted_size, fresh_identity, read_recipients
 from mlflow_archive.packing.joining import sha256_of
 from mlflow_archive.packing.parity import ParityPlan, create_parity, parity_files, plan_parity, program
 from mlflow_archive.packing.readme import readme_text
@@ -40,8 +40,10 @@ from mlflow_archive.packing.volumes import (
     encode_record,
     is_signature_name,
 )
-from mlflow_archive.packing.workplace import check_room, working_in
+from mlflow_archive.packing.workplace import check_room, quick_turns, working_in
 from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.selecting.selection import refuse_text
+from mlflow_archive.signing.folder import signatures_folder
 from mlflow_archive.storage.files import Files
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level
@@ -66,8 +68,7 @@ class PackOptions:
     parity_percent: float | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.recipients, str):
-            raise TypeError(f"recipients takes a list; found {self.recipients!r}")
+        refuse_text("recipients", self.recipients)
         if self.volume_size is not None and self.volume_size < SMALLEST_VOLUME:
             raise SelectionError(f"a volume has at least {SMALLEST_VOLUME:,} bytes, not {self.volume_size:,}")
         if self.parity_percent is not None and not 0 < self.parity_percent <= 100:
@@ -98,16 +99,27 @@ def pack(
     TargetError, MissingExtraError. Whatever ends it, the same call begins anew, and no set is there.
     """
     path, folder, files = local_path(archive), local_path(to), files or Files()
+    options = options or PackOptions()
+    recipients = _recipients(options)
     with open_archive(path) as opened:
         _check(path)
         files.make_directory(folder)
         with working_in(folder) as lock:
-            packing = _Packing(opened, folder, options or PackOptions(), files, progress or Quiet(), lock)
+            packing = _Packing(opened, folder, options, files, progress or Quiet(), lock)
             try:
-                return packing.run()
+                return packing.run(recipients)
             except BaseException:
                 packing.drop_work()
                 raise
+
+
+def _recipients(options: PackOptions) -> list[Any]:
+    """Return for whom to encrypt; what the options need is missed before a folder is made."""
+    if options.parity_percent is not None:
+        program()
+    if options.passphrase is not None:
+        check_encryption(options.passphrase)
+    return read_recipients(options.recipients)
 
 
 def _check(path: Path) -> None:
@@ -132,23 +144,22 @@ class _Packing:
         self._names = Names(base=base, encrypted=encrypted)
         self._size = archive_size(archive)
 
-    def run(self) -> PackReport:
-        recipients = read_recipients(self._options.recipients)
+    def run(self, recipients: list[Any]) -> PackReport:
         signatures = list(_signatures(self._archive.path))
         stream = encrypted_size(self._size, len(recipients) + 1) if self._names.encrypted else self._size
         self._drop_unfinished()
         plan = self._plan(stream, signatures)
         check_room(self._folder, stream + _BESIDE + (plan.size if plan else 0), self._progress)
         self._files.make_directory(self._work)
-        others: list[SetFile] = []
+        beside: list[SetFile] = []
         if self._options.passphrase is not None:
             recipient, protected = fresh_identity(self._options.passphrase)
             recipients.append(recipient)
-            others.append(self._write(self._names.identity, protected))
+            beside.append(self._write(self._names.identity, protected))
         self._progress.expect("bytes", self._size)
         volumes = self._cut(recipients, stream)
-        others += [self._write(f"{self._names.signatures}/{path.name}", path.read_bytes()) for path in signatures]
-        return self._finish(volumes, others, plan)
+        beside += [self._write(f"{self._names.signatures}/{path.name}", path.read_bytes()) for path in signatures]
+        return self._finish(volumes, beside, plan)
 
     def drop_work(self) -> None:
         """Remove what was written, where that can be done: it fills the disk. The next call would do so, too."""
@@ -159,11 +170,10 @@ class _Packing:
         """Return how to make parity, planned before a byte is written: it may be that it cannot be made."""
         if self._options.parity_percent is None:
             return None
-        program()
         size = self._volume_size(stream)
         sizes = [size] * (stream // size) + [stream % size]
         sizes += [_BESIDE, *(path.stat().st_size for path in signatures)]
-        return plan_parity([one for one in sizes if one], self._options.parity_percent, self._parity_limit(stream))
+        return plan_parity([size for size in sizes if size], self._options.parity_percent, self._parity_limit(stream))
 
     def _volume_size(self, stream: int) -> int:
         return self._options.volume_size or max(stream, 1)
@@ -178,6 +188,7 @@ class _Packing:
             raise SelectionError(f"{count:,} volumes are too many: take a larger --volume-size")
         name_of = partial(self._names.volume, digits=digits_for(count))
         with (
+            quick_turns(),
             ReadAhead(self._counted()) as reader,
             VolumeWriter(self._files, self._work, name_of, size) as writer,
         ):
@@ -207,8 +218,8 @@ class _Packing:
         path = self._work / name
         return SetFile(name=name, size=path.stat().st_size, sha256=sha256_of(path) or "")
 
-    def _finish(self, volumes: list[SetFile], others: list[SetFile], plan: ParityPlan | None) -> PackReport:
-        signed = sum(other.name.startswith(self._names.signatures) for other in others)
+    def _finish(self, volumes: list[SetFile], beside: list[SetFile], plan: ParityPlan | None) -> PackReport:
+        signed = sum(file.name.startswith(self._names.signatures) for file in beside)
         text = readme_text(
             self._names,
             digits=len(volumes[0].name.rpartition(".")[2]),
@@ -216,16 +227,16 @@ class _Packing:
             passphrase=self._options.passphrase is not None,
             signed=signed > 0,
         )
-        others.append(self._write(README, text.encode("ascii")))
+        beside.append(self._write(README, text.encode("ascii")))
         record = SetRecord(
             base=self._names.base,
             archive_id=self._archive.id,
             archive_size=self._size,
             encrypted=self._names.encrypted,
             volumes=tuple(volumes),
-            others=tuple(sorted(others, key=lambda other: other.name)),
+            beside=tuple(sorted(beside, key=lambda file: file.name)),
         )
-        covered = [*volumes, *record.others, self._write(self._names.record, encode_record(record))]
+        covered = [*volumes, *record.beside, self._write(self._names.record, encode_record(record))]
         parity = self._parity(covered) if plan is not None else []
         self._publish(covered, parity)
         return PackReport(folder=self._folder, record=record, files=(*covered, *parity), signatures=signed)
@@ -254,19 +265,19 @@ class _Packing:
 
     def _drop_unfinished(self) -> None:
         """Remove what a killed one left. Raises TargetError where the folder holds anything else."""
-        left = {UNFINISHED}
+        leftovers = {UNFINISHED}
         for base in sets_in(self._folder)[0]:
             names = Names(base=base)
             if (self._folder / names.checksums).exists():
                 raise TargetError(f"{self._folder} holds the set {base} already; name a folder that is new or empty")
-            left |= {names.record, f"{names.checksums}.tmp", *_named_in(self._folder / names.record, base)}
-            left |= {path.name for path in parity_files(self._folder, names)}
-        strange = sorted({path.name for path in self._folder.iterdir()} - left)
+            leftovers |= {names.record, f"{names.checksums}.tmp", *_named_in(self._folder / names.record, base)}
+            leftovers |= {path.name for path in parity_files(self._folder, names)}
+        strange = sorted({path.name for path in self._folder.iterdir()} - leftovers)
         if strange:
             message = f"{self._folder} holds other files, such as {strange[0]}; name a folder that is new or empty"
             raise TargetError(message)
-        records = {names for names in left if names.endswith(".json")}
-        for name in [*sorted(left - records), *sorted(records)]:  # a record goes after all that it names
+        records = {names for names in leftovers if names.endswith(".json")}
+        for name in [*sorted(leftovers - records), *sorted(records)]:  # a record goes after all that it names
             self._files.remove_tree(self._folder / name)
 
 
@@ -277,13 +288,12 @@ def _named_in(record: Path, base: str) -> set[str]:
             facts = decode_record(file.read(MAX_RECORD_SIZE), base)
     except (OSError, ValueError):
         return set()
-    return {file.name.partition("/")[0] for file in (*facts.volumes, *facts.others)}
+    return {file.name.partition("/")[0] for file in (*facts.volumes, *facts.beside)}
 
 
 def _signatures(archive: Path) -> Iterator[Path]:
     """Yield the files with signatures beside an archive."""
-    archive = archive.absolute()
-    folder = archive.with_name(archive.name + ".sig")
+    folder = signatures_folder(archive)
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
             if not path.is_file() or not is_signature_name(path.name) or path.stat().st_size == 0:

@@ -247,6 +247,7 @@ class Selector:
             used = self._values("experiments", "workspace", "experiment_id", self.carried_experiments)
             if self.dependencies is not None:
                 used |= self._values("registered_models", "workspace", "name", self.dependencies.names)
+            used |= self._values("evaluation_datasets", "workspace", "dataset_id", self.named_datasets or ())
             names &= used
         return _texts(names)
 

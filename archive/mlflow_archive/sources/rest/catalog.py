@@ -78,10 +78,10 @@ class ServerCatalog:
             return {parent for parent in tags if parent}
         found: set[str] = set()
         for run_id in sorted(runs):
-            for scope in self._scopes:
-                for page in children_pages(scope, run_id):
-                    self._note_gaps(scope, page)
-                    found.update(map(run_id_of, page.runs))
+            scope = self._places[RUN, run_id]  # of which its children are, too
+            for page in children_pages(scope, run_id):
+                self._note_gaps(scope, page)
+                found.update(map(run_id_of, page.runs))
         return found
 
     def unreadable(self, kind: str, ids: Collection[str]) -> Collection[str]:
@@ -272,6 +272,8 @@ def _leave(scope: Scope, catalog: ServerCatalog, selector: Selector, selection: 
     """Leave with a scope what is selected of it."""
     carried_ids = set(selector.carried_experiments)
     scope.carried_experiments = [raw for raw in scope.experiments if str(raw["experiment_id"]) in carried_ids]
+    if selector.named_datasets is not None:
+        scope.dataset_ids = catalog.in_scope(scope, EVALUATION_DATASET, selector.named_datasets)
     if selection.names_runs:
         run_ids = catalog.in_scope(scope, RUN, selector.runs)
         scope.named_runs = list(filter(None, map(catalog.named_run, run_ids)))

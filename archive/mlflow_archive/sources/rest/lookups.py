@@ -63,7 +63,7 @@ def start_time_of(run: Json) -> int | None:
 
 def tag_of(run: Json, key: str) -> str | None:
     """Return the value of a tag of a run, None where it has none."""
-    tags = run.get("data", {}).get("tags", [])
+    tags = (run.get("data") or {}).get("tags") or []
     return next((str(tag.get("value")) for tag in tags if tag.get("key") == key), None)
 
 

@@ -125,6 +125,8 @@ class Scope:
         """What the pages lack in which these were looked for."""
         self.model_ids: list[str] | None = None
         """The logged models of these runs and models, and of those that a filter takes. None where all are listed."""
+        self.dataset_ids: list[str] | None = None
+        """The evaluation datasets that are named and lie here; None where none are named."""
         self.model_gaps: list[Gap] = []
         """What the lists lack in which they were looked for."""
         self.carried_experiments: list[Json] = []

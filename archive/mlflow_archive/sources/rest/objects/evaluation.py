@@ -38,7 +38,7 @@ _ISSUES: Final = "/api/3.0/mlflow/issues/search"
 
 def plan_datasets(scope: Scope) -> Iterator[Batch]:
     """Yield evaluation datasets in batches: those that are named, else those of selected experiments, or all."""
-    named = scope.selector.named_datasets
+    named = scope.dataset_ids
     if scope.only_named and named is None:
         return
     all_pages = dataset_pages(scope)
