@@ -157,9 +157,9 @@ def _refuse_rows(connection: Connection) -> None:
                 raise _used(connection, f"rows in {name}")
 
 
-def _used(connection: Connection, found: str) -> TargetError:
+def _used(connection: Connection, content: str) -> TargetError:
     return TargetError(
         f"{connection.engine.url.database} holds a part of MLflow's tables, as where MLflow was interrupted while it "
-        f"made them, and what somebody put there: {found}. Nothing was changed; save what is needed, then drop the "
+        f"made them, and what somebody put there: {content}. Nothing was changed; save what is needed, then drop the "
         "database and create it anew"
     )

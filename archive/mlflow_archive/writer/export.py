@@ -102,7 +102,7 @@ class ArchiveSink:
         self._lock = Lock()
         self._resumed: frozenset[Path] = frozenset()
         self._report = Report()
-        self._told: set[Gap] = set()
+        self._gaps_of_no_object: set[Gap] = set()
         self._facts = SourceFacts(kind="", uri="")
         self._selection = Selection()
         self._same_source: SameSource | None = None
@@ -221,7 +221,7 @@ class ArchiveSink:
         gaps = [Gap(**row) for row in rows.to_pylist()] if rows is not None else []
         thread.with_gaps.update((gap.owner_kind, gap.owner_id) for gap in gaps)
         with self._lock:
-            self._told.update(gap for gap in gaps if is_of_no_object(gap))
+            self._gaps_of_no_object.update(gap for gap in gaps if is_of_no_object(gap))
             room = MAX_REPORTED_GAPS - len(self._report.gaps)
             self._report.gaps.extend(gaps[:room])
 
@@ -263,7 +263,7 @@ class ArchiveSink:
         if base is None:
             return None
         rechecked = self._options.recheck and not self._resumed
-        return settled(base, self._told, self._selection, rechecked=rechecked) or None
+        return settled(base, self._gaps_of_no_object, self._selection, rechecked=rechecked) or None
 
     def abort(self) -> None:
         with ExitStack() as stack:  # each is closed, also when one before fails

@@ -26,17 +26,17 @@ def is_of_no_object(gap: Gap) -> bool:
 
 
 def settled(
-    base: Archive, told: Collection[Gap], selection: Selection, *, rechecked: bool
+    base: Archive, new_gaps: Collection[Gap], selection: Selection, *, rechecked: bool
 ) -> tuple[tuple[str, str], ...]:
     """Return owner kind and owner id of the gaps of ``base`` that are no more, sorted.
 
-    ``told`` are the gaps of no object that the export met, whether or not the archive tells of them already. Of runs,
-    logged models and traces that an export finds unchanged it reads nothing, unless it ``rechecked`` all: what they
-    hold in fields that were not known is still not in the archive, and stays told.
+    ``new_gaps`` are the gaps of no object that the export met, whether or not the archive tells of them already. Of
+    runs, logged models and traces that an export finds unchanged it reads nothing, unless it ``rechecked`` all: what
+    they hold in fields that were not known is still not in the archive, and stays told.
     """
     if replace(selection, unknown_tables=False) != Selection():
         return ()
-    sources = {gap.owner_id for gap in told if gap.owner_kind == SOURCE}
+    sources = {gap.owner_id for gap in new_gaps if gap.owner_kind == SOURCE}
     before = (Gap(**row) for batch in base.batches("gaps") for row in batch.to_pylist())
     return tuple(
         sorted(
@@ -44,7 +44,7 @@ def settled(
                 (gap.owner_kind, gap.owner_id)
                 for gap in before
                 if is_of_no_object(gap)
-                and (gap.owner_id not in sources if gap.owner_kind == SOURCE else gap not in told)
+                and (gap.owner_id not in sources if gap.owner_kind == SOURCE else gap not in new_gaps)
                 and (rechecked or not _is_unread(gap))
             }
         )

@@ -103,19 +103,19 @@ def _make_file(uri: str) -> None:
 
     from mlflow_archive.mlflow_database.uris import parse_database_uri  # noqa: PLC0415 - brings SQLAlchemy
 
-    named = parse_database_uri(uri).path
-    path = named and Path(os.path.realpath(named))  # where a symbolic link leads
+    link = parse_database_uri(uri).path
+    path = link and Path(os.path.realpath(link))
     if path is None or path.exists() or not path.parent.is_dir():
         return
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        made = Path(folder) / path.name
-        engine = utils.create_sqlalchemy_engine(f"sqlite:///{made.absolute()}")
+        temporary = Path(folder) / path.name
+        engine = utils.create_sqlalchemy_engine(f"sqlite:///{temporary.absolute()}")
         try:
             utils._initialize_tables(engine)
         finally:
             engine.dispose()
         with suppress(FileExistsError):  # another import has made it meanwhile
-            path.hardlink_to(made)
+            path.hardlink_to(temporary)
 
 
 def _make_tables(uri: str, display_uri: str) -> None:
