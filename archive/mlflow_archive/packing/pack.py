@@ -42,6 +42,7 @@ from mlflow_archive.packing.volumes import (
 )
 from mlflow_archive.packing.workplace import check_room, quick_turns, working_in
 from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.selecting.selection import refuse_text
 from mlflow_archive.signing.folder import signatures_folder
 from mlflow_archive.storage.files import Files
 from mlflow_archive.verification.checks import verify
@@ -67,8 +68,7 @@ class PackOptions:
     parity_percent: float | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.recipients, str):
-            raise TypeError(f"recipients takes a list; found {self.recipients!r}")
+        refuse_text("recipients", self.recipients)
         if self.volume_size is not None and self.volume_size < SMALLEST_VOLUME:
             raise SelectionError(f"a volume has at least {SMALLEST_VOLUME:,} bytes, not {self.volume_size:,}")
         if self.parity_percent is not None and not 0 < self.parity_percent <= 100:
