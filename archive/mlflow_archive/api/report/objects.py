@@ -17,7 +17,7 @@ from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.listing import list_objects
 
 _ROWS: Final = 500
-"""How many logged models, traces or datasets are run_ids; the others are counted."""
+"""How many logged models, traces or datasets are shown; the others are counted."""
 _EXAMPLES: Final = 3
 
 Row = Mapping[str, Any]
