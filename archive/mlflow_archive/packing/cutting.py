@@ -108,9 +108,9 @@ class VolumeWriter(Closing):
             self._output = None
             self._await_disk(_UNSYNCED)
 
-    def _await_disk(self, most: int) -> None:
+    def _await_disk(self, unsynced: int) -> None:
         """Wait until so many volumes at most are not synced."""
-        while len(self._syncing) > most:
+        while len(self._syncing) > unsynced:
             self._syncing.popleft().result()
 
 

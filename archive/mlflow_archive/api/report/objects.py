@@ -42,11 +42,11 @@ def missing(archive: Archive) -> str:
 
 
 def _examples(cause: Cause) -> str:
-    named = [" ".join(filter(None, (gap.owner_kind, gap.owner_id, gap.path))) for gap in cause.gaps[:_EXAMPLES]]
-    return "; ".join(named) + (", …" if len(cause.gaps) > _EXAMPLES else "")
+    names = [" ".join(filter(None, (gap.owner_kind, gap.owner_id, gap.path))) for gap in cause.gaps[:_EXAMPLES]]
+    return "; ".join(names) + (", …" if len(cause.gaps) > _EXAMPLES else "")
 
 
-def registered_models(archive: Archive, shown: set[str]) -> Iterator[str]:
+def registered_models(archive: Archive, run_ids: set[str]) -> Iterator[str]:
     """Yield registered models and prompts with their versions, each with links to what it stands on."""
     models = list_objects(archive, REGISTERED_MODEL)
     if models:
@@ -56,36 +56,36 @@ def registered_models(archive: Archive, shown: set[str]) -> Iterator[str]:
         aliases.setdefault((row["name"], row["workspace"], row["version"]), []).append(row["alias"])
     versions: dict[tuple[str, str], list[Row]] = {}
     for row in list_objects(archive, MODEL_VERSION):
-        named = ", ".join(aliases.get((row["name"], row["workspace"], row["version"]), []))
+        names = ", ".join(aliases.get((row["name"], row["workspace"], row["version"]), []))
         facts = {name: row[name] for name in ("version", "current_stage", "status", "description")}
-        origin = {"run": _run(row["run_id"], shown), "source": _source(row["source"], shown)}
-        versions.setdefault((row["name"], row["workspace"]), []).append({**facts, "aliases": named, **origin})
+        origin = {"run": _run(row["run_id"], run_ids), "source": _source(row["source"], run_ids)}
+        versions.setdefault((row["name"], row["workspace"]), []).append({**facts, "aliases": names, **origin})
     for model in models:
         facts = {name: value for name, value in model.items() if value is not None and name != "name"}
         yield f"<h3>{text(model['name'])}</h3>{pairs(facts)}"
         yield table(versions.get((model["name"], model["workspace"]), []))
 
 
-def _run(run_id: str | None, shown: set[str]) -> Markup | str | None:
-    return link(anchor_of(run_id), run_id) if run_id in shown and run_id is not None else run_id
+def _run(run_id: str | None, run_ids: set[str]) -> Markup | str | None:
+    return link(anchor_of(run_id), run_id) if run_id in run_ids and run_id is not None else run_id
 
 
-def _source(source: str | None, shown: set[str]) -> Markup | str | None:
+def _source(source: str | None, run_ids: set[str]) -> Markup | str | None:
     """Return where a version's files come from, with a link to the logged model or run."""
     if source and (match := OF_MODEL.fullmatch(source)):
         return link(anchor_of(match[1] or match[3]), source)
-    if source and (match := OF_RUN.fullmatch(source)) and (match[1] or match[3]) in shown:
+    if source and (match := OF_RUN.fullmatch(source)) and (match[1] or match[3]) in run_ids:
         return link(anchor_of(match[1] or match[3]), source)
     return source
 
 
-def others(archive: Archive, shown: set[str]) -> Iterator[str]:
+def others(archive: Archive, run_ids: set[str]) -> Iterator[str]:
     """Yield logged models, datasets, traces and scorers as tables."""
     columns = ["model_id", "name", "experiment", "status", "model_type", "source_run_id", "creation_timestamp"]
     models = list_objects(archive, LOGGED_MODEL, columns=columns)
     for row in models:
         row["model_id"] = Markup(f'<span id="{anchor_of(row["model_id"])}">{text(row["model_id"])}</span>')
-        row["source_run_id"] = _run(row["source_run_id"], shown)
+        row["source_run_id"] = _run(row["source_run_id"], run_ids)
     yield from _section("logged-models", models)
     datasets = list_objects(archive, "dataset", columns=["name", "digest", "experiment", "source_type", "source"])
     runs: dict[tuple[str, str], set[str]] = {}
