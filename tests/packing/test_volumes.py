@@ -35,7 +35,7 @@ RECORD = SetRecord(
         SetFile(name=f"{BASE}.mlfa.age.001", size=10, sha256=A),
         SetFile(name=f"{BASE}.mlfa.age.002", size=3, sha256=B),
     ),
-    others=(
+    beside=(
         SetFile(name="README.txt", size=1, sha256=B),
         SetFile(name=f"{BASE}.identity.age", size=2, sha256=A),
         SetFile(name=f"{BASE}.mlfa.sig/0001-ada.sig", size=3, sha256=A),
@@ -60,7 +60,7 @@ def test_a_record_is_canonical_json_and_comes_back() -> None:
             {"name": f"{BASE}.mlfa.age.001", "size": 10, "sha256": A},
             {"name": f"{BASE}.mlfa.age.002", "size": 3, "sha256": B},
         ],
-        "others": [
+        "beside": [
             {"name": "README.txt", "size": 1, "sha256": B},
             {"name": f"{BASE}.identity.age", "size": 2, "sha256": A},
             {"name": f"{BASE}.mlfa.sig/0001-ada.sig", "size": 3, "sha256": A},
@@ -101,9 +101,9 @@ def sealed(change: Callable[[dict[str, Any]], object]) -> bytes:
         (lambda facts: facts.update(volumes=[]), "its volumes are not named as those of this set"),
         (lambda facts: facts["volumes"].reverse(), "its volumes are not named as those of this set"),
         (lambda facts: facts["volumes"][1].update(name="../x"), "its volumes are not named as those of this set"),
-        (lambda facts: facts["others"][0].update(name="passwd"), "it names a file that does not belong to a set"),
-        (lambda facts: facts["others"][2].update(name=f"{BASE}.mlfa.sig/../x"), "it names a file that is no signature"),
-        (lambda facts: facts["others"].append(facts["others"][0]), "it names a file that is no signature"),
+        (lambda facts: facts["beside"][0].update(name="passwd"), "it names a file that does not belong to a set"),
+        (lambda facts: facts["beside"][2].update(name=f"{BASE}.mlfa.sig/../x"), "it names a file that is no signature"),
+        (lambda facts: facts["beside"].append(facts["beside"][0]), "it names a file that is no signature"),
     ],
 )
 def test_a_record_with_a_right_checksum_is_refused(change: Callable[[dict[str, Any]], object], reason: str) -> None:
@@ -115,7 +115,7 @@ def test_other_bytes_are_no_record() -> None:
     for data in (b"", b"[]", b"{}", b"[" * 100_000, encode_record(RECORD)[:-9]):
         with pytest.raises(ValueError, match=r"."):
             decode_record(data, BASE)
-    plain = replace(RECORD, encrypted=False, volumes=(SetFile(name=f"{BASE}.mlfa.001", size=1, sha256=A),), others=())
+    plain = replace(RECORD, encrypted=False, volumes=(SetFile(name=f"{BASE}.mlfa.001", size=1, sha256=A),), beside=())
     assert decode_record(encode_record(plain), BASE) == plain
 
 

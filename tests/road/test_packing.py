@@ -64,7 +64,12 @@ def test_what_is_packed_comes_back_to_the_byte_with_its_signatures(sound: Packed
         "back.mlfa.sig": None,
         "back.mlfa.sig/0001-ada@example.org.sig": SIGNATURE,
     }
-    assert (report.archive_id, report.findings, report.signatures, report.lost) == (sound.record.archive_id, (), 1, ())
+    assert (report.archive_id, report.findings, report.signatures, report.lost_signatures) == (
+        sound.record.archive_id,
+        (),
+        1,
+        (),
+    )
     assert report.complete
 
 

@@ -192,7 +192,7 @@ def test_signatures_that_are_lost_make_it_incomplete(bare: PackedSet, tmp_path: 
     flip(signature, 3)
     report = spoilt.unpack(tmp_path / "back.mlfa")
     name = f"{bare.record.base}.mlfa.sig/0001-ada@example.org.sig"
-    assert (report.complete, report.lost, report.signatures) == (False, (name,), 0)
+    assert (report.complete, report.lost_signatures, report.signatures) == (False, (name,), 0)
     assert [finding.line for finding in report.findings] == [f"{name}: damaged"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["back.mlfa", "volumes"]
 
@@ -215,7 +215,7 @@ def test_a_record_that_was_made_to_harm(bare: PackedSet, tmp_path: Path) -> None
 
     spoilt = bare.copy(tmp_path / "volumes")
     outside = SetFile(name=f"{bare.record.base}.mlfa.sig/../../outside", size=1, sha256="0" * 64)
-    record = replace(bare.record, others=(*bare.record.others, outside))
+    record = replace(bare.record, beside=(*bare.record.beside, outside))
     (spoilt.folder / f"{bare.record.base}.json").write_bytes(encode_record(record))
     with pytest.raises(DamagedVolumesError, match="there is no parity"):
         spoilt.unpack(tmp_path / "back.mlfa")

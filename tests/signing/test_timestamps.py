@@ -41,9 +41,10 @@ def codes_of(archive: Path, signers: Path, ca: Path | None) -> list[str]:
     return [problem.code for problem in report.problems]
 
 
-def by_hand(data: bytes, token: Path, authority: Authority) -> bool:
-    """Check a token with openssl alone."""
-    arguments = ["-data", "/dev/stdin", "-in", str(token), "-CAfile", "ca.pem", "-untrusted", "chain.pem"]
+def by_hand(data: bytes, token: Path, authority: Authority, *, at: datetime | None = None) -> bool:
+    """Check a token with openssl alone, with certificates as they are now or were at a time."""
+    time = [] if at is None else ["-attime", str(int(at.timestamp()))]
+    arguments = [*time, "-data", "/dev/stdin", "-in", str(token), "-CAfile", "ca.pem", "-untrusted", "chain.pem"]
     command = ["openssl", "ts", "-verify", *arguments]
     return subprocess.run(command, cwd=authority.folder, input=data, capture_output=True, check=False).returncode == 0
 
@@ -130,6 +131,8 @@ def test_a_token_holds_long_after_the_key_of_its_authority_expired(
     ma.sign(archive, ada.key)
     stamp(archive, long_ago, PAST)
     assert record_of(archive, signers, long_ago.ca).time_ms == PAST.timestamp() * 1000
+    [signature], [token] = (list(archive.with_name("a.mlfa.sig").glob(f"*.{end}")) for end in ("sig", "tsr"))
+    assert [by_hand(signature.read_bytes(), token, long_ago, at=at) for at in (None, PAST)] == [False, True]
     stamp(archive, long_ago, datetime(2026, 1, 1, tzinfo=UTC))
     assert codes_of(archive, signers, long_ago.ca) == ["E108"]
 

@@ -62,7 +62,7 @@ def read_recipients(texts: Sequence[str]) -> list[Any]:
 
     Raises SelectionError for anything else, and MissingExtraError.
     """
-    recipients = [one for text in texts for one in _recipients_of(text)]
+    recipients = [recipient for text in texts for recipient in _recipients_of(text)]
     if texts and not recipients:
         raise SelectionError(f"there is no recipient in {', '.join(texts)}")
     return recipients

@@ -40,51 +40,51 @@ class MendingFolder:
         except (OSError, ValueError) as error:
             raise self._beyond(folder, [Finding(name=names.record, state=VolumeState.DAMAGED)]) from error
 
-    def take_mended(self, found: Survey, wanted: Iterable[SetFile]) -> None:
+    def take_mended(self, condition: Survey, expected: Iterable[SetFile]) -> None:
         """Add to the places what an earlier try has mended."""
-        for file in found.lacking(wanted):
+        for file in condition.lacking(expected):
             path = self.path / file.name
             if path.is_file() and not path.is_symlink() and sha256_of(path) == file.sha256:
-                found.places[file.name] = path
-        ours = {name for name, path in found.places.items() if path.is_relative_to(self.path)}
-        found.findings = [replace(finding, mended=finding.name in ours) for finding in found.findings]
+                condition.places[file.name] = path
+        ours = {name for name, path in condition.places.items() if path.is_relative_to(self.path)}
+        condition.findings = [replace(finding, mended=finding.name in ours) for finding in condition.findings]
 
-    def mend(self, record: SetRecord, folder: Path, found: Survey) -> None:
+    def mend(self, record: SetRecord, folder: Path, condition: Survey) -> None:
         """Mend what is lacking and add it to the places. Raises DamagedVolumesError where the parity is not enough."""
-        wanted = (*record.volumes, *record.others)
+        expected = (*record.volumes, *record.beside)
         if not parity_files(folder, record.names):
-            raise self._beyond(folder, found.findings, "there is no parity")
-        as_it_is = {file.name: folder / file.name for file in wanted if (folder / file.name).is_file()}
-        links = {record.names.record: folder / record.names.record, **as_it_is, **found.places}
-        others = {f"other-{number:04}": path for number, path in enumerate(strangers(wanted, folder), 1)}
-        mended = self._mend(folder, record.names, links, others)
+            raise self._beyond(folder, condition.findings, "there is no parity")
+        as_it_is = {file.name: folder / file.name for file in expected if (folder / file.name).is_file()}
+        links = {record.names.record: folder / record.names.record, **as_it_is, **condition.places}
+        extras = {f"other-{number:04}": path for number, path in enumerate(strangers(expected, folder), 1)}
+        mended = self._mend(folder, record.names, links, extras)
         enough = _ENOUGH_BLOCKS * max(SMALLEST_BLOCK, record.size // BLOCKS)
-        strange = {file.name for file in wanted if file.name in mended.strange and file.size >= enough}
-        found.findings = [_foreign(finding, strange) for finding in found.findings]
-        self.take_mended(found, wanted)
-        if found.lacking(record.volumes):
+        strange = {file.name for file in expected if file.name in mended.strange and file.size >= enough}
+        condition.findings = [_foreign(finding, strange) for finding in condition.findings]
+        self.take_mended(condition, expected)
+        if condition.lacking(record.volumes):
             reason = f"{mended.lacking:,} more blocks of parity would be needed" if mended.lacking else "par2 gave up"
-            raise self._beyond(folder, found.findings, reason)
+            raise self._beyond(folder, condition.findings, reason)
 
-    def _mend(self, folder: Path, names: Names, links: Mapping[str, Path], others: Mapping[str, Path]) -> Mended:
+    def _mend(self, folder: Path, names: Names, links: Mapping[str, Path], extras: Mapping[str, Path]) -> Mended:
         parity = parity_files(folder, names)
         if not parity:
             raise self._beyond(folder, [Finding(name=names.record, state=VolumeState.DAMAGED)], "there is no parity")
-        kept = {path for path in links.values() if path.is_relative_to(self.path)}
-        self._clear(self.path, kept)
-        for name, path in {**links, **others}.items():
-            if path not in kept and path.exists():
+        mended_paths = {path for path in links.values() if path.is_relative_to(self.path)}
+        self._clear(self.path, mended_paths)
+        for name, path in {**links, **extras}.items():
+            if path not in mended_paths and path.exists():
                 self._files.make_directory((self.path / name).parent)
                 self._files.link(self.path / name, path.absolute())
         own = folder / names.parity
-        return mend(own if own in parity else parity[-1], self.path, others, self._lock)
+        return mend(own if own in parity else parity[-1], self.path, extras, self._lock)
 
-    def _clear(self, folder: Path, kept: set[Path]) -> None:
+    def _clear(self, folder: Path, mended_paths: set[Path]) -> None:
         self._files.make_directory(folder)
         for path in sorted(folder.iterdir()):
             if path.is_dir() and not path.is_symlink():
-                self._clear(path, kept)
-            elif path not in kept:
+                self._clear(path, mended_paths)
+            elif path not in mended_paths:
                 self._files.remove(path)
 
     def _beyond(self, folder: Path, findings: Iterable[Finding], reason: str = "") -> DamagedVolumesError:

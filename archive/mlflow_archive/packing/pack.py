@@ -40,7 +40,7 @@ from mlflow_archive.packing.volumes import (
     encode_record,
     is_signature_name,
 )
-from mlflow_archive.packing.workplace import check_room, working_in
+from mlflow_archive.packing.workplace import check_room, quick_turns, working_in
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.storage.files import Files
 from mlflow_archive.verification.checks import verify
@@ -140,15 +140,15 @@ class _Packing:
         plan = self._plan(stream, signatures)
         check_room(self._folder, stream + _BESIDE + (plan.size if plan else 0), self._progress)
         self._files.make_directory(self._work)
-        others: list[SetFile] = []
+        beside: list[SetFile] = []
         if self._options.passphrase is not None:
             recipient, protected = fresh_identity(self._options.passphrase)
             recipients.append(recipient)
-            others.append(self._write(self._names.identity, protected))
+            beside.append(self._write(self._names.identity, protected))
         self._progress.expect("bytes", self._size)
         volumes = self._cut(recipients, stream)
-        others += [self._write(f"{self._names.signatures}/{path.name}", path.read_bytes()) for path in signatures]
-        return self._finish(volumes, others, plan)
+        beside += [self._write(f"{self._names.signatures}/{path.name}", path.read_bytes()) for path in signatures]
+        return self._finish(volumes, beside, plan)
 
     def drop_work(self) -> None:
         """Remove what was written, where that can be done: it fills the disk. The next call would do so, too."""
@@ -163,7 +163,7 @@ class _Packing:
         size = self._volume_size(stream)
         sizes = [size] * (stream // size) + [stream % size]
         sizes += [_BESIDE, *(path.stat().st_size for path in signatures)]
-        return plan_parity([one for one in sizes if one], self._options.parity_percent, self._parity_limit(stream))
+        return plan_parity([size for size in sizes if size], self._options.parity_percent, self._parity_limit(stream))
 
     def _volume_size(self, stream: int) -> int:
         return self._options.volume_size or max(stream, 1)
@@ -178,6 +178,7 @@ class _Packing:
             raise SelectionError(f"{count:,} volumes are too many: take a larger --volume-size")
         name_of = partial(self._names.volume, digits=digits_for(count))
         with (
+            quick_turns(),
             ReadAhead(self._counted()) as reader,
             VolumeWriter(self._files, self._work, name_of, size) as writer,
         ):
@@ -207,8 +208,8 @@ class _Packing:
         path = self._work / name
         return SetFile(name=name, size=path.stat().st_size, sha256=sha256_of(path) or "")
 
-    def _finish(self, volumes: list[SetFile], others: list[SetFile], plan: ParityPlan | None) -> PackReport:
-        signed = sum(other.name.startswith(self._names.signatures) for other in others)
+    def _finish(self, volumes: list[SetFile], beside: list[SetFile], plan: ParityPlan | None) -> PackReport:
+        signed = sum(file.name.startswith(self._names.signatures) for file in beside)
         text = readme_text(
             self._names,
             digits=len(volumes[0].name.rpartition(".")[2]),
@@ -216,16 +217,16 @@ class _Packing:
             passphrase=self._options.passphrase is not None,
             signed=signed > 0,
         )
-        others.append(self._write(README, text.encode("ascii")))
+        beside.append(self._write(README, text.encode("ascii")))
         record = SetRecord(
             base=self._names.base,
             archive_id=self._archive.id,
             archive_size=self._size,
             encrypted=self._names.encrypted,
             volumes=tuple(volumes),
-            others=tuple(sorted(others, key=lambda other: other.name)),
+            beside=tuple(sorted(beside, key=lambda file: file.name)),
         )
-        covered = [*volumes, *record.others, self._write(self._names.record, encode_record(record))]
+        covered = [*volumes, *record.beside, self._write(self._names.record, encode_record(record))]
         parity = self._parity(covered) if plan is not None else []
         self._publish(covered, parity)
         return PackReport(folder=self._folder, record=record, files=(*covered, *parity), signatures=signed)
@@ -254,19 +255,19 @@ class _Packing:
 
     def _drop_unfinished(self) -> None:
         """Remove what a killed one left. Raises TargetError where the folder holds anything else."""
-        left = {UNFINISHED}
+        leftovers = {UNFINISHED}
         for base in sets_in(self._folder)[0]:
             names = Names(base=base)
             if (self._folder / names.checksums).exists():
                 raise TargetError(f"{self._folder} holds the set {base} already; name a folder that is new or empty")
-            left |= {names.record, f"{names.checksums}.tmp", *_named_in(self._folder / names.record, base)}
-            left |= {path.name for path in parity_files(self._folder, names)}
-        strange = sorted({path.name for path in self._folder.iterdir()} - left)
+            leftovers |= {names.record, f"{names.checksums}.tmp", *_named_in(self._folder / names.record, base)}
+            leftovers |= {path.name for path in parity_files(self._folder, names)}
+        strange = sorted({path.name for path in self._folder.iterdir()} - leftovers)
         if strange:
             message = f"{self._folder} holds other files, such as {strange[0]}; name a folder that is new or empty"
             raise TargetError(message)
-        records = {names for names in left if names.endswith(".json")}
-        for name in [*sorted(left - records), *sorted(records)]:  # a record goes after all that it names
+        records = {names for names in leftovers if names.endswith(".json")}
+        for name in [*sorted(leftovers - records), *sorted(records)]:  # a record goes after all that it names
             self._files.remove_tree(self._folder / name)
 
 
@@ -277,7 +278,7 @@ def _named_in(record: Path, base: str) -> set[str]:
             facts = decode_record(file.read(MAX_RECORD_SIZE), base)
     except (OSError, ValueError):
         return set()
-    return {file.name.partition("/")[0] for file in (*facts.volumes, *facts.others)}
+    return {file.name.partition("/")[0] for file in (*facts.volumes, *facts.beside)}
 
 
 def _signatures(archive: Path) -> Iterator[Path]:

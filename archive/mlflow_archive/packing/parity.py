@@ -63,8 +63,8 @@ def plan_parity(sizes: Sequence[int], percent: float, volume_size: int) -> Parit
     recovery = max(1, ceil(blocks * percent / 100))
     listed = _OF_BLOCK * blocks + _OF_FILE * (len(sizes) + 1)
     for files in range(1, _MOST_FILES + 1):
-        each = ceil(recovery / files)
-        size = each * (block_size + _PACKET) + listed * (int(log2(each)) + 3)
+        blocks_of_file = ceil(recovery / files)
+        size = blocks_of_file * (block_size + _PACKET) + listed * (int(log2(blocks_of_file)) + 3)
         if max(size, listed) <= volume_size:
             return ParityPlan(block_size=block_size, recovery=recovery, files=files, size=size * files + listed)
     raise SelectionError(
@@ -100,12 +100,12 @@ def parity_files(folder: Path, names: Names) -> list[Path]:
     return sorted(path for path in folder.iterdir() if pattern.fullmatch(path.name) and path.is_file())
 
 
-def mend(parity: Path, folder: Path, others: Collection[str], lock: int) -> Mended:
-    """Mend the links in a folder by the parity that lies elsewhere; ``others`` are more files there to look at.
+def mend(parity: Path, folder: Path, extras: Collection[str], lock: int) -> Mended:
+    """Mend the links in a folder by the parity that lies elsewhere; ``extras`` are more files there to look at.
 
     Raises TargetError where the program fails for another reason than too much damage.
     """
-    arguments = [f"-B{folder.absolute()}", "--", str(parity.absolute()), *sorted(others)]
+    arguments = [f"-B{folder.absolute()}", "--", str(parity.absolute()), *sorted(extras)]
     answer = _ask("repair", arguments, folder, lock)
     lacking = _LACKING.search(answer.stdout)
     if answer.returncode not in (0, 2) or (answer.returncode == 2 and lacking is None and "Target:" in answer.stdout):

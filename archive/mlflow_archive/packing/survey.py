@@ -64,33 +64,35 @@ def sets_in(folder: Path) -> tuple[list[str], set[str]]:
 
 def places_by_size(record: SetRecord, folder: Path) -> dict[str, Path] | None:
     """Return where all files are, if each lies under its name: volumes with their size, the others as they were."""
-    files = (*record.volumes, *record.others)
+    files = (*record.volumes, *record.beside)
     places = {file.name: folder / file.name for file in files}
     if not all(_size(places[file.name]) == file.size for file in files):
         return None
-    if not all(sha256_of(places[file.name]) == file.sha256 for file in record.others):
+    if not all(sha256_of(places[file.name]) == file.sha256 for file in record.beside):
         return None
     return places
 
 
 def survey(record: SetRecord, folder: Path) -> Survey:
     """Read every file of a set that lies in a folder, and look for those that lie there under another name."""
-    files = (*record.volumes, *record.others)
-    found = Survey()
+    files = (*record.volumes, *record.beside)
+    condition = Survey()
     digests = _digests(files, [folder / file.name for file in files])
     names = {file.sha256: file.name for file in files}
     for file in files:
         digest = digests.get(folder / file.name)
         if digest == file.sha256:
-            found.places[file.name] = folder / file.name
+            condition.places[file.name] = folder / file.name
         elif digest in names:
-            found.findings.append(_finding(file, VolumeState.SWAPPED, f"it holds what belongs into {names[digest]}"))
+            condition.findings.append(
+                _finding(file, VolumeState.SWAPPED, f"it holds what belongs into {names[digest]}")
+            )
         else:
-            found.findings.append(_what_is_wrong(file, folder / file.name))
-    _place_swapped(found, files, digests)
-    _find_renamed(found, files, folder)
-    found.findings += _of_other_sets(record, folder, found.places.values())
-    return found
+            condition.findings.append(_what_is_wrong(file, folder / file.name))
+    _place_swapped(condition, files, digests)
+    _find_renamed(condition, files, folder)
+    condition.findings += _of_other_sets(record, folder, condition.places.values())
+    return condition
 
 
 def _digests(files: Sequence[SetFile], paths: Sequence[Path]) -> dict[Path, str | None]:
@@ -124,22 +126,22 @@ def _what_is_wrong(file: SetFile, path: Path) -> Finding:
     return _finding(file, VolumeState.DAMAGED)
 
 
-def _place_swapped(found: Survey, files: Sequence[SetFile], digests: dict[Path, str | None]) -> None:
+def _place_swapped(condition: Survey, files: Sequence[SetFile], digests: dict[Path, str | None]) -> None:
     by_digest = {digest: path for path, digest in digests.items() if digest is not None}
-    for file in found.lacking(files):
+    for file in condition.lacking(files):
         if file.sha256 in by_digest:
-            found.places[file.name] = by_digest[file.sha256]
+            condition.places[file.name] = by_digest[file.sha256]
 
 
-def _find_renamed(found: Survey, files: Sequence[SetFile], folder: Path) -> None:
-    lacking = found.lacking(files)
+def _find_renamed(condition: Survey, files: Sequence[SetFile], folder: Path) -> None:
+    lacking = condition.lacking(files)
     for path, digest in _digests(lacking, strangers(files, folder)).items():
         for file in lacking:
-            if digest == file.sha256 and file.name not in found.places:
-                found.places[file.name] = path
+            if digest == file.sha256 and file.name not in condition.places:
+                condition.places[file.name] = path
                 state = VolumeState.RENAMED
-                found.findings = [finding for finding in found.findings if finding.name != file.name]
-                found.findings.append(_finding(file, state, f"it is {path.name} now"))
+                condition.findings = [finding for finding in condition.findings if finding.name != file.name]
+                condition.findings.append(_finding(file, state, f"it is {path.name} now"))
 
 
 def strangers(files: Sequence[SetFile], folder: Path) -> list[Path]:

@@ -30,7 +30,7 @@ from mlflow_archive.packing.mending import MendingFolder
 from mlflow_archive.packing.stream import ReadAhead
 from mlflow_archive.packing.survey import Finding, Survey, places_by_size, sets_in, survey
 from mlflow_archive.packing.volumes import MAX_RECORD_SIZE, README, Names, SetFile, SetRecord, decode_record
-from mlflow_archive.packing.workplace import check_room, working_in
+from mlflow_archive.packing.workplace import check_room, quick_turns, working_in
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.storage.files import Files, OutputFile
 from mlflow_archive.verification.checks import verify
@@ -62,18 +62,18 @@ class UnpackOptions:
 class UnpackReport:
     """What was unpacked, and what was wrong with the volumes on the way.
 
-    ``lost`` are signatures that could not be brought: a report with some is a partial success.
+    ``lost_signatures`` are signatures that could not be brought: a report with some is a partial success.
     """
 
     archive: Path
     archive_id: str
     findings: tuple[Finding, ...]
     signatures: int
-    lost: tuple[str, ...]
+    lost_signatures: tuple[str, ...]
 
     @property
     def complete(self) -> bool:
-        return not self.lost
+        return not self.lost_signatures
 
 
 def unpack(
@@ -146,12 +146,13 @@ class _Unpacking:
         if self._target.exists():
             return self._finish_killed(record)
         check_room(self._work, record.archive_size, self._progress)
-        found = self._unpack(record)
-        lost = [file.name for file in found.lacking(record.others) if file.name not in (README, record.names.identity)]
-        signatures = self._bring_signatures(record, found)
+        condition = self._unpack(record)
+        needless = (README, record.names.identity)
+        lost_signatures = [file.name for file in condition.lacking(record.beside) if file.name not in needless]
+        signatures = self._bring_signatures(record, condition)
         self._files.publish(self._plain, self._target)
         self._files.remove_tree(self._work)
-        return self._report(record, found.findings, signatures, lost)
+        return self._report(record, condition.findings, signatures, lost_signatures)
 
     def drop_plain(self) -> None:
         """Remove what was decrypted, where that can be done; what was mended stays for the next call."""
@@ -161,14 +162,14 @@ class _Unpacking:
                 self._files.remove(self._work)
 
     def _report(
-        self, record: SetRecord, findings: Sequence[Finding], signatures: int, lost: Sequence[str]
+        self, record: SetRecord, findings: Sequence[Finding], signatures: int, lost_signatures: Sequence[str]
     ) -> UnpackReport:
         return UnpackReport(
             archive=self._target,
             archive_id=record.archive_id,
             findings=tuple(findings),
             signatures=signatures,
-            lost=tuple(lost),
+            lost_signatures=tuple(lost_signatures),
         )
 
     @property
@@ -188,14 +189,14 @@ class _Unpacking:
         """Clean up behind a killed one that had given the archive its name. Raises TargetError for another archive."""
         try:
             with open_archive(self._target) as archive:
-                same = archive.id == record.archive_id
+                is_same = archive.id == record.archive_id
         except ArchiveError:
-            same = False
-        if not same:
+            is_same = False
+        if not is_same:
             raise TargetError(f"{self._target} exists already; choose another name")
         self._files.remove_tree(self._work)
         folder = f"{record.names.signatures}/"
-        return self._report(record, (), sum(other.name.startswith(folder) for other in record.others), ())
+        return self._report(record, (), sum(file.name.startswith(folder) for file in record.beside), ())
 
     def _unpack(self, record: SetRecord) -> Survey:
         """Write the archive and verify it; return what was found out about the volumes."""
@@ -208,14 +209,14 @@ class _Unpacking:
                 self._progress.note(f"{error}; all volumes are looked at")
             else:
                 return Survey(places=places)
-        found = self._survey(record)
+        condition = self._survey(record)
         try:
-            self._write(record, found.places)
+            self._write(record, condition.places)
         except VolumeChangedError as error:
             raise DamagedVolumesError(f"{self._source}: {error}, and was when it was read before") from error
         except NotDecryptableError as error:
             raise self._refused(error) from error
-        return found
+        return condition
 
     def _check_key(self, error: Exception, first: SetFile, places: Mapping[str, Path]) -> None:
         """Raise KeyRefusedError at once where the volume with the header is as it was, and no key opens that."""
@@ -231,13 +232,13 @@ class _Unpacking:
 
     def _survey(self, record: SetRecord) -> Survey:
         self._files.remove(self._plain)
-        found = survey(record, self._source)
-        self._mending.take_mended(found, (*record.volumes, *record.others))
-        lacking = found.lacking([*record.volumes, *(other for other in record.others if other.name != README)])
-        if found.lacking(record.volumes) or (lacking and self._has_parity()):
+        condition = survey(record, self._source)
+        self._mending.take_mended(condition, (*record.volumes, *record.beside))
+        lacking = condition.lacking([*record.volumes, *(file for file in record.beside if file.name != README)])
+        if condition.lacking(record.volumes) or (lacking and self._has_parity()):
             check_room(self._work, record.archive_size + sum(file.size for file in lacking), self._progress)
-            self._mending.mend(record, self._source, found)
-        return found
+            self._mending.mend(record, self._source, condition)
+        return condition
 
     def _has_parity(self) -> bool:
         return (self._source / self._names.parity).is_file()
@@ -248,7 +249,7 @@ class _Unpacking:
         if self._keys is None:
             self._keys = self._identities(record, places)
         with self._files.create(self._plain) as output:
-            with ReadAhead(self._counted(record, places)) as reader:
+            with quick_turns(), ReadAhead(self._counted(record, places)) as reader:
                 writer = _BoundedWriter(output, record)
                 if record.encrypted:
                     decrypt(reader, writer, self._keys)
@@ -275,7 +276,7 @@ class _Unpacking:
         own = record.names.identity
         if own in places:
             return read_identities([places[own]], self._options.ask)
-        if any(other.name == own for other in record.others):
+        if any(file.name == own for file in record.beside):
             raise DamagedVolumesError(f"{self._source}: the protected key is not as it was written", [f"{own}: lost"])
         raise KeyRefusedError(f"{self._source}: the volumes are encrypted; give the key with --identity FILE")
 
@@ -289,13 +290,13 @@ class _Unpacking:
                 f"{record.archive_id}: {reason}"
             )
 
-    def _bring_signatures(self, record: SetRecord, found: Survey) -> int:
+    def _bring_signatures(self, record: SetRecord, condition: Survey) -> int:
         """Write the signatures beside the archive to be; return how many they are."""
         folder = f"{record.names.signatures}/"
-        there = [other for other in record.others if other.name.startswith(folder) and other.name in found.places]
-        for other in there:
-            self._bring(other, found.places[other.name], self._target.with_name(self._target.name + ".sig"))
-        return len(there)
+        sound = [file for file in record.beside if file.name.startswith(folder) and file.name in condition.places]
+        for file in sound:
+            self._bring(file, condition.places[file.name], self._target.with_name(self._target.name + ".sig"))
+        return len(sound)
 
     def _bring(self, signature: SetFile, place: Path, folder: Path) -> None:
         self._files.make_directory(folder)

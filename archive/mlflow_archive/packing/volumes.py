@@ -88,14 +88,14 @@ class Names:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetRecord:
-    """What the record says. ``archive_size`` is that of the single file; ``others`` are no volumes and no parity."""
+    """What the record says. ``archive_size`` is that of the single file; ``beside`` are neither volumes nor parity."""
 
     base: str
     archive_id: str
     archive_size: int
     encrypted: bool
     volumes: tuple[SetFile, ...]
-    others: tuple[SetFile, ...]
+    beside: tuple[SetFile, ...]
 
     @property
     def names(self) -> Names:
@@ -159,7 +159,7 @@ def _facts(record: SetRecord) -> dict[str, Any]:
         "archive_size": record.archive_size,
         "encryption": "age" if record.encrypted else None,
         "volumes": [volume.to_json() for volume in record.volumes],
-        "others": [other.to_json() for other in record.others],
+        "beside": [file.to_json() for file in record.beside],
     }
 
 
@@ -184,7 +184,7 @@ def decode_record(data: bytes, base: str) -> SetRecord:
             archive_size=_number(facts, "archive_size"),
             encrypted=facts["encryption"] == "age",
             volumes=tuple(map(_file, facts["volumes"])),
-            others=tuple(map(_file, facts["others"])),
+            beside=tuple(map(_file, facts["beside"])),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"a value is missing or has the wrong type: {error}") from None
@@ -219,11 +219,11 @@ def _check_names(record: SetRecord, base: str) -> None:
     if record.base != base or not is_numbered or [volume.name for volume in record.volumes] != expected:
         raise ValueError("its volumes are not named as those of this set")
     folder = f"{names.signatures}/"
-    others = [other.name for other in record.others]
-    signatures = [name.removeprefix(folder) for name in others if name.startswith(folder)]
-    if len(set(others)) != len(others) or not all(map(is_signature_name, signatures)):
+    names_beside = [file.name for file in record.beside]
+    signatures = [name.removeprefix(folder) for name in names_beside if name.startswith(folder)]
+    if len(set(names_beside)) != len(names_beside) or not all(map(is_signature_name, signatures)):
         raise ValueError("it names a file that is no signature")
-    if not {name for name in others if not name.startswith(folder)} <= {README, names.identity}:
+    if not {name for name in names_beside if not name.startswith(folder)} <= {README, names.identity}:
         raise ValueError("it names a file that does not belong to a set")
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from mlflow_archive.errors import TargetError
 from mlflow_archive.flow.report import Progress
+
+_TURN_SECONDS: Final = 0.0001
 
 
 @contextmanager
@@ -30,6 +34,21 @@ def working_in(folder: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def quick_turns() -> Iterator[None]:
+    """Let threads take turns every 0.1 ms meanwhile, instead of every 5.
+
+    pyrage holds the interpreter's lock but for the moments in which it reads and writes; a thread that hashes or writes
+    a block would wait 5 ms for the lock behind each, several times as long as the block takes.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def check_room(folder: Path, needed: int, progress: Progress) -> None:

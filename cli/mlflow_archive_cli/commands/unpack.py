@@ -62,7 +62,7 @@ def command(
     if not quiet:
         _summarize(folder, report)
     if not report.complete:
-        warn(f"signatures are lost: {', '.join(report.lost)}")
+        warn(f"signatures are lost: {', '.join(report.lost_signatures)}")
         ctx.exit(3)
 
 
