@@ -102,7 +102,7 @@ bench-inspection: .venv/.stamp
 bench-traces: .venv/.stamp
 	.venv/bin/python -m bench.traces
 
-# Not part of `make bench`: 10 GB are packed, and need 50 GB of disk.
+# Not part of `make bench`: 10 GB are packed, and need 40 GB of disk.
 bench-road: .venv/.stamp
 	.venv/bin/python -m bench.road
 

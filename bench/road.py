@@ -110,10 +110,11 @@ def encryption_figures(archive: Path, work: Path, rounds: int) -> None:
     limit = figure(rounds, [*bare, "encrypt", archive, age, identity], age)
     compare("pack", size, figure(rounds, tool("pack", archive, "--to", volumes, *for_one), volumes), limit, 0.8)
     limit = figure(rounds, [*bare, "decrypt", age, plain, identity], plain)
+    for path in (age, plain):  # as large as the archive, each
+        path.unlink()
     unpacking = tool("unpack", volumes, "-o", back, "--identity", key, "-q")
     compare("unpack", size, figure(rounds, unpacking, back), limit, 0.8)
-    for path in (age, plain, back):
-        path.unlink()
+    back.unlink()
     shutil.rmtree(volumes)
 
 

@@ -6,13 +6,15 @@
     with ma.open("backup.mlfa") as a:
         a.runs.to_pandas()
         a.search_runs(filter_string="metrics.loss < 0.1")
-    ma.replay("backup.mlfa", "http://127.0.0.1:5001", options=ma.ReplayOptions(experiment_prefix="old/"))
+    ma.import_archive("backup.mlfa", "http://127.0.0.1:5001", options=ma.ImportOptions(experiment_prefix="old/"))
 
-What a name needs is imported when it is first used.
+What a name needs is imported when it is first used. The verbs are those of the command; as Python keeps the word
+``import`` for itself, that one is ``import_archive``.
 """
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +23,13 @@ if TYPE_CHECKING:
     from mlflow_archive.api.open_archive import OpenArchive
     from mlflow_archive.api.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
     from mlflow_archive.api.packing import pack, unpack
+    from mlflow_archive.api.replaying import ImportOptions
     from mlflow_archive.api.signing import sign
-    from mlflow_archive.api.verbs import ExportOptions, copy, export, replay, restore, serve
+    from mlflow_archive.api.verbs import ExportOptions, copy, export, import_archive, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
     from mlflow_archive.flow.report import Report
     from mlflow_archive.packing.pack import PackOptions
     from mlflow_archive.selecting.selection import Selection
-    from mlflow_archive.sinks.replay import ReplayOptions
     from mlflow_archive.sinks.restore import RestoreOptions
     from mlflow_archive.verification.checks import verify
 
@@ -36,19 +38,19 @@ __version__ = "0.1.0"
 __all__ = [
     "Diff",
     "ExportOptions",
+    "ImportOptions",
     "MlflowArchiveError",
     "OpenArchive",
     "PackOptions",
-    "ReplayOptions",
     "Report",
     "RestoreOptions",
     "Selection",
     "copy",
     "diff",
     "export",
+    "import_archive",
     "open",
     "pack",
-    "replay",
     "restore",
     "serve",
     "sign",
@@ -59,19 +61,19 @@ __all__ = [
 _PLACES = {
     "Diff": ("api.diffing", "Diff"),
     "ExportOptions": ("api.verbs", "ExportOptions"),
+    "ImportOptions": ("api.replaying", "ImportOptions"),
     "MlflowArchiveError": ("errors", "MlflowArchiveError"),
     "OpenArchive": ("api.open_archive", "OpenArchive"),
     "PackOptions": ("packing.pack", "PackOptions"),
-    "ReplayOptions": ("sinks.replay", "ReplayOptions"),
     "Report": ("flow.report", "Report"),
     "RestoreOptions": ("sinks.restore", "RestoreOptions"),
     "Selection": ("selecting.selection", "Selection"),
     "copy": ("api.verbs", "copy"),
     "diff": ("api.diffing", "diff"),
     "export": ("api.verbs", "export"),
+    "import_archive": ("api.verbs", "import_archive"),
     "open": ("api.open_archive", "OpenArchive"),
     "pack": ("api.packing", "pack"),
-    "replay": ("api.verbs", "replay"),
     "restore": ("api.verbs", "restore"),
     "serve": ("api.verbs", "serve"),
     "sign": ("api.signing", "sign"),
@@ -80,7 +82,15 @@ _PLACES = {
 }
 
 
+_DEPRECATED = {"ReplayOptions": "ImportOptions", "replay": "import_archive"}
+"""What a name was called before the command and Python had one word for it."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _DEPRECATED:
+        now = _DEPRECATED[name]
+        warnings.warn(f"{__name__}.{name} is now called {now}", DeprecationWarning, stacklevel=2)
+        name = now
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _PLACES[name]

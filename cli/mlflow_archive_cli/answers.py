@@ -13,7 +13,7 @@ import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlflow_archive.reader.inspection.rows import plain_rows
+from mlflow_archive.reader.inspection.rows import in_milliseconds, plain_rows
 from mlflow_archive_cli.output import flat, plain, whole_file
 
 _TABLE: Final = "answer"
@@ -30,15 +30,6 @@ def check_ending(path: Path) -> None:
     """Raise UsageError for a name whose ending says no kind of file."""
     if path.suffix.lower() not in WRITERS:
         raise click.UsageError(f"{path} is no file that can be written; give a name that ends in {', '.join(WRITERS)}")
-
-
-def in_milliseconds(rows: pa.Table) -> pa.Table:
-    """Return rows with all times in the unit of the archive; DuckDB computes with microseconds."""
-    for index, field in enumerate(rows.schema):
-        if pa.types.is_timestamp(field.type):
-            values = rows[field.name].cast(pa.timestamp("ms", field.type.tz), safe=False)
-            rows = rows.set_column(index, field.name, values)
-    return rows
 
 
 def _names(answers: Sequence[pa.Table]) -> list[str]:

@@ -8,17 +8,23 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import fsspec
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 import mlflow_archive as ma
 from mlflow_archive.api.artifact_tree import ArtifactFolder, StoredArtifact
 from mlflow_archive.api.filesystem import ArchiveFileSystem
-from mlflow_archive.errors import DamagedError, SelectionError
+from mlflow_archive.errors import DamagedError, QueryError, SelectionError
+from mlflow_archive.flow.chunk import Gap
+from mlflow_archive.flow.report import Report
 from tests.cli.conftest import CHILD, GONE, PARENT, write_archive
 from tests.support.chunks import ChunkSource, chunk, experiment, run
+
+CHILD_START = datetime(2022, 6, 12, 3, 34, 40, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module", params=["a.mlfa", "a"])
@@ -38,6 +44,11 @@ def test_every_public_name_is_there() -> None:
     assert callable(ma.verify)
     with pytest.raises(AttributeError, match="colour"):
         ma.colour  # noqa: B018
+    for old, new in (("replay", ma.import_archive), ("ReplayOptions", ma.ImportOptions)):
+        assert old not in ma.__all__
+        with pytest.warns(DeprecationWarning, match=f"mlflow_archive.{old} is now called {new.__name__}") as warned:
+            assert getattr(ma, old) is new
+        assert warned[0].filename == __file__
 
 
 def test_import_alone_brings_nothing_heavy() -> None:
@@ -103,23 +114,7 @@ def test_times_are_times(opened: ma.OpenArchive) -> None:
     assert str(found.history("loss").table.schema.field("timestamp").type) == "timestamp[ms, tz=UTC]"
     assert opened.exports[0]["created"] == datetime(2022, 6, 12, 4, 18, 30, 123000, tzinfo=UTC)
     assert "2022-06-12 03:34:38" in found._repr_html_()
-
-
-def test_one_text_is_no_list(opened: ma.OpenArchive) -> None:
-    """Each letter of it would count as an experiment, a column, …"""
-    with pytest.raises(
-        TypeError, match=r"columns takes a list of texts; found the text 'run_id', so give \['run_id'\]"
-    ):
-        opened.runs.to_table(columns="run_id")
-    for name in ("experiment_ids", "experiment_names", "order_by"):
-        with pytest.raises(TypeError, match=f"{name} takes a list of texts"):
-            opened.search_runs(**{name: "abc"})  # type: ignore[arg-type]
-    for name in ("experiments", "runs", "models", "kinds", "artifact_globs"):
-        with pytest.raises(TypeError, match=f"{name} takes a list of texts"):
-            ma.Selection(**{name: "abc"})  # type: ignore[arg-type]
-    for value in ("ab", ("/old", "/new"), ["ab"]):
-        with pytest.raises(TypeError, match=r"artifact_map takes pairs, as \[\('/old', '/new'\)\]"):
-            ma.ExportOptions(artifact_map=value)  # type: ignore[arg-type]
+    assert "2022-06-12 03:34:38" in opened.runs._repr_html_()
 
 
 def test_artifacts_are_a_tree(opened: ma.OpenArchive) -> None:
@@ -160,6 +155,21 @@ def test_pandas_reads_an_artifact_in_place(path: Path) -> None:
         assert stream.read() == b"flavors: {}\n"
 
 
+def test_what_is_asked_for_shows_itself(opened: ma.OpenArchive) -> None:
+    """Of many rows the first twenty, and how many there are."""
+    answer = opened.sql("select range as n, make_timestamp(1655004880000000) as time from range(1234)")._repr_html_()
+    assert answer.startswith("<b>answer (1,234, the first 20 are shown)</b><table")
+    assert answer.count("<tr>") == 21
+    assert ">2022-06-12 03:34:40</td>" in answer
+    assert "<b>runs (3)</b>" in opened.runs._repr_html_()
+    assert "<b>loss (3)</b>" in opened.run(PARENT).history("loss")._repr_html_()
+    assert "no registered models" in opened.models._repr_html_()
+    gap = Gap(owner_kind="run", owner_id="1", path="", code="G101", reason="gone")
+    report = Report(counts={"runs": 1234}, gaps=[gap])
+    assert "<b>report: 1 gaps</b>" in report._repr_html_()
+    assert all(text in report._repr_html_() for text in (">1,234<", "<b>gaps by cause (1)</b>", ">gone<"))
+
+
 def test_html_escapes_what_is_in_the_archive(tmp_path: Path) -> None:
     from mlflow_archive.flow.copy import copy  # noqa: PLC0415
     from mlflow_archive.writer.export import ArchiveSink  # noqa: PLC0415
@@ -184,7 +194,42 @@ def test_search_runs(opened: ma.OpenArchive) -> None:
 
 
 def test_sql(opened: ma.OpenArchive) -> None:
-    assert opened.sql("select count(*) as n from runs").to_pylist() == [{"n": 3}]
+    answer = opened.sql("select run_name, start_time from runs order by run_name")
+    assert answer.to_pylist()[0] == {"run_name": "child", "start_time": CHILD_START}
+    assert (len(answer), answer.table.num_rows, answer.to_pandas().shape) == (3, 3, (3, 2))
+    assert pa.table(answer).equals(answer.table)
+    assert repr(answer) == "<answer of 3 rows: run_name, start_time>"
+
+
+def test_an_archive_is_attached_to_a_connection_of_the_user(path: Path, tmp_path: Path) -> None:
+    with ma.open(path) as archive, duckdb.connect(tmp_path / "mine.duckdb") as connection:
+        connection.execute("create table names (run_name text, nice text); insert into names values ('child', 'Kim')")
+        connection.execute("create schema work; use work")
+        archive.attach(connection)
+        archive.attach(connection, 'an "other"')
+        connection.execute(
+            "create temp view points as select * from archive.latest_metrics join archive.runs using (run_id)"
+        )
+        assert connection.sql("select nice, value from points join main.names using (run_name)").fetchall() == [
+            ("Kim", 3.0)
+        ]
+        assert connection.sql('select count(*) from "an ""other""".runs').fetchall() == [(3,)]
+        assert connection.sql("select current_schema()").fetchall() == [("work",)]
+        with pytest.raises(QueryError, match=r"cannot be attached as 'archive': .*already exists"):
+            archive.attach(connection)
+    with duckdb.connect(tmp_path / "mine.duckdb") as connection:
+        tables = connection.sql("select table_name from information_schema.tables").fetchall()
+        assert tables == [("names",)]
+
+
+def test_a_damaged_archive_is_not_attached(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "a")
+    [part] = (path / "tables" / "runs").glob("*.parquet")
+    part.write_bytes(part.read_bytes()[:-30] + bytes(30))
+    with ma.open(path) as archive, duckdb.connect() as connection:
+        with pytest.raises(DamagedError):
+            archive.attach(connection)
+        assert ("archive",) not in connection.sql("select database_name from duckdb_databases()").fetchall()
 
 
 def test_a_closed_archive_is_not_taken_for_a_damaged_one(path: Path) -> None:

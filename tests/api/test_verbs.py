@@ -78,10 +78,10 @@ def test_search_runs_has_the_shape_of_mlflows(exported: Path, tmp_path: Path) ->
 
 def test_replay(exported: Path, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    options = ma.ReplayOptions(artifact_root=str(tmp_path / "artifacts"), experiment_prefix="old/")
-    planned = ma.replay(exported, uri, options=replace(options, dry_run=True))
+    options = ma.ImportOptions(artifact_root=str(tmp_path / "artifacts"), experiment_prefix="old/")
+    planned = ma.import_archive(exported, uri, options=replace(options, dry_run=True))
     assert planned.details["created"] == 19
-    done = ma.replay(exported, uri, options=options)
+    done = ma.import_archive(exported, uri, options=options)
     assert (done.complete, done.details["created"]) == (True, 19)
 
 
@@ -91,10 +91,12 @@ def test_replay_renames(exported: Path, tmp_path: Path) -> None:
 
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     selection = ma.Selection(experiments=("example1",))
-    options = ma.ReplayOptions(
+    options = ma.ImportOptions(
         artifact_root=str(tmp_path / "artifacts"), experiment_prefix="old/", rename_experiment={"example1": "not this"}
     )
-    report = ma.replay(exported, uri, options=options, rename_experiment={"example1": "this"}, selection=selection)
+    report = ma.import_archive(
+        exported, uri, options=options, rename_experiment={"example1": "this"}, selection=selection
+    )
     assert report.complete
     names = {experiment.name for experiment in MlflowClient(uri).search_experiments()}
     assert names == {"Default", "old/this"}
@@ -128,8 +130,8 @@ def parameters_of(verb: str) -> set[str]:
     ("verb", "function", "records"),
     [
         ("export", ma.export, (ma.ExportOptions,)),
-        ("import", ma.replay, (ma.ReplayOptions,)),
-        ("copy", ma.copy, (ma.ReplayOptions, ma.ExportOptions)),
+        ("import", ma.import_archive, (ma.ImportOptions,)),
+        ("copy", ma.copy, (ma.ImportOptions, ma.ExportOptions)),
         ("restore", ma.restore, (ma.RestoreOptions,)),
     ],
 )
@@ -147,8 +149,8 @@ def test_replay_of_a_selection(exported: Path, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     with ma.open(exported) as archive:
         run_id = archive.runs.head(1)["run_id"][0].as_py()
-    options = ma.ReplayOptions(artifact_root=str(tmp_path / "artifacts"))
-    done = ma.replay(exported, uri, options=options, selection=ma.Selection(runs=(run_id,)))
+    options = ma.ImportOptions(artifact_root=str(tmp_path / "artifacts"))
+    done = ma.import_archive(exported, uri, options=options, selection=ma.Selection(runs=(run_id,)))
     assert list(done.details["runs"]) == [run_id]  # type: ignore[call-overload]
 
 

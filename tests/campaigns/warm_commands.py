@@ -26,6 +26,7 @@ from typing import Any, Final, NoReturn
 
 from tests.support.session_folder import session_folder
 from tests.support.unsynced import unsynced
+from tests.support.warm_process import WarmProcess, settle
 
 _IMPORTED: Final = (
     *(f"mlflow_archive_cli.commands.{name}" for name in ("export", "import_", "restore")),
@@ -34,18 +35,12 @@ _IMPORTED: Final = (
 )
 
 
-class WarmCommands:
+class WarmCommands(WarmProcess):
     """The process, as who orders commands sees it."""
 
     def __init__(self) -> None:
         session_folder()  # which this process removes at its end, not a fork of the other
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "tests.campaigns.warm_commands"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).resolve().parents[2],
-        )
+        super().__init__("tests.campaigns.warm_commands")
 
     def start(
         self, arguments: Sequence[str], *, environment: Mapping[str, str], folder: Path, stderr: Path
@@ -53,20 +48,6 @@ class WarmCommands:
         """Start the command with arguments in a folder; what it says goes into ``stderr``."""
         order = {"arguments": arguments, "environment": environment, "folder": str(folder), "stderr": str(stderr)}
         return WarmCommand(self, self.ask(order))
-
-    def ask(self, order: object) -> int:
-        """Give an order and return the answer."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{json.dumps(order)}\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
-
-    def close(self) -> None:
-        """End the process and its commands."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
 
 
 class WarmCommand:
@@ -144,11 +125,7 @@ def _become(arguments: list[str], environment: dict[str, str], folder: str, stde
     """Become the command."""
     from mlflow_archive_cli.main import main  # noqa: PLC0415 - has been imported
 
-    os.chdir(folder)
-    for number, path in ((0, os.devnull), (1, os.devnull), (2, stderr)):
-        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), number)
-    os.environ.clear()
-    os.environ.update(environment)
+    settle(folder, environment, (os.devnull, 0), (os.devnull, 0), (stderr, 0))
     tempfile.tempdir = None  # what the environment says now
     sys.argv = ["mlflow-archive", *arguments]
     with unsynced():

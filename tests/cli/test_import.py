@@ -10,7 +10,10 @@ from pathlib import Path
 import sqlalchemy
 from mlflow.tracking import MlflowClient
 
+from mlflow_archive.flow.copy import copy
+from mlflow_archive.writer.export import ArchiveSink
 from tests.cli.conftest import CHILD, GONE, PARENT, Command
+from tests.support.chunks import ChunkSource, chunk, experiment
 from tests.support.databases import PostgresServer, engine_of
 from tests.support.mlflow_server import MlflowServer
 
@@ -44,6 +47,46 @@ def test_import_and_again(cli: Command, archive: Path, mlflow_server: MlflowServ
     again = json.loads(receipt.read_text())
     assert (again["created"], again["skipped"]) == (0, 3)
     assert again["runs"] == done["runs"]
+
+
+def test_names_of_files_and_names_that_would_meet(cli: Command, mlflow_server: MlflowServer, tmp_path: Path) -> None:
+    prefix, archive = f"names {tmp_path.name}", tmp_path / "a.mlfa"
+    rows = chunk(experiments=[experiment(number, name) for number, name in (("1", "a"), ("2", "ab"), ("3", "c"))])
+    copy(ChunkSource((0, [rows])), ArchiveSink(archive, tool="t 1", clock_ms=lambda: 0), jobs=1)
+    (tmp_path / "names.csv").write_text("a*,b*\nc,bb\ngone,x\n")
+    target = ["--to", mlflow_server.uri, "--experiment-prefix", f"{prefix}/"]
+    files = ["--rename-experiments", tmp_path / "names.csv"]
+    client = MlflowClient(mlflow_server.uri)
+
+    def there() -> list[str]:
+        return sorted(e.name for e in client.search_experiments(filter_string=f"name LIKE '{prefix}/%'"))
+
+    refused = cli("import", archive, *target, *files)
+    assert refused.code == 2
+    assert "the experiments 'ab', 'c' of the archive would all be 'bb' in the target; nothing is written" in refused.err
+    assert there() == []
+    receipt = tmp_path / "receipt.json"
+    one_by_one = ["--rename-experiment", "c=d", "--rename-model", "x=y", "--merge-models", "--receipt", receipt]
+    done = cli("import", archive, *target, *files, *one_by_one)
+    assert (done.code, there()) == (0, [f"{prefix}/b", f"{prefix}/bb", f"{prefix}/d"])
+    assert "no experiment of this name is imported, so that none is renamed: 'gone'" in done.err
+    assert json.loads(receipt.read_text())["options"] == {
+        "rename_experiment": {"a*": "b*", "c": "d", "gone": "x"},
+        "experiment_prefix": f"{prefix}/",
+        "rename_model": {"x": "y"},
+        "merge_models": True,
+    }
+    joined = cli("import", archive, *target, "--rename-experiment", "*=all", "--experiment-prefix", f"{prefix}/in ")
+    assert (joined.code, there()[-1]) == (0, f"{prefix}/in all")
+
+
+def test_options_of_names_that_do_not_go_together(cli: Command, archive: Path, tmp_path: Path) -> None:
+    to = ["--to", f"sqlite:///{tmp_path / 'm.db'}"]
+    twice = cli("import", archive, *to, "--rename-model", "a=b", "--rename-model", "a=c")
+    assert (twice.code, "--rename-model: 'a' cannot become both 'b' and 'c'" in twice.err) == (2, True)
+    alone = cli("import", archive, *to, "--move-aliases")
+    assert (alone.code, "--move-aliases goes with --merge-models" in alone.err) == (2, True)
+    assert not (tmp_path / "m.db").exists()
 
 
 def test_without_source_tags_and_only_one_run(

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from mlflow_archive.errors import ServerError
+from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.http.authority import MAX_ANSWER, ask_authority
 
 REPLY = "application/timestamp-reply"
@@ -108,5 +108,6 @@ def test_credentials_of_the_url_are_used_and_not_told() -> None:
 
 
 def test_what_is_no_url() -> None:
-    with pytest.raises(ServerError, match=r"POST tsa\.example is not a URL that can be requested"):
-        ask_authority("tsa.example", b"question")
+    for url in ("tsa.example", "http:///tsa", "ftp://tsa.example"):
+        with pytest.raises(SelectionError, match="begins with http:// or https://, and its host follows"):
+            ask_authority(url, b"question")

@@ -110,6 +110,9 @@ NEEDS = {
     "runs": (["export", "n.mlfa", "--from", str(STORE), "--filter", "metrics.a > 1"], "mlflow"),
     "traces": (["export", "n.mlfa", "--from", str(STORE), "--trace-filter", "tags.a = 'b'"], "mlflow"),
     "plugin": (["export", "n.mlfa", "--from", "http://127.0.0.1:9"], "mlflow"),
+    "encryption": (["pack", "A", "--to", "v", "--recipient", "age1x"], "road"),
+    "passphrase": (["pack", "A", "--to", "v", "--passphrase-file", "phrase"], "road"),
+    "parity": (["pack", "A", "--to", "v", "--parity", "10%"], "road"),
     "time-stamp": (["sign", "A", "--key", "x", "--timestamp", "http://127.0.0.1:9"], "timestamp"),
     "authorities": (["verify", "A", "--signers", "A", "--tsa-ca", "A"], "timestamp"),
     "signature": (["export", "n.mlfa", "--from", "http://127.0.0.1:9"], "sigv4"),
@@ -121,9 +124,10 @@ SETTINGS = {"plugin": {"MLFLOW_TRACKING_AUTH": "my-plugin"}, "signature": {"MLFL
 def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answer]:
     folder = tmp_path_factory.mktemp("refused")
     archive = write_archive(folder / "a.mlfa")
+    (folder / "phrase").write_text("correct horse\n")
     commands = [[str(archive) if word == "A" else word for word in words] for words, _ in NEEDS.values()]
     given = dict(zip(NEEDS, ask(*commands, folder=folder, settings=list(map(SETTINGS.get, NEEDS))), strict=True))
-    assert {path.name for path in folder.iterdir()} <= {"a.mlfa", "n.mlfa.work"}
+    assert {path.name for path in folder.iterdir()} <= {"a.mlfa", "n.mlfa.work", "phrase"}
     return given
 
 
@@ -138,7 +142,7 @@ def test_what_needs_an_extra_names_it_in_one_line(name: str, refused: dict[str, 
 def test_every_extra_that_is_named_is_there() -> None:
     named = {extra for file in ("archive", "cli") for path in (ROOT / file).rglob("*.py") for extra in extras_in(path)}
     optional = PROJECT["optional-dependencies"]
-    assert {"database", "server", "sql", "plot", "pandas", "mlflow", "sigv4"} <= named <= optional.keys()
+    assert {"database", "server", "sql", "plot", "pandas", "mlflow", "sigv4", "road"} <= named <= optional.keys()
     everything = {name for text in optional["all"] for name in text.partition("[")[2].rstrip("]").split(",")}
     # A full MLflow has what its skinny part has, and what reads PostgreSQL what reads SQLite.
     assert everything == optional.keys() - {"all", "mlflow", "database"}

@@ -48,14 +48,14 @@ def three(tmp_path: Path) -> Path:
 
 
 def test_the_newest_version_with_what_it_stands_on(three: Path, store_place: Place) -> None:
-    options = ma.ReplayOptions(
+    options = ma.ImportOptions(
         artifact_root=store_place.artifact_root,
         experiment_prefix=f"{store_place.prefix}/",
         model_prefix=f"{store_place.prefix}-",
     )
     for outcome in ("created", "skipped"):
         selection = Selection(models=("model",), latest_versions=1)
-        report = ma.replay(three, store_place.uri, options=options, selection=selection)
+        report = ma.import_archive(three, store_place.uri, options=options, selection=selection)
         assert report.gaps == []
         assert report.details[outcome] == 1
         assert report.details["outcomes"]["model_version"][outcome] == 1  # type: ignore[index]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -267,7 +269,19 @@ def test_one_that_is_cut_off_at_a_gap_leaves_no_trace_of_it(store_place: Place) 
         tags = place.client.get_registered_model(place.name("gap")).tags
         assert not [key for key in tags if key.startswith("mlflow_archive.")], f"cut off at request {after}"
         assert sorted(versions(place, "gap")) == [1, 3]
+        assert deleted_tags(place, "gap") == {2: {"mlflow_archive.filler": "true"}}, f"cut off at request {after}"
     assert cuts > 2
+
+
+def deleted_tags(place: Place, name: str) -> dict[int, dict[str, str]]:
+    """The tags that the database keeps of versions that are deleted, by number."""
+    query = """SELECT v.version, t.key, t.value FROM model_versions v JOIN model_version_tags t USING (name, version)
+        WHERE v.current_stage = 'Deleted_Internal' AND v.name = ?"""
+    found: dict[int, dict[str, str]] = {}
+    with closing(sqlite3.connect(place.uri.removeprefix("sqlite:///"))) as connection:
+        for number, key, value in connection.execute(query, (place.name(name),)):
+            found.setdefault(number, {})[key] = value
+    return found
 
 
 def test_a_name_that_is_too_long_for_a_folder_is_refused_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def outcomes(report: ma.Report) -> set[str]:
 
 def test_killed_repeated_and_proved(servers: Servers, tmp_path: Path) -> None:
     source, target = servers
-    planned = ma.copy(source.uri, target.uri, options=ma.ReplayOptions(dry_run=True))
+    planned = ma.copy(source.uri, target.uri, options=ma.ImportOptions(dry_run=True))
     assert (outcomes(planned), planned.details["dry_run"], runs_in(target)) == ({"created"}, True, 0)
 
     command = [sys.executable, "-m", "mlflow_archive_cli", "copy", source.uri, target.uri, "-q"]
@@ -67,13 +67,13 @@ def test_killed_repeated_and_proved(servers: Servers, tmp_path: Path) -> None:
     assert {kind for kind, number in proof.objects.items() if number} >= {"run", "logged_model", "registered_model"}
 
     assert outcomes(ma.copy(source.uri, target.uri)) == {"skipped"}, "a second copy changes nothing"
-    assert outcomes(ma.replay(archive, target.uri)) == {"skipped"}, "an import finds and leaves what a copy made"
+    assert outcomes(ma.import_archive(archive, target.uri)) == {"skipped"}, "an import leaves what a copy made"
     assert ma.diff(archive, target.uri, imported=True).changes == ()
 
 
 def test_a_copy_of_a_selection_under_another_name(servers: Servers) -> None:
     source, _ = servers
-    options = ma.ReplayOptions(model_prefix="prod-", experiment_prefix="prod/")
+    options = ma.ImportOptions(model_prefix="prod-", experiment_prefix="prod/")
     report = ma.copy(source.uri, source.uri, options=options, selection=ma.Selection(models=("prompt",)))
     assert report.details["selection"] == {"models": ["prompt"]}
     assert report.details["ids"]["registered_model"] == {"prompt": "prod-prompt"}  # type: ignore[index]
@@ -84,4 +84,4 @@ def test_what_cannot_be_is_refused_before_anything_is_read(tmp_path: Path) -> No
     with pytest.raises(SelectionError, match="source and target are both"):
         ma.copy(store, f"{store}/")
     with pytest.raises(SelectionError, match="a server decides itself where artifacts go"):
-        ma.copy(store, "http://127.0.0.1:9", options=ma.ReplayOptions(artifact_root="x"))
+        ma.copy(store, "http://127.0.0.1:9", options=ma.ImportOptions(artifact_root="x"))

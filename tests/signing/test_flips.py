@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 import mlflow_archive as ma
 from mlflow_archive.errors import KeyRefusedError
-from mlflow_archive.signing.timestamps import Authorities, request_stamp
+from mlflow_archive.signing.timestamps import Authorities, UntrustedTokenError, request_stamp
 from mlflow_archive.verification.report import Level
 from tests.cli.conftest import write_archive
-from tests.support.authority import Authority
+from tests.support.authority import Authority, make_authority
 from tests.support.flips import flips
 from tests.support.signers import Signer
 
@@ -39,3 +40,15 @@ def test_no_flip_in_a_token_is_accepted(authority: Authority) -> None:
         with pytest.raises(KeyRefusedError):
             pytest.fail(f"the flip of bit {bit} gives {authorities.check(b'data', flipped)}")
     assert authorities.check(b"data", token)
+
+
+def test_a_certificate_with_a_name_that_cannot_be_read_is_a_refusal(tmp_path: Path) -> None:
+    """One flip makes the name of an issuer a bit string, on which cryptography raises a TypeError."""
+    authority = make_authority(tmp_path / "tsa", with_chain=True)
+    token, middle = request_stamp(b"data", authority.reply), authority.middle.certificate.public_bytes(Encoding.DER)
+    name = b"\x0c\x0broot of tsa"
+    damaged = middle.replace(name, b"\x0d" + name[1:], 1), middle.replace(name, b"\x03" + name[1:], 1)
+    assert token.count(middle) == 1
+    for certificate in damaged:
+        with pytest.raises(UntrustedTokenError, match=r"a certificate in it is damaged|is not trusted"):
+            Authorities(authority.ca).check(b"data", token.replace(middle, certificate))

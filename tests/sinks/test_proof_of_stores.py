@@ -36,7 +36,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_transfer_is_proved_but_for_what_needs_a_secret(name: str, archive: Path, tmp_path: Path) -> None:
     uri, root = f"sqlite:///{tmp_path / 't.db'}", tmp_path / "root"
-    report = ma.replay(archive, uri, options=ReplayOptions(artifact_root=str(root), **OPTIONS[name]))
+    report = ma.import_archive(archive, uri, options=ReplayOptions(artifact_root=str(root), **OPTIONS[name]))
     proof = ma.diff(archive, uri, imported=True, receipt=report)
     assert proof.same, proof.changes
     assert {entry["kind"] for entry in proof.refused} == NEED_A_SECRET

@@ -80,6 +80,23 @@ def test_linked_prompts_get_the_names_that_they_have_there() -> None:
     }
 
 
+def test_linked_prompts_get_the_numbers_that_they_have_there() -> None:
+    value = (
+        r'[{"name": "a{", "version" :"1"}, {"version": "1", "name": "b"}, {"name": "a{"}, {"name":"a{","version":2}]'
+    )
+    remapped = remap_linked_prompts(
+        {LINKED_PROMPTS: value},
+        lambda name: f"x{name}",
+        lambda name, version: f"{version}7" if "a" in name else version,
+    )
+    assert remapped == {
+        LINKED_PROMPTS: (
+            '[{"name": "xa{", "version" :"17"}, {"version": "1", "name": "xb"}, {"name": "xa{"}, '
+            '{"name":"xa{","version":2}]'
+        )
+    }
+
+
 @pytest.mark.parametrize("tags", [{}, {LINKED_PROMPTS: None}, {LINKED_PROMPTS: "", "a": None}])
 def test_tags_without_linked_prompts_stay(tags: dict[str, str | None]) -> None:
     same = remap_linked_prompts(tags, lambda _: "x")

@@ -112,6 +112,18 @@ def test_everything_arrives(place: Place) -> None:
     assert len(two.records) == 600
 
 
+def test_a_name_that_is_given_is_that_of_a_new_dataset(place: Place) -> None:
+    source = datasets(place.name, [dataset(f"d-{uuid4().hex}", place.name), dataset(f"d-{uuid4().hex}", "other")])
+    renames = {f"{place.name}*": f"{place.name} new*"}
+    for _ in range(2):
+        report = place.replay(source, rename_evaluation_dataset=renames, evaluation_dataset_prefix="x ")
+        assert [each.name for each in found(place, report)] == [f"x {place.name} new", "x other"]
+        assert report.details["notes"] == []
+    report = place.replay(source, evaluation_dataset_prefix="x ")
+    assert f"is in the target as 'x {place.name} new' and not 'x {place.name}'" in str(report.details["notes"])
+    assert outcomes(report, KIND) == {"skipped": 2}
+
+
 @pytest.mark.parametrize("source_tags", [True, False])
 def test_twice_changes_nothing(place: Place, source_tags: bool) -> None:
     source = whole(place.name)

@@ -156,7 +156,7 @@ def test_all_of_it_arrives_and_a_second_import_changes_nothing(uri: str, tmp_pat
 def test_a_proof_counts_none_of_it_and_names_all(uri: str, tmp_path: Path) -> None:
     archive = tmp_path / "a.mlfa"
     copy(source(), ArchiveSink(archive, tool="test 1", clock_ms=lambda: 0), jobs=1)
-    report = ma.replay(archive, uri, options=ReplayOptions(artifact_root=str(tmp_path / "root")))
+    report = ma.import_archive(archive, uri, options=ReplayOptions(artifact_root=str(tmp_path / "root")))
     for receipt in (report.details, None):
         proof = ma.diff(archive, uri, imported=True, receipt=receipt)
         assert proof.proved, proof.changes

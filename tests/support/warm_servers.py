@@ -22,34 +22,19 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tests.support.unsynced import unsynced
+from tests.support.warm_process import WarmProcess, settle
 
 
-class WarmServers:
+class WarmServers(WarmProcess):
     """The process, as who orders servers sees it."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "tests.support.warm_servers"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).resolve().parents[2],
-        )
+        super().__init__("tests.support.warm_servers")
 
     def start(self, arguments: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path) -> WarmServer:
         """Start ``mlflow`` with arguments in a folder; what it prints goes into ``log``."""
         order = {"arguments": arguments, "environment": environment, "folder": str(folder), "log": str(log)}
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{json.dumps(order)}\n")
-        self._process.stdin.flush()
-        return WarmServer(int(self._process.stdout.readline()))
-
-    def close(self) -> None:
-        """End the process and its servers."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        return WarmServer(self.ask(order))
 
 
 class WarmServer:
@@ -125,11 +110,7 @@ def _serve(arguments: list[str], environment: dict[str, str], folder: str, log: 
 
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.chdir(folder)
-    for number, path in ((0, os.devnull), (1, log), (2, log)):
-        os.dup2(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), number)
-    os.environ.clear()
-    os.environ.update(environment)
+    settle(folder, environment, (os.devnull, 0), (log, os.O_APPEND), (log, os.O_APPEND))
     SqlWebhook.__table__.c.secret.type.__init__()  # the key, which MLflow takes from the environment when imported
     mlflow.server._exec_cmd = _run_uvicorn
     with unsynced():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
@@ -21,9 +21,10 @@ from mlflow_archive.api.progress import OnProgress, as_progress
 from mlflow_archive.api.receipts import ReceiptPlace, read_receipts
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.format.gaps import ARTIFACT_GAPS
+from mlflow_archive.format.notebook import pairs_html, rows_html
 from mlflow_archive.kinds import BY_ROW, DEFAULT_WORKSPACE, IDENTITIES, TABLES, WORKSPACE, Table
 from mlflow_archive.reader.archive import Archive, owner_ids
-from mlflow_archive.reader.inspection.rows import plain_rows, plain_values
+from mlflow_archive.reader.inspection.rows import dated, plain_rows, plain_values
 from mlflow_archive.selecting.selection import Selection
 
 if TYPE_CHECKING:
@@ -107,6 +108,22 @@ class Diff:
             "changes": [change.to_json() for change in self.changes],
             "not_compared": sorted(self.not_compared),
         }
+
+    def _repr_html_(self) -> str:
+        rows = [
+            {"change": change.change, "kind": change.kind, "id": change.id, "fields": _places(change.fields)}
+            for change in self.changes
+        ]
+        counts = {name: f"{number:,}" for name, number in self.counts.items()}
+        return pairs_html(self._sentence, counts) + rows_html("changes", rows)
+
+    @property
+    def _sentence(self) -> str:
+        return "nothing differs" if self.same else "differs"
+
+
+def _places(fields: Sequence[FieldChange]) -> str:
+    return ", ".join(dict.fromkeys(".".join(filter(None, (field.table, field.field))) for field in fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +216,10 @@ def diff(  # noqa: PLR0913 - one verb, as in the command
     if imported:
         from mlflow_archive.api.proof.proof import prove  # noqa: PLC0415 - the plans of an import bring MLflow's API
 
-        return prove(
+        proof = prove(
             os.fspath(before), os.fspath(after), receipt=receipt, artifacts=artifacts, jobs=jobs, progress=listener
         )
+        return replace(proof, changes=tuple(map(_dated, proof.changes)))
     with (
         as_archive(os.fspath(before), selection=selection, jobs=jobs, progress=listener) as old,
         as_archive(os.fspath(after), selection=selection, jobs=jobs, progress=listener) as new,
@@ -209,12 +227,25 @@ def diff(  # noqa: PLR0913 - one verb, as in the command
         hidden = hidden_columns(old, new)
         announced = Announced(read_receipts(receipt, old))
         comparison = Comparison(artifacts=artifacts, locations=locations, hidden=hidden, announced=announced)
-        changes = [pair for change in differences(old, new, comparison) for pair in announced.split(change)]
+        changes = [
+            (_dated(part), expected)
+            for change in differences(old, new, comparison)
+            for part, expected in announced.split(change)
+        ]
     return Diff(
         changes=tuple(change for change, expected in changes if not expected),
         announced=tuple(change for change, expected in changes if expected),
         not_compared=hidden,
     )
+
+
+def _dated(change: ObjectChange) -> ObjectChange:
+    """Return a change with times as ``datetime``."""
+    fields = [
+        replace(field, key=dated(field.key), before=dated(field.before), after=dated(field.after))
+        for field in change.fields
+    ]
+    return replace(change, fields=fields)
 
 
 def hidden_columns(before: Archive, after: Archive) -> frozenset[str]:

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from mlflow_archive.api.answer import arrow_html
 from mlflow_archive.api.artifact_tree import ArtifactFolder, artifacts_of, tree_at
-from mlflow_archive.api.notebook import pairs_html
+from mlflow_archive.format.notebook import pairs_html, rows_html
 from mlflow_archive.kinds import RUN
 from mlflow_archive.optional import needing
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.artifact_owner import ArtifactReference
 from mlflow_archive.reader.inspection.details import RunDetails, run_details
 from mlflow_archive.reader.inspection.objects import ObjectDetails
-from mlflow_archive.reader.inspection.rows import dated
+from mlflow_archive.reader.inspection.rows import dated, worded
+from mlflow_archive.reader.inspection.spans import Span, spans_of, tree
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +40,9 @@ class History:
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
+
+    def _repr_html_(self) -> str:
+        return arrow_html(self.key, self.table)
 
 
 class Run:
@@ -84,7 +89,7 @@ class Run:
         return f"<run {self.run_id} {self.info['run_name']!r} {self.info['status']}>"
 
     def _repr_html_(self) -> str:
-        info = {name: value for name, value in self._details.info.items() if value is not None}
+        info = worded({name: value for name, value in self._details.info.items() if value is not None})
         files = {file.path: f"{file.size:,} bytes" for file in self.artifacts.files()}
         parts = {"run": info, "params": self.params, "tags": self.tags, "metrics": self.metrics, "artifacts": files}
         return "".join(pairs_html(title, values) for title, values in parts.items())
@@ -95,6 +100,8 @@ class StoredObject:
 
     Times in them are ``datetime``.
     """
+
+    _shown_apart: tuple[str, ...] = ()
 
     def __init__(self, archive: Archive, details: ObjectDetails) -> None:
         self._archive = archive
@@ -115,6 +122,36 @@ class StoredObject:
         return f"<{self.kind.replace('_', ' ')} {self.id}>"
 
     def _repr_html_(self) -> str:
-        info = {name: value for name, value in self._details.info.items() if value is not None}
-        pairs = self._details.pairs.items()
-        return pairs_html(self.kind, info) + "".join(pairs_html(name, values) for name, values in pairs)
+        info = worded({name: value for name, value in self._details.info.items() if value is not None})
+        pairs, tables = self._details.pairs.items(), worded(self._details.tables).items()
+        return (
+            pairs_html(self.kind.replace("_", " "), info)
+            + "".join(pairs_html(name.replace("_", " "), worded(values)) for name, values in pairs)
+            + "".join(rows_html(name.replace("_", " "), rows) for name, rows in tables if name not in self._shown_apart)
+        )
+
+
+class Trace(StoredObject):
+    """A trace. Its spans may lie in the table ``spans`` or in a file; ``spans`` has them from both."""
+
+    _shown_apart = ("spans",)
+
+    @cached_property
+    def spans(self) -> Sequence[Span]:
+        """The spans by start. Raises DamagedError."""
+        return spans_of(self._archive, self.id)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            {
+                "span": "\N{EM SPACE}" * depth + span.name,
+                "type": span.type,
+                "status": span.status,
+                "ms": None if span.duration_ns is None else f"{span.duration_ns / 1e6:.3f}",
+                "inputs": span.inputs,
+                "outputs": span.outputs,
+                "error": span.error,
+            }
+            for depth, span in tree(self.spans)
+        ]
+        return super()._repr_html_() + rows_html("spans", rows)

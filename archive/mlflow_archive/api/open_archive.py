@@ -14,22 +14,25 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from mlflow_archive.api.notebook import pairs_html
+from mlflow_archive.api.answer import Answer
 from mlflow_archive.api.objects import Run, StoredObject
-from mlflow_archive.api.searching import search_runs
+from mlflow_archive.api.registry import ModelVersion, Registry, stored_object
+from mlflow_archive.api.searching import search_runs, search_traces
 from mlflow_archive.api.table_view import TableView
+from mlflow_archive.format.notebook import pairs_html
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.reader.inspection.artifact_owner import without_scheme
 from mlflow_archive.reader.inspection.details import find_run
-from mlflow_archive.reader.inspection.objects import find_object, object_details
+from mlflow_archive.reader.inspection.model_versions import find_version
+from mlflow_archive.reader.inspection.objects import find_object
 from mlflow_archive.reader.inspection.rows import dated
 from mlflow_archive.reader.inspection.summary import summarize
 from mlflow_archive.selecting.selection import refuse_text
 from mlflow_archive.storage.closing import Closing
 
 if TYPE_CHECKING:
+    import duckdb
     import pandas as pd
 
 
@@ -44,6 +47,7 @@ class OpenArchive(Closing):
         self._archive: Archive = open_archive(path)
         views = {name: TableView(self._archive, name) for name in TABLES}
         self.tables: Mapping[str, TableView] = MappingProxyType(views)
+        self._attached: list[object] = []
 
     @property
     def path(self) -> Path:
@@ -84,32 +88,82 @@ class OpenArchive(Closing):
         Without experiments all are searched. ``deleted`` asks for deleted runs, too. Raises SelectionError for a
         filter, an order or an experiment that makes no sense.
         """
-        lists = {"experiment_ids": experiment_ids, "experiment_names": experiment_names, "order_by": order_by}
-        for name, value in lists.items():
-            refuse_text(name, value)
-        patterns = (*(experiment_ids or ()), *(experiment_names or ()))
+        patterns = _patterns(experiment_ids, experiment_names, order_by)
         return search_runs(
             self._archive, patterns, filter_string, order_by=order_by or (), max_results=max_results, deleted=deleted
         )
 
-    def sql(self, query: str) -> pa.Table:
+    def search_traces(
+        self,
+        experiment_ids: Sequence[str] | None = None,
+        filter_string: str = "",
+        *,
+        experiment_names: Sequence[str] | None = None,
+        order_by: Sequence[str] | None = None,
+        max_results: int | None = None,
+        include_spans: bool = True,
+    ) -> pd.DataFrame:
+        """Search traces with MLflow's syntax; the data frame has the columns of that of ``mlflow.search_traces``.
+
+        It has none of MLflow's own objects: no column ``trace``; ``request_time`` is a time, each span is as MLflow
+        wrote it, each assessment a row of the table ``assessments`` with its value read. Beside them are
+        ``experiment_id``, ``trace_name`` and ``session_id``. Without experiments all are searched. Without spans,
+        requests and responses are their previews. Raises as :meth:`search_runs`.
+        """
+        patterns = _patterns(experiment_ids, experiment_names, order_by)
+        return search_traces(
+            self._archive,
+            patterns,
+            filter_string,
+            order_by=order_by or (),
+            max_results=max_results,
+            include_spans=include_spans,
+        )
+
+    def sql(self, query: str) -> Answer:
         """Answer a SQL query over all tables (see :mod:`mlflow_archive.api.sql`). Raises SelectionError."""
         from mlflow_archive.api.sql import SqlSession  # noqa: PLC0415 - optional
 
         with SqlSession(self._archive) as session:
-            return session.query(query)
+            return Answer(session.query(query))
+
+    def attach(self, connection: duckdb.DuckDBPyConnection, name: str = "archive") -> None:
+        """Put all tables into a DuckDB connection of your own as views: ``select * from archive.runs``.
+
+        They lie in a database in memory of that name, beside yours, into which nothing is written; the archive must
+        stay open while they are asked. All tables are checked first, which reads them once. Raises QueryError where the
+        name is taken, DamagedError for a table that is damaged; then nothing is attached.
+        """
+        from mlflow_archive.api.sql import attach  # noqa: PLC0415 - optional
+
+        self._attached += attach(self._archive, connection, name)
 
     def run(self, run_id: str) -> Run:
         """Return a run by its id, the start of it, or its name if no other has it. Raises SelectionError."""
         return Run(self._archive, find_run(self._archive, run_id))
 
     def get(self, name: str, kind: str | None = None) -> StoredObject:
-        """Return an object of any kind by id or name. Raises SelectionError for none, or several."""
-        of_kind, owner_id = find_object(self._archive, name, kind)
-        return StoredObject(self._archive, object_details(self._archive, of_kind, owner_id))
+        """Return an object of any kind by id, the start of it, name, or MLflow's own word for it.
+
+        Those are ``runs:/ID``, ``models:/m-ID`` and, for one version, ``models:/churn/3``, ``models:/churn@champion``
+        or ``prompts:/ask/2``. Raises SelectionError for none, or several.
+        """
+        if kind is None and (version := find_version(self._archive, name)):
+            return ModelVersion(self._archive, version)
+        return stored_object(self._archive, *find_object(self._archive, without_scheme(name), kind))
+
+    @property
+    def models(self) -> Registry:
+        """The registered models that are no prompts, by name: ``a.models["churn"].versions[3]``."""
+        return Registry(self._archive, prompts=False)
+
+    @property
+    def prompts(self) -> Registry:
+        """The prompts, by name."""
+        return Registry(self._archive, prompts=True)
 
     def close(self) -> None:
-        """Close the files of the archive; what was opened from it cannot be read any more."""
+        """Close the files of the archive; what was opened or attached from it cannot be read any more."""
         self._archive.close()
 
     def __repr__(self) -> str:
@@ -119,3 +173,13 @@ class OpenArchive(Closing):
         summary = summarize(self._archive)
         head = {"path": summary.path, "archive id": summary.archive_id, "format": summary.version}
         return pairs_html("archive", head) + pairs_html("rows", {k: f"{v:,}" for k, v in summary.counts.items() if v})
+
+
+def _patterns(
+    experiment_ids: Sequence[str] | None, experiment_names: Sequence[str] | None, order_by: Sequence[str] | None
+) -> tuple[str, ...]:
+    """Return the experiments that a search asks for. Raises TypeError for one text in place of a list."""
+    lists = {"experiment_ids": experiment_ids, "experiment_names": experiment_names, "order_by": order_by}
+    for name, value in lists.items():
+        refuse_text(name, value)
+    return (*(experiment_ids or ()), *(experiment_names or ()))

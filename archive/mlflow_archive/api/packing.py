@@ -9,6 +9,7 @@ from mlflow_archive.api.progress import OnProgress, as_progress
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.packing import pack as packing
 from mlflow_archive.packing import unpack as unpacking
+from mlflow_archive.selecting.selection import refuse_text
 
 
 def pack(
@@ -40,5 +41,6 @@ def unpack(
     DamagedVolumesError with the volumes that are lost, KeyRefusedError, NotAnArchiveError where there is no set,
     SelectionError, TargetError, MissingExtraError; repeated, it goes on.
     """
+    refuse_text("identities", identities)
     options = unpacking.UnpackOptions(identities=identities, passphrase=passphrase)
     return unpacking.unpack(folder, archive, options=options, progress=as_progress(progress))

@@ -1,4 +1,7 @@
-"""``search_runs`` with the data frame that ``mlflow.search_runs`` gives (mlflow.tracking.fluent.search_runs)."""
+"""Searches with the data frames that MLflow's own calls give.
+
+``search_runs`` is as mlflow.tracking.fluent.search_runs, ``search_traces`` as mlflow.tracing.fluent.search_traces.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from mlflow_archive.kinds import RUN, TIMESTAMP
+from mlflow_archive.format.json_text import parse_json
+from mlflow_archive.kinds import RUN, TIMESTAMP, TRACE
 from mlflow_archive.optional import needing
 from mlflow_archive.reader.adjacent import last_of_each
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.listing import Query, list_objects
+from mlflow_archive.reader.inspection.rows import dated, plain_rows
+from mlflow_archive.reader.inspection.spans import Span, spans_by_trace
 from mlflow_archive.reader.search import SEARCHABLE, Order, parse_order
 from mlflow_archive.reader.search.searchable import ATTRIBUTES
 
@@ -20,7 +26,18 @@ if TYPE_CHECKING:
 
 _INFO: Final = ("run_id", "experiment_id", "status", "artifact_uri", "start_time", "end_time")
 _TIMES: Final = ("start_time", "end_time")
-_SEARCHABLE: Final = SEARCHABLE[RUN]
+_TRACE: Final[Mapping[str, str]] = {
+    "trace_id": "trace_id",
+    "experiment_id": "experiment_id",
+    "trace_name": "trace_name",
+    "session_id": "session_id",
+    "client_request_id": "client_request_id",
+    "state": "state",
+    "request_time": "request_time",
+    "execution_duration_ms": "execution_duration",
+}
+"""Columns of the table ``traces``, and what MLflow calls them in its data frame."""
+_PREVIEWS: Final = ("request_preview", "response_preview")
 
 
 def search_runs(
@@ -36,18 +53,87 @@ def search_runs(
     with needing("pandas", "a data frame"):
         import pandas as pd  # noqa: PLC0415 - takes half a second, and reading commands do without
 
-    orders = [parse_order(text, _SEARCHABLE) for text in order_by]
+    orders = [parse_order(text, SEARCHABLE[RUN]) for text in order_by]
     query = Query(filter_string=filter_string, experiments=tuple(experiments), stage=None if deleted else "active")
     columns = list(dict.fromkeys([*_INFO, *(_column(order) for order in orders)]))
     rows = list_objects(archive, RUN, query, columns=columns)
-    rows = _ordered(rows, orders)[:max_results]
+    rows = _ordered(rows, orders, newest="start_time", identity="run_id")[:max_results]
     ids = [row["run_id"] for row in rows]
     data: dict[str, Any] = {name: [row[name] for row in rows] for name in _INFO}
     for name in _TIMES:
         data[name] = _times(data[name])
-    for group, missing in (("metrics", float("nan")), ("params", None), ("tags", None)):
-        data |= _columns_of(group, _values(archive, group, ids), ids, missing)
+    for group, absent in (("metrics", float("nan")), ("params", None), ("tags", None)):
+        data |= _columns_of(group, _values(archive, group, ids), ids, absent)
     return pd.DataFrame(data)
+
+
+def search_traces(
+    archive: Archive,
+    experiments: Sequence[str],
+    filter_string: str,
+    *,
+    order_by: Sequence[str],
+    max_results: int | None,
+    include_spans: bool,
+) -> pd.DataFrame:
+    """Return one row a trace: its info, then what belongs to it as lists and mappings."""
+    with needing("pandas", "a data frame"):
+        import pandas as pd  # noqa: PLC0415 - as above
+
+    orders = [parse_order(text, SEARCHABLE[TRACE]) for text in order_by]
+    query = Query(filter_string=filter_string, experiments=tuple(experiments))
+    columns = list(dict.fromkeys([*_TRACE, *_PREVIEWS, *(_column(order) for order in orders)]))
+    rows = list_objects(archive, TRACE, query, columns=columns)
+    rows = _ordered(rows, orders, newest="request_time", identity="trace_id")[:max_results]
+    ids = [row["trace_id"] for row in rows]
+    data: dict[str, Any] = {_TRACE[name]: [row[name] for row in rows] for name in _TRACE}
+    data["request_time"] = _times(data["request_time"])
+    spans = spans_by_trace(archive, ids) if include_spans else {}
+    roots = {trace_id: next((s for s in of_trace if s.parent_id is None), None) for trace_id, of_trace in spans.items()}
+    for name, values in _said(rows, roots).items():
+        data[name] = pd.Series(values, dtype=object)  # one kind of JSON value or several, and None stays None
+    for name, table in (("trace_metadata", "trace_metadata"), ("tags", "trace_tags")):
+        pairs = _rows_by_trace(archive, table, ids)
+        data[name] = [{row["key"]: row["value"] for row in pairs[trace_id]} for trace_id in ids]
+    if include_spans:
+        data["spans"] = [[dict(span.content) for span in spans[trace_id]] for trace_id in ids]
+    assessments = _rows_by_trace(archive, "assessments", ids)
+    data["assessments"] = [
+        [{**row, "value": _read(row["value"], None)} for row in assessments[trace_id]] for trace_id in ids
+    ]
+    return pd.DataFrame(data)
+
+
+def _said(rows: Sequence[Mapping[str, Any]], roots: Mapping[str, Span | None]) -> dict[str, list[Any]]:
+    """Return what was asked and answered: what went into the root span and came out, or the preview of it."""
+    data: dict[str, list[Any]] = {"request": [], "response": []}
+    for row in rows:
+        root = roots.get(row["trace_id"])
+        data["request"].append(_read(root.inputs if root else None, row["request_preview"]))
+        data["response"].append(_read(root.outputs if root else None, row["response_preview"]))
+    return data
+
+
+def _rows_by_trace(archive: Archive, table: str, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of a table by trace, without those columns that hold nothing; times as ``datetime``."""
+    found: dict[str, list[dict[str, Any]]] = {trace_id: [] for trace_id in ids}
+    for batch in archive.batches(table, owners=ids):
+        for row in dated(plain_rows(batch)):
+            found[row.pop("trace_id")].append(
+                {name: value for name, value in row.items() if value is not None or name == "value"}
+            )
+    return found
+
+
+def _read(text: str | None, otherwise: str | None) -> Any:
+    """Return what a JSON text says, as MLflow does; a text that is none as it is."""
+    text = otherwise if text is None else text
+    if text is None:
+        return None
+    try:
+        return parse_json(text)
+    except ValueError:
+        return text
 
 
 def _columns_of(
@@ -70,9 +156,11 @@ def _column(order: Order) -> str:
     return order.field.name if order.field.group == ATTRIBUTES else f"{order.field.group}.{order.field.name}"
 
 
-def _ordered(rows: list[dict[str, Any]], orders: Sequence[Order]) -> list[dict[str, Any]]:
-    """Sort as MLflow does: by each order, runs without a value last, then newest first, then by id."""
-    rows = sorted(rows, key=lambda row: (-(row["start_time"] or 0), row["run_id"]))
+def _ordered(
+    rows: list[dict[str, Any]], orders: Sequence[Order], *, newest: str, identity: str
+) -> list[dict[str, Any]]:
+    """Sort as MLflow does: by each order, what has no value last, then newest first, then by id."""
+    rows = sorted(rows, key=lambda row: (-(row[newest] or 0), row[identity]))
     for order in reversed(orders):
         name = _column(order)
         known = [row for row in rows if row[name] is not None and row[name] == row[name]]

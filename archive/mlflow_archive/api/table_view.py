@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mlflow_archive.kinds import TABLES
+from mlflow_archive.api.answer import arrow_html
+from mlflow_archive.api.objects import Run, StoredObject
+from mlflow_archive.api.registry import stored_object
+from mlflow_archive.format.notebook import MOST_ROWS
+from mlflow_archive.kinds import IDENTITIES, RUN, TABLES
 from mlflow_archive.optional import needing
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.inspection.rows import plain_rows
+from mlflow_archive.reader.inspection.details import find_run
+from mlflow_archive.reader.inspection.objects import find_object
 from mlflow_archive.selecting.selection import refuse_text
 
 if TYPE_CHECKING:
@@ -96,6 +101,20 @@ class TableView:
             raise KeyError(f"{self.name} has no column {unknown[0]!r}; there are {', '.join(self.schema.names)}")
         return list(columns)
 
+    def __getitem__(self, name: str) -> Run | StoredObject:
+        """Return the object of a row by its id, the start of it, or its name: ``a.traces["tr-4b1f"]``.
+
+        Raises SelectionError for none, or several; TypeError for a table whose rows are no objects of their own.
+        """
+        kind = next((kind for kind, table in IDENTITIES.items() if table.name == self.name), None)
+        if kind is None:
+            raise TypeError(f"the rows of {self.name} have no names; to_table(), to_pandas() and head() have them")
+        if kind == RUN:
+            return Run(self._archive, find_run(self._archive, name))
+        return stored_object(self._archive, *find_object(self._archive, name, kind))
+
+    __iter__ = None  # else Python would ask for the objects 0, 1, 2, …
+
     def __len__(self) -> int:
         return self.count_rows()
 
@@ -103,6 +122,4 @@ class TableView:
         return f"<table {self.name} of {self._archive.path}: {', '.join(self.schema.names)}>"
 
     def _repr_html_(self) -> str:
-        from mlflow_archive.api.notebook import table_html  # noqa: PLC0415
-
-        return table_html(f"{self.name} (first rows)", self.schema.names, plain_rows(self.head(10)))
+        return arrow_html(self.name, self.head(MOST_ROWS), self.count_rows())

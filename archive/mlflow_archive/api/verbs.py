@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +34,7 @@ from mlflow_archive.writer.target import ArchiveTarget
 
 if TYPE_CHECKING:
     from mlflow_archive.sinks.replay import ReplayOptions
+    from mlflow_archive.sinks.replay.names import Renaming
     from mlflow_archive.sinks.restore import RestoreOptions
 
 ArchivePath = str | os.PathLike[str]
@@ -103,30 +104,31 @@ def _archive_sink(path: Path, options: ExportOptions, progress: Progress) -> Sin
     )
 
 
-def replay(
+def import_archive(
     archive: ArchivePath,
     to: str,
     *,
     options: ReplayOptions | None = None,
-    rename_experiment: Mapping[str, str] | None = None,
-    rename_model: Mapping[str, str] | None = None,
+    rename_experiment: Renaming | None = None,
+    rename_model: Renaming | None = None,
     selection: Selection | None = None,
     progress: Progress | OnProgress | None = None,
 ) -> Report:
-    """Replay an archive into a tracking server or store; see ``mlflow-archive import``.
+    """Import an archive into a tracking server or store; see ``mlflow-archive import``.
 
-    ``rename_experiment`` and ``rename_model`` map names in the archive to names in the target, in place of those of
-    ``options``: they belong to one archive, where options may serve many. ``report.details`` is the receipt. Raises
-    SelectionError, ServerError, TargetError, ArchiveError; repeated, it goes on.
+    ``options`` are :class:`~mlflow_archive.api.replaying.ImportOptions`. ``rename_experiment`` and ``rename_model`` map
+    names in the archive to names in the target, or are files that do, in place of those of ``options``: they belong to
+    one archive, where options may serve many. ``report.details`` is the receipt. Raises SelectionError, also where two
+    names would become one, ServerError, TargetError, ArchiveError; repeated, it goes on.
     """
-    from mlflow_archive.api.replaying import replay_archive  # noqa: PLC0415 - brings MLflow with it
-    from mlflow_archive.sinks.replay import ReplayOptions  # noqa: PLC0415
+    from mlflow_archive.api.replaying import ImportOptions, replay_archive  # noqa: PLC0415 - brings MLflow with it
+    from mlflow_archive.sinks.replay.names import read_renames  # noqa: PLC0415
 
-    options, listener = options or ReplayOptions(), as_progress(progress)
+    options, listener = options or ImportOptions(), as_progress(progress)
     options = replace(
         options,
-        rename_experiment=options.rename_experiment if rename_experiment is None else rename_experiment,
-        rename_model=options.rename_model if rename_model is None else rename_model,
+        rename_experiment=options.rename_experiment if rename_experiment is None else read_renames(rename_experiment),
+        rename_model=options.rename_model if rename_model is None else read_renames(rename_model),
     )
     with open_archive(archive) as opened:
         return replay_archive(opened, to, options, selection, progress=listener)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mlflow_archive.flow.causes import causes
 from mlflow_archive.flow.chunk import Gap
+from mlflow_archive.format.notebook import pairs_html, rows_html
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,6 +25,15 @@ class Report:
     def complete(self) -> bool:
         """Whether nothing was left out: there are no gaps."""
         return not self.gaps
+
+    def _repr_html_(self) -> str:
+        gaps = [
+            {"code": cause.first.code, "reason": cause.first.reason, "number": len(cause.gaps)}
+            for cause in causes(self.gaps)
+        ]
+        counts = {name: f"{number:,}" for name, number in self.counts.items()}
+        title = "report: complete" if self.complete else f"report: {len(self.gaps):,} gaps"
+        return pairs_html(title, counts) + rows_html("gaps by cause", gaps)
 
 
 class Progress(Protocol):

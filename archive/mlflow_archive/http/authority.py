@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from typing import Final
+from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError
 
-from mlflow_archive.errors import ServerError
+from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.http.credentials import split_userinfo
 from mlflow_archive.http.refusals import connection_failure
 from mlflow_archive.http.retry import DEFAULT, TRANSIENT_STATUS
@@ -26,8 +27,10 @@ _ATTEMPTS: Final = 3
 def ask_authority(url: str, request: bytes) -> bytes:
     """POST a time-stamp request and return the answer, at most ``MAX_ANSWER`` bytes; what may pass is asked again.
 
-    Raises ServerError where there is no such authority, or it refuses.
+    Raises SelectionError for what is no such URL, ServerError where there is no such authority, or it refuses.
     """
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise SelectionError("the URL of a time-stamp authority begins with http:// or https://, and its host follows")
     for attempt in range(1, _ATTEMPTS):
         try:
             return _ask(url, request)

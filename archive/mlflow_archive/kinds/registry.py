@@ -7,6 +7,7 @@ from typing import Final
 from mlflow_archive.kinds.files import ObjectFiles
 from mlflow_archive.kinds.model import (
     LOGGED_MODEL,
+    MODEL_VERSION,
     REGISTERED_MODEL,
     RUN,
     WEBHOOK,
@@ -39,9 +40,7 @@ REGISTERED_MODELS: Final = Kind(
             "name versions creation_time last_updated_time description",
             filter="tags.`mlflow.prompt.is_prompt` = 'true'",
         ),
-        listing(
-            "model-versions", "name version current_stage status run_id source", of="model_version", also="versions"
-        ),
+        listing("model-versions", "name version current_stage status run_id source", of=MODEL_VERSION, also="versions"),
     ),
     files=ObjectFiles(versions="model_versions"),
     keeps_blank_texts=True,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -15,6 +17,7 @@ from mlflow_archive.storage.files import Files, OutputFile
 
 BLOCK: Final = 1024 * 1024
 _WAITING: Final = 4
+_UNSYNCED: Final = 2
 
 
 class VolumeWriter(Closing):
@@ -31,6 +34,8 @@ class VolumeWriter(Closing):
         self._volumes: list[SetFile] = []
         self._output: OutputFile | None = None
         self._digest = hashlib.sha256()
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="sync")
+        self._syncing: deque[Future[None]] = deque()
         self._thread = Thread(target=self._work, name="volumes", daemon=True)
         self._thread.start()
 
@@ -72,6 +77,7 @@ class VolumeWriter(Closing):
                     self._take(memoryview(block))
             if self._error is None:
                 self._end_volume()
+                self._await_disk(0)
         except BaseException as error:
             self._error = error
             while block is not None:
@@ -79,6 +85,7 @@ class VolumeWriter(Closing):
         finally:
             if self._output is not None:
                 self._output.close()
+            self._disk.shutdown()
 
     def _take(self, block: memoryview) -> None:
         while block:
@@ -93,9 +100,20 @@ class VolumeWriter(Closing):
                 self._end_volume()
 
     def _end_volume(self) -> None:
+        """Take down the volume; the disk may take its time with it while the next one is written."""
         if self._output is not None:
-            self._output.sync()
-            self._output.close()
             name, size = self._output.path.name, self._output.size
             self._volumes.append(SetFile(name=name, size=size, sha256=self._digest.hexdigest()))
+            self._syncing.append(self._disk.submit(_sync_and_close, self._output))
             self._output = None
+            self._await_disk(_UNSYNCED)
+
+    def _await_disk(self, most: int) -> None:
+        """Wait until so many volumes at most are not synced."""
+        while len(self._syncing) > most:
+            self._syncing.popleft().result()
+
+
+def _sync_and_close(output: OutputFile) -> None:
+    with output:
+        output.sync()

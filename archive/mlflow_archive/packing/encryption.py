@@ -100,10 +100,15 @@ def _key_file(path: Path, kind: str) -> bytes:
         raise SelectionError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def fresh_identity(passphrase: str) -> tuple[Any, bytes]:
-    """Return a new recipient, and the bytes of a file with its key, which age opens with the passphrase."""
+def check_encryption(passphrase: str) -> None:
+    """Raise SelectionError for an empty passphrase, MissingExtraError where there is no encryption."""
     if not passphrase:
         raise SelectionError("the passphrase is empty")
+    _pyrage()
+
+
+def fresh_identity(passphrase: str) -> tuple[Any, bytes]:
+    """Return a new recipient, and the bytes of a file with its key, which age opens with the passphrase."""
     pyrage = _pyrage()
     identity = pyrage.x25519.Identity.generate()
     protected: bytes = pyrage.passphrase.encrypt(f"{identity}\n".encode(), passphrase)

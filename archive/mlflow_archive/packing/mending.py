@@ -49,6 +49,10 @@ class MendingFolder:
         ours = {name for name, path in condition.places.items() if path.is_relative_to(self.path)}
         condition.findings = [replace(finding, mended=finding.name in ours) for finding in condition.findings]
 
+    def has_mended(self) -> bool:
+        """Return whether a file was mended: all others are links."""
+        return any(path.is_file() and not path.is_symlink() for path in self.path.rglob("*"))
+
     def mend(self, record: SetRecord, folder: Path, condition: Survey) -> None:
         """Mend what is lacking and add it to the places. Raises DamagedVolumesError where the parity is not enough."""
         expected = (*record.volumes, *record.beside)

@@ -20,7 +20,7 @@ from mlflow_archive.errors import DamagedError, SelectionError, TargetError
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.location import local_path
 from mlflow_archive.packing.cutting import VolumeWriter
-from mlflow_archive.packing.encryption import encrypt, encrypted_size, fresh_identity, read_recipients
+from mlflow_archive.packing.encryption import check_encryption, encrypt, encrypted_size, fresh_identity, read_recipients
 from mlflow_archive.packing.joining import sha256_of
 from mlflow_archive.packing.parity import ParityPlan, create_parity, parity_files, plan_parity, program
 from mlflow_archive.packing.readme import readme_text
@@ -42,6 +42,8 @@ from mlflow_archive.packing.volumes import (
 )
 from mlflow_archive.packing.workplace import check_room, quick_turns, working_in
 from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.selecting.selection import refuse_text
+from mlflow_archive.signing.folder import signatures_folder
 from mlflow_archive.storage.files import Files
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level
@@ -66,8 +68,7 @@ class PackOptions:
     parity_percent: float | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.recipients, str):
-            raise TypeError(f"recipients takes a list; found {self.recipients!r}")
+        refuse_text("recipients", self.recipients)
         if self.volume_size is not None and self.volume_size < SMALLEST_VOLUME:
             raise SelectionError(f"a volume has at least {SMALLEST_VOLUME:,} bytes, not {self.volume_size:,}")
         if self.parity_percent is not None and not 0 < self.parity_percent <= 100:
@@ -98,16 +99,27 @@ def pack(
     TargetError, MissingExtraError. Whatever ends it, the same call begins anew, and no set is there.
     """
     path, folder, files = local_path(archive), local_path(to), files or Files()
+    options = options or PackOptions()
+    recipients = _recipients(options)
     with open_archive(path) as opened:
         _check(path)
         files.make_directory(folder)
         with working_in(folder) as lock:
-            packing = _Packing(opened, folder, options or PackOptions(), files, progress or Quiet(), lock)
+            packing = _Packing(opened, folder, options, files, progress or Quiet(), lock)
             try:
-                return packing.run()
+                return packing.run(recipients)
             except BaseException:
                 packing.drop_work()
                 raise
+
+
+def _recipients(options: PackOptions) -> list[Any]:
+    """Return for whom to encrypt; what the options need is missed before a folder is made."""
+    if options.parity_percent is not None:
+        program()
+    if options.passphrase is not None:
+        check_encryption(options.passphrase)
+    return read_recipients(options.recipients)
 
 
 def _check(path: Path) -> None:
@@ -132,8 +144,7 @@ class _Packing:
         self._names = Names(base=base, encrypted=encrypted)
         self._size = archive_size(archive)
 
-    def run(self) -> PackReport:
-        recipients = read_recipients(self._options.recipients)
+    def run(self, recipients: list[Any]) -> PackReport:
         signatures = list(_signatures(self._archive.path))
         stream = encrypted_size(self._size, len(recipients) + 1) if self._names.encrypted else self._size
         self._drop_unfinished()
@@ -159,7 +170,6 @@ class _Packing:
         """Return how to make parity, planned before a byte is written: it may be that it cannot be made."""
         if self._options.parity_percent is None:
             return None
-        program()
         size = self._volume_size(stream)
         sizes = [size] * (stream // size) + [stream % size]
         sizes += [_BESIDE, *(path.stat().st_size for path in signatures)]
@@ -283,8 +293,7 @@ def _named_in(record: Path, base: str) -> set[str]:
 
 def _signatures(archive: Path) -> Iterator[Path]:
     """Yield the files with signatures beside an archive."""
-    archive = archive.absolute()
-    folder = archive.with_name(archive.name + ".sig")
+    folder = signatures_folder(archive)
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
             if not path.is_file() or not is_signature_name(path.name) or path.stat().st_size == 0:

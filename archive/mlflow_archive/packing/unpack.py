@@ -32,6 +32,7 @@ from mlflow_archive.packing.survey import Finding, Survey, places_by_size, sets_
 from mlflow_archive.packing.volumes import MAX_RECORD_SIZE, README, Names, SetFile, SetRecord, decode_record
 from mlflow_archive.packing.workplace import check_room, quick_turns, working_in
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.signing.folder import signatures_folder
 from mlflow_archive.storage.files import Files, OutputFile
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level
@@ -158,8 +159,8 @@ class _Unpacking:
         """Remove what was decrypted, where that can be done; what was mended stays for the next call."""
         with suppress(TargetError):
             self._files.remove(self._plain)
-            if not self._mending.path.exists():
-                self._files.remove(self._work)
+            if not self._mending.has_mended():
+                self._files.remove_tree(self._work)
 
     def _report(
         self, record: SetRecord, findings: Sequence[Finding], signatures: int, lost_signatures: Sequence[str]
@@ -295,7 +296,7 @@ class _Unpacking:
         folder = f"{record.names.signatures}/"
         sound = [file for file in record.beside if file.name.startswith(folder) and file.name in condition.places]
         for file in sound:
-            self._bring(file, condition.places[file.name], self._target.with_name(self._target.name + ".sig"))
+            self._bring(file, condition.places[file.name], signatures_folder(self._target))
         return len(sound)
 
     def _bring(self, signature: SetFile, place: Path, folder: Path) -> None:

@@ -24,7 +24,7 @@ from mlflow_archive.verification.tables import KeyRange, TableFindings, check_ta
 
 def verify(
     path: str | os.PathLike[str],
-    level: Level = Level.FULL,
+    level: Level | str = Level.FULL,
     *,
     jobs: int = 2,
     progress: Progress | None = None,
@@ -36,10 +36,12 @@ def verify(
 
     ``signers`` is a list of allowed signers: with it, the signatures beside the archive are checked, too, and with
     ``require_signature`` the newest export must have one that is accepted. ``tsa_ca`` are certificates of time-stamp
-    authorities (PEM). Raises what ``open_archive`` raises where not even a manifest can be read, SelectionError where
-    ``signers`` is missing or cannot be read, MissingProgramError, MissingExtraError. A member that fails is read once
-    only: run it again to distinguish a bad medium from a bad archive.
+    authorities (PEM). Raises ValueError for a level that there is not, what ``open_archive`` raises where not even a
+    manifest can be read, SelectionError where ``signers`` is missing or cannot be read, MissingProgramError,
+    MissingExtraError. A member that fails is read once only: run it again to distinguish a bad medium from a bad
+    archive.
     """
+    level = Level(level)
     if signers is None and (require_signature or tsa_ca is not None):
         raise SelectionError("whom to trust is said by a list of allowed signers: give --signers FILE, too")
     with open_archive(Path(path)) as archive:

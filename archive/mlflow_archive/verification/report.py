@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from mlflow_archive.errors import DamagedError
+from mlflow_archive.format.notebook import pairs_html, rows_html
 from mlflow_archive.format.problems import Problem
 from mlflow_archive.signing.report import SignatureReport
 
@@ -103,3 +104,13 @@ class VerifyReport:
             "lost": [loss.to_json() for loss in sorted(self.lost)[:MAX_LISTED]],
             **({} if self.signatures is None else {"signatures": self.signatures.to_json()}),
         }
+
+    def _repr_html_(self) -> str:
+        title = f"{self.level.value}: {'sound' if self.ok else 'DAMAGED'}"
+        checked = {unit: f"{number:,}" for unit, number in self.checked.items()}
+        lost = [loss.to_json() for loss in sorted(self.lost)]
+        return (
+            pairs_html(title, {"archive id": self.archive_id, **checked})
+            + rows_html("problems", [problem.to_json() for problem in self.problems])
+            + rows_html("lost", lost)
+        )

@@ -10,7 +10,7 @@ import click
 
 from mlflow_archive.api.announced import Announced
 from mlflow_archive.api.as_archive import as_archive
-from mlflow_archive.api.diffing import Comparison, FieldChange, ObjectChange, diff, differences, hidden_columns
+from mlflow_archive.api.diffing import Comparison, FieldChange, ObjectChange, differences, hidden_columns
 from mlflow_archive.api.receipts import read_receipts
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive_cli.escaping import one_line
@@ -129,10 +129,11 @@ def _prove(ctx: click.Context, before: str, after: str, *, as_json: bool, quiet:
     if options["no_locations"]:
         raise click.UsageError("--no-locations does not go with --imported, which never counts places")
     with watch("diff", quiet=quiet) as progress:
-        proof = diff(
+        from mlflow_archive.api.proof.proof import prove  # noqa: PLC0415 - the plans of an import bring MLflow's API
+
+        proof = prove(
             before,
             after,
-            imported=True,
             receipt=options["receipts"],
             artifacts=not options["no_artifacts"],
             jobs=options["jobs"],

@@ -17,8 +17,9 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay import ReplayOptions
 from mlflow_archive_cli.escaping import one_line
+from mlflow_archive_cli.naming import names_asked, naming_options
 from mlflow_archive_cli.output import TextOutput, list_gaps, warn
-from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of
+from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.receipt import ReceiptFile
 from mlflow_archive_cli.selecting import progress_option, quiet_option, selecting_options, what_is_named
@@ -39,14 +40,7 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
     "mlflow-archive[server]). Without it, MLFLOW_TRACKING_URI is asked about on a terminal.",
 )
 @selecting_options
-@click.option(
-    "--rename-experiment",
-    type=pair_of("OLD=NEW"),
-    metavar="OLD=NEW",
-    multiple=True,
-    help="Import the experiment OLD under the name NEW. Repeatable.",
-)
-@click.option("--experiment-prefix", metavar="TEXT", default="", help="Put this before the name of every experiment.")
+@naming_options
 @click.option(
     "--workspace",
     metavar="NAME",
@@ -54,14 +48,14 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
     help="Put everything into this workspace of the server; by default each workspace gets one of its name.",
 )
 @click.option(
-    "--rename-model",
-    type=pair_of("OLD=NEW"),
-    metavar="OLD=NEW",
-    multiple=True,
-    help="Import the registered model or prompt OLD under the name NEW. Repeatable.",
+    "--merge-models",
+    is_flag=True,
+    help="Append versions to registered models and prompts that the target has otherwise: they take the next numbers.",
 )
 @click.option(
-    "--model-prefix", metavar="TEXT", default="", help="Put this before the name of every registered model and prompt."
+    "--move-aliases",
+    is_flag=True,
+    help="With --merge-models: set aliases that the target has on another version to the version imported.",
 )
 @click.option(
     "--user",
@@ -105,8 +99,9 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
     """Replay ARCHIVE into a tracking server or store.
 
     Runs and logged models get new ids and tags that say where they come from; all else is kept, version numbers of
-    registered models and prompts, too. Webhooks arrive switched off. Running it again changes nothing and completes
-    what was interrupted. One thing that is refused does not stop the others; the exit code is 3 then.
+    registered models and prompts, too, unless --merge-models appends them. Webhooks arrive switched off. Running it
+    again changes nothing and completes what was interrupted. One thing that is refused does not stop the others; the
+    exit code is 3 then.
 
     \b
     Example:
@@ -131,10 +126,9 @@ def replay_asked(options: Mapping[str, Any]) -> ReplayOptions:
     """Return how to import, as the options of an import say it."""
     return ReplayOptions(
         source_tags=not options["no_source_tags"],
-        rename_experiment=dict(options["rename_experiment"]),
-        experiment_prefix=options["experiment_prefix"],
-        rename_model=dict(options["rename_model"]),
-        model_prefix=options["model_prefix"],
+        **names_asked(options),
+        merge_models=options["merge_models"],
+        move_aliases=options["move_aliases"],
         user=options["user"],
         spans_in_table=not options["spans_as_files"],
         acting_tags=options["acting_tags"],

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from mlflow_archive.api.sql import SqlSession
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.reader.inspection.rows import plain_rows
-from mlflow_archive_cli.answers import check_ending, in_milliseconds, write_answers
+from mlflow_archive.reader.inspection.rows import in_milliseconds, plain_rows
+from mlflow_archive_cli.answers import check_ending, write_answers
 from mlflow_archive_cli.output import Output, output
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.selecting import csv_option, json_option

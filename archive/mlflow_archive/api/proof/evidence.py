@@ -9,6 +9,7 @@ from typing import Any
 from mlflow_archive import __version__
 from mlflow_archive.api.diffing import Diff
 from mlflow_archive.api.proof.proving import Findings
+from mlflow_archive.format.notebook import pairs_html, rows_html
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.rows import Moment
 
@@ -31,6 +32,21 @@ class Proof(Diff):
     def proved(self) -> bool:
         """Whether all arrived: nothing differs, and nothing was refused."""
         return self.same and not self.refused
+
+    @property
+    def _sentence(self) -> str:
+        return "proved" if self.proved else "not proved"
+
+    def _repr_html_(self) -> str:
+        numbers = {kind.replace("_", " "): f"{number:,}" for kind, number in self.objects.items() if number}
+        columns = ("kind", "id", "code", "reason")
+        refused = [{name: entry[name] for name in columns} for entry in self.refused]
+        return (
+            Diff._repr_html_(self)
+            + pairs_html("compared", numbers)
+            + rows_html("refused by the import", refused)
+            + rows_html("named and not counted", self.not_counted)
+        )
 
 
 def proof_of(changes: Sequence[Any], findings: Findings, facts: Mapping[str, Any]) -> Proof:

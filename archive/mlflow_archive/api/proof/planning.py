@@ -14,6 +14,7 @@ from mlflow_archive.api.proof.identities import Identities
 from mlflow_archive.api.proof.left_out import LeftOut
 from mlflow_archive.api.proof.mapping import mapped, without_unknown
 from mlflow_archive.api.proof.rules import Rule
+from mlflow_archive.api.proof.versions import KnownVersions, TargetRegistry
 from mlflow_archive.errors import ItemError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format.source_tags import EXPORTED, OF_THE_EXPORT, ExportFacts, moment_tags
@@ -21,10 +22,12 @@ from mlflow_archive.kinds import (
     BY_ROW,
     EXPERIMENT,
     IDENTITIES,
+    REGISTERED_MODEL,
     TABLES,
     WORKSPACE,
     Table,
     is_named,
+    named_owner,
     owner_id,
 )
 from mlflow_archive.reader.archive import Archive, owner_ids
@@ -40,6 +43,7 @@ from mlflow_archive.sinks.replay.writing.earlier_imports import LoggedModelIndex
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 from mlflow_archive.sinks.replay.writing.references import HISTORY, LINKED_PROMPTS, PARENT
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
+from mlflow_archive.sinks.replay.writing.version_numbers import VersionNumbers
 
 RowsByTable = Mapping[str, list[Expected]]
 
@@ -93,6 +97,7 @@ def planning_context(
         runs=WritableRuns(place, experiments, dry_run=True),
         run_index=RunIndex(place, receipt),
         model_index=LoggedModelIndex(place.api, receipt),
+        versions=VersionNumbers(place.api, options, receipt),
     )
 
 
@@ -113,12 +118,14 @@ def _experiments_of(target: Archive) -> list[TargetExperiment]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sides:
-    """The archive and what was read back of the target, with the ids in both."""
+    """The archive and what was read back of the target, with the ids and version numbers in both."""
 
     archive: Archive
     target: Archive
     ids: Identities
     blobs: Blobs
+    versions: KnownVersions
+    registry: TargetRegistry
 
 
 @dataclass(kw_only=True)
@@ -243,19 +250,21 @@ class Share:
         if EXPORTED not in tags:
             return {}
         rows = (row for row in self.target_rows(name) if owner.items() <= row.items())
-        there = {row["key"]: row["value"] for row in rows}
-        seconds = there.get(EXPORTED) or ""
+        own_tags = {row["key"]: row["value"] for row in rows}
+        seconds = own_tags.get(EXPORTED) or ""
         if not (seconds.isascii() and seconds.isdecimal() and int(seconds) < int(tags[EXPORTED])):
             return {}
-        if not moment_tags(int(seconds)).items() <= there.items():
+        if not moment_tags(int(seconds)).items() <= own_tags.items():
             return {}
-        return {key: Excused(Rule.EARLIER_EXPORT) for key in OF_THE_EXPORT & tags.keys() & there.keys()}
+        return {key: Excused(Rule.EARLIER_EXPORT) for key in OF_THE_EXPORT & tags.keys() & own_tags.keys()}
 
     def _mapped(self, table: Table, row: Row) -> Row:
         target = mapped(table, row, self.sides.ids)
         identity = IDENTITIES[self.kind]
         if table.entity == BY_ROW and is_named(identity):
             target["owner_id"] = self._target_owners.get(row["owner_id"], row["owner_id"])
+            if self.kind == REGISTERED_MODEL and "path" in target:
+                target["path"] = self._path(row)
             return target
         if not is_named(table) and self.kind in _WITH_IDS and table.entity == self.kind:
             owner = table.owner[0]
@@ -263,9 +272,19 @@ class Share:
                 target[owner] = f"{_ABSENT}{row[owner]}"
         if is_named(table):
             target |= self.named(row)
+            if self.kind == REGISTERED_MODEL and "version" in target:
+                owner_id = named_owner(row["name"], row["workspace"])
+                target["version"] = self.sides.versions.number(owner_id, row["version"])
         elif "workspace" in target and table.entity != WORKSPACE:
             target["workspace"] = self.workspace
         return target
+
+    def _path(self, row: Row) -> str:
+        """Return the path of a file of a version: it begins with the number."""
+        number, mark, rest = row["path"].partition("/")
+        if not (mark and number.isdecimal()):
+            return str(row["path"])
+        return f"{self.sides.versions.number(row['owner_id'], int(number))}/{rest}"
 
     @cached_property
     def _target_owners(self) -> dict[str, str]:
@@ -275,6 +294,6 @@ class Share:
     def named(self, row: Row) -> dict[str, str]:
         """Return name and workspace of something that has a name in a workspace."""
         name = self.context.prefixed(row["name"], self.kind)
-        if self.kind == "registered_model":
-            name = self.context.options.model_name(row["name"], row["workspace"])
+        if self.kind == REGISTERED_MODEL:
+            name = self.context.model_name(row["name"], row["workspace"])
         return {"name": name, "workspace": self.workspace}

@@ -18,13 +18,15 @@ from mlflow_archive.api.proof.places import Places
 from mlflow_archive.api.proof.planning import RowsByTable, Share, Sides
 from mlflow_archive.api.proof.points import PointComparison
 from mlflow_archive.api.proof.refused import Refusal, Refusals
+from mlflow_archive.api.proof.registry import match_versions
 from mlflow_archive.api.proof.rules import Rule
+from mlflow_archive.api.proof.versions import KnownVersions, TargetRegistry
 from mlflow_archive.api.receipts import Document
 from mlflow_archive.errors import ItemError
 from mlflow_archive.flow.chunk import Chunk, nothing_known
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.format.nul_characters import NUL, SHOWN, without_nul
-from mlflow_archive.kinds import IDENTITIES, KINDS, RUN, TABLES, owner_id
+from mlflow_archive.kinds import IDENTITIES, KINDS, MODEL_VERSION, REGISTERED_MODEL, RUN, TABLES, owner_id
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.reader.source import ArchiveSource
@@ -61,7 +63,15 @@ class Proving:
         self._artifacts = artifacts
         uris = {facts_of_export(export).tracking_uri for export in archive.manifest.exports}
         self._ids = Identities(target, receipt, uris)
-        self._sides = Sides(archive=archive, target=target, ids=self._ids, blobs=Blobs(archive))
+        not_set = receipt.get("kept_here_only", {}).get(REGISTERED_MODEL, {}) if receipt else None
+        self._sides = Sides(
+            archive=archive,
+            target=target,
+            ids=self._ids,
+            blobs=Blobs(archive),
+            versions=KnownVersions(not_set=not_set),
+            registry=TargetRegistry(target),
+        )
         options = replace(fitted_to(options, target.newest_export.source.get("mlflow_version")), dry_run=True)
         self._planned = Receipt("", dry_run=True)
         uri = str(target.newest_export.source.get("uri", ""))
@@ -69,6 +79,8 @@ class Proving:
         for kind in KINDS:
             for source_id, target_id in self._ids.of(kind).items():
                 self._planned.mapped(kind, source_id, target_id)
+        for version, target_version in receipt.get("ids", {}).get(MODEL_VERSION, {}).items():
+            self._planned.mapped(MODEL_VERSION, version, target_version)
         self._refusals = Refusals(receipt, self._planned)
         self._places = Places(self._sides, options, self._planned)
         self._matching = Matching(target)
@@ -97,6 +109,10 @@ class Proving:
             identities = self._held(Chunk(tables={name: self._sides.archive.table(name)}), tell=False)
             for part in self._places.split(kind, identities):
                 self._matching.match(part)
+        tables = ("registered_models", "model_versions")
+        registry = Chunk(tables={name: self._sides.archive.table(name) for name in tables})
+        for part in self._places.split(REGISTERED_MODEL, self._held(registry, tell=False)):
+            match_versions(part)
 
     def _held(self, chunk: Chunk, *, tell: bool = True) -> Chunk:
         """Return a chunk as the target's database holds its texts (``replay.sink.HeldTexts``)."""

@@ -42,7 +42,8 @@ class Refusals:
 
 def _paths(change: FieldChange) -> Collection[str]:
     """Return by which paths a refusal may name what a change is about."""
-    values = [str(value) for value in change.key.values()]
+    # The number of a version that a merged model lacks has a minus (versions.KnownVersions).
+    values = [str(abs(value) if isinstance(value, int) else value) for value in change.key.values()]
     last = values[-1] if values else ""
     folders = ("versions", "aliases", "alias", "items", "tags", "schemas", "endpoints")
     icons = f"versions/{last}/icons"

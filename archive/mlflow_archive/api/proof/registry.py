@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +10,19 @@ from mlflow_archive.api.proof.comparing import Excused, Expected
 from mlflow_archive.api.proof.planning import RowsByTable, Share
 from mlflow_archive.api.proof.rules import Rule
 from mlflow_archive.api.proof.runs import expected_files
+from mlflow_archive.api.proof.versions import identities_of
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format.source_tags import shorten_key
-from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TABLES, owner_id
+from mlflow_archive.kinds import LOGGED_MODEL, MODEL_VERSION, REGISTERED_MODEL, RUN, TABLES, named_owner, owner_id
 from mlflow_archive.kinds.version_source import OF_MODEL, OF_RUN, parse_reference
 from mlflow_archive.sinks.replay.object_writer import objects_of
 from mlflow_archive.sinks.replay.registry.carriers import CARRIES, NOTHING
-from mlflow_archive.sinks.replay.registry.planned_version import plan_registered_model, plan_version
+from mlflow_archive.sinks.replay.registry.planned_version import (
+    EXPERIMENT_IDS,
+    merged_model,
+    plan_registered_model,
+    plan_version,
+)
 from mlflow_archive.sinks.replay.registry.registry_rows import (
     DELETED_STAGE,
     RegisteredModelRows,
@@ -34,38 +40,128 @@ from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 Tables = dict[str, list[Expected]]
 
 
+def match_versions(part: Share) -> None:
+    """Find registered models of the archive in the target, with the numbers of their versions there."""
+    identities = identities_of(part.source_rows("model_versions"))
+    sides, receipt = part.sides, part.context.receipt
+    for model in part.source_rows("registered_models"):
+        owner = named_owner(model["name"], model["workspace"])
+        name_in_receipt = sides.ids.of(REGISTERED_MODEL).get(owner)
+        usual = part.context.options.model_name(model["name"], model["workspace"])
+        versions = identities.get(owner, {})
+        name = name_in_receipt or sides.registry.find(part.workspace, usual, model, versions)
+        sides.ids.add(REGISTERED_MODEL, owner, name)
+        receipt.mapped(REGISTERED_MODEL, owner, name)
+        merges = part.context.options.merge_models
+        numbers, copies = sides.registry.numbers((part.workspace, name), versions, merges=merges)
+        sides.versions.numbers[owner] = numbers
+        if copies is not None:
+            sides.versions.merged[owner] = copies
+        for number, target_number in numbers.items():
+            receipt.mapped(MODEL_VERSION, f"{owner}/{number}", f"{name}/{target_number}")
+
+
 def expected_registered_models(part: Share) -> RowsByTable:
     """Return all rows of registered models."""
     names = ("registered_models", "registered_model_tags", "model_versions", "model_version_tags", "artifacts")
     tables: Tables = {name: [] for name in names}
     originals = {source["name"]: row for row, source in part.pairs("registered_models")}
-    targets = _without_deleted(part)
+    targets = _of_archive(part)
     for model in map(registered_model_of, objects_of(part.chunk, "registered_models")):
         original = originals[model.info["name"]]
-        plan = plan_registered_model(model, part.context)
         owner = {"name": original["name"], "workspace": original["workspace"]}
-        tables["registered_models"].append(Expected({**original, "description": plan.description}, original))
-        tables["registered_model_tags"] += part.tags("registered_model_tags", owner, plan.tags, _key_of(part))
+        _add_model(part, model, original, tables)
         for number, version in model.versions.items():
             if not version.deleted:
-                _add_version(part, model, version, {**owner, "version": number}, targets, tables)
+                target_number = part.sides.versions.number(model.owner_id, number)
+                _add_version(part, model, version, {**owner, "version": target_number}, targets, tables)
         for name in ("model_versions", "model_version_tags"):
             tables[name] += _of_deleted(part, model, name, owner)
     return {**tables, "registered_model_aliases": list(_aliases(part))}
 
 
+def _add_model(part: Share, model: RegisteredModelRows, original: Row, tables: Tables) -> None:
+    plan = plan_registered_model(model, part.context)
+    owner = {"name": original["name"], "workspace": original["workspace"]}
+    not_set: Mapping[str, Any] = {}
+    if _is_merged(part, model, owner):
+        merged = merged_model(plan, *_of_target(part, model, owner))
+        plan, not_set = merged.plan, {name: value for name, value in merged.not_set.items() if value is not None}
+        _leave_out_others(part, "registered_model_tags", owner, {*plan.tags, *not_set.get("tags", ())})
+    description = Excused(Rule.KEPT) if "description" in not_set else plan.description
+    tables["registered_models"].append(Expected({**original, "description": description}, original))
+    tags = {**plan.tags, **dict.fromkeys(not_set.get("tags", ()), Excused(Rule.KEPT))}
+    tables["registered_model_tags"] += part.tags("registered_model_tags", owner, tags, _key_of(part))
+
+
+def _is_merged(part: Share, model: RegisteredModelRows, owner: Mapping[str, str]) -> bool:
+    """Return whether versions were appended to a model that no import of this one made."""
+    place = (owner["workspace"], owner["name"])
+    return model.owner_id in part.sides.versions.merged and not part.sides.registry.is_the_same(place, model.info)
+
+
+def _of_target(part: Share, model: RegisteredModelRows, owner: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """Return the tags and the description that a model of the target had before the import.
+
+    These are what the receipt says that the model of the archive did not get; without one, whatever is there.
+    """
+    rows = [row for row in part.target_rows("registered_model_tags") if owner.items() <= row.items()]
+    tags = {row["key"]: row["value"] or "" for row in rows}
+    texts = [row["description"] or "" for row in part.target_rows("registered_models") if owner.items() <= row.items()]
+    text = next(iter(texts), "")
+    if part.sides.versions.not_set is None:
+        return tags, text
+    not_set = part.sides.versions.not_set.get(model.owner_id, {})
+    known_keys = {EXPERIMENT_IDS, *not_set.get("tags", ())}
+    return {key: value for key, value in tags.items() if key in known_keys}, text if "description" in not_set else ""
+
+
+def _leave_out_others(part: Share, table: str, owner: Mapping[str, str], keys: Collection[str]) -> None:
+    """Do not look at what a model of the target has beside that of the archive: its own, with other ``keys``."""
+    column = TABLES[table].key[-1]
+    part.read_elsewhere[table] = [
+        row for row in part.target_rows(table) if not owner.items() <= row.items() or row[column] in keys
+    ]
+
+
 def _aliases(part: Share) -> Iterator[Expected]:
-    """Yield aliases; those of versions that a selection left out need not be there."""
+    """Yield the aliases; those of versions that a selection left out need not be there.
+
+    Of a merged model those stay where they are that the target had.
+    """
     versions = {(row["name"], row["workspace"], row["version"]) for row in part.source_rows("model_versions")}
-    sources = part.source_rows("registered_model_aliases")
-    for alias, source in zip(part.as_they_are("registered_model_aliases"), sources, strict=True):
-        is_there = (source["name"], source["workspace"], source["version"]) in versions
-        yield alias if is_there else replace(alias, unseen=Rule.LEFT_OUT)
+    merged, not_set = part.sides.versions.merged, part.sides.versions.not_set
+    numbers = {(row["name"], row["alias"]): row["version"] for row in part.target_rows("registered_model_aliases")}
+    for model in part.source_rows("registered_models"):
+        if named_owner(model["name"], model["workspace"]) in merged:
+            own = {row["alias"] for row in part.source_rows("registered_model_aliases") if row["name"] == model["name"]}
+            _leave_out_others(part, "registered_model_aliases", part.named(model), own)
+    for planned_row, source in zip(
+        part.as_they_are("registered_model_aliases"), part.source_rows("registered_model_aliases"), strict=True
+    ):
+        row, owner_id = planned_row.row, named_owner(source["name"], source["workspace"])
+        stays = numbers.get((row["name"], row["alias"]), row["version"]) != row["version"]
+        is_told = not_set is None or row["alias"] in not_set.get(owner_id, {}).get("aliases", {})
+        if (source["name"], source["workspace"], source["version"]) not in versions:
+            number = Excused(Rule.LEFT_OUT) if owner_id in merged else row["version"]
+            yield replace(planned_row, row={**row, "version": number}, unseen=Rule.LEFT_OUT)
+        elif owner_id in merged and stays and is_told:
+            yield replace(planned_row, row={**row, "version": Excused(Rule.KEPT)})
+        else:
+            yield planned_row
 
 
-def _without_deleted(part: Share) -> dict[tuple[str, int], Row]:
-    """Return the versions of the target by name and number, without those that are deleted: fillers, and what else."""
+def _of_archive(part: Share) -> dict[tuple[str, int], Row]:
+    """Return the versions of the target by name and number, without those that are deleted: fillers, and what else.
+
+    Of a merged model only those that say they are versions of the archive.
+    """
     rows = [row for row in part.target_rows("model_versions") if row["current_stage"] != DELETED_STAGE]
+    for model in part.source_rows("registered_models"):
+        copies = part.sides.versions.merged.get(named_owner(model["name"], model["workspace"]))
+        if copies is not None:
+            name = part.named(model)["name"]
+            rows = [row for row in rows if row["name"] != name or row["version"] in copies]
     versions: dict[tuple[str, int], Row] = {(row["name"], row["version"]): row for row in rows}
     tags = part.target_rows("model_version_tags")
     part.read_elsewhere |= {
@@ -78,8 +174,8 @@ def _without_deleted(part: Share) -> dict[tuple[str, int], Row]:
 
 def _of_deleted(part: Share, model: RegisteredModelRows, table: str, owner: Mapping[str, Any]) -> Iterator[Expected]:
     """Yield the rows of versions that are deleted in the archive, which do not come."""
-    for row in part.originals(table):
-        version = model.versions.get(row["version"]) if owner.items() <= row.items() else None
+    for row, source in part.pairs(table):
+        version = model.versions.get(source["version"]) if owner.items() <= row.items() else None
         if version is not None and version.deleted:
             yield Expected(row, row, unseen=Rule.LEFT_OUT)
 
@@ -148,8 +244,9 @@ def _is_place(part: Share, model: RegisteredModelRows, version: VersionRows, tar
     if version.artifacts:
         return parse_reference(target) is not None  # a carrier, whose files are compared
     if copied := OF_VERSION.fullmatch(source):
-        name = part.context.options.model_name(copied[1], model.info["workspace"])
-        if target == f"models:/{name}/{copied[2]}":
+        name = part.context.model_name(copied[1], model.info["workspace"])
+        number = part.context.versions.of(copied[1], model.info["workspace"], int(copied[2]), is_prompt=False)
+        if target == f"models:/{name}/{number}":
             return True
         source = version.info["storage_location"] or source
     for kind, pattern in ((LOGGED_MODEL, OF_MODEL), (RUN, OF_RUN)):

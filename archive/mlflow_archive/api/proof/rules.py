@@ -36,6 +36,7 @@ class Rule(StrEnum):
     LEFT_OUT = "left out"
     SPANS_ELSEWHERE = "spans elsewhere"
     NOT_SHOWN = "not shown by the API"
+    KEPT = "kept as in the target"
 
 
 _LOCATIONS: Final = (

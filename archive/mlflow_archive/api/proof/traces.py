@@ -135,5 +135,9 @@ def _links(part: Share) -> Iterator[Expected]:
             yield Expected(row, row, unseen=None if is_known else Rule.LEFT_OUT)
         elif source["destination_type"] == "prompt_version":
             name, _, version = source["destination_id"].rpartition("/")
-            prompt = part.context.options.model_name(name, part.source_workspace)
-            yield Expected({**row, "destination_id": f"{prompt}/{version}"}, row, Rule.REFERENCE)
+            prompt = part.context.model_name(name, part.source_workspace)
+            target_version = part.context.prompt_version(name, version, part.source_workspace)
+            unseen = Rule.LEFT_OUT if target_version is None else None
+            yield Expected(
+                {**row, "destination_id": f"{prompt}/{target_version or version}"}, row, Rule.REFERENCE, unseen
+            )

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mlflow_archive.api.report.markup import Markup, link, pairs, table, text
+from mlflow_archive.api.report.parts import heading
 from mlflow_archive.api.report.runs import anchor_of
 from mlflow_archive.flow.causes import Cause, causes
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.gaps import GAPS
-from mlflow_archive.kinds import EVALUATION_DATASET, LOGGED_MODEL, REGISTERED_MODEL, SCORER, TRACE
+from mlflow_archive.kinds import EVALUATION_DATASET, LOGGED_MODEL, MODEL_VERSION, REGISTERED_MODEL, SCORER, TRACE
 from mlflow_archive.kinds.version_source import OF_MODEL, OF_RUN
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.listing import list_objects
@@ -49,12 +50,12 @@ def registered_models(archive: Archive, shown: set[str]) -> Iterator[str]:
     """Yield registered models and prompts with their versions, each with links to what it stands on."""
     models = list_objects(archive, REGISTERED_MODEL)
     if models:
-        yield '<h2 id="models">Registered models and prompts</h2>'
+        yield heading("models")
     aliases: dict[tuple[str, str, int], list[str]] = {}
     for row in archive.table("registered_model_aliases").to_pylist():
         aliases.setdefault((row["name"], row["workspace"], row["version"]), []).append(row["alias"])
     versions: dict[tuple[str, str], list[Row]] = {}
-    for row in list_objects(archive, "model_version"):
+    for row in list_objects(archive, MODEL_VERSION):
         named = ", ".join(aliases.get((row["name"], row["workspace"], row["version"]), []))
         facts = {name: row[name] for name in ("version", "current_stage", "status", "description")}
         origin = {"run": _run(row["run_id"], shown), "source": _source(row["source"], shown)}
@@ -85,31 +86,31 @@ def others(archive: Archive, shown: set[str]) -> Iterator[str]:
     for row in models:
         row["model_id"] = Markup(f'<span id="{anchor_of(row["model_id"])}">{text(row["model_id"])}</span>')
         row["source_run_id"] = _run(row["source_run_id"], shown)
-    yield from _section("logged-models", "Logged models", models)
+    yield from _section("logged-models", models)
     datasets = list_objects(archive, "dataset", columns=["name", "digest", "experiment", "source_type", "source"])
     runs: dict[tuple[str, str], set[str]] = {}
     for row in archive.table("dataset_inputs", columns=["run_id", "dataset_name", "dataset_digest"]).to_pylist():
         runs.setdefault((row["dataset_name"], row["dataset_digest"]), set()).add(row["run_id"])
     for row in datasets:
         row["runs"] = len(runs.get((row["name"], row["digest"]), ()))
-    yield from _section("datasets", "Datasets of runs", datasets)
+    yield from _section("datasets", datasets)
     columns = ["dataset_id", "name", "digest", "created_time", "created_by"]
-    yield from _section("evaluation", "Evaluation datasets", list_objects(archive, EVALUATION_DATASET, columns=columns))
+    yield from _section("evaluation", list_objects(archive, EVALUATION_DATASET, columns=columns))
     columns = ["trace_id", "trace_name", "experiment", "state", "request_time", "execution_duration_ms"]
     traces = list_objects(
         archive, TRACE, columns=[*columns, "request_preview", "response_preview"], sort="-request_time", limit=_ROWS + 1
     )
-    yield from _section("traces", "Traces, the newest first", traces, _rows(archive, "traces", len(traces)))
-    yield from _section("scorers", "Scorers", list_objects(archive, SCORER, columns=["name", "experiment"]))
+    yield from _section("traces", traces, _rows(archive, "traces", len(traces)))
+    yield from _section("scorers", list_objects(archive, SCORER, columns=["name", "experiment"]))
 
 
 def _rows(archive: Archive, name: str, listed: int) -> int:
     return archive.table(name, columns=[f"{name[:-1]}_id"]).num_rows if listed > _ROWS else listed
 
 
-def _section(anchor: str, title: str, rows: Sequence[Row], total: int | None = None) -> Iterator[str]:
+def _section(part: str, rows: Sequence[Row], total: int | None = None) -> Iterator[str]:
     total = len(rows) if total is None else total
     if rows:
-        yield f'<h2 id="{anchor}">{title}</h2>{table(rows[:_ROWS])}'
+        yield f"{heading(part)}{table(rows[:_ROWS])}"
     if total > _ROWS:
         yield f"<p>{total - _ROWS:,} more are in the archive and not in this report.</p>"

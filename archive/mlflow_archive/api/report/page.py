@@ -2,7 +2,8 @@
 
 What is inside, from where, whether it is sound, experiments and runs with charts and images, models with their lineage,
 datasets, traces and scorers, and the checksum of every member. The same archive and check give the same page. Every
-text of the archive is escaped (``markup``). ``runs``, ``objects`` and ``drawing`` make the parts.
+text of the archive is escaped (``markup``). ``parts`` names the parts, ``runs``, ``objects`` and
+``drawing`` make them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 from mlflow_archive import __version__
 from mlflow_archive.api.report.markup import pairs, table, text
 from mlflow_archive.api.report.objects import missing, others, registered_models
+from mlflow_archive.api.report.parts import COUNTED, PARTS, heading
 from mlflow_archive.api.report.runs import experiments
 from mlflow_archive.api.report.signatures import signatures_part
 from mlflow_archive.reader.archive import Archive
@@ -40,30 +42,6 @@ class ReportOptions:
     """``most_runs`` is how many runs are shown in full, the newest of each experiment first; the rest is counted."""
 
     most_runs: int = 500
-
-
-_PARTS: Final = {
-    "integrity": "Integrity",
-    "source": "Where it comes from",
-    "contents": "What is in it",
-    "runs": "Experiments and runs",
-    "models": "Registered models and prompts",
-    "logged-models": "Logged models",
-    "datasets": "Datasets of runs",
-    "evaluation": "Evaluation datasets",
-    "traces": "Traces",
-    "scorers": "Scorers",
-    "checksums": "Checksums",
-}
-_COUNTED: Final = {
-    "models": "registered_models",
-    "logged-models": "logged_models",
-    "datasets": "datasets",
-    "evaluation": "evaluation_datasets",
-    "traces": "traces",
-    "scorers": "scorers",
-}
-"""Parts that are there where a table has rows."""
 
 
 def report_html(
@@ -115,21 +93,21 @@ def _head(summary: Summary) -> str:
 
 
 def _navigation(summary: Summary) -> str:
-    names = {part: name for part, name in _PARTS.items() if part not in _COUNTED or summary.counts.get(_COUNTED[part])}
+    names = {part: name for part, name in PARTS.items() if part not in COUNTED or summary.counts.get(COUNTED[part])}
     return "<nav>" + "".join(f'<a href="#{part}">{name}</a>' for part, name in names.items()) + "</nav>"
 
 
 def _integrity(verified: VerifyReport | None, checked: Mapping[str, str]) -> str:
     if verified is None:
         sentence = "Not checked for this report. <code>mlflow-archive verify</code> checks it."
-        return f'<h2 id="integrity">Integrity</h2><p>{sentence}</p>'
+        return f"{heading('integrity')}<p>{sentence}</p>"
     kind, word = ("good", "sound") if verified.sound else ("bad", "DAMAGED")
     amounts = ", ".join(f"{number:,} {unit}" for unit, number in verified.checked.items())
     problems = [{"code": p.code, "member": p.member, "problem": p.message} for p in verified.problems]
     losses = [{"kind": loss.kind, "id": loss.id, "path": loss.path} for loss in sorted(verified.lost)]
     promise = verified.promise if verified.sound else f"Not true of this archive: {verified.promise}"
     return (
-        f'<h2 id="integrity">Integrity</h2><p class="{kind}">{text(verified.level.value)}: {word} ({text(amounts)})</p>'
+        f'{heading("integrity")}<p class="{kind}">{text(verified.level.value)}: {word} ({text(amounts)})</p>'
         f"<p>{text(promise)}</p>{pairs(checked)}{table(problems)}{table(losses)}"
     )
 
@@ -149,12 +127,12 @@ def _sources(summary: Summary) -> str:
         }
         for export in summary.exports
     ]
-    return f'<h2 id="source">Where it comes from</h2>{table(rows)}'
+    return f"{heading('source')}{table(rows)}"
 
 
 def _contents(archive: Archive, summary: Summary) -> str:
     counts = {name.replace("_", " "): f"{number:,}" for name, number in summary.counts.items() if number}
-    return f'<h2 id="contents">What is in it</h2>{pairs(counts)}{missing(archive)}'
+    return f"{heading('contents')}{pairs(counts)}{missing(archive)}"
 
 
 def _members(archive: Archive) -> str:
@@ -163,4 +141,4 @@ def _members(archive: Archive) -> str:
         for m in archive.manifest.members
     ]
     sentence = "Of every member; the archive id is the SHA-256 of manifest.json."
-    return f'<h2 id="checksums">Checksums</h2><p>{sentence}</p>{table(rows)}'
+    return f"{heading('checksums')}<p>{sentence}</p>{table(rows)}"

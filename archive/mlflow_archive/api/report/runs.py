@@ -10,10 +10,11 @@ from typing import Any, Final
 from mlflow_archive.api.report.drawing import MOST_LINES, Line, chart, line_of, small_chart
 from mlflow_archive.api.report.images import Images
 from mlflow_archive.api.report.markup import Markup, link, pairs, table, text, titled
+from mlflow_archive.api.report.parts import heading
 from mlflow_archive.kinds import EXPERIMENT, RUN
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.details import RunDetails, run_details
-from mlflow_archive.reader.inspection.listing import Query, list_objects
+from mlflow_archive.reader.inspection.listing import Query, duration_ms, list_objects
 from mlflow_archive.reader.inspection.nesting import nested
 
 _KEYS: Final = 8
@@ -51,11 +52,11 @@ class _Experiment:
         rows = []
         for depth, row in nested(self.rows, lambda row: str(row["info"]["run_id"]), lambda row: row["parent"]):
             info = row["info"]
-            ended = info["start_time"] is not None and info["end_time"] is not None
+            duration = duration_ms(info)
             name = Markup("&emsp;" * depth + link(anchor_of(info["run_id"]), _name(info)))
             rows.append(
                 {"run": name, "status": info["status"], "start (UTC)": info["start_time"]}
-                | {"seconds": (info["end_time"] - info["start_time"]) / 1000 if ended else None}
+                | {"seconds": None if duration is None else duration / 1000}
                 | {"deleted": "deleted" if info["lifecycle_stage"] == "deleted" else ""}
                 | {f"params.{key}": row["params"].get(key) for key in params}
                 | {f"metrics.{key}": row["metrics"].get(key) for key in metrics}
@@ -71,7 +72,7 @@ class _Experiment:
 def experiments(archive: Archive, most_runs: int, shown: set[str], advance: Callable[[int], None]) -> Iterator[str]:
     """Yield all experiments, and of them the newest runs in full, whose ids go to ``shown``; others are counted."""
     images = Images(archive)
-    yield '<h2 id="runs">Experiments and runs</h2>'
+    yield heading("runs")
     for row in list_objects(archive, EXPERIMENT):
         facts = {name: value for name, value in row.items() if value is not None and name != "name"}
         yield f"<h3>{text(row['name'])}</h3>{pairs(facts)}"

@@ -206,7 +206,7 @@ def _add_extra(archive: Archive, kind: str, rows: list[Record], needed: Sequence
         for row in rows:
             row["experiment"] = names.get(row["experiment_id"])
     for row in rows if kind == RUN else ():
-        row["duration"] = _duration(row)
+        row["duration"] = duration_ms(row)
     for column, table, owner in (
         ("runs", "runs", ("experiment_id",)),
         ("versions", "model_versions", TABLES["model_versions"].owner),
@@ -215,8 +215,9 @@ def _add_extra(archive: Archive, kind: str, rows: list[Record], needed: Sequence
             _add_counts(archive, rows, column, table, owner)
 
 
-def _duration(run: Record) -> Any:
-    return None if None in (run["start_time"], run["end_time"]) else run["end_time"] - run["start_time"]
+def duration_ms(run: Mapping[str, Any]) -> int | None:
+    """Return how long a run took, None where its start or end is unknown."""
+    return None if None in (run["start_time"], run["end_time"]) else int(run["end_time"] - run["start_time"])
 
 
 def _add_counts(archive: Archive, rows: list[Record], column: str, table: str, owner: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.kinds import IDENTITIES, LOGGED_MODEL, REGISTERED_MODEL, RUN, named_owner
+from mlflow_archive.kinds import IDENTITIES, LOGGED_MODEL, MODEL_VERSION, REGISTERED_MODEL, RUN, named_owner
 from mlflow_archive.kinds.version_source import OF_MODEL, OF_RUN, TOMBSTONE
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.listing import Record, list_artifacts
@@ -14,7 +14,6 @@ from mlflow_archive.reader.inspection.objects import ObjectDetails
 from mlflow_archive.reader.inspection.rows import plain_rows
 from mlflow_archive.selecting.no_match import no_match
 
-MODEL_VERSION: Final = "model_version"
 _SCHEMES: Final = ("models", "prompts")
 _LATEST: Final = "latest"
 _LONGEST_CHAIN: Final = 10
@@ -120,13 +119,18 @@ def _rows(archive: Archive, table: str, model: Record) -> list[Record]:
     return [row for row in rows if all(row[name] == model[name] for name in IDENTITIES[REGISTERED_MODEL].owner)]
 
 
-def _of_number(archive: Archive, model: Record, number: str) -> Record:
+def versions_of(archive: Archive, model: Record) -> list[Record]:
+    """Return the rows of the versions of a registered model by number, without those that are deleted."""
     versions = [row for row in _rows(archive, "model_versions", model) if row["current_stage"] != TOMBSTONE]
-    versions.sort(key=lambda row: int(row["version"]), reverse=True)
-    for row in versions:
+    return sorted(versions, key=lambda row: int(row["version"]))
+
+
+def _of_number(archive: Archive, model: Record, number: str) -> Record:
+    versions = versions_of(archive, model)
+    for row in reversed(versions):
         if number in (str(row["version"]), row["current_stage"]) or number == _LATEST:
             return row
-    numbers = ", ".join(str(row["version"]) for row in reversed(versions)) or "none"
+    numbers = ", ".join(str(row["version"]) for row in versions) or "none"
     raise SelectionError(f"{model['name']!r} has no version {number!r} in {archive.path}; there are {numbers}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -46,18 +46,31 @@ class Moment(int):
         return None if value is None else cls(value)
 
 
+def worded(value: Any) -> Any:
+    """Return a value with a text for each Moment in it, as :meth:`Moment.plain` gives it.
+
+    >>> worded({"start_time": Moment(1655007278844), "steps": [1]})
+    {'start_time': '2022-06-12 04:14:38', 'steps': [1]}
+    """
+    return _with_moments(value, Moment.plain)
+
+
 def dated(value: Any) -> Any:
     """Return a value with a ``datetime`` for each Moment in it, as :meth:`Moment.date` gives it.
 
     >>> dated({"start_time": Moment(1655007278844), "metrics": [0.5]})
     {'start_time': datetime.datetime(2022, 6, 12, 4, 14, 38, 844000, tzinfo=datetime.timezone.utc), 'metrics': [0.5]}
     """
+    return _with_moments(value, Moment.date)
+
+
+def _with_moments(value: Any, turn: Callable[[Moment], Any]) -> Any:
     if isinstance(value, Moment):
-        return value.date()
+        return turn(value)
     if isinstance(value, Mapping):
-        return {name: dated(inner) for name, inner in value.items()}
+        return {name: _with_moments(inner, turn) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [dated(inner) for inner in value]
+        return [_with_moments(inner, turn) for inner in value]
     return value
 
 
@@ -73,3 +86,12 @@ def plain_values(column: pa.ChunkedArray) -> list[Any]:
         return [Moment.of(value) for value in column.cast(pa.int64()).to_pylist()]
     values: list[Any] = column.to_pylist()
     return values
+
+
+def in_milliseconds(rows: pa.Table) -> pa.Table:
+    """Return rows with all times in the unit of the archive; DuckDB computes with microseconds."""
+    for index, field in enumerate(rows.schema):
+        if pa.types.is_timestamp(field.type):
+            values = rows[field.name].cast(pa.timestamp("ms", field.type.tz), safe=False)
+            rows = rows.set_column(index, field.name, values)
+    return rows

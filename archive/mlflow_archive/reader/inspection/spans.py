@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,7 +14,6 @@ from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
-from mlflow_archive.reader.inspection.listing import list_artifacts
 from mlflow_archive.reader.inspection.nesting import nested
 
 PAYLOAD: Final = "traces.json"
@@ -38,6 +37,8 @@ class Span:
     end_ns: int | None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
+    content: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The whole span as MLflow wrote it."""
 
     @property
     def inputs(self) -> str | None:
@@ -64,22 +65,24 @@ def spans_of(archive: Archive, trace_id: str) -> list[Span]:
 
     Raises DamagedError, also for a payload that is not JSON of spans (code E042).
     """
-    rows = archive.table("spans", owners=[trace_id]).to_pylist()
-    spans = [
-        Span(
-            span_id=row["span_id"],
-            parent_id=row["parent_span_id"],
-            name=row["name"] or "",
-            type=row["type"],
-            status=row["status"],
-            start_ns=row["start_time_unix_nano"],
-            end_ns=row["end_time_unix_nano"],
-            attributes=attributes if isinstance(attributes := content.get("attributes"), Mapping) else {},
-            error=_error(content),
-        )
-        for row, content in ((row, _content(row["content"])) for row in rows)
-    ]
-    return sorted(spans or _of_payload(archive, trace_id), key=lambda span: (span.start_ns or 0, span.span_id))
+    return spans_by_trace(archive, [trace_id])[trace_id]
+
+
+def spans_by_trace(archive: Archive, trace_ids: Collection[str]) -> dict[str, list[Span]]:
+    """Return the spans of some traces by the id of these; see :func:`spans_of`."""
+    found: dict[str, list[Span]] = {trace_id: [] for trace_id in trace_ids}
+    for rows in archive.batches("spans", owners=trace_ids):
+        for row in rows.to_pylist():
+            found[row["trace_id"]].append(_of_row(row))
+    blobs = Blobs(archive)
+    for rows in archive.batches("artifacts", owners=[trace_id for trace_id, spans in found.items() if not spans]):
+        for row in rows.to_pylist():
+            if row["owner_kind"] == TRACE and row["path"] == PAYLOAD and row["size"] <= LARGEST_PAYLOAD:
+                found[row["owner_id"]] = _of_payload(blobs, row)
+    return {
+        trace_id: sorted(spans, key=lambda span: (span.start_ns or 0, span.span_id))
+        for trace_id, spans in found.items()
+    }
 
 
 def tree(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
@@ -87,15 +90,28 @@ def tree(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
     return nested(spans, lambda span: span.span_id, lambda span: span.parent_id)
 
 
-def _of_payload(archive: Archive, trace_id: str) -> list[Span]:
-    row = next((row for row in list_artifacts(archive, trace_id, kind=TRACE) if row["path"] == PAYLOAD), None)
-    if row is None or row["size"] > LARGEST_PAYLOAD:
-        return []
-    data = Blobs(archive).open(row["digest"]).read()
+def _of_row(row: Mapping[str, Any]) -> Span:
+    content = _content(row["content"])
+    return Span(
+        span_id=row["span_id"],
+        parent_id=row["parent_span_id"],
+        name=row["name"] or "",
+        type=row["type"],
+        status=row["status"],
+        start_ns=row["start_time_unix_nano"],
+        end_ns=row["end_time_unix_nano"],
+        attributes=attributes if isinstance(attributes := content.get("attributes"), Mapping) else {},
+        error=_error(content),
+        content=content,
+    )
+
+
+def _of_payload(blobs: Blobs, row: Mapping[str, Any]) -> list[Span]:
+    data = blobs.open(row["digest"]).read()
     try:
         return [_span(span) for span in parse_json(data)["spans"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        message = f"{PAYLOAD} of trace {trace_id} holds no spans as MLflow writes them: {error!r}"
+        message = f"{PAYLOAD} of trace {row['owner_id']} holds no spans as MLflow writes them: {error!r}"
         raise DamagedError(message, code="E042") from error
 
 
@@ -123,6 +139,7 @@ def _span(raw: Mapping[str, Any]) -> Span:
         end_ns=_nanoseconds(raw, "end_time"),
         attributes=attributes,
         error=_error(raw),
+        content=raw,
     )
 
 

@@ -19,6 +19,7 @@ from mlflow_archive.kinds import (
     EXPERIMENT,
     IDENTITIES,
     LOGGED_MODEL,
+    MODEL_VERSION,
     REGISTERED_MODEL,
     RUN,
     TABLES,
@@ -196,8 +197,8 @@ SEARCHABLE: Final = MappingProxyType(
             for kind in IDENTITIES
             if kind not in (RUN, EXPERIMENT, LOGGED_MODEL, TRACE, REGISTERED_MODEL, EVALUATION_DATASET)
         },
-        "model_version": SearchableKind(
-            kind="model_version",
+        MODEL_VERSION: SearchableKind(
+            kind=MODEL_VERSION,
             table="model_versions",
             owner=TABLES["model_versions"].key,
             groups={"tags": Group(table="model_version_tags")},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Lock
@@ -10,15 +10,19 @@ from typing import Self
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format.source_tags import ExportFacts
-from mlflow_archive.kinds import KINDS, RUN
+from mlflow_archive.kinds import KINDS, REGISTERED_MODEL, RUN, named_owner
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.places.experiments import STATE, Bound, ExperimentMap
 from mlflow_archive.sinks.replay.target.target import Api, Target
 from mlflow_archive.sinks.replay.writing.earlier_imports import LoggedModelIndex, RunIndex
 from mlflow_archive.sinks.replay.writing.failures import check_one_item, is_unknown_there
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
+from mlflow_archive.sinks.replay.writing.references import LINKED_PROMPTS, remap_linked_prompts
 from mlflow_archive.sinks.replay.writing.rows import Row
-from mlflow_archive.sinks.replay.writing.waiting import WaitingForModels
+from mlflow_archive.sinks.replay.writing.version_numbers import VersionNumbers
+from mlflow_archive.sinks.replay.writing.waiting import LinkedPrompts, Waiting, WaitingForModels
+
+Tags = Mapping[str, str | None]
 
 
 class WritableRuns:
@@ -76,7 +80,7 @@ class ReplayContext:
     """What writers share. ``export_of`` returns the export that a row of an owner came by.
 
     Families know each other only by what one of them leaves here: ``runs`` and ``waiting`` are filled by the
-    writer of runs and read by those of traces and logged models.
+    writer of runs and read by those of traces and logged models, ``linked`` is read by that of the registry.
     """
 
     target: Target
@@ -87,7 +91,9 @@ class ReplayContext:
     runs: WritableRuns
     run_index: RunIndex
     model_index: LoggedModelIndex
+    versions: VersionNumbers
     waiting: WaitingForModels = field(default_factory=WaitingForModels)
+    linked: Waiting[tuple[str, str], LinkedPrompts] = field(default_factory=Waiting)
 
     @classmethod
     def of(
@@ -104,6 +110,7 @@ class ReplayContext:
             runs=WritableRuns(target, experiments, dry_run=options.dry_run),
             run_index=RunIndex(target, receipt),
             model_index=LoggedModelIndex(target.api, receipt),
+            versions=VersionNumbers(target.api, options, receipt),
         )
 
     @property
@@ -136,12 +143,44 @@ class ReplayContext:
         prefix, mark = self.options.workspace_prefix, KINDS[kind].prefix_mark if kind else "."
         return f"{prefix}{mark}{name}" if prefix else name
 
-    def model_name(self, name: str, experiment_id: str) -> str:
-        """Return the name in the target of a registered model or prompt that an object of a source experiment names.
+    def model_name(self, name: str, workspace: str | None) -> str:
+        """Return the name in the target of a registered model or prompt of a workspace at the source.
 
         Whether or not that model comes with this import: an earlier one with these options, or a later, named it so.
         """
-        return self.options.model_name(name, self.experiments.workspace(experiment_id))
+        known = self.receipt.ids(REGISTERED_MODEL).get(named_owner(name, workspace))
+        return known or self.options.model_name(name, workspace)
+
+    def prompt_version(self, name: str, version: str, workspace: str | None) -> str | None:
+        """Return the version in the target of a prompt of a workspace at the source.
+
+        None where the target has it not, or not yet.
+        """
+        if not version.isdecimal():
+            return version
+        number = self.versions.of(name, workspace, int(version), is_prompt=True)
+        return None if number is None else str(number)
+
+    def linked_prompts(self, tags: Tags, experiment_id: str) -> dict[str, str | None]:
+        """Return tags in which linked prompts are named as in the target; one that is not there keeps its version."""
+        workspace = self.experiments.workspace(experiment_id)
+        return remap_linked_prompts(
+            tags,
+            lambda name: self.model_name(name, workspace),
+            lambda name, version: self.prompt_version(name, version, workspace) or version,
+        )
+
+    def link_again(self, kind: str, source_id: str, tags: Tags, bound: Bound, experiment_id: str) -> None:
+        """Let the tag of linked prompts of an object wait for the versions that get numbers in this import only."""
+        value, target_id = tags.get(LINKED_PROMPTS), self.mapped(kind, source_id)
+        if value and target_id is not None and self.options.merge_models and not self.options.dry_run:
+            written = self.linked_prompts({LINKED_PROMPTS: value}, experiment_id)[LINKED_PROMPTS] or ""
+            self.linked.add(
+                (kind, source_id),
+                LinkedPrompts(
+                    target_id=target_id, value=value, written=written, bound=bound, experiment_id=experiment_id
+                ),
+            )
 
     def find_run(self, source_id: str | None, experiment_id: str | None = None) -> str | None:
         """Return the target's id of a source run as ``run_id``, but wherever in the target it is."""

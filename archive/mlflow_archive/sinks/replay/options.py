@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Literal
 
+from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.source_tags import shorten_key
+from mlflow_archive.sinks.replay.names import renamed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +61,11 @@ class Limits:
 class ReplayOptions:
     """How to replay.
 
-    ``rename_experiment`` maps source names to target names; ``experiment_prefix`` is put before every name, renamed
-    or not; ``rename_model`` and ``model_prefix`` do the same for registered models and prompts. ``workspace_prefix`` is
+    ``rename_experiment`` maps source names to target names, a name that ends with ``*`` all that begin so (``names``);
+    ``experiment_prefix`` is put before every name, renamed or not; ``rename_model`` and ``model_prefix`` do the same
+    for registered models and prompts, ``rename_evaluation_dataset`` and ``evaluation_dataset_prefix`` for evaluation
+    datasets. ``merge_models`` appends versions to registered models and prompts that the target has otherwise, with
+    ``move_aliases`` so that aliases it has elsewhere follow. ``workspace_prefix`` is
     put before the names of other objects that must be unique in a workspace, with a character between that such names
     may hold. ``user`` says whether runs keep the user of the source or get the one who imports. ``spans_in_table`` says
     whether spans go into the target's table where they stay the same there, or all into files. A dry run writes
@@ -75,6 +80,10 @@ class ReplayOptions:
     workspace_prefix: str = ""
     rename_model: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     model_prefix: str = ""
+    rename_evaluation_dataset: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    evaluation_dataset_prefix: str = ""
+    merge_models: bool = False
+    move_aliases: bool = False
     user: Literal["source", "importer"] = "source"
     spans_in_table: bool = True
     acting_tags: bool = False
@@ -83,6 +92,10 @@ class ReplayOptions:
     workspace: str | None = None
     jobs: int = 4
     limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        if self.move_aliases and not self.merge_models:
+            raise SelectionError("--move-aliases goes with --merge-models: all other imports set aliases anyway")
 
     def behind(self, workspace: str) -> ReplayOptions:
         """Return these options for objects whose names are put behind that of their workspace, if it is not empty."""
@@ -97,9 +110,17 @@ class ReplayOptions:
 
         One of another workspace can be renamed by ``workspace/name``, too.
         """
-        renamed = self.rename_model.get(f"{workspace}/{name}") if workspace else None
-        target_name = self.model_prefix + (renamed or self.rename_model.get(name, name))
+        own = self.rename_model.get(f"{workspace}/{name}") if workspace else None
+        target_name = self.model_prefix + (own or renamed(name, self.rename_model))
         return shorten_key(target_name, self.limits.registered_model_name)
+
+    def experiment_name(self, name: str) -> str:
+        """Return what an experiment is called in the target, however long."""
+        return self.experiment_prefix + renamed(name, self.rename_experiment)
+
+    def evaluation_dataset_name(self, name: str) -> str:
+        """Return what an evaluation dataset is called in the target, however long."""
+        return self.evaluation_dataset_prefix + renamed(name, self.rename_evaluation_dataset)
 
 
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)")

@@ -75,6 +75,10 @@ class WorkspaceSink:
             self._turn.take()
         return nothing_known
 
+    def note(self, sentence: str) -> None:
+        """Note a sentence for the user in the receipt."""
+        self._receipt.note(sentence)
+
     def write(self, chunk: Chunk) -> None:
         if self._turn is not None:
             self._turn.check()

@@ -105,6 +105,7 @@ class LoggedModelWriter(KindWriter):
         existing = self._context.model_index.lookup(bound, rows.model_id)
         model = self._create(plan) if existing is None else self._find(plan, existing)
         self._context.receipt.mapped(LOGGED_MODEL, rows.model_id, model.model_id)
+        self._context.link_again(LOGGED_MODEL, rows.model_id, rows.tags, bound, experiment_id)
         points = self._metrics.missing(rows, model.target)
         if existing is not None and model.target is not None:
             self._complete(model, model.target, compare_model(plan, model.target), bool(points))

@@ -15,7 +15,6 @@ from mlflow_archive.sinks.replay.places.experiments import STATE, Bound
 from mlflow_archive.sinks.replay.target.target import pairs_of
 from mlflow_archive.sinks.replay.writing.earlier_imports import MODEL_IDENTITY, tags_of
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, plain_tags
-from mlflow_archive.sinks.replay.writing.references import remap_linked_prompts
 from mlflow_archive.sinks.replay.writing.rows import Row, rows_of
 
 MODEL_VERSIONS: Final = "mlflow.modelVersions"
@@ -89,7 +88,7 @@ def plan_model(rows: LoggedModelRows, bound: Bound, run_id: str | None, context:
     status = _STATUS.get(info["status"])
     receipt.changed("logged_model_status", int(status is None))
     receipt.changed("logged_model_status_message", int(bool(info["status_message"])))
-    plain = remap_linked_prompts(plain_tags(rows.tags), lambda name: context.model_name(name, info["experiment_id"]))
+    plain = context.linked_prompts(plain_tags(rows.tags), info["experiment_id"])
     plain.pop(MODEL_VERSIONS, None)
     tags = fitter.tags("tag", plain, _LONGEST_TEXT)
     if context.options.source_tags:

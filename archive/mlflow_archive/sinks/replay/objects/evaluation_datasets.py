@@ -67,9 +67,19 @@ class EvaluationDatasetWriter(ObjectWriter):
             tags, experiments = self._tags(rows), self._experiments(rows)  # a dry run counts what cannot come of them
             changed = existing is not None and self._add_missing(existing, tags, experiments)
         if existing is not None:
+            self._note_name(rows, existing["name"])
             target_id = self._target_ids[rows.source_id] = str(existing["dataset_id"])
             changed |= self._write_records(rows, target_id, new=is_new)
         return changed
+
+    def _note_name(self, rows: ObjectRows, target_name: str) -> None:
+        """Note where a dataset is in the target under another name than is asked for: MLflow renames none."""
+        name = shorten_key(self._name(rows), self._context.options.limits.evaluation_dataset_name)
+        if target_name != name:
+            self._context.receipt.note(
+                f"the evaluation dataset {rows.source_id} is in the target as {target_name!r} and not {name!r}; it "
+                "stays so, as MLflow renames no evaluation dataset"
+            )
 
     def _tags(self, rows: ObjectRows) -> dict[str, str]:
         context, limits = self._context, self._context.options.limits
@@ -100,11 +110,14 @@ class EvaluationDatasetWriter(ObjectWriter):
         return list(dict.fromkeys(target_ids))
 
     def body(self, rows: ObjectRows) -> dict[str, Any]:
-        name, limit = rows.row["name"], self._context.options.limits.evaluation_dataset_name
+        name, limit = self._name(rows), self._context.options.limits.evaluation_dataset_name
         if len(name) > limit:
             self._context.receipt.shortened(rows.source_id, "evaluation dataset name", name, len(name))
         tags = json.dumps(self._tags(rows))
         return {"name": shorten_key(name, limit), "experiment_ids": self._experiments(rows), "tags": tags}
+
+    def _name(self, rows: ObjectRows) -> str:
+        return self._context.options.evaluation_dataset_name(rows.row["name"])
 
     def make(self, rows: ObjectRows) -> Any:
         body = self.body(rows)

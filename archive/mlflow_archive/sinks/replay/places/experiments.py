@@ -195,7 +195,7 @@ class ExperimentMap(KindWriter):
 
     def _name(self, row: Row, export: ExportFacts) -> str:
         source_id, name = row["experiment_id"], row["name"]
-        target_name = self._options.experiment_prefix + self._options.rename_experiment.get(name, name)
+        target_name = self._options.experiment_name(name)
         deleted = row["lifecycle_stage"] == "deleted"
         if (owner := self._namesake(target_name, row, export)) is not None:
             suffix = f" (deleted {source_id})" if deleted else f" ({source_id})"
@@ -216,13 +216,13 @@ class ExperimentMap(KindWriter):
         """
         owner = self._name_owners.get(name)
         if owner is not None:
-            both = row["lifecycle_stage"] != "deleted" and self.rows[owner]["name"] != row["name"]
-            return None if both else owner
+            is_shared = row["lifecycle_stage"] != "deleted" and self.rows[owner]["name"] != row["name"]
+            return None if is_shared else owner
         tags = self._existing()[name].tags if name in self._existing() else {}
-        there = experiment_source_tags(row, {}, export=export)
-        other = tags.get(SOURCE_EXPERIMENT_ID)
-        same_source = all(tags.get(key) == there[key] for key in (SOURCE_NAME, SOURCE_URI))
-        return other if same_source and other not in (None, row["experiment_id"]) else None
+        source_tags = experiment_source_tags(row, {}, export=export)
+        other_id = tags.get(SOURCE_EXPERIMENT_ID)
+        same_source = all(tags.get(key) == source_tags[key] for key in (SOURCE_NAME, SOURCE_URI))
+        return other_id if same_source and other_id not in (None, row["experiment_id"]) else None
 
     def _existing(self) -> dict[str, TargetExperiment]:
         if self._by_name is None:

@@ -1,37 +1,38 @@
-"""Versions of a registered model in the target, with the numbers they have at the source.
+"""Versions of a registered model in the target, with the numbers they have at the source if these can be had.
 
 MLflow numbers versions itself, and a deleted one keeps its number. So they are made in order, and where the source
 has a gap a filler is made and deleted. What the API does not show is whether the numbers after the last version are
-taken by deleted ones: the model keeps a tag with the highest number that an import made.
+taken by deleted ones: the model keeps a tag with the highest number that an import made. Where models are merged,
+versions are appended to those of another origin, with the next numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.format.source_tags import OWN_PREFIX, beyond_the_export
-from mlflow_archive.kinds import REGISTERED_MODEL
+from mlflow_archive.kinds import MODEL_VERSION, REGISTERED_MODEL
 from mlflow_archive.sinks.replay.context import ReplayContext
+from mlflow_archive.sinks.replay.registry.numbering import FILLER, mark_of, placed
 from mlflow_archive.sinks.replay.registry.planned_version import PlannedVersion, plan_version
-from mlflow_archive.sinks.replay.registry.registry_rows import (
+from mlflow_archive.sinks.replay.registry.registry_rows import RegisteredModelRows, VersionRows
+from mlflow_archive.sinks.replay.registry.version_sources import ANY_SOURCE, VersionSource, VersionSources
+from mlflow_archive.sinks.replay.target.target import entries_of
+from mlflow_archive.sinks.replay.writing.failures import check_one_item, once
+from mlflow_archive.sinks.replay.writing.version_numbers import (
+    APPENDED,
     IS_PROMPT,
-    RegisteredModelRows,
-    VersionRows,
     identity_of_row,
     identity_of_tags,
+    tags_of_version,
+    target_versions,
+    without_time,
 )
-from mlflow_archive.sinks.replay.registry.version_sources import ANY_SOURCE, VersionSource, VersionSources
-from mlflow_archive.sinks.replay.target.paging import entries
-from mlflow_archive.sinks.replay.target.target import entries_of, pairs_of
-from mlflow_archive.sinks.replay.writing.failures import check_one_item, once
 
-MODEL_VERSION: Final = "model_version"
-"""Name of versions in the receipt; they belong to registered models and are not a kind of their own."""
-FILLER: Final = OWN_PREFIX + "filler"
 HIGHEST: Final = OWN_PREFIX + "highest_version"
 _API: Final = "/api/2.0/mlflow/"
 
@@ -46,15 +47,21 @@ class Numbers:
 
 @dataclass(slots=True, kw_only=True)
 class OpenVersions:
-    """The versions of one registered model under way. ``name`` and ``existing`` are the target's."""
+    """The versions of one registered model under way. ``name`` and ``existing`` are the target's.
+
+    ``placed`` maps numbers at the source to numbers there, of versions that are there, ``arrived`` of all that have
+    come; ``appends`` says that new ones take the next numbers.
+    """
 
     model: RegisteredModelRows
     name: str
     existing: dict[int, Mapping[str, Any]]
     numbers: Numbers
     highest: int
+    placed: Mapping[int, int]
+    appends: bool
     changed: bool = False
-    arrived: set[int] = field(default_factory=set)
+    arrived: dict[int, int] = field(default_factory=dict)
 
 
 class VersionWriter:
@@ -64,23 +71,24 @@ class VersionWriter:
         self._context = context
         self._sources = sources
 
-    def existing(self, name: str, *, is_prompt: bool) -> dict[int, Mapping[str, Any]]:
-        """Return the versions of a registered model of the target by number, as MLflow's API shows them."""
-        mark = '"' if "'" in name else "'"
-        condition = f"name={mark}{name}{mark}" + (f" AND tags.`{IS_PROMPT}` = 'true'" if is_prompt else "")
-
-        def ask(page: dict[str, Any]) -> Any:
-            return self._context.api.get(_API + "model-versions/search", {"filter": condition, **page})
-
-        return {int(version["version"]): version for version in entries(ask, "model_versions")}
-
     def write(self, model: RegisteredModelRows, name: str, *, new: bool, tags: Mapping[str, str]) -> OpenVersions:
         """Make or complete all versions; ``tags`` are those of the registered model in the target."""
-        existing = {} if new else self.existing(name, is_prompt=model.is_prompt)
+        existing = {} if new else self.existing(model, name)
         highest = int(tags.get(HIGHEST, "0"))
-        numbers = Numbers(next=max([highest, *existing]) + 1, exact=new)
-        versions = OpenVersions(model=model, name=name, existing=existing, numbers=numbers, highest=highest)
-        self._remove_leftovers(versions)
+        identities = {identity_of_row(version.info, number): number for number, version in model.versions.items()}
+        identity = identity_of_row(model.info)
+        own = without_time(identity) if identity_of_tags(tags, version=False) == identity else None
+        placement = placed({number: tags_of_version(version) for number, version in existing.items()}, identities, own)
+        versions = OpenVersions(
+            model=model,
+            name=name,
+            existing=existing,
+            numbers=Numbers(next=max([highest, *existing]) + 1, exact=new),
+            highest=highest,
+            placed=placement.numbers,
+            appends=self._merges and placement.is_mixed,
+        )
+        self._remove_leftovers(versions, placement.leftovers)
         last = max((number for number, version in model.versions.items() if not version.deleted), default=0)
         for number in sorted(model.versions):
             version = model.versions[number]
@@ -96,51 +104,79 @@ class VersionWriter:
         self._forget_highest(versions)
         return versions
 
+    @property
+    def _merges(self) -> bool:
+        return self._context.options.merge_models
+
+    def existing(self, model: RegisteredModelRows, name: str) -> dict[int, Mapping[str, Any]]:
+        """Return the versions of a registered model of the target by number, as MLflow's API shows them."""
+        return target_versions(self._context.api, name, is_prompt=model.is_prompt)
+
     def _write(self, versions: OpenVersions, version: VersionRows) -> None:
         number = version.number
         plan = plan_version(versions.model, version, self._context)
-        existing = versions.existing.get(number)
-        if existing is None:
-            self._make_at(versions, version, plan)
-            outcome = "created"
-        elif identity_of_tags(_tags(existing), version=True) != plan.identity:
+        target_number = versions.placed.get(number)
+        if target_number is not None:
+            outcome = "updated" if self._complete(versions, plan, versions.existing[target_number]) else "skipped"
+        elif versions.appends:
+            target_number, outcome = self._append(versions, version, plan), "created"
+        elif number in versions.existing:
             message = f"the target has another version {number} of {versions.name!r}, which no import of this one made"
             raise ItemError(message)
         else:
-            outcome = "updated" if self._complete(versions, plan, existing) else "skipped"
+            target_number, outcome = self._make_at(versions, version, plan), "created"
         if outcome != "skipped":
             versions.changed = True
-        versions.arrived.add(number)
+        versions.arrived[number] = target_number
         receipt = self._context.receipt
-        receipt.mapped(MODEL_VERSION, f"{versions.model.owner_id}/{number}", f"{versions.name}/{number}")
+        receipt.changed("versions_with_other_numbers", int(target_number != number))
+        receipt.mapped(MODEL_VERSION, f"{versions.model.owner_id}/{number}", f"{versions.name}/{target_number}")
         receipt.done(outcome, MODEL_VERSION)
 
-    def _make_at(self, versions: OpenVersions, version: VersionRows, plan: PlannedVersion) -> None:
-        """Make a version, so that it gets its number. Raises ItemError where it cannot get that."""
+    def _append(self, versions: OpenVersions, version: VersionRows, plan: PlannedVersion) -> int:
+        """Make a version with the next number, whatever that is, and return it."""
+        if self._context.options.dry_run:
+            versions.numbers.next += 1
+            return versions.numbers.next - 1
+        # Found again by the tag, which it has from the start, so that none is made twice.
+        number = self._create(versions, version, replace(plan, tags={**plan.tags, APPENDED: "true"}))
+        self._set_stage(versions.name, number, plan, "None")
+        return number
+
+    def _make_at(self, versions: OpenVersions, version: VersionRows, plan: PlannedVersion) -> int:
+        """Make a version, so that it gets its number, and return that; where models are merged, else the next.
+
+        Raises ItemError where it cannot get its number.
+        """
         number, numbers = version.number, versions.numbers
+        if numbers.next > number and self._merges:
+            return self._append(versions, version, plan)
         if numbers.next > number:
             message = (
                 f"the number {number} of {versions.name!r} is taken in the target by a version that was deleted there; "
-                "import under another name with --rename-model to get all"
+                "import under another name with --rename-model to get all, or with --merge-models"
             )
             raise ItemError(message)
         if self._context.options.dry_run:
             numbers.next = number + 1
-            return
+            return number
         if numbers.exact:
             self._fill(versions, number)
         assigned = self._create(versions, version, plan)
         while assigned < number:
-            self._delete(versions.name, assigned)
+            self._discard(versions.name, assigned, plan.tags)
             self._fill(versions, number)
             assigned = self._create(versions, version, plan)
         if assigned > number:
-            self._delete(versions.name, assigned)
+            self._discard(versions.name, assigned, plan.tags)
+            if self._merges:
+                return self._append(versions, version, plan)
             message = (
                 f"MLflow gave it the number {assigned}, as {number} is taken in the target by a version deleted there"
             )
             raise ItemError(message)
         self._set_stage(versions.name, number, plan, "None")
+        return number
 
     def _create(self, versions: OpenVersions, version: VersionRows, plan: PlannedVersion) -> int:
         """Make a version with the first source that MLflow takes, and return its number."""
@@ -179,10 +215,12 @@ class VersionWriter:
             return int(answer["model_version"]["version"])
 
         def look() -> int | None:
-            existing = self.existing(versions.name, is_prompt=versions.model.is_prompt)
-            ours = [
-                number for number, version in existing.items() if number >= before and _mark(_tags(version)) == identity
-            ]
+            existing = self.existing(versions.model, versions.name).items()
+            ours = (
+                number
+                for number, version in existing
+                if number >= before and mark_of(tags_of_version(version)) == identity
+            )
             return max(ours, default=None)
 
         number = once(make, look)
@@ -201,7 +239,7 @@ class VersionWriter:
     def _fill_end(self, versions: OpenVersions) -> None:
         """Take the numbers of versions that are deleted at the source and come after all others."""
         highest = max((number for number, version in versions.model.versions.items() if version.deleted), default=0)
-        if versions.numbers.next > highest or versions.highest >= highest:
+        if versions.appends or versions.numbers.next > highest or versions.highest >= highest:
             return
         if self._context.options.dry_run:
             versions.changed = True
@@ -225,7 +263,7 @@ class VersionWriter:
 
     def _forget_highest(self, versions: OpenVersions) -> None:
         """Take the tag off where a version has a higher number now: it was for an import that was cut off between."""
-        if 0 < versions.highest < max(versions.arrived, default=0) and not self._context.options.dry_run:
+        if 0 < versions.highest < max(versions.arrived.values(), default=0) and not self._context.options.dry_run:
             tag = {"name": versions.name, "key": HIGHEST}
             self._context.api.delete(_API + "registered-models/delete-tag", tag)
 
@@ -240,26 +278,22 @@ class VersionWriter:
             check_one_item(exc)
             return self._post(versions, body, FILLER)
 
-    def _remove_leftovers(self, versions: OpenVersions) -> None:
+    def _remove_leftovers(self, versions: OpenVersions, leftovers: Sequence[int]) -> None:
         """Delete fillers, and versions that got a number which is not theirs, of an import that was cut off."""
-        numbers = {identity_of_row(version.info, number): number for number, version in versions.model.versions.items()}
-        for number, existing in list(versions.existing.items()):
-            mark = _mark(_tags(existing))
-            if mark != FILLER and numbers.get(mark or "", number) == number:
-                continue
+        for number in leftovers:
             if not self._context.options.dry_run:
                 if number >= max(versions.existing):
                     tag = {"name": versions.name, "key": HIGHEST, "value": str(number)}
                     self._context.api.post(_API + "registered-models/set-tag", tag)
                     versions.highest = number
-                self._delete(versions.name, number)
+                self._discard(versions.name, number, tags_of_version(versions.existing[number]))
             versions.changed = True
             del versions.existing[number]
 
     def _complete(self, versions: OpenVersions, plan: PlannedVersion, existing: Mapping[str, Any]) -> bool:
         """Set what differs; return whether anything differed."""
         where = {"name": versions.name, "version": existing["version"]}
-        existing_tags = _tags(existing)
+        existing_tags = tags_of_version(existing)
         tags = {key: value for key, value in plan.tags.items() if existing_tags.get(key) != value}
         tags = beyond_the_export(tags, existing_tags)
         description = (plan.description or "") != existing.get("description", "")
@@ -280,27 +314,33 @@ class VersionWriter:
         body = {"name": name, "version": str(number), "stage": plan.stage, "archive_existing_versions": False}
         self._context.api.post(_API + "model-versions/transition-stage", body)
 
+    def _discard(self, name: str, number: int, tags: Mapping[str, str]) -> None:
+        """Make a filler of a version whose number is not its own, and delete it.
+
+        MLflow keeps the tags of what is deleted, and an export of its database tells them.
+        """
+        where = {"name": name, "version": str(number)}
+        if FILLER not in tags:  # at first: cut off here, it is found as what is left over
+            self._context.api.post(_API + "model-versions/set-tag", {**where, "key": FILLER, "value": "true"})
+        for key in tags:
+            if key not in (FILLER, IS_PROMPT):
+                self._context.api.delete(_API + "model-versions/delete-tag", {**where, "key": key})
+        self._delete(name, number)
+
     def _delete(self, name: str, number: int) -> None:
         self._context.api.delete(_API + "model-versions/delete", {"name": name, "version": str(number)})
 
     def _count_deleted(self, versions: OpenVersions, version: VersionRows, *, above: bool) -> None:
-        if version.number in versions.existing:
+        target_number = version.number if not versions.appends else versions.placed.get(version.number)
+        if target_number in versions.existing:
             self._context.receipt.note(
                 f"version {version.number} of {versions.model.owner_id!r} is deleted at the source; "
-                f"the target has it as {versions.name!r} {version.number}, and it stays"
+                f"the target has it as {versions.name!r} {target_number}, and it stays"
             )
-        elif above:
+        elif above and not versions.appends:
             self._context.receipt.count("deleted_versions")
 
     def _refuse(self, versions: OpenVersions, number: int, reason: str) -> None:
         receipt = self._context.receipt
         receipt.refuse(REGISTERED_MODEL, versions.model.owner_id, str(number), refusals.MODEL_VERSION_REFUSED, reason)
         receipt.done("refused", MODEL_VERSION)
-
-
-def _tags(version: Mapping[str, Any]) -> dict[str, str]:
-    return pairs_of(version.get("tags", []))
-
-
-def _mark(tags: Mapping[str, str]) -> str | None:
-    return FILLER if FILLER in tags else identity_of_tags(tags, version=True)

@@ -6,22 +6,21 @@ Prompts name experiments and runs in their tags: these get the ids of the target
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mlflow_archive.errors import ItemError
 from mlflow_archive.format import refusals
-from mlflow_archive.format.source_tags import object_source_tags
-from mlflow_archive.kinds import REGISTERED_MODEL
+from mlflow_archive.format.source_tags import left_by_import, object_source_tags
+from mlflow_archive.kinds import MODEL_VERSION, REGISTERED_MODEL
 from mlflow_archive.sinks.replay.context import ReplayContext
-from mlflow_archive.sinks.replay.registry.registry_rows import (
+from mlflow_archive.sinks.replay.registry.registry_rows import RegisteredModelRows, VersionRows
+from mlflow_archive.sinks.replay.writing.fitting import Fitter, key_is_taken, plain_tags
+from mlflow_archive.sinks.replay.writing.version_numbers import (
     SOURCE_MODEL_VERSION,
     SOURCE_REGISTERED_MODEL,
-    RegisteredModelRows,
-    VersionRows,
     identity_of_row,
 )
-from mlflow_archive.sinks.replay.writing.fitting import Fitter, key_is_taken, plain_tags
 
 _TEXT: Final = "mlflow.prompt.text"
 EXPERIMENT_IDS: Final = "_mlflow_experiment_ids"
@@ -70,6 +69,44 @@ def plan_registered_model(model: RegisteredModelRows, context: ReplayContext) ->
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergedModel:
+    """A registered model of the target that versions are appended to: ``not_set`` is what it does not get."""
+
+    plan: PlannedRegisteredModel
+    not_set: Mapping[str, object]
+
+
+def merged_model(plan: PlannedRegisteredModel, tags: Mapping[str, str], description: str) -> MergedModel:
+    """Return what a model of the target, which has ``tags`` and ``description``, will be: what it has stays.
+
+    It gets no source tags, as it is not the model of the source; its versions have them. A prompt is shown in the
+    experiments of both.
+    """
+    own = {key: value for key, value in plan.tags.items() if not left_by_import(key)}
+    if EXPERIMENT_IDS in own and EXPERIMENT_IDS in tags:
+        own[EXPERIMENT_IDS] = _united(tags[EXPERIMENT_IDS], own[EXPERIMENT_IDS])
+    kept_tags = {
+        key: value for key, value in own.items() if key != EXPERIMENT_IDS and key in tags and tags[key] != value
+    }
+    text = plan.description or ""
+    not_set = {"tags": kept_tags or None, "description": text if description and description != text else None}
+    added = {key: value for key, value in own.items() if key not in kept_tags}
+    merged = replace(plan, tags=added, description=description or plan.description)
+    return MergedModel(plan=merged, not_set=not_set)
+
+
+def _united(target_ids: str, new_ids: str) -> str:
+    """Return the ids of two lists, those of the first as they are."""
+    known = _listed(target_ids)
+    new = [part for part in _listed(new_ids) if part not in known]
+    return f",{','.join([*known, *new])}," if new else target_ids
+
+
+def _listed(text: str) -> list[str]:
+    return list(filter(None, map(str.strip, text.split(","))))
+
+
 def plan_version(model: RegisteredModelRows, version: VersionRows, context: ReplayContext) -> PlannedVersion:
     """Fit a version of it."""
     info, receipt, limits = version.info, context.receipt, context.options.limits
@@ -80,7 +117,7 @@ def plan_version(model: RegisteredModelRows, version: VersionRows, context: Repl
     if context.options.source_tags:
         # The text of a prompt, which can be long, is not kept twice: it arrives as it is.
         tags = {key: value for key, value in version.tags.items() if key != _TEXT}
-        source = object_source_tags("model_version", info, tags, export=context.export_of(model.info))
+        source = object_source_tags(MODEL_VERSION, info, tags, export=context.export_of(model.info))
     else:
         source[SOURCE_MODEL_VERSION] = identity
     return PlannedVersion(
@@ -126,7 +163,7 @@ def _remap_prompt_tags(tags: dict[str, str | None], context: ReplayContext) -> d
     remapped = dict(tags)
     for key, target_id_of in ((EXPERIMENT_IDS, _experiment), (RUN_IDS, _run)):
         if value := tags.get(key):
-            ids = list(filter(None, map(str.strip, value.split(","))))
+            ids = _listed(value)
             known = [target_id for part in ids if (target_id := target_id_of(part, context)) is not None]
             context.receipt.changed("prompt_references_not_there", len(ids) - len(known))
             text = ",".join(known)

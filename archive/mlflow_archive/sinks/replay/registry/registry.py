@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from threading import Lock
 from typing import Any, Final
 
@@ -13,17 +14,23 @@ from mlflow_archive.format.source_tags import beyond_the_export
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, REGISTERED_MODEL
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.object_writer import ObjectRows, ObjectWriter, objects_of
+from mlflow_archive.sinks.replay.registry.linked_prompts import LinkedPromptWriter
 from mlflow_archive.sinks.replay.registry.model_versions import VersionWriter
-from mlflow_archive.sinks.replay.registry.planned_version import PlannedRegisteredModel, plan_registered_model
-from mlflow_archive.sinks.replay.registry.registry_rows import (
-    RegisteredModelRows,
-    identity_of_row,
-    identity_of_tags,
-    registered_model_of,
+from mlflow_archive.sinks.replay.registry.planned_version import (
+    PlannedRegisteredModel,
+    merged_model,
+    plan_registered_model,
 )
+from mlflow_archive.sinks.replay.registry.registry_rows import RegisteredModelRows, registered_model_of
 from mlflow_archive.sinks.replay.registry.version_sources import OF_VERSION, VersionSources
 from mlflow_archive.sinks.replay.target.target import entries_of, pairs_of
 from mlflow_archive.sinks.replay.writing.failures import get_or_none
+from mlflow_archive.sinks.replay.writing.version_numbers import (
+    IS_PROMPT,
+    identity_of_row,
+    identity_of_tags,
+    target_versions,
+)
 from mlflow_archive.sinks.replay.writing.waiting import Waiting
 
 _API: Final = "/api/2.0/mlflow/registered-models/"
@@ -39,6 +46,7 @@ class RegistryWriter(ObjectWriter):
     def __init__(self, context: ReplayContext) -> None:
         super().__init__(context)
         self._versions = VersionWriter(context, VersionSources(context))
+        self._linked = LinkedPromptWriter(context)
         self._lock = Lock()
         self._names: dict[str, str] = {}
         self._waiting = Waiting[frozenset[str], ObjectRows]()
@@ -65,6 +73,7 @@ class RegistryWriter(ObjectWriter):
                 with self.refusing(rows):
                     self.write_one(rows)
             remaining = [rows for rows in remaining if rows not in ready]
+        self._linked.finish()
 
     def target_id(self, rows: ObjectRows, existing: Any) -> str:
         return self._context.options.model_name(rows.row["name"], rows.row["workspace"])
@@ -95,8 +104,9 @@ class RegistryWriter(ObjectWriter):
         is_new = is_new and (ours or not existing)  # somebody else may have made it meanwhile
         changed = self._complete_model(model, existing, is_new=is_new, ours=ours)
         versions = self._versions.write(model, name, new=is_new, tags=tags)
+        self._note_numbers(rows, name, versions.arrived)
         known = {alias["alias"]: int(alias["version"]) for alias in existing.get("aliases", [])}
-        aliases = self._set_aliases(rows, name, model.aliases, versions.arrived, known)
+        aliases = self._set_aliases(rows, name, self._moving(model, versions.arrived, known), versions.arrived, known)
         return changed or versions.changed or aliases
 
     def _complete_model(self, model: RegisteredModelRows, existing: Any, *, is_new: bool, ours: bool) -> bool:
@@ -106,13 +116,28 @@ class RegistryWriter(ObjectWriter):
         plan = plan_registered_model(model, self._context)
         if is_new:  # in a dry run: what changes on the way is in the receipt
             return False
-        if not ours and self._versions.existing(plan.name, is_prompt=model.is_prompt):
+        tags = pairs_of(existing.get("tags", []))
+        if not ours:
+            self._check_kind(model, plan.name, tags)
+        if ours or not self._versions.existing(model, plan.name):
+            return self._set_missing(plan, existing, ours=ours)
+        if not self._context.options.merge_models:
             message = (
                 f"the target has another {plan.name!r} with versions of its own, so that numbers cannot be kept; "
-                "import it under another name with --rename-model"
+                "import it under another name with --rename-model, or append to it with --merge-models"
             )
             raise ItemError(message)
-        return self._set_missing(plan, existing, ours=ours)
+        merged = merged_model(plan, tags, existing.get("description", ""))
+        self._context.receipt.kept(REGISTERED_MODEL, model.owner_id, merged.not_set)
+        return self._set_missing(merged.plan, existing, ours=True)
+
+    def _check_kind(self, model: RegisteredModelRows, name: str, tags: Mapping[str, str]) -> None:
+        """Raise ItemError where one is a prompt and the other a registered model with versions: these share names."""
+        is_prompt = tags.get(IS_PROMPT, "").lower() == "true"
+        if is_prompt != model.is_prompt and target_versions(self._context.api, name, is_prompt=is_prompt):
+            words = {True: "prompt", False: "registered model"}
+            message = f"the target has a {words[is_prompt]} {name!r}, and this is a {words[model.is_prompt]}"
+            raise ItemError(f"{message}; import it under another name with --rename-model")
 
     def _set_missing(self, plan: PlannedRegisteredModel, existing: Any, *, ours: bool) -> bool:
         """Set what differs; of a model that no import of this one made, only what it does not have."""
@@ -127,24 +152,62 @@ class RegistryWriter(ObjectWriter):
             self.update(_API + "update", {"name": plan.name, "description": description})
         return any((missing, is_missing))
 
+    def _note_numbers(self, rows: ObjectRows, name: str, arrived: Mapping[int, int]) -> None:
+        moved = [
+            f"{number} is {target_number}"
+            for number, target_number in sorted(arrived.items())
+            if number != target_number
+        ]
+        if moved:
+            self._context.receipt.note(f"versions of {rows.source_id!r} are appended to {name!r}: {', '.join(moved)}")
+
+    def _moving(
+        self, model: RegisteredModelRows, arrived: Mapping[int, int], known: Mapping[str, int]
+    ) -> dict[str, int]:
+        """Return the aliases that are to be set: where models are merged, those of the target stay where they are."""
+        options, receipt = self._context.options, self._context.receipt
+        if not options.merge_models or options.move_aliases:
+            return model.aliases
+        staying = {
+            alias: number
+            for alias, number in sorted(model.aliases.items())
+            if alias in known and known[alias] != arrived.get(number)
+        }
+        for alias, number in staying.items():
+            receipt.note(
+                f"the alias {alias!r} of {model.owner_id!r} stays at version {known[alias]} of the target; "
+                f"--move-aliases sets it to {arrived.get(number, 'the version imported')}"
+            )
+        receipt.changed("aliases_kept_as_in_target", len(staying))
+        receipt.kept(REGISTERED_MODEL, model.owner_id, {"aliases": staying or None})
+        return {alias: number for alias, number in model.aliases.items() if alias not in staying}
+
     def _leave_out_aliases(self, model: RegisteredModelRows, existing: Mapping[str, Any]) -> None:
         """Take from a model its aliases of versions that a selection left out; the target may have them already."""
-        there = {(alias["alias"], int(alias["version"])) for alias in existing.get("aliases", [])}
+        in_target = {(alias["alias"], int(alias["version"])) for alias in existing.get("aliases", [])}
         left_out = {alias: number for alias, number in model.aliases.items() if number not in model.versions}
-        self._context.receipt.changed("aliases_without_their_version", len(left_out.items() - there))
+        number_of = partial(self._context.versions.of, model.info["name"], model.info["workspace"])
+        numbers = {alias: number_of(number, is_prompt=model.is_prompt) for alias, number in left_out.items()}
+        self._context.receipt.changed("aliases_without_their_version", len(numbers.items() - in_target))
         model.aliases = {alias: number for alias, number in model.aliases.items() if alias not in left_out}
 
     def _set_aliases(
-        self, rows: ObjectRows, name: str, aliases: Mapping[str, int], arrived: set[int], known: Mapping[str, int]
+        self,
+        rows: ObjectRows,
+        name: str,
+        aliases: Mapping[str, int],
+        arrived: Mapping[int, int],
+        known: Mapping[str, int],
     ) -> bool:
         changed = False
         for alias, number in sorted(aliases.items()):
-            if known.get(alias) == number:
+            target_number = arrived.get(number, None if self._context.options.merge_models else number)
+            if target_number is not None and known.get(alias) == target_number:
                 continue
             with self._context.refusing(REGISTERED_MODEL, rows.source_id, refusals.ALIAS_REFUSED, f"alias/{alias}"):
                 if number not in arrived:
                     raise ItemError(f"version {number}, for which it stands, is not in the target")
-                changed |= self.send(_API + "alias", {"name": name, "alias": alias, "version": str(number)})
+                changed |= self.send(_API + "alias", {"name": name, "alias": alias, "version": str(target_number)})
         return changed
 
 

@@ -1,22 +1,17 @@
-"""Rows of the registry by registered model, and by what an import finds its own objects again."""
+"""Rows of the registry by registered model."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from mlflow_archive.flow.chunk import ArtifactFile
-from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX
 from mlflow_archive.sinks.replay.object_writer import ObjectRows
 from mlflow_archive.sinks.replay.writing.rows import Row
+from mlflow_archive.sinks.replay.writing.version_numbers import IS_PROMPT
 
 DELETED_STAGE: Final = "Deleted_Internal"
-IS_PROMPT: Final = "mlflow.prompt.is_prompt"
-# Written where source tags are off; it wins, as then source tags are what an earlier import left.
-SOURCE_REGISTERED_MODEL: Final = OWN_PREFIX + "source_registered_model"
-SOURCE_MODEL_VERSION: Final = OWN_PREFIX + "source_model_version"
 _VERSION: Final = re.compile(r"[0-9]{1,10}")
 
 
@@ -70,26 +65,3 @@ def registered_model_of(rows: ObjectRows) -> RegisteredModelRows:
         aliases={row["alias"]: row["version"] for row in rows.of("registered_model_aliases")},
         versions=versions,
     )
-
-
-def identity_of_row(row: Row, number: int | None = None) -> str:
-    """Return the identity of a registered model, or of its version ``number``: a text that no other has."""
-    return _identity(row["workspace"], row["name"], number, row["creation_time"])
-
-
-def identity_of_tags(tags: Mapping[str, str], *, version: bool) -> str | None:
-    """Return the identity that an import left on a registered model or version of the target, None where none did."""
-    written = tags.get(SOURCE_MODEL_VERSION if version else SOURCE_REGISTERED_MODEL)
-    if written is not None:
-        return written
-    start = PREFIX + ("model_version." if version else "registered_model.")
-    name, number = tags.get(start + "name"), tags.get(start + "version", "")
-    if name is None or (version and not _VERSION.fullmatch(number)):
-        return None
-    created = tags.get(start + "creation_time")
-    return _identity(tags.get(start + "workspace", ""), name, int(number) if version else None, created)
-
-
-def _identity(workspace: str, name: str, number: int | None, created: object) -> str:
-    path = f"{workspace}/{name}" if number is None else f"{workspace}/{name}/{number}"
-    return f"{path}@{'' if created is None else created}"

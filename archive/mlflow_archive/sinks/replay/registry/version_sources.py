@@ -12,16 +12,12 @@ from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN
 from mlflow_archive.kinds.version_source import OF_MODEL, OF_RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.registry.carriers import Carriers
-from mlflow_archive.sinks.replay.registry.registry_rows import (
-    RegisteredModelRows,
-    VersionRows,
-    identity_of_row,
-    identity_of_tags,
-)
+from mlflow_archive.sinks.replay.registry.registry_rows import RegisteredModelRows, VersionRows
 from mlflow_archive.sinks.replay.target.target import pairs_of
 from mlflow_archive.sinks.replay.writing.artifact_copy import ArtifactOwner
 from mlflow_archive.sinks.replay.writing.earlier_imports import MODEL_IDENTITY, SOURCE_MODEL_ID
 from mlflow_archive.sinks.replay.writing.failures import get_or_none, is_unknown_there
+from mlflow_archive.sinks.replay.writing.version_numbers import identity_of_row, identity_of_tags, without_time
 
 OF_VERSION: Final = re.compile(r"models:/+([^/@]+)/([0-9]{1,10})/?")
 """A source that is a version of a registered model: its name and number."""
@@ -95,14 +91,14 @@ class VersionSources:
         """Yield the version of which this one is a copy, where the target's is the one of the source."""
         workspace = model.info["workspace"]
         target_name = self._context.options.model_name(name, workspace)
-        params = {"name": target_name, "version": str(number)}
-        answer = get_or_none(self._context.api, _API + "model-versions/get", params)
+        target_number = self._context.versions.of(name, workspace, number, is_prompt=False)
+        params = {"name": target_name, "version": str(target_number)}
+        answer = None if target_number is None else get_or_none(self._context.api, _API + "model-versions/get", params)
         if answer is None:
             return
         tags = pairs_of(answer["model_version"].get("tags", []))
-        identity = identity_of_tags(tags, version=True) or ""
-        if identity.rpartition("@")[0] == f"{workspace}/{name}/{number}":
-            yield VersionSource(uri=f"models:/{target_name}/{number}")
+        if without_time(identity_of_tags(tags, version=True) or "") == f"{workspace}/{name}/{number}":
+            yield VersionSource(uri=f"models:/{target_name}/{target_number}")
 
     def _of_nothing(self, version: VersionRows) -> VersionSource:
         carrier = self._carriers.of_nothing()

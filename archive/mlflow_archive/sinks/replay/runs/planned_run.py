@@ -25,7 +25,6 @@ from mlflow_archive.sinks.replay.writing.references import (
     USER,
     fit_history,
     remap_history,
-    remap_linked_prompts,
     without_model_ids,
 )
 from mlflow_archive.sinks.replay.writing.rows import Row
@@ -99,7 +98,7 @@ class RunPlanner:
         """Fit a run; ``parent`` is the target's id of its parent, None where it has none or it is not there."""
         limits = self.options.limits
         fitter = RunFitter(limits, self.receipt, rows.run_id)
-        tags = remap_linked_prompts(plain_tags(rows.tags), source.model_name)
+        tags = source.linked_prompts(plain_tags(rows.tags))
         history = tags.pop(HISTORY, None)
         if history is not None and len(history) > limits.tag:
             self.receipt.shortened(rows.run_id, "tag", HISTORY, len(history))
@@ -177,12 +176,12 @@ class RunPlanner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOfRun:
-    """What tags need beside the run: its experiment's name there, the export that holds it, and the names that
-    registered models of its workspace get."""
+    """What tags need beside the run: its experiment's name there, the export that holds it, and what makes of tags
+    those in which linked prompts are named as in the target."""
 
     experiment_name: str
     export: ExportFacts
-    model_name: Callable[[str], str]
+    linked_prompts: Callable[[Mapping[str, str | None]], dict[str, str | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

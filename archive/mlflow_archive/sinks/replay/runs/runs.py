@@ -85,7 +85,10 @@ class RunWriter(KindWriter):
 
     def _begin(self, rows: RunRows) -> OpenRun:
         plan, bound = self.plan(rows)
-        return self._maker.begin(plan, bound, rows)
+        run = self._maker.begin(plan, bound, rows)
+        if rows.info is not None:
+            self._context.link_again(RUN, rows.run_id, rows.tags, bound, rows.info["experiment_id"])
+        return run
 
     def plan(self, rows: RunRows) -> tuple[PlannedRun, Bound]:
         """Return what a run will be, and where. Raises ItemError where it cannot be."""
@@ -98,7 +101,7 @@ class RunWriter(KindWriter):
         source = SourceOfRun(
             experiment_name=context.experiments.rows[experiment_id]["name"],
             export=context.export_of(rows.info),
-            model_name=lambda name: context.model_name(name, experiment_id),
+            linked_prompts=lambda tags: context.linked_prompts(tags, experiment_id),
         )
         parent = self._parent(rows, bound)
         plan = self._planner.plan(rows, rows.info, parent=parent, datasets=self._datasets, source=source)

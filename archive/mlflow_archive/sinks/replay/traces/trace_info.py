@@ -20,7 +20,6 @@ from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.traces.moments import duration, nearest, timestamp
 from mlflow_archive.sinks.replay.traces.trace_rows import TraceRows
 from mlflow_archive.sinks.replay.writing.fitting import Fitter, plain_tags
-from mlflow_archive.sinks.replay.writing.references import remap_linked_prompts
 from mlflow_archive.sinks.replay.writing.rows import Row
 
 SOURCE_TRACE_ID: Final = PREFIX + "trace.trace_id"
@@ -140,7 +139,7 @@ def _tags(rows: TraceRows, row: Row, context: ReplayContext) -> dict[str, str | 
     tags = dict(rows.tags)
     if row["trace_name"] is not None:
         tags[_NAME] = row["trace_name"]
-    plain = remap_linked_prompts(plain_tags(tags), lambda name: context.model_name(name, row["experiment_id"]))
+    plain = context.linked_prompts(plain_tags(tags), row["experiment_id"])
     target_tags = {key: value for key, value in plain.items() if key not in PLACES}
     if not context.options.source_tags:
         return {**target_tags, IDENTITY: rows.trace_id}

@@ -20,11 +20,12 @@ _TO_PROMPTS: Final = "/api/2.0/mlflow/traces/link-prompts"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PromptLink:
-    """``owner`` is how the archive refers to the prompt, ``name`` what it is called in the target."""
+    """``owner`` is how the archive refers to the prompt, ``name`` and ``version`` are the source's."""
 
     owner: str
     name: str
     version: str
+    workspace: str | None
 
 
 class TraceLinker:
@@ -65,8 +66,8 @@ class TraceLinker:
     def _prompt(self, destination: str, job: TraceJob) -> _PromptLink:
         info = job.rows.info or {}
         name, _, version = destination.rpartition("/")
-        owner = named_owner(name, self._context.experiments.workspace(info["experiment_id"]))
-        return _PromptLink(owner=owner, name=self._context.model_name(name, info["experiment_id"]), version=version)
+        workspace = self._context.experiments.workspace(info["experiment_id"])
+        return _PromptLink(owner=named_owner(name, workspace), name=name, version=version, workspace=workspace)
 
     def _link_run(self, run_id: str, traces: Sequence[tuple[str, str]]) -> None:
         body = {"run_id": run_id, "trace_ids": [target_id for _, target_id in traces]}
@@ -84,17 +85,30 @@ class TraceLinker:
             return
         for source_id, target_id in self._waiting.needs():
             links = self._waiting.pop((source_id, target_id))
-            prompts = self._context.receipt.ids(REGISTERED_MODEL)
-            self._context.receipt.changed(
-                "trace_links_without_prompt", sum(link.owner not in prompts for link in links)
-            )
-            versions = [{"name": link.name, "version": link.version} for link in links]
+            in_target = [self._version(link) for link in links]
+            self._count_missing(links, in_target)
+            versions = [version for version in in_target if version is not None]
+            if not versions:
+                continue
             try:
                 self._context.api.post(_TO_PROMPTS, {"trace_id": target_id, "prompt_versions": versions})
             except ServerError as exc:
                 self._refuse(source_id, ", ".join(f"{link.owner}/{link.version}" for link in links), exc)
             else:
                 self._context.receipt.count("trace_links", len(versions))
+
+    def _count_missing(self, links: Sequence[_PromptLink], in_target: Sequence[dict[str, str] | None]) -> None:
+        prompts = self._context.receipt.ids(REGISTERED_MODEL)
+        pairs = zip(links, in_target, strict=True)
+        missing = sum(link.owner not in prompts or version is None for link, version in pairs)
+        self._context.receipt.changed("trace_links_without_prompt", missing)
+
+    def _version(self, link: _PromptLink) -> dict[str, str] | None:
+        """Return a prompt version as the target calls it, None where it may be another one that has the number."""
+        version = self._context.prompt_version(link.name, link.version, link.workspace)
+        if version is None:
+            return None
+        return {"name": self._context.model_name(link.name, link.workspace), "version": version}
 
     def _refuse(self, source_id: str, path: str, exc: ItemError | ServerError) -> None:
         self._context.refuse(TRACE, source_id, refusals.TRACE_LINK_REFUSED, exc, path=path)

@@ -127,6 +127,9 @@ class TraceWriter(KindWriter):
             self._maker.complete(job, info)
         target_id = None if self._context.options.dry_run and info is None else job.plan.trace_id
         self._context.receipt.mapped(TRACE, job.plan.source_id, target_id)
+        if job.rows.info is not None:
+            experiment_id = job.rows.info["experiment_id"]
+            self._context.link_again(TRACE, job.plan.source_id, job.rows.tags, job.bound, experiment_id)
         return job
 
     def finish(self) -> None:

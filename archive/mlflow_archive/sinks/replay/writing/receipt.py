@@ -51,7 +51,7 @@ class Receipt:
         self._rewritten: list[dict[str, object]] = []
         self._missing_parents: list[dict[str, str]] = []
         self._notes: list[str] = []
-        self._kept_values: dict[str, dict[str, Mapping[str, object]]] = {}
+        self._kept_values: dict[str, dict[str, dict[str, object]]] = {}
         self._gaps: list[Gap] = []
         self._unknown: Counter[str] = Counter()
         self._without_files: set[tuple[str, str]] = set()
@@ -103,11 +103,13 @@ class Receipt:
             self._missing_parents.append({"run": run_id, "parent": parent_id})
 
     def kept(self, kind: str, source_id: str, values: Mapping[str, object]) -> None:
-        """Keep in the report what MLflow's API cannot set on an object that has no tags either; nulls are left out."""
+        """Keep in the report what an object of the target does not get: MLflow's API cannot set it where there are no
+        tags either, or the target has its own. Nulls are left out.
+        """
         present = {name: value for name, value in values.items() if value is not None}
         if present:
             with self._lock:
-                self._kept_values.setdefault(kind, {})[source_id] = present
+                self._kept_values.setdefault(kind, {}).setdefault(source_id, {}).update(present)
 
     def note(self, sentence: str) -> None:
         """Note a sentence for the user."""

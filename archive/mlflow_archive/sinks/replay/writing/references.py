@@ -24,6 +24,8 @@ LARGEST_MLMODEL: Final = 16 * 1024 * 1024
 
 _JSON_ID = re.compile(r'("(?:run_id|model_id|model_uuid)"\s*:\s*")([^"\\]+)(")')
 _JSON_MODEL_ID = re.compile(r'("(?:model_id|model_uuid)"\s*:\s*")(m-[^"\\]+)(")')
+_JSON_OBJECT = re.compile(r'\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\}')
+_JSON_VERSION = re.compile(r'("version"\s*:\s*)("(?:[^"\\]|\\.)*")')
 _JSON_NAME = re.compile(r'("name"\s*:\s*)("(?:[^"\\]|\\.)*")')
 # Lines of the top level only, where MLflow writes ids.
 _YAML_ID = re.compile(rb"""^((?:run_id|model_id|model_uuid):[ \t]*(['"]?))([^\s'"]+)(\2[ \t]*\r?)$""", re.MULTILINE)
@@ -31,6 +33,13 @@ _YAML_MODEL_ID = re.compile(rb"""^(?:model_id|model_uuid):[ \t]*['"]?(m-[^\s'"]+
 
 Mapped = Callable[[str], str | None]
 """Source id -> id in the target, or None where that is not known."""
+Numbered = Callable[[str, str], str]
+"""Name and version of a prompt at the source -> version in the target."""
+
+
+def _as_they_are(name: str, version: str) -> str:
+    del name
+    return version
 
 
 def remap_history(value: str, mapped: Mapped) -> str:
@@ -48,12 +57,31 @@ def without_model_ids(value: str) -> str:
     return _JSON_MODEL_ID.sub(r"\1\3", value)
 
 
-def remap_linked_prompts(tags: Mapping[str, str | None], renamed: Callable[[str], str]) -> dict[str, str | None]:
-    """Return tags in which the linked prompts, if any, have the names that ``renamed`` gives them."""
+def remap_linked_prompts(
+    tags: Mapping[str, str | None], renamed: Callable[[str], str], numbered: Numbered = _as_they_are
+) -> dict[str, str | None]:
+    """Return tags in which the linked prompts, if any, have the names and numbers that they have in the target.
+
+    ``numbered`` gives the version of a prompt there, both as they are at the source.
+    """
     value = tags.get(LINKED_PROMPTS)
     if not value:
         return dict(tags)
+    value = _JSON_OBJECT.sub(lambda match: _renumbered(match[0], numbered), value)
     return {**tags, LINKED_PROMPTS: _JSON_NAME.sub(lambda match: _renamed(match, renamed), value)}
+
+
+def _renumbered(text: str, numbered: Numbered) -> str:
+    """Return the JSON of one linked prompt with the version that it has in the target."""
+    try:
+        prompt = parse_json(text)
+    except ValueError:  # not JSON, so not what MLflow wrote
+        return text
+    name, version = prompt.get("name"), prompt.get("version")
+    if not isinstance(name, str) or not isinstance(version, str):
+        return text
+    target = numbered(name, version)
+    return text if target == version else _JSON_VERSION.sub(lambda match: match[1] + json.dumps(target), text)
 
 
 def _renamed(match: re.Match[str], renamed: Callable[[str], str]) -> str:

@@ -7,6 +7,7 @@ histories and MLmodel files of runs     logged models that they name            
 links of runs to logged models          the logged model                          ``logged_models``
 registered models with copied versions  the registered models these come from     ``registry.registry``
 links of traces to prompts              the prompts, which may come in any order  ``traces.trace_links``
+tags that name prompts                  numbers of versions that are appended     ``registry.linked_prompts``
 assessments                             ids of issues, or the deletion of runs    ``traces.waiting_assessments``
 bindings of gateway endpoints           scorers                                   ``objects.gateway``
 what needs a secret of the gateway      somebody who enters it: a later import    ``objects.gateway_names``
@@ -52,6 +53,17 @@ class RunFiles:
     files: list[ArtifactFile] = field(default_factory=list)
     waits: bool = False
     ended: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkedPrompts:
+    """The tag that names the prompts of an object: ``value`` at the source, ``written`` in the target."""
+
+    target_id: str
+    value: str
+    written: str
+    bound: Bound
+    experiment_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
