@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from mlflow_archive.format.unknown_tables import is_withheld
 from mlflow_archive.mlflow_database.known_schema import ACCOUNT_REVISIONS, is_known_table
-from mlflow_archive.mlflow_database.mlflow_schema import head_revision
 from mlflow_archive.sinks.restore.database import RestoreDatabase
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -20,6 +19,8 @@ def reason_against(database: RestoreDatabase, name: str, rows: pa.Table, revisio
 
     ``revision`` is that of the source's schema. The database must be open, at the revision of the installed MLflow.
     """
+    from mlflow_archive.mlflow_database.mlflow_schema import head_revision  # noqa: PLC0415 - brings SQLAlchemy
+
     head = head_revision()
     columns = database.others.get(name)
     if revision != head:
