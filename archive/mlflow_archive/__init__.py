@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow_archive.api.verbs import ExportOptions, export, replay, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
     from mlflow_archive.flow.report import Report
+    from mlflow_archive.repairing.repair import RepairReport, repair
     from mlflow_archive.selecting.selection import Selection
     from mlflow_archive.sinks.replay import ReplayOptions
     from mlflow_archive.sinks.restore import RestoreOptions
@@ -35,6 +36,7 @@ __all__ = [
     "ExportOptions",
     "MlflowArchiveError",
     "OpenArchive",
+    "RepairReport",
     "ReplayOptions",
     "Report",
     "RestoreOptions",
@@ -42,6 +44,7 @@ __all__ = [
     "diff",
     "export",
     "open",
+    "repair",
     "replay",
     "restore",
     "serve",
@@ -54,12 +57,14 @@ _PLACES = {
     "MlflowArchiveError": ("errors", "MlflowArchiveError"),
     "OpenArchive": ("api.open_archive", "OpenArchive"),
     "ReplayOptions": ("sinks.replay", "ReplayOptions"),
+    "RepairReport": ("repairing.repair", "RepairReport"),
     "Report": ("flow.report", "Report"),
     "RestoreOptions": ("sinks.restore", "RestoreOptions"),
     "Selection": ("selecting.selection", "Selection"),
     "diff": ("api.diffing", "diff"),
     "export": ("api.verbs", "export"),
     "open": ("api.open_archive", "OpenArchive"),
+    "repair": ("repairing.repair", "repair"),
     "replay": ("api.verbs", "replay"),
     "restore": ("api.verbs", "restore"),
     "serve": ("api.verbs", "serve"),

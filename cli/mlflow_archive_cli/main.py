@@ -33,6 +33,7 @@ _MODULES: Final = MappingProxyType(
         "import": ("import_", "Replay an archive into a tracking server or store."),
         "restore": ("restore", "Put an archive into a backend database, with every id kept."),
         "verify": ("verify", "Check that an archive is what was committed."),
+        "repair": ("repair", "Write a sound archive from a damaged one and other copies."),
         "info": ("info", "Say what is in an archive, from where, when, and its size."),
         "ls": ("ls", "List experiments, runs, models, traces or any other objects."),
         "show": ("show", "Show everything about a run or another object."),
@@ -47,7 +48,7 @@ _MODULES: Final = MappingProxyType(
     }
 )
 _READING: Final = frozenset({"verify", "info", "ls", "show", "tree", "report", "cat", "extract"})
-_WORKING: Final = frozenset({"export", "import", "restore", "verify", "diff", "report", "extract"})
+_WORKING: Final = frozenset({"export", "import", "restore", "verify", "repair", "diff", "report", "extract"})
 """Whose exit code is what they are called for: they go on to their end although nobody reads what they print."""
 
 

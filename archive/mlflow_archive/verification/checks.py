@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -28,23 +30,40 @@ def verify(
     Raises what ``open_archive`` raises where not even a manifest can be read. A member that fails is read once only:
     run it again to distinguish a bad medium from a bad archive.
     """
-    progress = progress or Quiet()
     with open_archive(Path(path)) as archive:
-        report = VerifyReport(level=level, archive_id=archive.id)
-        check_listing(archive, report)
-        if level is Level.QUICK:
-            return report
-        bad = check_bytes(archive, report, progress, jobs)
-        if level is Level.STORED and not bad:
-            return report
-        # Only trying to decode shows what is lost, so damage makes a `stored` check go on.
-        findings = check_tables(archive, report, bad | _absent(archive))
-        packs = PackCheck(archive, report, progress)
-        packs.run(jobs)
-        _check_artifacts(archive, report, packs.good)
-        report.count("blobs", len(packs.good))
-        _name_lost(report, findings)
-        return report
+        return examine(archive, level, jobs=jobs, progress=progress).report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """What a check found. Where it decoded anything, also the rows that are lost, and each blob (32 bytes) that was
+    proved with its size in bytes."""
+
+    report: VerifyReport
+    damaged: tuple[KeyRange, ...] = ()
+    blobs: Mapping[bytes, int] = field(default_factory=dict)
+
+
+def examine(
+    archive: Archive, level: Level = Level.FULL, *, jobs: int = 2, progress: Progress | None = None
+) -> Examination:
+    """Check an open archive; see :func:`verify`."""
+    progress = progress or Quiet()
+    report = VerifyReport(level=level, archive_id=archive.id)
+    check_listing(archive, report)
+    if level is Level.QUICK:
+        return Examination(report=report)
+    bad = check_bytes(archive, report, progress, jobs)
+    if level is Level.STORED and not bad:
+        return Examination(report=report)
+    # Only trying to decode shows what is lost, so damage makes a `stored` check go on.
+    findings = check_tables(archive, report, bad | _absent(archive))
+    packs = PackCheck(archive, report, progress)
+    packs.run(jobs)
+    _check_artifacts(archive, report, packs.good)
+    report.count("blobs", len(packs.good))
+    _name_lost(report, findings)
+    return Examination(report=report, damaged=tuple(findings.damaged), blobs=packs.good)
 
 
 def _absent(archive: Archive) -> set[str]:
