@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-repair mutants lint style types bench bench-database bench-inspection bench-traces docs picture spec requirements clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-repair test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road docs picture spec requirements clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -82,6 +82,10 @@ mutants: .venv/.mutants
 	@test -n "$(PACKAGE)" || { echo "make mutants PACKAGE=format" >&2; exit 1; }
 	.venv/bin/python -m tests.mutants "$(PACKAGE)" $(if $(AGAIN),--again)
 
+# Archives on the way, the long forms: every bit of signatures and tokens flipped. Needs ssh-keygen and openssl.
+test-road: .venv/.stamp
+	TEST_ROAD=1 .venv/bin/pytest --timeout 1800 tests/road
+
 lint: .venv/.stamp
 	@$(MAKE) --no-print-directory -j2 types style
 
@@ -101,6 +105,10 @@ bench-inspection: .venv/.stamp
 
 bench-traces: .venv/.stamp
 	.venv/bin/python -m bench.traces
+
+# Not part of `make bench`: 10 GB are packed, and need 50 GB of disk.
+bench-road: .venv/.stamp
+	.venv/bin/python -m bench.road
 
 bench-database: .venv/.stamp
 	.venv/bin/python -m bench.database

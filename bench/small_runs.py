@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from mlflow_archive.sinks.restore.mlflow_schema import make_schema
+from mlflow_archive.mlflow_database.mlflow_schema import make_schema
 
 EXPERIMENTS, PARAMS, TAGS, KEYS, STEPS = 20, 20, 10, 10, 5
 

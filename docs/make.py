@@ -62,7 +62,8 @@ def make() -> None:
         (TARGET / page.name).write_text(text, encoding="utf-8")
     for picture in sorted((ROOT / "docs").glob("*.[ps][nv]g")):
         shutil.copyfile(picture, TARGET / picture.name)
-    shutil.copytree(ROOT / "spec", TARGET / "spec", ignore=shutil.ignore_patterns("vectors", "*.py", "__pycache__"))
+    not_pages = shutil.ignore_patterns("vectors", "signature-vectors", "*.py", "__pycache__")
+    shutil.copytree(ROOT / "spec", TARGET / "spec", ignore=not_pages)
     (TARGET / "commands.md").write_text(reference(), encoding="utf-8")
     for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"):
         (TARGET / name.lower()).write_text(_from_root((ROOT / name).read_text("utf-8")), encoding="utf-8")

@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from mlflow_archive.api.diffing import Diff, diff
     from mlflow_archive.api.open_archive import OpenArchive
     from mlflow_archive.api.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
-    from mlflow_archive.api.verbs import ExportOptions, export, replay, restore, serve
+    from mlflow_archive.api.packing import pack, unpack
+    from mlflow_archive.api.repairing import repair
+    from mlflow_archive.api.signing import sign
+    from mlflow_archive.api.verbs import ExportOptions, copy, export, replay, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
     from mlflow_archive.flow.report import Report
-    from mlflow_archive.repairing.repair import RepairReport, repair
+    from mlflow_archive.packing.pack import PackOptions
+    from mlflow_archive.repairing.repair import RepairReport
     from mlflow_archive.selecting.selection import Selection
     from mlflow_archive.sinks.replay import ReplayOptions
     from mlflow_archive.sinks.restore import RestoreOptions
@@ -36,18 +40,23 @@ __all__ = [
     "ExportOptions",
     "MlflowArchiveError",
     "OpenArchive",
+    "PackOptions",
     "RepairReport",
     "ReplayOptions",
     "Report",
     "RestoreOptions",
     "Selection",
+    "copy",
     "diff",
     "export",
     "open",
+    "pack",
     "repair",
     "replay",
     "restore",
     "serve",
+    "sign",
+    "unpack",
     "verify",
 ]
 
@@ -56,18 +65,23 @@ _PLACES = {
     "ExportOptions": ("api.verbs", "ExportOptions"),
     "MlflowArchiveError": ("errors", "MlflowArchiveError"),
     "OpenArchive": ("api.open_archive", "OpenArchive"),
+    "PackOptions": ("packing.pack", "PackOptions"),
     "ReplayOptions": ("sinks.replay", "ReplayOptions"),
     "RepairReport": ("repairing.repair", "RepairReport"),
     "Report": ("flow.report", "Report"),
     "RestoreOptions": ("sinks.restore", "RestoreOptions"),
     "Selection": ("selecting.selection", "Selection"),
+    "copy": ("api.verbs", "copy"),
     "diff": ("api.diffing", "diff"),
     "export": ("api.verbs", "export"),
     "open": ("api.open_archive", "OpenArchive"),
-    "repair": ("repairing.repair", "repair"),
+    "pack": ("api.packing", "pack"),
+    "repair": ("api.repairing", "repair"),
     "replay": ("api.verbs", "replay"),
     "restore": ("api.verbs", "restore"),
     "serve": ("api.verbs", "serve"),
+    "sign": ("api.signing", "sign"),
+    "unpack": ("api.packing", "unpack"),
     "verify": ("verification.checks", "verify"),
 }
 

@@ -4,11 +4,14 @@
     ├── ArchiveError              the archive is bad
     │   ├── NotAnArchiveError     there is no archive here, or none was committed yet     exit 10
     │   ├── FormatTooNewError     a newer format or a feature this version lacks          exit 11
-    │   └── DamagedError          bytes are missing or differ from what was committed     exit 12
+    │   ├── DamagedError          bytes are missing or differ from what was committed     exit 12
+    │   └── DamagedVolumesError   volumes are missing or damaged beyond their parity      exit 12
+    ├── KeyRefusedError           a signature or key is not accepted                      exit 14
     ├── ServerError               a tracking server is unreachable or refused             exit 13
     ├── StoreError                a file store or database cannot be read as one          exit 1
     ├── TargetError               what we write to refuses: full disk, no permission      exit 1
     ├── MissingExtraError         a package that is not always installed is needed        exit 1
+    ├── MissingProgramError       a program of the system is needed                       exit 2
     ├── SelectionError            the caller named something that does not exist          exit 2
     └── ItemError                 one run or artifact could not be carried; the rest can  exit 3
 
@@ -16,6 +19,8 @@ A message says what, where, expected, found, and the next step.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class MlflowArchiveError(Exception):
@@ -59,6 +64,30 @@ class DamagedError(ArchiveError):
         self.member = member
 
 
+class DamagedVolumesError(ArchiveError):
+    """Volumes are missing, damaged or swapped, and the parity does not give them back.
+
+    ``volumes`` has a line for each that is not as it was written.
+    """
+
+    exit_code = 12
+
+    def __init__(self, message: str, volumes: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.volumes = tuple(volumes)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What to print: the sentence, and the volumes below it."""
+        return (*super().lines, *(f"  {line}" for line in self.volumes))
+
+
+class KeyRefusedError(MlflowArchiveError):
+    """A signature or key is not accepted: there is none, or it is of somebody else."""
+
+    exit_code = 14
+
+
 class ServerError(MlflowArchiveError):
     """A tracking server could not be reached, is not an MLflow server, or refused.
 
@@ -83,6 +112,12 @@ class TargetError(MlflowArchiveError):
 
 class MissingExtraError(MlflowArchiveError):
     """What was asked for needs packages that an extra of this project brings; the message names it."""
+
+
+class MissingProgramError(MlflowArchiveError):
+    """What was asked for needs a program that the system does not have; the message names it."""
+
+    exit_code = 2
 
 
 class SelectionError(MlflowArchiveError):

@@ -1,7 +1,7 @@
 """The entry point: finds the verb, and turns errors into one sentence and an exit code, here and nowhere else.
 
 Exit codes: 0 done · 1 failed · 2 usage · 3 done but incomplete · 10 not an archive · 11 format too new · 12 archive
-damaged · 13 server unreachable or refused · 130 interrupted.
+damaged · 13 server unreachable or refused · 14 a signature or key is not accepted · 130 interrupted.
 """
 
 from __future__ import annotations
@@ -31,9 +31,13 @@ _MODULES: Final = MappingProxyType(
     {
         "export": ("export", "Read an MLflow server or file store into an archive."),
         "import": ("import_", "Replay an archive into a tracking server or store."),
+        "copy": ("copy", "Copy a server, database or folder into a tracking server, without an archive to keep."),
         "restore": ("restore", "Put an archive into a backend database, with every id kept."),
         "verify": ("verify", "Check that an archive is what was committed."),
         "repair": ("repair", "Write a sound archive from a damaged one and other copies."),
+        "sign": ("sign", "Sign an archive, and have its signatures time-stamped."),
+        "pack": ("pack", "Pack an archive for the road: encrypted, in volumes, with parity."),
+        "unpack": ("unpack", "Put volumes together again, mended where that is needed."),
         "info": ("info", "Say what is in an archive, from where, when, and its size."),
         "ls": ("ls", "List experiments, runs, models, traces or any other objects."),
         "show": ("show", "Show everything about a run or another object."),
@@ -47,8 +51,10 @@ _MODULES: Final = MappingProxyType(
         "extract": ("extract", "Write artifacts of runs into a folder."),
     }
 )
-_READING: Final = frozenset({"verify", "info", "ls", "show", "tree", "report", "cat", "extract"})
-_WORKING: Final = frozenset({"export", "import", "restore", "verify", "repair", "diff", "report", "extract"})
+_READING: Final = frozenset({"verify", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"})
+_WORKING: Final = frozenset(
+    {"export", "import", "copy", "restore", "verify", "repair", "sign", "pack", "unpack", "diff", "report", "extract"}
+)
 """Whose exit code is what they are called for: they go on to their end although nobody reads what they print."""
 
 

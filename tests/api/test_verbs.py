@@ -29,9 +29,12 @@ SPELLINGS = {
     "no_source_tags": "source_tags",
     "only": "kinds",
     "since": "since_ms",
+    "target": "to",
     "spans_as_files": "spans_in_table",
     "until": "until_ms",
     "uri": "archive",
+    "with_children": "children",
+    "with_parents": "parents",
     "without": "kinds",
 }
 """Options of the command whose name in Python is another."""
@@ -122,16 +125,19 @@ def parameters_of(verb: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("verb", "function", "options"),
+    ("verb", "function", "records"),
     [
-        ("export", ma.export, ma.ExportOptions),
-        ("import", ma.replay, ma.ReplayOptions),
-        ("restore", ma.restore, ma.RestoreOptions),
+        ("export", ma.export, (ma.ExportOptions,)),
+        ("import", ma.replay, (ma.ReplayOptions,)),
+        ("copy", ma.copy, (ma.ReplayOptions, ma.ExportOptions)),
+        ("restore", ma.restore, (ma.RestoreOptions,)),
     ],
 )
-def test_python_takes_what_the_command_takes(verb: str, function: Callable[..., Any], options: type) -> None:
+def test_python_takes_what_the_command_takes(
+    verb: str, function: Callable[..., Any], records: tuple[type, ...]
+) -> None:
     """Each option of the command is a parameter of the function, or a field of its records."""
-    fields = {field.name for record in (options, ma.Selection) for field in dataclasses.fields(record)}
+    fields = {field.name for record in (*records, ma.Selection) for field in dataclasses.fields(record)}
     taken = fields | set(inspect.signature(function).parameters)
     missing = {name for name in parameters_of(verb) if SPELLINGS.get(name, name) not in taken}
     assert missing == set()

@@ -47,6 +47,7 @@ def folder(tmp_path: Path) -> Path:
             ["export", "new.mlfa", "--from", f"exim:{exim_sample('oss_mlflow/bulk/experiments')}"], 3, id="export"
         ),
         pytest.param(["import", "a.mlfa", "--to", "http://127.0.0.1:9"], 13, id="import"),
+        pytest.param(["copy", "not-there", "http://127.0.0.1:9"], 13, id="copy, of which the target is asked first"),
         pytest.param(["verify", "damaged.mlfa"], 12, id="verify"),
         pytest.param(["diff", "a.mlfa", "other.mlfa"], 1, id="diff"),
         pytest.param(["extract", "a.mlfa", "child", "--to", "out"], 0, id="extract"),

@@ -15,11 +15,13 @@ import pytest
 
 from mlflow_archive import __version__
 from mlflow_archive.flow.copy import copy
+from mlflow_archive.packing.pack import pack
 from mlflow_archive.writer.export import ArchiveSink
 from mlflow_archive_cli.main import _MODULES, _READING, commands
 from tests.cli.conftest import PARENT, Command
 from tests.support.chunks import ChunkSource, chunk, experiment, run
 from tests.support.mlruns import Experiment, Store, write_store
+from tests.support.signers import new_signer
 from tests.support.terminal import on_a_terminal
 
 ARGUMENTS = {
@@ -29,6 +31,8 @@ ARGUMENTS = {
     "cat": ["A", "parent/model/MLmodel"],
     "verify": ["A"],
     "extract": ["A", "parent", "--to", "T"],
+    "pack": ["A", "--to", "T", "-q"],
+    "unpack": ["V", "-o", "T", "-q"],
     "tree": ["A", "parent"],
     "report": ["A", "-o", "T", "-q"],
 }
@@ -46,7 +50,10 @@ leave(code or len(heavy))
 
 @pytest.mark.parametrize("name", sorted(_READING))
 def test_reading_commands_load_nothing_heavy(name: str, archive: Path, tmp_path: Path) -> None:
-    arguments = [{"A": str(archive), "T": str(tmp_path / "to")}.get(value, value) for value in ARGUMENTS[name]]
+    places = {"A": str(archive), "T": str(tmp_path / "to"), "V": str(tmp_path / "volumes")}
+    if name == "unpack":
+        pack(archive, tmp_path / "volumes")
+    arguments = [places.get(value, value) for value in ARGUMENTS[name]]
     done = subprocess.run([sys.executable, "-c", PROBE, name, *arguments], check=False, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
 
@@ -101,11 +108,16 @@ def test_the_example_in_the_help_works(
         if name != "export":
             shutil.copyfile(single_file, tmp_path / archive)
     monkeypatch.chdir(tmp_path)
+    if name == "unpack":
+        cli("pack", "backup.mlfa", "--to", "volumes")
+        (tmp_path / "backup.mlfa").unlink()
     # In place of the server of an export a store on disk; a replay into servers is tested in tests/sinks.
     store = Store(experiments=(Experiment(experiment_id="1", name="churn 1"),))
     write_store(store, tmp_path / "mlruns")
     server = str(tmp_path / "mlruns") if name == "export" else "sqlite:///mlflow.db"
     stand_in = {"4b1f0c": PARENT, "val/loss": "bad", "metrics.auc DESC": "-start_time", "http://127.0.0.1:5000": server}
+    if name == "sign":
+        stand_in["~/.ssh/id_ed25519"] = str(new_signer(tmp_path, "ada").key)
     arguments = [re.sub(r"^4b1f0c", PARENT, stand_in.get(word, word)) for word in words[1:]]
     if name == "restore":  # of an archive that a restore takes; that of the other commands lacks ids of a database
         cli("export", "other.mlfa", "--from", tmp_path / "mlruns")

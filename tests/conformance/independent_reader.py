@@ -70,6 +70,9 @@ class Archive:
         self._packs: dict[str, bytes] = {}
         self._held = {kind: self._holders(*identity) for kind, identity in IDENTITY.items()}
         self._held["source"] = self._holders("gaps", ("owner_id",), owner_kind="source")
+        for export in self.manifest["exports"]:
+            for kind, owner_id in export.get("settled", []):  # since 1.2
+                self._held.setdefault(kind, {})[owner_id] = export["number"]
 
     def _bytes(self, name: str) -> bytes:
         """Read a member whole (section 3); of a single file, section 11."""
@@ -93,6 +96,9 @@ class Archive:
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
         if canonical.encode() != data:
             raise RefusedError("E002: the manifest is not canonical")
+        lists = [document["required_features"], document["optional_features"]]
+        if any(names != sorted(names) for names in [*lists, [member["path"] for member in document["members"]]]):
+            raise RefusedError("E002: a list is not sorted")
         return document
 
     def _check_listing(self, copy: str, data: bytes) -> None:

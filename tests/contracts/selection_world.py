@@ -1,26 +1,29 @@
 """One small world as a file store, as an export of mlflow-export-import, and as what follows from these.
 
 It has what a selection can tell apart: runs of four experiments, one of them deleted, one run deleted and one below
-another; logged models that a run of another experiment takes, that no run made, and that are deleted; a trace of a run
-of another experiment; versions that stand on a logged model, on a run, and on a logged model without a run; a prompt.
+another that is below a third; logged models that a run of another experiment takes, that no run made, and that are
+deleted; a trace of a run of another experiment; versions in several stages that stand on a logged model, on a run, and
+on a logged model without a run; a prompt. A file store has no evaluation datasets; whoever can hold them gets two.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 from tests.sources.mlruns_objects import one_trace, registered, version
 from tests.support.exim import run_body, write_document, write_exim
-from tests.support.exim_objects import logged_model, registered_model, trace
+from tests.support.exim_objects import dataset, logged_model, registered_model, trace
 from tests.support.exim_objects import version as exim_version
 from tests.support.mlruns import PARENT_TAG, RUN_NAME_TAG, Experiment, Point, Run, Store, write_meta, write_store
 
-PARENT, CHILD, ERASED, JUDGE, GHOST = (letter * 32 for letter in "abcde")
+PARENT, CHILD, ERASED, JUDGE, GHOST, LEAF = (letters * 16 for letters in ("aa", "bb", "cc", "dd", "ee", "0f"))
 SHARED, OWN, LONELY, STALE, TRASHED = (f"m-{letter * 32}" for letter in "12345")
 OF_PARENT, ALONE, CROSSED = (f"tr-{letter * 32}" for letter in "678")
-RUN_NAMES: Final = {PARENT: "parent", CHILD: "child", ERASED: "erased", JUDGE: "judge", GHOST: "ghost"}
+RUN_NAMES: Final = {PARENT: "parent", CHILD: "child", ERASED: "erased", JUDGE: "judge", GHOST: "ghost", LEAF: "leaf"}
 NAMES: Final = {
     **RUN_NAMES,
     SHARED: "shared",
@@ -47,12 +50,14 @@ _RUNS: Final = {
     ERASED: _run(ERASED, 2_500_000, deleted=True),
     JUDGE: _run(JUDGE, 3_000_000, metrics=(Point(key="m", value=2.0),)),
     GHOST: _run(GHOST, 1_500_000),
+    LEAF: _run(LEAF, 2_700_000, {PARENT_TAG: CHILD}),
 }
+_DELETED: Final = "Deleted_Internal"
 _STORE: Final = Store(
     experiments=(
         Experiment(experiment_id="0", name="Default"),  # which a server would add
         Experiment(experiment_id="1", name="one", runs=(_RUNS[PARENT], _RUNS[CHILD], _RUNS[ERASED])),
-        Experiment(experiment_id="2", name="two", runs=(_RUNS[JUDGE],)),
+        Experiment(experiment_id="2", name="two", runs=(_RUNS[JUDGE], _RUNS[LEAF])),
         Experiment(experiment_id="3", name="gone", deleted=True, runs=(_RUNS[GHOST],)),
         Experiment(experiment_id="4", name="of prompts"),
     )
@@ -67,12 +72,20 @@ _MODELS: Final = {
 """Experiment and maker of each logged model."""
 _TRACES: Final = {OF_PARENT: ("1", PARENT, 1_000_000), ALONE: ("2", None, 3_000_000), CROSSED: ("1", JUDGE, 2_200_000)}
 """Experiment, run and time of each trace."""
-_VERSIONS: Final = {
-    "reg": ((f"models:/{SHARED}", PARENT), (f"runs:/{JUDGE}/model", JUDGE)),
-    "other": ((f"models:/{LONELY}", None),),
+_VERSIONS: Final[Mapping[str, tuple[tuple[str, str | None, str], ...]]] = {
+    "reg": (
+        (f"models:/{SHARED}", PARENT, "Production"),
+        (f"runs:/{JUDGE}/model", JUDGE, "Staging"),
+        (f"runs:/{CHILD}/model", CHILD, _DELETED),
+    ),
+    "other": ((f"models:/{LONELY}", None, "None"),),
+    "hello": (("dummy-source", None, "None"), ("dummy-source", None, "None")),
 }
-"""Source and run of each version."""
-_PROMPT: Final = {"mlflow.prompt.is_prompt": "true", "_mlflow_experiment_ids": ",4,"}
+"""Source, run and stage of each version."""
+_MARK: Final = {"mlflow.prompt.is_prompt": "true"}
+_PROMPT: Final = {**_MARK, "_mlflow_experiment_ids": ",4,"}
+DATASETS: Final = {"d-" + "a" * 32: ("quiz", ("1",)), "d-" + "b" * 32: ("exam", ("2", "3"))}
+"""Name and experiments of each evaluation dataset."""
 
 
 def write_mlruns(root: Path) -> Path:
@@ -104,10 +117,14 @@ def write_mlruns(root: Path) -> Path:
             (root / experiment / "traces").mkdir(exist_ok=True)
             folder.rename(root / experiment / "traces" / trace_id)
     for name, versions in _VERSIONS.items():
-        folder = registered(root, name)
-        for number, (source, run_id) in enumerate(versions, start=1):
-            version(folder, number, source=source, run_id=run_id, creation_timestamp=1, last_updated_timestamp=2)
-    registered(root, "hello", {f"tags/{key}": value for key, value in _PROMPT.items()})
+        tags, marks = (_PROMPT, _MARK) if name == "hello" else ({}, {})
+        folder = registered(root, name, {f"tags/{key}": value for key, value in tags.items()})
+        for number, (source, run_id, stage) in enumerate(versions, start=1):
+            times = {"creation_timestamp": 1, "last_updated_timestamp": 2}
+            written = version(folder, number, source=source, run_id=run_id, current_stage=stage, **times)
+            for key, value in marks.items():
+                (written / "tags").mkdir()
+                (written / "tags" / key).write_text(value, "utf-8")
     return root
 
 
@@ -130,13 +147,43 @@ def write_exim_folder(root: Path) -> Path:
         )
         write_document(experiments / experiment / "traces" / trace_id / "trace.json", body)
     for name, versions in _VERSIONS.items():
+        tags, marks = (_PROMPT, _MARK) if name == "hello" else ({}, {})
         bodies = (
-            exim_version(number, name=name, source=source, run_id=run_id, model_id=_model_in(source))
-            for number, (source, run_id) in enumerate(versions, start=1)
+            exim_version(
+                number,
+                name=name,
+                source=source,
+                run_id=run_id,
+                model_id=_model_in(source),
+                current_stage=stage,
+                tags=marks,
+            )
+            for number, (source, run_id, stage) in enumerate(versions, start=1)
+            if stage != _DELETED
         )
-        write_document(root / "models" / name / "model.json", registered_model(*bodies, name=name, aliases=[]))
-    write_document(root / "models" / "hello" / "model.json", registered_model(name="hello", tags=_PROMPT, aliases=[]))
+        body = registered_model(*bodies, name=name, tags=tags, aliases=[])
+        write_document(root / "models" / name / "model.json", body)
+    for dataset_id, (name, experiment_ids) in DATASETS.items():
+        body = dataset(dataset_id=dataset_id, name=name, experiment_ids=list(experiment_ids))
+        write_document(root / "evaluation_datasets" / name / "evaluation_dataset.json", body)
     return root
+
+
+def add_datasets(path: Path) -> None:
+    """Add the evaluation datasets to the SQLite database of a server."""
+    with closing(sqlite3.connect(path)) as database, database:
+        for dataset_id, (name, experiment_ids) in DATASETS.items():
+            database.execute(
+                "INSERT INTO evaluation_datasets (dataset_id, name, workspace, digest, created_time, last_update_time) "
+                "VALUES (?, ?, 'default', 'd', 1, 1)",
+                (dataset_id, name),
+            )
+            for experiment_id in experiment_ids:
+                database.execute(
+                    "INSERT INTO entity_associations (association_id, source_type, source_id, destination_type, "
+                    "destination_id, created_time) VALUES (?, 'evaluation_dataset', ?, 'experiment', ?, 1)",
+                    (f"a-{dataset_id[2:]}{experiment_id}", dataset_id, experiment_id),
+                )
 
 
 def _model_in(source: str) -> str | None:

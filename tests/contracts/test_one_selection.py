@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, Final
 
 import pytest
@@ -13,7 +13,8 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.source import Source
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.http.transport import QuickAckAdapter
-from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
+from mlflow_archive.kinds import EVALUATION_DATASET, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
+from mlflow_archive.kinds.version_source import TOMBSTONE
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.selecting.selection import Selection
@@ -25,8 +26,10 @@ from tests.contracts.selection_world import (
     GHOST,
     HIDDEN_OF_EXIM,
     JUDGE,
+    LEAF,
     NAMES,
     PARENT,
+    add_datasets,
     write_exim_folder,
     write_mlruns,
 )
@@ -37,6 +40,7 @@ from tests.support.restoring import export, restore
 
 SOURCES: Final = ("mlruns", "exim", "archive", "database", "server")
 COMBINATIONS: Final = 200
+HIDDEN_OF: Final = {"exim": HIDDEN_OF_EXIM, "mlruns": frozenset({"quiz", "exam"})}
 Make = Callable[[], Source]
 Answer = dict[str, set[str]] | str
 """The names of what came by table, or ``refused``."""
@@ -47,14 +51,19 @@ _KEYS: Final = {
     "logged_models": "model_id",
     "traces": "trace_id",
     "registered_models": "name",
+    "evaluation_datasets": "name",
 }
 ALL: Final = {
     "experiments": {"Default", "one", "two", "gone", "of prompts"},
-    "runs": {"parent", "child", "erased", "judge", "ghost"},
+    "runs": {"parent", "child", "erased", "judge", "ghost", "leaf"},
     "logged_models": {"shared", "own", "lonely", "stale", "trashed"},
     "traces": {"of parent", "alone", "crossed"},
     "registered_models": {"reg", "other", "hello"},
+    "versions": {"reg/1", "reg/2", "other/1", "hello/1", "hello/2"},
+    "evaluation_datasets": {"quiz", "exam"},
 }
+WITHOUT_REGISTRY: Final[dict[str, set[str]]] = {"registered_models": set(), "versions": set()}
+NOTHING: Final[dict[str, set[str]]] = {name: set() for name in ALL}
 
 
 def answer(make: Make, selection: dict[str, Any]) -> Answer:
@@ -69,7 +78,12 @@ def answer(make: Make, selection: dict[str, Any]) -> Answer:
 
 def _names(result: Read) -> dict[str, set[str]]:
     names = {table: {NAMES.get(row[key], row[key]) for row in result.tables[table]} for table, key in _KEYS.items()}
-    return {**names, "missing": {row["owner_id"] for row in result.rows("gaps", code="G501")}}
+    versions = {
+        f"{row['name']}/{row['version']}"
+        for row in result.tables["model_versions"]
+        if row["current_stage"] != TOMBSTONE  # which servers do not show
+    }
+    return {**names, "versions": versions, "missing": {row["owner_id"] for row in result.rows("gaps", code="G501")}}
 
 
 def differences(result: Answer, expected: Answer) -> dict[str, tuple[object, object]]:
@@ -79,14 +93,27 @@ def differences(result: Answer, expected: Answer) -> dict[str, tuple[object, obj
     return {name: (result[name], expected[name]) for name in expected if result[name] != expected[name]}
 
 
+def seen_by(source: str, selection: dict[str, Any], expected: Answer) -> Answer:
+    """Return what one source answers, of what one that holds everything does."""
+    if source == "archive" and _is_refused_by_archives(selection, expected):
+        return "refused"
+    if source == "mlruns" and "evaluation_datasets" in selection:
+        return "refused"  # it has none
+    if isinstance(expected, str):
+        return expected
+    hidden = HIDDEN_OF.get(source, frozenset())
+    return {name: values - hidden for name, values in expected.items()}
+
+
 @pytest.fixture(scope="module")
 def subjects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Make]]:
     folder = tmp_path_factory.mktemp("one-selection")
     store = write_mlruns(folder / "mlruns")
     exported = write_exim_folder(folder / "exported")
-    path = export(str(store), folder / "whole.mlfa")
     database = f"sqlite:///{folder / 'mlflow.db'}"
-    restore(path, database, artifact_root=str(folder / "artifacts"))
+    restore(export(str(store), folder / "store.mlfa"), database, artifact_root=str(folder / "artifacts"))
+    add_datasets(folder / "mlflow.db")
+    path = export(database, folder / "whole.mlfa")
     with (
         open_archive(path) as archive,
         running_server(folder / "server", backend=database) as server,
@@ -102,6 +129,15 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Mak
         }
 
 
+OF_JUDGE: Final = {
+    **NOTHING,
+    "experiments": {"one", "two"},
+    "runs": {"judge"},
+    "logged_models": {"own", "shared"},
+    "traces": {"crossed"},
+}
+
+
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize(
     ("selection", "expected"),
@@ -110,75 +146,126 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Mak
         pytest.param(
             {"experiments": ("two",)},
             {
+                **WITHOUT_REGISTRY,
                 "experiments": {"two"},
-                "runs": {"judge"},
+                "runs": {"judge", "leaf"},
                 "logged_models": {"own"},
                 "traces": {"alone"},
-                "registered_models": set(),
+                "evaluation_datasets": {"exam"},
             },
             id="experiment",
         ),
+        pytest.param({"runs": (JUDGE,)}, OF_JUDGE, id="run"),
+        pytest.param({"filter_string": "metrics.m > 1.5"}, OF_JUDGE, id="filter"),
         pytest.param(
-            {"runs": (JUDGE,)},
+            {"runs": (LEAF,), "parents": True},
             {
+                **NOTHING,
                 "experiments": {"one", "two"},
-                "runs": {"judge"},
-                "logged_models": {"own", "shared"},
-                "traces": {"crossed"},
-                "registered_models": set(),
+                "runs": {"leaf", "child", "parent"},
+                "logged_models": {"shared", "trashed"},
+                "traces": {"of parent"},
             },
-            id="run",
+            id="run with parents",
         ),
         pytest.param(
-            {"filter_string": "metrics.m > 1.5"},
+            {"filter_string": "attributes.run_name = 'parent'", "children": True},
             {
+                **NOTHING,
                 "experiments": {"one", "two"},
-                "runs": {"judge"},
-                "logged_models": {"own", "shared"},
-                "traces": {"crossed"},
-                "registered_models": set(),
+                "runs": {"leaf", "child", "parent"},
+                "logged_models": {"shared", "trashed"},
+                "traces": {"of parent"},
             },
-            id="filter",
+            id="filter with children",
+        ),
+        pytest.param(
+            {"runs": (CHILD,), "parents": True, "children": True, "experiments": ("one",)},
+            {
+                **NOTHING,
+                "experiments": {"one"},
+                "runs": {"child", "parent"},
+                "logged_models": {"shared", "trashed"},
+                "traces": {"of parent"},
+            },
+            id="run with relatives of one experiment",
         ),
         pytest.param(
             {"models": ("reg",)},
             {
+                **NOTHING,
                 "experiments": {"one", "two"},
                 "runs": {"parent", "judge"},
                 "logged_models": {"shared"},
-                "traces": set(),
                 "registered_models": {"reg"},
+                "versions": {"reg/1", "reg/2"},
             },
             id="model",
+        ),
+        *(
+            pytest.param(
+                {"models": ("reg",), **choice},
+                {
+                    **NOTHING,
+                    "experiments": {"two"},
+                    "runs": {"judge"},
+                    "registered_models": {"reg"},
+                    "versions": {"reg/2"},
+                },
+                id=f"model, {next(iter(choice))}",
+            )
+            for choice in ({"versions": ("reg=2",)}, {"stages": ("staging",)}, {"latest_versions": 1})
+        ),
+        pytest.param({"versions": ("1", "reg=2")}, {"versions": {"reg/2", "other/1", "hello/1"}}, id="versions"),
+        pytest.param({"stages": ("Production",)}, {"versions": {"reg/1", "hello/1", "hello/2"}}, id="stages"),
+        pytest.param({"latest_versions": 1}, {"versions": {"reg/2", "other/1", "hello/2"}}, id="latest versions"),
+        pytest.param(
+            {"registry": "models"},
+            {"registered_models": {"reg", "other"}, "versions": {"reg/1", "reg/2", "other/1"}},
+            id="without prompts",
+        ),
+        pytest.param(
+            {"registry": "prompts", "kinds": (REGISTERED_MODEL,)},
+            {**NOTHING, "registered_models": {"hello"}, "versions": {"hello/1", "hello/2"}},
+            id="only prompts",
         ),
         pytest.param(
             {"models": ("h*",)},
             {
+                **NOTHING,
                 "experiments": {"of prompts"},
-                "runs": set(),
-                "logged_models": set(),
-                "traces": set(),
                 "registered_models": {"hello"},
+                "versions": {"hello/1", "hello/2"},
             },
             id="prompt",
         ),
         pytest.param(
+            {"evaluation_datasets": ("e*",)},
+            {**NOTHING, "experiments": {"two", "gone"}, "evaluation_datasets": {"exam"}},
+            id="evaluation dataset",
+        ),
+        pytest.param(
+            {"evaluation_datasets": ("quiz",), "runs": (LEAF,)},
+            {**NOTHING, "experiments": {"one", "two"}, "runs": {"leaf"}, "evaluation_datasets": {"quiz"}},
+            id="evaluation dataset and run",
+        ),
+        pytest.param(
             {"since_ms": 2_100_000},
             {
-                "runs": {"erased", "judge"},
+                **WITHOUT_REGISTRY,
+                "runs": {"erased", "judge", "leaf"},
                 "logged_models": {"own", "shared", "lonely", "stale"},
                 "traces": {"alone", "crossed"},
-                "registered_models": set(),
             },
             id="since",
         ),
         pytest.param(
             {"until_ms": 2_000_000},
             {
+                **WITHOUT_REGISTRY,
                 "runs": {"parent", "ghost"},
                 "logged_models": {"shared", "lonely"},
                 "traces": {"of parent"},
-                "registered_models": set(),
             },
             id="until",
         ),
@@ -186,7 +273,7 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Mak
             {"deleted": False},
             {
                 "experiments": {"Default", "one", "two", "of prompts"},
-                "runs": {"parent", "child", "judge"},
+                "runs": {"parent", "child", "judge", "leaf"},
                 "logged_models": {"shared", "own", "lonely"},
             },
             id="not deleted",
@@ -195,22 +282,21 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Mak
         *(
             pytest.param(
                 {"kinds": (kind,)},
-                {name: set() for name in ALL if name not in (f"{kind}s", kind != REGISTERED_MODEL and "experiments")},
+                {
+                    **{name: set() for name in ALL if kind == REGISTERED_MODEL or name != "experiments"},
+                    **{name: ALL[name] for name in (f"{kind}s", *(["versions"] if kind == REGISTERED_MODEL else ()))},
+                },
                 id=f"only {kind}",
             )
-            for kind in (RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL)
+            for kind in (RUN, LOGGED_MODEL, TRACE, REGISTERED_MODEL, EVALUATION_DATASET)
         ),
     ],
 )
 def test_an_option_alone(
     source: str, selection: dict[str, Any], expected: dict[str, set[str]], subjects: dict[str, Make]
 ) -> None:
-    if source == "archive" and {"filter_string", "trace_filter"} & selection.keys():
-        assert answer(subjects[source], selection) == "refused"
-        return
-    hidden = HIDDEN_OF_EXIM if source == "exim" else frozenset()
-    names = {name: values - hidden for name, values in {**ALL, **expected}.items()}
-    assert differences(answer(subjects[source], selection), {**names, "missing": set()}) == {}
+    names = seen_by(source, selection, {**ALL, **expected, "missing": set()})
+    assert differences(answer(subjects[source], selection), names) == {}
 
 
 def combinations() -> list[dict[str, Any]]:
@@ -218,8 +304,15 @@ def combinations() -> list[dict[str, Any]]:
     chance = random.Random(13)  # noqa: S311 - no secret
     choices: dict[str, list[Any]] = {
         "experiments": [("one",), ("tw*", "no such*"), ("1", "gone"), ("2",), ("one", "two")],
-        "runs": [(PARENT,), (JUDGE, GHOST), (CHILD, "f" * 32), (ERASED, PARENT), (JUDGE,)],
+        "runs": [(PARENT,), (JUDGE, GHOST), (CHILD, "f" * 32), (ERASED, PARENT), (JUDGE,), (LEAF,)],
+        "parents": [True],
+        "children": [True],
         "models": [("reg",), ("o*",), ("hello", "reg"), ("reg", "nobody"), ("*",)],
+        "versions": [("1",), ("reg=2",), ("2", "other=1"), ("hello=2, 9",), ("7",)],
+        "stages": [("Production",), ("none", "Staging"), ("Archived",)],
+        "latest_versions": [1, 2],
+        "registry": ["models", "prompts"],
+        "evaluation_datasets": [("quiz",), ("e*", "nothing"), ("*",)],
         "filter_string": ["metrics.m > 0.5", "attributes.run_name LIKE '%e%'", "params.p = 'none'"],
         "trace_filter": ["trace.status = 'OK'", f"trace.run_id = '{JUDGE}'"],
         "kinds": [(RUN,), (TRACE, LOGGED_MODEL), (REGISTERED_MODEL, RUN), (TRACE,), (LOGGED_MODEL, REGISTERED_MODEL)],
@@ -228,10 +321,13 @@ def combinations() -> list[dict[str, Any]]:
         "deleted": [False],
         "on_missing": ["fail"],
     }
-    selections = []
-    for _ in range(COMBINATIONS):
-        names = chance.sample(sorted(choices), chance.randint(2, 4))
-        selections.append({name: chance.choice(choices[name]) for name in names})
+    selections: list[dict[str, Any]] = []
+    while len(selections) < COMBINATIONS:
+        names = chance.sample(sorted(choices), chance.randint(2, 5))
+        selection = {name: chance.choice(choices[name]) for name in names}
+        with suppress(SelectionError):  # versions of no model, relatives of no run
+            Selection(**selection)
+            selections.append(selection)
     return selections
 
 
@@ -244,9 +340,8 @@ def answers_of_database(subjects: dict[str, Make]) -> list[Answer]:
 def test_options_together(source: str, subjects: dict[str, Make], answers_of_database: list[Answer]) -> None:
     by_selection = {}
     for selection, expected in zip(combinations(), answers_of_database, strict=True):
-        refused = source == "archive" and _is_refused_by_archives(selection, expected)
         result = answer(subjects[source], selection)
-        if differing := differences(result, "refused" if refused else _without_hidden(expected, source)):
+        if differing := differences(result, seen_by(source, selection, expected)):
             by_selection[repr(selection)] = differing
     assert by_selection == {}
 
@@ -255,9 +350,3 @@ def _is_refused_by_archives(selection: dict[str, Any], expected: Answer) -> bool
     """Return whether an archive refuses what other sources answer: filters, and names of which one is missing."""
     filtered = "filter_string" in selection or "trace_filter" in selection
     return filtered or expected == "refused" or bool(isinstance(expected, dict) and expected["missing"])
-
-
-def _without_hidden(expected: Answer, source: str) -> Answer:
-    if source != "exim" or isinstance(expected, str):
-        return expected
-    return {name: values - HIDDEN_OF_EXIM for name, values in expected.items()}

@@ -107,7 +107,7 @@ def test_a_frame_states_its_size_and_has_a_checksum_and_no_dictionary() -> None:
     assert len(compressor(19).compress(noise)) < len(compressor(-50).compress(noise))
 
 
-def refusal(frame: bytes, raw_size: int) -> str:
+def refusal(frame: bytes, raw_size: int | None) -> str:
     with pytest.raises(DamagedError) as caught:
         decode_frame(frame, raw_size, where="p at 0")
     return str(caught.value)
@@ -120,6 +120,8 @@ def test_what_is_wrong_with_a_frame_is_said() -> None:
     assert refusal(b"none", 4).startswith("E040: p at 0: no zstd frame: ")
     states = "E045: p at 0: the frame states"
     assert refusal(frame, 999) == f"{states} 1000 raw bytes, checksum on; expected 999, checksum on"
+    unsized = zstandard.ZstdCompressor(write_checksum=True, write_content_size=False).compress(b"x" * 1000)
+    assert refusal(unsized, 1000) == refusal(unsized, None) == "E045: p at 0: the frame states no size"
     plain = zstandard.ZstdCompressor(write_checksum=False).compress(b"x" * 1000)
     assert refusal(plain, 1000) == f"{states} 1000 raw bytes, checksum off; expected 1000, checksum on"
     assert refusal(frame[:-1] + bytes([frame[-1] ^ 1]), 1000).startswith(

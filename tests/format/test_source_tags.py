@@ -8,7 +8,9 @@ from hashlib import sha256
 import pytest
 
 from mlflow_archive.format.source_tags import (
+    EXPORTED,
     ExportFacts,
+    beyond_the_export,
     experiment_source_tags,
     left_by_import,
     lineage_tags,
@@ -307,3 +309,24 @@ def test_which_tags_an_import_left(key: str, is_left: bool) -> None:
 def test_a_hop_of_ten_digits_or_over_two_lines() -> None:
     assert lineage_tags({f"{P}lineage.999999999.a\nb": None}) == {f"{P}lineage.1000000000.a\nb": ""}
     assert lineage_tags({f"{P}lineage.1000000000.a": "v"}) == {f"{P}lineage.1.lineage.1000000000.a": "v"}
+
+
+@pytest.mark.parametrize(
+    ("differing", "existing", "set_tags"),
+    [
+        pytest.param({}, {}, {}, id="nothing differs"),
+        pytest.param({EXPORTED: "2"}, {EXPORTED: "1"}, {}, id="a newer export of the same"),
+        pytest.param({EXPORTED: "2", "a": "x"}, {EXPORTED: "1"}, {EXPORTED: "2", "a": "x"}, id="and something else"),
+        pytest.param({EXPORTED: "2"}, {}, {EXPORTED: "2"}, id="no export was stated"),
+        pytest.param(
+            {f"{P}metadata.tracking_uri": "b"},
+            {f"{P}metadata.tracking_uri": "a"},
+            {f"{P}metadata.tracking_uri": "b"},
+            id="another server",
+        ),
+    ],
+)
+def test_by_which_export_an_object_came_is_no_difference_alone(
+    differing: dict[str, str], existing: dict[str, str], set_tags: dict[str, str]
+) -> None:
+    assert beyond_the_export(differing, existing) == set_tags

@@ -179,6 +179,21 @@ def _version_1_1(path: Path) -> None:
         _export(store, path, Selection(), append=True, source=_Newer)
 
 
+def _settled(path: Path) -> None:
+    """Export the odd store with a field that nobody knows in an experiment and in a run; then it is in neither."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder, "mlruns")
+        _write_odd_store(store)
+        metas = [store / "1" / "meta.yaml", store / "1" / ("0" * 31 + "b") / "meta.yaml"]
+        before = [meta.read_text("utf-8") for meta in metas]
+        for meta, text in zip(metas, before, strict=True):
+            meta.write_text(f"{text}later: 1\n", "utf-8")
+        _export(store, path, Selection())
+        for meta, text in zip(metas, before, strict=True):
+            meta.write_text(text, "utf-8")
+        _export(store, path, Selection(), append=True)
+
+
 class _Database(DatabaseSource):
     """A database that does not tell where it lay."""
 
@@ -230,6 +245,7 @@ MAKERS: Final[dict[str, Callable[[Path], object]]] = {
     "v1-oddities.mlfa": _oddities,
     "v1_1-two-exports.mlfa": _version_1_1,
     "v1_1-skills.mlfa": _skills,
+    "v1_2-settled.mlfa": _settled,
     "from-the-future.mlfa": lambda path: path.write_bytes(zipped(list(_from_the_future().items()))),
     "from-the-future-major2": lambda path: write_directory(_major_2(), path),
 }

@@ -26,7 +26,7 @@ from tests.support.reading import plain_rows
 HERE: Final = Path(__file__).resolve().parent
 GOLDEN: Final = (
     *("v1-directory", "v1-single.mlfa", "v1-two-exports.mlfa", "v1-oddities.mlfa"),
-    *("v1_1-two-exports.mlfa", "v1_1-skills.mlfa"),
+    *("v1_1-two-exports.mlfa", "v1_1-skills.mlfa", "v1_2-settled.mlfa"),
 )
 FUTURE: Final = {
     "from-the-future.mlfa": ("E004", "quantum-blobs"),

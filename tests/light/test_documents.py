@@ -15,6 +15,8 @@ NEEDS = {
     "pandas": r"to_pandas\(|\ba\.search_runs\(|mlfa://",
     "postgresql": r"postgresql://",
     "database": r"\bsqlite:///",
+    "road": r"mlflow-archive (pack .*--(recipient|passphrase|parity)|unpack .*--identity)",
+    "timestamp": r"mlflow-archive .*--(timestamp|tsa-ca) ",
     "plot": r"-o \w+\.(png|svg|pdf)",
 }
 GIVEN = {"database": ("database", "server", "postgresql")}

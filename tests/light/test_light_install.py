@@ -110,6 +110,8 @@ NEEDS = {
     "runs": (["export", "n.mlfa", "--from", str(STORE), "--filter", "metrics.a > 1"], "mlflow"),
     "traces": (["export", "n.mlfa", "--from", str(STORE), "--trace-filter", "tags.a = 'b'"], "mlflow"),
     "plugin": (["export", "n.mlfa", "--from", "http://127.0.0.1:9"], "mlflow"),
+    "time-stamp": (["sign", "A", "--key", "x", "--timestamp", "http://127.0.0.1:9"], "timestamp"),
+    "authorities": (["verify", "A", "--signers", "A", "--tsa-ca", "A"], "timestamp"),
     "signature": (["export", "n.mlfa", "--from", "http://127.0.0.1:9"], "sigv4"),
 }
 SETTINGS = {"plugin": {"MLFLOW_TRACKING_AUTH": "my-plugin"}, "signature": {"MLFLOW_TRACKING_AWS_SIGV4": "true"}}

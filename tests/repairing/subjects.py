@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from mlflow_archive.repairing.repair import RepairReport, repair
+from mlflow_archive.repairing.repair import RepairOptions, RepairReport
+from mlflow_archive.repairing.repair import repair as repair_from
+from mlflow_archive.storage.files import Files
 from mlflow_archive.verification.checks import verify
 from tests.support.damage import files_of
-from tests.support.memory_source import MemoryOptions, export
+from tests.support.memory_source import START_MS, MemoryOptions, export
 
 LONG = os.environ.get("TEST_REPAIR") == "1"
 """Whether ``make test-repair`` asks."""
@@ -21,6 +24,14 @@ BEFORE = MemoryOptions(runs=6, points=5, sizes=(600, 0, 3000), gaps=frozenset({2
 AFTER = MemoryOptions(
     runs=8, points=5, sizes=(600, 0, 3000), gaps=frozenset({2}), changed=frozenset({1}), runs_per_shard=2
 )
+
+
+def repair(
+    archive: Path, output: Path, *, others: Sequence[Path] = (), salvage: bool = False, files: Files | None = None
+) -> RepairReport:
+    """Repair, as a program of a fixed name and time."""
+    options = RepairOptions(tool="test 1", clock_ms=lambda: START_MS, salvage=salvage)
+    return repair_from(archive, output, others=others, options=options, files=files)
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ def test_where_pieces_differ(gap: int, cut: int, expected: list[tuple[int, int]]
 def test_copies_that_are_damaged_in_different_places() -> None:
     assert settled(with_zeros((0, 1000)), with_zeros((1000, 1500), (4000, 5000))) == TEXT
     assert settled(with_zeros((64, 640)), with_zeros((640, 1280))) == TEXT  # side by side, at a multiple of 64
-    assert settled(with_zeros((9, 90)), with_zeros((80, 120)), with_zeros((85, 88), (300, 400))) == TEXT
+    assert settled(with_zeros((9, 90)), with_zeros((80, 120)), with_zeros((300, 400))) == TEXT
     assert Draft([with_zeros((9, 90)), with_zeros((80, 120))]).settle_rest([hashlib.sha256(TEXT).hexdigest()]) is False
 
 
@@ -61,11 +61,12 @@ def test_any_few_bytes(hits: list[tuple[bool, int]]) -> None:
 
 
 def test_what_is_proved_in_two_ways_stays_undecided() -> None:
-    draft = Draft([BytesMember("m", b"ab_c"), BytesMember("m", b"aXYc")])
-    assert draft.settle(0, 4, lambda content: content[:1] == b"a" and content[1:2] == b"X")
-    assert draft.undecided == [(2, 3)]
-    assert draft.settle_rest([hashlib.sha256(b"aX_c").hexdigest()])
-    assert (draft.read_at(0, 4), draft.read_at(1, 2), draft.undecided) == (b"aX_c", b"X_", [])
+    same = b"s" * 100
+    draft = Draft([BytesMember("m", b"b" + same + b"_"), BytesMember("m", b"X" + same + b"Y")])
+    assert draft.settle(0, 102, lambda content: content.startswith(b"X"))
+    assert draft.undecided == [(101, 102)]
+    assert draft.settle_rest([hashlib.sha256(b"X" + same + b"_").hexdigest()])
+    assert (draft.read_at(0, 102), draft.read_at(100, 2), draft.undecided) == (b"X" + same + b"_", b"s_", [])
 
 
 def test_what_is_proved_in_no_way_is_that_of_the_first_copy() -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.repairing.repair import Mended, RepairReport, repair
+from mlflow_archive.repairing.repair import Mended, RepairReport
 from mlflow_archive.verification.checks import verify
-from tests.repairing.subjects import AFTER, LONG, check_whole, hashes, remove, whole
+from tests.repairing.subjects import AFTER, LONG, check_whole, hashes, remove, repair, whole
 from tests.support.damage import CELL, copied, files_of, harm
-from tests.support.memory_source import MemoryOptions, archive_id, content_of, export, run_id
+from tests.support.memory_source import MemoryOptions, content_of, export, run_id
 
 __all__ = ["whole"]
 
@@ -28,19 +28,6 @@ def test_what_follows_from_the_rest_needs_no_copy(whole: Path, tmp_path: Path, n
     origin = {OWN[0]: "its known text", OWN[4]: "the labels of the packs"}.get(name, "the manifest")
     assert report.mended == [Mended(member=name, origin=origin)]
     check_whole(report, tmp_path / "new", whole / "a")
-
-
-def test_a_part_of_which_every_row_decodes_is_written_again(whole: Path, tmp_path: Path) -> None:
-    """A byte of a page header that no checksum covers: here the statistics in it."""
-    name = "tables/params/0001-00000.parquet"
-    damaged = copied(whole / "a", tmp_path / "damaged")
-    data = bytearray((damaged / name).read_bytes())
-    at = data.index(run_id(0).encode()[:3], 60)
-    data[at] ^= 1
-    (damaged / name).write_bytes(data)
-    if not verify(damaged).ok:
-        report = repair(damaged, tmp_path / "new")
-        assert report.written_id in (None, archive_id(whole / "a"))
 
 
 def salvaged(damaged: Path, new: Path) -> RepairReport:

@@ -229,11 +229,11 @@ def test_what_mlflow_does_not_take_is_refused_one_by_one(store_place: Place) -> 
         ("a", "1/odd$", refusals.TAG_REFUSED),
         ("a", "2", refusals.MODEL_VERSION_REFUSED),
         ("a", "20000", refusals.MODEL_VERSION_REFUSED),
-        ("a", "alias/gone", refusals.ALIAS_REFUSED),
         ("a", "alias/good", refusals.ALIAS_REFUSED),
         ("a", "alias/latest", refusals.ALIAS_REFUSED),
         ("team/a", "", refusals.REGISTERED_MODEL_REFUSED),
     ]
+    assert report.details["changed"] == {"aliases_without_their_version": 1}
     assert sorted(versions(store_place, "a")) == [1, 2]
     assert store_place.client.get_registered_model(store_place.name("c"))
 
@@ -268,3 +268,17 @@ def test_one_that_is_cut_off_at_a_gap_leaves_no_trace_of_it(store_place: Place) 
         assert not [key for key in tags if key.startswith("mlflow_archive.")], f"cut off at request {after}"
         assert sorted(versions(place, "gap")) == [1, 3]
     assert cuts > 2
+
+
+def test_a_name_that_is_too_long_for_a_folder_is_refused_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In 130 letters, which MLflow takes, and 260 bytes."""
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    place = Place(uri=str(tmp_path / "mlruns"), folder=tmp_path, artifact_root=None, prefix="p")
+    long = "\u00fc" * 130
+    rows = chunk(registered_models=[model(long), model("b")], model_versions=[version("b", 1), version(long, 1)])
+    for made in (1, 0):
+        report = place.replay_source(ChunkSource((0, [rows])))
+        assert refused(report) == [(long, "", refusals.REGISTERED_MODEL_REFUSED)]
+        outcomes: Any = report.details["outcomes"]
+        assert (outcomes["registered_model"]["created"], outcomes["model_version"]["created"]) == (made, made)
+    assert sorted(path.name for path in (tmp_path / "mlruns" / "models").iterdir()) == ["p-b"]

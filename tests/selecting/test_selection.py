@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mlflow_archive.selecting.selection import Selection
@@ -10,7 +12,7 @@ NONE = Selection()
 
 
 def test_without_options_everything_comes() -> None:
-    assert (NONE.everything, NONE.only_of_runs, NONE.cut_by_time, NONE.leaves_out_runs) == (True, False, False, False)
+    assert (NONE.everything, NONE.only_named, NONE.cut_by_time, NONE.leaves_out_runs) == (True, False, False, False)
     assert NONE.matches_experiment("1", "e")
     assert NONE.matches_model("m")
     assert NONE.wants_kind("trace")
@@ -19,12 +21,14 @@ def test_without_options_everything_comes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("selection", "everything", "only_of_runs", "cut_by_time", "leaves_out_runs"),
+    ("selection", "everything", "only_named", "cut_by_time", "leaves_out_runs"),
     [
         (Selection(experiments=("e",)), False, False, False, False),
         (Selection(runs=("r",)), False, True, False, False),
         (Selection(models=("m",)), False, True, False, False),
         (Selection(filter_string="x"), False, True, False, False),
+        (Selection(evaluation_datasets=("d",)), False, True, False, False),
+        (Selection(versions=("3",)), True, False, False, False),
         (Selection(filter_string=""), True, False, False, False),
         (Selection(since_ms=0), False, False, True, True),
         (Selection(until_ms=0), False, False, True, True),
@@ -33,10 +37,10 @@ def test_without_options_everything_comes() -> None:
     ],
 )
 def test_what_is_left_out(
-    selection: Selection, everything: bool, only_of_runs: bool, cut_by_time: bool, leaves_out_runs: bool
+    selection: Selection, everything: bool, only_named: bool, cut_by_time: bool, leaves_out_runs: bool
 ) -> None:
     assert selection.everything is everything
-    assert selection.only_of_runs is only_of_runs
+    assert selection.only_named is only_named
     assert selection.cut_by_time is cut_by_time
     assert selection.leaves_out_runs is leaves_out_runs
 
@@ -81,3 +85,27 @@ def test_kinds() -> None:
 )
 def test_artifacts(selection: Selection, path: str, size: int | None, wanted: bool) -> None:
     assert selection.wants_artifact(path, size) is wanted
+
+
+@pytest.mark.parametrize(
+    ("fields", "names_runs"),
+    [
+        ({}, False),
+        ({"filter_string": "x"}, False),
+        ({"filter_string": "x", "children": True}, True),
+        ({"filter_string": "x", "runs": ("r",)}, True),
+        ({"filter_string": "x", "evaluation_datasets": ("d",)}, False),
+        ({"evaluation_datasets": ("d",)}, True),
+        ({"models": ("m",)}, True),
+    ],
+)
+def test_runs_that_must_be_known_by_id(fields: dict[str, Any], names_runs: bool) -> None:
+    assert Selection(**fields).names_runs is names_runs
+
+
+def test_evaluation_datasets_by_id_name_or_pattern() -> None:
+    selection = Selection(evaluation_datasets=("d-1", "quiz*"))
+    pairs = [("d-1", "exam"), ("d-2", "quiz 2"), ("d-3", "exam")]
+    assert [selection.matches_dataset(*pair) for pair in pairs] == [True, True, False]
+    assert selection.unmatched_datasets(pairs[1:]) == ("d-1",)
+    assert not Selection().matches_dataset("d-1", "exam")

@@ -225,7 +225,7 @@ def build(draft: Draft) -> Files:
     return files
 
 
-def build_second(draft: Draft, rows: Mapping[str, list[Row]]) -> Files:
+def build_second(draft: Draft, rows: Mapping[str, list[Row]], *, settled: list[list[str]] | None = None) -> Files:
     """Return the files of an archive whose second export brings ``rows``, without blobs."""
     files = build(draft)
     tables = {f"tables/{name}/0002-00000.parquet": make_table(name, found) for name, found in rows.items()}
@@ -233,6 +233,9 @@ def build_second(draft: Draft, rows: Mapping[str, list[Row]]) -> Files:
     document = json.loads(files["manifest.json"])
     counts = {path.split("/")[1]: table.num_rows for path, table in tables.items()}
     document["exports"].append(export_entry(2, counts))
+    if settled is not None:
+        document["exports"][1]["settled"] = settled
+        document["format"]["minor"] = 2
     document["members"].append(member_entry(COPY, files[COPY], {}))
     document["members"] += [member_entry(path, data, tables, 2) for path, data in parts.items()]
     document["members"].sort(key=lambda member: member["path"])

@@ -224,6 +224,10 @@ FAULTS: Final[dict[str, Fault]] = {
     "E002_no_exports": flat("No export is listed.", manifest=document(exports=[])),
     "E002_export_numbers": flat("The only export is number 2.", manifest=lambda d: d["exports"][0].update(number=2)),
     "E002_member_twice": flat("One path is listed twice.", manifest=lambda d: d["members"].insert(0, d["members"][0])),
+    "E002_members_not_sorted": flat("The members stand in reverse.", manifest=lambda d: d["members"].reverse()),
+    "E002_features_not_sorted": flat(
+        "Optional features, none of them known, that are not sorted.", manifest=document(optional_features=["b", "a"])
+    ),
     "E002_member_of_later_export": flat("A member of export 7.", manifest=member("README.txt", export=7)),
     "E002_member_of_export_0": flat("A member of export 0.", manifest=member("README.txt", export=0)),
     "E002_number_beyond_2_63": flat("A size of 2^63.", manifest=member("README.txt", size=2**63)),
@@ -231,6 +235,13 @@ FAULTS: Final[dict[str, Fault]] = {
     "E002_nested_too_deep": flat("A key whose value nests 40 deep.", manifest=document(novel=nested(40))),
     "E002_selection_is_text": flat(
         "A selection whose list of runs is a text.", manifest=lambda d: d["exports"][0]["selection"].update(runs="a")
+    ),
+    "E002_settled_object": flat(
+        "A run stands among what is told no more.", manifest=lambda d: d["exports"][0].update(settled=[["run", RUN_A]])
+    ),
+    "E002_settled_not_sorted": flat(
+        "What is told no more stands in no order.",
+        manifest=lambda d: d["exports"][0].update(settled=[["source", "run"], ["scorer", ""]]),
     ),
     "E003_major_2": flat("Major version 2.", manifest=lambda d: d["format"].update(major=2)),
     "E004_unknown_feature": flat("An unknown required feature.", manifest=document(required_features=["no-such"])),

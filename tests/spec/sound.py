@@ -51,6 +51,18 @@ def _told_twice() -> Files:
     return build_second(draft, {"gaps": [_gap("run", "later", "3 times")]})
 
 
+def _settled() -> Files:
+    """Export 2 says of an unknown field, and of a kind as a whole, that they are no more; the rest stays told."""
+    told = [
+        *(_gap("", "page 2", "500", owner_kind=kind, code="G403") for kind in ("scorer", "trace")),
+        _gap(RUN_B, "a", "cut off", owner_kind="run", code="G102"),
+        *(_gap("experiment", "later", "3 times"), _gap("run", "later", "100 times")),
+    ]
+    draft = Draft(rows=lambda rows: rows.update(gaps=told))
+    again = [_gap("", "page 3", "502", owner_kind="trace", code="G403")]
+    return build_second(draft, {"gaps": again}, settled=[["scorer", ""], ["source", "experiment"], ["trace", ""]])
+
+
 def _everything(rows: Rows) -> None:
     """Bring a row into every table."""
     dataset = {"dataset_name": "iris", "dataset_digest": "d1"}
@@ -121,6 +133,10 @@ VALID: Final[dict[str, tuple[str, Callable[[], Files | bytes]]]] = {
     "told_twice.mlfa": (
         "Two exports tell of fields that they do not know.",
         lambda: zipped(in_order(_told_twice())),
+    ),
+    "settled.mlfa": (
+        "Format 1.2: the second export names what the first told of and is no more.",
+        lambda: zipped(in_order(_settled())),
     ),
     "cut_blob.mlfa": (
         "A blob in three frames.",

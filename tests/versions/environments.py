@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-_WITHOUT_MLFLOW: Final = ("postgresql", "mysql", "sql", "pandas", "plot", "s3", "gs", "azure", "sigv4")
+_WITHOUT_MLFLOW: Final = ("postgresql", "mysql", "sql", "pandas", "plot", "s3", "gs", "azure", "sigv4", "timestamp")
 ENVIRONMENTS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "lowest": ("lowest-direct", ["all"]),
     "newest": ("highest", ["all"]),

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.authority import make_authority, served
 from tests.support.databases import PostgresServer, make_database
 from tests.support.mlflow_server import MlflowServer
+from tests.support.signers import allowed, new_signer
 from tests.versions.environments import ENVIRONMENTS, environment
 
 STORE = Path(__file__).parents[2] / "demo" / "mlruns"
@@ -66,6 +68,15 @@ def test_looking_inside(cli: Command, tmp_path: Path) -> None:
 
 def test_looking_inside_from_python(cli: Command, commands: Path, tmp_path: Path) -> None:
     subprocess.run([commands / "python", LOOK, tmp_path / "a.mlfa"], check=True)
+
+
+def test_signing(cli: Command, tmp_path: Path) -> None:
+    ada = new_signer(tmp_path, "ada")
+    allowed(tmp_path / "allowed_signers", ada)
+    with served(make_authority(tmp_path / "authority", with_chain=True)) as authority:
+        cli("sign", "a.mlfa", "--key", str(ada.key), "--timestamp", authority.uri)
+    options = ["--signers", "allowed_signers", "--require-signature", "--tsa-ca", str(authority.ca)]
+    assert "as CN=authority says, which covers all of the archive" in cli("verify", "a.mlfa", *options)
 
 
 def test_a_server(cli: Command, mlflow_server: MlflowServer, tmp_path: Path) -> None:

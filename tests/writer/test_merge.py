@@ -38,6 +38,7 @@ def test_a_slice_begins_where_enough_has_come_together_and_at_a_new_key() -> Non
     assert cut(pieces, 21) == [("a", "d", [0, 1, 2], 15), ("d", None, [3], 5)]
     assert cut(pieces, 30) == [("a", "d", [0, 1, 2], 15), ("d", None, [3], 5)]
     assert cut(pieces, 31) == [("a", None, [0, 1, 2, 3], 20)]
+    assert cut([], 10) == []
 
 
 def test_a_piece_that_reaches_into_later_slices_is_in_all_of_them() -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_archive import __version__
 from mlflow_archive.api.progress import OnProgress, as_progress
-from mlflow_archive.flow.copy import copy
+from mlflow_archive.flow import copy as loop
 from mlflow_archive.flow.report import Progress, Report
 from mlflow_archive.flow.sink import Sink
 from mlflow_archive.format.location import local_path
@@ -82,7 +82,7 @@ def export(
             progress=listener,
         )
         sink = _archive_sink(local_path(archive), options, listener)
-        return copy(origin, sink, selection, jobs=options.jobs, progress=listener)
+        return loop.copy(origin, sink, selection, jobs=options.jobs, progress=listener)
     finally:
         remove_left_behind()  # also where there was nothing to do: a kill may have come right behind the commit
 
@@ -130,6 +130,35 @@ def replay(
     )
     with open_archive(archive) as opened:
         return replay_archive(opened, to, options, selection, progress=listener)
+
+
+def copy(
+    source: str,
+    to: str,
+    *,
+    options: ReplayOptions | None = None,
+    reading: ExportOptions | None = None,
+    selection: Selection | None = None,
+    progress: Progress | OnProgress | None = None,
+) -> Report:
+    """Copy a server, database or folder into a tracking server or store; see ``mlflow-archive copy``.
+
+    ``reading`` says where artifacts are found, ``options`` all else: how to write, and how many threads read and write.
+    The report is that of the import, with the gaps of the export, too. Raises SelectionError, ServerError, StoreError,
+    TargetError; repeated, it goes on.
+    """
+    from mlflow_archive.api.copying import copy_server  # noqa: PLC0415 - brings MLflow with it
+    from mlflow_archive.sinks.replay import ReplayOptions  # noqa: PLC0415
+
+    listener = as_progress(progress)
+    return copy_server(
+        source,
+        to,
+        options or ReplayOptions(),
+        selection or Selection(),
+        reading=reading or ExportOptions(),
+        watch=lambda verb: nullcontext(listener),
+    )
 
 
 def restore(

@@ -23,6 +23,7 @@ from mlflow_archive.format.gaps import (
     ARTIFACT_SIZE,
     ARTIFACT_UNREADABLE,
 )
+from mlflow_archive.storage.seekable import Seekable
 
 _BLOCK = 1 << 20
 
@@ -98,7 +99,7 @@ def _unreadable(reason: str) -> ArtifactUnreadableError:
     return ArtifactUnreadableError(reason, code=ARTIFACT_UNREADABLE)
 
 
-class _ArtifactReader(io.RawIOBase):
+class _ArtifactReader(Seekable):
     """A file whose errors say that this artifact, not the whole store, cannot be read."""
 
     def __init__(self, file: FoundFile) -> None:
@@ -119,12 +120,6 @@ class _ArtifactReader(io.RawIOBase):
             raise ArtifactUnreadableError(
                 f"{file.path} has {size} bytes; there were {file.size} when the run was listed", code=ARTIFACT_SIZE
             )
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
 
     def readinto(self, buffer: Any) -> int | None:
         try:

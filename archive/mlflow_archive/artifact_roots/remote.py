@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from mlflow_archive.flow.chunk import ArtifactUnreadableError
 from mlflow_archive.format.gaps import ARTIFACT_MISSING, ARTIFACT_NAME, ARTIFACT_SIZE, ARTIFACT_UNREADABLE
 from mlflow_archive.optional import install
+from mlflow_archive.storage.seekable import Seekable
 
 EXTRAS: Final = {
     "s3": "s3",
@@ -254,18 +255,12 @@ def _check_size(file: RemoteFile, size: int) -> None:
         raise ArtifactUnreadableError(reason, code=ARTIFACT_SIZE)
 
 
-class _Guarded(io.RawIOBase):
+class _Guarded(Seekable):
     """A stream whose errors say that this artifact cannot be read."""
 
     def __init__(self, stream: Any, file: RemoteFile) -> None:
         super().__init__()
         self._stream, self._file = stream, file
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         return int(self._stream.seek(offset, whence))

@@ -9,16 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final, Literal, cast
 
 from mlflow_archive.errors import DamagedError, FormatTooNewError
+from mlflow_archive.format.gaps import SOURCE
 from mlflow_archive.format.layout import is_member_name
 
 FORMAT_NAME: Final = "mlflow-archive"
 MAJOR: Final = 1
-MINOR: Final = 1
+MINOR: Final = 2
+USUAL_MINOR: Final = 1
+"""The lowest version that suffices for an archive without ``Export.settled``, which is what ``MINOR`` added."""
 KNOWN_FEATURES: Final[frozenset[str]] = frozenset()
 MAX_MANIFEST_SIZE: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 32
@@ -54,7 +58,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """One committed write. ``source`` and ``selection`` are what was read, ``counts`` the rows it wrote by table."""
+    """One committed write. ``source`` and ``selection`` are what was read, ``counts`` the rows it wrote by table.
+
+    ``settled`` names what earlier exports told of in ``gaps`` and is no more, each as owner kind and owner id.
+    """
 
     number: int
     created_ms: int
@@ -63,6 +70,7 @@ class Export:
     selection: Mapping[str, Any]
     counts: Mapping[str, int]
     gaps: int
+    settled: tuple[tuple[str, str], ...] | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -70,7 +78,7 @@ class Export:
 class Manifest:
     """Everything an archive states about itself."""
 
-    minor: int = MINOR
+    minor: int = USUAL_MINOR
     required_features: tuple[str, ...] = ()
     optional_features: tuple[str, ...] = ()
     exports: tuple[Export, ...]
@@ -238,9 +246,18 @@ def _check_lists(manifest: Manifest, where: str) -> None:
     paths = [member.path for member in manifest.members]
     if len(set(paths)) != len(paths):
         raise _bad(where, "a member is listed twice")
+    for key in ("required_features", "optional_features"):
+        _check_order(getattr(manifest, key), key, where)
+    _check_order(paths, "members", where)
     for member in manifest.members:
         if not 1 <= member.export <= manifest.export_number:
             raise _bad(where, f"{member.path} belongs to export {member.export}, which is not listed")
+
+
+def _check_order(names: Sequence[str], key: str, where: str) -> None:
+    for before, after in pairwise(names):
+        if after < before:
+            raise _bad(where, f"{key} are not sorted: {_short(after)} stands behind {_short(before)}")
 
 
 _EXPORT_KEYS: Final = {
@@ -264,9 +281,10 @@ _SOURCE_KEYS: Final = {
 }
 _SELECTION_KEYS: Final = {
     **dict.fromkeys(("experiments", "runs", "models", "kinds", "artifact_globs"), list),
-    **dict.fromkeys(("filter_string", "trace_filter"), str),
-    **dict.fromkeys(("since_ms", "until_ms", "max_artifact_size"), int),
-    **dict.fromkeys(("deleted", "artifacts", "unknown_tables"), bool),
+    **dict.fromkeys(("evaluation_datasets", "versions", "stages"), list),
+    **dict.fromkeys(("filter_string", "trace_filter", "registry"), str),
+    **dict.fromkeys(("since_ms", "until_ms", "max_artifact_size", "latest_versions"), int),
+    **dict.fromkeys(("deleted", "artifacts", "unknown_tables", "parents", "children"), bool),
 }
 
 
@@ -316,8 +334,21 @@ class _Reader:
         self.given(item["selection"], _SELECTION_KEYS, f"{place}.selection")
         return Export(
             **{key: item[key] for key in _EXPORT_KEYS},
-            unknown={key: value for key, value in item.items() if key not in _EXPORT_KEYS},
+            settled=self.settled(item, place),
+            unknown={key: value for key, value in item.items() if key not in (*_EXPORT_KEYS, "settled")},
         )
+
+    def settled(self, item: dict[str, Any], place: str) -> tuple[tuple[str, str], ...] | None:
+        """Return the pairs of texts under ``settled``, None where there is no such key."""
+        if "settled" not in item:
+            return None
+        value = item["settled"]
+        pairs = [tuple(pair) for pair in value if isinstance(pair, list)] if isinstance(value, list) else []
+        right = all(len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in pairs)
+        right = right and all(pair[0] == SOURCE or not pair[1] for pair in pairs)  # never an object
+        if not pairs or len(pairs) != len(value) or not right or pairs != sorted(set(pairs)):
+            raise _bad(self.where, f"{place}.settled is {_short(value)}, expected sorted pairs of texts, each once")
+        return cast("tuple[tuple[str, str], ...]", tuple(pairs))
 
     def member(self, item: dict[str, Any], index: int) -> Member:
         place = f"members[{index}]"

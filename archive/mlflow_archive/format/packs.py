@@ -101,18 +101,21 @@ def compressor(level: int) -> zstandard.ZstdCompressor:
     return zstandard.ZstdCompressor(level=level, write_checksum=True)
 
 
-def decode_frame(frame: bytes, raw_size: int, *, where: str) -> bytes:
-    """Decompress exactly one frame of exactly ``raw_size`` raw bytes.
+def decode_frame(frame: bytes, raw_size: int | None, *, where: str) -> bytes:
+    """Decompress exactly one frame of exactly ``raw_size`` raw bytes, None for as many as it states.
 
     Checks before it decompresses: content size, checksum flag and window are those the format allows, so a hostile
     frame yields an error and no memory. Raises DamagedError (E040, E045).
     """
-    if raw_size > MAX_FRAME_RAW:
-        raise DamagedError(f"{where}: a frame of {raw_size} raw bytes is over the limit", code="E045")
     try:
         parameters = zstandard.get_frame_parameters(frame)
     except zstandard.ZstdError as error:
         raise DamagedError(f"{where}: no zstd frame: {error}", code="E040") from error
+    if parameters.content_size == zstandard.CONTENTSIZE_UNKNOWN:
+        raise DamagedError(f"{where}: the frame states no size", code="E045")
+    raw_size = parameters.content_size if raw_size is None else raw_size
+    if raw_size > MAX_FRAME_RAW:
+        raise DamagedError(f"{where}: a frame of {raw_size} raw bytes is over the limit", code="E045")
     if parameters.content_size != raw_size or not parameters.has_checksum or parameters.window_size > MAX_WINDOW:
         message = (
             f"{where}: the frame states {parameters.content_size} raw bytes, checksum "

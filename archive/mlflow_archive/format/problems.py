@@ -1,4 +1,7 @@
-"""Problem codes: one for each MUST (E) and SHOULD (W) of spec/format.md. Codes are never reused."""
+"""Problem codes: E for what MUST be, W for what SHOULD be.
+
+Those of spec/format.md are below 100, those of spec/signatures.md from 101 on. Codes are never reused.
+"""
 
 from __future__ import annotations
 
@@ -54,10 +57,28 @@ PROBLEMS: Final = MappingProxyType(
     }
 )
 
+SIGNATURE_PROBLEMS: Final = MappingProxyType(
+    {
+        "E101": "The newest export has no signature that is accepted, and one is required.",
+        "E102": "A signature or token is damaged: it is not in the one form that is accepted.",
+        "E103": "A signature is not one of the manifest of its export: it is of another archive, or damaged.",
+        "E104": "The list of allowed signers does not allow this key under this name.",
+        "E105": "The signer's key was not valid at the time of the signature.",
+        "E106": "The archive does not hold any more, as it was, what was signed.",
+        "E107": "A token is of something else than its signature and the tokens before it.",
+        "E108": "A token is not signed by an authority that is trusted, or was not at the token's time.",
+        "E109": "A token is older than the one that it renews.",
+        "W101": "The newest export has no signature that is accepted.",
+        "W102": "A file beside the signatures belongs to none of them.",
+        "W103": "Tokens of a signature were not checked, as no certificates of authorities were given.",
+    }
+)
+"""Of signatures beside an archive, which is sound or damaged whatever these say."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One finding: a code of PROBLEMS, the member it was found in (empty: the archive), and a sentence."""
+    """One finding: a code, the member or file it was found in (empty: the archive), and a sentence."""
 
     code: str
     member: str

@@ -50,6 +50,9 @@ _EXPERIMENT: Final = (
     "last_update_time",
     "workspace",
 )
+EXPORTED: Final = f"{PREFIX}metadata.timestamp"
+OF_THE_EXPORT: Final = frozenset({EXPORTED, f"{EXPORTED}_nice", f"{PREFIX}metadata.mlflow_version"})
+"""The source tags that each export of the same object may have other values of."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _OLDER_LINEAGE = re.compile(re.escape(LINEAGE) + r"([1-9][0-9]{0,8})\.(.*)", re.DOTALL)
 _DIGEST_CHARS = 16
@@ -153,12 +156,25 @@ def _metadata(experiment_name: str | None, export: ExportFacts) -> dict[str, str
         facts["experiment_name"] = experiment_name
     if export.mlflow_version is not None:
         facts["mlflow_version"] = export.mlflow_version
-    if export.exported_ms is not None:
-        seconds = export.exported_ms // 1000
-        facts["timestamp"] = str(seconds)
-        with suppress(OverflowError):  # beyond the year 9999 it has no such form
-            facts["timestamp_nice"] = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%d %H:%M:%S")
-    return {f"{PREFIX}metadata.{name}": value for name, value in facts.items()}
+    stated = {f"{PREFIX}metadata.{name}": value for name, value in facts.items()}
+    return stated if export.exported_ms is None else {**stated, **moment_tags(export.exported_ms // 1000)}
+
+
+def moment_tags(seconds: int) -> dict[str, str]:
+    """Return the tags that say when an export was made, in seconds since the epoch."""
+    tags = {EXPORTED: str(seconds)}
+    with suppress(OverflowError):  # beyond the year 9999 it has no such form
+        tags[f"{EXPORTED}_nice"] = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%d %H:%M:%S")
+    return tags
+
+
+def beyond_the_export(differing: Mapping[str, str], existing: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags to set on an object of a target, of those in which it differs; ``existing`` are its own.
+
+    None where all that differs is by which export it came: what is as it was keeps what the export says that brought
+    it, so that a newer export of the same changes nothing.
+    """
+    return {} if differing.keys() <= OF_THE_EXPORT & existing.keys() else dict(differing)
 
 
 def shorten(text: str, limit: int) -> str:

@@ -29,6 +29,9 @@ REVISIONS: Final = frozenset(
 )  # fmt: skip
 """Every revision of the schema from MLflow 1.0 to 3.18."""
 
+VERSION_TABLE: Final = "alembic_version"
+"""The table with the revision of the schema."""
+
 ACCOUNT_REVISIONS: Final = "alembic_version_auth"
 """The table by which a database is known to hold the accounts of MLflow's own log-in, too."""
 

@@ -38,6 +38,7 @@ from mlflow_archive.reader.stored.recent import RecentGroups
 from mlflow_archive.storage.closing import Closing
 from mlflow_archive.storage.members import MemberFile, Members
 
+_NO_IDS: Final = pa.array([], pa.string())
 OWNERS: Final = (*IDENTITIES, SOURCE)
 """The kinds that a row with a column ``owner_kind`` may name."""
 
@@ -179,12 +180,14 @@ class Archive(Closing):
                 for rows in self.open_part(member).groups(None, table.owner):
                     per_export.setdefault(member.export, []).append(owner_ids(rows, table))
             identities[kind] = {
-                export: pa.concat_arrays(
-                    [pa.array([], pa.string()), *(chunk for key in keys for chunk in _chunks(key))]
-                )
+                export: pa.concat_arrays([_NO_IDS, *(chunk for key in keys for chunk in _chunks(key))])
                 for export, keys in per_export.items()
             }
         identities[SOURCE] = self._source_owners()
+        for export in self.manifest.exports:
+            for kind, owner_id in export.settled or ():
+                held = identities.setdefault(kind, {})
+                held[export.number] = pa.concat_arrays([held.get(export.number, _NO_IDS), pa.array([owner_id])])
         return identities
 
     def _source_owners(self) -> dict[int, pa.Array]:

@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.packs import MAX_FRAME_RAW, MAX_FRAME_SIZE, decode_frame
 from mlflow_archive.reader.archive import Archive
+from mlflow_archive.storage.seekable import Positioned
 
 _CACHED_FRAMES = 8
 
@@ -94,8 +95,7 @@ class Blobs:
             message = f"{piece.pack}: no frame of {piece.frame_size} bytes can lie at byte {piece.frame_offset}"
             raise DamagedError(message, code="E044", member=piece.pack)
         data = self._archive.open_member(member).read_at(piece.frame_offset, piece.frame_size)
-        where = f"{piece.pack} at byte {piece.frame_offset}"
-        frame = decode_frame(data, _stated_size(data, where), where=where)
+        frame = decode_frame(data, None, where=f"{piece.pack} at byte {piece.frame_offset}")
         with self._lock:
             self._frames[key] = frame
             while len(self._frames) > _CACHED_FRAMES:
@@ -123,44 +123,14 @@ def _check_order(digest: str, pieces: list[StoredExtent]) -> None:
         raise DamagedError(message, code="E043")
 
 
-def _stated_size(frame: bytes, where: str) -> int:
-    import zstandard  # noqa: PLC0415 - the commands that read no blob start faster without it
-
-    try:
-        return int(zstandard.get_frame_parameters(frame).content_size)
-    except zstandard.ZstdError as error:
-        raise DamagedError(f"{where}: no zstd frame: {error}", code="E040") from error
-
-
-class _BlobStream(io.RawIOBase):
+class _BlobStream(Positioned):
     def __init__(self, blobs: Blobs, digest: str, pieces: list[StoredExtent]) -> None:
-        super().__init__()
+        super().__init__(pieces[-1].raw_offset + pieces[-1].raw_size)
         self._blobs = blobs
         self._digest = digest
         self._pieces = pieces
-        self._position = 0
         self._hashed = 0
         self._hash = hashlib.sha256()
-        self.size = pieces[-1].raw_offset + pieces[-1].raw_size
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        data = self._next(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
     def readall(self) -> bytes:
         parts = []

@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 
 from mlflow_archive.kinds import RUN, TABLES
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.selecting.catalog import Where, dependencies_in
+from mlflow_archive.selecting.catalog import PARENT_TAG, Where, dependencies_in, related_in
+from mlflow_archive.selecting.chosen_versions import ChosenVersions
 from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.run_levels import by_depth
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.selecting.selector import Selector
 
-_PARENT_TAG: Final = "mlflow.parentRunId"
 _LINK: Final = ("run_id", "value")
 _FEW: Final = 1_000
 """So many objects are looked up by the bounds of row groups; more are filtered."""
@@ -35,6 +35,11 @@ class ArchiveSelection:
         self._archive = archive
         self._selector = Selector(ArchiveCatalog(archive), replace(selection, on_missing="fail"))
 
+    @property
+    def versions(self) -> ChosenVersions:
+        """The versions of registered models and prompts that come."""
+        return self._selector.versions
+
     @cached_property
     def runs(self) -> pa.StringArray:
         """The ids of the runs."""
@@ -43,7 +48,7 @@ class ArchiveSelection:
     def run_levels(self) -> Iterator[pa.StringArray]:
         """Yield the run ids, those without a selected parent first, then their children, and so on."""
         links = (
-            (rows["run_id"], rows["value"]) for rows in self._archive.keyed("tags", "key", _PARENT_TAG, columns=_LINK)
+            (rows["run_id"], rows["value"]) for rows in self._archive.keyed("tags", "key", PARENT_TAG, columns=_LINK)
         )
         return by_depth(self.runs, links)
 
@@ -76,8 +81,11 @@ class ArchiveCatalog:
             for rows in self._archive.batches(table, columns=[*columns, by]):
                 yield rows.filter(pc.is_in(rows[by], value_set=among)).select(list(columns))
 
-    def dependencies(self, names: Sequence[str]) -> ModelDependencies:
-        return dependencies_in(self, names)
+    def dependencies(self, names: Sequence[str], versions: ChosenVersions) -> ModelDependencies:
+        return dependencies_in(self, names, versions)
+
+    def related(self, runs: Collection[str], *, children: bool) -> Collection[str]:
+        return related_in(self, runs, children=children)
 
     def unreadable(self, kind: str, ids: Collection[str]) -> Collection[str]:
         return ()

@@ -40,6 +40,7 @@ from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.blobs import Blobs, StoredExtent
 from mlflow_archive.reader.selecting import ArchiveSelection
 from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
+from mlflow_archive.selecting.chosen_versions import ChosenVersions
 from mlflow_archive.selecting.selection import Selection
 
 ENTITIES_PER_SHARD: Final = 50
@@ -82,6 +83,7 @@ class ArchiveSource:
         self._columns = columns or {}
         self._blobs = Blobs(archive)
         self._selection = Selection()
+        self._versions = ChosenVersions()
 
     def facts(self) -> SourceFacts:
         """Return the facts of the newest export, and in ``extra`` those of each (see :func:`export_facts`)."""
@@ -105,6 +107,7 @@ class ArchiveSource:
         _check_unfiltered(selection)
         self._selection = selection
         selected = ArchiveSelection(self._archive, selection)
+        self._versions = selected.versions
         if workspaces := selected.ids(WORKSPACE).to_pylist():
             yield Shard(name="workspaces", payload=_Part(WORKSPACE, workspaces))
         yield Shard(name="experiments", stage=1, payload=_Part(EXPERIMENT, selected.ids(EXPERIMENT).to_pylist()))
@@ -115,7 +118,8 @@ class ArchiveSource:
         stage = 1
         for stage, (kind, piece) in enumerate(pieces, start=2):
             yield from _shards(kind, piece, stage)
-        if selection.everything and not (selection.kinds or self._leave_out or self._columns):
+        in_part = selection.kinds or self._leave_out or self._columns or not selection.whole_registry
+        if selection.everything and not in_part:
             for name, member in unknown_tables(self._archive).items():
                 yield Shard(name=f"the unknown table {name}", stage=stage + 1, payload=_UnknownTable(name, member))
 
@@ -130,13 +134,13 @@ class ArchiveSource:
         later = KINDS[part.kind].largest
         later = "" if later in self._leave_out else later
         names = (name for name in _tables_of(part.kind) if name != later and name not in self._leave_out)
-        tables = {name: self._archive.table(name, owners=part.ids) for name in names}
+        tables = self._versions.keep({name: self._archive.table(name, owners=part.ids) for name in names})
         of_every_kind = self._of_every_kind(part, tables)
         ids = part.ids
         if part.kind in INCREMENTAL and (unchanged := _unchanged(of_every_kind["fingerprints"], known)):
             ids = sorted(set(ids) - unchanged)
             tables, of_every_kind = _owned_by(tables, ids), _owned_by(of_every_kind, ids)
-        artifacts = self._artifacts(of_every_kind.pop("artifacts"))
+        artifacts = self._artifacts(self._versions.keep_files(of_every_kind.pop("artifacts")))
         yield from self._chunks({**tables, **of_every_kind}, artifacts, later, ids)
 
     def _of_every_kind(self, part: _Part, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:

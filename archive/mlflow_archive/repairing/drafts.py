@@ -22,7 +22,7 @@ MAX_TRIED_BYTES: Final = 1 << 30
 MAX_RANGES: Final = 20_000
 """Copies that differ in more places are not copies of one another."""
 _COARSEST: Final = 15
-_WAYS: Final = ((64, 0), (_COARSEST, 0), (3, 0), (0, 0), (64, 4096), (64, 512), (_COARSEST, 64), (0, 64))
+_WAYS: Final = ((64, 0), (_COARSEST, 0), (3, 0), (0, 0), (64, 4096), (64, 512), (_COARSEST, 64), (0, 64), (0, 1))
 """How differences are told apart, one way after another: the bytes that may be equal inside of one damage (a sector of
 zeros has some that are right by chance), and where one damage may end and another begin (0: nowhere): members of a
 single file are aligned to 64 bytes, sectors to more."""
@@ -52,6 +52,8 @@ class Draft(MemberFile):
         for offset in range(0, self.size, HASH_BLOCK):
             blocks = [source.read_at(offset, min(HASH_BLOCK, self.size - offset)) for source in sources]
             self.undecided += [(offset + low, offset + high) for low, high in differing(blocks, _COARSEST)]
+            if len(self.undecided) > MAX_RANGES:
+                break
         self.comparable = len(self.undecided) <= MAX_RANGES
 
     def read_at(self, offset: int, size: int) -> bytes:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mlflow_archive import __version__
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.flow.report import Progress, Quiet
@@ -29,7 +27,20 @@ from mlflow_archive.repairing.salvage import Salvage
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.members import MemberFile
 from mlflow_archive.verification.checks import examine
-from mlflow_archive.verification.report import Level, Lost
+from mlflow_archive.verification.report import Level, Lost, VerifyReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairOptions:
+    """How to repair: with ``salvage`` what is sound is written where something is lost; ``jobs`` threads read.
+
+    ``tool`` names the program and version that writes, ``clock_ms`` gives the time of a salvage.
+    """
+
+    tool: str
+    clock_ms: Callable[[], int]
+    salvage: bool = False
+    jobs: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +91,7 @@ def repair(
     output: str | os.PathLike[str],
     *,
     others: Sequence[str | os.PathLike[str]] = (),
-    salvage: bool = False,
-    jobs: int = 2,
+    options: RepairOptions,
     progress: Progress | None = None,
     files: Files | None = None,
 ) -> RepairReport:
@@ -97,9 +107,9 @@ def repair(
         damaged, *copies = [stack.enter_context(Copy(place)) for place in inputs]
         choice = choose_manifest(damaged, copies)
         place = stack.enter_context(destination(path, files or Files()))
-        task = _Repair(damaged, copies, choice, place, jobs=jobs, progress=progress or Quiet())
+        task = _Repair(damaged, copies, choice, place, options=options, progress=progress or Quiet())
         stack.callback(task.close)
-        return task.run(salvage=salvage)
+        return task.run()
 
 
 def _refuse_inside(path: Path, inputs: Sequence[Path]) -> None:
@@ -118,25 +128,28 @@ class _Repair:
         choice: Choice,
         place: Destination,
         *,
-        jobs: int,
+        options: RepairOptions,
         progress: Progress,
     ) -> None:
         self._damaged, self._others, self._choice, self._place = damaged, others, choice, place
-        self._jobs, self._progress = jobs, progress
+        self._options, self._progress = options, progress
         self._mending = Mending(damaged, others, choice.opened, progress)
         self._made = made_members(place)
+        self._open = [self._made]
         self._replaced: dict[str, Member | None] = {}
 
-    def run(self, *, salvage: bool) -> RepairReport:
-        self._mending.run(self._jobs)
+    def run(self) -> RepairReport:
+        self._mending.run(self._options.jobs)
         self._make_anew()
         unsound, lost_export = self._mending.unsound, self._choice.lost_export
         if not unsound and lost_export is None:
             return self._write_whole()
-        if salvage:
+        if self._options.salvage:
             return self._salvage(unsound)
         lost = {Lost(kind="export", id=str(lost_export))} if lost_export is not None else set()
-        lost |= examine(self._mending.archive(), Level.STORED, jobs=self._jobs, progress=self._progress).report.lost
+        checked = VerifyReport(level=Level.STORED, archive_id=self._choice.opened.archive_id)
+        examine(self._mending.archive(), checked, jobs=self._options.jobs, progress=self._progress)
+        lost |= checked.lost
         return self._report(None, lost=sorted(lost))
 
     def _make_anew(self) -> None:
@@ -164,23 +177,24 @@ class _Repair:
         files |= {path: self._made.open(path) for path, member in self._replaced.items() if member is not None}
         archive = archive_over(self._damaged.path, OpenedManifest(manifest=manifest, data=opened.data), files)
         still = [member for member in unsound if member.path not in self._replaced]
-        examination = examine(archive, jobs=self._jobs, progress=self._progress)
-        task = Salvage(archive, examination, still, self._place, jobs=self._jobs)
+        checked = VerifyReport(level=Level.FULL, archive_id=archive.id)
+        examination = examine(archive, checked, jobs=self._options.jobs, progress=self._progress)
+        task = Salvage(archive, examination, still, self._place, jobs=self._options.jobs)
         if self._choice.lost_export is not None:
             task.losses.add_of_source(f"export {self._choice.lost_export}", "the manifest of that export is")
         salvaged = task.run(
             [other for copy in self._others if (other := copy.archive()) is not None],
-            tool=f"mlflow-archive {__version__}",
-            created_ms=time.time_ns() // 1_000_000,
+            tool=self._options.tool,
+            created_ms=self._options.clock_ms(),
         )
         self._write_salvaged(salvaged, files)
         gaps = sorted(task.losses, key=lambda gap: (gap.owner_kind, gap.owner_id, gap.path))
         return self._report(salvaged.archive_id, gaps=gaps)
 
     def _write_salvaged(self, salvaged: OpenedManifest, files: dict[str, MemberFile]) -> None:
-        self._made.close()
-        self._made = made_members(self._place)  # what was opened before may have been written again since
-        made = self._made.sizes()
+        fresh = made_members(self._place)  # what was opened before may have been written again since
+        self._open.append(fresh)
+        made = fresh.sizes()
         listing = {file.name: file for file in listing_of(salvaged)}
         old = {file.name: file for file in listing_of(self._choice.opened)}
         readme = BytesMember(README, README_TEXT.encode())
@@ -189,7 +203,7 @@ class _Repair:
             if name in listing:
                 return listing[name]
             if name in made:
-                return self._made.open(name)
+                return fresh.open(name)
             if name == README and not self._mending.remedies[README].sound:
                 return readme
             return files.get(name) or old[name]
@@ -217,4 +231,5 @@ class _Repair:
         )
 
     def close(self) -> None:
-        self._made.close()
+        for members in self._open:
+            members.close()

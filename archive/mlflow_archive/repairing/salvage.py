@@ -126,7 +126,8 @@ class Salvage:
             rows = self._without_lost(rows, member.export, lost)
         if table.name == "fingerprints":
             owners = zip(rows["owner_kind"].to_pylist(), rows["owner_id"].to_pylist(), strict=True)
-            rows = rows.filter(pa.array([owner not in self.losses.owners for owner in owners], pa.bool_()))
+            hit = self.losses.owners
+            rows = rows.filter(pa.array([owner not in hit for owner in owners], pa.bool_()))
         return rows
 
     def _without_lost(self, rows: pa.Table, export: int, lost: frozenset[str] | set[str]) -> pa.Table:

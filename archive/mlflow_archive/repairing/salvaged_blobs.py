@@ -12,6 +12,7 @@ from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.repairing.destination import Destination
 from mlflow_archive.repairing.holdings import Holdings
+from mlflow_archive.verification.packs import raw_digest
 from mlflow_archive.writer.finishing import index_pieces
 from mlflow_archive.writer.merge import Piece
 from mlflow_archive.writer.packs import FrameBuilder, PackWriter
@@ -74,7 +75,7 @@ def digests_to_store(
     for member in archive.parts("artifacts"):
         for rows in holdings.groups(member):
             used.update(rows["digest"].to_pylist())
-    elsewhere = {digest for digest in used if bytes.fromhex(digest) not in proved}
+    elsewhere = {digest for digest in used if raw_digest(digest) not in proved}
     for member in archive.parts("blobs") if bad_packs else ():
         for rows in holdings.groups(member):
             in_bad = zip(rows["digest"].to_pylist(), rows["pack"].to_pylist(), strict=True)

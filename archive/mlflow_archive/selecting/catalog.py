@@ -8,8 +8,9 @@ from typing import Any, Final, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.kinds import LOGGED_MODEL, RUN, TABLES, TIMESTAMP
+from mlflow_archive.kinds import LOGGED_MODEL, RUN, TABLES, TIMESTAMP, named_owner
 from mlflow_archive.kinds.version_source import TOMBSTONE
+from mlflow_archive.selecting.chosen_versions import ChosenVersions
 from mlflow_archive.selecting.model_versions import (
     PROMPT_EXPERIMENTS,
     ModelDependencies,
@@ -22,6 +23,7 @@ Where = tuple[str, Collection[str]]
 """A column, and values of which it must have one."""
 
 VERSION_COLUMNS: Final = ("name", "workspace", "version", "source", "storage_location", "run_id", "current_stage")
+PARENT_TAG: Final = "mlflow.parentRunId"
 _ROOTS: Final = {
     RUN: ("runs", "run_id", "artifact_uri"),
     LOGGED_MODEL: ("logged_models", "model_id", "artifact_location"),
@@ -42,8 +44,11 @@ class Catalog(Protocol):
         null; of a table that it lacks there are no rows.
         """
 
-    def dependencies(self, names: Sequence[str]) -> ModelDependencies:
-        """Return what the versions of some registered models stand on."""
+    def dependencies(self, names: Sequence[str], versions: ChosenVersions) -> ModelDependencies:
+        """Return what those versions of some registered models that come stand on."""
+
+    def related(self, runs: Collection[str], *, children: bool) -> Collection[str]:
+        """Return the parents of some runs, or their children, at least those in selected experiments."""
 
     def unreadable(self, kind: str, ids: Collection[str]) -> Collection[str]:
         """Return those of some objects of which nothing can be read; they are selected, so that they are reported."""
@@ -78,12 +83,23 @@ class RowRegistry:
         return None
 
 
-def dependencies_in(catalog: Catalog, names: Sequence[str]) -> ModelDependencies:
-    """Return what the versions of some registered models of a catalog stand on."""
+def related_in(catalog: Catalog, runs: Collection[str], *, children: bool) -> set[str]:
+    """Return the parents of some runs of a catalog, or their children, by the tags of all runs."""
+    asked, answer = ("value", "run_id") if children else ("run_id", "value")
+    among, found = pa.array(sorted(runs), pa.string()), set[str]()
+    for links in catalog.rows("tags", ("run_id", "value"), ("key", (PARENT_TAG,))):
+        found.update(links.filter(pc.is_in(links[asked], value_set=among))[answer].drop_null().to_pylist())
+    return found
+
+
+def dependencies_in(catalog: Catalog, names: Sequence[str], chosen: ChosenVersions) -> ModelDependencies:
+    """Return what those versions of some registered models of a catalog that are chosen stand on."""
     registry = RowRegistry(catalog)
     tags = records(catalog, "registered_model_tags", ("key", "value"), ("name", names))
     experiments = prompt_experiments(tag["value"] for tag in tags if tag["key"] == PROMPT_EXPERIMENTS)
-    return dependencies_of(names, registry.versions(names), registry, experiments)
+    versions = registry.versions(names)
+    taken = [row for row in versions if chosen.takes(named_owner(row["name"], row["workspace"]), row["version"])]
+    return dependencies_of(names, taken, registry, experiments)
 
 
 def records(

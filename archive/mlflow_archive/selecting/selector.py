@@ -6,10 +6,11 @@ What every option means is said by ``Selection``; what each kind follows from is
   a trace if its time is and a filter takes it;
 * a logged model whose maker is left out by time or stage comes only if a run that is selected names it;
 * where runs are named, by id or filter, only what belongs to them comes: their logged models and traces, as far as
-  these lie in selected experiments;
-* where registered models are named, only these and what they stand on;
-* an evaluation dataset comes with any of its experiments; everything else that lies in no experiment only where
-  nothing is left out by experiment, run, model or time.
+  these lie in selected experiments; on request the runs above or below them, too, as far as the way to these leads
+  through runs whose experiment, stage and start are selected;
+* where registered models are named, only these and what the versions of them that come stand on;
+* an evaluation dataset comes with any of its experiments, or where it is named; everything else that lies in no
+  experiment only where nothing is left out by experiment, name or time.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ from mlflow_archive.kinds import (
     Table,
 )
 from mlflow_archive.selecting.catalog import Catalog, records
+from mlflow_archive.selecting.chosen_versions import ChosenVersions
 from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.no_match import no_match
-from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.selecting.registered import names_in_registry, version_rows
+from mlflow_archive.selecting.selection import PROMPTS, Selection
 
 Passes = Callable[[Sequence[str]], Sequence[str]]
 """Given ids of runs or traces, returns those that a filter takes."""
@@ -48,6 +51,7 @@ _STAGE: Final = "lifecycle_stage"
 _DELETED: Final = "deleted"
 _TIMES: Final = {RUN: "start_time", TRACE: "request_time"}
 _EDGES: Final = ("model_inputs", "model_outputs")
+_DATASET_LINKS: Final = "evaluation_dataset_experiments"
 _SOURCE_RUN: Final = "mlflow.sourceRun"
 """The metadata of a trace that names the run it was made in; such a trace has no link to that run."""
 
@@ -64,8 +68,14 @@ class Selector:
         self.missing: list[tuple[str, str]] = []
         self.experiments: dict[str, str] = self._experiments()
         """Names by id of those in which objects are looked for."""
+        self.registered: frozenset[str] | None = self._registered()
+        """The names of registered models and prompts that come, where the registry does; None is all."""
+        self.versions: ChosenVersions = self._versions() if selection.chooses_versions else ChosenVersions()
+        """The versions of these that come."""
         self.dependencies: ModelDependencies | None = self._dependencies() if selection.models else None
         """Of models selected by name: these, and what their versions stand on."""
+        self.named_datasets: frozenset[str] | None = self._datasets() if selection.evaluation_datasets else None
+        """The ids of evaluation datasets that are named, None where none are."""
         self._named_runs = self._runs_by_name()
 
     def ids(self, kind: str, among: Collection[str] | None = None) -> Iterator[pa.StringArray]:
@@ -79,12 +89,15 @@ class Selector:
 
     def chosen(self, kind: str, among: Collection[str] | None = None) -> Iterator[pa.StringArray]:
         """Yield the same of a kind whose objects need not come themselves, as other kinds follow from them."""
+        if kind == RUN and self._selection.relatives:
+            return self._in_reach(RUN, _both(self._with_relatives, among))
         if kind == RUN:
-            run_ids = _both(self._named_runs, among)
-            return self._passing(RUN, self._in_reach(RUN, run_ids))
+            return self._passing(RUN, self._in_reach(RUN, _both(self._named_runs, among)))
+        if kind == EVALUATION_DATASET and self.named_datasets is not None:
+            return iter([_texts(self.named_datasets)])
         if self.dependencies is not None:
             return self._of_versions(kind, self.dependencies, among)
-        if self._selection.only_of_runs:
+        if self._selection.only_named:
             return self._of_runs(kind, among)
         return self._of_experiments(kind, among)
 
@@ -96,15 +109,18 @@ class Selector:
     def carried_experiments(self) -> list[str]:
         """The experiments that come, if a kind that refers to them is selected.
 
-        Where runs or models are named, those in which what comes lies, and those to which prompts belong.
+        Where something is named, those in which what comes lies, and those to which prompts and evaluation datasets
+        belong.
         """
         selection = self._selection
-        if not selection.only_of_runs:
+        if not selection.only_named:
             referring = any(EXPERIMENT in KINDS[kind].refers for kind in selection.kinds or KINDS)
             return list(self.experiments) if referring else []
         used_ids: set[str] = set()
         if self.dependencies is not None and selection.wants_kind(REGISTERED_MODEL):
             used_ids |= self.dependencies.experiments
+        if self.named_datasets is not None and selection.wants_kind(EVALUATION_DATASET):
+            used_ids |= self._values(_DATASET_LINKS, "experiment_id", "dataset_id", self.named_datasets)
         for kind in (RUN, LOGGED_MODEL, TRACE):
             ids = list(_ids(self.ids(kind)))
             used_ids |= self._values(IDENTITIES[kind].name, "experiment_id", IDENTITIES[kind].key[0], ids)
@@ -118,10 +134,11 @@ class Selector:
     def _of_experiments(self, kind: str, among: Collection[str] | None) -> Iterator[pa.StringArray]:
         table = IDENTITIES[kind]
         if kind == EVALUATION_DATASET and not self._selection.everything:
-            links = self._values("evaluation_dataset_experiments", "dataset_id", "experiment_id", self.experiments)
+            links = self._values(_DATASET_LINKS, "dataset_id", "experiment_id", self.experiments)
             return iter([_texts(links)])
         if not _lies_in_experiment(table):
-            return self._all(table) if self._selection.everything else iter(())
+            named = self.registered if kind == REGISTERED_MODEL else None
+            return self._all(table, named) if self._selection.everything else iter(())
         pieces = self._in_reach(kind, among)
         if kind == LOGGED_MODEL and self._selection.leaves_out_runs:
             return map(self._with_their_runs, pieces)
@@ -213,10 +230,12 @@ class Selector:
         for row in records(self._catalog, table, ("model_id", column), ("model_id", model_ids)):
             yield row["model_id"], row[column]
 
-    def _all(self, table: Table) -> Iterator[pa.StringArray]:
+    def _all(self, table: Table, named: Collection[str] | None = None) -> Iterator[pa.StringArray]:
+        """Yield all objects of a kind that lies in no experiment, or those that are named."""
         last = None
         for rows in self._catalog.rows(table.name, (table.key[0],)):
             ids = rows[table.key[0]].unique()
+            ids = ids if named is None else ids.filter(pc.is_in(ids, value_set=_texts(named)))
             # One name in several workspaces comes once.
             yield ids.slice(1) if len(ids) and ids[0].as_py() == last else ids
             last = ids[-1].as_py() if len(ids) else last
@@ -228,6 +247,7 @@ class Selector:
             used = self._values("experiments", "workspace", "experiment_id", self.carried_experiments)
             if self.dependencies is not None:
                 used |= self._values("registered_models", "workspace", "name", self.dependencies.names)
+            used |= self._values("evaluation_datasets", "workspace", "dataset_id", self.named_datasets or ())
             names &= used
         return _texts(names)
 
@@ -243,18 +263,45 @@ class Selector:
         self._check(EXPERIMENT, selection.unmatched_experiments(pairs), selection.experiments, names)
         return {number: name for number, name in pairs if selection.matches_experiment(number, name)}
 
-    def _dependencies(self) -> ModelDependencies:
+    def _registered(self) -> frozenset[str] | None:
         selection = self._selection
-        rows = records(self._catalog, "registered_models", ("name",))
-        names = {row["name"]: repr(row["name"]) for row in rows}
-        self._check(REGISTERED_MODEL, selection.unmatched_models(list(names)), selection.models, names)
-        return self._catalog.dependencies([name for name in names if selection.matches_model(name)])
+        if selection.whole_registry and not selection.models:
+            return None
+        names = dict.fromkeys(names_in_registry(self._catalog, selection.registry))
+        shown = {name: repr(name) for name in names}
+        self._check(REGISTERED_MODEL, selection.unmatched_models(list(names)), selection.models, shown)
+        return frozenset(name for name in names if selection.matches_model(name))
+
+    def _versions(self) -> ChosenVersions:
+        choice = self._selection.version_choice
+        rows = version_rows(self._catalog, self.registered or ())
+        shown = {f"{row['name']}/{row['version']}": f"{row['name']}/{row['version']}" for row in rows}
+        self._check(REGISTERED_MODEL, choice.missing(rows), choice.named(), shown, noun="version")
+        prompts = set(names_in_registry(self._catalog, PROMPTS)) if choice.by_stage else ()
+        return choice.of(rows, prompts)
+
+    def _dependencies(self) -> ModelDependencies:
+        return self._catalog.dependencies(sorted(self.registered or ()), self.versions)
+
+    def _datasets(self) -> frozenset[str]:
+        """Return the evaluation datasets that are named and lie in a selected experiment, if any is named."""
+        selection = self._selection
+        rows = list(records(self._catalog, "evaluation_datasets", ("dataset_id", "name")))
+        pairs = [(row["dataset_id"], row["name"] or "") for row in rows]
+        if selection.experiments:
+            within = self._values(_DATASET_LINKS, "dataset_id", "experiment_id", self.experiments)
+            pairs = [pair for pair in pairs if pair[0] in within]
+        names = {name: f"{name!r} (id {dataset_id})" for dataset_id, name in pairs}
+        self._check(EVALUATION_DATASET, selection.unmatched_datasets(pairs), selection.evaluation_datasets, names)
+        return frozenset(dataset_id for dataset_id, name in pairs if selection.matches_dataset(dataset_id, name))
 
     def _runs_by_name(self) -> set[str] | None:
-        """Return the runs that are named, or that registered models which are need; None where neither is so."""
+        """Return the runs that are named, or that registered models which are need; None where all are meant."""
         selection, of_models = self._selection, None if self.dependencies is None else self.dependencies.runs
         if not selection.runs:
-            return None if of_models is None else set(of_models)
+            if of_models is None:
+                return None if selection.filter_string or not selection.only_named else set()
+            return set(of_models)
         run_ids = set(_both(of_models, selection.runs) or ())
         present = set(_ids(self._in_reach(RUN, run_ids)))
         missing = _without(selection.runs, present)
@@ -262,14 +309,30 @@ class Selector:
         self._check(RUN, missing, selection.runs, self._examples() if missing else {})
         return run_ids
 
+    @cached_property
+    def _with_relatives(self) -> set[str]:
+        """The runs that are named and that a filter takes, and those above or below them that come with them."""
+        run_ids = set(_ids(self._passing(RUN, self._in_reach(RUN, self._named_runs))))
+        family = set(run_ids)
+        for children, is_asked in ((False, self._selection.parents), (True, self._selection.children)):
+            walked, level = set(run_ids), run_ids if is_asked else set()
+            while level:
+                related = set(self._catalog.related(level, children=children)) - walked
+                level = set(_ids(self._in_reach(RUN, related)))
+                walked |= level
+            family |= walked
+        return family
+
     def _examples(self) -> dict[str, str]:
         pieces = self._in_reach(RUN, None)
         return {run_id: run_id for run_id in islice((i for piece in pieces for i in piece.to_pylist()), _EXAMPLES)}
 
-    def _check(self, kind: str, missing: Sequence[str], patterns: Sequence[str], names: Mapping[str, str]) -> None:
+    def _check(
+        self, kind: str, missing: Sequence[str], patterns: Sequence[str], names: Mapping[str, str], *, noun: str = ""
+    ) -> None:
         """Pass over what is missing, or raise SelectionError if that is all, or a selection wants it so."""
         if missing and (self._selection.on_missing == "fail" or set(missing) >= set(patterns)):
-            noun = "run in the selected experiments" if kind == RUN else kind.replace("_", " ")
+            noun = noun or ("run in the selected experiments" if kind == RUN else kind.replace("_", " "))
             raise no_match(noun, self._catalog.place, missing, names, deleted=self._selection.deleted)
         self.missing += ((kind, name) for name in sorted(set(missing)))
 

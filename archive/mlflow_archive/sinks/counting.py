@@ -14,7 +14,7 @@ from mlflow_archive.kinds import BY_ROW, RUN, TABLES
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.writer.export import ArchiveOptions
-from mlflow_archive.writer.same_source import SameSource
+from mlflow_archive.writer.same_source import SameSource, check_versions_whole
 
 
 class CountingSink:
@@ -43,6 +43,7 @@ class CountingSink:
         self._facts = {name: value for name, value in asdict(facts).items() if value is not None}
         fingerprints: dict[tuple[str, str], Fingerprint] = {}
         if self._base is not None:
+            check_versions_whole(self._base, selection)
             self._same_source = None if self._options.same_source else SameSource(self._base, facts)
             for rows in () if self._options.recheck else self._base.batches("fingerprints"):
                 fingerprints |= {(kind, owner_id): value for kind, owner_id, value in fingerprints_of(rows)}

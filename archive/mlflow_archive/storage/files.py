@@ -131,6 +131,11 @@ class Files:
             source.replace(target)
             self.sync_directory(target.parent)
 
+    def link(self, path: Path, target: Path) -> None:
+        """Make a symbolic link to an absolute path."""
+        with _explained(path):
+            path.symlink_to(target)
+
     def remove(self, path: Path) -> None:
         """Remove a file or an empty directory; no error if it is gone."""
         with _explained(path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import stat
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Protocol
 
 from mlflow_archive.errors import DamagedError, MlflowArchiveError, NotAnArchiveError
 from mlflow_archive.format.layout import is_member_name
+from mlflow_archive.storage.seekable import Positioned
 
 HASH_BLOCK = 1024 * 1024
 
@@ -85,42 +85,24 @@ class MemberFile:
         return MemberReader(self)
 
 
-class MemberReader(io.RawIOBase):
+class MemberReader(Positioned):
     """A seekable binary file over a member, as pyarrow wants one. Each has a position of its own."""
 
     def __init__(self, member: MemberFile) -> None:
-        super().__init__()
+        super().__init__(member.size)
         self._member = member
-        self._position = 0
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._member.size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def read(self, size: int | None = -1) -> bytes:
-        remaining = max(0, self._member.size - self._position)
-        amount = remaining if size is None or size < 0 else min(size, remaining)
+    def _next(self, limit: int) -> bytes:
+        amount = min(limit, max(0, self.size - self._position))
         data = self._member.read_at(self._position, amount) if amount else b""
         self._position += amount
         return data
 
+    def read(self, size: int | None = -1) -> bytes:
+        return self._next(self.size if size is None or size < 0 else size)
+
     def readall(self) -> bytes:
         return self.read()
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
 
 class Members(Protocol):

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mlflow_archive.errors import DamagedError
+from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import DATASET, is_identity
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.blobs import Blobs
+from mlflow_archive.signing.checks import check_signatures
+from mlflow_archive.signing.report import SignatureOptions
 from mlflow_archive.storage.members import HASH_BLOCK
 from mlflow_archive.verification.members import check_bytes, check_listing
 from mlflow_archive.verification.packs import PackCheck, raw_digest
@@ -23,39 +25,54 @@ from mlflow_archive.verification.tables import KeyRange, TableFindings, check_ta
 
 
 def verify(
-    path: str | os.PathLike[str], level: Level = Level.FULL, *, jobs: int = 2, progress: Progress | None = None
+    path: str | os.PathLike[str],
+    level: Level = Level.FULL,
+    *,
+    jobs: int = 2,
+    progress: Progress | None = None,
+    signers: str | os.PathLike[str] | None = None,
+    require_signature: bool = False,
+    tsa_ca: str | os.PathLike[str] | None = None,
 ) -> VerifyReport:
     """Check the archive at a path and return everything found; never changes it.
 
-    Raises what ``open_archive`` raises where not even a manifest can be read. A member that fails is read once only:
-    run it again to distinguish a bad medium from a bad archive.
+    ``signers`` is a list of allowed signers: with it, the signatures beside the archive are checked, too, and with
+    ``require_signature`` the newest export must have one that is accepted. ``tsa_ca`` are certificates of time-stamp
+    authorities (PEM). Raises what ``open_archive`` raises where not even a manifest can be read, SelectionError where
+    ``signers`` is missing or cannot be read, MissingProgramError, MissingExtraError. A member that fails is read once
+    only: run it again to distinguish a bad medium from a bad archive.
     """
+    if signers is None and (require_signature or tsa_ca is not None):
+        raise SelectionError("whom to trust is said by a list of allowed signers: give --signers FILE, too")
     with open_archive(Path(path)) as archive:
-        return examine(archive, level, jobs=jobs, progress=progress).report
+        report = VerifyReport(level=level, archive_id=archive.id)
+        if signers is not None:
+            options = SignatureOptions(
+                signers=Path(signers), required=require_signature, tsa_ca=None if tsa_ca is None else Path(tsa_ca)
+            )
+            report.signatures = check_signatures(archive, options)
+        examine(archive, report, jobs=jobs, progress=progress)
+        return report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
-    """What a check found. Where it decoded anything, also the rows that are lost, and each blob (32 bytes) that was
-    proved with its size in bytes."""
+    """What a check found beside its report, where it decoded anything: the rows that are lost, and each blob (its
+    digest as 32 bytes) that was proved, with its size in bytes."""
 
-    report: VerifyReport
     damaged: tuple[KeyRange, ...] = ()
     blobs: Mapping[bytes, int] = field(default_factory=dict)
 
 
-def examine(
-    archive: Archive, level: Level = Level.FULL, *, jobs: int = 2, progress: Progress | None = None
-) -> Examination:
-    """Check an open archive; see :func:`verify`."""
+def examine(archive: Archive, report: VerifyReport, *, jobs: int = 2, progress: Progress | None = None) -> Examination:
+    """Check an open archive at the level of a report, and add to it; see :func:`verify`."""
     progress = progress or Quiet()
-    report = VerifyReport(level=level, archive_id=archive.id)
     check_listing(archive, report)
-    if level is Level.QUICK:
-        return Examination(report=report)
+    if report.level is Level.QUICK:
+        return Examination()
     bad = check_bytes(archive, report, progress, jobs)
-    if level is Level.STORED and not bad:
-        return Examination(report=report)
+    if report.level is Level.STORED and not bad:
+        return Examination()
     # Only trying to decode shows what is lost, so damage makes a `stored` check go on.
     findings = check_tables(archive, report, bad | _absent(archive))
     packs = PackCheck(archive, report, progress)
@@ -63,7 +80,7 @@ def examine(
     _check_artifacts(archive, report, packs.good)
     report.count("blobs", len(packs.good))
     _name_lost(report, findings)
-    return Examination(report=report, damaged=tuple(findings.damaged), blobs=packs.good)
+    return Examination(damaged=tuple(findings.damaged), blobs=packs.good)
 
 
 def _absent(archive: Archive) -> set[str]:

@@ -161,12 +161,8 @@ class PackCheck:
     def _decode(self, file: MemberFile, frame: FrameAt) -> bytes | None:
         try:
             data = file.read_at(frame.offset, frame.size)
-            size = zstandard.get_frame_parameters(data).content_size
-            if frame.extents is not None:
-                size = sum(extent.size for extent in frame.extents)
+            size = None if frame.extents is None else sum(extent.size for extent in frame.extents)
             return decode_frame(data, size, where=f"{file.name} at byte {frame.offset}")
-        except zstandard.ZstdError as error:
-            self._report.add("E040", file.name, f"at byte {frame.offset}: no zstd frame: {error}")
         except DamagedError as error:
             self._report.add_error(error, file.name)
         return None

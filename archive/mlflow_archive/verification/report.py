@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.problems import Problem
+from mlflow_archive.signing.report import SignatureReport
 
 MAX_LISTED: Final = 10_000
 
@@ -48,13 +49,17 @@ class Lost:
 
 @dataclass(slots=True, kw_only=True)
 class VerifyReport:
-    """Problems in the order they were found, and what they hit. Filled from several threads."""
+    """Problems in the order they were found, and what they hit. Filled from several threads.
+
+    ``signatures`` is what was found of the signatures beside the archive, None where they were not asked about.
+    """
 
     level: Level
     archive_id: str
     problems: list[Problem] = field(default_factory=list)
     lost: set[Lost] = field(default_factory=set)
     checked: dict[str, int] = field(default_factory=dict)
+    signatures: SignatureReport | None = None
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def add(self, code: str, member: str, message: str) -> None:
@@ -78,9 +83,14 @@ class VerifyReport:
         return PROMISES[self.level]
 
     @property
-    def ok(self) -> bool:
-        """True where there is no error; warnings may be there."""
+    def sound(self) -> bool:
+        """True where the archive is what was committed, whoever signed it; warnings may be there."""
         return not any(problem.severity == "error" for problem in self.problems)
+
+    @property
+    def ok(self) -> bool:
+        """True where the archive is sound, and its signatures are accepted where they were asked about."""
+        return self.sound and (self.signatures is None or self.signatures.ok)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -91,4 +101,5 @@ class VerifyReport:
             "checked": dict(self.checked),
             "problems": [problem.to_json() for problem in self.problems],
             "lost": [loss.to_json() for loss in sorted(self.lost)[:MAX_LISTED]],
+            **({} if self.signatures is None else {"signatures": self.signatures.to_json()}),
         }

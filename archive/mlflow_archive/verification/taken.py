@@ -124,7 +124,7 @@ class _Packs:
         self.names: set[str] = set()
 
     def check(self, piece: StoredExtent) -> None:
-        """Raise DamagedError (E044) for an extent that points outside of its pack or frame."""
+        """Raise DamagedError for an extent that points outside of its pack or frame (E044), or a frame without size."""
         member = self._members.get(piece.pack)
         if member is None:
             raise DamagedError(f"pack {piece.pack} is not listed in the manifest", code="E044", member=piece.pack)
@@ -140,11 +140,14 @@ class _Packs:
         place = piece.pack, piece.frame_offset
         if place not in self._frames:
             header = self._archive.open_member(member).read_at(piece.frame_offset, min(_FRAME_HEADER, piece.frame_size))
+            where = f"{piece.pack} at byte {piece.frame_offset}"
             try:
-                self._frames[place] = int(zstandard.get_frame_parameters(header).content_size)
+                size = int(zstandard.get_frame_parameters(header).content_size)
             except zstandard.ZstdError as error:
-                message = f"{piece.pack} at byte {piece.frame_offset}: no zstd frame: {error}"
-                raise DamagedError(message, code="E044", member=piece.pack) from error
+                raise DamagedError(f"{where}: no zstd frame: {error}", code="E044", member=piece.pack) from error
+            if size == zstandard.CONTENTSIZE_UNKNOWN:
+                raise DamagedError(f"{where}: the frame states no size", code="E045", member=piece.pack)
+            self._frames[place] = size
         return self._frames[place]
 
 

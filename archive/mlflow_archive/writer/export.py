@@ -7,7 +7,7 @@ sorted parts and commits. Killed at any moment, the archive is what it was befor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock, local
@@ -16,7 +16,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.errors import SelectionError
+from mlflow_archive.errors import SelectionError, TargetError
 from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Chunk, Gap, Known, gap_table
 from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.source import SourceFacts
@@ -30,9 +30,10 @@ from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.coded import sort_rows
 from mlflow_archive.writer.finishing import Finishing
 from mlflow_archive.writer.packs import BlobChangedError, FrameBuilder, PackWriter
-from mlflow_archive.writer.same_source import SameSource
+from mlflow_archive.writer.same_source import SameSource, check_versions_whole
 from mlflow_archive.writer.scratch import Scratch
 from mlflow_archive.writer.segments import SEAL_SECONDS, Segment
+from mlflow_archive.writer.settled import is_of_no_object, settled
 from mlflow_archive.writer.staged import read_block
 from mlflow_archive.writer.staging import Staging
 from mlflow_archive.writer.target import ArchiveTarget
@@ -101,6 +102,7 @@ class ArchiveSink:
         self._lock = Lock()
         self._resumed: frozenset[Path] = frozenset()
         self._report = Report()
+        self._told: set[Gap] = set()
         self._facts = SourceFacts(kind="", uri="")
         self._selection = Selection()
         self._same_source: SameSource | None = None
@@ -111,9 +113,11 @@ class ArchiveSink:
             raise SelectionError(f"--unknown-tables is for databases, and {facts.uri} is none")
         self._facts, self._selection = facts, selection
         base = self._target.base
+        if base is not None and self._options.append:
+            check_versions_whole(base, selection)
         plan = {"source": [facts.kind, facts.uri], "selection": asdict(selection), "base": base.id if base else None}
         self._target.admit(plan)
-        self._files.make_directory(self._target.root)
+        self._target.make_root()
         self._staging.lock()
         self._target.check_current(self._staging)
         resumed = self._staging.open(plan)
@@ -217,6 +221,7 @@ class ArchiveSink:
         gaps = [Gap(**row) for row in rows.to_pylist()] if rows is not None else []
         thread.with_gaps.update((gap.owner_kind, gap.owner_id) for gap in gaps)
         with self._lock:
+            self._told.update(gap for gap in gaps if is_of_no_object(gap))
             room = MAX_REPORTED_GAPS - len(self._report.gaps)
             self._report.gaps.extend(gaps[:room])
 
@@ -241,6 +246,7 @@ class ArchiveSink:
                 selection=_stated(self._selection),
                 counts=finishing.counts,
                 gaps=finishing.counts.get("gaps", 0),
+                settled=self._settled(),
             )
             archive_id = finishing.commit(export)
         finally:
@@ -252,12 +258,27 @@ class ArchiveSink:
             self._report.details["unknown_tables"] = sizes
         return self._report
 
+    def _settled(self) -> tuple[tuple[str, str], ...] | None:
+        base = self._target.base
+        if base is None:
+            return None
+        rechecked = self._options.recheck and not self._resumed
+        return settled(base, self._told, self._selection, rechecked=rechecked) or None
+
     def abort(self) -> None:
         with ExitStack() as stack:  # each is closed, also when one before fails
             for thread in self._threads:
                 stack.callback(thread.segment.close)
-            for part in (self._target, self._scratch, self._staging, self._packs):
+            for part in (self._target, self._scratch, self._staging):
                 stack.callback(part.close)
+            stack.callback(self._withdraw)
+            stack.callback(self._packs.close)
+
+    def _withdraw(self) -> None:
+        """Leave nothing of an export that nothing could go on from, such as one whose filter the source refused."""
+        if self._staging.holds_nothing:
+            with suppress(TargetError):  # the error before says more, and the next export removes what is left
+                self._target.withdraw(self._staging)
 
 
 def _without_owners(rows: pa.Table, owners: set[tuple[str, str]]) -> pa.Table:

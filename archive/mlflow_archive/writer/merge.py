@@ -75,7 +75,7 @@ def slices(pieces: Sequence[Piece], slice_bytes: int = SLICE_BYTES) -> Iterator[
     bounds = _boundaries(ordered, slice_bytes)
     reaching: list[Piece] = []  # pieces that begin before a slice and may reach into it
     position = 0
-    for low, high in zip(bounds, [*bounds[1:], None], strict=True):
+    for low, high in zip(bounds, [*bounds[1:], None], strict=False):  # of no pieces there are no bounds
         begun = position
         while position < len(ordered) and (high is None or ordered[position].low < high):
             position += 1

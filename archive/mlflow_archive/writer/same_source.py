@@ -1,4 +1,4 @@
-"""Whether an append reads the source that the archive was made from: ids of two sources mean different things."""
+"""Whether an append fits its archive: it reads the same source, as ids of two mean other things, and hides nothing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from mlflow_archive.errors import TargetError
+from mlflow_archive.errors import SelectionError, TargetError
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.reader.archive import Archive
+from mlflow_archive.selecting.selection import Selection
 
 _COLUMNS = ("experiment_id", "creation_time", "name")
 
@@ -59,3 +60,16 @@ def _values(rows: pa.Table) -> zip[tuple[str, int | None, str | None]]:
     """Return id, creation time in milliseconds and name of each experiment."""
     times = rows["creation_time"].cast(pa.int64()).to_pylist()
     return zip(rows["experiment_id"].to_pylist(), times, rows["name"].to_pylist(), strict=True)
+
+
+def check_versions_whole(base: Archive, selection: Selection) -> None:
+    """Raise SelectionError where some versions of registered models would be added to an archive that holds such.
+
+    The rows of a registered model are those of the newest export that holds it, its versions among them: those that
+    an earlier export brought would be hidden.
+    """
+    if selection.chooses_versions and any(rows.num_rows for rows in base.batches("registered_models")):
+        raise SelectionError(
+            "--versions, --stages and --latest-versions do not go with --append to an archive that holds registered "
+            "models: the versions that it has would be hidden. Export them into a new archive, or append all versions"
+        )

@@ -56,7 +56,7 @@ class Staging:
             lines = []
         if not lines:  # before anything it names goes, so that it never names what is gone
             self._files.remove(journal_file)
-        self._discard_rest()
+        self.discard()
         if not same_plan:
             self._files.write(plan_file, data)
         size = sum(len(line) for line in lines)
@@ -114,7 +114,12 @@ class Staging:
         self.staged, self.pack_sizes, self._next = staged, sizes, last
         return True
 
-    def _discard_rest(self) -> None:
+    @property
+    def holds_nothing(self) -> bool:
+        """Whether it was opened, and has nothing that another try could go on from."""
+        return self._journal is not None and not self.staged
+
+    def discard(self) -> None:
         """Remove every file of this export that the journal does not name."""
         keep = {file.path.name for file in self.staged} | {PLAN, "journal.jsonl", "lock"}
         for path in sorted(self.folder.iterdir()):

@@ -6,6 +6,7 @@ NAME.mlfa  (single file)  the same in NAME.mlfa.work, then packed to NAME.mlfa.t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,14 @@ class ArchiveTarget:
     """
 
     def __init__(self, path: Path, *, append: bool, files: Files) -> None:
-        path = path.resolve() if path.is_symlink() else path
+        path = Path(os.path.realpath(path)) if path.is_symlink() else path
         self.path = path
         self._files = files
         self.single_file = not path.is_dir() and path.name.endswith(SINGLE_FILE_SUFFIX)
         self.root = path.with_name(path.name + ".work") if self.single_file else path
         self.base = self._existing()
         self._append = append
+        self._made_root = False
         if self.base is not None and not append and not (self.root / STAGING / PLAN).exists():
             raise self._taken(self.base)
         if self.base is not None and self.base.problems:
@@ -73,6 +75,11 @@ class ArchiveTarget:
                 message = f"{self.path} exists and is no archive; choose another name"
                 raise TargetError(message) from None
             return None
+
+    def make_root(self) -> None:
+        """Make the folder that is written into, if it is not there."""
+        self._made_root = not self.root.exists()
+        self._files.make_directory(self.root)
 
     def check_current(self, staging: Staging) -> None:
         """Make sure, with the lock held, that the archive is still the one that was opened.
@@ -134,6 +141,13 @@ class ArchiveTarget:
                     self._files.remove_tree(path)
         staging.remove()
         if self.single_file:
+            self._files.remove_tree(self.root)
+
+    def withdraw(self, staging: Staging) -> None:
+        """Remove what was written, with the lock held, and the folder if it was made for that."""
+        staging.discard()
+        self.clean_up(staging)
+        if self._made_root:
             self._files.remove_tree(self.root)
 
     def close(self) -> None:

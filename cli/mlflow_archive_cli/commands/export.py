@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -19,16 +20,7 @@ from mlflow_archive_cli.output import TextOutput, list_gaps, write_json
 from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of, size_bytes, time_ms
 from mlflow_archive_cli.printable import elapsed, size
 from mlflow_archive_cli.progress import watch
-from mlflow_archive_cli.selecting import (
-    experiment_option,
-    model_option,
-    only_option,
-    progress_option,
-    quiet_option,
-    run_option,
-    selected_kinds,
-    without_option,
-)
+from mlflow_archive_cli.selecting import progress_option, quiet_option, selecting_options, what_is_named
 from mlflow_archive_cli.table import pairs
 
 _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "spans", "assessments", "artifacts")
@@ -45,11 +37,7 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
     "path or file: URI, or exim:DIR, a folder that mlflow-export-import wrote. Default: MLFLOW_TRACKING_URI, else what "
     "MLflow itself would use in this folder.",
 )
-@experiment_option
-@run_option
-@model_option
-@only_option
-@without_option
+@selecting_options
 @click.option("--filter", "filter_string", metavar="FILTER", help="Only runs that match, in MLflow's search syntax.")
 @click.option("--trace-filter", metavar="FILTER", help="Only traces that match, in MLflow's search syntax.")
 @click.option(
@@ -70,8 +58,8 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
     type=click.Choice(["skip", "fail"]),
     default="skip",
     show_default=True,
-    help="What becomes of an --experiment, --run or --model of several that is not there: the rest is exported with "
-    "exit code 3, or nothing is.",
+    help="What becomes of one of several --experiment, --run, --model, --versions or --evaluation-dataset that is not "
+    "there: the rest is exported with exit code 3, or nothing is.",
 )
 @click.option("--no-artifacts", is_flag=True, help="Leave out artifacts.")
 @click.option("--artifact-glob", metavar="GLOB", multiple=True, help="Only artifacts whose path matches. Repeatable.")
@@ -136,22 +124,7 @@ def command(
     Example:
       mlflow-archive export backup.mlfa --from http://127.0.0.1:5000 --experiment 'churn*'
     """
-    selection = Selection(
-        experiments=options["experiments"],
-        runs=options["runs"],
-        models=options["models"],
-        filter_string=options["filter_string"],
-        trace_filter=options["trace_filter"],
-        kinds=selected_kinds(options["only"], options["without"]),
-        since_ms=options["since"],
-        until_ms=options["until"],
-        deleted=not options["no_deleted"],
-        on_missing=options["on_missing"],
-        artifacts=not options["no_artifacts"],
-        artifact_globs=options["artifact_glob"],
-        max_artifact_size=options["max_artifact_size"],
-        unknown_tables=options["unknown_tables"],
-    )
+    selection = replace(selection_asked(options), unknown_tables=options["unknown_tables"])
     manner = ExportOptions(
         append=options["append"],
         recheck=options["recheck"],
@@ -174,6 +147,22 @@ def command(
         total = max(done.counts.get("gaps", 0), len(done.gaps))
         list_gaps(done.gaps, total, sentence="things could not be exported", option="--report")
         ctx.exit(3)
+
+
+def selection_asked(options: Mapping[str, Any]) -> Selection:
+    """Return what the options of an export select; all but unknown tables. Raises SelectionError."""
+    return Selection(
+        **what_is_named(options),
+        filter_string=options["filter_string"],
+        trace_filter=options["trace_filter"],
+        since_ms=options["since"],
+        until_ms=options["until"],
+        deleted=not options["no_deleted"],
+        on_missing=options["on_missing"],
+        artifacts=not options["no_artifacts"],
+        artifact_globs=options["artifact_glob"],
+        max_artifact_size=options["max_artifact_size"],
+    )
 
 
 def _facts(archive: Path, done: Report, *, dry_run: bool) -> dict[str, Any]:

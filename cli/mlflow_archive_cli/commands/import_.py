@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,16 +21,7 @@ from mlflow_archive_cli.output import TextOutput, list_gaps, warn
 from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.receipt import ReceiptFile
-from mlflow_archive_cli.selecting import (
-    experiment_option,
-    model_option,
-    only_option,
-    progress_option,
-    quiet_option,
-    run_option,
-    selected_kinds,
-    without_option,
-)
+from mlflow_archive_cli.selecting import progress_option, quiet_option, selecting_options, what_is_named
 from mlflow_archive_cli.table import pairs
 
 _LISTED: Final = 20
@@ -46,11 +38,7 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
     help="An http(s):// server, or a store such as sqlite:///mlflow.db that full MLflow opens in this process (needs "
     "mlflow-archive[server]). Without it, MLFLOW_TRACKING_URI is asked about on a terminal.",
 )
-@experiment_option
-@run_option
-@model_option
-@only_option
-@without_option
+@selecting_options
 @click.option(
     "--rename-experiment",
     type=pair_of("OLD=NEW"),
@@ -124,7 +112,24 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
     Example:
       mlflow-archive import backup.mlfa --to http://127.0.0.1:5000 --experiment-prefix old/
     """
-    manner = ReplayOptions(
+    selection = Selection(**what_is_named(options))
+    uri = _target(options["uri"])
+    with open_archive(archive) as opened:
+        facts = {"archive": str(archive), "archive_id": opened.id}
+        with ReceiptFile(receipt, facts) as file, watch("import", quiet=quiet, form=options["form"]) as progress:
+            done = replay_archive(opened, uri, replay_asked(options), selection, progress=progress, begun=file.begin)
+            file.end(done)
+    if not quiet:
+        verb = "would import" if options["dry_run"] else "imported"
+        tell_what_came(f"{verb} {archive} to {done.details['target']}", done)
+    if not done.complete:
+        list_gaps(done.gaps, len(done.gaps), sentence="things could not be imported", option="--receipt")
+        ctx.exit(3)
+
+
+def replay_asked(options: Mapping[str, Any]) -> ReplayOptions:
+    """Return how to import, as the options of an import say it."""
+    return ReplayOptions(
         source_tags=not options["no_source_tags"],
         rename_experiment=dict(options["rename_experiment"]),
         experiment_prefix=options["experiment_prefix"],
@@ -138,23 +143,6 @@ def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: b
         workspace=options["workspace"],
         jobs=options["jobs"],
     )
-    selection = Selection(
-        experiments=options["experiments"],
-        runs=options["runs"],
-        models=options["models"],
-        kinds=selected_kinds(options["only"], options["without"]),
-    )
-    uri = _target(options["uri"])
-    with open_archive(archive) as opened:
-        facts = {"archive": str(archive), "archive_id": opened.id}
-        with ReceiptFile(receipt, facts) as file, watch("import", quiet=quiet, form=options["form"]) as progress:
-            done = replay_archive(opened, uri, manner, selection, progress=progress, begun=file.begin)
-            file.end(done)
-    if not quiet:
-        _summarize(archive, done)
-    if not done.complete:
-        list_gaps(done.gaps, len(done.gaps), sentence="things could not be imported", option="--receipt")
-        ctx.exit(3)
 
 
 def _target(uri: str | None) -> str:
@@ -169,12 +157,12 @@ def _target(uri: str | None) -> str:
     raise click.UsageError(f"nothing is imported: say where to, --to URI ({_VARIABLE} alone is not enough)")
 
 
-def _summarize(archive: Path, done: Report) -> None:
+def tell_what_came(title: str, done: Report) -> None:
+    """Show what an import has done, and warn of what arrived otherwise."""
     details = done.details
-    verb = "would import" if details["dry_run"] else "imported"
     counts = {name: done.counts[name] for name in _FIRST if name in done.counts} | done.counts
     counts = {name.replace("_", " "): count for name, count in counts.items()}
-    TextOutput().document({}, [pairs(f"{verb} {archive} to {details['target']}", counts)])
+    TextOutput().document({}, [pairs(title, counts)])
     shortened, rewritten, notes = details["shortened"], details["rewritten"], details["notes"]
     if isinstance(shortened, list) and shortened:
         warn(f"{len(shortened)} texts were too long for the target and are shortened; see --receipt")

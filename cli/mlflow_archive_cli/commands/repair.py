@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import click
 
-from mlflow_archive.repairing.repair import RepairReport, repair
+from mlflow_archive.api.repairing import repair
+from mlflow_archive.repairing.repair import RepairReport
 from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.output import list_gaps, output
 from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH

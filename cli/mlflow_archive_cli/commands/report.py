@@ -12,14 +12,17 @@ import click
 from mlflow_archive.api.report import ReportOptions, report_html
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.rows import Moment
+from mlflow_archive.signing.checks import check_signatures
+from mlflow_archive.signing.report import SignatureOptions
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level
 from mlflow_archive_cli.output import whole_file
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.progress import watch
-from mlflow_archive_cli.selecting import quiet_option
+from mlflow_archive_cli.selecting import quiet_option, signers_option, tsa_ca_option
 
 _DAMAGED = 12
+_NOT_ACCEPTED = 14
 
 
 @click.command("report")
@@ -34,14 +37,26 @@ _DAMAGED = 12
     help="How the archive is checked for the report.",
 )
 @click.option("--runs", type=click.IntRange(0), default=500, show_default=True, help="How many runs are shown in full.")
+@signers_option
+@tsa_ca_option
 @quiet_option
 @click.pass_context
-def command(ctx: click.Context, /, archive: Path, file: Path, level: str, runs: int, quiet: bool) -> None:
+def command(  # noqa: PLR0913 - click gives each option by its name
+    ctx: click.Context,
+    /,
+    archive: Path,
+    file: Path,
+    level: str,
+    runs: int,
+    signers: Path | None,
+    tsa_ca: Path | None,
+    quiet: bool,
+) -> None:
     """Write one self-contained HTML page about ARCHIVE: what is inside, from where, and whether it is sound.
 
     It needs no network, runs no script, and shows experiments and runs with charts and images, models with their
-    lineage, datasets, traces, scorers, what is missing, and the checksums. Exit code 12 where the archive is damaged;
-    the report says what is lost.
+    lineage, datasets, traces, scorers, what is missing, the signatures beside the archive, and the checksums. Exit code
+    12 where the archive is damaged; the report says what is lost. 14 where a signature is not accepted (--signers).
 
     \b
     Example:
@@ -51,11 +66,16 @@ def command(ctx: click.Context, /, archive: Path, file: Path, level: str, runs: 
         verified = None if level == "no" else verify(archive, Level(level), progress=progress)
         with open_archive(archive) as opened, whole_file(file) as part, part.open("w", encoding="utf-8") as page:
             options = ReportOptions(most_runs=runs)
+            signatures = check_signatures(opened, SignatureOptions(signers=signers, tsa_ca=tsa_ca))
             advance = partial(progress.advance, "runs")
-            for piece in report_html(opened, verified, options, checked=_checked(archive), advance=advance):
+            for piece in report_html(
+                opened, verified, options, checked=_checked(archive), signatures=signatures, advance=advance
+            ):
                 page.write(piece)
-    if verified is not None and not verified.ok:
+    if verified is not None and not verified.sound:
         ctx.exit(_DAMAGED)
+    if signers is not None and not signatures.ok:
+        ctx.exit(_NOT_ACCEPTED)
 
 
 def _checked(archive: Path) -> dict[str, str]:

@@ -7,45 +7,14 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from mlflow_archive.api.proof.identities import Identities
-from mlflow_archive.kinds import (
-    BUDGET_POLICY,
-    EVALUATION_DATASET,
-    EXPERIMENT,
-    GATEWAY_ENDPOINT,
-    GATEWAY_SECRET,
-    GUARDRAIL,
-    ISSUE,
-    LABEL_SCHEMA,
-    LOGGED_MODEL,
-    MODEL_DEFINITION,
-    REVIEW_QUEUE,
-    RUN,
-    SCORER,
-    TRACE,
-    WEBHOOK,
-    Table,
-)
+from mlflow_archive.kinds import GATEWAY_ENDPOINT, IDENTITIES, RUN, TRACE, WORKSPACE, Table
 from mlflow_archive.sinks.replay.writing.rows import Row
 
 _KIND_OF: Final = MappingProxyType(
     {
-        "experiment_id": EXPERIMENT,
-        "run_id": RUN,
+        **{table.owner[0]: kind for kind, table in IDENTITIES.items() if len(table.owner) == 1 and kind != WORKSPACE},
         "source_run_id": RUN,
-        "model_id": LOGGED_MODEL,
-        "trace_id": TRACE,
-        "dataset_id": EVALUATION_DATASET,
-        "scorer_id": SCORER,
-        "secret_id": GATEWAY_SECRET,
-        "model_definition_id": MODEL_DEFINITION,
-        "endpoint_id": GATEWAY_ENDPOINT,
         "action_endpoint_id": GATEWAY_ENDPOINT,
-        "guardrail_id": GUARDRAIL,
-        "budget_policy_id": BUDGET_POLICY,
-        "schema_id": LABEL_SCHEMA,
-        "queue_id": REVIEW_QUEUE,
-        "issue_id": ISSUE,
-        "webhook_id": WEBHOOK,
     }
 )
 """Of what kind the id in a column is, in every table."""

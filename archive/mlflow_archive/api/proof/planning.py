@@ -9,14 +9,14 @@ from typing import Any, Final
 
 import pyarrow.compute as pc
 
-from mlflow_archive.api.proof.comparing import Expected
+from mlflow_archive.api.proof.comparing import Excused, Expected
 from mlflow_archive.api.proof.identities import Identities
 from mlflow_archive.api.proof.left_out import LeftOut
 from mlflow_archive.api.proof.mapping import mapped, without_unknown
 from mlflow_archive.api.proof.rules import Rule
 from mlflow_archive.errors import ItemError
 from mlflow_archive.flow.chunk import Chunk
-from mlflow_archive.format.source_tags import ExportFacts
+from mlflow_archive.format.source_tags import EXPORTED, OF_THE_EXPORT, ExportFacts, moment_tags
 from mlflow_archive.kinds import (
     BY_ROW,
     EXPERIMENT,
@@ -233,9 +233,23 @@ class Share:
             for row in self.originals(name)
             if all(row[column] == value for column, value in owner.items())
         }
-        for key, value in tags.items():
+        excused = self._excused(name, owner, tags)
+        for key, value in {**tags, **excused}.items():
             rule = Rule.REFERENCE if key in _REFERRING else Rule.FITTED
             yield Expected({**owner, **(columns or {}), "key": key, "value": value}, origins.get(key), rule)
+
+    def _excused(self, name: str, owner: Mapping[str, Any], tags: Mapping[str, Any]) -> dict[str, Excused]:
+        """Return the tags by which an object of the target came with an earlier export, which it keeps."""
+        if EXPORTED not in tags:
+            return {}
+        rows = (row for row in self.target_rows(name) if owner.items() <= row.items())
+        there = {row["key"]: row["value"] for row in rows}
+        seconds = there.get(EXPORTED) or ""
+        if not (seconds.isascii() and seconds.isdecimal() and int(seconds) < int(tags[EXPORTED])):
+            return {}
+        if not moment_tags(int(seconds)).items() <= there.items():
+            return {}
+        return {key: Excused(Rule.EARLIER_EXPORT) for key in OF_THE_EXPORT & tags.keys() & there.keys()}
 
     def _mapped(self, table: Table, row: Row) -> Row:
         target = mapped(table, row, self.sides.ids)

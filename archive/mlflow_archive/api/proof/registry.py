@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from mlflow_archive.api.proof.comparing import Excused, Expected
@@ -50,7 +51,16 @@ def expected_registered_models(part: Share) -> RowsByTable:
                 _add_version(part, model, version, {**owner, "version": number}, targets, tables)
         for name in ("model_versions", "model_version_tags"):
             tables[name] += _of_deleted(part, model, name, owner)
-    return {**tables, "registered_model_aliases": part.as_they_are("registered_model_aliases")}
+    return {**tables, "registered_model_aliases": list(_aliases(part))}
+
+
+def _aliases(part: Share) -> Iterator[Expected]:
+    """Yield aliases; those of versions that a selection left out need not be there."""
+    versions = {(row["name"], row["workspace"], row["version"]) for row in part.source_rows("model_versions")}
+    sources = part.source_rows("registered_model_aliases")
+    for alias, source in zip(part.as_they_are("registered_model_aliases"), sources, strict=True):
+        is_there = (source["name"], source["workspace"], source["version"]) in versions
+        yield alias if is_there else replace(alias, unseen=Rule.LEFT_OUT)
 
 
 def _without_deleted(part: Share) -> dict[tuple[str, int], Row]:

@@ -27,6 +27,7 @@ class Rule(StrEnum):
     SET_BY_TARGET = "set by the target"
     MADE_UP = "made up by the target"
     SOURCE_TAG = "source tag"
+    EARLIER_EXPORT = "earlier export"
     IMPORT_MARK = "mark of the import"
     FITTED = "changed to fit"
     REFERENCE = "reference"

@@ -15,8 +15,10 @@ from mlflow_archive import __version__
 from mlflow_archive.api.report.markup import pairs, table, text
 from mlflow_archive.api.report.objects import missing, others, registered_models
 from mlflow_archive.api.report.runs import experiments
+from mlflow_archive.api.report.signatures import signatures_part
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.summary import Summary, summarize
+from mlflow_archive.signing.report import SignatureReport
 from mlflow_archive.verification.report import VerifyReport
 
 _STYLE: Final = """
@@ -70,18 +72,21 @@ def report_html(
     options: ReportOptions | None = None,
     *,
     checked: Mapping[str, str] | None = None,
+    signatures: SignatureReport | None = None,
     advance: Callable[[int], None] = lambda runs: None,
 ) -> Iterator[str]:
     """Yield the page in pieces. ``verified`` is what a verification of this very archive found, None for none.
 
-    ``checked`` says of the check what only the caller knows, as date, place and machine. ``advance`` is called with how
-    many more runs are written. Raises DamagedError.
+    ``checked`` says of the check what only the caller knows, as date, place and machine; ``signatures`` is what was
+    found of those beside the archive. ``advance`` is called with how many more runs are written. Raises DamagedError.
     """
     options = options or ReportOptions()
     summary = summarize(archive)
     shown: set[str] = set()
     yield _head(summary)
     yield _integrity(verified, checked or {})
+    if signatures is not None:
+        yield signatures_part(signatures)
     yield _sources(summary)
     yield _contents(archive, summary)
     yield from experiments(archive, options.most_runs, shown, advance)
@@ -118,11 +123,11 @@ def _integrity(verified: VerifyReport | None, checked: Mapping[str, str]) -> str
     if verified is None:
         sentence = "Not checked for this report. <code>mlflow-archive verify</code> checks it."
         return f'<h2 id="integrity">Integrity</h2><p>{sentence}</p>'
-    kind, word = ("good", "sound") if verified.ok else ("bad", "DAMAGED")
+    kind, word = ("good", "sound") if verified.sound else ("bad", "DAMAGED")
     amounts = ", ".join(f"{number:,} {unit}" for unit, number in verified.checked.items())
     problems = [{"code": p.code, "member": p.member, "problem": p.message} for p in verified.problems]
     losses = [{"kind": loss.kind, "id": loss.id, "path": loss.path} for loss in sorted(verified.lost)]
-    promise = verified.promise if verified.ok else f"Not true of this archive: {verified.promise}"
+    promise = verified.promise if verified.sound else f"Not true of this archive: {verified.promise}"
     return (
         f'<h2 id="integrity">Integrity</h2><p class="{kind}">{text(verified.level.value)}: {word} ({text(amounts)})</p>'
         f"<p>{text(promise)}</p>{pairs(checked)}{table(problems)}{table(losses)}"

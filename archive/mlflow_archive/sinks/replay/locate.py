@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.report import Progress, Quiet
@@ -48,8 +49,7 @@ def locate_replay(
     be a target.
     """
     options, progress = options or ReplayOptions(), progress or Quiet()
-    if options.artifact_root is not None and scheme_of(uri) in ("http", "https"):
-        raise SelectionError(f"{uri}: a server decides itself where artifacts go; leave out --artifact-root")
+    _check_options(uri, options)
     if options.dry_run and is_empty(uri):
         target = nothing_there(uri)
     else:
@@ -62,6 +62,22 @@ def locate_replay(
         only=only_workspace(archive),
         sources={facts_of_export(export).tracking_uri for export in archive.manifest.exports},
     )
+
+
+def check_target(uri: str, options: ReplayOptions, *, progress: Progress) -> None:
+    """Ask a target that is a server whether it is one of MLflow, before long work is done for it.
+
+    Raises SelectionError, ServerError.
+    """
+    _check_options(uri, options)
+    if scheme_of(uri) in ("http", "https"):
+        with closing(open_target(uri, on_retry=progress.note)) as target:
+            target.check()
+
+
+def _check_options(uri: str, options: ReplayOptions) -> None:
+    if options.artifact_root is not None and scheme_of(uri) in ("http", "https"):
+        raise SelectionError(f"{uri}: a server decides itself where artifacts go; leave out --artifact-root")
 
 
 def only_workspace(archive: Archive) -> str | None:

@@ -1,39 +1,19 @@
-"""MLflow's own schema in the target: checked against the installed one, its columns by reflection."""
+"""The columns of MLflow's own tables in the target, by reflection."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy import types as sql
 from sqlalchemy.dialects.mysql import TEXT
 from sqlalchemy.engine import Inspector
 
-from mlflow_archive.errors import TargetError
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.sinks.restore.database import TargetColumn, TargetSchema
 from mlflow_archive.sinks.restore.derived import ISSUE_CATEGORIES
-from mlflow_archive.sinks.restore.mlflow_schema import head_revision
-
-VERSION_TABLE = "alembic_version"
 
 _TEXT_BYTES = 65_535
-
-
-def check_revision(engine: Engine, address: str) -> None:
-    """Raise TargetError unless the database has the tables of the installed MLflow."""
-    tables = set(inspect(engine).get_table_names())
-    if VERSION_TABLE not in tables:
-        examples = ", ".join(sorted(tables)[:5])
-        raise TargetError(f"{address} holds other tables than MLflow's ({examples}); give an empty database")
-    with engine.connect() as connection:
-        revision = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
-    head = head_revision()
-    if revision != head:
-        raise TargetError(
-            f"{address} has the schema revision {revision}, the installed MLflow has {head}; run `mlflow db "
-            "upgrade` with the URI of the database first, or install the MLflow that wrote it"
-        )
 
 
 def target_schema(engine: Engine | Connection) -> tuple[TargetSchema, TargetSchema]:

@@ -14,11 +14,12 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.exc import NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from mlflow_archive.errors import ServerError, TargetError
+from mlflow_archive.mlflow_database.mlflow_schema import check_revision, make_schema
 from mlflow_archive.mlflow_database.uris import DatabaseUri
+from mlflow_archive.mlflow_database.whole_schema import MARKER, make_schema_within, remove_tables
 from mlflow_archive.optional import missing
 from mlflow_archive.sinks.restore.database import BULK, CommitUncertainError, TargetSchema, holds_nothing
-from mlflow_archive.sinks.restore.mlflow_schema import make_schema, make_schema_within
-from mlflow_archive.sinks.restore.schema import VERSION_TABLE, check_revision, target_schema
+from mlflow_archive.sinks.restore.schema import target_schema
 
 _SLICE: Final = 5_000
 _BESIDE: Final = "mlflow_archive_beside"
@@ -70,7 +71,8 @@ class ServerDatabase:
     def open(self) -> None:
         try:
             connection = self._connection = self._engine.connect()
-            empty = not inspect(connection).get_table_names()
+            names = inspect(connection).get_table_names()
+            empty = not names or MARKER in names
         except OperationalError as error:
             raise ServerError(f"{self.address} cannot be reached: {_said(error)}") from error
         try:
@@ -211,18 +213,8 @@ class ServerDatabase:
             self._connection = None
         if self._made_schema:
             self._made_schema = False
-            self._drop_schema()
+            remove_tables(self._engine)  # the database had none
         self._engine.dispose()
-
-    def _drop_schema(self) -> None:
-        """Drop the tables that were made here: the database had none."""
-        names = [VERSION_TABLE, *(name for name in inspect(self._engine).get_table_names() if name != VERSION_TABLE)]
-        with self._engine.begin() as connection:
-            if self.dialect == "mysql":
-                connection.execute(text("SET SESSION foreign_key_checks = 0"))
-            for name in names:
-                cascade = " CASCADE" if self.dialect == "postgresql" else ""
-                connection.execute(text(f"DROP TABLE IF EXISTS {self._quoted(name)}{cascade}"))
 
     def _quoted(self, name: str) -> str:
         return f"`{name}`" if self.dialect == "mysql" else f'"{name}"'

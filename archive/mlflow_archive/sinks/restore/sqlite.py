@@ -14,10 +14,10 @@ from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlflow_archive.errors import TargetError
+from mlflow_archive.mlflow_database.mlflow_schema import check_revision, make_schema
 from mlflow_archive.mlflow_database.uris import DatabaseUri
 from mlflow_archive.sinks.restore.database import BULK, CommitUncertainError, TargetSchema, holds_nothing
-from mlflow_archive.sinks.restore.mlflow_schema import make_schema
-from mlflow_archive.sinks.restore.schema import check_revision, target_schema
+from mlflow_archive.sinks.restore.schema import target_schema
 from mlflow_archive.sinks.restore.sqlite_writing import NewFile, SharedFile, SqliteWriting, WriteError
 from mlflow_archive.sinks.restore.unfinished import Unfinished, left_behind
 
@@ -25,7 +25,7 @@ _NEW: Final = "new.db"
 
 
 class SqliteDatabase:
-    """The file that a URI names; made if it does not exist or is empty."""
+    """The file that a URI names; made if it does not exist or is empty, where a symbolic link leads if it is one."""
 
     dialect = "sqlite"
 
@@ -33,7 +33,7 @@ class SqliteDatabase:
         if uri.path is None:
             raise TargetError(f"{uri.shown} names no file")
         self.address = uri.shown
-        self._path = uri.path.absolute()
+        self._path = Path(os.path.realpath(uri.path))
         self._folder: Unfinished | None = None
         self._new_parents: list[Path] = []
         self._writing: SqliteWriting | None = None

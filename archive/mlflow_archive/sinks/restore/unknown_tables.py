@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from mlflow_archive.format.unknown_tables import is_withheld
 from mlflow_archive.mlflow_database.known_schema import ACCOUNT_REVISIONS, is_known_table
+from mlflow_archive.mlflow_database.mlflow_schema import head_revision
 from mlflow_archive.sinks.restore.database import RestoreDatabase
-from mlflow_archive.sinks.restore.mlflow_schema import head_revision
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

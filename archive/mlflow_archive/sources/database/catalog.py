@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from mlflow_archive.kinds import EXPERIMENT, TABLES
 from mlflow_archive.mlflow_database.mapping import MAPS
-from mlflow_archive.selecting.catalog import Where, dependencies_in, rows_of
+from mlflow_archive.selecting.catalog import Where, dependencies_in, related_in, rows_of
+from mlflow_archive.selecting.chosen_versions import ChosenVersions
 from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.sources.database.columns import Columns
 
@@ -37,8 +38,11 @@ class DatabaseCatalog:
             )
             yield rows_of(table, dict(zip(columns, filled, strict=True)))
 
-    def dependencies(self, names: Sequence[str]) -> ModelDependencies:
-        return dependencies_in(self, names)
+    def dependencies(self, names: Sequence[str], versions: ChosenVersions) -> ModelDependencies:
+        return dependencies_in(self, names, versions)
+
+    def related(self, runs: Collection[str], *, children: bool) -> Collection[str]:
+        return related_in(self, runs, children=children)
 
     def unreadable(self, kind: str, ids: Collection[str]) -> Collection[str]:
         return ()

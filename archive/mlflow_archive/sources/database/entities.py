@@ -17,7 +17,8 @@ from mlflow_archive.kinds import EXPERIMENT, INCREMENTAL, LOGGED_MODEL, REGISTER
 from mlflow_archive.mlflow_database.mapping import MAPS, TableMap
 from mlflow_archive.selecting.catalog import RowRegistry
 from mlflow_archive.selecting.model_versions import VersionPlaces
-from mlflow_archive.sources.database.artifacts import ArtifactFinder, Carries, FoundFiles
+from mlflow_archive.selecting.selector import Selector
+from mlflow_archive.sources.database.artifacts import ArtifactFinder, FoundFiles
 from mlflow_archive.sources.database.catalog import DatabaseCatalog
 from mlflow_archive.sources.database.changed import ReadObjects
 from mlflow_archive.sources.database.columns import Columns, plain_values
@@ -44,8 +45,8 @@ def maps_of(kind: str) -> list[TableMap]:
 class EntityReader:
     """Reads the blocks of one export; used by several threads."""
 
-    def __init__(self, snapshot: Snapshot, reading: Reading, finder: ArtifactFinder | None, carries: Carries) -> None:
-        self._snapshot, self._reading, self._finder, self._carries = snapshot, reading, finder, carries
+    def __init__(self, snapshot: Snapshot, reading: Reading, finder: ArtifactFinder | None, selector: Selector) -> None:
+        self._snapshot, self._reading, self._finder, self._selector = snapshot, reading, finder, selector
         self._old_traces = OldTraces(Columns(snapshot), snapshot.schema.columns)
 
     def chunks(self, block: IdBlock, known: Known) -> Iterator[Chunk]:
@@ -53,6 +54,7 @@ class EntityReader:
         malformed = MalformedValues(block.kind)
         maps = [table_map for table_map in maps_of(block.kind) if table_map.table != _SPANS.table]
         tables = {table_map.table: self._reading.rows(table_map, block.ids, malformed.add) for table_map in maps}
+        tables = self._selector.versions.keep(tables)
         finds = self._files(block.kind, tables)
         if block.kind == TRACE:
             tables = self._old_traces.filled(tables)
@@ -72,7 +74,7 @@ class EntityReader:
         if kind == REGISTERED_MODEL:
             versions = plain(tables["model_versions"])
             places = VersionPlaces(RowRegistry(DatabaseCatalog(Columns(self._snapshot), "")), versions)
-            return self._finder.of_versions(versions, places, self._carries)
+            return self._finder.of_versions(versions, places, self._selector.among)
         if uploads := UPLOADS.get(kind):
             return self._finder.of_uploads(kind, plain(tables[uploads.versions]))
         return FoundFiles()

@@ -17,8 +17,6 @@ Values: TypeAlias = "pa.ChunkedArray | list[Any]"
 Batch: TypeAlias = dict[str, Values]
 """Some rows by column."""
 
-VERSION_TABLE = "alembic_version"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:

@@ -21,6 +21,7 @@ from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.fingerprint import LatestMetric
 from mlflow_archive.format.gaps import ARTIFACT_LISTING
 from mlflow_archive.kinds import RUN, TABLES, TRACE
+from mlflow_archive.mlflow_database.known_schema import VERSION_TABLE
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.mlflow_database.uris import DatabaseUri
 from mlflow_archive.selecting.selection import Selection
@@ -36,7 +37,7 @@ from mlflow_archive.sources.database.orphans import DATABASE, orphans, unknown_r
 from mlflow_archive.sources.database.planning import IdBlock, shards
 from mlflow_archive.sources.database.reading import Reading, ignore_malformed
 from mlflow_archive.sources.database.runs import DatabaseRun, plain, run_records
-from mlflow_archive.sources.database.snapshot import VERSION_TABLE, Query, Snapshot, check_is_mlflow
+from mlflow_archive.sources.database.snapshot import Query, Snapshot, check_is_mlflow
 from mlflow_archive.sources.database.traces import TraceJudge
 from mlflow_archive.sources.database.unknown_tables import UnknownTable, check_whole, may_be_carried, read_unknown
 from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
@@ -102,7 +103,7 @@ class DatabaseSource:
         finder = None
         if selection.artifacts:
             finder = ArtifactFinder(self._roots, selection, lambda traces: set(count_spans(self._snapshot, traces)))
-        self._entities = EntityReader(self._snapshot, self._reading, finder, selector.among)
+        self._entities = EntityReader(self._snapshot, self._reading, finder, selector)
         carried = may_be_carried(self._snapshot, unknown_tables(self._snapshot)) if selection.unknown_tables else []
         yield from gap_shards("rows that belong to nothing", self._leftovers(selection, progress, carried))
         for name in carried:

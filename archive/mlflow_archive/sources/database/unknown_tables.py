@@ -32,7 +32,7 @@ class UnknownTable:
 
 def check_whole(selection: Selection) -> None:
     """Raise SelectionError unless everything is selected: nobody knows whose the rows of an unknown table are."""
-    if not selection.everything or selection.kinds or not selection.deleted:
+    if not (selection.everything and selection.whole_registry and selection.deleted) or selection.kinds:
         raise SelectionError("--unknown-tables carries tables of a whole database; leave out what selects a part of it")
 
 

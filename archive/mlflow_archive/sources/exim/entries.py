@@ -18,6 +18,7 @@ from mlflow_archive.sources.reading.records import DELETED
 
 PARENT_TAG: Final = "mlflow.parentRunId"
 SOURCE_RUN: Final = "mlflow.sourceRun"
+IS_PROMPT: Final = "mlflow.prompt.is_prompt"
 _LOGGED_MODEL = re.compile(r"models:?/(m-[^/]+)")
 
 
@@ -70,6 +71,7 @@ class DatasetEntry:
     """An evaluation dataset."""
 
     dataset_id: str
+    name: str
     experiments: tuple[str, ...]
     path: Path
 
@@ -82,6 +84,7 @@ class VersionEntry:
     run_id: str | None = None
     model_id: str | None = None
     experiment_name: str | None = None
+    stage: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +97,7 @@ class ModelEntry:
     versions: tuple[VersionEntry, ...] = ()
     experiments: frozenset[str] = frozenset()
     """Those to which a prompt belongs."""
+    is_prompt: bool = False
 
     @property
     def owner_id(self) -> str:
@@ -157,6 +161,7 @@ def dataset_entry(document: Document) -> DatasetEntry:
     experiments = dataset.get("experiment_ids")
     return DatasetEntry(
         dataset_id=_id(document, dataset, "dataset_id"),
+        name=_optional(dataset, "name") or "",
         experiments=tuple(str(experiment_id) for experiment_id in experiments) if isinstance(experiments, list) else (),
         path=document.path,
     )
@@ -168,28 +173,30 @@ def model_entry(document: Document) -> ModelEntry:
         prompt = _part(document, "prompt")
         number = VersionEntry(number=_id(document, prompt, "version"))
         name = _id(document, prompt, "name")
-        return ModelEntry(name=name, workspace=DEFAULT_WORKSPACE, path=document.path, versions=(number,))
+        return ModelEntry(
+            name=name, workspace=DEFAULT_WORKSPACE, path=document.path, versions=(number,), is_prompt=True
+        )
     described = _part(document, "registered_model" if document.path.name == MODEL_FILE else "model_version")
     versions = list(versions_in(document))
     workspaces = [_optional(part, "workspace") for part in (described, *versions)]
+    tags = _tags_in(described.get("tags"))
+    belongs = tags.get(PROMPT_EXPERIMENTS)
     return ModelEntry(
         name=_id(document, described, "name"),
         workspace=next((name for name in workspaces if name), DEFAULT_WORKSPACE),
         path=document.path,
         versions=tuple(_version(version) for version in versions),
-        experiments=_prompt_experiments(described.get("tags")),
+        experiments=prompt_experiments([belongs] if isinstance(belongs, str) else []),
+        is_prompt=str(tags.get(IS_PROMPT)).lower() == "true",
     )
 
 
-def _prompt_experiments(tags: object) -> frozenset[str]:
-    """Return the experiments that the tags of a registered model name: an object, or a list of keys and values."""
+def _tags_in(tags: object) -> dict[object, object]:
+    """Return the tags of a registered model: an object, or a list of keys and values."""
     if isinstance(tags, Mapping):
-        pairs = dict(tags)
-    else:
-        entries = [tag for tag in tags if isinstance(tag, Mapping)] if isinstance(tags, list) else []
-        pairs = {tag.get("key"): tag.get("value") for tag in entries}
-    value = pairs.get(PROMPT_EXPERIMENTS)
-    return prompt_experiments([value] if isinstance(value, str) else [])
+        return dict(tags)
+    entries = [tag for tag in tags if isinstance(tag, Mapping)] if isinstance(tags, list) else []
+    return {tag.get("key"): tag.get("value") for tag in entries}
 
 
 def versions_in(document: Document) -> Iterator[Mapping[str, Any]]:
@@ -223,6 +230,7 @@ def _version(version: Mapping[str, Any]) -> VersionEntry:
         run_id=_optional(version, "run_id"),
         model_id=next((match[1] for match in matches if match), None),
         experiment_name=_optional(version, "_experiment_name"),
+        stage=_optional(version, "current_stage"),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from typing import Any, Final
 
 import pyarrow as pa
@@ -12,14 +13,25 @@ import pyarrow as pa
 from mlflow_archive.flow.absences import absences
 from mlflow_archive.flow.chunk import Shard, gap_shards
 from mlflow_archive.kinds import AFTER_RUNS, EVALUATION_DATASET, EXPERIMENT, LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE
-from mlflow_archive.selecting.catalog import Where, rows_from
+from mlflow_archive.selecting.catalog import Where, related_in, rows_from
+from mlflow_archive.selecting.chosen_versions import ChosenVersions
 from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.run_levels import by_depth
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.selecting.selector import Passes, Selector
-from mlflow_archive.sources.exim.entries import SOURCE_RUN, ExperimentEntry, LoggedModelEntry, RunEntry, TraceEntry
+from mlflow_archive.sources.exim.entries import (
+    IS_PROMPT,
+    PARENT_TAG,
+    SOURCE_RUN,
+    ExperimentEntry,
+    LoggedModelEntry,
+    ModelEntry,
+    RunEntry,
+    TraceEntry,
+    VersionEntry,
+    number_of,
+)
 from mlflow_archive.sources.exim.index import Index
-from mlflow_archive.sources.exim.registry.version_files import Carries
 from mlflow_archive.sources.exim.runs.runs import read_run
 from mlflow_archive.sources.exim.traces.traces import read_trace
 from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
@@ -45,20 +57,28 @@ class ExportedCatalog:
         else:
             yield rows_from(table, list(self._records(table)), columns, where)
 
-    def dependencies(self, names: Sequence[str]) -> ModelDependencies:
+    def dependencies(self, names: Sequence[str], versions: ChosenVersions) -> ModelDependencies:
         """Return the runs and logged models that versions name, and the makers of these logged models."""
         entries = [entry for entries in self._index.models.values() for entry in entries if entry.name in names]
-        versions = [version for entry in entries for version in entry.versions]
-        model_ids = set(filter(None, (version.model_id for version in versions)))
+        taken = [
+            version
+            for entry in entries
+            for version in entry.versions
+            if versions.takes(entry.owner_id, number_of(version.number))
+        ]
+        model_ids = set(filter(None, (version.model_id for version in taken)))
         logged_models = self._index.logged_models
         makers = {logged_models[model_id].run_id for model_id in model_ids & logged_models.keys()}
-        run_ids = makers | {version.run_id for version in versions}
+        run_ids = makers | {version.run_id for version in taken}
         return ModelDependencies(
             names=tuple(names),
             runs=frozenset(filter(None, run_ids)),
             logged_models=frozenset(model_ids),
             experiments=frozenset().union(*(entry.experiments for entry in entries)),
         )
+
+    def related(self, runs: Collection[str], *, children: bool) -> Collection[str]:
+        return related_in(self, runs, children=children)
 
     def unreadable(self, kind: str, ids: Collection[str]) -> Collection[str]:
         """Return those of which there are gaps and nothing else."""
@@ -72,8 +92,13 @@ class ExportedCatalog:
             "logged_models": map(_logged_model, index.logged_models.values()),
             "traces": map(_trace, index.traces.values()),
             "trace_metadata": map(_trace, index.traces.values()),
-            "registered_models": ({"name": entries[0].name} for entries in index.models.values()),
-            "evaluation_datasets": ({"dataset_id": dataset_id} for dataset_id in index.datasets),
+            "tags": map(_parent, index.runs.values()),
+            "registered_models": (_identity(entries[0]) for entries in index.models.values()),
+            "registered_model_tags": map(_mark, chain.from_iterable(index.models.values())),
+            "model_versions": chain.from_iterable(map(_versions, index.models.values())),
+            "evaluation_datasets": (
+                {"dataset_id": dataset.dataset_id, "name": dataset.name} for dataset in index.datasets.values()
+            ),
             "evaluation_dataset_experiments": (
                 {"dataset_id": dataset.dataset_id, "experiment_id": experiment_id}
                 for dataset in index.datasets.values()
@@ -116,6 +141,34 @@ def _trace(entry: TraceEntry) -> Record:
     return {**ids, "request_time": entry.request_time, "key": SOURCE_RUN, "value": entry.run_id}
 
 
+def _parent(entry: RunEntry) -> Record:
+    """Return the only tag that is asked for."""
+    return {"run_id": entry.run_id, "key": PARENT_TAG, "value": entry.parent}
+
+
+def _identity(entry: ModelEntry) -> Record:
+    return {"name": entry.name, "workspace": entry.workspace}
+
+
+def _mark(entry: ModelEntry) -> Record:
+    """Return the only tag of a registered model that is asked for."""
+    return {**_identity(entry), "key": IS_PROMPT, "value": str(entry.is_prompt).lower()}
+
+
+def _versions(entries: Sequence[ModelEntry]) -> list[Record]:
+    """Return the versions of a registered model, each as the first document has it."""
+    versions: dict[int | None, VersionEntry] = {}
+    for entry in entries:
+        for version in entry.versions:
+            versions.setdefault(number_of(version.number), version)
+    identity = _identity(entries[0])
+    return [
+        {**identity, "version": number, "current_stage": version.stage}
+        for number, version in versions.items()
+        if number is not None
+    ]
+
+
 def _stage(*, deleted: bool) -> str:
     return DELETED if deleted else ACTIVE
 
@@ -125,15 +178,12 @@ PER_SHARD: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectsPayload:
-    """What a shard holds: objects of one kind by id.
-
-    ``carries`` says which runs and logged models come.
-    """
+    """What a shard holds: objects of one kind by id."""
 
     kind: str
     ids: tuple[str, ...]
     selection: Selection
-    carries: Carries
+    selector: Selector
 
 
 class EximPlanner:
@@ -192,7 +242,7 @@ class EximPlanner:
 
     def _might_want(self, kind: str, owner: str) -> bool:
         dependencies = self._selector.dependencies
-        if self._selection.only_of_runs:
+        if self._selection.only_named:
             of_models = dependencies.runs if dependencies is not None else ()
             return kind == RUN and (owner in self._selection.runs or owner in of_models)
         if kind == EXPERIMENT:
@@ -205,8 +255,7 @@ class EximPlanner:
         listed = list(ids)
         for start in range(0, len(listed), PER_SHARD):
             part = tuple(listed[start : start + PER_SHARD])
-            carries = self._selector.among
-            payload = ObjectsPayload(kind=kind, ids=part, selection=self._selection, carries=carries)
+            payload = ObjectsPayload(kind=kind, ids=part, selection=self._selection, selector=self._selector)
             yield Shard(name=f"{kind} from {part[0]}", stage=stage, kind=kind, weight=len(part), payload=payload)
 
 

@@ -141,7 +141,7 @@ class EximSource:
             return read_trace(index.traces[object_id], index.gaps, selection, self._root)
         if payload.kind == EVALUATION_DATASET:
             return read_dataset(index.datasets[object_id], index.gaps, self._root)
-        return read_model(index.models[object_id], index, selection, payload.carries)
+        return read_model(index.models[object_id], index, selection, payload.selector)
 
 
 _EXTRA: Final = {"package_version": "package_version", "tracking_uri": "mlflow_tracking_uri"}

@@ -5,7 +5,7 @@ A folder that cannot be listed has no objects here; who reads it reports that.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -15,15 +15,17 @@ from typing import Any, Final
 import pyarrow as pa
 
 from mlflow_archive.errors import StoreError
-from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
-from mlflow_archive.selecting.catalog import Where, rows_from
+from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE, named_owner
+from mlflow_archive.kinds.version_source import TOMBSTONE
+from mlflow_archive.selecting.catalog import PARENT_TAG, Where, related_in, rows_from
+from mlflow_archive.selecting.chosen_versions import ChosenVersions
 from mlflow_archive.selecting.model_versions import PROMPT_EXPERIMENTS, ModelDependencies, prompt_experiments
 from mlflow_archive.sources.mlruns.index import StoreIndex
 from mlflow_archive.sources.mlruns.keyfiles import read_values
 from mlflow_archive.sources.mlruns.layout import TAGS, ExperimentFolder, RunFolder, find_registered_models
 from mlflow_archive.sources.mlruns.logged_models import read_model_meta, source_run_of
-from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
-from mlflow_archive.sources.mlruns.registry.registry import model_name, version_metas
+from mlflow_archive.sources.mlruns.meta import Meta, MetaUnreadableError
+from mlflow_archive.sources.mlruns.registry.registry import model_identity, model_name, version_metas
 from mlflow_archive.sources.mlruns.runs.experiments import Experiment
 from mlflow_archive.sources.mlruns.runs.inputs import read_edges
 from mlflow_archive.sources.mlruns.runs.runs import is_deleted, read_run_meta, start_time
@@ -106,25 +108,28 @@ class StoreCatalog:
         for values in self._values(table, {*columns, *([where[0]] if where is not None else ())}, where):
             yield rows_from(table, values, columns, where)
 
-    def dependencies(self, names: Sequence[str]) -> ModelDependencies:
+    def dependencies(self, names: Sequence[str], versions: ChosenVersions) -> ModelDependencies:
         """Return the runs and logged models that versions name or lie below, and the makers of these logged models."""
         folders = [folder for folder in find_registered_models(self._root) if model_name(folder) in names]
         run_ids: set[str] = set()
         model_ids: set[str] = set()
-        for meta in chain.from_iterable(map(version_metas, folders)):
+        for meta in chain.from_iterable(_chosen_metas(folder, versions) for folder in folders):
             locations = (meta.text("source"), meta.text("storage_location"))
             run_ids |= self._index.runs_in(meta.text("run_id"), *locations)
             model_ids |= self._index.logged_models_in(meta.text("model_id"), *locations)
         for model_id in model_ids:
             place = self._index.logged_model(model_id)
             run_ids |= self._index.runs_in(None if place is None else source_run_of(place))
-        tags = [read_values(folder / TAGS, _ignore) for folder in folders]
+        tags = [_tags_of(folder) for folder in folders]
         return ModelDependencies(
             names=tuple(names),
             runs=frozenset(run_ids),
             logged_models=frozenset(model_ids),
             experiments=prompt_experiments(values.get(PROMPT_EXPERIMENTS) for values in tags),
         )
+
+    def related(self, runs: Collection[str], *, children: bool) -> Collection[str]:
+        return related_in(self, runs, children=children)
 
     def unreadable(self, kind: str, ids: Collection[str]) -> Collection[str]:
         return {id_of(folder) for _, folder in self.met(kind, ids) if not _facts(kind, folder)}
@@ -133,8 +138,10 @@ class StoreCatalog:
         """Yield what is known of some rows, at least of those that are asked for."""
         if table == "experiments":
             yield [_of_experiment(experiment) for experiment in self._experiments.values()]
-        elif table == "registered_models":
-            yield [{"name": model_name(folder)} for folder in find_registered_models(self._root)]
+        elif table in _REGISTRY:
+            yield [row for folder in find_registered_models(self._root) for row in _REGISTRY[table](folder)]
+        elif table == "tags":  # of which only the parent is asked for
+            yield self._parents
         elif table in ("model_inputs", "model_outputs"):
             run_ids = _ids_in(where, "run_id")
             yield (self._every_edge if run_ids is None else _edges(self.met(RUN, run_ids)))[table]
@@ -154,6 +161,12 @@ class StoreCatalog:
             yield [_of_object(kind, experiment, folder, columns) for experiment, folder in part]
 
     @cached_property
+    def _parents(self) -> list[Mapping[str, Any]]:
+        """The tags of runs that name their parents."""
+        pairs = ((id_of(folder), _tags_of(path_of(folder)).get(PARENT_TAG)) for _, folder in self._all(RUN))
+        return [{"run_id": run_id, "key": PARENT_TAG, "value": parent} for run_id, parent in pairs if parent]
+
+    @cached_property
     def _every_edge(self) -> dict[str, list[Mapping[str, Any]]]:
         return _edges(self._all(RUN))
 
@@ -164,6 +177,33 @@ class StoreCatalog:
                     yield experiment, folder
             except StoreError:
                 continue  # becomes a gap of the experiment
+
+
+def _models(folder: Path) -> list[Mapping[str, Any]]:
+    return [model_identity(folder)]
+
+
+def _model_tags(folder: Path) -> list[Mapping[str, Any]]:
+    return [{**model_identity(folder), "key": key, "value": value} for key, value in _tags_of(folder).items()]
+
+
+def _versions(folder: Path) -> list[Mapping[str, Any]]:
+    numbered = [(number, meta) for number, meta in version_metas(folder) if number is not None]
+    stages = [{"version": number, "current_stage": meta.text("current_stage")} for number, meta in numbered]
+    return [{**model_identity(folder), **stage} for stage in stages]
+
+
+_REGISTRY: Final[Mapping[str, Callable[[Path], list[Mapping[str, Any]]]]] = MappingProxyType(
+    {"registered_models": _models, "registered_model_tags": _model_tags, "model_versions": _versions}
+)
+
+
+def _chosen_metas(folder: Path, versions: ChosenVersions) -> Iterator[Meta]:
+    """Yield the meta.yaml of each version that comes; deleted ones stand on nothing."""
+    owner_id = named_owner(**model_identity(folder))
+    for number, meta in version_metas(folder):
+        if versions.takes(owner_id, number) and meta.text("current_stage") != TOMBSTONE:
+            yield meta
 
 
 def _ids_in(where: Where | None, column: str) -> Collection[str] | None:
@@ -222,6 +262,10 @@ def _facts(kind: str, folder: Folder) -> Mapping[str, Any]:
         return {name: meta.text(name) for name in ("lifecycle_stage", "source_run_id")}
     except MetaUnreadableError:
         return {}
+
+
+def _tags_of(folder: Path) -> dict[str, str]:
+    return read_values(folder / TAGS, _ignore)
 
 
 def _ignore(key: str, reason: str) -> None:

@@ -42,7 +42,6 @@ from mlflow_archive.sources.mlruns.layout import (
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.meta import MetaUnreadableError
 from mlflow_archive.sources.mlruns.registry.registry import model_name
-from mlflow_archive.sources.mlruns.registry.version_files import Carries
 from mlflow_archive.sources.mlruns.runs.experiments import Experiment, load_experiments
 from mlflow_archive.sources.mlruns.runs.history import read_latest
 from mlflow_archive.sources.mlruns.runs.runs import read_run
@@ -85,11 +84,11 @@ class FoldersPayload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelsPayload:
-    """What a shard holds: registered models with their versions; ``carries`` says which objects come."""
+    """What a shard holds: registered models with their versions."""
 
     selection: Selection
     index: StoreIndex
-    carries: Carries
+    selector: Selector
     folders: tuple[Path, ...] = ()
     listing_problem: str = ""
 
@@ -157,7 +156,7 @@ class StorePlanner:
     def _strays(self) -> Iterator[Gap]:
         """Yield gaps for folders that may hold objects; where single objects are selected, for none."""
         selection = self._selection
-        if selection.only_of_runs or selection.leaves_out_runs or selection.kinds:
+        if selection.only_named or selection.leaves_out_runs or selection.kinds:
             return
         if selection.everything:
             yield from stray_folders(self._root, find_experiments(self._root))
@@ -166,17 +165,17 @@ class StorePlanner:
 
     def _registry(self) -> Iterator[Shard]:
         selection, stage = self._selection, _STAGES[REGISTERED_MODEL]
-        payload = ModelsPayload(selection=selection, index=self._index, carries=self._selector.among)
-        dependencies = self._selector.dependencies
-        if dependencies is None and not selection.everything:
+        payload = ModelsPayload(selection=selection, index=self._index, selector=self._selector)
+        names = self._selector.registered
+        if not (selection.models or selection.everything):
             return
         try:
             folders = find_registered_models(self._root)
         except StoreError as error:
             yield Shard(name="registered models", stage=stage, payload=replace(payload, listing_problem=str(error)))
             return
-        if dependencies is not None:
-            folders = [folder for folder in folders if model_name(folder) in dependencies.names]
+        if names is not None:
+            folders = [folder for folder in folders if model_name(folder) in names]
         for at in range(0, len(folders), MODELS_PER_SHARD):
             part = tuple(folders[at : at + MODELS_PER_SHARD])
             yield Shard(name=f"registered models from {at}", stage=stage, payload=replace(payload, folders=part))

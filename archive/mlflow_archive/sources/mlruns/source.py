@@ -138,7 +138,7 @@ class MlrunsSource:
         if payload.listing_problem:
             rows.add_gap(REGISTERED_MODEL, "", "", OBJECT_UNREADABLE, payload.listing_problem)
         for folder in payload.folders:
-            model = read_registered_model(folder, payload.index, self._places, payload.selection, payload.carries)
+            model = read_registered_model(folder, payload.index, self._places, payload.selection, payload.selector)
             model.add_to(rows)
             self._unknown.add_all(model.gaps)
         yield from rows.drain()

@@ -6,7 +6,7 @@ the experiments only, and pages of the other kinds are read as they come.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -14,17 +14,20 @@ import pyarrow as pa
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.http.refusals import check_answered
-from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
-from mlflow_archive.selecting.catalog import Where, rows_from
+from mlflow_archive.kinds import EVALUATION_DATASET, LOGGED_MODEL, RUN, TRACE
+from mlflow_archive.selecting.catalog import PARENT_TAG, Where, rows_from
+from mlflow_archive.selecting.chosen_versions import ChosenVersions
 from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.selecting.selector import Selector
 from mlflow_archive.sources.reading.fields import Fields, refuse
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json
 from mlflow_archive.sources.rest.logged_models import listed_models
-from mlflow_archive.sources.rest.lookups import fetch_model, fetch_run, model_ids_of, run_id_of, start_time_of
-from mlflow_archive.sources.rest.registry.registry import dependencies_of_models, models_by_name
-from mlflow_archive.sources.rest.runs.runs import all_pages, check_run_filter, fits_filter
+from mlflow_archive.sources.rest.lookups import fetch_model, fetch_run, model_ids_of, run_id_of, start_time_of, tag_of
+from mlflow_archive.sources.rest.objects.evaluation import dataset_pages, experiments_of_dataset
+from mlflow_archive.sources.rest.registry.registry import dependencies_of_models, models_by_name, stages_of_versions
+from mlflow_archive.sources.rest.runs.paging import RunPage
+from mlflow_archive.sources.rest.runs.runs import all_pages, check_run_filter, children_pages, fits_filter
 from mlflow_archive.sources.rest.scope import Scope
 from mlflow_archive.sources.rest.traces.trace_records import parse_trace
 from mlflow_archive.sources.rest.traces.traces import TraceSearch, check_trace_filter
@@ -55,10 +58,11 @@ class ServerCatalog:
         else:
             yield rows_from(table, list(self._records(table, where)), columns, where)
 
-    def dependencies(self, names: Sequence[str]) -> ModelDependencies:
-        """Return what the versions of registered models stand on, and leave with each scope what lies in it."""
+    def dependencies(self, names: Sequence[str], versions: ChosenVersions) -> ModelDependencies:
+        """Return what versions of registered models stand on, and leave with each scope what lies in it."""
         for scope, models in zip(self._scopes, self._registered, strict=True):
-            scope.dependencies = dependencies_of_models(scope, {n: raw for n, raw in models.items() if n in names})
+            own = {name: raw for name, raw in models.items() if name in names}
+            scope.dependencies = dependencies_of_models(scope, own, versions)
         parts = [scope.dependencies for scope in self._scopes if scope.dependencies is not None]
         return ModelDependencies(
             names=tuple(names),
@@ -66,6 +70,19 @@ class ServerCatalog:
             logged_models=frozenset().union(*(part.logged_models for part in parts)),
             experiments=frozenset().union(*(part.experiments for part in parts)),
         )
+
+    def related(self, runs: Collection[str], *, children: bool) -> Collection[str]:
+        """Return the parents of some runs, or their children: one search for each run whose children are asked for."""
+        if not children:
+            tags = (tag_of(run, PARENT_TAG) for run in map(self.named_run, sorted(runs)) if run is not None)
+            return {parent for parent in tags if parent}
+        found: set[str] = set()
+        for run_id in sorted(runs):
+            scope = self._places[RUN, run_id]  # of which its children are, too
+            for page in children_pages(scope, run_id):
+                self._note_gaps(scope, page)
+                found.update(map(run_id_of, page.runs))
+        return found
 
     def unreadable(self, kind: str, ids: Collection[str]) -> Collection[str]:
         return ()
@@ -90,20 +107,67 @@ class ServerCatalog:
 
     def _records(self, table: str, where: Where | None) -> Iterable[Record]:
         by, ids = where if where is not None else ("", ())
-        by_table: dict[str, Iterable[Record]] = {
-            "experiments": (raw for scope in self._scopes for raw in scope.all_experiments),
-            "registered_models": ({"name": name} for models in self._registered for name in models),
-            "runs": (_run_record(run) for run in map(self.named_run, ids) if run is not None),
-            "logged_models": self._listed_models() if by == "source_run_id" else filter(None, map(self._model, ids)),
+        if table == "logged_models" and by == "source_run_id":
+            return self._listed_models()
+        by_table: Mapping[str, Callable[[Collection[str]], Iterable[Record]]] = {
+            "experiments": lambda _: (raw for scope in self._scopes for raw in scope.all_experiments),
+            "registered_models": lambda _: self._models_in_registry(),
+            "registered_model_tags": lambda _: self._tags_in_registry(),
+            "model_versions": self._versions_of,
+            "evaluation_datasets": lambda _: self._datasets.values(),
+            "evaluation_dataset_experiments": self._experiments_of_datasets,
+            "runs": lambda ids: (_run_record(run) for run in map(self.named_run, ids) if run is not None),
+            "logged_models": lambda ids: filter(None, map(self._model, ids)),
             # Outputs are among them: one answer shows both.
-            "model_inputs": ({"run_id": run_id, "model_id": i} for run_id in ids for i in self._models_of(run_id)),
+            "model_inputs": lambda ids: (
+                {"run_id": run_id, "model_id": i} for run_id in ids for i in self._models_of(run_id)
+            ),
             # The traces that were made in a run, too.
-            "trace_links": (
+            "trace_links": lambda ids: (
                 {"destination_id": run_id, "trace_id": i} for run_id in ids for i in self._traces_of(run_id)
             ),
-            "traces": self._traces.values(),
+            "traces": lambda _: self._traces.values(),
         }
-        return by_table.get(table, ())
+        return by_table[table](ids) if table in by_table else ()
+
+    def _models_in_registry(self) -> Iterator[Record]:
+        for scope, models in zip(self._scopes, self._registered, strict=True):
+            yield from ({"name": name, "workspace": scope.workspace} for name in models)
+
+    def _tags_in_registry(self) -> Iterator[Record]:
+        for scope, models in zip(self._scopes, self._registered, strict=True):
+            for name, raw in models.items():
+                tags = (tag for tag in raw.get("tags", []) if isinstance(tag, Mapping))
+                yield from ({**tag, "name": name, "workspace": scope.workspace} for tag in tags)
+
+    def _versions_of(self, names: Collection[str]) -> Iterator[Record]:
+        for scope, models in zip(self._scopes, self._registered, strict=True):
+            for name in sorted(models.keys() & names):
+                yield from stages_of_versions(scope, name)
+
+    @cached_property
+    def _datasets(self) -> dict[str, Record]:
+        """The evaluation datasets of all workspaces by id."""
+        rows = ((scope, row) for scope in self._scopes for page in dataset_pages(scope) for row in page.rows)
+        datasets = dict[str, Record]()
+        for scope, row in rows:
+            dataset_id = str(row.get("dataset_id"))
+            self._places[EVALUATION_DATASET, dataset_id] = scope
+            datasets[dataset_id] = {"dataset_id": dataset_id, "name": row.get("name")}
+        return datasets
+
+    def _experiments_of_datasets(self, ids: Collection[str]) -> Iterator[Record]:
+        """Yield the links of all evaluation datasets; of those that are named, where ``ids`` are among them."""
+        named = [dataset_id for dataset_id in ids if dataset_id in self._datasets]
+        for dataset_id in named or self._datasets:
+            try:
+                experiment_ids = experiments_of_dataset(self._places[EVALUATION_DATASET, dataset_id], dataset_id)
+            except ServerError as exc:
+                check_answered(exc)
+                continue  # reported when the dataset is read
+            except UNREADABLE_ROW:
+                continue
+            yield from ({"dataset_id": dataset_id, "experiment_id": i} for i in experiment_ids)
 
     @cached_property
     def _registered(self) -> list[dict[str, Json]]:
@@ -112,8 +176,13 @@ class ServerCatalog:
     def _pages_of_runs(self) -> Iterator[list[Record]]:
         for scope in self._scopes:
             for page in all_pages(scope):
+                self._note_gaps(scope, page)
                 self._places.update(((RUN, run_id_of(run)), scope) for run in page.runs)
                 yield [_run_record(run) for run in page.runs]
+
+    def _note_gaps(self, scope: Scope, page: RunPage) -> None:
+        """Keep what a page lacks: where runs come by their ids, nobody asks for it again."""
+        scope.run_gaps = [*dict.fromkeys([*scope.run_gaps, *page.gaps])]
 
     def _run(self, scope: Scope, run_id: str) -> Json | None:
         try:
@@ -203,10 +272,12 @@ def _leave(scope: Scope, catalog: ServerCatalog, selector: Selector, selection: 
     """Leave with a scope what is selected of it."""
     carried_ids = set(selector.carried_experiments)
     scope.carried_experiments = [raw for raw in scope.experiments if str(raw["experiment_id"]) in carried_ids]
-    if selection.runs or selection.models:
+    if selector.named_datasets is not None:
+        scope.dataset_ids = catalog.in_scope(scope, EVALUATION_DATASET, selector.named_datasets)
+    if selection.names_runs:
         run_ids = catalog.in_scope(scope, RUN, selector.runs)
         scope.named_runs = list(filter(None, map(catalog.named_run, run_ids)))
     if scope.dependencies is not None:
         scope.model_ids = sorted(scope.dependencies.logged_models)
-    elif selection.only_of_runs and selection.wants_kind(LOGGED_MODEL):
+    elif selection.only_named and selection.wants_kind(LOGGED_MODEL):
         scope.model_ids = catalog.in_scope(scope, LOGGED_MODEL, selector.linked(LOGGED_MODEL))

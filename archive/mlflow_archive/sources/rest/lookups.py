@@ -61,6 +61,12 @@ def start_time_of(run: Json) -> int | None:
         return None
 
 
+def tag_of(run: Json, key: str) -> str | None:
+    """Return the value of a tag of a run, None where it has none."""
+    tags = (run.get("data") or {}).get("tags") or []
+    return next((str(tag.get("value")) for tag in tags if tag.get("key") == key), None)
+
+
 def model_ids_of(run: Json) -> list[str]:
     """Return the ids of the logged models that a run names as inputs or outputs."""
     edges = [edge for side in ("inputs", "outputs") for edge in run.get(side, {}).get(f"model_{side}", [])]

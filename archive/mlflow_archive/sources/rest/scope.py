@@ -119,9 +119,14 @@ class Scope:
         self.dependencies: ModelDependencies | None = None
         """Of models selected by name: these, and the runs and logged models of their versions. None where none are."""
         self.named_runs: list[Json] | None = None
-        """The runs that are selected by id or by model, as the server's JSON. None where neither is so."""
+        """The runs that come, as the server's JSON, where they are selected by id or by model, or with relatives; else
+        None."""
+        self.run_gaps: list[Gap] = []
+        """What the pages lack in which these were looked for."""
         self.model_ids: list[str] | None = None
         """The logged models of these runs and models, and of those that a filter takes. None where all are listed."""
+        self.dataset_ids: list[str] | None = None
+        """The evaluation datasets that are named and lie here; None where none are named."""
         self.model_gaps: list[Gap] = []
         """What the lists lack in which they were looked for."""
         self.carried_experiments: list[Json] = []
@@ -142,19 +147,19 @@ class Scope:
         return [str(raw["experiment_id"]) for raw in self.experiments if raw.get("lifecycle_stage") != "deleted"]
 
     @property
-    def only_of_runs(self) -> bool:
-        """Whether only what belongs to some runs is selected."""
-        return self.selection.only_of_runs
+    def only_named(self) -> bool:
+        """Whether only what is named is selected, and what belongs to it."""
+        return self.selection.only_named
 
     @property
     def everything(self) -> bool:
-        """Whether nothing is left out by experiment, run, model or time."""
+        """Whether nothing is left out by experiment, name or time."""
         return self.selection.everything
 
     @property
     def models_need_runs(self) -> bool:
         """Whether logged models are listed, and which of them come depends on the runs that come."""
-        return self.selection.leaves_out_runs and not self.only_of_runs
+        return self.selection.leaves_out_runs and not self.only_named
 
     def read(
         self, kind: str, owner_id: str, raw: Json, make: Callable[[Fields], T], gaps: list[Gap], part: str = ""

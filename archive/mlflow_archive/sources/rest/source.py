@@ -172,10 +172,16 @@ class RestSource:
 def _workspace_shards(workspaces: WorkspaceList | None, scopes: Sequence[Scope]) -> Iterator[Shard]:
     """Yield the workspaces that come: all, or those of which something is carried."""
     if workspaces is not None:
-        used = {s.workspace for s in scopes if s.carried_experiments or (s.dependencies and s.dependencies.names)}
+        used = {s.workspace for s in scopes if _has_anything(s)}
         rows = [row for row in workspaces.rows if scopes[0].everything or row["name"] in used]
         batch = Batch(name="workspaces", read=lambda known: iter([chunk_of({"workspaces": rows}, workspaces.gaps)]))
         yield Shard(name=batch.name, payload=batch)
+
+
+def _has_anything(scope: Scope) -> bool:
+    """Return whether a workspace has an experiment, a registered model or an evaluation dataset that comes."""
+    in_registry = scope.dependencies is not None and scope.dependencies.names
+    return bool(scope.carried_experiments or in_registry or scope.dataset_ids)
 
 
 def _plan_experiments(scope: Scope) -> Iterator[Batch]:
@@ -188,7 +194,7 @@ def _run_shards(scopes: Sequence[Scope], progress: Progress) -> Iterator[Shard]:
     """Yield the shards of runs, which are read for what they tell of other kinds even if no run is carried."""
     selection, number = scopes[0].selection, 0
     carried = selection.wants_kind(RUN)
-    for_models = selection.wants_kind(LOGGED_MODEL) and not selection.only_of_runs
+    for_models = selection.wants_kind(LOGGED_MODEL) and not selection.only_named
     if not (carried or selection.wants_kind(TRACE) or for_models):
         return
     for scope in scopes:

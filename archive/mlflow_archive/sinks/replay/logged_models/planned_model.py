@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk
-from mlflow_archive.format.source_tags import object_source_tags
+from mlflow_archive.format.source_tags import beyond_the_export, object_source_tags
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.places.experiments import STATE, Bound
@@ -165,7 +165,9 @@ def compare_model(plan: PlannedModel, model: TargetModel) -> ModelDifference:
     """Compare a plan with the model of the target; what that has beyond the plan is not a difference."""
     return ModelDifference(
         incomplete=STATE in model.tags,
-        tags={key: value for key, value in plan.tags.items() if model.tags.get(key) != value},
+        tags=beyond_the_export(
+            {key: value for key, value in plan.tags.items() if model.tags.get(key) != value}, model.tags
+        ),
         params={key: value for key, value in plan.params.items() if key not in model.params},
         conflicting=[key for key, value in plan.params.items() if model.params.get(key, value) != value],
         status=plan.status is not None and plan.status != model.status,

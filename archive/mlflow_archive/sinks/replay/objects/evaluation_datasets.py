@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
-from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX, object_source_tags, shorten_key
+from mlflow_archive.format.source_tags import OWN_PREFIX, PREFIX, beyond_the_export, object_source_tags, shorten_key
 from mlflow_archive.kinds import EVALUATION_DATASET, RUN, TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.object_writer import ObjectRows, ObjectWriter
@@ -120,6 +120,7 @@ class EvaluationDatasetWriter(ObjectWriter):
         """Add tags and experiments that a dataset of the target lacks; return whether there were any."""
         api, path = self._context.api, f"{_API}/{dataset['dataset_id']}"
         differ = {key: value for key, value in tags.items() if dataset["tags"].get(key) != value}
+        differ = beyond_the_export(differ, dataset["tags"])
         linked = set(api.get(f"{path}/experiment-ids").get("experiment_ids", [])) if experiments else set()
         missing = [experiment for experiment in experiments if experiment not in linked]
         if differ and not self._context.options.dry_run:

@@ -18,6 +18,7 @@ from mlflow_archive.format.source_tags import (
     PREFIX,
     SOURCE_EXPERIMENT_ID,
     ExportFacts,
+    beyond_the_export,
     experiment_source_tags,
     shorten_key,
 )
@@ -286,6 +287,7 @@ class ExperimentMap(KindWriter):
     def _add_tags(self, bound: Bound, existing: TargetExperiment, tags: dict[str, str]) -> None:
         """Set what differs; of an experiment that no import of this one made, only what is not there."""
         differ = {key: value for key, value in tags.items() if existing.tags.get(key) != value}
+        differ = beyond_the_export(differ, existing.tags)
         identity = existing.tags.get(SOURCE_EXPERIMENT_ID)
         ours = identity is not None and identity == tags.get(SOURCE_EXPERIMENT_ID)
         if not ours:

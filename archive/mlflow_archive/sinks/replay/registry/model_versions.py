@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
-from mlflow_archive.format.source_tags import OWN_PREFIX
+from mlflow_archive.format.source_tags import OWN_PREFIX, beyond_the_export
 from mlflow_archive.kinds import REGISTERED_MODEL
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.registry.planned_version import PlannedVersion, plan_version
@@ -261,6 +261,7 @@ class VersionWriter:
         where = {"name": versions.name, "version": existing["version"]}
         existing_tags = _tags(existing)
         tags = {key: value for key, value in plan.tags.items() if existing_tags.get(key) != value}
+        tags = beyond_the_export(tags, existing_tags)
         description = (plan.description or "") != existing.get("description", "")
         stage = plan.stage != existing.get("current_stage", "None")
         differs = bool(tags) or description or stage

@@ -9,6 +9,7 @@ from typing import Any, Final
 from mlflow_archive.errors import ItemError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.format import refusals
+from mlflow_archive.format.source_tags import beyond_the_export
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, REGISTERED_MODEL
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.object_writer import ObjectRows, ObjectWriter, objects_of
@@ -88,6 +89,7 @@ class RegistryWriter(ObjectWriter):
     def complete(self, rows: ObjectRows, existing: Any, *, is_new: bool) -> bool:
         model, name = registered_model_of(rows), self.target_id(rows, existing)
         existing = existing or {}
+        self._leave_out_aliases(model, existing)
         tags = pairs_of(existing.get("tags", []))
         ours = identity_of_tags(tags, version=False) == identity_of_row(model.info)
         is_new = is_new and (ours or not existing)  # somebody else may have made it meanwhile
@@ -116,6 +118,7 @@ class RegistryWriter(ObjectWriter):
         """Set what differs; of a model that no import of this one made, only what it does not have."""
         tags, text = pairs_of(existing.get("tags", [])), existing.get("description", "")
         missing = {k: value for k, value in plan.tags.items() if tags.get(k) != value and (ours or k not in tags)}
+        missing = beyond_the_export(missing, tags)
         for key, value in missing.items():
             self.send(_API + "set-tag", {"name": plan.name, "key": key, "value": value})
         description = plan.description or ""
@@ -123,6 +126,13 @@ class RegistryWriter(ObjectWriter):
         if is_missing:
             self.update(_API + "update", {"name": plan.name, "description": description})
         return any((missing, is_missing))
+
+    def _leave_out_aliases(self, model: RegisteredModelRows, existing: Mapping[str, Any]) -> None:
+        """Take from a model its aliases of versions that a selection left out; the target may have them already."""
+        there = {(alias["alias"], int(alias["version"])) for alias in existing.get("aliases", [])}
+        left_out = {alias: number for alias, number in model.aliases.items() if number not in model.versions}
+        self._context.receipt.changed("aliases_without_their_version", len(left_out.items() - there))
+        model.aliases = {alias: number for alias, number in model.aliases.items() if alias not in left_out}
 
     def _set_aliases(
         self, rows: ObjectRows, name: str, aliases: Mapping[str, int], arrived: set[int], known: Mapping[str, int]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mlflow_archive.format import refusals
-from mlflow_archive.format.source_tags import PREFIX, ExportFacts, run_source_tags
+from mlflow_archive.format.source_tags import PREFIX, ExportFacts, beyond_the_export, run_source_tags
 from mlflow_archive.kinds import RUN
 from mlflow_archive.sinks.replay.options import ReplayOptions
 from mlflow_archive.sinks.replay.places.experiments import STATE, Bound
@@ -205,7 +205,9 @@ def compare(plan: PlannedRun, run: TargetRun, bound: Bound) -> Difference:
     tags = {**plan.tags, **plan.late_tags(run.run_id)}
     return Difference(
         incomplete=STATE in run.tags,
-        tags={key: value for key, value in tags.items() if not _is_equal(key, run.tags.get(key), value)},
+        tags=beyond_the_export(
+            {key: value for key, value in tags.items() if not _is_equal(key, run.tags.get(key), value)}, run.tags
+        ),
         params=[(key, value) for key, value in plan.params if key not in run.params],
         conflicting=[key for key, value in plan.params if run.params.get(key, value) != value],
         inputs=[item for item in plan.inputs if (item.name, item.digest) not in run.inputs],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from threading import Lock
+from typing import Final
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.flow.chunk import ArtifactFile
@@ -179,47 +180,27 @@ class RunMaker:
     ) -> None:
         if self._options.dry_run or run.target is None:
             return
-        for batch in _batches(points, params, tags):
-            self._log_batch(run, *batch)
+        for batch in _batches(points, params, list(tags.items())):
+            self._log_batch(run, batch)
         self._receipt.count("points", len(points))
 
-    def _log_batch(
-        self,
-        run: OpenRun,
-        points: Sequence[Point],
-        params: Sequence[tuple[str, str]],
-        tags: Sequence[tuple[str, str]],
-    ) -> None:
+    def _log_batch(self, run: OpenRun, batch: _Batch) -> None:
         """Log a batch; where it is refused, log it by halves to find what the target does not take."""
         if run.target is None:
             return
+        points, params, tags = batch
         try:
             self._target.log_batch(run.target.run_id, metrics=points, params=params, tags=dict(tags))
         except ServerError as exc:
             if not is_about_one_item(exc) or not came_through(exc):
                 raise
-            entities = len(points) + len(params) + len(tags)
-            if entities > 1:
-                for half in _halves(points, params, tags):
-                    self._log_batch(run, *half)
+            if sum(map(len, batch)) > 1:
+                for half in _halves(batch):
+                    self._log_batch(run, half)
                 return
-            self._refuse_entity(run, points, params, tags, str(exc))
-
-    def _refuse_entity(
-        self,
-        run: OpenRun,
-        points: Sequence[Point],
-        params: Sequence[tuple[str, str]],
-        tags: Sequence[tuple[str, str]],
-        reason: str,
-    ) -> None:
-        for entities, code in (
-            (points, refusals.METRIC_REFUSED),
-            (params, refusals.PARAM_REFUSED),
-            (tags, refusals.TAG_REFUSED),
-        ):
-            for entity in entities:
-                self._receipt.refuse(RUN, run.plan.source_id, str(entity[0]), code, reason)
+            for entities, code in zip(batch, _REFUSED, strict=True):
+                for entity in entities:
+                    self._receipt.refuse(RUN, run.plan.source_id, str(entity[0]), code, str(exc))
 
     def _log_inputs(self, run: OpenRun, inputs: Sequence[DatasetInput]) -> None:
         if not inputs or run.target is None:
@@ -258,30 +239,32 @@ def _names_models(run: OpenRun, target: TargetRun) -> bool:
     return bool(models)
 
 
-_Batch = tuple[Sequence[Point], Sequence[tuple[str, str]], Sequence[tuple[str, str]]]
+_Pairs = Sequence[tuple[str, str]]
+_Batch = tuple[Sequence[Point], _Pairs, _Pairs]
+"""Points, params and tags of a run."""
+_REFUSED: Final = (refusals.METRIC_REFUSED, refusals.PARAM_REFUSED, refusals.TAG_REFUSED)
+"""The codes of a batch that is refused, in its order."""
 
 
-def _batches(points: Sequence[Point], params: Sequence[tuple[str, str]], tags: Mapping[str, str]) -> Iterator[_Batch]:
+def _batches(points: Sequence[Point], params: _Pairs, tags: _Pairs) -> Iterator[_Batch]:
     """Split into the fewest batches that MLflow takes."""
-    all_tags = list(tags.items())
     point = param = tag = 0
-    while point < len(points) or param < len(params) or tag < len(all_tags):
+    while point < len(points) or param < len(params) or tag < len(tags):
         some_params = params[param : param + MAX_PARAMS]
-        some_tags = all_tags[tag : tag + MAX_TAGS]
+        some_tags = tags[tag : tag + MAX_TAGS]
         some_points = points[point : point + MAX_ENTITIES - len(some_params) - len(some_tags)]
         yield some_points, some_params, some_tags
         point, param, tag = point + len(some_points), param + len(some_params), tag + len(some_tags)
 
 
-def _halves(
-    points: Sequence[Point], params: Sequence[tuple[str, str]], tags: Sequence[tuple[str, str]]
-) -> Iterator[_Batch]:
+def _halves(batch: _Batch) -> Iterator[_Batch]:
     """Split a refused batch: by kind where it has several, else in the middle."""
+    points, params, tags = batch
     kinds: list[_Batch] = [(points, (), ()), ((), params, ()), ((), (), tags)]
-    filled = [batch for batch in kinds if any(batch)]
+    filled = [kind for kind in kinds if any(kind)]
     if len(filled) > 1:
         yield from filled
         return
-    middle = (len(points) + len(params) + len(tags)) // 2
+    middle = sum(map(len, batch)) // 2
     yield points[:middle], params[:middle], tags[:middle]
     yield points[middle:], params[middle:], tags[middle:]

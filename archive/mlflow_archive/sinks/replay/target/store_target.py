@@ -5,6 +5,7 @@ MLflow opens an older database by migrating it, unasked; such a one is refused h
 
 from __future__ import annotations
 
+import os
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -72,9 +73,10 @@ def _open(uri: str, display_uri: str, artifact_root: str | None) -> tuple[InProc
         from mlflow.server.fastapi_app import app  # noqa: PLC0415
         from mlflow.tracking._model_registry import utils as registry  # noqa: PLC0415
         from mlflow.tracking._tracking_service import utils as tracking  # noqa: PLC0415
-    if uri.partition(":")[0].partition("+")[0] in ("sqlite", "postgresql", "mysql", "mssql"):
-        _make_whole(uri)
-        _refuse_older_schema(uri, display_uri)
+    if scheme_of(uri) == "sqlite":
+        _make_file(uri)
+    if scheme_of(uri) in ("sqlite", "postgresql", "mysql", "mssql"):
+        _make_tables(uri, display_uri)
     try:
         stores = [tracking._get_store(uri, artifact_root), registry._get_store(uri, uri)]
     except Exception as exc:  # drivers, SQLAlchemy and plugins each have errors of their own
@@ -92,7 +94,7 @@ def _open(uri: str, display_uri: str, artifact_root: str | None) -> tuple[InProc
     return InProcessTransport(app, variables), engines
 
 
-def _make_whole(uri: str) -> None:
+def _make_file(uri: str) -> None:
     """Let MLflow make the tables of a SQLite file that is not there yet under another name.
 
     Interrupted among its migrations it leaves a database that it opens no more itself.
@@ -101,7 +103,8 @@ def _make_whole(uri: str) -> None:
 
     from mlflow_archive.mlflow_database.uris import parse_database_uri  # noqa: PLC0415 - brings SQLAlchemy
 
-    path = parse_database_uri(uri).path if scheme_of(uri) == "sqlite" else None
+    named = parse_database_uri(uri).path
+    path = named and Path(os.path.realpath(named))  # where a symbolic link leads
     if path is None or path.exists() or not path.parent.is_dir():
         return
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
@@ -115,12 +118,16 @@ def _make_whole(uri: str) -> None:
             path.hardlink_to(made)
 
 
-def _refuse_older_schema(uri: str, display_uri: str) -> None:
+def _make_tables(uri: str, display_uri: str) -> None:
+    """Let MLflow make its tables where there are none, and refuse those of another MLflow. Raises TargetError."""
     import sqlalchemy  # noqa: PLC0415
-    from mlflow.store.db.utils import _get_latest_schema_revision  # noqa: PLC0415
+    from mlflow.store.db import utils  # noqa: PLC0415
+
+    from mlflow_archive.mlflow_database.mlflow_schema import check_revision  # noqa: PLC0415 - brings SQLAlchemy
+    from mlflow_archive.mlflow_database.whole_schema import is_whole, make_whole  # noqa: PLC0415
 
     try:
-        engine = sqlalchemy.create_engine(uri)
+        engine = utils.create_sqlalchemy_engine(uri)
     except (ImportError, sqlalchemy.exc.SQLAlchemyError) as exc:
         message = (
             f"{display_uri} cannot be opened as a database: {exc}; name a driver that is installed, such as "
@@ -129,9 +136,10 @@ def _refuse_older_schema(uri: str, display_uri: str) -> None:
         raise TargetError(message) from exc
     try:
         with engine.connect() as connection:
-            if not sqlalchemy.inspect(connection).has_table("alembic_version"):
-                return
-            revision = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar()
+            whole = is_whole(connection)
+        if not whole:
+            make_whole(engine)
+        check_revision(engine, display_uri)
     except sqlalchemy.exc.SQLAlchemyError as exc:
         message = (
             f"{display_uri} cannot be opened as a database: {type(exc).__name__}; check the URI and its permissions"
@@ -139,10 +147,3 @@ def _refuse_older_schema(uri: str, display_uri: str) -> None:
         raise TargetError(message) from exc
     finally:
         engine.dispose()
-    expected = _get_latest_schema_revision()
-    if revision != expected:
-        message = (
-            f"{display_uri} has the schema revision {revision}, the installed MLflow writes {expected}; "
-            "make a backup and run `mlflow db upgrade`, or use the MLflow version that the database belongs to"
-        )
-        raise TargetError(message)

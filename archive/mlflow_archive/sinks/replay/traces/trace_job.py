@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
+from mlflow_archive.format.source_tags import beyond_the_export
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.sinks.replay.context import ReplayContext
 from mlflow_archive.sinks.replay.places.experiments import Bound
@@ -189,7 +190,8 @@ def _path(trace_id: str) -> str:
 
 def _differing(values: Any, existing: Any, limit: int) -> dict[str, str]:
     """Return what is missing or other, as far as the API shows values."""
-    return {key: value for key, value in values.items() if existing.get(key, None) != value[:limit]}
+    differ = {key: value for key, value in values.items() if existing.get(key, None) != value[:limit]}
+    return beyond_the_export(differ, existing)
 
 
 def _info_differs(plan: PlannedTrace, info: Info) -> bool:

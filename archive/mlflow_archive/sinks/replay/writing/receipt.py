@@ -30,6 +30,7 @@ _LINKS: Final = {
     "issues_without_their_run": "issues to runs",
     "dataset_links_without_experiment": "evaluation datasets to experiments",
     "prompt_references_not_there": "prompts to runs or experiments",
+    "aliases_without_their_version": "aliases to versions",
 }
 """What links are called of which one end is neither brought by an import nor there already: mostly, a selection left it
 out. They are counted, and never a refusal."""

@@ -11,20 +11,21 @@ from typing import Any, Final
 from mlflow_archive.format.gaps import OBJECT_UNREADABLE
 from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import REGISTERED_MODEL
+from mlflow_archive.selecting.chosen_versions import ChosenVersions
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.selecting.selector import Selector
 from mlflow_archive.sources.exim.copies import digest_of
 from mlflow_archive.sources.exim.documents import Document, read_document
-from mlflow_archive.sources.exim.entries import ModelEntry, failed_versions, number_of, versions_in
+from mlflow_archive.sources.exim.entries import IS_PROMPT, ModelEntry, failed_versions, number_of, versions_in
 from mlflow_archive.sources.exim.index import Index
 from mlflow_archive.sources.exim.layout import MODEL_FILE, PROMPT_FILE
 from mlflow_archive.sources.exim.parts import report_permissions
-from mlflow_archive.sources.exim.registry.version_files import Carries, add_version_files
+from mlflow_archive.sources.exim.registry.version_files import add_version_files
 from mlflow_archive.sources.exim.tool_fields import ToolFields
 from mlflow_archive.sources.reading.fields import Names, ValueMalformedError, json_of, row_of
 from mlflow_archive.sources.reading.records import Entity
 
 # mlflow.prompt.constants
-_IS_PROMPT: Final = "mlflow.prompt.is_prompt"
 _TEXT: Final = "mlflow.prompt.text"
 _TYPE: Final = "_mlflow_prompt_type"
 _RESPONSE_FORMAT: Final = "_mlflow_prompt_response_format"
@@ -39,9 +40,9 @@ _TIMES: Final = {"creation_time": "creation_timestamp", "last_updated_time": "la
 class _Model:
     """A registered model that is put together: its documents newest first, the first that states something counts."""
 
-    def __init__(self, index: Index, entries: Sequence[ModelEntry]) -> None:
+    def __init__(self, index: Index, entries: Sequence[ModelEntry], chosen: ChosenVersions) -> None:
         first = entries[0]
-        self.index = index
+        self.index, self._chosen, self._owner_id = index, chosen, first.owner_id
         self.identity = {"name": first.name, "workspace": first.workspace}
         gaps = index.gaps.copy_of(REGISTERED_MODEL, first.owner_id)
         self.entity = Entity(gaps=gaps)
@@ -110,7 +111,7 @@ class _Model:
     def finish(self) -> Entity:
         """Return the entity; one of which only versions were exported gets a row, too."""
         for number, reason in self.failed.items():
-            if number_of(number) not in self.versions:
+            if number_of(number) not in self.versions and self._chosen.takes(self._owner_id, number_of(number)):
                 self._report(f"versions/{number}", f"mlflow-export-import did not export it: {reason}")
         if "registered_models" not in self.entity.rows:
             self.entity.add("registered_models", **self.identity)
@@ -119,10 +120,12 @@ class _Model:
         return self.entity
 
     def _number(self, raw: Mapping[str, Any], document: Document) -> int | None:
-        """Return the number of a new version, else None; what contradicts an earlier one is reported."""
+        """Return the number of a new version that comes, else None; what contradicts an earlier one is reported."""
         number, digest = number_of(str(raw.get("version"))), digest_of(raw)
         if number is None:
             self._report(f"versions/{raw.get('version')}", f"{document.place} describes a version without a number")
+        elif not self._chosen.takes(self._owner_id, number):
+            return None
         elif number not in self.versions:
             self.versions[number] = digest, document
             return number
@@ -144,12 +147,12 @@ class _Model:
         self.entity.gaps.add(path, OBJECT_UNREADABLE, reason)
 
 
-def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection, carries: Carries) -> Entity:
-    """Read a registered model or prompt; ``carries`` says which runs and logged models come.
+def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection, selector: Selector) -> Entity:
+    """Read a registered model or prompt with those of its versions that come.
 
     Raises DocumentUnreadableError if it has changed since the index was built.
     """
-    model = _Model(index, entries)
+    model = _Model(index, entries, selector.versions)
     for entry in entries:
         document = read_document(entry.path, index.root)
         if entry.path.name == PROMPT_FILE:
@@ -164,7 +167,7 @@ def read_model(entries: Sequence[ModelEntry], index: Index, selection: Selection
             model.add_version(raw, document)
     entity = model.finish()
     if selection.artifacts:
-        add_version_files(entity, entries, index, selection, carries)
+        add_version_files(entity, entries, index, selection, selector.among)
     return entity
 
 
@@ -179,7 +182,7 @@ def _add_prompt(entity: Entity, identity: Mapping[str, str], number: int, prompt
     message, description = prompt.text("commit_message"), prompt.text("description")
     if "registered_models" not in entity.rows:
         entity.add("registered_models", **identity, description=description if description != message else None)
-        entity.add("registered_model_tags", **identity, key=_IS_PROMPT, value="true")
+        entity.add("registered_model_tags", **identity, key=IS_PROMPT, value="true")
     fixed = {"current_stage": "None", "source": _PROMPT_SOURCE, "status": "READY"}
     text = description if message is None else message
     row = row_of("model_versions", prompt, _TIMES, **identity, version=number, description=text, **fixed)
@@ -191,7 +194,7 @@ def _add_prompt(entity: Entity, identity: Mapping[str, str], number: int, prompt
 
 def _prompt_tags(prompt: ToolFields) -> dict[str, str]:
     """Return the tags in which MLflow keeps what a version of a prompt consists of."""
-    tags = {_IS_PROMPT: "true"}
+    tags = {IS_PROMPT: "true"}
     template = prompt.value("template")
     for name, key in (("response_format", _RESPONSE_FORMAT), ("model_config", _MODEL_CONFIG), ("template", _TEXT)):
         value = prompt.value(name)

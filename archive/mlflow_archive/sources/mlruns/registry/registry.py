@@ -22,12 +22,13 @@ from mlflow_archive.errors import StoreError
 from mlflow_archive.format.gaps import OBJECT_UNREADABLE
 from mlflow_archive.kinds import DEFAULT_WORKSPACE, REGISTERED_MODEL, named_owner
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.selecting.selector import Selector
 from mlflow_archive.sources.mlruns.index import StoreIndex
 from mlflow_archive.sources.mlruns.keyfiles import read_values
 from mlflow_archive.sources.mlruns.layout import TAGS, VERSION_PREFIX, version_folders
 from mlflow_archive.sources.mlruns.location import ArtifactPlaces
 from mlflow_archive.sources.mlruns.meta import Meta, MetaUnreadableError, read_meta
-from mlflow_archive.sources.mlruns.registry.version_files import Carries, VersionFiles
+from mlflow_archive.sources.mlruns.registry.version_files import VersionFiles
 from mlflow_archive.sources.reading.fields import Fields, row_of
 from mlflow_archive.sources.reading.gaplist import GapList
 from mlflow_archive.sources.reading.records import Entity
@@ -44,10 +45,16 @@ def model_name(folder: Path) -> str:
     return _name(folder, _meta_or_empty(folder))
 
 
+def model_identity(folder: Path) -> Mapping[str, str]:
+    """Return what names a registered model: its name and workspace."""
+    meta = _meta_or_empty(folder)
+    return {"name": _name(folder, meta), "workspace": meta.text("workspace") or DEFAULT_WORKSPACE}
+
+
 def read_registered_model(
-    folder: Path, index: StoreIndex, places: ArtifactPlaces, selection: Selection, carries: Carries
+    folder: Path, index: StoreIndex, places: ArtifactPlaces, selection: Selection, selector: Selector
 ) -> Entity:
-    """Read a registered model with its versions; ``carries`` says which runs and logged models come."""
+    """Read a registered model with those of its versions that come."""
     problem = ""
     try:
         meta = read_meta(folder)
@@ -70,8 +77,10 @@ def read_registered_model(
     _add_aliases(entity, folder, identity)
     files = None
     if selection.artifacts and tags.get(PROMPT_TAG, "").lower() != "true":  # a prompt's text is a tag
-        files = VersionFiles(entity=entity, index=index, places=places, selection=selection, carries=carries)
+        files = VersionFiles(entity=entity, index=index, places=places, selection=selection, carries=selector.among)
     for version in _versions(entity.gaps, folder):
+        if not selector.versions.takes(entity.owner_id, version):
+            continue
         version_folder = folder / f"{VERSION_PREFIX}{version}"
         meta = _add_version(entity, version_folder, {**identity, "version": version})
         if files is not None:
@@ -79,9 +88,12 @@ def read_registered_model(
     return entity
 
 
-def version_metas(folder: Path) -> list[Meta]:
-    """Return the meta.yaml of each version of a registered model that can be read."""
-    return [_meta_or_empty(version_folder) for version_folder in version_folders(folder)]
+def version_metas(folder: Path) -> list[tuple[int | None, Meta]]:
+    """Return the number of each version of a registered model, as its folder has it, and its meta.yaml.
+
+    That is empty where it cannot be read.
+    """
+    return [(_number_of(version_folder), _meta_or_empty(version_folder)) for version_folder in version_folders(folder)]
 
 
 def _versions(gaps: GapList, folder: Path) -> list[int]:
@@ -92,12 +104,16 @@ def _versions(gaps: GapList, folder: Path) -> list[int]:
         return []
     numbers: list[int] = []
     for version_folder in folders:
-        text = version_folder.name.removeprefix(VERSION_PREFIX)
-        if _NUMBER.fullmatch(text):
-            numbers.append(int(text))
+        if (number := _number_of(version_folder)) is not None:
+            numbers.append(number)
         else:
             gaps.add(printable(version_folder.name), OBJECT_UNREADABLE, "its folder's name ends in no version number")
     return sorted(numbers)
+
+
+def _number_of(version_folder: Path) -> int | None:
+    text = version_folder.name.removeprefix(VERSION_PREFIX)
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def _add_aliases(entity: Entity, folder: Path, identity: Mapping[str, str]) -> None:

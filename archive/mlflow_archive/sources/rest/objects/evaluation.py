@@ -18,7 +18,7 @@ from mlflow_archive.sources.reading.fields import Fields, ValueMalformedError, r
 from mlflow_archive.sources.rest.answers import NEXT, note_unread
 from mlflow_archive.sources.rest.artifacts import quoted
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, json_text
-from mlflow_archive.sources.rest.lists import Answer, Ask, pages, posting, rows_of
+from mlflow_archive.sources.rest.lists import Answer, Ask, Page, pages, posting, rows_of
 from mlflow_archive.sources.rest.scope import (
     Batch,
     Contents,
@@ -37,12 +37,31 @@ _ISSUES: Final = "/api/3.0/mlflow/issues/search"
 
 
 def plan_datasets(scope: Scope) -> Iterator[Batch]:
-    """Yield the evaluation datasets of the selected experiments in batches; all where everything is selected."""
-    if scope.only_of_runs:
+    """Yield evaluation datasets in batches: those that are named, else those of selected experiments, or all."""
+    named = scope.dataset_ids
+    if scope.only_named and named is None:
         return
-    ask = posting(scope, EVALUATION_DATASET, f"{_DATASETS}/search", "datasets", order_by=["created_time ASC"])
-    all_pages = pages(ask, "dataset_id", size=PAGE)
+    all_pages = dataset_pages(scope)
+    if named is not None:
+        wanted = (
+            replace(page, rows=[row for row in page.rows if row.get("dataset_id") in named]) for page in all_pages
+        )
+        all_pages = (page for page in wanted if page.rows or page.losses)
     yield from batches("evaluation datasets", EVALUATION_DATASET, all_pages, partial(_read_datasets, scope))
+
+
+def dataset_pages(scope: Scope) -> Iterator[Page]:
+    """Yield all evaluation datasets of a workspace, without their experiments and records."""
+    ask = posting(scope, EVALUATION_DATASET, f"{_DATASETS}/search", "datasets", order_by=["created_time ASC"])
+    return pages(ask, "dataset_id", size=PAGE)
+
+
+def experiments_of_dataset(scope: Scope, dataset_id: str) -> list[str]:
+    """Return the experiments of an evaluation dataset. Raises ServerError, and what a malformed answer raises."""
+    answer = scope.session.get(f"{_DATASETS}/{quoted(dataset_id)}/experiment-ids")
+    ids = answer.get("experiment_ids", [])
+    note_unread(scope, EVALUATION_DATASET, f"{_DATASETS}/ID/experiment-ids", answer, "experiment_ids")
+    return [str(i) for i in dict.fromkeys(ids)]
 
 
 def _read_datasets(scope: Scope, datasets: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
@@ -53,7 +72,7 @@ def _read_datasets(scope: Scope, datasets: Sequence[Json], gaps: Sequence[Gap], 
         rows: TableRows = {}
         missing = _add_links(scope, dataset_id, rows)
         links = {row["experiment_id"] for row in rows.get("evaluation_dataset_experiments", ())}
-        if not scope.everything and links.isdisjoint(scope.experiment_ids):
+        if not (scope.everything or scope.only_named) and links.isdisjoint(scope.experiment_ids):
             if missing:  # nobody can say whether it is selected
                 yield chunk_of({}, missing)
             continue
@@ -82,11 +101,8 @@ def _dataset_rows(scope: Scope, dataset: Fields) -> TableRows:
 def _add_links(scope: Scope, dataset_id: str, rows: TableRows) -> list[Gap]:
     """Add the experiments of a dataset; return a gap where they cannot be read."""
     try:
-        answer = scope.session.get(f"{_DATASETS}/{quoted(dataset_id)}/experiment-ids")
-        ids = answer.get("experiment_ids", [])
-        note_unread(scope, EVALUATION_DATASET, f"{_DATASETS}/ID/experiment-ids", answer, "experiment_ids")
         rows["evaluation_dataset_experiments"] = [
-            {"dataset_id": dataset_id, "experiment_id": str(i)} for i in dict.fromkeys(ids)
+            {"dataset_id": dataset_id, "experiment_id": i} for i in experiments_of_dataset(scope, dataset_id)
         ]
     except ServerError as exc:
         check_answered(exc)
@@ -141,7 +157,7 @@ def record_row(record: Fields) -> Row:
 
 def plan_issues(scope: Scope) -> Iterator[Batch]:
     """Yield the issues of the selected experiments in batches; the server cannot search by experiment."""
-    if scope.only_of_runs:
+    if scope.only_named:
         return
     experiment_ids = set(scope.experiment_ids)
     all_pages = pages(posting(scope, ISSUE, _ISSUES, "issues"), "issue_id", size=PAGE)

@@ -52,7 +52,7 @@ def plan_review_queues(scope: Scope) -> Iterator[Batch]:
 
 def _plan(scope: Scope, path: str, params: Mapping[str, Any], name: str, read: Any) -> Iterator[Batch]:
     active_ids = scope.active_experiment_ids
-    if scope.only_of_runs or not active_ids or scope.lacks(path, {**params, "experiment_id": active_ids[0]}):
+    if scope.only_named or not active_ids or scope.lacks(path, {**params, "experiment_id": active_ids[0]}):
         return
     for number, ids in enumerate(scope.groups(active_ids)):
         yield Batch(name=f"{name}-{number:05d}", read=partial(read, scope, ids))

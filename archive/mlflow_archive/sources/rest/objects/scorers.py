@@ -29,7 +29,7 @@ _NESTED: Final = ("memory_augmented_judge_data", "base_judge")
 def plan_scorers(scope: Scope) -> Iterator[Batch]:
     """Yield the scorers of the selected experiments, those that are not deleted, in batches."""
     active_ids = scope.active_experiment_ids
-    if scope.only_of_runs or not active_ids or scope.lacks(f"{_SCORERS}/list", {"experiment_id": active_ids[0]}):
+    if scope.only_named or not active_ids or scope.lacks(f"{_SCORERS}/list", {"experiment_id": active_ids[0]}):
         return
     for number, ids in enumerate(scope.groups(active_ids)):
         yield Batch(name=f"scorers-{number:05d}", read=partial(_read_scorers, scope, ids))

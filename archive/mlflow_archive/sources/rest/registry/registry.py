@@ -16,6 +16,7 @@ from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.format.gaps import ARTIFACT_MISSING, FIELD_UNREADABLE, OBJECT_UNREADABLE
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, named_owner
+from mlflow_archive.selecting.chosen_versions import ChosenVersions
 from mlflow_archive.selecting.model_versions import (
     PROMPT_EXPERIMENTS,
     ModelDependencies,
@@ -29,7 +30,7 @@ from mlflow_archive.sources.reading.fields import Fields, refuse, row_of
 from mlflow_archive.sources.reading.rows import pair_rows
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, location, unexpected_shape
-from mlflow_archive.sources.rest.lists import PROMPTS, asking, if_understood, pages
+from mlflow_archive.sources.rest.lists import PROMPTS, Page, asking, if_understood, pages
 from mlflow_archive.sources.rest.lookups import fetch_model, fetch_run
 from mlflow_archive.sources.rest.scope import Batch, Contents, Scope, TableRows, gap_of, gaps_of
 
@@ -46,9 +47,9 @@ def plan_registry(scope: Scope) -> Iterator[Batch]:
     """Yield the selected registered models in batches."""
     if not (scope.everything or scope.dependencies is not None):
         return
-    number = 0
+    number, names = 0, scope.selector.registered
     for rows, gaps in _registered_models(scope):
-        selected = [row for row in rows if scope.dependencies is None or row.get("name") in scope.dependencies.names]
+        selected = [row for row in rows if names is None or row.get("name") in names]
         if selected or gaps:
             yield Batch(name=f"registry-{number:05d}", read=partial(_read, scope, selected, gaps))
             number += 1
@@ -59,13 +60,43 @@ def models_by_name(scope: Scope) -> dict[str, Json]:
     return {str(row["name"]): row for rows, _ in _registered_models(scope) for row in rows}
 
 
-def dependencies_of_models(scope: Scope, models: Mapping[str, Json]) -> ModelDependencies:
-    """Return what the versions of some registered models stand on."""
+def stages_of_versions(scope: Scope, name: str) -> Iterator[Row]:
+    """Yield number and stage of each version of a registered model or prompt; more is not read of it."""
+    seen_numbers: set[int] = set()
+    for page in _version_pages(scope, name):
+        for raw in page.rows:
+            version = Fields(raw, refuse, path="versions")
+            try:
+                number, stage = version.integer("version"), version.text("current_stage")
+            except UNREADABLE_ROW:
+                continue  # reported when the model is read
+            if number is not None and number not in seen_numbers:
+                seen_numbers.add(number)
+                yield {**_name(scope, name), "version": number, "current_stage": stage}
+
+
+def dependencies_of_models(scope: Scope, models: Mapping[str, Json], chosen: ChosenVersions) -> ModelDependencies:
+    """Return what those versions of some registered models that are chosen stand on."""
     tags = [tag for raw in models.values() for tag in raw.get("tags", [])]
     experiments = prompt_experiments(tag.get("value") for tag in tags if tag.get("key") == PROMPT_EXPERIMENTS)
     registry = _RestRegistry(scope)
-    versions = [version for name in models for version in registry.versions(name)[0]]
+    versions = [version for name in models for version in _chosen(scope, registry, name, chosen)]
     return dependencies_of(list(models), versions, registry, experiments)
+
+
+def _chosen(scope: Scope, registry: _RestRegistry, name: str, chosen: ChosenVersions) -> list[Row]:
+    owner_id = named_owner(name, scope.workspace)
+    return [row for row in registry.versions(name)[0] if chosen.takes(owner_id, row["version"])]
+
+
+def _version_pages(scope: Scope, name: str) -> Iterator[Page]:
+    """Yield the versions of a registered model or prompt, those that a server gives for both twice."""
+    mark = '"' if "'" in name else "'"
+    its = f"name = {mark}{name}{mark}"
+    for condition in (its, f"{its} AND {PROMPTS}"):
+        params = {"filter": condition, "order_by": ["version_number ASC"]}
+        ask = asking(scope, REGISTERED_MODEL, f"{_VERSIONS}/search", "model_versions", **params)
+        yield from pages(if_understood(ask) if condition != its else ask, "version", size=_VERSIONS_PAGE)
 
 
 def _registered_models(scope: Scope) -> Iterator[tuple[list[Json], list[Gap]]]:
@@ -88,8 +119,8 @@ def _read(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], known: Know
         owner_id = named_owner(name, scope.workspace)
         if contents.add(owner_id, raw, partial(_model_rows, scope)) is None:
             continue
-        versions, unreadable = registry.versions(name)
-        contents.gaps += unreadable
+        versions = _chosen(scope, registry, name, scope.selector.versions)
+        contents.gaps += registry.versions(name)[1]
         scope.unknown.add(REGISTERED_MODEL, owner_id, registry.unread[name])
         tags = [{**_name(scope, name), "version": row["version"], **tag} for row in versions for tag in row["tags"]]
         rows = [{key: row[key] for key in row if key != "tags"} for row in versions]
@@ -148,23 +179,18 @@ class _RestRegistry:
         rows: dict[int, Row] = {}
         gaps: list[Gap] = []
         unread = self.unread[name] = list[str]()
-        mark = '"' if "'" in name else "'"
-        its = f"name = {mark}{name}{mark}"
-        for condition in (its, f"{its} AND {PROMPTS}"):
-            params = {"filter": condition, "order_by": ["version_number ASC"]}
-            ask = asking(self._scope, REGISTERED_MODEL, f"{_VERSIONS}/search", "model_versions", **params)
-            for page in pages(if_understood(ask) if condition != its else ask, "version", size=_VERSIONS_PAGE):
-                gaps += [_gap(self._scope, name, loss.place or "versions", loss.reason) for loss in page.losses]
-                for raw in page.rows:
-                    version = Fields(raw, refuse, path="versions")
-                    try:
-                        row = self._row(name, version, gaps)
-                    except UNREADABLE_ROW as exc:
-                        gaps.append(_gap(self._scope, name, f"version {raw.get('version')}", unexpected_shape(exc)))
-                        continue
-                    if row["version"] not in rows:
-                        rows[row["version"]] = row
-                        unread += version.unread()
+        for page in _version_pages(self._scope, name):
+            gaps += [_gap(self._scope, name, loss.place or "versions", loss.reason) for loss in page.losses]
+            for raw in page.rows:
+                version = Fields(raw, refuse, path="versions")
+                try:
+                    row = self._row(name, version, gaps)
+                except UNREADABLE_ROW as exc:
+                    gaps.append(_gap(self._scope, name, f"version {raw.get('version')}", unexpected_shape(exc)))
+                    continue
+                if row["version"] not in rows:
+                    rows[row["version"]] = row
+                    unread += version.unread()
         return [rows[number] for number in sorted(rows)], gaps
 
     def _row(self, name: str, version: Fields, gaps: list[Gap]) -> Row:
@@ -224,7 +250,7 @@ def _is_carried(scope: Scope, kind: str, entity_id: str) -> bool:
     selection = scope.selection
     if not selection.wants_kind(kind) or (selection.everything and selection.deleted):
         return selection.wants_kind(kind)
-    if kind == RUN or selection.only_of_runs:
+    if kind == RUN or selection.only_named:
         return bool(scope.selector.among(kind, [entity_id]))
     model, deleted = fetch_model(scope, entity_id)
     in_reach = str(model["info"].get("experiment_id")) in scope.experiment_ids and (selection.deleted or not deleted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Final
 
 import pyarrow as pa
@@ -16,6 +17,8 @@ from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.fingerprint import Fingerprint, run_fingerprint
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
+from mlflow_archive.selecting.catalog import PARENT_TAG
+from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.reading.fields import Fields, refuse
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, table_of, unexpected_shape
@@ -65,16 +68,26 @@ def _id_groups(scope: Scope) -> list[list[str]]:
     return [ids[n : n + _GROUP] for n in range(0, len(ids), _GROUP)]
 
 
-def all_pages(scope: Scope) -> Iterator[RunPage]:
-    """Yield all selected runs, some experiments at a time, or one at a time where the server searches in one only."""
+def all_pages(scope: Scope, selection: Selection | None = None) -> Iterator[RunPage]:
+    """Yield all runs of a selection, by default the scope's, that lie in its experiments.
+
+    They come from some experiments at a time, or from one at a time where the server searches in one only.
+    """
+    selection = selection or scope.selection
     for group in _id_groups(scope):
         for ids in [[experiment_id] for experiment_id in group] if scope.searches_in_one else [group]:
-            pager = RunPager(scope, scope.selection, ids)
+            pager = RunPager(scope, selection, ids)
             yield from pager.pages()
-            yield from _unanswered_pages(scope, pager, ids)
+            yield from _unanswered_pages(scope, selection, pager, ids)
 
 
-def _unanswered_pages(scope: Scope, pager: RunPager, ids: Sequence[str]) -> Iterator[RunPage]:
+def children_pages(scope: Scope, run_id: str) -> Iterator[RunPage]:
+    """Yield the runs in a scope's experiments of which a run is the parent, whatever else is selected."""
+    mark = '"' if "'" in run_id else "'"
+    yield from all_pages(scope, Selection(filter_string=f"tags.`{PARENT_TAG}` = {mark}{run_id}{mark}"))
+
+
+def _unanswered_pages(scope: Scope, selection: Selection, pager: RunPager, ids: Sequence[str]) -> Iterator[RunPage]:
     """Yield the runs of experiments that a search in several does not answer for, if the server has any."""
     if pager.answered_for_several():
         scope.searches_in_one = False
@@ -83,7 +96,7 @@ def _unanswered_pages(scope: Scope, pager: RunPager, ids: Sequence[str]) -> Iter
     for experiment_id in pager.unanswered():
         if scope.searches_in_one or pager.holds_run(experiment_id):
             scope.searches_in_one = True
-            yield from RunPager(scope, scope.selection, [experiment_id]).pages()
+            yield from RunPager(scope, selection, [experiment_id]).pages()
 
 
 class RunReader:
@@ -103,10 +116,11 @@ class RunReader:
         named = self._scope.named_runs
         if named is not None:
             pages = iter([RunPage(runs=named[n : n + PAGE_RUNS]) for n in range(0, len(named), PAGE_RUNS)])
+            pages = chain(pages, [RunPage(runs=[], gaps=self._scope.run_gaps)])
         else:
             pages = all_pages(self._scope)
         for page in pages:
-            if self._scope.models_need_runs or self._scope.only_of_runs:
+            if self._scope.models_need_runs or self._scope.only_named:
                 self._scope.findings.run_ids.update(run_id_of(run) for run in page.runs)
             yield from _parts(page)
 
@@ -117,7 +131,7 @@ class RunReader:
         if self._scope.selection.wants_kind(RUN):
             entries, unreadable = self._entries(page, known)
             gaps += unreadable
-        elif self._scope.selection.wants_kind(LOGGED_MODEL) and not self._scope.only_of_runs:
+        elif self._scope.selection.wants_kind(LOGGED_MODEL) and not self._scope.only_named:
             self._add_models_of(page.runs)
         if gaps:
             yield Chunk(tables={"gaps": gap_table(gaps)})

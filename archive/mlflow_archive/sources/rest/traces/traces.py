@@ -38,7 +38,7 @@ def plan_traces(scope: Scope) -> Iterator[Batch]:
     if search is None:
         return
     reader = _Reader(scope)
-    if scope.only_of_runs:
+    if scope.only_named:
         # Which traces belong to the runs is known only when these have been read, in an earlier stage.
         yield Batch(name="traces of runs", read=partial(_read_of_runs, scope, search, reader))
         return

@@ -10,45 +10,55 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from sqlalchemy import URL, Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from mlflow_archive.errors import TargetError
-from mlflow_archive.optional import missing, needing
-
-if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection
+from mlflow_archive.mlflow_database.known_schema import VERSION_TABLE, is_known_table
+from mlflow_archive.mlflow_database.whole_schema import make_whole
+from mlflow_archive.optional import missing
 
 _MLFLOW: Final = "mlflow.store.db.utils"
 _NEEDED: Final = ("server", "a restore")
-_CHILD: Final = "from mlflow_archive.sinks.restore.mlflow_schema import answer; answer()"
+_CHILD: Final = "from mlflow_archive.mlflow_database.mlflow_schema import answer; answer()"
 
 
 def make_schema(url: URL) -> None:
-    """Make MLflow's tables in an empty database, at the head of the installed MLflow. Raises TargetError."""
+    """Make MLflow's tables in an empty database, at the head of the installed MLflow, whole. Raises TargetError."""
     _ask({"make": url.render_as_string(hide_password=False)})
-
-
-def make_schema_within(connection: Connection) -> None:
-    """Make MLflow's tables in the transaction of a connection, where the database can do that. Raises TargetError.
-
-    MLflow's own way takes a connection of its own and commits; its migrations are the same.
-    """
-    with needing(*_NEEDED):
-        from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415 - comes with MLflow
-        from alembic.script import ScriptDirectory  # noqa: PLC0415
-        from mlflow.store.db import utils  # noqa: PLC0415
-    utils.InitialBase.metadata.create_all(connection)
-    config = utils._get_alembic_config("")
-    script = ScriptDirectory.from_config(config)
-    heads = script.get_heads()
-    with EnvironmentContext(config, script, fn=lambda now, _: script._upgrade_revs(heads, now)) as environment:  # type: ignore[arg-type]
-        environment.configure(connection=connection, target_metadata=utils.Base.metadata, render_as_batch=True)
-        environment.run_migrations()
 
 
 def head_revision() -> str:
     """Return the schema revision of the installed MLflow. Raises TargetError."""
     return _ask({})
+
+
+def check_revision(engine: Engine, address: str) -> None:
+    """Raise TargetError unless the database has the tables of the installed MLflow."""
+    names = sorted(inspect(engine).get_table_names())
+    if VERSION_TABLE not in names:
+        raise TargetError(f"{address} {_without_version(names)}")
+    with engine.connect() as connection:
+        revision = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
+    head = head_revision()
+    if revision != head:
+        raise TargetError(
+            f"{address} has the schema revision {revision}, the installed MLflow writes {head}; make a backup and run "
+            "`mlflow db upgrade` with the URI of the database, or install the MLflow that wrote it. Where MLflow was "
+            "interrupted while it made the tables, and they are empty, drop the database and create it anew"
+        )
+
+
+def _without_version(names: list[str]) -> str:
+    examples = ", ".join(names[:5])
+    if all(is_known_table(name, frozenset(names)) for name in names):
+        return (
+            f"holds some of MLflow's tables only ({examples}), as where MLflow was interrupted while it made them; "
+            "drop the database and create it anew"
+        )
+    return f"holds other tables than MLflow's ({examples}); give an empty database"
 
 
 def _ask(question: dict[str, str]) -> str:
@@ -96,15 +106,14 @@ def _answer(question: dict[str, str]) -> dict[str, Any]:
         from mlflow.store.db import utils  # noqa: PLC0415
     except ImportError as error:
         return {"missing": str(error)}
-    from sqlalchemy import create_engine, event  # noqa: PLC0415
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
-
     if url := question.get("make"):
         engine = create_engine(url)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _without_syncing)
         try:
-            utils._initialize_tables(engine)
+            make_whole(engine)
+        except TargetError as error:
+            return {"error": str(error)}
         except SQLAlchemyError as error:
             return {"error": str(getattr(error, "orig", None) or error).strip().split("\n", maxsplit=1)[0]}
         finally:

@@ -12,8 +12,9 @@ from mlflow.store.db import utils
 from sqlalchemy import URL, create_engine, make_url
 
 from mlflow_archive.errors import MissingExtraError, TargetError
-from mlflow_archive.sinks.restore import mlflow_schema
-from mlflow_archive.sinks.restore.schema import check_revision, target_schema
+from mlflow_archive.mlflow_database import mlflow_schema
+from mlflow_archive.mlflow_database.mlflow_schema import check_revision
+from mlflow_archive.sinks.restore.schema import target_schema
 from tests.support.databases import initialize_by_copy
 
 

@@ -1,0 +1,76 @@
+"""The text of README.txt beside volumes: how to undo all of it with tools that have been there for long."""
+
+from __future__ import annotations
+
+from mlflow_archive.packing.volumes import Names
+
+_HEAD = """\
+This folder holds an mlflow-archive, {form} volumes. The program mlflow-archive is not needed to get
+it back (with it: mlflow-archive unpack FOLDER -o NAME.mlfa). All commands are to be given in this folder.
+
+{contents}
+1. Check that all is there and as it was written
+
+    sha256sum -c {base}.sha256
+
+"""
+_PARITY = """\
+2. Where something is missing or damaged, mend it (the program is in the package par2)
+
+    par2 repair {base}.par2
+
+What was damaged stays beside it as NAME.1. Then check again.
+
+"""
+_NO_PARITY = """\
+2. There is no parity: what is missing or damaged must be fetched once more from where it was packed.
+
+"""
+_PLAIN = """\
+3. Put the volumes together
+
+    cat {glob} > {base}.mlfa
+
+"""
+_ENCRYPTED = """\
+3. Put the volumes together and decrypt them (the program is in the package age). KEYFILE is a file with the key: one
+of age, or a private one of SSH
+
+    cat {glob} | age -d -i KEYFILE -o {base}.mlfa
+
+"""
+_PROTECTED_KEY = """\
+{base}.identity.age is such a file, protected by the passphrase, which age asks for:
+
+    cat {glob} | age -d -i {base}.identity.age -o {base}.mlfa
+
+"""
+_TAIL = """\
+4. {base}.mlfa is the archive: an ordinary ZIP with a README.txt that says how to read and check it
+
+    unzip -p {base}.mlfa README.txt
+"""
+_SIGNATURES = """
+Its signatures are in {base}.mlfa.sig: they are by OpenSSH, over the bytes of manifest.json in the archive.
+"""
+
+
+def readme_text(names: Names, *, digits: int, parity: bool, passphrase: bool, signed: bool) -> str:
+    """Return the text for a set whose volumes are numbered in so many digits."""
+    contents = {
+        f"{names.joined}.{1:0{digits}}": "the volumes, numbered",
+        names.parity: "parity, with *.vol*.par2: it gives back what is missing or damaged (PAR2)" if parity else "",
+        names.identity: "the key, protected by the passphrase (age)" if passphrase else "",
+        names.signatures: "the signatures of the archive" if signed else "",
+        names.record: "what was packed, and size and SHA-256 of each volume (JSON)",
+        names.checksums: "the SHA-256 of every file here",
+    }
+    width = max(map(len, contents)) + 2
+    parts = [_HEAD, _PARITY if parity else _NO_PARITY, _ENCRYPTED if names.encrypted else _PLAIN]
+    parts += [_PROTECTED_KEY if passphrase else "", _TAIL, _SIGNATURES if signed else ""]
+    return "".join(parts).format(
+        base=names.base,
+        form="encrypted by age and cut into" if names.encrypted else "cut into",
+        glob=f"{names.joined}.{'[0-9]' * digits}",
+        contents="".join(f"    {name:{width}}{text}\n" for name, text in contents.items() if text),
+    )

@@ -1,0 +1,1 @@
+"""What packing is made of, each part alone; the whole is in tests/road."""

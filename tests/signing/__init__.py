@@ -1,0 +1,1 @@
+"""Signatures beside an archive: one form, whose, of what, and when."""
