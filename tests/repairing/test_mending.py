@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from mlflow_archive.errors import DamagedError, NotAnArchiveError, SelectionError, TargetError
-from mlflow_archive.repairing.repair import Mended
+from mlflow_archive.repairing.repair import MendedMember
 from mlflow_archive.verification.checks import verify
 from tests.repairing.subjects import AFTER, LONG, check_whole, hashes, remove, repair, whole
 from tests.support.damage import copied, damage_both
@@ -104,7 +104,7 @@ def test_archives_of_other_ids_serve_by_sha256(whole: Path, tmp_path: Path) -> N
         (damaged / member).write_bytes(data)
         report = repair(damaged, new, others=[other])
         origin = str(other) if other == later else "blobs of other archives"
-        assert report.mended == [Mended(member=member, origin=origin)]
+        assert report.mended == [MendedMember(member=member, origin=origin)]
         check_whole(report, new, whole / "a")
         remove(damaged)
         remove(new)

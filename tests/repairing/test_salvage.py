@@ -9,7 +9,7 @@ import pytest
 
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.repairing.repair import Mended, RepairReport
+from mlflow_archive.repairing.repair import MendedMember, RepairReport
 from mlflow_archive.verification.checks import verify
 from tests.repairing.subjects import AFTER, LONG, check_whole, hashes, remove, repair, whole
 from tests.support.damage import CELL, copied, files_of, harm
@@ -26,7 +26,7 @@ def test_what_follows_from_the_rest_needs_no_copy(whole: Path, tmp_path: Path, n
     (damaged / name).unlink()
     report = repair(damaged, tmp_path / "new", salvage=True)
     origin = {OWN[0]: "its known text", OWN[4]: "the labels of the packs"}.get(name, "the manifest")
-    assert report.mended == [Mended(member=name, origin=origin)]
+    assert report.mended == [MendedMember(member=name, origin=origin)]
     check_whole(report, tmp_path / "new", whole / "a")
 
 

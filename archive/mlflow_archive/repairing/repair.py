@@ -44,7 +44,7 @@ class RepairOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mended:
+class MendedMember:
     """A member that is not in the damaged archive as it should be, and where its right bytes come from."""
 
     member: str
@@ -64,7 +64,7 @@ class RepairReport:
 
     archive_id: str
     written_id: str | None
-    mended: Sequence[Mended] = ()
+    mended: Sequence[MendedMember] = ()
     damaged: Sequence[str] = ()
     lost: Sequence[Lost] = ()
     gaps: Sequence[Gap] = ()
@@ -213,14 +213,16 @@ class _Repair:
     def _report(self, written_id: str | None, *, lost: Sequence[Lost] = (), gaps: Sequence[Gap] = ()) -> RepairReport:
         remedies, opened = self._mending.remedies, self._choice.opened
         mended = [
-            Mended(member=path, origin=remedy.origin) for path, remedy in sorted(remedies.items()) if remedy.origin
+            MendedMember(member=path, origin=remedy.origin)
+            for path, remedy in sorted(remedies.items())
+            if remedy.origin
         ]
         listing = [
-            Mended(member=name, origin=self._choice.origin or "the manifest")
+            MendedMember(member=name, origin=self._choice.origin or "the manifest")
             for name in mended_listing(self._damaged, opened)
         ]
         if problem := self._damaged.structure_problem:
-            listing.insert(0, Mended(member="", origin=f"the manifest: {problem}"))
+            listing.insert(0, MendedMember(member="", origin=f"the manifest: {problem}"))
         return RepairReport(
             archive_id=opened.archive_id,
             written_id=written_id,
