@@ -59,7 +59,7 @@ def command(
 
     \b
     Example:
-      mlflow-archive repair damaged.mlfa --from /media/stick/copy.mlfa -o whole.mlfa
+      mlflow-archive repair backup.mlfa --from monday.mlfa -o whole.mlfa
     """
     with watch("repair", quiet=options["quiet"], form=options["form"]) as progress:
         report = repair(archive, target, others=others, salvage=salvage, jobs=options["jobs"], progress=progress)
