@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road docs picture spec requirements clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-repair test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road docs picture spec requirements clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -71,6 +71,10 @@ MUTANTS ?= 2000
 FIRST ?= 0
 test-hostile: .venv/.stamp
 	.venv/bin/python -m tests.hostile --seed "$(SEED)" --mutants "$(MUTANTS)" --first "$(FIRST)"
+
+# Minutes: 200 pairs of copies with 200 random damages each, every member lost in turn, a kill at every file operation.
+test-repair: .venv/.stamp
+	TEST_REPAIR=1 .venv/bin/pytest --timeout 1800 tests/repairing
 
 # Small faults put into the code one at a time: does a test fail? PACKAGE is one of tests/mutants/packages.py. A run that
 # was stopped goes on; AGAIN=1 tries those once more that no test found. docs/testing.md has the scores.

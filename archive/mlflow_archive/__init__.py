@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from mlflow_archive.api.open_archive import OpenArchive
     from mlflow_archive.api.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
     from mlflow_archive.api.packing import pack, unpack
+    from mlflow_archive.api.repairing import repair
     from mlflow_archive.api.replaying import ImportOptions
     from mlflow_archive.api.signing import sign
     from mlflow_archive.api.verbs import ExportOptions, copy, export, import_archive, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
     from mlflow_archive.flow.report import Report
     from mlflow_archive.packing.pack import PackOptions
+    from mlflow_archive.repairing.repair import RepairReport
     from mlflow_archive.selecting.selection import Selection
     from mlflow_archive.sinks.restore import RestoreOptions
     from mlflow_archive.verification.checks import verify
@@ -42,6 +44,7 @@ __all__ = [
     "MlflowArchiveError",
     "OpenArchive",
     "PackOptions",
+    "RepairReport",
     "Report",
     "RestoreOptions",
     "Selection",
@@ -51,6 +54,7 @@ __all__ = [
     "import_archive",
     "open",
     "pack",
+    "repair",
     "restore",
     "serve",
     "sign",
@@ -65,6 +69,7 @@ _PLACES = {
     "MlflowArchiveError": ("errors", "MlflowArchiveError"),
     "OpenArchive": ("api.open_archive", "OpenArchive"),
     "PackOptions": ("packing.pack", "PackOptions"),
+    "RepairReport": ("repairing.repair", "RepairReport"),
     "Report": ("flow.report", "Report"),
     "RestoreOptions": ("sinks.restore", "RestoreOptions"),
     "Selection": ("selecting.selection", "Selection"),
@@ -74,6 +79,7 @@ _PLACES = {
     "import_archive": ("api.verbs", "import_archive"),
     "open": ("api.open_archive", "OpenArchive"),
     "pack": ("api.packing", "pack"),
+    "repair": ("api.repairing", "repair"),
     "restore": ("api.verbs", "restore"),
     "serve": ("api.verbs", "serve"),
     "sign": ("api.signing", "sign"),

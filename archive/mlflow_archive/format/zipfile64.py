@@ -17,6 +17,7 @@ from mlflow_archive.format.layout import is_member_name
 ALIGNMENT: Final = 64
 _LIMIT: Final = 0xFFFFFFFF
 _MAX_NAME: Final = 1024
+LOCAL_SIGNATURE: Final = b"PK\x03\x04"
 _ALIGN_ID: Final = 0xD935  # the id Android's zipalign uses: u16 alignment, then zeros
 _ZIP64_ID: Final = 0x0001
 _DATE: Final = (0, 0x0021)  # 1980-01-01 00:00:00
@@ -149,3 +150,21 @@ def check_local(entry: Entry, header: bytes) -> None:
     if header != local_header(entry.name, entry.size, entry.crc32, entry.header_offset):
         message = f"{entry.name}: its local header differs from the central directory"
         raise DamagedError(message, code="E021", member=entry.name)
+
+
+def decode_loosely(header: bytes) -> tuple[str, int, int] | None:
+    """Return name and size of the member behind a local header, and the size of the header, whatever else it states.
+
+    For a file whose directory is damaged: what is found here is to be proved by its hash. None for no such header.
+    """
+    if len(header) < _LOCAL.size or not header.startswith(LOCAL_SIGNATURE):
+        return None
+    fields = _LOCAL.unpack_from(header)
+    size, name_size, extra_size = fields[8], fields[9], fields[10]
+    raw_name = header[_LOCAL.size :][:name_size]
+    extra = header[_LOCAL.size + name_size :][:extra_size]
+    if not raw_name.isascii() or not is_member_name(raw_name.decode("ascii")):
+        return None
+    if size == _LIMIT and len(extra) >= 12:
+        size = int.from_bytes(extra[4:12], "little")
+    return raw_name.decode("ascii"), size, _LOCAL.size + name_size + extra_size

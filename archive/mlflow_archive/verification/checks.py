@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -51,17 +53,28 @@ def verify(
                 signers=Path(signers), required=require_signature, tsa_ca=None if tsa_ca is None else Path(tsa_ca)
             )
             report.signatures = check_signatures(archive, options)
-        _check_archive(archive, report, jobs, progress or Quiet())
+        examine(archive, report, jobs=jobs, progress=progress)
         return report
 
 
-def _check_archive(archive: Archive, report: VerifyReport, jobs: int, progress: Progress) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """What a check found beside its report, where it decoded anything: the rows that are lost, and each blob (its
+    digest as 32 bytes) that was proved, with its size in bytes."""
+
+    damaged: tuple[KeyRange, ...] = ()
+    blobs: Mapping[bytes, int] = field(default_factory=dict)
+
+
+def examine(archive: Archive, report: VerifyReport, *, jobs: int = 2, progress: Progress | None = None) -> Examination:
+    """Check an open archive at the level of a report, and add to it; see :func:`verify`."""
+    progress = progress or Quiet()
     check_listing(archive, report)
     if report.level is Level.QUICK:
-        return
+        return Examination()
     bad = check_bytes(archive, report, progress, jobs)
     if report.level is Level.STORED and not bad:
-        return
+        return Examination()
     # Only trying to decode shows what is lost, so damage makes a `stored` check go on.
     findings = check_tables(archive, report, bad | _absent(archive))
     packs = PackCheck(archive, report, progress)
@@ -69,6 +82,7 @@ def _check_archive(archive: Archive, report: VerifyReport, jobs: int, progress: 
     _check_artifacts(archive, report, packs.good)
     report.count("blobs", len(packs.good))
     _name_lost(report, findings)
+    return Examination(damaged=tuple(findings.damaged), blobs=packs.good)
 
 
 def _absent(archive: Archive) -> set[str]:

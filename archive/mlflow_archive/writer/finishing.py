@@ -127,18 +127,7 @@ class Finishing:
                         self.scratch.add_used(file.read_row_group(index, columns=["digest"])["digest"].to_pylist())
 
     def _table_member(self, path: str, table: Table, part: WrittenPart) -> Member:
-        return Member(
-            path=path,
-            kind="table",
-            export=self.target.export_number,
-            size=part.size,
-            sha256=part.sha256,
-            table=table.name,
-            rows=part.rows,
-            key_min=part.key_min,
-            key_max=part.key_max,
-            footer_sha256=part.footer_sha256,
-        )
+        return part.member(path, table, self.target.export_number)
 
     def _pack_member(self, pack: WrittenPack) -> Member:
         export = self.target.export_number
@@ -246,15 +235,16 @@ def _batches(root: Path, packs: Sequence[WrittenPack], scratch: Scratch) -> Iter
     for pack in packs:
         for labels in scan_pack(root / pack.name):
             for placed in labels:
-                rows += [row for row in _rows(pack.name, placed) if scratch.is_used(row[0])]
+                rows += [row for row in extent_rows(pack.name, placed) if scratch.is_used(row[0])]
             if len(rows) >= _BATCH:
-                yield _table(rows)
+                yield extent_table(rows)
                 rows = []
     if rows:
-        yield _table(rows)
+        yield extent_table(rows)
 
 
-def _rows(pack: str, placed: PlacedLabel) -> Iterator[tuple[str, int, int, str, int, int, int]]:
+def extent_rows(pack: str, placed: PlacedLabel) -> Iterator[tuple[str, int, int, str, int, int, int]]:
+    """Yield the rows of the blob index for the extents of a frame."""
     offset = 0
     for extent in placed.label.extents:
         size, frame_size = extent.size, placed.label.frame_size
@@ -262,7 +252,8 @@ def _rows(pack: str, placed: PlacedLabel) -> Iterator[tuple[str, int, int, str, 
         offset += size
 
 
-def _table(rows: list[tuple[str, int, int, str, int, int, int]]) -> pa.Table:
+def extent_table(rows: list[tuple[str, int, int, str, int, int, int]]) -> pa.Table:
+    """Return rows of the blob index as a table."""
     schema = TABLES["blobs"].schema
     return pa.table(
         [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)],

@@ -13,6 +13,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import Table
 from mlflow_archive.storage.files import Files, OutputFile
 
@@ -30,6 +31,21 @@ class WrittenPart:
     key_min: str
     key_max: str
     footer_sha256: str
+
+    def member(self, path: str, table: Table, export: int) -> Member:
+        """Return its entry in the manifest."""
+        return Member(
+            path=path,
+            kind="table",
+            export=export,
+            size=self.size,
+            sha256=self.sha256,
+            table=table.name,
+            rows=self.rows,
+            key_min=self.key_min,
+            key_max=self.key_max,
+            footer_sha256=self.footer_sha256,
+        )
 
 
 class _Hashing:

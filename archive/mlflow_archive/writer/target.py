@@ -112,9 +112,7 @@ class ArchiveTarget:
         if self.base is None:
             self._files.write(self.root / README, README_TEXT.encode())
         self._files.write(self.root / copy, data)
-        lines = sorted([(m.path, m.sha256) for m in manifest.members] + [(copy, archive_id(data))])
-        checksums = "".join(f"{sha256}  {path}\n" for path, sha256 in lines)
-        self._files.write(self.root / CHECKSUMS, checksums.encode("ascii"))
+        self._files.write(self.root / CHECKSUMS, checksums_text(manifest, data).encode("ascii"))
         self._files.write(self.root / MANIFEST, data)
         if self.single_file:
             self._pack(manifest, {*new, README, copy, CHECKSUMS, MANIFEST})
@@ -167,6 +165,13 @@ def readme_member(export: int) -> Member:
     """Return the entry of README.txt."""
     data = README_TEXT.encode()
     return Member(path=README, kind="text", export=export, size=len(data), sha256=archive_id(data))
+
+
+def checksums_text(manifest: Manifest, data: bytes) -> str:
+    """Return what checksums.sha256 is for a manifest with these bytes."""
+    lines = [(member.path, member.sha256) for member in manifest.members]
+    lines.append((manifest_name(manifest.export_number), archive_id(data)))
+    return "".join(f"{sha256}  {path}\n" for path, sha256 in sorted(lines))
 
 
 def single_file_order(manifest: Manifest) -> list[str]:

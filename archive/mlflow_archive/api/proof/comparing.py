@@ -149,12 +149,14 @@ class RowComparison:
 
     def _shown(self, row: Row) -> dict[str, Any]:
         values = {name: self._plain(name, row.get(name)) for name in self._columns}
-        return {name: value for name, value in values.items() if value is not None and not isinstance(value, Excused)}
+        return {name: value for name, value in values.items() if value is not None}
 
     def _plain(self, column: str, value: Any) -> Any:
         """Return a value as a person reads it."""
         if isinstance(value, Cut):
             return value.text
+        if isinstance(value, Excused):
+            return None
         return Moment.of(value) if column in self._times and isinstance(value, int) else value
 
     def _change(self, row: Row, field: str, before: object, after: object) -> Change:

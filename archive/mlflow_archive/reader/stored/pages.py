@@ -6,7 +6,7 @@ A footer says how many bytes a row group has, and so do the pages themselves; a 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mlflow_archive.reader.stored.thrift import CompactReader, CutShortError, Fields, ThriftError
@@ -32,7 +32,7 @@ _BODIES: Final = {DATA_PAGE: (5, 2), DICTIONARY_PAGE: (7, 2), DATA_PAGE_V2: (8, 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageHeader:
     """What the header of a page says of the bytes behind it, which begin at ``offset``: their size there and without
-    compression, and how many values they hold."""
+    compression, how many values they hold, and their CRC-32, None where it is not stated."""
 
     offset: int
     type: int
@@ -40,7 +40,12 @@ class PageHeader:
     size: int
     values: int
     encoding: int
-    has_checksum: bool
+    checksum: int | None
+
+    @property
+    def has_checksum(self) -> bool:
+        """Whether the CRC-32 of the bytes behind the header is stated."""
+        return self.checksum is not None
 
 
 def column_pages(file: MemberFile, offset: int, size: int) -> Iterator[PageHeader]:
@@ -58,13 +63,19 @@ def column_pages(file: MemberFile, offset: int, size: int) -> Iterator[PageHeade
         yield page
 
 
+def leading_page(stored: bytes) -> tuple[PageHeader, int]:
+    """Return the header of the page that some bytes begin with, and its size. Raises ThriftError."""
+    reader = CompactReader(stored)
+    fields = reader.struct()
+    return _as_page(fields, reader.position), reader.position
+
+
 def _page(file: MemberFile, position: int, end: int) -> tuple[PageHeader, int]:
     amount = _FIRST_READ
     while True:
-        reader = CompactReader(file.read_at(position, min(amount, end - position)))
         try:
-            fields = reader.struct()
-            return _as_page(fields, position + reader.position), reader.position
+            page, size = leading_page(file.read_at(position, min(amount, end - position)))
+            return replace(page, offset=position + size), size
         except CutShortError:
             if amount >= min(_LARGEST_HEADER, end - position):
                 raise
@@ -86,7 +97,7 @@ def _as_page(fields: Fields, offset: int) -> PageHeader:
         size=size,
         values=_number(body, 1),
         encoding=_number(body, encoding),
-        has_checksum=4 in fields,
+        checksum=None if 4 not in fields else int(fields[4] or 0) & 0xFFFFFFFF,
     )
 
 

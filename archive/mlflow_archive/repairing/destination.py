@@ -1,0 +1,114 @@
+"""Where a mended archive is written: beside its name, whole, then under it.
+
+NAME.work           the lock, parts that are made anew, and the directory form; gone when all is done
+NAME.mlfa.tmp       the single file, until it is renamed
+
+A repair that was killed leaves these two; the next one begins anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from mlflow_archive.errors import DamagedError, TargetError
+from mlflow_archive.format.layout import SINGLE_FILE_SUFFIX, STAGING
+from mlflow_archive.format.manifest import Manifest
+from mlflow_archive.storage.files import Files
+from mlflow_archive.storage.members import HASH_BLOCK, MemberFile
+from mlflow_archive.storage.single_file import write_single_file
+from mlflow_archive.writer.staging import PLAN, Staging
+from mlflow_archive.writer.target import single_file_order
+
+_WHOLE: Final = "archive"
+_MADE: Final = "made"
+
+
+class Destination:
+    """The name of a new archive, held by a lock. See :func:`destination`."""
+
+    def __init__(self, path: Path, files: Files) -> None:
+        self.path, self.files = path, files
+        self._work = path.with_name(path.name + ".work")
+        self.staging = Staging(files, self._work, 1)
+        self.made = self._work / _MADE
+
+    def lock(self) -> None:
+        """Hold the name, and remove what a repair that was killed left."""
+        if not self._work.exists():
+            self.refuse_taken()
+        elif not self._work.is_dir() or not self._is_of_repair():
+            raise TargetError(f"{self._work} exists and is not of a repair; choose another name")
+        self.staging.lock()
+
+    def _is_of_repair(self) -> bool:
+        names = {path.name for path in self._work.iterdir()}
+        return names <= {STAGING, _WHOLE, _MADE} and not (self.staging.folder / PLAN).exists()
+
+    def refuse_taken(self) -> None:
+        """Raise TargetError if there is something of that name."""
+        if self.path.exists() or self.path.is_symlink():
+            raise TargetError(f"{self.path} exists; a repair writes a new archive, so choose another name")
+
+    def remove_work(self) -> None:
+        """Remove what is not the archive, but for the lock."""
+        for name in (_WHOLE, _MADE):
+            self.files.remove_tree(self._work / name)
+        if self.path.name.endswith(SINGLE_FILE_SUFFIX):
+            self.files.remove(self.path.with_name(self.path.name + ".tmp"))
+
+    def write(self, manifest: Manifest, open_member: Callable[[str], MemberFile]) -> None:
+        """Write all members, each with the hash that the manifest states, and give the archive its name.
+
+        Raises DamagedError (E012) if a member is not what it should be any more, TargetError.
+        """
+        hashes = {member.path: member.sha256 for member in manifest.members}
+        members = ((open_member(name), hashes.get(name)) for name in single_file_order(manifest))
+        self.refuse_taken()
+        if self.path.name.endswith(SINGLE_FILE_SUFFIX):
+            write_single_file(self.files, self.path, members)
+            return
+        root = self._work / _WHOLE
+        for member, sha256 in members:
+            self._write_member(root / member.name, member, sha256)
+        for folder in sorted({path.parent for path in root.rglob("*")}, reverse=True):
+            self.files.sync_directory(folder)
+        self.files.publish(root, self.path)
+
+    def _write_member(self, path: Path, member: MemberFile, sha256: str | None) -> None:
+        self.files.make_directory(path.parent)
+        digest = hashlib.sha256()
+        with self.files.create(path) as output:
+            for offset in range(0, member.size, HASH_BLOCK):
+                block = member.read_at(offset, min(HASH_BLOCK, member.size - offset))
+                digest.update(block)
+                output.write(block)
+            output.sync()
+        if sha256 not in (None, digest.hexdigest()):
+            message = f"{member.name} has SHA-256 {digest.hexdigest()}, expected {sha256}: it was changed meanwhile"
+            raise DamagedError(message, code="E012", member=member.name)
+
+    def close(self) -> None:
+        """Let go of the name, and remove all that is not the archive."""
+        try:
+            self.remove_work()
+            self.staging.remove()
+            self.files.remove_tree(self._work)
+        finally:
+            self.staging.close()
+
+
+@contextmanager
+def destination(path: Path, files: Files) -> Iterator[Destination]:
+    """Hold the name of a new archive. Raises TargetError if it is taken, or another process writes it."""
+    place = Destination(path, files)
+    place.lock()
+    try:
+        place.remove_work()
+        place.refuse_taken()
+        yield place
+    finally:
+        place.close()

@@ -1,0 +1,29 @@
+"""What follows from a manifest: the members that it does not list, and where each lies in a single file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, manifest_name
+from mlflow_archive.format.zipfile64 import local_header
+from mlflow_archive.reader.stored.opening import OpenedManifest
+from mlflow_archive.repairing.copies import BytesMember
+from mlflow_archive.writer.target import checksums_text, single_file_order
+
+
+def listing_of(opened: OpenedManifest) -> Iterator[BytesMember]:
+    """Yield the members that no manifest lists: they follow from it."""
+    yield BytesMember(MANIFEST, opened.data)
+    yield BytesMember(manifest_name(opened.manifest.export_number), opened.data)
+    yield BytesMember(CHECKSUMS, checksums_text(opened.manifest, opened.data).encode("ascii"))
+
+
+def member_offsets(opened: OpenedManifest) -> dict[str, int]:
+    """Return where each member begins in a single file that is as the writer makes it."""
+    sizes = {member.path: member.size for member in opened.manifest.members}
+    sizes |= {file.name: file.size for file in listing_of(opened)}
+    offsets, position = {}, 0
+    for name in single_file_order(opened.manifest):
+        offsets[name] = position + len(local_header(name, sizes[name], 0, position))
+        position = offsets[name] + sizes[name]
+    return offsets

@@ -1,0 +1,167 @@
+"""Which archive the damaged one was: its manifest, confirmed by a second witness in it or in another copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Final
+
+from mlflow_archive.errors import ArchiveError, DamagedError
+from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, export_number, manifest_name, manifest_number
+from mlflow_archive.format.manifest import MAX_MANIFEST_SIZE, archive_id, decode
+from mlflow_archive.reader.stored.opening import OpenedManifest
+from mlflow_archive.repairing.copies import BytesMember, Copy
+from mlflow_archive.repairing.drafts import Draft, differing, majority
+from mlflow_archive.repairing.listing import member_offsets
+
+_LINE: Final = 64
+_MOST_IDS: Final = 4096
+_MOST_DAMAGED: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Testimony:
+    """What a copy says of its newest export: its number, texts of its manifest, and ids that its checksums state.
+
+    ``newest_member`` is the highest number of an export in the name of any member, also of one that was not finished.
+    """
+
+    number: int
+    newest_member: int
+    texts: tuple[bytes, ...]
+    stated: tuple[str, ...]
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Every archive id that something in the copy stands for."""
+        return frozenset((*map(archive_id, self.texts), *self.stated))
+
+    def is_of(self, manifest: bytes) -> bool:
+        """Return whether a manifest is that of this copy: it states its id, or has most of its bytes.
+
+        Manifests of two archives differ in their hashes, a third of their bytes.
+        """
+        if archive_id(manifest) in self.stated:
+            return True
+        sized = [text for text in self.texts if len(text) == len(manifest)]
+        differences = (sum(high - low for low, high in differing([text, manifest], 0)) for text in sized)
+        return any(number <= len(manifest) // _MOST_DAMAGED for number in differences)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The manifest of the archive. ``lost_export`` is a newer export of which no manifest is left, None for none."""
+
+    opened: OpenedManifest
+    origin: str = ""
+    lost_export: int | None = None
+
+
+def choose_manifest(damaged: Copy, others: Sequence[Copy]) -> Choice:
+    """Return the manifest of the newest export of the damaged archive.
+
+    Raises DamagedError (E006) if neither the archive nor another copy of it has one that can be confirmed,
+    FormatTooNewError if it is of a newer version.
+    """
+    testimony = testimony_of(damaged)
+    opened = damaged.opened
+    if opened is not None and (not opened.problems or opened.manifest.export_number >= testimony.number):
+        return Choice(opened=opened)
+    for other in others:
+        if other.opened is not None and other.opened.archive_id in testimony.ids:
+            return Choice(opened=other.opened, origin=str(other.path))
+    witnesses = [testimony, *(t for t in map(testimony_of, others) if t.number == testimony.number)]
+    if (confirmed := _confirmed(testimony, witnesses)) is not None:
+        return Choice(opened=confirmed, origin="its copies")
+    if damaged.too_new is not None:
+        raise damaged.too_new
+    for other in others:
+        # An older state of the archive shares members with it, too, and is not what it was.
+        is_older = other.opened is None or other.opened.manifest.export_number < testimony.newest_member
+        if other.opened is not None and not is_older and _shares_member(damaged, other.opened):
+            return Choice(opened=other.opened, origin=str(other.path))
+    if opened is not None:
+        return Choice(opened=opened, lost_export=testimony.number)
+    message = f"{damaged.path}: no copy of its manifest can be trusted, and no other archive that was given has it"
+    raise DamagedError(message, code="E006", member=MANIFEST)
+
+
+def testimony_of(copy: Copy) -> Testimony:
+    """Read what a copy says of its newest export, damaged or not."""
+    lines = _checksum_lines(copy)
+    names = {*copy.members.sizes(), *(name for _, name in lines)}
+    number = max((number for name in names if (number := manifest_number(name)) is not None), default=1)
+    newest = manifest_name(number)
+    newest_member = max((number, *(export for name in names if (export := export_number(name)) is not None)))
+    texts = [text for name in (MANIFEST, newest) if (text := _text(copy, name))]
+    stated = [sha256 for sha256, name in lines if name == newest]
+    return Testimony(number=number, newest_member=newest_member, texts=tuple(texts), stated=tuple(stated))
+
+
+def _checksum_lines(copy: Copy) -> list[tuple[str, str]]:
+    lines = (_text(copy, CHECKSUMS) or b"").decode("ascii", "replace").splitlines()
+    return [(line[:_LINE], line[_LINE + 2 :]) for line in lines if line[_LINE : _LINE + 2] == "  "]
+
+
+def _text(copy: Copy, name: str) -> bytes | None:
+    try:
+        file = copy.members.open(name)
+        return file.read_at(0, min(file.size, MAX_MANIFEST_SIZE))
+    except DamagedError:
+        return None
+
+
+def _confirmed(damaged: Testimony, witnesses: Sequence[Testimony]) -> OpenedManifest | None:
+    """Return the manifest that two places have, or that is put together from several and has a hash that is stated."""
+    texts = [text for witness in witnesses for text in witness.texts]
+    stated = frozenset(_plausible_ids([sha256 for witness in witnesses for sha256 in witness.stated]))
+    for text in texts:
+        confirmed = archive_id(text) in stated or texts.count(text) > 1
+        if confirmed and damaged.is_of(text) and (opened := _decoded(text, damaged.number)) is not None:
+            return opened
+    for size in dict.fromkeys(map(len, texts)):
+        sized = list(dict.fromkeys(text for text in texts if len(text) == size))
+        for draft in _drafts(sized):
+            is_settled = draft.settle_rest(stated) and damaged.is_of(draft.read_at(0, size))
+            if is_settled and (opened := _decoded(draft.read_at(0, size), damaged.number)) is not None:
+                return opened
+    return None
+
+
+def _drafts(texts: Sequence[bytes]) -> Iterator[Draft]:
+    """Yield texts of one size as a draft: first what most of them have, then all that differs."""
+    if len(texts) > 2:
+        yield Draft([majority(texts)])
+    if len(texts) > 1:
+        yield Draft([BytesMember(MANIFEST, text) for text in texts])
+
+
+def _plausible_ids(stated: Sequence[str]) -> Iterator[str]:
+    """Yield the ids that several copies of one line may have stood for, where each may be damaged."""
+    yield from dict.fromkeys(stated)
+    if len(set(stated)) > 1:
+        digits = [list(dict.fromkeys(at)) for at in zip(*stated, strict=True)]
+        for number, chosen in enumerate(product(*digits)):
+            if number == _MOST_IDS:
+                return
+            yield "".join(chosen)
+
+
+def _decoded(text: bytes, number: int) -> OpenedManifest | None:
+    try:
+        manifest = decode(text, where=MANIFEST)
+    except ArchiveError:
+        return None
+    return OpenedManifest(manifest=manifest, data=text) if manifest.export_number == number else None
+
+
+def _shares_member(damaged: Copy, opened: OpenedManifest) -> bool:
+    """Return whether a damaged archive has a table or pack of another one, byte for byte."""
+    members = [member for member in opened.manifest.members if member.kind in ("table", "pack")]
+    offsets = member_offsets(opened)
+    for member in sorted(members, key=lambda member: member.size):
+        candidates = damaged.candidates(member, offsets[member.path])
+        if any(candidate.sha256() == member.sha256 for candidate in candidates):
+            return True
+    return False

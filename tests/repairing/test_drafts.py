@@ -1,0 +1,100 @@
+"""A member put together from copies: where these differ, how that is told apart, and what a hash decides."""
+
+from __future__ import annotations
+
+import hashlib
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlflow_archive.errors import DamagedError
+from mlflow_archive.repairing.copies import SECTOR, BytesMember, PaddedMember
+from mlflow_archive.repairing.drafts import Draft, differing, majority
+
+TEXT = Random(1).randbytes(5000)  # noqa: S311 - values that repeat
+
+
+def with_zeros(*ranges: tuple[int, int]) -> BytesMember:
+    content = bytearray(TEXT)
+    for low, high in ranges:
+        content[low:high] = bytes(high - low)
+    return BytesMember("m", bytes(content))
+
+
+def settled(*copies: BytesMember) -> bytes:
+    draft = Draft(copies)
+    assert draft.settle_rest([hashlib.sha256(TEXT).hexdigest()])
+    return draft.read_at(0, draft.size)
+
+
+@pytest.mark.parametrize(
+    ("gap", "cut", "expected"),
+    [
+        (0, 0, [(0, 1), (2, 5), (8, 9)]),
+        (1, 0, [(0, 5), (8, 9)]),
+        (3, 0, [(0, 9)]),
+        (0, 4, [(0, 1), (2, 4), (4, 5), (8, 9)]),
+    ],
+)
+def test_where_pieces_differ(gap: int, cut: int, expected: list[tuple[int, int]]) -> None:
+    assert differing([b"abcdefghij", b"Xbcdefghij", b"abXYZfghXj"], gap, cut=cut) == expected
+    assert differing([b"same", b"same"], gap) == []
+    shifted = [(low, high) for low, high in differing([b"aaaa", b"bbbb"], 0, cut=4, offset=3)]
+    assert shifted == [(0, 1), (1, 4)]
+
+
+def test_copies_that_are_damaged_in_different_places() -> None:
+    assert settled(with_zeros((0, 1000)), with_zeros((1100, 1500), (4000, 5000))) == TEXT
+    assert settled(with_zeros((320, 640)), with_zeros((640, 900))) == TEXT  # side by side, at a multiple of 64
+    assert settled(with_zeros((9, 90)), with_zeros((80, 120)), with_zeros((300, 400))) == TEXT
+    assert Draft([with_zeros((9, 90)), with_zeros((80, 120))]).settle_rest([hashlib.sha256(TEXT).hexdigest()]) is False
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, len(TEXT) - 1)), max_size=6, unique_by=lambda hit: hit[1]))
+def test_any_few_bytes(hits: list[tuple[bool, int]]) -> None:
+    copies = [bytearray(TEXT), bytearray(TEXT)]
+    for which, at in hits:
+        copies[which][at] ^= 0x40
+    assert settled(*(BytesMember("m", bytes(copy)) for copy in copies)) == TEXT
+
+
+def test_what_is_proved_in_two_ways_stays_undecided() -> None:
+    same = b"s" * 100
+    draft = Draft([BytesMember("m", b"b" + same + b"_"), BytesMember("m", b"X" + same + b"Y")])
+    assert draft.settle(0, 102, lambda content: content.startswith(b"X"))
+    assert draft.undecided == [(101, 102)]
+    assert draft.settle_rest([hashlib.sha256(b"X" + same + b"_").hexdigest()])
+    assert (draft.read_at(0, 102), draft.read_at(100, 2), draft.undecided) == (b"X" + same + b"_", b"s_", [])
+
+
+def test_what_is_proved_in_no_way_is_that_of_the_first_copy() -> None:
+    draft = Draft([BytesMember("m", b"abc"), BytesMember("m", b"aXc")])
+    assert draft.settle(0, 3, lambda _: False) is False
+    assert draft.settle(0, 1, lambda _: False) is True
+    assert (draft.read_at(0, 3), draft.undecided) == (b"abc", [(1, 2)])
+
+
+def test_most_of_three_copies() -> None:
+    pieces = [b"abcd", b"aXcd", b"abcY"]
+    assert majority(pieces).read_at(0, 4) == b"abcd"
+
+
+class Failing(BytesMember):
+    """A medium with a sector that cannot be read."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        if offset < 2 * SECTOR and offset + size > SECTOR:
+            raise DamagedError("cannot be read", code="E011")
+        return super().read_at(offset, size)
+
+
+def test_a_sector_that_cannot_be_read_is_zero_and_so_is_what_is_cut_off() -> None:
+    content = b"x" * (3 * SECTOR)
+    padded = PaddedMember("m", Failing("m", content), 4 * SECTOR)
+    assert padded.read_at(0, 4 * SECTOR) == b"x" * SECTOR + bytes(SECTOR) + b"x" * SECTOR + bytes(SECTOR)
+    assert padded.read_at(3 * SECTOR, 1) == b"\0"
+    with pytest.raises(DamagedError, match="E011"):
+        padded.read_at(4 * SECTOR, 1)
