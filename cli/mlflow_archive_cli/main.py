@@ -31,7 +31,7 @@ _MODULES: Final = MappingProxyType(
     {
         "export": ("export", "Read an MLflow server or file store into an archive."),
         "import": ("import_", "Replay an archive into a tracking server or store."),
-        "copy": ("copy", "Copy a server, database or folder into a tracking server, without an archive to keep."),
+        "copy": ("copy", "Copy a server, database or folder into a tracking server."),
         "restore": ("restore", "Put an archive into a backend database, with every id kept."),
         "verify": ("verify", "Check that an archive is what was committed."),
         "repair": ("repair", "Write a sound archive from a damaged one and other copies."),

@@ -114,8 +114,10 @@ def test_the_example_in_the_help_works(
     # In place of the server of an export a store on disk; a replay into servers is tested in tests/sinks.
     store = Store(experiments=(Experiment(experiment_id="1", name="churn 1"),))
     write_store(store, tmp_path / "mlruns")
-    server = str(tmp_path / "mlruns") if name == "export" else "sqlite:///mlflow.db"
-    stand_in = {"4b1f0c": PARENT, "val/loss": "bad", "metrics.auc DESC": "-start_time", "http://127.0.0.1:5000": server}
+    target = "sqlite:///mlflow.db"
+    stand_in = {"4b1f0c": PARENT, "val/loss": "bad", "metrics.auc DESC": "-start_time"}
+    stand_in["http://127.0.0.1:5000"] = str(tmp_path / "mlruns") if name in ("export", "copy") else target
+    stand_in["http://127.0.0.1:5001"] = target
     if name == "sign":
         stand_in["~/.ssh/id_ed25519"] = str(new_signer(tmp_path, "ada").key)
     arguments = [re.sub(r"^4b1f0c", PARENT, stand_in.get(word, word)) for word in words[1:]]
