@@ -176,6 +176,14 @@ def test_runs_beyond_the_limit_are_counted(cli: Command, archive: Path, tmp_path
     assert text.count("1 more runs are in the archive") == 2
 
 
+def test_runs_of_an_experiment_that_a_damaged_archive_has_often_are_shown_once(cli: Command, tmp_path: Path) -> None:
+    draft = Draft(rows=lambda rows: rows["experiments"].extend(rows["experiments"] * 4))
+    (tmp_path / "a.mlfa").write_bytes(zipped(in_order(build(draft))))
+    assert cli("report", tmp_path / "a.mlfa", "-o", tmp_path / "r.html", "-q").code == 12
+    text = (tmp_path / "r.html").read_text()
+    assert (text.count("<h3>one</h3>"), text.count("<details id=")) == (5, 2)
+
+
 def test_damage_is_told(cli: Command, tmp_path: Path) -> None:
     path = write_archive(tmp_path / "a")
     pack = next((path / "packs").iterdir())

@@ -14,7 +14,7 @@ from mlflow_archive.api.report.parts import heading
 from mlflow_archive.kinds import EXPERIMENT, RUN
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.details import RunDetails, run_details
-from mlflow_archive.reader.inspection.listing import Query, duration_ms, list_objects
+from mlflow_archive.reader.inspection.listing import duration_ms, list_objects
 from mlflow_archive.reader.inspection.nesting import nested
 
 _KEYS: Final = 8
@@ -72,16 +72,18 @@ class _Experiment:
 def experiments(archive: Archive, most_runs: int, shown: set[str], advance: Callable[[int], None]) -> Iterator[str]:
     """Yield all experiments, and of them the newest runs in full, whose ids go to ``shown``; others are counted."""
     images = Images(archive)
+    run_ids_of: dict[str, list[str]] = {}
+    for run in list_objects(archive, RUN, columns=["run_id", "experiment_id"], sort="-start_time"):
+        run_ids_of.setdefault(run["experiment_id"], []).append(run["run_id"])
     yield heading("runs")
     for row in list_objects(archive, EXPERIMENT):
         facts = {name: value for name, value in row.items() if value is not None and name != "name"}
         yield f"<h3>{text(row['name'])}</h3>{pairs(facts)}"
-        query = Query(experiments=(row["experiment_id"],))
-        run_ids = list_objects(archive, RUN, query, columns=["run_id"], sort="-start_time") if row["runs"] else []
+        run_ids = run_ids_of.pop(row["experiment_id"], [])  # once, however often a damaged archive has an experiment
         described = _Experiment()
-        for run in run_ids[:most_runs]:
-            described.add(run_details(archive, run["run_id"]), images)
-            shown.add(run["run_id"])
+        for run_id in run_ids[:most_runs]:
+            described.add(run_details(archive, run_id), images)
+            shown.add(run_id)
             advance(1)
         yield described.table()
         yield described.charts()
