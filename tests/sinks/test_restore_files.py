@@ -217,3 +217,13 @@ def test_mlflow_finds_the_files_below_any_root(name: str, store: Path, tmp_path:
     assert Path(client.download_artifacts(PARENT, "a b.txt", str(tmp_path))).read_bytes() == b"spaces"
     again = export(uri, tmp_path / "again.mlfa")
     assert content(again)["artifacts"] == content(store)["artifacts"]
+
+
+def test_where_a_link_leads_that_leads_nowhere_yet_the_restore_makes_the_database(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link.db"
+    link.symlink_to("real/new.db")
+    restore(store, f"sqlite:///{link}", artifact_root=str(tmp_path / "files"))
+    assert link.readlink() == Path("real/new.db")
+    assert [path.name for path in (tmp_path / "real").iterdir()] == ["new.db"]
+    assert tables_of(f"sqlite:///{link}")["runs"] > 0
