@@ -27,11 +27,11 @@ AFTER = MemoryOptions(
 
 
 def repair(
-    archive: Path, output: Path, *, others: Sequence[Path] = (), salvage: bool = False, files: Files | None = None
+    archive: Path, output: Path, *, copies: Sequence[Path] = (), salvage: bool = False, files: Files | None = None
 ) -> RepairReport:
     """Repair, as a program of a fixed name and time."""
     options = RepairOptions(tool="test 1", clock_ms=lambda: START_MS, salvage=salvage)
-    return repair_from(archive, output, others=others, options=options, files=files)
+    return repair_from(archive, output, copies=copies, options=options, files=files)
 
 
 @pytest.fixture(scope="module")

@@ -56,8 +56,8 @@ def test_copies_that_are_damaged_in_different_places() -> None:
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, len(TEXT) - 1)), max_size=6, unique_by=lambda hit: hit[1]))
 def test_any_few_bytes(hits: list[tuple[bool, int]]) -> None:
     copies = [bytearray(TEXT), bytearray(TEXT)]
-    for which, at in hits:
-        copies[which][at] ^= 0x40
+    for copy, at in hits:
+        copies[copy][at] ^= 0x40
     assert settled(*(BytesMember("m", bytes(copy)) for copy in copies)) == TEXT
 
 

@@ -83,22 +83,22 @@ def harmed(whole: Path, folder: Path, *, lost: str) -> Path:
 @pytest.mark.parametrize("salvage", [False, True], ids=["mended", "salvaged"])
 def test_killed_before_every_file_operation(whole: Path, tmp_path: Path, name: str, salvage: bool) -> None:
     damaged = harmed(whole, tmp_path, lost="tables/params/0001-00000.parquet")
-    others, before, new = [] if salvage else [whole / "a.mlfa"], hashes(damaged), tmp_path / name
+    copies, before, new = [] if salvage else [whole / "a.mlfa"], hashes(damaged), tmp_path / name
     count = Mortal(10**9)
-    expected = repair(damaged, new, others=others, salvage=salvage, files=count).gaps
+    expected = repair(damaged, new, copies=copies, salvage=salvage, files=count).gaps
     operations = 10**9 - count.lives
     remove(new)
     half = 0
-    for lives in range(0, operations, 1 if LONG else operations // 6):
+    for lives in range(0, operations, 1 if LONG else operations // 4):
         with pytest.raises(Killed):
-            repair(damaged, new, others=others, salvage=salvage, files=Mortal(lives))
+            repair(damaged, new, copies=copies, salvage=salvage, files=Mortal(lives))
         half += new.exists()
         if new.exists():
             assert verify(new).ok, lives
             with pytest.raises(TargetError, match="choose another name"):
-                repair(damaged, new, others=others, salvage=salvage)
+                repair(damaged, new, copies=copies, salvage=salvage)
         else:
-            assert repair(damaged, new, others=others, salvage=salvage).gaps == expected
+            assert repair(damaged, new, copies=copies, salvage=salvage).gaps == expected
         assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged", name], lives
         remove(new)
     assert half < operations
@@ -115,7 +115,7 @@ def test_disk_full_at_any_byte(whole: Path, tmp_path: Path, name: str) -> None:
         with pytest.raises(TargetError, match=r"the disk is full|an earlier write failed"):
             repair(damaged, tmp_path / name, salvage=True, files=SmallDisk((10**9 - big.room) * step // 4))
         assert [path.name for path in tmp_path.iterdir()] == ["damaged"]
-    report = repair(damaged, tmp_path / name, others=[whole / "a"])
+    report = repair(damaged, tmp_path / name, copies=[whole / "a"])
     check_whole(report, tmp_path / name, whole / ("a.mlfa" if name == "new.mlfa" else "a"))
 
 

@@ -44,7 +44,7 @@ def test_every_member_lost_in_turn_comes_from_the_other_copy(whole: Path, tmp_pa
         damaged = copied(whole / "a", tmp_path / "damaged")
         (damaged / member).unlink()
         before, new = hashes(damaged), tmp_path / ("new", "new.mlfa")[number % 2]
-        report = repair(damaged, new, others=[whole / ("a.mlfa", "a")[number % 3 == 0]])
+        report = repair(damaged, new, copies=[whole / ("a.mlfa", "a")[number % 3 == 0]])
         assert [mended.member for mended in report.mended] in ([str(member)], [])  # two exports may have equal parts
         check_whole(report, new, whole / ("a.mlfa" if new.suffix else "a"))
         assert hashes(damaged) == before
@@ -64,14 +64,14 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_copies_with_many_damages_each_give_one_sound_archive(many: Path, tmp_path: Path) -> None:
     for draw in range(DRAWS):
         name = ("a", "a.mlfa")[draw % 2]
-        one, other = (copied(many / name, tmp_path / f"{which}{name}") for which in ("one", "other"))
-        damage_both(one, other, DAMAGES, Random(draw))  # noqa: S311 - damage that repeats
-        before, new = (hashes(one), hashes(other)), tmp_path / ("new", "new.mlfa")[draw % 4 < 2]
-        report = repair(one, new, others=[other])
+        first, second = (copied(many / name, tmp_path / f"{order}{name}") for order in ("first", "second"))
+        damage_both(first, second, DAMAGES, Random(draw))  # noqa: S311 - damage that repeats
+        before, new = (hashes(first), hashes(second)), tmp_path / ("new", "new.mlfa")[draw % 4 < 2]
+        report = repair(first, new, copies=[second])
         assert report.damaged == [], draw
         check_whole(report, new, many / ("a.mlfa" if new.suffix else "a"))
-        assert (hashes(one), hashes(other)) == before
-        for path in (one, other, new):
+        assert (hashes(first), hashes(second)) == before
+        for path in (first, second, new):
             remove(path)
 
 
@@ -82,7 +82,7 @@ def test_what_is_damaged_in_both_copies_is_named_and_nothing_is_written(whole: P
         data = bytearray((damaged / pack).read_bytes())
         data[200:210] = bytes(10)
         (damaged / pack).write_bytes(data)
-    report = repair(tmp_path / "one", tmp_path / "new", others=[tmp_path / "other"])
+    report = repair(tmp_path / "one", tmp_path / "new", copies=[tmp_path / "other"])
     assert (report.written_id, report.damaged, report.complete) == (None, [pack], False)
     assert {loss.kind for loss in report.lost} == {"run"}
     assert set(report.lost) == verify(tmp_path / "one").lost
@@ -94,7 +94,7 @@ def test_archives_of_other_ids_serve_by_sha256(whole: Path, tmp_path: Path) -> N
     later = copied(whole / "a", tmp_path / "later")
     export(later, MemoryOptions(runs=9, sizes=AFTER.sizes), append=True)
     export(tmp_path / "again.mlfa", MemoryOptions(runs=20, sizes=AFTER.sizes, changed=frozenset({1}), runs_per_shard=7))
-    for other, member in (
+    for copy, member in (
         (later, "tables/metrics/0001-00000.parquet"),
         (tmp_path / "again.mlfa", "packs/0002-00000.zst"),
     ):
@@ -102,8 +102,8 @@ def test_archives_of_other_ids_serve_by_sha256(whole: Path, tmp_path: Path) -> N
         data = bytearray((damaged / member).read_bytes())
         data[-300:-200] = bytes(100)
         (damaged / member).write_bytes(data)
-        report = repair(damaged, new, others=[other])
-        origin = str(other) if other == later else "blobs of other archives"
+        report = repair(damaged, new, copies=[copy])
+        origin = str(copy) if copy == later else "blobs of other archives"
         assert report.mended == [MendedMember(member=member, origin=origin)]
         check_whole(report, new, whole / "a")
         remove(damaged)
@@ -126,7 +126,7 @@ def test_archives_of_other_ids_serve_by_sha256(whole: Path, tmp_path: Path) -> N
 def test_the_frame_of_a_single_file(whole: Path, tmp_path: Path, harm) -> None:  # type: ignore[no-untyped-def]
     damaged = tmp_path / "damaged.mlfa"
     damaged.write_bytes(harm((whole / "a.mlfa").read_bytes()))
-    report = repair(damaged, tmp_path / "new.mlfa", others=[whole / "a"])
+    report = repair(damaged, tmp_path / "new.mlfa", copies=[whole / "a"])
     check_whole(report, tmp_path / "new.mlfa", whole / "a.mlfa")
     assert report.mended[0].member == ""
 
@@ -141,7 +141,7 @@ def test_what_cannot_be_is_refused(whole: Path, tmp_path: Path) -> None:
     with pytest.raises(NotAnArchiveError, match="does not exist"):
         repair(whole / "none", tmp_path / "new")
     with pytest.raises(NotAnArchiveError, match="does not exist"):
-        repair(whole / "a", tmp_path / "new", others=[whole / "none"])
+        repair(whole / "a", tmp_path / "new", copies=[whole / "none"])
     with pytest.raises(SelectionError, match="is not changed"):
         repair(whole / "a", whole / "a" / "new")
     with pytest.raises(TargetError, match="choose another name"):
@@ -150,9 +150,13 @@ def test_what_cannot_be_is_refused(whole: Path, tmp_path: Path) -> None:
     (tmp_path / "new.work" / "mine").touch()
     with pytest.raises(TargetError, match="is not of a repair"):
         repair(whole / "a", tmp_path / "new")
+    (tmp_path / "new.work" / "mine").rename(tmp_path / "new.work" / "archive")
+    with pytest.raises(TargetError, match="is not of a repair"):
+        repair(whole / "a", tmp_path / "new")
+    assert (tmp_path / "new.work" / "archive").exists()
     (tmp_path / "empty").mkdir()
     with pytest.raises(DamagedError, match="no copy of its manifest"):
-        repair(tmp_path / "empty", tmp_path / "other", others=[whole / "a"])
+        repair(tmp_path / "empty", tmp_path / "other", copies=[whole / "a"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "new.work"]
 
 
@@ -163,10 +167,10 @@ def test_an_older_state_is_not_taken_for_the_archive(tmp_path: Path) -> None:
     for name in ("manifest.json", "manifests/0001.json", "manifests/0002.json"):
         (newer / name).unlink()
     with pytest.raises(DamagedError, match="no copy of its manifest"):
-        repair(newer, tmp_path / "new", others=[tmp_path / "old"])
+        repair(newer, tmp_path / "new", copies=[tmp_path / "old"])
     (newer / "checksums.sha256").unlink()
     with pytest.raises(DamagedError, match="no copy of its manifest"):
-        repair(newer, tmp_path / "new", others=[tmp_path / "old"])
+        repair(newer, tmp_path / "new", copies=[tmp_path / "old"])
 
 
 def test_of_a_manifest_that_is_lost_the_copies_say_which_it_was(whole: Path, tmp_path: Path) -> None:
@@ -174,7 +178,7 @@ def test_of_a_manifest_that_is_lost_the_copies_say_which_it_was(whole: Path, tmp
     damaged = copied(whole / "a", tmp_path / "damaged")
     for name in names:
         (damaged / name).unlink()
-    report = repair(damaged, tmp_path / "new", others=[whole / "a.mlfa"])
+    report = repair(damaged, tmp_path / "new", copies=[whole / "a.mlfa"])
     assert [mended.to_json() for mended in report.mended] == [
         {"member": name, "origin": str(whole / "a.mlfa")} for name in ("manifest.json", "manifests/0002.json", names[2])
     ]
@@ -193,5 +197,5 @@ def test_the_input_is_opened_where_only_one_export_is_whole(whole: Path, tmp_pat
     assert [(gap.owner_kind, gap.owner_id, gap.code) for gap in salvaged.gaps] == [("source", "export 2", "G403")]
     assert verify(tmp_path / "new").problems == []
     assert content_of(tmp_path / "new").rows["gaps"]
-    check = repair(damaged, tmp_path / "all", others=[whole / "a"])
+    check = repair(damaged, tmp_path / "all", copies=[whole / "a"])
     check_whole(check, tmp_path / "all", whole / "a")

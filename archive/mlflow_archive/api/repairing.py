@@ -30,14 +30,15 @@ def repair(
 ) -> RepairReport:
     """Write a sound archive from a damaged one and other copies of it; none of these is changed.
 
-    What is lost in all of them is in ``report.lost``, and nothing is written then; with ``salvage`` all that is sound
-    is, with a gap for each thing that is lost. Raises ArchiveError, SelectionError, TargetError.
+    ``others`` are the paths of the copies, damaged or not, or of archives with the same runs. What is
+    lost in all of them is in ``report.lost``, and nothing is written then; with ``salvage`` all that is sound is, with
+    a gap for each thing that is lost. Raises ArchiveError, SelectionError, TargetError.
     """
     refuse_text("others", others)
     return repair_from(
         local_path(archive),
         local_path(output),
-        others=[local_path(other) for other in others],
+        copies=[local_path(path) for path in others],
         options=RepairOptions(
             tool=f"mlflow-archive {__version__}",
             clock_ms=lambda: time.time_ns() // 1_000_000,

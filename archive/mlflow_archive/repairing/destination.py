@@ -1,6 +1,6 @@
 """Where a mended archive is written: beside its name, whole, then under it.
 
-NAME.work           the lock, parts that are made anew, and the directory form; gone when all is done
+NAME.work           the lock, members that are made anew, and the directory form; gone when all is done
 NAME.mlfa.tmp       the single file, until it is renamed
 
 A repair that was killed leaves these two; the next one begins anew.
@@ -24,7 +24,7 @@ from mlflow_archive.writer.staging import PLAN, Staging
 from mlflow_archive.writer.target import single_file_order
 
 _WHOLE: Final = "archive"
-_MADE: Final = "made"
+_NEW_MEMBERS: Final = "members"
 
 
 class Destination:
@@ -34,7 +34,7 @@ class Destination:
         self.path, self.files = path, files
         self._work = path.with_name(path.name + ".work")
         self.staging = Staging(files, self._work, 1)
-        self.made = self._work / _MADE
+        self.new_members = self._work / _NEW_MEMBERS
 
     def lock(self) -> None:
         """Hold the name, and remove what a repair that was killed left."""
@@ -46,7 +46,9 @@ class Destination:
 
     def _is_of_repair(self) -> bool:
         names = {path.name for path in self._work.iterdir()}
-        return names <= {STAGING, _WHOLE, _MADE} and not (self.staging.folder / PLAN).exists()
+        if names and STAGING not in names:  # the lock comes first and goes last
+            return False
+        return names <= {STAGING, _WHOLE, _NEW_MEMBERS} and not (self.staging.folder / PLAN).exists()
 
     def refuse_taken(self) -> None:
         """Raise TargetError if there is something of that name."""
@@ -55,7 +57,7 @@ class Destination:
 
     def remove_work(self) -> None:
         """Remove what is not the archive, but for the lock."""
-        for name in (_WHOLE, _MADE):
+        for name in (_WHOLE, _NEW_MEMBERS):
             self.files.remove_tree(self._work / name)
         if self.path.name.endswith(SINGLE_FILE_SUFFIX):
             self.files.remove(self.path.with_name(self.path.name + ".tmp"))

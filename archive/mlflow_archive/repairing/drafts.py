@@ -109,10 +109,14 @@ class Draft(MemberFile):
         end = start + len(content)
         outside = [((low, min(high, start)), (max(low, end), high)) for low, high in self.undecided]
         self.undecided = [piece for pair in outside for piece in pair if piece[0] < piece[1]]
-        held = [source.read_at(start, len(content)) for source in self._sources]
-        for low, high in differing([held[0], content], _COARSEST):
+        contents = [source.read_at(start, len(content)) for source in self._sources]
+        for low, high in differing([contents[0], content], _COARSEST):
             source = next(
-                (file for file, there in zip(self._sources, held, strict=True) if _alike(there, content, low, high)),
+                (
+                    file
+                    for file, stored in zip(self._sources, contents, strict=True)
+                    if _alike(stored, content, low, high)
+                ),
                 None,
             )
             piece = _Piece(
@@ -131,8 +135,8 @@ class Draft(MemberFile):
             tries = prod(len(self._contents(low, high)) for low, high in runs) if len(runs) < 32 else MAX_TRIES + 1
             if tries > MAX_TRIES or tries * self.size > 4 * MAX_TRIED_BYTES:
                 continue
-            for chosen in self._hashed(runs, 0, hashlib.sha256(), accepted):
-                for (low, _), content in zip(runs, chosen, strict=True):
+            for contents in self._hashed(runs, 0, hashlib.sha256(), accepted):
+                for (low, _), content in zip(runs, contents, strict=True):
                     self.decide(low, content)
                 return True
         return False
@@ -158,15 +162,15 @@ class Draft(MemberFile):
         for content in self._contents(*runs[0]):
             following = digest.copy()
             following.update(content)
-            for others in self._hashed(runs[1:], runs[0][1], following, accepted):
-                yield (content, *others)
+            for contents in self._hashed(runs[1:], runs[0][1], following, accepted):
+                yield (content, *contents)
 
 
 def _untried(pieces: Sequence[bytes], runs: Sequence[Range], tried: set[bytes]) -> Iterator[bytes]:
     """Yield pieces of equal length with each of some runs from any of them; ``tried`` are the hashes of all before."""
-    for chosen in product(pieces, repeat=len(runs)):
+    for sources in product(pieces, repeat=len(runs)):
         content = bytearray(pieces[0])
-        for (low, high), source in zip(runs, chosen, strict=True):
+        for (low, high), source in zip(runs, sources, strict=True):
             content[low:high] = source[low:high]
         digest = hashlib.sha256(content).digest()
         if digest not in tried:
@@ -174,8 +178,8 @@ def _untried(pieces: Sequence[bytes], runs: Sequence[Range], tried: set[bytes]) 
             yield bytes(content)
 
 
-def _alike(one: bytes, other: bytes, low: int, high: int) -> bool:
-    return one[low:high] == other[low:high]
+def _alike(first: bytes, second: bytes, low: int, high: int) -> bool:
+    return first[low:high] == second[low:high]
 
 
 def differing(pieces: Sequence[bytes], gap: int, *, cut: int = 0, offset: int = 0) -> list[Range]:
@@ -205,9 +209,9 @@ def _cut(run: Range, cut: int, offset: int) -> Iterator[Range]:
 
 def majority(pieces: Sequence[bytes]) -> BytesMember:
     """Return what most of some pieces of equal length have, byte for byte."""
-    chosen = bytearray(pieces[0])
+    content = bytearray(pieces[0])
     for low, high in differing(pieces, 0):
         for at in range(low, high):
-            there = [piece[at] for piece in pieces]
-            chosen[at] = max(there, key=there.count)
-    return BytesMember("majority", bytes(chosen))
+            values = [piece[at] for piece in pieces]
+            content[at] = max(values, key=values.count)
+    return BytesMember("majority", bytes(content))

@@ -25,7 +25,7 @@ def rebuild_frames(draft: Draft, archives: Sequence[Archive]) -> bool:
     """
     blobs = [Blobs(archive) for archive in archives]
     position: int | None = 0
-    is_whole, made = bool(blobs), 0
+    is_whole, new_size = bool(blobs), 0
     while is_whole and position is not None and position < draft.size:
         label = label_at(draft, position)
         if label is None:
@@ -36,8 +36,8 @@ def rebuild_frames(draft: Draft, archives: Sequence[Archive]) -> bool:
         if position > draft.size:
             return False
         if not frame_is_sound(label, draft.read_at(start, label.frame_size)):
-            made += label.frame_size
-            if made > _MOST_BYTES or (frame := _frame(label, blobs)) is None:
+            new_size += label.frame_size
+            if new_size > _MOST_BYTES or (frame := _frame(label, blobs)) is None:
                 return False
             draft.decide(start, frame)
     return is_whole
@@ -53,9 +53,9 @@ def _frame(label: Label, blobs: Sequence[Blobs]) -> bytes | None:
 
 
 def _raw(extent: Extent, blobs: Sequence[Blobs]) -> bytes | None:
-    for held in blobs:
+    for stored in blobs:
         try:
-            with held.open(extent.digest.hex()) as stream:
+            with stored.open(extent.digest.hex()) as stream:
                 stream.seek(extent.raw_offset)
                 return stream.read(extent.size)
         except DamagedError:

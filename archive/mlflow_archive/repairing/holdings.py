@@ -60,8 +60,9 @@ class Holdings:
         entities: dict[str, str] = {}
         for member in self._archive.parts(table.name):
             for rows in self.groups(member) if member.export == export else ():
-                kept = self._in_held_experiment(rows, table)
-                entities.update(zip(owner_ids(kept, table).to_pylist(), kept[table.key[0]].to_pylist(), strict=True))
+                kept_rows = self._in_held_experiment(rows, table)
+                first_keys = kept_rows[table.key[0]].to_pylist()
+                entities.update(zip(owner_ids(kept_rows, table).to_pylist(), first_keys, strict=True))
         return entities
 
     def _held_later(self, kind: str, export: int) -> frozenset[str]:
@@ -93,30 +94,30 @@ class Holdings:
         return rows
 
     def _keep_of(self, kind: str, rows: pa.Table, table: Table, export: int) -> pa.Table:
-        held = pa.array(self.entities(kind, export), pa.string())
+        entity_ids = pa.array(self.entities(kind, export), pa.string())
         owners = owner_ids(rows, table)
-        lost = pc.invert(pc.is_in(owners, value_set=held))
+        is_lost = pc.invert(pc.is_in(owners, value_set=entity_ids))
         if table.entity == BY_ROW:
-            lost = pc.and_(lost, pc.equal(rows["owner_kind"], kind))
-        for owner in pc.unique(owners.filter(lost)).to_pylist():
+            is_lost = pc.and_(is_lost, pc.equal(rows["owner_kind"], kind))
+        for owner in pc.unique(owners.filter(is_lost)).to_pylist():
             self.dropped.setdefault((kind, owner), export)
-        return rows.filter(pc.invert(lost))
+        return rows.filter(pc.invert(is_lost))
 
     def with_experiment(self, rows: pa.Table, table: Table, export: int) -> pa.Table:
         """Return the rows of an identity table that lie in an experiment which is held; note the others as lost."""
-        kept = self._in_held_experiment(rows, table)
-        if kept.num_rows < rows.num_rows and table.entity is not None:
-            held = pa.array(owner_ids(kept, table).to_pylist(), pa.string())
+        kept_rows = self._in_held_experiment(rows, table)
+        if kept_rows.num_rows < rows.num_rows and table.entity is not None:
+            kept_ids = pa.array(owner_ids(kept_rows, table).to_pylist(), pa.string())
             owners = owner_ids(rows, table)
-            for owner in owners.filter(pc.invert(pc.is_in(owners, value_set=held))).to_pylist():
+            for owner in owners.filter(pc.invert(pc.is_in(owners, value_set=kept_ids))).to_pylist():
                 self.dropped.setdefault((table.entity, owner), export)
-        return kept
+        return kept_rows
 
     def _in_held_experiment(self, rows: pa.Table, table: Table) -> pa.Table:
         if not self._experiments_hit or not _is_in_experiment(table):
             return rows
-        held = [owner for number in self._exports for owner in self.entities(EXPERIMENT, number)]
-        return rows.filter(pc.is_in(rows["experiment_id"], value_set=pa.array(held, pa.string())))
+        experiments = [owner for number in self._exports for owner in self.entities(EXPERIMENT, number)]
+        return rows.filter(pc.is_in(rows["experiment_id"], value_set=pa.array(experiments, pa.string())))
 
 
 def _decodes(part: Part, number: int) -> bool:

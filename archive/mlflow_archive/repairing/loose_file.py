@@ -63,9 +63,9 @@ class LooseFile:
         places: dict[str, list[tuple[int, int]]] = {}
         whole = MemberFile(self.path.name, self._file, 0, self.size)
         for offset in _signatures(whole):
-            stated = decode_loosely(whole.read_at(offset, min(_LONGEST_HEADER, self.size - offset)))
-            if stated is not None and offset + stated[2] <= self.size:
-                name, size, header_size = stated
+            header = decode_loosely(whole.read_at(offset, min(_LONGEST_HEADER, self.size - offset)))
+            if header is not None and offset + header[2] <= self.size:
+                name, size, header_size = header
                 spots = places.setdefault(name, [])
                 if len(spots) < _PLACES_OF_A_NAME:
                     spots.append((offset + header_size, size))

@@ -38,8 +38,8 @@ class Losses:
         """Kind and id of all that have lost something."""
         return frozenset((gap.owner_kind, gap.owner_id) for gap in self)
 
-    def _add(self, kind: str, owner: str, path: str, code: str, what: str) -> None:
-        reason = f"{what} damaged in the archive {self._archive} that this one was salvaged from"
+    def _add(self, kind: str, owner: str, path: str, code: str, subject: str) -> None:
+        reason = f"{subject} damaged in the archive {self._archive} that this one was salvaged from"
         gap = Gap(owner_kind=kind, owner_id=owner, path=path, code=code, reason=reason)
         self._gaps.setdefault((kind, owner, path, code), gap)
 
@@ -67,8 +67,8 @@ class Losses:
         for (kind, owner), export in self._holdings.dropped.items():
             if self._holdings.is_current(kind, owner, export):
                 code = _OBJECTS.get(kind, gap_codes.OBJECT_UNREADABLE)
-                what = f"its row in {IDENTITIES[kind].name} by export {export}, or that of its experiment, is"
-                self._add(kind, owner, "", code, what)
+                subject = f"its row in {IDENTITIES[kind].name} by export {export}, or that of its experiment, is"
+                self._add(kind, owner, "", code, subject)
 
     def add_artifact(self, kind: str, owner: str, path: str, digest: str) -> None:
         """Add an artifact whose blob does not come out."""
@@ -80,6 +80,6 @@ class Losses:
         code = gap_codes.OBJECT_UNREADABLE if name is None else gap_codes.UNKNOWN_ROWS
         self.add_of_source(member.path if name is None else name, f"the member {member.path} is", code)
 
-    def add_of_source(self, owner: str, what: str, code: str = gap_codes.OBJECT_UNREADABLE) -> None:
+    def add_of_source(self, owner: str, subject: str, code: str = gap_codes.OBJECT_UNREADABLE) -> None:
         """Add something that belongs to no object."""
-        self._add(gap_codes.SOURCE, owner, "", code, what)
+        self._add(gap_codes.SOURCE, owner, "", code, subject)

@@ -18,7 +18,7 @@ from mlflow_archive.writer.parts import WrittenPart, part_writer
 
 
 def made_anew(archive: Archive, unsound: list[Member], place: Destination) -> Iterator[tuple[Member, WrittenPart]]:
-    """Yield members with what was made of them below ``place.made``.
+    """Yield members with what was made of them below ``place.new_members``.
 
     Of the blob index that may be other bytes with the same rows.
     """
@@ -30,13 +30,13 @@ def made_anew(archive: Archive, unsound: list[Member], place: Destination) -> It
         rows = rebuild_index(archive, export)
         for member in of_index:
             if member.export == export:
-                yield member, write_index(place.files, place.made / member.path, rows, member)
+                yield member, write_index(place.files, place.new_members / member.path, rows, member)
 
 
 def _written_again(archive: Archive, member: Member, place: Destination) -> WrittenPart | None:
     """Write a part again from its rows; None if some cannot be read, or it is another part then."""
     table = TABLES[member.table or ""]
-    path = place.made / member.path
+    path = place.new_members / member.path
     try:
         for level in LEVELS:
             with part_writer(place.files, path, table, level=level) as part:
@@ -51,7 +51,7 @@ def _written_again(archive: Archive, member: Member, place: Destination) -> Writ
     return None
 
 
-def made_members(place: Destination) -> DirectoryMembers:
+def open_new_members(place: Destination) -> DirectoryMembers:
     """Open what was made; the caller closes it."""
-    place.files.make_directory(place.made)
-    return DirectoryMembers(place.made)
+    place.files.make_directory(place.new_members)
+    return DirectoryMembers(place.new_members)

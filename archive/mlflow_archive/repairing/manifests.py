@@ -30,19 +30,19 @@ class Testimony:
     number: int
     newest_member: int
     texts: tuple[bytes, ...]
-    stated: tuple[str, ...]
+    stated_ids: tuple[str, ...]
 
     @property
     def ids(self) -> frozenset[str]:
         """Every archive id that something in the copy stands for."""
-        return frozenset((*map(archive_id, self.texts), *self.stated))
+        return frozenset((*map(archive_id, self.texts), *self.stated_ids))
 
     def is_of(self, manifest: bytes) -> bool:
         """Return whether a manifest is that of this copy: it states its id, or has most of its bytes.
 
         Manifests of two archives differ in their hashes, a third of their bytes.
         """
-        if archive_id(manifest) in self.stated:
+        if archive_id(manifest) in self.stated_ids:
             return True
         sized = [text for text in self.texts if len(text) == len(manifest)]
         differences = (sum(high - low for low, high in differing([text, manifest], 0)) for text in sized)
@@ -58,7 +58,7 @@ class Choice:
     lost_export: int | None = None
 
 
-def choose_manifest(damaged: Copy, others: Sequence[Copy]) -> Choice:
+def choose_manifest(damaged: Copy, copies: Sequence[Copy]) -> Choice:
     """Return the manifest of the newest export of the damaged archive.
 
     Raises DamagedError (E006) if neither the archive nor another copy of it has one that can be confirmed,
@@ -68,19 +68,19 @@ def choose_manifest(damaged: Copy, others: Sequence[Copy]) -> Choice:
     opened = damaged.opened
     if opened is not None and (not opened.problems or opened.manifest.export_number >= testimony.number):
         return Choice(opened=opened)
-    for other in others:
-        if other.opened is not None and other.opened.archive_id in testimony.ids:
-            return Choice(opened=other.opened, origin=str(other.path))
-    witnesses = [testimony, *(t for t in map(testimony_of, others) if t.number == testimony.number)]
+    for copy in copies:
+        if copy.opened is not None and copy.opened.archive_id in testimony.ids:
+            return Choice(opened=copy.opened, origin=str(copy.path))
+    witnesses = [testimony, *(t for t in map(testimony_of, copies) if t.number == testimony.number)]
     if (confirmed := _confirmed(testimony, witnesses)) is not None:
         return Choice(opened=confirmed, origin="its copies")
     if damaged.too_new is not None:
         raise damaged.too_new
-    for other in others:
+    for copy in copies:
         # An older state of the archive shares members with it, too, and is not what it was.
-        is_older = other.opened is None or other.opened.manifest.export_number < testimony.newest_member
-        if other.opened is not None and not is_older and _shares_member(damaged, other.opened):
-            return Choice(opened=other.opened, origin=str(other.path))
+        is_older = copy.opened is None or copy.opened.manifest.export_number < testimony.newest_member
+        if copy.opened is not None and not is_older and _shares_member(damaged, copy.opened):
+            return Choice(opened=copy.opened, origin=str(copy.path))
     if opened is not None:
         return Choice(opened=opened, lost_export=testimony.number)
     message = f"{damaged.path}: no copy of its manifest can be trusted, and no other archive that was given has it"
@@ -95,8 +95,8 @@ def testimony_of(copy: Copy) -> Testimony:
     newest = manifest_name(number)
     newest_member = max((number, *(export for name in names if (export := export_number(name)) is not None)))
     texts = [text for name in (MANIFEST, newest) if (text := _text(copy, name))]
-    stated = [sha256 for sha256, name in lines if name == newest]
-    return Testimony(number=number, newest_member=newest_member, texts=tuple(texts), stated=tuple(stated))
+    stated_ids = [sha256 for sha256, name in lines if name == newest]
+    return Testimony(number=number, newest_member=newest_member, texts=tuple(texts), stated_ids=tuple(stated_ids))
 
 
 def _checksum_lines(copy: Copy) -> list[tuple[str, str]]:
@@ -115,15 +115,15 @@ def _text(copy: Copy, name: str) -> bytes | None:
 def _confirmed(damaged: Testimony, witnesses: Sequence[Testimony]) -> OpenedManifest | None:
     """Return the manifest that two places have, or that is put together from several and has a hash that is stated."""
     texts = [text for witness in witnesses for text in witness.texts]
-    stated = frozenset(_plausible_ids([sha256 for witness in witnesses for sha256 in witness.stated]))
+    stated_ids = frozenset(_plausible_ids([sha256 for witness in witnesses for sha256 in witness.stated_ids]))
     for text in texts:
-        confirmed = archive_id(text) in stated or texts.count(text) > 1
+        confirmed = archive_id(text) in stated_ids or texts.count(text) > 1
         if confirmed and damaged.is_of(text) and (opened := _decoded(text, damaged.number)) is not None:
             return opened
     for size in dict.fromkeys(map(len, texts)):
         sized = list(dict.fromkeys(text for text in texts if len(text) == size))
         for draft in _drafts(sized):
-            is_settled = draft.settle_rest(stated) and damaged.is_of(draft.read_at(0, size))
+            is_settled = draft.settle_rest(stated_ids) and damaged.is_of(draft.read_at(0, size))
             if is_settled and (opened := _decoded(draft.read_at(0, size), damaged.number)) is not None:
                 return opened
     return None
@@ -137,15 +137,15 @@ def _drafts(texts: Sequence[bytes]) -> Iterator[Draft]:
         yield Draft([BytesMember(MANIFEST, text) for text in texts])
 
 
-def _plausible_ids(stated: Sequence[str]) -> Iterator[str]:
+def _plausible_ids(stated_ids: Sequence[str]) -> Iterator[str]:
     """Yield the ids that several copies of one line may have stood for, where each may be damaged."""
-    yield from dict.fromkeys(stated)
-    if len(set(stated)) > 1:
-        digits = [list(dict.fromkeys(at)) for at in zip(*stated, strict=True)]
-        for number, chosen in enumerate(product(*digits)):
+    yield from dict.fromkeys(stated_ids)
+    if len(set(stated_ids)) > 1:
+        digits = [list(dict.fromkeys(at)) for at in zip(*stated_ids, strict=True)]
+        for number, characters in enumerate(product(*digits)):
             if number == _MOST_IDS:
                 return
-            yield "".join(chosen)
+            yield "".join(characters)
 
 
 def _decoded(text: bytes, number: int) -> OpenedManifest | None:

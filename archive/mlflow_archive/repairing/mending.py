@@ -58,9 +58,9 @@ class Mending:
     ``remedies`` has an entry for each member of the manifest, by path, once ``run`` is done.
     """
 
-    def __init__(self, damaged: Copy, others: Sequence[Copy], opened: OpenedManifest, progress: Progress) -> None:
+    def __init__(self, damaged: Copy, copies: Sequence[Copy], opened: OpenedManifest, progress: Progress) -> None:
         self.opened, self.remedies = opened, dict[str, Remedy]()
-        self._damaged, self._others, self._progress = damaged, others, progress
+        self._damaged, self._copies, self._progress = damaged, copies, progress
         self._offsets = member_offsets(opened)
 
     def run(self, jobs: int) -> None:
@@ -82,7 +82,7 @@ class Mending:
     def _whole(self, member: Member) -> Remedy | None:
         """Return a member that one of the copies has whole."""
         self._progress.advance("bytes", member.size)
-        for copy in (self._damaged, *self._others):
+        for copy in (self._damaged, *self._copies):
             for candidate in copy.candidates(member, self._offsets[member.path]):
                 if candidate.sha256() == member.sha256:
                     return Remedy(file=candidate, sound=True, origin="" if copy is self._damaged else str(copy.path))
@@ -93,8 +93,8 @@ class Mending:
 
     def _put_together(self, member: Member) -> Remedy:
         """Return a member made of the sound pieces of several copies, or what there is of it."""
-        copies = [copy for copy in (self._damaged, *self._others) if copy is self._damaged or copy.may_hold(member)]
-        sources = [file for copy in copies for file in copy.candidates(member, self._offsets[member.path])]
+        holders = [copy for copy in (self._damaged, *self._copies) if copy is self._damaged or copy.may_hold(member)]
+        sources = [file for copy in holders for file in copy.candidates(member, self._offsets[member.path])]
         if not sources:
             return Remedy(file=None, sound=False)
         draft = Draft(sources)
@@ -107,7 +107,7 @@ class Mending:
         return Remedy(file=draft, sound=False)
 
     def _archives(self) -> list[Archive]:
-        archives = (other.archive() for other in self._others)
+        archives = (copy.archive() for copy in self._copies)
         return [archive for archive in archives if archive is not None and archive.id != self.opened.archive_id]
 
     def archive(self) -> Archive:

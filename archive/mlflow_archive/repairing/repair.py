@@ -20,7 +20,7 @@ from mlflow_archive.reader.stored.opening import OpenedManifest
 from mlflow_archive.repairing.copies import BytesMember, Copy
 from mlflow_archive.repairing.destination import Destination, destination
 from mlflow_archive.repairing.listing import listing_of
-from mlflow_archive.repairing.made_anew import made_anew, made_members
+from mlflow_archive.repairing.made_anew import made_anew, open_new_members
 from mlflow_archive.repairing.manifests import Choice, choose_manifest
 from mlflow_archive.repairing.mending import Mending, Remedy, archive_over, mended_listing
 from mlflow_archive.repairing.salvage import Salvage
@@ -90,7 +90,7 @@ def repair(
     archive: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
-    others: Sequence[str | os.PathLike[str]] = (),
+    copies: Sequence[str | os.PathLike[str]] = (),
     options: RepairOptions,
     progress: Progress | None = None,
     files: Files | None = None,
@@ -101,13 +101,13 @@ def repair(
     one. Where that cannot be, nothing is written, or with ``salvage`` an archive of all that is sound. Raises
     NotAnArchiveError, FormatTooNewError, DamagedError (E006) if no manifest is left, SelectionError, TargetError.
     """
-    inputs, path = [Path(archive), *map(Path, others)], Path(output)
+    inputs, path = [Path(archive), *map(Path, copies)], Path(output)
     _refuse_inside(path, inputs)
     with ExitStack() as stack:
-        damaged, *copies = [stack.enter_context(Copy(place)) for place in inputs]
-        choice = choose_manifest(damaged, copies)
+        damaged, *opened_copies = [stack.enter_context(Copy(place)) for place in inputs]
+        choice = choose_manifest(damaged, opened_copies)
         place = stack.enter_context(destination(path, files or Files()))
-        task = _Repair(damaged, copies, choice, place, options=options, progress=progress or Quiet())
+        task = _Repair(damaged, opened_copies, choice, place, options=options, progress=progress or Quiet())
         stack.callback(task.close)
         return task.run()
 
@@ -124,18 +124,18 @@ class _Repair:
     def __init__(
         self,
         damaged: Copy,
-        others: Sequence[Copy],
+        copies: Sequence[Copy],
         choice: Choice,
         place: Destination,
         *,
         options: RepairOptions,
         progress: Progress,
     ) -> None:
-        self._damaged, self._others, self._choice, self._place = damaged, others, choice, place
+        self._damaged, self._copies, self._choice, self._place = damaged, copies, choice, place
         self._options, self._progress = options, progress
-        self._mending = Mending(damaged, others, choice.opened, progress)
-        self._made = made_members(place)
-        self._open = [self._made]
+        self._mending = Mending(damaged, copies, choice.opened, progress)
+        self._new_members = open_new_members(place)
+        self._open = [self._new_members]
         self._replaced: dict[str, Member | None] = {}
 
     def run(self) -> RepairReport:
@@ -146,18 +146,18 @@ class _Repair:
             return self._write_whole()
         if self._options.salvage:
             return self._salvage(unsound)
-        lost = {Lost(kind="export", id=str(lost_export))} if lost_export is not None else set()
+        losses = {Lost(kind="export", id=str(lost_export))} if lost_export is not None else set()
         checked = VerifyReport(level=Level.STORED, archive_id=self._choice.opened.archive_id)
         examine(self._mending.archive(), checked, jobs=self._options.jobs, progress=self._progress)
-        lost |= checked.lost
-        return self._report(None, lost=sorted(lost))
+        losses |= checked.lost
+        return self._report(None, losses=sorted(losses))
 
     def _make_anew(self) -> None:
         """Make members from what the archive itself has, and keep what is theirs byte for byte."""
         for member, part in made_anew(self._mending.archive(), self._mending.unsound, self._place):
             if part.sha256 == member.sha256:
                 origin = "the labels of the packs" if member.table == "blobs" else "its rows, written again"
-                remedy = Remedy(file=self._made.open(member.path), sound=True, origin=origin)
+                remedy = Remedy(file=self._new_members.open(member.path), sound=True, origin=origin)
                 self._mending.remedies[member.path] = remedy
             else:
                 entry = part.member(member.path, TABLES[member.table or ""], member.export)
@@ -174,7 +174,7 @@ class _Repair:
         listed = [self._replaced.get(member.path, member) for member in opened.manifest.members]
         members = tuple(member for member in listed if member is not None)
         manifest = replace(opened.manifest, members=members)
-        files |= {path: self._made.open(path) for path, member in self._replaced.items() if member is not None}
+        files |= {path: self._new_members.open(path) for path, member in self._replaced.items() if member is not None}
         archive = archive_over(self._damaged.path, OpenedManifest(manifest=manifest, data=opened.data), files)
         still = [member for member in unsound if member.path not in self._replaced]
         checked = VerifyReport(level=Level.FULL, archive_id=archive.id)
@@ -183,7 +183,7 @@ class _Repair:
         if self._choice.lost_export is not None:
             task.losses.add_of_source(f"export {self._choice.lost_export}", "the manifest of that export is")
         salvaged = task.run(
-            [other for copy in self._others if (other := copy.archive()) is not None],
+            [stored for copy in self._copies if (stored := copy.archive()) is not None],
             tool=self._options.tool,
             created_ms=self._options.clock_ms(),
         )
@@ -192,9 +192,9 @@ class _Repair:
         return self._report(salvaged.archive_id, gaps=gaps)
 
     def _write_salvaged(self, salvaged: OpenedManifest, files: dict[str, MemberFile]) -> None:
-        fresh = made_members(self._place)  # what was opened before may have been written again since
-        self._open.append(fresh)
-        made = fresh.sizes()
+        reopened = open_new_members(self._place)  # what was opened before may have been written again since
+        self._open.append(reopened)
+        names = reopened.sizes()
         listing = {file.name: file for file in listing_of(salvaged)}
         old = {file.name: file for file in listing_of(self._choice.opened)}
         readme = BytesMember(README, README_TEXT.encode())
@@ -202,15 +202,15 @@ class _Repair:
         def member(name: str) -> MemberFile:
             if name in listing:
                 return listing[name]
-            if name in made:
-                return fresh.open(name)
+            if name in names:
+                return reopened.open(name)
             if name == README and not self._mending.remedies[README].sound:
                 return readme
             return files.get(name) or old[name]
 
         self._place.write(salvaged.manifest, member)
 
-    def _report(self, written_id: str | None, *, lost: Sequence[Lost] = (), gaps: Sequence[Gap] = ()) -> RepairReport:
+    def _report(self, written_id: str | None, *, losses: Sequence[Lost] = (), gaps: Sequence[Gap] = ()) -> RepairReport:
         remedies, opened = self._mending.remedies, self._choice.opened
         mended = [
             MendedMember(member=path, origin=remedy.origin)
@@ -228,7 +228,7 @@ class _Repair:
             written_id=written_id,
             mended=[*listing, *mended],
             damaged=[member.path for member in self._mending.unsound],
-            lost=lost,
+            lost=losses,
             gaps=gaps,
         )
 

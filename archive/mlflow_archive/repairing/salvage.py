@@ -35,7 +35,7 @@ _LAST: Final = ("fingerprints", "blobs")
 
 
 class Salvage:
-    """Makes the members of the new archive below ``place.made``; ``unsound`` are the members that are damaged.
+    """Makes the members of the new archive below ``place.new_members``; ``unsound`` are the members that are damaged.
 
     After ``run``, ``manifest`` is that of the new archive, and ``losses`` are its new gaps.
     """
@@ -57,36 +57,36 @@ class Salvage:
         self._touched: set[tuple[int, str]] = set()
         self.losses = Losses(archive.id, self._holdings)
 
-    def run(self, others: Sequence[Archive], *, tool: str, created_ms: int) -> OpenedManifest:
+    def run(self, archives: Sequence[Archive], *, tool: str, created_ms: int) -> OpenedManifest:
         """Write what is to be written anew, and return the manifest of it all.
 
-        ``others`` are asked for blobs. Raises TargetError.
+        ``archives`` are asked for blobs. Raises TargetError.
         """
-        blobs = SalvagedBlobs([self._archive, *others], self._place, self._number, jobs=self._jobs)
+        blobs = SalvagedBlobs([self._archive, *archives], self._place, self._number, jobs=self._jobs)
         bad_packs = {member.path for member in self._archive.manifest.members if self._is_bad_pack(member)}
         missing = digests_to_store(self._archive, self._holdings, self._examination.blobs, bad_packs)
         if missing:
             self._members += blobs.store(missing)
         for member in self._archive.manifest.members:
             if member.table not in _LAST:
-                self._carry(member, blobs.lost)
+                self._carry(member, blobs.lost_digests)
         for hit in self._examination.damaged:
             self.losses.add_rows(hit)
         self.losses.add_dropped()
         for member in self._archive.parts("fingerprints"):
             self._rewrite(member, frozenset())
-        gone = pa.array(sorted(missing), pa.string())
+        missing_digests = pa.array(sorted(missing), pa.string())
         for member in self._archive.parts("blobs"):
-            self._rewrite_index(member, gone, pa.array(sorted(bad_packs), pa.string()))
+            self._rewrite_index(member, missing_digests, pa.array(sorted(bad_packs), pa.string()))
         self._members += self._new_parts(blobs)
         return self._committed(tool, created_ms)
 
     def _is_bad_pack(self, member: Member) -> bool:
         return member.kind == "pack" and member.path in self._unsound
 
-    def _carry(self, member: Member, lost: frozenset[str] | set[str]) -> None:
+    def _carry(self, member: Member, lost_digests: frozenset[str] | set[str]) -> None:
         if member.kind == "table" and member.table in TABLES:
-            self._rewrite(member, lost)
+            self._rewrite(member, lost_digests)
         elif member.path not in self._unsound:
             self._members.append(member)
         elif member.path == README:
@@ -95,18 +95,22 @@ class Salvage:
             self.losses.add_member(member)
             self._touched.add((member.export, member.table or ""))
 
-    def _rewrite(self, member: Member, lost: frozenset[str] | set[str]) -> None:
+    def _rewrite(self, member: Member, lost_digests: frozenset[str] | set[str]) -> None:
         """Keep a part as it is, or write it anew with the rows that are kept."""
         table = TABLES[member.table or ""]
         is_sound = member.path not in self._unsound
-        chosen = bool(lost) if table.name == "artifacts" else table.name == "fingerprints" and bool(self.losses.owners)
-        if is_sound and not chosen and not self._holdings.may_drop(table, member.export):
+        is_filtered = (
+            bool(lost_digests)
+            if table.name == "artifacts"
+            else table.name == "fingerprints" and bool(self.losses.owners)
+        )
+        if is_sound and not is_filtered and not self._holdings.may_drop(table, member.export):
             self._members.append(member)
             return
-        path = self._place.made / member.path
+        path = self._place.new_members / member.path
         with part_writer(self._place.files, path, table, level=LEVEL) as part:
             for rows in self._holdings.groups(member):
-                part.write(self._kept(rows, member, lost))
+                part.write(self._kept(rows, member, lost_digests))
             written = part.finish()
         if written.rows == member.rows and is_sound:
             self._place.files.remove(path)
@@ -116,36 +120,38 @@ class Salvage:
         if written.rows:
             self._members.append(written.member(member.path, table, member.export))
 
-    def _kept(self, rows: pa.Table, member: Member, lost: frozenset[str] | set[str]) -> pa.Table:
+    def _kept(self, rows: pa.Table, member: Member, lost_digests: frozenset[str] | set[str]) -> pa.Table:
         table = TABLES[member.table or ""]
         if is_identity(table):
             rows = self._holdings.with_experiment(rows, table, member.export)
         else:
             rows = self._holdings.keep(rows, table, member.export)
-        if table.name == "artifacts" and lost:
-            rows = self._without_lost(rows, member.export, lost)
+        if table.name == "artifacts" and lost_digests:
+            rows = self._without_lost(rows, member.export, lost_digests)
         if table.name == "fingerprints":
             owners = zip(rows["owner_kind"].to_pylist(), rows["owner_id"].to_pylist(), strict=True)
             hit = self.losses.owners
             rows = rows.filter(pa.array([owner not in hit for owner in owners], pa.bool_()))
         return rows
 
-    def _without_lost(self, rows: pa.Table, export: int, lost: frozenset[str] | set[str]) -> pa.Table:
-        is_lost = pc.is_in(rows["digest"], value_set=pa.array(sorted(lost), pa.string()))
+    def _without_lost(self, rows: pa.Table, export: int, lost_digests: frozenset[str] | set[str]) -> pa.Table:
+        is_lost = pc.is_in(rows["digest"], value_set=pa.array(sorted(lost_digests), pa.string()))
         for row in rows.filter(is_lost).to_pylist():
             if self._holdings.is_current(row["owner_kind"], row["owner_id"], export):
                 self.losses.add_artifact(row["owner_kind"], row["owner_id"], row["path"], row["digest"])
         return rows.filter(pc.invert(is_lost))
 
-    def _rewrite_index(self, member: Member, gone: pa.Array, bad_packs: pa.Array) -> None:
+    def _rewrite_index(self, member: Member, missing_digests: pa.Array, bad_packs: pa.Array) -> None:
         """Leave out of a part of the blob index what lies in a damaged pack, or is lost or stored anew."""
-        if member.path not in self._unsound and not len(gone) and not len(bad_packs):
+        if member.path not in self._unsound and not len(missing_digests) and not len(bad_packs):
             self._members.append(member)
             return
-        with part_writer(self._place.files, self._place.made / member.path, TABLES["blobs"], level=LEVEL) as part:
+        path = self._place.new_members / member.path
+        with part_writer(self._place.files, path, TABLES["blobs"], level=LEVEL) as part:
             for rows in self._holdings.groups(member):
-                stale = pc.or_(pc.is_in(rows["digest"], value_set=gone), pc.is_in(rows["pack"], value_set=bad_packs))
-                part.write(rows.filter(pc.invert(stale)))
+                is_missing = pc.is_in(rows["digest"], value_set=missing_digests)
+                is_stale = pc.or_(is_missing, pc.is_in(rows["pack"], value_set=bad_packs))
+                part.write(rows.filter(pc.invert(is_stale)))
             written = part.finish()
         self._touched.add((member.export, "blobs"))
         if written.rows:
@@ -188,9 +194,9 @@ class Salvage:
         touched = [table for number, table in self._touched if number == export.number and table in TABLES]
         if not touched:
             return export
-        found = self._counts(export.number)
+        recount = self._counts(export.number)
         counts = {name: rows for name, rows in export.counts.items() if name not in touched}
-        counts |= {name: found[name] for name in touched if name in found}
+        counts |= {name: recount[name] for name in touched if name in recount}
         return replace(export, counts=counts, gaps=counts.get("gaps", 0) if "gaps" in touched else export.gaps)
 
     def _counts(self, export: int) -> dict[str, int]:

@@ -23,32 +23,32 @@ LEVEL = 3
 
 
 class SalvagedBlobs:
-    """Stores blobs in packs of a new export below ``place.made``.
+    """Stores blobs in packs of a new export below ``place.new_members``.
 
-    ``restored`` are the digests that lie there then, ``lost`` those that artifacts name and nobody has.
+    ``restored_digests`` are the digests that lie there then, ``lost_digests`` those that artifacts name and nobody has.
     """
 
     def __init__(self, archives: Sequence[Archive], place: Destination, export: int, *, jobs: int) -> None:
         self._blobs = [Blobs(archive) for archive in archives]
         self._place, self._export, self._jobs = place, export, jobs
-        self.restored: set[str] = set()
-        self.lost: set[str] = set()
+        self.restored_digests: set[str] = set()
+        self.lost_digests: set[str] = set()
         self.pieces: list[Piece] = []
 
     def store(self, digests: Collection[str]) -> list[Member]:
         """Store blobs, as far as they come out; return the packs."""
-        files, root = self._place.files, self._place.made
+        files, root = self._place.files, self._place.new_members
         with closing(Scratch()) as scratch:
             packs = PackWriter(files, root, self._export, scratch, level=LEVEL, jobs=self._jobs)
             try:
                 frames = FrameBuilder(packs, scratch)
                 for digest in sorted(digests):
-                    (self.restored if self._stored(digest, packs, frames) else self.lost).add(digest)
+                    (self.restored_digests if self._stored(digest, packs, frames) else self.lost_digests).add(digest)
                 frames.flush()
                 written = packs.finish()
             finally:
                 packs.close()
-            scratch.add_used(self.restored)
+            scratch.add_used(self.restored_digests)
             self.pieces = index_pieces(files, self._place.staging, root, written, scratch)
         return [
             Member(path=pack.name, kind="pack", export=self._export, size=pack.size, sha256=pack.sha256)
@@ -56,9 +56,9 @@ class SalvagedBlobs:
         ]
 
     def _stored(self, digest: str, packs: PackWriter, frames: FrameBuilder) -> bool:
-        for held in self._blobs:
+        for stored_blobs in self._blobs:
             try:
-                with held.open(digest) as stream:
+                with stored_blobs.open(digest) as stream:
                     stored, _ = packs.add(stream, frames)
             except DamagedError:
                 continue
@@ -86,7 +86,7 @@ def digests_to_store(
 def written_parts(
     place: Destination, export: int, pieces: Mapping[str, Sequence[Piece]], *, jobs: int
 ) -> Iterator[tuple[Table, Member]]:
-    """Write the parts of a new export below ``place.made``; yield table and entry of each."""
-    writer = PartsWriter(files=place.files, root=place.made, export=export, level=LEVEL, jobs=jobs)
+    """Write the parts of a new export below ``place.new_members``; yield table and entry of each."""
+    writer = PartsWriter(files=place.files, root=place.new_members, export=export, level=LEVEL, jobs=jobs)
     for table, name, part in writer.write(pieces):
         yield table, part.member(name, table, export)

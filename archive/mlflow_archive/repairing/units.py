@@ -171,7 +171,7 @@ def _settle_pages(draft: Draft, position: int, end: int) -> None:
 
 def _page_sizes(draft: Draft, position: int, end: int) -> Iterator[int]:
     """Yield how large the page at an offset may be, header and all, each size once."""
-    seen: set[int] = set()
+    sizes: set[int] = set()
     for window in _HEADER_SIZES:
         for variant in draft.variants(position, min(end, position + window)):
             try:
@@ -179,8 +179,8 @@ def _page_sizes(draft: Draft, position: int, end: int) -> Iterator[int]:
             except ThriftError:
                 continue
             size = header_size + page.stored_size
-            if position + size <= end and size not in seen:
-                seen.add(size)
+            if position + size <= end and size not in sizes:
+                sizes.add(size)
                 yield size
 
 

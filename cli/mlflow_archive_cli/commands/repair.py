@@ -27,7 +27,7 @@ _DAMAGED: Final = 12
 @click.option("-o", "--output", "target", type=LOCAL_PATH, required=True, metavar="NEW", help="The archive to write.")
 @click.option(
     "--from",
-    "others",
+    "copies",
     type=ARCHIVE,
     metavar="OTHER",
     multiple=True,
@@ -46,7 +46,7 @@ def command(
     /,
     archive: Path,
     target: Path,
-    others: tuple[Path, ...],
+    copies: tuple[Path, ...],
     salvage: bool,
     as_json: bool,
     **options: Any,
@@ -62,7 +62,7 @@ def command(
       mlflow-archive repair backup.mlfa --from monday.mlfa -o whole.mlfa
     """
     with watch("repair", quiet=options["quiet"], form=options["form"]) as progress:
-        report = repair(archive, target, others=others, salvage=salvage, jobs=options["jobs"], progress=progress)
+        report = repair(archive, target, others=copies, salvage=salvage, jobs=options["jobs"], progress=progress)
     output(as_json=as_json).document(report.to_json(), _sections(report, target))
     if report.gaps:
         list_gaps(report.gaps, len(report.gaps), sentence="things are lost", option="--json")
