@@ -25,7 +25,7 @@ CLASSES = (
     StoredObject, TableView, Trace, VerifyReport,
 )  # fmt: skip
 """What a user gets hold of beside the public names."""
-FILLED_BY_US = {"Diff", "Proof", "Report", "VerifyReport", "ArtifactFolder", "History"}
+FILLED_BY_US = {"Diff", "Proof", "RepairReport", "Report", "VerifyReport", "ArtifactFolder", "History"}
 """Classes whose constructor no user calls."""
 SEVERAL = re.compile(r"(?:Sequence|Iterable|Collection|list|tuple|set)\[str\b")
 
@@ -79,6 +79,7 @@ def test_every_parameter_refuses_one_text(instances: dict[str, object]) -> None:
         "TableView.to_batches.columns",
         "TableView.to_pandas.columns",
         "TableView.to_table.columns",
+        "repair.others",
         "unpack.identities",
     ]
 

@@ -47,15 +47,18 @@ def three(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_newest_version_with_what_it_stands_on(three: Path, store_place: Place) -> None:
+def test_the_newest_version_with_what_it_stands_on(three: Path, tmp_path: Path) -> None:
+    root = tmp_path / "files"
+    # A store of its own: copies of the experiment that others made would be told by the proof.
+    own_place = Place(uri=f"sqlite:///{tmp_path / 'mlflow.db'}", folder=root, artifact_root=str(root), prefix="p")
     options = ma.ImportOptions(
-        artifact_root=store_place.artifact_root,
-        experiment_prefix=f"{store_place.prefix}/",
-        model_prefix=f"{store_place.prefix}-",
+        artifact_root=own_place.artifact_root,
+        experiment_prefix=f"{own_place.prefix}/",
+        model_prefix=f"{own_place.prefix}-",
     )
     for outcome in ("created", "skipped"):
         selection = Selection(models=("model",), latest_versions=1)
-        report = ma.import_archive(three, store_place.uri, options=options, selection=selection)
+        report = ma.import_archive(three, own_place.uri, options=options, selection=selection)
         assert report.gaps == []
         assert report.details[outcome] == 1
         assert report.details["outcomes"]["model_version"][outcome] == 1  # type: ignore[index]
@@ -64,11 +67,11 @@ def test_the_newest_version_with_what_it_stands_on(three: Path, store_place: Pla
     assert report.details["notes"] == [
         "links to what neither came nor was there are left out: 1 of aliases to versions"
     ]
-    [number] = versions(store_place, "model")
+    [number] = versions(own_place, "model")
     assert number == 3
-    assert aliases(store_place.client.get_registered_model(store_place.name("model"))) == {"best": 3}
+    assert aliases(own_place.client.get_registered_model(own_place.name("model"))) == {"best": 3}
     assert list(report.details["runs"]) == [THIRD]  # type: ignore[call-overload]
-    proof = ma.diff(three, store_place.uri, imported=True, receipt=report)
+    proof = ma.diff(three, own_place.uri, imported=True, receipt=report)
     assert proof.changes == ()
     assert (proof.objects["run"], proof.rows["model_versions"], proof.proved) == (1, 1, True)
 
