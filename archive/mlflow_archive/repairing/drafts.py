@@ -110,22 +110,16 @@ class Draft(MemberFile):
         outside = [((low, min(high, start)), (max(low, end), high)) for low, high in self.undecided]
         self.undecided = [piece for pair in outside for piece in pair if piece[0] < piece[1]]
         contents = [source.read_at(start, len(content)) for source in self._sources]
-        for low, high in differing([contents[0], content], _COARSEST):
-            source = next(
-                (
-                    file
-                    for file, stored in zip(self._sources, contents, strict=True)
-                    if _alike(stored, content, low, high)
-                ),
-                None,
-            )
-            piece = _Piece(
-                start + low,
-                start + high,
-                source or BytesMember(self.name, content[low:high]),
-                0 if source else start + low,
-            )
-            insort(self._decided, piece, key=_start)
+        for run in differing([contents[0], content], _COARSEST):
+            insort(self._decided, self._piece(start, run, contents, content), key=_start)
+
+    def _piece(self, start: int, run: Range, contents: Sequence[bytes], content: bytes) -> _Piece:
+        """Return a run of decided bytes: of the first source that has them, or else the bytes themselves."""
+        low, high = run
+        for source, stored in zip(self._sources, contents, strict=True):
+            if stored[low:high] == content[low:high]:
+                return _Piece(start + low, start + high, source, 0)
+        return _Piece(start + low, start + high, BytesMember(self.name, content[low:high]), start + low)
 
     def settle_rest(self, accepted: Collection[str]) -> bool:
         """Decide by the SHA-256 of the member what no piece of it proves; return whether that is an accepted one."""
@@ -176,10 +170,6 @@ def _untried(pieces: Sequence[bytes], runs: Sequence[Range], tried: set[bytes]) 
         if digest not in tried:
             tried.add(digest)
             yield bytes(content)
-
-
-def _alike(first: bytes, second: bytes, low: int, high: int) -> bool:
-    return first[low:high] == second[low:high]
 
 
 def differing(pieces: Sequence[bytes], gap: int, *, cut: int = 0, offset: int = 0) -> list[Range]:

@@ -48,19 +48,26 @@ class Losses:
         table = hit.table
         if table.name in _WITHOUT_CONTENT:
             return
+        subject = f"rows of {table.name} by export {hit.export} are"
         if table.entity is not None and is_identity(table):
             code = _OBJECTS.get(table.entity, gap_codes.OBJECT_UNREADABLE)
-            self._add(table.entity, hit.span, "", code, f"rows of {table.name} by export {hit.export} are")
+            self._add(table.entity, hit.span, "", code, subject)
             return
         if table.name == "gaps":
-            self.add_of_source(table.name, f"rows of gaps by export {hit.export} are")
+            self.add_of_source(table.name, subject)
         code = _ROWS.get(table.name, gap_codes.FIELD_UNREADABLE)
-        for kind in IDENTITIES if table.entity == BY_ROW else (table.entity or "",):
+        for kind, owner in self._owners_hit(hit):
+            self._add(kind, owner, table.name, code, subject)
+
+    def _owners_hit(self, hit: KeyRange) -> Iterator[tuple[str, str]]:
+        """Yield kind and id of all whose rows may be among the damaged ones, where no later export holds them."""
+        entity = hit.table.entity
+        for kind in IDENTITIES if entity == BY_ROW else (entity or "",):
             for owner, key in self._holdings.entities(kind, hit.export).items():
                 # Tables of owners of every kind are sorted by the id, all others by the first column of the key.
-                inside = hit.low <= (owner if table.entity == BY_ROW else key) <= hit.high
+                inside = hit.low <= (owner if entity == BY_ROW else key) <= hit.high
                 if inside and self._holdings.is_current(kind, owner, hit.export):
-                    self._add(kind, owner, table.name, code, f"rows of {table.name} by export {hit.export} are")
+                    yield kind, owner
 
     def add_dropped(self) -> None:
         """Add the objects whose rows were not kept, as their own row, or that of their experiment, is lost."""

@@ -25,7 +25,13 @@ def made_anew(archive: Archive, unsound: list[Member], place: Destination) -> It
     for member in unsound:
         if member.table in TABLES and member.table != "blobs" and (part := _written_again(archive, member, place)):
             yield member, part
-    of_index = [member for member in unsound if member.table == "blobs"]
+    yield from _rebuilt_index(archive, [member for member in unsound if member.table == "blobs"], place)
+
+
+def _rebuilt_index(
+    archive: Archive, of_index: list[Member], place: Destination
+) -> Iterator[tuple[Member, WrittenPart]]:
+    """Yield parts of the blob index, rebuilt from the labels of the packs of their export."""
     for export in sorted({member.export for member in of_index}):
         rows = rebuild_index(archive, export)
         for member in of_index:

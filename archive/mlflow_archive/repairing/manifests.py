@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from typing import Final
 
 from mlflow_archive.errors import ArchiveError, DamagedError
@@ -68,23 +68,41 @@ def choose_manifest(damaged: Copy, copies: Sequence[Copy]) -> Choice:
     opened = damaged.opened
     if opened is not None and (not opened.problems or opened.manifest.export_number >= testimony.number):
         return Choice(opened=opened)
+    choice = _copy_with_id(testimony, copies) or _choice_by_witnesses(testimony, copies)
+    if choice is None and damaged.too_new is not None:
+        raise damaged.too_new
+    choice = choice or _copy_with_member(damaged, testimony, copies)
+    if choice is not None:
+        return choice
+    if opened is not None:
+        return Choice(opened=opened, lost_export=testimony.number)
+    message = f"{damaged.path}: no copy of its manifest can be trusted, and no other archive that was given has it"
+    raise DamagedError(message, code="E006", member=MANIFEST)
+
+
+def _copy_with_id(testimony: Testimony, copies: Sequence[Copy]) -> Choice | None:
+    """Choose the copy whose id something in the damaged archive stands for."""
     for copy in copies:
         if copy.opened is not None and copy.opened.archive_id in testimony.ids:
             return Choice(opened=copy.opened, origin=str(copy.path))
+    return None
+
+
+def _choice_by_witnesses(testimony: Testimony, copies: Sequence[Copy]) -> Choice | None:
+    """Choose the manifest that the damaged archive and copies of the same export confirm together."""
     witnesses = [testimony, *(t for t in map(testimony_of, copies) if t.number == testimony.number)]
-    if (confirmed := _confirmed(testimony, witnesses)) is not None:
-        return Choice(opened=confirmed, origin="its copies")
-    if damaged.too_new is not None:
-        raise damaged.too_new
+    confirmed = _confirmed(testimony, witnesses)
+    return None if confirmed is None else Choice(opened=confirmed, origin="its copies")
+
+
+def _copy_with_member(damaged: Copy, testimony: Testimony, copies: Sequence[Copy]) -> Choice | None:
+    """Choose the copy that has a member of the damaged archive, and is no older state of it."""
     for copy in copies:
         # An older state of the archive shares members with it, too, and is not what it was.
         is_older = copy.opened is None or copy.opened.manifest.export_number < testimony.newest_member
         if copy.opened is not None and not is_older and _shares_member(damaged, copy.opened):
             return Choice(opened=copy.opened, origin=str(copy.path))
-    if opened is not None:
-        return Choice(opened=opened, lost_export=testimony.number)
-    message = f"{damaged.path}: no copy of its manifest can be trusted, and no other archive that was given has it"
-    raise DamagedError(message, code="E006", member=MANIFEST)
+    return None
 
 
 def testimony_of(copy: Copy) -> Testimony:
@@ -116,17 +134,24 @@ def _confirmed(damaged: Testimony, witnesses: Sequence[Testimony]) -> OpenedMani
     """Return the manifest that two places have, or that is put together from several and has a hash that is stated."""
     texts = [text for witness in witnesses for text in witness.texts]
     stated_ids = frozenset(_plausible_ids([sha256 for witness in witnesses for sha256 in witness.stated_ids]))
-    for text in texts:
-        confirmed = archive_id(text) in stated_ids or texts.count(text) > 1
-        if confirmed and damaged.is_of(text) and (opened := _decoded(text, damaged.number)) is not None:
+    for text in chain(_twice_witnessed(texts, stated_ids), _settled_texts(texts, stated_ids)):
+        if damaged.is_of(text) and (opened := _decoded(text, damaged.number)) is not None:
             return opened
+    return None
+
+
+def _twice_witnessed(texts: Sequence[bytes], stated_ids: Collection[str]) -> Iterator[bytes]:
+    """Yield the texts that two places have, or whose id is stated."""
+    return (text for text in texts if archive_id(text) in stated_ids or texts.count(text) > 1)
+
+
+def _settled_texts(texts: Sequence[bytes], stated_ids: Collection[str]) -> Iterator[bytes]:
+    """Yield what is put together from texts of one size and has an id that is stated."""
     for size in dict.fromkeys(map(len, texts)):
         sized = list(dict.fromkeys(text for text in texts if len(text) == size))
         for draft in _drafts(sized):
-            is_settled = draft.settle_rest(stated_ids) and damaged.is_of(draft.read_at(0, size))
-            if is_settled and (opened := _decoded(draft.read_at(0, size), damaged.number)) is not None:
-                return opened
-    return None
+            if draft.settle_rest(stated_ids):
+                yield draft.read_at(0, size)
 
 
 def _drafts(texts: Sequence[bytes]) -> Iterator[Draft]:

@@ -93,8 +93,7 @@ class Mending:
 
     def _put_together(self, member: Member) -> Remedy:
         """Return a member made of the sound pieces of several copies, or what there is of it."""
-        holders = [copy for copy in (self._damaged, *self._copies) if copy is self._damaged or copy.may_hold(member)]
-        sources = [file for copy in holders for file in copy.candidates(member, self._offsets[member.path])]
+        sources = self._sources(member)
         if not sources:
             return Remedy(file=None, sound=False)
         draft = Draft(sources)
@@ -105,6 +104,11 @@ class Mending:
         if member.kind == "pack" and rebuild_frames(draft, self._archives()) and draft.sha256() == member.sha256:
             return Remedy(file=draft, sound=True, origin="blobs of other archives")
         return Remedy(file=draft, sound=False)
+
+    def _sources(self, member: Member) -> list[MemberFile]:
+        """Return what may be a member in the damaged archive, and in the copies that may hold it."""
+        holders = [self._damaged, *(copy for copy in self._copies if copy.may_hold(member))]
+        return [file for copy in holders for file in copy.candidates(member, self._offsets[member.path])]
 
     def _archives(self) -> list[Archive]:
         archives = (copy.archive() for copy in self._copies)

@@ -170,12 +170,8 @@ class _Repair:
         return self._report(opened.archive_id)
 
     def _salvage(self, unsound: Sequence[Member]) -> RepairReport:
-        opened, files = self._choice.opened, self._mending.files()
-        listed = [self._replaced.get(member.path, member) for member in opened.manifest.members]
-        members = tuple(member for member in listed if member is not None)
-        manifest = replace(opened.manifest, members=members)
-        files |= {path: self._new_members.open(path) for path, member in self._replaced.items() if member is not None}
-        archive = archive_over(self._damaged.path, OpenedManifest(manifest=manifest, data=opened.data), files)
+        files = self._remaining_files()
+        archive = archive_over(self._damaged.path, self._remaining_manifest(), files)
         still = [member for member in unsound if member.path not in self._replaced]
         checked = VerifyReport(level=Level.FULL, archive_id=archive.id)
         examination = examine(archive, checked, jobs=self._options.jobs, progress=self._progress)
@@ -190,6 +186,18 @@ class _Repair:
         self._write_salvaged(salvaged, files)
         gaps = sorted(task.losses, key=lambda gap: (gap.owner_kind, gap.owner_id, gap.path))
         return self._report(salvaged.archive_id, gaps=gaps)
+
+    def _remaining_files(self) -> dict[str, MemberFile]:
+        """Return what there is of each member, with those that were made anew in place of the damaged ones."""
+        renewed = [path for path, member in self._replaced.items() if member is not None]
+        return self._mending.files() | {path: self._new_members.open(path) for path in renewed}
+
+    def _remaining_manifest(self) -> OpenedManifest:
+        """Return the manifest of the damaged archive with the entries of what was made anew."""
+        opened = self._choice.opened
+        listed = [self._replaced.get(member.path, member) for member in opened.manifest.members]
+        members = tuple(member for member in listed if member is not None)
+        return OpenedManifest(manifest=replace(opened.manifest, members=members), data=opened.data)
 
     def _write_salvaged(self, salvaged: OpenedManifest, files: dict[str, MemberFile]) -> None:
         reopened = open_new_members(self._place)  # what was opened before may have been written again since

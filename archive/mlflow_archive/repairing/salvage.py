@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from mlflow_archive.flow.chunk import gap_table
 from mlflow_archive.format.layout import README, manifest_name
 from mlflow_archive.format.manifest import MINOR, Export, Member, encode
-from mlflow_archive.kinds import TABLES, is_identity
+from mlflow_archive.kinds import TABLES, Table, is_identity
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.source import export_facts
 from mlflow_archive.reader.stored.opening import OpenedManifest
@@ -99,12 +99,7 @@ class Salvage:
         """Keep a part as it is, or write it anew with the rows that are kept."""
         table = TABLES[member.table or ""]
         is_sound = member.path not in self._unsound
-        is_filtered = (
-            bool(lost_digests)
-            if table.name == "artifacts"
-            else table.name == "fingerprints" and bool(self.losses.owners)
-        )
-        if is_sound and not is_filtered and not self._holdings.may_drop(table, member.export):
+        if is_sound and not self._may_leave_out(table, member.export, lost_digests):
             self._members.append(member)
             return
         path = self._place.new_members / member.path
@@ -119,6 +114,14 @@ class Salvage:
         self._touched.add((member.export, table.name))
         if written.rows:
             self._members.append(written.member(member.path, table, member.export))
+
+    def _may_leave_out(self, table: Table, export: int, lost_digests: frozenset[str] | set[str]) -> bool:
+        """Return whether sound rows of a table may be left out, as what they are of is lost."""
+        if table.name == "artifacts" and lost_digests:
+            return True
+        if table.name == "fingerprints" and self.losses.owners:
+            return True
+        return self._holdings.may_drop(table, export)
 
     def _kept(self, rows: pa.Table, member: Member, lost_digests: frozenset[str] | set[str]) -> pa.Table:
         table = TABLES[member.table or ""]

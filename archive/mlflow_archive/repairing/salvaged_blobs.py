@@ -75,12 +75,18 @@ def digests_to_store(
     for member in archive.parts("artifacts"):
         for rows in holdings.groups(member):
             used.update(rows["digest"].to_pylist())
-    elsewhere = {digest for digest in used if raw_digest(digest) not in proved}
-    for member in archive.parts("blobs") if bad_packs else ():
+    unproved = {digest for digest in used if raw_digest(digest) not in proved}
+    return unproved | (used & _digests_in(archive, holdings, bad_packs) if bad_packs else set())
+
+
+def _digests_in(archive: Archive, holdings: Holdings, packs: Collection[str]) -> set[str]:
+    """Return the digests of which the blob index says that they lie in some packs."""
+    digests: set[str] = set()
+    for member in archive.parts("blobs"):
         for rows in holdings.groups(member):
-            in_bad = zip(rows["digest"].to_pylist(), rows["pack"].to_pylist(), strict=True)
-            elsewhere.update(digest for digest, pack in in_bad if pack in bad_packs and digest in used)
-    return elsewhere
+            places = zip(rows["digest"].to_pylist(), rows["pack"].to_pylist(), strict=True)
+            digests.update(digest for digest, pack in places if pack in packs)
+    return digests
 
 
 def written_parts(

@@ -130,22 +130,24 @@ def _settle_part(draft: Draft, member: Member) -> None:
     if draft.size < 12 or member.footer_sha256 is None:
         return
     draft.settle(0, len(_MAGIC), _MAGIC.__eq__)
-    ends = {end for end in draft.variants(draft.size - 8, draft.size) if end.endswith(_MAGIC)}
-    for end in ends:
-        size = int.from_bytes(end[:4], "little") + 8
-        if size < draft.size and draft.settle(
-            draft.size - size, draft.size, partial(_has_sha256, member.footer_sha256)
-        ):
-            break
+    _settle_footer(draft, member.footer_sha256)
     try:
         check_footer(draft, member)
         with pa.PythonFile(draft.reader(), mode="r") as file:
             columns = list(_columns(pq.read_metadata(file)))
     except (DamagedError, pa.ArrowException, OSError, ValueError):
         return
-    for start, end_of_column in columns:
-        if draft.touches(start, end_of_column):
-            _settle_pages(draft, start, end_of_column)
+    for start, end in columns:
+        if draft.touches(start, end):
+            _settle_pages(draft, start, end)
+
+
+def _settle_footer(draft: Draft, sha256: str) -> None:
+    ends = {end for end in draft.variants(draft.size - 8, draft.size) if end.endswith(_MAGIC)}
+    for end in ends:
+        start = draft.size - 8 - int.from_bytes(end[:4], "little")
+        if start > 0 and draft.settle(start, draft.size, partial(_has_sha256, sha256)):
+            return
 
 
 def _columns(metadata: pq.FileMetaData) -> Iterator[tuple[int, int]]:
