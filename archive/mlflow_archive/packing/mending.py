@@ -62,8 +62,7 @@ class MendingFolder:
         links = {record.names.record: folder / record.names.record, **as_it_is, **condition.places}
         extras = {f"other-{number:04}": path for number, path in enumerate(strangers(expected, folder), 1)}
         mended = self._mend(folder, record.names, links, extras)
-        enough = _ENOUGH_BLOCKS * max(SMALLEST_BLOCK, record.size // BLOCKS)
-        strange = {file.name for file in expected if file.name in mended.strange and file.size >= enough}
+        strange = _names_of_another_set(record, mended)
         condition.findings = [_foreign(finding, strange) for finding in condition.findings]
         self.take_mended(condition, expected)
         if condition.lacking(record.volumes):
@@ -97,6 +96,13 @@ class MendingFolder:
             f"{folder}: volumes are not as they were written, and cannot be mended{because}. Fetch these once more:",
             [finding.line for finding in findings if not finding.mended],
         )
+
+
+def _names_of_another_set(record: SetRecord, mended: Mended) -> set[str]:
+    """Return the names of the files of which no block is right, though damage would have left some."""
+    enough = _ENOUGH_BLOCKS * max(SMALLEST_BLOCK, record.size // BLOCKS)
+    files = (*record.volumes, *record.beside)
+    return {file.name for file in files if file.name in mended.strange and file.size >= enough}
 
 
 def _foreign(finding: Finding, strange: Collection[str]) -> Finding:

@@ -59,12 +59,13 @@ def readme_text(names: Names, *, digits: int, parity: bool, passphrase: bool, si
     """Return the text for a set whose volumes are numbered in so many digits."""
     contents = {
         f"{names.joined}.{1:0{digits}}": "the volumes, numbered",
-        names.parity: "parity, with *.vol*.par2: it gives back what is missing or damaged (PAR2)" if parity else "",
-        names.identity: "the key, protected by the passphrase (age)" if passphrase else "",
-        names.signatures: "the signatures of the archive" if signed else "",
+        names.parity: "parity, with *.vol*.par2: it gives back what is missing or damaged (PAR2)",
+        names.identity: "the key, protected by the passphrase (age)",
+        names.signatures: "the signatures of the archive",
         names.record: "what was packed, and size and SHA-256 of each volume (JSON)",
         names.checksums: "the SHA-256 of every file here",
     }
+    is_there = {names.parity: parity, names.identity: passphrase, names.signatures: signed}
     width = max(map(len, contents)) + 2
     parts = [_HEAD, _PARITY if parity else _NO_PARITY, _ENCRYPTED if names.encrypted else _PLAIN]
     parts += [_PROTECTED_KEY if passphrase else "", _TAIL, _SIGNATURES if signed else ""]
@@ -72,5 +73,5 @@ def readme_text(names: Names, *, digits: int, parity: bool, passphrase: bool, si
         base=names.base,
         form="encrypted by age and cut into" if names.encrypted else "cut into",
         glob=f"{names.joined}.{'[0-9]' * digits}",
-        contents="".join(f"    {name:{width}}{text}\n" for name, text in contents.items() if text),
+        contents="".join(f"    {name:{width}}{text}\n" for name, text in contents.items() if is_there.get(name, True)),
     )

@@ -213,13 +213,22 @@ def _file(facts: Mapping[str, Any]) -> SetFile:
 
 def _check_names(record: SetRecord, base: str) -> None:
     """Refuse names that ``pack`` does not give: they become paths."""
-    names, count = record.names, len(record.volumes)
-    expected = [names.volume(number, record.digits) for number in range(1, count + 1)]
-    is_numbered = 1 <= count <= MAX_VOLUMES and digits_for(count) <= record.digits <= digits_for(MAX_VOLUMES)
-    if record.base != base or not is_numbered or [volume.name for volume in record.volumes] != expected:
+    if record.base != base or not _volumes_are_numbered(record):
         raise ValueError("its volumes are not named as those of this set")
+    _check_names_beside(record.names, [file.name for file in record.beside])
+
+
+def _volumes_are_numbered(record: SetRecord) -> bool:
+    """Return whether the volumes have the names that ``pack`` gives to so many, in their order."""
+    count, digits = len(record.volumes), record.digits
+    if not 1 <= count <= MAX_VOLUMES or not digits_for(count) <= digits <= digits_for(MAX_VOLUMES):
+        return False
+    expected = [record.names.volume(number, digits) for number in range(1, count + 1)]
+    return [volume.name for volume in record.volumes] == expected
+
+
+def _check_names_beside(names: Names, names_beside: list[str]) -> None:
     folder = f"{names.signatures}/"
-    names_beside = [file.name for file in record.beside]
     signatures = [name.removeprefix(folder) for name in names_beside if name.startswith(folder)]
     if len(set(names_beside)) != len(names_beside) or not all(map(is_signature_name, signatures)):
         raise ValueError("it names a file that is no signature")

@@ -146,15 +146,19 @@ class _Signer:
         named = [leading(attribute, OBJECT_IDENTIFIER, SET) for attribute in fields(self.attributes.content)]
         for kind, default in _CERTIFICATE_HASH.items():
             for values in (values for name, values in named if name.encoded == kind):
-                [certificate_ids] = leading(inside(values, SEQUENCE), SEQUENCE)
-                [certificate_id] = leading(certificate_ids, SEQUENCE)
-                *algorithm, digest = [
-                    part for part in fields(certificate_id.content)[:2] if part.tag in _HASH_AND_DIGEST
-                ]
-                hash_name = HASHES.get(_algorithm(algorithm[0])) if algorithm else default
+                hash_name, digest = _hash_and_digest(values, default)
                 if hash_name is not None and digest.tag == OCTET_STRING:
                     return hash_name, digest.content
         raise ValueError("what is signed does not name the authority's certificate by its hash")
+
+
+def _hash_and_digest(values: DerField, default: str) -> tuple[str | None, DerField]:
+    """Return by which hash the values of an attribute name their first certificate, None for an unknown one, and what
+    stands where the digest is."""
+    [certificate_ids] = leading(inside(values, SEQUENCE), SEQUENCE)
+    [certificate_id] = leading(certificate_ids, SEQUENCE)
+    *algorithm, digest = [part for part in fields(certificate_id.content)[:2] if part.tag in _HASH_AND_DIGEST]
+    return (HASHES.get(_algorithm(algorithm[0])) if algorithm else default), digest
 
 
 def _algorithm(algorithm: DerField) -> bytes:
