@@ -86,6 +86,11 @@ def _open(uri: str, display_uri: str, artifact_root: str | None) -> tuple[InProc
     for store in stores:
         with suppress(AttributeError):  # only SQL stores have one
             engines.append(store.engine)
+    if scheme_of(uri) == "mysql":
+        # Where MLflow has just made its first experiment, the session cuts what is too long from then on, unsaid
+        # (sqlalchemy_store, `sql_mode=''`). New connections are as the server wants them.
+        for engine in engines:
+            engine.dispose()
     variables = [
         (handlers, "_tracking_store", stores[0]),
         (handlers, "_model_registry_store", stores[1]),
