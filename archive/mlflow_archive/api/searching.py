@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from mlflow_archive.format.json_text import parse_json
-from mlflow_archive.kinds import RUN, TIMESTAMP, TRACE
+from mlflow_archive.kinds import IDENTITIES, RUN, TIMESTAMP, TRACE
 from mlflow_archive.optional import needing
 from mlflow_archive.reader.adjacent import last_of_each
 from mlflow_archive.reader.archive import Archive
@@ -53,11 +53,8 @@ def search_runs(
     with needing("pandas", "a data frame"):
         import pandas as pd  # noqa: PLC0415 - takes half a second, and reading commands do without
 
-    orders = [parse_order(text, SEARCHABLE[RUN]) for text in order_by]
     query = Query(filter_string=filter_string, experiments=tuple(experiments), stage=None if deleted else "active")
-    columns = list(dict.fromkeys([*_INFO, *(_column(order) for order in orders)]))
-    rows = list_objects(archive, RUN, query, columns=columns)
-    rows = _ordered(rows, orders, newest="start_time", identity="run_id")[:max_results]
+    rows = _ordered_objects(archive, RUN, query, order_by, columns=_INFO, newest="start_time")[:max_results]
     ids = [row["run_id"] for row in rows]
     data: dict[str, Any] = {name: [row[name] for row in rows] for name in _INFO}
     for name in _TIMES:
@@ -80,35 +77,40 @@ def search_traces(
     with needing("pandas", "a data frame"):
         import pandas as pd  # noqa: PLC0415 - as above
 
-    orders = [parse_order(text, SEARCHABLE[TRACE]) for text in order_by]
     query = Query(filter_string=filter_string, experiments=tuple(experiments))
-    columns = list(dict.fromkeys([*_TRACE, *_PREVIEWS, *(_column(order) for order in orders)]))
-    rows = list_objects(archive, TRACE, query, columns=columns)
-    rows = _ordered(rows, orders, newest="request_time", identity="trace_id")[:max_results]
+    columns = (*_TRACE, *_PREVIEWS)
+    rows = _ordered_objects(archive, TRACE, query, order_by, columns=columns, newest="request_time")[:max_results]
     ids = [row["trace_id"] for row in rows]
     data: dict[str, Any] = {_TRACE[name]: [row[name] for row in rows] for name in _TRACE}
     data["request_time"] = _times(data["request_time"])
     spans = spans_by_trace(archive, ids) if include_spans else {}
-    roots = {trace_id: next((s for s in of_trace if s.parent_id is None), None) for trace_id, of_trace in spans.items()}
-    for name, values in _said(rows, roots).items():
+    for name, values in _said(rows, spans).items():
         data[name] = pd.Series(values, dtype=object)  # one kind of JSON value or several, and None stays None
     for name, table in (("trace_metadata", "trace_metadata"), ("tags", "trace_tags")):
-        pairs = _rows_by_trace(archive, table, ids)
-        data[name] = [{row["key"]: row["value"] for row in pairs[trace_id]} for trace_id in ids]
+        data[name] = _values_by_key(archive, table, ids)
     if include_spans:
         data["spans"] = [[dict(span.content) for span in spans[trace_id]] for trace_id in ids]
-    assessments = _rows_by_trace(archive, "assessments", ids)
-    data["assessments"] = [
-        [{**row, "value": _read(row["value"], None)} for row in assessments[trace_id]] for trace_id in ids
-    ]
+    data["assessments"] = _assessments(archive, ids)
     return pd.DataFrame(data)
 
 
-def _said(rows: Sequence[Mapping[str, Any]], roots: Mapping[str, Span | None]) -> dict[str, list[Any]]:
+def _values_by_key(archive: Archive, table: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the pairs of key and value that each trace has in a table."""
+    rows_by_trace = _rows_by_trace(archive, table, ids)
+    return [{row["key"]: row["value"] for row in rows_by_trace[trace_id]} for trace_id in ids]
+
+
+def _assessments(archive: Archive, ids: Sequence[str]) -> list[list[dict[str, Any]]]:
+    """Return the assessments of each trace, with what their values say."""
+    assessments = _rows_by_trace(archive, "assessments", ids)
+    return [[{**row, "value": _read(row["value"], None)} for row in assessments[trace_id]] for trace_id in ids]
+
+
+def _said(rows: Sequence[Mapping[str, Any]], spans: Mapping[str, Sequence[Span]]) -> dict[str, list[Any]]:
     """Return what was asked and answered: what went into the root span and came out, or the preview of it."""
     data: dict[str, list[Any]] = {"request": [], "response": []}
     for row in rows:
-        root = roots.get(row["trace_id"])
+        root = next((span for span in spans.get(row["trace_id"], ()) if span.parent_id is None), None)
         data["request"].append(_read(root.inputs if root else None, row["request_preview"]))
         data["response"].append(_read(root.outputs if root else None, row["response_preview"]))
     return data
@@ -154,6 +156,16 @@ def _times(values: list[int | None]) -> Any:
 
 def _column(order: Order) -> str:
     return order.field.name if order.field.group == ATTRIBUTES else f"{order.field.group}.{order.field.name}"
+
+
+def _ordered_objects(
+    archive: Archive, kind: str, query: Query, order_by: Sequence[str], *, columns: Sequence[str], newest: str
+) -> list[dict[str, Any]]:
+    """Return the objects of a kind that a query takes, sorted, with some columns and those that they are sorted by."""
+    orders = [parse_order(text, SEARCHABLE[kind]) for text in order_by]
+    names = list(dict.fromkeys([*columns, *map(_column, orders)]))
+    rows = list_objects(archive, kind, query, columns=names)
+    return _ordered(rows, orders, newest=newest, identity=IDENTITIES[kind].key[0])
 
 
 def _ordered(

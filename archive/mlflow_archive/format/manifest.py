@@ -288,6 +288,13 @@ _SELECTION_KEYS: Final = {
 }
 
 
+def _names_no_object(pair: object) -> bool:
+    """Return whether a value is the pair of owner kind and owner id of a gap, and that of no object."""
+    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+        return False
+    return pair[0] == SOURCE or not pair[1]
+
+
 class _Reader:
     """Reads lists of records and says where a wrong one is."""
 
@@ -343,12 +350,10 @@ class _Reader:
         if "settled" not in item:
             return None
         value = item["settled"]
-        pairs = [tuple(pair) for pair in value if isinstance(pair, list)] if isinstance(value, list) else []
-        right = all(len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in pairs)
-        right = right and all(pair[0] == SOURCE or not pair[1] for pair in pairs)  # never an object
-        if not pairs or len(pairs) != len(value) or not right or pairs != sorted(set(pairs)):
+        are_pairs = isinstance(value, list) and bool(value) and all(map(_names_no_object, value))
+        if not are_pairs or any(after <= before for before, after in pairwise(value)):
             raise _bad(self.where, f"{place}.settled is {_short(value)}, expected sorted pairs of texts, each once")
-        return cast("tuple[tuple[str, str], ...]", tuple(pairs))
+        return tuple((owner_kind, owner_id) for owner_kind, owner_id in value)
 
     def member(self, item: dict[str, Any], index: int) -> Member:
         place = f"members[{index}]"

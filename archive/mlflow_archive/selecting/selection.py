@@ -87,16 +87,26 @@ class Selection:
             raise SelectionError(f"registry is {self.registry!r}, expected one of {', '.join(REGISTRY)}")
         if self.latest_versions is not None and self.latest_versions < 1:
             raise SelectionError(f"latest_versions is {self.latest_versions}, expected 1 or more")
-        if self.chooses_versions and not (self.models or (self.everything and self.wants_kind(REGISTERED_MODEL))):
+        if self.chooses_versions and not self._takes_models:
             raise SelectionError("versions are chosen of registered models, and none comes; name some: --model")
-        if self.relatives and not (self.runs or self.filter_string or self.models):
+        if self.relatives and not self._names_runs_or_models:
             raise SelectionError("parents and children come with runs that are named: --run, --filter or --model")
         _ = self.version_choice
 
     @property
+    def _takes_models(self) -> bool:
+        """Whether registered models come, if there are any."""
+        return bool(self.models) or (self.everything and self.wants_kind(REGISTERED_MODEL))
+
+    @property
+    def _names_runs_or_models(self) -> bool:
+        """Whether runs are named, by id or filter, or models, with which runs come."""
+        return bool(self.runs or self.filter_string or self.models)
+
+    @property
     def only_named(self) -> bool:
         """Whether runs, models or evaluation datasets are named, by id, filter or name, and nothing else comes."""
-        return bool(self.runs or self.filter_string or self.models or self.evaluation_datasets)
+        return self._names_runs_or_models or bool(self.evaluation_datasets)
 
     @property
     def names_runs(self) -> bool:

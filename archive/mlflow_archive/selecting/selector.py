@@ -116,15 +116,20 @@ class Selector:
         if not selection.only_named:
             referring = any(EXPERIMENT in KINDS[kind].refers for kind in selection.kinds or KINDS)
             return list(self.experiments) if referring else []
-        used_ids: set[str] = set()
-        if self.dependencies is not None and selection.wants_kind(REGISTERED_MODEL):
-            used_ids |= self.dependencies.experiments
-        if self.named_datasets is not None and selection.wants_kind(EVALUATION_DATASET):
-            used_ids |= self._values(_DATASET_LINKS, "experiment_id", "dataset_id", self.named_datasets)
+        used_ids = self._experiments_of_registry_and_datasets()
         for kind in (RUN, LOGGED_MODEL, TRACE):
             ids = list(_ids(self.ids(kind)))
             used_ids |= self._values(IDENTITIES[kind].name, "experiment_id", IDENTITIES[kind].key[0], ids)
         return [experiment_id for experiment_id in self.experiments if experiment_id in used_ids]
+
+    def _experiments_of_registry_and_datasets(self) -> set[str]:
+        """Return those to which prompts and evaluation datasets belong that are named and come."""
+        used_ids: set[str] = set()
+        if self.dependencies is not None and self._selection.wants_kind(REGISTERED_MODEL):
+            used_ids |= self.dependencies.experiments
+        if self.named_datasets is not None and self._selection.wants_kind(EVALUATION_DATASET):
+            used_ids |= self._values(_DATASET_LINKS, "experiment_id", "dataset_id", self.named_datasets)
+        return used_ids
 
     @cached_property
     def runs(self) -> list[str]:

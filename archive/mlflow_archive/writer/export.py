@@ -122,15 +122,18 @@ class ArchiveSink:
         self._target.check_current(self._staging)
         resumed = self._staging.open(plan)
         if base is not None:
-            for rows in () if self._options.recheck else base.batches("fingerprints"):
-                self._scratch.add_known(fingerprints_of(rows))
-            for rows in base.batches("blobs", columns=["digest"]):
-                self._scratch.add_blobs(bytes.fromhex(digest) for digest in rows["digest"].to_pylist())
+            self._learn_base(base)
             self._look_at_source(base, facts)
         if resumed:
             self._progress.note("continuing an export that was interrupted")
             self._learn_staged()
         return self._scratch.known
+
+    def _learn_base(self, base: Archive) -> None:
+        for rows in () if self._options.recheck else base.batches("fingerprints"):
+            self._scratch.add_known(fingerprints_of(rows))
+        for rows in base.batches("blobs", columns=["digest"]):
+            self._scratch.add_blobs(bytes.fromhex(digest) for digest in rows["digest"].to_pylist())
 
     def _look_at_source(self, base: Archive, facts: SourceFacts) -> None:
         same_source = SameSource(base, facts)

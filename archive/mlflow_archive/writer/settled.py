@@ -36,19 +36,22 @@ def settled(
     """
     if replace(selection, unknown_tables=False) != Selection():
         return ()
-    sources = {gap.owner_id for gap in new_gaps if gap.owner_kind == SOURCE}
+    subjects = set(map(_subject, new_gaps))
     before = (Gap(**row) for batch in base.batches("gaps") for row in batch.to_pylist())
     return tuple(
         sorted(
             {
                 (gap.owner_kind, gap.owner_id)
                 for gap in before
-                if is_of_no_object(gap)
-                and (gap.owner_id not in sources if gap.owner_kind == SOURCE else gap not in new_gaps)
-                and (rechecked or not _is_unread(gap))
+                if is_of_no_object(gap) and _subject(gap) not in subjects and (rechecked or not _is_unread(gap))
             }
         )
     )
+
+
+def _subject(gap: Gap) -> Gap | str:
+    """Return by what a gap is met again: what it names of the source, whatever it says of that, else all it says."""
+    return gap.owner_id if gap.owner_kind == SOURCE else gap
 
 
 def _is_unread(gap: Gap) -> bool:

@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
@@ -125,14 +125,19 @@ class Staging:
         for path in sorted(self.folder.iterdir()):
             if path.name not in keep:
                 self._files.remove_tree(path)
+        for path in self._unnamed_members():
+            self._files.remove(path)
+        for name in (README, CHECKSUMS, MANIFEST):
+            self._files.remove(self._root / f"{name}.tmp")
+
+    def _unnamed_members(self) -> Iterator[Path]:
+        """Yield the files of this export beside the staging folder that no line of the journal names."""
         packs = {pack_name(self._export, number) for number in range(len(self.pack_sizes))}
         for folder in ("manifests", "packs", "tables"):
             for path in sorted((self._root / folder).rglob("*")) if (self._root / folder).is_dir() else []:
                 name = path.relative_to(self._root).as_posix()
                 if (export_number(name) or 0) >= self._export and name not in packs:
-                    self._files.remove(path)
-        for name in (README, CHECKSUMS, MANIFEST):
-            self._files.remove(self._root / f"{name}.tmp")
+                    yield path
 
     def next_path(self) -> Path:
         """Return a new path for a file of rows."""

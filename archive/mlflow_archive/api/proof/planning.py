@@ -251,33 +251,39 @@ class Share:
             return {}
         rows = (row for row in self.target_rows(name) if owner.items() <= row.items())
         own_tags = {row["key"]: row["value"] for row in rows}
-        seconds = own_tags.get(EXPORTED) or ""
-        if not (seconds.isascii() and seconds.isdecimal() and int(seconds) < int(tags[EXPORTED])):
-            return {}
-        if not moment_tags(int(seconds)).items() <= own_tags.items():
+        if not _came_earlier(own_tags, tags):
             return {}
         return {key: Excused(Rule.EARLIER_EXPORT) for key in OF_THE_EXPORT & tags.keys() & own_tags.keys()}
 
     def _mapped(self, table: Table, row: Row) -> Row:
         target = mapped(table, row, self.sides.ids)
-        identity = IDENTITIES[self.kind]
-        if table.entity == BY_ROW and is_named(identity):
-            target["owner_id"] = self._target_owners.get(row["owner_id"], row["owner_id"])
-            if self.kind == REGISTERED_MODEL and "path" in target:
-                target["path"] = self._path(row)
-            return target
-        if not is_named(table) and self.kind in _WITH_IDS and table.entity == self.kind:
-            owner = table.owner[0]
-            if row[owner] not in self.sides.ids.of(self.kind):
-                target[owner] = f"{_ABSENT}{row[owner]}"
+        if table.entity == BY_ROW and is_named(IDENTITIES[self.kind]):
+            return target | self._named_owner(row)
         if is_named(table):
-            target |= self.named(row)
-            if self.kind == REGISTERED_MODEL and "version" in target:
-                owner_id = named_owner(row["name"], row["workspace"])
-                target["version"] = self.sides.versions.number(owner_id, row["version"])
-        elif "workspace" in target and table.entity != WORKSPACE:
+            return target | self.named(row) | self._number(row)
+        if self._is_absent(table, row):
+            target[table.owner[0]] = f"{_ABSENT}{row[table.owner[0]]}"
+        if "workspace" in target and table.entity != WORKSPACE:
             target["workspace"] = self.workspace
         return target
+
+    def _is_absent(self, table: Table, row: Row) -> bool:
+        """Return whether a row belongs to an object by an id that the target does not know."""
+        has_id = self.kind in _WITH_IDS and table.entity == self.kind
+        return has_id and row[table.owner[0]] not in self.sides.ids.of(self.kind)
+
+    def _named_owner(self, row: Row) -> dict[str, Any]:
+        """Return the owner of a row that belongs to something with a name, and the path where the owner numbers it."""
+        owner = {"owner_id": self._target_owners.get(row["owner_id"], row["owner_id"])}
+        if self.kind == REGISTERED_MODEL and "path" in row:
+            owner["path"] = self._path(row)
+        return owner
+
+    def _number(self, row: Row) -> dict[str, int]:
+        """Return the number of a version, or of the version that an alias names; nothing for any further row."""
+        if self.kind != REGISTERED_MODEL or "version" not in row:
+            return {}
+        return {"version": self.sides.versions.number(named_owner(row["name"], row["workspace"]), row["version"])}
 
     def _path(self, row: Row) -> str:
         """Return the path of a file of a version: it begins with the number."""
@@ -297,3 +303,11 @@ class Share:
         if self.kind == REGISTERED_MODEL:
             name = self.context.model_name(row["name"], row["workspace"])
         return {"name": name, "workspace": self.workspace}
+
+
+def _came_earlier(target_tags: Mapping[str, Any], tags: Mapping[str, Any]) -> bool:
+    """Return whether the tags of the target tell, with all that tells of its moment, of an export before that one."""
+    seconds = target_tags.get(EXPORTED) or ""
+    if not (seconds.isascii() and seconds.isdecimal() and int(seconds) < int(tags[EXPORTED])):
+        return False
+    return moment_tags(int(seconds)).items() <= target_tags.items()

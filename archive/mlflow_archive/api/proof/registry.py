@@ -105,15 +105,19 @@ def _of_target(part: Share, model: RegisteredModelRows, owner: Mapping[str, str]
 
     These are what the receipt says that the model of the archive did not get; without one, whatever is there.
     """
-    rows = [row for row in part.target_rows("registered_model_tags") if owner.items() <= row.items()]
-    tags = {row["key"]: row["value"] or "" for row in rows}
-    texts = [row["description"] or "" for row in part.target_rows("registered_models") if owner.items() <= row.items()]
+    tags = {row["key"]: row["value"] or "" for row in _rows_of(part, "registered_model_tags", owner)}
+    texts = [row["description"] or "" for row in _rows_of(part, "registered_models", owner)]
     text = next(iter(texts), "")
     if part.sides.versions.not_set is None:
         return tags, text
     not_set = part.sides.versions.not_set.get(model.owner_id, {})
     known_keys = {EXPERIMENT_IDS, *not_set.get("tags", ())}
     return {key: value for key, value in tags.items() if key in known_keys}, text if "description" in not_set else ""
+
+
+def _rows_of(part: Share, table: str, owner: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the rows of a table that a model of the target has."""
+    return [row for row in part.target_rows(table) if owner.items() <= row.items()]
 
 
 def _leave_out_others(part: Share, table: str, owner: Mapping[str, str], keys: Collection[str]) -> None:
@@ -130,25 +134,33 @@ def _aliases(part: Share) -> Iterator[Expected]:
     Of a merged model those stay where they are that the target had.
     """
     versions = {(row["name"], row["workspace"], row["version"]) for row in part.source_rows("model_versions")}
-    merged, not_set = part.sides.versions.merged, part.sides.versions.not_set
+    merged = part.sides.versions.merged
     numbers = {(row["name"], row["alias"]): row["version"] for row in part.target_rows("registered_model_aliases")}
-    for model in part.source_rows("registered_models"):
-        if named_owner(model["name"], model["workspace"]) in merged:
-            own = {row["alias"] for row in part.source_rows("registered_model_aliases") if row["name"] == model["name"]}
-            _leave_out_others(part, "registered_model_aliases", part.named(model), own)
+    _leave_out_other_aliases(part)
     for planned_row, source in zip(
         part.as_they_are("registered_model_aliases"), part.source_rows("registered_model_aliases"), strict=True
     ):
         row, owner_id = planned_row.row, named_owner(source["name"], source["workspace"])
         stays = numbers.get((row["name"], row["alias"]), row["version"]) != row["version"]
-        is_told = not_set is None or row["alias"] in not_set.get(owner_id, {}).get("aliases", {})
         if (source["name"], source["workspace"], source["version"]) not in versions:
             number = Excused(Rule.LEFT_OUT) if owner_id in merged else row["version"]
             yield replace(planned_row, row={**row, "version": number}, unseen=Rule.LEFT_OUT)
-        elif owner_id in merged and stays and is_told:
+        elif owner_id in merged and stays and _may_stay(part, owner_id, row["alias"]):
             yield replace(planned_row, row={**row, "version": Excused(Rule.KEPT)})
         else:
             yield planned_row
+
+
+def _leave_out_other_aliases(part: Share) -> None:
+    for model, _ in _merged_models(part):
+        own = {row["alias"] for row in part.source_rows("registered_model_aliases") if row["name"] == model["name"]}
+        _leave_out_others(part, "registered_model_aliases", part.named(model), own)
+
+
+def _may_stay(part: Share, owner_id: str, alias: str) -> bool:
+    """Return whether the receipt says that a merged model did not get an alias; without a receipt it may be so."""
+    not_set = part.sides.versions.not_set
+    return not_set is None or alias in not_set.get(owner_id, {}).get("aliases", {})
 
 
 def _of_archive(part: Share) -> dict[tuple[str, int], Row]:
@@ -157,11 +169,9 @@ def _of_archive(part: Share) -> dict[tuple[str, int], Row]:
     Of a merged model only those that say they are versions of the archive.
     """
     rows = [row for row in part.target_rows("model_versions") if row["current_stage"] != DELETED_STAGE]
-    for model in part.source_rows("registered_models"):
-        copies = part.sides.versions.merged.get(named_owner(model["name"], model["workspace"]))
-        if copies is not None:
-            name = part.named(model)["name"]
-            rows = [row for row in rows if row["name"] != name or row["version"] in copies]
+    for model, copies in _merged_models(part):
+        name = part.named(model)["name"]
+        rows = [row for row in rows if row["name"] != name or row["version"] in copies]
     versions: dict[tuple[str, int], Row] = {(row["name"], row["version"]): row for row in rows}
     tags = part.target_rows("model_version_tags")
     part.read_elsewhere |= {
@@ -170,6 +180,14 @@ def _of_archive(part: Share) -> dict[tuple[str, int], Row]:
         "artifacts": _files_of_versions(part, versions),
     }
     return versions
+
+
+def _merged_models(part: Share) -> Iterator[tuple[Row, Collection[int]]]:
+    """Yield the models whose versions were appended, each with the numbers in the target of those that are its own."""
+    for model in part.source_rows("registered_models"):
+        copies = part.sides.versions.merged.get(named_owner(model["name"], model["workspace"]))
+        if copies is not None:
+            yield model, copies
 
 
 def _of_deleted(part: Share, model: RegisteredModelRows, table: str, owner: Mapping[str, Any]) -> Iterator[Expected]:

@@ -77,12 +77,18 @@ def spans_by_trace(archive: Archive, trace_ids: Collection[str]) -> dict[str, li
     blobs = Blobs(archive)
     for rows in archive.batches("artifacts", owners=[trace_id for trace_id, spans in found.items() if not spans]):
         for row in rows.to_pylist():
-            if row["owner_kind"] == TRACE and row["path"] == PAYLOAD and row["size"] <= LARGEST_PAYLOAD:
+            if _is_payload(row):
                 found[row["owner_id"]] = _of_payload(blobs, row)
-    return {
-        trace_id: sorted(spans, key=lambda span: (span.start_ns or 0, span.span_id))
-        for trace_id, spans in found.items()
-    }
+    return {trace_id: sorted(spans, key=_start_and_id) for trace_id, spans in found.items()}
+
+
+def _is_payload(row: Mapping[str, Any]) -> bool:
+    """Return whether an artifact holds the spans of a trace, and is not too large to be read."""
+    return bool(row["owner_kind"] == TRACE and row["path"] == PAYLOAD and row["size"] <= LARGEST_PAYLOAD)
+
+
+def _start_and_id(span: Span) -> tuple[int, str]:
+    return span.start_ns or 0, span.span_id
 
 
 def tree(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:

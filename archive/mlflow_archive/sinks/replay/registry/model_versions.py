@@ -89,9 +89,16 @@ class VersionWriter:
             appends=self._merges and placement.is_mixed,
         )
         self._remove_leftovers(versions, placement.leftovers)
-        last = max((number for number, version in model.versions.items() if not version.deleted), default=0)
-        for number in sorted(model.versions):
-            version = model.versions[number]
+        self._write_ascending(versions)
+        self._fill_end(versions)
+        self._forget_highest(versions)
+        return versions
+
+    def _write_ascending(self, versions: OpenVersions) -> None:
+        """Make or complete the versions in the order of their numbers; one that is refused stops no later one."""
+        source = versions.model.versions
+        last = max((number for number, version in source.items() if not version.deleted), default=0)
+        for number, version in sorted(source.items()):
             if version.deleted:
                 self._count_deleted(versions, version, above=number > last)
                 continue
@@ -100,9 +107,6 @@ class VersionWriter:
             except (ItemError, ServerError) as exc:
                 check_one_item(exc)
                 self._refuse(versions, number, str(exc))
-        self._fill_end(versions)
-        self._forget_highest(versions)
-        return versions
 
     @property
     def _merges(self) -> bool:

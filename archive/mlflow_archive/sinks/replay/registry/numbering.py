@@ -35,6 +35,11 @@ def mark_of(tags: Mapping[str, str]) -> str | None:
     return FILLER if FILLER in tags else identity_of_tags(tags, version=True)
 
 
+def _is_at_its_number(number: int, tags: Mapping[str, str], own: str | None) -> bool:
+    """Return whether an import made a version of the model ``own`` with the number that it has at the source."""
+    return own is not None and APPENDED not in tags and without_time(mark_of(tags) or "") == f"{own}/{number}"
+
+
 def placed(versions: TagsByNumber, identities: Mapping[str, int], own: str | None = None) -> Placed:
     """Place the versions of a source, by identity, among those of the target.
 
@@ -51,8 +56,7 @@ def placed(versions: TagsByNumber, identities: Mapping[str, int], own: str | Non
         if mark == FILLER or (source not in (None, number) and APPENDED not in tags):
             leftovers.append(number)
             continue
-        is_own = own is not None and APPENDED not in tags and without_time(mark or "") == f"{own}/{number}"
-        is_mixed |= source != number and not is_own
+        is_mixed |= source != number and not _is_at_its_number(number, tags, own)
         if source == number or (source is not None and source not in numbers):
             numbers[source] = number
     return Placed(numbers=numbers, leftovers=tuple(leftovers), is_mixed=is_mixed)

@@ -83,17 +83,24 @@ def merged_model(plan: PlannedRegisteredModel, tags: Mapping[str, str], descript
     It gets no source tags, as it is not the model of the source; its versions have them. A prompt is shown in the
     experiments of both.
     """
+    own = _own_tags(plan, tags)
+    kept_tags = {key: value for key, value in own.items() if key != EXPERIMENT_IDS and tags.get(key, value) != value}
+    text = description or plan.description
+    not_set = {
+        "tags": kept_tags or None,
+        "description": (plan.description or "") if text != plan.description else None,
+    }
+    added = {key: value for key, value in own.items() if key not in kept_tags}
+    merged = replace(plan, tags=added, description=text)
+    return MergedModel(plan=merged, not_set=not_set)
+
+
+def _own_tags(plan: PlannedRegisteredModel, tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of a model without source tags, and with the experiments of ``tags`` before its own."""
     own = {key: value for key, value in plan.tags.items() if not left_by_import(key)}
     if EXPERIMENT_IDS in own and EXPERIMENT_IDS in tags:
         own[EXPERIMENT_IDS] = _united(tags[EXPERIMENT_IDS], own[EXPERIMENT_IDS])
-    kept_tags = {
-        key: value for key, value in own.items() if key != EXPERIMENT_IDS and key in tags and tags[key] != value
-    }
-    text = plan.description or ""
-    not_set = {"tags": kept_tags or None, "description": text if description and description != text else None}
-    added = {key: value for key, value in own.items() if key not in kept_tags}
-    merged = replace(plan, tags=added, description=description or plan.description)
-    return MergedModel(plan=merged, not_set=not_set)
+    return own
 
 
 def _united(target_ids: str, new_ids: str) -> str:
