@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 import requests
 
+import mlflow_archive as ma
 from mlflow_archive.flow.report import Report
 from mlflow_archive.format.refusals import ISSUE_REFUSED, KIND_REFUSED, SKILL_REFUSED
 from mlflow_archive.kinds import SKILL
@@ -126,6 +127,23 @@ def test_an_import_makes_all_of_it(exported: Exported, target: MlflowServer, rep
     assert [(issue["issue_id"], issue["metadata"], issue["last_seen_timestamp"]) for issue in issues] == [
         (exported.issue_id, ISSUE["metadata"], 1700000000000)
     ]
+
+
+def test_the_import_is_proved_and_a_change_at_the_target_is_found(
+    exported: Exported, target: MlflowServer, reports: tuple[Report, Report]
+) -> None:
+    proof = ma.diff(exported.from_database, target.uri, imported=True, receipt=reports[0])
+    assert list(proof.changes) == []
+    assert proof.proved
+    assert proof.objects[SKILL] == 3
+    skills = SkillServer(target.uri)
+    tag = "/review/versions/1/tags"
+    skills.send("POST", tag, json={"key": "checked by", "value": "bob"})
+    try:
+        changes = ma.diff(exported.from_database, target.uri, imported=True, receipt=reports[0]).changes
+        assert [(change.kind, [field.after for field in change.fields]) for change in changes] == [(SKILL, ["bob"])]
+    finally:
+        skills.send("POST", tag, json={"key": "checked by", "value": "ada"})
 
 
 def test_numbers_of_deleted_versions_stay_taken(target: MlflowServer, reports: tuple[Report, Report]) -> None:

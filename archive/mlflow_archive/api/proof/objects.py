@@ -166,6 +166,9 @@ class ExpectedObjects:
     def _skill_rows(self, part: Share) -> RowsByTable:
         tables = own_tables(part)
         tables |= {"skill_tags": [], "skill_version_tags": []}
+        tables["skill_versions"] = [
+            replace(planned_row, unseen=_unseen_if_deleted(planned_row.row)) for planned_row in tables["skill_versions"]
+        ]
         originals = {(source["name"], source["organization"]): row for row, source in part.pairs("skills")}
         for rows in objects_of(part.chunk, "skills"):
             original = originals[rows.row["name"], rows.row["organization"]]
@@ -173,11 +176,17 @@ class ExpectedObjects:
             tables["skill_tags"] += part.tags("skill_tags", owner, self._skills.tags_of_object(rows))
             version_tags = rows.version_tags("skill_version_tags")
             for row in rows.of("skill_versions"):
-                if row["status"] != "deleted":
-                    of_version = {**owner, "version": row["version"]}
-                    tags = self._skills.tags_of_version(rows, row, version_tags[row["version"]])
-                    tables["skill_version_tags"] += part.tags("skill_version_tags", of_version, tags)
+                of_version = {**owner, "version": row["version"]}
+                own_tags = self._skills.tags_of_version(rows, row, version_tags[row["version"]])
+                tags = part.tags("skill_version_tags", of_version, own_tags)
+                rule = _unseen_if_deleted(row)
+                tables["skill_version_tags"] += [replace(planned_row, unseen=rule) for planned_row in tags]
         return tables
+
+
+def _unseen_if_deleted(row: Row) -> Rule | None:
+    """Return why no version of a skill may show: an import only keeps the number of one that is deleted."""
+    return Rule.LEFT_OUT if row["status"] == "deleted" else None
 
 
 def _with_names(names: GatewayNames) -> Callable[[Row], Mapping[str, str]]:
