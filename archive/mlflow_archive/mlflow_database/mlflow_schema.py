@@ -12,12 +12,12 @@ import subprocess
 import sys
 from typing import Any, Final
 
-from sqlalchemy import URL, Engine, create_engine, event, inspect, text
+from sqlalchemy import URL, Engine, create_engine, event, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from mlflow_archive.errors import TargetError
 from mlflow_archive.mlflow_database.known_schema import VERSION_TABLE, is_known_table
-from mlflow_archive.mlflow_database.whole_schema import make_whole
+from mlflow_archive.mlflow_database.whole_schema import make_whole, revision_of
 from mlflow_archive.optional import missing
 
 _MLFLOW: Final = "mlflow.store.db.utils"
@@ -41,7 +41,7 @@ def check_revision(engine: Engine, address: str) -> None:
     if VERSION_TABLE not in names:
         raise TargetError(f"{address} {_without_version(names)}")
     with engine.connect() as connection:
-        revision = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
+        revision = revision_of(connection)
     head = head_revision()
     if revision != head:
         raise TargetError(

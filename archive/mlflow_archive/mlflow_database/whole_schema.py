@@ -30,6 +30,12 @@ def is_whole(connection: Connection) -> bool:
     return VERSION_TABLE in names and MARKER not in names
 
 
+def revision_of(connection: Connection) -> str | None:
+    """Return the schema revision of a database that has the table of it, None where that is empty."""
+    revision: str | None = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
+    return revision
+
+
 def make_whole(engine: Engine) -> None:
     """Make MLflow's tables in a database that lacks them, or has what an interrupted making left.
 
@@ -141,8 +147,7 @@ def _make_with_marker(engine: Engine, connection: Connection) -> None:
 def _is_newest(connection: Connection) -> bool:
     from mlflow.store.db import utils  # noqa: PLC0415
 
-    revision = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
-    return bool(revision == utils._get_latest_schema_revision())
+    return bool(revision_of(connection) == utils._get_latest_schema_revision())
 
 
 def _refuse_rows(connection: Connection) -> None:

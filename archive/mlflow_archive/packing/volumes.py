@@ -21,6 +21,7 @@ from typing import Any, Final
 from mlflow_archive.format.json_text import parse_json
 from mlflow_archive.format.layout import SINGLE_FILE_SUFFIX
 from mlflow_archive.format.manifest import canonical_json
+from mlflow_archive.signing.folder import SUFFIX
 
 FORMAT: Final = "mlflow-archive-volumes"
 VERSION: Final = 1
@@ -74,7 +75,7 @@ class Names:
     @property
     def signatures(self) -> str:
         """The folder of the signatures."""
-        return f"{self.base}{SINGLE_FILE_SUFFIX}.sig"
+        return f"{self.base}{SINGLE_FILE_SUFFIX}{SUFFIX}"
 
     @property
     def joined(self) -> str:
