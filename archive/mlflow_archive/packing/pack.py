@@ -19,6 +19,7 @@ from typing import Any, Final
 from mlflow_archive.errors import DamagedError, SelectionError, TargetError
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.location import local_path
+from mlflow_archive.packing.behind import BLOCK
 from mlflow_archive.packing.cutting import VolumeWriter
 from mlflow_archive.packing.encryption import check_encryption, encrypt, encrypted_size, fresh_identity, read_recipients
 from mlflow_archive.packing.joining import sha256_of
@@ -195,7 +196,7 @@ class _Packing:
             if self._names.encrypted:
                 encrypt(reader, writer, recipients)
             else:
-                while block := reader.read(2**20):
+                while block := reader.read(BLOCK):
                     writer.write(block)
             volumes = writer.finish()
         names = [name_of(number) for number in range(1, len(volumes) + 1)]

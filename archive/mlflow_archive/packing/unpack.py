@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from mlflow_archive.errors import (
 )
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.location import local_path
+from mlflow_archive.packing.behind import BLOCK, WriteBehind
 from mlflow_archive.packing.encryption import NotDecryptableError, Passphrase, decrypt, read_identities
 from mlflow_archive.packing.joining import VolumeChangedError, joined_blocks, sha256_of
 from mlflow_archive.packing.mending import MendingFolder
@@ -38,7 +40,6 @@ from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level
 
 WORK_SUFFIX: Final = ".unpack"
-_BLOCK: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,14 +251,17 @@ class _Unpacking:
         if self._keys is None:
             self._keys = self._identities(record, places)
         with self._files.create(self._plain) as output:
-            with quick_turns(), ReadAhead(self._counted(record, places)) as reader:
-                writer = _BoundedWriter(output, record)
+            with (
+                quick_turns(),
+                ReadAhead(self._counted(record, places)) as reader,
+                WriteBehind(partial(_write_bounded, output, record)) as writer,
+            ):
                 if record.encrypted:
                     decrypt(reader, writer, self._keys)
                 else:
-                    while block := reader.read(_BLOCK):
+                    while block := reader.read(BLOCK):
                         writer.write(block)
-            writer.finish()
+                writer.finish()
             output.flush()
             with ThreadPoolExecutor(1, thread_name_prefix="sync") as pool:
                 synced = pool.submit(output.sync)  # the disk works while the processor verifies
@@ -304,27 +308,8 @@ class _Unpacking:
         self._files.write(folder / signature.name.rpartition("/")[2], place.read_bytes())
 
 
-class _BoundedWriter:
-    """Writes in large blocks, and no more than the archive has. Raises DamagedVolumesError."""
-
-    def __init__(self, output: OutputFile, record: SetRecord) -> None:
-        self._output, self._record = output, record
-        self._buffer = bytearray()
-
-    def write(self, data: bytes) -> int:
-        self._buffer += data
-        if len(self._buffer) >= _BLOCK:
-            self._send()
-        return len(data)
-
-    def _send(self) -> None:
-        size = self._output.size + len(self._buffer)
-        if size > self._record.archive_size:
-            raise DamagedVolumesError(
-                f"the volumes hold more than the {self._record.archive_size:,} bytes of the record"
-            )
-        self._output.write(memoryview(self._buffer))
-        self._buffer = bytearray()
-
-    def finish(self) -> None:
-        self._send()
+def _write_bounded(output: OutputFile, record: SetRecord, block: memoryview) -> None:
+    """Write no more than the archive has. Raises DamagedVolumesError."""
+    if output.size + len(block) > record.archive_size:
+        raise DamagedVolumesError(f"the volumes hold more than the {record.archive_size:,} bytes of the record")
+    output.write(block)
