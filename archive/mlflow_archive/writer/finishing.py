@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlflow_archive.format.layout import manifest_name, part_name
-from mlflow_archive.format.manifest import MINOR, USUAL_MINOR, Export, Manifest, Member
+from mlflow_archive.format.manifest import MINOR, Export, Manifest, Member
 from mlflow_archive.format.unknown_tables import database_table, stated_columns, table_of
 from mlflow_archive.kinds import BY_ROW, DATASET, IDENTITIES, INCREMENTAL, TABLES, Table
 from mlflow_archive.reader.archive import Archive
@@ -155,7 +155,7 @@ class Finishing:
         size = base.members.open(previous).size
         listed = Member(path=previous, kind="manifest", export=old.export_number, size=size, sha256=base.id)
         return Manifest(
-            minor=max(old.minor, MINOR if export.settled else USUAL_MINOR),
+            minor=max(old.minor, MINOR),
             required_features=old.required_features,
             optional_features=old.optional_features,
             exports=(*old.exports, export),

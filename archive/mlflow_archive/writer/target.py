@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mlflow_archive.errors import NotAnArchiveError, TargetError
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, SINGLE_FILE_SUFFIX, STAGING, manifest_name
-from mlflow_archive.format.manifest import Manifest, Member, archive_id, encode
+from mlflow_archive.format.manifest import Manifest, Member, MemberKind, archive_id, encode
 from mlflow_archive.format.readme import README_TEXT
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.storage.files import Files
@@ -174,8 +174,16 @@ def checksums_text(manifest: Manifest, data: bytes) -> str:
     return "".join(f"{sha256}  {path}\n" for path, sha256 in sorted(lines))
 
 
+_IN_ORDER: Final[tuple[MemberKind, ...]] = ("pack", "table", "manifest", "text")
+_FIRST_IN_ORDER_OF_MAKING: Final = 3
+"""The minor version since which a single file holds its members in the order in which they are made."""
+
+
 def single_file_order(manifest: Manifest) -> list[str]:
-    """Return all member names in the order they have in a single file: what explains and lists comes first."""
+    """Return all member names in the order that they have in a single file (spec/format.md, section 11)."""
     copy = manifest_name(manifest.export_number)
-    first = [README, MANIFEST, CHECKSUMS, copy]
-    return first + sorted(m.path for m in manifest.members if m.path not in first)
+    if manifest.minor < _FIRST_IN_ORDER_OF_MAKING:
+        first = [README, MANIFEST, CHECKSUMS, copy]
+        return first + sorted(m.path for m in manifest.members if m.path not in first)
+    listed = sorted(manifest.members, key=lambda m: (_IN_ORDER.index(m.kind), m.export, m.path))
+    return [*(member.path for member in listed), CHECKSUMS, copy, MANIFEST]
