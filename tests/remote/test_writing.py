@@ -14,6 +14,7 @@ from mlflow_archive.flow.report import Report
 from mlflow_archive.format.location import RemotePlace
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.verification.checks import verify
+from mlflow_archive.writer import bucket_target
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from mlflow_archive_cli.main import run
 from tests.support.counted_store import CountedBucket
@@ -277,3 +278,23 @@ def test_a_web_server_is_not_written_to(capsys: pytest.CaptureFixture[str]) -> N
         "mlflow-archive: https://host/backup.mlfa: an archive is only read from a web server; write it to a path or a "
         "bucket\n"
     )
+
+
+def test_what_is_not_there_whole_is_not_committed(counted: CountedBucket) -> None:
+    def lose(verb: str, key: str) -> None:
+        if verb == "put" and "/packs/" in key:
+            counted.objects.put(key, b"short")
+
+    counted.after = lose
+    with pytest.raises(
+        TargetError, match=r"/packs/0001-00000-[0-9a-f]{12}\.zst has 5 bytes, expected [0-9]+; nothing is"
+    ):
+        export(FIRST)
+    assert names(counted) == set()
+
+
+def test_an_upload_that_took_too_long_is_not_committed(counted: CountedBucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket_target, "_LONGEST_SECONDS", -1)
+    with pytest.raises(TargetError, match="others may take it for left behind; nothing was committed"):
+        export(FIRST)
+    assert names(counted) == set()
