@@ -82,7 +82,8 @@ mutants: .venv/.mutants
 	@test -n "$(PACKAGE)" || { echo "make mutants PACKAGE=format" >&2; exit 1; }
 	.venv/bin/python -m tests.mutants "$(PACKAGE)" $(if $(AGAIN),--again)
 
-# Archives on the way, the long forms: every bit of signatures and tokens flipped. Needs ssh-keygen and openssl.
+# Archives on the way, the long forms: every bit of signatures and tokens flipped, 500 random damages of volumes, a kill at
+# every file operation, full disks. Four minutes of processor time, half of it in ssh-keygen. Needs ssh-keygen and openssl.
 test-road: .venv/.stamp
 	TEST_ROAD=1 .venv/bin/pytest --timeout 1800 tests/road
 

@@ -121,10 +121,17 @@ def find_set(folder: Path) -> Names:
             f"{folder} holds volumes of {', '.join(sorted(of_volumes))}, but neither record nor parity"
         )
     if not sets:
-        inner = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and sets_in(path)[0]]
+        inner = [path.name for path in sorted(folder.iterdir()) if _holds_set(path)]
         there = f"; there is one in its folder {inner[0]}" if inner else ", or one that was not finished"
         raise NotAnArchiveError(f"{folder} holds no set of volumes{there}")
     return Names(base=sets[0])
+
+
+def _holds_set(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and bool(sets_in(folder)[0])
+    except OSError:  # a disk may have folders that only its system reads
+        return False
 
 
 class _Unpacking:
