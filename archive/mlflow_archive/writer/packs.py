@@ -281,7 +281,7 @@ class PlacedLabel:
 def scan_pack(path: Path) -> Iterator[list[PlacedLabel]]:
     """Read the labels of a pack, a few thousand at a time, without reading its frames.
 
-    Stops at the first bad label, and at a frame that is cut short.
+    Stops at the first bad label, and at a label or frame that is cut short.
     """
     file = OpenFile(os.open(path, os.O_RDONLY))
     try:
@@ -290,7 +290,7 @@ def scan_pack(path: Path) -> Iterator[list[PlacedLabel]]:
         while position + LABEL_PREFIX_SIZE <= pack.size:
             try:
                 length = label_size(pack.read_at(position, LABEL_PREFIX_SIZE))
-                label = decode_label(pack.read_at(position, length))
+                label = decode_label(pack.read_at(position, min(length, pack.size - position)))
             except ValueError:
                 break
             if position + length + label.frame_size > pack.size:
