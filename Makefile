@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-repair test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road docs picture spec requirements clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road docs picture spec requirements clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -72,6 +72,11 @@ FIRST ?= 0
 test-hostile: .venv/.stamp
 	.venv/bin/python -m tests.hostile --seed "$(SEED)" --mutants "$(MUTANTS)" --first "$(FIRST)"
 
+# An import cut off at every request, an export at every file operation, every tenth bit of a file flipped: `make test` tries
+# some of these places.
+test-cuts: .venv/.stamp
+	TEST_CUTS=1 .venv/bin/pytest -n 2 --timeout 1800 $$(grep -rl tests.support.cuts tests --include=test_*.py)
+
 # Minutes: 200 pairs of copies with 200 random damages each, every member lost in turn, a kill at every file operation.
 test-repair: .venv/.stamp
 	TEST_REPAIR=1 .venv/bin/pytest --timeout 1800 tests/repairing
@@ -132,10 +137,11 @@ picture:
 	.venv-docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
 	touch $@
 
-# The exact packages, checked by hash. The package itself is installed editable, with the build tools listed there.
+# The exact packages, checked by hash. The package itself is installed editable, with the build tools listed there. Python
+# compiles of them what is used, when it is; to have pip compile all of it takes as long as to unpack it.
 .venv/.stamp: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -164,7 +170,7 @@ requirements:
 
 .venv-demo/.stamp: requirements/demo.txt pyproject.toml $(shell find archive cli -name '*.py')
 	$(PYTHON) -m venv .venv-demo
-	.venv-demo/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.txt
+	.venv-demo/bin/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/demo.txt
 	.venv-demo/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
 	touch $@
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ HERE: Final = Path(__file__).resolve().parent
 GOLDEN: Final = (
     *("v1-directory", "v1-single.mlfa", "v1-two-exports.mlfa", "v1-oddities.mlfa"),
     *("v1_1-two-exports.mlfa", "v1_1-skills.mlfa", "v1_2-settled.mlfa"),
+    "v1_3-two-exports.mlfa",
 )
 FUTURE: Final = {
     "from-the-future.mlfa": ("E004", "quantum-blobs"),
@@ -101,6 +103,21 @@ def test_golden_archive_reads_as_expected(name: str) -> None:
     carried = {table: as_json(rows) for table, rows in stranger.unknown_tables().items()}
     assert carried == expected.get("unknown_tables", {})
     stranger.close()
+
+
+@pytest.mark.parametrize("name", [name for name in GOLDEN if name.endswith(".mlfa")])
+def test_members_lie_in_the_order_of_their_version(name: str) -> None:
+    with zipfile.ZipFile(HERE / name) as file:
+        manifest, names = json.loads(file.read("manifest.json")), file.namelist()
+    copy = f"manifests/{len(manifest['exports']):04d}.json"
+    kinds = ("pack", "table", "manifest", "text")
+    by_kind = [(kinds.index(m["kind"]), m["export"], m["path"]) for m in manifest["members"]]
+    if manifest["format"]["minor"] < 3:
+        first = ["README.txt", "manifest.json", "checksums.sha256", copy]
+        assert names == first + sorted({path for _, _, path in by_kind} - set(first))
+    else:
+        listed = [path for _, _, path in sorted(by_kind)]
+        assert names == [*listed, "checksums.sha256", copy, "manifest.json"]
 
 
 @pytest.mark.parametrize("name", GOLDEN)

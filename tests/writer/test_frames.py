@@ -13,6 +13,7 @@ import pytest
 from mlflow_archive.format.layout import pack_name
 from mlflow_archive.format.packs import Extent, Label, compressor, encode_label
 from mlflow_archive.storage.files import Files
+from mlflow_archive.storage.growing import GrowingFiles
 from mlflow_archive.writer import packs
 from mlflow_archive.writer.packs import BlobChangedError, FrameBuilder, Gain, PackWriter, PlacedLabel, scan_pack
 from mlflow_archive.writer.scratch import Scratch
@@ -29,14 +30,20 @@ def scratch() -> Iterator[Scratch]:
 
 @pytest.fixture
 def writer(tmp_path: Path, scratch: Scratch) -> Iterator[PackWriter]:
-    writer = PackWriter(Files(), tmp_path, 1, scratch, level=9, jobs=1)
+    writer = PackWriter(GrowingFiles(Files(), tmp_path), 1, scratch, level=9, jobs=1)
     yield writer
     writer.close()
 
 
+def scanned(root: Path, name: str) -> list[list[PlacedLabel]]:
+    """Return the labels of a pack as they are given out."""
+    with GrowingFiles(Files(), root).opened(name) as pack:
+        return list(scan_pack(pack))
+
+
 def frames(root: Path) -> list[list[int]]:
     """Return the sizes of the blobs in each frame of the first pack."""
-    labels = [placed.label for batch in scan_pack(root / pack_name(1, 0)) for placed in batch]
+    labels = [placed.label for batch in scanned(root, pack_name(1, 0)) for placed in batch]
     assert all(label.raw_size == sum(extent.size for extent in label.extents) for label in labels)
     return [[extent.size for extent in label.extents] for label in labels]
 
@@ -117,7 +124,7 @@ def test_what_does_not_compress_gets_the_cheapest_level(writer: PackWriter) -> N
 
 
 def test_a_level_below_the_cheapest_is_kept(tmp_path: Path, scratch: Scratch) -> None:
-    writer = PackWriter(Files(), tmp_path, 1, scratch, level=-5, jobs=1)
+    writer = PackWriter(GrowingFiles(Files(), tmp_path), 1, scratch, level=-5, jobs=1)
     assert writer.compress(NOISE) == compressor(-5).compress(NOISE)
     writer.close()
 
@@ -170,7 +177,7 @@ def test_a_large_blob_lies_in_frames_that_follow_each_other(
     for _ in range(2):
         writer.add(io.BytesIO(data), FrameBuilder(writer, scratch))
     writer.sync()
-    labels = [placed.label for batch in scan_pack(tmp_path / pack_name(1, 0)) for placed in batch]
+    labels = [placed.label for batch in scanned(tmp_path, pack_name(1, 0)) for placed in batch]
     assert [label.extents for label in labels] == [
         (Extent(digest=digest, raw_offset=offset, size=min(5, len(data) - offset)),) for offset in range(0, 33, 5)
     ]
@@ -182,7 +189,7 @@ def test_a_pack_of_very_many_frames_is_scanned_some_thousands_at_a_time(tmp_path
     one = encode_label(label) + b"x"
     for count, batches in ((4095, [4095]), (4096, [4096, 0]), (4097, [4096, 1]), (0, [0])):
         (tmp_path / "pack").write_bytes(one * count)
-        found = list(scan_pack(tmp_path / "pack"))
+        found = scanned(tmp_path, "pack")
         assert [len(labels) for labels in found] == batches
     assert found == [[]]
     (tmp_path / "pack").write_bytes(one + one)
@@ -190,7 +197,7 @@ def test_a_pack_of_very_many_frames_is_scanned_some_thousands_at_a_time(tmp_path
         PlacedLabel(label=label, frame_offset=len(one) - 1),
         PlacedLabel(label=label, frame_offset=2 * len(one) - 1),
     ]
-    assert list(scan_pack(tmp_path / "pack")) == [placed]
+    assert scanned(tmp_path, "pack") == [placed]
     for end in (b"", one[:-1], one[:-2], b"\0" * len(one), one[:10]):
         (tmp_path / "pack").write_bytes(one + end)
-        assert list(scan_pack(tmp_path / "pack")) == [placed[:1]]
+        assert scanned(tmp_path, "pack") == [placed[:1]]

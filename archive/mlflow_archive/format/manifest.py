@@ -20,9 +20,7 @@ from mlflow_archive.format.layout import is_member_name
 
 FORMAT_NAME: Final = "mlflow-archive"
 MAJOR: Final = 1
-MINOR: Final = 2
-USUAL_MINOR: Final = 1
-"""The lowest version that suffices for an archive without ``Export.settled``, which is what ``MINOR`` added."""
+MINOR: Final = 3
 KNOWN_FEATURES: Final[frozenset[str]] = frozenset()
 MAX_MANIFEST_SIZE: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 32
@@ -78,7 +76,7 @@ class Export:
 class Manifest:
     """Everything an archive states about itself."""
 
-    minor: int = USUAL_MINOR
+    minor: int = MINOR
     required_features: tuple[str, ...] = ()
     optional_features: tuple[str, ...] = ()
     exports: tuple[Export, ...]

@@ -1,4 +1,4 @@
-"""A stream cut into volumes. Another thread writes and hashes them, as both let go of the interpreter's lock."""
+"""A stream cut into volumes, each of them hashed on the way."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from queue import Queue
-from threading import Thread
 from typing import Final
 
+from mlflow_archive.packing.behind import WriteBehind
 from mlflow_archive.packing.volumes import SetFile
 from mlflow_archive.storage.closing import Closing
 from mlflow_archive.storage.files import Files, OutputFile
 
-BLOCK: Final = 1024 * 1024
-_WAITING: Final = 4
 _UNSYNCED: Final = 2
 
 
@@ -28,63 +25,31 @@ class VolumeWriter(Closing):
 
     def __init__(self, files: Files, folder: Path, name_of: Callable[[int], str], volume_size: int) -> None:
         self._files, self._folder, self._name_of, self._volume_size = files, folder, name_of, volume_size
-        self._buffer = bytearray()
-        self._queue: Queue[bytearray | None] = Queue(_WAITING)
-        self._error: BaseException | None = None
         self._volumes: list[SetFile] = []
         self._output: OutputFile | None = None
         self._digest = hashlib.sha256()
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="sync")
         self._syncing: deque[Future[None]] = deque()
-        self._thread = Thread(target=self._work, name="volumes", daemon=True)
-        self._thread.start()
+        self._behind = WriteBehind(self._take)
 
     def write(self, data: bytes) -> int:
         """Take bytes of the stream. Raises TargetError."""
-        self._buffer += data
-        if len(self._buffer) >= BLOCK:
-            self._send()
-        return len(data)
+        return self._behind.write(data)
 
     def finish(self) -> list[SetFile]:
         """Return the volumes, whole and synced. Raises TargetError."""
-        self._send()
-        self._queue.put(None)
-        self._thread.join()
-        self._raise()
+        self._behind.finish()
+        self._end_volume()
+        self._await_disk(0)
         return self._volumes
 
     def close(self) -> None:
         """Stop, also in the middle of a volume."""
-        if self._thread.is_alive():
-            self._queue.put(None)
-            self._thread.join()
-
-    def _send(self) -> None:
-        self._raise()
-        self._queue.put(self._buffer)
-        self._buffer = bytearray()
-
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-    def _work(self) -> None:
-        """Write what comes until the end; after an error all is taken and nothing written, so that nobody waits."""
+        self._behind.close()
         try:
-            while (block := self._queue.get()) is not None:
-                if self._error is None:
-                    self._take(memoryview(block))
-            if self._error is None:
-                self._end_volume()
-                self._await_disk(0)
-        except BaseException as error:
-            self._error = error
-            while block is not None:
-                block = self._queue.get()
-        finally:
             if self._output is not None:
                 self._output.close()
+        finally:
             self._disk.shutdown()
 
     def _take(self, block: memoryview) -> None:

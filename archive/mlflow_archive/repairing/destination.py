@@ -18,8 +18,8 @@ from mlflow_archive.errors import DamagedError, TargetError
 from mlflow_archive.format.layout import SINGLE_FILE_SUFFIX, STAGING
 from mlflow_archive.format.manifest import Manifest
 from mlflow_archive.storage.files import Files
-from mlflow_archive.storage.members import HASH_BLOCK, MemberFile
-from mlflow_archive.storage.single_file import write_single_file
+from mlflow_archive.storage.members import MemberFile
+from mlflow_archive.storage.unfinished_file import write_single_file
 from mlflow_archive.writer.staging import PLAN, Staging
 from mlflow_archive.writer.target import single_file_order
 
@@ -84,8 +84,7 @@ class Destination:
         self.files.make_directory(path.parent)
         digest = hashlib.sha256()
         with self.files.create(path) as output:
-            for offset in range(0, member.size, HASH_BLOCK):
-                block = member.read_at(offset, min(HASH_BLOCK, member.size - offset))
+            for block in member.blocks():
                 digest.update(block)
                 output.write(block)
             output.sync()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, manifest_name
 from mlflow_archive.format.zipfile64 import local_header
 from mlflow_archive.reader.stored.opening import OpenedManifest
-from mlflow_archive.repairing.copies import BytesMember
+from mlflow_archive.storage.members import BytesMember
 from mlflow_archive.writer.target import checksums_text, single_file_order
 
 

@@ -17,7 +17,7 @@ from mlflow_archive.format.manifest import Member
 from mlflow_archive.format.readme import README_TEXT
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.stored.opening import OpenedManifest
-from mlflow_archive.repairing.copies import BytesMember, Copy
+from mlflow_archive.repairing.copies import Copy
 from mlflow_archive.repairing.destination import Destination, destination
 from mlflow_archive.repairing.listing import listing_of
 from mlflow_archive.repairing.made_anew import made_anew, open_new_members
@@ -25,7 +25,7 @@ from mlflow_archive.repairing.manifests import Choice, choose_manifest
 from mlflow_archive.repairing.mending import Mending, Remedy, archive_over, mended_listing
 from mlflow_archive.repairing.salvage import Salvage
 from mlflow_archive.storage.files import Files
-from mlflow_archive.storage.members import MemberFile
+from mlflow_archive.storage.members import BytesMember, MemberFile
 from mlflow_archive.verification.checks import examine
 from mlflow_archive.verification.report import Level, Lost, VerifyReport
 

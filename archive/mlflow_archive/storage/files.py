@@ -46,23 +46,28 @@ class OutputFile(Closing):
         self._broken = False
 
     def write(self, data: bytes | memoryview) -> int:
-        if self._broken:
-            message = f"{self.path}: an earlier write failed, nothing more is written"
-            raise TargetError(message)
-        # After a failed write nobody knows how much of it is in the file: whatever followed would lie elsewhere.
-        self._broken = True
-        with _explained(self.path):
+        with self._whole_or_broken():
             self._handle.write(data)
-        self._broken = False
         self.size += len(data)
         return len(data)
 
     def patch(self, offset: int, data: bytes) -> None:
         """Overwrite bytes written before; the position goes back to the end."""
-        with _explained(self.path):
+        with self._whole_or_broken():
             self._handle.seek(offset)
             self._handle.write(data)
             self._handle.seek(self.size)
+
+    @contextmanager
+    def _whole_or_broken(self) -> Iterator[None]:
+        """After a failed write nobody knows how much of it is in the file: whatever followed would lie elsewhere."""
+        if self._broken:
+            message = f"{self.path}: an earlier write failed, nothing more is written"
+            raise TargetError(message)
+        self._broken = True
+        with _explained(self.path):
+            yield
+        self._broken = False
 
     def tell(self) -> int:
         return self.size

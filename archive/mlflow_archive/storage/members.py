@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -76,13 +76,36 @@ class MemberFile:
     def sha256(self) -> str:
         """Read the whole member and return its SHA-256 in hex."""
         digest = hashlib.sha256()
-        for offset in range(0, self.size, HASH_BLOCK):
-            digest.update(self.read_at(offset, min(HASH_BLOCK, self.size - offset)))
+        for block in self.blocks():
+            digest.update(block)
         return digest.hexdigest()
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield all bytes, a MiB at a time."""
+        for offset in range(0, self.size, HASH_BLOCK):
+            yield self.read_at(offset, min(HASH_BLOCK, self.size - offset))
 
     def reader(self) -> MemberReader:
         """Return a file object over this member."""
         return MemberReader(self)
+
+
+class BytesMember(MemberFile):
+    """A member whose bytes are in memory."""
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self.name, self.size, self._content = name, len(content), content
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        self.check_range(offset, size)
+        return self._content[offset : offset + size]
+
+
+def check_sha256(member: MemberFile, actual: str, expected: str | None) -> None:
+    """Raise DamagedError (E012) if a member has another SHA-256 than it must have (None: whatever)."""
+    if expected is not None and actual != expected:
+        message = f"{member.name} has SHA-256 {actual}, expected {expected}"
+        raise DamagedError(message, code="E012", member=member.name)
 
 
 class MemberReader(Positioned):

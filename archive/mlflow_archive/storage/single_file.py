@@ -1,4 +1,4 @@
-"""The single-file form: read in place, and written from members that are complete."""
+"""The single-file form: read in place, and streamed from members that are whole; ``unfinished_file`` writes one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from pathlib import Path
 
 from mlflow_archive.errors import DamagedError, NotAnArchiveError
 from mlflow_archive.format import zipfile64
-from mlflow_archive.storage.files import Files, OutputFile
-from mlflow_archive.storage.members import HASH_BLOCK, MemberFile, Members, OpenFile
+from mlflow_archive.storage.members import MemberFile, Members, OpenFile, check_sha256
 
 _FIRST_BYTES = b"PK\x03\x04"
 
@@ -74,10 +73,10 @@ class SingleFileMembers:
             member = self.open(name)
             yield whole.read_at(position, entry.data_offset - position)
             digest = hashlib.sha256()
-            for block in _member_blocks(member):
+            for block in member.blocks():
                 digest.update(block)
                 yield block
-            _compare(member, digest.hexdigest(), hashes.get(name))
+            check_sha256(member, digest.hexdigest(), hashes.get(name))
             position = entry.data_offset + entry.size
         yield whole.read_at(position, whole.size - position)
 
@@ -94,43 +93,14 @@ class SingleFileMembers:
         self._file.close()
 
 
-def write_single_file(files: Files, path: Path, members: Iterable[tuple[MemberFile, str | None]]) -> None:
-    """Write complete members, in that order, into one file, durably; ``path`` appears when it is whole.
-
-    Each member comes with the SHA-256 it must have (None: unchecked). Raises DamagedError (E012) if a member is
-    not what it should be, TargetError if the disk refuses.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    with files.create(temporary) as output:
-        entries = [_write_member(output, member, sha256) for member, sha256 in members]
-        output.write(zipfile64.central_directory(entries, output.tell()))
-        output.sync()
-    files.publish(temporary, path)
-
-
-def _write_member(output: OutputFile, member: MemberFile, sha256: str | None) -> zipfile64.Entry:
-    start = output.tell()
-    # The CRC is known only after reading; a placeholder header of the same length is patched.
-    output.write(zipfile64.local_header(member.name, member.size, 0, start))
-    data_offset, crc, digest = output.tell(), 0, hashlib.sha256()
-    for block in _member_blocks(member):
-        crc = zlib.crc32(block, crc)
-        digest.update(block)
-        output.write(block)
-    _compare(member, digest.hexdigest(), sha256)
-    output.patch(start, zipfile64.local_header(member.name, member.size, crc, start))
-    return zipfile64.Entry(name=member.name, size=member.size, crc32=crc, header_offset=start, data_offset=data_offset)
-
-
 def single_file_size(members: Members, names: Iterable[str]) -> int:
     """Return the size of the single file that has these members in this order."""
     entries: list[zipfile64.Entry] = []
     offset = 0
     for name in names:
         size = members.open(name).size
-        data_offset = offset + len(zipfile64.local_header(name, size, 0, offset))
-        entries.append(zipfile64.Entry(name=name, size=size, crc32=0, header_offset=offset, data_offset=data_offset))
-        offset = data_offset + size
+        entries.append(zipfile64.entry_at(name, size, 0, offset))
+        offset = entries[-1].data_offset + size
     return offset + len(zipfile64.central_directory(entries, offset))
 
 
@@ -145,13 +115,10 @@ def single_file_blocks(members: Members, names: Sequence[str], hashes: Mapping[s
     for name in names:
         member = members.open(name)
         crc = _check_member(member, hashes.get(name))
-        header = zipfile64.local_header(name, member.size, crc, offset)
-        yield header
-        entry = zipfile64.Entry(
-            name=name, size=member.size, crc32=crc, header_offset=offset, data_offset=offset + len(header)
-        )
+        entry = zipfile64.entry_at(name, member.size, crc, offset)
+        yield zipfile64.header_of(entry)
         again = 0
-        for block in _member_blocks(member):
+        for block in member.blocks():
             again = zlib.crc32(block, again)
             yield block
         if again != crc:
@@ -164,19 +131,8 @@ def single_file_blocks(members: Members, names: Sequence[str], hashes: Mapping[s
 def _check_member(member: MemberFile, sha256: str | None) -> int:
     """Return the CRC-32 of a member that has the SHA-256 it must have (None: unchecked)."""
     crc, digest = 0, hashlib.sha256()
-    for block in _member_blocks(member):
+    for block in member.blocks():
         crc = zlib.crc32(block, crc)
         digest.update(block)
-    _compare(member, digest.hexdigest(), sha256)
+    check_sha256(member, digest.hexdigest(), sha256)
     return crc
-
-
-def _compare(member: MemberFile, actual: str, expected: str | None) -> None:
-    if expected is not None and actual != expected:
-        message = f"{member.name} has SHA-256 {actual}, expected {expected}"
-        raise DamagedError(message, code="E012", member=member.name)
-
-
-def _member_blocks(member: MemberFile) -> Iterator[bytes]:
-    for offset in range(0, member.size, HASH_BLOCK):
-        yield member.read_at(offset, min(HASH_BLOCK, member.size - offset))
