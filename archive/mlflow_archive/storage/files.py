@@ -43,7 +43,6 @@ class OutputFile(Closing):
         self.path = path
         self._handle = handle
         self.size = handle.tell()
-        self.closed = False
         self._broken = False
 
     def write(self, data: bytes | memoryview) -> int:
@@ -86,11 +85,14 @@ class OutputFile(Closing):
             self._handle.flush()
             os.fsync(self._handle.fileno())
 
+    def sync_on_the_way(self) -> None:
+        """Bring to the medium what is in the file by now; another thread may be writing. Raises TargetError."""
+        with _explained(self.path):
+            os.fsync(self._handle.fileno())
+
     def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            with _explained(self.path):
-                self._handle.close()
+        with _explained(self.path):
+            self._handle.close()
 
 
 class Files:
