@@ -66,6 +66,9 @@ class MemberFile:
     Reads through ``pread``, not mmap: a medium that fails gives an error here, with mmap it would kill the process.
     """
 
+    distant = False
+    """Whether each read takes a request to another machine."""
+
     def __init__(self, name: str, file: StoredBytes, start: int, size: int) -> None:
         self.name = name
         self.size = size
