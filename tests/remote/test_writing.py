@@ -212,6 +212,24 @@ def test_a_commit_whose_answer_never_comes(counted: CountedBucket, expected: tup
         open_archive(PLACE)
 
 
+def test_a_commit_that_cannot_be_completed_is_told(counted: CountedBucket, expected: tuple[Content, Content]) -> None:
+    def break_off(verb: str, key: str) -> None:
+        if (verb, key) == ("put", "deep/backup/manifest.json"):
+            raise GenericError("the connection was reset")
+
+    counted.before = break_off
+    with pytest.raises(RemotePlaceError) as caught:
+        export(FIRST)
+    counted.before = None
+    assert str(caught.value) == (
+        "export 1 is committed, and the next export with --append completes it: s3://bucket/deep/backup/manifest.json "
+        "cannot be reached, or is refused: the connection was reset"
+    )
+    assert content_at() == expected[0]
+    assert export(FIRST, append=True).details["unchanged"]
+    assert (verify(PLACE).problems, names(counted)) == ([], listed(counted))
+
+
 def test_a_writer_that_comes_late_does_not_set_the_manifest_back(
     counted: CountedBucket, expected: tuple[Content, Content]
 ) -> None:

@@ -107,8 +107,12 @@ class BucketTarget(ArchiveTarget):
                 "for left behind; nothing was committed. Export less at a time: --append adds the rest"
             )
         self._commit(manifest, data)
-        complete(self._store, manifest, data)
-        self._remove_left_behind(manifest)
+        try:
+            complete(self._store, manifest, data)
+            self._remove_left_behind(manifest)
+        except RemotePlaceError as error:
+            message = f"export {manifest.export_number} is committed, and the next export with --append completes it"
+            raise RemotePlaceError(f"{message}: {error}") from error
         return archive_id(data)
 
     def _upload(self, names: dict[str, str]) -> None:
