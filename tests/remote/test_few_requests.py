@@ -19,7 +19,7 @@ PARTS_OF_A_RUN = ("runs", "params", "tags", "metrics", "dataset_inputs", "artifa
 def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One export in both forms, with a part larger than the end of it that is always read."""
     folder = tmp_path_factory.mktemp("archives")
-    options = MemoryOptions(runs=12, points=3000, sizes=(MEGABYTE, 300), distinct=2)
+    options = MemoryOptions(runs=9, points=3000, sizes=(MEGABYTE, 300), distinct=1)
     paths = {"directory": folder / "backup", "file": folder / "backup.mlfa"}
     for path in paths.values():
         export(path, options)

@@ -19,15 +19,11 @@ from tests.support.web_files import web_files
 ONE = run_id(2)
 READING = (
     ["info"],
-    ["ls"],
     ["ls", "runs"],
     ["show", ONE],
     ["show", "--experiment", "digits"],
     ["history", ONE],
-    ["tree", ONE],
     ["cat", f"{ONE}/model/file 0.bin"],
-    ["sql", "select run_id, count(*) from metrics group by 1 order by 1"],
-    ["verify"],
     ["verify", "--level", "quick"],
 )
 
@@ -49,7 +45,6 @@ def test_what_commands_say_is_what_they_say_of_the_copy_on_disk(
     form: str,
     counted: CountedBucket,
     capsysbinary: pytest.CaptureFixture[bytes],
-    tmp_path: Path,
 ) -> None:
     path = archives[form]
     uri = f"gs://bucket/{path.name}"
@@ -61,6 +56,18 @@ def test_what_commands_say_is_what_they_say_of_the_copy_on_disk(
         assert capsysbinary.readouterr().out.replace(uri.encode(), str(path).encode()) == expected
     with open_archive(uri) as archive:
         assert content(archive) == content_of(path)
+
+
+def test_what_takes_all_of_it(
+    archives: dict[str, Path], counted: CountedBucket, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path, uri = archives["directory"], "az://bucket/backup"
+    counted.upload(path, "backup")
+    query = "select run_id, count(*) from metrics group by 1 order by 1"
+    assert run(["sql", str(path), query]) == 0
+    expected = capsys.readouterr().out
+    assert run(["sql", uri, query]) == 0
+    assert capsys.readouterr().out == expected
     assert run(["diff", str(path), uri]) == 0
     assert run(["extract", uri, ONE, "--to", str(tmp_path / "files")]) == 0
     assert (tmp_path / "files" / "model" / "file 0.bin").stat().st_size == 300

@@ -20,6 +20,7 @@ from mlflow_archive.writer import bucket_target
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from mlflow_archive_cli.main import run
 from tests.support.counted_store import CountedBucket, lead_to
+from tests.support.cuts import EVERYWHERE
 from tests.support.memory_source import START_MS, Content, MemoryOptions, MemorySource, content, content_of
 from tests.support.memory_source import export as export_locally
 
@@ -97,10 +98,9 @@ def test_killed_at_any_request(counted: CountedBucket, expected: tuple[Content, 
     start = {key: bytes(counted.objects.get(key).bytes()) for key in keys}
     counted.forget()
     export(SECOND, append=True)
-    uploads = [at for at, request in enumerate(counted.requests) if "/packs/" in request.name and request.verb == "put"]
-    followed_by = range(len(counted.requests) - 8, len(counted.requests))
+    writes = [at for at, request in enumerate(counted.requests) if request.verb != "get"]
     states = set()
-    for at in (*uploads, *followed_by):
+    for at in writes if EVERYWHERE else (writes[1], *writes[-5:]):
         counted.objects = MemoryStore()
         for key, data in start.items():
             counted.objects.put(key, data)
