@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer import bucket_target
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from mlflow_archive_cli.main import run
+from tests.conformance import independent_reader
 from tests.support.counted_store import CountedBucket, lead_to
 from tests.support.cuts import EVERYWHERE
 from tests.support.memory_source import START_MS, Content, MemoryOptions, MemorySource, content, content_of
@@ -80,6 +82,23 @@ def test_an_export_and_one_that_adds(counted: CountedBucket, expected: tuple[Con
     assert (checked.ok, checked.problems) == (True, [])
     assert export(SECOND, append=True).details["unchanged"]
     assert content_at() == expected[1]
+
+
+def test_a_copy_on_disk_is_an_archive_as_any(
+    counted: CountedBucket, expected: tuple[Content, Content], tmp_path: Path
+) -> None:
+    export(FIRST)
+    export(SECOND, append=True)
+    for name in names(counted):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(counted.objects.get(f"deep/backup/{name}").bytes()))
+    assert content_of(tmp_path) == expected[1]
+    assert verify(tmp_path).problems == []
+    theirs = independent_reader.Archive(tmp_path)
+    digests = {row["digest"] for row in theirs.rows("artifacts")}
+    assert {hashlib.sha256(theirs.blob(digest)).hexdigest() for digest in digests} == digests
+    export_locally(tmp_path, MemoryOptions(runs=5, points=2, changed=frozenset({1})), append=True)
+    assert verify(tmp_path).problems == []
 
 
 def test_two_writers_never_write_one_key_but_those_that_follow(counted: CountedBucket) -> None:
