@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlflow_archive.errors import DamagedError
-from mlflow_archive.repairing.copies import SECTOR, BytesMember, PaddedMember
+from mlflow_archive.repairing.copies import SECTOR, PaddedMember
 from mlflow_archive.repairing.drafts import Draft, differing, majority
+from mlflow_archive.storage.members import BytesMember
 
 TEXT = Random(1).randbytes(5000)  # noqa: S311 - values that repeat
 

@@ -15,15 +15,18 @@ from itertools import pairwise
 from typing import Any, Final, Literal, cast
 
 from mlflow_archive.errors import DamagedError, FormatTooNewError
+from mlflow_archive.format.delta import FEATURE, Delta, all_members, divided, parse_delta
 from mlflow_archive.format.gaps import SOURCE
 from mlflow_archive.format.layout import is_member_name
 
 FORMAT_NAME: Final = "mlflow-archive"
 MAJOR: Final = 1
-MINOR: Final = 2
+MINOR: Final = 4
 USUAL_MINOR: Final = 1
-"""The lowest version that suffices for an archive without ``Export.settled``, which is what ``MINOR`` added."""
-KNOWN_FEATURES: Final[frozenset[str]] = frozenset()
+"""The lowest version that suffices for a whole archive without ``Export.settled``."""
+SETTLED_MINOR: Final = 2
+"""The one that brought ``Export.settled``."""
+KNOWN_FEATURES: Final[frozenset[str]] = frozenset({FEATURE})
 MAX_MANIFEST_SIZE: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 32
 MAX_INTEGER: Final = 2**63 - 1
@@ -76,13 +79,15 @@ class Export:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """Everything an archive states about itself."""
+    """Everything an archive states about itself. ``members`` lie in it; of a delta others lie ``elsewhere``."""
 
     minor: int = USUAL_MINOR
     required_features: tuple[str, ...] = ()
     optional_features: tuple[str, ...] = ()
     exports: tuple[Export, ...]
     members: tuple[Member, ...]
+    elsewhere: tuple[Member, ...] = ()
+    delta: Delta | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -113,7 +118,8 @@ def encode(manifest: Manifest) -> bytes:
         "required_features": sorted(manifest.required_features),
         "optional_features": sorted(manifest.optional_features),
         "exports": [_encode_record(export) for export in manifest.exports],
-        "members": [_encode_record(member) for member in sorted(manifest.members, key=lambda m: m.path)],
+        "members": [_encode_record(member) for member in all_members(manifest)],
+        **({} if manifest.delta is None else {FEATURE: manifest.delta.to_json()}),
     }
     return canonical_json(document)
 
@@ -146,7 +152,7 @@ def decode(data: bytes, *, where: str) -> Manifest:
     reader = _Reader(where)
     exports = tuple(reader.export(item, i) for i, item in enumerate(reader.items(document, "exports")))
     members = tuple(reader.member(item, i) for i, item in enumerate(reader.items(document, "members")))
-    known = {"format", "required_features", "optional_features", "exports", "members"}
+    known = {"format", "required_features", "optional_features", "exports", "members", FEATURE}
     manifest = Manifest(
         minor=document["format"]["minor"],
         required_features=reader.names(document, "required_features"),
@@ -156,7 +162,11 @@ def decode(data: bytes, *, where: str) -> Manifest:
         unknown={key: value for key, value in document.items() if key not in known},
     )
     _check_lists(manifest, where)
-    return manifest
+    try:
+        delta = parse_delta(document)
+        return manifest if delta is None else divided(manifest, delta)
+    except ValueError as error:
+        raise _bad(where, str(error)) from error
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -19,7 +20,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.errors import DamagedError
+from mlflow_archive.errors import DamagedError, ElsewhereError
 from mlflow_archive.format.gaps import SOURCE
 from mlflow_archive.format.manifest import Export, Manifest, Member
 from mlflow_archive.kinds import (
@@ -32,6 +33,7 @@ from mlflow_archive.kinds import (
     qualifiers,
 )
 from mlflow_archive.reader.stored.footer import check_footer
+from mlflow_archive.reader.stored.joined import joined_members
 from mlflow_archive.reader.stored.opening import OpenedManifest, open_members, read_manifest
 from mlflow_archive.reader.stored.parts import Part
 from mlflow_archive.reader.stored.recent import RecentGroups
@@ -64,6 +66,15 @@ class Archive(Closing):
     def newest_export(self) -> Export:
         """The last of ``manifest.exports``; an archive has at least one."""
         return self.manifest.exports[-1]
+
+    def require_whole(self, purpose: str) -> None:
+        """Raise ElsewhereError for a delta without its base; ``purpose`` says what takes a whole archive."""
+        delta = self.manifest.delta
+        if delta is not None:
+            raise ElsewhereError(
+                f"{self.path} is a delta of the archive {delta.base}, and {purpose} takes a whole one: make it of both "
+                f"by `mlflow-archive join BASE {self.path} -o NEW`"
+            )
 
     def open_member(self, member: Member) -> MemberFile:
         """Open a member and compare its size with the manifest. Raises DamagedError (E010, E011)."""
@@ -219,18 +230,25 @@ class Archive(Closing):
         self.members.close()
 
 
-def open_archive(path: str | os.PathLike[str]) -> Archive:
-    """Open the archive at a path, directory or single file.
+def open_archive(path: str | os.PathLike[str], *, base: str | os.PathLike[str] | None = None) -> Archive:
+    """Open the archive at a path, directory or single file; a delta with its ``base`` as what they make together.
 
-    Raises NotAnArchiveError, FormatTooNewError, or DamagedError where not even the manifest can be read. A damaged
-    copy of the manifest beside a good one is in ``Archive.problems``.
+    Raises NotAnArchiveError, FormatTooNewError, or DamagedError where not even the manifest can be read, SelectionError
+    for a base of another archive id. A damaged copy of the manifest beside a good one is in ``Archive.problems``.
     """
-    members = open_members(Path(path))
-    try:
-        return Archive(members, read_manifest(members))
-    except BaseException:
-        members.close()
-        raise
+    with ExitStack() as stack:
+        members, opened = _opened(Path(path), stack)
+        if base is not None:
+            members, opened = joined_members(*_opened(Path(base), stack), members, opened)
+        archive = Archive(members, opened)
+        stack.pop_all()
+        return archive
+
+
+def _opened(path: Path, stack: ExitStack) -> tuple[Members, OpenedManifest]:
+    members = open_members(path)
+    stack.callback(members.close)
+    return members, read_manifest(members)
 
 
 def _equals(column: pa.ChunkedArray, value: str) -> pa.ChunkedArray:

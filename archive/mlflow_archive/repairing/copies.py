@@ -40,17 +40,6 @@ class PaddedMember(MemberFile):
             return b"".join(self._readable(at, min(SECTOR, end - at)) for at in range(offset, end, SECTOR))
 
 
-class BytesMember(MemberFile):
-    """A member whose bytes are in memory."""
-
-    def __init__(self, name: str, content: bytes) -> None:
-        self.name, self.size, self._content = name, len(content), content
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        self.check_range(offset, size)
-        return self._content[offset : offset + size]
-
-
 class Copy(Closing):
     """A directory or single file that may be a damaged archive. ``opened`` is its manifest, None if that is damaged.
 

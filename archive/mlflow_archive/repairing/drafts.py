@@ -11,8 +11,7 @@ from itertools import islice, product
 from math import prod
 from typing import Final
 
-from mlflow_archive.repairing.copies import BytesMember
-from mlflow_archive.storage.members import HASH_BLOCK, MemberFile
+from mlflow_archive.storage.members import HASH_BLOCK, BytesMember, MemberFile
 
 Range = tuple[int, int]
 """First byte, and the one behind the last."""

@@ -11,9 +11,10 @@ from mlflow_archive.errors import ArchiveError, DamagedError
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, export_number, manifest_name, manifest_number
 from mlflow_archive.format.manifest import MAX_MANIFEST_SIZE, archive_id, decode
 from mlflow_archive.reader.stored.opening import OpenedManifest
-from mlflow_archive.repairing.copies import BytesMember, Copy
+from mlflow_archive.repairing.copies import Copy
 from mlflow_archive.repairing.drafts import Draft, differing, majority
 from mlflow_archive.repairing.listing import member_offsets
+from mlflow_archive.storage.members import BytesMember
 
 _LINE: Final = 64
 _MOST_IDS: Final = 4096

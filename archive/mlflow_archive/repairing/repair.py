@@ -16,16 +16,16 @@ from mlflow_archive.format.layout import README
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.format.readme import README_TEXT
 from mlflow_archive.kinds import TABLES
+from mlflow_archive.reader.stored.listing import listing_of
 from mlflow_archive.reader.stored.opening import OpenedManifest
-from mlflow_archive.repairing.copies import BytesMember, Copy
+from mlflow_archive.repairing.copies import Copy
 from mlflow_archive.repairing.destination import Destination, destination
-from mlflow_archive.repairing.listing import listing_of
 from mlflow_archive.repairing.made_anew import made_anew, open_new_members
 from mlflow_archive.repairing.manifests import Choice, choose_manifest
 from mlflow_archive.repairing.mending import Mending, Remedy, archive_over, mended_listing
 from mlflow_archive.repairing.salvage import Salvage
 from mlflow_archive.storage.files import Files
-from mlflow_archive.storage.members import MemberFile
+from mlflow_archive.storage.members import BytesMember, MemberFile
 from mlflow_archive.verification.checks import examine
 from mlflow_archive.verification.report import Level, Lost, VerifyReport
 
@@ -145,12 +145,21 @@ class _Repair:
         if not unsound and lost_export is None:
             return self._write_whole()
         if self._options.salvage:
+            self._refuse_delta()
             return self._salvage(unsound)
         losses = {Lost(kind="export", id=str(lost_export))} if lost_export is not None else set()
         checked = VerifyReport(level=Level.STORED, archive_id=self._choice.opened.archive_id)
         examine(self._mending.archive(), checked, jobs=self._options.jobs, progress=self._progress)
         losses |= checked.lost
         return self._report(None, losses=sorted(losses))
+
+    def _refuse_delta(self) -> None:
+        """Raise SelectionError for a delta: what is sound in it makes no archive without its base."""
+        if self._choice.opened.manifest.delta is not None:
+            raise SelectionError(
+                f"{self._damaged.path} is a delta, and only a whole archive can be salvaged: repair it --from another "
+                "copy of it, or export it again with --base"
+            )
 
     def _make_anew(self) -> None:
         """Make members from what the archive itself has, and keep what is theirs byte for byte."""

@@ -85,6 +85,17 @@ class MemberFile:
         return MemberReader(self)
 
 
+class BytesMember(MemberFile):
+    """A member whose bytes are in memory."""
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self.name, self.size, self._content = name, len(content), content
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        self.check_range(offset, size)
+        return self._content[offset : offset + size]
+
+
 class MemberReader(Positioned):
     """A seekable binary file over a member, as pyarrow wants one. Each has a position of its own."""
 

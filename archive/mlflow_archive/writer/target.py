@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow_archive.errors import NotAnArchiveError, TargetError
+from mlflow_archive.format.checksums import checksums_text
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, SINGLE_FILE_SUFFIX, STAGING, manifest_name
 from mlflow_archive.format.manifest import Manifest, Member, archive_id, encode
 from mlflow_archive.format.readme import README_TEXT
@@ -19,31 +20,42 @@ from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.members import DirectoryMembers, MemberFile
 from mlflow_archive.storage.single_file import write_single_file
+from mlflow_archive.writer.base import ArchiveBase, Base, check_whole, open_base
 from mlflow_archive.writer.staging import PLAN, Staging, plan_bytes
 
 
 class ArchiveTarget:
-    """A place for an archive. ``base`` is the archive that is already there, None for a new one.
+    """A place for an archive. ``base`` is what the export continues, None for a new archive: the archive that is
+    already there, or for a delta another, given as ``of_base``, which is opened here.
 
     Where the path is a symbolic link, the archive that it names is meant, and the link stays one.
     """
 
-    def __init__(self, path: Path, *, append: bool, files: Files) -> None:
+    def __init__(self, path: Path, *, append: bool, files: Files, of_base: Path | None = None) -> None:
         path = Path(os.path.realpath(path)) if path.is_symlink() else path
         self.path = path
         self._files = files
         self.single_file = not path.is_dir() and path.name.endswith(SINGLE_FILE_SUFFIX)
         self.root = path.with_name(path.name + ".work") if self.single_file else path
-        self.base = self._existing()
+        self.is_delta = of_base is not None
         self._append = append
         self._made_root = False
-        if self.base is not None and not append and not (self.root / STAGING / PLAN).exists():
-            raise self._taken(self.base)
-        if self.base is not None and self.base.problems:
-            problem = self.base.problems[0]
-            self.base.close()
-            message = f"{path} is damaged ({problem}); nothing is added to it. See what `verify` says"
-            raise TargetError(message)
+        self._held = self._existing()
+        if self._held is not None and not append and not (self.root / STAGING / PLAN).exists():
+            raise self._taken(self._held)
+        if self._held is not None and not self.is_delta:
+            check_whole(self._held, "nothing is added to it")
+        self.base = self._base(of_base)
+
+    def _base(self, of_base: Path | None) -> Base | None:
+        if of_base is None:
+            return None if self._held is None else ArchiveBase(self._held)
+        try:
+            return open_base(of_base)
+        except BaseException:
+            if self._held is not None:
+                self._held.close()
+            raise
 
     def _taken(self, base: Archive) -> TargetError:
         export = base.newest_export
@@ -58,11 +70,18 @@ class ArchiveTarget:
 
         What is left of that one is cleaned up, and what the source has new since is added. Raises TargetError.
         """
-        if self.base is not None and not self._append:
-            plan_file = self.root / STAGING / PLAN
-            committed = plan_bytes(self.base.manifest.export_number, {**plan, "base": None})
-            if not plan_file.is_file() or plan_file.read_bytes() != committed:
-                raise self._taken(self.base)
+        if self._held is None or self._append:
+            return
+        plan_file = self.root / STAGING / PLAN
+        before = plan if self.is_delta else {**plan, "base": None}
+        committed = plan_bytes(self._held.manifest.export_number, before)
+        if not plan_file.is_file() or plan_file.read_bytes() != committed:
+            raise self._taken(self._held)
+
+    def _withdraw_delta(self) -> None:
+        """Take back a delta whose export was killed behind its commit: it is made anew, as nothing is added to one."""
+        if self._held is not None and self.is_delta and not self.single_file:
+            self._files.remove(self.root / MANIFEST)
 
     def _existing(self) -> Archive | None:
         if not self.path.exists():
@@ -89,10 +108,11 @@ class ArchiveTarget:
         now = self._existing()
         if now is not None:
             now.close()
-        if (now and now.id) != (self.base and self.base.id):
+        if (now and now.id) != (self._held and self._held.id):
             self.clean_up(staging)
             message = f"{self.path}: another process has written this archive meanwhile; run the command again"
             raise TargetError(message)
+        self._withdraw_delta()
 
     @property
     def export_number(self) -> int:
@@ -109,7 +129,7 @@ class ArchiveTarget:
         data = encode(manifest)
         copy = manifest_name(manifest.export_number)
         self._files.make_directory((self.root / copy).parent)
-        if self.base is None:
+        if manifest.delta is None and self._held is None:
             self._files.write(self.root / README, README_TEXT.encode())
         self._files.write(self.root / copy, data)
         self._files.write(self.root / CHECKSUMS, checksums_text(manifest, data).encode("ascii"))
@@ -123,8 +143,9 @@ class ArchiveTarget:
         hashes = {member.path: member.sha256 for member in manifest.members}
 
         def member(name: str) -> tuple[MemberFile, str | None]:
-            old = (self.base is not None and name not in new) or (name == README and self.base is not None)
-            source = self.base.members if old and self.base is not None else fresh
+            held = None if self.is_delta else self._held
+            old = held is not None and (name not in new or name == README)
+            source = held.members if old and held is not None else fresh
             return source.open(name), hashes.get(name)
 
         try:
@@ -147,13 +168,14 @@ class ArchiveTarget:
         """Remove what was written, with the lock held, and the folder if it was made for that."""
         staging.discard()
         self.clean_up(staging)
-        if self._made_root:
+        if self._made_root or self.is_delta:
             self._files.remove_tree(self.root)
 
     def close(self) -> None:
-        """Close the archive that is added to."""
-        if self.base is not None:
-            self.base.close()
+        """Close the archive that is there, and the base."""
+        for archive in (self._held, self.base):
+            if archive is not None:
+                archive.close()
 
 
 _OWN_NAMES = {"staging", "packs", "tables", "manifests", README, CHECKSUMS, README + ".tmp", CHECKSUMS + ".tmp"} | {
@@ -167,15 +189,9 @@ def readme_member(export: int) -> Member:
     return Member(path=README, kind="text", export=export, size=len(data), sha256=archive_id(data))
 
 
-def checksums_text(manifest: Manifest, data: bytes) -> str:
-    """Return what checksums.sha256 is for a manifest with these bytes."""
-    lines = [(member.path, member.sha256) for member in manifest.members]
-    lines.append((manifest_name(manifest.export_number), archive_id(data)))
-    return "".join(f"{sha256}  {path}\n" for path, sha256 in sorted(lines))
-
-
 def single_file_order(manifest: Manifest) -> list[str]:
     """Return all member names in the order they have in a single file: what explains and lists comes first."""
     copy = manifest_name(manifest.export_number)
-    first = [README, MANIFEST, CHECKSUMS, copy]
+    explaining = [README] if manifest.delta is None else []
+    first = [*explaining, MANIFEST, CHECKSUMS, copy]
     return first + sorted(m.path for m in manifest.members if m.path not in first)
