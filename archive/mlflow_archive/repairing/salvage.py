@@ -20,12 +20,12 @@ from mlflow_archive.kinds import TABLES, Table, is_identity
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.source import export_facts
 from mlflow_archive.reader.stored.opening import OpenedManifest
-from mlflow_archive.repairing.destination import Destination
 from mlflow_archive.repairing.holdings import Holdings
 from mlflow_archive.repairing.losses import Losses
 from mlflow_archive.repairing.salvaged_blobs import LEVEL, SalvagedBlobs, digests_to_store, written_parts
 from mlflow_archive.verification.checks import Examination
 from mlflow_archive.writer.coded import sort_rows
+from mlflow_archive.writer.destination import Destination
 from mlflow_archive.writer.merge import Piece, memory_piece
 from mlflow_archive.writer.parts import part_writer
 from mlflow_archive.writer.target import readme_member

@@ -61,7 +61,7 @@ class SingleFileMembers:
         header_size = entry.data_offset - entry.header_offset
         header = MemberFile(name, self._file, entry.header_offset, header_size)
         zipfile64.check_local(entry, header.read_at(0, header_size))
-        return MemberFile(name, self._file, entry.data_offset, entry.size)
+        return MemberFile(name, self._file, entry.data_offset, entry.size, entry.crc32)
 
     def blocks(self, hashes: Mapping[str, str]) -> Iterator[bytes]:
         """Yield the bytes of the file itself, from first to last, each member checked on the way.

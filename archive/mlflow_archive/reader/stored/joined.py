@@ -5,7 +5,7 @@ Nothing is written: a member is read where it lies, and what follows from the ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ from mlflow_archive.format.layout import MANIFEST, manifest_name
 from mlflow_archive.format.manifest import encode
 from mlflow_archive.reader.stored.listing import listing_of
 from mlflow_archive.reader.stored.opening import OpenedManifest
-from mlflow_archive.storage.members import MemberFile, Members
+from mlflow_archive.storage.members import BytesMember, MemberFile, Members
 
 _ID_SHOWN: Final = 12
 
@@ -23,18 +23,15 @@ _ID_SHOWN: Final = 12
 class JoinedMembers:
     """The members of a base and of a delta, under the path of the delta. It closes both."""
 
-    def __init__(self, base: Members, delta: Members, delta_names: frozenset[str], opened: OpenedManifest) -> None:
+    def __init__(self, base: Members, delta: Members, names: frozenset[str], listing: Sequence[BytesMember]) -> None:
         self.path: Path = delta.path
-        self._base, self._delta, self._delta_names = base, delta, delta_names
-        self._listing = {file.name: file for file in listing_of(opened)}
-        self._listed = [member.path for member in opened.manifest.members]
+        self._base, self._delta, self._delta_names = base, delta, names
+        self._listing = {file.name: file for file in listing}
 
     def sizes(self) -> Mapping[str, int]:
-        """Return name and size of what the joined archive holds, as far as it is there."""
-        base, delta = self._base.sizes(), self._delta.sizes()
-        places = {name: delta if name in self._delta_names else base for name in self._listed}
-        stored = {name: sizes[name] for name, sizes in places.items() if name in sizes}
-        return stored | {name: file.size for name, file in self._listing.items()}
+        """Return name and size of what the joined archive holds, as far as it is there, and of strays in the base."""
+        delta = {name: size for name, size in self._delta.sizes().items() if name in self._delta_names}
+        return {**self._base.sizes(), **delta, **{name: file.size for name, file in self._listing.items()}}
 
     def open(self, name: str) -> MemberFile:
         if name in self._listing:
@@ -59,7 +56,9 @@ def joined_members(
     problems = (*of_base.problems, *of_delta.problems)
     opened = OpenedManifest(manifest=manifest, data=encode(manifest), problems=problems)
     own = frozenset(member.path for member in of_delta.manifest.members)
-    return JoinedMembers(base, delta, own, opened), opened
+    # The copy that the delta lists of the base's manifest is what was opened, though one in the base be damaged.
+    copy = BytesMember(manifest_name(of_base.manifest.export_number), of_base.data)
+    return JoinedMembers(base, delta, own, [copy, *listing_of(opened)]), opened
 
 
 def check_base(base_path: Path, of_base: OpenedManifest, path: Path, of_delta: OpenedManifest) -> None:
