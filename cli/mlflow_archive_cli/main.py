@@ -36,6 +36,7 @@ _MODULES: Final = MappingProxyType(
         "verify": ("verify", "Check that an archive is what was committed."),
         "repair": ("repair", "Write a sound archive from a damaged one and other copies."),
         "join": ("join", "Write one archive from a base and deltas of it."),
+        "index": ("index", "Write a small file for deltas where their base is not at hand."),
         "sign": ("sign", "Sign an archive, and have its signatures time-stamped."),
         "pack": ("pack", "Pack an archive for the road: encrypted, in volumes, with parity."),
         "unpack": ("unpack", "Put volumes together again, mended where that is needed."),
@@ -52,25 +53,10 @@ _MODULES: Final = MappingProxyType(
         "extract": ("extract", "Write artifacts of runs into a folder."),
     }
 )
-_READING: Final = frozenset(
-    {"verify", "join", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"}
-)
+_READING: Final = frozenset({"verify", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"})
 _WORKING: Final = frozenset(
-    {
-        "export",
-        "import",
-        "copy",
-        "restore",
-        "verify",
-        "repair",
-        "join",
-        "sign",
-        "pack",
-        "unpack",
-        "diff",
-        "report",
-        "extract",
-    }
+    {"export", "import", "copy", "restore", "verify", "repair", "join", "index", "sign", "pack", "unpack", "diff"}
+    | {"report", "extract"}
 )
 """Whose exit code is what they are called for: they go on to their end although nobody reads what they print."""
 

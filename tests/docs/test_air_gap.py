@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_archive.verification.checks import verify
 from mlflow_archive_cli.main import run
 from tests.support.mlflow_server import MlflowServer
 from tests.support.mlruns import RUN_ID, Experiment, Run, Store, write_store
@@ -41,9 +42,11 @@ def test_every_command_of_a_transfer(tmp_path: Path, mlflow_server: MlflowServer
         folder.mkdir()
     commands = walk()
     for command in commands:
-        unpacked = any(word in command for word in ("unpack", "--signers", "import", "diff", "all.mlfa"))
-        if "--base" in command:
-            write_week(2, tmp_path / "mlruns")
+        unpacked = any(
+            word in command for word in ("unpack", "--signers", "import", "diff", "all.mlfa", "cp all.index")
+        )
+        if week := re.search(r"week-(\d)\.mlfa --base", command):
+            write_week(int(week[1]), tmp_path / "mlruns")
         if unpacked:
             for name in ("receiver.txt", "allowed_signers"):
                 shutil.copy(before / name, after / name)
@@ -56,7 +59,8 @@ def test_every_command_of_a_transfer(tmp_path: Path, mlflow_server: MlflowServer
         True,
         json.loads((before / "report.json").read_text())["archive_id"],
     )
-    assert len(commands) == 24
+    assert len(commands) == 27
+    assert verify(before / "week-3.mlfa", base=after / "all.mlfa").ok
     receipt = json.loads((after / "receipt-2.json").read_text())
     assert (receipt["counts"]["runs"], receipt["created"], receipt["skipped"]) == (2, 1, 1)
 

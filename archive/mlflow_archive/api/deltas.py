@@ -1,6 +1,7 @@
-"""Deltas from Python; see ``mlflow-archive join``.
+"""Deltas from Python; see ``mlflow-archive join`` and ``mlflow-archive index``.
 
 >>> ma.export("week.mlfa", uri, options=ma.ExportOptions(base="backup.mlfa"))  # doctest: +SKIP
+>>> ma.index("all.mlfa", "all.index").size  # doctest: +SKIP
 >>> ma.join("backup.mlfa", "all.mlfa", deltas=["week.mlfa"]).archive_id  # doctest: +SKIP
 """
 
@@ -12,7 +13,9 @@ from collections.abc import Sequence
 from mlflow_archive.api.progress import OnProgress, as_progress
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.format.location import local_path
+from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import refuse_text
+from mlflow_archive.writer.index import IndexReport, write_index
 from mlflow_archive.writer.join import JoinReport
 from mlflow_archive.writer.join import join as join_members
 
@@ -33,3 +36,15 @@ def join(
     return join_members(
         local_path(base), [local_path(path) for path in deltas], local_path(output), progress=as_progress(progress)
     )
+
+
+def index(
+    archive: str | os.PathLike[str], output: str | os.PathLike[str], *, base: str | os.PathLike[str] | None = None
+) -> IndexReport:
+    """Write the index of an archive: what ``ExportOptions(base=…)`` takes where the archive is not at hand.
+
+    Of a delta it is that of the archive which the delta makes with ``base``. Raises ArchiveError, SelectionError,
+    TargetError.
+    """
+    with open_archive(local_path(archive), base=None if base is None else local_path(base)) as opened:
+        return write_index(opened, local_path(output))

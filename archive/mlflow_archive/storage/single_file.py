@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mlflow_archive.errors import DamagedError, NotAnArchiveError
 from mlflow_archive.format import zipfile64
+from mlflow_archive.format.index import MAGIC
 from mlflow_archive.storage.files import Files, OutputFile
 from mlflow_archive.storage.members import HASH_BLOCK, MemberFile, Members, OpenFile
 
@@ -43,7 +44,10 @@ class SingleFileMembers:
             raise NotAnArchiveError(message)
         size = about.st_size
         if os.pread(self._file.descriptor, len(_FIRST_BYTES), 0) != _FIRST_BYTES[:size] or size == 0:
-            message = f"E001: {self.path} is no archive: it does not begin with a ZIP member"
+            what = "it does not begin with a ZIP member"
+            if os.pread(self._file.descriptor, len(MAGIC), 0) == MAGIC:
+                what = "it is the index of one, and serves only as `export --base`"
+            message = f"E001: {self.path} is no archive: {what}"
             raise NotAnArchiveError(message)
         whole = MemberFile(self.path.name, self._file, 0, size)
         tail = min(size, zipfile64.END_SIZE)

@@ -1,12 +1,11 @@
 """What an export that adds to an archive asks of it, its base: what is known, and whether rows are as it has them.
 
-An archive at hand answers from its tables (:class:`ArchiveBase`).
+An archive at hand answers from its tables (:class:`ArchiveBase`), an index of one from what it keeps (``index``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
@@ -18,7 +17,7 @@ from mlflow_archive.format.fingerprint import Fingerprint, fingerprints_of
 from mlflow_archive.format.gaps import SOURCE
 from mlflow_archive.format.manifest import Manifest
 from mlflow_archive.kinds import BY_ROW, DATASET, TABLES, Table
-from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
 from mlflow_archive.writer.coded import sort_rows
 
@@ -37,7 +36,10 @@ class Base(Protocol):
         """Its newest manifest."""
 
     def fingerprints(self) -> Iterator[tuple[str, str, Fingerprint]]:
-        """Yield kind, id and fingerprint of what is not read again where it is unchanged."""
+        """Yield kind, id and fingerprint of what is not read again where it is unchanged.
+
+        An index gives an empty kind, and as id what stands for the entity (``format.index.entity_key``, in hex).
+        """
 
     def digests(self) -> Iterator[bytes]:
         """Yield the digests of its blobs."""
@@ -125,17 +127,6 @@ class ArchiveBase:
 
     def close(self) -> None:
         self._archive.close()
-
-
-def open_base(path: Path) -> Base:
-    """Open what a delta continues. Raises TargetError where that cannot be, and what ``open_archive`` raises."""
-    archive = open_archive(path)
-    try:
-        check_whole(archive, "no delta is made of it")
-    except TargetError:
-        archive.close()
-        raise
-    return ArchiveBase(archive)
 
 
 def check_whole(archive: Archive, consequence: str) -> None:

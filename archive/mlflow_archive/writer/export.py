@@ -6,6 +6,7 @@ sorted parts and commits. Killed at any moment, the archive is what it was befor
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
@@ -57,7 +58,7 @@ class ArchiveOptions:
     append: bool = False
     recheck: bool = False
     same_source: bool = False
-    base: Path | None = None
+    base: str | os.PathLike[str] | None = None
     level: int = 3
     jobs: int = 4
     seal_seconds: float = SEAL_SECONDS

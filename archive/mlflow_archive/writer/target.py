@@ -14,13 +14,15 @@ from typing import Any
 from mlflow_archive.errors import NotAnArchiveError, TargetError
 from mlflow_archive.format.checksums import checksums_text
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, SINGLE_FILE_SUFFIX, STAGING, manifest_name
+from mlflow_archive.format.location import local_path
 from mlflow_archive.format.manifest import Manifest, Member, archive_id, encode
 from mlflow_archive.format.readme import README_TEXT
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.members import DirectoryMembers, MemberFile
 from mlflow_archive.storage.single_file import write_single_file
-from mlflow_archive.writer.base import ArchiveBase, Base, check_whole, open_base
+from mlflow_archive.writer.base import ArchiveBase, Base, check_whole
+from mlflow_archive.writer.index import open_base
 from mlflow_archive.writer.staging import PLAN, Staging, plan_bytes
 
 
@@ -31,7 +33,9 @@ class ArchiveTarget:
     Where the path is a symbolic link, the archive that it names is meant, and the link stays one.
     """
 
-    def __init__(self, path: Path, *, append: bool, files: Files, of_base: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, *, append: bool, files: Files, of_base: str | os.PathLike[str] | None = None
+    ) -> None:
         path = Path(os.path.realpath(path)) if path.is_symlink() else path
         self.path = path
         self._files = files
@@ -47,11 +51,11 @@ class ArchiveTarget:
             check_whole(self._held, "nothing is added to it")
         self.base = self._base(of_base)
 
-    def _base(self, of_base: Path | None) -> Base | None:
+    def _base(self, of_base: str | os.PathLike[str] | None) -> Base | None:
         if of_base is None:
             return None if self._held is None else ArchiveBase(self._held)
         try:
-            return open_base(of_base)
+            return open_base(local_path(of_base))
         except BaseException:
             if self._held is not None:
                 self._held.close()

@@ -94,7 +94,7 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
     "--base",
     type=ARCHIVE,
     metavar="BASE",
-    help="Write what --append would add to the archive BASE as an archive by itself, a delta; BASE stays as it is.",
+    help="Write what --append would add to BASE, an archive or the index of one, as an archive by itself, a delta.",
 )
 @click.option("--recheck", is_flag=True, help="With --append or --base: read, and write, again what looks unchanged.")
 @click.option(

@@ -30,7 +30,7 @@ def command(base: Path, deltas: tuple[Path, ...], target: Path, as_json: bool, q
 
     \b
     Example:
-      mlflow-archive join backup.mlfa week-1.mlfa week-2.mlfa -o all.mlfa
+      mlflow-archive join backup.mlfa week-1.mlfa -o all.mlfa
     """
     with watch("join", quiet=quiet, form=form) as progress:
         report = join(base, target, deltas=deltas, progress=progress)
