@@ -1,37 +1,26 @@
 """`make bench-road`: packing and unpacking, each beside the bare operation of the library that does the work.
 
-File to file, both synced, in one sitting, each a whole process, the median of several. Archives are of bytes that do
-not compress. Results are kept in RESULTS.md.
+File to file, both synced, each a whole process, in turn: the median of several pairs. Archives are of bytes that do
+not compress. Results are kept in RESULTS.md. Wants a machine with nothing else to do: where all threads wait for a
+processor, shares are those of processor time, and say little.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
 import pyrage
-from bench.measuring import Measured, apart, measure, tool
-from bench.run import median, say
+from bench.measuring import Measured, measure, tool
 
-from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Known, Shard
-from mlflow_archive.flow.copy import copy
-from mlflow_archive.flow.report import Progress
-from mlflow_archive.flow.source import SourceFacts
-from mlflow_archive.kinds import TABLES
 from mlflow_archive.packing.parity import program
-from mlflow_archive.packing.unpack import find_set
-from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.writer.export import ArchiveSink
 
-_ARTIFACT = 50_000_000
 _BARE = """
 import os, sys, pyrage
 verb, source, target, key = sys.argv[1:]
@@ -45,59 +34,31 @@ os.fsync(descriptor)
 """
 _SYNCED = """
 import os, subprocess, sys
+os.mkdir(sys.argv[1])
 subprocess.run(sys.argv[2:], check=True, stdout=subprocess.DEVNULL)
 for name in os.listdir(sys.argv[1]):
     os.fsync(os.open(os.path.join(sys.argv[1], name), os.O_RDONLY))
 """
 
 
-class _NoiseSource:
-    """One run with artifacts that come to ``size`` bytes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A command to be measured, and what it writes."""
 
-    def __init__(self, size: int) -> None:
-        self._count = max(1, size // _ARTIFACT)
+    command: Sequence[object]
+    targets: tuple[Path, ...]
 
-    def facts(self) -> SourceFacts:
-        return SourceFacts(kind="made", uri="made:noise")
-
-    def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
-        yield Shard(name="all")
-
-    def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
-        rows = {
-            "experiments": {"experiment_id": "1", "name": "e", "lifecycle_stage": "active"},
-            "runs": {"run_id": "a", "experiment_id": "1", "lifecycle_stage": "active", "status": "FINISHED"},
-        }
-        tables = {name: pa.Table.from_pylist([row], schema=TABLES[name].schema) for name, row in rows.items()}
-        artifacts = [
-            ArtifactFile(owner_kind="run", owner_id="a", path=f"{number}.bin", size=None, open=_noise)
-            for number in range(self._count)
-        ]
-        yield Chunk(tables=tables, artifacts=artifacts)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-def _noise() -> io.BytesIO:
-    return io.BytesIO(os.urandom(_ARTIFACT))
-
-
-def write_noise(archive: Path, size: int) -> None:
-    """Write an archive of about so many bytes."""
-    copy(_NoiseSource(size), ArchiveSink(archive, tool="bench", clock_ms=lambda: 0), jobs=1)
-
-
-def figure(rounds: int, command: Sequence[object], *targets: Path) -> Measured:
-    """Return the median run of a command; its targets are removed before each."""
-
-    def once() -> Measured:
-        for target in targets:
+    def run(self) -> Measured:
+        """Measure it once, with nothing of an earlier run there and nothing left to be written."""
+        for target in self.targets:
             shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
         os.sync()
-        return measure(command)
+        return measure(self.command)
 
-    return median(rounds, once)
+
+def in_turn(rounds: int, *works: Work) -> list[tuple[Measured, ...]]:
+    """Measure all of some commands in turn, so many times: what else the machine does slows each alike."""
+    return [tuple(work.run() for work in works) for _ in range(rounds)]
 
 
 def encryption_figures(archive: Path, work: Path, rounds: int) -> None:
@@ -107,48 +68,59 @@ def encryption_figures(archive: Path, work: Path, rounds: int) -> None:
     key.write_text(f"{identity}\n")
     bare = [sys.executable, "-c", _BARE]
     for_one = ["--recipient", identity.to_public(), "--volume-size", size // 4 + 1, "-q"]
-    limit = figure(rounds, [*bare, "encrypt", archive, age, identity], age)
-    compare("pack", size, figure(rounds, tool("pack", archive, "--to", volumes, *for_one), volumes), limit, 0.8)
-    limit = figure(rounds, [*bare, "decrypt", age, plain, identity], plain)
-    for path in (age, plain):  # as large as the archive, each
-        path.unlink()
-    unpacking = tool("unpack", volumes, "-o", back, "--identity", key, "-q")
-    compare("unpack", size, figure(rounds, unpacking, back), limit, 0.8)
-    back.unlink()
-    shutil.rmtree(volumes)
+    packing = Work(command=tool("pack", archive, "--to", volumes, *for_one), targets=(volumes,))
+    encrypting = Work(command=[*bare, "encrypt", archive, age, identity], targets=(age,))
+    compare("pack", size, in_turn(rounds, packing, encrypting), 0.8)
+    unpacking = Work(command=tool("unpack", volumes, "-o", back, "--identity", key, "-q"), targets=(back, plain))
+    decrypting = Work(command=[*bare, "decrypt", age, plain, identity], targets=(plain, back))
+    compare("unpack", size, in_turn(rounds, unpacking, decrypting), 0.8)
+    for path in (age, plain, volumes):  # each as large as the archive
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def parity_figures(archive: Path, work: Path, rounds: int) -> None:
     """Print what parity adds to pack, beside the program's own call on the same volumes with as many blocks."""
-    size, volumes, bare = archive.stat().st_size, work / "volumes", work / "bare"
-    words = ["--volume-size", size // 4 + 1, "-q"]
-    without = figure(rounds, tool("pack", archive, "--to", bare, *words), bare)
-    whole = figure(rounds, tool("pack", archive, "--to", volumes, *words, "--parity", "10%"), volumes)
-    named = sorted(path for path in bare.iterdir() if path.name.startswith(find_set(bare).joined))
-    own = bare.with_name("own")
-    own.mkdir()
-    for path in named:
-        os.link(path, own / path.name)
-    block = max(4096, size // 20_000 // 4 * 4)
-    command = [program(), "create", "-q", "-u", "-n1", f"-s{block}", "-r10", own / "own.par2"]
-    made = partial(figure, 1, [sys.executable, "-c", _SYNCED, own, *command, *(own / path.name for path in named)])
-    limit = median(rounds, lambda: made(*own.glob("*.par2")))
-    added = Measured(
-        seconds=max(0.001, whole.seconds - without.seconds), cpu_seconds=0, peak_mb=whole.peak_mb, output=""
+    size, volumes, bare, own, made = (
+        archive.stat().st_size,
+        *(work / name for name in ("volumes", "bare", "own", "made")),
     )
-    compare("parity of 10 %", size, added, limit, 0.9)
-    for folder in (volumes, bare, own):
+    words = ["--volume-size", size // 4 + 1, "-q"]
+    without = Work(command=tool("pack", archive, "--to", bare, *words), targets=(bare,))
+    whole = Work(command=tool("pack", archive, "--to", volumes, *words, "--parity", "10%"), targets=(volumes,))
+    without.run()
+    own.mkdir()
+    covered = [own / f"volume-{number}" for number in range(1, 5)]
+    for path, volume in zip(covered, sorted(bare.glob("*.mlfa.[0-9]*")), strict=True):
+        os.link(volume, path)
+    block = max(4096, size // 20_000 // 4 * 4)
+    command = [program(), "create", "-q", "-u", "-n1", f"-s{block}", "-r10", f"-B{own}", made / "own.par2", *covered]
+    alone = Work(command=[sys.executable, "-c", _SYNCED, made, *command], targets=(made,))
+    measured = [(_difference(with_it, base), limit) for with_it, base, limit in in_turn(rounds, whole, without, alone)]
+    compare("parity of 10 %", size, measured, 0.9)
+    for folder in (volumes, bare, own, made):
         shutil.rmtree(folder)
 
 
-def compare(what: str, size: int, ours: Measured, limit: Measured, goal: float) -> None:
-    rate, megabytes = size / 1e6 / ours.seconds, size / 1e6
-    share = limit.seconds / ours.seconds
-    figures = f"{rate:,.0f} MB/s, {ours.peak_mb:.0f} MB"
-    say(
-        f"{what}, {megabytes:,.0f} MB",
-        figures,
-        f"{share:.2f} of the bare rate, {megabytes / limit.seconds:,.0f} MB/s (goal {goal})",
+def _difference(larger: Measured, smaller: Measured) -> Measured:
+    return Measured(
+        seconds=max(0.001, larger.seconds - smaller.seconds),
+        cpu_seconds=max(0.001, larger.cpu_seconds - smaller.cpu_seconds),
+        peak_mb=larger.peak_mb,
+        output="",
+    )
+
+
+def compare(what: str, size: int, measured: Sequence[tuple[Measured, ...]], goal: float) -> None:
+    """Print the pair of ours and bare whose share of the bare rate is the median, and all shares."""
+    pairs = sorted(measured, key=lambda pair: pair[1].seconds / pair[0].seconds)
+    shares = [bare.seconds / ours.seconds for ours, bare in pairs]
+    ours, bare = pairs[len(pairs) // 2]
+    print(
+        f"{what}, {size / 1e6:,.0f} MB: {shares[len(shares) // 2]:.2f} of the bare rate "
+        f"({min(shares):.2f} to {max(shares):.2f}, goal {goal}); {size / 1e6 / ours.seconds:,.0f} MB/s; "
+        f"wall {ours.seconds:.2f} and {bare.seconds:.2f} s; CPU {ours.cpu_seconds:.2f} and {bare.cpu_seconds:.2f} s; "
+        f"{ours.peak_mb:.0f} and {bare.peak_mb:.0f} MB; load {os.getloadavg()[0]:.1f}",
+        flush=True,
     )
 
 
@@ -162,7 +134,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="mlflow-archive-bench-") as name:
             work = Path(name)
             archive = work / "noise.mlfa"
-            apart(write_noise, archive, megabytes * 1_000_000)
+            measure([sys.executable, "-m", "bench.noise", archive, megabytes * 1_000_000])
             encryption_figures(archive, work, options.rounds)
             if not options.without_parity:
                 parity_figures(archive, work, options.rounds)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import click
 
 from mlflow_archive.errors import ElsewhereError, QueryError, SelectionError
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive_cli.parameters import ARCHIVE
 
@@ -18,7 +18,7 @@ base_option = click.option(
 
 
 @contextmanager
-def opened_archive(archive: Path, base: Path | None) -> Iterator[Archive]:
+def opened_archive(archive: ArchivePlace, base: ArchivePlace | None) -> Iterator[Archive]:
     """Open an archive. Whoever asks a delta alone for what it does not hold hears where that may be.
 
     Raises SelectionError for a base of another archive id, and what ``open_archive`` raises.

@@ -308,7 +308,7 @@ def test_ctrl_c_says_what_to_do_and_the_next_run_completes(tmp_path: Path) -> No
         process = subprocess.Popen(command, stderr=subprocess.PIPE)
     finally:
         signal.signal(signal.SIGINT, before)
-    while process.poll() is None and not any(tmp_path.glob("x.mlfa.work/packs/*")):
+    while process.poll() is None and not (tmp_path / "x.mlfa.tmp").exists():
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)

@@ -29,7 +29,7 @@ def test_info(cli: Command, archive: Path) -> None:
         archive     {archive}
         archive id  {archive_id(archive)}
         form        {form}
-        format      1.1
+        format      1.3
 
         exports
           export  created (UTC)        runs  gaps  source              MLflow  tool                 selection

@@ -171,7 +171,7 @@ class _Newer(_Store):
         return replace(super().facts(), schema_revision="f" * 12, newer_schema=True)
 
 
-def _version_1_1(path: Path) -> None:
+def _odd_exports(path: Path) -> None:
     """Export the odd store; then a point is logged for an earlier step, and a file replaced by as many bytes."""
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder, "mlruns")
@@ -261,9 +261,10 @@ MAKERS: Final[dict[str, Callable[[Path], object]]] = {
     "v1-single.mlfa": lambda path: _export(store_path(*NESTED), path, SMALL),
     "v1-two-exports.mlfa": _two_exports,
     "v1-oddities.mlfa": _oddities,
-    "v1_1-two-exports.mlfa": _version_1_1,
+    "v1_1-two-exports.mlfa": _odd_exports,
     "v1_1-skills.mlfa": _skills,
     "v1_2-settled.mlfa": _settled,
+    "v1_3-two-exports.mlfa": _odd_exports,
     "v1_4-delta.mlfa": _delta,
     "from-the-future.mlfa": lambda path: path.write_bytes(zipped(list(_from_the_future().items()))),
     "from-the-future-major2": lambda path: write_directory(_major_2(), path),

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,8 @@ from tests.support.reading import plain_rows
 HERE: Final = Path(__file__).resolve().parent
 GOLDEN: Final = (
     *("v1-directory", "v1-single.mlfa", "v1-two-exports.mlfa", "v1-oddities.mlfa"),
-    *("v1_1-two-exports.mlfa", "v1_1-skills.mlfa", "v1_2-settled.mlfa", "v1_4-delta.mlfa"),
+    *("v1_1-two-exports.mlfa", "v1_1-skills.mlfa", "v1_2-settled.mlfa"),
+    *("v1_3-two-exports.mlfa", "v1_4-delta.mlfa"),
 )
 BASES: Final = {"v1_4-delta.mlfa": "v1-oddities.mlfa"}
 """Of each delta the archive that it was made of, beside which its content is read."""
@@ -109,6 +111,23 @@ def test_golden_archive_reads_as_expected(name: str) -> None:
     carried = {table: as_json(rows) for table, rows in stranger.unknown_tables().items()}
     assert carried == expected.get("unknown_tables", {})
     stranger.close()
+
+
+@pytest.mark.parametrize("name", [name for name in GOLDEN if name.endswith(".mlfa")])
+def test_members_lie_in_the_order_of_their_version(name: str) -> None:
+    with zipfile.ZipFile(HERE / name) as file:
+        manifest, names = json.loads(file.read("manifest.json")), file.namelist()
+    copy = f"manifests/{len(manifest['exports']):04d}.json"
+    kinds = ("pack", "table", "manifest", "text")
+    elsewhere = manifest.get("delta", {"export": 0})["export"]
+    here = [member for member in manifest["members"] if member["export"] > elsewhere]
+    by_kind = [(kinds.index(m["kind"]), m["export"], m["path"]) for m in here]
+    if manifest["format"]["minor"] < 3:
+        first = ["README.txt", "manifest.json", "checksums.sha256", copy]
+        assert names == first + sorted({path for _, _, path in by_kind} - set(first))
+    else:
+        listed = [path for _, _, path in sorted(by_kind)]
+        assert names == [*listed, "checksums.sha256", copy, "manifest.json"]
 
 
 @pytest.mark.parametrize("name", GOLDEN)

@@ -110,6 +110,8 @@ NEEDS = {
     "runs": (["export", "n.mlfa", "--from", str(STORE), "--filter", "metrics.a > 1"], "mlflow"),
     "traces": (["export", "n.mlfa", "--from", str(STORE), "--trace-filter", "tags.a = 'b'"], "mlflow"),
     "plugin": (["export", "n.mlfa", "--from", "http://127.0.0.1:9"], "mlflow"),
+    "bucket": (["info", "s3://bucket/backup"], "cloud"),
+    "web server": (["ls", "https://127.0.0.1:9/a.mlfa"], "cloud"),
     "encryption": (["pack", "A", "--to", "v", "--recipient", "age1x"], "road"),
     "passphrase": (["pack", "A", "--to", "v", "--passphrase-file", "phrase"], "road"),
     "parity": (["pack", "A", "--to", "v", "--parity", "10%"], "road"),

@@ -81,6 +81,12 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         by="member.size, 1, start",
         reason="The header is written over when the CRC is known.",
     ),
+    Equivalent(
+        within="storage.single_file.single_file_size",
+        code="crc32=0",
+        by="crc32=1",
+        reason="How long an entry is does not depend on its checksum.",
+    ),
 )
 
 

@@ -21,6 +21,7 @@ from tests.replay.small import registered, version
 from tests.sinks.replayed import Cut, dying
 from tests.sinks.replayed_traces import new_id
 from tests.support.chunks import ChunkSource, chunk
+from tests.support.cuts import every
 from tests.support.mlflow_server import MlflowServer, running_server
 
 P = "mlflow_export_import."
@@ -219,7 +220,7 @@ def test_an_import_that_is_cut_off_anywhere_doubles_nothing(store_place: Place) 
     options: dict[str, Any] = {"merge_models": True, "model_prefix": ""}
     make_prod(store_place, store_place.prefix)
     cuts = 0
-    for after in range(4, 40, 6):
+    for after in range(4, 40, every(6)):
         try:
             store_place.replay_source(rows, wrap=dying(after, executed=True), **options)
         except Cut:

@@ -209,6 +209,8 @@ def test_folders_without_one_set(sound: PackedSet, tmp_path: Path) -> None:
     assert "is no folder" in refusal(lambda: unpack(tmp_path / "nothing", target), NotAnArchiveError)
     assert "holds no set of volumes" in refusal(lambda: unpack(tmp_path, target), NotAnArchiveError)
     two = sound.copy(tmp_path / "two").folder
+    refused = refusal(lambda: unpack(tmp_path, target), NotAnArchiveError)
+    assert refused.endswith("holds no set of volumes; there is one in its folder two")
     pack(sound.archive, tmp_path / "other")
     for path in (tmp_path / "other").glob("*.json"):
         path.rename(two / path.name)

@@ -15,9 +15,20 @@ import pytest
 from mlflow_archive.errors import KeyRefusedError
 from mlflow_archive.packing.pack import PackOptions, pack
 from mlflow_archive.packing.unpack import UnpackOptions, unpack
+from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.signing.manifests import manifest_bytes
 from tests.road.packed_sets import PackedSet, flip, make_archive, packed_set, tree
+from tests.spec.make_signature_vectors import ARCHIVE, ROOT
+from tests.support.signers import allowed, new_signer, sign_by_hand
 
-PACKAGES = {"sha256sum": "coreutils", "par2": "par2", "cat": "coreutils", "age": "age", "unzip": "unzip"}
+PACKAGES = {
+    "sha256sum": "coreutils",
+    "par2": "par2",
+    "cat": "coreutils",
+    "age": "age",
+    "unzip": "unzip",
+    "ssh-keygen": "openssh-client",
+}
 PASSPHRASE = "correct horse"  # noqa: S105 - of tests
 
 
@@ -45,7 +56,7 @@ def commands(folder: Path) -> list[str]:
 
 def undo(spoilt: PackedSet) -> bytes:
     """Do as README.txt says and return the archive."""
-    check, mend, join, show = commands(spoilt.folder)
+    check, mend, join, show, _ = commands(spoilt.folder)
     assert shell(check, spoilt.folder).returncode == 1
     mended = shell(mend, spoilt.folder)
     assert mended.returncode == 0, mended.stdout
@@ -69,10 +80,30 @@ def test_all_is_undone_by_hand(tmp_path: Path, encrypted: bool) -> None:
 
 def test_without_parity_there_is_no_such_command(tmp_path: Path) -> None:
     bare = packed_set(tmp_path, encrypted=False, parity=None)
-    check, join, _ = commands(bare.folder)
+    check, join, _, _ = commands(bare.folder)
     assert shell(check, bare.folder).returncode == 0
     assert shell(join, bare.folder).returncode == 0
     assert (bare.folder / f"{bare.record.base}.mlfa").read_bytes() == bare.archive.read_bytes()
+
+
+def test_each_signature_is_verified_by_hand(tmp_path: Path) -> None:
+    archive, ada = tmp_path / "a.mlfa", new_signer(tmp_path, "ada")
+    shutil.copy(ROOT / ARCHIVE, archive)
+    with open_archive(archive) as opened:
+        signatures = {number: sign_by_hand(ada, manifest_bytes(opened, number)) for number in (1, 2)}
+    (tmp_path / "a.mlfa.sig").mkdir()
+    for number, data in signatures.items():
+        (tmp_path / "a.mlfa.sig" / f"000{number}-ada.sig").write_bytes(data)
+    (tmp_path / "a.mlfa.sig" / "0002-ada.tsr").write_bytes(b"a token")
+    folder = pack(archive, tmp_path / "volumes").folder
+    assert "which is one file of 24,540 bytes" in (folder / "README.txt").read_text("ascii")
+    _, join, _, *verify = commands(folder)
+    assert shell(join, folder).returncode == 0
+    allowed(folder / "allowed_signers", ada)
+    assert [shell(command, folder).stdout.split(" with ")[0] for command in verify] == [
+        'Good "mlflow-archive" signature for ada'
+    ] * 2
+    assert shell(verify[0].replace("manifests/0001", "manifests/0002"), folder).returncode == 255
 
 
 def test_a_passphrase_opens_what_it_closed_with_us_and_by_hand(tmp_path: Path) -> None:
@@ -88,7 +119,7 @@ def test_a_passphrase_opens_what_it_closed_with_us_and_by_hand(tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *("a.mlfa", "a.mlfa.sig", "b", "transfer.mlfa", "transfer.mlfa.sig")
     ]
-    [_, _, join, join_with_passphrase, _] = commands(tmp_path / "b")
+    [_, _, join, join_with_passphrase, _, _] = commands(tmp_path / "b")
     assert "KEYFILE" in join
     assert on_a_terminal(f"set -o pipefail; {join_with_passphrase}", tmp_path / "b", PASSPHRASE) == 0
     assert (tmp_path / "b" / f"{report.record.base}.mlfa").read_bytes() == archive.read_bytes()

@@ -9,11 +9,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pyrage
 import pytest
 
-from mlflow_archive.errors import DamagedVolumesError
+from mlflow_archive.errors import DamagedVolumesError, KeyRefusedError
+from mlflow_archive.packing.pack import PackOptions, pack
+from mlflow_archive.packing.unpack import UnpackOptions, unpack
 from mlflow_archive.packing.volumes import SetFile, encode_record
-from tests.road.packed_sets import LONG, PackedSet, change, flip, packed_set, tree
+from tests.road.packed_sets import LONG, PackedSet, change, flip, identity, key_file, make_archive, packed_set, tree
+from tests.support.memory_source import MemoryOptions
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +188,30 @@ def test_what_lies_beside_the_volumes_may_be_lost(sound: PackedSet, tmp_path: Pa
     assert (tmp_path / "back.mlfa").read_bytes() == sound.archive.read_bytes()
     assert tree(tmp_path / "back.mlfa.sig") == tree(sound.archive.with_name("transfer.mlfa.sig"))
     assert report.complete
+
+
+def test_keys_are_tried_before_anything_is_mended(tmp_path: Path) -> None:
+    """Mending may take hours, and without a key it is for nothing."""
+    content = MemoryOptions(runs=1, sizes=(3_000_000,), distinct=1)
+    recipients, other = [str(identity().to_public())], tmp_path / "other.txt"
+    other.write_text(f"{pyrage.x25519.Identity.generate()}\n")
+    options = PackOptions(recipients=recipients, volume_size=2**20, parity_percent=60)
+    report = pack(make_archive(tmp_path, content=content), tmp_path / "volumes", options=options)
+    (tmp_path / "volumes" / report.record.volumes[1].name).unlink()
+    for identities, reason in (([], "give the key with --identity FILE"), ([other], "the first one is as it was")):
+        with pytest.raises(KeyRefusedError, match=reason):
+            unpack(tmp_path / "volumes", tmp_path / "b.mlfa", options=UnpackOptions(identities=identities))
+        assert not (tmp_path / "b.mlfa.unpack").exists()  # what was mended would be there still
+    unpack(tmp_path / "volumes", tmp_path / "b.mlfa", options=UnpackOptions(identities=[key_file(tmp_path)]))
+    assert (tmp_path / "b.mlfa").read_bytes() == (tmp_path / "transfer.mlfa").read_bytes()
+
+
+def test_a_protected_key_that_is_damaged_is_mended(tmp_path: Path) -> None:
+    archive = make_archive(tmp_path)
+    report = pack(archive, tmp_path / "volumes", options=PackOptions(passphrase="x", parity_percent=10))  # noqa: S106
+    flip(tmp_path / "volumes" / f"{report.record.base}.identity.age", 230)
+    unpack(tmp_path / "volumes", tmp_path / "b.mlfa", options=UnpackOptions(passphrase="x"))  # noqa: S106
+    assert (tmp_path / "b.mlfa").read_bytes() == archive.read_bytes()
 
 
 def test_signatures_that_are_lost_make_it_incomplete(bare: PackedSet, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tests.sinks.conftest import Place
 from tests.sinks.replayed import A, Cut, CutTarget, P, counts, dying, one_run, state, whole
 from tests.support.bad_network import bad_network
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, pairs, points, run
+from tests.support.cuts import every
 from tests.support.mlflow_server import MlflowServer
 
 
@@ -37,7 +38,7 @@ def test_without_source_tags_only_the_identity_is_added(place: Place) -> None:
 def test_killed_anywhere_and_run_again_ends_with_one_copy_of_each(place: Place, executed: bool) -> None:
     place.replay(whole(place.name))
     expected = _comparable(state(place), place.name)
-    for after in range(2, 100, 1 if place.kind == "store" else 5):
+    for after in range(2, 100, every(4 if place.kind == "store" else 10)):
         name = f"{place.name}-{after}"
         try:
             place.replay(whole(name), wrap=dying(after, executed=executed))

@@ -16,6 +16,7 @@ from tests.sinks.conftest import Place
 from tests.sinks.replayed import A, Cut, dying
 from tests.sinks.replayed_traces import changed, new_id, outcomes, refusals, trace
 from tests.support.chunks import ChunkSource, chunk, experiment, run
+from tests.support.cuts import every
 from tests.support.trace_views import client_of
 
 KIND = "evaluation_dataset"
@@ -135,7 +136,7 @@ def test_twice_changes_nothing(place: Place, source_tags: bool) -> None:
 
 @pytest.mark.parametrize("executed", [True, False])
 def test_killed_anywhere_and_run_again_ends_with_one_of_each(place: Place, executed: bool) -> None:
-    for after in range(4 + executed, 60, 3):
+    for after in range(4 + executed, 60, every(6)):
         name = f"{place.name}-{after}"
         source = whole(name)
         try:

@@ -14,11 +14,11 @@ from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Report
 from mlflow_archive.sinks.replay import ReplaySink, Target, open_target
 from tests.support.chunks import ChunkSource, chunk, experiment
+from tests.support.cuts import every
 from tests.support.racing import Raced
 
 TIMES = {"created_by": "ada", "created_at": 1, "last_updated_by": "ada", "last_updated_at": 2}
-FURTHEST, STEP = 200, 12
-"""Request by request would take minutes."""
+FURTHEST = 200
 
 
 def source(name: str) -> ChunkSource:
@@ -231,7 +231,7 @@ def test_what_somebody_else_makes_meanwhile_stands_for_it(uri: str) -> None:
 
 @pytest.mark.parametrize("executed", [False, True], ids=["unheard", "carried-out"])
 def test_one_that_is_cut_off_anywhere_is_completed_by_the_next(uri: str, executed: bool) -> None:
-    for at in range(1 + 6 * executed, FURTHEST, STEP):
+    for at in range(1 + 6 * executed, FURTHEST, every(24)):
         name = f"{'d' if executed else 'c'}{2000 * executed + at}"
         cut: list[Doubtful] = []
 
@@ -253,7 +253,7 @@ def test_one_that_is_cut_off_anywhere_is_completed_by_the_next(uri: str, execute
 
 @pytest.mark.parametrize("executed", [False, True], ids=["unheard", "carried-out"])
 def test_one_that_does_not_know_looks_first(uri: str, executed: bool) -> None:
-    for at in range(1 + 2 * executed, FURTHEST, 4):
+    for at in range(1 + 2 * executed, FURTHEST, every(12)):
         name = f"{'f' if executed else 'e'}{4000 + 2000 * executed + at}"
         cut: list[Doubtful] = []
 

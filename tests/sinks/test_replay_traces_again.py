@@ -24,6 +24,7 @@ from tests.sinks.replayed_traces import (
     trace,
     traces,
 )
+from tests.support.cuts import every
 from tests.support.trace_views import TracePlace
 
 
@@ -42,7 +43,7 @@ def test_killed_anywhere_and_run_again_ends_with_one_of_each(place: Place, view:
     source, ids = everything(place.name)
     place.replay(source)
     expected = _comparable(view, ids, place.name)
-    for after in range(2 + executed, 200, 3 if place.kind == "store" else 7):
+    for after in range(2 + executed, 200, every(6 if place.kind == "store" else 14)):
         name = f"{place.name}-{after}"
         again, ids = everything(name)
         try:

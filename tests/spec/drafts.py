@@ -225,14 +225,17 @@ def build(draft: Draft) -> Files:
     return files
 
 
-def build_second(draft: Draft, rows: Mapping[str, list[Row]], *, settled: list[list[str]] | None = None) -> Files:
-    """Return the files of an archive whose second export brings ``rows``, without blobs."""
+def build_second(
+    draft: Draft, rows: Mapping[str, list[Row]], *, settled: list[list[str]] | None = None, minor: int = 0
+) -> Files:
+    """Return the files of an archive whose second export brings ``rows``, without blobs, and states ``minor``."""
     files = build(draft)
     tables = {f"tables/{name}/0002-00000.parquet": make_table(name, found) for name, found in rows.items()}
     parts = {path: encode_part(table) for path, table in tables.items()}
     document = json.loads(files["manifest.json"])
     counts = {path.split("/")[1]: table.num_rows for path, table in tables.items()}
     document["exports"].append(export_entry(2, counts))
+    document["format"]["minor"] = minor
     if settled is not None:
         document["exports"][1]["settled"] = settled
         document["format"]["minor"] = 2
@@ -246,10 +249,19 @@ def build_second(draft: Draft, rows: Mapping[str, list[Row]], *, settled: list[l
 
 
 def in_order(files: Files) -> list[tuple[str, bytes]]:
-    """Return files in the order of a single file."""
+    """Return files in the order of a single file before version 1.3."""
     copy = max((name for name in files if name.startswith("manifests/")), default=COPY)
     first = [name for name in ("README.txt", "manifest.json", "checksums.sha256", copy) if name in files]
     return [(name, files[name]) for name in first + sorted(files.keys() - set(first))]
+
+
+def in_order_of_making(files: Files) -> list[tuple[str, bytes]]:
+    """Return files in the order of a single file since version 1.3."""
+    *older, newest = sorted(name for name in files if name.startswith("manifests/"))
+    by_export = sorted(files, key=lambda name: (name.split("/")[-1][:4], name))
+    listed = [name for folder in ("packs/", "tables/") for name in by_export if name.startswith(folder)]
+    names = [*listed, *older, "README.txt", "checksums.sha256", newest, "manifest.json"]
+    return [(name, files[name]) for name in names]
 
 
 def zipped(

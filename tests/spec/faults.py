@@ -309,12 +309,6 @@ FAULTS: Final[dict[str, Fault]] = {
         "A row group of 131,073 rows, with page checksums.",
         tables=table("metrics", lambda t: t.take(pa.array([0] * 131_073, pa.int64()))),
     ),
-    "E035_key_twice": deep("A param occurs twice.", tables=table("params", lambda t: t.take([0, 0, 1, 2, 3]))),
-    "E035_across_row_groups": deep(
-        "The last row of a row group is the first of the next, too.",
-        tables=table("params", lambda t: t.take([0, 1, 1, 2, 3])),
-        members=change(part("params"), in_pairs),
-    ),
     "E036_null": deep("A null where none may be.", tables=table("params", nulled)),
     "E037_outside_of_range": deep("Keys outside of key_max.", manifest=member(part("params"), key_max=RUN_A)),
     "E040_frame_changed": deep(

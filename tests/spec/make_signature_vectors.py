@@ -14,15 +14,30 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from mlflow_archive.format.manifest import canonical_json
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.signing.manifests import manifest_bytes
 from mlflow_archive.signing.timestamps import request_stamp
+from tests.spec.drafts import (
+    Files,
+    Row,
+    base_rows,
+    checksums,
+    encode_part,
+    in_order,
+    make_table,
+    member_entry,
+    part,
+    zipped,
+)
+from tests.spec.sound import VALID
 from tests.support.authority import Authority, aged, make_authority
 from tests.support.signers import Signer, allowed, new_signer, sign_by_hand
 
 ROOT: Final = Path(__file__).resolve().parents[2] / "spec"
 VECTORS: Final = ROOT / "signature-vectors"
 ARCHIVE: Final = "vectors/valid/two_exports.mlfa"
+PARAMS: Final = part("params")
 _THEN: Final = datetime(2015, 6, 1, 12, tzinfo=UTC)
 
 
@@ -53,13 +68,18 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What is put beside the archive, and with what it must be found."""
+    """What is put beside the archive, and with what it must be found; ``forge`` makes another archive of it."""
 
     what: str
     make: Callable[[Ground], Any]
     codes: tuple[str, ...]
     required: bool = False
     authorities: bool = False
+    forge: Callable[[Files, Row], Any] | None = None
+
+    def archive(self, name: str) -> str:
+        """Return where the archive of the case of this name is, below ``spec/``."""
+        return f"{VECTORS.name}/{name}.mlfa" if self.forge else ARCHIVE
 
 
 def _stamped(ground: Ground) -> bytes:
@@ -73,6 +93,30 @@ def _renewed(ground: Ground, days: int) -> None:
 
 def _spoilt(ground: Ground, change: Callable[[bytes], bytes]) -> None:
     ground.files["0002-ada.sig"] = change(ground.sign(2, ground.ada))
+
+
+def _take_away(files: Files, document: Row) -> None:
+    del files[PARAMS]
+    document["members"] = [member for member in document["members"] if member["path"] != PARAMS]
+    del document["exports"][0]["counts"]["params"]
+
+
+def _replace(files: Files, document: Row) -> None:
+    table = make_table("params", [{**row, "value": "0.9"} for row in base_rows()["params"]])
+    files[PARAMS] = encode_part(table)
+    entry = member_entry(PARAMS, files[PARAMS], {PARAMS: table})
+    document["members"] = [entry if member["path"] == PARAMS else member for member in document["members"]]
+
+
+def forged(forge: Callable[[Files, Row], Any]) -> bytes:
+    """Return the archive with a newest manifest that states another thing of export 1, every hash right."""
+    files = VALID["two_exports"][1]()
+    assert isinstance(files, dict)
+    document = json.loads(files["manifest.json"])
+    forge(files, document)
+    copy, data = "manifests/0002.json", canonical_json(document)
+    files |= {copy: data, "checksums.sha256": checksums(document, copy, data), "manifest.json": data}
+    return zipped(in_order(files))
 
 
 CASES: Final = {
@@ -121,6 +165,24 @@ CASES: Final = {
         what="dora, whose key was valid in 2015, without a token",
         make=lambda g: g.sign(2, g.bob, name="dora"),
         codes=("E105", "W101"),
+    ),
+    "E106_member_gone": Case(
+        what="export 2 has taken away the params that were signed with export 1",
+        make=lambda g: g.sign(1, g.ada),
+        codes=("E106", "W101"),
+        forge=_take_away,
+    ),
+    "E106_other_member": Case(
+        what="export 2 has replaced the params that were signed with export 1",
+        make=lambda g: g.sign(1, g.ada),
+        codes=("E106", "W101"),
+        forge=_replace,
+    ),
+    "E106_other_export": Case(
+        what="export 2 states another time of export 1",
+        make=lambda g: g.sign(1, g.ada),
+        codes=("E106", "W101"),
+        forge=lambda _, document: document["exports"][0].update(created_ms=1_700_000_000_001),
     ),
     "E107_other_signature": Case(
         what="a token of something else",
@@ -172,27 +234,36 @@ def main() -> None:
         for name, case in CASES.items():
             ground = Ground(manifests=manifests, ada=ada, bob=bob, authority=authority, stranger=stranger)
             case.make(ground)
-            (VECTORS / name).mkdir()
-            for file, data in ground.files.items():
-                (VECTORS / name / file).write_bytes(data)
-            index[name] = {
-                "codes": list(case.codes),
-                "what": case.what,
-                "require_signature": case.required,
-                "authorities": case.authorities,
-            }
+            index[name] = write_case(name, case, ground.files)
     (VECTORS / "index.json").write_text(json.dumps(dict(sorted(index.items())), indent=1) + "\n", "utf-8")
     (VECTORS / "README.md").write_text(_README, "utf-8")
 
 
+def write_case(name: str, case: Case, files: Files) -> Row:
+    """Write the files of a case, and its archive where that is one of its own; return what the index says of it."""
+    (VECTORS / name).mkdir()
+    for file, data in files.items():
+        (VECTORS / name / file).write_bytes(data)
+    if case.forge:
+        (ROOT / case.archive(name)).write_bytes(forged(case.forge))
+    return {
+        "archive": case.archive(name),
+        "codes": list(case.codes),
+        "what": case.what,
+        "require_signature": case.required,
+        "authorities": case.authorities,
+    }
+
+
 _README: Final = f"""# Signature vectors
 
-For whoever writes a checker of [signatures](../signatures.md). Each folder is the folder of signatures of one archive,
-[`{ARCHIVE}`](../{ARCHIVE}): put it beside a copy of the archive, as `two_exports.mlfa.sig`. `index.json` says of each
-what is in it, which codes must be found (in the order of the files, by name), whether a signature is to be required,
+For whoever writes a checker of [signatures](../signatures.md). Each folder is the folder of signatures of an archive:
+put it beside a copy of the archive NAME.mlfa, as `NAME.mlfa.sig`. `index.json` says of each what is in it, of which
+archive it is, which codes must be found (in the order of the files, by name), whether a signature is to be required,
 and whether `authorities.pem` is to be given; `allowed_signers` always is.
 
-E106 has no case here, as its fault lies in the archive: see `tests/signing/test_checks.py`.
+The archive is [`{ARCHIVE}`](../{ARCHIVE}), but for E106, whose fault lies in the archive: those here are forged, every
+hash right, so that nothing but the signature tells.
 
 `tests/spec/make_signature_vectors.py` made them. The keys are not kept.
 """

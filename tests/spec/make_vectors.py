@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.spec import carried_tables, deltas, faults_of_lists
+from tests.spec import carried_tables, deltas, faults_of_keys, faults_of_lists
 from tests.spec.drafts import Files, build, in_order, write_directory, zipped
 from tests.spec.faults import FAULTS
 from tests.spec.faults_that_warn import WARNINGS
@@ -37,7 +37,7 @@ def all_vectors() -> list[Made]:
     """Return every vector, made now."""
     found = []
     for folder, faults in (
-        ("invalid", {**FAULTS, **faults_of_lists.FAULTS, **carried_tables.FAULTS}),
+        ("invalid", {**FAULTS, **faults_of_keys.FAULTS, **faults_of_lists.FAULTS, **carried_tables.FAULTS}),
         ("warning", WARNINGS),
     ):
         for name, fault in faults.items():

@@ -21,6 +21,7 @@ from tests.spec.drafts import (
     build_second,
     encode_part,
     in_order,
+    in_order_of_making,
     make_table,
     part,
     zipped,
@@ -29,12 +30,13 @@ from tests.spec.faults import Rows, Tables, cut, table
 from tests.spec.single_file_faults import single
 
 
-def _two_exports() -> Files:
+def _two_exports(minor: int = 0) -> Files:
     """Export 2 holds run b again, with one param less and one changed, and without its artifact."""
     first = base_rows()
     again = {**first["runs"][1], "run_name": "second, renamed"}
     params = [{"run_id": RUN_B, "key": "lr", "value": "0.2"}]
-    return build_second(Draft(), {"experiments": first["experiments"], "runs": [again], "params": params})
+    rows = {"experiments": first["experiments"], "runs": [again], "params": params}
+    return build_second(Draft(), rows, minor=minor)
 
 
 def _gap(owner_id: str, path: str, reason: str, *, owner_kind: str = "source", code: str = "G404") -> Row:
@@ -130,6 +132,10 @@ VALID: Final[dict[str, tuple[str, Callable[[], Files | bytes]]]] = {
     "every_table.mlfa": ("A row in every table.", lambda: zipped(in_order(build(Draft(rows=_everything))))),
     "two_exports": ("Run b comes again, with fewer rows.", _two_exports),
     "two_exports.mlfa": ("The same as a single file.", lambda: zipped(in_order(_two_exports()))),
+    "version_1_3.mlfa": (
+        "Format 1.3: the same, its members in the order in which they are made.",
+        lambda: zipped(in_order_of_making(_two_exports(minor=3))),
+    ),
     "told_twice.mlfa": (
         "Two exports tell of fields that they do not know.",
         lambda: zipped(in_order(_told_twice())),

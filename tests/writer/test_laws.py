@@ -25,6 +25,7 @@ from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
+from mlflow_archive.storage.growing import GrowingFiles
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer import packs
 from mlflow_archive.writer.coded import sort_rows
@@ -221,12 +222,13 @@ def test_a_file_that_changes_while_it_is_read_leaves_no_wrong_frame(tmp_path: Pa
             return super().seek(offset, whence)
 
     scratch = Scratch()
-    writer = PackWriter(Files(), tmp_path, 1, scratch, level=1, jobs=1)
+    writer = PackWriter(GrowingFiles(Files(), tmp_path), 1, scratch, level=1, jobs=1)
     with pytest.raises(BlobChangedError):
         writer.add(Changing(bytes(5 * MIB)), FrameBuilder(writer, scratch))
     digest, _ = writer.add(io.BytesIO(bytes(5 * MIB)), FrameBuilder(writer, scratch))
     (pack,) = writer.finish()
-    sizes = [e.size for found in packs.scan_pack(tmp_path / pack.name) for p in found for e in p.label.extents]
+    with GrowingFiles(Files(), tmp_path).opened(pack.name) as stored:
+        sizes = [e.size for found in packs.scan_pack(stored) for p in found for e in p.label.extents]
     assert scratch.has_blob(bytes.fromhex(digest))
     assert sizes in ([4 * MIB, 4 * MIB, MIB], [4 * MIB, MIB])
     scratch.close()
@@ -238,7 +240,7 @@ def test_a_stream_that_gives_little_at_a_time_is_read_whole(tmp_path: Path) -> N
             return super().read(min(size or 1, 1000))
 
     scratch = Scratch()
-    writer = PackWriter(Files(), tmp_path, 1, scratch, level=1, jobs=1)
+    writer = PackWriter(GrowingFiles(Files(), tmp_path), 1, scratch, level=1, jobs=1)
     stream: BinaryIO = Slow(bytes(50_000))
     assert writer.add(stream, FrameBuilder(writer, scratch))[1] == 50_000
     writer.finish()

@@ -18,10 +18,11 @@ from mlflow_archive.format.packs import MAX_FRAME_RAW
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.storage.files import Files
+from mlflow_archive.storage.growing import GrowingFiles
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer import packs
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
-from mlflow_archive.writer.packs import FrameBuilder, PackWriter, WrittenPack, scan_pack
+from mlflow_archive.writer.packs import FrameBuilder, PackWriter, PlacedLabel, WrittenPack, scan_pack
 from mlflow_archive.writer.scratch import Scratch
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, run
 
@@ -33,7 +34,7 @@ SMALL, OTHER = b"one small blob\n", b"another small blob\n"
 def opened(root: Path, sizes: list[int] | None = None) -> Iterator[tuple[PackWriter, Scratch]]:
     """Give a writer of packs below a folder, with those of ``sizes`` taken over, and what it knows to be stored."""
     scratch = Scratch()
-    writer = PackWriter(Files(), root, 1, scratch, level=1, jobs=1)
+    writer = PackWriter(GrowingFiles(Files(), root), 1, scratch, level=1, jobs=1)
     try:
         writer.resume(sizes or [])
         yield writer, scratch
@@ -54,8 +55,13 @@ def write(root: Path, *blobs: bytes) -> list[int]:
 
 def ends(root: Path, number: int = 0) -> list[int]:
     """Return where the frames of a pack end."""
-    path = root / pack_name(1, number)
-    return [placed.frame_offset + placed.label.frame_size for labels in scan_pack(path) for placed in labels]
+    return [placed.frame_offset + placed.label.frame_size for placed in labels_of(root, pack_name(1, number))]
+
+
+def labels_of(root: Path, name: str) -> list[PlacedLabel]:
+    """Return the labels of a pack."""
+    with GrowingFiles(Files(), root).opened(name) as pack:
+        return [placed for labels in scan_pack(pack) for placed in labels]
 
 
 def stored(scratch: Scratch, *blobs: bytes) -> list[bool]:
@@ -122,7 +128,7 @@ def test_a_pack_is_filled_up_to_its_size_exactly(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(("size", "frames"), [(MAX_FRAME_RAW, 1), (MAX_FRAME_RAW + 1, 2)])
 def test_a_blob_of_the_greatest_size_of_a_frame_is_not_cut(tmp_path: Path, size: int, frames: int) -> None:
     write(tmp_path, bytes(size))
-    labels = [placed.label for batch in scan_pack(tmp_path / pack_name(1, 0)) for placed in batch]
+    labels = [placed.label for placed in labels_of(tmp_path, pack_name(1, 0))]
     assert [label.raw_size for label in labels] == [MAX_FRAME_RAW, size - MAX_FRAME_RAW][:frames]
     offsets = [extent.raw_offset for label in labels for extent in label.extents]
     assert offsets == [0, MAX_FRAME_RAW][:frames]

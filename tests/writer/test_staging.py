@@ -13,6 +13,7 @@ from mlflow_archive.errors import TargetError
 from mlflow_archive.format.layout import pack_name
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.storage.files import Files
+from mlflow_archive.storage.growing import GrowingFiles
 from mlflow_archive.writer.staged import StagedFile, StagedWriter
 from mlflow_archive.writer.staging import Staging
 from tests.support.chunks import pairs, table
@@ -34,7 +35,7 @@ def opened(
     staging = Staging(files or Files(), root, export)
     staging.lock()
     try:
-        assert staging.open(plan) is taken_up
+        assert staging.open(plan, GrowingFiles(files or Files(), root)) is taken_up
         yield staging
     finally:
         staging.close()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from mlflow_archive.api.progress import OnProgress, as_progress
 from mlflow_archive.flow.report import Progress
-from mlflow_archive.format.location import local_path
+from mlflow_archive.format.location import RemotePlace, local_path
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import refuse_text
 from mlflow_archive.writer.index import IndexReport, write_index
@@ -39,12 +39,15 @@ def join(
 
 
 def index(
-    archive: str | os.PathLike[str], output: str | os.PathLike[str], *, base: str | os.PathLike[str] | None = None
+    archive: str | os.PathLike[str] | RemotePlace,
+    output: str | os.PathLike[str],
+    *,
+    base: str | os.PathLike[str] | RemotePlace | None = None,
 ) -> IndexReport:
     """Write the index of an archive: what ``ExportOptions(base=…)`` takes where the archive is not at hand.
 
     Of a delta it is that of the archive which the delta makes with ``base``. Raises ArchiveError, SelectionError,
     TargetError.
     """
-    with open_archive(local_path(archive), base=None if base is None else local_path(base)) as opened:
+    with open_archive(archive, base=base) as opened:
         return write_index(opened, local_path(output))

@@ -25,7 +25,7 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow import copy as loop
 from mlflow_archive.flow.report import Progress, Report
 from mlflow_archive.flow.sink import Sink
-from mlflow_archive.format.location import local_path
+from mlflow_archive.format.location import RemotePlace, local_path
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mlflow_archive.sinks.replay.names import Renaming
     from mlflow_archive.sinks.restore import RestoreOptions
 
-ArchivePath = str | os.PathLike[str]
+ArchivePath = str | os.PathLike[str] | RemotePlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

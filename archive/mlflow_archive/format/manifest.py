@@ -22,10 +22,8 @@ from mlflow_archive.format.layout import is_member_name
 FORMAT_NAME: Final = "mlflow-archive"
 MAJOR: Final = 1
 MINOR: Final = 4
-USUAL_MINOR: Final = 1
-"""The lowest version that suffices for a whole archive without ``Export.settled``."""
-SETTLED_MINOR: Final = 2
-"""The one that brought ``Export.settled``."""
+WHOLE_MINOR: Final = 3
+"""The lowest version that suffices for an archive that is no delta."""
 KNOWN_FEATURES: Final[frozenset[str]] = frozenset({FEATURE})
 MAX_MANIFEST_SIZE: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 32
@@ -81,7 +79,7 @@ class Export:
 class Manifest:
     """Everything an archive states about itself. ``members`` lie in it; of a delta others lie ``elsewhere``."""
 
-    minor: int = USUAL_MINOR
+    minor: int = WHOLE_MINOR
     required_features: tuple[str, ...] = ()
     optional_features: tuple[str, ...] = ()
     exports: tuple[Export, ...]

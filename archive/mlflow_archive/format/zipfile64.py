@@ -8,7 +8,7 @@ give the same file, and a Parquet part can be read in place.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mlflow_archive.errors import DamagedError
@@ -52,6 +52,17 @@ def local_header(name: str, size: int, crc32: int, offset: int) -> bytes:
     size_field = _LIMIT if big else size
     fields = (0x04034B50, 45, 0, 0, *_DATE, crc32, size_field, size_field, len(encoded), len(extra))
     return _LOCAL.pack(*fields) + encoded + extra
+
+
+def entry_at(name: str, size: int, crc32: int, offset: int) -> Entry:
+    """Return the entry of a member whose local header is at ``offset``."""
+    data_offset = offset + len(local_header(name, size, crc32, offset))
+    return Entry(name=name, size=size, crc32=crc32, header_offset=offset, data_offset=data_offset)
+
+
+def header_of(entry: Entry) -> bytes:
+    """Return the local header of an entry."""
+    return local_header(entry.name, entry.size, entry.crc32, entry.header_offset)
 
 
 def central_directory(entries: list[Entry], offset: int) -> bytes:
@@ -131,10 +142,9 @@ def _decode_record(data: bytes, position: int, header_offset: int) -> tuple[Entr
         raise DamagedError("an entry of the central directory has no usable name", code="E020")
     name, crc32 = raw_name.decode("ascii"), fields[7]
     size = int.from_bytes(extra[4:12], "little") if fields[9] == _LIMIT and len(extra) >= 20 else fields[9]
-    data_offset = header_offset + len(local_header(name, size, crc32, header_offset))
+    entry = entry_at(name, size, crc32, header_offset)
     if not is_member_name(name):
         raise DamagedError(f"{name!r} is no member name", code="E015", member=name)
-    entry = Entry(name=name, size=size, crc32=crc32, header_offset=header_offset, data_offset=data_offset)
     record = data[position:end]
     if record == _central_record(entry):
         return entry, end
@@ -147,9 +157,16 @@ def _decode_record(data: bytes, position: int, header_offset: int) -> tuple[Entr
 
 def check_local(entry: Entry, header: bytes) -> None:
     """Compare the bytes before a member's data with what its entry demands. Raises DamagedError (E021)."""
-    if header != local_header(entry.name, entry.size, entry.crc32, entry.header_offset):
+    if header != header_of(entry):
         message = f"{entry.name}: its local header differs from the central directory"
         raise DamagedError(message, code="E021", member=entry.name)
+
+
+def with_stated_crc32(entry: Entry, header: bytes) -> Entry:
+    """Return an entry with the CRC-32 that its local header states. Raises DamagedError (E021) for another header."""
+    stated = replace(entry, crc32=_LOCAL.unpack_from(header)[6])
+    check_local(stated, header)
+    return stated
 
 
 def decode_loosely(header: bytes) -> tuple[str, int, int] | None:

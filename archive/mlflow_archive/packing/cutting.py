@@ -1,23 +1,16 @@
-"""A stream cut into volumes. Another thread writes and hashes them, as both let go of the interpreter's lock."""
+"""A stream cut into volumes, each of them hashed on the way."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from queue import Queue
-from threading import Thread
-from typing import Final
 
+from mlflow_archive.packing.behind import SyncBehind, WriteBehind
 from mlflow_archive.packing.volumes import SetFile
 from mlflow_archive.storage.closing import Closing
 from mlflow_archive.storage.files import Files, OutputFile
-
-BLOCK: Final = 1024 * 1024
-_WAITING: Final = 4
-_UNSYNCED: Final = 2
 
 
 class VolumeWriter(Closing):
@@ -28,64 +21,29 @@ class VolumeWriter(Closing):
 
     def __init__(self, files: Files, folder: Path, name_of: Callable[[int], str], volume_size: int) -> None:
         self._files, self._folder, self._name_of, self._volume_size = files, folder, name_of, volume_size
-        self._buffer = bytearray()
-        self._queue: Queue[bytearray | None] = Queue(_WAITING)
-        self._error: BaseException | None = None
         self._volumes: list[SetFile] = []
         self._output: OutputFile | None = None
         self._digest = hashlib.sha256()
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="sync")
-        self._syncing: deque[Future[None]] = deque()
-        self._thread = Thread(target=self._work, name="volumes", daemon=True)
-        self._thread.start()
+        self._disk = SyncBehind()
+        self._behind = WriteBehind(self._take)
 
     def write(self, data: bytes) -> int:
         """Take bytes of the stream. Raises TargetError."""
-        self._buffer += data
-        if len(self._buffer) >= BLOCK:
-            self._send()
-        return len(data)
+        return self._behind.write(data)
 
     def finish(self) -> list[SetFile]:
         """Return the volumes, whole and synced. Raises TargetError."""
-        self._send()
-        self._queue.put(None)
-        self._thread.join()
-        self._raise()
+        self._behind.finish()
+        self._end_volume()
+        self._disk.finish()
         return self._volumes
 
     def close(self) -> None:
         """Stop, also in the middle of a volume."""
-        if self._thread.is_alive():
-            self._queue.put(None)
-            self._thread.join()
-
-    def _send(self) -> None:
-        self._raise()
-        self._queue.put(self._buffer)
-        self._buffer = bytearray()
-
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-    def _work(self) -> None:
-        """Write what comes until the end; after an error all is taken and nothing written, so that nobody waits."""
-        try:
-            while (block := self._queue.get()) is not None:
-                if self._error is None:
-                    self._take(memoryview(block))
-            if self._error is None:
-                self._end_volume()
-                self._await_disk(0)
-        except BaseException as error:
-            self._error = error
-            while block is not None:
-                block = self._queue.get()
-        finally:
-            if self._output is not None:
-                self._output.close()
-            self._disk.shutdown()
+        self._behind.close()
+        self._disk.close()
+        if self._output is not None:
+            self._output.close()
 
     def _take(self, block: memoryview) -> None:
         while block:
@@ -93,7 +51,7 @@ class VolumeWriter(Closing):
                 self._output = self._files.create(self._folder / self._name_of(len(self._volumes) + 1))
                 self._digest = hashlib.sha256()
             piece = block[: self._volume_size - self._output.size]
-            self._output.write(piece)
+            self._disk.write(self._output, piece)
             self._digest.update(piece)
             block = block[len(piece) :]
             if self._output.size == self._volume_size:
@@ -104,14 +62,8 @@ class VolumeWriter(Closing):
         if self._output is not None:
             name, size = self._output.path.name, self._output.size
             self._volumes.append(SetFile(name=name, size=size, sha256=self._digest.hexdigest()))
-            self._syncing.append(self._disk.submit(_sync_and_close, self._output))
-            self._output = None
-            self._await_disk(_UNSYNCED)
-
-    def _await_disk(self, unsynced: int) -> None:
-        """Wait until so many volumes at most are not synced."""
-        while len(self._syncing) > unsynced:
-            self._syncing.popleft().result()
+            output, self._output = self._output, None
+            self._disk.begin(partial(_sync_and_close, output))
 
 
 def _sync_and_close(output: OutputFile) -> None:

@@ -195,3 +195,23 @@ def decrypt(reader: Readable, writer: Writable, identities: Sequence[Any]) -> No
         if streams.error is not None:
             raise streams.error from None
         raise NotDecryptableError(str(error), in_header=isinstance(error, pyrage.DecryptError)) from error
+
+
+class _OpenedError(Exception):
+    """Something was decrypted: that is all that was to be known."""
+
+
+class _Unwritten:
+    def write(self, _: bytes) -> int:
+        raise _OpenedError
+
+
+def opens(reader: Readable, identities: Sequence[Any]) -> bool:
+    """Return whether one of the keys opens a stream whose header is whole; of what follows, little is read."""
+    try:
+        decrypt(reader, _Unwritten(), identities)
+    except _OpenedError:
+        return True
+    except NotDecryptableError as error:
+        return not error.in_header
+    return True

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mlflow_archive.packing.cutting import BLOCK
+from mlflow_archive.packing.behind import BLOCK
 from mlflow_archive.packing.volumes import SetFile
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final
 from mlflow_archive.errors import DamagedError, SelectionError, TargetError
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.location import local_path
+from mlflow_archive.packing.behind import BLOCK
 from mlflow_archive.packing.cutting import VolumeWriter
 from mlflow_archive.packing.encryption import check_encryption, encrypt, encrypted_size, fresh_identity, read_recipients
 from mlflow_archive.packing.joining import sha256_of
@@ -43,7 +44,7 @@ from mlflow_archive.packing.volumes import (
 from mlflow_archive.packing.workplace import check_room, quick_turns, working_in
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.selecting.selection import refuse_text
-from mlflow_archive.signing.folder import signatures_folder
+from mlflow_archive.signing.folder import read_folder, signatures_folder
 from mlflow_archive.storage.files import Files
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level
@@ -105,7 +106,7 @@ def pack(
         _check(path)
         files.make_directory(folder)
         with working_in(folder) as lock:
-            packing = _Packing(opened, folder, options, files, progress or Quiet(), lock)
+            packing = _Packing(opened, path, folder, options, files, progress or Quiet(), lock)
             try:
                 return packing.run(recipients)
             except BaseException:
@@ -134,18 +135,25 @@ class _Packing:
     """One call of ``pack``."""
 
     def __init__(
-        self, archive: Archive, folder: Path, options: PackOptions, files: Files, progress: Progress, lock: int
+        self,
+        archive: Archive,
+        path: Path,
+        folder: Path,
+        options: PackOptions,
+        files: Files,
+        progress: Progress,
+        lock: int,
     ) -> None:
-        self._archive, self._folder, self._options = archive, folder, options
+        self._archive, self._path, self._folder, self._options = archive, path, folder, options
         self._files, self._progress, self._lock = files, progress, lock
         self._work = folder / UNFINISHED
         encrypted = bool(options.recipients) or options.passphrase is not None
-        base = base_name(archive.path.absolute().name, secrets.token_hex(4))
+        base = base_name(path.absolute().name, secrets.token_hex(4))
         self._names = Names(base=base, encrypted=encrypted)
         self._size = archive_size(archive)
 
     def run(self, recipients: list[Any]) -> PackReport:
-        signatures = list(_signatures(self._archive.path))
+        signatures = list(_signatures(self._path))
         stream = encrypted_size(self._size, len(recipients) + 1) if self._names.encrypted else self._size
         self._drop_unfinished()
         plan = self._plan(stream, signatures)
@@ -195,7 +203,7 @@ class _Packing:
             if self._names.encrypted:
                 encrypt(reader, writer, recipients)
             else:
-                while block := reader.read(2**20):
+                while block := reader.read(BLOCK):
                     writer.write(block)
             volumes = writer.finish()
         names = [name_of(number) for number in range(1, len(volumes) + 1)]
@@ -219,13 +227,15 @@ class _Packing:
         return SetFile(name=name, size=path.stat().st_size, sha256=sha256_of(path) or "")
 
     def _finish(self, volumes: list[SetFile], beside: list[SetFile], plan: ParityPlan | None) -> PackReport:
-        signed = sum(file.name.startswith(self._names.signatures) for file in beside)
+        packed = {file.name.rpartition("/")[2] for file in beside if file.name.startswith(self._names.signatures)}
+        signatures = read_folder(signatures_folder(self._archive.path)).signatures
         text = readme_text(
             self._names,
             digits=len(volumes[0].name.rpartition(".")[2]),
             parity=plan is not None,
+            size=self._size,
             passphrase=self._options.passphrase is not None,
-            signed=signed > 0,
+            signatures=[files for files in signatures if files.path.name in packed],
         )
         beside.append(self._write(README, text.encode("ascii")))
         record = SetRecord(
@@ -239,7 +249,7 @@ class _Packing:
         covered = [*volumes, *record.beside, self._write(self._names.record, encode_record(record))]
         parity = self._parity(covered) if plan is not None else []
         self._publish(covered, parity)
-        return PackReport(folder=self._folder, record=record, files=(*covered, *parity), signatures=signed)
+        return PackReport(folder=self._folder, record=record, files=(*covered, *parity), signatures=len(packed))
 
     def _parity(self, covered: Sequence[SetFile]) -> list[SetFile]:
         sizes = [file.size for file in covered]

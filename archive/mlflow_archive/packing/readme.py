@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from mlflow_archive.format.layout import manifest_name
 from mlflow_archive.packing.volumes import Names
+from mlflow_archive.signing.folder import NAMESPACE, SignatureFiles
 
 _HEAD = """\
 This folder holds an mlflow-archive, {form} volumes. The program mlflow-archive is not needed to get
-it back (with it: mlflow-archive unpack FOLDER -o NAME.mlfa). All commands are to be given in this folder.
+it back (with it: mlflow-archive unpack FOLDER -o NAME.mlfa). All commands are to be given in this folder, or better in
+a copy of it: what is mended is written there, and the archive, which is one file of {size:,} bytes.
 
 {contents}
 1. Check that all is there and as it was written
@@ -51,12 +56,20 @@ _TAIL = """\
     unzip -p {base}.mlfa README.txt
 """
 _SIGNATURES = """
-Its signatures are in {base}.mlfa.sig: they are by OpenSSH, over the bytes of manifest.json in the archive.
+5. Its signatures are in {base}.mlfa.sig: they are by OpenSSH, over the manifest of the export with their number. To
+check them takes a list of those who may sign (ALLOWED SIGNERS in man ssh-keygen) from somebody whom you trust:
+allowed_signers, in this folder
+
+"""
+_VERIFY = """\
+    unzip -p {base}.mlfa {manifest} | ssh-keygen -Y verify -f allowed_signers -I {signer} -n {namespace} -s {file}
 """
 
 
-def readme_text(names: Names, *, digits: int, parity: bool, passphrase: bool, signed: bool) -> str:
-    """Return the text for a set whose volumes are numbered in so many digits."""
+def readme_text(
+    names: Names, *, digits: int, size: int, parity: bool, passphrase: bool, signatures: Sequence[SignatureFiles]
+) -> str:
+    """Return the text for a set whose volumes are numbered in so many digits, of an archive of ``size`` bytes."""
     contents = {
         f"{names.joined}.{1:0{digits}}": "the volumes, numbered",
         names.parity: "parity, with *.vol*.par2: it gives back what is missing or damaged (PAR2)",
@@ -65,13 +78,25 @@ def readme_text(names: Names, *, digits: int, parity: bool, passphrase: bool, si
         names.record: "what was packed, and size and SHA-256 of each volume (JSON)",
         names.checksums: "the SHA-256 of every file here",
     }
-    is_there = {names.parity: parity, names.identity: passphrase, names.signatures: signed}
+    is_there = {names.parity: parity, names.identity: passphrase, names.signatures: bool(signatures)}
     width = max(map(len, contents)) + 2
     parts = [_HEAD, _PARITY if parity else _NO_PARITY, _ENCRYPTED if names.encrypted else _PLAIN]
-    parts += [_PROTECTED_KEY if passphrase else "", _TAIL, _SIGNATURES if signed else ""]
-    return "".join(parts).format(
+    parts += [_PROTECTED_KEY if passphrase else "", _TAIL, _SIGNATURES if signatures else ""]
+    text = "".join(parts).format(
         base=names.base,
+        size=size,
         form="encrypted by age and cut into" if names.encrypted else "cut into",
         glob=f"{names.joined}.{'[0-9]' * digits}",
         contents="".join(f"    {name:{width}}{text}\n" for name, text in contents.items() if is_there.get(name, True)),
+    )
+    return text + "".join(_verify_command(names, files) for files in signatures)
+
+
+def _verify_command(names: Names, files: SignatureFiles) -> str:
+    return _VERIFY.format(
+        base=names.base,
+        manifest=manifest_name(files.export),
+        signer=files.signer,
+        namespace=NAMESPACE,
+        file=f"{names.signatures}/{files.path.name}",
     )

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,8 @@ from mlflow_archive.errors import (
 )
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.location import local_path
-from mlflow_archive.packing.encryption import NotDecryptableError, Passphrase, decrypt, read_identities
+from mlflow_archive.packing.behind import BLOCK, SyncBehind, WriteBehind
+from mlflow_archive.packing.encryption import NotDecryptableError, Passphrase, decrypt, opens, read_identities
 from mlflow_archive.packing.joining import VolumeChangedError, joined_blocks, sha256_of
 from mlflow_archive.packing.mending import MendingFolder
 from mlflow_archive.packing.stream import ReadAhead
@@ -38,7 +39,8 @@ from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level
 
 WORK_SUFFIX: Final = ".unpack"
-_BLOCK: Final = 2**20
+_HEADER: Final = 2**20
+"""More than the header of a stream takes, for thousands of recipients."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +121,17 @@ def find_set(folder: Path) -> Names:
             f"{folder} holds volumes of {', '.join(sorted(of_volumes))}, but neither record nor parity"
         )
     if not sets:
-        raise NotAnArchiveError(f"{folder} holds no set of volumes, or one that was not finished")
+        inner = [path.name for path in sorted(folder.iterdir()) if _holds_set(path)]
+        there = f"; there is one in its folder {inner[0]}" if inner else ", or one that was not finished"
+        raise NotAnArchiveError(f"{folder} holds no set of volumes{there}")
     return Names(base=sets[0])
+
+
+def _holds_set(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and bool(sets_in(folder)[0])
+    except OSError:  # a disk may have folders that only its system reads
+        return False
 
 
 class _Unpacking:
@@ -139,13 +150,14 @@ class _Unpacking:
         self._source, self._target, self._names = source, target, names
         self._options, self._files, self._progress = options, files, progress
         self._work = target.with_name(target.name + WORK_SUFFIX)
-        self._keys: list[Any] | None = None  # read once: somebody may be asked for a passphrase
+        self._keys: list[Any] | None = None
         self._mending = MendingFolder(files, self._work / "volumes", lock)
 
     def run(self) -> UnpackReport:
         record = self._record()
         if self._target.exists():
             return self._finish_killed(record)
+        self._keys = self._keys_at_hand(record)
         check_room(self._work, record.archive_size, self._progress)
         condition = self._unpack(record)
         needless = (README, record.names.identity)
@@ -159,7 +171,9 @@ class _Unpacking:
         """Remove what was decrypted, where that can be done; what was mended stays for the next call."""
         with suppress(TargetError):
             self._files.remove(self._plain)
-            if not self._mending.has_mended():
+            if self._mending.has_mended():
+                self._progress.note(f"what was mended stays in {self._work}: the same command goes on from there")
+            else:
                 self._files.remove_tree(self._work)
 
     def _report(
@@ -224,6 +238,15 @@ class _Unpacking:
         if isinstance(error, NotDecryptableError) and error.in_header and sha256_of(places[first.name]) == first.sha256:
             raise self._refused(error) from error
 
+    def _try_keys(self, first: SetFile, places: Mapping[str, Path]) -> None:
+        """Raise KeyRefusedError where no key opens the first volume: mending may take hours, for nothing then."""
+        if self._keys and first.name in places and first.size >= _HEADER:
+            with places[first.name].open("rb") as reader:
+                if not opens(reader, self._keys):
+                    raise KeyRefusedError(
+                        f"{self._source}: no key opens the volumes; the first one is as it was written"
+                    )
+
     def _refused(self, error: NotDecryptableError) -> KeyRefusedError | DamagedVolumesError:
         if error.in_header:
             return KeyRefusedError(f"{self._source}: no key opens the volumes, which are as they were written")
@@ -237,6 +260,7 @@ class _Unpacking:
         self._mending.take_mended(condition, (*record.volumes, *record.beside))
         lacking = condition.lacking([*record.volumes, *(file for file in record.beside if file.name != README)])
         if condition.lacking(record.volumes) or (lacking and self._has_parity()):
+            self._try_keys(record.volumes[0], condition.places)
             check_room(self._work, record.archive_size + sum(file.size for file in lacking), self._progress)
             self._mending.mend(record, self._source, condition)
         return condition
@@ -248,38 +272,49 @@ class _Unpacking:
         """Join, decrypt and verify into the file that will be the archive."""
         self._progress.expect("bytes", record.size)
         if self._keys is None:
-            self._keys = self._identities(record, places)
-        with self._files.create(self._plain) as output:
-            with quick_turns(), ReadAhead(self._counted(record, places)) as reader:
-                writer = _BoundedWriter(output, record)
+            self._keys = self._mended_key(record, places)
+        with self._files.create(self._plain) as output, SyncBehind() as disk:
+            with (
+                quick_turns(),
+                ReadAhead(self._counted(record, places)) as reader,
+                WriteBehind(partial(_write_bounded, disk, output, record)) as writer,
+            ):
                 if record.encrypted:
                     decrypt(reader, writer, self._keys)
                 else:
-                    while block := reader.read(_BLOCK):
+                    while block := reader.read(BLOCK):
                         writer.write(block)
-            writer.finish()
+                writer.finish()
             output.flush()
-            with ThreadPoolExecutor(1, thread_name_prefix="sync") as pool:
-                synced = pool.submit(output.sync)  # the disk works while the processor verifies
-                self._verify(record)
-                synced.result()
+            disk.begin(output.sync)  # the disk works while the processor verifies
+            self._verify(record)
+            disk.finish()
 
     def _counted(self, record: SetRecord, places: Mapping[str, Path]) -> Iterator[bytes]:
         for block in joined_blocks(record.volumes, places):
             yield block
             self._progress.advance("bytes", len(block))
 
-    def _identities(self, record: SetRecord, places: Mapping[str, Path]) -> list[Any]:
+    def _keys_at_hand(self, record: SetRecord) -> list[Any] | None:
+        """Return the keys before a volume is read, as somebody may be asked for a passphrase.
+
+        None where the protected one is not as it was written, and must be mended first.
+        """
         if not record.encrypted:
             return []
         if self._options.identities:
             return read_identities([Path(path) for path in self._options.identities], self._options.ask)
+        protected = next((file for file in record.beside if file.name == record.names.identity), None)
+        if protected is None:
+            raise KeyRefusedError(f"{self._source}: the volumes are encrypted; give the key with --identity FILE")
+        path = self._source / protected.name
+        return read_identities([path], self._options.ask) if sha256_of(path) == protected.sha256 else None
+
+    def _mended_key(self, record: SetRecord, places: Mapping[str, Path]) -> list[Any]:
         own = record.names.identity
-        if own in places:
-            return read_identities([places[own]], self._options.ask)
-        if any(file.name == own for file in record.beside):
+        if own not in places:
             raise DamagedVolumesError(f"{self._source}: the protected key is not as it was written", [f"{own}: lost"])
-        raise KeyRefusedError(f"{self._source}: the volumes are encrypted; give the key with --identity FILE")
+        return read_identities([places[own]], self._options.ask)
 
     def _verify(self, record: SetRecord) -> None:
         report = verify(self._plain, Level.STORED)
@@ -304,27 +339,8 @@ class _Unpacking:
         self._files.write(folder / signature.name.rpartition("/")[2], place.read_bytes())
 
 
-class _BoundedWriter:
-    """Writes in large blocks, and no more than the archive has. Raises DamagedVolumesError."""
-
-    def __init__(self, output: OutputFile, record: SetRecord) -> None:
-        self._output, self._record = output, record
-        self._buffer = bytearray()
-
-    def write(self, data: bytes) -> int:
-        self._buffer += data
-        if len(self._buffer) >= _BLOCK:
-            self._send()
-        return len(data)
-
-    def _send(self) -> None:
-        size = self._output.size + len(self._buffer)
-        if size > self._record.archive_size:
-            raise DamagedVolumesError(
-                f"the volumes hold more than the {self._record.archive_size:,} bytes of the record"
-            )
-        self._output.write(memoryview(self._buffer))
-        self._buffer = bytearray()
-
-    def finish(self) -> None:
-        self._send()
+def _write_bounded(disk: SyncBehind, output: OutputFile, record: SetRecord, block: memoryview) -> None:
+    """Write no more than the archive has. Raises DamagedVolumesError."""
+    if output.size + len(block) > record.archive_size:
+        raise DamagedVolumesError(f"the volumes hold more than the {record.archive_size:,} bytes of the record")
+    disk.write(output, block)

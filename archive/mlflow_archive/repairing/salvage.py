@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from mlflow_archive.flow.chunk import gap_table
 from mlflow_archive.format.layout import README, manifest_name
-from mlflow_archive.format.manifest import SETTLED_MINOR, Export, Member, encode
+from mlflow_archive.format.manifest import WHOLE_MINOR, Export, Member, encode
 from mlflow_archive.kinds import TABLES, Table, is_identity
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.source import export_facts
@@ -187,7 +187,7 @@ class Salvage:
         listed = Member(path=copy, kind="manifest", export=old.export_number, size=size, sha256=self._archive.id)
         manifest = replace(
             old,
-            minor=max(old.minor, SETTLED_MINOR),
+            minor=max(old.minor, WHOLE_MINOR),
             exports=(*map(self._recounted, old.exports), export),
             members=tuple(sorted((*self._members, listed), key=lambda member: member.path)),
         )

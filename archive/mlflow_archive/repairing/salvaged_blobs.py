@@ -11,6 +11,7 @@ from mlflow_archive.kinds import Table
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.repairing.holdings import Holdings
+from mlflow_archive.storage.growing import GrowingFiles
 from mlflow_archive.verification.packs import raw_digest
 from mlflow_archive.writer.destination import Destination
 from mlflow_archive.writer.finishing import index_pieces
@@ -37,9 +38,10 @@ class SalvagedBlobs:
 
     def store(self, digests: Collection[str]) -> list[Member]:
         """Store blobs, as far as they come out; return the packs."""
-        files, root = self._place.files, self._place.new_members
+        files = self._place.files
+        place = GrowingFiles(files, self._place.new_members)
         with closing(Scratch()) as scratch:
-            packs = PackWriter(files, root, self._export, scratch, level=LEVEL, jobs=self._jobs)
+            packs = PackWriter(place, self._export, scratch, level=LEVEL, jobs=self._jobs)
             try:
                 frames = FrameBuilder(packs, scratch)
                 for digest in sorted(digests):
@@ -49,7 +51,7 @@ class SalvagedBlobs:
             finally:
                 packs.close()
             scratch.add_used(self.restored_digests)
-            self.pieces = index_pieces(files, self._place.staging, root, written, scratch)
+            self.pieces = index_pieces(files, self._place.staging, place, written, scratch)
         return [
             Member(path=pack.name, kind="pack", export=self._export, size=pack.size, sha256=pack.sha256)
             for pack in written

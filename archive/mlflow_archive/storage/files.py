@@ -60,18 +60,11 @@ class OutputFile(Closing):
         self.path = path
         self._handle = handle
         self.size = handle.tell()
-        self.closed = False
         self._broken = False
 
     def write(self, data: bytes | memoryview) -> int:
-        if self._broken:
-            message = f"{self.path}: an earlier write failed, nothing more is written"
-            raise TargetError(message)
-        # After a failed write nobody knows how much of it is in the file: whatever followed would lie elsewhere.
-        self._broken = True
-        with _explained(self.path):
+        with self._whole_or_broken():
             self._handle.write(data)
-        self._broken = False
         self.size += len(data)
         return len(data)
 
@@ -88,10 +81,21 @@ class OutputFile(Closing):
 
     def patch(self, offset: int, data: bytes) -> None:
         """Overwrite bytes written before; the position goes back to the end."""
-        with _explained(self.path):
+        with self._whole_or_broken():
             self._handle.seek(offset)
             self._handle.write(data)
             self._handle.seek(self.size)
+
+    @contextmanager
+    def _whole_or_broken(self) -> Iterator[None]:
+        """After a failed write nobody knows how much of it is in the file: whatever followed would lie elsewhere."""
+        if self._broken:
+            message = f"{self.path}: an earlier write failed, nothing more is written"
+            raise TargetError(message)
+        self._broken = True
+        with _explained(self.path):
+            yield
+        self._broken = False
 
     def tell(self) -> int:
         return self.size
@@ -109,11 +113,14 @@ class OutputFile(Closing):
             self._handle.flush()
             os.fsync(self._handle.fileno())
 
+    def sync_on_the_way(self) -> None:
+        """Bring to the medium what is in the file by now; another thread may be writing. Raises TargetError."""
+        with _explained(self.path):
+            os.fsync(self._handle.fileno())
+
     def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            with _explained(self.path):
-                self._handle.close()
+        with _explained(self.path):
+            self._handle.close()
 
 
 class Files:

@@ -5,19 +5,38 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from mlflow_archive.errors import DamagedError, MlflowArchiveError, NotAnArchiveError
 from mlflow_archive.format.layout import is_member_name
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.storage.seekable import Positioned
 
 HASH_BLOCK = 1024 * 1024
 
 
+class StoredBytes(Protocol):
+    """The bytes of a file, wherever it lies; safe to use from several threads.
+
+    ``distant`` where each read takes a request to another machine.
+    """
+
+    @property
+    def distant(self) -> bool: ...
+
+    def read(self, position: int, size: int) -> bytes:
+        """Return up to ``size`` bytes from a position on, none at the end only. Raises OSError, RemotePlaceError."""
+
+    def anticipate(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Bring ranges (position and size) near that will be read next."""
+
+
 class OpenFile:
     """A file descriptor that knows when it is closed: its number may be that of another file by then."""
+
+    distant = False
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -28,6 +47,12 @@ class OpenFile:
         if self._descriptor < 0:
             raise MlflowArchiveError("the archive is closed: read what is needed before, or open it again")
         return self._descriptor
+
+    def read(self, position: int, size: int) -> bytes:
+        return os.pread(self.descriptor, size, position)
+
+    def anticipate(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Do nothing: the kernel reads ahead."""
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -44,17 +69,18 @@ class MemberFile:
 
     crc32: int | None = None
 
-    def __init__(self, name: str, file: OpenFile, start: int, size: int, crc32: int | None = None) -> None:
+    def __init__(self, name: str, file: StoredBytes, start: int, size: int, crc32: int | None = None) -> None:
         self.name = name
         self.size = size
         self.crc32 = crc32
+        self.distant = file.distant
         self._file = file
         self._start = start
 
     @property
     def place(self) -> tuple[int, int] | None:
         """The descriptor and the offset at which the bytes lie, None where they lie in no file as they are."""
-        return self._file.descriptor, self._start
+        return (self._file.descriptor, self._start) if isinstance(self._file, OpenFile) else None
 
     def check_range(self, offset: int, size: int) -> None:
         """Raise DamagedError (E011) if these bytes do not lie in the member."""
@@ -66,11 +92,10 @@ class MemberFile:
         """Return exactly ``size`` bytes. Raises DamagedError (E011) if the member ends before, or cannot be read."""
         self.check_range(offset, size)
         parts = []
-        descriptor = self._file.descriptor
         position, missing = self._start + offset, size
         while missing:
             try:
-                part = os.pread(descriptor, missing, position)
+                part = self._file.read(position, missing)
             except OSError as error:
                 message = f"{self.name}: cannot be read at byte {position}: {error.strerror}"
                 raise DamagedError(message, code="E011", member=self.name) from error
@@ -82,12 +107,24 @@ class MemberFile:
             missing -= len(part)
         return b"".join(parts)
 
+    def anticipate(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Bring ranges (offset and size) near that will be read next; what lies outside of the member is left out."""
+        if not self.distant:
+            return
+        inside = ((max(0, offset), min(offset + size, self.size)) for offset, size in ranges)
+        self._file.anticipate([(self._start + first, end - first) for first, end in inside if first < end])
+
     def sha256(self) -> str:
         """Read the whole member and return its SHA-256 in hex."""
         digest = hashlib.sha256()
-        for offset in range(0, self.size, HASH_BLOCK):
-            digest.update(self.read_at(offset, min(HASH_BLOCK, self.size - offset)))
+        for block in self.blocks():
+            digest.update(block)
         return digest.hexdigest()
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield all bytes, a MiB at a time."""
+        for offset in range(0, self.size, HASH_BLOCK):
+            yield self.read_at(offset, min(HASH_BLOCK, self.size - offset))
 
     def reader(self) -> MemberReader:
         """Return a file object over this member."""
@@ -107,6 +144,13 @@ class BytesMember(MemberFile):
     def read_at(self, offset: int, size: int) -> bytes:
         self.check_range(offset, size)
         return self._content[offset : offset + size]
+
+
+def check_sha256(member: MemberFile, actual: str, expected: str | None) -> None:
+    """Raise DamagedError (E012) if a member has another SHA-256 than it must have (None: whatever)."""
+    if expected is not None and actual != expected:
+        message = f"{member.name} has SHA-256 {actual}, expected {expected}"
+        raise DamagedError(message, code="E012", member=member.name)
 
 
 class MemberReader(Positioned):
@@ -132,7 +176,16 @@ class MemberReader(Positioned):
 class Members(Protocol):
     """The members of an archive at rest."""
 
-    path: Path
+    @property
+    def path(self) -> ArchivePlace:
+        """The directory, file, or place in a bucket or on a web server."""
+
+    @property
+    def distant(self) -> bool:
+        """Whether they lie on another machine."""
+
+    def believe(self, sizes: Mapping[str, int]) -> None:
+        """Hear the sizes that the manifest states, for members of which asking takes long."""
 
     def sizes(self) -> Mapping[str, int]:
         """Return name and size in bytes of every file, whether the manifest lists it or not."""
@@ -144,7 +197,16 @@ class Members(Protocol):
         """Release what is open; files opened before can no longer be read."""
 
 
-class DirectoryMembers:
+class NearMembers:
+    """Members that can be asked anything at once."""
+
+    distant = False
+
+    def believe(self, sizes: Mapping[str, int]) -> None:
+        """Do nothing: what is stated is not needed."""
+
+
+class DirectoryMembers(NearMembers):
     """The directory form. Symbolic links are not followed: they are not members."""
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The single-file form: read in place, and written from members that are complete."""
+"""The single-file form: read in place, and streamed from members that are whole; ``unfinished_file`` writes one."""
 
 from __future__ import annotations
 
@@ -12,118 +12,108 @@ from pathlib import Path
 from mlflow_archive.errors import DamagedError, NotAnArchiveError
 from mlflow_archive.format import zipfile64
 from mlflow_archive.format.index import MAGIC
-from mlflow_archive.storage.files import Files, OutputFile
-from mlflow_archive.storage.members import HASH_BLOCK, MemberFile, Members, OpenFile
+from mlflow_archive.format.location import ArchivePlace
+from mlflow_archive.storage.members import MemberFile, Members, NearMembers, OpenFile, StoredBytes, check_sha256
 
 _FIRST_BYTES = b"PK\x03\x04"
 
 
-class SingleFileMembers:
+class SingleFileMembers(NearMembers):
     """The members of one ``.mlfa`` file. Opening reads the central directory, nothing else.
 
     A member's local header is compared with the central directory when it is opened.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._path = path
         try:
             # Not blocking: a pipe would wait for someone to write into it.
-            self._file = OpenFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+            file = OpenFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
         except OSError as error:
             raise NotAnArchiveError(f"{path} cannot be opened: {error.strerror}") from error
         try:
-            self._entries = self._read_directory()
+            self._take(file, _regular_size(file, path))
         except BaseException:
-            self._file.close()
+            file.close()
             raise
+        self._closing = file.close
 
-    def _read_directory(self) -> dict[str, zipfile64.Entry]:
-        about = os.fstat(self._file.descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            message = f"E001: {self.path} is neither a regular file nor a directory"
-            raise NotAnArchiveError(message)
-        size = about.st_size
-        if os.pread(self._file.descriptor, len(_FIRST_BYTES), 0) != _FIRST_BYTES[:size] or size == 0:
+    def _take(self, file: StoredBytes, size: int) -> None:
+        """Read the central directory of a file of that size. Raises NotAnArchiveError, DamagedError."""
+        self._file, self.size = file, size
+        if size == 0 or file.read(0, len(_FIRST_BYTES)) != _FIRST_BYTES[:size]:
             what = "it does not begin with a ZIP member"
-            if os.pread(self._file.descriptor, len(MAGIC), 0) == MAGIC:
+            if file.read(0, len(MAGIC)) == MAGIC:
                 what = "it is the index of one, and serves only as `export --base`"
-            message = f"E001: {self.path} is no archive: {what}"
-            raise NotAnArchiveError(message)
-        whole = MemberFile(self.path.name, self._file, 0, size)
+            raise NotAnArchiveError(f"E001: {self.path} is no archive: {what}")
         tail = min(size, zipfile64.END_SIZE)
-        offset, length, count = zipfile64.decode_end(whole.read_at(size - tail, tail), size)
-        entries = zipfile64.decode_central(whole.read_at(offset, length), count, offset)
-        return {entry.name: entry for entry in entries}
+        offset, length, count = zipfile64.decode_end(self._whole().read_at(size - tail, tail), size)
+        entries = zipfile64.decode_central(self._whole().read_at(offset, length), count, offset)
+        self._entries = {entry.name: entry for entry in entries}
+
+    def _whole(self) -> MemberFile:
+        return MemberFile(self.path.name, self._file, 0, self.size)
+
+    @property
+    def path(self) -> ArchivePlace:
+        """The file."""
+        return self._path
 
     def sizes(self) -> dict[str, int]:
         return {name: entry.size for name, entry in self._entries.items()}
 
     def open(self, name: str) -> MemberFile:
+        self.check_header(name)
+        return self._member(name)
+
+    def _member(self, name: str) -> MemberFile:
+        entry = self._entry(name)
+        return MemberFile(name, self._file, entry.data_offset, entry.size, entry.crc32)
+
+    def _entry(self, name: str) -> zipfile64.Entry:
         entry = self._entries.get(name)
         if entry is None:
             raise DamagedError(f"{name} is not in {self.path}", code="E010", member=name)
-        header_size = entry.data_offset - entry.header_offset
-        header = MemberFile(name, self._file, entry.header_offset, header_size)
-        zipfile64.check_local(entry, header.read_at(0, header_size))
-        return MemberFile(name, self._file, entry.data_offset, entry.size, entry.crc32)
+        return entry
+
+    def check_header(self, name: str) -> None:
+        """Compare the local header of a member with the central directory. Raises DamagedError (E010, E011, E021)."""
+        entry = self._entry(name)
+        size = entry.data_offset - entry.header_offset
+        header = MemberFile(name, self._file, entry.header_offset, size)
+        zipfile64.check_local(entry, header.read_at(0, size))
 
     def blocks(self, hashes: Mapping[str, str]) -> Iterator[bytes]:
         """Yield the bytes of the file itself, from first to last, each member checked on the way.
 
         Raises DamagedError (E012) where one has another SHA-256 than ``hashes`` states.
         """
-        whole = MemberFile(self.path.name, self._file, 0, self.size)
+        whole = self._whole()
         position = 0
         for name, entry in self._entries.items():
             member = self.open(name)
             yield whole.read_at(position, entry.data_offset - position)
             digest = hashlib.sha256()
-            for block in _member_blocks(member):
+            for block in member.blocks():
                 digest.update(block)
                 yield block
-            _compare(member, digest.hexdigest(), hashes.get(name))
+            check_sha256(member, digest.hexdigest(), hashes.get(name))
             position = entry.data_offset + entry.size
         yield whole.read_at(position, whole.size - position)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file itself."""
-        return os.fstat(self._file.descriptor).st_size
 
     def crc32(self, name: str) -> int:
         """Return the CRC-32 that the file states for a member."""
         return self._entries[name].crc32
 
     def close(self) -> None:
-        self._file.close()
+        self._closing()
 
 
-def write_single_file(files: Files, path: Path, members: Iterable[tuple[MemberFile, str | None]]) -> None:
-    """Write complete members, in that order, into one file, durably; ``path`` appears when it is whole.
-
-    Each member comes with the SHA-256 it must have (None: unchecked). Raises DamagedError (E012) if a member is
-    not what it should be, TargetError if the disk refuses.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    with files.create(temporary) as output:
-        entries = [_write_member(output, member, sha256) for member, sha256 in members]
-        output.write(zipfile64.central_directory(entries, output.tell()))
-        output.sync()
-    files.publish(temporary, path)
-
-
-def _write_member(output: OutputFile, member: MemberFile, sha256: str | None) -> zipfile64.Entry:
-    start = output.tell()
-    # The CRC is known only after reading; a placeholder header of the same length is patched.
-    output.write(zipfile64.local_header(member.name, member.size, 0, start))
-    data_offset, crc, digest = output.tell(), 0, hashlib.sha256()
-    for block in _member_blocks(member):
-        crc = zlib.crc32(block, crc)
-        digest.update(block)
-        output.write(block)
-    _compare(member, digest.hexdigest(), sha256)
-    output.patch(start, zipfile64.local_header(member.name, member.size, crc, start))
-    return zipfile64.Entry(name=member.name, size=member.size, crc32=crc, header_offset=start, data_offset=data_offset)
+def _regular_size(file: OpenFile, path: Path) -> int:
+    about = os.fstat(file.descriptor)
+    if not stat.S_ISREG(about.st_mode):
+        raise NotAnArchiveError(f"E001: {path} is neither a regular file nor a directory")
+    return about.st_size
 
 
 def single_file_size(members: Members, names: Iterable[str]) -> int:
@@ -132,9 +122,8 @@ def single_file_size(members: Members, names: Iterable[str]) -> int:
     offset = 0
     for name in names:
         size = members.open(name).size
-        data_offset = offset + len(zipfile64.local_header(name, size, 0, offset))
-        entries.append(zipfile64.Entry(name=name, size=size, crc32=0, header_offset=offset, data_offset=data_offset))
-        offset = data_offset + size
+        entries.append(zipfile64.entry_at(name, size, 0, offset))
+        offset = entries[-1].data_offset + size
     return offset + len(zipfile64.central_directory(entries, offset))
 
 
@@ -149,13 +138,10 @@ def single_file_blocks(members: Members, names: Sequence[str], hashes: Mapping[s
     for name in names:
         member = members.open(name)
         crc = _check_member(member, hashes.get(name))
-        header = zipfile64.local_header(name, member.size, crc, offset)
-        yield header
-        entry = zipfile64.Entry(
-            name=name, size=member.size, crc32=crc, header_offset=offset, data_offset=offset + len(header)
-        )
+        entry = zipfile64.entry_at(name, member.size, crc, offset)
+        yield zipfile64.header_of(entry)
         again = 0
-        for block in _member_blocks(member):
+        for block in member.blocks():
             again = zlib.crc32(block, again)
             yield block
         if again != crc:
@@ -168,19 +154,8 @@ def single_file_blocks(members: Members, names: Sequence[str], hashes: Mapping[s
 def _check_member(member: MemberFile, sha256: str | None) -> int:
     """Return the CRC-32 of a member that has the SHA-256 it must have (None: unchecked)."""
     crc, digest = 0, hashlib.sha256()
-    for block in _member_blocks(member):
+    for block in member.blocks():
         crc = zlib.crc32(block, crc)
         digest.update(block)
-    _compare(member, digest.hexdigest(), sha256)
+    check_sha256(member, digest.hexdigest(), sha256)
     return crc
-
-
-def _compare(member: MemberFile, actual: str, expected: str | None) -> None:
-    if expected is not None and actual != expected:
-        message = f"{member.name} has SHA-256 {actual}, expected {expected}"
-        raise DamagedError(message, code="E012", member=member.name)
-
-
-def _member_blocks(member: MemberFile) -> Iterator[bytes]:
-    for offset in range(0, member.size, HASH_BLOCK):
-        yield member.read_at(offset, min(HASH_BLOCK, member.size - offset))

@@ -12,6 +12,7 @@ import pyarrow as pa
 from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.delta import elsewhere
+from mlflow_archive.format.location import RemotePlace
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import DATASET, is_identity
 from mlflow_archive.reader.archive import Archive, open_archive
@@ -26,7 +27,7 @@ from mlflow_archive.verification.tables import KeyRange, TableFindings, check_ta
 
 
 def verify(  # noqa: PLR0913 - each is an option of the command
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | RemotePlace,
     level: Level | str = Level.FULL,
     *,
     jobs: int = 2,
@@ -34,7 +35,7 @@ def verify(  # noqa: PLR0913 - each is an option of the command
     signers: str | os.PathLike[str] | None = None,
     require_signature: bool = False,
     tsa_ca: str | os.PathLike[str] | None = None,
-    base: str | os.PathLike[str] | None = None,
+    base: str | os.PathLike[str] | RemotePlace | None = None,
 ) -> VerifyReport:
     """Check the archive at a path and return everything found; never changes it.
 
@@ -50,7 +51,7 @@ def verify(  # noqa: PLR0913 - each is an option of the command
     level = Level(level)
     if signers is None and (require_signature or tsa_ca is not None):
         raise SelectionError("whom to trust is said by a list of allowed signers: give --signers FILE, too")
-    with open_archive(Path(path), base=base) as archive:
+    with open_archive(path, base=base) as archive:
         report = VerifyReport(level=level, archive_id=archive.id, elsewhere=elsewhere(archive.manifest))
         if signers is not None:
             options = SignatureOptions(

@@ -91,6 +91,8 @@ def check_bytes(archive: Archive, report: VerifyReport, progress: Progress, jobs
 
     def check(member: Member) -> None:
         try:
+            if isinstance(archive.members, SingleFileMembers):
+                archive.members.check_header(member.path)
             sha256 = _hash(archive, archive.open_member(member), report, progress)
         except DamagedError as error:
             if error.code not in ("E010", "E011"):  # these the listing has reported
@@ -103,7 +105,7 @@ def check_bytes(archive: Archive, report: VerifyReport, progress: Progress, jobs
 
     _each(check, sorted(archive.manifest.members, key=lambda member: -member.size), jobs)
     if isinstance(archive.members, SingleFileMembers):
-        _check_rest(archive, report, progress)
+        _check_rest(archive, archive.members, report, progress)
     return bad
 
 
@@ -128,12 +130,13 @@ def _hash(archive: Archive, file: MemberFile, report: VerifyReport, progress: Pr
     return digest.hexdigest()
 
 
-def _check_rest(archive: Archive, report: VerifyReport, progress: Progress) -> None:
+def _check_rest(archive: Archive, single: SingleFileMembers, report: VerifyReport, progress: Progress) -> None:
     """Check header and CRC of the members of a single file that the manifest cannot list."""
     copy = manifest_name(archive.manifest.export_number)
     for name in (MANIFEST, CHECKSUMS, copy):
         try:
-            _hash(archive, archive.members.open(name), report, progress)
+            single.check_header(name)
+            _hash(archive, single.open(name), report, progress)
         except DamagedError as error:
             if error.code != "E010":
                 report.add_error(error, name)

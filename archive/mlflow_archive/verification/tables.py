@@ -102,6 +102,7 @@ def _check_part(archive: Archive, member: Member, report: VerifyReport, findings
         report.add("E032", member.path, f"it has {part.rows} rows, the manifest states {member.rows}")
     _check_checksums(part, report)
     previous: pa.Table | None = None
+    sorted_within = True
     for group in groups:
         try:
             rows = part.read(group.index)
@@ -114,9 +115,12 @@ def _check_part(archive: Archive, member: Member, report: VerifyReport, findings
         report.count("rows", rows.num_rows)
         if belied := part.false_statistics(group.index, rows):
             report.add("E034", member.path, f"row group {group.index}: {belied}, so readers would leave it out")
-        _check_rows(part, member, rows, previous, report)
+        sorted_within &= _check_rows(part, member, rows, previous, report)
         _check_owners(part, rows, report, findings)
         previous = rows.slice(rows.num_rows - 1) if rows.num_rows else previous
+    if part.table.unique and not sorted_within and _holds_key_twice(part):
+        key = ", ".join(part.table.key)
+        report.add("E035", member.path, f"a key ({key}) occurs twice, in rows that are not sorted")
 
 
 def _check_checksums(part: Part, report: VerifyReport) -> None:
@@ -127,24 +131,45 @@ def _check_checksums(part: Part, report: VerifyReport) -> None:
         report.add_error(error, part.name)
 
 
-def _check_rows(part: Part, member: Member, rows: pa.Table, previous: pa.Table | None, report: VerifyReport) -> None:
-    """Check order, uniqueness and key range of a row group together with the last row before it."""
+def _check_rows(part: Part, member: Member, rows: pa.Table, previous: pa.Table | None, report: VerifyReport) -> bool:
+    """Check order, uniqueness and key range of a row group together with the last row before it.
+
+    Returns whether rows of one first key are sorted: only then are equal keys neighbours.
+    """
     if not rows.num_rows:
-        return
+        return True
     table = part.table
     keys = rows[table.key[0]]
     if keys[0].as_py() < (member.key_min or "") or keys[-1].as_py() > (member.key_max or ""):
         report.add("E037", member.path, f"its keys reach from {keys[0]} to {keys[-1]}, outside of the manifest's range")
     joined = rows if previous is None else pa.concat_tables([previous, rows])
     if joined.num_rows < 2:
-        return
+        return True
     order, equal = _compare_neighbours(joined, table)
-    if pc.any(pc.greater(order, 1)).as_py():
+    worst: int = pc.max(order).as_py()
+    if worst == 2:
         report.add("E033", member.path, f"rows are not sorted by {table.key[0]}")
-    elif pc.any(pc.equal(order, 1)).as_py():
+    elif worst == 1:
         report.add("W007", member.path, f"rows of one {table.key[0]} are not sorted by {', '.join(table.key)}")
     if table.unique and pc.any(equal).as_py():
         report.add("E035", member.path, f"a key ({', '.join(table.key)}) occurs twice")
+    return worst == 0
+
+
+def _holds_key_twice(part: Part) -> bool:
+    """Return whether a key occurs twice among rows that are sorted by the first key at most."""
+    key = part.table.key
+    of_one = pa.table([])
+    for group in part.row_groups():
+        try:
+            rows = part.read(group.index, key)
+        except DamagedError:
+            continue  # told where rows are checked
+        rows = pa.concat_tables([of_one, rows]) if of_one.num_rows else rows
+        if rows.group_by(list(key)).aggregate([]).num_rows < rows.num_rows:
+            return True
+        of_one = rows.filter(pc.equal(rows[key[0]], rows[key[0]][-1])) if rows.num_rows else rows
+    return False
 
 
 def _compare_neighbours(rows: pa.Table, table: Table) -> tuple[pa.Array, pa.Array]:

@@ -97,7 +97,7 @@ class ArchiveSink:
         root, export = self._target.root, self._target.export_number
         self._staging = Staging(self._files, root, export)
         self._scratch = Scratch()
-        self._packs = PackWriter(self._files, root, export, self._scratch, level=options.level, jobs=options.jobs)
+        self._packs = PackWriter(self._target.packs, export, self._scratch, level=options.level, jobs=options.jobs)
         self._threads: list[_Thread] = []
         self._local = local()
         self._lock = Lock()
@@ -121,7 +121,8 @@ class ArchiveSink:
         self._target.make_root()
         self._staging.lock()
         self._target.check_current(self._staging)
-        resumed = self._staging.open(plan)
+        resumed = self._staging.open(plan, self._target.packs)
+        self._packs.resume(self._staging.pack_sizes)
         if base is not None:
             self._learn_base(base)
             self._look_at_source(base, facts)
@@ -146,7 +147,6 @@ class ArchiveSink:
             self._report.details["unnoticed"] = UNNOTICED
 
     def _learn_staged(self) -> None:
-        self._packs.resume(self._staging.pack_sizes)
         self._resumed = frozenset(file.path for file in self._staging.staged)
         for file in self._staging.staged:
             for block in file.blocks:

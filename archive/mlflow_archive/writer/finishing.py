@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 
 from mlflow_archive.format.delta import as_delta, joined
 from mlflow_archive.format.layout import manifest_name, part_name
-from mlflow_archive.format.manifest import SETTLED_MINOR, USUAL_MINOR, Export, Manifest, Member, encode
+from mlflow_archive.format.manifest import WHOLE_MINOR, Export, Manifest, Member, encode
 from mlflow_archive.format.manifest import archive_id as id_of
 from mlflow_archive.format.unknown_tables import database_table, stated_columns, table_of
 from mlflow_archive.kinds import BY_ROW, DATASET, IDENTITIES, INCREMENTAL, TABLES, Table
 from mlflow_archive.storage.files import Files
+from mlflow_archive.storage.growing import GrowingMembers
 from mlflow_archive.writer.coded import sort_rows
 from mlflow_archive.writer.merge import Piece, memory_piece, staged_piece
 from mlflow_archive.writer.packs import PackWriter, PlacedLabel, WrittenPack, scan_pack
@@ -67,7 +68,7 @@ class Finishing:
         self._write(pieces)
         self._remember_used()
         packs = self.packs.finish()
-        blobs = index_pieces(self.files, self.staging, self.target.root, packs, self.scratch)
+        blobs = index_pieces(self.files, self.staging, self.target.packs, packs, self.scratch)
         self._write({"blobs": blobs})
         self._members += [self._pack_member(pack) for pack in packs]
 
@@ -76,7 +77,8 @@ class Finishing:
         for number, (name, rows) in enumerate(sorted(tables.items())):
             path = part_name("unknown_tables", self.target.export_number, number)
             table = table_of(name, rows.schema)
-            with part_writer(self.files, self.target.root / path, table, level=self.level) as part:
+            place = self.target.root / path
+            with part_writer(self.files, place, table, level=self.level, durable=self.target.durable_parts) as part:
                 part.write(rows)
                 written = part.finish()
             member = self._table_member(path, table, written)
@@ -113,6 +115,7 @@ class Finishing:
             export=self.target.export_number,
             level=self.level,
             jobs=self.jobs,
+            durable=self.target.durable_parts,
         )
         # The allocator keeps what was needed until here; what comes would be measured on top of it.
         pa.default_memory_pool().release_unused()
@@ -163,7 +166,7 @@ class Finishing:
         size = len(encode(old))
         listed = Member(path=previous, kind="manifest", export=old.export_number, size=size, sha256=base.id)
         manifest = Manifest(
-            minor=max(old.minor, SETTLED_MINOR if export.settled else USUAL_MINOR),
+            minor=max(old.minor, WHOLE_MINOR),
             required_features=old.required_features,
             optional_features=old.optional_features,
             exports=(*old.exports, export),
@@ -202,7 +205,7 @@ _BATCH: Final = 200_000
 
 
 def index_pieces(
-    files: Files, staging: Staging, root: Path, packs: Sequence[WrittenPack], scratch: Scratch
+    files: Files, staging: Staging, place: GrowingMembers, packs: Sequence[WrittenPack], scratch: Scratch
 ) -> list[Piece]:
     """Return the rows of the blob index for all blobs that ``scratch`` knows to be used, as pieces to merge.
 
@@ -211,7 +214,7 @@ def index_pieces(
     """
     table = TABLES["blobs"]
     pieces: list[Piece] = []
-    for rows in _batches(root, packs, scratch):
+    for rows in _batches(place, packs, scratch):
         ordered = sort_rows(rows, table)
         if rows.num_rows < _BATCH and not pieces:
             return [memory_piece(ordered, table)] if rows.num_rows else []
@@ -222,15 +225,16 @@ def index_pieces(
     return pieces
 
 
-def _batches(root: Path, packs: Sequence[WrittenPack], scratch: Scratch) -> Iterator[pa.Table]:
+def _batches(place: GrowingMembers, packs: Sequence[WrittenPack], scratch: Scratch) -> Iterator[pa.Table]:
     rows: list[tuple[str, int, int, str, int, int, int]] = []
     for pack in packs:
-        for labels in scan_pack(root / pack.name):
-            for placed in labels:
-                rows += [row for row in extent_rows(pack.name, placed) if scratch.is_used(row[0])]
-            if len(rows) >= _BATCH:
-                yield extent_table(rows)
-                rows = []
+        with place.opened(pack.name) as stored:
+            for labels in scan_pack(stored):
+                for placed in labels:
+                    rows += [row for row in extent_rows(pack.name, placed) if scratch.is_used(row[0])]
+                if len(rows) >= _BATCH:
+                    yield extent_table(rows)
+                    rows = []
     if rows:
         yield extent_table(rows)
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from threading import Lock, local
 from typing import BinaryIO, Final
 
@@ -30,8 +28,8 @@ from mlflow_archive.format.packs import (
     encode_label,
     label_size,
 )
-from mlflow_archive.storage.files import Files, OutputFile
-from mlflow_archive.storage.members import HASH_BLOCK, MemberFile, OpenFile
+from mlflow_archive.storage.growing import GrowingMember, GrowingMembers
+from mlflow_archive.storage.members import MemberFile
 from mlflow_archive.writer.scratch import Scratch
 
 SHARED_FRAME_RAW: Final = 1024 * 1024
@@ -64,8 +62,7 @@ class WrittenPack:
 @dataclass(slots=True)
 class _OpenPack:
     number: int
-    output: OutputFile
-    digest: hashlib._Hash
+    output: GrowingMember
 
 
 class PackWriter:
@@ -75,8 +72,8 @@ class PackWriter:
     still holds in memory. Two threads that meet the same small blob at once may store it twice; readers take either.
     """
 
-    def __init__(self, files: Files, root: Path, export: int, scratch: Scratch, *, level: int, jobs: int) -> None:
-        self._files, self._root, self._export, self._scratch, self._level = files, root, export, scratch, level
+    def __init__(self, place: GrowingMembers, export: int, scratch: Scratch, *, level: int, jobs: int) -> None:
+        self._place, self._export, self._scratch, self._level = place, export, scratch, level
         self._jobs = jobs
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="compress")
         self._lock = Lock()
@@ -85,22 +82,17 @@ class PackWriter:
         self._open: _OpenPack | None = None
         self._done: list[WrittenPack] = []
 
-    def resume(self, sizes: Iterable[int]) -> None:
+    def resume(self, sizes: Sequence[int]) -> None:
         """Take over packs of an interrupted export, cut to what was durable; sizes in order of their numbers.
 
         Every frame that is whole counts, also those no finished run refers to.
         """
-        for number, size in enumerate(sizes):
-            path = self._root / pack_name(self._export, number)
-            output = self._files.append(path, size)
-            digest = hashlib.sha256()
-            with path.open("rb") as handle:
-                while block := handle.read(HASH_BLOCK):
-                    digest.update(block)
+        for number, output in enumerate(self._place.take_over(pack_sizes(self._export, sizes))):
             self._finish_open()
-            self._open = _OpenPack(number, output, digest)
-            for labels in scan_pack(path):
-                self._scratch.add_blobs(_whole_blobs(labels))
+            self._open = _OpenPack(number, output)
+            with self._place.opened(pack_name(self._export, number)) as pack:
+                for labels in scan_pack(pack):
+                    self._scratch.add_blobs(_whole_blobs(labels))
 
     def add(self, stream: BinaryIO, frames: FrameBuilder) -> tuple[str, int]:
         """Store a blob unless it is stored; return its digest in hex and its size.
@@ -192,22 +184,16 @@ class PackWriter:
                 self._next_pack()
             assert self._open is not None  # noqa: S101 - for the type checker
             self._open.output.write(data)
-            self._open.digest.update(data)
 
     def _next_pack(self) -> None:
         number = self._open.number + 1 if self._open else len(self._done)
         self._finish_open()
-        path = self._root / pack_name(self._export, number)
-        self._files.make_directory(path.parent)
-        self._open = _OpenPack(number, self._files.create(path), hashlib.sha256())
-        self._files.sync_directory(path.parent)
+        self._open = _OpenPack(number, self._place.begin(pack_name(self._export, number)))
 
     def _finish_open(self) -> None:
         if self._open is not None:
-            self._open.output.sync()
-            self._open.output.close()
-            name = pack_name(self._export, self._open.number)
-            self._done.append(WrittenPack(name=name, size=self._open.output.size, sha256=self._open.digest.hexdigest()))
+            name, sha256 = pack_name(self._export, self._open.number), self._open.output.finish()
+            self._done.append(WrittenPack(name=name, size=self._open.output.size, sha256=sha256))
             self._open = None
 
     def sync(self) -> list[int]:
@@ -278,31 +264,31 @@ class PlacedLabel:
     frame_offset: int
 
 
-def scan_pack(path: Path) -> Iterator[list[PlacedLabel]]:
+def pack_sizes(export: int, sizes: Sequence[int]) -> dict[str, int]:
+    """Return the sizes of the packs of an export, given in order of their numbers, by name."""
+    return {pack_name(export, number): size for number, size in enumerate(sizes)}
+
+
+def scan_pack(pack: MemberFile) -> Iterator[list[PlacedLabel]]:
     """Read the labels of a pack, a few thousand at a time, without reading its frames.
 
-    Stops at the first bad label, and at a frame that is cut short.
+    Stops at the first bad label, and at a label or frame that is cut short.
     """
-    file = OpenFile(os.open(path, os.O_RDONLY))
-    try:
-        pack = MemberFile(path.name, file, 0, os.fstat(file.descriptor).st_size)
-        position, labels = 0, []
-        while position + LABEL_PREFIX_SIZE <= pack.size:
-            try:
-                length = label_size(pack.read_at(position, LABEL_PREFIX_SIZE))
-                label = decode_label(pack.read_at(position, length))
-            except ValueError:
-                break
-            if position + length + label.frame_size > pack.size:
-                break
-            labels.append(PlacedLabel(label=label, frame_offset=position + length))
-            position += length + label.frame_size
-            if len(labels) >= 4096:
-                yield labels
-                labels = []
-        yield labels
-    finally:
-        file.close()
+    position, labels = 0, []
+    while position + LABEL_PREFIX_SIZE <= pack.size:
+        try:
+            length = label_size(pack.read_at(position, LABEL_PREFIX_SIZE))
+            label = decode_label(pack.read_at(position, min(length, pack.size - position)))
+        except ValueError:
+            break
+        if position + length + label.frame_size > pack.size:
+            break
+        labels.append(PlacedLabel(label=label, frame_offset=position + length))
+        position += length + label.frame_size
+        if len(labels) >= 4096:
+            yield labels
+            labels = []
+    yield labels
 
 
 def _read(stream: BinaryIO, size: int) -> bytes:

@@ -76,8 +76,8 @@ class _Hashing:
 class PartWriter:
     """A part being written under a temporary name; rows come sorted. See :func:`part_writer`."""
 
-    def __init__(self, output: OutputFile, table: Table, *, level: int) -> None:
-        self._output, self._table = output, table
+    def __init__(self, output: OutputFile, table: Table, *, level: int, durable: bool) -> None:
+        self._output, self._table, self._durable = output, table, durable
         self._sink = _Hashing(output)
         self._rows = 0
         self._min: str | None = None
@@ -124,9 +124,12 @@ class PartWriter:
         self._writer.close()
 
     def finish(self) -> WrittenPart:
-        """Write the footer and make the file durable."""
+        """Write the footer; the file is whole then, and durable if it is to be."""
         self._writer.close()
-        self._output.sync()
+        if self._durable:
+            self._output.sync()
+        else:
+            self._output.flush()
         return WrittenPart(
             size=self._output.size,
             sha256=self._sink.digest.hexdigest(),
@@ -159,17 +162,21 @@ def row_groups(rows: pa.Table) -> Iterator[pa.Table]:
 
 
 @contextmanager
-def part_writer(files: Files, path: Path, table: Table, *, level: int) -> Iterator[PartWriter]:
-    """Open a part for writing; after ``finish`` it appears under its name when the block ends without an error."""
-    temporary = path.with_name(path.name + ".tmp")
+def part_writer(files: Files, path: Path, table: Table, *, level: int, durable: bool = True) -> Iterator[PartWriter]:
+    """Open a part for writing; after ``finish`` it appears under its name when the block ends without an error.
+
+    One that need not be ``durable``, as it is copied to where it stays, has that name from the beginning.
+    """
+    written = path.with_name(path.name + ".tmp") if durable else path
     files.make_directory(path.parent)
-    with files.create(temporary) as output:
-        part = PartWriter(output, table, level=level)
+    with files.create(written) as output:
+        part = PartWriter(output, table, level=level, durable=durable)
         try:
             yield part
         finally:
             part.abandon()
-    files.publish(temporary, path)
+    if durable:
+        files.publish(written, path)
 
 
 def _encodings(table: Table) -> dict[str, str]:

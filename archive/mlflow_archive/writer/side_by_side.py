@@ -40,13 +40,17 @@ class _Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartsWriter:
-    """Writes the parts of one export below ``root``, with up to ``jobs`` threads where parts are large."""
+    """Writes the parts of one export below ``root``, with up to ``jobs`` threads where parts are large.
+
+    They are ``durable`` unless they are copied to where they stay.
+    """
 
     files: Files
     root: Path
     export: int
     level: int
     jobs: int
+    durable: bool = True
 
     def write(self, pieces: Mapping[str, Sequence[Piece]]) -> Iterator[tuple[Table, str, WrittenPart]]:
         """Merge pieces by table into parts of about PART_BYTES; yield these with their names, by table and number."""
@@ -82,7 +86,8 @@ class PartsWriter:
         first = next(tables, None)
         if first is None:
             return None
-        with part_writer(self.files, self.root / self._name(task), task.table, level=self.level) as part:
+        path = self.root / self._name(task)
+        with part_writer(self.files, path, task.table, level=self.level, durable=self.durable) as part:
             for rows in chain([first], tables):
                 part.write(plain(rows, task.table))
             return part.finish()

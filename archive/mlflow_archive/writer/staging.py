@@ -21,13 +21,15 @@ from threading import Lock
 from typing import Any, Final
 
 from mlflow_archive.errors import TargetError
-from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, STAGING, export_number, pack_name
+from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, STAGING, export_number
 from mlflow_archive.format.manifest import canonical_json
 from mlflow_archive.storage.files import Files, OutputFile
+from mlflow_archive.storage.growing import GrowingMembers
+from mlflow_archive.writer.packs import pack_sizes
 from mlflow_archive.writer.staged import StagedBlock, StagedFile
 
 PLAN: Final = "plan.json"
-_FORM: Final = 2  # of this folder; what an older program left is begun anew
+_FORM: Final = 3  # of this folder; what an older program left is begun anew
 
 
 class Staging:
@@ -43,16 +45,16 @@ class Staging:
         self.staged: list[StagedFile] = []
         self.pack_sizes: list[int] = []
 
-    def open(self, plan: Mapping[str, Any]) -> bool:
+    def open(self, plan: Mapping[str, Any], packs: GrowingMembers) -> bool:
         """Take up what an interrupted export with the same plan left, else begin anew; say which (True: taken up).
 
-        The lock is held. Raises TargetError if the operating system refuses.
+        ``packs`` is where its packs lie. The lock is held. Raises TargetError if the operating system refuses.
         """
         data = plan_bytes(self._export, plan)
         plan_file, journal_file = self.folder / PLAN, self.folder / "journal.jsonl"
         same_plan = plan_file.is_file() and plan_file.read_bytes() == data
         lines = _journal_lines(journal_file) if same_plan else []
-        if not self._adopt(lines):
+        if not self._adopt(lines, packs):
             lines = []
         if not lines:  # before anything it names goes, so that it never names what is gone
             self._files.remove(journal_file)
@@ -94,7 +96,7 @@ class Staging:
             self._lock_file.close()
             self._lock_file = None
 
-    def _adopt(self, lines: list[bytes]) -> bool:
+    def _adopt(self, lines: list[bytes], packs: GrowingMembers) -> bool:
         """Take over what the journal names, if all of it is there."""
         staged: list[StagedFile] = []
         sizes: list[int] = []
@@ -106,10 +108,9 @@ class Staging:
             # Threads seal side by side, so a later line may know of less than an earlier one.
             sizes = [max(pair) for pair in zip_longest(sizes, entry["packs"], fillvalue=0)]
             last = max(last, entry["next"])
-        packs = [self._root / pack_name(self._export, number) for number in range(len(sizes))]
         if not all(file.path.is_file() and file.path.stat().st_size >= file.size for file in staged):
             return False
-        if not all(p.is_file() and p.stat().st_size >= size for p, size in zip(packs, sizes, strict=True)):
+        if not packs.holds(pack_sizes(self._export, sizes)):
             return False
         self.staged, self.pack_sizes, self._next = staged, sizes, last
         return True
@@ -132,7 +133,7 @@ class Staging:
 
     def _unnamed_members(self) -> Iterator[Path]:
         """Yield the files of this export beside the staging folder that no line of the journal names."""
-        packs = {pack_name(self._export, number) for number in range(len(self.pack_sizes))}
+        packs = pack_sizes(self._export, self.pack_sizes)
         for folder in ("manifests", "packs", "tables"):
             for path in sorted((self._root / folder).rglob("*")) if (self._root / folder).is_dir() else []:
                 name = path.relative_to(self._root).as_posix()

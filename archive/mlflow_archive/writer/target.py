@@ -1,26 +1,29 @@
-"""Where an export is written: into a directory archive, or into a work folder that becomes a single file.
+"""Where an export is written: into a directory archive, or into an unfinished single file.
 
 NAME       (directory)    parts and packs go to their place; the manifest makes them count
-NAME.mlfa  (single file)  the same in NAME.mlfa.work, then packed to NAME.mlfa.tmp, then renamed
+NAME.mlfa  (single file)  packs go straight into NAME.mlfa.tmp, parts wait in NAME.mlfa.work until they follow them, as
+                          does what lists all; then it is renamed
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mlflow_archive.errors import NotAnArchiveError, TargetError
 from mlflow_archive.format.checksums import checksums_text
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, SINGLE_FILE_SUFFIX, STAGING, manifest_name
 from mlflow_archive.format.location import local_path
-from mlflow_archive.format.manifest import Manifest, Member, archive_id, encode
+from mlflow_archive.format.manifest import Manifest, Member, MemberKind, archive_id, encode
 from mlflow_archive.format.readme import README_TEXT
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.storage.files import Files
-from mlflow_archive.storage.members import DirectoryMembers, MemberFile
-from mlflow_archive.storage.single_file import write_single_file
+from mlflow_archive.storage.growing import GrowingFiles, GrowingMembers
+from mlflow_archive.storage.members import BytesMember, DirectoryMembers, MemberFile
+from mlflow_archive.storage.unfinished_file import UnfinishedFile
 from mlflow_archive.writer.base import ArchiveBase, Base, check_whole
 from mlflow_archive.writer.index import open_base
 from mlflow_archive.writer.staging import PLAN, Staging, plan_bytes
@@ -42,9 +45,11 @@ class ArchiveTarget:
         self.single_file = not path.is_dir() and path.name.endswith(SINGLE_FILE_SUFFIX)
         self.root = path.with_name(path.name + ".work") if self.single_file else path
         self.is_delta = of_base is not None
+        self._held = self._existing()
+        self._file = UnfinishedFile(files, path, self._older_packs) if self.single_file else None
+        self.packs: GrowingMembers = self._file or GrowingFiles(files, self.root)
         self._append = append
         self._made_root = False
-        self._held = self._existing()
         if self._held is not None and not append and not (self.root / STAGING / PLAN).exists():
             raise self._taken(self._held)
         if self._held is not None and not self.is_delta:
@@ -119,6 +124,11 @@ class ArchiveTarget:
         self._withdraw_delta()
 
     @property
+    def durable_parts(self) -> bool:
+        """Whether parts lie below the root for good."""
+        return self._file is None
+
+    @property
     def export_number(self) -> int:
         """The number of the export being written, 1 for a new archive."""
         return 1 if self.base is None else self.base.manifest.export_number + 1
@@ -132,35 +142,48 @@ class ArchiveTarget:
         """
         data = encode(manifest)
         copy = manifest_name(manifest.export_number)
-        self._files.make_directory((self.root / copy).parent)
-        if manifest.delta is None and self._held is None:
-            self._files.write(self.root / README, README_TEXT.encode())
-        self._files.write(self.root / copy, data)
-        self._files.write(self.root / CHECKSUMS, checksums_text(manifest, data).encode("ascii"))
-        self._files.write(self.root / MANIFEST, data)
-        if self.single_file:
-            self._pack(manifest, {*new, README, copy, CHECKSUMS, MANIFEST})
+        listing = {README: README_TEXT.encode()} if self.base is None else {}
+        listing |= {copy: data, CHECKSUMS: checksums_text(manifest, data).encode("ascii"), MANIFEST: data}
+        if self._file is not None:
+            self._complete(self._file, manifest, set(new), listing)
+        else:
+            self._files.make_directory((self.root / copy).parent)
+            for name, content in listing.items():
+                self._files.write(self.root / name, content)
         return archive_id(data)
 
-    def _pack(self, manifest: Manifest, new: set[str]) -> None:
-        fresh = DirectoryMembers(self.root)
+    def _complete(
+        self, file: UnfinishedFile, manifest: Manifest, new: Collection[str], listing: Mapping[str, bytes]
+    ) -> None:
+        """Append to the packs whatever else the single file holds, in order, and give it its name."""
         hashes = {member.path: member.sha256 for member in manifest.members}
+        whole = set(file.whole)
+        for name in single_file_order(manifest):
+            if name in listing:
+                file.add(BytesMember(name, listing[name]), hashes.get(name))
+            elif name in new and name not in whole:
+                self._move(name, hashes[name], file)
+            elif self._held is not None and name not in whole:
+                file.add(self._held.members.open(name), hashes[name])
+        file.publish()
 
-        def member(name: str) -> tuple[MemberFile, str | None]:
-            held = None if self.is_delta else self._held
-            old = held is not None and (name not in new or name == README)
-            source = held.members if old and held is not None else fresh
-            return source.open(name), hashes.get(name)
+    def _move(self, name: str, sha256: str, file: UnfinishedFile) -> None:
+        """Append a part that was staged; it takes room once."""
+        with closing(DirectoryMembers(self.root)) as staged:
+            file.add(staged.open(name), sha256)
+        self._files.remove(self.root / name)
 
-        try:
-            write_single_file(self._files, self.path, map(member, single_file_order(manifest)))
-        finally:
-            fresh.close()
+    def _older_packs(self) -> Iterator[tuple[MemberFile, str]]:
+        """Yield the packs that are there already: a single file begins with them."""
+        if self._held is not None and not self.is_delta:
+            for member in in_order(self._held.manifest.members):
+                if member.kind == "pack":
+                    yield self._held.members.open(member.path), member.sha256
 
     def clean_up(self, staging: Staging) -> None:
-        """Remove the staging folder and the work folder of a single file; the plan, which names them, goes last."""
-        if self.single_file:
-            self._files.remove(self.path.with_name(self.path.name + ".tmp"))
+        """Remove the staging folder and what else a single file took; the plan, which names all of it, goes last."""
+        if self._file is not None:
+            self._file.remove()
             for path in sorted(self.root.iterdir()):
                 if path.name != STAGING:
                     self._files.remove_tree(path)
@@ -176,10 +199,10 @@ class ArchiveTarget:
             self._files.remove_tree(self.root)
 
     def close(self) -> None:
-        """Close the archive that is there, and the base."""
-        for archive in (self._held, self.base):
-            if archive is not None:
-                archive.close()
+        """Close the archive that is there, the base, and what is unfinished."""
+        for opened in (self._file, self._held, self.base):
+            if opened is not None:
+                opened.close()
 
 
 _OWN_NAMES = {"staging", "packs", "tables", "manifests", README, CHECKSUMS, README + ".tmp", CHECKSUMS + ".tmp"} | {
@@ -193,9 +216,20 @@ def readme_member(export: int) -> Member:
     return Member(path=README, kind="text", export=export, size=len(data), sha256=archive_id(data))
 
 
+_IN_ORDER: Final[tuple[MemberKind, ...]] = ("pack", "table", "manifest", "text")
+_FIRST_IN_ORDER_OF_MAKING: Final = 3
+"""The minor version since which a single file holds its members in the order in which they are made."""
+
+
 def single_file_order(manifest: Manifest) -> list[str]:
-    """Return all member names in the order they have in a single file: what explains and lists comes first."""
+    """Return all member names in the order that they have in a single file (spec/format.md, section 11)."""
     copy = manifest_name(manifest.export_number)
-    explaining = [README] if manifest.delta is None else []
-    first = [*explaining, MANIFEST, CHECKSUMS, copy]
-    return first + sorted(m.path for m in manifest.members if m.path not in first)
+    if manifest.minor < _FIRST_IN_ORDER_OF_MAKING:
+        first = [README, MANIFEST, CHECKSUMS, copy]
+        return first + sorted(m.path for m in manifest.members if m.path not in first)
+    return [*(member.path for member in in_order(manifest.members)), CHECKSUMS, copy, MANIFEST]
+
+
+def in_order(members: Iterable[Member]) -> list[Member]:
+    """Return the members of a manifest in the order in which they are made."""
+    return sorted(members, key=lambda member: (_IN_ORDER.index(member.kind), member.export, member.path))

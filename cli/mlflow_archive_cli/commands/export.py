@@ -17,7 +17,7 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.summary import total_size
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive_cli.output import TextOutput, list_gaps, write_json
-from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of, size_bytes, time_ms
+from mlflow_archive_cli.parameters import LOCAL_PATH, output_file, pair_of, size_bytes, time_ms
 from mlflow_archive_cli.printable import elapsed, size
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.selecting import progress_option, quiet_option, selecting_options, what_is_named
@@ -28,7 +28,7 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
 
 
 @click.command("export")
-@click.argument("archive", type=ARCHIVE)
+@click.argument("archive", type=LOCAL_PATH)
 @click.option(
     "--from",
     "uri",
@@ -92,7 +92,7 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
 @click.option("--append", is_flag=True, help="Add what is new or changed to an archive that exists.")
 @click.option(
     "--base",
-    type=ARCHIVE,
+    type=LOCAL_PATH,
     metavar="BASE",
     help="Write what --append would add to BASE, an archive or the index of one, as an archive by itself, a delta.",
 )

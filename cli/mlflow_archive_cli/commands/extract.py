@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_artifacts
 from mlflow_archive.reader.inspection.extract import Item, extract
@@ -29,7 +30,13 @@ from mlflow_archive_cli.selecting import progress_option, quiet_option
 @quiet_option
 @click.pass_context
 def command(
-    ctx: click.Context, /, archive: Path, base: Path | None, names: tuple[str, ...], target: Path, **options: Any
+    ctx: click.Context,
+    /,
+    archive: ArchivePlace,
+    base: ArchivePlace | None,
+    names: tuple[str, ...],
+    target: Path,
+    **options: Any,
 ) -> None:
     """Write artifacts of ARCHIVE into the folder DIR: all of an object, or those at or below a PATH.
 

@@ -13,6 +13,7 @@ import click
 
 from mlflow_archive.api.charts import FORMATS, terminal_chart, unseen, write_chart
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.details import MetricHistory, find_run, run_details
 from mlflow_archive.reader.inspection.rows import Moment
@@ -36,7 +37,13 @@ _COLUMNS = ("metric", "step", "timestamp", "value")
 @json_option
 @csv_option
 def command(
-    archive: Path, base: Path | None, run: str, metrics: tuple[str, ...], file: Path | None, as_json: bool, as_csv: bool
+    archive: ArchivePlace,
+    base: ArchivePlace | None,
+    run: str,
+    metrics: tuple[str, ...],
+    file: Path | None,
+    as_json: bool,
+    as_csv: bool,
 ) -> None:
     """Draw METRICS of RUN over their steps, all of its metrics if none is named.
 

@@ -12,7 +12,7 @@ import click
 
 from mlflow_archive.api.replaying import replay_archive
 from mlflow_archive.flow.report import Report
-from mlflow_archive.format.location import without_password
+from mlflow_archive.format.location import ArchivePlace, without_password
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay import ReplayOptions
 from mlflow_archive_cli.escaping import one_line
@@ -97,7 +97,13 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
 @quiet_option
 @click.pass_context
 def command(
-    ctx: click.Context, /, archive: Path, base: Path | None, receipt: Path | None, quiet: bool, **options: Any
+    ctx: click.Context,
+    /,
+    archive: ArchivePlace,
+    base: ArchivePlace | None,
+    receipt: Path | None,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Replay ARCHIVE into a tracking server or store.
 

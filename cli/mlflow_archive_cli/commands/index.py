@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mlflow_archive.api.deltas import index
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive_cli.opening import base_option
 from mlflow_archive_cli.output import output
 from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH
@@ -20,7 +21,7 @@ from mlflow_archive_cli.table import pairs
 @base_option
 @click.option("-o", "--output", "target", type=LOCAL_PATH, required=True, metavar="INDEX", help="The file to write.")
 @json_option
-def command(archive: Path, base: Path | None, target: Path, as_json: bool) -> None:
+def command(archive: ArchivePlace, base: ArchivePlace | None, target: Path, as_json: bool) -> None:
     """Write INDEX, a small file with which a delta of ARCHIVE can be made where ARCHIVE is not.
 
     It is for `export --base INDEX`: at most 70 bytes a run, logged model or trace, and 36 a blob. It holds the

@@ -8,7 +8,7 @@ import click
 
 from mlflow_archive.api.deltas import join
 from mlflow_archive_cli.output import output
-from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH
+from mlflow_archive_cli.parameters import LOCAL_PATH
 from mlflow_archive_cli.printable import size
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.selecting import json_option, progress_option
@@ -16,8 +16,8 @@ from mlflow_archive_cli.table import pairs
 
 
 @click.command("join")
-@click.argument("base", type=ARCHIVE)
-@click.argument("deltas", type=ARCHIVE, nargs=-1, required=True, metavar="DELTA…")
+@click.argument("base", type=LOCAL_PATH)
+@click.argument("deltas", type=LOCAL_PATH, nargs=-1, required=True, metavar="DELTA…")
 @click.option("-o", "--output", "target", type=LOCAL_PATH, required=True, metavar="NEW", help="The archive to write.")
 @json_option
 @progress_option

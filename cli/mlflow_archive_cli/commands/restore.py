@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mlflow_archive.api.restoring import restore_archive
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreRefusedError
 from mlflow_archive_cli.opening import base_option, opened_archive
@@ -61,7 +62,13 @@ from mlflow_archive_cli.table import pairs
 @quiet_option
 @click.pass_context
 def command(
-    ctx: click.Context, /, archive: Path, base: Path | None, receipt: Path | None, quiet: bool, **options: Any
+    ctx: click.Context,
+    /,
+    archive: ArchivePlace,
+    base: ArchivePlace | None,
+    receipt: Path | None,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Put ARCHIVE into a backend database as it was: same ids, same times, same version numbers.
 

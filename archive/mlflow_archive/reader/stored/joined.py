@@ -6,12 +6,12 @@ Nothing is written: a member is read where it lies, and what follows from the ma
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.format.delta import joined
 from mlflow_archive.format.layout import MANIFEST, manifest_name
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.format.manifest import encode
 from mlflow_archive.reader.stored.listing import listing_of
 from mlflow_archive.reader.stored.opening import OpenedManifest
@@ -24,9 +24,13 @@ class JoinedMembers:
     """The members of a base and of a delta, under the path of the delta. It closes both."""
 
     def __init__(self, base: Members, delta: Members, names: frozenset[str], listing: Sequence[BytesMember]) -> None:
-        self.path: Path = delta.path
+        self.path: ArchivePlace = delta.path
+        self.distant = base.distant or delta.distant
         self._base, self._delta, self._delta_names = base, delta, names
         self._listing = {file.name: file for file in listing}
+
+    def believe(self, sizes: Mapping[str, int]) -> None:
+        """Do nothing: base and delta have heard it each."""
 
     def sizes(self) -> Mapping[str, int]:
         """Return name and size of what the joined archive holds, as far as it is there, and of strays in the base."""
@@ -61,7 +65,7 @@ def joined_members(
     return JoinedMembers(base, delta, own, [copy, *listing_of(opened)]), opened
 
 
-def check_base(base_path: Path, of_base: OpenedManifest, path: Path, of_delta: OpenedManifest) -> None:
+def check_base(base_path: ArchivePlace, of_base: OpenedManifest, path: ArchivePlace, of_delta: OpenedManifest) -> None:
     """Hold what a delta states of its base against an archive. Raises SelectionError, DamagedError (E007)."""
     delta = of_delta.manifest.delta
     if delta is None:
@@ -79,7 +83,7 @@ def check_base(base_path: Path, of_base: OpenedManifest, path: Path, of_delta: O
     _check_stated(path, of_base, of_delta)
 
 
-def _check_stated(path: Path, of_base: OpenedManifest, of_delta: OpenedManifest) -> None:
+def _check_stated(path: ArchivePlace, of_base: OpenedManifest, of_delta: OpenedManifest) -> None:
     copy = manifest_name(of_base.manifest.export_number)
     same_members = of_base.manifest.members == tuple(m for m in of_delta.manifest.elsewhere if m.path != copy)
     same_exports = of_base.manifest.exports == of_delta.manifest.exports[: len(of_base.manifest.exports)]
