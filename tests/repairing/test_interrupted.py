@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mlflow_archive.errors import TargetError
-from mlflow_archive.repairing.destination import destination
 from mlflow_archive.storage.files import Files, OutputFile
 from mlflow_archive.verification.checks import verify
+from mlflow_archive.writer.destination import destination
 from tests.repairing.subjects import LONG, check_whole, hashes, remove, repair, whole
 from tests.storage.test_full_disk import SmallDisk
 from tests.support.damage import copied
