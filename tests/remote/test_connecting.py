@@ -88,5 +88,5 @@ def test_ranges_are_kept_and_the_oldest_go() -> None:
     kept.keep("b", 0, bytes(96 * 1024 * 1024))
     assert bytes(kept.from_position("a", 10)) == b""
     assert len(kept.from_position("b", 0)) == 96 * 1024 * 1024
-    kept.clear()
+    kept.close()
     assert bytes(kept.from_position("b", 0)) == b""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from obstore.exceptions import GenericError
@@ -260,14 +259,6 @@ def test_a_single_file_is_put_there_whole(counted: CountedBucket, expected: tupl
         "s3://bucket/deep/backup.mlfa: nothing can be added to a single file in a bucket; export with --append to a "
         "name that does not end in .mlfa, or to a copy on this machine"
     )
-
-
-def test_a_real_bucket(s3: tuple[str, Any], expected: tuple[Content, Content]) -> None:
-    place = RemotePlace(f"{s3[0]}/backup")
-    export(FIRST, place=place)
-    export(SECOND, append=True, place=place)
-    assert content_at(place) == expected[1]
-    assert verify(place).problems == []
 
 
 def test_a_dry_run_writes_nothing(counted: CountedBucket, capsys: pytest.CaptureFixture[str]) -> None:

@@ -120,7 +120,7 @@ def _gs(place: RemotePlace, prefix: str | None) -> ObjectStore:
 
     names = ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_SERVICE_ACCOUNT_KEY")
     provider = None
-    if not any(os.environ.get(name) for name in (*names, "GOOGLE_SKIP_SIGNATURE")):
+    if not any(os.environ.get(name) for name in (*names, "GOOGLE_BEARER_TOKEN", "GOOGLE_SKIP_SIGNATURE")):
         with suppress(ImportError):
             provider = _google()
     base = os.environ.get("GOOGLE_BASE_URL", "")
