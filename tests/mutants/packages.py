@@ -50,7 +50,7 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
             code=("sources/database/converting.py", "sources/reading/*", "sources/filtering/*"),
             tests=(
                 *("sources/test_database_values.py", "sources/test_fields.py", "sources/test_unknown_fields.py"),
-                *("sources/test_filters.py", "sources/test_mlruns_values.py"),
+                *("sources/test_filters.py", "sources/test_records.py", "sources/test_mlruns_values.py"),
             ),
         ),
         "selecting": Package(code=("selecting/*",), tests=("selecting",)),
