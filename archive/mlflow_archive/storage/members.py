@@ -68,6 +68,7 @@ class MemberFile:
     """
 
     crc32: int | None = None
+    distant: bool = False
 
     def __init__(self, name: str, file: StoredBytes, start: int, size: int, crc32: int | None = None) -> None:
         self.name = name
