@@ -8,6 +8,7 @@ import pytest
 
 from mlflow_archive.errors import TargetError
 from mlflow_archive.storage.files import Files, OutputFile
+from mlflow_archive.storage.members import MemberFile
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer.destination import destination
 from tests.repairing.subjects import LONG, check_whole, hashes, remove, repair, whole
@@ -63,6 +64,10 @@ class _MortalFile(OutputFile):
     def write(self, data: bytes | memoryview) -> int:
         self._files.live()
         return super().write(data)
+
+    def copy(self, member: MemberFile) -> None:
+        self._files.live()
+        super().copy(member)
 
     def patch(self, offset: int, data: bytes) -> None:
         self._files.live()

@@ -32,6 +32,7 @@ def copy_to_single_file(files: Files, path: Path, members: Iterable[Stated]) -> 
     temporary = path.with_name(path.name + ".tmp")
     with files.create(temporary) as output, ThreadPoolExecutor(_HASHING, thread_name_prefix="hash") as pool:
         copied = [_copy_member(output, member, sha256, pool) for member, sha256 in members]
+        output.sync()  # while the last members are still being hashed
         entries = [_entry(output, entry, checked) for entry, checked in copied]
         output.write(zipfile64.central_directory(entries, output.tell()))
         output.sync()
