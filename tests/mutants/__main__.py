@@ -12,10 +12,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from tests.mutants.drawing import draw
 from tests.mutants.packages import PACKAGES, Package
-from tests.mutants.results import forget_survivors, score_of
+from tests.mutants.results import Mutant, Score, forget_survivors, mutants_of, score_of
 from tests.support.left_behind import REPOSITORY
 from tests.support.session_folder import open_session_folder
 
@@ -33,24 +34,29 @@ _MYPY: Final = (
 )
 
 
-def main() -> int:
-    """Run mutmut, print what it found out, and return its exit code."""
+def main() -> None:
+    """Make mutants, try those that are drawn, print what was found out."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants")
     parser.add_argument("package", choices=PACKAGES)
+    parser.add_argument("--draw", type=int, help="only so many mutants, drawn from all")
+    parser.add_argument("--seed", default="1", help="another draw")
     parser.add_argument("--again", action="store_true", help="try survivors once more")
     parser.add_argument("--results", action="store_true", help="try none, only print what is known")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
-    folder = prepare(options.package, PACKAGES[options.package])
+    package = PACKAGES[options.package]
+    folder = prepare(options.package, package)
     os.chdir(folder)
-    code = 0
     if not options.results:
+        run(folder, "making", str(options.jobs), PYTHONPATH=str(REPOSITORY))
         if options.again:
             forget_survivors(folder)
+    drawn = drawn_of(folder, options.draw, options.seed)
+    if not options.results:
         with open_session_folder():
-            code = run(folder, options.jobs)
-    report(folder)
-    return code
+            attempt(folder, package, [mutant.name for mutant in drawn if mutant.status == "not checked"], options.jobs)
+        drawn = drawn_of(folder, options.draw, options.seed)
+    report(folder.name, score_of(drawn))
 
 
 def prepare(name: str, package: Package) -> Path:
@@ -65,13 +71,7 @@ def prepare(name: str, package: Package) -> Path:
         "source_paths": ["src/mlflow_archive"],
         "only_mutate": [f"src/mlflow_archive/{path}" for path in package.code],
         "also_copy": ["spec"],
-        "pytest_add_cli_args": list(_PYTEST),
-        "pytest_add_cli_args_test_selection": [f"tests/{path}" for path in package.tests],
         "type_check_command": [*_MYPY, f"--cache-dir={PLACE / '.mypy_cache'}", *_checked(package)],
-        "timeout_multiplier": 6.0,
-        "timeout_constant": 2.0,
-        "use_git_change_detection": False,
-        "on_dependency_change": "ignore",
     }
     lines = [f"{key} = {json.dumps(value)}" for key, value in options.items()]
     # With mutmut's own types, or every function that it decorates would be untyped.
@@ -87,29 +87,44 @@ def _checked(package: Package) -> list[str]:
     return sorted(f"src/mlflow_archive/{path}" for path in paths)
 
 
-def run(folder: Path, jobs: int) -> int:
-    """Run mutmut on the copy that it makes of code and tests, also in processes that tests start."""
-    binaries = Path(sys.executable).parent
-    environment: dict[str, Any] = {
-        "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(folder / "mutants" / "src"),
+def drawn_of(folder: Path, number: int | None, seed: str) -> list[Mutant]:
+    """Return the mutants that are looked at: all, or a draw of those that mypy lets pass."""
+    mutants = {mutant.name: mutant for mutant in mutants_of(folder)}
+    if number is None:
+        return list(mutants.values())
+    names = [name for name, mutant in mutants.items() if mutant.status != "caught by type check"]
+    return [mutants[name] for name in draw(names, number, seed)]
+
+
+def attempt(folder: Path, package: Package, names: list[str], jobs: int) -> None:
+    """Run tests on the mutants that are named."""
+    tests = [f"tests/{path}" for path in package.tests]
+    settings = folder / "settings.json"
+    settings.write_text(json.dumps({"mutants": names, "jobs": jobs, "pytest": [*_PYTEST, *tests]}), "utf-8")
+    run(folder, "trying", str(settings), PYTHONPATH=f"{folder}/mutants/src{os.pathsep}{folder}/mutants")
+
+
+def run(folder: Path, module: str, *arguments: str, **environment: str) -> None:
+    """Run a module of this package on the copies that mutmut makes of code and tests, also in processes of tests."""
+    environment |= {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "MYPYPATH": "src",
         # To look for plugins, and for all that is left in memory in the end, takes longer than most tests.
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTEST_PLUGINS": "_hypothesis_pytestplugin,pytest_timeout",
         "PYTEST_ADDOPTS": "-p no:unraisableexception",
     }
-    command = [str(binaries / "mutmut"), "run", f"--max-children={jobs}"]
-    return subprocess.run(command, cwd=folder, env=os.environ | environment, check=False).returncode
+    command = [sys.executable, "-P", "-m", f"tests.mutants.{module}", *arguments]
+    subprocess.run(command, cwd=folder, env=os.environ | environment, check=True)
 
 
-def report(folder: Path) -> None:
+def report(name: str, score: Score) -> None:
     """Print the score, and each survivor as its function with the lines before and after."""
-    for mutant in (score := score_of(folder)).survivors:
+    for mutant in score.survivors:
         removed, added = mutant.change()
         print(f"{mutant.function} ({mutant.name.rpartition('_')[2]}, {mutant.status})\n  - {removed}\n  + {added}")
-    print(f"{folder.name}: {score}")
+    print(f"{name}: {score}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -19,7 +19,7 @@ class Package:
 PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
     {
         "format": Package(code=("format/*",), tests=("format", "spec/test_vectors.py")),
-        "verification": Package(code=("verification/*",), tests=("verification", "spec/test_vectors.py")),
+        "verification": Package(code=("verification/*",), tests=("verification",)),
         "storage": Package(code=("storage/*",), tests=("storage", "spec/test_vectors.py")),
         "writer": Package(
             code=("writer/*",),
@@ -47,11 +47,17 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
             tests=("sinks/test_fitting.py", "sinks/test_references.py", "sinks/test_failures.py"),
         ),
         "sources": Package(
-            code=(
-                *("sources/database/converting.py", "sources/reading/fields.py", "selecting/selection.py"),
-                *("selecting/run_levels.py", "selecting/no_match.py", "selecting/model_versions.py"),
+            code=("sources/database/converting.py", "sources/reading/*", "sources/filtering/*"),
+            tests=(
+                *("sources/test_database_values.py", "sources/test_fields.py", "sources/test_unknown_fields.py"),
+                *("sources/test_filters.py", "sources/test_mlruns_values.py"),
             ),
-            tests=("selecting", "sources/test_database_values.py", "sources/test_fields.py"),
         ),
+        "selecting": Package(code=("selecting/*",), tests=("selecting",)),
+        "repairing": Package(code=("repairing/*",), tests=("repairing",)),
+        "packing": Package(
+            code=("packing/*",), tests=("packing", "road/test_packing.py", "road/test_packing_damage.py")
+        ),
+        "signing": Package(code=("signing/*",), tests=("signing",)),
     }
 )

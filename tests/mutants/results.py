@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,7 +11,9 @@ from typing import Final
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
 
+from tests.mutants.drawing import interval
 from tests.mutants.equivalents import is_equivalent
+from tests.mutants.records import change_codes, codes_of
 
 _NO_SURVIVORS: Final = ("killed", "timeout", "caught by type check", "not checked")
 
@@ -49,28 +50,29 @@ class Score:
     survivors: tuple[Mutant, ...]
 
     def __str__(self) -> str:
-        found = self.statuses["killed"] + self.statuses["timeout"]
+        statuses = self.statuses
+        found = statuses["killed"] + statuses["timeout"]
         counted = found + len(self.survivors)
+        least, most = interval(found, counted)
         return (
-            f"{100 * found / max(1, counted):.1f} % of {counted} ({self.statuses['timeout']} by time-out); left out: "
-            f"{self.equivalent} equivalent, {self.statuses['caught by type check']} refused by mypy, "
-            f"{self.statuses['not checked']} not run yet"
+            f"{found / max(1, counted):.1%} of {counted}, of all {least:.1%} to {most:.1%} with 95 % if drawn "
+            f"({statuses['timeout']} by time-out); left out: {self.equivalent} equivalent, "
+            f"{statuses['caught by type check']} refused by mypy, {statuses['not checked']} not run yet"
         )
 
 
 def mutants_of(folder: Path) -> Iterator[Mutant]:
-    """Yield the mutants that mutmut keeps below the folder in which it ran."""
-    for path in _records(folder):
-        source = path.relative_to(folder / "mutants").with_suffix("")
-        for name, code in json.loads(path.read_text("utf-8"))["exit_code_by_key"].items():
+    """Yield the mutants that are kept below the folder of a package."""
+    for source, codes in codes_of(folder):
+        for name, code in codes.items():
             yield Mutant(name=name, status=status_by_exit_code[code], path=source)
 
 
-def score_of(folder: Path) -> Score:
-    """Return the score of the mutants below a folder, the one in which the process is."""
+def score_of(mutants: Iterable[Mutant]) -> Score:
+    """Return the score of mutants below the folder in which the process is."""
     statuses: Counter[str] = Counter()
     survivors, equivalent = [], 0
-    for mutant in mutants_of(folder):
+    for mutant in mutants:
         if mutant.status in _NO_SURVIVORS:
             statuses[mutant.status] += 1
         elif is_equivalent(mutant.function, *mutant.change()):
@@ -81,15 +83,5 @@ def score_of(folder: Path) -> Score:
 
 
 def forget_survivors(folder: Path) -> None:
-    """Have mutmut try the survivors again in its next run."""
-    for path in _records(folder):
-        record = json.loads(path.read_text("utf-8"))
-        codes = record["exit_code_by_key"]
-        record["exit_code_by_key"] = {
-            name: code if status_by_exit_code[code] in _NO_SURVIVORS else None for name, code in codes.items()
-        }
-        path.write_text(json.dumps(record, indent=4), encoding="utf-8")
-
-
-def _records(folder: Path) -> list[Path]:
-    return sorted((folder / "mutants").rglob("*.py.meta"))
+    """Have the survivors be tried again."""
+    change_codes(folder, lambda name, code: code if status_by_exit_code[code] in _NO_SURVIVORS else None)

@@ -61,5 +61,6 @@ def test_a_member_that_changes_between_its_readings_is_noticed(tmp_path: Path, f
     blocks = single_file_blocks(folder, ["b.txt"], HASHES)
     next(blocks)
     (tmp_path / "folder" / "b.txt").write_bytes(b"BEE")
-    with pytest.raises(DamagedError, match=r"E012: b\.txt changed while it was read"):
+    with pytest.raises(DamagedError, match=r"E012: b\.txt changed while it was read") as caught:
         list(blocks)
+    assert caught.value.member == "b.txt"

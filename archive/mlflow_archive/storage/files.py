@@ -43,7 +43,6 @@ class OutputFile(Closing):
         self.path = path
         self._handle = handle
         self.size = handle.tell()
-        self.closed = False
         self._broken = False
 
     def write(self, data: bytes | memoryview) -> int:
@@ -92,10 +91,8 @@ class OutputFile(Closing):
             os.fsync(self._handle.fileno())
 
     def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            with _explained(self.path):
-                self._handle.close()
+        with _explained(self.path):
+            self._handle.close()
 
 
 class Files:

@@ -56,7 +56,7 @@ class PrivateFolder:
             self._folder.cleanup()
             os.close(self._lock)
             self._lock = None
-            remove_left_behind(self.path.parent)
+            remove_left_behind()
 
     def __enter__(self) -> Self:
         return self

@@ -272,13 +272,13 @@ def pack_sizes(export: int, sizes: Sequence[int]) -> dict[str, int]:
 def scan_pack(pack: MemberFile) -> Iterator[list[PlacedLabel]]:
     """Read the labels of a pack, a few thousand at a time, without reading its frames.
 
-    Stops at the first bad label, and at a frame that is cut short.
+    Stops at the first bad label, and at a label or frame that is cut short.
     """
     position, labels = 0, []
     while position + LABEL_PREFIX_SIZE <= pack.size:
         try:
             length = label_size(pack.read_at(position, LABEL_PREFIX_SIZE))
-            label = decode_label(pack.read_at(position, length))
+            label = decode_label(pack.read_at(position, min(length, pack.size - position)))
         except ValueError:
             break
         if position + length + label.frame_size > pack.size:
