@@ -133,13 +133,12 @@ class ArchiveTarget:
     ) -> None:
         """Append to the packs whatever else the single file holds, in order, and give it its name."""
         hashes = {member.path: member.sha256 for member in manifest.members}
-        whole = set(file.whole)
-        for name in single_file_order(manifest):
+        for name in [name for name in single_file_order(manifest) if name not in file.whole]:
             if name in listing:
                 file.add(BytesMember(name, listing[name]), hashes.get(name))
-            elif name in new and name not in whole:
+            elif self.base is None or name in new:
                 self._move(name, hashes[name], file)
-            elif self.base is not None and name not in whole:
+            else:
                 file.add(self.base.members.open(name), hashes[name])
         file.publish()
 
