@@ -81,6 +81,15 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         by="member.size, 1, output",
         reason="The header is written over when the CRC is known.",
     ),
+    *(
+        Equivalent(
+            within="sinks.replay.writing.failures.once",
+            code='ItemError("it was not tried")',
+            by=f"ItemError({text})",
+            reason="It is tried at least once, so there is a doubt to raise.",
+        )
+        for text in ("None", '"XXit was not triedXX"', '"IT WAS NOT TRIED"')
+    ),
     Equivalent(
         within="format.zipfile64.laid_out",
         code="size, 0, end_of",

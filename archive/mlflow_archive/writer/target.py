@@ -8,7 +8,7 @@ NAME.mlfa  (single file)  packs go straight into NAME.mlfa.tmp, parts wait in NA
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,7 @@ from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.growing import GrowingFiles, GrowingMembers
 from mlflow_archive.storage.members import BytesMember, DirectoryMembers
 from mlflow_archive.storage.unfinished_file import UnfinishedFile
+from mlflow_archive.writer.packs import WrittenPack
 from mlflow_archive.writer.staging import PLAN, Staging, plan_bytes
 
 
@@ -47,14 +48,14 @@ class ArchiveTarget:
         if self.base is not None and self.base.problems:
             problem = self.base.problems[0]
             self.base.close()
-            message = f"{path} is damaged ({problem}); nothing is added to it. See what `verify` says"
+            message = f"{self.base.path} is damaged ({problem}); nothing is added to it. See what `verify` says"
             raise TargetError(message)
 
     def _taken(self, base: Archive) -> TargetError:
         export = base.newest_export
         base.close()
         return TargetError(
-            f"{self.path} is an archive already (export {export.number} of {export.source.get('uri')}). "
+            f"{base.path} is an archive already (export {export.number} of {export.source.get('uri')}). "
             "Use --append to add what is new, or choose another name"
         )
 
@@ -98,6 +99,10 @@ class ArchiveTarget:
             self.clean_up(staging)
             message = f"{self.path}: another process has written this archive meanwhile; run the command again"
             raise TargetError(message)
+
+    def placed(self, packs: Sequence[WrittenPack]) -> list[WrittenPack]:
+        """Return the packs of the export under the names that they have in the archive."""
+        return list(packs)
 
     @property
     def durable_parts(self) -> bool:
