@@ -162,13 +162,12 @@ class ArchiveTarget:
     ) -> None:
         """Append to the packs whatever else the single file holds, in order, and give it its name."""
         hashes = {member.path: member.sha256 for member in manifest.members}
-        whole = set(file.whole)
-        for name in single_file_order(manifest):
+        for name in [name for name in single_file_order(manifest) if name not in file.whole]:
             if name in listing:
                 file.add(BytesMember(name, listing[name]), hashes.get(name))
-            elif name in new and name not in whole:
+            elif self._held is None or name in new:
                 self._move(name, hashes[name], file)
-            elif self._held is not None and name not in whole:
+            else:
                 file.add(self._held.members.open(name), hashes[name])
         file.publish()
 
