@@ -56,7 +56,9 @@ def _path_of(place: RemotePlace) -> str:
 
 def _bucket(place: RemotePlace) -> str:
     """Return the bucket or container."""
-    name = place.uri.partition("://")[2].partition("/")[0].partition("@")[0]
+    name, at, _ = place.uri.partition("://")[2].partition("/")[0].partition("@")
+    if at and place.scheme != "abfss":
+        raise SelectionError(f"{place}: credentials are not taken from a URI but from the environment")
     if not name:
         raise SelectionError(f"{place} names no bucket")
     return name
