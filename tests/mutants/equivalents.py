@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
@@ -22,6 +24,28 @@ class Equivalent:
         """Return whether a mutant, the lines that it takes away and adds, is this one."""
         return fnmatchcase(function, self.within) and removed.replace(self.code, self.by, 1) == added
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unseen:
+    """A part of code that nobody sees, so that it may be anything: what ``shown`` leaves away of lines."""
+
+    within: str
+    shown: Callable[[str], str]
+    reason: str
+
+    def is_made_by(self, function: str, removed: str, added: str) -> bool:
+        """Return whether lines that are taken away and added differ in nothing else."""
+        return fnmatchcase(function, self.within) and self.shown(removed) == self.shown(added)
+
+
+UNSEEN: Final = (
+    Unseen(
+        within=ANYWHERE,
+        shown=lambda lines: re.sub(r",? *thread_name_prefix=[^,)]*", "", lines),
+        reason="Names of threads are for debuggers.",
+    ),
+    Unseen(within="writer.scratch.*", shown=str.casefold, reason="SQL has no case."),
+)
 
 EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
     Equivalent(within=ANYWHERE, code='"utf-8"', by='"UTF-8"', reason="Names of codecs have no case."),
@@ -99,6 +123,10 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
 )
 
 
+KNOWN: Final[tuple[Equivalent | Unseen, ...]] = (*EQUIVALENTS, *UNSEEN)
+"""All that is known to change nothing."""
+
+
 def is_equivalent(function: str, removed: str, added: str) -> bool:
     """Return whether a mutant is one of those that are known to change nothing."""
-    return any(equivalent.is_made_by(function, removed, added) for equivalent in EQUIVALENTS)
+    return any(known.is_made_by(function, removed, added) for known in KNOWN)
