@@ -71,7 +71,7 @@ def _check_checksums(archive: Archive, report: VerifyReport, copy: str) -> None:
         file = archive.members.open(CHECKSUMS)
         text = file.read_at(0, file.size)
     except DamagedError as error:
-        report.add_error(error, CHECKSUMS)
+        report.add_error(error)
         return
     lines = "".join(f"{expected[path]}  {path}\n" for path in sorted(expected)).encode("ascii")
     if text == lines:
@@ -101,7 +101,7 @@ def check_bytes(archive: Archive, report: VerifyReport, progress: Progress, jobs
             sha256 = _hash(archive, archive.open_member(member), report, progress)
         except DamagedError as error:
             if error.code not in ("E010", "E011"):  # these the listing has reported
-                report.add_error(error, member.path)
+                report.add_error(error)
             bad.add(member.path)
             return
         if sha256 != member.sha256:
@@ -144,4 +144,4 @@ def _check_rest(archive: Archive, single: SingleFileMembers, report: VerifyRepor
             _hash(archive, single.open(name), report, progress)
         except DamagedError as error:
             if error.code != "E010":
-                report.add_error(error, name)
+                report.add_error(error)

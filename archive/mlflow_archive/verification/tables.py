@@ -36,8 +36,9 @@ class KeyRange:
 @dataclass(slots=True, kw_only=True)
 class TableFindings:
     """What the checks of all parts found. ``ids`` are the entities of each kind that could be read: their id, and
-    the first column of their key, by which their rows are sorted."""
+    the first column of their key, by which their rows are sorted; in a delta others lie in its base."""
 
+    of_delta: bool = False
     damaged: list[KeyRange] = field(default_factory=list)
     ids: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -49,7 +50,7 @@ def check_tables(
 
     ``bad_members`` are those whose hash is wrong: rows of theirs that decode are suspect.
     """
-    findings = TableFindings()
+    findings = TableFindings(of_delta=archive.manifest.delta is not None)
     # Identity tables first, and experiments before all: rows elsewhere refer to them.
     for name in sorted(TABLES, key=lambda name: (not is_identity(TABLES[name]), name != "experiments")):
         for member in archive.parts(name):
@@ -76,7 +77,7 @@ def _check_unknown_tables(archive: Archive, report: VerifyReport) -> None:
             rows = sum(group.num_rows for group in unknown_groups(archive, member))
         except DamagedError as error:
             if error.code not in ("E010", "E011"):
-                report.add_error(error, member.path)
+                report.add_error(error)
             continue
         report.count("rows", rows)
         if rows != member.rows:
@@ -94,7 +95,7 @@ def _check_part(archive: Archive, member: Member, report: VerifyReport, findings
         groups = part.row_groups()
     except DamagedError as error:
         if error.code not in ("E010", "E011"):
-            report.add_error(error, member.path)
+            report.add_error(error)
         findings.damaged.append(_whole(member))
         return
     if not part.rows == member.rows == sum(group.rows for group in groups):
@@ -106,7 +107,7 @@ def _check_part(archive: Archive, member: Member, report: VerifyReport, findings
         try:
             rows = part.read(group.index)
         except DamagedError as error:
-            report.add_error(error, member.path)
+            report.add_error(error)
             low, high = group.key_min or member.key_min or "", group.key_max or member.key_max or ""
             findings.damaged.append(KeyRange(table=part.table, export=member.export, low=low, high=high))
             previous = None
@@ -127,7 +128,7 @@ def _check_checksums(part: Part, report: VerifyReport) -> None:
         if not part.has_page_checksums():
             report.add("W006", part.name, "its pages have no checksums")
     except DamagedError as error:
-        report.add_error(error, part.name)
+        report.add_error(error)
 
 
 def _check_rows(part: Part, member: Member, rows: pa.Table, previous: pa.Table | None, report: VerifyReport) -> bool:
@@ -206,7 +207,7 @@ def _check_owners(part: Part, rows: pa.Table, report: VerifyReport, findings: Ta
 def _missing(part: Part, ids: pa.ChunkedArray, kind: str, report: VerifyReport, findings: TableFindings) -> None:
     known = findings.ids.get(kind, {})
     absent = [value for value in ids.unique().to_pylist() if value not in known]
-    if absent:
+    if absent and not findings.of_delta:
         name = kind.replace("_", " ")
         message = f"{len(absent)} {name}s have rows here and are not in the archive, such as {absent[0]}"
         report.add("E051", part.name, message)
