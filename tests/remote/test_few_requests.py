@@ -31,7 +31,7 @@ def test_counts(
     archives: dict[str, Path], form: str, counted: CountedBucket, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     path = archives[form]
-    counted.seconds = 0.01
+    counted.seconds = 0.1
     counted.upload(path, f"deep/{path.name}")
     uri = f"s3://bucket/deep/{path.name}"
     one = run_id(7)
