@@ -41,7 +41,7 @@ class Unseen:
 UNSEEN: Final = (
     Unseen(
         within=ANYWHERE,
-        shown=lambda lines: re.sub(r",? *thread_name_prefix=[^,)]*", "", lines),
+        shown=lambda lines: re.sub(r"(, *)?thread_name_prefix=[^,)]*", "", lines).replace(", )", ")"),
         reason="Names of threads are for debuggers.",
     ),
     Unseen(within="writer.scratch.*", shown=str.casefold, reason="SQL has no case."),
