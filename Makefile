@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road docs picture spec requirements clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road bench-single-file docs picture spec requirements clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -88,7 +88,8 @@ mutants: .venv/.mutants
 	@test -n "$(PACKAGE)" || { echo "make mutants PACKAGE=format" >&2; exit 1; }
 	.venv/bin/python -m tests.mutants "$(PACKAGE)" $(if $(AGAIN),--again) $(if $(DRAW),--draw "$(DRAW)") --seed "$(SEED)" --jobs $(or $(JOBS),2)
 
-# Archives on the way, the long forms: every bit of signatures and tokens flipped. Needs ssh-keygen and openssl.
+# Archives on the way, the long forms: every bit of signatures and tokens flipped, 500 random damages of volumes, a kill at
+# every file operation, full disks. Four minutes of processor time, half of it in ssh-keygen. Needs ssh-keygen and openssl.
 test-road: .venv/.stamp
 	TEST_ROAD=1 .venv/bin/pytest --timeout 1800 tests/road
 
@@ -115,6 +116,10 @@ bench-traces: .venv/.stamp
 # Not part of `make bench`: 10 GB are packed, and need 40 GB of disk.
 bench-road: .venv/.stamp
 	.venv/bin/python -m bench.road
+
+# DATA is a folder with mlflow.db and artifacts; OTHER may be the command of another version.
+bench-single-file: .venv/.stamp
+	.venv/bin/python -m bench.single_file --data $(DATA) $(if $(OTHER),--other $(OTHER))
 
 bench-database: .venv/.stamp
 	.venv/bin/python -m bench.database
@@ -159,7 +164,7 @@ requirements:
 	$(COMPILE) pyproject.toml -o requirements/core.txt
 	$(COMPILE) pyproject.toml --extra all -o requirements/all.txt
 	$(COMPILE) pyproject.toml --extra server -o requirements/demo.txt
-	$(COMPILE) pyproject.toml --group dev $(addprefix --extra ,server postgresql mysql sql pandas plot s3 road timestamp) -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --group dev $(addprefix --extra ,server postgresql mysql sql pandas plot s3 cloud road timestamp) -o requirements/dev.txt
 	$(COMPILE) --group docs -o requirements/docs.txt
 	$(COMPILE) --group readers -o requirements/readers.txt
 	$(COMPILE) --group mutants -c requirements/dev.txt -o requirements/mutants.txt

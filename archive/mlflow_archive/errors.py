@@ -8,6 +8,7 @@
     │   └── DamagedVolumesError   volumes are missing or damaged beyond their parity      exit 12
     ├── KeyRefusedError           a signature or key is not accepted                      exit 14
     ├── ServerError               a tracking server is unreachable or refused             exit 13
+    ├── RemotePlaceError          a bucket or web server is unreachable or refused        exit 13
     ├── StoreError                a file store or database cannot be read as one          exit 1
     ├── TargetError               what we write to refuses: full disk, no permission      exit 1
     ├── MissingExtraError         a package that is not always installed is needed        exit 1
@@ -100,6 +101,12 @@ class ServerError(MlflowArchiveError):
         super().__init__(message)
         self.status = status
         self.error_code = error_code
+
+
+class RemotePlaceError(MlflowArchiveError):
+    """A bucket or web server where an archive lies could not be reached, or refused."""
+
+    exit_code = 13
 
 
 class StoreError(MlflowArchiveError):

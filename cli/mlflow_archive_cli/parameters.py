@@ -16,7 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.location import local_path
+from mlflow_archive.format.location import ArchivePlace, archive_place, local_path
 from mlflow_archive.reader.search import Condition, Field
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([kKMGT]i?)?B)?", re.ASCII)
@@ -45,9 +45,10 @@ def _path(text: str) -> Path:
 
 if TYPE_CHECKING:
     _PathType = click.ParamType[Path]
+    _PlaceType = click.ParamType[ArchivePlace]
     _WordType = click.ParamType[str]
 else:
-    _PathType = _WordType = click.ParamType  # takes no type before click 8.4
+    _PathType = _PlaceType = _WordType = click.ParamType  # takes no type before click 8.4
 
 
 class Words(_WordType):
@@ -81,9 +82,23 @@ class _LocalPath(_PathType):
         return _path(os.fspath(value))
 
 
+class _Place(_PlaceType):
+    """A path of this machine, or the URI of an archive in a bucket or on a web server."""
+
+    name = "path"
+
+    def convert(
+        self, value: str | ArchivePlace, param: click.Parameter | None, ctx: click.Context | None
+    ) -> ArchivePlace:
+        try:
+            return archive_place(value)
+        except SelectionError as error:
+            raise click.BadParameter(str(error)) from None
+
+
 LOCAL_PATH: Final = _LocalPath()
-ARCHIVE: Final = LOCAL_PATH
-"""An archive at a path."""
+ARCHIVE: Final = _Place()
+"""An archive that is read, wherever it lies."""
 
 
 def time_ms(text: str) -> int:

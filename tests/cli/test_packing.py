@@ -67,6 +67,8 @@ def test_signatures_that_are_lost(cli: Command, single_file: Path, tmp_path: Pat
     folder.mkdir()
     (folder / "0001-ada.sig").write_bytes(b"signed")
     assert cli("pack", archive, "--to", tmp_path / "volumes", "-q").code == 0
+    ran = cli("unpack", tmp_path / "volumes", "-o", tmp_path / "first.mlfa")
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "  signatures  1, to be checked by verify --signers FILE")
     [signature] = (tmp_path / "volumes").glob("*.sig/*")
     signature.write_bytes(b"singed")
     ran = cli("unpack", tmp_path / "volumes", "-o", tmp_path / "back.mlfa", "-q")

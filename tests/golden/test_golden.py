@@ -111,7 +111,7 @@ def test_members_lie_in_the_order_of_their_version(name: str) -> None:
         manifest, names = json.loads(file.read("manifest.json")), file.namelist()
     copy = f"manifests/{len(manifest['exports']):04d}.json"
     kinds = ("pack", "table", "manifest", "text")
-    by_kind = [(kinds.index(m["kind"]), m["export"], m["path"]) for m in manifest["members"]]
+    by_kind = [(kinds.index(m["kind"]), -m["export"], m["path"]) for m in manifest["members"]]
     if manifest["format"]["minor"] < 3:
         first = ["README.txt", "manifest.json", "checksums.sha256", copy]
         assert names == first + sorted({path for _, _, path in by_kind} - set(first))

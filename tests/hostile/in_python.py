@@ -43,7 +43,7 @@ def _served(path: Path, folder: Path) -> None:
     database = folder / "served.db"
     shutil.copyfile(empty_database(), database)
     with open_archive(path) as archive:
-        _restore(archive, database, Quiet())
+        _restore(archive, path, database, Quiet())
     _prepare(database)
 
 

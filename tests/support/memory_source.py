@@ -262,7 +262,7 @@ def content_of(path: Path) -> Content:
         return content(archive)
 
 
-def interrupted_export(path: Path, options: MemoryOptions | None = None) -> None:
+def interrupted_export(path: Path, options: MemoryOptions | None = None, *, append: bool = False) -> None:
     """Export, sealing every chunk, and stop before the end."""
 
     class Stopping(MemorySource):
@@ -272,7 +272,7 @@ def interrupted_export(path: Path, options: MemoryOptions | None = None) -> None
             raise InterruptedError(message)
 
     with pytest.raises(InterruptedError):
-        export(path, source=Stopping(options or MemoryOptions()), seal_seconds=0, jobs=1)
+        export(path, source=Stopping(options or MemoryOptions()), append=append, seal_seconds=0, jobs=1)
 
 
 def archive_id(path: Path) -> str | None:

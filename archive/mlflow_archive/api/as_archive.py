@@ -9,6 +9,7 @@ from pathlib import Path
 from mlflow_archive.errors import NotAnArchiveError, TargetError
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.format.layout import SINGLE_FILE_SUFFIX
+from mlflow_archive.format.location import RemotePlace
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.private_folder import PrivateFolder
@@ -29,11 +30,11 @@ def as_archive(
     temporary archive first, which is removed at the end. Raises what these raise; TargetError where what could not be
     read would be taken for missing: a source with gaps, unless these are welcome.
     """
-    if "://" not in place and (Path(place).exists() or place.endswith(SINGLE_FILE_SUFFIX)):
+    if _may_be_archive(place):
         try:
             opened = open_archive(place)
         except NotAnArchiveError:
-            if place.endswith(SINGLE_FILE_SUFFIX):
+            if "://" in place or place.endswith(SINGLE_FILE_SUFFIX):
                 raise
         else:
             with opened:
@@ -52,3 +53,11 @@ def as_archive(
             )
         with open_archive(target) as opened:
             yield opened
+
+
+def _may_be_archive(place: str) -> bool:
+    """Return whether a path or URL may name an archive; a server is one whose URL does not end as a single file."""
+    if "://" not in place:
+        return Path(place).exists() or place.endswith(SINGLE_FILE_SUFFIX)
+    remote = RemotePlace(place)
+    return remote.is_bucket or (remote.is_web and remote.name.endswith(SINGLE_FILE_SUFFIX))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from mlflow_archive.api.objects import Run, StoredObject
 from mlflow_archive.api.registry import ModelsByName, ModelVersion, stored_object
 from mlflow_archive.api.searching import search_runs, search_traces
 from mlflow_archive.api.table_view import TableView
+from mlflow_archive.format.location import ArchivePlace, RemotePlace
 from mlflow_archive.format.notebook import pairs_html
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import Archive, open_archive
@@ -39,19 +39,20 @@ if TYPE_CHECKING:
 class OpenArchive(Closing):
     """An open archive, either form, read-only; a context manager. Every table is an attribute: ``a.runs``.
 
-    Raises NotAnArchiveError, FormatTooNewError, DamagedError where not even the manifest can be read; all of them are
+    It may lie in a bucket (``s3://…``) or, a single file, on a web server; then RemotePlaceError is raised, too. Raises
+    NotAnArchiveError, FormatTooNewError, DamagedError where not even the manifest can be read; all of them are
     MlflowArchiveError.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str] | RemotePlace) -> None:
         self._archive: Archive = open_archive(path)
         views = {name: TableView(self._archive, name) for name in TABLES}
         self.tables: Mapping[str, TableView] = MappingProxyType(views)
         self._attached: list[object] = []
 
     @property
-    def path(self) -> Path:
-        """The directory or file."""
+    def path(self) -> ArchivePlace:
+        """The directory or file, or its place in a bucket or on a web server, whose text is its URI."""
         return self._archive.path
 
     @property

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_archive import __version__
@@ -24,20 +23,20 @@ from mlflow_archive.api.progress import OnProgress, as_progress
 from mlflow_archive.flow import copy as loop
 from mlflow_archive.flow.report import Progress, Report
 from mlflow_archive.flow.sink import Sink
-from mlflow_archive.format.location import local_path
+from mlflow_archive.format.location import ArchivePlace, RemotePlace, archive_place
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.private_folder import remove_left_behind
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
-from mlflow_archive.writer.target import ArchiveTarget
+from mlflow_archive.writer.target_place import base_at
 
 if TYPE_CHECKING:
     from mlflow_archive.sinks.replay import ReplayOptions
     from mlflow_archive.sinks.replay.names import Renaming
     from mlflow_archive.sinks.restore import RestoreOptions
 
-ArchivePath = str | os.PathLike[str]
+ArchivePath = str | os.PathLike[str] | RemotePlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,18 +81,18 @@ def export(
             artifacts_destination=options.artifacts_destination,
             progress=listener,
         )
-        sink = _archive_sink(local_path(archive), options, listener)
+        sink = _archive_sink(archive_place(archive), options, listener)
         return loop.copy(origin, sink, selection, jobs=options.jobs, progress=listener)
     finally:
         remove_left_behind()  # also where there was nothing to do: a kill may have come right behind the commit
 
 
-def _archive_sink(path: Path, options: ExportOptions, progress: Progress) -> Sink:
+def _archive_sink(path: ArchivePlace, options: ExportOptions, progress: Progress) -> Sink:
     if options.dry_run:
         from mlflow_archive.sinks.counting import CountingSink  # noqa: PLC0415
 
         # The target is looked at as the export would, so that a dry run refuses what the export would refuse.
-        base = ArchiveTarget(path, append=options.append, files=Files()).base
+        base = base_at(path, append=options.append, files=Files())
         return CountingSink(base=base, options=options, progress=progress)
     return ArchiveSink(
         path,

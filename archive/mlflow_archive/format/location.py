@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -15,17 +16,78 @@ _DRIVE: Final = re.compile(r"/*([A-Za-z]):(/.*)")
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 
 
-def local_path(text: str | os.PathLike[str]) -> Path:
+BUCKETS: Final = ("s3", "gs", "az", "abfss")
+"""Schemes of the buckets in which an archive may lie, in either form."""
+
+_WEB: Final = ("https", "http")
+
+
+@dataclass(frozen=True, slots=True)
+class RemotePlace:
+    """A place in a bucket or on a web server; ``uri`` is as the user wrote it and may hold a credential.
+
+    As a text it is the URI without user, password and query, as messages show it.
+    """
+
+    uri: str
+
+    @property
+    def scheme(self) -> str:
+        """In lower case, without the colon."""
+        return self.uri.partition(":")[0].lower()
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return str(self).rstrip("/").rpartition("/")[2]
+
+    @property
+    def is_bucket(self) -> bool:
+        """Whether it can be written to and listed; a web server gives out one file."""
+        return self.scheme in BUCKETS
+
+    @property
+    def is_web(self) -> bool:
+        """Whether it is a file on a web server."""
+        return self.scheme in _WEB
+
+    def __str__(self) -> str:
+        bare = without_password(self.uri)
+        return bare if self.is_bucket else bare.partition("?")[0].partition("#")[0]
+
+
+ArchivePlace = Path | RemotePlace
+"""Where an archive lies."""
+
+
+def archive_place(text: str | os.PathLike[str] | RemotePlace) -> ArchivePlace:
+    """Return where an archive lies that is read: a path, a bucket, or a web server. Raises SelectionError otherwise."""
+    if isinstance(text, RemotePlace):
+        return text
+    match = _URL.match(os.fspath(text))
+    if match is None:
+        return Path(text)
+    place = RemotePlace(os.fspath(text))
+    if not (place.is_bucket or place.is_web) or "://" not in place.uri:
+        raise SelectionError(
+            f"{str(place)!r} is a URL, and {match[1]}:// is not supported here: give a path on this machine, "
+            f"{'://, '.join((*BUCKETS, _WEB[0]))}://"
+        )
+    return place
+
+
+def local_path(text: str | os.PathLike[str] | RemotePlace) -> Path:
     """Return a path to write to or read from. Raises SelectionError for a URL.
 
     As a path, a URL would be a folder with a colon in its name below the current one.
     """
-    if match := _URL.match(os.fspath(text)):
+    uri = text.uri if isinstance(text, RemotePlace) else os.fspath(text)
+    if match := _URL.match(uri):
         raise SelectionError(
-            f"{without_password(os.fspath(text))!r} is a URL, and {match[1]}:// is not supported here: give a path on "
-            "this machine, and copy what is written"
+            f"{str(RemotePlace(uri))!r} is a URL, and {match[1]}:// is not supported here: give a path on this "
+            "machine, and copy what lies there, or what is written, with the tools of that place"
         )
-    return Path(text)
+    return Path(uri)
 
 
 def windows_path(uri: str) -> str | None:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Final
 
-from mlflow_archive.packing.behind import WriteBehind
+from mlflow_archive.packing.behind import SyncBehind, WriteBehind
 from mlflow_archive.packing.volumes import SetFile
 from mlflow_archive.storage.closing import Closing
 from mlflow_archive.storage.files import Files, OutputFile
-
-_UNSYNCED: Final = 2
 
 
 class VolumeWriter(Closing):
@@ -28,8 +24,7 @@ class VolumeWriter(Closing):
         self._volumes: list[SetFile] = []
         self._output: OutputFile | None = None
         self._digest = hashlib.sha256()
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="sync")
-        self._syncing: deque[Future[None]] = deque()
+        self._disk = SyncBehind()
         self._behind = WriteBehind(self._take)
 
     def write(self, data: bytes) -> int:
@@ -40,17 +35,15 @@ class VolumeWriter(Closing):
         """Return the volumes, whole and synced. Raises TargetError."""
         self._behind.finish()
         self._end_volume()
-        self._await_disk(0)
+        self._disk.finish()
         return self._volumes
 
     def close(self) -> None:
         """Stop, also in the middle of a volume."""
         self._behind.close()
-        try:
-            if self._output is not None:
-                self._output.close()
-        finally:
-            self._disk.shutdown()
+        self._disk.close()
+        if self._output is not None:
+            self._output.close()
 
     def _take(self, block: memoryview) -> None:
         while block:
@@ -58,7 +51,7 @@ class VolumeWriter(Closing):
                 self._output = self._files.create(self._folder / self._name_of(len(self._volumes) + 1))
                 self._digest = hashlib.sha256()
             piece = block[: self._volume_size - self._output.size]
-            self._output.write(piece)
+            self._disk.write(self._output, piece)
             self._digest.update(piece)
             block = block[len(piece) :]
             if self._output.size == self._volume_size:
@@ -69,14 +62,8 @@ class VolumeWriter(Closing):
         if self._output is not None:
             name, size = self._output.path.name, self._output.size
             self._volumes.append(SetFile(name=name, size=size, sha256=self._digest.hexdigest()))
-            self._syncing.append(self._disk.submit(_sync_and_close, self._output))
-            self._output = None
-            self._await_disk(_UNSYNCED)
-
-    def _await_disk(self, unsynced: int) -> None:
-        """Wait until so many volumes at most are not synced."""
-        while len(self._syncing) > unsynced:
-            self._syncing.popleft().result()
+            output, self._output = self._output, None
+            self._disk.begin(partial(_sync_and_close, output))
 
 
 def _sync_and_close(output: OutputFile) -> None:

@@ -106,7 +106,7 @@ def pack(
         _check(path)
         files.make_directory(folder)
         with working_in(folder) as lock:
-            packing = _Packing(opened, folder, options, files, progress or Quiet(), lock)
+            packing = _Packing(opened, path, folder, options, files, progress or Quiet(), lock)
             try:
                 return packing.run(recipients)
             except BaseException:
@@ -135,18 +135,25 @@ class _Packing:
     """One call of ``pack``."""
 
     def __init__(
-        self, archive: Archive, folder: Path, options: PackOptions, files: Files, progress: Progress, lock: int
+        self,
+        archive: Archive,
+        path: Path,
+        folder: Path,
+        options: PackOptions,
+        files: Files,
+        progress: Progress,
+        lock: int,
     ) -> None:
-        self._archive, self._folder, self._options = archive, folder, options
+        self._archive, self._path, self._folder, self._options = archive, path, folder, options
         self._files, self._progress, self._lock = files, progress, lock
         self._work = folder / UNFINISHED
         encrypted = bool(options.recipients) or options.passphrase is not None
-        base = base_name(archive.path.absolute().name, secrets.token_hex(4))
+        base = base_name(path.absolute().name, secrets.token_hex(4))
         self._names = Names(base=base, encrypted=encrypted)
         self._size = archive_size(archive)
 
     def run(self, recipients: list[Any]) -> PackReport:
-        signatures = list(_signatures(self._archive.path))
+        signatures = list(_signatures(self._path))
         stream = encrypted_size(self._size, len(recipients) + 1) if self._names.encrypted else self._size
         self._drop_unfinished()
         plan = self._plan(stream, signatures)

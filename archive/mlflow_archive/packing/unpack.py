@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +24,7 @@ from mlflow_archive.errors import (
 )
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.location import local_path
-from mlflow_archive.packing.behind import BLOCK, WriteBehind
+from mlflow_archive.packing.behind import BLOCK, SyncBehind, WriteBehind
 from mlflow_archive.packing.encryption import NotDecryptableError, Passphrase, decrypt, opens, read_identities
 from mlflow_archive.packing.joining import VolumeChangedError, joined_blocks, sha256_of
 from mlflow_archive.packing.mending import MendingFolder
@@ -122,10 +121,17 @@ def find_set(folder: Path) -> Names:
             f"{folder} holds volumes of {', '.join(sorted(of_volumes))}, but neither record nor parity"
         )
     if not sets:
-        inner = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and sets_in(path)[0]]
+        inner = [path.name for path in sorted(folder.iterdir()) if _holds_set(path)]
         there = f"; there is one in its folder {inner[0]}" if inner else ", or one that was not finished"
         raise NotAnArchiveError(f"{folder} holds no set of volumes{there}")
     return Names(base=sets[0])
+
+
+def _holds_set(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and bool(sets_in(folder)[0])
+    except OSError:  # a disk may have folders that only its system reads
+        return False
 
 
 class _Unpacking:
@@ -267,11 +273,11 @@ class _Unpacking:
         self._progress.expect("bytes", record.size)
         if self._keys is None:
             self._keys = self._mended_key(record, places)
-        with self._files.create(self._plain) as output:
+        with self._files.create(self._plain) as output, SyncBehind() as disk:
             with (
                 quick_turns(),
                 ReadAhead(self._counted(record, places)) as reader,
-                WriteBehind(partial(_write_bounded, output, record)) as writer,
+                WriteBehind(partial(_write_bounded, disk, output, record)) as writer,
             ):
                 if record.encrypted:
                     decrypt(reader, writer, self._keys)
@@ -280,10 +286,9 @@ class _Unpacking:
                         writer.write(block)
                 writer.finish()
             output.flush()
-            with ThreadPoolExecutor(1, thread_name_prefix="sync") as pool:
-                synced = pool.submit(output.sync)  # the disk works while the processor verifies
-                self._verify(record)
-                synced.result()
+            disk.begin(output.sync)  # the disk works while the processor verifies
+            self._verify(record)
+            disk.finish()
 
     def _counted(self, record: SetRecord, places: Mapping[str, Path]) -> Iterator[bytes]:
         for block in joined_blocks(record.volumes, places):
@@ -334,8 +339,8 @@ class _Unpacking:
         self._files.write(folder / signature.name.rpartition("/")[2], place.read_bytes())
 
 
-def _write_bounded(output: OutputFile, record: SetRecord, block: memoryview) -> None:
+def _write_bounded(disk: SyncBehind, output: OutputFile, record: SetRecord, block: memoryview) -> None:
     """Write no more than the archive has. Raises DamagedVolumesError."""
     if output.size + len(block) > record.archive_size:
         raise DamagedVolumesError(f"the volumes hold more than the {record.archive_size:,} bytes of the record")
-    output.write(block)
+    disk.write(output, block)

@@ -10,9 +10,10 @@ hold what is asked for.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 from threading import Lock
 from typing import Final
 
@@ -21,6 +22,7 @@ import pyarrow.compute as pc
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.gaps import SOURCE
+from mlflow_archive.format.location import ArchivePlace, RemotePlace, archive_place
 from mlflow_archive.format.manifest import Export, Manifest, Member
 from mlflow_archive.kinds import (
     BY_ROW,
@@ -37,6 +39,12 @@ from mlflow_archive.reader.stored.parts import Part
 from mlflow_archive.reader.stored.recent import RecentGroups
 from mlflow_archive.storage.closing import Closing
 from mlflow_archive.storage.members import MemberFile, Members
+
+_TAIL: Final = 256 * 1024
+"""Bytes at the end of a part that are read at once, where reading takes a request: most footers are smaller."""
+
+_TOGETHER: Final = 16
+"""How many parts are read ahead at a time."""
 
 _NO_IDS: Final = pa.array([], pa.string())
 OWNERS: Final = (*IDENTITIES, SOURCE)
@@ -56,8 +64,8 @@ class Archive(Closing):
         self._lock = Lock()
 
     @property
-    def path(self) -> Path:
-        """The directory or file."""
+    def path(self) -> ArchivePlace:
+        """The directory or file, or its place in a bucket or on a web server."""
         return self.members.path
 
     @property
@@ -86,11 +94,36 @@ class Archive(Closing):
             part = self._parts.get(member.path)
         if part is None:
             file = self.open_member(member)
+            file.anticipate([(file.size - _TAIL, _TAIL)])
             check_footer(file, member)
             part = Part(file, TABLES[member.table or ""])
             with self._lock:
                 self._parts[member.path] = part
         return part
+
+    def anticipate(self, owners: Mapping[str, Collection[str] | None]) -> None:
+        """Read ahead, together, what some tables hold of the owners given for each, None for all of its rows.
+
+        Without owners only what the parts say of themselves. Nothing happens where reading takes no request; what is
+        damaged is left to who asks for it.
+        """
+        if not self.members.distant:
+            return
+        parts = [
+            (part, None if ids is None else sorted(set(ids)))
+            for table, ids in owners.items()
+            for part in self.parts(table)
+            if not ids or _overlaps(part, sorted(ids))
+        ]
+
+        def bring(part_and_ids: tuple[Member, list[str] | None]) -> None:
+            with suppress(DamagedError):
+                member, ids = part_and_ids
+                self.open_part(member).anticipate(ids)
+
+        with ThreadPoolExecutor(_TOGETHER, thread_name_prefix="ahead") as pool:
+            for _ in pool.map(bring, parts):
+                pass
 
     def batches(
         self, name: str, *, columns: Sequence[str] | None = None, owners: Collection[str] | None = None
@@ -219,15 +252,18 @@ class Archive(Closing):
         self.members.close()
 
 
-def open_archive(path: str | os.PathLike[str]) -> Archive:
-    """Open the archive at a path, directory or single file.
+def open_archive(path: str | os.PathLike[str] | RemotePlace) -> Archive:
+    """Open the archive at a path, directory or single file, or in a bucket (``s3://…``), or a file on a web server.
 
-    Raises NotAnArchiveError, FormatTooNewError, or DamagedError where not even the manifest can be read. A damaged
-    copy of the manifest beside a good one is in ``Archive.problems``.
+    Raises NotAnArchiveError, FormatTooNewError, or DamagedError where not even the manifest can be read; of what lies
+    on another machine also RemotePlaceError and MissingExtraError, of another URL SelectionError. A damaged copy of the
+    manifest beside a good one is in ``Archive.problems``.
     """
-    members = open_members(Path(path))
+    members = open_members(archive_place(path))
     try:
-        return Archive(members, read_manifest(members))
+        opened = read_manifest(members)
+        members.believe({member.path: member.size for member in opened.manifest.members})
+        return Archive(members, opened)
     except BaseException:
         members.close()
         raise

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.kinds import RUN, TABLES
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.selecting.catalog import PARENT_TAG, Where, dependencies_in, related_in
@@ -64,7 +64,7 @@ class ArchiveCatalog:
         self._archive = archive
 
     @property
-    def place(self) -> Path:
+    def place(self) -> ArchivePlace:
         return self._archive.path
 
     def rows(self, table: str, columns: Sequence[str], where: Where | None = None) -> Iterator[pa.Table]:

@@ -17,7 +17,7 @@ from mlflow_archive.format.zipfile64 import (
     decode_end,
     decode_loosely,
 )
-from mlflow_archive.storage.members import HASH_BLOCK, MemberFile, OpenFile
+from mlflow_archive.storage.members import HASH_BLOCK, MemberFile, NearMembers, OpenFile
 
 _LONGEST_HEADER: Final = 1024
 _PLACES_OF_A_NAME: Final = 8
@@ -25,7 +25,7 @@ _MOST_NAMES: Final = 100_000
 """A file may hold another archive, or be made to harm: more places with one name, or names, are not looked at."""
 
 
-class LooseFile:
+class LooseFile(NearMembers):
     """Members of one file, in the places that its directory or, where that is damaged, its local headers state.
 
     ``problem`` is what is wrong with the file itself. What lies in a place is to be proved by its hash.

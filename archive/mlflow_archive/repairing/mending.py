@@ -19,7 +19,7 @@ from mlflow_archive.repairing.drafts import Draft
 from mlflow_archive.repairing.frames import rebuild_frames
 from mlflow_archive.repairing.listing import listing_of, member_offsets
 from mlflow_archive.repairing.units import settle_units
-from mlflow_archive.storage.members import BytesMember, MemberFile
+from mlflow_archive.storage.members import BytesMember, MemberFile, NearMembers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Remedy:
     origin: str = ""
 
 
-class MendedMembers:
+class MendedMembers(NearMembers):
     """What there is of all members, as the members of an archive; of a damaged one what is left of it."""
 
     def __init__(self, path: Path, files: Mapping[str, MemberFile]) -> None:

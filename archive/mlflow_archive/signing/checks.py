@@ -43,6 +43,8 @@ def check_signatures(archive: Archive, options: SignatureOptions) -> SignatureRe
     """
     if options.signers is not None and not options.signers.is_file():
         raise SelectionError(f"{options.signers}: there is no such list of allowed signers")
+    if archive.members.distant and options.signers is None:
+        return SignatureReport(newest_export=archive.manifest.export_number)  # nobody asks, and none is looked for
     folder = read_folder(signatures_folder(archive.path))
     report = SignatureReport(newest_export=archive.manifest.export_number)
     authorities = None if options.tsa_ca is None else Authorities(options.tsa_ca)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.location import RemotePlace
 
 SUFFIX: Final = ".sig"
 NAMESPACE: Final = "mlflow-archive"
@@ -22,12 +23,16 @@ _SIGNATURE: Final = re.compile(r"([0-9]{4})-(.+)\.sig")
 _TOKEN: Final = re.compile(r"([0-9]{4}-.+?)(?:-([2-9]|[1-9][0-9]+))?\.tsr")
 
 
-def signatures_folder(archive: str | os.PathLike[str]) -> Path:
-    """Return where the signatures of an archive lie, of either form.
+def signatures_folder(archive: str | os.PathLike[str] | RemotePlace) -> Path:
+    """Return where the signatures of an archive lie, of either form. Raises SelectionError for one in a bucket.
 
     >>> str(signatures_folder("/data/runs.mlfa"))
     '/data/runs.mlfa.sig'
     """
+    if isinstance(archive, RemotePlace):
+        raise SelectionError(
+            f"{archive}: signatures are made and checked beside an archive on this machine; download both first"
+        )
     path = Path(archive).absolute()
     if path.name in ("", ".."):
         path = path.resolve()

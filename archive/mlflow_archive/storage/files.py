@@ -85,6 +85,11 @@ class OutputFile(Closing):
             self._handle.flush()
             os.fsync(self._handle.fileno())
 
+    def sync_on_the_way(self) -> None:
+        """Bring to the medium what is in the file by now; another thread may be writing. Raises TargetError."""
+        with _explained(self.path):
+            os.fsync(self._handle.fileno())
+
     def close(self) -> None:
         with _explained(self.path):
             self._handle.close()

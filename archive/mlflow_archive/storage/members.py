@@ -5,19 +5,38 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from mlflow_archive.errors import DamagedError, MlflowArchiveError, NotAnArchiveError
 from mlflow_archive.format.layout import is_member_name
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.storage.seekable import Positioned
 
 HASH_BLOCK = 1024 * 1024
 
 
+class StoredBytes(Protocol):
+    """The bytes of a file, wherever it lies; safe to use from several threads.
+
+    ``distant`` where each read takes a request to another machine.
+    """
+
+    @property
+    def distant(self) -> bool: ...
+
+    def read(self, position: int, size: int) -> bytes:
+        """Return up to ``size`` bytes from a position on, none at the end only. Raises OSError, RemotePlaceError."""
+
+    def anticipate(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Bring ranges (position and size) near that will be read next."""
+
+
 class OpenFile:
     """A file descriptor that knows when it is closed: its number may be that of another file by then."""
+
+    distant = False
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -28,6 +47,12 @@ class OpenFile:
         if self._descriptor < 0:
             raise MlflowArchiveError("the archive is closed: read what is needed before, or open it again")
         return self._descriptor
+
+    def read(self, position: int, size: int) -> bytes:
+        return os.pread(self.descriptor, size, position)
+
+    def anticipate(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Do nothing: the kernel reads ahead."""
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -41,9 +66,10 @@ class MemberFile:
     Reads through ``pread``, not mmap: a medium that fails gives an error here, with mmap it would kill the process.
     """
 
-    def __init__(self, name: str, file: OpenFile, start: int, size: int) -> None:
+    def __init__(self, name: str, file: StoredBytes, start: int, size: int) -> None:
         self.name = name
         self.size = size
+        self.distant = file.distant
         self._file = file
         self._start = start
 
@@ -57,11 +83,10 @@ class MemberFile:
         """Return exactly ``size`` bytes. Raises DamagedError (E011) if the member ends before, or cannot be read."""
         self.check_range(offset, size)
         parts = []
-        descriptor = self._file.descriptor
         position, missing = self._start + offset, size
         while missing:
             try:
-                part = os.pread(descriptor, missing, position)
+                part = self._file.read(position, missing)
             except OSError as error:
                 message = f"{self.name}: cannot be read at byte {position}: {error.strerror}"
                 raise DamagedError(message, code="E011", member=self.name) from error
@@ -72,6 +97,13 @@ class MemberFile:
             position += len(part)
             missing -= len(part)
         return b"".join(parts)
+
+    def anticipate(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Bring ranges (offset and size) near that will be read next; what lies outside of the member is left out."""
+        if not self.distant:
+            return
+        inside = ((max(0, offset), min(offset + size, self.size)) for offset, size in ranges)
+        self._file.anticipate([(self._start + first, end - first) for first, end in inside if first < end])
 
     def sha256(self) -> str:
         """Read the whole member and return its SHA-256 in hex."""
@@ -131,7 +163,16 @@ class MemberReader(Positioned):
 class Members(Protocol):
     """The members of an archive at rest."""
 
-    path: Path
+    @property
+    def path(self) -> ArchivePlace:
+        """The directory, file, or place in a bucket or on a web server."""
+
+    @property
+    def distant(self) -> bool:
+        """Whether they lie on another machine."""
+
+    def believe(self, sizes: Mapping[str, int]) -> None:
+        """Hear the sizes that the manifest states, for members of which asking takes long."""
 
     def sizes(self) -> Mapping[str, int]:
         """Return name and size in bytes of every file, whether the manifest lists it or not."""
@@ -143,7 +184,16 @@ class Members(Protocol):
         """Release what is open; files opened before can no longer be read."""
 
 
-class DirectoryMembers:
+class NearMembers:
+    """Members that can be asked anything at once."""
+
+    distant = False
+
+    def believe(self, sizes: Mapping[str, int]) -> None:
+        """Do nothing: what is stated is not needed."""
+
+
+class DirectoryMembers(NearMembers):
     """The directory form. Symbolic links are not followed: they are not members."""
 
     def __init__(self, path: Path) -> None:

@@ -11,63 +11,81 @@ from pathlib import Path
 
 from mlflow_archive.errors import DamagedError, NotAnArchiveError
 from mlflow_archive.format import zipfile64
-from mlflow_archive.storage.members import MemberFile, Members, OpenFile, check_sha256
+from mlflow_archive.format.location import ArchivePlace
+from mlflow_archive.storage.members import MemberFile, Members, NearMembers, OpenFile, StoredBytes, check_sha256
 
 _FIRST_BYTES = b"PK\x03\x04"
 
 
-class SingleFileMembers:
+class SingleFileMembers(NearMembers):
     """The members of one ``.mlfa`` file. Opening reads the central directory, nothing else.
 
     A member's local header is compared with the central directory when it is opened.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._path = path
         try:
             # Not blocking: a pipe would wait for someone to write into it.
-            self._file = OpenFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+            file = OpenFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
         except OSError as error:
             raise NotAnArchiveError(f"{path} cannot be opened: {error.strerror}") from error
         try:
-            self._entries = self._read_directory()
+            self._take(file, _regular_size(file, path))
         except BaseException:
-            self._file.close()
+            file.close()
             raise
+        self._closing = file.close
 
-    def _read_directory(self) -> dict[str, zipfile64.Entry]:
-        about = os.fstat(self._file.descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            message = f"E001: {self.path} is neither a regular file nor a directory"
-            raise NotAnArchiveError(message)
-        size = about.st_size
-        if os.pread(self._file.descriptor, len(_FIRST_BYTES), 0) != _FIRST_BYTES[:size] or size == 0:
+    def _take(self, file: StoredBytes, size: int) -> None:
+        """Read the central directory of a file of that size. Raises NotAnArchiveError, DamagedError."""
+        self._file, self.size = file, size
+        if size == 0 or file.read(0, len(_FIRST_BYTES)) != _FIRST_BYTES[:size]:
             message = f"E001: {self.path} is no archive: it does not begin with a ZIP member"
             raise NotAnArchiveError(message)
-        whole = MemberFile(self.path.name, self._file, 0, size)
         tail = min(size, zipfile64.END_SIZE)
-        offset, length, count = zipfile64.decode_end(whole.read_at(size - tail, tail), size)
-        entries = zipfile64.decode_central(whole.read_at(offset, length), count, offset)
-        return {entry.name: entry for entry in entries}
+        offset, length, count = zipfile64.decode_end(self._whole().read_at(size - tail, tail), size)
+        entries = zipfile64.decode_central(self._whole().read_at(offset, length), count, offset)
+        self._entries = {entry.name: entry for entry in entries}
+
+    def _whole(self) -> MemberFile:
+        return MemberFile(self.path.name, self._file, 0, self.size)
+
+    @property
+    def path(self) -> ArchivePlace:
+        """The file."""
+        return self._path
 
     def sizes(self) -> dict[str, int]:
         return {name: entry.size for name, entry in self._entries.items()}
 
     def open(self, name: str) -> MemberFile:
+        self.check_header(name)
+        return self._member(name)
+
+    def _member(self, name: str) -> MemberFile:
+        entry = self._entry(name)
+        return MemberFile(name, self._file, entry.data_offset, entry.size)
+
+    def _entry(self, name: str) -> zipfile64.Entry:
         entry = self._entries.get(name)
         if entry is None:
             raise DamagedError(f"{name} is not in {self.path}", code="E010", member=name)
-        header_size = entry.data_offset - entry.header_offset
-        header = MemberFile(name, self._file, entry.header_offset, header_size)
-        zipfile64.check_local(entry, header.read_at(0, header_size))
-        return MemberFile(name, self._file, entry.data_offset, entry.size)
+        return entry
+
+    def check_header(self, name: str) -> None:
+        """Compare the local header of a member with the central directory. Raises DamagedError (E010, E011, E021)."""
+        entry = self._entry(name)
+        size = entry.data_offset - entry.header_offset
+        header = MemberFile(name, self._file, entry.header_offset, size)
+        zipfile64.check_local(entry, header.read_at(0, size))
 
     def blocks(self, hashes: Mapping[str, str]) -> Iterator[bytes]:
         """Yield the bytes of the file itself, from first to last, each member checked on the way.
 
         Raises DamagedError (E012) where one has another SHA-256 than ``hashes`` states.
         """
-        whole = MemberFile(self.path.name, self._file, 0, self.size)
+        whole = self._whole()
         position = 0
         for name, entry in self._entries.items():
             member = self.open(name)
@@ -80,28 +98,26 @@ class SingleFileMembers:
             position = entry.data_offset + entry.size
         yield whole.read_at(position, whole.size - position)
 
-    @property
-    def size(self) -> int:
-        """Bytes of the file itself."""
-        return os.fstat(self._file.descriptor).st_size
-
     def crc32(self, name: str) -> int:
         """Return the CRC-32 that the file states for a member."""
         return self._entries[name].crc32
 
     def close(self) -> None:
-        self._file.close()
+        self._closing()
+
+
+def _regular_size(file: OpenFile, path: Path) -> int:
+    about = os.fstat(file.descriptor)
+    if not stat.S_ISREG(about.st_mode):
+        raise NotAnArchiveError(f"E001: {path} is neither a regular file nor a directory")
+    return about.st_size
 
 
 def single_file_size(members: Members, names: Iterable[str]) -> int:
     """Return the size of the single file that has these members in this order."""
-    entries: list[zipfile64.Entry] = []
-    offset = 0
-    for name in names:
-        size = members.open(name).size
-        entries.append(zipfile64.entry_at(name, size, 0, offset))
-        offset = entries[-1].data_offset + size
-    return offset + len(zipfile64.central_directory(entries, offset))
+    entries = zipfile64.laid_out({name: members.open(name).size for name in names})
+    end = zipfile64.end_of(entries)
+    return end + len(zipfile64.central_directory(entries, end))
 
 
 def single_file_blocks(members: Members, names: Sequence[str], hashes: Mapping[str, str]) -> Iterator[bytes]:

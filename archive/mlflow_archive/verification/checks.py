@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.flow.report import Progress, Quiet
+from mlflow_archive.format.location import RemotePlace
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import DATASET, is_identity
 from mlflow_archive.reader.archive import Archive, open_archive
@@ -25,7 +26,7 @@ from mlflow_archive.verification.tables import KeyRange, TableFindings, check_ta
 
 
 def verify(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | RemotePlace,
     level: Level | str = Level.FULL,
     *,
     jobs: int = 2,
@@ -46,7 +47,7 @@ def verify(
     level = Level(level)
     if signers is None and (require_signature or tsa_ca is not None):
         raise SelectionError("whom to trust is said by a list of allowed signers: give --signers FILE, too")
-    with open_archive(Path(path)) as archive:
+    with open_archive(path) as archive:
         report = VerifyReport(level=level, archive_id=archive.id)
         if signers is not None:
             options = SignatureOptions(

@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.flow.report import Progress
-from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, STAGING, export_number, manifest_name
+from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, STAGING, export_number, manifest_name
 from mlflow_archive.format.manifest import KNOWN_FEATURES, Member
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.members import HASH_BLOCK, MemberFile
+from mlflow_archive.storage.remote.members import BucketMembers
 from mlflow_archive.storage.single_file import SingleFileMembers
 from mlflow_archive.verification.report import VerifyReport
 
@@ -24,10 +25,14 @@ def check_listing(archive: Archive, report: VerifyReport) -> None:
     sizes = archive.members.sizes()
     copy = manifest_name(archive.manifest.export_number)
     listed = {member.path for member in archive.manifest.members} | {MANIFEST, copy, CHECKSUMS}
+    is_cut_off = isinstance(archive.members, BucketMembers) and MANIFEST not in sizes
     for member in archive.manifest.members:
         report.count("members", 1)
-        _check_size(member, sizes, report)
-    if CHECKSUMS not in sizes:
+        if not is_cut_off or member.path != README:
+            _check_size(member, sizes, report)
+    if is_cut_off:
+        report.add("W001", MANIFEST, "an export was cut off behind its commit; the next one completes it")
+    elif CHECKSUMS not in sizes:
         report.add("E010", CHECKSUMS, "it is not there")
     else:
         _check_checksums(archive, report, copy)
@@ -91,6 +96,8 @@ def check_bytes(archive: Archive, report: VerifyReport, progress: Progress, jobs
 
     def check(member: Member) -> None:
         try:
+            if isinstance(archive.members, SingleFileMembers):
+                archive.members.check_header(member.path)
             sha256 = _hash(archive, archive.open_member(member), report, progress)
         except DamagedError as error:
             if error.code not in ("E010", "E011"):  # these the listing has reported
@@ -103,7 +110,7 @@ def check_bytes(archive: Archive, report: VerifyReport, progress: Progress, jobs
 
     _each(check, sorted(archive.manifest.members, key=lambda member: -member.size), jobs)
     if isinstance(archive.members, SingleFileMembers):
-        _check_rest(archive, report, progress)
+        _check_rest(archive, archive.members, report, progress)
     return bad
 
 
@@ -128,12 +135,13 @@ def _hash(archive: Archive, file: MemberFile, report: VerifyReport, progress: Pr
     return digest.hexdigest()
 
 
-def _check_rest(archive: Archive, report: VerifyReport, progress: Progress) -> None:
+def _check_rest(archive: Archive, single: SingleFileMembers, report: VerifyReport, progress: Progress) -> None:
     """Check header and CRC of the members of a single file that the manifest cannot list."""
     copy = manifest_name(archive.manifest.export_number)
     for name in (MANIFEST, CHECKSUMS, copy):
         try:
-            _hash(archive, archive.members.open(name), report, progress)
+            single.check_header(name)
+            _hash(archive, single.open(name), report, progress)
         except DamagedError as error:
             if error.code != "E010":
                 report.add_error(error)

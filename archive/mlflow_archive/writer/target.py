@@ -8,7 +8,7 @@ NAME.mlfa  (single file)  packs go straight into NAME.mlfa.tmp, parts wait in NA
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +20,9 @@ from mlflow_archive.format.readme import README_TEXT
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.growing import GrowingFiles, GrowingMembers
-from mlflow_archive.storage.members import BytesMember, DirectoryMembers, MemberFile
+from mlflow_archive.storage.members import BytesMember, DirectoryMembers
 from mlflow_archive.storage.unfinished_file import UnfinishedFile
+from mlflow_archive.writer.packs import WrittenPack
 from mlflow_archive.writer.staging import PLAN, Staging, plan_bytes
 
 
@@ -38,7 +39,7 @@ class ArchiveTarget:
         self.single_file = not path.is_dir() and path.name.endswith(SINGLE_FILE_SUFFIX)
         self.root = path.with_name(path.name + ".work") if self.single_file else path
         self.base = self._existing()
-        self._file = UnfinishedFile(files, path, self._older_packs) if self.single_file else None
+        self._file = UnfinishedFile(files, path) if self.single_file else None
         self.packs: GrowingMembers = self._file or GrowingFiles(files, self.root)
         self._append = append
         self._made_root = False
@@ -47,14 +48,14 @@ class ArchiveTarget:
         if self.base is not None and self.base.problems:
             problem = self.base.problems[0]
             self.base.close()
-            message = f"{path} is damaged ({problem}); nothing is added to it. See what `verify` says"
+            message = f"{self.base.path} is damaged ({problem}); nothing is added to it. See what `verify` says"
             raise TargetError(message)
 
     def _taken(self, base: Archive) -> TargetError:
         export = base.newest_export
         base.close()
         return TargetError(
-            f"{self.path} is an archive already (export {export.number} of {export.source.get('uri')}). "
+            f"{base.path} is an archive already (export {export.number} of {export.source.get('uri')}). "
             "Use --append to add what is new, or choose another name"
         )
 
@@ -98,6 +99,10 @@ class ArchiveTarget:
             self.clean_up(staging)
             message = f"{self.path}: another process has written this archive meanwhile; run the command again"
             raise TargetError(message)
+
+    def placed(self, packs: Sequence[WrittenPack]) -> list[WrittenPack]:
+        """Return the packs of the export under the names that they have in the archive."""
+        return list(packs)
 
     @property
     def durable_parts(self) -> bool:
@@ -148,13 +153,6 @@ class ArchiveTarget:
         with closing(DirectoryMembers(self.root)) as staged:
             file.add(staged.open(name), sha256)
         self._files.remove(self.root / name)
-
-    def _older_packs(self) -> Iterator[tuple[MemberFile, str]]:
-        """Yield the packs that are there already: a single file begins with them."""
-        if self.base is not None:
-            for member in in_order(self.base.manifest.members):
-                if member.kind == "pack":
-                    yield self.base.members.open(member.path), member.sha256
 
     def clean_up(self, staging: Staging) -> None:
         """Remove the staging folder and what else a single file took; the plan, which names all of it, goes last."""
@@ -211,9 +209,5 @@ def single_file_order(manifest: Manifest) -> list[str]:
     if manifest.minor < _FIRST_IN_ORDER_OF_MAKING:
         first = [README, MANIFEST, CHECKSUMS, copy]
         return first + sorted(m.path for m in manifest.members if m.path not in first)
-    return [*(member.path for member in in_order(manifest.members)), CHECKSUMS, copy, MANIFEST]
-
-
-def in_order(members: Iterable[Member]) -> list[Member]:
-    """Return the members of a manifest in the order in which they are made."""
-    return sorted(members, key=lambda member: (_IN_ORDER.index(member.kind), member.export, member.path))
+    listed = sorted(manifest.members, key=lambda m: (_IN_ORDER.index(m.kind), -m.export, m.path))
+    return [*(member.path for member in listed), CHECKSUMS, copy, MANIFEST]

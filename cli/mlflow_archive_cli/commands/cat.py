@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
-from pathlib import Path
 
 import click
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_artifacts
@@ -18,7 +18,7 @@ from mlflow_archive_cli.parameters import ARCHIVE
 @click.command("cat")
 @click.argument("archive", type=ARCHIVE)
 @click.argument("artifact", metavar="NAME/PATH")
-def command(archive: Path, artifact: str) -> None:
+def command(archive: ArchivePlace, artifact: str) -> None:
     """Write the bytes of one artifact of ARCHIVE to stdout.
 
     NAME is the id, the start of it, or the name of a run, logged model, trace or registered model.

@@ -12,6 +12,7 @@ import click
 
 from mlflow_archive.api.verbs import ExportOptions, export
 from mlflow_archive.flow.report import Report
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.kinds import TABLES, is_identity
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.summary import total_size
@@ -109,7 +110,7 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
 def command(
     ctx: click.Context,
     /,
-    archive: Path,
+    archive: ArchivePlace,
     dry_run: bool,
     report: Path | None,
     quiet: bool,
@@ -117,8 +118,9 @@ def command(
 ) -> None:
     """Read an MLflow server, backend database, file store or folder of mlflow-export-import into ARCHIVE.
 
-    ARCHIVE is a single file if its name ends in .mlfa, else a directory. What cannot be read is listed with the
-    reason, the rest is exported, and the exit code is 3. Interrupted, the same command continues.
+    ARCHIVE is a single file if its name ends in .mlfa, else a directory; both can lie in a bucket (s3://…). What cannot
+    be read is listed with the reason, the rest is exported, and the exit code is 3. Interrupted, the same command
+    continues; of a bucket, it begins anew.
 
     \b
     Example:
@@ -165,7 +167,7 @@ def selection_asked(options: Mapping[str, Any]) -> Selection:
     )
 
 
-def _facts(archive: Path, done: Report, *, dry_run: bool) -> dict[str, Any]:
+def _facts(archive: ArchivePlace, done: Report, *, dry_run: bool) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "archive": str(archive),
         "dry_run": dry_run,

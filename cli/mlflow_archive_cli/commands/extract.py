@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_artifacts
 from mlflow_archive.reader.inspection.extract import Item, extract
@@ -26,7 +27,14 @@ from mlflow_archive_cli.selecting import progress_option, quiet_option
 @quiet_option
 @click.pass_context
 def command(
-    ctx: click.Context, /, archive: Path, names: tuple[str, ...], target: Path, overwrite: bool, quiet: bool, form: str
+    ctx: click.Context,
+    /,
+    archive: ArchivePlace,
+    names: tuple[str, ...],
+    target: Path,
+    overwrite: bool,
+    quiet: bool,
+    form: str,
 ) -> None:
     """Write artifacts of ARCHIVE into the folder DIR: all of an object, or those at or below a PATH.
 

@@ -13,6 +13,7 @@ import click
 
 from mlflow_archive.api.charts import FORMATS, terminal_chart, unseen, write_chart
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.inspection.details import MetricHistory, find_run, run_details
 from mlflow_archive.reader.inspection.rows import Moment
@@ -33,7 +34,9 @@ _COLUMNS = ("metric", "step", "timestamp", "value")
 )
 @json_option
 @csv_option
-def command(archive: Path, run: str, metrics: tuple[str, ...], file: Path | None, as_json: bool, as_csv: bool) -> None:
+def command(
+    archive: ArchivePlace, run: str, metrics: tuple[str, ...], file: Path | None, as_json: bool, as_csv: bool
+) -> None:
     """Draw METRICS of RUN over their steps, all of its metrics if none is named.
 
     RUN is its id, the start of it, or its name. With --csv or --json every point comes, one a line.

@@ -12,7 +12,7 @@ import click
 
 from mlflow_archive.api.replaying import replay_archive
 from mlflow_archive.flow.report import Report
-from mlflow_archive.format.location import without_password
+from mlflow_archive.format.location import ArchivePlace, without_password
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay import ReplayOptions
@@ -95,7 +95,7 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
 @progress_option
 @quiet_option
 @click.pass_context
-def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: bool, **options: Any) -> None:
+def command(ctx: click.Context, /, archive: ArchivePlace, receipt: Path | None, quiet: bool, **options: Any) -> None:
     """Replay ARCHIVE into a tracking server or store.
 
     Runs and logged models get new ids and tags that say where they come from; all else is kept, version numbers of

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
 
 from mlflow_archive.format.gaps import GAPS
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.summary import Summary, summarize
 from mlflow_archive_cli.output import output, warn
@@ -21,7 +21,7 @@ from mlflow_archive_cli.table import Section, pairs
 @click.command("info")
 @click.argument("archive", type=ARCHIVE)
 @json_option
-def command(archive: Path, as_json: bool) -> None:
+def command(archive: ArchivePlace, as_json: bool) -> None:
     """Say what is in ARCHIVE, from where, when, and how large it is.
 
     \b

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 import click
 
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.kinds import KINDS, RUN
 from mlflow_archive.kinds.model import ListView
 from mlflow_archive.kinds.version_source import TOMBSTONE
@@ -111,7 +111,7 @@ _RIGHT: Final = ("runs", "size", "duration", "versions", "version", "execution_d
 @click.option("--tree", is_flag=True, help="Put nested runs below the run that they are part of.")
 @json_option
 @csv_option
-def command(archive: Path, subject: str, path: str, as_json: bool, as_csv: bool, **options: Any) -> None:
+def command(archive: ArchivePlace, subject: str, path: str, as_json: bool, as_csv: bool, **options: Any) -> None:
     """List objects or artifacts."""
     _refuse_senseless(subject, path, options, for_programs=as_json or as_csv)
     out = output(as_json=as_json, as_csv=as_csv)

@@ -10,7 +10,7 @@ import click
 from mlflow_archive.api.packing import pack
 from mlflow_archive.packing.pack import PackOptions, PackReport
 from mlflow_archive_cli.output import TextOutput
-from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH, size_bytes
+from mlflow_archive_cli.parameters import LOCAL_PATH, size_bytes
 from mlflow_archive_cli.passphrases import ask, can_ask, passphrase_file_option, passphrase_in
 from mlflow_archive_cli.printable import size
 from mlflow_archive_cli.progress import watch
@@ -27,7 +27,7 @@ def percent(text: str) -> float:
 
 
 @click.command("pack")
-@click.argument("archive", type=ARCHIVE)
+@click.argument("archive", type=LOCAL_PATH)
 @click.option("--to", "target", type=LOCAL_PATH, required=True, metavar="DIR", help="A folder that is new or empty.")
 @click.option(
     "--recipient",

@@ -12,7 +12,7 @@ from mlflow_archive.api.repairing import repair
 from mlflow_archive.repairing.repair import RepairReport
 from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.output import list_gaps, output
-from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH
+from mlflow_archive_cli.parameters import LOCAL_PATH
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.selecting import json_option, progress_option
 from mlflow_archive_cli.table import Section
@@ -23,12 +23,12 @@ _DAMAGED: Final = 12
 
 
 @click.command("repair")
-@click.argument("archive", type=ARCHIVE)
+@click.argument("archive", type=LOCAL_PATH)
 @click.option("-o", "--output", "target", type=LOCAL_PATH, required=True, metavar="NEW", help="The archive to write.")
 @click.option(
     "--from",
     "copies",
-    type=ARCHIVE,
+    type=LOCAL_PATH,
     metavar="OTHER",
     multiple=True,
     help="Another copy, damaged or not, or an archive with the same runs; repeatable.",

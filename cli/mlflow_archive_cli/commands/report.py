@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from mlflow_archive.api.report import ReportOptions, report_html
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive.signing.checks import check_signatures
@@ -44,7 +45,7 @@ _NOT_ACCEPTED = 14
 def command(  # noqa: PLR0913 - click gives each option by its name
     ctx: click.Context,
     /,
-    archive: Path,
+    archive: ArchivePlace,
     file: Path,
     level: str,
     runs: int,
@@ -78,12 +79,12 @@ def command(  # noqa: PLR0913 - click gives each option by its name
         ctx.exit(_NOT_ACCEPTED)
 
 
-def _checked(archive: Path) -> dict[str, str]:
+def _checked(archive: ArchivePlace) -> dict[str, str]:
     """Return when, where and on which machine the archive was looked at."""
     when = Moment(time.time_ns() // 1_000_000).plain()
     machine = platform.uname()
     return {
         "checked at (UTC)": when,
-        "at": str(archive.resolve()),
+        "at": str(archive.resolve() if isinstance(archive, Path) else archive),
         "on": f"{machine.node} ({machine.system} {machine.machine})",
     }

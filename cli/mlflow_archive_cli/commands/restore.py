@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mlflow_archive.api.restoring import restore_archive
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreRefusedError
@@ -59,7 +60,7 @@ from mlflow_archive_cli.table import pairs
 @progress_option
 @quiet_option
 @click.pass_context
-def command(ctx: click.Context, /, archive: Path, receipt: Path | None, quiet: bool, **options: Any) -> None:
+def command(ctx: click.Context, /, archive: ArchivePlace, receipt: Path | None, quiet: bool, **options: Any) -> None:
     """Put ARCHIVE into a backend database as it was: same ids, same times, same version numbers.
 
     Everything is checked before anything is written. A conflict of ids, or a value that the database cannot hold, is

@@ -9,13 +9,13 @@ import click
 
 from mlflow_archive.api.serving.server import serve
 from mlflow_archive_cli.output import warn
-from mlflow_archive_cli.parameters import ARCHIVE
+from mlflow_archive_cli.parameters import LOCAL_PATH
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.selecting import quiet_option
 
 
 @click.command("serve")
-@click.argument("archive", type=ARCHIVE)
+@click.argument("archive", type=LOCAL_PATH)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="The port; 0 takes a free one."

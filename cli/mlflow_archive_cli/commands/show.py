@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.kinds import EXPERIMENT, IDENTITIES, RUN, TRACE
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.inspection.artifact_owner import without_scheme
@@ -16,6 +16,7 @@ from mlflow_archive.reader.inspection.details import (
     ExperimentDetails,
     MetricHistory,
     RunDetails,
+    anticipate_run,
     experiment_details,
     find_run,
     run_details,
@@ -44,7 +45,7 @@ _LONGEST = 300
 )
 @click.option("--experiment", metavar="EXPERIMENT", help="Show this experiment (id or name).")
 @json_option
-def command(archive: Path, name: str | None, kind: str | None, experiment: str | None, as_json: bool) -> None:
+def command(archive: ArchivePlace, name: str | None, kind: str | None, experiment: str | None, as_json: bool) -> None:
     """Show everything ARCHIVE holds of the object NAME: a run, logged model, trace, registered model, …
 
     NAME is its id, the start of it, or its name if nothing else has it; or MLflow's own word for it, such as runs:/ID,
@@ -81,6 +82,8 @@ def command(archive: Path, name: str | None, kind: str | None, experiment: str |
 
 
 def _find(archive: Archive, name: str, kind: str | None) -> tuple[str, str]:
+    if kind in (None, RUN):
+        anticipate_run(archive, name)
     if kind is None and archive.table("runs", columns=["run_id"], owners=[name]).num_rows:
         return RUN, name  # what is asked most is found without reading all ids
     if kind == RUN:

@@ -11,13 +11,13 @@ from mlflow_archive.api.signing import sign
 from mlflow_archive.signing.making import Signed
 from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.output import output
-from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH
+from mlflow_archive_cli.parameters import LOCAL_PATH
 from mlflow_archive_cli.selecting import json_option
 from mlflow_archive_cli.table import Section
 
 
 @click.command("sign")
-@click.argument("archive", type=ARCHIVE)
+@click.argument("archive", type=LOCAL_PATH)
 @click.option(
     "--key",
     type=LOCAL_PATH,

@@ -10,6 +10,7 @@ import click
 import pyarrow as pa
 
 from mlflow_archive.api.sql import SqlSession
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.rows import in_milliseconds, plain_rows
 from mlflow_archive_cli.answers import check_ending, write_answers
@@ -31,7 +32,7 @@ from mlflow_archive_cli.selecting import csv_option, json_option
     metavar="FILE",
     help="Write the answer to this file: x.parquet, or the table answer of x.duckdb or x.sqlite.",
 )
-def command(archive: Path, query: str, as_json: bool, as_csv: bool, target: Path | None) -> None:
+def command(archive: ArchivePlace, query: str, as_json: bool, as_csv: bool, target: Path | None) -> None:
     """Answer a SQL QUERY over ARCHIVE, or several with ; between them; - reads it from stdin.
 
     Every table is there under its name (spec/tables.md), and latest_metrics besides. The dialect is DuckDB's, and the

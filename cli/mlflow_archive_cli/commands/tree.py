@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from mlflow_archive.api.artifact_tree import StoredArtifact, tree_at
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.artifact_owner import find_artifacts
 from mlflow_archive_cli.escaping import one_line
@@ -24,7 +23,7 @@ _COLUMNS = ("path", "size", "digest")
 @click.argument("name", metavar="NAME[/PATH]")
 @click.argument("path", default="")
 @json_option
-def command(archive: Path, name: str, path: str, as_json: bool) -> None:
+def command(archive: ArchivePlace, name: str, path: str, as_json: bool) -> None:
     """Draw the artifacts that ARCHIVE holds of the object NAME, or those below PATH, as a tree.
 
     NAME is the id, the start of it, or the name of a run, logged model, trace or registered model. With --json each

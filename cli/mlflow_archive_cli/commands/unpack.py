@@ -77,5 +77,5 @@ def _summarize(folder: Path, report: UnpackReport) -> None:
     if mended := sum(finding.mended for finding in report.findings):
         lines["mended"] = str(mended)
     if report.signatures:
-        lines["signatures"] = str(report.signatures)
+        lines["signatures"] = f"{report.signatures}, to be checked by verify --signers FILE"
     TextOutput().document({}, [pairs(f"unpacked {folder} to {report.archive}", lines)])

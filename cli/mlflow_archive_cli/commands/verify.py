@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.format.problems import Problem
 from mlflow_archive.signing.report import SignatureReport
 from mlflow_archive.verification.checks import verify
@@ -48,7 +49,7 @@ _NOT_ACCEPTED: Final = 14
 def command(  # noqa: PLR0913 - click gives each option by its name
     ctx: click.Context,
     /,
-    archive: Path,
+    archive: ArchivePlace,
     level: str,
     jobs: int,
     signers: Path | None,

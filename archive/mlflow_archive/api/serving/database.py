@@ -59,7 +59,7 @@ def database_of(path: Path, *, folder: Path | None = None, progress: Progress | 
             with _working_folder(folder) as temporary:
                 _forget(folder)
                 database = Path(temporary, "mlflow.db")
-                _restore(archive, database, progress or Quiet())
+                _restore(archive, path, database, progress or Quiet())
                 _prepare(database)
                 database.chmod(0o400)
                 database.replace(target)
@@ -87,7 +87,7 @@ def _forget(folder: Path) -> None:
                 entry.unlink()
 
 
-def _restore(archive: Archive, target: Path, progress: Progress) -> None:
+def _restore(archive: Archive, path: Path, target: Path, progress: Progress) -> None:
     ids = archive.table("experiments", columns=["experiment_id"])["experiment_id"].to_pylist()
     if strange := [experiment_id for experiment_id in ids if not _NUMBER.fullmatch(experiment_id)]:
         raise TargetError(
@@ -97,7 +97,7 @@ def _restore(archive: Archive, target: Path, progress: Progress) -> None:
     # Of the packs nothing is checked before: no artifact is read.
     check_taken(archive, Selection(artifacts=False))
     database = locate_database(f"sqlite:///{target}")
-    root = artifact_root(archive.path)
+    root = artifact_root(path)
     options = RestoreOptions(artifact_root=root, artifacts_destination=root, write_artifacts=False)
     try:
         database.open()

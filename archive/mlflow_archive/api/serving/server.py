@@ -15,6 +15,7 @@ from mlflow_archive.api.serving.guard import ReadOnlyGuard
 from mlflow_archive.api.serving.location import SCHEME, artifact_root
 from mlflow_archive.errors import TargetError
 from mlflow_archive.flow.report import Progress, Quiet
+from mlflow_archive.format.location import RemotePlace, local_path
 from mlflow_archive.optional import needing
 
 _GRACE_SECONDS: Final = 3
@@ -22,7 +23,7 @@ _GRACE_SECONDS: Final = 3
 
 
 def serve(
-    archive: str | os.PathLike[str],
+    archive: str | os.PathLike[str] | RemotePlace,
     *,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -36,7 +37,7 @@ def serve(
     Raises ArchiveError, TargetError where the port is taken or the cache cannot be written, MissingExtraError where
     full MLflow is missing.
     """
-    path = Path(archive).absolute()
+    path = local_path(archive).absolute()
     with needing("server", "serve"):
         import flask  # noqa: F401, PLC0415 - full MLflow has it, its skinny part has not
         import uvicorn  # noqa: PLC0415

@@ -43,6 +43,7 @@ def find_artifacts(archive: Archive, text: str) -> ArtifactReference:
         return ArtifactReference(kind=kind, owner_id=owner_id, path=path)
     splits = list(_splits(without_scheme(text)))
     head, path = splits[0]
+    archive.anticipate({"runs": (head,), "artifacts": (head,), "blobs": ()})
     if archive.table("runs", columns=["run_id"], owners=[head]).num_rows:
         return ArtifactReference(kind=RUN, owner_id=head, path=path)  # asked most, and found without reading all ids
     ids = ObjectIds(archive, FILES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +18,12 @@ from mlflow_archive.reader.inspection.rows import Moment, plain_rows
 from mlflow_archive.selecting.selection import Selection
 
 _NAMED_IN_ERRORS: Final = 5
+_RUN_ID: Final = re.compile("[0-9a-f]{32}")
+_OF_A_RUN: Final = (
+    *("runs", "params", "tags", "metrics", "dataset_inputs", "dataset_input_tags"),
+    *("artifacts", "gaps"),
+)
+_BESIDE_RUNS: Final = ("experiments", "datasets", "logged_models")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +103,12 @@ def find_run(archive: Archive, text: str) -> str:
     raise SelectionError(
         f"no run of {archive.path} has the id or name {text!r}; `mlflow-archive ls {archive.path} runs` lists them"
     )
+
+
+def anticipate_run(archive: Archive, name: str) -> None:
+    """Read ahead what :func:`find_run` and :func:`run_details` will, if a text is an id as MLflow makes them."""
+    if _RUN_ID.fullmatch(name):
+        archive.anticipate(dict.fromkeys(_OF_A_RUN, (name,)) | dict.fromkeys(_BESIDE_RUNS))
 
 
 def run_details(archive: Archive, run_id: str) -> RunDetails:

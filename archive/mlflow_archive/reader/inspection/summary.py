@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import pyarrow.compute as pc
 
-from mlflow_archive.format.layout import STAGING
-from mlflow_archive.format.manifest import MAJOR, Export
+from mlflow_archive.format.layout import STAGING, manifest_name
+from mlflow_archive.format.manifest import MAJOR, Export, encode
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.rows import Moment
-from mlflow_archive.storage.members import DirectoryMembers
+from mlflow_archive.storage.single_file import SingleFileMembers
 
 EXACT_ROWS: Final = 2_000_000
 """Tables of an archive with several exports are counted row by row up to this size, else stated as an upper bound."""
@@ -84,10 +84,11 @@ def _counts(archive: Archive) -> tuple[dict[str, int], list[str]]:
 def summarize(archive: Archive) -> Summary:
     """Read the manifest, and of the tables only what the manifest cannot tell. Raises DamagedError."""
     manifest = archive.manifest
+    archive.anticipate(dict.fromkeys(("artifacts", "blobs", "gaps"), ()))
     counts, inexact = _counts(archive)
     return Summary(
         path=str(archive.path),
-        form="directory" if isinstance(archive.members, DirectoryMembers) else "single file",
+        form="single file" if isinstance(archive.members, SingleFileMembers) else "directory",
         version=f"{MAJOR}.{manifest.minor}",
         archive_id=archive.id,
         features=(*manifest.required_features, *manifest.optional_features),
@@ -126,9 +127,19 @@ def _sizes(archive: Archive) -> Sizes:
 
 def total_size(archive: Archive) -> int:
     """Return what the archive takes on disk; leftovers of an export that was interrupted are not part of it."""
-    if not isinstance(archive.members, DirectoryMembers):
-        return archive.path.stat().st_size
+    if isinstance(archive.members, SingleFileMembers):
+        return archive.members.size
+    if archive.members.distant:
+        return _stated_size(archive)
     return sum(size for name, size in archive.members.sizes().items() if not name.startswith(f"{STAGING}/"))
+
+
+def _stated_size(archive: Archive) -> int:
+    """Return what the members of an archive take as its manifest states it: listing a bucket takes requests."""
+    manifest, members = encode(archive.manifest), archive.manifest.members
+    names = [*(member.path for member in members), manifest_name(archive.manifest.export_number)]
+    checksums = sum(len(f"{archive.id}  {name}\n") for name in names)
+    return sum(member.size for member in members) + checksums + 2 * len(manifest)
 
 
 def _column_sum(archive: Archive, table: str, column: str) -> int:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from mlflow_archive.errors import DamagedError, FormatTooNewError, NotAnArchiveError
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, STAGING, manifest_name, manifest_number
+from mlflow_archive.format.location import ArchivePlace, RemotePlace
 from mlflow_archive.format.manifest import MAX_MANIFEST_SIZE, Manifest, archive_id, decode
 from mlflow_archive.storage.members import DirectoryMembers, Members
+from mlflow_archive.storage.remote.members import BucketMembers, open_remote
 from mlflow_archive.storage.single_file import SingleFileMembers
 
 
@@ -27,8 +29,13 @@ class OpenedManifest:
         return archive_id(self.data)
 
 
-def open_members(path: Path) -> Members:
-    """Open a directory or a single file. Raises NotAnArchiveError, or DamagedError for a file that is cut off."""
+def open_members(path: ArchivePlace) -> Members:
+    """Open a directory or a single file, also in a bucket.
+
+    Raises NotAnArchiveError, DamagedError for a file that is cut off; of a bucket also RemotePlaceError.
+    """
+    if isinstance(path, RemotePlace):
+        return open_remote(path)
     if path.is_dir():
         return DirectoryMembers(path)
     if not path.exists():
@@ -40,29 +47,42 @@ def read_manifest(members: Members) -> OpenedManifest:
     """Return the newest committed manifest.
 
     ``manifest.json`` and its copy ``manifests/NNNN.json`` must be equal; where they are not, the one that
-    ``checksums.sha256`` names is taken and the other reported in ``problems``. Raises NotAnArchiveError if nothing
-    was ever committed here, FormatTooNewError, and DamagedError if no copy is good.
+    ``checksums.sha256`` names is taken and the other reported in ``problems``. Nothing is listed where both are sound.
+    Raises NotAnArchiveError if nothing was ever committed here, FormatTooNewError, and DamagedError if no copy is good.
     """
-    sizes = members.sizes()
-    copies = sorted((number, name) for name in sizes if (number := manifest_number(name)) is not None)
-    if MANIFEST not in sizes:
-        return _from_copies(members, copies)
-    data = _read(members, MANIFEST)
+    try:
+        data = _read(members, MANIFEST)
+    except DamagedError as error:
+        if error.code != "E010":
+            raise
+        return _from_copies(members, _copies(members))
     try:
         manifest = decode(data, where=MANIFEST)
     except FormatTooNewError as error:
-        return _if_damaged(members, copies, data, error)
+        return _if_damaged(members, _copies(members), data, error)
     except DamagedError as error:
+        copies = _copies(members)
         if any(_read(members, name) == data for _, name in copies):
             raise  # both were written like this
         return _from_copies(members, copies, error)
     copy_name = manifest_name(manifest.export_number)
-    if copy_name in sizes and _read(members, copy_name) == data:
-        return OpenedManifest(manifest=manifest, data=data)
+    with suppress(DamagedError):
+        if _read(members, copy_name) == data:
+            return OpenedManifest(manifest=manifest, data=data)
     return _vote(members, OpenedManifest(manifest=manifest, data=data), copy_name)
 
 
+def _copies(members: Members) -> list[tuple[int, str]]:
+    """Return number and name of the copies of manifests that are there, oldest first."""
+    return sorted((number, name) for name in members.sizes() if (number := manifest_number(name)) is not None)
+
+
 def _from_copies(members: Members, copies: list[tuple[int, str]], cause: DamagedError | None = None) -> OpenedManifest:
+    # In a bucket the copy is the commit, and what follows may not be there yet (spec/format.md, section 14).
+    if cause is None and isinstance(members, BucketMembers) and copies:
+        _, name = copies[-1]
+        data = _read(members, name)
+        return OpenedManifest(manifest=decode(data, where=name), data=data)
     # In a directory an export that was not finished has a copy and no manifest yet, but it has its staging folder.
     unfinished = isinstance(members, DirectoryMembers) and any(n.startswith(f"{STAGING}/") for n in members.sizes())
     if not copies or (cause is None and unfinished):

@@ -173,6 +173,12 @@ class Part:
             message = f"{self.name}: row group {index} cannot be read: {error}"
             raise DamagedError(message, code="E034", member=self.name) from error
 
+    def anticipate(self, ids: Sequence[str] | None) -> None:
+        """Bring the row groups near that may hold one of the sorted ids; all with None."""
+        groups = [group.index for group in self.row_groups() if ids is None or group.may_hold(ids)]
+        with self._reading_footer():
+            self._groups.anticipate(groups, self._present)
+
     def groups_where(self, expression: Any) -> list[int]:
         """Return the numbers of the row groups whose statistics do not exclude a pyarrow expression.
 

@@ -7,14 +7,14 @@ is what unique values do; then the longest text of the dictionary says what the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from threading import Lock
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlflow_archive.reader.stored.limits import ColumnSize, GroupSize, check_pages, decoded_bytes, longest
+from mlflow_archive.reader.stored.limits import ColumnSize, GroupSize, check_pages, decoded_bytes, first_byte, longest
 from mlflow_archive.storage.members import MemberFile
 
 _LITTLE: Final = 1024 * 1024
@@ -36,6 +36,7 @@ class RowGroups:
 
     def read(self, index: int, names: Sequence[str], *, encoded: bool) -> pa.Table:
         """Return columns of a row group; texts as dictionary arrays if ``encoded``, else written out."""
+        self.anticipate([index], names)
         size = check_pages(self._file, self._parquet.metadata.row_group(index), names)
         by_reference = names if encoded else self._by_reference(index, size)
         written = [name for name in names if name not in by_reference]
@@ -46,6 +47,21 @@ class RowGroups:
         for table in tables:
             table.validate(full=True)
         return _joined(names, tables, encoded=encoded)
+
+    def anticipate(self, indexes: Iterable[int], names: Collection[str]) -> None:
+        """Bring the pages of columns near, if they lie on another machine."""
+        if not self._file.distant:
+            return
+        ranges = []
+        for index in indexes:
+            group = self._parquet.metadata.row_group(index)
+            columns = (group.column(number) for number in range(group.num_columns))
+            ranges += [
+                (first_byte(column), column.total_compressed_size)
+                for column in columns
+                if column.path_in_schema.partition(".")[0] in names
+            ]
+        self._file.anticipate(ranges)
 
     def check(self, index: int, names: Sequence[str]) -> None:
         """Check the pages of columns by their headers."""

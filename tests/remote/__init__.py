@@ -1,0 +1,1 @@
+"""Archives in buckets and on web servers."""

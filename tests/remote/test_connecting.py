@@ -1,0 +1,92 @@
+"""With which account and key a store is asked, and what of its answers is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.location import RemotePlace
+from mlflow_archive.storage.remote.connecting import azure_settings, connect
+from mlflow_archive.storage.remote.object_bytes import KeptRanges
+from mlflow_archive.storage.remote.store import told
+
+PLACE = RemotePlace("az://box/backup")
+AZURITE = "DefaultEndpointsProtocol=http;AccountName=dev;AccountKey=a2V5==;BlobEndpoint=http://127.0.0.1:10000/dev;"
+
+
+@pytest.mark.parametrize(
+    ("environment", "account", "expected"),
+    [
+        (
+            {"AZURE_STORAGE_CONNECTION_STRING": AZURITE},
+            "",
+            {"account_name": "dev", "account_key": "a2V5==", "endpoint": "http://127.0.0.1:10000/dev"},
+        ),
+        (
+            {"AZURE_STORAGE_CONNECTION_STRING": "AccountName=a;AccountKey=k;EndpointSuffix=core.chinacloudapi.cn"},
+            "a",
+            {"account_name": "a", "account_key": "k", "endpoint": "https://a.blob.core.chinacloudapi.cn"},
+        ),
+        (
+            {"AZURE_STORAGE_CONNECTION_STRING": "AccountName=a;SharedAccessSignature=?sv=1&sig=2"},
+            "",
+            {"account_name": "a", "sas_key": "sv=1&sig=2"},
+        ),
+        ({"AZURE_STORAGE_ACCESS_KEY": "k"}, "named", {"account_name": "named", "account_key": "k"}),
+        ({"AZURE_STORAGE_ACCOUNT_NAME": "a"}, "", {"account_name": "a"}),
+    ],
+    ids=["Azurite", "China", "signature", "MLflow's key", "log-in"],
+)
+def test_settings_of_azure(environment: dict[str, str], account: str, expected: dict[str, str]) -> None:
+    assert azure_settings(environment, account, PLACE) == expected
+
+
+@pytest.mark.parametrize(
+    ("environment", "account", "reason"),
+    [
+        (
+            {"AZURE_STORAGE_ACCOUNT_NAME": "a"},
+            "b",
+            "the credentials in the environment are for the storage account a",
+        ),
+        ({}, "", "no storage account is named; "),
+    ],
+)
+def test_credentials_of_another_account(environment: dict[str, str], account: str, reason: str) -> None:
+    with pytest.raises(SelectionError) as caught:
+        azure_settings(environment, account, PLACE)
+    assert str(caught.value).startswith(f"az://box/backup: {reason}")
+
+
+def test_a_place_without_a_bucket() -> None:
+    with pytest.raises(SelectionError) as caught:
+        connect(RemotePlace("s3:///x"))
+    assert str(caught.value) == "s3:///x names no bucket"
+
+
+def test_what_a_store_says_is_one_line_without_credentials() -> None:
+    text = (
+        'Generic S3 error: GET http://user:word@host/x?sig=secret in 3ms: <?xml version="1.0"?>\n<Error>'
+        "<Code>SlowDown</Code><Message>Less, please</Message></Error>\n\nDebug source:\nuri: http://host/x?sig=secret"
+    )
+    assert told(ValueError(text)) == "Generic S3 error: GET http://host/x in 3ms: SlowDown: Less, please"
+    assert told(ValueError("x" * 400)) == "x" * 300 + "…"
+
+
+def test_ranges_are_kept_and_the_oldest_go() -> None:
+    kept = KeptRanges()
+    kept.keep("a", 10, b"0123456789")
+    assert bytes(kept.from_position("a", 13)) == b"3456789"
+    assert bytes(kept.from_position("a", 20)) == b""
+    assert [kept.missing("a", span) for span in ((0, 5), (0, 15), (12, 30))] == [
+        (0, 5),
+        (0, 10),
+        (20, 30),
+    ]
+    kept.keep("a", 10, b"other")
+    assert bytes(kept.from_position("a", 10)) == b"other"
+    kept.keep("b", 0, bytes(96 * 1024 * 1024))
+    assert bytes(kept.from_position("a", 10)) == b""
+    assert len(kept.from_position("b", 0)) == 96 * 1024 * 1024
+    kept.clear()
+    assert bytes(kept.from_position("b", 0)) == b""
