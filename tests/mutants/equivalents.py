@@ -115,6 +115,12 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         for text in ("None", '"XXit was not triedXX"', '"IT WAS NOT TRIED"')
     ),
     Equivalent(
+        within="writer.merge.slices",
+        code="position < len(ordered)",
+        by="position <= len(ordered)",
+        reason="One behind the end of a list is its end.",
+    ),
+    Equivalent(
         within="storage.single_file.single_file_size",
         code="crc32=0",
         by="crc32=1",

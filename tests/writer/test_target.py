@@ -104,8 +104,8 @@ def test_a_single_file_holds_its_members_in_the_order_in_which_they_are_made(tmp
     with zipfile.ZipFile(path) as file:
         names = file.namelist()
     packs = [name for name in names if name.startswith("packs/")]
-    parts = [f"tables/{table}/{export:04}-00000.parquet" for export in (1, 2) for table in tables]
-    assert packs == ["packs/0001-00000.zst", "packs/0002-00000.zst"]
+    parts = [f"tables/{table}/{export:04}-00000.parquet" for export in (2, 1) for table in tables]
+    assert packs == ["packs/0002-00000.zst", "packs/0001-00000.zst"]
     assert [name for name in names if name.startswith("tables/")] == parts
     assert names == [
         *packs, *parts, "manifests/0001.json", "README.txt", "checksums.sha256", "manifests/0002.json", "manifest.json"
@@ -125,3 +125,18 @@ def test_tables_that_are_not_known_are_carried_and_told_of(tmp_path: Path) -> No
             paths = [member.path for member in archive.manifest.members if member.path.startswith("tables/unknown")]
             assert paths == [f"tables/unknown_tables/0001-{number:05}.parquet" for number in (0, 1)]
             assert (archive.newest_export.selection, "experiments" in report.counts) == ({"unknown_tables": True}, True)
+
+
+def test_an_append_with_other_rows_of_a_table_that_is_not_known_is_an_export(tmp_path: Path) -> None:
+    def with_gizmos(*ids: int) -> Report:
+        unknown = {"gizmos": pa.table({"id": list(ids)})} if ids else {}
+        tables = chunk(experiments=[experiment("1", "one")]).tables
+        facts = SourceFacts(kind="database", uri="sqlite:///x")
+        source = ChunkSource((0, [Chunk(tables=tables, artifacts=(), unknown_tables=unknown)]), facts=facts)
+        return copy(source, sink(tmp_path / "a", append=True), Selection(unknown_tables=True), jobs=1)
+
+    unchanged = [with_gizmos(*ids).details["unchanged"] for ids in ((), (1,), (1,), (2,), (2,))]
+    assert unchanged == [False, False, True, False, True]
+    with open_archive(tmp_path / "a") as archive:
+        assert archive.manifest.export_number == 3
+    assert verify(tmp_path / "a").problems == []
