@@ -41,7 +41,7 @@ class Unseen:
 UNSEEN: Final = (
     Unseen(
         within=ANYWHERE,
-        shown=lambda lines: re.sub(r",? *thread_name_prefix=[^,)]*", "", lines),
+        shown=lambda lines: re.sub(r"(, *)?thread_name_prefix=[^,)]*", "", lines).replace(", )", ")"),
         reason="Names of threads are for debuggers.",
     ),
     Unseen(within="writer.scratch.*", shown=str.casefold, reason="SQL has no case."),
@@ -113,6 +113,12 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
             reason="It is tried at least once, so there is a doubt to raise.",
         )
         for text in ("None", '"XXit was not triedXX"', '"IT WAS NOT TRIED"')
+    ),
+    Equivalent(
+        within="writer.merge.slices",
+        code="position < len(ordered)",
+        by="position <= len(ordered)",
+        reason="One behind the end of a list is its end.",
     ),
     Equivalent(
         within="format.zipfile64.laid_out",

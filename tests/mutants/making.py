@@ -16,7 +16,7 @@ from mutmut.__main__ import create_mutants
 from mutmut.configuration import config
 from mutmut.mutation.data import MutantLineSpans
 from mutmut.type_checking import run_type_checker
-from mutmut.utils.file_utils import change_cwd, copy_also_copy_files, copy_src_dir
+from mutmut.utils.file_utils import change_cwd, copy_also_copy_files, copy_src_dir, walk_mutatable_files
 from mutmut.utils.format_utils import get_mutant_name
 
 from tests.mutants.records import REFUSED, change_codes
@@ -24,6 +24,8 @@ from tests.mutants.records import REFUSED, change_codes
 
 def main(jobs: int) -> None:
     """Make mutants anew of the modules that changed; those of other functions keep what became of them."""
+    for path in filter(is_cut_short, map(Path("mutants").joinpath, walk_mutatable_files())):
+        path.unlink()
     with redirect_stdout(StringIO()):  # of the names of all files
         copy_src_dir()
         copy_also_copy_files()
@@ -34,6 +36,12 @@ def main(jobs: int) -> None:
         return REFUSED if name in refused else None if code == REFUSED else code
 
     change_codes(Path(), code_now)
+
+
+def is_cut_short(mutated: Path) -> bool:
+    """Return whether whoever wrote a module with its mutants did not come to note where each lies."""
+    spans = mutated.with_name(f"{mutated.name}.spans")
+    return mutated.exists() and not (spans.exists() and spans.stat().st_mtime >= mutated.stat().st_mtime)
 
 
 def refused_by_mypy() -> Iterator[str]:

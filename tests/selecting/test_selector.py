@@ -5,10 +5,9 @@ That every source answers alike is proved by ``tests/contracts/test_one_selectio
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import pyarrow as pa
 import pytest
 
 from mlflow_archive.errors import SelectionError
@@ -21,11 +20,9 @@ from mlflow_archive.kinds import (
     TRACE,
     WORKSPACE,
 )
-from mlflow_archive.selecting.catalog import RowRegistry, Where, dependencies_in, related_in, rows_from
-from mlflow_archive.selecting.chosen_versions import ChosenVersions
-from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.selecting.selector import Passes, Selector
+from tests.selecting.at_hand import M3, TABLES, CatalogAtHand, rows
 
 KINDS: Final = {
     "experiments": EXPERIMENT,
@@ -38,98 +35,8 @@ KINDS: Final = {
 }
 
 
-M3: Final = "m-" + "3" * 32
-
-
-def rows(columns: str, *values: str) -> list[dict[str, Any]]:
-    """Return rows from words: ``-`` is null, ``MODEL`` the id of m3, digits are numbers but for ids of experiments."""
-
-    def cell(name: str, word: str) -> Any:
-        number = word.isdigit() and name != "experiment_id"
-        return None if word == "-" else int(word) if number else word.strip("'").replace("MODEL", M3)
-
-    names = columns.split()
-    return [{name: cell(name, word) for name, word in zip(names, row.split(), strict=True)} for row in values]
-
-
-TABLES: Final[dict[str, list[dict[str, Any]]]] = {
-    "workspaces": rows("name", "default", "other", "empty"),
-    "experiments": rows(
-        "experiment_id name lifecycle_stage workspace",
-        "1 one active default",
-        "2 two active other",
-        "3 gone deleted other",
-    ),
-    "runs": rows(
-        "run_id experiment_id start_time lifecycle_stage artifact_uri",
-        "a 1 100 active s3://a",
-        "b 1 200 active s3://b",
-        "c 2 300 deleted s3://c",
-        "d 2 - - s3://d",
-        "e 3 100 active s3://e",
-    ),
-    "tags": rows(
-        "run_id key value", "b mlflow.parentRunId a", "c mlflow.parentRunId b", "a other c", "e mlflow.parentRunId a"
-    ),
-    "logged_models": rows(
-        "model_id experiment_id source_run_id lifecycle_stage artifact_location",
-        "m1 1 a - s3://m1",
-        "m2 1 '' - s3://m2",
-        "MODEL 2 c - s3://m3",
-        "m4 2 - - s3://m4",
-    ),
-    "model_inputs": rows("run_id model_id", "b m1"),
-    "model_outputs": rows("run_id model_id", "d MODEL"),
-    "traces": rows("trace_id experiment_id request_time", "t1 1 150", "t2 2 250", "t3 2 -", "t4 3 150"),
-    "trace_links": rows("trace_id destination_id", "t1 b", "t1 x"),
-    "trace_metadata": rows("trace_id key value", "t2 mlflow.sourceRun b", "t3 other b"),
-    "registered_models": rows("name workspace", "churn default", "greet other"),
-    "registered_model_tags": rows(
-        "name workspace key value",
-        "greet other mlflow.prompt.is_prompt True",
-        "greet other _mlflow_experiment_ids ,2,",
-        "churn default mlflow.prompt.is_prompt no",
-    ),
-    "registered_model_aliases": rows("name workspace alias version", "churn default best 2"),
-    "model_versions": rows(
-        "name workspace version source storage_location run_id current_stage",
-        "churn default 1 runs:/a/model - a None",
-        "churn default 2 models:/MODEL - - Staging",
-        "greet other 1 - - - -",
-    ),
-    "evaluation_datasets": rows("dataset_id name workspace", "d1 evals other", "d2 none default"),
-    "evaluation_dataset_experiments": rows("dataset_id experiment_id", "d1 2", "d1 9"),
-    "webhooks": rows("webhook_id name", "w1 hook"),
-}
-"""Run d has neither time nor stage; nothing can be read of it. Run e lies in an experiment that is deleted."""
-
-
-class _Catalog:
-    """A catalog of rows, as sources have one."""
-
-    place = "here"
-
-    def __init__(self, piece_rows: int = 1) -> None:
-        self._piece_rows = piece_rows
-
-    def rows(self, table: str, columns: Sequence[str], where: Where | None = None) -> Iterator[pa.Table]:
-        found = rows_from(table, TABLES.get(table, []), columns, where)
-        for at in range(0, found.num_rows, self._piece_rows):
-            yield found.slice(at, self._piece_rows)
-            yield found.slice(0, 0)
-
-    def dependencies(self, names: Sequence[str], versions: ChosenVersions) -> ModelDependencies:
-        return dependencies_in(self, names, versions)
-
-    def related(self, runs: Collection[str], *, children: bool) -> Collection[str]:
-        return related_in(self, runs, children=children)
-
-    def unreadable(self, kind: str, ids: Collection[str]) -> Collection[str]:
-        return {"d", "broken"} & set(ids) if kind == RUN else ()
-
-
 def selector(filters: Mapping[str, Passes] | None = None, **options: Any) -> Selector:
-    return Selector(_Catalog(), Selection(**options), filters)
+    return Selector(CatalogAtHand(), Selection(**options), filters)
 
 
 def taken(filters: Mapping[str, Passes] | None = None, **options: Any) -> dict[str, str]:
@@ -252,7 +159,7 @@ def test_runs_are_judged_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None
 
     many = [{**TABLES["runs"][0], "run_id": f"{number:04}"} for number in range(129)]
     monkeypatch.setitem(TABLES, "runs", many)
-    chosen = Selector(_Catalog(1000), Selection(filter_string="x"), {RUN: passes})
+    chosen = Selector(CatalogAtHand(1000), Selection(filter_string="x"), {RUN: passes})
     found = [ids.to_pylist() for ids in chosen.ids(RUN)]
     assert [size for size in asked if size] == [128, 1]
     assert [one for ids in found for one in ids] == [row["run_id"] for row in many]
@@ -397,32 +304,3 @@ def test_where_nothing_that_is_named_is_there_what_is_there_is_shown(options: di
 def test_one_name_in_two_workspaces_comes_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TABLES, "registered_models", rows("name workspace", "a default", "a other", "b other"))
     assert taken()["registry"] == "a b"
-
-
-@pytest.mark.parametrize(
-    ("version", "alias", "found"),
-    [(1, None, 1), (2, None, 2), (3, None, None), (None, "best", 2), (None, "worst", None), (1, "best", 2)],
-)
-def test_a_version_is_found_by_number_or_alias(version: int | None, alias: str | None, found: int | None) -> None:
-    registry = RowRegistry(_Catalog())
-    row = registry.version("default", "churn", version, alias)
-    assert (None if row is None else row["version"]) == found
-    assert registry.version("other", "churn", version, alias) is None
-    assert registry.makers(["m1", "m2", "m4"]) == {"a"}
-    assert registry.roots(RUN, ["a", "x"]) == {"a": "s3://a"}
-    assert registry.roots(LOGGED_MODEL, ["m1"]) == {"m1": "s3://m1"}
-
-
-def test_rows_of_a_catalog_have_what_is_asked_for() -> None:
-    values: list[dict[str, Any]] = [
-        {"run_id": "a", "start_time": 5, "status": 1},
-        {"run_id": 7, "start_time": "x"},
-        {"run_id": None},
-    ]
-    found = rows_from("runs", values, ["start_time", "status", "run_id"])
-    assert found.column_names == ["start_time", "status", "run_id"]
-    assert found.to_pydict() == {
-        "start_time": [5, None, None], "status": ["1", None, None], "run_id": ["a", "7", None]
-    }  # fmt: skip
-    assert found["start_time"].type == pa.int64()
-    assert rows_from("runs", values, ["status"], ("run_id", ["a", "b"])).to_pydict() == {"status": ["1"]}

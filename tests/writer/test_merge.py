@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from mlflow_archive.kinds import TABLES
+from mlflow_archive.writer.coded import coded, sort_rows
 from mlflow_archive.writer.merge import Piece, Slice, in_parts, memory_piece, merged, slices
 from tests.support.chunks import table
 
@@ -149,6 +150,14 @@ def test_rows_with_one_key_are_there_once_where_keys_are_unique() -> None:
         merge_slice = Slice(low="a", high=None, pieces=pieces, stored=0)
         [found] = merged([merge_slice], TAGS, slice_bytes=size)
         assert found.to_pylist() == rows[:1]
+
+
+def test_a_row_whose_key_lacks_a_value_is_never_taken_for_another() -> None:
+    rows = table(
+        "tags", [{"run_id": "a", "key": key, "value": value} for key, value in ((None, "x"), (None, "y"), ("k", "z"))]
+    )
+    for form in (rows, coded(rows, TAGS)):
+        assert sorted(sort_rows(form, TAGS)["value"].to_pylist()) == ["x", "y", "z"]
 
 
 def test_a_piece_in_memory_says_what_it_holds() -> None:
