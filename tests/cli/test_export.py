@@ -167,7 +167,7 @@ def test_append_adds_what_is_new(cli: Command, store: Path, tmp_path: Path) -> N
     before = target.read_bytes()
     nothing = cli("export", target, "--from", store, "--append")
     assert nothing.code == 0
-    assert nothing.out.startswith(f"nothing is new at file:{store}; {target} stays as it is\n")
+    assert nothing.out.startswith(f"nothing is new at file:{store}; {target} stays as it is\n  export      2\n")
     assert target.read_bytes() == before
     assert [line.split()[0] for line in cli("info", target).out.split("\n\n")[1].splitlines()[2:]] == ["1", "2"]
     assert json.loads(cli("info", target, "--json").out)["counts"]["runs"] == 3

@@ -256,7 +256,8 @@ class ArchiveSink:
         finally:
             self.abort()
         self._report.counts = dict(finishing.counts)
-        self._report.details |= {"archive_id": archive_id, "export": export.number, "unchanged": finishing.unchanged}
+        newest = export.number - 1 if finishing.unchanged else export.number
+        self._report.details |= {"archive_id": archive_id, "export": newest, "unchanged": finishing.unchanged}
         self._report.details |= finishing.of_delta
         if self._unknown_tables:
             sizes = {name: rows.num_rows for name, rows in sorted(self._unknown_tables.items())}
