@@ -225,8 +225,9 @@ def single_file_order(manifest: Manifest) -> list[str]:
     """Return all member names in the order that they have in a single file (spec/format.md, section 11)."""
     copy = manifest_name(manifest.export_number)
     if manifest.minor < _FIRST_IN_ORDER_OF_MAKING:
-        first = [README, MANIFEST, CHECKSUMS, copy]
-        return first + sorted(m.path for m in manifest.members if m.path not in first)
+        listed = {member.path for member in manifest.members}
+        first = [*sorted({README} & listed), MANIFEST, CHECKSUMS, copy]
+        return first + sorted(listed - set(first))
     return [*(member.path for member in in_order(manifest.members)), CHECKSUMS, copy, MANIFEST]
 
 
