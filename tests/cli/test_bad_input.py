@@ -251,7 +251,7 @@ def test_an_unwritable_target(cli: Command, tmp_path: Path, name: str) -> None:
         (["export", "x", "--max-artifact-size", "10 apples"], "'10 apples' is no size"),
         (["export", "x", "--artifact-map", "s3://bucket"], "'s3://bucket' is not of the form FROM=TO"),
         (["export", "x", "--level", "20"], "20 is not in the range 1<=x<=19"),
-        (["export", "s3://bucket/x.mlfa"], "'s3://bucket/x.mlfa' is a URL, and s3:// is not supported here"),
+        (["export", "ftp://host/x.mlfa"], "'ftp://host/x.mlfa' is a URL, and ftp:// is not supported here"),
         (["export", "x", "--report", "gs://bucket/r.json"], "'gs://bucket/r.json' is a URL, and gs:// is not"),
         (["import", "x", "--receipt", "abfss://c@a/r.json"], "abfss:// is not supported here"),
         (["extract", "x", "run", "--to", "s3:/bucket"], "'s3:/bucket' is a URL, and s3:// is not"),

@@ -121,7 +121,7 @@ def test_members_lie_in_the_order_of_their_version(name: str) -> None:
     kinds = ("pack", "table", "manifest", "text")
     elsewhere = manifest.get("delta", {"export": 0})["export"]
     here = [member for member in manifest["members"] if member["export"] > elsewhere]
-    by_kind = [(kinds.index(m["kind"]), m["export"], m["path"]) for m in here]
+    by_kind = [(kinds.index(m["kind"]), -m["export"], m["path"]) for m in here]
     if manifest["format"]["minor"] < 3:
         first = ["README.txt", "manifest.json", "checksums.sha256", copy]
         assert names == first + sorted({path for _, _, path in by_kind} - set(first))

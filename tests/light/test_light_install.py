@@ -111,6 +111,7 @@ NEEDS = {
     "traces": (["export", "n.mlfa", "--from", str(STORE), "--trace-filter", "tags.a = 'b'"], "mlflow"),
     "plugin": (["export", "n.mlfa", "--from", "http://127.0.0.1:9"], "mlflow"),
     "bucket": (["info", "s3://bucket/backup"], "cloud"),
+    "into a bucket": (["export", "s3://bucket/backup", "--from", str(STORE)], "cloud"),
     "web server": (["ls", "https://127.0.0.1:9/a.mlfa"], "cloud"),
     "encryption": (["pack", "A", "--to", "v", "--recipient", "age1x"], "road"),
     "passphrase": (["pack", "A", "--to", "v", "--passphrase-file", "phrase"], "road"),

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from mutmut.state import state
 
 _PERHAPS: Final = 0.1
 """What a test that has found no mutant yet counts as having found."""
@@ -47,6 +46,8 @@ class Learning:
     """What pytest calls while all tests run on code in which nothing is changed."""
 
     digest: str
+    reached: set[str] = field(default_factory=set)
+    """The functions that mutmut has seen called: cleared behind each test."""
     before: frozenset[str] = field(default_factory=lambda: frozenset(sys.modules))
     tests: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     seconds: dict[str, float] = field(default_factory=dict)
@@ -56,9 +57,9 @@ class Learning:
         """Note in the end of a test what it took, also of its fixtures, and what it reached."""
         if report.when == "teardown":
             self.seconds[report.nodeid] = _cpu_seconds() - sum(self.seconds.values()) - self.start
-            for function in state()._stats:
+            for function in self.reached:
                 self.tests[function].append(report.nodeid)
-            state()._stats.clear()
+            self.reached.clear()
 
     def write(self, path: Path) -> None:
         """Write down what was learned, and of which code and tests."""

@@ -24,6 +24,7 @@ from typing import Final
 
 import pytest
 from mutmut.configuration import config as options_of_mutmut
+from mutmut.state import state
 
 from tests.mutants.reaching import Learning, Reach, digest_of, read_reach
 from tests.mutants.records import NO_TESTS, write_code
@@ -115,7 +116,7 @@ class Trying:
             return known
         if (process := os.fork()) == 0:
             os.environ[_MUTANT] = "stats"
-            self.is_fork, self.learning = True, Learning(digest=digest)
+            self.is_fork, self.learning = True, Learning(digest=digest, reached=state()._stats)
             session.config.pluginmanager.register(self.learning)
             return None
         if code := os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]):

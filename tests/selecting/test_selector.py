@@ -109,8 +109,14 @@ class _Catalog:
 
     place = "here"
 
+    def __init__(self, piece_rows: int = 1) -> None:
+        self._piece_rows = piece_rows
+
     def rows(self, table: str, columns: Sequence[str], where: Where | None = None) -> Iterator[pa.Table]:
-        yield rows_from(table, TABLES.get(table, []), columns, where)
+        found = rows_from(table, TABLES.get(table, []), columns, where)
+        for at in range(0, found.num_rows, self._piece_rows):
+            yield found.slice(at, self._piece_rows)
+            yield found.slice(0, 0)
 
     def dependencies(self, names: Sequence[str], versions: ChosenVersions) -> ModelDependencies:
         return dependencies_in(self, names, versions)
@@ -246,8 +252,9 @@ def test_runs_are_judged_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None
 
     many = [{**TABLES["runs"][0], "run_id": f"{number:04}"} for number in range(129)]
     monkeypatch.setitem(TABLES, "runs", many)
-    found = [ids.to_pylist() for ids in selector({RUN: passes}, filter_string="x").ids(RUN)]
-    assert asked == [128, 1]
+    chosen = Selector(_Catalog(1000), Selection(filter_string="x"), {RUN: passes})
+    found = [ids.to_pylist() for ids in chosen.ids(RUN)]
+    assert [size for size in asked if size] == [128, 1]
     assert [one for ids in found for one in ids] == [row["run_id"] for row in many]
 
 
@@ -259,8 +266,12 @@ def test_of_some_objects_those_that_come() -> None:
     assert selector(runs=("c",)).among(RUN, ["c", "d"]) == {"c"}
     assert selector(runs=("c",), parents=True).among(RUN, ["a", "d"]) == {"a"}
     assert selector(runs=("b",)).among(LOGGED_MODEL, ["m1", "m2"]) == {"m1"}
+    assert selector(runs=("b",)).among(TRACE, ["t2", "t3"]) == {"t2"}
+    assert selector(models=("churn",)).among(LOGGED_MODEL, ["m1", "m2"]) == set()
+    assert selector(models=("churn",)).among(LOGGED_MODEL, ["m1", M3]) == {M3}
     assert selector(kinds=(TRACE,)).among(RUN, ["a"]) == set()
-    assert [ids.to_pylist() for ids in selector(kinds=(TRACE,)).chosen(RUN)] == [["a", "b", "c", "d", "e"]]
+    runs = [run_id for ids in selector(kinds=(TRACE,)).chosen(RUN) for run_id in ids.to_pylist()]
+    assert runs == ["a", "b", "c", "d", "e"]
 
 
 @pytest.mark.parametrize(
@@ -312,6 +323,10 @@ def test_versions_of_all_models_are_chosen_where_none_is_named() -> None:
         False, True, True
     ]  # fmt: skip
     assert chosen.dependencies is None
+    chosen = selector(stages=("production",))
+    assert [chosen.versions.takes(name, number) for name, number in (("churn", 1), ("churn", 2))] == [False, False]
+    chosen = selector(models=("greet",), stages=("production",), registry="prompts")
+    assert chosen.versions.takes("other/greet", 1)  # prompts have no stages
 
 
 @pytest.mark.parametrize(

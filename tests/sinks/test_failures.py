@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from mlflow_archive.errors import ItemError, MlflowArchiveError, ServerError
 from mlflow_archive.sinks.replay.writing import failures
 from mlflow_archive.sinks.replay.writing.failures import (
     came_through,
+    check_one_item,
     executed_perhaps,
     exists_already,
     get_or_none,
@@ -54,6 +57,9 @@ def test_what_the_target_does_not_know(error: MlflowArchiveError, unknown: bool)
 )
 def test_what_is_about_one_object(error: MlflowArchiveError, of_one: bool) -> None:
     assert is_about_one_item(error) == of_one
+    with nullcontext() if of_one else pytest.raises(type(error)) as caught:
+        check_one_item(error)
+    assert of_one or getattr(caught, "value", None) is error
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,16 @@ def test_linked_prompts_get_the_numbers_that_they_have_there() -> None:
     }
 
 
+def test_a_linked_prompt_whose_number_stays_keeps_every_character() -> None:
+    value = r'[{"name": "a", "version": "\u0031"}, {"name": 1, "version": "1"}, {"name": null, "version": 1}]'
+
+    def numbered(name: str, version: str) -> str:
+        assert (name, version) == ("a", "1")
+        return version
+
+    assert remap_linked_prompts({LINKED_PROMPTS: value}, lambda name: name, numbered) == {LINKED_PROMPTS: value}
+
+
 @pytest.mark.parametrize("tags", [{}, {LINKED_PROMPTS: None}, {LINKED_PROMPTS: "", "a": None}])
 def test_tags_without_linked_prompts_stay(tags: dict[str, str | None]) -> None:
     same = remap_linked_prompts(tags, lambda _: "x")

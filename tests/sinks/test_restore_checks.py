@@ -31,8 +31,10 @@ def problems(archived: str, rows: list[dict[str, Any]], dialect: str, **changes:
     return [str(obstacle) for obstacle in found]
 
 
-def column(name: str, kind: str = "text", *, nullable: bool = True, length: int | None = None) -> TargetColumn:
-    return TargetColumn(name=name, kind=kind, nullable=nullable, length=length)
+def column(
+    name: str, kind: str = "text", *, nullable: bool = True, length: int | None = None, most_bytes: int | None = None
+) -> TargetColumn:
+    return TargetColumn(name=name, kind=kind, nullable=nullable, length=length, most_bytes=most_bytes)
 
 
 PARAMS: list[dict[str, Any]] = [
@@ -47,6 +49,12 @@ def test_lengths_are_in_characters_and_sqlite_has_none(dialect: str) -> None:
     told = ["params (run_id 'a', key 'k'): value is longer than 4 characters ('ééééé')"]
     assert problems("params", PARAMS, dialect, value=column("value", length=4)) == told
     assert problems("params", PARAMS, "sqlite", value=column("value", length=4)) == []
+
+
+def test_what_mysql_measures_in_bytes() -> None:
+    assert problems("params", PARAMS, "mysql", value=column("value", most_bytes=10)) == []
+    told = ["params (run_id 'a', key 'k'): value takes more than 9 bytes ('ééééé')"]
+    assert problems("params", PARAMS, "mysql", value=column("value", most_bytes=9)) == told
 
 
 def test_long_values_are_shown_by_their_beginning() -> None:
@@ -71,6 +79,12 @@ def test_values_of_a_column_that_is_not_there() -> None:
     told = ["params (run_id 'a', key 'k'): value has no column in the target"]
     assert problems("params", PARAMS, "sqlite", value=None) == told
     assert problems("params", PARAMS[1:], "sqlite", value=None) == []
+    both = problems("params", PARAMS[:1], "mysql", key=None, value=column("value", length=4))
+    assert [line.partition("): ")[2] for line in both] == [
+        "key has no column in the target", "value is longer than 4 characters ('ééééé')"
+    ]  # fmt: skip
+    every = columns_of("experiments", experiment_id=column("experiment_id", "integer"), name=None)
+    assert list(check_rows(table("experiments", []), MAPS["experiments"], every, "mysql")) == []
 
 
 def test_columns_that_were_not_read_are_passed_over_and_left_out_of_keys() -> None:
@@ -218,6 +232,38 @@ def test_texts_are_cut_to_what_fits_with_what_they_were_in_the_report() -> None:
         assert fitted.column_names == ["run_id", "value"]
         assert held(dialect, "params", rows.select(["key"]), value=column("value", length=50))[0].num_rows == 3
     assert held("sqlite", "params", rows, value=column("value", length=2))[0] is rows
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "fitted"),
+    [
+        ("é" * 5, 10, "é" * 5),
+        ("é" * 100, 199, shorten("é" * 100, 99)),
+        ("é" * 100, 150, shorten("é" * 100, 75)),
+        ("é" * 60 + "x" * 100, 100, shorten("é" * 60 + "x" * 100, 59)),
+        ("x" * 50 + "é" * 50, 149, shorten("x" * 50 + "é" * 50, 99)),
+        ('["' + "é" * 100 + '"]', 100, '["' + "é" * 100 + '"]'),
+        ('["' + "é" * 100, 100, shorten('["' + "é" * 100, 50)),
+    ],
+)
+def test_texts_are_cut_to_the_bytes_that_mysql_holds_but_for_json(text: str, limit: int, fitted: str) -> None:
+    rows = table("params", [{"run_id": "a", "key": key, "value": value} for key, value in (("k", text), ("l", None))])
+    found, said = held("mysql", "params", rows, value=column("value", most_bytes=limit))
+    assert found["value"].to_pylist() == [fitted, None]
+    assert fitted == text or len(fitted.encode()) <= limit
+    original = {"table": "params", "key": {"run_id": "a", "key": "k"}, "column": "value", "original": text}
+    changed = {} if fitted == text else {"shortened_texts": 1}
+    assert said == {"before": 1, **changed, "rewritten": [original] if changed else []}
+
+
+def test_every_column_that_is_cut_is_in_the_report() -> None:
+    rows = table("runs", [{"run_id": "a", "experiment_id": "1", "run_name": "n" * 50, "user_id": "u" * 60}])
+    short = {name: column(name, length=40) for name in ("name", "user_id")}
+    _, said = held("mysql", "runs", rows, **short)
+    assert said["shortened_texts"] == 2
+    assert {entry["column"]: entry["original"] for entry in said["rewritten"]} == {
+        "run_name": "n" * 50, "user_id": "u" * 60
+    }  # fmt: skip
 
 
 def test_what_names_something_else_is_not_cut() -> None:

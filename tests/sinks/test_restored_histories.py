@@ -47,8 +47,8 @@ def test_the_greatest_point_of_all_pieces_is_remembered() -> None:
     histories = RestoredHistories()
     histories.overlaps(stored((A, "m", 5, 0)), complete=False)
     histories.overlaps(stored((A, "m", 1, 0)), complete=False)
-    histories.overlaps(None, complete=False)
-    histories.overlaps(stored(), complete=False)
+    assert not histories.overlaps(None, complete=False)
+    assert not histories.overlaps(stored(), complete=False)
     assert histories.overlaps(stored((A, "m", 5, 0), (A, "m", 6, 0)), complete=False)
 
 

@@ -17,6 +17,7 @@ from tests.support.searching import SearchedRun
 
 SQLITE, POSTGRESQL = DIALECTS["sqlite"], DIALECTS["postgresql"]
 SESSION = "mlflow.trace.session"
+ONLY = "can be searched for these, here a filter may ask for attributes, tags and metadata"
 
 
 @pytest.mark.parametrize(
@@ -262,8 +263,16 @@ def test_attributes_of_spans_are_looked_for_in_their_json(condition: str, fit: l
         ("metadata.a > 'x'", None, "--trace-filter \"metadata.a > 'x'\" is not in MLflow's search syntax: "),
         ("span.name > 'x'", SQLITE, "--trace-filter \"span.name > 'x'\" is not in MLflow's search syntax: "),
         ("issue.id != 'x'", SQLITE, "--trace-filter \"issue.id != 'x'\" is not in MLflow's search syntax: "),
-        ("span.name = 'x'", None, "--trace-filter \"span.name = 'x'\" asks for spans; only a server or its database"),
-        ("issue.id = 'x'", None, "--trace-filter \"issue.id = 'x'\" asks for issues; only a server or its database"),
+        (
+            "span.name = 'x'",
+            None,
+            "--trace-filter \"span.name = 'x'\" asks for spans; only a server or its database " + ONLY,
+        ),
+        (
+            "issue.id = 'x'",
+            None,
+            "--trace-filter \"issue.id = 'x'\" asks for issues; only a server or its database " + ONLY,
+        ),
         ("span.attributes.k IN ('a')", SQLITE, "MLflow compares span.attributes.k with one text, not with several"),
         ("prompt LIKE 'a/1'", SQLITE, "a filter for prompts is prompt = 'name/version', not LIKE 'a/1'"),
         ("prompt = 'a'", SQLITE, "a filter for prompts is prompt = 'name/version', not = 'a'"),

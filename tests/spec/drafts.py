@@ -258,9 +258,9 @@ def in_order(files: Files) -> list[tuple[str, bytes]]:
 def in_order_of_making(files: Files) -> list[tuple[str, bytes]]:
     """Return files in the order of a single file since version 1.3."""
     *older, newest = sorted(name for name in files if name.startswith("manifests/"))
-    by_export = sorted(files, key=lambda name: (name.split("/")[-1][:4], name))
+    by_export = sorted(sorted(files), key=lambda name: name.split("/")[-1][:4], reverse=True)
     listed = [name for folder in ("packs/", "tables/") for name in by_export if name.startswith(folder)]
-    names = [*listed, *older, "README.txt", "checksums.sha256", newest, "manifest.json"]
+    names = [*listed, *reversed(older), "README.txt", "checksums.sha256", newest, "manifest.json"]
     return [(name, files[name]) for name in names]
 
 

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import pytest
-from obstore.store import MemoryStore
+from obstore.store import MemoryStore, ObjectStore
 
 from mlflow_archive.format.location import RemotePlace
 from mlflow_archive.storage.remote import connecting
@@ -28,16 +29,20 @@ class Request:
 
 @dataclass
 class CountedBucket:
-    """A bucket in memory. ``before`` and ``after`` are called with verb and key around each request, and may raise.
+    """A bucket, in memory unless another is given; ``before`` and ``after`` hear verb and key of each request.
 
-    A request takes ``seconds`` at least: those sent together are then on their way together.
+    Both may raise. A request takes ``seconds`` at least: those sent together are then on their way together.
+    ``waiting`` is what the PUT holds that is asked for; ``days`` how much older an object is than it says, by the end
+    of its key.
     """
 
     seconds: float = 0
-    objects: MemoryStore = field(default_factory=MemoryStore)
+    objects: ObjectStore = field(default_factory=MemoryStore)
     requests: list[Request] = field(default_factory=list)
     before: Callable[[str, str], None] | None = None
     after: Callable[[str, str], None] | None = None
+    waiting: bytes = b""
+    days: dict[str, int] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
     _answered: int = 0
 
@@ -91,16 +96,26 @@ class _Prefixed:
         return self._call("head", name)
 
     def put(self, name: str, data: Any, **options: Any) -> Any:
+        self._bucket.waiting = data if isinstance(data, bytes) else b""
         return self._call("put", name, data, **options)
 
-    def delete(self, name: str) -> Any:
-        return self._call("delete", name)
+    def delete(self, names: list[str]) -> None:
+        keys = [self._prefix + name for name in names]
+        with self._bucket._request("delete", " ".join(keys)):
+            self._bucket.objects.delete(keys)
 
     def list(self, prefix: str | None = None) -> list[list[dict[str, Any]]]:
         below = (self._prefix + (prefix or "")).rstrip("/")
         with self._bucket._request("list", below):
             entries = list(self._bucket.objects.list(below or None).collect())
-        return [[{**entry, "path": entry["path"].removeprefix(self._prefix)} for entry in entries]]
+        names = [entry["path"].removeprefix(self._prefix) for entry in entries]
+        ages = [timedelta(days=self._bucket.days.get(name, 0)) for name in names]
+        return [
+            [
+                {**entry, "path": name, "last_modified": entry["last_modified"] - age}
+                for entry, name, age in zip(entries, names, ages, strict=True)
+            ]
+        ]
 
 
 def lead_to(bucket: CountedBucket, monkeypatch: pytest.MonkeyPatch) -> None:

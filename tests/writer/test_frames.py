@@ -36,7 +36,7 @@ def writer(tmp_path: Path, scratch: Scratch) -> Iterator[PackWriter]:
 
 
 def scanned(root: Path, name: str) -> list[list[PlacedLabel]]:
-    """Return the labels of a pack, as they come."""
+    """Return the labels of a pack as they are given out."""
     with GrowingFiles(Files(), root).opened(name) as pack:
         return list(scan_pack(pack))
 

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_archive import __version__
@@ -25,13 +24,13 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow import copy as loop
 from mlflow_archive.flow.report import Progress, Report
 from mlflow_archive.flow.sink import Sink
-from mlflow_archive.format.location import RemotePlace, local_path
+from mlflow_archive.format.location import ArchivePlace, RemotePlace, archive_place
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.private_folder import remove_left_behind
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
-from mlflow_archive.writer.target import ArchiveTarget
+from mlflow_archive.writer.target_place import base_at
 
 if TYPE_CHECKING:
     from mlflow_archive.sinks.replay import ReplayOptions
@@ -84,20 +83,20 @@ def export(
             artifacts_destination=options.artifacts_destination,
             progress=listener,
         )
-        sink = _archive_sink(local_path(archive), options, listener)
+        sink = _archive_sink(archive_place(archive), options, listener)
         return loop.copy(origin, sink, selection, jobs=options.jobs, progress=listener)
     finally:
         remove_left_behind()  # also where there was nothing to do: a kill may have come right behind the commit
 
 
-def _archive_sink(path: Path, options: ExportOptions, progress: Progress) -> Sink:
+def _archive_sink(path: ArchivePlace, options: ExportOptions, progress: Progress) -> Sink:
     if options.append and options.base is not None:
         raise SelectionError("--append adds to an archive that is there, --base writes a delta of another: give one")
     if options.dry_run:
         from mlflow_archive.sinks.counting import CountingSink  # noqa: PLC0415
 
         # The target is looked at as the export would, so that a dry run refuses what the export would refuse.
-        base = ArchiveTarget(path, append=options.append, files=Files(), of_base=options.base).base
+        base = base_at(path, append=options.append, files=Files(), of_base=options.base)
         return CountingSink(base=base, options=options, progress=progress)
     return ArchiveSink(
         path,

@@ -8,7 +8,8 @@ give the same file, and a Parquet part can be read in place.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from mlflow_archive.errors import DamagedError
@@ -58,6 +59,19 @@ def entry_at(name: str, size: int, crc32: int, offset: int) -> Entry:
     """Return the entry of a member whose local header is at ``offset``."""
     data_offset = offset + len(local_header(name, size, crc32, offset))
     return Entry(name=name, size=size, crc32=crc32, header_offset=offset, data_offset=data_offset)
+
+
+def laid_out(sizes: Mapping[str, int]) -> list[Entry]:
+    """Return where members of these sizes lie, the first at the beginning of the file; their CRC is left zero."""
+    entries: list[Entry] = []
+    for name, size in sizes.items():
+        entries.append(entry_at(name, size, 0, end_of(entries)))
+    return entries
+
+
+def end_of(entries: Sequence[Entry]) -> int:
+    """Return where the data of the last of some entries ends."""
+    return entries[-1].data_offset + entries[-1].size if entries else 0
 
 
 def header_of(entry: Entry) -> bytes:
@@ -160,13 +174,6 @@ def check_local(entry: Entry, header: bytes) -> None:
     if header != header_of(entry):
         message = f"{entry.name}: its local header differs from the central directory"
         raise DamagedError(message, code="E021", member=entry.name)
-
-
-def with_stated_crc32(entry: Entry, header: bytes) -> Entry:
-    """Return an entry with the CRC-32 that its local header states. Raises DamagedError (E021) for another header."""
-    stated = replace(entry, crc32=_LOCAL.unpack_from(header)[6])
-    check_local(stated, header)
-    return stated
 
 
 def decode_loosely(header: bytes) -> tuple[str, int, int] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlflow_archive.format.zipfile64 import local_header
+from mlflow_archive.format.zipfile64 import laid_out
 from mlflow_archive.reader.stored.listing import listing_of
 from mlflow_archive.reader.stored.opening import OpenedManifest
 from mlflow_archive.writer.target import single_file_order
@@ -12,8 +12,5 @@ def member_offsets(opened: OpenedManifest) -> dict[str, int]:
     """Return where each member begins in a single file that is as the writer makes it."""
     sizes = {member.path: member.size for member in opened.manifest.members}
     sizes |= {file.name: file.size for file in listing_of(opened)}
-    offsets, position = {}, 0
-    for name in single_file_order(opened.manifest):
-        offsets[name] = position + len(local_header(name, sizes[name], 0, position))
-        position = offsets[name] + sizes[name]
-    return offsets
+    entries = laid_out({name: sizes[name] for name in single_file_order(opened.manifest)})
+    return {entry.name: entry.data_offset for entry in entries}

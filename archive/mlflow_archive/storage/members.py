@@ -64,7 +64,8 @@ class MemberFile:
     """Random access to one member by offset; safe to use from several threads.
 
     Reads through ``pread``, not mmap: a medium that fails gives an error here, with mmap it would kill the process.
-    ``crc32`` is what a single file states of the bytes, None where nothing does.
+    ``crc32`` is what a single file states of the bytes, None where nothing does; ``distant``
+    says that reading takes requests.
     """
 
     crc32: int | None = None

@@ -118,13 +118,9 @@ def _regular_size(file: OpenFile, path: Path) -> int:
 
 def single_file_size(members: Members, names: Iterable[str]) -> int:
     """Return the size of the single file that has these members in this order."""
-    entries: list[zipfile64.Entry] = []
-    offset = 0
-    for name in names:
-        size = members.open(name).size
-        entries.append(zipfile64.entry_at(name, size, 0, offset))
-        offset = entries[-1].data_offset + size
-    return offset + len(zipfile64.central_directory(entries, offset))
+    entries = zipfile64.laid_out({name: members.open(name).size for name in names})
+    end = zipfile64.end_of(entries)
+    return end + len(zipfile64.central_directory(entries, end))
 
 
 def single_file_blocks(members: Members, names: Sequence[str], hashes: Mapping[str, str]) -> Iterator[bytes]:

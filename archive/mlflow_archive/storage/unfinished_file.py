@@ -9,30 +9,26 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mlflow_archive.errors import DamagedError, MlflowArchiveError, TargetError
+from mlflow_archive.errors import MlflowArchiveError, TargetError
 from mlflow_archive.format import zipfile64
 from mlflow_archive.storage.closing import Closing
 from mlflow_archive.storage.files import Files, OutputFile
 from mlflow_archive.storage.growing import GrowingMember
 from mlflow_archive.storage.members import MemberFile, OpenFile, check_sha256
 
-Proved = tuple[MemberFile, str | None]
-"""A whole member, and the SHA-256 that it must have (None: unchecked)."""
-
 
 class UnfinishedFile(Closing):
     """The single file to be at ``path``, a place for ``GrowingMembers`` and for whole ones.
 
-    ``older`` gives whole members that come before all others; they are copied when the first byte is to be written.
     One process at a time makes a file, which holds a lock for that.
     """
 
-    def __init__(self, files: Files, path: Path, older: Callable[[], Iterable[Proved]] = tuple) -> None:
-        self._files, self._path, self._older = files, path, older
+    def __init__(self, files: Files, path: Path) -> None:
+        self._files, self._path = files, path
         self._temporary = path.with_name(path.name + ".tmp")
         self._output: OutputFile | None = None
         self._entries: dict[str, zipfile64.Entry] = {}
@@ -40,21 +36,13 @@ class UnfinishedFile(Closing):
 
     def _begun(self) -> OutputFile:
         if self._output is None:
-            output = self._files.create(self._temporary)
+            self._output = self._files.create(self._temporary)
             self._files.sync_directory(self._temporary.parent)
-            self._output, self._entries = output, {}
-            try:
-                for member, sha256 in self._older():
-                    self.add(member, sha256)
-            except BaseException:
-                self.close()
-                raise
         return self._output
 
     @property
     def whole(self) -> Collection[str]:
-        """The names of the members that lie in the file, which is begun, whole."""
-        self._begun()
+        """The names of the members that lie in it whole."""
         return self._entries.keys()
 
     def begin(self, name: str) -> GrowingMember:
@@ -65,44 +53,20 @@ class UnfinishedFile(Closing):
         return self._grown[name]
 
     def holds(self, sizes: Mapping[str, int]) -> bool:
-        if not sizes:
-            return True
-        try:
-            with self._reading() as file:
-                *_, last = self._laid_out(file, sizes)
-                return os.fstat(file.descriptor).st_size >= last.data_offset + last.size
-        except (OSError, DamagedError):  # not there, or its beginning is not what it should be
-            return False
+        end = zipfile64.end_of(zipfile64.laid_out(sizes))
+        return not sizes or (self._temporary.is_file() and self._temporary.stat().st_size >= end)
 
     def take_over(self, sizes: Mapping[str, int]) -> Iterator[GrowingMember]:
         if not sizes:
             self.remove()
             return
-        with self._reading() as file:
-            entries = {entry.name: entry for entry in self._laid_out(file, sizes)}
-            self._entries = {name: entry for name, entry in entries.items() if name not in sizes}
-            last = entries[next(reversed(entries))]
-            self._output = self._files.append(self._temporary, last.data_offset + last.size)
-            for name in sizes:
-                entry = entries[name]
-                grown = self._grown[name] = _Grown(self._output, entry, self._entries)
-                grown.take_over(MemberFile(name, file, entry.data_offset, entry.size).blocks())
-                yield grown
-
-    def _laid_out(self, file: OpenFile, sizes: Mapping[str, int]) -> Iterator[zipfile64.Entry]:
-        """Yield where the older members lie, with the CRC that is stated there, and then those of these sizes.
-
-        Raises DamagedError if the headers of older members are not as they were written.
-        """
-        older = {member.name: member.size for member, _ in self._older()}
-        offset = 0
-        for name, size in (older | dict(sizes)).items():
-            entry = zipfile64.entry_at(name, size, 0, offset)
-            if name in older:
-                header = MemberFile(name, file, offset, entry.data_offset - offset)
-                entry = zipfile64.with_stated_crc32(entry, header.read_at(0, header.size))
-            yield entry
-            offset = entry.data_offset + size
+        entries = zipfile64.laid_out(sizes)
+        self._output = self._files.append(self._temporary, zipfile64.end_of(entries))
+        for entry in entries:
+            grown = self._grown[entry.name] = _Grown(self._output, entry, self._entries)
+            with self._reading() as file:
+                grown.take_over(MemberFile(entry.name, file, entry.data_offset, entry.size).blocks())
+            yield grown
 
     @contextmanager
     def opened(self, name: str) -> Iterator[MemberFile]:
@@ -176,6 +140,7 @@ class _Grown(GrowingMember):
         if entry.data_offset != self.data_offset:
             raise MlflowArchiveError(f"{entry.name} has {self.size} bytes: a member that grows is smaller than 4 GiB")
         self._output.patch(entry.header_offset, zipfile64.header_of(entry))
+        self._output.sync()
         self._entries[entry.name] = entry
         return self._digest.hexdigest()
 
@@ -183,10 +148,11 @@ class _Grown(GrowingMember):
         """Leave the file open: it is not this member's."""
 
 
-def write_single_file(files: Files, path: Path, members: Iterable[Proved]) -> None:
+def write_single_file(files: Files, path: Path, members: Iterable[tuple[MemberFile, str | None]]) -> None:
     """Write whole members, in that order, into one file, durably; ``path`` appears when it is whole.
 
-    Raises DamagedError (E012) if a member is not what it should be, TargetError if the disk refuses.
+    Each comes with the SHA-256 that it must have (None: unchecked). Raises DamagedError (E012) if a member is not what
+    it should be, TargetError if the disk refuses.
     """
     with UnfinishedFile(files, path) as unfinished:
         for member, sha256 in members:

@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.flow.report import Progress
-from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, STAGING, export_number, manifest_name
+from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, STAGING, export_number, manifest_name
 from mlflow_archive.format.manifest import KNOWN_FEATURES, Member
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.members import HASH_BLOCK, MemberFile
+from mlflow_archive.storage.remote.members import BucketMembers
 from mlflow_archive.storage.single_file import SingleFileMembers
 from mlflow_archive.verification.report import VerifyReport
 
@@ -24,10 +25,14 @@ def check_listing(archive: Archive, report: VerifyReport) -> None:
     sizes = archive.members.sizes()
     copy = manifest_name(archive.manifest.export_number)
     listed = {member.path for member in archive.manifest.members} | {MANIFEST, copy, CHECKSUMS}
+    is_cut_off = isinstance(archive.members, BucketMembers) and MANIFEST not in sizes
     for member in archive.manifest.members:
         report.count("members", 1)
-        _check_size(member, sizes, report)
-    if CHECKSUMS not in sizes:
+        if not is_cut_off or member.path != README:
+            _check_size(member, sizes, report)
+    if is_cut_off:
+        report.add("W001", MANIFEST, "an export was cut off behind its commit; the next one completes it")
+    elif CHECKSUMS not in sizes:
         report.add("E010", CHECKSUMS, "it is not there")
     else:
         _check_checksums(archive, report, copy)
@@ -66,7 +71,7 @@ def _check_checksums(archive: Archive, report: VerifyReport, copy: str) -> None:
         file = archive.members.open(CHECKSUMS)
         text = file.read_at(0, file.size)
     except DamagedError as error:
-        report.add_error(error, CHECKSUMS)
+        report.add_error(error)
         return
     lines = "".join(f"{expected[path]}  {path}\n" for path in sorted(expected)).encode("ascii")
     if text == lines:
@@ -96,7 +101,7 @@ def check_bytes(archive: Archive, report: VerifyReport, progress: Progress, jobs
             sha256 = _hash(archive, archive.open_member(member), report, progress)
         except DamagedError as error:
             if error.code not in ("E010", "E011"):  # these the listing has reported
-                report.add_error(error, member.path)
+                report.add_error(error)
             bad.add(member.path)
             return
         if sha256 != member.sha256:
@@ -139,4 +144,4 @@ def _check_rest(archive: Archive, single: SingleFileMembers, report: VerifyRepor
             _hash(archive, single.open(name), report, progress)
         except DamagedError as error:
             if error.code != "E010":
-                report.add_error(error, name)
+                report.add_error(error)

@@ -77,7 +77,7 @@ def _check_unknown_tables(archive: Archive, report: VerifyReport) -> None:
             rows = sum(group.num_rows for group in unknown_groups(archive, member))
         except DamagedError as error:
             if error.code not in ("E010", "E011"):
-                report.add_error(error, member.path)
+                report.add_error(error)
             continue
         report.count("rows", rows)
         if rows != member.rows:
@@ -95,7 +95,7 @@ def _check_part(archive: Archive, member: Member, report: VerifyReport, findings
         groups = part.row_groups()
     except DamagedError as error:
         if error.code not in ("E010", "E011"):
-            report.add_error(error, member.path)
+            report.add_error(error)
         findings.damaged.append(_whole(member))
         return
     if not part.rows == member.rows == sum(group.rows for group in groups):
@@ -107,7 +107,7 @@ def _check_part(archive: Archive, member: Member, report: VerifyReport, findings
         try:
             rows = part.read(group.index)
         except DamagedError as error:
-            report.add_error(error, member.path)
+            report.add_error(error)
             low, high = group.key_min or member.key_min or "", group.key_max or member.key_max or ""
             findings.damaged.append(KeyRange(table=part.table, export=member.export, low=low, high=high))
             previous = None
@@ -128,7 +128,7 @@ def _check_checksums(part: Part, report: VerifyReport) -> None:
         if not part.has_page_checksums():
             report.add("W006", part.name, "its pages have no checksums")
     except DamagedError as error:
-        report.add_error(error, part.name)
+        report.add_error(error)
 
 
 def _check_rows(part: Part, member: Member, rows: pa.Table, previous: pa.Table | None, report: VerifyReport) -> bool:

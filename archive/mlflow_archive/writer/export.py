@@ -23,6 +23,7 @@ from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.fingerprint import fingerprints_of
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.kinds import IDENTITIES, INCREMENTAL, TABLES
 from mlflow_archive.selecting.selection import Selection
@@ -36,7 +37,7 @@ from mlflow_archive.writer.segments import SEAL_SECONDS, Segment
 from mlflow_archive.writer.settled import settled
 from mlflow_archive.writer.staged import read_block
 from mlflow_archive.writer.staging import Staging
-from mlflow_archive.writer.target import ArchiveTarget
+from mlflow_archive.writer.target_place import target_at
 
 MAX_REPORTED_GAPS: Final = 10_000
 UNNOTICED: Final = (
@@ -81,7 +82,7 @@ class ArchiveSink:
 
     def __init__(
         self,
-        path: Path,
+        path: ArchivePlace,
         options: ArchiveOptions | None = None,
         *,
         tool: str,
@@ -93,7 +94,7 @@ class ArchiveSink:
         self._options, self._tool, self._clock_ms = options, tool, clock_ms
         self._progress: Progress = progress or Quiet()
         self._files = files or Files()
-        self._target = ArchiveTarget(path, append=options.append, files=self._files, of_base=options.base)
+        self._target = target_at(path, append=options.append, files=self._files, of_base=options.base)
         root, export = self._target.root, self._target.export_number
         self._staging = Staging(self._files, root, export)
         self._scratch = Scratch()

@@ -67,7 +67,7 @@ class Finishing:
                 pieces.setdefault(block.table, []).append(piece)
         self._write(pieces)
         self._remember_used()
-        packs = self.packs.finish()
+        packs = self.target.placed(self.packs.finish())
         blobs = index_pieces(self.files, self.staging, self.target.packs, packs, self.scratch)
         self._write({"blobs": blobs})
         self._members += [self._pack_member(pack) for pack in packs]

@@ -8,7 +8,7 @@ NAME.mlfa  (single file)  packs go straight into NAME.mlfa.tmp, parts wait in NA
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -22,10 +22,11 @@ from mlflow_archive.format.readme import README_TEXT
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.growing import GrowingFiles, GrowingMembers
-from mlflow_archive.storage.members import BytesMember, DirectoryMembers, MemberFile
+from mlflow_archive.storage.members import BytesMember, DirectoryMembers
 from mlflow_archive.storage.unfinished_file import UnfinishedFile
 from mlflow_archive.writer.base import ArchiveBase, Base, check_whole
 from mlflow_archive.writer.index import open_base
+from mlflow_archive.writer.packs import WrittenPack
 from mlflow_archive.writer.staging import PLAN, Staging, plan_bytes
 
 
@@ -46,7 +47,7 @@ class ArchiveTarget:
         self.root = path.with_name(path.name + ".work") if self.single_file else path
         self.is_delta = of_base is not None
         self._held = self._existing()
-        self._file = UnfinishedFile(files, path, self._older_packs) if self.single_file else None
+        self._file = UnfinishedFile(files, path) if self.single_file else None
         self.packs: GrowingMembers = self._file or GrowingFiles(files, self.root)
         self._append = append
         self._made_root = False
@@ -70,7 +71,7 @@ class ArchiveTarget:
         export = base.newest_export
         base.close()
         return TargetError(
-            f"{self.path} is an archive already (export {export.number} of {export.source.get('uri')}). "
+            f"{base.path} is an archive already (export {export.number} of {export.source.get('uri')}). "
             "Use --append to add what is new, or choose another name"
         )
 
@@ -123,6 +124,10 @@ class ArchiveTarget:
             raise TargetError(message)
         self._withdraw_delta()
 
+    def placed(self, packs: Sequence[WrittenPack]) -> list[WrittenPack]:
+        """Return the packs of the export under the names that they have in the archive."""
+        return list(packs)
+
     @property
     def durable_parts(self) -> bool:
         """Whether parts lie below the root for good."""
@@ -157,13 +162,12 @@ class ArchiveTarget:
     ) -> None:
         """Append to the packs whatever else the single file holds, in order, and give it its name."""
         hashes = {member.path: member.sha256 for member in manifest.members}
-        whole = set(file.whole)
-        for name in single_file_order(manifest):
+        for name in [name for name in single_file_order(manifest) if name not in file.whole]:
             if name in listing:
                 file.add(BytesMember(name, listing[name]), hashes.get(name))
-            elif name in new and name not in whole:
+            elif self._held is None or name in new:
                 self._move(name, hashes[name], file)
-            elif self._held is not None and name not in whole:
+            else:
                 file.add(self._held.members.open(name), hashes[name])
         file.publish()
 
@@ -172,13 +176,6 @@ class ArchiveTarget:
         with closing(DirectoryMembers(self.root)) as staged:
             file.add(staged.open(name), sha256)
         self._files.remove(self.root / name)
-
-    def _older_packs(self) -> Iterator[tuple[MemberFile, str]]:
-        """Yield the packs that are there already: a single file begins with them."""
-        if self._held is not None and not self.is_delta:
-            for member in in_order(self._held.manifest.members):
-                if member.kind == "pack":
-                    yield self._held.members.open(member.path), member.sha256
 
     def clean_up(self, staging: Staging) -> None:
         """Remove the staging folder and what else a single file took; the plan, which names all of it, goes last."""
@@ -197,6 +194,13 @@ class ArchiveTarget:
         self.clean_up(staging)
         if self._made_root or self.is_delta:
             self._files.remove_tree(self.root)
+
+    def give_up(self) -> Base | None:
+        """Close all but the base, which the caller closes."""
+        base, self.base = self.base, None
+        self._held = self._held if self.is_delta else None
+        self.close()
+        return base
 
     def close(self) -> None:
         """Close the archive that is there, the base, and what is unfinished."""
@@ -225,12 +229,8 @@ def single_file_order(manifest: Manifest) -> list[str]:
     """Return all member names in the order that they have in a single file (spec/format.md, section 11)."""
     copy = manifest_name(manifest.export_number)
     if manifest.minor < _FIRST_IN_ORDER_OF_MAKING:
-        listed = {member.path for member in manifest.members}
-        first = [*sorted({README} & listed), MANIFEST, CHECKSUMS, copy]
-        return first + sorted(listed - set(first))
-    return [*(member.path for member in in_order(manifest.members)), CHECKSUMS, copy, MANIFEST]
-
-
-def in_order(members: Iterable[Member]) -> list[Member]:
-    """Return the members of a manifest in the order in which they are made."""
-    return sorted(members, key=lambda member: (_IN_ORDER.index(member.kind), member.export, member.path))
+        names = {member.path for member in manifest.members}
+        first = [*sorted({README} & names), MANIFEST, CHECKSUMS, copy]
+        return first + sorted(names - set(first))
+    listed = sorted(manifest.members, key=lambda m: (_IN_ORDER.index(m.kind), -m.export, m.path))
+    return [*(member.path for member in listed), CHECKSUMS, copy, MANIFEST]

@@ -12,12 +12,13 @@ import click
 
 from mlflow_archive.api.verbs import ExportOptions, export
 from mlflow_archive.flow.report import Report
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.kinds import TABLES, is_identity
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.summary import total_size
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive_cli.output import TextOutput, list_gaps, write_json
-from mlflow_archive_cli.parameters import LOCAL_PATH, output_file, pair_of, size_bytes, time_ms
+from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH, output_file, pair_of, size_bytes, time_ms
 from mlflow_archive_cli.printable import elapsed, size
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.selecting import progress_option, quiet_option, selecting_options, what_is_named
@@ -28,7 +29,7 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
 
 
 @click.command("export")
-@click.argument("archive", type=LOCAL_PATH)
+@click.argument("archive", type=ARCHIVE)
 @click.option(
     "--from",
     "uri",
@@ -116,7 +117,7 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
 def command(
     ctx: click.Context,
     /,
-    archive: Path,
+    archive: ArchivePlace,
     dry_run: bool,
     report: Path | None,
     quiet: bool,
@@ -124,8 +125,9 @@ def command(
 ) -> None:
     """Read an MLflow server, backend database, file store or folder of mlflow-export-import into ARCHIVE.
 
-    ARCHIVE is a single file if its name ends in .mlfa, else a directory. What cannot be read is listed with the
-    reason, the rest is exported, and the exit code is 3. Interrupted, the same command continues.
+    ARCHIVE is a single file if its name ends in .mlfa, else a directory; both can lie in a bucket (s3://…). What cannot
+    be read is listed with the reason, the rest is exported, and the exit code is 3. Interrupted, the same command
+    continues; of a bucket, it begins anew.
 
     \b
     Example:
@@ -173,7 +175,7 @@ def selection_asked(options: Mapping[str, Any]) -> Selection:
     )
 
 
-def _facts(archive: Path, done: Report, *, dry_run: bool) -> dict[str, Any]:
+def _facts(archive: ArchivePlace, done: Report, *, dry_run: bool) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "archive": str(archive),
         "dry_run": dry_run,

@@ -11,6 +11,7 @@ from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, STAGING, manifest_
 from mlflow_archive.format.location import ArchivePlace, RemotePlace
 from mlflow_archive.format.manifest import MAX_MANIFEST_SIZE, Manifest, archive_id, decode
 from mlflow_archive.storage.members import DirectoryMembers, Members
+from mlflow_archive.storage.remote.members import BucketMembers, open_remote
 from mlflow_archive.storage.single_file import SingleFileMembers
 
 
@@ -34,8 +35,6 @@ def open_members(path: ArchivePlace) -> Members:
     Raises NotAnArchiveError, DamagedError for a file that is cut off; of a bucket also RemotePlaceError.
     """
     if isinstance(path, RemotePlace):
-        from mlflow_archive.storage.remote.members import open_remote  # noqa: PLC0415 - threads and much else with it
-
         return open_remote(path)
     if path.is_dir():
         return DirectoryMembers(path)
@@ -79,6 +78,11 @@ def _copies(members: Members) -> list[tuple[int, str]]:
 
 
 def _from_copies(members: Members, copies: list[tuple[int, str]], cause: DamagedError | None = None) -> OpenedManifest:
+    # In a bucket the copy is the commit, and what follows may not be there yet (spec/format.md, section 14).
+    if cause is None and isinstance(members, BucketMembers) and copies:
+        _, name = copies[-1]
+        data = _read(members, name)
+        return OpenedManifest(manifest=decode(data, where=name), data=data)
     # In a directory an export that was not finished has a copy and no manifest yet, but it has its staging folder.
     unfinished = isinstance(members, DirectoryMembers) and any(n.startswith(f"{STAGING}/") for n in members.sizes())
     if not copies or (cause is None and unfinished):

@@ -85,10 +85,8 @@ def check_rows(
             continue
         column = columns.get(stored)
         if column is None:
-            if rows[name].null_count < rows.num_rows:
-                yield from _obstacles(
-                    rows, table, name, pc.is_valid(rows[name]), "has no column in the target", show=False
-                )
+            held = pc.is_valid(rows[name])
+            yield from _obstacles(rows, table, name, held, "has no column in the target", show=False)
             continue
         values = rows[name]
         filled = (table.table, name) in _FILLED
@@ -138,7 +136,7 @@ def _obstacles(
 ) -> Iterator[Obstacle]:
     if not pc.any(bad).as_py():
         return
-    rows = rows.filter(pc.fill_null(bad, False))
+    rows = rows.filter(bad)
     for index in range(rows.num_rows):
         key = {part: _plain(rows[part][index]) for part in TABLES[table.table].key if part in rows.column_names}
         value = f" ({_short(_plain(rows[name][index]))})" if show else ""

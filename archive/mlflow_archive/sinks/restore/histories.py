@@ -10,7 +10,6 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.kinds import TIMESTAMP
 from mlflow_archive.reader.adjacent import last_of_each
 from mlflow_archive.sinks.restore.inverting import storable_value
 
@@ -33,13 +32,12 @@ class RestoredHistories:
 
         The newest point is the one with the greatest (step, timestamp, value), NaN counting as 0, as in MLflow's store.
         """
-        times = metrics["timestamp"]
         rows = pa.table(
             {
                 "run_uuid": metrics["run_id"],
                 "key": metrics["key"],
                 "step": metrics["step"],
-                "timestamp": times.cast(pa.int64()) if times.type == TIMESTAMP else times,
+                "timestamp": metrics["timestamp"].cast(pa.int64()),
                 "value": storable_value(metrics["value"]),
                 "is_nan": pc.is_nan(metrics["value"]),
             }

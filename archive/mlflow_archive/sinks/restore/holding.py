@@ -74,7 +74,7 @@ class HeldRows:
             return rows
         texts = [None if text is None else cut(text, limit) for text in rows[column].to_pylist()]
         values = pa.array(texts, pa.string())
-        long = pc.fill_null(pc.not_equal(rows[column], values), False)
+        long = pc.not_equal(rows[column], values)
         if not pc.any(long).as_py():
             return rows
         keys = [part for part in TABLES[name].key if part in rows.column_names and rows[part].type == pa.string()]
@@ -101,7 +101,7 @@ def _in_bytes(text: str, limit: int) -> str:
         return text
     short, characters = text, len(text)
     while size > limit:
-        characters = min(characters - 1, characters * limit // size)
+        characters = characters * limit // size
         short = shorten(text, characters)
         size = len(short.encode())
     return short

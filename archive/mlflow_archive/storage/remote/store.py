@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
 
 from mlflow_archive.errors import RemotePlaceError
 from mlflow_archive.format.location import RemotePlace
 
 if TYPE_CHECKING:
-    from obstore import GetOptions
+    from obstore import GetOptions, UpdateVersion
     from obstore.store import ObjectStore
 
 _USER: Final = re.compile(r"(?<=://)[^\s/@]*@")
@@ -20,6 +22,8 @@ _QUERY: Final = re.compile(r"\?[^\s,)\"']*")
 _MARKUP: Final = re.compile(r"<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>")
 _DEBUG: Final = "Debug source:"
 _LONGEST: Final = 300
+_LEAST_PART: Final = 8 * 1024 * 1024
+_MOST_PARTS: Final = 9_000  # S3 takes 10,000
 _NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound")
 _EMPTY: Final = ("416", "Range Not Satisfiable", "StartTooLarge")
 """How stores refuse a range that begins behind the end of an object, as any does of an empty one."""
@@ -39,11 +43,24 @@ class RangeError(RemotePlaceError):
 
 @dataclass(frozen=True, slots=True)
 class ObjectRange:
-    """Bytes of an object; ``size`` and ``tag`` (its ETag, where the store has one) are of the whole object."""
+    """Bytes of an object; ``size`` and ``tag`` (its ETag, where the store has one) are of the whole object.
+
+    ``version`` is what a store names this state of the object by, for a PUT in place of it.
+    """
 
     data: bytes
     size: int
     tag: str | None
+    version: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectEntry:
+    """An object in a listing: its size in bytes, and when it was written by the clock of the store."""
+
+    name: str
+    size: int
+    modified: datetime
 
 
 class RemoteStore:
@@ -63,7 +80,10 @@ class RemoteStore:
             options["if_match"] = tag
         with _explained(self.place, name):
             answer = self._objects.get(name, options=options)
-            return ObjectRange(bytes(answer.bytes()), answer.meta["size"], answer.meta["e_tag"])
+            meta = answer.meta
+            states = (("e_tag", meta["e_tag"]), ("version", meta["version"]))
+            version = {name: state for name, state in states if state is not None}
+            return ObjectRange(bytes(answer.bytes()), meta["size"], meta["e_tag"], version)
 
     def size(self, name: str) -> int:
         """Return how many bytes an object has."""
@@ -72,9 +92,42 @@ class RemoteStore:
 
     def sizes(self, below: str = "") -> dict[str, int]:
         """Return the objects below a name with their sizes; a request for each thousand."""
+        return {entry.name: entry.size for entry in self.entries(below)}
+
+    def entries(self, below: str = "") -> list[ObjectEntry]:
+        """Return the objects below a name, in order; a request for each thousand."""
         with _explained(self.place, below):
             objects = [entry for page in self._objects.list(below or None) for entry in page]
-        return {entry["path"]: entry["size"] for entry in objects}
+        entries = [ObjectEntry(entry["path"], entry["size"], entry["last_modified"]) for entry in objects]
+        return sorted(entries, key=lambda entry: entry.name)
+
+    def put(self, name: str, data: bytes | Path) -> None:
+        """Write an object, whole or not at all, in place of one that is there; a file in parts where it is large."""
+        size = data.stat().st_size if isinstance(data, Path) else len(data)
+        with _explained(self.place, name):
+            self._objects.put(name, data, chunk_size=max(_LEAST_PART, size // _MOST_PARTS + 1))
+
+    def put_new(self, name: str, data: bytes) -> None:
+        """Write an object that must not be there. Raises OtherObjectError where it is."""
+        with _explained(self.place, name):
+            self._objects.put(name, data, mode="create")
+
+    def put_instead(self, name: str, data: bytes, before: ObjectRange | None) -> None:
+        """Write an object in place of one that was read, None for none. Raises OtherObjectError if it has changed."""
+        if before is None:
+            self.put_new(name, data)
+            return
+        if not before.version:  # a store that names no states has nobody to compare them
+            self.put(name, data)
+            return
+        with _explained(self.place, name):
+            self._objects.put(name, data, mode=cast("UpdateVersion", dict(before.version)))
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Remove objects; it is no error if one is gone."""
+        if names:
+            with _explained(self.place, names[0]):
+                self._objects.delete(list(names))
 
 
 @contextmanager
