@@ -131,7 +131,7 @@ def reading(mutant: Path, ground: Ground) -> Iterator[list[str]]:
 
 
 def writing(mutant: Path, ground: Ground) -> Iterator[list[str]]:
-    """Yield the commands that bring an archive somewhere else, each into a copy of an empty database."""
+    """Yield the commands that bring an archive somewhere else, a database each into a copy of an empty one."""
     path, files = str(mutant), str(ground.folder / "out")
     for name, database in (("restored.db", ground.whole_database), ("imported.db", ground.database)):
         shutil.copyfile(database, ground.folder / name)
@@ -141,6 +141,8 @@ def writing(mutant: Path, ground: Ground) -> Iterator[list[str]]:
     yield ["restore", path, "--to", restored, "--artifact-root", files, "-q"]
     yield ["import", path, "--to", imported, "--artifact-root", files, "--dry-run", "-q"]
     yield ["import", path, "--to", imported, "--artifact-root", files, "-q", "--receipt", f"{files}.json"]
+    yield ["repair", path, "-o", str(ground.folder / "mended.mlfa"), "--salvage", "-q"]
+    yield ["index", path, "-o", str(ground.folder / "base.index")]
 
 
 def judge(
@@ -230,7 +232,7 @@ def _faults(arguments: Sequence[str], ran: Ran) -> Iterator[str]:
     for text in texts:
         if found := _STEERS.search(text.decode("utf-8", "replace")):
             yield f"{found[0]!r} on the terminal"
-    if ran.code and not ran.err and arguments[0] not in ("verify", "diff", "report", "python"):
+    if ran.code and not ran.err and arguments[0] not in ("verify", "repair", "diff", "report", "python"):
         yield f"exit code {ran.code} without a word"
 
 

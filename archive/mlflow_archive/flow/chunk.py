@@ -31,6 +31,10 @@ class ArtifactUnreadableError(ItemError):
         self.code = code
 
 
+class ArtifactElsewhereError(ArtifactUnreadableError):
+    """Its bytes can be had once what holds them is at hand, such as the base of a delta."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactFile:
     """One artifact on its way. ``size`` is what the source announces, in bytes, or None where it says nothing.

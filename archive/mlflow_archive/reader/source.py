@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.errors import DamagedError, ElsewhereError, SelectionError
-from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Chunk, Known, Shard
+from mlflow_archive.flow.chunk import ArtifactElsewhereError, ArtifactFile, ArtifactUnreadableError, Chunk, Known, Shard
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import gaps as gap_codes
@@ -234,7 +234,9 @@ def _place(pieces: list[StoredExtent] | None) -> tuple[str, int, int]:
 def _open(blobs: Blobs, digest: str, pieces: list[StoredExtent]) -> BinaryIO:
     try:
         return blobs.open(digest, pieces)
-    except (DamagedError, ElsewhereError) as error:
+    except ElsewhereError as error:
+        raise ArtifactElsewhereError(str(error), code=gap_codes.ARTIFACT_UNREADABLE) from error
+    except DamagedError as error:
         raise ArtifactUnreadableError(str(error), code=gap_codes.ARTIFACT_UNREADABLE) from error
 
 

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import zstandard
 
-from mlflow_archive.errors import DamagedError
+from mlflow_archive.errors import DamagedError, ElsewhereError
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.manifest import Member
-from mlflow_archive.kinds import AFTER_RUNS, BY_ROW, EXPERIMENT, IDENTITIES, RUN, TABLES, is_identity
+from mlflow_archive.kinds import AFTER_RUNS, BY_ROW, EXPERIMENT, IDENTITIES, LOGGED_MODEL, RUN, TABLES, is_identity
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs, StoredExtent
 from mlflow_archive.reader.selecting import ArchiveSelection
@@ -28,6 +28,8 @@ from mlflow_archive.verification.tables import check_tables
 
 _FRAME_HEADER = 18  # of zstd, at most
 _AT_ONCE = 10_000
+_COMPLETED = (RUN, LOGGED_MODEL)
+"""Kinds of objects that are marked until all their files are written."""
 
 
 def check_taken(
@@ -35,7 +37,8 @@ def check_taken(
 ) -> None:
     """Check the members that are read for a selection, their rows, and where the blobs of its artifacts lie.
 
-    Raises DamagedError for the first problem that ``verify`` calls an error, SelectionError.
+    Raises DamagedError for the first problem that ``verify`` calls an error, SelectionError, ElsewhereError for a
+    delta that has artifacts whose bytes lie in the base, and would not be brought later.
     """
     selection, progress = selection or Selection(), progress or Quiet()
     ids = _selected_ids(archive, selection)
@@ -89,7 +92,8 @@ def _check_artifacts(archive: Archive, selection: Selection, ids: pa.StringArray
             blob = pieces.get(row["digest"])
             artifact = f"{row['owner_kind']} {row['owner_id']}, artifact {row['path']!r}"
             if not blob and archive.manifest.delta is not None:
-                continue  # it lies in the base, and whoever reads it says so
+                _check_waits(row["owner_kind"], artifact, blobs.missing(row["digest"]))
+                continue
             if not blob:
                 raise DamagedError(f"{artifact}: its blob {row['digest']} is not in the archive", code="E050")
             size = sum(piece.raw_size for piece in blob)
@@ -114,6 +118,15 @@ def _artifacts(archive: Archive, selection: Selection, ids: pa.StringArray | Non
         for start in range(0, rows.num_rows, _AT_ONCE):
             some = rows.slice(start, _AT_ONCE).to_pylist()
             yield [row for row in some if selection.wants_artifact(row["path"], row["size"])]
+
+
+def _check_waits(kind: str, artifact: str, error: DamagedError | ElsewhereError) -> None:
+    """Raise the error, unless an object of this kind is left incomplete without a file, and completed once it is there.
+
+    Of all others nothing would bring the file when the base is at hand later.
+    """
+    if kind not in _COMPLETED:
+        raise ElsewhereError(f"{artifact}: {error}")
 
 
 class _Packs:

@@ -5,8 +5,9 @@ An archive at hand answers from its tables (:class:`ArchiveBase`), an index of o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +21,9 @@ from mlflow_archive.kinds import BY_ROW, DATASET, TABLES, Table
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
 from mlflow_archive.writer.coded import sort_rows
+
+DIGEST: Final = re.compile("[0-9a-f]{64}")
+"""What an archive that is not ours may have something else for: then it is as if it had nothing."""
 
 _EXPERIMENT_COLUMNS = ("experiment_id", "creation_time", "name")
 
@@ -89,7 +93,7 @@ class ArchiveBase:
 
     def digests(self) -> Iterator[bytes]:
         for rows in self._archive.batches("blobs", columns=["digest"]):
-            yield from (bytes.fromhex(digest) for digest in rows["digest"].to_pylist())
+            yield from map(bytes.fromhex, filter(DIGEST.fullmatch, rows["digest"].unique().to_pylist()))
 
     def experiments(self) -> Iterator[tuple[str, int | None, str | None]]:
         for rows in self._archive.batches("experiments", columns=list(_EXPERIMENT_COLUMNS)):

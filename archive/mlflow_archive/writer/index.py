@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -40,11 +39,10 @@ from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
 from mlflow_archive.storage.files import Files, OutputFile
 from mlflow_archive.storage.members import HASH_BLOCK
-from mlflow_archive.writer.base import ArchiveBase, Base, check_whole, owned, tables_of_entity, text_of_rows
+from mlflow_archive.writer.base import DIGEST, ArchiveBase, Base, check_whole, owned, tables_of_entity, text_of_rows
 
 _AT_ONCE: Final = 1_000  # entities with gaps whose rows are read together
 _RECORDS: Final = 4_096  # read together
-_DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,13 +144,13 @@ class _Writing:
 def _known(archive: Archive) -> Iterator[bytes]:
     """Yield the records of all entities with a fingerprint; what is none of ours is read again instead."""
     for rows in archive.batches("fingerprints"):
-        yield b"".join(encode_known(*row) for row in fingerprints_of(rows) if _DIGEST.fullmatch(row[2]))
+        yield b"".join(encode_known(*row) for row in fingerprints_of(rows) if DIGEST.fullmatch(row[2]))
 
 
 def _blobs(archive: Archive) -> Iterator[bytes]:
     """Yield the digests of all blobs; those of a part are sorted, and come once."""
     for rows in archive.batches("blobs", columns=["digest"]):
-        yield b"".join(bytes.fromhex(digest) for digest in rows["digest"].unique().to_pylist())
+        yield b"".join(map(bytes.fromhex, filter(DIGEST.fullmatch, rows["digest"].unique().to_pylist())))
 
 
 def _with_gaps(archive: Archive) -> Iterator[bytes]:

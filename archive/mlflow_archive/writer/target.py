@@ -229,7 +229,8 @@ def single_file_order(manifest: Manifest) -> list[str]:
     """Return all member names in the order that they have in a single file (spec/format.md, section 11)."""
     copy = manifest_name(manifest.export_number)
     if manifest.minor < _FIRST_IN_ORDER_OF_MAKING:
-        first = [README, MANIFEST, CHECKSUMS, copy]
-        return first + sorted(m.path for m in manifest.members if m.path not in first)
+        names = {member.path for member in manifest.members}
+        first = [*sorted({README} & names), MANIFEST, CHECKSUMS, copy]
+        return first + sorted(names - set(first))
     listed = sorted(manifest.members, key=lambda m: (_IN_ORDER.index(m.kind), -m.export, m.path))
     return [*(member.path for member in listed), CHECKSUMS, copy, MANIFEST]

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import BinaryIO
 
 from mlflow_archive.errors import ItemError, ServerError
-from mlflow_archive.flow.chunk import ArtifactFile
+from mlflow_archive.flow.chunk import ArtifactElsewhereError, ArtifactFile
 from mlflow_archive.format import refusals
 from mlflow_archive.sinks.replay.target.target import TargetArtifacts
 from mlflow_archive.sinks.replay.writing.artifacts import ArtifactNameError
@@ -47,7 +47,8 @@ def copy_artifacts(
 ) -> list[ArtifactFile]:
     """Write the artifacts that are missing or of another size in ``sizes``; what cannot be is refused, one by one.
 
-    Where the target failed (5xx), the receipt knows that the owner lacks a file, so that it stays marked as incomplete.
+    Where the target failed (5xx), or the bytes lie in the base of a delta, the receipt knows that the owner lacks a
+    file, so that it stays marked as incomplete.
 
     Returns the MLmodel files that still name logged models which ``owner.mapped`` does not know.
     """
@@ -58,7 +59,8 @@ def copy_artifacts(
                 unresolved.append(artifact)
         except (ItemError, ServerError) as exc:
             check_one_item(exc)
-            if isinstance(exc, ServerError) and executed_perhaps(exc):
+            later = isinstance(exc, ArtifactElsewhereError) or (isinstance(exc, ServerError) and executed_perhaps(exc))
+            if later:
                 receipt.without_file(owner.kind, owner.source_id)
             receipt.refuse(owner.kind, owner.source_id, artifact.path, artifact_refusal(exc), str(exc))
     return unresolved
