@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlflow_archive.api.deltas import index, join
     from mlflow_archive.api.diffing import Diff, diff
     from mlflow_archive.api.open_archive import OpenArchive
     from mlflow_archive.api.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
@@ -52,6 +53,8 @@ __all__ = [
     "diff",
     "export",
     "import_archive",
+    "index",
+    "join",
     "open",
     "pack",
     "repair",
@@ -77,6 +80,8 @@ _PLACES = {
     "diff": ("api.diffing", "diff"),
     "export": ("api.verbs", "export"),
     "import_archive": ("api.verbs", "import_archive"),
+    "index": ("api.deltas", "index"),
+    "join": ("api.deltas", "join"),
     "open": ("api.open_archive", "OpenArchive"),
     "pack": ("api.packing", "pack"),
     "repair": ("api.repairing", "repair"),

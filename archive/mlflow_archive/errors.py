@@ -14,6 +14,7 @@
     ├── MissingExtraError         a package that is not always installed is needed        exit 1
     ├── MissingProgramError       a program of the system is needed                       exit 2
     ├── SelectionError            the caller named something that does not exist          exit 2
+    │   └── ElsewhereError        it lies in the base of a delta                          exit 2
     └── ItemError                 one run or artifact could not be carried; the rest can  exit 3
 
 A message says what, where, expected, found, and the next step.
@@ -131,6 +132,10 @@ class SelectionError(MlflowArchiveError):
     """The caller asked for something that does not exist or cannot be combined."""
 
     exit_code = 2
+
+
+class ElsewhereError(SelectionError):
+    """What was asked for lies in the base of a delta, which was not given."""
 
 
 class QueryError(SelectionError):

@@ -35,6 +35,8 @@ _MODULES: Final = MappingProxyType(
         "restore": ("restore", "Put an archive into a backend database, with every id kept."),
         "verify": ("verify", "Check that an archive is what was committed."),
         "repair": ("repair", "Write a sound archive from a damaged one and other copies."),
+        "join": ("join", "Write one archive from a base and deltas of it."),
+        "index": ("index", "Write a small file for deltas where their base is not at hand."),
         "sign": ("sign", "Sign an archive, and have its signatures time-stamped."),
         "pack": ("pack", "Pack an archive for the road: encrypted, in volumes, with parity."),
         "unpack": ("unpack", "Put volumes together again, mended where that is needed."),
@@ -53,7 +55,8 @@ _MODULES: Final = MappingProxyType(
 )
 _READING: Final = frozenset({"verify", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"})
 _WORKING: Final = frozenset(
-    {"export", "import", "copy", "restore", "verify", "repair", "sign", "pack", "unpack", "diff", "report", "extract"}
+    {"export", "import", "copy", "restore", "verify", "repair", "join", "index", "sign", "pack", "unpack", "diff"}
+    | {"report", "extract"}
 )
 """Whose exit code is what they are called for: they go on to their end although nobody reads what they print."""
 

@@ -79,6 +79,7 @@ def test_every_parameter_refuses_one_text(instances: dict[str, object]) -> None:
         "TableView.to_batches.columns",
         "TableView.to_pandas.columns",
         "TableView.to_table.columns",
+        "join.deltas",
         "repair.others",
         "unpack.identities",
     ]

@@ -114,6 +114,11 @@ def test_the_example_in_the_help_works(
     # In place of the server of an export a store on disk; a replay into servers is tested in tests/sinks.
     store = Store(experiments=(Experiment(experiment_id="1", name="churn 1"),))
     write_store(store, tmp_path / "mlruns")
+    write_store(Store(experiments=(Experiment(experiment_id="1", name="churn 2"),)), tmp_path / "more")
+    if name == "join":
+        cli("export", "base.mlfa", "--from", tmp_path / "mlruns")
+        (tmp_path / "base.mlfa").replace(tmp_path / "backup.mlfa")
+        cli("export", "week-1.mlfa", "--base", "backup.mlfa", "--recheck", "--same-source", "--from", tmp_path / "more")
     target = "sqlite:///mlflow.db"
     stand_in = {"4b1f0c": PARENT, "val/loss": "bad", "metrics.auc DESC": "-start_time"}
     stand_in["http://127.0.0.1:5000"] = str(tmp_path / "mlruns") if name in ("export", "copy") else target

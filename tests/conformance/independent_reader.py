@@ -27,7 +27,7 @@ import zstandard
 
 Row = dict[str, Any]
 
-KNOWN_FEATURES: frozenset[str] = frozenset()
+KNOWN_FEATURES = frozenset({"delta"})
 SPEC = Path(__file__).resolve().parents[2] / "spec" / "tables.md"
 
 
@@ -53,19 +53,23 @@ class RefusedError(Exception):
 
 
 class Archive:
-    """A committed archive of either form."""
+    """A committed archive of either form; a delta with what is in it, or with its base as what they make together."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path)
+    def __init__(self, path: str | os.PathLike[str], base: str | os.PathLike[str] | None = None) -> None:
+        self._path, self._base = Path(path), None if base is None else Archive(base)
         self._zip = None if self._path.is_dir() else zipfile.ZipFile(self._path)
+        self._older: set[str] = set()
         data = self._bytes("manifest.json")
         self.manifest = self._checked(data)
         self.archive_id = hashlib.sha256(data).hexdigest()
-        self._members = {member["path"]: member for member in self.manifest["members"]}
+        here = self.manifest.get("delta", {"export": 0})["export"]  # members of exports up to it lie elsewhere
+        self._members = {member["path"]: member for member in self.manifest["members"] if member["export"] > here}
         copy = f"manifests/{self.manifest['exports'][-1]['number']:04d}.json"
         if self._bytes(copy) != data:
             raise RefusedError(f"E005: {copy} differs from manifest.json")
         self._check_listing(copy, data)
+        if self._base is not None:
+            self._join(self._base)
         self._rows: dict[str, list[Row]] = {}
         self._packs: dict[str, bytes] = {}
         self._held = {kind: self._holders(*identity) for kind, identity in IDENTITY.items()}
@@ -76,6 +80,8 @@ class Archive:
 
     def _bytes(self, name: str) -> bytes:
         """Read a member whole (section 3); of a single file, section 11."""
+        if self._base is not None and name in self._older:
+            return self._base._bytes(name)
         try:
             if self._zip is None:
                 return (self._path / name).read_bytes()
@@ -86,6 +92,22 @@ class Archive:
         except (KeyError, FileNotFoundError) as error:
             raise RefusedError(f"E010: {name} is missing") from error
 
+    def _join(self, base: Archive) -> None:
+        """Become what this delta makes with its base (section 18)."""
+        delta = self.manifest.pop("delta")
+        if base.archive_id != delta["base"]:
+            raise RefusedError(f"the base of this delta is {delta['base']}, not {base.archive_id}")
+        copy = f"manifests/{delta['export']:04d}.json"
+        older = [m for m in self.manifest["members"] if m["export"] <= delta["export"] and m["path"] != copy]
+        self._older = {copy, *(member["path"] for member in older)}
+        exports = self.manifest["exports"][: delta["export"]]
+        if (older, exports) != (base.manifest["members"], base.manifest["exports"]):
+            raise RefusedError("E007: the delta states other members or exports of its base")
+        self.manifest["required_features"].remove("delta")
+        self.manifest["format"]["minor"] = delta["minor"]
+        self.archive_id = hashlib.sha256(_canonical(self.manifest)).hexdigest()
+        self._members = {member["path"]: member for member in self.manifest["members"]}
+
     def _checked(self, data: bytes) -> dict[str, Any]:
         """Check what must be checked before anything else is believed (section 12), then the canonical form."""
         document: dict[str, Any] = json.loads(data)
@@ -93,8 +115,9 @@ class Archive:
             raise RefusedError(f"E003: {document['format']}")
         if unknown := set(document["required_features"]) - KNOWN_FEATURES:
             raise RefusedError(f"E004: {sorted(unknown)}")
-        canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-        if canonical.encode() != data:
+        if ("delta" in document) != ("delta" in document["required_features"]):
+            raise RefusedError("E002: the key and the feature `delta` go together")
+        if _canonical(document) != data:
             raise RefusedError("E002: the manifest is not canonical")
         lists = [document["required_features"], document["optional_features"]]
         if any(names != sorted(names) for names in [*lists, [member["path"] for member in document["members"]]]):
@@ -229,6 +252,11 @@ class Archive:
     def close(self) -> None:
         if self._zip is not None:
             self._zip.close()
+
+
+def _canonical(document: dict[str, Any]) -> bytes:
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return text.encode()
 
 
 def _entity_id(row: Row, owner: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_archive.verification.checks import verify
 from mlflow_archive_cli.main import run
 from tests.support.mlflow_server import MlflowServer
 from tests.support.mlruns import RUN_ID, Experiment, Run, Store, write_store
@@ -29,10 +30,7 @@ def test_every_command_of_a_transfer(tmp_path: Path, mlflow_server: MlflowServer
     missing = sorted({package for tool, package in PACKAGES.items() if shutil.which(tool) is None})
     if missing:
         pytest.fail(f"the page needs tools that are not here: install the packages {', '.join(missing)}")
-    only_run = Run(run_id=RUN_ID, name="run 7", params={"lr": "0.1"})
-    write_store(
-        Store(experiments=(Experiment(experiment_id="1", name="churn 7", runs=(only_run,)),)), tmp_path / "mlruns"
-    )
+    write_week(1, tmp_path / "mlruns")
     (tmp_path / "media").mkdir()
     stand_ins = {
         "https://mlflow.example": str(tmp_path / "mlruns"),
@@ -44,7 +42,11 @@ def test_every_command_of_a_transfer(tmp_path: Path, mlflow_server: MlflowServer
         folder.mkdir()
     commands = walk()
     for command in commands:
-        unpacked = any(word in command for word in ("unpack", "--signers", "import", "diff"))
+        unpacked = any(
+            word in command for word in ("unpack", "--signers", "import", "diff", "all.mlfa", "cp all.index")
+        )
+        if week := re.search(r"week-(\d)\.mlfa --base", command):
+            write_week(int(week[1]), tmp_path / "mlruns")
         if unpacked:
             for name in ("receiver.txt", "allowed_signers"):
                 shutil.copy(before / name, after / name)
@@ -57,7 +59,17 @@ def test_every_command_of_a_transfer(tmp_path: Path, mlflow_server: MlflowServer
         True,
         json.loads((before / "report.json").read_text())["archive_id"],
     )
-    assert len(commands) == 14
+    assert len(commands) == 27
+    assert verify(before / "week-3.mlfa", base=after / "all.mlfa").ok
+    receipt = json.loads((after / "receipt-2.json").read_text())
+    assert (receipt["counts"]["runs"], receipt["created"], receipt["skipped"]) == (2, 1, 1)
+
+
+def write_week(number: int, store: Path) -> None:
+    """Write the store as it is in a week: each has one run more."""
+    runs = [Run(run_id=f"{week:x}{RUN_ID[1:]}", name=f"run {week}", params={"lr": "0.1"}) for week in range(number)]
+    shutil.rmtree(store, ignore_errors=True)
+    write_store(Store(experiments=(Experiment(experiment_id="1", name="churn 7", runs=tuple(runs)),)), store)
 
 
 def done(command: str, folder: Path) -> None:

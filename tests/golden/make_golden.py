@@ -24,7 +24,7 @@ from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database import DatabaseSource
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
-from tests.golden.test_golden import GOLDEN, HERE, content
+from tests.golden.test_golden import BASES, GOLDEN, HERE, base_of, content
 from tests.spec.drafts import checksums, sha, write_directory, zipped
 from tests.support.corpora import FILE_STORES, corpora, store_path
 from tests.support.later_database import later_database, run
@@ -52,11 +52,16 @@ class _Store(MlrunsSource):
 
 
 def _export(
-    store: Path, path: Path, selection: Selection, *, append: bool = False, source: type[MlrunsSource] = _Store
+    store: Path,
+    path: Path,
+    selection: Selection,
+    *,
+    append: bool = False,
+    base: Path | None = None,
+    source: type[MlrunsSource] = _Store,
 ) -> None:
-    sink = ArchiveSink(
-        path, ArchiveOptions(append=append), tool="mlflow-archive 0.1.0", clock_ms=lambda: 1_764_000_000_000
-    )
+    options = ArchiveOptions(append=append, base=base)
+    sink = ArchiveSink(path, options, tool="mlflow-archive 0.1.0", clock_ms=lambda: 1_764_000_000_000)
     copy(source(store), sink, selection, jobs=1)
 
 
@@ -194,6 +199,19 @@ def _settled(path: Path) -> None:
         _export(store, path, Selection(), append=True)
 
 
+def _delta(path: Path) -> None:
+    """Export the odd store as a delta of `v1-oddities.mlfa`, whole; files came, a tag went."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder, "mlruns")
+        _write_odd_store(store)
+        run = store / "1" / ("0" * 31 + "b")
+        (run / "tags" / "mlflow.parentRunId").unlink()
+        (run / "artifacts").mkdir(exist_ok=True)
+        (run / "artifacts" / "as in a.bin").write_bytes(b"odd")
+        (run / "artifacts" / "new.bin").write_bytes(b"new")
+        _export(store, path, Selection(), base=HERE / BASES[path.name])
+
+
 class _Database(DatabaseSource):
     """A database that does not tell where it lay."""
 
@@ -233,7 +251,7 @@ def _skills(path: Path) -> None:
 
 
 def _expect(name: str) -> None:
-    with open_archive(HERE / name) as archive:
+    with open_archive(HERE / name, base=base_of(name)) as archive:
         text = json.dumps(content(archive), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     (HERE / f"{name}.expected.json").write_text(text, "utf-8")
 
@@ -247,6 +265,7 @@ MAKERS: Final[dict[str, Callable[[Path], object]]] = {
     "v1_1-skills.mlfa": _skills,
     "v1_2-settled.mlfa": _settled,
     "v1_3-two-exports.mlfa": _odd_exports,
+    "v1_4-delta.mlfa": _delta,
     "from-the-future.mlfa": lambda path: path.write_bytes(zipped(list(_from_the_future().items()))),
     "from-the-future-major2": lambda path: write_directory(_major_2(), path),
 }

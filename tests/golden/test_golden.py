@@ -28,12 +28,19 @@ HERE: Final = Path(__file__).resolve().parent
 GOLDEN: Final = (
     *("v1-directory", "v1-single.mlfa", "v1-two-exports.mlfa", "v1-oddities.mlfa"),
     *("v1_1-two-exports.mlfa", "v1_1-skills.mlfa", "v1_2-settled.mlfa"),
-    "v1_3-two-exports.mlfa",
+    *("v1_3-two-exports.mlfa", "v1_4-delta.mlfa"),
 )
+BASES: Final = {"v1_4-delta.mlfa": "v1-oddities.mlfa"}
+"""Of each delta the archive that it was made of, beside which its content is read."""
 FUTURE: Final = {
     "from-the-future.mlfa": ("E004", "quantum-blobs"),
     "from-the-future-major2": ("E003", "2.0"),
 }
+
+
+def base_of(name: str) -> Path | None:
+    """Return the base of a delta, None where an archive is whole."""
+    return HERE / BASES[name] if name in BASES else None
 
 
 def content(archive: Archive) -> dict[str, Any]:
@@ -92,13 +99,14 @@ def test_golden_archives_are_those_that_were_made() -> None:
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_archive_reads_as_expected(name: str) -> None:
     expected = json.loads((HERE / f"{name}.expected.json").read_text("utf-8"))
-    with open_archive(HERE / name) as archive:
+    with open_archive(HERE / name, base=base_of(name)) as archive:
         found = content(archive)
     assert found["archive_id"] == expected["archive_id"]
     for table, rows in expected["tables"].items():
         assert found["tables"][table] == rows, table
     assert found.get("unknown_tables") == expected.get("unknown_tables")
-    stranger = independent_reader.Archive(HERE / name)
+    stranger = independent_reader.Archive(HERE / name, base_of(name))
+    assert stranger.archive_id == expected["archive_id"]
     assert {table: as_json(stranger.rows(table)) for table in expected["tables"]} == expected["tables"]
     carried = {table: as_json(rows) for table, rows in stranger.unknown_tables().items()}
     assert carried == expected.get("unknown_tables", {})
@@ -111,7 +119,9 @@ def test_members_lie_in_the_order_of_their_version(name: str) -> None:
         manifest, names = json.loads(file.read("manifest.json")), file.namelist()
     copy = f"manifests/{len(manifest['exports']):04d}.json"
     kinds = ("pack", "table", "manifest", "text")
-    by_kind = [(kinds.index(m["kind"]), -m["export"], m["path"]) for m in manifest["members"]]
+    elsewhere = manifest.get("delta", {"export": 0})["export"]
+    here = [member for member in manifest["members"] if member["export"] > elsewhere]
+    by_kind = [(kinds.index(m["kind"]), -m["export"], m["path"]) for m in here]
     if manifest["format"]["minor"] < 3:
         first = ["README.txt", "manifest.json", "checksums.sha256", copy]
         assert names == first + sorted({path for _, _, path in by_kind} - set(first))
@@ -122,7 +132,7 @@ def test_members_lie_in_the_order_of_their_version(name: str) -> None:
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_archive_is_sound(name: str) -> None:
-    assert verify(HERE / name).problems == []
+    assert verify(HERE / name).problems == verify(HERE / name, base=base_of(name)).problems == []
 
 
 @pytest.mark.parametrize("name", FUTURE)

@@ -100,9 +100,9 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         reason="On Linux a link has a mode that the next check refuses.",
     ),
     Equivalent(
-        within="storage.single_file._write_member",
-        code="member.size, 0, start",
-        by="member.size, 1, start",
+        within="storage.unfinished_file.UnfinishedFile.add",
+        code="member.size, 0, output",
+        by="member.size, 1, output",
         reason="The header is written over when the CRC is known.",
     ),
     *(
@@ -121,9 +121,9 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         reason="One behind the end of a list is its end.",
     ),
     Equivalent(
-        within="storage.single_file.single_file_size",
-        code="crc32=0",
-        by="crc32=1",
+        within="format.zipfile64.laid_out",
+        code="size, 0, end_of",
+        by="size, 1, end_of",
         reason="How long an entry is does not depend on its checksum.",
     ),
 )

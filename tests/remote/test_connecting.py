@@ -64,6 +64,14 @@ def test_a_place_without_a_bucket() -> None:
     assert str(caught.value) == "s3:///x names no bucket"
 
 
+def test_credentials_in_a_uri_are_refused_and_not_shown() -> None:
+    place = RemotePlace("s3://key:secret@bucket/x")
+    assert repr(place) == "RemotePlace('s3://bucket/x')"
+    with pytest.raises(SelectionError) as caught:
+        connect(place)
+    assert str(caught.value) == "s3://bucket/x: credentials are not taken from a URI but from the environment"
+
+
 def test_what_a_store_says_is_one_line_without_credentials() -> None:
     text = (
         'Generic S3 error: GET http://user:word@host/x?sig=secret in 3ms: <?xml version="1.0"?>\n<Error>'
@@ -88,5 +96,5 @@ def test_ranges_are_kept_and_the_oldest_go() -> None:
     kept.keep("b", 0, bytes(96 * 1024 * 1024))
     assert bytes(kept.from_position("a", 10)) == b""
     assert len(kept.from_position("b", 0)) == 96 * 1024 * 1024
-    kept.clear()
+    kept.close()
     assert bytes(kept.from_position("b", 0)) == b""

@@ -122,11 +122,23 @@ def test_a_file_that_is_replaced_while_it_is_read_is_not_mixed(
     counted.upload(archives["file"], "backup.mlfa")
     data = archives["file"].read_bytes()
     with open_archive("s3://bucket/backup.mlfa") as archive:
-        archive.members._ranges.clear()  # type: ignore[attr-defined]
+        archive.members._ranges._objects.clear()  # type: ignore[attr-defined]
         counted.objects.put("backup.mlfa", data)
         with pytest.raises(RemotePlaceError) as caught:
             archive.table("runs")
     assert str(caught.value) == ("s3://bucket/backup.mlfa was replaced while it was read; run the same command again")
+
+
+@pytest.mark.parametrize("form", ["directory", "file"])
+def test_what_is_closed_is_not_read(archives: dict[str, Path], form: str, counted: CountedBucket) -> None:
+    path = archives[form]
+    counted.upload(path, path.name)
+    with open_archive(f"s3://bucket/{path.name}") as archive:
+        part = archive.open_part(archive.parts("metrics")[0])
+    counted.forget()
+    with pytest.raises(ma.MlflowArchiveError, match="the archive is closed"):
+        part.read(0)
+    assert counted.requests == []
 
 
 def test_a_member_of_another_size_is_damage(archives: dict[str, Path], counted: CountedBucket) -> None:

@@ -14,10 +14,12 @@ from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Report
 from mlflow_archive.format.location import RemotePlace
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.storage.remote import connecting
 from mlflow_archive.verification.checks import verify
+from mlflow_archive.writer import bucket_target
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from mlflow_archive_cli.main import run
-from tests.support.counted_store import CountedBucket
+from tests.support.counted_store import CountedBucket, lead_to
 from tests.support.memory_source import START_MS, Content, MemoryOptions, MemorySource, content, content_of
 from tests.support.memory_source import export as export_locally
 
@@ -262,14 +264,6 @@ def test_a_single_file_is_put_there_whole(counted: CountedBucket, expected: tupl
     )
 
 
-def test_a_real_bucket(s3: tuple[str, Any], expected: tuple[Content, Content]) -> None:
-    place = RemotePlace(f"{s3[0]}/backup")
-    export(FIRST, place=place)
-    export(SECOND, append=True, place=place)
-    assert content_at(place) == expected[1]
-    assert verify(place).problems == []
-
-
 def test_a_dry_run_writes_nothing(counted: CountedBucket, capsys: pytest.CaptureFixture[str]) -> None:
     export(FIRST)
     counted.objects.delete("deep/backup/manifest.json")
@@ -286,3 +280,50 @@ def test_a_web_server_is_not_written_to(capsys: pytest.CaptureFixture[str]) -> N
         "mlflow-archive: https://host/backup.mlfa: an archive is only read from a web server; write it to a path or a "
         "bucket\n"
     )
+
+
+def test_what_is_not_there_whole_is_not_committed(counted: CountedBucket) -> None:
+    def lose(verb: str, key: str) -> None:
+        if verb == "put" and "/packs/" in key:
+            counted.objects.put(key, b"short")
+
+    counted.after = lose
+    with pytest.raises(
+        TargetError, match=r"/packs/0001-00000-[0-9a-f]{12}\.zst has 5 bytes, expected [0-9]+; nothing is"
+    ):
+        export(FIRST)
+    assert names(counted) == set()
+
+
+def test_an_upload_that_took_too_long_is_not_committed(counted: CountedBucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket_target, "_LONGEST_SECONDS", -1)
+    with pytest.raises(TargetError, match="others may take it for left behind; nothing was committed"):
+        export(FIRST)
+    assert names(counted) == set()
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["before the commit", "behind it"])
+def test_killed_at_the_commit_on_a_real_server(
+    s3: tuple[str, Any], monkeypatch: pytest.MonkeyPatch, expected: tuple[Content, Content], *, answered: bool
+) -> None:
+    bucket = CountedBucket(objects=connecting.open_objects(RemotePlace(s3[0]), ""))
+    lead_to(bucket, monkeypatch)
+    export(FIRST)
+
+    def kill(verb: str, key: str) -> None:
+        if (verb, key) == ("put", "deep/backup/manifests/0002.json"):
+            bucket.before = bucket.after = gone
+            raise Killed
+
+    def gone(verb: str, key: str) -> None:
+        raise Killed
+
+    bucket.before, bucket.after = (None, kill) if answered else (kill, None)
+    with pytest.raises(Killed):
+        export(SECOND, append=True)
+    bucket.before = bucket.after = None
+    assert content_at() == expected[0]
+    assert ("manifests/0002.json" in names(bucket)) is answered
+    export(SECOND, append=True)
+    assert content_at() == expected[1]
+    assert listed(bucket) < names(bucket) if not answered else listed(bucket) == names(bucket)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from mlflow_archive.errors import TargetError
-from mlflow_archive.repairing.destination import destination
 from mlflow_archive.storage.files import Files, OutputFile
+from mlflow_archive.storage.members import MemberFile
 from mlflow_archive.verification.checks import verify
+from mlflow_archive.writer.destination import destination
 from tests.repairing.subjects import LONG, check_whole, hashes, remove, repair, whole
 from tests.storage.test_full_disk import SmallDisk
 from tests.support.damage import copied
@@ -63,6 +64,10 @@ class _MortalFile(OutputFile):
     def write(self, data: bytes | memoryview) -> int:
         self._files.live()
         return super().write(data)
+
+    def copy(self, member: MemberFile) -> None:
+        self._files.live()
+        super().copy(member)
 
     def patch(self, offset: int, data: bytes) -> None:
         self._files.live()

@@ -148,10 +148,10 @@ def test_what_cannot_be_is_refused(whole: Path, tmp_path: Path) -> None:
         repair(whole / "a", whole / "a.mlfa")
     (tmp_path / "new.work").mkdir()
     (tmp_path / "new.work" / "mine").touch()
-    with pytest.raises(TargetError, match="is not of a repair"):
+    with pytest.raises(TargetError, match="holds something else"):
         repair(whole / "a", tmp_path / "new")
     (tmp_path / "new.work" / "mine").rename(tmp_path / "new.work" / "archive")
-    with pytest.raises(TargetError, match="is not of a repair"):
+    with pytest.raises(TargetError, match="holds something else"):
         repair(whole / "a", tmp_path / "new")
     assert (tmp_path / "new.work" / "archive").exists()
     (tmp_path / "empty").mkdir()

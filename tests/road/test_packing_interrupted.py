@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_archive.errors import ArchiveError, TargetError
+from mlflow_archive.packing.encryption import encrypt
 from mlflow_archive.packing.pack import PackOptions, pack
 from mlflow_archive.packing.unpack import UnpackOptions, find_set, unpack
 from mlflow_archive.packing.workplace import working_in
@@ -153,6 +154,38 @@ def test_unpack_is_killed_before_any_operation(tmp_path: Path) -> None:
         target.unlink()
         shutil.rmtree(tmp_path / "back.mlfa.sig")
     assert tree(sound.folder) == before
+
+
+class _Endless:
+    """A stream that ends only if nobody stops it for long."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def read(self, size: int) -> bytes:
+        self.calls += 1
+        return bytes(size if self.calls < 100_000 else 0)
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+
+@pytest.mark.parametrize("milliseconds", [1, 2, 5, 10, 20, 40, 60, 80, 100])
+def test_an_interrupt_is_one(milliseconds: int) -> None:
+    """It comes to the main thread, mostly between two calls of pyrage, which would take it for a fault."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    stream, before = _Endless(), signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, milliseconds / 1000)
+        with pytest.raises(KeyboardInterrupt):
+            encrypt(stream, stream, [identity().to_public()])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert stream.calls < 100_000
 
 
 def test_what_par2_left_when_it_was_killed_is_cleared_away(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.spec import carried_tables, faults_of_keys, faults_of_lists
+from tests.spec import carried_tables, deltas, faults_of_keys, faults_of_lists
 from tests.spec.drafts import Files, build, in_order, write_directory, zipped
 from tests.spec.faults import FAULTS
 from tests.spec.faults_that_warn import WARNINGS
@@ -30,6 +30,7 @@ class Made:
     what: str
     codes: tuple[str, ...]
     content: Files | bytes
+    base: str | None = None
 
 
 def all_vectors() -> list[Made]:
@@ -47,16 +48,32 @@ def all_vectors() -> list[Made]:
             found.append(Made(folder=folder, name=name + suffix, what=fault.what, codes=codes, content=content))
     for name, (what, make) in SINGLE_FAULTS.items():
         found.append(Made(folder="invalid", name=f"{name}.mlfa", what=what, codes=(name[:4],), content=make()))
+    found += _deltas()
     for name, (what, make_valid) in {**VALID, **carried_tables.VALID}.items():
         found.append(Made(folder="valid", name=name, what=what, codes=(), content=make_valid()))
     return found
 
 
+def _deltas() -> list[Made]:
+    """Return the vectors of deltas; some of which are looked at beside their base."""
+    found = []
+    for folder, vectors, base in (
+        ("invalid", deltas.FAULTS, None),
+        ("invalid", deltas.FAULTS_BESIDE_BASE, deltas.BASE),
+        ("valid", deltas.VALID, deltas.BASE),
+    ):
+        for name, (what, make) in vectors.items():
+            codes = () if folder == "valid" else (name[:4],)
+            found.append(Made(folder=folder, name=name, what=what, codes=codes, content=make(), base=base))
+    return found
+
+
 def main() -> None:
-    index = {}
+    index: dict[str, dict[str, object]] = {}
     for vector in all_vectors():
         path = VECTORS / vector.folder / vector.name
-        index[f"{vector.folder}/{vector.name}"] = {"codes": list(vector.codes), "what": vector.what}
+        beside = {} if vector.base is None else {"base": vector.base}
+        index[f"{vector.folder}/{vector.name}"] = {"codes": list(vector.codes), "what": vector.what, **beside}
         if path.exists():
             continue
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from mlflow_archive.errors import DamagedError
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.members import BytesMember, MemberFile
 from mlflow_archive.storage.unfinished_file import UnfinishedFile, write_single_file
+from tests.support.crash import RecordingFiles
 
 FIRST, SECOND = "packs/0002-00000.zst", "packs/0002-00001.zst"
 GROWN = {FIRST: bytes(range(256)) * 3, SECOND: b"second"}
@@ -69,6 +70,16 @@ def test_members_that_grow_lie_in_it_as_whole_ones_do(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.mlfa", "expected.mlfa"]
     with unfinished(path) as again:
         assert not again.holds({FIRST: 0})
+
+
+def test_a_member_that_is_finished_is_durable(tmp_path: Path) -> None:
+    files = RecordingFiles()
+    with UnfinishedFile(files, tmp_path / "a.mlfa") as file:
+        grown = file.begin(FIRST)
+        grown.write(GROWN[FIRST])
+        grown.finish()
+        assert files.operations[-1] == ("sync", tmp_path / "a.mlfa.tmp")
+        assert [kind for kind, *_ in files.operations] == ["create", "syncdir", "write", "write", "write", "sync"]
 
 
 @pytest.mark.parametrize("more", [b"", b"not synced"])

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any
 
 import pytest
-from obstore.store import MemoryStore
+from obstore.store import MemoryStore, ObjectStore
 
 from mlflow_archive.format.location import RemotePlace
 from mlflow_archive.storage.remote import connecting
@@ -29,14 +29,15 @@ class Request:
 
 @dataclass
 class CountedBucket:
-    """A bucket in memory. ``before`` and ``after`` are called with verb and key around each request, and may raise.
+    """A bucket, in memory unless another is given; ``before`` and ``after`` hear verb and key of each request.
 
-    A request takes ``seconds`` at least: those sent together are then on their way together. ``waiting`` is what the
-    PUT holds that is asked for; ``days`` how much older an object is than it says, by the end of its key.
+    Both may raise. A request takes ``seconds`` at least: those sent together are then on their way together.
+    ``waiting`` is what the PUT holds that is asked for; ``days`` how much older an object is than it says, by the end
+    of its key.
     """
 
     seconds: float = 0
-    objects: MemoryStore = field(default_factory=MemoryStore)
+    objects: ObjectStore = field(default_factory=MemoryStore)
     requests: list[Request] = field(default_factory=list)
     before: Callable[[str, str], None] | None = None
     after: Callable[[str, str], None] | None = None

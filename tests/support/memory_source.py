@@ -108,7 +108,7 @@ class MemorySource:
         return Chunk(tables=rows_to_tables({"experiments": experiments, "experiment_tags": tags}))
 
     def _fingerprint(self, number: int) -> str:
-        return f"f{number}-{number in self.options.changed}"
+        return hashlib.sha256(f"f{number}-{number in self.options.changed}".encode()).hexdigest()
 
     def _runs(self, numbers: list[int]) -> Chunk:
         rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}

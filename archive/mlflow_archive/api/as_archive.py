@@ -28,7 +28,7 @@ def as_archive(
 
     An archive is opened as it is, and ``selection`` does not count; a server, database or folder is exported into a
     temporary archive first, which is removed at the end. Raises what these raise; TargetError where what could not be
-    read would be taken for missing: a source with gaps, unless these are welcome.
+    read would be taken for missing: a source with gaps, unless these are welcome; SelectionError for a delta.
     """
     if _may_be_archive(place):
         try:
@@ -38,6 +38,7 @@ def as_archive(
                 raise
         else:
             with opened:
+                opened.require_whole("a comparison")
                 yield opened
             return
     from mlflow_archive.api.verbs import ExportOptions, export  # noqa: PLC0415 - looking needs no writer

@@ -39,13 +39,16 @@ if TYPE_CHECKING:
 class OpenArchive(Closing):
     """An open archive, either form, read-only; a context manager. Every table is an attribute: ``a.runs``.
 
-    It may lie in a bucket (``s3://…``) or, a single file, on a web server; then RemotePlaceError is raised, too. Raises
+    It may lie in a bucket (``s3://…``) or, a single file, on a web server; then RemotePlaceError is raised, too.
+    A delta shows what lies in it, with ``base`` all that the two make together. Raises SelectionError for another base,
     NotAnArchiveError, FormatTooNewError, DamagedError where not even the manifest can be read; all of them are
     MlflowArchiveError.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | RemotePlace) -> None:
-        self._archive: Archive = open_archive(path)
+    def __init__(
+        self, path: str | os.PathLike[str] | RemotePlace, *, base: str | os.PathLike[str] | RemotePlace | None = None
+    ) -> None:
+        self._archive: Archive = open_archive(path, base=base)
         views = {name: TableView(self._archive, name) for name in TABLES}
         self.tables: Mapping[str, TableView] = MappingProxyType(views)
         self._attached: list[object] = []

@@ -38,9 +38,11 @@ def restore_archive(
     """Restore what is selected of an archive into the database at a URI; ``progress`` watches the second copy only.
 
     Raises DamagedError, and RestoreRefusedError with all that stands against it, before anything is written,
-    SelectionError, ServerError, TargetError; after any of them the database is as it was.
+    SelectionError (also for a delta without its base), ServerError, TargetError; after any of them the database is as
+    it was.
     """
     selection = replace(selection or Selection(), artifacts=options.artifact_root is not None)
+    archive.require_whole("a restore")
     database = locate_database(uri)
     check_taken(archive, selection, jobs=options.jobs)
     try:

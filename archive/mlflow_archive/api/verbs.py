@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_archive import __version__
 from mlflow_archive.api.progress import OnProgress, as_progress
+from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow import copy as loop
 from mlflow_archive.flow.report import Progress, Report
 from mlflow_archive.flow.sink import Sink
@@ -43,8 +44,9 @@ ArchivePath = str | os.PathLike[str] | RemotePlace
 class ExportOptions(ArchiveOptions):
     """How to export. ``jobs`` threads read and write, ``level`` is that of zstd (1 to 19).
 
-    ``append`` adds what is new or changed to an archive that exists; with ``recheck`` also what looks unchanged, with
-    ``same_source`` although an experiment looks like one of another source. A dry run writes nothing. Each pair of
+    ``append`` adds what is new or changed to an archive that exists; ``base``, the path of another one, writes it as a
+    delta of that. With ``recheck`` also what looks unchanged comes, with ``same_source`` although an experiment
+    looks like one of another source. A dry run writes nothing. Each pair of
     ``artifact_map`` says of artifacts whose URI starts with the first text that they lie at the second one now: a
     folder, of databases also a URL. ``artifacts_destination`` is, for a database, the folder or URL behind
     ``mlflow-artifacts:`` URIs, as in ``mlflow server``.
@@ -88,11 +90,13 @@ def export(
 
 
 def _archive_sink(path: ArchivePlace, options: ExportOptions, progress: Progress) -> Sink:
+    if options.append and options.base is not None:
+        raise SelectionError("--append adds to an archive that is there, --base writes a delta of another: give one")
     if options.dry_run:
         from mlflow_archive.sinks.counting import CountingSink  # noqa: PLC0415
 
         # The target is looked at as the export would, so that a dry run refuses what the export would refuse.
-        base = base_at(path, append=options.append, files=Files())
+        base = base_at(path, append=options.append, files=Files(), of_base=options.base)
         return CountingSink(base=base, options=options, progress=progress)
     return ArchiveSink(
         path,
@@ -103,13 +107,14 @@ def _archive_sink(path: ArchivePlace, options: ExportOptions, progress: Progress
     )
 
 
-def import_archive(
+def import_archive(  # noqa: PLR0913 - what belongs to one archive stands beside the options
     archive: ArchivePath,
     to: str,
     *,
     options: ReplayOptions | None = None,
     rename_experiment: Renaming | None = None,
     rename_model: Renaming | None = None,
+    base: ArchivePath | None = None,
     selection: Selection | None = None,
     progress: Progress | OnProgress | None = None,
 ) -> Report:
@@ -117,7 +122,8 @@ def import_archive(
 
     ``options`` are :class:`~mlflow_archive.api.replaying.ImportOptions`. ``rename_experiment`` and ``rename_model`` map
     names in the archive to names in the target, or are files that do, in place of those of ``options``: they belong to
-    one archive, where options may serve many. ``report.details`` is the receipt. Raises SelectionError, also where two
+    one archive, where options may serve many. ``base`` is the archive of which ``archive`` is a delta: what the delta
+    does not hold is read from it. ``report.details`` is the receipt. Raises SelectionError, also where two
     names would become one, ServerError, TargetError, ArchiveError; repeated, it goes on.
     """
     from mlflow_archive.api.replaying import ImportOptions, replay_archive  # noqa: PLC0415 - brings MLflow with it
@@ -129,7 +135,7 @@ def import_archive(
         rename_experiment=options.rename_experiment if rename_experiment is None else read_renames(rename_experiment),
         rename_model=options.rename_model if rename_model is None else read_renames(rename_model),
     )
-    with open_archive(archive) as opened:
+    with open_archive(archive, base=base) as opened:
         return replay_archive(opened, to, options, selection, progress=listener)
 
 
@@ -167,17 +173,19 @@ def restore(
     to: str,
     options: RestoreOptions,
     *,
+    base: ArchivePath | None = None,
     selection: Selection | None = None,
     progress: Progress | OnProgress | None = None,
 ) -> Report:
     """Restore an archive into a backend database with every id kept; see ``mlflow-archive restore``.
 
-    Without an ``artifact_root`` in the options, artifacts keep their locations and none is written. Raises
+    Without an ``artifact_root`` in the options, artifacts keep their locations and none is written. A delta takes its
+    ``base``, too. Raises
     RestoreRefusedError (a TargetError) with every conflict before anything is written, ServerError, ArchiveError.
     """
     from mlflow_archive.api.restoring import restore_archive  # noqa: PLC0415 - brings MLflow with it
 
-    with open_archive(archive) as opened:
+    with open_archive(archive, base=base) as opened:
         return restore_archive(opened, to, options, selection, progress=nullcontext(as_progress(progress)))
 
 

@@ -33,9 +33,12 @@ class Fingerprint(str):
         return fingerprint
 
     def agrees_with(self, known: str | None) -> bool:
-        """Return whether the entity is as the one whose fingerprint is ``known``; None is that of no entity."""
+        """Return whether the entity is as the one whose fingerprint is ``known``; None is that of no entity.
+
+        Of the ``contents`` of what is known an index has only the beginning.
+        """
         contents: str | None = getattr(known, "contents", None)
-        return self == known and (self.contents is None or contents is None or self.contents == contents)
+        return self == known and (self.contents is None or contents is None or self.contents.startswith(contents))
 
     def row(self, kind: str, owner_id: str) -> dict[str, str | None]:
         """Return the row of the table ``fingerprints``."""

@@ -22,7 +22,7 @@ BUCKETS: Final = ("s3", "gs", "az", "abfss")
 _WEB: Final = ("https", "http")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RemotePlace:
     """A place in a bucket or on a web server; ``uri`` is as the user wrote it and may hold a credential.
 
@@ -50,6 +50,9 @@ class RemotePlace:
     def is_web(self) -> bool:
         """Whether it is a file on a web server."""
         return self.scheme in _WEB
+
+    def __repr__(self) -> str:
+        return f"RemotePlace({str(self)!r})"
 
     def __str__(self) -> str:
         bare = without_password(self.uri)

@@ -15,13 +15,16 @@ from itertools import pairwise
 from typing import Any, Final, Literal, cast
 
 from mlflow_archive.errors import DamagedError, FormatTooNewError
+from mlflow_archive.format.delta import FEATURE, Delta, all_members, divided, parse_delta
 from mlflow_archive.format.gaps import SOURCE
 from mlflow_archive.format.layout import is_member_name
 
 FORMAT_NAME: Final = "mlflow-archive"
 MAJOR: Final = 1
-MINOR: Final = 3
-KNOWN_FEATURES: Final[frozenset[str]] = frozenset()
+MINOR: Final = 4
+WHOLE_MINOR: Final = 3
+"""The lowest version that suffices for an archive that is no delta."""
+KNOWN_FEATURES: Final[frozenset[str]] = frozenset({FEATURE})
 MAX_MANIFEST_SIZE: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 32
 MAX_INTEGER: Final = 2**63 - 1
@@ -74,13 +77,15 @@ class Export:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """Everything an archive states about itself."""
+    """Everything an archive states about itself. ``members`` lie in it; of a delta others lie ``elsewhere``."""
 
-    minor: int = MINOR
+    minor: int = WHOLE_MINOR
     required_features: tuple[str, ...] = ()
     optional_features: tuple[str, ...] = ()
     exports: tuple[Export, ...]
     members: tuple[Member, ...]
+    elsewhere: tuple[Member, ...] = ()
+    delta: Delta | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -111,7 +116,8 @@ def encode(manifest: Manifest) -> bytes:
         "required_features": sorted(manifest.required_features),
         "optional_features": sorted(manifest.optional_features),
         "exports": [_encode_record(export) for export in manifest.exports],
-        "members": [_encode_record(member) for member in sorted(manifest.members, key=lambda m: m.path)],
+        "members": [_encode_record(member) for member in all_members(manifest)],
+        **({} if manifest.delta is None else {FEATURE: manifest.delta.to_json()}),
     }
     return canonical_json(document)
 
@@ -144,7 +150,7 @@ def decode(data: bytes, *, where: str) -> Manifest:
     reader = _Reader(where)
     exports = tuple(reader.export(item, i) for i, item in enumerate(reader.items(document, "exports")))
     members = tuple(reader.member(item, i) for i, item in enumerate(reader.items(document, "members")))
-    known = {"format", "required_features", "optional_features", "exports", "members"}
+    known = {"format", "required_features", "optional_features", "exports", "members", FEATURE}
     manifest = Manifest(
         minor=document["format"]["minor"],
         required_features=reader.names(document, "required_features"),
@@ -154,7 +160,11 @@ def decode(data: bytes, *, where: str) -> Manifest:
         unknown={key: value for key, value in document.items() if key not in known},
     )
     _check_lists(manifest, where)
-    return manifest
+    try:
+        delta = parse_delta(document)
+        return manifest if delta is None else divided(manifest, delta)
+    except ValueError as error:
+        raise _bad(where, str(error)) from error
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ PROBLEMS: Final = MappingProxyType(
         "E004": "The archive needs a feature that the reader does not have.",
         "E005": "manifest.json and the copy of the newest export's manifest differ.",
         "E006": "No copy of the manifest can be trusted.",
+        "E007": "A delta states other members or exports of its base than the base has.",
+        "E008": "The index of an archive is damaged.",
         "E010": "A member that the manifest lists is missing.",
         "E011": "A member has another size than the manifest states, or ends too early.",
         "E012": "A member has another SHA-256 than the manifest states.",

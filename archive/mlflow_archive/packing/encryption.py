@@ -7,6 +7,7 @@ and number. Damage and a wrong key are told apart.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Protocol
@@ -145,16 +146,39 @@ def _identities_of(data: bytes, path: Path, passphrase: Passphrase) -> list[Any]
     return keys
 
 
+class _AbandonedError(Exception):
+    """Nobody waits for the rest of a stream."""
+
+
 class _Keeping:
     """A reader and a writer that remember what they raise, as pyrage tells only its text."""
 
     def __init__(self, reader: Readable, writer: Writable) -> None:
         self._reader, self._writer = reader, writer
         self.error: BaseException | None = None
-        self.written = 0
+        self._stopped = False
+
+    def run(self, work: Callable[[Any, Any, Sequence[Any]], object], keys: Sequence[Any]) -> None:
+        """Let pyrage do its work in a thread of its own.
+
+        An interrupt comes to the main thread, between two calls of pyrage as well, which takes it for a fault of the
+        stream. So the main thread only waits, and the next call ends the work.
+        """
+        with ThreadPoolExecutor(1, thread_name_prefix="age") as pool:
+            working = pool.submit(work, self, self, keys)
+            try:
+                wait([working])
+            finally:
+                self._stopped = True
+        working.result()
+
+    def _go_on(self) -> None:
+        if self._stopped:
+            raise _AbandonedError  # an InterruptedError it would answer by writing again, for ever
 
     def read(self, size: int) -> bytes:
         try:
+            self._go_on()
             return self._reader.read(size)
         except BaseException as error:
             self.error = error
@@ -162,7 +186,7 @@ class _Keeping:
 
     def write(self, data: bytes) -> int:
         try:
-            self.written += len(data)
+            self._go_on()
             return self._writer.write(data)
         except BaseException as error:
             self.error = error
@@ -176,7 +200,7 @@ def encrypt(reader: Readable, writer: Writable, recipients: Sequence[Any]) -> No
     """Encrypt a stream. Raises what the reader and the writer raise."""
     streams = _Keeping(reader, writer)
     try:
-        _pyrage().encrypt_io(streams, streams, recipients)
+        streams.run(_pyrage().encrypt_io, recipients)
     except Exception:
         if streams.error is not None:
             raise streams.error from None
@@ -190,7 +214,7 @@ def decrypt(reader: Readable, writer: Writable, identities: Sequence[Any]) -> No
     """
     pyrage, streams = _pyrage(), _Keeping(reader, writer)
     try:
-        pyrage.decrypt_io(streams, streams, identities)
+        streams.run(pyrage.decrypt_io, identities)
     except (pyrage.DecryptError, OSError) as error:
         if streams.error is not None:
             raise streams.error from None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from threading import Lock
 from typing import Final
@@ -20,7 +20,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.errors import DamagedError
+from mlflow_archive.errors import DamagedError, ElsewhereError
 from mlflow_archive.format.gaps import SOURCE
 from mlflow_archive.format.location import ArchivePlace, RemotePlace, archive_place
 from mlflow_archive.format.manifest import Export, Manifest, Member
@@ -34,6 +34,7 @@ from mlflow_archive.kinds import (
     qualifiers,
 )
 from mlflow_archive.reader.stored.footer import check_footer
+from mlflow_archive.reader.stored.joined import joined_members
 from mlflow_archive.reader.stored.opening import OpenedManifest, open_members, read_manifest
 from mlflow_archive.reader.stored.parts import Part
 from mlflow_archive.reader.stored.recent import RecentGroups
@@ -72,6 +73,15 @@ class Archive(Closing):
     def newest_export(self) -> Export:
         """The last of ``manifest.exports``; an archive has at least one."""
         return self.manifest.exports[-1]
+
+    def require_whole(self, purpose: str) -> None:
+        """Raise ElsewhereError for a delta without its base; ``purpose`` says what takes a whole archive."""
+        delta = self.manifest.delta
+        if delta is not None:
+            raise ElsewhereError(
+                f"{self.path} is a delta of the archive {delta.base}, and {purpose} takes a whole one: make it of both "
+                f"by `mlflow-archive join BASE {self.path} -o NEW`"
+            )
 
     def open_member(self, member: Member) -> MemberFile:
         """Open a member and compare its size with the manifest. Raises DamagedError (E010, E011)."""
@@ -252,21 +262,31 @@ class Archive(Closing):
         self.members.close()
 
 
-def open_archive(path: str | os.PathLike[str] | RemotePlace) -> Archive:
+def open_archive(
+    path: str | os.PathLike[str] | RemotePlace, *, base: str | os.PathLike[str] | RemotePlace | None = None
+) -> Archive:
     """Open the archive at a path, directory or single file, or in a bucket (``s3://…``), or a file on a web server.
 
-    Raises NotAnArchiveError, FormatTooNewError, or DamagedError where not even the manifest can be read; of what lies
-    on another machine also RemotePlaceError and MissingExtraError, of another URL SelectionError. A damaged copy of the
+    A delta with its ``base`` is what they make together. Raises NotAnArchiveError, FormatTooNewError, or DamagedError
+    where not even the manifest can be read; of what lies on another machine also RemotePlaceError and
+    MissingExtraError, of another URL and for a base of another archive id SelectionError. A damaged copy of the
     manifest beside a good one is in ``Archive.problems``.
     """
-    members = open_members(archive_place(path))
-    try:
-        opened = read_manifest(members)
-        members.believe({member.path: member.size for member in opened.manifest.members})
-        return Archive(members, opened)
-    except BaseException:
-        members.close()
-        raise
+    with ExitStack() as stack:
+        members, opened = _opened(archive_place(path), stack)
+        if base is not None:
+            members, opened = joined_members(*_opened(archive_place(base), stack), members, opened)
+        archive = Archive(members, opened)
+        stack.pop_all()
+        return archive
+
+
+def _opened(place: ArchivePlace, stack: ExitStack) -> tuple[Members, OpenedManifest]:
+    members = open_members(place)
+    stack.callback(members.close)
+    opened = read_manifest(members)
+    members.believe({member.path: member.size for member in opened.manifest.members})
+    return members, opened
 
 
 def _equals(column: pa.ChunkedArray, value: str) -> pa.ChunkedArray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import BinaryIO, cast
 
-from mlflow_archive.errors import DamagedError
+from mlflow_archive.errors import DamagedError, ElsewhereError
 from mlflow_archive.format.packs import MAX_FRAME_RAW, MAX_FRAME_SIZE, decode_frame
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.seekable import Positioned
@@ -63,16 +63,26 @@ class Blobs:
         """Open a blob as a seekable binary stream.
 
         The digest is checked before the first byte is given out for blobs up to 4 MiB, for larger ones when they
-        are read to the end. Raises DamagedError: E050 if the archive does not hold the blob, E040 to E045.
+        are read to the end. Raises DamagedError: E050 if the archive does not hold the blob, E040 to E045;
+        ElsewhereError if a delta does not hold it.
         """
         if pieces is None:
             pieces = self.pieces([digest]).get(digest)
         if not pieces:
-            raise DamagedError(f"blob {digest} is not in the archive", code="E050")
+            raise self.missing(digest)
         stream = _BlobStream(self, digest, pieces)
         if stream.size > MAX_FRAME_RAW:
             return cast("BinaryIO", io.BufferedReader(stream, 1024 * 1024))
         return io.BytesIO(stream.readall())
+
+    def missing(self, digest: str) -> DamagedError | ElsewhereError:
+        """Return what to raise for a blob that the index does not have: of a delta it lies in the base."""
+        delta = self._archive.manifest.delta
+        if delta is None:
+            return DamagedError(f"blob {digest} is not in the archive", code="E050")
+        return ElsewhereError(
+            f"blob {digest} lies in the base, archive {delta.base}: give it with --base, or join both"
+        )
 
     def piece(self, piece: StoredExtent) -> bytes:
         """Return the raw bytes of an extent."""

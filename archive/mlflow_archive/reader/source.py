@@ -17,7 +17,7 @@ from typing import BinaryIO, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.errors import DamagedError, SelectionError
+from mlflow_archive.errors import DamagedError, ElsewhereError, SelectionError
 from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Chunk, Known, Shard
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.flow.source import SourceFacts
@@ -234,7 +234,7 @@ def _place(pieces: list[StoredExtent] | None) -> tuple[str, int, int]:
 def _open(blobs: Blobs, digest: str, pieces: list[StoredExtent]) -> BinaryIO:
     try:
         return blobs.open(digest, pieces)
-    except DamagedError as error:
+    except (DamagedError, ElsewhereError) as error:
         raise ArtifactUnreadableError(str(error), code=gap_codes.ARTIFACT_UNREADABLE) from error
 
 

@@ -23,6 +23,10 @@ class PaddedMember(MemberFile):
     def __init__(self, name: str, stored: MemberFile, size: int) -> None:
         self.name, self.size, self._stored = name, size, stored
 
+    @property
+    def place(self) -> None:
+        return None
+
     def read_at(self, offset: int, size: int) -> bytes:
         self.check_range(offset, size)
         stored = max(0, min(size, self._stored.size - offset))

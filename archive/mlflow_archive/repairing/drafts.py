@@ -55,6 +55,10 @@ class Draft(MemberFile):
                 break
         self.comparable = len(self.undecided) <= MAX_RANGES
 
+    @property
+    def place(self) -> None:
+        return None
+
     def read_at(self, offset: int, size: int) -> bytes:
         stored = bytearray(self._sources[0].read_at(offset, size))
         end = offset + size

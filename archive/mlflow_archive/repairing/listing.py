@@ -1,21 +1,11 @@
-"""What follows from a manifest: the members that it does not list, and where each lies in a single file."""
+"""What follows from a manifest: where each member lies in a single file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, manifest_name
 from mlflow_archive.format.zipfile64 import laid_out
+from mlflow_archive.reader.stored.listing import listing_of
 from mlflow_archive.reader.stored.opening import OpenedManifest
-from mlflow_archive.storage.members import BytesMember
-from mlflow_archive.writer.target import checksums_text, single_file_order
-
-
-def listing_of(opened: OpenedManifest) -> Iterator[BytesMember]:
-    """Yield the members that no manifest lists: they follow from it."""
-    yield BytesMember(MANIFEST, opened.data)
-    yield BytesMember(manifest_name(opened.manifest.export_number), opened.data)
-    yield BytesMember(CHECKSUMS, checksums_text(opened.manifest, opened.data).encode("ascii"))
+from mlflow_archive.writer.target import single_file_order
 
 
 def member_offsets(opened: OpenedManifest) -> dict[str, int]:

@@ -12,8 +12,8 @@ from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.repairing.blob_index import LEVELS, rebuild_index, write_index
-from mlflow_archive.repairing.destination import Destination
 from mlflow_archive.storage.members import DirectoryMembers
+from mlflow_archive.writer.destination import Destination
 from mlflow_archive.writer.parts import WrittenPart, part_writer
 
 

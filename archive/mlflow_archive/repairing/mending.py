@@ -13,11 +13,12 @@ from mlflow_archive.format.layout import README
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.format.readme import README_TEXT
 from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.stored.listing import listing_of
 from mlflow_archive.reader.stored.opening import OpenedManifest
 from mlflow_archive.repairing.copies import Copy
 from mlflow_archive.repairing.drafts import Draft
 from mlflow_archive.repairing.frames import rebuild_frames
-from mlflow_archive.repairing.listing import listing_of, member_offsets
+from mlflow_archive.repairing.listing import member_offsets
 from mlflow_archive.repairing.units import settle_units
 from mlflow_archive.storage.members import BytesMember, MemberFile, NearMembers
 

@@ -16,10 +16,9 @@ from mlflow_archive.format.layout import README
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.format.readme import README_TEXT
 from mlflow_archive.kinds import TABLES
+from mlflow_archive.reader.stored.listing import listing_of
 from mlflow_archive.reader.stored.opening import OpenedManifest
 from mlflow_archive.repairing.copies import Copy
-from mlflow_archive.repairing.destination import Destination, destination
-from mlflow_archive.repairing.listing import listing_of
 from mlflow_archive.repairing.made_anew import made_anew, open_new_members
 from mlflow_archive.repairing.manifests import Choice, choose_manifest
 from mlflow_archive.repairing.mending import Mending, Remedy, archive_over, mended_listing
@@ -28,6 +27,7 @@ from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.members import BytesMember, MemberFile
 from mlflow_archive.verification.checks import examine
 from mlflow_archive.verification.report import Level, Lost, VerifyReport
+from mlflow_archive.writer.destination import Destination, destination, refuse_inside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ def repair(
     NotAnArchiveError, FormatTooNewError, DamagedError (E006) if no manifest is left, SelectionError, TargetError.
     """
     inputs, path = [Path(archive), *map(Path, copies)], Path(output)
-    _refuse_inside(path, inputs)
+    refuse_inside(path, inputs)
     with ExitStack() as stack:
         damaged, *opened_copies = [stack.enter_context(Copy(place)) for place in inputs]
         choice = choose_manifest(damaged, opened_copies)
@@ -110,12 +110,6 @@ def repair(
         task = _Repair(damaged, opened_copies, choice, place, options=options, progress=progress or Quiet())
         stack.callback(task.close)
         return task.run()
-
-
-def _refuse_inside(path: Path, inputs: Sequence[Path]) -> None:
-    for place in inputs:
-        if path.resolve().is_relative_to(place.resolve()):
-            raise SelectionError(f"{path} lies in {place}, which is not changed; write the new archive elsewhere")
 
 
 class _Repair:
@@ -145,12 +139,21 @@ class _Repair:
         if not unsound and lost_export is None:
             return self._write_whole()
         if self._options.salvage:
+            self._refuse_delta()
             return self._salvage(unsound)
         losses = {Lost(kind="export", id=str(lost_export))} if lost_export is not None else set()
         checked = VerifyReport(level=Level.STORED, archive_id=self._choice.opened.archive_id)
         examine(self._mending.archive(), checked, jobs=self._options.jobs, progress=self._progress)
         losses |= checked.lost
         return self._report(None, losses=sorted(losses))
+
+    def _refuse_delta(self) -> None:
+        """Raise SelectionError for a delta: what is sound in it makes no archive without its base."""
+        if self._choice.opened.manifest.delta is not None:
+            raise SelectionError(
+                f"{self._damaged.path} is a delta, and only a whole archive can be salvaged: repair it --from another "
+                "copy of it, or export it again with --base"
+            )
 
     def _make_anew(self) -> None:
         """Make members from what the archive itself has, and keep what is theirs byte for byte."""

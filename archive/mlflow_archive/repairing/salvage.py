@@ -15,17 +15,17 @@ import pyarrow.compute as pc
 
 from mlflow_archive.flow.chunk import gap_table
 from mlflow_archive.format.layout import README, manifest_name
-from mlflow_archive.format.manifest import MINOR, Export, Member, encode
+from mlflow_archive.format.manifest import WHOLE_MINOR, Export, Member, encode
 from mlflow_archive.kinds import TABLES, Table, is_identity
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.source import export_facts
 from mlflow_archive.reader.stored.opening import OpenedManifest
-from mlflow_archive.repairing.destination import Destination
 from mlflow_archive.repairing.holdings import Holdings
 from mlflow_archive.repairing.losses import Losses
 from mlflow_archive.repairing.salvaged_blobs import LEVEL, SalvagedBlobs, digests_to_store, written_parts
 from mlflow_archive.verification.checks import Examination
 from mlflow_archive.writer.coded import sort_rows
+from mlflow_archive.writer.destination import Destination
 from mlflow_archive.writer.merge import Piece, memory_piece
 from mlflow_archive.writer.parts import part_writer
 from mlflow_archive.writer.target import readme_member
@@ -187,7 +187,7 @@ class Salvage:
         listed = Member(path=copy, kind="manifest", export=old.export_number, size=size, sha256=self._archive.id)
         manifest = replace(
             old,
-            minor=max(old.minor, MINOR),
+            minor=max(old.minor, WHOLE_MINOR),
             exports=(*map(self._recounted, old.exports), export),
             members=tuple(sorted((*self._members, listed), key=lambda member: member.path)),
         )

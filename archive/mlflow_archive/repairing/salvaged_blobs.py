@@ -10,10 +10,10 @@ from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import Table
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
-from mlflow_archive.repairing.destination import Destination
 from mlflow_archive.repairing.holdings import Holdings
 from mlflow_archive.storage.growing import GrowingFiles
 from mlflow_archive.verification.packs import raw_digest
+from mlflow_archive.writer.destination import Destination
 from mlflow_archive.writer.finishing import index_pieces
 from mlflow_archive.writer.merge import Piece
 from mlflow_archive.writer.packs import FrameBuilder, PackWriter

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 
 from mlflow_archive.errors import DamagedError
+from mlflow_archive.format.delta import joined
 from mlflow_archive.format.layout import MANIFEST, manifest_name
-from mlflow_archive.format.manifest import MAX_MANIFEST_SIZE, decode
+from mlflow_archive.format.manifest import MAX_MANIFEST_SIZE, decode, encode
 from mlflow_archive.reader.archive import Archive
 
 
 def manifest_bytes(archive: Archive, export: int) -> bytes:
-    """Return the manifest as an export committed it. Raises DamagedError where it is not there as it was."""
+    """Return the manifest as an export committed it; of a delta that of the archive which it makes with its base.
+
+    Raises DamagedError where it is not there as it was.
+    """
     name = manifest_name(export)
     names: tuple[str, ...]
     if export == archive.manifest.export_number:
@@ -26,7 +30,7 @@ def manifest_bytes(archive: Archive, export: int) -> bytes:
         except DamagedError:
             continue
         if hashlib.sha256(data).hexdigest() == sha256:
-            return data
+            return data if archive.manifest.delta is None else encode(joined(archive.manifest))
     raise DamagedError(f"{name} is not there as it was committed", code="E012", member=name)
 
 
@@ -35,7 +39,7 @@ def changed_since(archive: Archive, export: int, data: bytes) -> str | None:
 
     An export that adds to an archive changes nothing that is there, so only forgery or damage can do so.
     """
-    signed, newest = decode(data, where=manifest_name(export)), archive.manifest
+    signed, newest = decode(data, where=manifest_name(export)), joined(archive.manifest)
     members = {member.path: (member.size, member.sha256) for member in newest.members}
     for member in signed.members:
         listed = members.get(member.path)

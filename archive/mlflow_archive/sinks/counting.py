@@ -9,10 +9,11 @@ from threading import Lock
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.source import SourceFacts
-from mlflow_archive.format.fingerprint import Fingerprint, fingerprints_of
+from mlflow_archive.format.fingerprint import Fingerprint
+from mlflow_archive.format.index import entity_key
 from mlflow_archive.kinds import BY_ROW, RUN, TABLES
-from mlflow_archive.reader.archive import Archive
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.writer.base import Base
 from mlflow_archive.writer.export import ArchiveOptions
 from mlflow_archive.writer.same_source import SameSource, check_versions_whole
 
@@ -26,7 +27,7 @@ class CountingSink:
     """
 
     def __init__(
-        self, *, base: Archive | None = None, options: ArchiveOptions | None = None, progress: Progress | None = None
+        self, *, base: Base | None = None, options: ArchiveOptions | None = None, progress: Progress | None = None
     ) -> None:
         self._base = base
         self._options = options or ArchiveOptions()
@@ -45,9 +46,13 @@ class CountingSink:
         if self._base is not None:
             check_versions_whole(self._base, selection)
             self._same_source = None if self._options.same_source else SameSource(self._base, facts)
-            for rows in () if self._options.recheck else self._base.batches("fingerprints"):
-                fingerprints |= {(kind, owner_id): value for kind, owner_id, value in fingerprints_of(rows)}
-        return lambda kind, entity_id: fingerprints.get((kind, entity_id))
+            rows = () if self._options.recheck else self._base.fingerprints()
+            fingerprints = {(kind, owner_id): value for kind, owner_id, value in rows}
+
+        def known(kind: str, entity_id: str) -> Fingerprint | None:
+            return fingerprints.get((kind, entity_id)) or fingerprints.get(("", entity_key(kind, entity_id).hex()))
+
+        return known
 
     def write(self, chunk: Chunk) -> None:
         if self._same_source is not None:

@@ -38,7 +38,7 @@ class GrowingMember:
         self._output.sync()
 
     def finish(self) -> str:
-        """End it and return its SHA-256; it is durable, at the latest, when the place is that it lies in."""
+        """End it, durably, and return its SHA-256."""
         self._output.sync()
         self._output.close()
         return self._digest.hexdigest()

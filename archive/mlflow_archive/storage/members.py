@@ -64,14 +64,25 @@ class MemberFile:
     """Random access to one member by offset; safe to use from several threads.
 
     Reads through ``pread``, not mmap: a medium that fails gives an error here, with mmap it would kill the process.
+    ``crc32`` is what a single file states of the bytes, None where nothing does; ``distant``
+    says that reading takes requests.
     """
 
-    def __init__(self, name: str, file: StoredBytes, start: int, size: int) -> None:
+    crc32: int | None = None
+    distant: bool = False
+
+    def __init__(self, name: str, file: StoredBytes, start: int, size: int, crc32: int | None = None) -> None:
         self.name = name
         self.size = size
+        self.crc32 = crc32
         self.distant = file.distant
         self._file = file
         self._start = start
+
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """The descriptor and the offset at which the bytes lie, None where they lie in no file as they are."""
+        return (self._file.descriptor, self._start) if isinstance(self._file, OpenFile) else None
 
     def check_range(self, offset: int, size: int) -> None:
         """Raise DamagedError (E011) if these bytes do not lie in the member."""
@@ -127,6 +138,10 @@ class BytesMember(MemberFile):
 
     def __init__(self, name: str, content: bytes) -> None:
         self.name, self.size, self._content = name, len(content), content
+
+    @property
+    def place(self) -> None:
+        return None
 
     def read_at(self, offset: int, size: int) -> bytes:
         self.check_range(offset, size)

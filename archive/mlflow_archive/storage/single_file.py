@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mlflow_archive.errors import DamagedError, NotAnArchiveError
 from mlflow_archive.format import zipfile64
+from mlflow_archive.format.index import MAGIC
 from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.storage.members import MemberFile, Members, NearMembers, OpenFile, StoredBytes, check_sha256
 
@@ -41,8 +42,10 @@ class SingleFileMembers(NearMembers):
         """Read the central directory of a file of that size. Raises NotAnArchiveError, DamagedError."""
         self._file, self.size = file, size
         if size == 0 or file.read(0, len(_FIRST_BYTES)) != _FIRST_BYTES[:size]:
-            message = f"E001: {self.path} is no archive: it does not begin with a ZIP member"
-            raise NotAnArchiveError(message)
+            what = "it does not begin with a ZIP member"
+            if file.read(0, len(MAGIC)) == MAGIC:
+                what = "it is the index of one, and serves only as `export --base`"
+            raise NotAnArchiveError(f"E001: {self.path} is no archive: {what}")
         tail = min(size, zipfile64.END_SIZE)
         offset, length, count = zipfile64.decode_end(self._whole().read_at(size - tail, tail), size)
         entries = zipfile64.decode_central(self._whole().read_at(offset, length), count, offset)
@@ -65,7 +68,7 @@ class SingleFileMembers(NearMembers):
 
     def _member(self, name: str) -> MemberFile:
         entry = self._entry(name)
-        return MemberFile(name, self._file, entry.data_offset, entry.size)
+        return MemberFile(name, self._file, entry.data_offset, entry.size, entry.crc32)
 
     def _entry(self, name: str) -> zipfile64.Entry:
         entry = self._entries.get(name)

@@ -140,6 +140,7 @@ class _Grown(GrowingMember):
         if entry.data_offset != self.data_offset:
             raise MlflowArchiveError(f"{entry.name} has {self.size} bytes: a member that grows is smaller than 4 GiB")
         self._output.patch(entry.header_offset, zipfile64.header_of(entry))
+        self._output.sync()
         self._entries[entry.name] = entry
         return self._digest.hexdigest()
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.flow.report import Progress, Quiet
+from mlflow_archive.format.delta import elsewhere
 from mlflow_archive.format.location import RemotePlace
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import DATASET, is_identity
@@ -25,7 +26,7 @@ from mlflow_archive.verification.report import Level, Lost, VerifyReport
 from mlflow_archive.verification.tables import KeyRange, TableFindings, check_tables, owners_in
 
 
-def verify(
+def verify(  # noqa: PLR0913 - each is an option of the command
     path: str | os.PathLike[str] | RemotePlace,
     level: Level | str = Level.FULL,
     *,
@@ -34,9 +35,12 @@ def verify(
     signers: str | os.PathLike[str] | None = None,
     require_signature: bool = False,
     tsa_ca: str | os.PathLike[str] | None = None,
+    base: str | os.PathLike[str] | RemotePlace | None = None,
 ) -> VerifyReport:
     """Check the archive at a path and return everything found; never changes it.
 
+    Of a delta what it holds is checked, and ``report.elsewhere`` says what is not; with ``base``, the archive that it
+    was made of, all of what the two make together.
     ``signers`` is a list of allowed signers: with it, the signatures beside the archive are checked, too, and with
     ``require_signature`` the newest export must have one that is accepted. ``tsa_ca`` are certificates of time-stamp
     authorities (PEM). Raises ValueError for a level that there is not, what ``open_archive`` raises where not even a
@@ -47,8 +51,8 @@ def verify(
     level = Level(level)
     if signers is None and (require_signature or tsa_ca is not None):
         raise SelectionError("whom to trust is said by a list of allowed signers: give --signers FILE, too")
-    with open_archive(path) as archive:
-        report = VerifyReport(level=level, archive_id=archive.id)
+    with open_archive(path, base=base) as archive:
+        report = VerifyReport(level=level, archive_id=archive.id, elsewhere=elsewhere(archive.manifest))
         if signers is not None:
             options = SignatureOptions(
                 signers=Path(signers), required=require_signature, tsa_ca=None if tsa_ca is None else Path(tsa_ca)
@@ -80,7 +84,7 @@ def examine(archive: Archive, report: VerifyReport, *, jobs: int = 2, progress: 
     findings = check_tables(archive, report, bad | _absent(archive))
     packs = PackCheck(archive, report, progress)
     packs.run(jobs)
-    _check_artifacts(archive, report, packs.good)
+    _check_artifacts(archive, report, packs.good, findings)
     report.count("blobs", len(packs.good))
     _name_lost(report, findings)
     return Examination(damaged=tuple(findings.damaged), blobs=packs.good)
@@ -91,7 +95,14 @@ def _absent(archive: Archive) -> set[str]:
     return {member.path for member in archive.manifest.members if sizes.get(member.path) != member.size}
 
 
-def _check_artifacts(archive: Archive, report: VerifyReport, good: dict[bytes, int]) -> None:
+def _with_blobs_here(rows: pa.Table, indexed: set[str], findings: TableFindings) -> pa.Table:
+    """Keep of the artifacts of a delta those whose blob is in it, or was in what is damaged of its blob index."""
+    lost = [damaged for damaged in findings.damaged if damaged.table.name == "blobs"]
+    here = (digest in indexed or any(r.low <= digest <= r.high for r in lost) for digest in rows["digest"].to_pylist())
+    return rows.filter(pa.array(here, pa.bool_()))
+
+
+def _check_artifacts(archive: Archive, report: VerifyReport, good: dict[bytes, int], findings: TableFindings) -> None:
     """Compare artifacts with the blobs that were proved; those of other blobs are lost."""
     indexed = _indexed(archive)
     bad = {digest for digest in indexed if raw_digest(digest) not in good and not _comes_out(archive, digest, good)}
@@ -99,7 +110,8 @@ def _check_artifacts(archive: Archive, report: VerifyReport, good: dict[bytes, i
     for member in archive.parts("artifacts"):
         for rows in _readable_groups(archive, member):
             used.update(rows["digest"].to_pylist())
-            _check_artifact_rows(rows, member, report, good, indexed)
+            here = _with_blobs_here(rows, indexed, findings) if findings.of_delta else rows
+            _check_artifact_rows(here, member, report, good, indexed)
     unused = indexed - used
     if unused:
         report.add("W003", "", f"{len(unused)} blobs are referred to by no artifact, such as {min(unused)}")

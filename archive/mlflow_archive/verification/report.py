@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from mlflow_archive.errors import DamagedError
+from mlflow_archive.format.delta import Elsewhere
 from mlflow_archive.format.notebook import pairs_html, rows_html
 from mlflow_archive.format.problems import Problem
 from mlflow_archive.signing.report import SignatureReport
@@ -52,7 +53,8 @@ class Lost:
 class VerifyReport:
     """Problems in the order they were found, and what they hit. Filled from several threads.
 
-    ``signatures`` is what was found of the signatures beside the archive, None where they were not asked about.
+    ``signatures`` is what was found of the signatures beside the archive, None where they were not asked about;
+    ``elsewhere`` what of a delta was not looked at, None of a whole archive.
     """
 
     level: Level
@@ -61,6 +63,7 @@ class VerifyReport:
     lost: set[Lost] = field(default_factory=set)
     checked: dict[str, int] = field(default_factory=dict)
     signatures: SignatureReport | None = None
+    elsewhere: Elsewhere | None = None
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def add(self, code: str, member: str, message: str) -> None:
@@ -102,6 +105,7 @@ class VerifyReport:
             "checked": dict(self.checked),
             "problems": [problem.to_json() for problem in self.problems],
             "lost": [loss.to_json() for loss in sorted(self.lost)[:MAX_LISTED]],
+            **({} if self.elsewhere is None else {"elsewhere": self.elsewhere.to_json()}),
             **({} if self.signatures is None else {"signatures": self.signatures.to_json()}),
         }
 

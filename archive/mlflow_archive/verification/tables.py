@@ -36,8 +36,9 @@ class KeyRange:
 @dataclass(slots=True, kw_only=True)
 class TableFindings:
     """What the checks of all parts found. ``ids`` are the entities of each kind that could be read: their id, and
-    the first column of their key, by which their rows are sorted."""
+    the first column of their key, by which their rows are sorted; in a delta others lie in its base."""
 
+    of_delta: bool = False
     damaged: list[KeyRange] = field(default_factory=list)
     ids: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -49,7 +50,7 @@ def check_tables(
 
     ``bad_members`` are those whose hash is wrong: rows of theirs that decode are suspect.
     """
-    findings = TableFindings()
+    findings = TableFindings(of_delta=archive.manifest.delta is not None)
     # Identity tables first, and experiments before all: rows elsewhere refer to them.
     for name in sorted(TABLES, key=lambda name: (not is_identity(TABLES[name]), name != "experiments")):
         for member in archive.parts(name):
@@ -206,7 +207,7 @@ def _check_owners(part: Part, rows: pa.Table, report: VerifyReport, findings: Ta
 def _missing(part: Part, ids: pa.ChunkedArray, kind: str, report: VerifyReport, findings: TableFindings) -> None:
     known = findings.ids.get(kind, {})
     absent = [value for value in ids.unique().to_pylist() if value not in known]
-    if absent:
+    if absent and not findings.of_delta:
         name = kind.replace("_", " ")
         message = f"{len(absent)} {name}s have rows here and are not in the archive, such as {absent[0]}"
         report.add("E051", part.name, message)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from mlflow_archive.errors import DamagedError, RemotePlaceError, TargetError
+from mlflow_archive.format.checksums import checksums_text
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, manifest_name
 from mlflow_archive.format.manifest import MAX_MANIFEST_SIZE, Manifest, archive_id, decode
 from mlflow_archive.format.readme import README_TEXT
@@ -19,7 +20,6 @@ from mlflow_archive.storage.remote.store import (
     RangeError,
     RemoteStore,
 )
-from mlflow_archive.writer.target import checksums_text
 
 _TRIES: Final = 8
 

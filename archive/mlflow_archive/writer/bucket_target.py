@@ -7,6 +7,7 @@ later one once it is a day old.
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -44,7 +45,15 @@ _FILES: Final = (README, CHECKSUMS, MANIFEST)
 class BucketTarget(ArchiveTarget):
     """The directory form in a bucket. What an export before left uncompleted is completed first, if ``completes``."""
 
-    def __init__(self, place: RemotePlace, *, append: bool, files: Files, completes: bool = True) -> None:
+    def __init__(
+        self,
+        place: RemotePlace,
+        *,
+        append: bool,
+        files: Files,
+        of_base: str | os.PathLike[str] | None = None,
+        completes: bool = True,
+    ) -> None:
         self._store, _ = connect(place)
         self._completes = completes
         self._token = secrets.token_hex(6)
@@ -52,7 +61,7 @@ class BucketTarget(ArchiveTarget):
         self._committed = False
         self._folder = PrivateFolder()
         try:
-            super().__init__(self._folder.path / "export", append=append, files=files)
+            super().__init__(self._folder.path / "export", append=append, files=files, of_base=of_base)
         except BaseException:
             self._folder.cleanup()
             raise
@@ -158,12 +167,14 @@ class BucketTarget(ArchiveTarget):
 class BucketFileTarget(ArchiveTarget):
     """A single file in a bucket, put there whole: the last of several writers wins."""
 
-    def __init__(self, place: RemotePlace, *, append: bool, files: Files) -> None:
+    def __init__(
+        self, place: RemotePlace, *, append: bool, files: Files, of_base: str | os.PathLike[str] | None = None
+    ) -> None:
         self._store, self._name = connect(place, parent=True)
         self._refuse(place, append=append)
         self._folder = PrivateFolder()
         try:
-            super().__init__(self._folder.path / place.name, append=append, files=files)
+            super().__init__(self._folder.path / place.name, append=append, files=files, of_base=of_base)
         except BaseException:
             self._folder.cleanup()
             raise

@@ -6,6 +6,7 @@ sorted parts and commits. Killed at any moment, the archive is what it was befor
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
@@ -24,17 +25,16 @@ from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.fingerprint import fingerprints_of
 from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.format.manifest import Export
-from mlflow_archive.kinds import BY_ROW, IDENTITIES, INCREMENTAL, TABLES, Table
-from mlflow_archive.reader.archive import Archive
+from mlflow_archive.kinds import IDENTITIES, INCREMENTAL, TABLES
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
-from mlflow_archive.writer.coded import sort_rows
+from mlflow_archive.writer.base import Base, is_of_no_object, owned, tables_of_entity
 from mlflow_archive.writer.finishing import Finishing
 from mlflow_archive.writer.packs import BlobChangedError, FrameBuilder, PackWriter
 from mlflow_archive.writer.same_source import SameSource, check_versions_whole
 from mlflow_archive.writer.scratch import Scratch
 from mlflow_archive.writer.segments import SEAL_SECONDS, Segment
-from mlflow_archive.writer.settled import is_of_no_object, settled
+from mlflow_archive.writer.settled import settled
 from mlflow_archive.writer.staged import read_block
 from mlflow_archive.writer.staging import Staging
 from mlflow_archive.writer.target_place import target_at
@@ -53,12 +53,13 @@ class ArchiveOptions:
     """How an archive is written. ``level`` is zstd's, 1 to 19; a segment is sealed every ``seal_seconds``.
 
     An append with ``recheck`` reads and writes again what looks unchanged, one with ``same_source`` takes the word of
-    the caller that the source is that of the archive.
+    the caller that the source is that of the archive. With ``base``, the path of an archive, a delta of it is written.
     """
 
     append: bool = False
     recheck: bool = False
     same_source: bool = False
+    base: str | os.PathLike[str] | None = None
     level: int = 3
     jobs: int = 4
     seal_seconds: float = SEAL_SECONDS
@@ -93,7 +94,7 @@ class ArchiveSink:
         self._options, self._tool, self._clock_ms = options, tool, clock_ms
         self._progress: Progress = progress or Quiet()
         self._files = files or Files()
-        self._target = target_at(path, append=options.append, files=self._files)
+        self._target = target_at(path, append=options.append, files=self._files, of_base=options.base)
         root, export = self._target.root, self._target.export_number
         self._staging = Staging(self._files, root, export)
         self._scratch = Scratch()
@@ -114,7 +115,7 @@ class ArchiveSink:
             raise SelectionError(f"--unknown-tables is for databases, and {facts.uri} is none")
         self._facts, self._selection = facts, selection
         base = self._target.base
-        if base is not None and self._options.append:
+        if base is not None and (self._options.append or self._target.is_delta):
             check_versions_whole(base, selection)
         plan = {"source": [facts.kind, facts.uri], "selection": asdict(selection), "base": base.id if base else None}
         self._target.admit(plan)
@@ -131,13 +132,12 @@ class ArchiveSink:
             self._learn_staged()
         return self._scratch.known
 
-    def _learn_base(self, base: Archive) -> None:
-        for rows in () if self._options.recheck else base.batches("fingerprints"):
-            self._scratch.add_known(fingerprints_of(rows))
-        for rows in base.batches("blobs", columns=["digest"]):
-            self._scratch.add_blobs(bytes.fromhex(digest) for digest in rows["digest"].to_pylist())
+    def _learn_base(self, base: Base) -> None:
+        if not self._options.recheck:
+            self._scratch.add_known(base.fingerprints())
+        self._scratch.add_blobs(base.digests())
 
-    def _look_at_source(self, base: Archive, facts: SourceFacts) -> None:
+    def _look_at_source(self, base: Base, facts: SourceFacts) -> None:
         same_source = SameSource(base, facts)
         if not same_source.is_known_place:
             self._progress.note(same_source.note())
@@ -257,6 +257,7 @@ class ArchiveSink:
             self.abort()
         self._report.counts = dict(finishing.counts)
         self._report.details |= {"archive_id": archive_id, "export": export.number, "unchanged": finishing.unchanged}
+        self._report.details |= finishing.of_delta
         if self._unknown_tables:
             sizes = {name: rows.num_rows for name, rows in sorted(self._unknown_tables.items())}
             self._report.details["unknown_tables"] = sizes
@@ -304,7 +305,7 @@ def _stated(selection: Selection) -> dict[str, Any]:
 
 
 def without_unchanged(
-    tables: Mapping[str, pa.Table], entities: Iterable[tuple[str, str]], base: Archive
+    tables: Mapping[str, pa.Table], entities: Iterable[tuple[str, str]], base: Base
 ) -> dict[str, pa.Table]:
     """Return the tables of a chunk without those (kind, id) entities whose rows ``base`` holds just so.
 
@@ -312,32 +313,9 @@ def without_unchanged(
     """
     remaining = dict(tables)
     for kind, entity_id in entities:
-        owned = [table for table in TABLES.values() if table.entity in (kind, BY_ROW) and table.name != "fingerprints"]
-        if all(_same(remaining.get(table.name), table, kind, entity_id, base) for table in owned):
-            for table in owned:
+        if base.holds_entity(kind, entity_id, remaining):
+            for table in tables_of_entity(kind):
                 if table.name in remaining:
-                    remaining[table.name] = remaining[table.name].filter(
-                        pc.invert(_owned(remaining[table.name], table, kind, entity_id))
-                    )
+                    rows = remaining[table.name]
+                    remaining[table.name] = rows.filter(pc.invert(owned(rows, table, kind, entity_id)))
     return remaining
-
-
-def _owned(rows: pa.Table, table: Table, kind: str, entity_id: str) -> pa.ChunkedArray:
-    mask = pc.equal(rows[table.owner[0]], entity_id)
-    return pc.and_(mask, pc.equal(rows["owner_kind"], kind)) if table.entity == BY_ROW else mask
-
-
-def _same(rows: pa.Table | None, table: Table, kind: str, entity_id: str, base: Archive) -> bool:
-    new = table.schema.empty_table() if rows is None else rows.filter(_owned(rows, table, kind, entity_id))
-    old = base.table(table.name, owners=[entity_id])
-    old = old.filter(_owned(old, table, kind, entity_id))
-    return new.num_rows == old.num_rows and _content(new, table) == _content(old, table)
-
-
-def _content(rows: pa.Table, table: Table) -> str:
-    """Return sorted rows as text: NaN is not equal to itself. Times are numbers, as Python ends at the year 9999."""
-    columns = [
-        column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
-        for column in sort_rows(rows, table).columns
-    ]
-    return repr([column.to_pylist() for column in columns])

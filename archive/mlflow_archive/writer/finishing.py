@@ -7,18 +7,18 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mlflow_archive.format.delta import as_delta, joined
 from mlflow_archive.format.layout import manifest_name, part_name
-from mlflow_archive.format.manifest import MINOR, Export, Manifest, Member
+from mlflow_archive.format.manifest import WHOLE_MINOR, Export, Manifest, Member, encode
+from mlflow_archive.format.manifest import archive_id as id_of
 from mlflow_archive.format.unknown_tables import database_table, stated_columns, table_of
 from mlflow_archive.kinds import BY_ROW, DATASET, IDENTITIES, INCREMENTAL, TABLES, Table
-from mlflow_archive.reader.archive import Archive
-from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.growing import GrowingMembers
 from mlflow_archive.writer.coded import sort_rows
@@ -46,6 +46,7 @@ class Finishing:
     jobs: int
     counts: dict[str, int] = field(default_factory=dict)
     unchanged: bool = False
+    of_delta: dict[str, Any] = field(default_factory=dict)
     _members: list[Member] = field(default_factory=list)
     _unknown: dict[str, pa.Table] = field(default_factory=dict)
 
@@ -143,9 +144,16 @@ class Finishing:
             self.unchanged = True
             for member in self._members:
                 self.files.remove(self.target.root / member.path)
-            archive_id = base.id
-        else:
-            archive_id = self.target.commit(self._manifest(export), [member.path for member in self._members])
+            if self.target.is_delta:
+                self.of_delta = {"base": base.id, "source": dict(export.source)}
+                self.target.withdraw(self.staging)
+            else:
+                self.target.clean_up(self.staging)
+            return base.id
+        manifest = self._manifest(export)
+        archive_id = self.target.commit(manifest, [member.path for member in self._members])
+        if manifest.delta is not None:
+            self.of_delta = {"base": manifest.delta.base, "joined_id": id_of(encode(joined(manifest)))}
         self.target.clean_up(self.staging)
         return archive_id
 
@@ -155,16 +163,17 @@ class Finishing:
             return Manifest(exports=(export,), members=(readme_member(export.number), *self._members))
         old = base.manifest
         previous = manifest_name(old.export_number)
-        size = base.members.open(previous).size
+        size = len(encode(old))
         listed = Member(path=previous, kind="manifest", export=old.export_number, size=size, sha256=base.id)
-        return Manifest(
-            minor=max(old.minor, MINOR),
+        manifest = Manifest(
+            minor=max(old.minor, WHOLE_MINOR),
             required_features=old.required_features,
             optional_features=old.optional_features,
             exports=(*old.exports, export),
             members=(*old.members, listed, *self._members),
             unknown=old.unknown,
         )
+        return as_delta(manifest, old, base.id) if self.target.is_delta else manifest
 
     def _nothing_new(self) -> bool:
         """Return whether nothing with a fingerprint was written, and all else is as the base has it."""
@@ -174,30 +183,13 @@ class Finishing:
             base is None
             or None in written
             or any(TABLES[name].entity in (*INCREMENTAL, None) for name in written if name)
-            or not self._unknown_as_before(base)
+            or not all(base.holds_unknown_table(name, rows) for name, rows in self._unknown.items())
         ):
             return False
         owners = {kind: self._rows(table)[table.key[0]].unique().to_pylist() for kind, table in IDENTITIES.items()}
-        return all(self._as_before(table, base, owners.get(table.entity or "", [])) for table in TABLES.values())
-
-    def _unknown_as_before(self, base: Archive) -> bool:
-        before = unknown_tables(base)
         return all(
-            name in before and read_unknown_table(base, before[name]).equals(rows)
-            for name, rows in self._unknown.items()
+            base.holds_rows(table, self._rows(table), owners.get(table.entity or "", [])) for table in TABLES.values()
         )
-
-    def _as_before(self, table: Table, base: Archive, owners: Sequence[str]) -> bool:
-        new = self._rows(table)
-        if table.entity == DATASET:  # an append sees only the datasets of the runs it reads
-            base_rows = base.table(table.name, owners=owners).to_pylist()
-            return all(row in base_rows for row in new.to_pylist())
-        if table.entity == BY_ROW:
-            old = base.table(table.name, owners=new[table.key[0]].unique().to_pylist())
-            old = old.filter(pc.is_in(old["owner_kind"], value_set=new["owner_kind"].unique()))
-        else:
-            old = base.table(table.name, owners=owners)
-        return bool(sort_rows(old, table).equals(sort_rows(new, table)))
 
     def _rows(self, table: Table) -> pa.Table:
         """Read what was just written of a table."""

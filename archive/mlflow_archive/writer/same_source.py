@@ -8,10 +8,8 @@ import pyarrow as pa
 
 from mlflow_archive.errors import SelectionError, TargetError
 from mlflow_archive.flow.source import SourceFacts
-from mlflow_archive.reader.archive import Archive
 from mlflow_archive.selecting.selection import Selection
-
-_COLUMNS = ("experiment_id", "creation_time", "name")
+from mlflow_archive.writer.base import Base, experiment_facts
 
 
 class SameSource:
@@ -21,14 +19,10 @@ class SameSource:
     place, which may be a server whose database is read now, an experiment of another name was not either.
     """
 
-    def __init__(self, base: Archive, facts: SourceFacts) -> None:
+    def __init__(self, base: Base, facts: SourceFacts) -> None:
         self._uri = facts.uri
         self._earlier = [dict(export.source) for export in base.manifest.exports]
-        self._experiments = {
-            experiment_id: (created, name)
-            for rows in base.batches("experiments", columns=list(_COLUMNS))
-            for experiment_id, created, name in _values(rows)
-        }
+        self._experiments = {experiment_id: (created, name) for experiment_id, created, name in base.experiments()}
 
     @property
     def is_known_place(self) -> bool:
@@ -41,7 +35,7 @@ class SameSource:
 
     def check(self, tables: Mapping[str, pa.Table]) -> None:
         """Look at the experiments of a chunk. Raises TargetError at one that the archive has from another source."""
-        for experiment_id, created, name in _values(tables["experiments"]) if "experiments" in tables else ():
+        for experiment_id, created, name in experiment_facts(tables["experiments"]) if "experiments" in tables else ():
             held_created, held_name = self._experiments.get(experiment_id, (None, name))
             if None not in (created, held_created) and created != held_created:
                 raise self._other(experiment_id, "was made at another time")
@@ -56,19 +50,13 @@ class SameSource:
         )
 
 
-def _values(rows: pa.Table) -> zip[tuple[str, int | None, str | None]]:
-    """Return id, creation time in milliseconds and name of each experiment."""
-    times = rows["creation_time"].cast(pa.int64()).to_pylist()
-    return zip(rows["experiment_id"].to_pylist(), times, rows["name"].to_pylist(), strict=True)
-
-
-def check_versions_whole(base: Archive, selection: Selection) -> None:
+def check_versions_whole(base: Base, selection: Selection) -> None:
     """Raise SelectionError where some versions of registered models would be added to an archive that holds such.
 
     The rows of a registered model are those of the newest export that holds it, its versions among them: those that
     an earlier export brought would be hidden.
     """
-    if selection.chooses_versions and any(rows.num_rows for rows in base.batches("registered_models")):
+    if selection.chooses_versions and base.holds_registered_models():
         raise SelectionError(
             "--versions, --stages and --latest-versions do not go with --append to an archive that holds registered "
             "models: the versions that it has would be hidden. Export them into a new archive, or append all versions"

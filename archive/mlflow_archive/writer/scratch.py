@@ -15,6 +15,7 @@ from threading import Lock
 
 from mlflow_archive.errors import TargetError
 from mlflow_archive.format.fingerprint import Fingerprint
+from mlflow_archive.format.index import entity_key
 from mlflow_archive.storage.private_folder import PREFIX, making_folder
 
 
@@ -71,7 +72,10 @@ class Scratch:
             return self._database.execute("SELECT 1 FROM used WHERE digest = ?", (digest,)).fetchone() is not None
 
     def add_known(self, rows: Iterable[tuple[str, str, Fingerprint]], *, segment: int = 0) -> None:
-        """Remember (kind, id, fingerprint), staged in a segment (0: in the archive); later ones win."""
+        """Remember (kind, id, fingerprint), staged in a segment (0: in the archive); later ones win.
+
+        Those of an index have no kind, and what stands for the entity as id.
+        """
         with self._using():
             statement = "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?, ?)"
             values = ((kind, owner_id, str(value), value.contents, segment) for kind, owner_id, value in rows)
@@ -82,6 +86,8 @@ class Scratch:
         with self._using():
             query = "SELECT fingerprint, contents FROM known WHERE kind = ? AND id = ?"
             row = self._database.execute(query, (kind, entity_id)).fetchone()
+            if row is None:  # an index knows it by what stands for it
+                row = self._database.execute(query, ("", entity_key(kind, entity_id).hex())).fetchone()
         return Fingerprint(*row) if row else None
 
     def forget_staged(self, kind: str, entity_id: str) -> None:

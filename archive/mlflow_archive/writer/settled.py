@@ -13,20 +13,15 @@ from typing import Final
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.gaps import SOURCE, UNKNOWN_FIELD, UNKNOWN_ROWS
 from mlflow_archive.kinds import INCREMENTAL, TABLES
-from mlflow_archive.reader.archive import Archive
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.writer.base import Base
 
 _NOT_READ: Final = frozenset({UNKNOWN_FIELD, UNKNOWN_ROWS})
 """Codes of values that are not in the archive, whether or not a later version reads them in other objects."""
 
 
-def is_of_no_object(gap: Gap) -> bool:
-    """Return whether a gap tells of the source, or of a kind as a whole."""
-    return gap.owner_kind == SOURCE or not gap.owner_id
-
-
 def settled(
-    base: Archive, new_gaps: Collection[Gap], selection: Selection, *, rechecked: bool
+    base: Base, new_gaps: Collection[Gap], selection: Selection, *, rechecked: bool
 ) -> tuple[tuple[str, str], ...]:
     """Return owner kind and owner id of the gaps of ``base`` that are no more, sorted.
 
@@ -37,13 +32,12 @@ def settled(
     if replace(selection, unknown_tables=False) != Selection():
         return ()
     subjects = set(map(_subject, new_gaps))
-    before = (Gap(**row) for batch in base.batches("gaps") for row in batch.to_pylist())
     return tuple(
         sorted(
             {
                 (gap.owner_kind, gap.owner_id)
-                for gap in before
-                if is_of_no_object(gap) and _subject(gap) not in subjects and (rechecked or not _is_unread(gap))
+                for gap in base.gaps_of_no_object()
+                if _subject(gap) not in subjects and (rechecked or not _is_unread(gap))
             }
         )
     )

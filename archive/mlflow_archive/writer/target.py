@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from mlflow_archive.errors import NotAnArchiveError, TargetError
+from mlflow_archive.format.checksums import checksums_text
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, SINGLE_FILE_SUFFIX, STAGING, manifest_name
+from mlflow_archive.format.location import local_path
 from mlflow_archive.format.manifest import Manifest, Member, MemberKind, archive_id, encode
 from mlflow_archive.format.readme import README_TEXT
 from mlflow_archive.reader.archive import Archive, open_archive
@@ -22,34 +24,48 @@ from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.growing import GrowingFiles, GrowingMembers
 from mlflow_archive.storage.members import BytesMember, DirectoryMembers
 from mlflow_archive.storage.unfinished_file import UnfinishedFile
+from mlflow_archive.writer.base import ArchiveBase, Base, check_whole
+from mlflow_archive.writer.index import open_base
 from mlflow_archive.writer.packs import WrittenPack
 from mlflow_archive.writer.staging import PLAN, Staging, plan_bytes
 
 
 class ArchiveTarget:
-    """A place for an archive. ``base`` is the archive that is already there, None for a new one.
+    """A place for an archive. ``base`` is what the export continues, None for a new archive: the archive that is
+    already there, or for a delta another, given as ``of_base``, which is opened here.
 
     Where the path is a symbolic link, the archive that it names is meant, and the link stays one.
     """
 
-    def __init__(self, path: Path, *, append: bool, files: Files) -> None:
+    def __init__(
+        self, path: Path, *, append: bool, files: Files, of_base: str | os.PathLike[str] | None = None
+    ) -> None:
         path = Path(os.path.realpath(path)) if path.is_symlink() else path
         self.path = path
         self._files = files
         self.single_file = not path.is_dir() and path.name.endswith(SINGLE_FILE_SUFFIX)
         self.root = path.with_name(path.name + ".work") if self.single_file else path
-        self.base = self._existing()
+        self.is_delta = of_base is not None
+        self._held = self._existing()
         self._file = UnfinishedFile(files, path) if self.single_file else None
         self.packs: GrowingMembers = self._file or GrowingFiles(files, self.root)
         self._append = append
         self._made_root = False
-        if self.base is not None and not append and not (self.root / STAGING / PLAN).exists():
-            raise self._taken(self.base)
-        if self.base is not None and self.base.problems:
-            problem = self.base.problems[0]
-            self.base.close()
-            message = f"{self.base.path} is damaged ({problem}); nothing is added to it. See what `verify` says"
-            raise TargetError(message)
+        if self._held is not None and not append and not (self.root / STAGING / PLAN).exists():
+            raise self._taken(self._held)
+        if self._held is not None and not self.is_delta:
+            check_whole(self._held, "nothing is added to it")
+        self.base = self._base(of_base)
+
+    def _base(self, of_base: str | os.PathLike[str] | None) -> Base | None:
+        if of_base is None:
+            return None if self._held is None else ArchiveBase(self._held)
+        try:
+            return open_base(local_path(of_base))
+        except BaseException:
+            if self._held is not None:
+                self._held.close()
+            raise
 
     def _taken(self, base: Archive) -> TargetError:
         export = base.newest_export
@@ -64,11 +80,18 @@ class ArchiveTarget:
 
         What is left of that one is cleaned up, and what the source has new since is added. Raises TargetError.
         """
-        if self.base is not None and not self._append:
-            plan_file = self.root / STAGING / PLAN
-            committed = plan_bytes(self.base.manifest.export_number, {**plan, "base": None})
-            if not plan_file.is_file() or plan_file.read_bytes() != committed:
-                raise self._taken(self.base)
+        if self._held is None or self._append:
+            return
+        plan_file = self.root / STAGING / PLAN
+        before = plan if self.is_delta else {**plan, "base": None}
+        committed = plan_bytes(self._held.manifest.export_number, before)
+        if not plan_file.is_file() or plan_file.read_bytes() != committed:
+            raise self._taken(self._held)
+
+    def _withdraw_delta(self) -> None:
+        """Take back a delta whose export was killed behind its commit: it is made anew, as nothing is added to one."""
+        if self._held is not None and self.is_delta and not self.single_file:
+            self._files.remove(self.root / MANIFEST)
 
     def _existing(self) -> Archive | None:
         if not self.path.exists():
@@ -95,10 +118,11 @@ class ArchiveTarget:
         now = self._existing()
         if now is not None:
             now.close()
-        if (now and now.id) != (self.base and self.base.id):
+        if (now and now.id) != (self._held and self._held.id):
             self.clean_up(staging)
             message = f"{self.path}: another process has written this archive meanwhile; run the command again"
             raise TargetError(message)
+        self._withdraw_delta()
 
     def placed(self, packs: Sequence[WrittenPack]) -> list[WrittenPack]:
         """Return the packs of the export under the names that they have in the archive."""
@@ -138,14 +162,13 @@ class ArchiveTarget:
     ) -> None:
         """Append to the packs whatever else the single file holds, in order, and give it its name."""
         hashes = {member.path: member.sha256 for member in manifest.members}
-        whole = set(file.whole)
-        for name in single_file_order(manifest):
+        for name in [name for name in single_file_order(manifest) if name not in file.whole]:
             if name in listing:
                 file.add(BytesMember(name, listing[name]), hashes.get(name))
-            elif name in new and name not in whole:
+            elif self._held is None or name in new:
                 self._move(name, hashes[name], file)
-            elif self.base is not None and name not in whole:
-                file.add(self.base.members.open(name), hashes[name])
+            else:
+                file.add(self._held.members.open(name), hashes[name])
         file.publish()
 
     def _move(self, name: str, sha256: str, file: UnfinishedFile) -> None:
@@ -169,15 +192,21 @@ class ArchiveTarget:
         """Remove what was written, with the lock held, and the folder if it was made for that."""
         staging.discard()
         self.clean_up(staging)
-        if self._made_root:
+        if self._made_root or self.is_delta:
             self._files.remove_tree(self.root)
 
+    def give_up(self) -> Base | None:
+        """Close all but the base, which the caller closes."""
+        base, self.base = self.base, None
+        self._held = self._held if self.is_delta else None
+        self.close()
+        return base
+
     def close(self) -> None:
-        """Close the archive that is added to, and what is unfinished."""
-        if self._file is not None:
-            self._file.close()
-        if self.base is not None:
-            self.base.close()
+        """Close the archive that is there, the base, and what is unfinished."""
+        for opened in (self._file, self._held, self.base):
+            if opened is not None:
+                opened.close()
 
 
 _OWN_NAMES = {"staging", "packs", "tables", "manifests", README, CHECKSUMS, README + ".tmp", CHECKSUMS + ".tmp"} | {
@@ -189,13 +218,6 @@ def readme_member(export: int) -> Member:
     """Return the entry of README.txt."""
     data = README_TEXT.encode()
     return Member(path=README, kind="text", export=export, size=len(data), sha256=archive_id(data))
-
-
-def checksums_text(manifest: Manifest, data: bytes) -> str:
-    """Return what checksums.sha256 is for a manifest with these bytes."""
-    lines = [(member.path, member.sha256) for member in manifest.members]
-    lines.append((manifest_name(manifest.export_number), archive_id(data)))
-    return "".join(f"{sha256}  {path}\n" for path, sha256 in sorted(lines))
 
 
 _IN_ORDER: Final[tuple[MemberKind, ...]] = ("pack", "table", "manifest", "text")

@@ -18,7 +18,7 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.summary import total_size
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive_cli.output import TextOutput, list_gaps, write_json
-from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of, size_bytes, time_ms
+from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH, output_file, pair_of, size_bytes, time_ms
 from mlflow_archive_cli.printable import elapsed, size
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.selecting import progress_option, quiet_option, selecting_options, what_is_named
@@ -91,11 +91,18 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
 @click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="How many threads read.")
 @click.option("--level", type=click.IntRange(1, 19), default=3, show_default=True, help="Compression level of zstd.")
 @click.option("--append", is_flag=True, help="Add what is new or changed to an archive that exists.")
-@click.option("--recheck", is_flag=True, help="With --append: read again, and write again, what looks unchanged.")
+@click.option(
+    "--base",
+    type=LOCAL_PATH,
+    metavar="BASE",
+    help="Write what --append would add to BASE, an archive or the index of one, as an archive by itself, a delta.",
+)
+@click.option("--recheck", is_flag=True, help="With --append or --base: read, and write, again what looks unchanged.")
 @click.option(
     "--same-source",
     is_flag=True,
-    help="With --append: the source is that of the archive, although an experiment looks like one of another source.",
+    help="With --append or --base: the source is that of the archive, although an experiment looks like one of "
+    "another source.",
 )
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be exported.")
 @click.option(
@@ -129,6 +136,7 @@ def command(
     selection = replace(selection_asked(options), unknown_tables=options["unknown_tables"])
     manner = ExportOptions(
         append=options["append"],
+        base=options["base"],
         recheck=options["recheck"],
         same_source=options["same_source"],
         level=options["level"],
@@ -176,7 +184,7 @@ def _facts(archive: ArchivePlace, done: Report, *, dry_run: bool) -> dict[str, A
         "gaps": [{name: getattr(gap, name) for name in gap.__slots__} for gap in done.gaps],
         **done.details,
     }
-    if not dry_run:
+    if not dry_run and not (done.details["unchanged"] and "base" in done.details):  # nothing new: there is no delta
         with open_archive(archive) as opened:
             facts["source"] = dict(opened.newest_export.source)
             facts["bytes"] = total_size(opened)
@@ -198,10 +206,13 @@ def _summarize(facts: Mapping[str, Any]) -> None:
     else:
         title = f"exported {facts['source']['uri']} to {facts['archive']}"
         if facts.get("unchanged"):
-            title = f"nothing is new at {facts['source']['uri']}; {facts['archive']} stays as it is"
             lines = {}
+            stays = "no delta is written" if "base" in facts else f"{facts['archive']} stays as it is"
+            title = f"nothing is new at {facts['source']['uri']}; {stays}"
         lines |= {f"table {name}": rows for name, rows in facts.get("unknown_tables", {}).items()}
         lines |= {"export": facts["export"], "archive id": facts["archive_id"]}
         rate = f", {counts['runs'] / facts['seconds']:.3g} runs/s" if counts.get("runs") and facts["seconds"] else ""
-        lines |= {"size": size(facts["bytes"]), "time": elapsed(round(facts["seconds"] * 1000)) + rate}
+        lines |= {name.replace("_", " "): facts[name] for name in ("base", "joined_id") if name in facts}
+        lines |= {"size": size(facts["bytes"])} if "bytes" in facts else {}
+        lines |= {"time": elapsed(round(facts["seconds"] * 1000)) + rate}
     TextOutput().document(facts, [pairs(title, lines)])

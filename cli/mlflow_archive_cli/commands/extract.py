@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.location import ArchivePlace
-from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_artifacts
 from mlflow_archive.reader.inspection.extract import Item, extract
+from mlflow_archive_cli.opening import base_option, opened_archive
 from mlflow_archive_cli.output import warn
 from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH
 from mlflow_archive_cli.printable import size
@@ -21,6 +23,7 @@ from mlflow_archive_cli.selecting import progress_option, quiet_option
 @click.command("extract")
 @click.argument("archive", type=ARCHIVE)
 @click.argument("names", metavar="NAME[/PATH]...", nargs=-1, required=True)
+@base_option
 @click.option("--to", "target", type=LOCAL_PATH, required=True, metavar="DIR", help="The folder to write to.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there with other content.")
 @progress_option
@@ -30,11 +33,10 @@ def command(
     ctx: click.Context,
     /,
     archive: ArchivePlace,
+    base: ArchivePlace | None,
     names: tuple[str, ...],
     target: Path,
-    overwrite: bool,
-    quiet: bool,
-    form: str,
+    **options: Any,
 ) -> None:
     """Write artifacts of ARCHIVE into the folder DIR: all of an object, or those at or below a PATH.
 
@@ -46,10 +48,13 @@ def command(
     Example:
       mlflow-archive extract backup.mlfa 4b1f0c/model --to restored
     """
-    with open_archive(archive) as opened, watch("extract", quiet=quiet, form=form) as progress:
+    with (
+        opened_archive(archive, base) as opened,
+        watch("extract", quiet=options["quiet"], form=options["form"]) as progress,
+    ):
         items = _items(opened, names)
-        done = extract(opened, items, target, overwrite=overwrite, progress=progress)
-    if not quiet:
+        done = extract(opened, items, target, overwrite=options["overwrite"], progress=progress)
+    if not options["quiet"]:
         unchanged = f"; there already: {len(done.equal)}" if done.equal else ""
         print(f"files written: {len(done.written)} ({size(done.size)}), to {target}{unchanged}")
     if done.refused:

@@ -13,11 +13,11 @@ import click
 from mlflow_archive.api.replaying import replay_archive
 from mlflow_archive.flow.report import Report
 from mlflow_archive.format.location import ArchivePlace, without_password
-from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay import ReplayOptions
 from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.naming import names_asked, naming_options
+from mlflow_archive_cli.opening import base_option, opened_archive
 from mlflow_archive_cli.output import TextOutput, list_gaps, warn
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.progress import watch
@@ -32,6 +32,7 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
 
 @click.command("import")
 @click.argument("archive", type=ARCHIVE)
+@base_option
 @click.option(
     "--to",
     "uri",
@@ -95,7 +96,15 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
 @progress_option
 @quiet_option
 @click.pass_context
-def command(ctx: click.Context, /, archive: ArchivePlace, receipt: Path | None, quiet: bool, **options: Any) -> None:
+def command(
+    ctx: click.Context,
+    /,
+    archive: ArchivePlace,
+    base: ArchivePlace | None,
+    receipt: Path | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
     """Replay ARCHIVE into a tracking server or store.
 
     Runs and logged models get new ids and tags that say where they come from; all else is kept, version numbers of
@@ -109,7 +118,7 @@ def command(ctx: click.Context, /, archive: ArchivePlace, receipt: Path | None, 
     """
     selection = Selection(**what_is_named(options))
     uri = _target(options["uri"])
-    with open_archive(archive) as opened:
+    with opened_archive(archive, base) as opened:
         facts = {"archive": str(archive), "archive_id": opened.id}
         with ReceiptFile(receipt, facts) as file, watch("import", quiet=quiet, form=options["form"]) as progress:
             done = replay_archive(opened, uri, replay_asked(options), selection, progress=progress, begun=file.begin)

@@ -9,8 +9,8 @@ import click
 
 from mlflow_archive.format.gaps import GAPS
 from mlflow_archive.format.location import ArchivePlace
-from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.summary import Summary, summarize
+from mlflow_archive_cli.opening import base_option, opened_archive
 from mlflow_archive_cli.output import output, warn
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.printable import size, text_of
@@ -20,15 +20,16 @@ from mlflow_archive_cli.table import Section, pairs
 
 @click.command("info")
 @click.argument("archive", type=ARCHIVE)
+@base_option
 @json_option
-def command(archive: ArchivePlace, as_json: bool) -> None:
+def command(archive: ArchivePlace, base: ArchivePlace | None, as_json: bool) -> None:
     """Say what is in ARCHIVE, from where, when, and how large it is.
 
     \b
     Example:
       mlflow-archive info backup.mlfa
     """
-    with open_archive(archive) as opened:
+    with opened_archive(archive, base) as opened:
         for problem in opened.problems:
             warn(f"warning: {problem}; run `mlflow-archive verify {archive}`")
         summary = summarize(opened)
@@ -38,6 +39,10 @@ def command(archive: ArchivePlace, as_json: bool) -> None:
 def _sections(summary: Summary) -> Iterator[Section]:
     facts = {"archive": summary.path, "archive id": summary.archive_id, "form": summary.form, "format": summary.version}
     yield pairs("", facts | ({"features": ", ".join(summary.features)} if summary.features else {}))
+    if summary.elsewhere is not None:
+        place = summary.elsewhere
+        lying = f"{place.members} members, {size(place.bytes)}"
+        yield pairs("a delta: only what is new lies in it", {"base": place.base, "in the base": lying})
     columns = ("export", "created (UTC)", "runs", "gaps", "source", "MLflow", "tool", "selection")
     rows = [tuple(text_of(value) for value in _export(export)) for export in summary.exports]
     yield Section(title="exports", columns=columns, rows=rows, right=(0, 2, 3))
@@ -62,7 +67,7 @@ def _export(export: dict[str, Any]) -> tuple[object, ...]:
 def _sizes(summary: Summary) -> dict[str, str]:
     sizes = summary.sizes
     lines = {"archive": size(sizes.total), "tables": size(sizes.tables)}
-    if sizes.ratio is not None:
+    if sizes.ratio is not None and summary.elsewhere is None:  # else artifacts may lie in the base
         lines["artifacts"] = size(sizes.artifacts)
         lines["distinct artifacts"] = size(sizes.blobs)
         lines["stored in packs"] = f"{size(sizes.packs)}, the artifacts are {sizes.ratio:.2f} times that"

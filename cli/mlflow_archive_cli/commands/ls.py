@@ -13,11 +13,12 @@ from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.kinds import KINDS, RUN
 from mlflow_archive.kinds.model import ListView
 from mlflow_archive.kinds.version_source import TOMBSTONE
-from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_artifacts
 from mlflow_archive.reader.inspection.listing import Query, Record, columns_of, keys_of, list_artifacts, list_objects
 from mlflow_archive.reader.inspection.nesting import nested
 from mlflow_archive.reader.search import Condition, Field
+from mlflow_archive_cli.opening import base_option, opened_archive
 from mlflow_archive_cli.output import output, warn
 from mlflow_archive_cli.parameters import ARCHIVE, Words, equals, metric_condition, time_ms
 from mlflow_archive_cli.selecting import csv_option, json_option
@@ -63,6 +64,7 @@ _RIGHT: Final = ("runs", "size", "duration", "versions", "version", "execution_d
 @click.argument("archive", type=ARCHIVE)
 @click.argument("subject", type=Words(_MEANINGS), metavar="[WHAT]", default="experiments")
 @click.argument("path", default="")
+@base_option
 @click.option(
     "--filter",
     "filter_string",
@@ -111,11 +113,19 @@ _RIGHT: Final = ("runs", "size", "duration", "versions", "version", "execution_d
 @click.option("--tree", is_flag=True, help="Put nested runs below the run that they are part of.")
 @json_option
 @csv_option
-def command(archive: ArchivePlace, subject: str, path: str, as_json: bool, as_csv: bool, **options: Any) -> None:
+def command(
+    archive: ArchivePlace,
+    base: ArchivePlace | None,
+    subject: str,
+    path: str,
+    as_json: bool,
+    as_csv: bool,
+    **options: Any,
+) -> None:
     """List objects or artifacts."""
     _refuse_senseless(subject, path, options, for_programs=as_json or as_csv)
     out = output(as_json=as_json, as_csv=as_csv)
-    with open_archive(archive) as opened:
+    with opened_archive(archive, base) as opened:
         if subject == _ARTIFACTS:
             columns, artifacts = _artifacts(opened, options["of"], path)
             out.rows(columns, artifacts[: options["limit"]], right=_RIGHT)

@@ -11,12 +11,12 @@ import click
 
 from mlflow_archive.api.report import ReportOptions, report_html
 from mlflow_archive.format.location import ArchivePlace
-from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive.signing.checks import check_signatures
 from mlflow_archive.signing.report import SignatureOptions
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level
+from mlflow_archive_cli.opening import base_option, opened_archive
 from mlflow_archive_cli.output import whole_file
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.progress import watch
@@ -28,6 +28,7 @@ _NOT_ACCEPTED = 14
 
 @click.command("report")
 @click.argument("archive", type=ARCHIVE)
+@base_option
 @click.option("-o", "--output", "file", type=output_file, metavar="FILE", required=True, help="The HTML file to write.")
 @click.option(
     "--verify",
@@ -46,6 +47,7 @@ def command(  # noqa: PLR0913 - click gives each option by its name
     ctx: click.Context,
     /,
     archive: ArchivePlace,
+    base: ArchivePlace | None,
     file: Path,
     level: str,
     runs: int,
@@ -64,8 +66,12 @@ def command(  # noqa: PLR0913 - click gives each option by its name
       mlflow-archive report backup.mlfa -o report.html
     """
     with watch("report", quiet=quiet) as progress:
-        verified = None if level == "no" else verify(archive, Level(level), progress=progress)
-        with open_archive(archive) as opened, whole_file(file) as part, part.open("w", encoding="utf-8") as page:
+        verified = None if level == "no" else verify(archive, Level(level), progress=progress, base=base)
+        with (
+            opened_archive(archive, base) as opened,
+            whole_file(file) as part,
+            part.open("w", encoding="utf-8") as page,
+        ):
             options = ReportOptions(most_runs=runs)
             signatures = check_signatures(opened, SignatureOptions(signers=signers, tsa_ca=tsa_ca))
             advance = partial(progress.advance, "runs")

@@ -9,9 +9,9 @@ import click
 
 from mlflow_archive.api.restoring import restore_archive
 from mlflow_archive.format.location import ArchivePlace
-from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreRefusedError
+from mlflow_archive_cli.opening import base_option, opened_archive
 from mlflow_archive_cli.output import TextOutput, list_gaps
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.progress import watch
@@ -22,6 +22,7 @@ from mlflow_archive_cli.table import pairs
 
 @click.command("restore")
 @click.argument("archive", type=ARCHIVE)
+@base_option
 @click.option(
     "--to",
     "uri",
@@ -60,7 +61,15 @@ from mlflow_archive_cli.table import pairs
 @progress_option
 @quiet_option
 @click.pass_context
-def command(ctx: click.Context, /, archive: ArchivePlace, receipt: Path | None, quiet: bool, **options: Any) -> None:
+def command(
+    ctx: click.Context,
+    /,
+    archive: ArchivePlace,
+    base: ArchivePlace | None,
+    receipt: Path | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
     """Put ARCHIVE into a backend database as it was: same ids, same times, same version numbers.
 
     Everything is checked before anything is written. A conflict of ids, or a value that the database cannot hold, is
@@ -81,7 +90,7 @@ def command(ctx: click.Context, /, archive: ArchivePlace, receipt: Path | None, 
         jobs=options["jobs"],
     )
     selection = Selection(experiments=options["experiments"], runs=options["runs"])
-    with open_archive(archive) as opened:
+    with opened_archive(archive, base) as opened:
         facts = {"archive": str(archive), "archive_id": opened.id, "dry_run": options["dry_run"]}
         with ReceiptFile(receipt, facts) as file:
             try:

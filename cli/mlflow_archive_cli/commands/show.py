@@ -10,7 +10,7 @@ import click
 
 from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.kinds import EXPERIMENT, IDENTITIES, RUN, TRACE
-from mlflow_archive.reader.archive import Archive, open_archive
+from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.artifact_owner import without_scheme
 from mlflow_archive.reader.inspection.details import (
     ExperimentDetails,
@@ -27,6 +27,7 @@ from mlflow_archive.reader.inspection.objects import ObjectDetails, find_object,
 from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive.reader.inspection.spans import Span, spans_of, tree
 from mlflow_archive_cli.escaping import one_line
+from mlflow_archive_cli.opening import base_option, opened_archive
 from mlflow_archive_cli.output import output
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.printable import number, size, sparkline, text_of
@@ -40,12 +41,20 @@ _LONGEST = 300
 @click.command("show")
 @click.argument("archive", type=ARCHIVE)
 @click.argument("name", required=False)
+@base_option
 @click.option(
     "--kind", type=click.Choice(_KINDS), metavar="KIND", help="What NAME is: run, trace, registered-model and so on."
 )
 @click.option("--experiment", metavar="EXPERIMENT", help="Show this experiment (id or name).")
 @json_option
-def command(archive: ArchivePlace, name: str | None, kind: str | None, experiment: str | None, as_json: bool) -> None:
+def command(
+    archive: ArchivePlace,
+    base: ArchivePlace | None,
+    name: str | None,
+    kind: str | None,
+    experiment: str | None,
+    as_json: bool,
+) -> None:
     """Show everything ARCHIVE holds of the object NAME: a run, logged model, trace, registered model, …
 
     NAME is its id, the start of it, or its name if nothing else has it; or MLflow's own word for it, such as runs:/ID,
@@ -59,7 +68,7 @@ def command(archive: ArchivePlace, name: str | None, kind: str | None, experimen
     if (name is None) == (experiment is None):
         raise click.UsageError("name a run or another object, or an --experiment")
     out = output(as_json=as_json)
-    with open_archive(archive) as opened:
+    with opened_archive(archive, base) as opened:
         if experiment is not None:
             described = experiment_details(opened, experiment)
             out.document(described.to_json(), _experiment_sections(described))

@@ -14,6 +14,7 @@ from mlflow_archive.signing.report import SignatureReport
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level, VerifyReport
 from mlflow_archive_cli.escaping import one_line
+from mlflow_archive_cli.opening import base_option
 from mlflow_archive_cli.output import output
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.printable import size
@@ -29,6 +30,7 @@ _NOT_ACCEPTED: Final = 14
 
 @click.command("verify")
 @click.argument("archive", type=ARCHIVE)
+@base_option
 @click.option(
     "--level",
     type=click.Choice([level.value for level in Level]),
@@ -50,6 +52,7 @@ def command(  # noqa: PLR0913 - click gives each option by its name
     ctx: click.Context,
     /,
     archive: ArchivePlace,
+    base: ArchivePlace | None,
     level: str,
     jobs: int,
     signers: Path | None,
@@ -78,6 +81,7 @@ def command(  # noqa: PLR0913 - click gives each option by its name
             signers=signers,
             require_signature=require_signature,
             tsa_ca=tsa_ca,
+            base=base,
         )
     output(as_json=as_json).document(report.to_json(), _sections(report))
     if not report.ok:
@@ -93,9 +97,18 @@ def _sections(report: VerifyReport) -> Iterator[Section]:
     verdict = "sound" if report.sound else f"DAMAGED, {errors} {'error' if errors == 1 else 'errors'}"
     promise = report.promise if report.sound else f"Not true of this archive: {report.promise}"
     title = f"{report.level.value}: {verdict}" + (f" ({checked})" if checked else "")
-    yield _lines("", [title, promise])
+    yield _lines("", [title, promise, *_of_base(report)])
     if report.signatures is not None:
         yield from _signature_sections(report.signatures)
+
+
+def _of_base(report: VerifyReport) -> Iterator[str]:
+    if report.elsewhere is not None:
+        place = report.elsewhere
+        yield (
+            f"It is a delta: {place.members} members ({size(place.bytes)}) lie in its base, archive {place.base}, and "
+            "were not looked at; --base BASE checks both together."
+        )
 
 
 def _signature_sections(report: SignatureReport) -> Iterator[Section]:

@@ -6,7 +6,7 @@ import base64
 from typing import Final
 
 from mlflow_archive.api.report.markup import text
-from mlflow_archive.errors import DamagedError
+from mlflow_archive.errors import DamagedError, ElsewhereError
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.reader.inspection.listing import Record
@@ -47,8 +47,8 @@ class Images:
         """Return an image as the address of itself, None for a file that is none, or is damaged, or of another size."""
         try:
             data = self._blobs.open(digest).read(size + 1)
-        except DamagedError:
-            return None  # the report says above what damage hits
+        except (DamagedError, ElsewhereError):
+            return None  # the report says above what damage hits, or that it is of a delta
         if len(data) != size:
             return None
         for signature, name in _SIGNATURES:

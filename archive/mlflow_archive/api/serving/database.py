@@ -50,6 +50,7 @@ def database_of(path: Path, *, folder: Path | None = None, progress: Progress | 
     """
     folder = folder or cache_folder()
     with open_archive(path) as archive:
+        archive.require_whole("`serve`")
         names = "\x1f".join((__version__, archive.id, str(path.absolute())))
         target = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:32]}.db"
         if target.exists():

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from uuid import uuid4
 
-from mlflow_archive.errors import DamagedError, ItemError
+from mlflow_archive.errors import DamagedError, ElsewhereError, ItemError
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
@@ -144,7 +144,7 @@ def extract(
             try:
                 with blobs.open(item.digest, pieces.get(item.digest)) as stream:
                     written = _place(root, item, stream, overwrite=overwrite)
-            except ItemError as error:
+            except (ItemError, ElsewhereError) as error:
                 result.refused.append(Refused(path=item.path, reason=str(error)))
                 continue
             except DamagedError as error:

@@ -8,11 +8,13 @@ from typing import Any, Final
 
 import pyarrow.compute as pc
 
+from mlflow_archive.format.delta import Elsewhere, elsewhere
 from mlflow_archive.format.layout import STAGING, manifest_name
 from mlflow_archive.format.manifest import MAJOR, Export, encode
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.rows import Moment
+from mlflow_archive.reader.stored.joined import JoinedMembers
 from mlflow_archive.storage.single_file import SingleFileMembers
 
 EXACT_ROWS: Final = 2_000_000
@@ -49,6 +51,7 @@ class Summary:
     inexact: tuple[str, ...]
     sizes: Sizes
     gaps: dict[str, int]
+    elsewhere: Elsewhere | None
 
     def to_json(self) -> dict[str, Any]:
         sizes = {name: getattr(self.sizes, name) for name in Sizes.__slots__}
@@ -63,6 +66,7 @@ class Summary:
             "inexact_counts": list(self.inexact),
             "sizes": {**sizes, "ratio": self.sizes.ratio},
             "gaps": self.gaps,
+            **({} if self.elsewhere is None else {"elsewhere": self.elsewhere.to_json()}),
         }
 
 
@@ -88,7 +92,7 @@ def summarize(archive: Archive) -> Summary:
     counts, inexact = _counts(archive)
     return Summary(
         path=str(archive.path),
-        form="single file" if isinstance(archive.members, SingleFileMembers) else "directory",
+        form=_form(archive),
         version=f"{MAJOR}.{manifest.minor}",
         archive_id=archive.id,
         features=(*manifest.required_features, *manifest.optional_features),
@@ -97,7 +101,14 @@ def summarize(archive: Archive) -> Summary:
         inexact=tuple(inexact),
         sizes=_sizes(archive),
         gaps=_gaps(archive) if counts["gaps"] else {},
+        elsewhere=elsewhere(manifest),
     )
+
+
+def _form(archive: Archive) -> str:
+    if isinstance(archive.members, JoinedMembers):
+        return "a delta with its base"
+    return "single file" if isinstance(archive.members, SingleFileMembers) else "directory"
 
 
 def _export(export: Export) -> dict[str, Any]:

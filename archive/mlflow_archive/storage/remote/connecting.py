@@ -56,7 +56,9 @@ def _path_of(place: RemotePlace) -> str:
 
 def _bucket(place: RemotePlace) -> str:
     """Return the bucket or container."""
-    name = place.uri.partition("://")[2].partition("/")[0].partition("@")[0]
+    name, at, _ = place.uri.partition("://")[2].partition("/")[0].partition("@")
+    if at and place.scheme != "abfss":
+        raise SelectionError(f"{place}: credentials are not taken from a URI but from the environment")
     if not name:
         raise SelectionError(f"{place} names no bucket")
     return name
@@ -120,7 +122,7 @@ def _gs(place: RemotePlace, prefix: str | None) -> ObjectStore:
 
     names = ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_SERVICE_ACCOUNT_KEY")
     provider = None
-    if not any(os.environ.get(name) for name in (*names, "GOOGLE_SKIP_SIGNATURE")):
+    if not any(os.environ.get(name) for name in (*names, "GOOGLE_BEARER_TOKEN", "GOOGLE_SKIP_SIGNATURE")):
         with suppress(ImportError):
             provider = _google()
     base = os.environ.get("GOOGLE_BASE_URL", "")

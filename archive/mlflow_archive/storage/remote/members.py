@@ -69,7 +69,7 @@ class BucketMembers:
     def close(self) -> None:
         self._closed = True
         self._open.clear()
-        self._ranges.clear()
+        self._ranges.close()
 
 
 class DistantFileMembers(SingleFileMembers):
@@ -86,7 +86,7 @@ class DistantFileMembers(SingleFileMembers):
         file = open_object(store, name, self._ranges)
         file.anticipate([(max(0, file.size - _TAIL), _TAIL)])
         self._take(file, file.size)
-        self._closing = self._ranges.clear
+        self._closing = self._ranges.close
 
     @property
     def path(self) -> RemotePlace:

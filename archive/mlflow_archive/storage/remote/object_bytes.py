@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Final
 
-from mlflow_archive.errors import DamagedError, RemotePlaceError
+from mlflow_archive.errors import DamagedError, MlflowArchiveError, RemotePlaceError
 from mlflow_archive.storage.remote.store import NoObjectError, ObjectRange, OtherObjectError, RangeError, RemoteStore
 
 FIRST: Final = 256 * 1024
@@ -22,7 +22,7 @@ TOGETHER: Final = 16
 """How many requests of one reader are on their way at a time."""
 
 _LEAST: Final = 64 * 1024
-_MOST: Final = 8 * 1024 * 1024
+_MOST: Final = 32 * 1024 * 1024
 _GAP: Final = 512 * 1024
 _KEPT_BYTES: Final = 96 * 1024 * 1024
 
@@ -38,6 +38,12 @@ class KeptRanges:
         self._order: OrderedDict[tuple[str, int], int] = OrderedDict()
         self._objects: dict[str, dict[int, bytes]] = {}
         self._bytes = 0
+        self._closed = False
+
+    def check_open(self) -> None:
+        """Raise MlflowArchiveError once it is closed."""
+        if self._closed:
+            raise MlflowArchiveError("the archive is closed: read what is needed before, or open it again")
 
     def keep(self, name: str, first: int, data: bytes) -> None:
         """Keep bytes of an object from the one numbered ``first`` on."""
@@ -75,9 +81,10 @@ class KeptRanges:
                 end = first
         return position, max(position, end)
 
-    def clear(self) -> None:
-        """Keep nothing."""
+    def close(self) -> None:
+        """Keep nothing, and let nothing more be read."""
         with self._lock:
+            self._closed = True
             self._order.clear()
             self._objects.clear()
             self._bytes = 0
@@ -100,6 +107,7 @@ class ObjectBytes:
         self._next, self._window = -1, _LEAST
 
     def read(self, position: int, size: int) -> bytes:
+        self._ranges.check_open()
         if position >= self.size or size <= 0:
             return b""
         data = self._ranges.from_position(self.name, position)
@@ -114,11 +122,12 @@ class ObjectBytes:
         """Return what is asked for where a range is: more than that of who reads on."""
         with self._lock:
             goes_on = position == self._next
-            self._window = min(_MOST, self._window * 4) if goes_on else _LEAST
+            self._window = min(_MOST, self._window * 16) if goes_on else _LEAST
             end = position + max(size, self._window)
         return self._ranges.missing(self.name, (position, min(self.size, end)))
 
     def anticipate(self, ranges: Iterable[tuple[int, int]]) -> None:
+        self._ranges.check_open()
         gaps = [self._ranges.missing(self.name, (first, min(first + size, self.size))) for first, size in ranges]
         joined = _joined([gap for gap in gaps if gap[0] < gap[1]])
         if len(joined) <= 1:

@@ -1,25 +1,24 @@
-"""Where a mended archive is written: beside its name, whole, then under it.
+"""Where an archive is written that is put together of others: beside its name, whole, then under it.
 
 NAME.work           the lock, members that are made anew, and the directory form; gone when all is done
 NAME.mlfa.tmp       the single file, until it is renamed
 
-A repair that was killed leaves these two; the next one begins anew.
+A command that was killed leaves these two; the next one begins anew.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from mlflow_archive.errors import DamagedError, TargetError
+from mlflow_archive.errors import SelectionError, TargetError
 from mlflow_archive.format.layout import SINGLE_FILE_SUFFIX, STAGING
 from mlflow_archive.format.manifest import Manifest
+from mlflow_archive.storage.copying import copy_to_directory, copy_to_single_file
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.members import MemberFile
-from mlflow_archive.storage.unfinished_file import write_single_file
 from mlflow_archive.writer.staging import PLAN, Staging
 from mlflow_archive.writer.target import single_file_order
 
@@ -37,14 +36,14 @@ class Destination:
         self.new_members = self._work / _NEW_MEMBERS
 
     def lock(self) -> None:
-        """Hold the name, and remove what a repair that was killed left."""
+        """Hold the name, and remove what a command that was killed left."""
         if not self._work.exists():
             self.refuse_taken()
-        elif not self._work.is_dir() or not self._is_of_repair():
-            raise TargetError(f"{self._work} exists and is not of a repair; choose another name")
+        elif not self._work.is_dir() or not self._is_left_over():
+            raise TargetError(f"{self._work} exists and holds something else; choose another name")
         self.staging.lock()
 
-    def _is_of_repair(self) -> bool:
+    def _is_left_over(self) -> bool:
         names = {path.name for path in self._work.iterdir()}
         if names and STAGING not in names:  # the lock comes first and goes last
             return False
@@ -53,7 +52,7 @@ class Destination:
     def refuse_taken(self) -> None:
         """Raise TargetError if there is something of that name."""
         if self.path.exists() or self.path.is_symlink():
-            raise TargetError(f"{self.path} exists; a repair writes a new archive, so choose another name")
+            raise TargetError(f"{self.path} exists, and a new archive is written; choose another name")
 
     def remove_work(self) -> None:
         """Remove what is not the archive, but for the lock."""
@@ -71,26 +70,11 @@ class Destination:
         members = ((open_member(name), hashes.get(name)) for name in single_file_order(manifest))
         self.refuse_taken()
         if self.path.name.endswith(SINGLE_FILE_SUFFIX):
-            write_single_file(self.files, self.path, members)
+            copy_to_single_file(self.files, self.path, members)
             return
         root = self._work / _WHOLE
-        for member, sha256 in members:
-            self._write_member(root / member.name, member, sha256)
-        for folder in sorted({path.parent for path in root.rglob("*")}, reverse=True):
-            self.files.sync_directory(folder)
+        copy_to_directory(self.files, root, members)
         self.files.publish(root, self.path)
-
-    def _write_member(self, path: Path, member: MemberFile, sha256: str | None) -> None:
-        self.files.make_directory(path.parent)
-        digest = hashlib.sha256()
-        with self.files.create(path) as output:
-            for block in member.blocks():
-                digest.update(block)
-                output.write(block)
-            output.sync()
-        if sha256 not in (None, digest.hexdigest()):
-            message = f"{member.name} has SHA-256 {digest.hexdigest()}, expected {sha256}: it was changed meanwhile"
-            raise DamagedError(message, code="E012", member=member.name)
 
     def close(self) -> None:
         """Let go of the name, and remove all that is not the archive."""
@@ -100,6 +84,13 @@ class Destination:
             self.files.remove_tree(self._work)
         finally:
             self.staging.close()
+
+
+def refuse_inside(path: Path, inputs: Sequence[Path]) -> None:
+    """Raise SelectionError for the name of a new archive that lies in one that is read."""
+    for place in inputs:
+        if path.resolve().is_relative_to(place.resolve()):
+            raise SelectionError(f"{path} lies in {place}, which is not changed; write the new archive elsewhere")
 
 
 @contextmanager
