@@ -12,10 +12,11 @@ import pytest
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import DATASET, RUN, TABLES
 from mlflow_archive.storage.members import HASH_BLOCK
+from mlflow_archive.verification import checks
 from mlflow_archive.verification.checks import _name_lost, verify
 from mlflow_archive.verification.report import Level, Lost, VerifyReport
 from mlflow_archive.verification.tables import KeyRange, TableFindings, _whole
-from tests.spec.drafts import RUN_A, WORLD, Draft, Files, build, build_second, part, write_directory
+from tests.spec.drafts import RUN_A, RUN_B, WORLD, Draft, Files, build, build_second, part, write_directory
 from tests.spec.faults import change, cut, in_pairs
 
 
@@ -166,3 +167,22 @@ def test_of_a_part_with_a_damaged_row_group_the_others_count(tmp_path: Path) -> 
     assert {problem.code for problem in report.problems} == {"E034"}
     assert report.lost == {Lost(kind=RUN, id=RUN_A)}
     assert report.checked["rows"] == 16 - 2
+
+
+def test_a_part_that_decodes_and_has_another_hash_is_suspect_as_a_whole(tmp_path: Path) -> None:
+    def edit(manifest: dict[str, Any]) -> None:
+        [member] = [member for member in manifest["members"] if member["path"] == part("params")]
+        member["sha256"] = "0" * 64
+
+    report = verify(written(tmp_path / "a", build(Draft(manifest=edit))), jobs=1)
+    assert [(problem.code, problem.member) for problem in report.problems] == [("E012", part("params"))]
+    assert report.lost == {Lost(kind=RUN, id=RUN_A), Lost(kind=RUN, id=RUN_B)}
+
+
+def test_a_cut_blob_whose_extents_lie_in_order_is_proved_while_its_pack_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "_comes_out", lambda *_: pytest.fail("it is read once more"))
+    frames = cut(WORLD, (0, WORLD[:5]), (5, WORLD[5:9]), (9, WORLD[9:]))
+    report = verify(written(tmp_path / "a", build(Draft(frames=frames))), jobs=1)
+    assert (report.problems, report.checked["blobs"]) == ([], 3)
