@@ -73,12 +73,6 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         reason="Neither begins as the name of such a table does.",
     ),
     Equivalent(
-        within="format.manifest.decode",
-        code='required_features=reader.names(document, "required_features"),',
-        by="",
-        reason="No feature is known yet, so a manifest that is read requires none.",
-    ),
-    Equivalent(
         within="format.zipfile64._central_record",
         code='"<HH"',
         by='"<hh"',
