@@ -16,10 +16,11 @@ from mlflow_archive.api.report.images import MOST_BYTES
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.verification.checks import verify
-from mlflow_archive.writer.export import ArchiveSink
+from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from tests.cli.conftest import CHILD, PARENT, Command, archive_id, write_archive
 from tests.spec.drafts import WORLD, Draft, Frame, build, in_order, sha, zipped
 from tests.support.chunks import ChunkSource, artifact, chunk, experiment, pairs, points, run
+from tests.support.memory_source import MemoryOptions, MemorySource
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
 FILES = (("plot.PNG", PNG), ("no.png", b"text"), ("big.png", PNG + bytes(MOST_BYTES)))
@@ -198,3 +199,26 @@ def test_damage_is_told(cli: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("options", "code"), [(["-o", "nowhere/x.html"], 2), ([], 2)])
 def test_usage(cli: Command, archive: Path, options: list[str], code: int) -> None:
     assert cli("report", archive, *options).code == code
+
+
+def test_of_a_delta_it_says_what_it_did_not_look_at(cli: Command, tmp_path: Path) -> None:
+    base, delta = tmp_path / "base.mlfa", tmp_path / "delta.mlfa"
+    for path, runs, options in ((base, 1, ArchiveOptions()), (delta, 2, ArchiveOptions(base=base))):
+        copy(
+            MemorySource(MemoryOptions(runs=runs)),
+            ArchiveSink(path, options, tool="test 1", clock_ms=lambda: 1),
+            jobs=1,
+        )
+    place = verify(delta).elsewhere
+    assert place is not None
+    said = (
+        f"A delta: {place.members:,} members ({place.bytes:,} bytes) lie in its base, archive {place.base}. They were"
+    )
+    of_gaps = "Nothing is known to be missing."
+    for arguments in ((), ("--verify", "no")):
+        assert cli("report", delta, "-o", tmp_path / "alone.html", "-q", *arguments).code == 0
+        alone = (tmp_path / "alone.html").read_text()
+        assert (said in alone, of_gaps in alone) == (True, False)
+    assert cli("report", delta, "--base", base, "-o", tmp_path / "both.html", "-q").code == 0
+    both = (tmp_path / "both.html").read_text()
+    assert ("A delta:" in both, of_gaps in both) == (False, True)

@@ -64,6 +64,35 @@ def test_a_place_without_a_bucket() -> None:
     assert str(caught.value) == "s3:///x names no bucket"
 
 
+@pytest.mark.parametrize("endpoint", ["localhost:9000", "nonsense", "http://", "http://a b", "ftp://a", "http://a:b"])
+@pytest.mark.parametrize(
+    ("uri", "variable"), [("s3://box/x", "MLFLOW_S3_ENDPOINT_URL"), ("gs://box/x", "GOOGLE_BASE_URL")]
+)
+def test_an_endpoint_that_is_no_url(uri: str, variable: str, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("GOOGLE_SKIP_SIGNATURE", "true")
+    monkeypatch.setenv(variable, endpoint)
+    with pytest.raises(SelectionError) as caught:
+        connect(RemotePlace(uri))
+    assert str(caught.value) == f"{uri}: {variable} is no URL of a server; write it as http(s)://HOST[:PORT]"
+
+
+def test_an_endpoint_of_azure_that_is_no_url() -> None:
+    settings = {"AZURE_STORAGE_CONNECTION_STRING": "AccountName=dev;AccountKey=a2V5;BlobEndpoint=127.0.0.1:10000/dev"}
+    with pytest.raises(SelectionError) as caught:
+        azure_settings(settings, "", PLACE)
+    assert str(caught.value) == (
+        "az://box/backup: AZURE_STORAGE_CONNECTION_STRING has no URL of a server as BlobEndpoint, "
+        "or no such EndpointSuffix"
+    )
+
+
+def test_a_name_that_no_bucket_has() -> None:
+    with pytest.raises(SelectionError) as caught:
+        connect(RemotePlace("s3://my bucket/x"))
+    assert str(caught.value) == "s3://my bucket/x: no bucket can have the name 'my bucket'"
+
+
 def test_credentials_in_a_uri_are_refused_and_not_shown() -> None:
     place = RemotePlace("s3://key:secret@bucket/x")
     assert repr(place) == "RemotePlace('s3://bucket/x')"

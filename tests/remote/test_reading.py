@@ -98,6 +98,8 @@ def test_a_real_bucket(archives: dict[str, Path], form: str, s3: tuple[str, Any]
     assert (
         str(none.value) == f"E001: {root}/other is no archive: there is no such object, and no manifest.json below it"
     )
+    with pytest.raises(NotAnArchiveError, match=f"^E001: s3://{bucket} is no archive: there is no such object"):
+        open_archive(f"s3://{bucket}")
     with pytest.raises(RemotePlaceError, match=r"^s3://not-there/x: there is no such bucket: "):
         open_archive("s3://not-there/x")
 

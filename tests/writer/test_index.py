@@ -11,7 +11,7 @@ import pytest
 
 import mlflow_archive as ma
 from mlflow_archive.artifact_roots import ArtifactRoots
-from mlflow_archive.errors import DamagedError, MlflowArchiveError, NotAnArchiveError, TargetError
+from mlflow_archive.errors import DamagedError, MlflowArchiveError, NotAnArchiveError, SelectionError, TargetError
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Report
 from mlflow_archive.mlflow_database.uris import parse_database_uri
@@ -19,7 +19,7 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database import DatabaseSource
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
-from mlflow_archive.writer.index import IndexBase
+from mlflow_archive.writer.index import IndexBase, write_index
 from tests.support.later_database import later_database, run
 from tests.support.memory_source import MemoryOptions
 from tests.writer.test_delta import exported
@@ -183,3 +183,12 @@ def test_an_index_is_no_archive_and_replaces_none(place: Path, tmp_path: Path) -
     with pytest.raises(MlflowArchiveError):
         ma.index(tmp_path / "none.mlfa", tmp_path / "none.index")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_index_is_not_written_into_the_archive(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    exported(base, MemoryOptions(runs=1))
+    before = sorted(base.iterdir())
+    with open_archive(base) as archive, pytest.raises(SelectionError, match="base, which is not changed"):
+        write_index(archive, base / "x.index")
+    assert sorted(base.iterdir()) == before

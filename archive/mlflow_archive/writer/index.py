@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.errors import DamagedError, TargetError
+from mlflow_archive.errors import DamagedError, SelectionError, TargetError
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.fingerprint import Fingerprint, fingerprints_of
 from mlflow_archive.format.index import (
@@ -61,12 +61,15 @@ class IndexReport:
 def write_index(archive: Archive, path: Path, *, files: Files | None = None) -> IndexReport:
     """Write the index of an archive; ``path`` appears when it is whole, and an index that is there is replaced.
 
-    Raises TargetError for an archive of which no delta is made, and for a path at which something else is.
+    Raises TargetError for an archive of which no delta is made, for a path at which something else is, and
+    SelectionError for one in the archive.
     """
     files = files or Files()
     check_whole(archive, "no index is made of it")
     if path.exists() and not is_index(path):
         raise TargetError(f"{path} exists and is no index; choose another name")
+    if isinstance(archive.path, Path) and path.resolve().is_relative_to(archive.path.resolve()):
+        raise SelectionError(f"{path} lies in {archive.path}, which is not changed; write the index elsewhere")
     temporary = path.with_name(path.name + ".tmp")
     try:
         with files.create(temporary) as output:

@@ -26,6 +26,8 @@ Row = Mapping[str, Any]
 def missing(archive: Archive) -> str:
     """Return what could not be exported, by cause."""
     gaps = [Gap(**row) for row in archive.table("gaps").to_pylist()]
+    if not gaps and archive.manifest.delta is not None:
+        return "<p>This delta lists nothing as missing; what its base lists is not known here.</p>"
     if not gaps:
         return "<p>Nothing is known to be missing.</p>"
     rows = [

@@ -63,6 +63,7 @@ def report_html(
     shown: set[str] = set()
     yield _head(summary)
     yield _integrity(verified, checked or {})
+    yield _of_base(summary)
     if signatures is not None:
         yield signatures_part(signatures)
     yield _sources(summary)
@@ -109,6 +110,18 @@ def _integrity(verified: VerifyReport | None, checked: Mapping[str, str]) -> str
     return (
         f'{heading("integrity")}<p class="{kind}">{text(verified.level.value)}: {word} ({text(amounts)})</p>'
         f"<p>{text(promise)}</p>{pairs(checked)}{table(problems)}{table(losses)}"
+    )
+
+
+def _of_base(summary: Summary) -> str:
+    """Return what of a delta lies in its base, and so is neither on this page nor checked for it."""
+    place = summary.elsewhere
+    if place is None:
+        return ""
+    return (
+        f'<p class="bad">A delta: {place.members:,} members ({place.bytes:,} bytes) lie in its base, archive '
+        f"{text(place.base)}. They were not looked at, and what they hold, also of what is missing, is not on this "
+        "page; --base BASE reads both together.</p>"
     )
 
 

@@ -8,6 +8,7 @@ single sign-on through the cloud's own package, where that is installed.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _CLIENT: Final[ClientConfig] = {"connect_timeout": "10s", "timeout": "120s"}
 _RETRIES: Final = 4
+_BUCKET: Final = re.compile(r"[\w.$:-]+")  # what stands in names of buckets and containers of any cloud
 
 
 def connect(place: RemotePlace, *, parent: bool = False) -> tuple[RemoteStore, str]:
@@ -61,7 +63,31 @@ def _bucket(place: RemotePlace) -> str:
         raise SelectionError(f"{place}: credentials are not taken from a URI but from the environment")
     if not name:
         raise SelectionError(f"{place} names no bucket")
+    if not _BUCKET.fullmatch(name):
+        raise SelectionError(f"{place}: no bucket can have the name {name!r}")
     return name
+
+
+def _endpoint(place: RemotePlace, *variables: str) -> str:
+    """Return the endpoint that the first of some variables names, empty for none; obstore panics at what is no URL.
+
+    Raises SelectionError for that, without the value, which may hold a password.
+    """
+    variable = next((name for name in variables if os.environ.get(name)), "")
+    endpoint = os.environ.get(variable, "")
+    if endpoint and not is_endpoint(endpoint):
+        raise SelectionError(f"{place}: {variable} is no URL of a server; write it as http(s)://HOST[:PORT]")
+    return endpoint
+
+
+def is_endpoint(text: str) -> bool:
+    """Return whether a text is the URL of a server, such as ``http://localhost:9000``."""
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - raises where it is none
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"[^!-~]", text)
 
 
 def _retries() -> RetryConfig:
@@ -83,7 +109,7 @@ def _s3(place: RemotePlace, prefix: str | None) -> ObjectStore:
     from obstore.store import S3Store  # noqa: PLC0415
 
     names = ("MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    endpoint = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    endpoint = _endpoint(place, *names)
     ignore_tls = os.environ.get("MLFLOW_S3_IGNORE_TLS", "").lower() in ("true", "1")
     config: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
     provider = None
@@ -125,7 +151,7 @@ def _gs(place: RemotePlace, prefix: str | None) -> ObjectStore:
     if not any(os.environ.get(name) for name in (*names, "GOOGLE_BEARER_TOKEN", "GOOGLE_SKIP_SIGNATURE")):
         with suppress(ImportError):
             provider = _google()
-    base = os.environ.get("GOOGLE_BASE_URL", "")
+    base = _endpoint(place, "GOOGLE_BASE_URL")
     return GCSStore(
         _bucket(place),
         prefix=prefix,
@@ -169,7 +195,8 @@ def _account(place: RemotePlace) -> str:
 def azure_settings(environment: Mapping[str, str], account: str, place: RemotePlace) -> dict[str, str]:
     """Return account, key and endpoint for obstore as MLflow's and Azure's variables state them.
 
-    Raises SelectionError where no account is named, or that of the credentials is another than that of the URI.
+    Raises SelectionError where no account is named, that of the credentials is another than that of the URI, or the
+    endpoint is no URL.
     """
     pairs = (part.partition("=") for part in environment.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";"))
     settings = {name.strip().lower(): value.strip() for name, _, value in pairs}
@@ -192,6 +219,11 @@ def azure_settings(environment: Mapping[str, str], account: str, place: RemotePl
         "sas_key": settings.get("sharedaccesssignature", "").lstrip("?"),
         "endpoint": settings.get("blobendpoint") or _endpoint_of(settings, account or account_name),
     }
+    if values["endpoint"] and not is_endpoint(values["endpoint"]):
+        raise SelectionError(
+            f"{place}: AZURE_STORAGE_CONNECTION_STRING has no URL of a server as BlobEndpoint, "
+            "or no such EndpointSuffix"
+        )
     return {name: value for name, value in values.items() if value}
 
 

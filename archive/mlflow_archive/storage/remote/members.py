@@ -114,6 +114,8 @@ def open_remote(place: RemotePlace) -> BucketMembers | DistantFileMembers:
 
 def _file(place: RemotePlace) -> DistantFileMembers:
     store, name = connect(place, parent=True)
+    if not name:  # the root of a bucket or server; asked for, it answers with a listing
+        raise NoObjectError(f"{place} names no object")
     return DistantFileMembers(store, name, place)
 
 
