@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import DATASET, RUN, TABLES
 from mlflow_archive.storage.members import HASH_BLOCK
-from mlflow_archive.verification import checks
+from mlflow_archive.verification import checks, members
 from mlflow_archive.verification.checks import _name_lost, verify
 from mlflow_archive.verification.report import Level, Lost, VerifyReport
 from mlflow_archive.verification.tables import KeyRange, TableFindings, _whole
-from tests.spec.drafts import RUN_A, RUN_B, WORLD, Draft, Files, build, build_second, part, write_directory
-from tests.spec.faults import change, cut, in_pairs
+from tests.spec.drafts import (
+    RUN_A,
+    RUN_B,
+    WORLD,
+    Draft,
+    Files,
+    build,
+    build_second,
+    encode_part,
+    in_order,
+    part,
+    write_directory,
+    zipped,
+)
+from tests.spec.faults import change, cut, in_pairs, table
 
 
 def found(path: Path) -> list[tuple[str, str, str]]:
@@ -186,3 +201,33 @@ def test_a_cut_blob_whose_extents_lie_in_order_is_proved_while_its_pack_is_read(
     frames = cut(WORLD, (0, WORLD[:5]), (5, WORLD[5:9]), (9, WORLD[9:]))
     report = verify(written(tmp_path / "a", build(Draft(frames=frames))), jobs=1)
     assert (report.problems, report.checked["blobs"]) == ([], 3)
+
+
+def test_behind_a_damaged_row_group_of_the_blob_index_the_others_count(tmp_path: Path) -> None:
+    sound = verify(written(tmp_path / "a", build(Draft())), jobs=1)
+    report = verify(written(tmp_path / "b", build(Draft(members=change(part("blobs"), spoiled(30))))), jobs=1)
+    assert {problem.code for problem in report.problems} >= {"E034"}
+    assert 0 < report.checked["blobs"] < sound.checked["blobs"]
+    assert 0 < len({lost for lost in report.lost if lost.path}) < 3
+
+
+def in_threes(data: bytes) -> bytes:
+    """Return a part with row groups of three rows."""
+    return encode_part(pq.ParquetFile(io.BytesIO(data)).read(), group_rows=3)
+
+
+def test_a_key_that_occurs_twice_in_two_row_groups_is_found_behind_rows_of_another_run(tmp_path: Path) -> None:
+    """Rows of run A, and the first of B; then those of B in another order, the first one again."""
+    draft = Draft(
+        tables=table("params", lambda rows: rows.take([0, 1, 3, 2, 3])), members=change(part("params"), in_threes)
+    )
+    report = verify(written(tmp_path / "a", build(draft)), jobs=1)
+    assert [problem.code for problem in report.problems] == ["W007", "E035"]
+
+
+def test_the_crc_of_a_member_of_many_blocks_is_that_of_all_its_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "HASH_BLOCK", 100)
+    (tmp_path / "a.mlfa").write_bytes(zipped(in_order(build(Draft()))))
+    assert found(tmp_path / "a.mlfa") == []

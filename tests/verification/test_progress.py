@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_archive.format.delta import Elsewhere
 from mlflow_archive.format.problems import Problem
 from mlflow_archive.kinds import RUN
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.signing.report import SignatureReport
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import PROMISES, Level, Lost, VerifyReport
 from mlflow_archive.verification.taken import check_taken
@@ -64,7 +66,7 @@ def test_the_report_as_a_whole() -> None:
     report.lost |= {Lost(kind=RUN, id="b"), Lost(kind=RUN, id="a", path="f")}
     report.count("members", 1234)
     assert report.problems == [Problem(code="E012", member="tables/a", message="it is bad")]
-    assert report.to_json() == {
+    as_json = {
         "archive_id": "x",
         "level": "stored",
         "promise": PROMISES[Level.STORED],
@@ -73,6 +75,10 @@ def test_the_report_as_a_whole() -> None:
         "problems": [problem.to_json() for problem in report.problems],
         "lost": [{"kind": "run", "id": "a", "path": "f"}, {"kind": "run", "id": "b", "path": ""}],
     }
+    assert report.to_json() == as_json
+    report.elsewhere, report.signatures = Elsewhere(base="y", members=2, bytes=3), SignatureReport(newest_export=1)
+    more = {"elsewhere": {"base": "y", "members": 2, "bytes": 3}, "signatures": report.signatures.to_json()}
+    assert report.to_json() == {**as_json, **more}
     page = report._repr_html_()
     for text in ("stored: DAMAGED", "archive id", "x", "members", "1,234", "problems (1)", "it is bad", "lost (2)"):
         assert f">{text}<" in page, text
