@@ -141,3 +141,11 @@ def test_an_export_killed_behind_its_commit_ends_as_one_that_was_not(suffix: str
     assert exported(delta, DAY_2, ArchiveOptions(base=base)).details["archive_id"] == first
     assert verify(delta, base=base).problems == []
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in (base, delta))
+
+
+def test_no_delta_is_written_into_its_base(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    exported(base, DAY_1)
+    with pytest.raises(SelectionError, match=r"delta.mlfa lies in .*, which is not changed; write it elsewhere"):
+        exported(base / "delta.mlfa", DAY_2, ArchiveOptions(base=base))
+    assert verify(base).problems == []

@@ -27,7 +27,8 @@ from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.members import BytesMember, MemberFile
 from mlflow_archive.verification.checks import examine
 from mlflow_archive.verification.report import Level, Lost, VerifyReport
-from mlflow_archive.writer.destination import Destination, destination, refuse_inside
+from mlflow_archive.writer.base import refuse_inside
+from mlflow_archive.writer.destination import Destination, destination
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

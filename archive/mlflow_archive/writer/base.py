@@ -6,13 +6,14 @@ An archive at hand answers from its tables (:class:`ArchiveBase`), an index of o
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.errors import TargetError
+from mlflow_archive.errors import SelectionError, TargetError
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.fingerprint import Fingerprint, fingerprints_of
 from mlflow_archive.format.gaps import SOURCE
@@ -142,6 +143,13 @@ def check_whole(archive: Archive, consequence: str) -> None:
     if delta is not None:
         message = f"{archive.path} is a delta of the archive {delta.base}; {consequence}. Join both first (`join`)"
         raise TargetError(message)
+
+
+def refuse_inside(path: Path, inputs: Sequence[Path]) -> None:
+    """Raise SelectionError for the name of something new that lies in one that is read."""
+    for place in inputs:
+        if path.resolve().is_relative_to(place.resolve()):
+            raise SelectionError(f"{path} lies in {place}, which is not changed; write it elsewhere")
 
 
 def is_of_no_object(gap: Gap) -> bool:

@@ -8,12 +8,12 @@ A command that was killed leaves these two; the next one begins anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from mlflow_archive.errors import SelectionError, TargetError
+from mlflow_archive.errors import TargetError
 from mlflow_archive.format.layout import SINGLE_FILE_SUFFIX, STAGING
 from mlflow_archive.format.manifest import Manifest
 from mlflow_archive.storage.copying import copy_to_directory, copy_to_single_file
@@ -84,13 +84,6 @@ class Destination:
             self.files.remove_tree(self._work)
         finally:
             self.staging.close()
-
-
-def refuse_inside(path: Path, inputs: Sequence[Path]) -> None:
-    """Raise SelectionError for the name of a new archive that lies in one that is read."""
-    for place in inputs:
-        if path.resolve().is_relative_to(place.resolve()):
-            raise SelectionError(f"{path} lies in {place}, which is not changed; write the new archive elsewhere")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlflow_archive.errors import DamagedError, SelectionError, TargetError
+from mlflow_archive.errors import DamagedError, TargetError
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.format.fingerprint import Fingerprint, fingerprints_of
 from mlflow_archive.format.index import (
@@ -39,7 +39,16 @@ from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.unknown_tables import read_unknown_table, unknown_tables
 from mlflow_archive.storage.files import Files, OutputFile
 from mlflow_archive.storage.members import HASH_BLOCK
-from mlflow_archive.writer.base import DIGEST, ArchiveBase, Base, check_whole, owned, tables_of_entity, text_of_rows
+from mlflow_archive.writer.base import (
+    DIGEST,
+    ArchiveBase,
+    Base,
+    check_whole,
+    owned,
+    refuse_inside,
+    tables_of_entity,
+    text_of_rows,
+)
 
 _AT_ONCE: Final = 1_000  # entities with gaps whose rows are read together
 _RECORDS: Final = 4_096  # read together
@@ -62,14 +71,14 @@ def write_index(archive: Archive, path: Path, *, files: Files | None = None) -> 
     """Write the index of an archive; ``path`` appears when it is whole, and an index that is there is replaced.
 
     Raises TargetError for an archive of which no delta is made, for a path at which something else is, and
-    SelectionError for one in the archive.
+    SelectionError for one that lies in the archive.
     """
     files = files or Files()
     check_whole(archive, "no index is made of it")
     if path.exists() and not is_index(path):
         raise TargetError(f"{path} exists and is no index; choose another name")
-    if isinstance(archive.path, Path) and path.resolve().is_relative_to(archive.path.resolve()):
-        raise SelectionError(f"{path} lies in {archive.path}, which is not changed; write the index elsewhere")
+    if isinstance(archive.path, Path):
+        refuse_inside(path, [archive.path])
     temporary = path.with_name(path.name + ".tmp")
     try:
         with files.create(temporary) as output:

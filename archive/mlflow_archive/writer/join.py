@@ -18,7 +18,8 @@ from mlflow_archive.reader.stored.joined import joined_members
 from mlflow_archive.reader.stored.opening import open_members, read_manifest
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.members import MemberFile, Members
-from mlflow_archive.writer.destination import destination, refuse_inside
+from mlflow_archive.writer.base import refuse_inside
+from mlflow_archive.writer.destination import destination
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

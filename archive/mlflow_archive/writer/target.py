@@ -24,7 +24,7 @@ from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.growing import GrowingFiles, GrowingMembers
 from mlflow_archive.storage.members import BytesMember, DirectoryMembers
 from mlflow_archive.storage.unfinished_file import UnfinishedFile
-from mlflow_archive.writer.base import ArchiveBase, Base, check_whole
+from mlflow_archive.writer.base import ArchiveBase, Base, check_whole, refuse_inside
 from mlflow_archive.writer.index import open_base
 from mlflow_archive.writer.packs import WrittenPack
 from mlflow_archive.writer.staging import PLAN, Staging, plan_bytes
@@ -60,8 +60,10 @@ class ArchiveTarget:
     def _base(self, of_base: str | os.PathLike[str] | None) -> Base | None:
         if of_base is None:
             return None if self._held is None else ArchiveBase(self._held)
+        base = local_path(of_base)
         try:
-            return open_base(local_path(of_base))
+            refuse_inside(self.path, [base])
+            return open_base(base)
         except BaseException:
             if self._held is not None:
                 self._held.close()
