@@ -100,9 +100,9 @@ def test_a_base_must_be_a_whole_archive_that_the_delta_was_made_of(tmp_path: Pat
         open_archive(other, base=base)
     with pytest.raises(SelectionError, match="is a delta itself"):
         open_archive(delta, base=delta)
-    with pytest.raises(TargetError, match=r"is a delta of the archive .*; no delta is made of it"):
+    with pytest.raises(SelectionError, match=r"is a delta of the archive .*; no delta is made of it"):
         exported(tmp_path / "second.mlfa", DAY_2, ArchiveOptions(base=delta))
-    with pytest.raises(TargetError, match=r"is a delta of the archive .*; nothing is added to it"):
+    with pytest.raises(SelectionError, match=r"is a delta of the archive .*; nothing is added to it"):
         exported(delta, DAY_2, ArchiveOptions(append=True))
     with pytest.raises(NotAnArchiveError):
         exported(tmp_path / "second.mlfa", DAY_2, ArchiveOptions(base=tmp_path / "none.mlfa"))

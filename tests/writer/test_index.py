@@ -108,7 +108,7 @@ def test_the_index_of_a_delta_with_its_base_is_that_of_the_join(place: Path, tmp
     with open_archive(tmp_path / "both.mlfa") as archive:
         size = (tmp_path / "delta.index").stat().st_size
         assert report.to_json() == {"archive_id": archive.id, "known": 11, "blobs": 4, "size": size}
-    with pytest.raises(TargetError, match=r"is a delta of the archive .*; no index is made of it"):
+    with pytest.raises(SelectionError, match=r"is a delta of the archive .*; no index is made of it"):
         ma.index(delta, tmp_path / "delta.index")
 
 

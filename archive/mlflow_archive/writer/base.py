@@ -135,14 +135,14 @@ class ArchiveBase:
 
 
 def check_whole(archive: Archive, consequence: str) -> None:
-    """Raise TargetError for an archive that is damaged, as far as opening it shows, or is a delta itself."""
+    """Raise TargetError for an archive that is damaged, as far as opening it shows, SelectionError for a delta."""
     if archive.problems:
         message = f"{archive.path} is damaged ({archive.problems[0]}); {consequence}. See what `verify` says"
         raise TargetError(message)
     delta = archive.manifest.delta
     if delta is not None:
         message = f"{archive.path} is a delta of the archive {delta.base}; {consequence}. Join both first (`join`)"
-        raise TargetError(message)
+        raise SelectionError(message)
 
 
 def refuse_inside(path: Path, inputs: Sequence[Path]) -> None:

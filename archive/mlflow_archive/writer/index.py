@@ -70,8 +70,8 @@ class IndexReport:
 def write_index(archive: Archive, path: Path, *, files: Files | None = None) -> IndexReport:
     """Write the index of an archive; ``path`` appears when it is whole, and an index that is there is replaced.
 
-    Raises TargetError for an archive of which no delta is made, for a path at which something else is, and
-    SelectionError for one that lies in the archive.
+    Raises TargetError for a damaged archive and for a path at which something else is, SelectionError for a delta and
+    for a path that lies in the archive.
     """
     files = files or Files()
     check_whole(archive, "no index is made of it")
@@ -233,7 +233,8 @@ def _digest_of_unknown(rows: pa.Table) -> str:
 def open_base(path: Path) -> Base:
     """Open what a delta continues: an archive, or the index of one.
 
-    Raises TargetError where no delta is made of it, and what ``open_archive`` and :class:`IndexBase` raise.
+    Raises TargetError for a damaged archive, SelectionError for a delta, and what ``open_archive`` and
+    :class:`IndexBase` raise.
     """
     if is_index(path):
         return IndexBase(path)
