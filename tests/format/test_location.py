@@ -96,7 +96,8 @@ def test_a_url_is_no_path() -> None:
     with pytest.raises(SelectionError) as caught:
         local_path("s3://u:p@b/x")
     assert str(caught.value) == (
-        "'s3://b/x' is a URL, and s3:// is not supported here: give a path on this machine, and copy what is written"
+        "'s3://b/x' is a URL, and s3:// is not supported here: give a path on this machine, and copy what lies "
+        "there, or what is written, with the tools of that place"
     )
     for text in ("c:/x", "a/s3://b", "a:b", "1a:/b", "ab:x"):
         assert local_path(text) == Path(text)
