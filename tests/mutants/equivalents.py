@@ -73,6 +73,12 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         reason="Neither begins as the name of such a table does.",
     ),
     Equivalent(
+        within="format.manifest.decode",
+        code='required_features=reader.names(document, "required_features"),',
+        by="",
+        reason="The one feature that is known, `delta`, is written by a function of its own.",
+    ),
+    Equivalent(
         within="format.zipfile64._central_record",
         code='"<HH"',
         by='"<hh"',
