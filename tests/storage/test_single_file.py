@@ -14,8 +14,8 @@ from mlflow_archive.format import zipfile64
 from mlflow_archive.storage.files import Files, OutputFile
 from mlflow_archive.storage.members import HASH_BLOCK, DirectoryMembers
 from mlflow_archive.storage.single_file import SingleFileMembers
-from mlflow_archive.storage.unfinished_file import write_single_file
 from tests.support.descriptors import open_descriptors
+from tests.support.single_files import write_single_file
 
 CONTENTS = {"b.txt": b"bee", "a/empty": b"", "a/large": bytes(range(256)) * 4096 + b"end"}
 

@@ -16,7 +16,7 @@ from mlflow_archive.storage.single_file import (
     single_file_blocks,
     single_file_size,
 )
-from mlflow_archive.storage.unfinished_file import write_single_file
+from tests.support.single_files import write_single_file
 
 CONTENTS = {"b.txt": b"bee", "a/empty": b"", "a/large": bytes(range(256)) * 4096 + b"end"}
 HASHES = {name: hashlib.sha256(data).hexdigest() for name, data in CONTENTS.items()}

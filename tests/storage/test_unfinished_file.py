@@ -11,8 +11,9 @@ import pytest
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.members import BytesMember, MemberFile
-from mlflow_archive.storage.unfinished_file import UnfinishedFile, write_single_file
+from mlflow_archive.storage.unfinished_file import UnfinishedFile
 from tests.support.crash import RecordingFiles
+from tests.support.single_files import write_single_file
 
 FIRST, SECOND = "packs/0002-00000.zst", "packs/0002-00001.zst"
 GROWN = {FIRST: bytes(range(256)) * 3, SECOND: b"second"}

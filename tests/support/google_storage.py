@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from http.server import BaseHTTPRequestHandler
+from threading import Lock
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from tests.support.listening import listening
 
 _RANGE = re.compile(r"bytes=([0-9]+)-([0-9]+)")
 
@@ -109,11 +111,5 @@ class _Handler(BaseHTTPRequestHandler):
 def google_storage() -> Iterator[str]:
     """Start one on a free port of 127.0.0.1, where every bucket exists, and give its URL."""
     handler = type("Handler", (_Handler,), {"objects": {}, "lock": Lock()})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(handler) as uri:
+        yield uri

@@ -9,13 +9,14 @@ import hashlib
 import zlib
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.format import zipfile64
 from mlflow_archive.storage.files import Files, OutputFile
-from mlflow_archive.storage.members import HASH_BLOCK, MemberFile
+from mlflow_archive.storage.members import MemberFile
 
 _HASHING: Final = 2  # threads
 
@@ -61,14 +62,10 @@ def _copy_member(
 ) -> tuple[zipfile64.Entry, Future[int]]:
     """Append a member behind its header, which states the CRC-32 if that is known before all of it was read."""
     checked = pool.submit(_checked, member, sha256)
-    start, crc = output.tell(), member.crc32 or 0
-    output.write(zipfile64.local_header(member.name, member.size, crc, start))
-    data_offset = output.tell()
+    entry = zipfile64.entry_at(member.name, member.size, member.crc32 or 0, output.tell())
+    output.write(zipfile64.header_of(entry))
     output.copy(member)
-    return (
-        zipfile64.Entry(name=member.name, size=member.size, crc32=crc, header_offset=start, data_offset=data_offset),
-        checked,
-    )
+    return entry, checked
 
 
 def _entry(output: OutputFile, entry: zipfile64.Entry, checked: Future[int]) -> zipfile64.Entry:
@@ -76,17 +73,15 @@ def _entry(output: OutputFile, entry: zipfile64.Entry, checked: Future[int]) -> 
     crc = checked.result()
     if crc == entry.crc32:
         return entry
-    output.patch(entry.header_offset, zipfile64.local_header(entry.name, entry.size, crc, entry.header_offset))
-    return zipfile64.Entry(
-        name=entry.name, size=entry.size, crc32=crc, header_offset=entry.header_offset, data_offset=entry.data_offset
-    )
+    mended = replace(entry, crc32=crc)
+    output.patch(entry.header_offset, zipfile64.header_of(mended))
+    return mended
 
 
 def _checked(member: MemberFile, sha256: str | None) -> int:
     """Return the CRC-32 of a member that has the SHA-256 it must have."""
     digest, crc = hashlib.sha256(), 0
-    for offset in range(0, member.size, HASH_BLOCK):
-        block = member.read_at(offset, min(HASH_BLOCK, member.size - offset))
+    for block in member.blocks():
         digest.update(block)
         crc = crc if member.crc32 is not None else zlib.crc32(block, crc)
     if sha256 not in (None, digest.hexdigest()):

@@ -146,15 +146,3 @@ class _Grown(GrowingMember):
 
     def close(self) -> None:
         """Leave the file open: it is not this member's."""
-
-
-def write_single_file(files: Files, path: Path, members: Iterable[tuple[MemberFile, str | None]]) -> None:
-    """Write whole members, in that order, into one file, durably; ``path`` appears when it is whole.
-
-    Each comes with the SHA-256 that it must have (None: unchecked). Raises DamagedError (E012) if a member is not what
-    it should be, TargetError if the disk refuses.
-    """
-    with UnfinishedFile(files, path) as unfinished:
-        for member, sha256 in members:
-            unfinished.add(member, sha256)
-        unfinished.publish()
