@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from mlflow_archive.api.progress import OnProgress, as_progress
 from mlflow_archive.flow.report import Progress
-from mlflow_archive.format.location import RemotePlace, local_path
+from mlflow_archive.format.location import ArchivePath, local_path
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import refuse_text
 from mlflow_archive.writer.index import IndexReport, write_index
@@ -39,10 +39,10 @@ def join(
 
 
 def index(
-    archive: str | os.PathLike[str] | RemotePlace,
+    archive: ArchivePath,
     output: str | os.PathLike[str],
     *,
-    base: str | os.PathLike[str] | RemotePlace | None = None,
+    base: ArchivePath | None = None,
 ) -> IndexReport:
     """Write the index of an archive: what ``ExportOptions(base=…)`` takes where the archive is not at hand.
 

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from mlflow_archive.api.objects import Run, StoredObject
 from mlflow_archive.api.registry import ModelsByName, ModelVersion, stored_object
 from mlflow_archive.api.searching import search_runs, search_traces
 from mlflow_archive.api.table_view import TableView
-from mlflow_archive.format.location import ArchivePlace, RemotePlace
+from mlflow_archive.format.location import ArchivePath, ArchivePlace
 from mlflow_archive.format.notebook import pairs_html
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import Archive, open_archive
@@ -45,9 +44,7 @@ class OpenArchive(Closing):
     MlflowArchiveError.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str] | RemotePlace, *, base: str | os.PathLike[str] | RemotePlace | None = None
-    ) -> None:
+    def __init__(self, path: ArchivePath, *, base: ArchivePath | None = None) -> None:
         self._archive: Archive = open_archive(path, base=base)
         views = {name: TableView(self._archive, name) for name in TABLES}
         self.tables: Mapping[str, TableView] = MappingProxyType(views)

@@ -11,7 +11,6 @@ A report with gaps is a partial success; an exception means that nothing was com
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -24,7 +23,7 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow import copy as loop
 from mlflow_archive.flow.report import Progress, Report
 from mlflow_archive.flow.sink import Sink
-from mlflow_archive.format.location import ArchivePlace, RemotePlace, archive_place
+from mlflow_archive.format.location import ArchivePath, ArchivePlace, archive_place
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from mlflow_archive.sinks.replay import ReplayOptions
     from mlflow_archive.sinks.replay.names import Renaming
     from mlflow_archive.sinks.restore import RestoreOptions
-
-ArchivePath = str | os.PathLike[str] | RemotePlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,8 +62,11 @@ class RemotePlace:
 ArchivePlace = Path | RemotePlace
 """Where an archive lies."""
 
+ArchivePath = str | os.PathLike[str] | RemotePlace
+"""Where an archive lies, as callers say it: a path or a URI."""
 
-def archive_place(text: str | os.PathLike[str] | RemotePlace) -> ArchivePlace:
+
+def archive_place(text: ArchivePath) -> ArchivePlace:
     """Return where an archive lies that is read: a path, a bucket, or a web server. Raises SelectionError otherwise."""
     if isinstance(text, RemotePlace):
         return text
@@ -79,7 +82,7 @@ def archive_place(text: str | os.PathLike[str] | RemotePlace) -> ArchivePlace:
     return place
 
 
-def local_path(text: str | os.PathLike[str] | RemotePlace) -> Path:
+def local_path(text: ArchivePath) -> Path:
     """Return a path to write to or read from. Raises SelectionError for a URL.
 
     As a path, a URL would be a folder with a colon in its name below the current one.

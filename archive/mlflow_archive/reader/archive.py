@@ -9,7 +9,6 @@ hold what is asked for.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -22,7 +21,7 @@ import pyarrow.compute as pc
 
 from mlflow_archive.errors import DamagedError, ElsewhereError
 from mlflow_archive.format.gaps import SOURCE
-from mlflow_archive.format.location import ArchivePlace, RemotePlace, archive_place
+from mlflow_archive.format.location import ArchivePath, ArchivePlace, archive_place
 from mlflow_archive.format.manifest import Export, Manifest, Member
 from mlflow_archive.kinds import (
     BY_ROW,
@@ -262,9 +261,7 @@ class Archive(Closing):
         self.members.close()
 
 
-def open_archive(
-    path: str | os.PathLike[str] | RemotePlace, *, base: str | os.PathLike[str] | RemotePlace | None = None
-) -> Archive:
+def open_archive(path: ArchivePath, *, base: ArchivePath | None = None) -> Archive:
     """Open the archive at a path, directory or single file, or in a bucket (``s3://…``), or a file on a web server.
 
     A delta with its ``base`` is what they make together. Raises NotAnArchiveError, FormatTooNewError, or DamagedError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.location import RemotePlace
+from mlflow_archive.format.location import ArchivePath, RemotePlace
 
 SUFFIX: Final = ".sig"
 NAMESPACE: Final = "mlflow-archive"
@@ -23,7 +22,7 @@ _SIGNATURE: Final = re.compile(r"([0-9]{4})-(.+)\.sig")
 _TOKEN: Final = re.compile(r"([0-9]{4}-.+?)(?:-([2-9]|[1-9][0-9]+))?\.tsr")
 
 
-def signatures_folder(archive: str | os.PathLike[str] | RemotePlace) -> Path:
+def signatures_folder(archive: ArchivePath) -> Path:
     """Return where the signatures of an archive lie, of either form. Raises SelectionError for one in a bucket.
 
     >>> str(signatures_folder("/data/runs.mlfa"))

@@ -12,7 +12,7 @@ import pyarrow as pa
 from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.delta import elsewhere
-from mlflow_archive.format.location import RemotePlace
+from mlflow_archive.format.location import ArchivePath
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import DATASET, is_identity
 from mlflow_archive.reader.archive import Archive, open_archive
@@ -27,7 +27,7 @@ from mlflow_archive.verification.tables import KeyRange, TableFindings, check_ta
 
 
 def verify(  # noqa: PLR0913 - each is an option of the command
-    path: str | os.PathLike[str] | RemotePlace,
+    path: ArchivePath,
     level: Level | str = Level.FULL,
     *,
     jobs: int = 2,
@@ -35,7 +35,7 @@ def verify(  # noqa: PLR0913 - each is an option of the command
     signers: str | os.PathLike[str] | None = None,
     require_signature: bool = False,
     tsa_ca: str | os.PathLike[str] | None = None,
-    base: str | os.PathLike[str] | RemotePlace | None = None,
+    base: ArchivePath | None = None,
 ) -> VerifyReport:
     """Check the archive at a path and return everything found; never changes it.
 

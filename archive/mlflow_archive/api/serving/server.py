@@ -15,7 +15,7 @@ from mlflow_archive.api.serving.guard import ReadOnlyGuard
 from mlflow_archive.api.serving.location import SCHEME, artifact_root
 from mlflow_archive.errors import TargetError
 from mlflow_archive.flow.report import Progress, Quiet
-from mlflow_archive.format.location import RemotePlace, local_path
+from mlflow_archive.format.location import ArchivePath, local_path
 from mlflow_archive.optional import needing
 
 _GRACE_SECONDS: Final = 3
@@ -23,7 +23,7 @@ _GRACE_SECONDS: Final = 3
 
 
 def serve(
-    archive: str | os.PathLike[str] | RemotePlace,
+    archive: ArchivePath,
     *,
     host: str = "127.0.0.1",
     port: int = 0,
