@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from mlflow_archive.format.earlier import At
 from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.kinds import KINDS, RUN
 from mlflow_archive.kinds.model import ListView
@@ -18,7 +19,7 @@ from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_a
 from mlflow_archive.reader.inspection.listing import Query, Record, columns_of, keys_of, list_artifacts, list_objects
 from mlflow_archive.reader.inspection.nesting import nested
 from mlflow_archive.reader.search import Condition, Field
-from mlflow_archive_cli.opening import base_option, opened_archive
+from mlflow_archive_cli.opening import at_option, base_option, opened_archive
 from mlflow_archive_cli.output import output, warn
 from mlflow_archive_cli.parameters import ARCHIVE, Words, equals, metric_condition, time_ms
 from mlflow_archive_cli.selecting import csv_option, json_option
@@ -65,6 +66,7 @@ _RIGHT: Final = ("runs", "size", "duration", "versions", "version", "execution_d
 @click.argument("subject", type=Words(_MEANINGS), metavar="[WHAT]", default="experiments")
 @click.argument("path", default="")
 @base_option
+@at_option
 @click.option(
     "--filter",
     "filter_string",
@@ -116,6 +118,7 @@ _RIGHT: Final = ("runs", "size", "duration", "versions", "version", "execution_d
 def command(
     archive: ArchivePlace,
     base: ArchivePlace | None,
+    at: At | None,
     subject: str,
     path: str,
     as_json: bool,
@@ -125,7 +128,7 @@ def command(
     """List objects or artifacts."""
     _refuse_senseless(subject, path, options, for_programs=as_json or as_csv)
     out = output(as_json=as_json, as_csv=as_csv)
-    with opened_archive(archive, base) as opened:
+    with opened_archive(archive, base, at) as opened:
         if subject == _ARTIFACTS:
             columns, artifacts = _artifacts(opened, options["of"], path)
             out.rows(columns, artifacts[: options["limit"]], right=_RIGHT)
