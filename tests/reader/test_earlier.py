@@ -4,58 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
 
 import mlflow_archive as ma
 from mlflow_archive.errors import DamagedError, ElsewhereError, SelectionError
-from mlflow_archive.flow.copy import copy
 from mlflow_archive.format.earlier import AskedAt
 from mlflow_archive.format.manifest import encode
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.verification.checks import verify
-from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
+from mlflow_archive.writer.export import ArchiveOptions
 from mlflow_archive_cli.main import run
 from tests.support.counted_store import CountedBucket, lead_to
 from tests.support.damage import copied
-from tests.support.memory_source import Content, MemoryOptions, MemorySource, content, content_of, run_id
-
-NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
-FIRST = MemoryOptions(runs=4, sizes=(300,), gaps=frozenset({3}))
-DAYS = (
-    FIRST,
-    replace(FIRST, runs=5, changed=frozenset({1}), gaps=frozenset()),
-    replace(FIRST, runs=6, changed=frozenset({1, 2}), experiment_tags={"team": "text"}),
-)
-"""What the source held at noon of three days, the first of them NOON's."""
-
-
-@dataclass(frozen=True)
-class Chain:
-    """An archive of three exports, with its content and archive id as each left it."""
-
-    path: Path
-    contents: list[Content]
-    ids: list[str]
-
-
-def export(path: Path, day: int, options: ArchiveOptions) -> None:
-    made = int((NOON + timedelta(days=day)).timestamp() * 1000)
-    copy(MemorySource(DAYS[day]), ArchiveSink(path, options, tool="test 1", clock_ms=lambda: made), jobs=1)
+from tests.support.memory_source import content, content_of, run_id
+from tests.support.three_exports import DAYS, Chain, chain_at, export
 
 
 @pytest.fixture(scope="module", params=["", ".mlfa"])
 def chain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    path = tmp_path_factory.mktemp("chain") / f"a{request.param}"
-    contents, ids = [], []
-    for day in range(len(DAYS)):
-        export(path, day, ArchiveOptions(append=day > 0))
-        contents.append(content_of(path))
-        ids.append(verify(path, "quick").archive_id)
-    return Chain(path, contents, ids)
+    return chain_at(tmp_path_factory.mktemp("chain") / f"a{request.param}")
 
 
 @pytest.mark.parametrize(

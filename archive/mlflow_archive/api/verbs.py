@@ -122,8 +122,8 @@ def import_archive(  # noqa: PLR0913 - what belongs to one archive stands beside
     ``options`` are :class:`~mlflow_archive.api.replaying.ImportOptions`. ``rename_experiment`` and ``rename_model`` map
     names in the archive to names in the target, or are files that do, in place of those of ``options``: they belong to
     one archive, where options may serve many. ``base`` is the archive of which ``archive`` is a delta: what the delta
-    does not hold is read from it. ``at`` is as in ``ma.open``. ``report.details`` is the receipt. Raises SelectionError,
-    also where two names would become one, ServerError, TargetError, ArchiveError; repeated, it goes on.
+    does not hold is read from it. ``at`` is as in ``ma.open``. ``report.details`` is the receipt. Raises
+    SelectionError, also where two names would become one, ServerError, TargetError, ArchiveError; repeated, it goes on.
     """
     from mlflow_archive.api.replaying import ImportOptions, replay_archive  # noqa: PLC0415 - brings MLflow with it
     from mlflow_archive.sinks.replay.names import read_renames  # noqa: PLC0415
@@ -192,6 +192,7 @@ def restore(
 def serve(
     archive: ArchivePath,
     *,
+    at: AskedAt | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
     ready: Callable[[str], None] = print,
@@ -199,9 +200,10 @@ def serve(
 ) -> None:
     """Show an archive in MLflow's web pages, read-only, until interrupted; see ``mlflow-archive serve``.
 
-    Port 0 takes a free one; ``ready`` is called with the URL once it can be opened. Sets MLflow's server up in this
-    process, for one archive. Raises ArchiveError, TargetError, MlflowArchiveError where full MLflow is missing.
+    Port 0 takes a free one; ``ready`` is called with the URL once it can be opened; ``at`` is as in ``ma.open``. Sets
+    MLflow's server up in this process, for one archive. Raises ArchiveError, TargetError, SelectionError,
+    MlflowArchiveError where full MLflow is missing.
     """
     from mlflow_archive.api.serving.server import serve as serve_pages  # noqa: PLC0415 - brings MLflow with it
 
-    serve_pages(archive, host=host, port=port, ready=ready, progress=nullcontext(as_progress(progress)))
+    serve_pages(archive, at=at, host=host, port=port, ready=ready, progress=nullcontext(as_progress(progress)))
