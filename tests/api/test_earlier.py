@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,11 +10,16 @@ from pathlib import Path
 import pytest
 
 import mlflow_archive as ma
+from mlflow_archive.api.export_changes import export_changes
 from mlflow_archive.api.serving.artifacts import ArchiveArtifactRepository
 from mlflow_archive.api.serving.database import database_of
 from mlflow_archive.api.serving.location import State, artifact_root
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.flow.copy import copy
+from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from mlflow_archive_cli.main import run
+from tests.support.chunks import ChunkSource, chunk, experiment
 from tests.support.damage import copied
 from tests.support.memory_source import run_id
 from tests.support.three_exports import Chain, chain_at
@@ -42,6 +48,60 @@ def test_what_came_between_two_exports(chain: Chain, tmp_path: Path, capsys: pyt
     assert run(["diff", str(chain.path), "--at", "1", "--against", "2", "-q"]) == 1
     assert f"+ run {run_id(4)}\n" in capsys.readouterr().out
     assert run(["diff", str(chain.path), "--at", "3", "-q"]) == 0
+
+
+def test_what_each_export_did(chain: Chain, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ls", str(chain.path), "exports", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    whole = {"source": "memory://test", "selection": {}, "tool": "test 1"}
+    nothing: dict[str, dict[str, int]] = {"added": {}, "changed": {}, "removed": {}}
+    assert rows == [
+        {**whole, **nothing, **row}
+        for row in (
+            {
+                "export": 1,
+                "created": "2024-05-01T12:00:00.000Z",
+                "added": {"experiment": 2, "dataset": 2, "run": 4},
+                "gaps": 1,
+            },
+            {
+                "export": 2,
+                "created": "2024-05-02T12:00:00.000Z",
+                "added": {"run": 1},
+                "changed": {"run": 2},
+                "gaps": 0,
+            },
+            {
+                "export": 3,
+                "created": "2024-05-03T12:00:00.000Z",
+                "added": {"run": 1},
+                "changed": {"experiment": 1, "run": 1},
+                "gaps": 0,
+            },
+        )
+    ]
+    assert run(["ls", str(chain.path), "exports", "--at", "2", "-n", "9"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["export", "1", "2"]
+    assert run(["ls", str(chain.path), "exports", "--status", "FINISHED"]) == 2
+
+
+def test_what_is_deleted_at_the_source_counts_as_removed(tmp_path: Path) -> None:
+    rows = [experiment("1", "kept"), experiment("2", "gone")]
+    for number, stage in enumerate(("active", "deleted", "deleted")):
+        rows[1]["lifecycle_stage"] = stage
+        source = ChunkSource((0, [chunk(experiments=rows, experiment_tags=tags(number))]))
+        copy(source, ArchiveSink(tmp_path / "a", ArchiveOptions(append=number > 0), tool="t", clock_ms=lambda: 0))
+    with open_archive(tmp_path / "a") as archive:
+        counts = [(each.added, each.changed, each.removed) for each in export_changes(archive)]
+    assert counts == [
+        ({"experiment": 2}, {}, {}),
+        ({}, {"experiment": 1}, {"experiment": 1}),
+        ({}, {"experiment": 1}, {}),
+    ]
+
+
+def tags(number: int) -> list[dict[str, str]]:
+    return [{"experiment_id": "1", "key": "n", "value": str(number)}]
 
 
 def test_what_cannot_be_compared_is_told(chain: Chain, tmp_path: Path) -> None:

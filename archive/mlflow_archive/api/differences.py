@@ -140,7 +140,9 @@ def differences(before: Archive, after: Archive, comparison: Comparison | None =
         for at in range(0, len(everything), BLOCK):
             block = everything[at : at + BLOCK]
             shared = [owner_id for owner_id in block if owner_id in sides[0] and owner_id in sides[1]]
-            changed = _changes(before, after, kind, {owner_id: sides[0][owner_id] for owner_id in shared}, comparison)
+            changed = field_changes(
+                before, after, kind, {owner_id: sides[0][owner_id] for owner_id in shared}, comparison
+            )
             for owner_id in block:
                 if kind == WORKSPACE and owner_id == DEFAULT_WORKSPACE and owner_id not in shared:
                     continue  # every server has it, and not every source shows it
@@ -160,10 +162,10 @@ def _owners(archive: Archive, identity: Table) -> dict[str, str]:
     return key_of
 
 
-def _changes(
+def field_changes(
     before: Archive, after: Archive, kind: str, owners: Mapping[str, str], comparison: Comparison
 ) -> dict[str, list[FieldChange]]:
-    """Compare objects that both sides have; ``owners`` maps their ids to their first key column."""
+    """Return by id how objects differ that both sides have; ``owners`` maps their ids to their first key column."""
     changes: dict[str, list[FieldChange]] = {}
     if not owners:
         return changes

@@ -23,7 +23,7 @@ from mlflow_archive.errors import DamagedError, ElsewhereError
 from mlflow_archive.format.earlier import AskedAt, parse_at
 from mlflow_archive.format.gaps import SOURCE
 from mlflow_archive.format.location import ArchivePath, ArchivePlace, archive_place
-from mlflow_archive.format.manifest import Export, Manifest, Member
+from mlflow_archive.format.manifest import Export, Manifest, Member, encode
 from mlflow_archive.kinds import (
     BY_ROW,
     IDENTITIES,
@@ -259,6 +259,16 @@ class Archive(Closing):
         """Return the owner ids of the entities of a kind that an export later than this one holds, None for none."""
         later = [keys for number, keys in self._identities.get(kind, {}).items() if number > export]
         return pa.concat_arrays(later) if later else None
+
+    def after(self, export: int) -> Archive:
+        """Return the archive as it was after an export. It reads through the files of this one, which closes them.
+
+        Raises as ``earlier`` does.
+        """
+        opened = OpenedManifest(manifest=self.manifest, data=encode(self.manifest), last_export=self.last_export)
+        then = Archive(self.members, earlier(self.members, opened, export))
+        then._parts = self._parts
+        return then
 
     def close(self) -> None:
         """Close all files; nothing can be read any more, also through parts that were opened before."""
