@@ -57,10 +57,10 @@ def export_changes(archive: Archive) -> Iterator[ExportChanges]:
     for export in exports[first - 1 :]:
         changes = ExportChanges(export=export)
         for kind in IDENTITIES:
-            held = owners_of(archive, kind, [export.number])
+            holding = owners_of(archive, kind, [export.number])
             before = owners_of(archive, kind, range(1, export.number))
-            changes.added.update({kind: number} if (number := len(held.keys() - before.keys())) else {})
-            _compare(archive, changes, kind, {owner: key for owner, key in held.items() if owner in before})
+            changes.added.update({kind: number} if (number := len(holding.keys() - before.keys())) else {})
+            _compare(archive, changes, kind, {owner: key for owner, key in holding.items() if owner in before})
         yield changes
 
 

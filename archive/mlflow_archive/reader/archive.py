@@ -266,9 +266,9 @@ class Archive(Closing):
         Raises as ``earlier`` does.
         """
         opened = OpenedManifest(manifest=self.manifest, data=encode(self.manifest), last_export=self.last_export)
-        then = Archive(self.members, earlier(self.members, opened, export))
-        then._parts = self._parts
-        return then
+        past = Archive(self.members, earlier(self.members, opened, export))
+        past._parts = self._parts
+        return past
 
     def close(self) -> None:
         """Close all files; nothing can be read any more, also through parts that were opened before."""

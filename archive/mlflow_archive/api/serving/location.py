@@ -40,8 +40,8 @@ def state_of(uri: str) -> State:
 
 def artifact_root(state: State) -> str:
     """Return the root of all artifacts of an archive."""
-    then = "" if state.at is None else f"export-{state.at}"
-    return f"{SCHEME}:{quote(str(state.path.absolute()))}!{then}"
+    export = "" if state.at is None else f"export-{state.at}"
+    return f"{SCHEME}:{quote(str(state.path.absolute()))}!{export}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
