@@ -1,4 +1,4 @@
-"""Artifact files in object stores, through fsspec: s3, gs, abfs."""
+"""Artifact files in object stores, through fsspec: s3, r2, b2, gs, abfs."""
 
 from __future__ import annotations
 
@@ -10,56 +10,31 @@ from dataclasses import dataclass, field
 from shutil import copyfileobj
 from threading import Lock
 from typing import Any, BinaryIO, Final, cast
-from urllib.parse import urlsplit
 
+from mlflow_archive.artifact_roots.clouds import connect, split_location
+from mlflow_archive.artifact_roots.store import RemoteFile, Unkept, UnusablePlaces, unkept_name
 from mlflow_archive.flow.chunk import ArtifactUnreadableError
-from mlflow_archive.format.gaps import ARTIFACT_MISSING, ARTIFACT_NAME, ARTIFACT_SIZE, ARTIFACT_UNREADABLE
-from mlflow_archive.optional import install
+from mlflow_archive.format.gaps import ARTIFACT_MISSING, ARTIFACT_NAME, ARTIFACT_UNREADABLE
 from mlflow_archive.storage.seekable import Seekable
-
-EXTRAS: Final = {
-    "s3": "s3",
-    "gs": "gs",
-    "gcs": "gs",
-    "abfs": "azure",
-    "abfss": "azure",
-    "wasbs": "azure",
-    "wasb": "azure",
-}
-"""Scheme to the extra of this project that brings its library."""
 
 _BLOCK: Final = 8 << 20
 _IN_MEMORY: Final = 4 << 20
-
-
-class UnreachableError(Exception):
-    """An object store, or a bucket of it, cannot be used; the message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteFile:
-    """An object: its path below the root, its key, its size in bytes, and what changes when its bytes do."""
-
-    path: str
-    key: str
-    size: int
-    mark: str | None = None
 
 
 @dataclass(slots=True)
 class ObjectStores:
     """Connections to object stores, used by all threads; remembers what could not be reached.
 
-    There is one for each scheme, and one for each storage account of Azure.
+    There is one for each scheme, and one for each storage account of Azure and endpoint of R2 or B2.
     """
 
     _systems: dict[tuple[str, str], Any] = field(default_factory=dict)
-    _broken: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    _unusable: UnusablePlaces = field(default_factory=UnusablePlaces)
     _lock: Lock = field(default_factory=Lock)
 
-    def list(self, uri: str) -> Iterator[RemoteFile | ArtifactUnreadableError]:
-        """Yield the objects below a URI; an error for each whose name cannot be kept. Raises UnreachableError."""
-        _, root = _split(uri)
+    def list(self, uri: str) -> Iterator[RemoteFile | Unkept]:
+        """Yield the objects below a URI; those whose names cannot be kept as such. Raises UnreachableError."""
+        _, _, root = split_location(uri)
         system = self._system(uri)
         prefix = root.rstrip("/") + "/"
         objects = self._guarded(uri, lambda: system.find(root, detail=True, withdirs=False, refresh=True))
@@ -69,10 +44,10 @@ class ObjectStores:
             if info.get("type") != "file" or not path or path.endswith("/"):
                 if info.get("type") == "file" and info.get("size"):
                     reason = f"{path}: the key {name!r} is no path of a file, and the object has content"
-                    yield ArtifactUnreadableError(reason, code=ARTIFACT_NAME)
+                    yield Unkept(path=path, code=ARTIFACT_NAME, reason=reason)
                 continue  # a marker that stands for a folder
-            if any(part in ("", ".", "..") for part in path.split("/")):
-                yield ArtifactUnreadableError(f"{path}: the key {name!r} is no path", code=ARTIFACT_NAME)
+            if unkept := unkept_name(path, name):
+                yield unkept
                 continue
             yield RemoteFile(path=path, key=name, size=int(info.get("size") or 0), mark=_mark(info))
 
@@ -83,11 +58,11 @@ class ObjectStores:
             system = self._system(uri)
             if file.size <= _IN_MEMORY:
                 data = system.cat_file(file.key)
-                _check_size(file, len(data))
+                file.check_size(len(data))
                 yield cast(BinaryIO, io.BytesIO(data))
                 return
             with system.open(file.key, "rb", block_size=_BLOCK, cache_type="readahead") as stream:
-                _check_size(file, stream.size)
+                file.check_size(stream.size)
                 yield cast(BinaryIO, io.BufferedReader(_Guarded(stream, file), _BLOCK))
         except FileNotFoundError as error:
             message = f"{file.path} was there when it was listed and is gone"
@@ -99,7 +74,7 @@ class ObjectStores:
 
     def holds(self, uri: str) -> bool:
         """Return whether there is an object at a URI or below it. Raises UnreachableError."""
-        _, root = _split(uri)
+        _, _, root = split_location(uri)
         system = self._system(uri)
 
         def look() -> bool:
@@ -112,13 +87,13 @@ class ObjectStores:
 
     def remove(self, uri: str, path: str) -> None:
         """Remove an object. Raises UnreachableError."""
-        _, root = _split(uri)
+        _, _, root = split_location(uri)
         system = self._system(uri)
         self._guarded(uri, lambda: system.rm_file(f"{root.rstrip('/')}/{path}"))
 
     def write(self, uri: str, path: str, stream: BinaryIO) -> None:
         """Write an object, in parts where it is large; whole or not at all. Raises OSError, UnreachableError."""
-        _, root = _split(uri)
+        _, _, root = split_location(uri)
         key = f"{root.rstrip('/')}/{path}"
         system = self._system(uri)
 
@@ -141,26 +116,21 @@ class ObjectStores:
 
     def _guarded(self, uri: str, action: Any) -> Any:
         """Run an action on a store; remember a bucket that cannot be used, so that no run waits for it again."""
-        scheme, root = _split(uri)
-        account = account_host(uri)
-        place = scheme, account, root.partition("/")[0]
-        bucket = f"{place[2]}@{account}" if account else place[2]
-        with self._lock:
-            if reason := self._broken.get(place):
-                raise UnreachableError(reason)
+        scheme, host, root = split_location(uri)
+        bucket = root.partition("/")[0]
+        place = f"{bucket}@{host}" if host else bucket
+        self._unusable.check(scheme, place)
         try:
             return action()
         except FileNotFoundError:
-            if self._exists(uri, place[2]):
+            if self._exists(uri, bucket):
                 return {}
-            reason = f"{scheme}://{bucket} does not exist, or may not be listed with these credentials"
+            reason = f"{scheme}://{place} does not exist, or may not be listed with these credentials"
         except ArtifactUnreadableError:
             raise
         except Exception as error:  # what the libraries of three clouds raise has no common base
-            reason = f"{scheme}://{bucket} cannot be used: {error or type(error).__name__}"
-        with self._lock:
-            self._broken[place] = reason
-        raise UnreachableError(reason)
+            reason = f"{scheme}://{place} cannot be used: {error or type(error).__name__}"
+        raise self._unusable.add(scheme, place, reason=reason)
 
     def _exists(self, uri: str, bucket: str) -> bool:
         try:
@@ -169,90 +139,17 @@ class ObjectStores:
             return False
 
     def _system(self, uri: str) -> Any:
-        scheme = urlsplit(uri).scheme.lower()
-        account = account_host(uri)
+        scheme, host, _ = split_location(uri)
         with self._lock:
-            if (scheme, account) not in self._systems:
-                self._systems[scheme, account] = _connect(scheme, account)
-            return self._systems[scheme, account]
+            if (scheme, host) not in self._systems:
+                self._systems[scheme, host] = connect(scheme, host)
+            return self._systems[scheme, host]
 
 
 def _mark(info: Mapping[str, Any]) -> str | None:
     """Return the ETag of an object as s3fs, gcsfs or adlfs name it, else the time of its last change."""
     names = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated", "mtime")
     return next((str(info[name]) for name in names if info.get(name)), None)
-
-
-def account_host(uri: str) -> str:
-    """Return the host of the storage account that a URI ``…://container@account.host/…`` names, else nothing."""
-    authority = uri.partition("://")[2].partition("/")[0]
-    return authority.partition("@")[2].lower()
-
-
-def _connect(scheme: str, account: str) -> Any:
-    options = _options(scheme) | _account_options(account)
-    try:
-        import fsspec  # noqa: PLC0415
-
-        return fsspec.filesystem(_PROTOCOLS.get(scheme, scheme), **options)
-    except ImportError as error:
-        extra = EXTRAS.get(scheme)
-        hint = install(extra) if extra else "give --artifact-map FROM=TO"
-        raise UnreachableError(f"{scheme}: locations need more packages: {hint} ({error})") from error
-    except ValueError as error:
-        hint = "set AZURE_STORAGE_ACCOUNT_NAME and a key or token of it" if EXTRAS.get(scheme) == "azure" else ""
-        raise UnreachableError(f"{scheme}: locations cannot be used: {error}; {hint}".rstrip("; ")) from error
-
-
-def _account_options(host: str) -> dict[str, Any]:
-    """Return what connects to a storage account of Azure; credentials that name another one are not for it."""
-    if not host:
-        return {}
-    account = host.partition(".")[0]
-    settings = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";")
-    named = next((value for name, _, value in (part.partition("=") for part in settings) if name == "AccountName"), "")
-    named = named or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
-    if named and named != account:
-        raise UnreachableError(
-            f"{host}: the credentials in the environment are for the storage account {named}; run once more with those "
-            f"of {account}, or give --artifact-map FROM=TO"
-        )
-    return {"account_name": account}
-
-
-_PROTOCOLS: Final = {"gcs": "gs", "abfss": "abfs", "wasb": "abfs", "wasbs": "abfs"}
-
-
-def _options(scheme: str) -> dict[str, Any]:
-    options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
-    if scheme == "s3":
-        # MLflow's own variables, as its S3 repository reads them; all others are boto's.
-        if endpoint := os.environ.get("MLFLOW_S3_ENDPOINT_URL"):
-            options["endpoint_url"] = endpoint
-        client: dict[str, Any] = {}
-        if os.environ.get("MLFLOW_S3_IGNORE_TLS", "").lower() in ("true", "1"):
-            client["verify"] = False
-        options |= {"client_kwargs": client, "config_kwargs": {"connect_timeout": 10, "retries": {"max_attempts": 3}}}
-        options["version_aware"] = False
-    return options
-
-
-def _split(uri: str) -> tuple[str, str]:
-    """Return scheme and the location as fsspec names it: bucket and key, nothing decoded."""
-    scheme, _, rest = uri.partition("://")
-    return scheme.lower(), rest.strip("/") if "@" not in rest.partition("/")[0] else _azure(rest)
-
-
-def _azure(rest: str) -> str:
-    """Return ``container/path`` of ``container@account.host/path``."""
-    host, _, path = rest.partition("/")
-    return f"{host.partition('@')[0]}/{path}".strip("/")
-
-
-def _check_size(file: RemoteFile, size: int) -> None:
-    if size != file.size:
-        reason = f"{file.path} has {size} bytes; there were {file.size} when it was listed"
-        raise ArtifactUnreadableError(reason, code=ARTIFACT_SIZE)
 
 
 class _Guarded(Seekable):
