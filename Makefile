@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road bench-single-file docs picture spec requirements clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road bench-single-file bench-append bench-restore bench-rows bench-postgresql bench-tree docs picture spec requirements clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -119,7 +119,11 @@ bench-road: .venv/.stamp
 
 # DATA is a folder with mlflow.db and artifacts; OTHER may be the command of another version.
 bench-single-file: .venv/.stamp
-	.venv/bin/python -m bench.single_file --data $(DATA) $(if $(OTHER),--other $(OTHER))
+	.venv/bin/python -m bench.single_file --data $(DATA) $(if $(OTHER),--other $(OTHER)) $(if $(PAIRS),--pairs $(PAIRS))
+
+# One figure each beside its reference, in turn; PAIRS is 5 unless it is told. append needs neither, restore needs OTHER.
+bench-append bench-restore bench-rows bench-postgresql bench-tree: .venv/.stamp
+	.venv/bin/python -m bench.beside $(@:bench-%=%) $(if $(DATA),--data $(DATA)) $(if $(OTHER),--other $(OTHER)) $(if $(PAIRS),--pairs $(PAIRS))
 
 bench-database: .venv/.stamp
 	.venv/bin/python -m bench.database
