@@ -43,7 +43,7 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
                 *("reader/adjacent.py", "reader/archive.py", "reader/blobs.py", "reader/selecting.py"),
                 *("reader/source.py", "reader/unknown_tables.py", "reader/stored/*", "reader/search/*"),
             ),
-            tests=("reader", "verification/test_reports.py"),
+            tests=("reader",),
         ),
         "inspection": Package(
             code=("reader/inspection/*",),

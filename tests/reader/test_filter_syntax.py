@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.kinds import TABLES
+from mlflow_archive.kinds import TABLES, TIMESTAMP
 from mlflow_archive.reader.search import SEARCHABLE, Condition, Field, Order, parse_filter, parse_order
 from mlflow_archive.reader.search.evaluate import holds
 from mlflow_archive.reader.search.grammar import Value
@@ -32,6 +35,34 @@ def test_only_is_null_takes_what_has_no_value(operator: str, value: Value, expec
     values = pa.chunked_array([pa.array(["a", None, "b"])])
     taken = holds(values, Condition(field=NAME, operator=operator, value=value))
     assert pc.fill_null(taken, False).to_pylist() == expected
+
+
+NUMBERS = [1.0, None, 3.0, math.nan]
+TEXTS = ["a", None, "bab"]
+
+
+@pytest.mark.parametrize(
+    ("values", "operator", "value", "expected"),
+    [
+        (NUMBERS, "=", 1, [True, None, False, False]),
+        (NUMBERS, "!=", 1, [False, None, True, True]),
+        (NUMBERS, "<", 3.0, [True, None, False, False]),
+        (NUMBERS, "<=", 3, [True, None, True, False]),
+        (NUMBERS, ">", 1, [False, None, True, False]),
+        (NUMBERS, ">=", 1, [True, None, True, False]),
+        (NUMBERS, "=", math.nan, [False, None, False, True]),
+        (NUMBERS, "!=", math.nan, [True, None, True, False]),
+        (TEXTS, "LIKE", "A", [False, None, False]),
+        (TEXTS, "ILIKE", "%A%", [True, None, True]),
+        (TEXTS, "RLIKE", "^ba", [False, None, True]),
+        (TEXTS, "<", "b", [True, None, False]),
+        (["1.5", None, "x", "2"], ">", 1, [True, None, None, True]),
+        (pa.array([1, None, 3], TIMESTAMP), ">=", 3, [False, None, True]),
+    ],
+)
+def test_what_a_condition_takes(values: Any, operator: str, value: Value, expected: list[bool | None]) -> None:
+    condition = Condition(field=NAME, operator=operator, value=value)
+    assert holds(pa.chunked_array([values]), condition).to_pylist() == expected
 
 
 @pytest.mark.parametrize(
