@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from mlflow_archive.api.packing import pack, unpack
     from mlflow_archive.api.repairing import repair
     from mlflow_archive.api.replaying import ImportOptions
+    from mlflow_archive.api.scanning import scan
     from mlflow_archive.api.signing import sign
     from mlflow_archive.api.verbs import ExportOptions, copy, export, import_archive, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
     from mlflow_archive.flow.report import Report
     from mlflow_archive.packing.pack import PackOptions
     from mlflow_archive.repairing.repair import RepairReport
+    from mlflow_archive.scanning.report import ScanReport
     from mlflow_archive.selecting.selection import Selection
     from mlflow_archive.sinks.restore import RestoreOptions
     from mlflow_archive.verification.checks import verify
@@ -48,6 +50,7 @@ __all__ = [
     "RepairReport",
     "Report",
     "RestoreOptions",
+    "ScanReport",
     "Selection",
     "copy",
     "diff",
@@ -59,6 +62,7 @@ __all__ = [
     "pack",
     "repair",
     "restore",
+    "scan",
     "serve",
     "sign",
     "unpack",
@@ -75,6 +79,7 @@ _PLACES = {
     "RepairReport": ("repairing.repair", "RepairReport"),
     "Report": ("flow.report", "Report"),
     "RestoreOptions": ("sinks.restore", "RestoreOptions"),
+    "ScanReport": ("scanning.report", "ScanReport"),
     "Selection": ("selecting.selection", "Selection"),
     "copy": ("api.verbs", "copy"),
     "diff": ("api.diffing", "diff"),
@@ -86,6 +91,7 @@ _PLACES = {
     "pack": ("api.packing", "pack"),
     "repair": ("api.repairing", "repair"),
     "restore": ("api.verbs", "restore"),
+    "scan": ("api.scanning", "scan"),
     "serve": ("api.verbs", "serve"),
     "sign": ("api.signing", "sign"),
     "unpack": ("api.packing", "unpack"),

@@ -34,6 +34,7 @@ _MODULES: Final = MappingProxyType(
         "copy": ("copy", "Copy a server, database or folder into a tracking server."),
         "restore": ("restore", "Put an archive into a backend database, with every id kept."),
         "verify": ("verify", "Check that an archive is what was committed."),
+        "scan": ("scan", "Look for credentials, addresses and account numbers in an archive."),
         "repair": ("repair", "Write a sound archive from a damaged one and other copies."),
         "join": ("join", "Write one archive from a base and deltas of it."),
         "index": ("index", "Write a small file for deltas where their base is not at hand."),
@@ -53,9 +54,25 @@ _MODULES: Final = MappingProxyType(
         "extract": ("extract", "Write artifacts of runs into a folder."),
     }
 )
-_READING: Final = frozenset({"verify", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"})
+_READING: Final = frozenset(
+    {"verify", "scan", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"}
+)
 _WORKING: Final = frozenset(
-    {"export", "import", "copy", "restore", "verify", "repair", "join", "index", "sign", "pack", "unpack", "diff"}
+    {
+        "export",
+        "import",
+        "copy",
+        "restore",
+        "verify",
+        "scan",
+        "repair",
+        "join",
+        "index",
+        "sign",
+        "pack",
+        "unpack",
+        "diff",
+    }
     | {"report", "extract"}
 )
 """Whose exit code is what they are called for: they go on to their end although nobody reads what they print."""
