@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mlflow_archive.api.packing import pack, unpack
     from mlflow_archive.api.repairing import repair
     from mlflow_archive.api.replaying import ImportOptions
+    from mlflow_archive.api.retiring import RetireOptions, retire, undo
     from mlflow_archive.api.signing import sign
     from mlflow_archive.api.verbs import ExportOptions, copy, export, import_archive, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
@@ -48,6 +49,7 @@ __all__ = [
     "RepairReport",
     "Report",
     "RestoreOptions",
+    "RetireOptions",
     "Selection",
     "copy",
     "diff",
@@ -59,8 +61,10 @@ __all__ = [
     "pack",
     "repair",
     "restore",
+    "retire",
     "serve",
     "sign",
+    "undo",
     "unpack",
     "verify",
 ]
@@ -75,6 +79,7 @@ _PLACES = {
     "RepairReport": ("repairing.repair", "RepairReport"),
     "Report": ("flow.report", "Report"),
     "RestoreOptions": ("sinks.restore", "RestoreOptions"),
+    "RetireOptions": ("api.retiring", "RetireOptions"),
     "Selection": ("selecting.selection", "Selection"),
     "copy": ("api.verbs", "copy"),
     "diff": ("api.diffing", "diff"),
@@ -86,8 +91,10 @@ _PLACES = {
     "pack": ("api.packing", "pack"),
     "repair": ("api.repairing", "repair"),
     "restore": ("api.verbs", "restore"),
+    "retire": ("api.retiring", "retire"),
     "serve": ("api.verbs", "serve"),
     "sign": ("api.signing", "sign"),
+    "undo": ("api.retiring", "undo"),
     "unpack": ("api.packing", "unpack"),
     "verify": ("verification.checks", "verify"),
 }
