@@ -51,34 +51,45 @@ class Subject:
         return {name: self.client.get_run(run_id).info.lifecycle_stage for name, run_id in self.runs.items()}
 
 
-def database_subject(folder: Path) -> Subject:
+NAMES = ("plain", "metrics", "held", "registered", "assessed", "changed", "replaced", "running")
+
+
+def database_subject(folder: Path, names: tuple[str, ...] = NAMES) -> Subject:
     """Return a subject in a SQLite database of its own."""
     database = folder / "mlflow.db"
     database.write_bytes(empty_database().read_bytes())
-    return fill(f"sqlite:///{database}", folder, artifacts=f"file://{folder}/store")
+    return fill(f"sqlite:///{database}", folder, artifacts=f"file://{folder}/store/1", names=names)
 
 
-def fill(uri: str, folder: Path, *, artifacts: str | None = None) -> Subject:
-    """Make runs and logged models in an experiment of its own, and the archive."""
+def fill(uri: str, folder: Path, *, artifacts: str | None = None, names: tuple[str, ...] = NAMES) -> Subject:
+    """Make runs, and where all are made logged models, in an experiment of its own, and the archive."""
     client = MlflowClient(uri)
     experiment = client.create_experiment(f"retired {folder.name}", artifacts)
-    names = ("plain", "metrics", "held", "registered", "assessed", "changed", "replaced", "running")
     runs = {name: make_run(client, experiment, name) for name in names}
+    subject = Subject(uri=uri, client=client, folder=folder, experiment=experiment, runs=runs, models={})
+    if names == NAMES:
+        _give_reasons(subject)
+    subject.export("kept.mlfa")
+    return subject
+
+
+def _give_reasons(subject: Subject) -> None:
+    """Hold a run by a tag, another by a version; let one run on; make logged models."""
+    client, folder, runs = subject.client, subject.folder, subject.runs
     client.set_tag(runs["held"], "mlflow_archive.hold", "")
     client.update_run(runs["running"], status="RUNNING")
     client.create_registered_model(f"retired {folder.name}")
     client.create_model_version(
         f"retired {folder.name}", f"runs:/{runs['registered']}/docs", runs["registered"], await_creation_for=0
     )
-    models = {}
+    models = subject.models
     for name, maker in (("made", runs["plain"]), ("of held", runs["held"])):
-        models[name] = client.create_logged_model(experiment, name.replace(" ", "-"), maker, params={"p": "1"}).model_id
+        models[name] = client.create_logged_model(
+            subject.experiment, name.replace(" ", "-"), maker, params={"p": "1"}
+        ).model_id
         (folder / "MLmodel").write_text("flavors: {}\n")
         client.log_model_artifact(models[name], str(folder / "MLmodel"))
         client.finalize_logged_model(models[name], LoggedModelStatus.READY)
-    subject = Subject(uri=uri, client=client, folder=folder, experiment=experiment, runs=runs, models=models)
-    subject.export("kept.mlfa")
-    return subject
 
 
 def make_run(client: MlflowClient, experiment: str, name: str) -> str:
@@ -92,8 +103,13 @@ def make_run(client: MlflowClient, experiment: str, name: str) -> str:
 
 
 def change(subject: Subject) -> None:
-    """Change what the archive holds: a tag, the bytes of a file that keeps its size, and a run that is new."""
+    """Change what the archive holds: a tag, the bytes of a file that keeps its size, and a run that is new.
+
+    Of a subject of few runs the tag only.
+    """
     subject.client.set_tag(subject.runs["changed"], "later", "1")
+    if "replaced" not in subject.runs:
+        return
     subject.client.log_text(subject.runs["replaced"], "OF replaced\n", "docs/notes.txt")
     subject.runs["new"] = make_run(subject.client, subject.experiment, "new")
 

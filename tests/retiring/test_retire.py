@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from mlflow.entities.assessment_source import AssessmentSourceType
 
 import mlflow_archive as ma
 from mlflow_archive.errors import DamagedError, SelectionError
+from mlflow_archive.sinks.restore import RestoreRefusedError
 from tests.retiring.subjects import Subject, change, database_subject, fill, reasons
 from tests.support.mlflow_server import MlflowServer
 
@@ -151,3 +153,29 @@ def _assess(subject: Subject, run_id: str) -> str:
         mlflow.set_tracking_uri(None)
     trace_id: str = span.trace_id
     return trace_id
+
+
+def test_what_is_purged_comes_back_by_a_restore(tmp_path: Path) -> None:
+    subject = database_subject(tmp_path, ("plain", "metrics"))
+    before = subject.export("before.mlfa")
+    subject.retire(yes=True)
+    run_id = subject.runs["plain"]
+    purge(subject, run_id)
+    undone = ma.undo(subject.receipt)
+    assert [(gap.owner_id, gap.code) for gap in undone.gaps] == [(run_id, "R502")]
+    assert undone.counts == {"runs_brought_back": 1, "runs_left": 1}
+    options = ma.RestoreOptions(artifact_root=f"file://{tmp_path}/store", merge=True)
+    ma.restore(subject.archive, subject.uri, options, selection=ma.Selection(runs=(run_id,)))
+    assert ma.diff(before, subject.export("after.mlfa")).changes == ()
+    purge(subject, run_id)
+    subject.client.rename_experiment(subject.experiment, "the next one")
+    with pytest.raises(RestoreRefusedError, match="is the id of 'the next one' in the target"):
+        ma.restore(subject.archive, subject.uri, options, selection=ma.Selection(runs=(run_id,)))
+
+
+def purge(subject: Subject, run_id: str) -> None:
+    """Do what ``mlflow gc`` does."""
+    store = subject.client._tracking_client.store
+    store.delete_run(run_id)
+    store._hard_delete_run(run_id)
+    shutil.rmtree(subject.folder / "store" / subject.experiment / run_id)

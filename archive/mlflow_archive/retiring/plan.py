@@ -10,8 +10,8 @@ from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.retiring.judging import Judge, Rules, Stay, milliseconds
 from mlflow_archive.retiring.kept import KeptEntities
 from mlflow_archive.retiring.reading import EntityReading, SourceEntity
-from mlflow_archive.retiring.receipt import HELD, LEFT, ObjectEntry
-from mlflow_archive.retiring.site import ACTIVE, Foundation, Site
+from mlflow_archive.retiring.receipt import HELD, LEFT, RetiredObject
+from mlflow_archive.retiring.site import Foundation, Site
 from mlflow_archive.selecting.selection import Selection
 
 
@@ -38,9 +38,9 @@ class SiteAndArchive:
         )
 
 
-def plan(sides: SiteAndArchive, selection: Selection) -> list[ObjectEntry]:
+def plan(sides: SiteAndArchive, selection: Selection) -> list[RetiredObject]:
     """Return an entry for each object that is selected and active: what goes is PLANNED, with reasons what stays."""
-    active = [entity for entity in sides.read(replace(selection, kinds=sides.site.kinds)) if _is_active(entity)]
+    active = sides.read(replace(selection, kinds=sides.site.kinds, deleted=False))
     judge = sides.judge(sides.site.foundation([]), sides.site.assessed_runs(None), ())
     runs = [(entity, judge(entity)) for entity in active if entity.kind == RUN]
     judge = replace(judge, going={entity.id for entity, stay in runs if stay is None})
@@ -48,14 +48,10 @@ def plan(sides: SiteAndArchive, selection: Selection) -> list[ObjectEntry]:
     return [_entry(entity, stay) for entity, stay in (*runs, *models)]
 
 
-def _is_active(entity: SourceEntity) -> bool:
-    return (entity.row.get("lifecycle_stage") or ACTIVE) == ACTIVE
-
-
-def _entry(entity: SourceEntity, stay: Stay | None) -> ObjectEntry:
+def _entry(entity: SourceEntity, stay: Stay | None) -> RetiredObject:
     experiment = entity.experiment or {}
     updated = entity.row.get("last_updated_timestamp")
-    entry = ObjectEntry(
+    entry = RetiredObject(
         kind=entity.kind,
         id=entity.id,
         name=entity.row.get("run_name") or entity.row.get("name") or "",
@@ -68,6 +64,6 @@ def _entry(entity: SourceEntity, stay: Stay | None) -> ObjectEntry:
     return entry if stay is None else stays(entry, stay)
 
 
-def stays(entry: ObjectEntry, stay: Stay) -> ObjectEntry:
+def stays(entry: RetiredObject, stay: Stay) -> RetiredObject:
     """Return an entry that says why its object stays."""
     return replace(entry, state=LEFT if stay.code else HELD, code=stay.code, reason=stay.reason)

@@ -25,7 +25,7 @@ _OUTSIDE: Final = ("command", "state", "bring_back", "objects")
 
 
 @dataclass(slots=True, kw_only=True)
-class ObjectEntry:
+class RetiredObject:
     """An object and what became of it; ``code`` and ``reason`` say why it was left or is held.
 
     ``maker`` is the run that made a logged model.
@@ -60,7 +60,7 @@ class RetireReceipt:
 
     path: Path | None
     facts: dict[str, Any]
-    entries: list[ObjectEntry] = field(default_factory=list)
+    entries: list[RetiredObject] = field(default_factory=list)
     state: str = NEW
 
     def save(self, state: str | None = None) -> None:
@@ -95,7 +95,7 @@ def read_receipt(path: Path) -> RetireReceipt:
     """Return the receipt at a path. Raises SelectionError for anything else."""
     try:
         document = json.loads(path.read_bytes())
-        entries = [ObjectEntry(**entry) for entry in document["objects"]]
+        entries = [RetiredObject(**entry) for entry in document["objects"]]
         facts = {name: value for name, value in document.items() if name not in _OUTSIDE}
         receipt = RetireReceipt(path=path, facts=facts, entries=entries, state=document["state"])
     except (OSError, ValueError, KeyError, TypeError) as error:

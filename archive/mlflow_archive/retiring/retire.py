@@ -18,7 +18,7 @@ from mlflow_archive.retiring import site as stages
 from mlflow_archive.retiring.judging import Stay
 from mlflow_archive.retiring.plan import SiteAndArchive, stays
 from mlflow_archive.retiring.reading import SourceEntity
-from mlflow_archive.retiring.receipt import BROUGHT_BACK, DELETED, DELETING, PLANNED, ObjectEntry, RetireReceipt
+from mlflow_archive.retiring.receipt import BROUGHT_BACK, DELETED, DELETING, PLANNED, RetiredObject, RetireReceipt
 from mlflow_archive.selecting.selection import Selection
 
 AT_ONCE: Final = 16
@@ -143,7 +143,7 @@ def bring_back(receipt: RetireReceipt, site: stages.Site) -> int:
     return number
 
 
-def _batches(entries: Sequence[ObjectEntry]) -> Iterator[list[int]]:
+def _batches(entries: Sequence[RetiredObject]) -> Iterator[list[int]]:
     """Yield the places of entries that wait, some of one kind at a time, runs before the models that they made."""
     for kind in (RUN, LOGGED_MODEL):
         waiting = [i for i, entry in enumerate(entries) if entry.kind == kind and entry.state in (PLANNED, DELETING)]
@@ -151,7 +151,7 @@ def _batches(entries: Sequence[ObjectEntry]) -> Iterator[list[int]]:
             yield waiting[at : at + AT_ONCE]
 
 
-def _selections(entries: Sequence[ObjectEntry]) -> Iterator[Selection]:
+def _selections(entries: Sequence[RetiredObject]) -> Iterator[Selection]:
     """Yield selections that together hold some objects; they may hold more."""
     if runs := tuple(entry.id for entry in entries if entry.kind == RUN):
         yield Selection(runs=runs, kinds=(RUN,))

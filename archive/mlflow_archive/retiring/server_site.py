@@ -6,7 +6,6 @@ MLflow's API has no way to bring back a logged model, and deletes traces for goo
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -54,8 +53,7 @@ class ServerSite:
         return stages
 
     def foundation(self, runs: Sequence[Address]) -> Foundation:
-        with closing(self._rest_source()) as source:
-            foundation = source.registered()
+        foundation = self._rest_source.registered()
         of_versions = {run.id for run in runs if self._has_version(run)}
         return Foundation(runs=foundation.runs | of_versions, logged_models=foundation.logged_models)
 
@@ -66,8 +64,7 @@ class ServerSite:
         return bool(answer.get("model_versions"))
 
     def assessed_runs(self, experiments: Collection[str] | None) -> set[str]:
-        with closing(self._rest_source()) as source:
-            return source.assessed_runs(experiments)
+        return self._rest_source.assessed_runs(experiments)
 
     def hide(self, address: Address) -> None:
         self._in(address).delete_run(address.id)
@@ -79,6 +76,8 @@ class ServerSite:
         return list(self._locations())
 
     def close(self) -> None:
+        if "_rest_source" in self.__dict__:
+            self._rest_source.close()
         self._target.close()
 
     def _locations(self) -> Iterator[str]:
@@ -91,7 +90,9 @@ class ServerSite:
             if not token:
                 return
 
+    @cached_property
     def _rest_source(self) -> RestSource:
+        """A source that is asked again and again."""
         source = cast("RestSource", self.source())  # what leads to a server
         source.facts()
         return source
