@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road bench-single-file bench-append bench-restore bench-rows bench-postgresql bench-tree docs picture spec requirements clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-retire test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road bench-single-file bench-append bench-restore bench-rows bench-postgresql bench-tree docs picture spec requirements clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -80,6 +80,10 @@ test-cuts: .venv/.stamp
 # Minutes: 200 pairs of copies with 200 random damages each, every member lost in turn, a kill at every file operation.
 test-repair: .venv/.stamp
 	TEST_REPAIR=1 .venv/bin/pytest --timeout 1800 tests/repairing
+
+# Minutes: 300 kills of a retirement, over REST and in a database.
+test-retire: .venv/.stamp
+	TEST_RETIRE=1 .venv/bin/pytest --timeout 1800 tests/retiring/test_killed.py
 
 # Small faults put into the code one at a time: does a test fail? PACKAGE is one of tests/mutants/packages.py. A run that
 # was stopped goes on; AGAIN=1 tries those once more that no test found. DRAW=300 tries so many, which SEED draws from all;

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mlflow_archive.api.packing import pack, unpack
     from mlflow_archive.api.repairing import repair
     from mlflow_archive.api.replaying import ImportOptions
+    from mlflow_archive.api.retiring import RetireOptions, retire, undo
     from mlflow_archive.api.scanning import scan
     from mlflow_archive.api.signing import sign
     from mlflow_archive.api.verbs import ExportOptions, copy, export, import_archive, restore, serve
@@ -50,6 +51,7 @@ __all__ = [
     "RepairReport",
     "Report",
     "RestoreOptions",
+    "RetireOptions",
     "ScanReport",
     "Selection",
     "copy",
@@ -62,9 +64,11 @@ __all__ = [
     "pack",
     "repair",
     "restore",
+    "retire",
     "scan",
     "serve",
     "sign",
+    "undo",
     "unpack",
     "verify",
 ]
@@ -79,6 +83,7 @@ _PLACES = {
     "RepairReport": ("repairing.repair", "RepairReport"),
     "Report": ("flow.report", "Report"),
     "RestoreOptions": ("sinks.restore", "RestoreOptions"),
+    "RetireOptions": ("api.retiring", "RetireOptions"),
     "ScanReport": ("scanning.report", "ScanReport"),
     "Selection": ("selecting.selection", "Selection"),
     "copy": ("api.verbs", "copy"),
@@ -91,9 +96,11 @@ _PLACES = {
     "pack": ("api.packing", "pack"),
     "repair": ("api.repairing", "repair"),
     "restore": ("api.verbs", "restore"),
+    "retire": ("api.retiring", "retire"),
     "scan": ("api.scanning", "scan"),
     "serve": ("api.verbs", "serve"),
     "sign": ("api.signing", "sign"),
+    "undo": ("api.retiring", "undo"),
     "unpack": ("api.packing", "unpack"),
     "verify": ("verification.checks", "verify"),
 }

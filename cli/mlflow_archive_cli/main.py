@@ -33,6 +33,8 @@ _MODULES: Final = MappingProxyType(
         "import": ("import_", "Replay an archive into a tracking server or store."),
         "copy": ("copy", "Copy a server, database or folder into a tracking server."),
         "restore": ("restore", "Put an archive into a backend database, with every id kept."),
+        "retire": ("retire", "Delete at a source what an archive holds of it."),
+        "undo": ("undo", "Take back what a receipt says was done."),
         "verify": ("verify", "Check that an archive is what was committed."),
         "scan": ("scan", "Look for credentials, addresses and account numbers in an archive."),
         "repair": ("repair", "Write a sound archive from a damaged one and other copies."),
@@ -73,7 +75,7 @@ _WORKING: Final = frozenset(
         "unpack",
         "diff",
     }
-    | {"report", "extract"}
+    | {"report", "extract", "retire", "undo"}
 )
 """Whose exit code is what they are called for: they go on to their end although nobody reads what they print."""
 
