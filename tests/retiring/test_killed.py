@@ -45,7 +45,7 @@ def retire_in_fork(subject: Subject, lives: int, *, behind: bool) -> bool:
             left = [lives, False]
             for owner, name in _MORTAL:
                 setattr(owner, name, _mortal(getattr(owner, name), left, behind=behind))
-            retiring.verify = lambda *_, **__: report  # it reads, as long as nothing else does
+            vars(retiring)["verify"] = lambda *_, **__: report  # it reads, as long as nothing else does
             subject.retire(yes=True)
             code = 0
         finally:
