@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road bench-single-file docs picture spec requirements clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road bench-single-file bench-buckets docs picture spec requirements clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -120,6 +120,10 @@ bench-road: .venv/.stamp
 # DATA is a folder with mlflow.db and artifacts; OTHER may be the command of another version.
 bench-single-file: .venv/.stamp
 	.venv/bin/python -m bench.single_file --data $(DATA) $(if $(OTHER),--other $(OTHER))
+
+# An artifact of 150 MB out of an archive in a bucket, beside a bare download.
+bench-buckets: .venv/.stamp
+	.venv/bin/python -m bench.buckets
 
 bench-database: .venv/.stamp
 	.venv/bin/python -m bench.database
