@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-retire test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road bench-single-file bench-append bench-restore bench-rows bench-postgresql bench-tree docs picture spec requirements clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-retire test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road bench-single-file bench-buckets bench-append bench-restore bench-rows bench-postgresql bench-tree docs picture spec requirements clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -128,6 +128,10 @@ bench-single-file: .venv/.stamp
 # One figure each beside its reference, in turn; PAIRS is 5 unless it is told. append needs neither, restore needs OTHER.
 bench-append bench-restore bench-rows bench-postgresql bench-tree: .venv/.stamp
 	.venv/bin/python -m bench.beside $(@:bench-%=%) $(if $(DATA),--data $(DATA)) $(if $(OTHER),--other $(OTHER)) $(if $(PAIRS),--pairs $(PAIRS))
+
+# An artifact of 150 MB out of an archive in a bucket, beside a bare download.
+bench-buckets: .venv/.stamp
+	.venv/bin/python -m bench.buckets
 
 bench-database: .venv/.stamp
 	.venv/bin/python -m bench.database
