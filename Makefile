@@ -126,8 +126,23 @@ bench-single-file: .venv/.stamp
 	.venv/bin/python -m bench.single_file --data $(DATA) $(if $(OTHER),--other $(OTHER)) $(if $(PAIRS),--pairs $(PAIRS))
 
 # One figure each beside its reference, in turn; PAIRS is 5 unless it is told. append needs neither, restore needs OTHER.
-bench-append bench-restore bench-rows bench-postgresql bench-tree: .venv/.stamp
-	.venv/bin/python -m bench.beside $(@:bench-%=%) $(if $(DATA),--data $(DATA)) $(if $(OTHER),--other $(OTHER)) $(if $(PAIRS),--pairs $(PAIRS))
+BESIDE = .venv/bin/python -m bench.beside $(@:bench-%=%) $(if $(DATA),--data $(DATA)) $(if $(OTHER),--other $(OTHER)) \
+	$(if $(PAIRS),--pairs $(PAIRS))
+
+bench-append: .venv/.stamp
+	$(BESIDE)
+
+bench-restore: .venv/.stamp
+	$(BESIDE)
+
+bench-rows: .venv/.stamp
+	$(BESIDE)
+
+bench-postgresql: .venv/.stamp
+	$(BESIDE)
+
+bench-tree: .venv/.stamp
+	$(BESIDE)
 
 # An artifact of 150 MB out of an archive in a bucket, beside a bare download.
 bench-buckets: .venv/.stamp
