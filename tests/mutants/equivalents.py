@@ -187,6 +187,21 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         by="len(self.manifest.exports) >= 1",
         reason="With one export none is newer.",
     ),
+    *(
+        Equivalent(
+            within="verification.tables.check_tables",
+            code='name != "experiments"',
+            by=by,
+            reason="Experiments stand first among the tables as these are declared.",
+        )
+        for by in ('name != "EXPERIMENTS"', 'name != "XXexperimentsXX"')
+    ),
+    Equivalent(
+        within="verification.packs.PackCheck._prove",
+        code="row.raw_offset == 0 and",
+        by="row.raw_offset == 1 and",
+        reason="A blob in one piece is found right as one in several is.",
+    ),
     Equivalent(
         within="format.zipfile64.laid_out",
         code="size, 0, end_of",
