@@ -17,11 +17,15 @@ from mlflow_archive.storage.single_file import SingleFileMembers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedManifest:
-    """A manifest with its bytes. ``problems`` says which copies of it are damaged."""
+    """A manifest with its bytes. ``problems`` says which copies of it are damaged.
+
+    ``last_export`` is the number of the archive's newest export where this is the manifest of an earlier one.
+    """
 
     manifest: Manifest
     data: bytes
     problems: tuple[DamagedError, ...] = ()
+    last_export: int | None = None
 
     @property
     def archive_id(self) -> str:
