@@ -47,7 +47,7 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
         ),
         "inspection": Package(
             code=("reader/inspection/*",),
-            tests=("cli/test_looking.py", "cli/test_extract.py", "cli/test_history.py", "reader/test_search.py"),
+            tests=("inspection", "cli/test_looking.py", "cli/test_extract.py"),
         ),
         "restore": Package(
             code=("sinks/restore/histories.py", "sinks/restore/holding.py", "sinks/restore/checks.py"),
