@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlflow_archive.api.compacting import Keep, compact
     from mlflow_archive.api.deltas import index, join
     from mlflow_archive.api.diffing import Diff, diff
     from mlflow_archive.api.open_archive import OpenArchive
@@ -42,6 +43,7 @@ __all__ = [
     "Diff",
     "ExportOptions",
     "ImportOptions",
+    "Keep",
     "MlflowArchiveError",
     "OpenArchive",
     "PackOptions",
@@ -49,6 +51,7 @@ __all__ = [
     "Report",
     "RestoreOptions",
     "Selection",
+    "compact",
     "copy",
     "diff",
     "export",
@@ -69,6 +72,7 @@ _PLACES = {
     "Diff": ("api.diffing", "Diff"),
     "ExportOptions": ("api.verbs", "ExportOptions"),
     "ImportOptions": ("api.replaying", "ImportOptions"),
+    "Keep": ("api.compacting", "Keep"),
     "MlflowArchiveError": ("errors", "MlflowArchiveError"),
     "OpenArchive": ("api.open_archive", "OpenArchive"),
     "PackOptions": ("packing.pack", "PackOptions"),
@@ -76,6 +80,7 @@ _PLACES = {
     "Report": ("flow.report", "Report"),
     "RestoreOptions": ("sinks.restore", "RestoreOptions"),
     "Selection": ("selecting.selection", "Selection"),
+    "compact": ("api.compacting", "compact"),
     "copy": ("api.verbs", "copy"),
     "diff": ("api.diffing", "diff"),
     "export": ("api.verbs", "export"),

@@ -36,6 +36,7 @@ _MODULES: Final = MappingProxyType(
         "verify": ("verify", "Check that an archive is what was committed."),
         "repair": ("repair", "Write a sound archive from a damaged one and other copies."),
         "join": ("join", "Write one archive from a base and deltas of it."),
+        "compact": ("compact", "Write an archive with some exports of another, and nothing else."),
         "index": ("index", "Write a small file for deltas where their base is not at hand."),
         "sign": ("sign", "Sign an archive, and have its signatures time-stamped."),
         "pack": ("pack", "Pack an archive for the road: encrypted, in volumes, with parity."),
@@ -55,7 +56,21 @@ _MODULES: Final = MappingProxyType(
 )
 _READING: Final = frozenset({"verify", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"})
 _WORKING: Final = frozenset(
-    {"export", "import", "copy", "restore", "verify", "repair", "join", "index", "sign", "pack", "unpack", "diff"}
+    {
+        "export",
+        "import",
+        "copy",
+        "restore",
+        "verify",
+        "repair",
+        "join",
+        "compact",
+        "index",
+        "sign",
+        "pack",
+        "unpack",
+        "diff",
+    }
     | {"report", "extract"}
 )
 """Whose exit code is what they are called for: they go on to their end although nobody reads what they print."""
