@@ -54,7 +54,9 @@ _MODULES: Final = MappingProxyType(
         "extract": ("extract", "Write artifacts of runs into a folder."),
     }
 )
-_READING: Final = frozenset({"verify", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"})
+_READING: Final = frozenset(
+    {"verify", "compact", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"}
+)
 _WORKING: Final = frozenset(
     {
         "export",
