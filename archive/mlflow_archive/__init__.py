@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlflow_archive.api.compacting import Keep, compact
     from mlflow_archive.api.deltas import index, join
     from mlflow_archive.api.diffing import Diff, diff
     from mlflow_archive.api.open_archive import OpenArchive
@@ -45,6 +46,7 @@ __all__ = [
     "Diff",
     "ExportOptions",
     "ImportOptions",
+    "Keep",
     "MlflowArchiveError",
     "OpenArchive",
     "PackOptions",
@@ -54,6 +56,7 @@ __all__ = [
     "RetireOptions",
     "ScanReport",
     "Selection",
+    "compact",
     "copy",
     "diff",
     "export",
@@ -77,6 +80,7 @@ _PLACES = {
     "Diff": ("api.diffing", "Diff"),
     "ExportOptions": ("api.verbs", "ExportOptions"),
     "ImportOptions": ("api.replaying", "ImportOptions"),
+    "Keep": ("api.compacting", "Keep"),
     "MlflowArchiveError": ("errors", "MlflowArchiveError"),
     "OpenArchive": ("api.open_archive", "OpenArchive"),
     "PackOptions": ("packing.pack", "PackOptions"),
@@ -86,6 +90,7 @@ _PLACES = {
     "RetireOptions": ("api.retiring", "RetireOptions"),
     "ScanReport": ("scanning.report", "ScanReport"),
     "Selection": ("selecting.selection", "Selection"),
+    "compact": ("api.compacting", "compact"),
     "copy": ("api.verbs", "copy"),
     "diff": ("api.diffing", "diff"),
     "export": ("api.verbs", "export"),

@@ -39,6 +39,7 @@ _MODULES: Final = MappingProxyType(
         "scan": ("scan", "Look for credentials, addresses and account numbers in an archive."),
         "repair": ("repair", "Write a sound archive from a damaged one and other copies."),
         "join": ("join", "Write one archive from a base and deltas of it."),
+        "compact": ("compact", "Write an archive with some exports of another, and nothing else."),
         "index": ("index", "Write a small file for deltas where their base is not at hand."),
         "sign": ("sign", "Sign an archive, and have its signatures time-stamped."),
         "pack": ("pack", "Pack an archive for the road: encrypted, in volumes, with parity."),
@@ -57,7 +58,7 @@ _MODULES: Final = MappingProxyType(
     }
 )
 _READING: Final = frozenset(
-    {"verify", "scan", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"}
+    {"verify", "scan", "compact", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"}
 )
 _WORKING: Final = frozenset(
     {
@@ -69,6 +70,7 @@ _WORKING: Final = frozenset(
         "scan",
         "repair",
         "join",
+        "compact",
         "index",
         "sign",
         "pack",
