@@ -3,7 +3,6 @@
 >>> options = ma.RetireOptions(older_than="18mo")  # doctest: +SKIP
 >>> report = ma.retire("backup.mlfa", "http://127.0.0.1:5000", options=options)  # a dry run  # doctest: +SKIP
 >>> ma.retire("backup.mlfa", "http://127.0.0.1:5000", options=options, receipt="r.json", yes=True)  # doctest: +SKIP
->>> ma.undo("r.json")  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from mlflow_archive.retiring.judging import Rules
 from mlflow_archive.retiring.kept import KeptEntities
 from mlflow_archive.retiring.plan import SiteAndArchive, plan
 from mlflow_archive.retiring.receipt import LEFT, NEW, PLANNED, RetireReceipt, read_receipt
-from mlflow_archive.retiring.retire import Retirement, bring_back
+from mlflow_archive.retiring.retire import Retirement
 from mlflow_archive.retiring.site import HIDDEN_BY_SERVERS, Site, locate_site
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.verification.checks import verify
@@ -77,7 +76,7 @@ def retire(
     path = None if receipt is None else local_path(receipt)
     if yes and path is None:
         raise SelectionError("what is deleted must be written down: give --receipt FILE")
-    _check_sound(archive, options.jobs, listener)
+    check_sound(archive, options.jobs, listener)
     site = locate_site(
         source,
         artifact_map=options.artifact_map,
@@ -93,25 +92,7 @@ def retire(
             document.save(PLANNED)
         if yes:
             Retirement(sides, document).run()
-        return _report(document)
-
-
-def undo(
-    receipt: str | os.PathLike[str], to: str | None = None, *, progress: Progress | OnProgress | None = None
-) -> Report:
-    """Bring back what a receipt of :func:`retire` says was deleted; see ``mlflow-archive undo``.
-
-    ``to`` is the URI of the source, where the receipt's lacks a password. Raises SelectionError, ServerError,
-    TargetError; repeated, it goes on.
-    """
-    document = read_receipt(local_path(receipt))
-    uri = to or document.facts["source"]
-    site = locate_site(uri, artifact_map=(), artifacts_destination=None, progress=as_progress(progress))
-    with closing(site):
-        if to is not None and site.uri != document.facts["source"]:
-            raise SelectionError(f"{receipt} is of {document.facts['source']}, not of {site.uri}")
-        bring_back(document, site)
-    return _report(document)
+        return report_of(document)
 
 
 def _checked(selection: Selection, options: RetireOptions) -> Selection:
@@ -127,7 +108,7 @@ def _checked(selection: Selection, options: RetireOptions) -> Selection:
     return selection
 
 
-def _check_sound(archive: ArchivePath, jobs: int, progress: Progress) -> None:
+def check_sound(archive: ArchivePath, jobs: int, progress: Progress) -> None:
     """Raise DamagedError unless every byte of the archive is what was committed, SelectionError for a delta."""
     report = verify(archive, jobs=jobs, progress=progress)
     for problem in report.problems:
@@ -178,7 +159,8 @@ def _receipt(path: Path | None, facts: dict[str, Any]) -> RetireReceipt:
     return receipt
 
 
-def _report(receipt: RetireReceipt) -> Report:
+def report_of(receipt: RetireReceipt) -> Report:
+    """Return what a receipt says as a report: what was left are its gaps."""
     counts: Counter[str] = Counter()
     for entry in receipt.entries:
         noun = KINDS[entry.kind].plural.replace(" ", "_")
