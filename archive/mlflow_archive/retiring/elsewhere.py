@@ -16,7 +16,7 @@ def check_lies_elsewhere(archive: ArchivePlace, roots: Iterable[str]) -> None:
 
     ``roots`` are locations of the source; those of another scheme, such as ``mlflow-artifacts:``, tell nothing.
     """
-    for root in sorted({place for root in roots for place in _with_folder_above(root)}):
+    for root in sorted({place for location in roots for place in _with_folder_above(location)}):
         if _shares(archive, root):
             raise SelectionError(
                 f"{archive} lies where the source keeps its own files ({root}): it would go with them. Move it to "
