@@ -34,17 +34,28 @@ _DEAD: Final = 9
 _MORTAL: Final = ((TrackingSession, "_send"), (DatabaseSite, "_change"), (Files, "create"), (Files, "publish"))
 
 
-def retire_in_fork(subject: Subject, lives: int, *, behind: bool) -> bool:
+def _retire(subject: Subject) -> ma.Report:
+    return subject.retire(yes=True)
+
+
+def retire_in_fork(
+    subject: Subject,
+    lives: int,
+    *,
+    behind: bool,
+    mortal: tuple[tuple[type, str], ...] = _MORTAL,
+    act: Callable[[Subject], ma.Report] = _retire,
+) -> bool:
     """Retire in a fork that dies at its operation of a number; return whether it came to its end."""
     pid = os.fork()
     if not pid:
         code = 1
         try:
             left = [lives, False]
-            for owner, name in _MORTAL:
+            for owner, name in mortal:
                 setattr(owner, name, _mortal(getattr(owner, name), left, behind=behind))
             retiring.check_sound = lambda *_: None  # it only reads
-            subject.retire(yes=True)
+            act(subject)
             code = 0
         finally:
             os._exit(code)

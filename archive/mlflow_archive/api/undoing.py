@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mlflow_archive.api.diffing import ObjectChange
+from mlflow_archive.api.differences import ObjectChange
 from mlflow_archive.api.progress import OnProgress, as_progress
 from mlflow_archive.api.proof.proof import prove
 from mlflow_archive.api.retiring import check_sound, report_of
