@@ -8,6 +8,7 @@ import random
 import sqlite3
 from pathlib import Path
 
+import mlflow
 import pytest
 
 import mlflow_archive as ma
@@ -56,7 +57,6 @@ def test_rows_and_files_go_and_come_back(tmp_path: Path) -> None:
     change(subject)
     before = subject.export("before.mlfa")
     done = purging(subject)
-    needed = "deleted, and not purged: points of a logged model come from it"
     states = {entry["name"]: entry["state"] for entry in done.details["objects"]}  # type: ignore[attr-defined]
     assert states == {
         "plain": "purged",
@@ -66,7 +66,6 @@ def test_rows_and_files_go_and_come_back(tmp_path: Path) -> None:
         "made": "purged",
         "of-others": "purged",
     }
-    assert needed not in str(done.details)
     assert rows(subject, "runs", "run_uuid") == {subject.runs["changed"]}
     for table in ("params", "tags", "metrics", "latest_metrics"):
         assert rows(subject, table, "run_uuid") == {subject.runs["changed"]}
@@ -79,21 +78,41 @@ def test_rows_and_files_go_and_come_back(tmp_path: Path) -> None:
 
 
 def test_what_something_else_needs_is_deleted_and_not_purged(tmp_path: Path) -> None:
-    subject = database_subject(tmp_path, ("plain", "metrics"))
+    subject = database_subject(tmp_path, ("plain", "metrics", "points", "traced"))
     give_models(subject, {"made": "plain"})
     subject.client.set_logged_model_tags(subject.models["made"], {"mlflow_archive.hold": "law"})
+    subject.client.log_metric(subject.runs["points"], "accuracy", 0.5, model_id=subject.models["made"])
+    trace_in_run(subject, subject.runs["traced"])
     extra = tmp_path / "store" / subject.experiment / subject.runs["metrics"] / "beside.txt"
     subject.archive.unlink()
-    subject.export("kept.mlfa")
+    before = subject.export("kept.mlfa")
     extra.write_text("not an artifact")
     done = purging(subject)
+    reasons = {
+        "plain": "a logged model that it made is there",
+        "points": "points of a logged model come from it",
+        "traced": "a trace that was made in it is there",
+    }
     objects: list[dict[str, str]] = done.details["objects"]  # type: ignore[assignment]
-    reason = "deleted, and not purged: a logged model that it made is there"
-    [plain] = [entry for entry in objects if entry["name"] == "plain"]
-    assert (plain["state"], plain["code"], plain["reason"]) == ("deleted", "R504", reason)
+    assert {entry["name"]: (entry["state"], entry["reason"]) for entry in objects if "code" in entry} == {
+        name: ("deleted", f"deleted, and not purged: {reason}") for name, reason in reasons.items()
+    }
+    assert {gap.code for gap in done.gaps} == {"R504"}
     assert extra.read_text() == "not an artifact"
-    assert rows(subject, "runs", "run_uuid") == {subject.runs["plain"]}
-    assert ma.undo(subject.receipt).counts["runs_brought_back"] == 1
+    assert rows(subject, "runs", "run_uuid") == {subject.runs[name] for name in reasons}
+    assert ma.undo(subject.receipt).counts["runs_brought_back"] == 3
+    restore(subject, "metrics")
+    assert ma.diff(before, subject.export("after.mlfa")).changes == ()
+
+
+def trace_in_run(subject: Subject, run_id: str) -> None:
+    mlflow.set_tracking_uri(subject.uri)
+    try:
+        with mlflow.start_run(run_id=run_id), mlflow.start_span("asked"):
+            pass
+        mlflow.flush_trace_async_logging()
+    finally:
+        mlflow.set_tracking_uri(None)
 
 
 def test_where_nothing_is_purged(mlflow_server: MlflowServer, tmp_path: Path) -> None:

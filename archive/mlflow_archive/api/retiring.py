@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mlflow_archive.retiring.database_site import DatabaseSite
 
 _MAY_DIFFER: Final = ("archive", "before_ms", "purge")
-"""Facts that may be others when a retirement goes on: where the archive lies, when that is, whether it ends in a purge."""
+"""Facts that may be others when a retirement goes on: where the archive lies, when that is, whether it purges."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,10 +15,11 @@ from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.retiring.site import DELETED
 
 _OF_RUN: Final = "source_type = 'DATASET' AND destination_type = 'RUN' AND destination_id = :id"
+_TAGS_OF_RUN: Final = f"input_uuid IN (SELECT input_uuid FROM inputs WHERE {_OF_RUN})"  # noqa: S608 - a constant
 
 OWN: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
     RUN: (
-        ("dataset_input_tags", "input_tags", "input_uuid IN (SELECT input_uuid FROM inputs WHERE " + _OF_RUN + ")"),
+        ("dataset_input_tags", "input_tags", _TAGS_OF_RUN),
         ("dataset_inputs", "inputs", _OF_RUN),
         ("model_inputs", "inputs", "source_type = 'RUN_INPUT' AND source_id = :id"),
         ("model_outputs", "inputs", "source_type = 'RUN_OUTPUT' AND source_id = :id"),
