@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from mlflow_archive.api.packing import pack, unpack
     from mlflow_archive.api.repairing import repair
     from mlflow_archive.api.replaying import ImportOptions
-    from mlflow_archive.api.retiring import RetireOptions, retire, undo
+    from mlflow_archive.api.retiring import RetireOptions, retire
     from mlflow_archive.api.scanning import scan
     from mlflow_archive.api.signing import sign
+    from mlflow_archive.api.undoing import undo
     from mlflow_archive.api.verbs import ExportOptions, copy, export, import_archive, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
     from mlflow_archive.flow.report import Report
@@ -105,7 +106,7 @@ _PLACES = {
     "scan": ("api.scanning", "scan"),
     "serve": ("api.verbs", "serve"),
     "sign": ("api.signing", "sign"),
-    "undo": ("api.retiring", "undo"),
+    "undo": ("api.undoing", "undo"),
     "unpack": ("api.packing", "unpack"),
     "verify": ("verification.checks", "verify"),
 }

@@ -82,10 +82,15 @@ def _give_reasons(subject: Subject) -> None:
     client.create_model_version(
         f"retired {folder.name}", f"runs:/{runs['registered']}/docs", runs["registered"], await_creation_for=0
     )
-    models = subject.models
-    for name, maker in (("made", runs["plain"]), ("of held", runs["held"])):
+    give_models(subject, {"made": "plain", "of held": "held"})
+
+
+def give_models(subject: Subject, makers: dict[str, str]) -> None:
+    """Make logged models by name, of the runs with these names."""
+    client, folder, models = subject.client, subject.folder, subject.models
+    for name, maker in makers.items():
         models[name] = client.create_logged_model(
-            subject.experiment, name.replace(" ", "-"), maker, params={"p": "1"}
+            subject.experiment, name.replace(" ", "-"), subject.runs[maker], params={"p": "1"}
         ).model_id
         (folder / "MLmodel").write_text("flavors: {}\n")
         client.log_model_artifact(models[name], str(folder / "MLmodel"))

@@ -3,7 +3,6 @@
 >>> options = ma.RetireOptions(older_than="18mo")  # doctest: +SKIP
 >>> report = ma.retire("backup.mlfa", "http://127.0.0.1:5000", options=options)  # a dry run  # doctest: +SKIP
 >>> ma.retire("backup.mlfa", "http://127.0.0.1:5000", options=options, receipt="r.json", yes=True)  # doctest: +SKIP
->>> ma.undo("r.json")  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from mlflow_archive.api.progress import OnProgress, as_progress
 from mlflow_archive.errors import DamagedError, SelectionError
@@ -29,26 +28,30 @@ from mlflow_archive.retiring.elsewhere import check_lies_elsewhere
 from mlflow_archive.retiring.judging import Rules
 from mlflow_archive.retiring.kept import KeptEntities
 from mlflow_archive.retiring.plan import SiteAndArchive, plan
-from mlflow_archive.retiring.receipt import LEFT, NEW, PLANNED, RetireReceipt, read_receipt
-from mlflow_archive.retiring.retire import Retirement, bring_back
+from mlflow_archive.retiring.receipt import NEW, PLANNED, RetireReceipt, read_receipt
+from mlflow_archive.retiring.retire import Retirement
 from mlflow_archive.retiring.site import HIDDEN_BY_SERVERS, Site, locate_site
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.verification.checks import verify
 
-_MAY_DIFFER: Final = ("archive", "before_ms")
-"""Facts that may be others when a retirement goes on: where the archive lies by now, and when that is."""
+if TYPE_CHECKING:
+    from mlflow_archive.retiring.database_site import DatabaseSite
+
+_MAY_DIFFER: Final = ("archive", "before_ms", "purge")
+"""Facts that may be others when a retirement goes on: where the archive lies, when that is, whether it purges."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetireOptions:
     """What may be retired. Runs must have ended, and logged models been made, so long ago (``18mo``); None: any time.
 
-    ``with_versions``: also what a version of a registered model stands on. ``artifact_map`` and
-    ``artifacts_destination`` are those of an export.
+    ``with_versions``: also what a version of a registered model stands on. ``purge`` deletes it for good, rows and
+    files, at a database. ``artifact_map`` and ``artifacts_destination`` are those of an export.
     """
 
     older_than: str | None = None
     with_versions: bool = False
+    purge: bool = False
     artifact_map: Sequence[tuple[str, str]] = ()
     artifacts_destination: str | None = None
     jobs: int = 2
@@ -77,7 +80,7 @@ def retire(
     path = None if receipt is None else local_path(receipt)
     if yes and path is None:
         raise SelectionError("what is deleted must be written down: give --receipt FILE")
-    _check_sound(archive, options.jobs, listener)
+    check_sound(archive, options.jobs, listener)
     site = locate_site(
         source,
         artifact_map=options.artifact_map,
@@ -86,6 +89,8 @@ def retire(
     )
     with closing(site), open_archive(archive) as opened:
         check_lies_elsewhere(archive_place(archive), _roots(site, options))
+        if options.purge:
+            _check_purgeable(opened, site)
         document = _receipt(path, _facts(opened, site, options, selection))
         sides = _sides(opened, site, document, listener)
         if document.state == NEW:
@@ -93,25 +98,10 @@ def retire(
             document.save(PLANNED)
         if yes:
             Retirement(sides, document).run()
-        return _report(document)
-
-
-def undo(
-    receipt: str | os.PathLike[str], to: str | None = None, *, progress: Progress | OnProgress | None = None
-) -> Report:
-    """Bring back what a receipt of :func:`retire` says was deleted; see ``mlflow-archive undo``.
-
-    ``to`` is the URI of the source, where the receipt's lacks a password. Raises SelectionError, ServerError,
-    TargetError; repeated, it goes on.
-    """
-    document = read_receipt(local_path(receipt))
-    uri = to or document.facts["source"]
-    site = locate_site(uri, artifact_map=(), artifacts_destination=None, progress=as_progress(progress))
-    with closing(site):
-        if to is not None and site.uri != document.facts["source"]:
-            raise SelectionError(f"{receipt} is of {document.facts['source']}, not of {site.uri}")
-        bring_back(document, site)
-    return _report(document)
+        if yes and options.purge:
+            document.facts["purge"] = True
+            _purge(sides, document, options)
+        return report_of(document)
 
 
 def _checked(selection: Selection, options: RetireOptions) -> Selection:
@@ -127,7 +117,7 @@ def _checked(selection: Selection, options: RetireOptions) -> Selection:
     return selection
 
 
-def _check_sound(archive: ArchivePath, jobs: int, progress: Progress) -> None:
+def check_sound(archive: ArchivePath, jobs: int, progress: Progress) -> None:
     """Raise DamagedError unless every byte of the archive is what was committed, SelectionError for a delta."""
     report = verify(archive, jobs=jobs, progress=progress)
     for problem in report.problems:
@@ -135,6 +125,30 @@ def _check_sound(archive: ArchivePath, jobs: int, progress: Progress) -> None:
             raise DamagedError(problem.message, code=problem.code, member=problem.member)
     if report.elsewhere is not None:
         raise SelectionError(f"{archive} is a delta, which needs its base to be whole; join the two first")
+
+
+def _check_purgeable(archive: Archive, site: Site) -> None:
+    """Raise SelectionError where something would be purged that the archive cannot have."""
+    if site.kind != "database":
+        raise SelectionError(
+            f"{site.uri} cannot purge over its API: give the URI of its database, --from postgresql://…"
+        )
+    if {str(export.source.get("kind")) for export in archive.manifest.exports} != {site.kind}:
+        raise SelectionError(
+            f"{archive.path} was not read from a database, and a server hides what would be purged; export the database"
+        )
+    cast("DatabaseSite", site).check_schema()
+
+
+def _purge(sides: SiteAndArchive, document: RetireReceipt, options: RetireOptions) -> None:
+    from mlflow_archive.artifact_roots import ArtifactRoots  # noqa: PLC0415
+    from mlflow_archive.retiring.purge import Purge  # noqa: PLC0415 - it brings SQLAlchemy
+
+    site = cast("DatabaseSite", sides.site)
+    roots = ArtifactRoots(
+        artifact_map=options.artifact_map, artifacts_destination=options.artifacts_destination, base=site.folder
+    )
+    Purge(sides, site, document, roots).run()
 
 
 def _sides(archive: Archive, site: Site, document: RetireReceipt, progress: Progress) -> SiteAndArchive:
@@ -165,6 +179,7 @@ def _facts(archive: Archive, site: Site, options: RetireOptions, selection: Sele
         },
         "older_than": options.older_than,
         "with_versions": options.with_versions,
+        "purge": options.purge,
         "before_ms": selection.until_ms,
     }
 
@@ -178,7 +193,8 @@ def _receipt(path: Path | None, facts: dict[str, Any]) -> RetireReceipt:
     return receipt
 
 
-def _report(receipt: RetireReceipt) -> Report:
+def report_of(receipt: RetireReceipt) -> Report:
+    """Return what a receipt says as a report: what was left are its gaps."""
     counts: Counter[str] = Counter()
     for entry in receipt.entries:
         noun = KINDS[entry.kind].plural.replace(" ", "_")
@@ -186,6 +202,6 @@ def _report(receipt: RetireReceipt) -> Report:
     gaps = [
         Gap(owner_kind=entry.kind, owner_id=entry.id, path="", code=entry.code, reason=entry.reason)
         for entry in receipt.entries
-        if entry.state == LEFT
+        if entry.code
     ]
     return Report(counts=dict(counts), gaps=gaps, details=receipt.to_json())

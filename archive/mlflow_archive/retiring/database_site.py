@@ -8,16 +8,19 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, bindparam, create_engine, text
+from sqlalchemy import URL, Connection, Engine, bindparam, create_engine, inspect, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from mlflow_archive.errors import ServerError, TargetError
+from mlflow_archive.errors import SelectionError, ServerError, TargetError
 from mlflow_archive.flow.source import Source
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.mlflow_database.uris import DatabaseUri, parse_database_uri
+from mlflow_archive.retiring.database_rows import StillNeededError, delete_rows
 from mlflow_archive.retiring.site import ACTIVE, DELETED, Address, Foundation
 from mlflow_archive.sources.locate import locate_source
 
@@ -55,6 +58,11 @@ class DatabaseSite:
         self.uri = self._parsed.shown
         self._engine = _engine(self._parsed)
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a SQLite file, from which relative locations go on."""
+        return None if self._parsed.path is None else self._parsed.path.absolute().parent
+
     def source(self) -> Source:
         return locate_source(self._uri, **self._reading)
 
@@ -82,6 +90,32 @@ class DatabaseSite:
     def show(self, address: Address) -> None:
         updated = {"updated": address.updated_ms} if address.kind == LOGGED_MODEL else {}
         self._change(_SHOW[address.kind], {"id": address.id, **updated})
+
+    def purge(self, address: Address, numbers: Mapping[str, int]) -> str:
+        """Delete the rows of an object that is deleted softly, for good; return why it stays, empty where it is gone.
+
+        ``numbers`` are those of its rows by table of the archive.
+        """
+        try:
+            with self._transaction() as connection:
+                delete_rows(connection, address.kind, address.id, numbers, self._tables)
+        except StillNeededError as error:
+            return str(error)
+        return ""
+
+    def check_schema(self) -> None:
+        """Raise SelectionError where the database may hold something that no archive of this version has."""
+        with closing(self.source()) as source:
+            facts = source.facts()
+        if facts.newer_schema:
+            raise SelectionError(
+                f"{self.uri} has the schema {facts.schema_revision}, which this version does not know: what it keeps "
+                "beside is in no archive, so that nothing is purged there"
+            )
+
+    @cached_property
+    def _tables(self) -> frozenset[str]:
+        return frozenset(inspect(self._engine).get_table_names())
 
     def roots(self) -> list[str]:
         with self._transaction() as connection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,12 +16,20 @@ def check_lies_elsewhere(archive: ArchivePlace, roots: Iterable[str]) -> None:
 
     ``roots`` are locations of the source; those of another scheme, such as ``mlflow-artifacts:``, tell nothing.
     """
-    for root in sorted(set(roots)):
+    for root in sorted({place for location in roots for place in _with_folder_above(location)}):
         if _shares(archive, root):
             raise SelectionError(
                 f"{archive} lies where the source keeps its own files ({root}): it would go with them. Move it to "
                 "another folder or bucket, best to another disk, and give it from there"
             )
+
+
+def _with_folder_above(root: str) -> Iterator[str]:
+    """Yield a location, and where it is that of one experiment, as MLflow lays them out, the folder of all."""
+    yield root
+    above, _, name = root.rstrip("/").rpartition("/")
+    if name.isdecimal() and above.rstrip("/").rpartition("/")[2]:
+        yield above
 
 
 def _shares(archive: ArchivePlace, root: str) -> bool:

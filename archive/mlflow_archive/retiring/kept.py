@@ -51,6 +51,11 @@ class KeptEntities:
             for owner, row in zip(owners, rows, strict=True)
         }
 
+    def files(self, kind: str, owner_id: str) -> list[str]:
+        """Return the paths of the artifacts that the archive holds of an object."""
+        rows = self._archive.table("artifacts", owners=[owner_id])
+        return [row["path"] for row in rows.to_pylist() if row["owner_kind"] == kind]
+
     def is_same_experiment(self, row: Mapping[str, Any]) -> bool:
         """Return whether an experiment of the source is that of the archive: by id, name and time of creation."""
         archived = self._experiments.get(row["experiment_id"])

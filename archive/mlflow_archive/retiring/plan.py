@@ -38,9 +38,12 @@ class SiteAndArchive:
         )
 
 
-def plan(sides: SiteAndArchive, selection: Selection) -> list[RetiredObject]:
-    """Return an entry for each object that is selected and active: what goes is PLANNED, with reasons what stays."""
-    active = sides.read(replace(selection, kinds=sides.site.kinds, deleted=False))
+def plan(sides: SiteAndArchive, selection: Selection, *, kinds: tuple[str, ...] | None = None) -> list[RetiredObject]:
+    """Return an entry for each object that is selected and active: what goes is PLANNED, with reasons what stays.
+
+    ``kinds`` are all that the site can bring back, if not others.
+    """
+    active = sides.read(replace(selection, kinds=kinds or sides.site.kinds, deleted=False))
     judge = sides.judge(sides.site.foundation([]), sides.site.assessed_runs(None), ())
     runs = [(entity, judge(entity)) for entity in active if entity.kind == RUN]
     judge = replace(judge, going={entity.id for entity, stay in runs if stay is None})

@@ -18,12 +18,24 @@ from mlflow_archive.retiring import site as stages
 from mlflow_archive.retiring.judging import Stay
 from mlflow_archive.retiring.plan import SiteAndArchive, stays
 from mlflow_archive.retiring.reading import SourceEntity
-from mlflow_archive.retiring.receipt import BROUGHT_BACK, DELETED, DELETING, PLANNED, RetiredObject, RetireReceipt
+from mlflow_archive.retiring.receipt import (
+    BROUGHT_BACK,
+    DELETED,
+    DELETING,
+    PLANNED,
+    PURGED,
+    PURGING,
+    RetiredObject,
+    RetireReceipt,
+)
 from mlflow_archive.selecting.selection import Selection
 
 AT_ONCE: Final = 16
 """How many objects are read, deleted and looked at together."""
 
+_PURGED: Final = Stay(
+    reason="it was purged, and comes back from the archive: mlflow-archive restore --run", code=refusals.CHANGED_SINCE
+)
 _GONE: Final = Stay(reason="it is not at the source any more", code=refusals.CHANGED_SINCE)
 _DELETED_MEANWHILE: Final = Stay(reason="somebody else has deleted it meanwhile", code=refusals.CHANGED_SINCE)
 
@@ -63,7 +75,7 @@ class Retirement:
 
     def _without_those_that_stay(self, indexes: Sequence[int]) -> list[int]:
         """Judge objects once more; return those that still may go."""
-        verdicts = self._verdicts(indexes)
+        verdicts = self.verdicts(indexes)
         for index in indexes:
             if (stay := verdicts[index]) is not None:
                 self.receipt.entries[index] = stays(self.receipt.entries[index], stay)
@@ -83,7 +95,7 @@ class Retirement:
 
     def _look_again(self, indexes: Sequence[int]) -> None:
         """Look at objects that are deleted; bring back what is not as it was when that was decided."""
-        verdicts = self._verdicts(indexes)
+        verdicts = self.verdicts(indexes)
         for index in indexes:
             entry, stay = self.receipt.entries[index], verdicts[index]
             if stay is not None:
@@ -94,7 +106,7 @@ class Retirement:
                 self.receipt.entries[index] = replace(entry, state=DELETED)
                 self.sides.progress.advance("retired", 1)
 
-    def _verdicts(self, indexes: Sequence[int]) -> dict[int, Stay | None]:
+    def verdicts(self, indexes: Sequence[int]) -> dict[int, Stay | None]:
         """Read objects in full, and return why each stays, None for those that may go."""
         if not indexes:
             return {}
@@ -119,7 +131,7 @@ class Retirement:
             return []
 
     def _going(self) -> Collection[str]:
-        states = (PLANNED, DELETING, DELETED)
+        states = (PLANNED, DELETING, DELETED, PURGING, PURGED)
         return {entry.id for entry in self.receipt.entries if entry.kind == RUN and entry.state in states}
 
 
@@ -137,8 +149,11 @@ def bring_back(receipt: RetireReceipt, site: stages.Site) -> int:
                 entries[index] = stays(entry, _GONE)
                 continue
             site.show(entry.address)
-            entries[index] = replace(entry, state=BROUGHT_BACK)
+            entries[index] = replace(entry, state=BROUGHT_BACK, code="", reason="")
             number += 1
+    for index, entry in enumerate(entries):
+        if entry.state in (PURGING, PURGED):
+            entries[index] = stays(entry, _PURGED)
     receipt.save("brought back")
     return number
 

@@ -43,6 +43,11 @@ _STAYS: Final = ("left", "held")
 @click.option(
     "--filter", "filter_string", metavar="FILTER", help="Only runs that match this filter in MLflow's search syntax."
 )
+@click.option(
+    "--purge",
+    is_flag=True,
+    help="At a database: delete it for good, rows and files, once it is deleted; only `restore --run` brings it back.",
+)
 @click.option("--with-versions", is_flag=True, help="Also what a version of a registered model stands on.")
 @click.option(
     "--artifact-map",
@@ -99,6 +104,7 @@ def command(
     manner = RetireOptions(
         older_than=options["older_than"],
         with_versions=options["with_versions"],
+        purge=options["purge"],
         artifact_map=options["artifact_map"],
         artifacts_destination=options["artifacts_destination"],
         jobs=options["jobs"],
@@ -123,7 +129,7 @@ def _sections(done: Report, archive: ArchivePlace, uri: str, *, yes: bool) -> It
 
 def tell_what_stays(done: Report) -> None:
     """Say on stderr what was left, and how much is held by a rule."""
-    held_for = Counter(entry["reason"] for entry in _objects(done) if entry["state"] == "held")
+    held_for = Counter(entry["reason"] for entry in _objects(done) if entry.get("reason") and not entry.get("code"))
     for reason, number in held_for.most_common():
         warn(f"{number} {'is' if number == 1 else 'are'} held: {reason}")
     if not done.complete:
