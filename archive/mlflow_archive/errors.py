@@ -65,6 +65,12 @@ class DamagedError(ArchiveError):
         self.code = code
         self.member = member
 
+    def of(self, archive: object) -> DamagedError:
+        """Return the same with the archive that is damaged, for where there are several."""
+        message = str(self).removeprefix(f"{self.code}: ")
+        named = message if str(archive) in message else f"{archive}: {message}"
+        return DamagedError(named, code=self.code, member=self.member)
+
 
 class DamagedVolumesError(ArchiveError):
     """Volumes are missing, damaged or swapped, and the parity does not give them back.
