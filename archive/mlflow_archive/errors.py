@@ -68,8 +68,9 @@ class DamagedError(ArchiveError):
     def of(self, archive: object) -> DamagedError:
         """Return the same with the archive that is damaged, for where there are several."""
         message = str(self).removeprefix(f"{self.code}: ")
-        named = message if str(archive) in message else f"{archive}: {message}"
-        return DamagedError(named, code=self.code, member=self.member)
+        if str(archive) not in message:
+            message = f"{archive}: {message}"
+        return DamagedError(message, code=self.code, member=self.member)
 
 
 class DamagedVolumesError(ArchiveError):

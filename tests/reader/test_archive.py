@@ -224,6 +224,9 @@ class Distant:
     def anticipate(self, ranges: Iterable[tuple[int, int]]) -> None:
         self._brought += [(self._member.name, at, at + size) for at, size in ranges]
 
+    def in_order(self, position: int, size: int) -> Distant:
+        return self
+
 
 class DistantMembers(DirectoryMembers):
     """A directory as if on another machine."""
