@@ -72,8 +72,8 @@ def _account_options(host: str) -> dict[str, Any]:
     configured = configured or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
     if configured and configured != account:
         raise UnreachableError(
-            f"{host}: the credentials in the environment are for the storage account {configured}; run once more with those "
-            f"of {account}, or give --artifact-map FROM=TO"
+            f"{host}: the credentials in the environment are for the storage account {configured}; run once more with "
+            f"those of {account}, or give --artifact-map FROM=TO"
         )
     return {"account_name": account}
 

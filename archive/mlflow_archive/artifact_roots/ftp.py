@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ftplib
 import posixpath
-from contextlib import suppress
 from typing import BinaryIO, Final
 from urllib.parse import SplitResult, unquote
 
@@ -28,6 +27,13 @@ class FtpConnection:
             if not self._is_there(folder):
                 raise FileNotFoundError(f"{folder} is not there") from error
             return self._listed(folder)  # again: it may have been made meanwhile
+
+    def is_folder(self, path: str) -> bool:
+        try:
+            self._ftp.cwd(path)
+        except ftplib.error_perm:
+            return False
+        return True
 
     def fetch(self, path: str, target: BinaryIO) -> None:
         try:
@@ -93,8 +99,7 @@ class FtpConnection:
 
     def _entry(self, path: str) -> FolderEntry:
         name = posixpath.basename(path)
-        with suppress(ftplib.error_perm):
-            self._ftp.cwd(path)
+        if self.is_folder(path):
             return FolderEntry(name, FOLDER, 0, None)
         self._ftp.voidcmd("TYPE I")
         size = self._ftp.size(path)

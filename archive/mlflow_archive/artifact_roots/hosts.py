@@ -37,6 +37,9 @@ class Connection(Protocol):
     def entries(self, folder: str) -> list[FolderEntry]:
         """Return what lies in a folder. Raises FileNotFoundError where there is none."""
 
+    def is_folder(self, path: str) -> bool:
+        """Return whether a folder is at a path. What lies in it is not looked at: others may be writing there."""
+
     def fetch(self, path: str, target: BinaryIO) -> None:
         """Write the bytes of a file to a stream."""
 
@@ -221,22 +224,14 @@ def _walk(connection: Connection, root: str, folder: str, depth: int) -> Iterato
 
 def _make_folders(connection: Connection, folder: str) -> None:
     """Make a folder and those above it that are not there; others may do so at the same time."""
-    if not folder or _is_folder(connection, folder):
+    if not folder or connection.is_folder(folder):
         return
     _make_folders(connection, folder.rpartition("/")[0])
     try:
         connection.make_folder(folder)
     except Exception:
-        if not _is_folder(connection, folder):
+        if not connection.is_folder(folder):
             raise
-
-
-def _is_folder(connection: Connection, folder: str) -> bool:
-    try:
-        connection.entries(folder)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 @contextmanager

@@ -39,6 +39,12 @@ class SftpConnection:
             for attributes in self._sftp.listdir_attr(folder)
         ]
 
+    def is_folder(self, path: str) -> bool:
+        try:
+            return stat.S_ISDIR(self._sftp.stat(path).st_mode or 0)
+        except FileNotFoundError:
+            return False
+
     def fetch(self, path: str, target: BinaryIO) -> None:
         self._sftp.getfo(path, target)
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from pathlib import Path
 from typing import Protocol
 
@@ -89,6 +90,12 @@ class MemberFile:
     def place(self) -> tuple[int, int] | None:
         """The descriptor and the offset at which the bytes lie, None where they lie in no file as they are."""
         return (self._file.descriptor, self._start) if isinstance(self._file, OpenFile) else None
+
+    def renamed(self, name: str) -> MemberFile:
+        """Return the same bytes under another name."""
+        member = copy(self)
+        member.name = name
+        return member
 
     def check_range(self, offset: int, size: int) -> None:
         """Raise DamagedError (E011) if these bytes do not lie in the member."""
