@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import mlflow_archive as ma
@@ -27,7 +27,7 @@ from mlflow_archive.writer.compacting.policy import Keep
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from mlflow_archive_cli.main import run as run_command
 from tests.conformance import independent_reader
-from tests.repairing.subjects import hashes
+from tests.repairing.subjects import LONG, hashes
 from tests.support.chunks import ChunkSource, Rows, artifact, chunk, experiment, pairs, points, run
 from tests.support.memory_source import content
 from tests.support.three_exports import Chain, chain_at
@@ -102,7 +102,8 @@ def model(exports: Sequence[State], last: int) -> dict[str, set[tuple[str, ...]]
     }
 
 
-@settings(few, max_examples=6)
+@settings(few, max_examples=200 if LONG else 2)
+@example(exports=[State({0: 0}, 0, kept=False), State({0: 2, 1: 3}, 0, kept=True)], single=False)  # of a frame no byte
 @given(exports=st.lists(states, min_size=1, max_size=5), single=st.booleans())
 def test_what_is_kept_reads_as_before(exports: list[State], *, single: bool) -> None:
     """For a chain of exports and any of them: `--at` before and after a compaction, and a plain model, agree."""
