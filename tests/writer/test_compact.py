@@ -275,6 +275,11 @@ def _command(chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert lines[-2:] == ["1 2 2024-05-02 12:00:00", "2 3 2024-05-03 12:00:00"]
     sentence = f"1 signature beside {chain.path}: of that archive, not of {new}. Keep it with them, or sign {new} anew"
     assert told.err.splitlines()[-1] == sentence
+    assert run_command(["info", str(new)]) == 0
+    assert [line.split()[:3] for line in capsys.readouterr().out.splitlines() if "(was" in line] == [
+        ["1", "(was", "2)"],
+        ["2", "(was", "3)"],
+    ]
     assert run_command(["compact", str(chain.path), "--dry-run", "--keep-last", "1"]) == 0
     told = capsys.readouterr()
     assert told.out.splitlines()[0] == f"would compact {chain.path}"
