@@ -33,7 +33,10 @@ _MODULES: Final = MappingProxyType(
         "import": ("import_", "Replay an archive into a tracking server or store."),
         "copy": ("copy", "Copy a server, database or folder into a tracking server."),
         "restore": ("restore", "Put an archive into a backend database, with every id kept."),
+        "retire": ("retire", "Delete at a source what an archive holds of it."),
+        "undo": ("undo", "Take back what a receipt says was done."),
         "verify": ("verify", "Check that an archive is what was committed."),
+        "scan": ("scan", "Look for credentials, addresses and account numbers in an archive."),
         "repair": ("repair", "Write a sound archive from a damaged one and other copies."),
         "join": ("join", "Write one archive from a base and deltas of it."),
         "compact": ("compact", "Write an archive with some exports of another, and nothing else."),
@@ -55,7 +58,7 @@ _MODULES: Final = MappingProxyType(
     }
 )
 _READING: Final = frozenset(
-    {"verify", "compact", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"}
+    {"verify", "scan", "compact", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"}
 )
 _WORKING: Final = frozenset(
     {
@@ -64,6 +67,7 @@ _WORKING: Final = frozenset(
         "copy",
         "restore",
         "verify",
+        "scan",
         "repair",
         "join",
         "compact",
@@ -73,7 +77,7 @@ _WORKING: Final = frozenset(
         "unpack",
         "diff",
     }
-    | {"report", "extract"}
+    | {"report", "extract", "retire", "undo"}
 )
 """Whose exit code is what they are called for: they go on to their end although nobody reads what they print."""
 
