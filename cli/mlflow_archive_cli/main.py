@@ -35,6 +35,7 @@ _MODULES: Final = MappingProxyType(
         "restore": ("restore", "Put an archive into a backend database, with every id kept."),
         "verify": ("verify", "Check that an archive is what was committed."),
         "scan": ("scan", "Look for credentials, addresses and account numbers in an archive."),
+        "redact": ("redact", "Write an archive without what must not leave the house."),
         "repair": ("repair", "Write a sound archive from a damaged one and other copies."),
         "join": ("join", "Write one archive from a base and deltas of it."),
         "index": ("index", "Write a small file for deltas where their base is not at hand."),
@@ -54,9 +55,7 @@ _MODULES: Final = MappingProxyType(
         "extract": ("extract", "Write artifacts of runs into a folder."),
     }
 )
-_READING: Final = frozenset(
-    {"verify", "scan", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"}
-)
+_READING: Final = frozenset({"verify", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"})
 _WORKING: Final = frozenset(
     {
         "export",

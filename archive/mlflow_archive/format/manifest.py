@@ -18,10 +18,11 @@ from mlflow_archive.errors import DamagedError, FormatTooNewError
 from mlflow_archive.format.delta import FEATURE, Delta, all_members, divided, parse_delta
 from mlflow_archive.format.gaps import SOURCE
 from mlflow_archive.format.layout import is_member_name
+from mlflow_archive.format.redaction import Redaction, parse_redaction
 
 FORMAT_NAME: Final = "mlflow-archive"
 MAJOR: Final = 1
-MINOR: Final = 4
+MINOR: Final = 6
 WHOLE_MINOR: Final = 3
 """The lowest version that suffices for an archive that is no delta."""
 KNOWN_FEATURES: Final[frozenset[str]] = frozenset({FEATURE})
@@ -62,6 +63,7 @@ class Export:
     """One committed write. ``source`` and ``selection`` are what was read, ``counts`` the rows it wrote by table.
 
     ``settled`` names what earlier exports told of in ``gaps`` and is no more, each as owner kind and owner id.
+    ``redaction`` says by which rules values were taken out, None where none were.
     """
 
     number: int
@@ -72,6 +74,7 @@ class Export:
     counts: Mapping[str, int]
     gaps: int
     settled: tuple[tuple[str, str], ...] | None = None
+    redaction: Redaction | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -125,6 +128,8 @@ def encode(manifest: Manifest) -> bytes:
 def _encode_record(record: Member | Export) -> dict[str, Any]:
     names = (name for name in type(record).__slots__ if name != "unknown")
     known = {name: getattr(record, name) for name in names if getattr(record, name) is not None}
+    if isinstance(record, Export) and record.redaction is not None:
+        known["redaction"] = record.redaction.to_json()
     return {**record.unknown, **known}
 
 
@@ -350,8 +355,15 @@ class _Reader:
         return Export(
             **{key: item[key] for key in _EXPORT_KEYS},
             settled=self.settled(item, place),
-            unknown={key: value for key, value in item.items() if key not in (*_EXPORT_KEYS, "settled")},
+            redaction=self.redaction(item, place),
+            unknown={key: value for key, value in item.items() if key not in (*_EXPORT_KEYS, "settled", "redaction")},
         )
+
+    def redaction(self, item: dict[str, Any], place: str) -> Redaction | None:
+        try:
+            return parse_redaction(item)
+        except ValueError as error:
+            raise _bad(self.where, f"{place}.redaction {error}") from error
 
     def settled(self, item: dict[str, Any], place: str) -> tuple[tuple[str, str], ...] | None:
         """Return the pairs of texts under ``settled``, None where there is no such key."""
