@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlflow_archive.api.compacting import Keep, compact
     from mlflow_archive.api.deltas import index, join
     from mlflow_archive.api.diffing import Diff, diff
     from mlflow_archive.api.open_archive import OpenArchive
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     from mlflow_archive.api.redacting import redact
     from mlflow_archive.api.repairing import repair
     from mlflow_archive.api.replaying import ImportOptions
+    from mlflow_archive.api.retiring import RetireOptions, retire
     from mlflow_archive.api.scanning import scan
     from mlflow_archive.api.signing import sign
+    from mlflow_archive.api.undoing import undo
     from mlflow_archive.api.verbs import ExportOptions, copy, export, import_archive, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
     from mlflow_archive.flow.report import Report
@@ -45,14 +48,17 @@ __all__ = [
     "Diff",
     "ExportOptions",
     "ImportOptions",
+    "Keep",
     "MlflowArchiveError",
     "OpenArchive",
     "PackOptions",
     "RepairReport",
     "Report",
     "RestoreOptions",
+    "RetireOptions",
     "ScanReport",
     "Selection",
+    "compact",
     "copy",
     "diff",
     "export",
@@ -64,9 +70,11 @@ __all__ = [
     "redact",
     "repair",
     "restore",
+    "retire",
     "scan",
     "serve",
     "sign",
+    "undo",
     "unpack",
     "verify",
 ]
@@ -75,14 +83,17 @@ _PLACES = {
     "Diff": ("api.diffing", "Diff"),
     "ExportOptions": ("api.verbs", "ExportOptions"),
     "ImportOptions": ("api.replaying", "ImportOptions"),
+    "Keep": ("api.compacting", "Keep"),
     "MlflowArchiveError": ("errors", "MlflowArchiveError"),
     "OpenArchive": ("api.open_archive", "OpenArchive"),
     "PackOptions": ("packing.pack", "PackOptions"),
     "RepairReport": ("repairing.repair", "RepairReport"),
     "Report": ("flow.report", "Report"),
     "RestoreOptions": ("sinks.restore", "RestoreOptions"),
+    "RetireOptions": ("api.retiring", "RetireOptions"),
     "ScanReport": ("scanning.report", "ScanReport"),
     "Selection": ("selecting.selection", "Selection"),
+    "compact": ("api.compacting", "compact"),
     "copy": ("api.verbs", "copy"),
     "diff": ("api.diffing", "diff"),
     "export": ("api.verbs", "export"),
@@ -94,9 +105,11 @@ _PLACES = {
     "redact": ("api.redacting", "redact"),
     "repair": ("api.repairing", "repair"),
     "restore": ("api.verbs", "restore"),
+    "retire": ("api.retiring", "retire"),
     "scan": ("api.scanning", "scan"),
     "serve": ("api.verbs", "serve"),
     "sign": ("api.signing", "sign"),
+    "undo": ("api.undoing", "undo"),
     "unpack": ("api.packing", "unpack"),
     "verify": ("verification.checks", "verify"),
 }

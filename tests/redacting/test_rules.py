@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.redacting.rules import Rules, ValueRule, parse_rules, read_key, read_rules
+from mlflow_archive.redacting.rules import RedactionRules, ValueRule, parse_rules, read_key, read_rules
 
 VALUE = "[[values]]\n"
 
@@ -95,7 +95,7 @@ def test_what_is_read(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text(text)
     read = read_rules(tmp_path / "r.toml")
     where = f"{tmp_path}/r.toml"
-    assert read == Rules(
+    assert read == RedactionRules(
         values=(
             ValueRule(place=f"{where}: values[1]", action="drop", column="value", key="team.*"),
             ValueRule(place=f"{where}: values[2]", action="replace", table="runs", column="user_id", stand_in=""),

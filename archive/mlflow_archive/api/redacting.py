@@ -19,7 +19,7 @@ from mlflow_archive.flow.report import Progress, Report
 from mlflow_archive.format.location import ArchivePath, ArchivePlace, archive_place, local_path
 from mlflow_archive.format.redaction import Redaction
 from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.redacting.rules import Rules, check_key, read_key, read_rules
+from mlflow_archive.redacting.rules import RedactionRules, check_key, read_key, read_rules
 from mlflow_archive.redacting.source import RedactedSource
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.private_folder import PrivateFolder
@@ -60,7 +60,7 @@ def redact(  # noqa: PLR0913 - each is an option of the command
         )
 
 
-def rules_and_key(rules: PathLike, key_file: PathLike | None) -> tuple[Rules, bytes | None]:
+def rules_and_key(rules: PathLike, key_file: PathLike | None) -> tuple[RedactionRules, bytes | None]:
     """Read a file of rules and one of a key. Raises SelectionError, also where a rule needs a key and there is none."""
     read = read_rules(local_path(rules))
     key = None if key_file is None else read_key(local_path(key_file))
@@ -71,7 +71,7 @@ def rules_and_key(rules: PathLike, key_file: PathLike | None) -> tuple[Rules, by
 def write_redacted(
     opened: Archive,
     target: ArchivePlace,
-    rules: tuple[Rules, bytes | None],
+    rules: tuple[RedactionRules, bytes | None],
     *,
     options: ArchiveOptions,
     selection: Selection | None = None,
@@ -83,7 +83,7 @@ def write_redacted(
     source = RedactedSource(opened, *rules, adding=adding)
     for name in source.absent:
         progress.note(f"the rules erase {name}, which is not there")
-    stated = Redaction(rules=rules[0].digest(rules[1]), names=rules[0].names, archive=of_archive)
+    redaction = Redaction(rules=rules[0].digest(rules[1]), names=rules[0].names, archive=of_archive)
     sink = ArchiveSink(
         target,
         options,
@@ -91,13 +91,13 @@ def write_redacted(
         clock_ms=lambda: time.time_ns() // 1_000_000,
         progress=progress,
         redacted=Redacted(
-            redaction=stated,
+            redaction=redaction,
             source=source.stated_source,
             selection=without_names(opened.newest_export.selection),
         ),
     )
     report = loop.copy(source, sink, selection, jobs=options.jobs, progress=progress)
-    report.details |= {"rules": stated.rules, "erased": source.erased, "not_there": list(source.absent)}
+    report.details |= {"rules": redaction.rules, "erased": source.erased, "not_there": list(source.absent)}
     report.details["without_effect"] = source.without_effect
     return report
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+REDACTION: Final = "redaction"
 REDACTION_MINOR: Final = 6
 """The minor version that brought redaction."""
 
@@ -32,17 +33,17 @@ class Redaction:
 
 
 def parse_redaction(export: Mapping[str, Any]) -> Redaction | None:
-    """Read it of an export, None where it states none. Raises ValueError, whose text goes on behind the key's name."""
-    if "redaction" not in export:
+    """Read it of an export, None where it states none. Raises ValueError."""
+    if REDACTION not in export:
         return None
-    value = export["redaction"]
+    value = export[REDACTION]
     if not isinstance(value, dict) or not {"names", "rules"} <= value.keys() <= _KEYS:
-        raise ValueError("must be an object of rules and names, and archive where it is one's")
+        raise ValueError("redaction must be an object of rules and names, and archive where it is one's")
     names, digests = value["names"], [value["rules"], *([value["archive"]] if "archive" in value else [])]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError("has names that are no list of texts")
+        raise ValueError("redaction has names that are no list of texts")
     if sorted(set(names)) != names:
-        raise ValueError("has names that are not sorted, or one twice")
+        raise ValueError("redaction has names that are not sorted, or one twice")
     if not all(isinstance(digest, str) and _DIGEST.fullmatch(digest) for digest in digests):
-        raise ValueError("has rules or an archive that is no SHA-256 in hex")
+        raise ValueError("redaction has rules or an archive that is no SHA-256 in hex")
     return Redaction(rules=value["rules"], names=tuple(names), archive=value.get("archive"))

@@ -29,7 +29,7 @@ from mlflow_archive.kinds import (
 )
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.redacting.places import is_keyed, is_text
-from mlflow_archive.redacting.rules import STAND_IN, Rules
+from mlflow_archive.redacting.rules import STAND_IN, RedactionRules
 
 _USER_KEYS: Final = ("mlflow.user", "mlflow.trace.user")
 _SHORTEST_NAME: Final = 12
@@ -157,7 +157,7 @@ class Eraser:
         )
 
 
-def find_erased(archive: Archive, rules: Rules) -> Erased:
+def find_erased(archive: Archive, rules: RedactionRules) -> Erased:
     """Find in an archive what goes with what the rules erase."""
     owners: dict[str, set[str]] = {kind: set() for kind in IDENTITIES}
     if not (rules.runs or rules.experiments or rules.users):
@@ -178,8 +178,8 @@ def find_erased(archive: Archive, rules: Rules) -> Erased:
         owners[TRACE] |= set(_tagged(archive, name, _USER_KEYS, users))
         owners[TRACE] |= set(_tagged(archive, name, ("mlflow.sourceRun",), runs))
         owners[TRACE] |= set(_tagged(archive, name, ("mlflow.modelId",), owners[LOGGED_MODEL]))
-    wanted = {EXPERIMENT: rules.experiments, RUN: rules.runs}
-    absent = [f"{kind} {name}" for kind, ids in wanted.items() for name in sorted(set(ids) - _all(archive, kind))]
+    by_id = {EXPERIMENT: rules.experiments, RUN: rules.runs}
+    absent = [f"{kind} {name}" for kind, ids in by_id.items() for name in sorted(set(ids) - _all(archive, kind))]
     return Erased(owners={kind: ids for kind, ids in owners.items() if ids}, users=users, absent=tuple(absent))
 
 

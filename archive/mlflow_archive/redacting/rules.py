@@ -61,7 +61,7 @@ class ValueRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class RedactionRules:
     """What is taken out. ``artifacts`` are globs, ``runs`` and ``experiments`` ids. ``data`` is the file."""
 
     values: tuple[ValueRule, ...] = ()
@@ -83,7 +83,7 @@ class Rules:
         return any(fnmatchcase(path, glob) for glob in self.artifacts)
 
 
-def read_rules(path: Path) -> Rules:
+def read_rules(path: Path) -> RedactionRules:
     """Read a file of rules. Raises SelectionError."""
     try:
         return parse_rules(path.read_bytes(), str(path))
@@ -105,13 +105,13 @@ def read_key(path: Path) -> bytes:
     return key
 
 
-def check_key(rules: Rules, key: bytes | None) -> None:
+def check_key(rules: RedactionRules, key: bytes | None) -> None:
     """Raise SelectionError where a rule needs a key and there is none."""
     if key is None and any(rule.action == PSEUDONYM for rule in rules.values):
         raise SelectionError("a rule makes pseudonyms, and these need a key: give --key-file FILE")
 
 
-def parse_rules(data: bytes, where: str) -> Rules:
+def parse_rules(data: bytes, where: str) -> RedactionRules:
     """Read rules. Raises SelectionError for what is not TOML, and for a key, table or expression that there is not."""
     try:
         document = tomllib.loads(data.decode())
@@ -126,7 +126,7 @@ def parse_rules(data: bytes, where: str) -> Rules:
     if not isinstance(erase, dict):
         raise SelectionError(f"{where}: erase must be a table, as [erase]")
     _only(erase, frozenset({"runs", "experiments", "users"}), where, "erase.")
-    rules = Rules(
+    rules = RedactionRules(
         values=values,
         artifacts=artifacts,
         **{name: _texts(erase, name, where) for name in ("runs", "experiments", "users")},

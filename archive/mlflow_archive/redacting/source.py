@@ -34,7 +34,7 @@ from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.redacting.erasing import Eraser, find_erased
 from mlflow_archive.redacting.fingerprints import Fingerprints
-from mlflow_archive.redacting.rules import STAND_IN, Rules
+from mlflow_archive.redacting.rules import STAND_IN, RedactionRules
 from mlflow_archive.redacting.values import Redactor
 from mlflow_archive.selecting.selection import Selection
 
@@ -63,7 +63,9 @@ class RedactedSource:
     make two keys one; ElsewhereError for a delta without its base.
     """
 
-    def __init__(self, archive: Archive, rules: Rules, key: bytes | None = None, *, adding: bool = False) -> None:
+    def __init__(
+        self, archive: Archive, rules: RedactionRules, key: bytes | None = None, *, adding: bool = False
+    ) -> None:
         archive.require_whole("a redaction")
         self._archive, self._rules, self._adding = archive, rules, adding
         self._inner = ArchiveSource(archive)

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.kinds import Table
 from mlflow_archive.redacting.places import is_keyed, is_text, matches, places_of
-from mlflow_archive.redacting.rules import DROP, PSEUDONYM, REPLACE, Rules, ValueRule, check_key
+from mlflow_archive.redacting.rules import DROP, PSEUDONYM, REPLACE, RedactionRules, ValueRule, check_key
 
 PSEUDONYM_MARK: Final = "p-"
 _DIGITS: Final = 32
@@ -39,7 +39,7 @@ class Redactor:
     ``effective`` are the places of the rules that have changed something in a table.
     """
 
-    def __init__(self, rules: Rules, key: bytes | None, texts_of_manifest: Sequence[str] = ()) -> None:
+    def __init__(self, rules: RedactionRules, key: bytes | None, texts_of_manifest: Sequence[str] = ()) -> None:
         check_key(rules, key)
         self._rules, self._key = rules, key
         self._texts = tuple(texts_of_manifest)

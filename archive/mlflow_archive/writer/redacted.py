@@ -54,9 +54,9 @@ def stated_selection(selection: Selection) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in limits.items()}
 
 
-def without_names(stated: Mapping[str, Any]) -> dict[str, Any]:
+def without_names(selection: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an export states of its selection without what may name somebody, such as a filter."""
-    return {name: _without_names(name, value) for name, value in stated.items()}
+    return {name: _without_names(name, value) for name, value in selection.items()}
 
 
 def _without_names(name: str, value: Any) -> Any:
