@@ -45,6 +45,16 @@ UNSEEN: Final = (
         reason="Names of threads are for debuggers.",
     ),
     Unseen(within="writer.scratch.*", shown=str.casefold, reason="SQL has no case."),
+    Unseen(
+        within=ANYWHERE,
+        shown=lambda lines: re.sub(r"(, *)?use_threads=\w+", "", lines).replace(", )", ")"),
+        reason="Whether a library uses several threads is a matter of speed.",
+    ),
+    Unseen(
+        within="reader.archive.Archive.anticipate",
+        shown=lambda lines: re.sub(r"ThreadPoolExecutor\((_TOGETHER, |None, )?", "ThreadPoolExecutor(", lines),
+        reason="How many parts are read ahead at a time is a matter of speed.",
+    ),
 )
 
 EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
@@ -181,11 +191,25 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         )
         for by in ("1025 * 1024", "1024 * 1025")
     ),
+    *(
+        Equivalent(within="reader.archive.*", code=code, by=by, reason="With one export none is newer.")
+        for code, by in (
+            ("len(self.manifest.exports) > 1", "len(self.manifest.exports) >= 1"),
+            ("len(self.manifest.exports) > 1", "(len(self.manifest.exports) > 1) or True"),
+            ("if several_exports else", "if (several_exports) or True else"),
+        )
+    ),
     Equivalent(
-        within="reader.archive.*",
-        code="len(self.manifest.exports) > 1",
-        by="len(self.manifest.exports) >= 1",
-        reason="With one export none is newer.",
+        within="reader.source._place",
+        code='("", 0, 0)',
+        by='("", 0, 1)',
+        reason="Files without a pack come before all others, in any order.",
+    ),
+    Equivalent(
+        within="reader.stored.row_groups.RowGroups.read",
+        code="columns=written, ",
+        by="",
+        reason="More columns are read than are asked for.",
     ),
     *(
         Equivalent(

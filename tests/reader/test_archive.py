@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlflow_archive.errors import DamagedError, ElsewhereError, MlflowArchiveError
+from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import TABLES
-from mlflow_archive.reader.archive import Archive, open_archive, owner_ids
+from mlflow_archive.reader.archive import Archive, _overlaps, open_archive, owner_ids
 from mlflow_archive.reader.stored.opening import read_manifest
 from mlflow_archive.storage.members import DirectoryMembers, MemberFile
 from tests.spec.drafts import (
@@ -214,6 +216,48 @@ def test_columns_are_those_of_their_table(tmp_path: Path, change: Any, code: str
         archive.table("params")
     assert (caught.value.code, caught.value.member) == (code, part("params"))
     assert str(caught.value) == f"{code}: {part('params')}: {said}"
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_no_value_of_a_page_is_another_unnoticed(tmp_path: Path, dictionary: bool) -> None:
+    """Without compression nothing but the checksum of its page says so of a byte of a text."""
+    buffer = io.BytesIO()
+    rows = make_table("params", base_rows()["params"])
+    options = {"compression": "none", "write_page_checksum": True, "use_dictionary": dictionary, "store_schema": False}
+    pq.write_table(rows, buffer, write_statistics=["run_id"], **options)
+    data = buffer.getvalue().replace(b"depth", b"dEpth")
+    assert data != buffer.getvalue()
+    write(build(Draft(members=lambda files: files.update({part("params"): data}))), tmp_path)
+    with open_archive(tmp_path) as archive:
+        for read in (archive.batches("params"), archive.keyed("params", "key", "depth", columns=["value"])):
+            with pytest.raises(DamagedError, match=f"E034: {part('params')}: row group 0 cannot be read"):
+                list(read)
+
+
+def test_values_that_are_no_texts_stay_what_they_are(tmp_path: Path) -> None:
+    write(build(Draft()), tmp_path)
+    with open_archive(tmp_path) as archive:
+        found = pa.concat_tables(archive.keyed("metrics", "key", "loss", columns=["step", "key"]))
+    assert found.to_pylist() == [{"key": "loss", "step": step} for step in (-1, 0, 1)]
+    assert found.schema.types == [pa.string(), pa.int64()]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ids", "expected"),
+    [
+        ("b", "d", ["a", "b"], True),
+        ("b", "d", ["d", "e"], True),
+        ("b", "d", ["a"], False),
+        ("b", "d", ["e"], False),
+        ("b", "d", [], False),
+        (None, None, ["a"], True),
+        (None, "d", ["e"], True),
+        (None, None, [], False),
+    ],
+)
+def test_whether_a_part_may_hold_ids(low: str | None, high: str | None, ids: list[str], expected: bool) -> None:
+    member = Member(path="m", kind="table", export=1, size=1, sha256="", key_min=low, key_max=high)
+    assert _overlaps(member, ids) is expected
 
 
 def test_a_member_of_another_size_is_damaged(tmp_path: Path) -> None:

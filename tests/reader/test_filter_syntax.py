@@ -123,6 +123,7 @@ def test_no_filter(filter_string: str | None) -> None:
         ("run", "tag.\"a.b\" not in ('x' , 'y')", "tags", "a.b", "NOT IN", ("x", "y")),
         ("run", "run.`Run name` rlike 'a|b'", "attributes", "run_name", "RLIKE", "a|b"),
         ("run", "`Run name` = 'a'", "attributes", "run_name", "=", "a"),
+        ("run", "tags.XaX = 'a'", "tags", "XaX", "=", "a"),
         ("run", "`tags`.k = 'a'", "tags", "k", "=", "a"),
         ("run", "dataset.context = 'train'", "datasets", "context", "=", "train"),
         ("trace", "feedback.a < 3", "feedback", "a", "<", 3),
@@ -236,12 +237,18 @@ def test_an_object_whose_value_is_missing_fulfils_nothing(tmp_path: Path) -> Non
     with open_archive(tmp_path) as archive:
         found = {
             text: matching(archive, SEARCHABLE["run"], parse_filter(text, SEARCHABLE["run"]))["run_id"].to_pylist()
-            for text in ("tags.k != 'x'", "tags.k = 'v'", "tags.k IS NOT NULL", "tags.k IS NULL", "run_id = 'x'")
+            for text in (
+                "tags.k != 'x'",
+                "tags.k = 'v'",
+                "tags.k IS NOT NULL",
+                "tags.k IS NULL",
+                "run_id = 'x' AND tags.k = 'v'",
+            )
         }
     assert found == {
         "tags.k != 'x'": [RUN_B],
         "tags.k = 'v'": [RUN_B],
         "tags.k IS NOT NULL": [RUN_A, RUN_B],
         "tags.k IS NULL": [],
-        "run_id = 'x'": [],
+        "run_id = 'x' AND tags.k = 'v'": [],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,10 +15,19 @@ from mlflow_archive.api.sql import SqlSession
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.reader.stored.limits import MAX_GROUP_ROWS, ONE_ROW, SMALL, ColumnSize, GroupSize, OverLimitError
+from mlflow_archive.reader.stored.limits import (
+    MAX_GROUP_ROWS,
+    ONE_ROW,
+    SMALL,
+    ColumnSize,
+    GroupSize,
+    OverLimitError,
+    check_pages,
+    decoded_bytes,
+)
 from mlflow_archive.reader.stored.row_groups import RowGroups, _uniform_length
 from mlflow_archive.storage.files import Files as WriterFiles
-from mlflow_archive.storage.members import MemberFile, OpenFile
+from mlflow_archive.storage.members import BytesMember, MemberFile, OpenFile
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer.parts import MAX_GROUP_ROWS as MOST_WRITTEN
 from mlflow_archive.writer.parts import part_writer
@@ -82,6 +92,44 @@ def test_much_may_come_of_much() -> None:
     _size(1000, rows=1).check(ONE_ROW)
     with pytest.raises(OverLimitError, match="over the limit"):
         _size(1000, rows=1).check(ONE_ROW + 1)
+
+
+def _checked_pages(rows: pa.Table, names: list[str], **options: Any) -> GroupSize:
+    buffer = io.BytesIO()
+    pq.write_table(rows, buffer, **options)
+    data = buffer.getvalue()
+    return check_pages(BytesMember("part", data), pq.ParquetFile(buffer).metadata.row_group(0), names)
+
+
+def test_what_the_pages_of_a_group_take() -> None:
+    texts = pa.table({"a": ["abcd", "abcd", "ef"], "b": [{"c": 1}, {"c": 2}, None], "n": [1, 2, 3]})
+    size = _checked_pages(texts, ["a", "n"], compression="none", use_dictionary=["a"])
+    assert (list(size.columns), size.rows) == (["a", "n"], 3)
+    a, n = size.columns["a"], size.columns["n"]
+    assert (a.values, a.referring, n.values, n.referring, n.dictionary) == (3, 3, 3, 0, None)
+    assert a.dictionary is not None
+    assert (a.dictionary.values, a.dictionary.size) == (2, 14)
+    assert a.pages > a.dictionary.size
+    assert (size.pages, size.stored) == (a.pages + n.pages, a.stored + n.stored)
+    many = pa.table({"n": list(range(1000))})
+    cut = _checked_pages(many, ["n"], compression="none", use_dictionary=False, data_page_size=80, write_batch_size=10)
+    assert 8000 <= cut.pages < 10_000
+    assert list(_checked_pages(texts, ["b"]).columns) == ["b.c"]
+
+
+def test_a_group_has_so_many_rows_at_most() -> None:
+    rows = pa.table({"n": pa.array([1] * (MAX_GROUP_ROWS + 1), pa.int8())})
+    assert _checked_pages(rows.slice(1), ["n"]).rows == MAX_GROUP_ROWS
+    with pytest.raises(OverLimitError) as caught:
+        _checked_pages(rows, ["n"])
+    assert str(caught.value) == f"it states {MAX_GROUP_ROWS + 1} rows, over the limit of {MAX_GROUP_ROWS}"
+
+
+def test_what_rows_take_once_their_dictionaries_are_written_out() -> None:
+    encoded = pa.chunked_array([pa.array(["abc", None, "abc", "d"]).dictionary_encode()] * 2)
+    rows = pa.table({"texts": encoded, "numbers": pa.array([1] * 8, pa.int64())})
+    assert decoded_bytes(rows) == 2 * (3 * 4 + 4 * 4) + 8 * 8
+    assert decoded_bytes(rows.select(["numbers"])) == 64
 
 
 @pytest.mark.parametrize("name", ["E034_bomb", "E034_no_text", "E034_half_a_character", "E034_too_many_rows"])

@@ -64,6 +64,7 @@ def test_what_a_struct_holds(data: bytes, expected: Fields) -> None:
         (b"\x18\x04abc", CutShortError, "a value is cut short"),
         (b"\x17\x01\x02\x03\x04\x05\x06\x07", CutShortError, "a value is cut short"),
         (b"\x19\x35\x02\x04", CutShortError, "a list is cut short"),
+        (b"\x19\x15\x02", CutShortError, "a value is cut short"),
         (b"\x15\x02\x05\x02\x04\x00", ThriftError, "field 1 comes twice, or has no such number"),
         (b"\x05\x00\x04\x00", ThriftError, "field 0 comes twice, or has no such number"),
         (b"\x05\x01\x04\x00", ThriftError, "field -1 comes twice, or has no such number"),
