@@ -24,7 +24,13 @@ from mlflow_archive_cli.output import TextOutput, list_gaps, warn, write_json
 from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH, output_file, pair_of, size_bytes, time_ms
 from mlflow_archive_cli.printable import elapsed, size
 from mlflow_archive_cli.progress import watch
-from mlflow_archive_cli.selecting import progress_option, quiet_option, selecting_options, what_is_named
+from mlflow_archive_cli.selecting import (
+    key_file_option,
+    progress_option,
+    quiet_option,
+    selecting_options,
+    what_is_named,
+)
 from mlflow_archive_cli.table import pairs
 
 _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "spans", "assessments", "artifacts")
@@ -107,6 +113,13 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
     help="With --append or --base: the source is that of the archive, although an experiment looks like one of "
     "another source.",
 )
+@click.option(
+    "--redact",
+    type=LOCAL_PATH,
+    metavar="RULES",
+    help="Leave out what this file of rules takes out: values, artifacts, whole runs, experiments, users.",
+)
+@key_file_option
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be exported.")
 @click.option(
     "--report",
@@ -147,6 +160,8 @@ def command(
         dry_run=dry_run,
         artifact_map=options["artifact_map"],
         artifacts_destination=options["artifacts_destination"],
+        redact=options["redact"],
+        key_file=options["key_file"],
     )
     if isinstance(archive, RemotePlace) and archive.is_bucket and not (quiet or dry_run):
         warn(
