@@ -14,8 +14,13 @@ import pytest
 
 from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError, Listing
 from mlflow_archive.flow.chunk import ArtifactUnreadableError
+from mlflow_archive.reader.archive import open_archive
+from tests.contracts.source_contract import example
 from tests.support.file_hosts import PASSWORD, USER, running_ftp, running_sftp
+from tests.support.mlruns import write_store
 from tests.support.reading import content
+from tests.support.restoring import content as content_of
+from tests.support.restoring import export, restore
 
 FILES = {name: name.encode() for name in ("a b.txt", "ü/ö", "q?x", "star*", "a%41b", "hash#tag", "[x]", "deep/er/x")}
 LARGE = bytes(range(256)) * (5 << 12)
@@ -212,3 +217,21 @@ def test_host_user_and_key_of_the_configuration_of_ssh(home: Path, tmp_path: Pat
         (home / ".ssh" / "config").write_text(config)
         listing = listed(ArtifactRoots(), "sftp://store")
         assert ([file.path for file in listing.files], listing.gaps) == (["x"], [])
+
+
+def test_restored_there_and_exported_again_and_no_password_is_kept(
+    served: tuple[Path, dict[str, str], str], home: Path, tmp_path: Path
+) -> None:
+    write_store(example(""), tmp_path / "mlruns")
+    archive = export(str(tmp_path / "mlruns"), tmp_path / "a")
+    database, root = f"sqlite:///{tmp_path / 'mlflow.db'}", f"{served[1]['sftp']}/restored"
+    report = restore(archive, database, artifact_root=root)
+    assert (report.gaps, PASSWORD in str(report.details), quote(PASSWORD) in str(report.details)) == ([], False, False)
+    again = export(database, tmp_path / "b")
+    assert content_of(again)["artifacts"] == content_of(archive)["artifacts"]
+    with open_archive(again) as opened:
+        locations = opened.table("experiments")["artifact_location"].to_pylist()
+        rows = str([opened.table(name).to_pylist() for name in ("experiments", "runs", "gaps")])
+    host = root.rpartition("@")[2]
+    assert [location for location in locations if not location.startswith(f"sftp://{host}/")] == []
+    assert (f":{PASSWORD}@" in rows, quote(PASSWORD) in rows, USER in rows) == (False, False, False)

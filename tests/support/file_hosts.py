@@ -93,7 +93,9 @@ def running_ftp(root: Path, *, knows_mlsd: bool = True) -> Iterator[str]:
     authorizer = DummyAuthorizer()
     authorizer.add_user(USER, PASSWORD, str(root), perm="elradfmw")
     commands = {name: command for name, command in FTPHandler.proto_cmds.items() if knows_mlsd or name != "MLSD"}
-    handler = type("Handler", (FTPHandler,), {"authorizer": authorizer, "proto_cmds": commands})
+    handler = type(
+        "Handler", (FTPHandler,), {"authorizer": authorizer, "proto_cmds": commands, "auth_failed_timeout": 0}
+    )
     server = FTPServer(("127.0.0.1", 0), handler, ioloop=IOLoop())  # by default one for all threads
     ended = threading.Event()
 

@@ -87,6 +87,7 @@ class ArtifactRoots:
         spellings = [(spelling.rstrip("/"), new) for old, new in self._map for spelling in _spellings(old)]
         self._prefixes = sorted(spellings, key=lambda pair: -len(pair[0]))
         self._destination = None if artifacts_destination is None else _from_here(artifacts_destination)
+        self._logins: dict[str, str] = {}
         self._base = base
         self._stores: dict[str, Store] = {
             **dict.fromkeys(EXTRAS, ObjectStores()),
@@ -104,9 +105,15 @@ class ArtifactRoots:
             if folder is not None and not folder.is_dir():
                 raise SelectionError(f"{option}: there is no folder {folder}")
 
+    def remember_login(self, location: str) -> None:
+        """Use user and password of a location for what is named without them, as archives name it, from there on."""
+        known = without_password(location)
+        if known != location:
+            self._logins[known.rstrip("/")] = location.rstrip("/")
+
     def resolve(self, uri: str) -> str:
         """Return the URI after map and destination: where the bytes are."""
-        uri = self._mapped(uri)
+        uri = self._with_login(self._mapped(uri))
         if _scheme(uri) == PROXY and self._destination is not None:
             path = urlsplit(uri).path if "//" in uri[: len(PROXY) + 3] else uri.partition(":")[2]
             if ".." in path.split("/"):
@@ -229,6 +236,12 @@ class ArtifactRoots:
         if store is None:
             raise ArtifactWriteError(out_of_reach(place), everywhere=True)
         return store
+
+    def _with_login(self, uri: str) -> str:
+        for known, location in self._logins.items():
+            if uri == known or uri.startswith(known + "/"):
+                return location + uri[len(known) :]
+        return uri
 
     def _mapped(self, uri: str) -> str:
         for known in _spellings(uri):

@@ -16,6 +16,7 @@ from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format import refusals
 from mlflow_archive.format.gaps import SOURCE
+from mlflow_archive.format.location import without_password
 from mlflow_archive.kinds import TABLES, WORKSPACE
 from mlflow_archive.kinds.experiment_tags import acting_tags
 from mlflow_archive.mlflow_database.mapping import MAPS
@@ -216,9 +217,10 @@ class RestoreSink:
         except BaseException:
             self._take_back()
             raise
+        root = self._options.artifact_root
         self._report.details |= {
             "target": self._database.address,
-            "artifact_root": self._options.artifact_root,
+            "artifact_root": root if root is None else without_password(root),
             "filled": self._filling.counts,
             "left_by_killed": self._keep(),
             "acting_tags": self._acting_tags,

@@ -9,7 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import column, select, table
+from sqlalchemy import ColumnClause, column, select, table
 
 from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
@@ -102,6 +102,8 @@ class DatabaseSource:
         if selection.unknown_tables:
             check_whole(selection)
         self._roots.check()
+        for location in self._locations_with_users():
+            self._roots.remember_login(location)
         selector = self._selector(selection)
         yield from absences(selector.missing)
         finder = None
@@ -113,6 +115,14 @@ class DatabaseSource:
         for name in carried:
             yield Shard(name=f"the unknown table {name}", payload=UnknownTable(name=name))
         yield from shards(selector, progress)
+
+    def _locations_with_users(self) -> Iterator[str]:
+        """Yield locations of experiments that may name user and password, which rows are read without."""
+        location: ColumnClause[str] = column("artifact_location")
+        if location.name in self._snapshot.schema.columns.get("experiments", ()):
+            query = select(location).select_from(table("experiments")).where(location.like("%@%"))
+            for batch in self._snapshot.fetch(query):
+                yield from map(str, plain_values(batch[location.name]))
 
     def _leftovers(self, selection: Selection, progress: Progress, carried: Sequence[str]) -> list[Gap]:
         """Return gaps of what no kind has: contents that this version does not know, rows of objects that are gone."""
