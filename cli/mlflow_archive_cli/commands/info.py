@@ -62,6 +62,8 @@ def _sections(summary: Summary) -> Iterator[Section]:
 def _export(export: dict[str, Any]) -> tuple[object, ...]:
     source = export["source"]
     selection = ", ".join(f"{name}={value}" for name, value in export["selection"].items()) or "everything"
+    if redaction := export.get("redaction"):
+        selection += f"; redacted by {', '.join(redaction['names']) or 'rules ' + redaction['rules'][:12]}"
     runs = export["counts"].get("runs", 0)
     version = source.get("mlflow_version")
     where = (source.get("uri"), version, export["tool"], selection)
