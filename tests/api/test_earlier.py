@@ -22,7 +22,7 @@ from mlflow_archive_cli.main import run
 from tests.support.chunks import ChunkSource, chunk, experiment
 from tests.support.damage import copied
 from tests.support.memory_source import run_id
-from tests.support.three_exports import Chain, chain_at
+from tests.support.three_exports import Chain, chain_at, export
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,16 @@ def test_what_is_deleted_at_the_source_counts_as_removed(tmp_path: Path) -> None
         ({}, {"experiment": 1}, {"experiment": 1}),
         ({}, {"experiment": 1}, {}),
     ]
+
+
+def test_what_a_delta_changed_is_told_beside_its_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, delta = tmp_path / "base.mlfa", tmp_path / "delta.mlfa"
+    export(base, 0, ArchiveOptions())
+    export(delta, 1, ArchiveOptions(base=base))
+    assert run(["ls", str(delta), "exports"]) == 2
+    assert "what its exports changed lies in its base" in capsys.readouterr().err
+    assert run(["ls", str(delta), "exports", "--base", str(base), "--csv"]) == 0
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == ["export", "1", "2"]
 
 
 def tags(number: int) -> list[dict[str, str]]:

@@ -27,6 +27,9 @@ from mlflow_archive.writer.compacting.policy import Keep
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from mlflow_archive_cli.main import run as run_command
 from tests.conformance import independent_reader
+from tests.golden.test_golden import BASES, GOLDEN
+from tests.golden.test_golden import HERE as GOLDEN_FOLDER
+from tests.golden.test_golden import content as everything
 from tests.repairing.subjects import LONG, hashes
 from tests.support.chunks import ChunkSource, Rows, artifact, chunk, experiment, pairs, points, run
 from tests.support.memory_source import content
@@ -104,6 +107,15 @@ def model(exports: Sequence[State], last: int) -> dict[str, set[tuple[str, ...]]
 
 @settings(few, max_examples=200 if LONG else 2)
 @example(exports=[State({0: 0}, 0, kept=False), State({0: 2, 1: 3}, 0, kept=True)], single=False)  # of a frame no byte
+@example(
+    exports=[
+        State({0: 0}, 3, kept=True),
+        State({0: 1, 1: 0}, 2, kept=False),
+        State({1: 2}, 1, kept=False),
+        State({0: 3, 1: 3}, 0, kept=True),
+    ],
+    single=True,
+)
 @given(exports=st.lists(states, min_size=1, max_size=5), single=st.booleans())
 def test_what_is_kept_reads_as_before(exports: list[State], *, single: bool) -> None:
     """For a chain of exports and any of them: `--at` before and after a compaction, and a plain model, agree."""
@@ -210,6 +222,25 @@ def test_a_pack_of_which_all_stays_is_copied_and_a_dry_run_foretells_it(tmp_path
     assert {path.name: path.read_bytes() for path in (new / "packs").iterdir()} == packs
     assert (report.copied, report.written, report.freed, foretold.freed) == (2, 0, 0, 0)
     assert foretold.written_id is None
+
+
+@pytest.mark.parametrize("name", [name for name in GOLDEN if name not in BASES])
+def test_archives_of_every_version_are_thinned_out(name: str, tmp_path: Path) -> None:
+    """Those with tables that nobody knows, too: the newest of each stays, as it counted before."""
+    exports = _exports(GOLDEN_FOLDER / name)
+    for last in {1, len(exports)}:
+        new = tmp_path / f"{last}.mlfa"
+        report = compact(GOLDEN_FOLDER / name, new, Keep(last=last), OPTIONS)
+        assert verify(new).problems == []
+        for export in report.kept_exports:
+            with (
+                open_archive(GOLDEN_FOLDER / name, at=export.before) as old,
+                open_archive(new, at=export.number) as now,
+            ):
+                expected, found = everything(old), everything(now)
+                for each in (expected, found):
+                    del each["archive_id"], each["tables"]["blobs"]
+                assert found == expected
 
 
 def test_what_is_refused(chain: Chain, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, Final
 
 from mlflow_archive.api.differences import BLOCK, Comparison, FieldChange, field_changes
+from mlflow_archive.errors import ElsewhereError
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.kinds import IDENTITIES
 from mlflow_archive.kinds.version_source import TOMBSTONE
@@ -49,12 +50,15 @@ class ExportChanges:
 def export_changes(archive: Archive) -> Iterator[ExportChanges]:
     """Yield what each export did, oldest first. Only what an export holds is compared with what was there before it.
 
-    Of a delta without its base only its own exports are told of. Raises DamagedError.
+    Raises DamagedError, ElsewhereError for a delta without its base.
     """
-    exports = archive.manifest.exports
     delta = archive.manifest.delta
-    first = 1 if delta is None else delta.export + 1
-    for export in exports[first - 1 :]:
+    if delta is not None:
+        raise ElsewhereError(
+            f"{archive.path} is a delta, and what its exports changed lies in its base, archive {delta.base}: give it "
+            "with --base"
+        )
+    for export in archive.manifest.exports:
         changes = ExportChanges(export=export)
         for kind in IDENTITIES:
             holding = owners_of(archive, kind, [export.number])

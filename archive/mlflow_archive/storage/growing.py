@@ -81,7 +81,11 @@ class GrowingFiles:
         path = self._root / name
         self._files.make_directory(path.parent)
         output = self._files.create(path)
-        self._files.sync_directory(path.parent)
+        try:
+            self._files.sync_directory(path.parent)
+        except BaseException:
+            output.close()
+            raise
         return GrowingMember(output)
 
     def holds(self, sizes: Mapping[str, int]) -> bool:

@@ -112,8 +112,8 @@ class ThinningSurvey:
         if not (newer or is_artifacts):
             return 0
         dropped = 0
-        columns = [*table.owner, *(("owner_kind",) if "owner_kind" in table.column_names else ()), table.key[0]]
-        for rows in self._archive.open_part(member).groups(None, [*columns, *(["digest"] if is_artifacts else [])]):
+        columns = [*table.owner, *(name for name in ("owner_kind", "digest") if name in table.column_names)]
+        for rows in self._archive.open_part(member).groups(None, columns):
             staying = without(rows, table, newer)
             dropped += rows.num_rows - staying.num_rows
             if is_artifacts:
