@@ -79,7 +79,7 @@ test-cuts: .venv/.stamp
 
 # Minutes: 200 pairs of copies with 200 random damages each, every member lost in turn, a kill at every file operation.
 test-repair: .venv/.stamp
-	TEST_REPAIR=1 .venv/bin/pytest --timeout 1800 tests/repairing
+	TEST_REPAIR=1 .venv/bin/pytest --timeout 1800 tests/repairing tests/writer/test_compact.py
 
 # Minutes: 300 kills of a retirement, over REST and in a database.
 test-retire: .venv/.stamp
