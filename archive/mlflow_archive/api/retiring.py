@@ -28,7 +28,7 @@ from mlflow_archive.retiring.elsewhere import check_lies_elsewhere
 from mlflow_archive.retiring.judging import Rules
 from mlflow_archive.retiring.kept import KeptEntities
 from mlflow_archive.retiring.plan import SiteAndArchive, plan
-from mlflow_archive.retiring.receipt import NEW, PLANNED, RetireReceipt, read_receipt
+from mlflow_archive.retiring.receipt import NEW, PLANNED, RetiredObject, RetireReceipt, read_receipt
 from mlflow_archive.retiring.retire import Retirement
 from mlflow_archive.retiring.site import HIDDEN_BY_SERVERS, Site, locate_site
 from mlflow_archive.selecting.selection import Selection
@@ -193,15 +193,16 @@ def _receipt(path: Path | None, facts: dict[str, Any]) -> RetireReceipt:
     return receipt
 
 
-def report_of(receipt: RetireReceipt) -> Report:
-    """Return what a receipt says as a report: what was left are its gaps."""
+def report_of(receipt: RetireReceipt, entries: Sequence[RetiredObject] | None = None) -> Report:
+    """Return what a receipt says, of all its objects or of some: what was left are gaps."""
+    entries = receipt.entries if entries is None else entries
     counts: Counter[str] = Counter()
-    for entry in receipt.entries:
+    for entry in entries:
         noun = KINDS[entry.kind].plural.replace(" ", "_")
         counts[f"{noun}_{entry.state.replace(' ', '_')}"] += 1
     gaps = [
         Gap(owner_kind=entry.kind, owner_id=entry.id, path="", code=entry.code, reason=entry.reason)
-        for entry in receipt.entries
+        for entry in entries
         if entry.code
     ]
     return Report(counts=dict(counts), gaps=gaps, details=receipt.to_json())

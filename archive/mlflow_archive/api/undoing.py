@@ -76,8 +76,7 @@ def undo(
         retired = read_receipt(path)
         with closing(_site(to or retired.facts["source"], listener)) as site:
             _check_place(path, retired.facts["source"], to, site)
-            bring_back(retired, site)
-        return report_of(retired)
+            return report_of(retired, bring_back(retired, site))
     if yes and receipt is None:
         raise SelectionError("what is deleted must be written down: give --receipt FILE")
     imported = _of_import(path, document, archive, to)

@@ -135,27 +135,22 @@ class Retirement:
         return {entry.id for entry in self.receipt.entries if entry.kind == RUN and entry.state in states}
 
 
-def bring_back(receipt: RetireReceipt, site: stages.Site) -> int:
-    """Bring back what a receipt says was deleted so that it can be; return how many objects. Raises as a site does."""
-    entries, number = receipt.entries, 0
-    for at in range(0, len(entries), AT_ONCE):
-        part = range(at, min(at + AT_ONCE, len(entries)))
-        mine = [index for index in part if entries[index].state in (DELETED, DELETING)]
-        stage_of = site.stages([entries[index].address for index in mine])
-        for index in mine:
+def bring_back(receipt: RetireReceipt, site: stages.Site) -> list[RetiredObject]:
+    """Bring back what a receipt says was deleted, and return the entries of that. Raises as a site does."""
+    entries = receipt.entries
+    gone = [index for index, entry in enumerate(entries) if entry.state in (DELETED, DELETING, PURGING, PURGED)]
+    for at in range(0, len(gone), AT_ONCE):
+        part = gone[at : at + AT_ONCE]
+        stage_of = site.stages([entries[index].address for index in part])
+        for index in part:
             entry = entries[index]
-            stage = stage_of.get((entry.kind, entry.id))
-            if stage is None:
-                entries[index] = stays(entry, _GONE)
-                continue
-            site.show(entry.address)
-            entries[index] = replace(entry, state=BROUGHT_BACK, code="", reason="")
-            number += 1
-    for index, entry in enumerate(entries):
-        if entry.state in (PURGING, PURGED):
-            entries[index] = stays(entry, _PURGED)
+            if (entry.kind, entry.id) in stage_of:
+                site.show(entry.address)
+                entries[index] = replace(entry, state=BROUGHT_BACK, code="", reason="")
+            else:
+                entries[index] = stays(entry, _PURGED if entry.state in (PURGING, PURGED) else _GONE)
     receipt.save("brought back")
-    return number
+    return [entries[index] for index in gone]
 
 
 def _batches(entries: Sequence[RetiredObject]) -> Iterator[list[int]]:

@@ -9,7 +9,7 @@ import click
 from mlflow_archive.api.undoing import undo
 from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive_cli.commands.retire import tell_what_stays
-from mlflow_archive_cli.output import output
+from mlflow_archive_cli.output import list_gaps, output
 from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH, output_file
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.selecting import json_option, progress_option, quiet_option
@@ -71,6 +71,9 @@ def command(  # noqa: PLR0913 - click gives each option by its name
         counts = {name.replace("_", " "): count for name, count in report.counts.items()}
         verb = "would undo" if report.details["state"] == "planned" else "undid"
         output(as_json=as_json).document(report.details, [pairs(f"{verb} {done}", counts)])
-    tell_what_stays(report)
+    if report.details["state"] != "brought back":
+        tell_what_stays(report)
+    elif not report.complete:
+        list_gaps(report.gaps, len(report.gaps), sentence="objects did not come back", option="--json")
     if not report.complete:
         ctx.exit(3)
