@@ -191,7 +191,7 @@ def _is_for(rule: ValueRule, table: Table, column: str, key: str | None) -> bool
         return (
             column == "value"
             and is_keyed(table)
-            and (rule.action == DROP or is_text(table, column))
+            and (is_text(table, column) or (rule.action == DROP and rule.match is None))
             and any(matches(rule.key, repeated) for _, _, repeated in places_of(table.name, column, key))
         )
     return any(
