@@ -164,7 +164,7 @@ requirements:
 	$(COMPILE) pyproject.toml -o requirements/core.txt
 	$(COMPILE) pyproject.toml --extra all -o requirements/all.txt
 	$(COMPILE) pyproject.toml --extra server -o requirements/demo.txt
-	$(COMPILE) pyproject.toml --group dev $(addprefix --extra ,server postgresql mysql sql pandas plot s3 cloud road timestamp) -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --group dev $(addprefix --extra ,server postgresql mysql sql pandas plot s3 cloud road timestamp dask) -o requirements/dev.txt
 	$(COMPILE) --group docs -o requirements/docs.txt
 	$(COMPILE) --group readers -o requirements/readers.txt
 	$(COMPILE) --group mutants -c requirements/dev.txt -o requirements/mutants.txt

@@ -28,6 +28,7 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.private_folder import remove_left_behind
+from mlflow_archive.workers.pools import pool_of
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from mlflow_archive.writer.target_place import base_at
 
@@ -47,13 +48,20 @@ class ExportOptions(ArchiveOptions):
     ``artifact_map`` says of artifacts whose URI starts with the first text that they lie at the second one now: a
     folder, of databases also a URL. ``artifacts_destination`` is, for a database, the folder or URL behind
     ``mlflow-artifacts:`` URIs, as in ``mlflow server``.
+
+    With ``processes`` that many processes of this machine read and write, with ``dask``, the address of a scheduler,
+    the workers of a Dask cluster, which must be able to open source and archive.
     """
 
     dry_run: bool = False
     artifact_map: Sequence[tuple[str, str]] = ()
     artifacts_destination: str | None = None
+    processes: int = 0
+    dask: str | None = None
 
     def __post_init__(self) -> None:
+        if self.processes and self.dask is not None:
+            raise SelectionError("--processes is for this machine, --dask for a cluster: give one")
         if any(isinstance(pair, str) for pair in self.artifact_map):
             raise TypeError(f"artifact_map takes pairs, as [('/old', '/new')]; found {self.artifact_map!r}")
 
@@ -70,7 +78,8 @@ def export(
 
     Raises SelectionError, ServerError, StoreError, TargetError; then nothing was committed, and the same call goes on.
     """
-    from mlflow_archive.sources.locate import locate_source  # noqa: PLC0415 - sources bring drivers with them
+    from mlflow_archive.api.sharing_out import export_by_workers, source_at  # noqa: PLC0415 - sources bring drivers with them
+    from mlflow_archive.sources.locate import locate_source  # noqa: PLC0415
 
     options, listener = options or ExportOptions(), as_progress(progress)
     try:
@@ -81,6 +90,9 @@ def export(
             progress=listener,
         )
         sink = _archive_sink(archive_place(archive), options, listener)
+        if isinstance(sink, ArchiveSink) and (options.processes or options.dask is not None):
+            at = source_at(source, options.artifact_map, options.artifacts_destination)
+            return export_by_workers(at, origin, sink, selection, pool_of(options.processes, options.dask), listener)
         return loop.copy(origin, sink, selection, jobs=options.jobs, progress=listener)
     finally:
         remove_left_behind()  # also where there was nothing to do: a kill may have come right behind the commit

@@ -136,6 +136,22 @@ class HeldFile:
         self._release()
 
 
+class SettledFile:
+    """A copy of a database that nobody changes, read where it lies."""
+
+    def __init__(self, copy: Path) -> None:
+        _check(copy)
+        self._uri = f"{copy.absolute().as_uri()}?mode=ro&immutable=1"
+
+    @contextmanager
+    def reading(self) -> Iterator[str]:
+        """Give the URI to read from."""
+        yield self._uri
+
+    def close(self) -> None:
+        """Release nothing."""
+
+
 def _check(path: Path) -> None:
     try:
         with path.open("rb") as file:
