@@ -16,6 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.earlier import At, parse_at
 from mlflow_archive.format.location import ArchivePlace, archive_place, local_path
 from mlflow_archive.reader.search import Condition, Field
 
@@ -113,6 +114,14 @@ def time_ms(text: str) -> int:
     except (ValueError, OverflowError):
         message = f"{text!r} is no ISO 8601 time such as 2024-05-01 or 2024-05-01T12:30:00Z"
         raise click.BadParameter(message) from None
+
+
+def export_or_time(text: str) -> At:
+    """Read after which export an archive is meant: its number, or a time in ISO 8601."""
+    try:
+        return parse_at(text)
+    except SelectionError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def size_bytes(text: str) -> int:

@@ -21,7 +21,7 @@ import pytest
 
 from mlflow_archive.api.serving.database import database_of
 from mlflow_archive.api.serving.guard import is_reading
-from mlflow_archive.api.serving.location import ArtifactAddress, address_of, archive_path, artifact_root
+from mlflow_archive.api.serving.location import ArtifactAddress, State, address_of, artifact_root, state_of
 from mlflow_archive.errors import TargetError
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.sources.locate import locate_source
@@ -73,9 +73,11 @@ def test_what_is_refused(method: str, path: str) -> None:
     ],
 )
 def test_locations(rest: str, place: ArtifactAddress | None) -> None:
-    path = Path("/data/an archive!/50%#.mlfa")
-    assert address_of(f"{artifact_root(path)}/{rest}") == place
-    assert archive_path(f"{artifact_root(path)}/{rest}") == path
+    for at in (None, 12):
+        state = State(Path("/data/an archive!/50%#.mlfa"), at)
+        assert address_of(f"{artifact_root(state)}/{rest}") == place
+        assert state_of(f"{artifact_root(state)}/{rest}") == state
+        assert state_of(artifact_root(state).removesuffix("!")) == state
 
 
 @pytest.fixture(scope="module")
@@ -227,10 +229,10 @@ def test_the_cache_forgets_what_nobody_has_opened_for_long(archive: Path, tmp_pa
     left = tmp_path / "left by a killed process"
     left.mkdir()
     os.utime(left, (0, 0))
-    made = database_of(archive, folder=tmp_path)
+    made = database_of(State(archive), folder=tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted([made, tmp_path / "young.db"])
     os.utime(made, (0, 0))
-    assert database_of(archive, folder=tmp_path) == made
+    assert database_of(State(archive), folder=tmp_path) == made
     assert made.stat().st_mtime > time.time() - 60
 
 
@@ -276,7 +278,7 @@ def test_experiments_whose_ids_are_no_numbers_are_told(tmp_path: Path) -> None:
     source = ChunkSource((0, [chunk(experiments=[experiment("9195e233", "of Databricks")])]))
     copy(source, ArchiveSink(tmp_path / "a.mlfa", tool="t", clock_ms=lambda: 0), jobs=1)
     with pytest.raises(TargetError, match=r"only numbers as ids of experiments.*'9195e233'"):
-        database_of(tmp_path / "a.mlfa", folder=tmp_path / "cache")
+        database_of(State(tmp_path / "a.mlfa"), folder=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -303,7 +305,7 @@ def test_what_lies_in_another_workspace_carries_its_name(tmp_path: Path) -> None
         ),
     )
     copy(source, ArchiveSink(tmp_path / "a.mlfa", tool="t", clock_ms=lambda: 0), jobs=1)
-    database = database_of(tmp_path / "a.mlfa", folder=tmp_path / "cache")
+    database = database_of(State(tmp_path / "a.mlfa"), folder=tmp_path / "cache")
     named = {"experiments": "name", "registered_models": "name", "mcp_access_endpoints": "server_name"}
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         found = {

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from mlflow_archive.api.diffing import ObjectChange, differences
+from mlflow_archive.api.differences import ObjectChange, differences
 from mlflow_archive.kinds import EXPERIMENT, IDENTITIES
 from mlflow_archive.reader.archive import Archive, open_archive
 from tests.campaigns.command import run

@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, Protocol
 
-from mlflow_archive.api.diffing import Comparison, differences
+from mlflow_archive.api.differences import Comparison, differences
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.verification.checks import verify
 from tests.campaigns.command import Command, Ended, run

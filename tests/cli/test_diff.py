@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from mlflow_archive.api.diffing import differences
+from mlflow_archive.api.differences import differences
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.writer.export import ArchiveSink

@@ -51,8 +51,8 @@ def test_the_page_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[dict[str, Any]] = []
     monkeypatch.setattr(server, "serve", lambda archive, **options: served.append({"archive": archive, **options}))
     names: dict[str, Any] = {}
-    reading, attaching, finding, in_place, verbs = code()
-    for block in (reading, attaching, finding):
+    reading, attaching, looking_back, finding, in_place, verbs = code()
+    for block in (reading, attaching, looking_back, finding):
         exec(compile(block, str(PAGE), "exec"), names)  # noqa: S102 - our own page
     assert names["connection"].sql("select key, value from backup.latest_metrics").fetchall() == [("loss", 0.05)]
     assert names["run"].run_id == RUN

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 import mlflow_archive as ma
 from mlflow_archive.api.serving.database import _prepare, _restore
+from mlflow_archive.api.serving.location import State
 from mlflow_archive.errors import MlflowArchiveError
 from mlflow_archive.flow.report import Quiet
 from mlflow_archive.reader.archive import open_archive
@@ -43,7 +44,7 @@ def _served(path: Path, folder: Path) -> None:
     database = folder / "served.db"
     shutil.copyfile(empty_database(), database)
     with open_archive(path) as archive:
-        _restore(archive, path, database, Quiet())
+        _restore(archive, State(path), database, Quiet())
     _prepare(database)
 
 

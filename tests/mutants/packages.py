@@ -31,6 +31,7 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
                 *("writer/test_frames.py", "writer/test_parts.py", "writer/test_row_groups.py"),
                 *("writer/test_settled.py", "writer/test_withdrawn.py", "writer/test_sink.py"),
                 *("writer/test_target.py", "writer/test_delta.py", "writer/test_index.py", "writer/test_join.py"),
+                *("writer/test_once.py", "writer/test_out_of_reach.py", "remote/test_writing.py"),
                 "writer/test_laws.py::test_order_and_threads_do_not_matter",
                 "writer/test_laws.py::test_an_append_with_nothing_new_changes_nothing",
                 "writer/test_laws.py::test_a_file_that_changes_while_it_is_read_leaves_no_wrong_frame",

@@ -6,7 +6,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from mlflow_archive.reader.search import SEARCHABLE, Condition, Field, parse_filter
+from mlflow_archive.errors import SelectionError
+from mlflow_archive.kinds import TABLES
+from mlflow_archive.reader.search import SEARCHABLE, Condition, Field, Order, parse_filter, parse_order
 from mlflow_archive.reader.search.evaluate import holds
 from mlflow_archive.reader.search.grammar import Value
 
@@ -58,3 +60,113 @@ def test_a_doubled_quote_in_a_text_stands_for_one(written: str, value: str) -> N
 def test_a_number_is_whole_only_without_point_and_exponent(text: str, value: float) -> None:
     (condition,) = parse_filter(f"metrics.m < {text}", SEARCHABLE["run"])
     assert (type(condition.value), condition.value) == (type(value), value)
+
+
+@pytest.mark.parametrize("filter_string", [None, "", "  "])
+def test_no_filter(filter_string: str | None) -> None:
+    assert parse_filter(filter_string, SEARCHABLE["run"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "filter_string", "group", "name", "operator", "value"),
+    [
+        ("run", "metrics.a==1", "metrics", "a", "=", 1),
+        ("run", "metric.a <> 1", "metrics", "a", "!=", 1),
+        ("run", "attr.start_time >= +3", "attributes", "start_time", ">=", 3),
+        ("run", "run_id is null", "attributes", "run_id", "IS NULL", None),
+        ("run", "parameter.`a b` Is Not Null", "params", "a b", "IS NOT NULL", None),
+        ("run", "tag.\"a.b\" not in ('x' , 'y')", "tags", "a.b", "NOT IN", ("x", "y")),
+        ("run", "run.`Run name` rlike 'a|b'", "attributes", "run_name", "RLIKE", "a|b"),
+        ("run", "dataset.context = 'train'", "datasets", "context", "=", "train"),
+        ("trace", "feedback.a < 3", "feedback", "a", "<", 3),
+        ("trace", "feedback.a < '3'", "feedback", "a", "<", "3"),
+        ("trace", "expectation.a LIKE '3%'", "expectation", "a", "LIKE", "3%"),
+        ("trace", "span.name = 'x'", "span", "name", "=", "x"),
+    ],
+)
+def test_a_condition(kind: str, filter_string: str, group: str, name: str, operator: str, value: Value) -> None:
+    expected = Condition(field=Field(group=group, name=name), operator=operator, value=value)
+    assert parse_filter(filter_string, SEARCHABLE[kind]) == (expected,)
+    assert parse_filter(f" {filter_string} and {filter_string} ", SEARCHABLE[kind]) == (expected, expected)
+
+
+_MISTAKES = [
+    ("run", "metrics.loss < 'x'", "expected a number for metrics.loss, found 'x'"),
+    ("run", "metrics.loss", "expected an operator such as = or LIKE, found its end"),
+    (
+        "run",
+        "params.lr < 3",
+        "expected one of !=, =, ILIKE, IN, IS NOT NULL, IS NULL, LIKE, NOT IN, RLIKE behind params.lr, not <, found 3",
+    ),
+    (
+        "run",
+        "metrics.a LIKE 'x'",
+        "expected one of !=, <, <=, =, >, >= behind metrics.a, not LIKE, found 'x'",
+    ),
+    ("run", "status = FINISHED", "expected a quoted text for attributes.status, found FINISHED"),
+    ("run", "metrics.loss < 1 OR metrics.loss > 2", "expected AND, found OR metrics.loss > 2"),
+    ("run", "metrics.loss < 1 metrics.loss > 2", "expected AND, found metrics.loss > 2"),
+    ("run", "metrics.loss < 1 AND", "expected a name such as metrics.loss, found its end"),
+    ("run", "'a' = run_id", "expected a name such as metrics.loss, found 'a' = run_id"),
+    ("run", "run_id IN ()", "expected a quoted text, found )"),
+    ("run", "run_id IN 'a'", "expected (, found 'a'"),
+    ("run", "run_id IN ('a'", "expected ), found its end"),
+    ("run", "run_id IN ('a',", "expected a quoted text, found its end"),
+    ("run", "run_id NOT 'a'", "expected IN, found 'a'"),
+    ("run", "run_id NOT LIKE 'a'", "expected an operator, not NOT LIKE, found 'a'"),
+    ("run", "run_id IS 'a'", "expected NULL, found 'a'"),
+    ("run", "run_id IS NOT 'a'", "expected NULL, found 'a'"),
+    ("run", "run_id IS NOT NUL", "expected an operator, not IS NOT NUL, found its end"),
+    ("run", "run_id LIKES 'a'", "expected an operator, not LIKES, found 'a'"),
+    ("run", " tags.x = 'open ", '"\'open" is no name, value or operator'),
+    ("trace", "feedback.score ~ 1", "'~ 1' is no name, value or operator"),
+    ("trace", "feedback.score = x", "expected a quoted text for feedback.score, found x"),
+    ("trace", "feedback.score LIKE 3", "expected a quoted text for feedback.score, found 3"),
+]
+
+
+@pytest.mark.parametrize(("kind", "filter_string", "said"), _MISTAKES)
+def test_a_mistake_is_explained(kind: str, filter_string: str, said: str) -> None:
+    with pytest.raises(SelectionError) as caught:
+        parse_filter(filter_string, SEARCHABLE[kind])
+    assert str(caught.value) == f"the filter {filter_string!r} is not in MLflow's syntax: {said}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "filter_string", "said"),
+    [
+        (
+            "logged_model",
+            "nonsense.x = 'a'",
+            "logged models have no 'nonsense' to search by; there are attributes, metrics, params, tags",
+        ),
+        ("run", "datasets.colour = 'a'", "datasets have no 'colour' to search by; there are name, digest, context"),
+    ],
+)
+def test_a_name_that_is_not_there_is_answered_by_those_that_are(kind: str, filter_string: str, said: str) -> None:
+    with pytest.raises(SelectionError) as caught:
+        parse_filter(filter_string, SEARCHABLE[kind])
+    assert str(caught.value) == said
+
+
+def test_an_attribute_that_is_not_there_is_answered_by_columns_and_other_names() -> None:
+    with pytest.raises(SelectionError) as caught:
+        parse_filter("run = 'a'", SEARCHABLE["model_version"])
+    others = ("creation_timestamp", "last_updated_timestamp", "source_path", "version_number")
+    known = ", ".join(sorted([*TABLES["model_versions"].column_names, *others]))
+    assert str(caught.value) == f"model versions have no attribute 'run'; there are {known}"
+
+
+@pytest.mark.parametrize(
+    ("text", "group", "name", "descending"),
+    [
+        ("start_time", "attributes", "start_time", False),
+        (" metrics.loss DESC ", "metrics", "loss", True),
+        ("metrics.`a b` desc", "metrics", "a b", True),
+        ("metrics.`a b` Asc", "metrics", "a b", False),
+        ("metrics.`a b`", "metrics", "a b", False),
+        ("Run name", "attributes", "run_name", False),
+    ],
+)
+def test_an_order(text: str, group: str, name: str, descending: bool) -> None:
+    assert parse_order(text, SEARCHABLE["run"]) == Order(field=Field(group=group, name=name), descending=descending)

@@ -16,7 +16,6 @@ from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.stored.limits import MAX_GROUP_ROWS, ONE_ROW, SMALL, ColumnSize, GroupSize, OverLimitError
 from mlflow_archive.reader.stored.row_groups import RowGroups
-from mlflow_archive.reader.stored.thrift import CompactReader, ThriftError
 from mlflow_archive.storage.files import Files as WriterFiles
 from mlflow_archive.storage.members import MemberFile, OpenFile
 from mlflow_archive.verification.checks import verify
@@ -161,23 +160,6 @@ def test_pages_of_version_2_are_taken(tmp_path: Path) -> None:
     data = _encoded(rows, data_page_version="2.0", write_page_checksum=True)
     with open_archive(_written(tmp_path / "a", data)) as archive:
         assert archive.table("params").num_rows == rows.num_rows
-
-
-@pytest.mark.parametrize(
-    ("data", "problem"),
-    [
-        (b"\x15\x02\x05\x02\x04\x00", "field 1 comes twice"),
-        (b"\x15", "cut short"),
-        (b"\x15" + b"\xff" * 11, "too long"),
-        (b"\x1c" * 9, "nest too deep"),
-        (b"\x19\xf9" + b"\xff" * 4 + b"\x7f", "cut short"),
-        (b"\x19\x19\x19\x19\x19\x19\x19\x19\x19\x19", "nest too deep"),
-        (b"\x1b\x01\x55\x02\x02\x00", "type 11"),
-    ],
-)
-def test_thrift_that_could_be_read_in_two_ways(data: bytes, problem: str) -> None:
-    with pytest.raises(ThriftError, match=problem):
-        CompactReader(data).struct()
 
 
 def test_the_encoder_of_the_vectors_writes_what_is_read(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""MLflow's search syntax on an archive: the same runs as MLflow itself finds, and errors that help."""
+"""MLflow's search syntax on an archive: the same runs as MLflow itself finds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.inspection.listing import Query, list_objects
-from mlflow_archive.reader.search import SEARCHABLE, Field, parse_filter, parse_order
+from mlflow_archive.reader.search import SEARCHABLE
 from mlflow_archive.sources.filtering.run_filter import compile_filter
 from mlflow_archive.writer.export import ArchiveSink
 from tests.support.chunks import ChunkSource, chunk, experiment, pairs, points, run
@@ -137,37 +137,3 @@ def test_traces(archive: Archive, filter_string: str, expected: list[str] | None
             found(archive, filter_string, "trace")
     else:
         assert found(archive, filter_string, "trace") == expected
-
-
-@pytest.mark.parametrize(
-    ("filter_string", "said"),
-    [
-        ("metrics.loss < 'x'", "a number for metrics.loss"),
-        ("metrics.loss", "an operator"),
-        ("nonsense.x = 'a'", "no 'nonsense' to search by; there are attributes, metrics"),
-        ("colour = 'a'", "no attribute 'colour'; there are"),
-        ("params.lr < 3", "behind params.lr, not <"),
-        ("status = FINISHED", "a quoted text for attributes.status, found FINISHED"),
-        ("datasets.colour = 'a'", "datasets have no 'colour'"),
-        ("metrics.loss < 1 OR metrics.loss > 2", "expected AND, found OR"),
-        ("metrics.loss < 1 metrics.loss > 2", "expected AND"),
-        ("run_id IN ()", "a quoted text"),
-        ("run_id IN ('a'", "), found its end"),
-        ("tags.x = 'open", "is no name, value or operator"),
-    ],
-)
-def test_a_mistake_is_explained(archive: Archive, filter_string: str, said: str) -> None:
-    with pytest.raises(SelectionError) as caught:
-        found(archive, filter_string)
-    assert said in str(caught.value)
-
-
-def test_order() -> None:
-    order = parse_order("metrics.`a b` DESC", SEARCHABLE["run"])
-    assert (order.field, order.descending) == (Field(group="metrics", name="a b"), True)
-    assert not parse_order("start_time", SEARCHABLE["run"]).descending
-
-
-@pytest.mark.parametrize("filter_string", [None, "", "  "])
-def test_no_filter(filter_string: str | None) -> None:
-    assert parse_filter(filter_string, SEARCHABLE["run"]) == ()

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pytest
 
-from mlflow_archive.api.diffing import ObjectChange
+from mlflow_archive.api.differences import ObjectChange
 from mlflow_archive.api.proof.proving import Proving
 from mlflow_archive.api.proof.rules import COLUMNS, JSON_COLUMNS, KEYS
 from mlflow_archive.flow.report import Quiet

@@ -14,7 +14,7 @@ from mlflow_archive.format.source_tags import shorten
 from mlflow_archive.kinds import Table
 
 if TYPE_CHECKING:
-    from mlflow_archive.api.diffing import FieldChange, ObjectChange
+    from mlflow_archive.api.differences import FieldChange, ObjectChange
 
 _HELD_OTHERWISE: Final = (
     "infinities_as_largest",

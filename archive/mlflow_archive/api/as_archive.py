@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlflow_archive.errors import NotAnArchiveError, TargetError
+from mlflow_archive.errors import NotAnArchiveError, SelectionError, TargetError
 from mlflow_archive.flow.report import Progress
+from mlflow_archive.format.earlier import AskedAt
 from mlflow_archive.format.layout import SINGLE_FILE_SUFFIX
 from mlflow_archive.format.location import RemotePlace
 from mlflow_archive.reader.archive import Archive, open_archive
@@ -23,16 +24,18 @@ def as_archive(
     jobs: int = 4,
     progress: Progress | None = None,
     gaps: bool = False,
+    at: AskedAt | None = None,
 ) -> Iterator[Archive]:
     """Open what a path or tracking URI names.
 
-    An archive is opened as it is, and ``selection`` does not count; a server, database or folder is exported into a
-    temporary archive first, which is removed at the end. Raises what these raise; TargetError where what could not be
-    read would be taken for missing: a source with gaps, unless these are welcome; SelectionError for a delta.
+    An archive is opened as it is, or as it was (``at``), and ``selection`` does not count; a server, database or folder
+    is exported into a temporary archive first, which is removed at the end. Raises what these raise; TargetError where
+    what could not be read would be taken for missing: a source with gaps, unless these are welcome; SelectionError for
+    a delta, and with ``at`` for what is no archive.
     """
     if _may_be_archive(place):
         try:
-            opened = open_archive(place)
+            opened = open_archive(place, at=at)
         except NotAnArchiveError:
             if "://" in place or place.endswith(SINGLE_FILE_SUFFIX):
                 raise
@@ -41,6 +44,8 @@ def as_archive(
                 opened.require_whole("a comparison")
                 yield opened
             return
+    if at is not None:
+        raise SelectionError(f"{place} is no archive: only an archive can be compared as it was after an export")
     from mlflow_archive.api.verbs import ExportOptions, export  # noqa: PLC0415 - looking needs no writer
 
     with PrivateFolder() as folder:

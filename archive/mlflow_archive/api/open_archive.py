@@ -17,6 +17,7 @@ from mlflow_archive.api.objects import Run, StoredObject
 from mlflow_archive.api.registry import ModelsByName, ModelVersion, stored_object
 from mlflow_archive.api.searching import search_runs, search_traces
 from mlflow_archive.api.table_view import TableView
+from mlflow_archive.format.earlier import AskedAt
 from mlflow_archive.format.location import ArchivePath, ArchivePlace
 from mlflow_archive.format.notebook import pairs_html
 from mlflow_archive.kinds import TABLES
@@ -39,13 +40,14 @@ class OpenArchive(Closing):
     """An open archive, either form, read-only; a context manager. Every table is an attribute: ``a.runs``.
 
     It may lie in a bucket (``s3://…``) or, a single file, on a web server; then RemotePlaceError is raised, too.
-    A delta shows what lies in it, with ``base`` all that the two make together. Raises SelectionError for another base,
-    NotAnArchiveError, FormatTooNewError, DamagedError where not even the manifest can be read; all of them are
-    MlflowArchiveError.
+    A delta shows what lies in it, with ``base`` all that the two make together. With ``at``, the number of an export or
+    a time (ISO 8601, a ``datetime``, or a ``date`` for the end of that day in UTC), it is the archive as it was then.
+    Raises SelectionError for another base or an export that is not there, NotAnArchiveError, FormatTooNewError,
+    DamagedError where not even the manifest can be read; all of them are MlflowArchiveError.
     """
 
-    def __init__(self, path: ArchivePath, *, base: ArchivePath | None = None) -> None:
-        self._archive: Archive = open_archive(path, base=base)
+    def __init__(self, path: ArchivePath, *, base: ArchivePath | None = None, at: AskedAt | None = None) -> None:
+        self._archive: Archive = open_archive(path, base=base, at=at)
         views = {name: TableView(self._archive, name) for name in TABLES}
         self.tables: Mapping[str, TableView] = MappingProxyType(views)
         self._attached: list[object] = []

@@ -23,6 +23,7 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow import copy as loop
 from mlflow_archive.flow.report import Progress, Report
 from mlflow_archive.flow.sink import Sink
+from mlflow_archive.format.earlier import AskedAt
 from mlflow_archive.format.location import ArchivePath, ArchivePlace, archive_place
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
@@ -124,6 +125,7 @@ def import_archive(  # noqa: PLR0913 - what belongs to one archive stands beside
     rename_experiment: Renaming | None = None,
     rename_model: Renaming | None = None,
     base: ArchivePath | None = None,
+    at: AskedAt | None = None,
     selection: Selection | None = None,
     progress: Progress | OnProgress | None = None,
 ) -> Report:
@@ -132,8 +134,8 @@ def import_archive(  # noqa: PLR0913 - what belongs to one archive stands beside
     ``options`` are :class:`~mlflow_archive.api.replaying.ImportOptions`. ``rename_experiment`` and ``rename_model`` map
     names in the archive to names in the target, or are files that do, in place of those of ``options``: they belong to
     one archive, where options may serve many. ``base`` is the archive of which ``archive`` is a delta: what the delta
-    does not hold is read from it. ``report.details`` is the receipt. Raises SelectionError, also where two
-    names would become one, ServerError, TargetError, ArchiveError; repeated, it goes on.
+    does not hold is read from it. ``at`` is as in ``ma.open``. ``report.details`` is the receipt. Raises
+    SelectionError, also where two names would become one, ServerError, TargetError, ArchiveError; repeated, it goes on.
     """
     from mlflow_archive.api.replaying import ImportOptions, replay_archive  # noqa: PLC0415 - brings MLflow with it
     from mlflow_archive.sinks.replay.names import read_renames  # noqa: PLC0415
@@ -144,7 +146,7 @@ def import_archive(  # noqa: PLR0913 - what belongs to one archive stands beside
         rename_experiment=options.rename_experiment if rename_experiment is None else read_renames(rename_experiment),
         rename_model=options.rename_model if rename_model is None else read_renames(rename_model),
     )
-    with open_archive(archive, base=base) as opened:
+    with open_archive(archive, base=base, at=at) as opened:
         return replay_archive(opened, to, options, selection, progress=listener)
 
 
@@ -183,24 +185,26 @@ def restore(
     options: RestoreOptions,
     *,
     base: ArchivePath | None = None,
+    at: AskedAt | None = None,
     selection: Selection | None = None,
     progress: Progress | OnProgress | None = None,
 ) -> Report:
     """Restore an archive into a backend database with every id kept; see ``mlflow-archive restore``.
 
     Without an ``artifact_root`` in the options, artifacts keep their locations and none is written. A delta takes its
-    ``base``, too. Raises
+    ``base``, too; ``at`` is as in ``ma.open``. Raises
     RestoreRefusedError (a TargetError) with every conflict before anything is written, ServerError, ArchiveError.
     """
     from mlflow_archive.api.restoring import restore_archive  # noqa: PLC0415 - brings MLflow with it
 
-    with open_archive(archive, base=base) as opened:
+    with open_archive(archive, base=base, at=at) as opened:
         return restore_archive(opened, to, options, selection, progress=nullcontext(as_progress(progress)))
 
 
 def serve(
     archive: ArchivePath,
     *,
+    at: AskedAt | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
     ready: Callable[[str], None] = print,
@@ -208,9 +212,10 @@ def serve(
 ) -> None:
     """Show an archive in MLflow's web pages, read-only, until interrupted; see ``mlflow-archive serve``.
 
-    Port 0 takes a free one; ``ready`` is called with the URL once it can be opened. Sets MLflow's server up in this
-    process, for one archive. Raises ArchiveError, TargetError, MlflowArchiveError where full MLflow is missing.
+    Port 0 takes a free one; ``ready`` is called with the URL once it can be opened; ``at`` is as in ``ma.open``. Sets
+    MLflow's server up in this process, for one archive. Raises ArchiveError, TargetError, SelectionError,
+    MlflowArchiveError where full MLflow is missing.
     """
     from mlflow_archive.api.serving.server import serve as serve_pages  # noqa: PLC0415 - brings MLflow with it
 
-    serve_pages(archive, host=host, port=port, ready=ready, progress=nullcontext(as_progress(progress)))
+    serve_pages(archive, at=at, host=host, port=port, ready=ready, progress=nullcontext(as_progress(progress)))

@@ -76,14 +76,24 @@ def run_fingerprint(
     ``info`` holds columns of ``runs`` with times as milliseconds; None values are left out, so that a source that
     does not show a field and one that shows it empty agree. ``points`` are numbers of points by key, where known.
     """
-    document = [
-        {name: value for name, value in info.items() if value is not None},
-        dict(params),
-        dict(tags),
-        sorted([key, step, time, repr(float(value))] for key, step, time, value in latest_metrics),
-        _listing(files),
-    ]
-    return Fingerprint(_digest(document), _contents(files, points))
+    known = {name: value for name, value in info.items() if value is not None}
+    latest = sorted([key, step, time, repr(float(value))] for key, step, time, value in latest_metrics)
+    return fingerprint_of_texts(
+        canonical(known),
+        canonical(dict(params)),
+        canonical(dict(tags)),
+        canonical(latest),
+        files,
+        None if points is None else canonical(points),
+    )
+
+
+def fingerprint_of_texts(
+    info: str, params: str, tags: str, latest_metrics: str, files: Sequence[AnnouncedFile], points: str | None
+) -> Fingerprint:
+    """As ``run_fingerprint``, of parts that are canonical JSON already."""
+    listing = canonical(_listing(files)) if files else "[]"
+    return Fingerprint(_sha256(f"[{info},{params},{tags},{latest_metrics},{listing}]"), _contents(files, points))
 
 
 def entity_fingerprint(
@@ -94,41 +104,37 @@ def entity_fingerprint(
     ``rows`` are by table, times as milliseconds, ``spans`` left out; tables without rows and None values do not
     count.
     """
-    digest = _digest(
-        [
-            {
-                name: sorted(_row(row) for row in table_rows)
-                for name, table_rows in rows.items()
-                if table_rows and name != "spans"
-            },
-            _listing(files),
-        ]
-    )
-    return Fingerprint(digest, _contents(files, None))
+    shown = {
+        name: sorted(_row(row) for row in table_rows)
+        for name, table_rows in rows.items()
+        if table_rows and name != "spans"
+    }
+    return Fingerprint(_sha256(canonical([shown, _listing(files)])), _contents(files, None))
 
 
 def _listing(files: Sequence[AnnouncedFile]) -> list[list[str | int]]:
     return sorted([file.path, -1 if file.size is None else file.size] for file in files)
 
 
-def _contents(files: Sequence[AnnouncedFile], points: Mapping[str, int] | None) -> str | None:
+def _contents(files: Sequence[AnnouncedFile], points: str | None) -> str | None:
     marks = [[file.path, file.mark] for file in sorted(files, key=lambda file: file.path)]
     with_marks = any(mark is not None for _, mark in marks)
     if points is None and not with_marks:
         return None
-    return _digest([points, marks if with_marks else None])
+    return _sha256(f"[{points or 'null'},{canonical(marks) if with_marks else 'null'}]")
 
 
 def _row(row: Mapping[str, object]) -> str:
     values = {
         name: repr(value) if isinstance(value, float) else value for name, value in row.items() if value is not None
     }
-    return _canonical(values)
+    return canonical(values)
 
 
-def _digest(document: object) -> str:
-    return hashlib.sha256(_canonical(document).encode("ascii")).hexdigest()
+def _sha256(document: str) -> str:
+    return hashlib.sha256(document.encode("ascii")).hexdigest()
 
 
-def _canonical(document: object) -> str:
+def canonical(document: object) -> str:
+    """Return canonical JSON (spec/format.md, section 4), which is ASCII."""
     return _ENCODER.encode(document)

@@ -20,9 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.errors import DamagedError, ElsewhereError
+from mlflow_archive.format.earlier import AskedAt, parse_at
 from mlflow_archive.format.gaps import SOURCE
 from mlflow_archive.format.location import ArchivePath, ArchivePlace, archive_place
-from mlflow_archive.format.manifest import Export, Manifest, Member
+from mlflow_archive.format.manifest import Export, Manifest, Member, encode
 from mlflow_archive.kinds import (
     BY_ROW,
     IDENTITIES,
@@ -32,6 +33,7 @@ from mlflow_archive.kinds import (
     is_named,
     qualifiers,
 )
+from mlflow_archive.reader.stored.earlier import earlier
 from mlflow_archive.reader.stored.footer import check_footer
 from mlflow_archive.reader.stored.joined import joined_members
 from mlflow_archive.reader.stored.opening import OpenedManifest, open_members, read_manifest
@@ -52,13 +54,17 @@ OWNERS: Final = (*IDENTITIES, SOURCE)
 
 
 class Archive(Closing):
-    """A committed archive, either form, read-only; safe to use from several threads."""
+    """A committed archive, either form, read-only; safe to use from several threads.
+
+    ``last_export`` is the number of its newest export where it is read as it was after an earlier one, else None.
+    """
 
     def __init__(self, members: Members, opened: OpenedManifest) -> None:
         self.members = members
         self.manifest: Manifest = opened.manifest
         self.id = opened.archive_id
         self.problems = opened.problems
+        self.last_export = opened.last_export
         self._parts: dict[str, Part] = {}
         self._recent = RecentGroups()
         self._lock = Lock()
@@ -254,6 +260,16 @@ class Archive(Closing):
         later = [keys for number, keys in self._identities.get(kind, {}).items() if number > export]
         return pa.concat_arrays(later) if later else None
 
+    def after(self, export: int) -> Archive:
+        """Return the archive as it was after an export. It reads through the files of this one, which closes them.
+
+        Raises as ``earlier`` does.
+        """
+        opened = OpenedManifest(manifest=self.manifest, data=encode(self.manifest), last_export=self.last_export)
+        past = Archive(self.members, earlier(self.members, opened, export))
+        past._parts = self._parts
+        return past
+
     def close(self) -> None:
         """Close all files; nothing can be read any more, also through parts that were opened before."""
         self._recent.clear()
@@ -261,18 +277,21 @@ class Archive(Closing):
         self.members.close()
 
 
-def open_archive(path: ArchivePath, *, base: ArchivePath | None = None) -> Archive:
+def open_archive(path: ArchivePath, *, base: ArchivePath | None = None, at: AskedAt | None = None) -> Archive:
     """Open the archive at a path, directory or single file, or in a bucket (``s3://…``), or a file on a web server.
 
-    A delta with its ``base`` is what they make together. Raises NotAnArchiveError, FormatTooNewError, or DamagedError
+    A delta with its ``base`` is what they make together. With ``at`` it is the archive as it was after that export, or
+    after the newest that was made at that time or before. Raises NotAnArchiveError, FormatTooNewError, or DamagedError
     where not even the manifest can be read; of what lies on another machine also RemotePlaceError and
-    MissingExtraError, of another URL and for a base of another archive id SelectionError. A damaged copy of the
-    manifest beside a good one is in ``Archive.problems``.
+    MissingExtraError, of another URL, for a base of another archive id and for an export that is not there
+    SelectionError. A damaged copy of the manifest beside a good one is in ``Archive.problems``.
     """
     with ExitStack() as stack:
         members, opened = _opened(archive_place(path), stack)
         if base is not None:
             members, opened = joined_members(*_opened(archive_place(base), stack), members, opened)
+        if at is not None:
+            opened = earlier(members, opened, parse_at(at))
         archive = Archive(members, opened)
         stack.pop_all()
         return archive

@@ -6,6 +6,7 @@ import hashlib
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.delta import joined
+from mlflow_archive.format.earlier import changed_since as changed
 from mlflow_archive.format.layout import MANIFEST, manifest_name
 from mlflow_archive.format.manifest import MAX_MANIFEST_SIZE, decode, encode
 from mlflow_archive.reader.archive import Archive
@@ -39,12 +40,5 @@ def changed_since(archive: Archive, export: int, data: bytes) -> str | None:
 
     An export that adds to an archive changes nothing that is there, so only forgery or damage can do so.
     """
-    signed, newest = decode(data, where=manifest_name(export)), joined(archive.manifest)
-    members = {member.path: (member.size, member.sha256) for member in newest.members}
-    for member in signed.members:
-        listed = members.get(member.path)
-        if listed != (member.size, member.sha256):
-            return f"{member.path} was signed and is {'gone' if listed is None else 'another one now'}"
-    if newest.exports[:export] != signed.exports:
-        return "what the archive states of its exports is not what was signed"
-    return None
+    change = changed(decode(data, where=manifest_name(export)), archive.manifest)
+    return None if change is None else f"{change[0]} was signed and is {change[1]}"

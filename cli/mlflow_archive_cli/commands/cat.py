@@ -8,10 +8,11 @@ import sys
 import click
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.earlier import At
 from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_artifacts
-from mlflow_archive_cli.opening import base_option, opened_archive
+from mlflow_archive_cli.opening import at_option, base_option, opened_archive
 from mlflow_archive_cli.parameters import ARCHIVE
 
 
@@ -19,7 +20,8 @@ from mlflow_archive_cli.parameters import ARCHIVE
 @click.argument("archive", type=ARCHIVE)
 @click.argument("artifact", metavar="NAME/PATH")
 @base_option
-def command(archive: ArchivePlace, base: ArchivePlace | None, artifact: str) -> None:
+@at_option
+def command(archive: ArchivePlace, base: ArchivePlace | None, at: At | None, artifact: str) -> None:
     """Write the bytes of one artifact of ARCHIVE to stdout.
 
     NAME is the id, the start of it, or the name of a run, logged model, trace or registered model.
@@ -30,7 +32,7 @@ def command(archive: ArchivePlace, base: ArchivePlace | None, artifact: str) -> 
     """
     if not artifact.partition("/")[2]:
         raise click.UsageError(f"{artifact!r} is not of the form NAME/PATH")
-    with opened_archive(archive, base) as opened:
+    with opened_archive(archive, base, at) as opened:
         place = find_artifacts(opened, artifact)
         rows = artifacts_at(opened, place)
         matches = [row for row in rows if row["path"] == place.path]

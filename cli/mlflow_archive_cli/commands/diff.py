@@ -10,12 +10,14 @@ import click
 
 from mlflow_archive.api.announced import Announced
 from mlflow_archive.api.as_archive import as_archive
-from mlflow_archive.api.diffing import Comparison, FieldChange, ObjectChange, differences, hidden_columns
+from mlflow_archive.api.differences import Comparison, FieldChange, ObjectChange, differences, hidden_columns
+from mlflow_archive.api.diffing import other_side
 from mlflow_archive.api.receipts import read_receipts
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive_cli.escaping import one_line
+from mlflow_archive_cli.opening import at_option
 from mlflow_archive_cli.output import JsonOutput, plain, warn, write_json
-from mlflow_archive_cli.parameters import LOCAL_PATH, output_file
+from mlflow_archive_cli.parameters import LOCAL_PATH, export_or_time, output_file
 from mlflow_archive_cli.printable import text_of
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.selecting import json_option, quiet_option
@@ -29,7 +31,14 @@ _SIGN = {"added": "+", "removed": "-", "changed": "~"}
 
 @click.command("diff")
 @click.argument("before")
-@click.argument("after")
+@click.argument("after", required=False)
+@at_option
+@click.option(
+    "--against",
+    type=export_or_time,
+    metavar="N|DATE",
+    help="AFTER as it was after that export; without AFTER, the archive BEFORE itself: what came between two exports.",
+)
 @click.option("--no-artifacts", is_flag=True, help="Do not compare artifacts; of a server they are not even read then.")
 @click.option("--no-locations", is_flag=True, help="Do not compare where artifacts lie; after a move that differs.")
 @click.option(
@@ -61,7 +70,7 @@ def command(
     ctx: click.Context,
     /,
     before: str,
-    after: str,
+    after: str | None,
     as_json: bool,
     quiet: bool,
     **options: Any,
@@ -69,16 +78,19 @@ def command(
     """List which objects were added, removed or changed from BEFORE to AFTER, field by field.
 
     Each is an archive, an http(s):// server, a backend database or an mlruns folder; all but archives are read into a
-    temporary one first. Objects are matched by kind and id. The exit code is 1 where anything differs. With --json
+    temporary one first. With --at alone the archive BEFORE is compared as it was with what it is now, with --against
+    with what it was then. Objects are matched by kind and id. The exit code is 1 where anything differs. With --json
     each line is one object. With --imported, 0 means proved, and 3 that nothing differs but what the import refused.
 
     \b
     Example:
       mlflow-archive diff monday.mlfa tuesday.mlfa
+      mlflow-archive diff backup.mlfa --at 1 --against 3
       mlflow-archive diff backup.mlfa http://127.0.0.1:5000 --imported --receipt receipt.json --evidence proof.json
     """
+    counterpart = other_side(before, after, options["at"], options["against"], imported=options["imported"])
     if options["imported"]:
-        _prove(ctx, before, after, as_json=as_json, quiet=quiet, **options)
+        _prove(ctx, before, counterpart, as_json=as_json, quiet=quiet, **options)
         return
     if options["evidence"]:
         raise click.UsageError("--evidence is for --imported")
@@ -86,8 +98,8 @@ def command(
     selection = Selection(artifacts=artifacts)
     with (
         watch("diff", quiet=quiet) as progress,
-        as_archive(before, selection=selection, jobs=jobs, progress=progress) as old,
-        as_archive(after, selection=selection, jobs=jobs, progress=progress) as new,
+        as_archive(before, selection=selection, jobs=jobs, progress=progress, at=options["at"]) as old,
+        as_archive(counterpart, selection=selection, jobs=jobs, progress=progress, at=options["against"]) as new,
     ):
         hidden = hidden_columns(old, new)
         announced = Announced(read_receipts(options["receipts"], old))
@@ -138,6 +150,7 @@ def _prove(ctx: click.Context, before: str, after: str, *, as_json: bool, quiet:
             artifacts=not options["no_artifacts"],
             jobs=options["jobs"],
             progress=progress,
+            at=options["at"],
         )
     counts = _tell(iter(proof.changes), as_json=as_json)
     if options["evidence"] is not None:

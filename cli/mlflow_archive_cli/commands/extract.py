@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.earlier import At
 from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_artifacts
 from mlflow_archive.reader.inspection.extract import Item, extract
-from mlflow_archive_cli.opening import base_option, opened_archive
+from mlflow_archive_cli.opening import at_option, base_option, opened_archive
 from mlflow_archive_cli.output import warn
 from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH
 from mlflow_archive_cli.printable import size
@@ -24,6 +25,7 @@ from mlflow_archive_cli.selecting import progress_option, quiet_option
 @click.argument("archive", type=ARCHIVE)
 @click.argument("names", metavar="NAME[/PATH]...", nargs=-1, required=True)
 @base_option
+@at_option
 @click.option("--to", "target", type=LOCAL_PATH, required=True, metavar="DIR", help="The folder to write to.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there with other content.")
 @progress_option
@@ -34,6 +36,7 @@ def command(
     /,
     archive: ArchivePlace,
     base: ArchivePlace | None,
+    at: At | None,
     names: tuple[str, ...],
     target: Path,
     **options: Any,
@@ -49,7 +52,7 @@ def command(
       mlflow-archive extract backup.mlfa 4b1f0c/model --to restored
     """
     with (
-        opened_archive(archive, base) as opened,
+        opened_archive(archive, base, at) as opened,
         watch("extract", quiet=options["quiet"], form=options["form"]) as progress,
     ):
         items = _items(opened, names)

@@ -13,12 +13,13 @@ import click
 
 from mlflow_archive.api.charts import FORMATS, terminal_chart, unseen, write_chart
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.earlier import At
 from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.inspection.details import MetricHistory, find_run, run_details
 from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive_cli.escaping import one_line
-from mlflow_archive_cli.opening import base_option, opened_archive
+from mlflow_archive_cli.opening import at_option, base_option, opened_archive
 from mlflow_archive_cli.output import output, warn
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.selecting import csv_option, json_option
@@ -31,14 +32,16 @@ _COLUMNS = ("metric", "step", "timestamp", "value")
 @click.argument("run")
 @click.argument("metrics", nargs=-1)
 @base_option
+@at_option
 @click.option(
     "-o", "--output", "file", type=output_file, metavar="FILE", help="Draw into this .png, .svg or .pdf file."
 )
 @json_option
 @csv_option
-def command(
+def command(  # noqa: PLR0913 - click gives each option by its name
     archive: ArchivePlace,
     base: ArchivePlace | None,
+    at: At | None,
     run: str,
     metrics: tuple[str, ...],
     file: Path | None,
@@ -55,7 +58,7 @@ def command(
     """
     if file is not None and file.suffix.lower() not in FORMATS:
         raise click.UsageError(f"-o takes a file that ends in {', '.join(FORMATS)}; found {file.name!r}")
-    with opened_archive(archive, base) as opened:
+    with opened_archive(archive, base, at) as opened:
         run_id, histories = _histories(opened, run, metrics)
     if file is not None:
         write_chart(histories, file, title=run_id)

@@ -12,12 +12,13 @@ import click
 
 from mlflow_archive.api.replaying import replay_archive
 from mlflow_archive.flow.report import Report
+from mlflow_archive.format.earlier import At
 from mlflow_archive.format.location import ArchivePlace, without_password
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.replay import ReplayOptions
 from mlflow_archive_cli.escaping import one_line
 from mlflow_archive_cli.naming import names_asked, naming_options
-from mlflow_archive_cli.opening import base_option, opened_archive
+from mlflow_archive_cli.opening import at_option, base_option, opened_archive
 from mlflow_archive_cli.output import TextOutput, list_gaps, warn
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.progress import watch
@@ -33,6 +34,7 @@ _FIRST: Final = ("experiments", "runs", "created", "updated", "skipped", "refuse
 @click.command("import")
 @click.argument("archive", type=ARCHIVE)
 @base_option
+@at_option
 @click.option(
     "--to",
     "uri",
@@ -101,6 +103,7 @@ def command(
     /,
     archive: ArchivePlace,
     base: ArchivePlace | None,
+    at: At | None,
     receipt: Path | None,
     quiet: bool,
     **options: Any,
@@ -118,7 +121,7 @@ def command(
     """
     selection = Selection(**what_is_named(options))
     uri = _target(options["uri"])
-    with opened_archive(archive, base) as opened:
+    with opened_archive(archive, base, at) as opened:
         facts = {"archive": str(archive), "archive_id": opened.id}
         with ReceiptFile(receipt, facts) as file, watch("import", quiet=quiet, form=options["form"]) as progress:
             done = replay_archive(opened, uri, replay_asked(options), selection, progress=progress, begun=file.begin)

@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from mlflow_archive.format.earlier import At
 from mlflow_archive.format.gaps import GAPS
 from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.inspection.summary import Summary, summarize
-from mlflow_archive_cli.opening import base_option, opened_archive
+from mlflow_archive_cli.opening import at_option, base_option, opened_archive
 from mlflow_archive_cli.output import output, warn
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.printable import size, text_of
@@ -21,15 +22,16 @@ from mlflow_archive_cli.table import Section, pairs
 @click.command("info")
 @click.argument("archive", type=ARCHIVE)
 @base_option
+@at_option
 @json_option
-def command(archive: ArchivePlace, base: ArchivePlace | None, as_json: bool) -> None:
+def command(archive: ArchivePlace, base: ArchivePlace | None, at: At | None, as_json: bool) -> None:
     """Say what is in ARCHIVE, from where, when, and how large it is.
 
     \b
     Example:
       mlflow-archive info backup.mlfa
     """
-    with opened_archive(archive, base) as opened:
+    with opened_archive(archive, base, at) as opened:
         for problem in opened.problems:
             warn(f"warning: {problem}; run `mlflow-archive verify {archive}`")
         summary = summarize(opened)
@@ -38,6 +40,8 @@ def command(archive: ArchivePlace, base: ArchivePlace | None, as_json: bool) -> 
 
 def _sections(summary: Summary) -> Iterator[Section]:
     facts = {"archive": summary.path, "archive id": summary.archive_id, "form": summary.form, "format": summary.version}
+    if summary.last_export is not None:
+        facts["as it was"] = f"after export {len(summary.exports)} of {summary.last_export}"
     yield pairs("", facts | ({"features": ", ".join(summary.features)} if summary.features else {}))
     if summary.elsewhere is not None:
         place = summary.elsewhere

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final
 
 import click
 
+from mlflow_archive.api.export_changes import export_changes
+from mlflow_archive.format.earlier import At
 from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.kinds import KINDS, RUN
 from mlflow_archive.kinds.model import ListView
@@ -18,12 +21,13 @@ from mlflow_archive.reader.inspection.artifact_owner import artifacts_at, find_a
 from mlflow_archive.reader.inspection.listing import Query, Record, columns_of, keys_of, list_artifacts, list_objects
 from mlflow_archive.reader.inspection.nesting import nested
 from mlflow_archive.reader.search import Condition, Field
-from mlflow_archive_cli.opening import base_option, opened_archive
-from mlflow_archive_cli.output import output, warn
+from mlflow_archive_cli.opening import at_option, base_option, opened_archive
+from mlflow_archive_cli.output import Output, output, warn
 from mlflow_archive_cli.parameters import ARCHIVE, Words, equals, metric_condition, time_ms
 from mlflow_archive_cli.selecting import csv_option, json_option
 
 _ARTIFACTS: Final = "artifacts"
+_EXPORTS: Final = "exports"
 _PARENT: Final = "tags.mlflow.parentRunId"
 _STAGE: Final = "lifecycle_stage"
 _DELETED: Final[Mapping[str, str]] = MappingProxyType({_STAGE: "deleted", "current_stage": TOMBSTONE})
@@ -41,12 +45,15 @@ _MEANINGS: Final = MappingProxyType(
         **{other: word for word, (_, view) in LISTS.items() for other in (word, word.removesuffix("s"), *view.also)},
         _ARTIFACTS: _ARTIFACTS,
         "artifact": _ARTIFACTS,
+        _EXPORTS: _EXPORTS,
+        "export": _EXPORTS,
     }
 )
 _WORDS: Final = ", ".join(f"{word} ({view.note})" if view.note else word for word, (_, view) in LISTS.items())
 _HELP: Final = f"""List what is in ARCHIVE: its experiments, or what WHAT names.
 
-WHAT is one of {_WORDS}, or artifacts (at or below PATH).
+WHAT is one of {_WORDS}, artifacts (at or below PATH), or
+exports: what each of them added, changed, and found deleted at the source (removed; it stays in the archive).
 
 Runs and traces are listed from the newest on, and what is deleted at the source only with --deleted or --all. On a
 terminal ids are as short as `show` takes them, and columns for which there is no room are left away. With --json each
@@ -65,6 +72,7 @@ _RIGHT: Final = ("runs", "size", "duration", "versions", "version", "execution_d
 @click.argument("subject", type=Words(_MEANINGS), metavar="[WHAT]", default="experiments")
 @click.argument("path", default="")
 @base_option
+@at_option
 @click.option(
     "--filter",
     "filter_string",
@@ -116,6 +124,7 @@ _RIGHT: Final = ("runs", "size", "duration", "versions", "version", "execution_d
 def command(
     archive: ArchivePlace,
     base: ArchivePlace | None,
+    at: At | None,
     subject: str,
     path: str,
     as_json: bool,
@@ -125,7 +134,10 @@ def command(
     """List objects or artifacts."""
     _refuse_senseless(subject, path, options, for_programs=as_json or as_csv)
     out = output(as_json=as_json, as_csv=as_csv)
-    with opened_archive(archive, base) as opened:
+    with opened_archive(archive, base, at) as opened:
+        if subject == _EXPORTS:
+            _list_exports(opened, out, options["limit"], for_programs=as_json or as_csv)
+            return
         if subject == _ARTIFACTS:
             columns, artifacts = _artifacts(opened, options["of"], path)
             out.rows(columns, artifacts[: options["limit"]], right=_RIGHT)
@@ -142,6 +154,22 @@ def command(
         rows = _rows(opened, kind, view, names, options)
         right = [*_RIGHT, *(name for name in names if name.startswith("metrics."))]
         out.rows(names, rows, right=right, whole=bool(requested))
+
+
+def _list_exports(archive: Archive, out: Output, limit: int | None, *, for_programs: bool) -> None:
+    rows = [changes.to_json() for changes in islice(export_changes(archive), limit)]
+    columns = list(rows[0])
+    if not for_programs:
+        columns.remove("tool")
+        for row in rows:
+            row["selection"] = ", ".join(f"{name}={value}" for name, value in row["selection"].items()) or "everything"
+            row |= {name: _counted(row[name]) for name in ("added", "changed", "removed")}
+    out.rows(columns, rows, right=("export", "gaps"))
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """Say how many objects of each kind: ``2 run, 1 logged model``."""
+    return ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in counts.items()) or "-"
 
 
 def _rows(
@@ -214,6 +242,8 @@ def _query(view: ListView, options: Mapping[str, Any]) -> Query:
 
 def _refuse_senseless(subject: str, path: str, options: Mapping[str, Any], *, for_programs: bool) -> None:
     """Refuse options that would be ignored."""
+    if subject == _EXPORTS and (path or any(value for name, value in options.items() if name != "limit")):
+        raise click.UsageError("exports are listed as they are: only --limit, --json, --csv and --at go with them")
     only_runs = {"--status": "statuses", "--param": "params", "--metric": "metrics", "--tree": "tree"}
     not_artifacts = {
         "--filter": "filter_string",

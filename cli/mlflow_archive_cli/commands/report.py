@@ -10,13 +10,14 @@ from pathlib import Path
 import click
 
 from mlflow_archive.api.report import ReportOptions, report_html
+from mlflow_archive.format.earlier import At
 from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive.signing.checks import check_signatures
 from mlflow_archive.signing.report import SignatureOptions
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.verification.report import Level
-from mlflow_archive_cli.opening import base_option, opened_archive
+from mlflow_archive_cli.opening import at_option, base_option, opened_archive
 from mlflow_archive_cli.output import whole_file
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.progress import watch
@@ -29,6 +30,7 @@ _NOT_ACCEPTED = 14
 @click.command("report")
 @click.argument("archive", type=ARCHIVE)
 @base_option
+@at_option
 @click.option("-o", "--output", "file", type=output_file, metavar="FILE", required=True, help="The HTML file to write.")
 @click.option(
     "--verify",
@@ -48,6 +50,7 @@ def command(  # noqa: PLR0913 - click gives each option by its name
     /,
     archive: ArchivePlace,
     base: ArchivePlace | None,
+    at: At | None,
     file: Path,
     level: str,
     runs: int,
@@ -67,13 +70,14 @@ def command(  # noqa: PLR0913 - click gives each option by its name
     """
     with watch("report", quiet=quiet) as progress:
         verified = None if level == "no" else verify(archive, Level(level), progress=progress, base=base)
+        with opened_archive(archive, base) as newest:
+            signatures = check_signatures(newest, SignatureOptions(signers=signers, tsa_ca=tsa_ca))
         with (
-            opened_archive(archive, base) as opened,
+            opened_archive(archive, base, at) as opened,
             whole_file(file) as part,
             part.open("w", encoding="utf-8") as page,
         ):
             options = ReportOptions(most_runs=runs)
-            signatures = check_signatures(opened, SignatureOptions(signers=signers, tsa_ca=tsa_ca))
             advance = partial(progress.advance, "runs")
             for piece in report_html(
                 opened, verified, options, checked=_checked(archive), signatures=signatures, advance=advance

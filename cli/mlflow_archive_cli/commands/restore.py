@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from mlflow_archive.api.restoring import restore_archive
+from mlflow_archive.format.earlier import At
 from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreRefusedError
-from mlflow_archive_cli.opening import base_option, opened_archive
+from mlflow_archive_cli.opening import at_option, base_option, opened_archive
 from mlflow_archive_cli.output import TextOutput, list_gaps
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.progress import watch
@@ -23,6 +24,7 @@ from mlflow_archive_cli.table import pairs
 @click.command("restore")
 @click.argument("archive", type=ARCHIVE)
 @base_option
+@at_option
 @click.option(
     "--to",
     "uri",
@@ -66,6 +68,7 @@ def command(
     /,
     archive: ArchivePlace,
     base: ArchivePlace | None,
+    at: At | None,
     receipt: Path | None,
     quiet: bool,
     **options: Any,
@@ -90,7 +93,7 @@ def command(
         jobs=options["jobs"],
     )
     selection = Selection(experiments=options["experiments"], runs=options["runs"])
-    with opened_archive(archive, base) as opened:
+    with opened_archive(archive, base, at) as opened:
         facts = {"archive": str(archive), "archive_id": opened.id, "dry_run": options["dry_run"]}
         with ReceiptFile(receipt, facts) as file:
             try:

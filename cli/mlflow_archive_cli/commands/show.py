@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from mlflow_archive.format.earlier import At
 from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.kinds import EXPERIMENT, IDENTITIES, RUN, TRACE
 from mlflow_archive.reader.archive import Archive
@@ -27,7 +28,7 @@ from mlflow_archive.reader.inspection.objects import ObjectDetails, find_object,
 from mlflow_archive.reader.inspection.rows import Moment
 from mlflow_archive.reader.inspection.spans import Span, spans_of, tree
 from mlflow_archive_cli.escaping import one_line
-from mlflow_archive_cli.opening import base_option, opened_archive
+from mlflow_archive_cli.opening import at_option, base_option, opened_archive
 from mlflow_archive_cli.output import output
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.printable import number, size, sparkline, text_of
@@ -42,6 +43,7 @@ _LONGEST = 300
 @click.argument("archive", type=ARCHIVE)
 @click.argument("name", required=False)
 @base_option
+@at_option
 @click.option(
     "--kind", type=click.Choice(_KINDS), metavar="KIND", help="What NAME is: run, trace, registered-model and so on."
 )
@@ -50,6 +52,7 @@ _LONGEST = 300
 def command(
     archive: ArchivePlace,
     base: ArchivePlace | None,
+    at: At | None,
     name: str | None,
     kind: str | None,
     experiment: str | None,
@@ -68,7 +71,7 @@ def command(
     if (name is None) == (experiment is None):
         raise click.UsageError("name a run or another object, or an --experiment")
     out = output(as_json=as_json)
-    with opened_archive(archive, base) as opened:
+    with opened_archive(archive, base, at) as opened:
         if experiment is not None:
             described = experiment_details(opened, experiment)
             out.document(described.to_json(), _experiment_sections(described))

@@ -10,10 +10,11 @@ import click
 import pyarrow as pa
 
 from mlflow_archive.api.sql import SqlSession
+from mlflow_archive.format.earlier import At
 from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.inspection.rows import in_milliseconds, plain_rows
 from mlflow_archive_cli.answers import check_ending, write_answers
-from mlflow_archive_cli.opening import base_option, opened_archive
+from mlflow_archive_cli.opening import at_option, base_option, opened_archive
 from mlflow_archive_cli.output import Output, output
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.selecting import csv_option, json_option
@@ -23,6 +24,7 @@ from mlflow_archive_cli.selecting import csv_option, json_option
 @click.argument("archive", type=ARCHIVE)
 @click.argument("query")
 @base_option
+@at_option
 @json_option
 @csv_option
 @click.option(
@@ -34,7 +36,13 @@ from mlflow_archive_cli.selecting import csv_option, json_option
     help="Write the answer to this file: x.parquet, or the table answer of x.duckdb or x.sqlite.",
 )
 def command(
-    archive: ArchivePlace, base: ArchivePlace | None, query: str, as_json: bool, as_csv: bool, target: Path | None
+    archive: ArchivePlace,
+    base: ArchivePlace | None,
+    at: At | None,
+    query: str,
+    as_json: bool,
+    as_csv: bool,
+    target: Path | None,
 ) -> None:
     """Answer a SQL QUERY over ARCHIVE, or several with ; between them; - reads it from stdin.
 
@@ -51,7 +59,7 @@ def command(
         raise click.UsageError("the query is empty")
     if target is not None:
         check_ending(target)
-    with opened_archive(archive, base) as opened, SqlSession(opened) as session:
+    with opened_archive(archive, base, at) as opened, SqlSession(opened) as session:
         answers = [_with_plain_types(answer) for answer in session.answers(statement)]
     if target is not None:
         write_answers(target, answers)

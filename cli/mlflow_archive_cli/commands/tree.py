@@ -6,10 +6,11 @@ import click
 
 from mlflow_archive.api.artifact_tree import StoredArtifact, tree_at
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.earlier import At
 from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.reader.inspection.artifact_owner import find_artifacts
 from mlflow_archive_cli.escaping import one_line
-from mlflow_archive_cli.opening import base_option, opened_archive
+from mlflow_archive_cli.opening import at_option, base_option, opened_archive
 from mlflow_archive_cli.output import JsonOutput
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.printable import size
@@ -23,8 +24,11 @@ _COLUMNS = ("path", "size", "digest")
 @click.argument("name", metavar="NAME[/PATH]")
 @click.argument("path", default="")
 @base_option
+@at_option
 @json_option
-def command(archive: ArchivePlace, base: ArchivePlace | None, name: str, path: str, as_json: bool) -> None:
+def command(
+    archive: ArchivePlace, base: ArchivePlace | None, at: At | None, name: str, path: str, as_json: bool
+) -> None:
     """Draw the artifacts that ARCHIVE holds of the object NAME, or those below PATH, as a tree.
 
     NAME is the id, the start of it, or the name of a run, logged model, trace or registered model. With --json each
@@ -34,7 +38,7 @@ def command(archive: ArchivePlace, base: ArchivePlace | None, name: str, path: s
     Example:
       mlflow-archive tree backup.mlfa 4b1f0c model
     """
-    with opened_archive(archive, base) as opened:
+    with opened_archive(archive, base, at) as opened:
         place = find_artifacts(opened, "/".join(part for part in (name.rstrip("/"), path.strip("/")) if part))
         folder = tree_at(opened, place)
         try:

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import zip_longest
 from typing import Any, Final
 
-from mlflow_archive.api.diffing import FieldChange
+from mlflow_archive.api.differences import FieldChange
 from mlflow_archive.api.proof.naming import Notes
 from mlflow_archive.api.proof.rules import COLUMNS, JSON_COLUMNS, KEYS, NULLS_LEFT_OUT, Rule, may_be_left_out
 from mlflow_archive.format.json_text import parse_json

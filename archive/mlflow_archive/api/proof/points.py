@@ -9,7 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from mlflow_archive.api.diffing import FieldChange
+from mlflow_archive.api.differences import FieldChange
 from mlflow_archive.api.proof.comparing import held
 from mlflow_archive.api.proof.naming import Notes
 from mlflow_archive.api.proof.rules import Rule

@@ -9,7 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from mlflow_archive.api.diffing import FieldChange, ObjectChange
+from mlflow_archive.api.differences import FieldChange, ObjectChange
 from mlflow_archive.api.proof.comparing import RowComparison
 from mlflow_archive.api.proof.identities import Identities
 from mlflow_archive.api.proof.matching import Matching

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from mlflow_archive.api.diffing import FieldChange
+from mlflow_archive.api.differences import FieldChange
 from mlflow_archive.kinds import EXPERIMENT, RUN
 from mlflow_archive.sinks.replay.writing.receipt import Receipt
 

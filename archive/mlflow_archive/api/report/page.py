@@ -84,6 +84,8 @@ def _head(summary: Summary) -> str:
         "size": f"{summary.sizes.total:,} bytes",
         "report made by": f"mlflow-archive {__version__}",
     }
+    if summary.last_export is not None:
+        facts["as it was"] = f"after export {len(summary.exports)} of {summary.last_export}; the check is of all of it"
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'

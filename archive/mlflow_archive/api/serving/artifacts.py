@@ -13,26 +13,26 @@ from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EX
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 from mlflow_archive.api.artifact_tree import ArtifactFolder, StoredArtifact, artifacts_of
-from mlflow_archive.api.serving.location import ArtifactAddress, address_of, archive_path
+from mlflow_archive.api.serving.location import ArtifactAddress, State, address_of, state_of
 from mlflow_archive.kinds import REGISTERED_MODEL, TABLES
 from mlflow_archive.reader.archive import Archive, open_archive, owner_ids
 from mlflow_archive.sinks.restore.locations import safe_name
 
 
 @lru_cache(maxsize=16)
-def _opened(path: Path) -> Archive:
+def _opened(state: State) -> Archive:
     """Return an archive that stays open for as long as the process lives."""
-    return open_archive(path)
+    return open_archive(state.path, at=state.at)
 
 
-def hold_open(path: Path) -> None:
+def hold_open(state: State) -> None:
     """Open an archive now, so that its artifacts are read from this very file even if another takes its name."""
-    _opened(path)
+    _opened(state)
 
 
 @lru_cache(maxsize=256)
-def _tree(path: Path, kind: str, owner: str) -> ArtifactFolder:
-    archive = _opened(path)
+def _tree(state: State, kind: str, owner: str) -> ArtifactFolder:
+    archive = _opened(state)
     if kind == REGISTERED_MODEL:
         table = TABLES["registered_models"]
         names = owner_ids(archive.table(table.name), table).to_pylist()
@@ -46,7 +46,7 @@ class ArchiveArtifactRepository(ArtifactRepository):  # type: ignore[misc] # MLf
     def __init__(self, artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None) -> None:
         super().__init__(artifact_uri, tracking_uri, registry_uri)
         self._uri = artifact_uri.rstrip("/")
-        self._archive = archive_path(artifact_uri)
+        self._archive = state_of(artifact_uri)
 
     def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
         """List one folder; a file has nothing below it. Paths are relative to the URI of this repository."""
@@ -72,7 +72,7 @@ class ArchiveArtifactRepository(ArtifactRepository):  # type: ignore[misc] # MLf
     def _download_file(self, remote_file_path: str, local_path: str) -> None:
         entry = self._entry(remote_file_path)
         if not isinstance(entry, StoredArtifact):
-            message = f"{self._archive} holds no artifact {remote_file_path!r} below {self._uri}"
+            message = f"{self._archive.path} holds no artifact {remote_file_path!r} below {self._uri}"
             raise MlflowException(message, error_code=RESOURCE_DOES_NOT_EXIST)
         with entry.open() as source, Path(local_path).open("wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
@@ -90,7 +90,9 @@ class ArchiveArtifactRepository(ArtifactRepository):  # type: ignore[misc] # MLf
         self._refuse()
 
     def _refuse(self) -> NoReturn:
-        raise MlflowException(f"{self._archive} is an archive and cannot be written to", error_code=PERMISSION_DENIED)
+        raise MlflowException(
+            f"{self._archive.path} is an archive and cannot be written to", error_code=PERMISSION_DENIED
+        )
 
 
 def _info(path: str, entry: Any) -> FileInfo:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from mlflow_archive import __version__
 from mlflow_archive.api.restoring import look_ahead
-from mlflow_archive.api.serving.location import artifact_root
+from mlflow_archive.api.serving.location import State, artifact_root
 from mlflow_archive.errors import TargetError
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Progress, Quiet
@@ -42,16 +42,16 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "mlflow-archive"
 
 
-def database_of(path: Path, *, folder: Path | None = None, progress: Progress | None = None) -> Path:
+def database_of(state: State, *, folder: Path | None = None, progress: Progress | None = None) -> Path:
     """Return the SQLite file of an archive, made if it is not there yet; safe to call from several processes.
 
-    Artifact locations in it name the archive at ``path``. Files unused for 30 days are removed when one is made.
+    Artifact locations in it name the archive at its path. Files unused for 30 days are removed when one is made.
     Raises ArchiveError, TargetError where the cache cannot be written to.
     """
     folder = folder or cache_folder()
-    with open_archive(path) as archive:
+    with open_archive(state.path, at=state.at) as archive:
         archive.require_whole("`serve`")
-        names = "\x1f".join((__version__, archive.id, str(path.absolute())))
+        names = "\x1f".join((__version__, archive.id, artifact_root(state)))
         target = folder / f"{hashlib.sha256(names.encode()).hexdigest()[:32]}.db"
         if target.exists():
             with suppress(OSError):  # a cache on a read-only disk serves as well
@@ -60,7 +60,7 @@ def database_of(path: Path, *, folder: Path | None = None, progress: Progress | 
             with _working_folder(folder) as temporary:
                 _forget(folder)
                 database = Path(temporary, "mlflow.db")
-                _restore(archive, path, database, progress or Quiet())
+                _restore(archive, state, database, progress or Quiet())
                 _prepare(database)
                 database.chmod(0o400)
                 database.replace(target)
@@ -88,7 +88,7 @@ def _forget(folder: Path) -> None:
                 entry.unlink()
 
 
-def _restore(archive: Archive, path: Path, target: Path, progress: Progress) -> None:
+def _restore(archive: Archive, state: State, target: Path, progress: Progress) -> None:
     ids = archive.table("experiments", columns=["experiment_id"])["experiment_id"].to_pylist()
     if strange := [experiment_id for experiment_id in ids if not _NUMBER.fullmatch(experiment_id)]:
         raise TargetError(
@@ -98,7 +98,7 @@ def _restore(archive: Archive, path: Path, target: Path, progress: Progress) -> 
     # Of the packs nothing is checked before: no artifact is read.
     check_taken(archive, Selection(artifacts=False))
     database = locate_database(f"sqlite:///{target}")
-    root = artifact_root(path)
+    root = artifact_root(state)
     options = RestoreOptions(artifact_root=root, artifacts_destination=root, write_artifacts=False)
     try:
         database.open()

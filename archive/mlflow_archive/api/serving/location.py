@@ -1,10 +1,12 @@
 """URIs of archives and of what lies in them: ``mlflow-archive:/data/backup.mlfa!/1/<run id>/artifacts/model``.
 
-Behind ``!/`` follows the layout in which a restore lays out artifacts below its root.
+Behind ``!/`` follows the layout in which a restore lays out artifacts below its root. ``!export-2/`` in its place names
+the archive as it was after its export 2.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,21 +16,32 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.kinds import LOGGED_MODEL, REGISTERED_MODEL, RUN, TRACE, UPLOADS
 
 SCHEME: Final = "mlflow-archive"
-_INSIDE: Final = "!"
+_INSIDE: Final = re.compile(r"!(?:export-([0-9]{1,4}))?(?:/|$)", re.ASCII)
 
 
-def archive_path(uri: str) -> Path:
-    """Return the absolute path of the archive that a URI names. Raises SelectionError for another scheme."""
+@dataclass(frozen=True, slots=True)
+class State:
+    """An archive at an absolute path, as it is or as it was after the export of that number."""
+
+    path: Path
+    at: int | None = None
+
+
+def state_of(uri: str) -> State:
+    """Return the archive that a URI names. Raises SelectionError for another scheme."""
     scheme, colon, rest = uri.partition(":")
     if scheme != SCHEME or not colon or not rest:
         raise SelectionError(f"{uri!r} is no URI of an archive; {SCHEME}:/data/backup.mlfa is one")
-    place = rest.partition(f"{_INSIDE}/")[0].removesuffix(_INSIDE)
-    return Path(unquote(place.removeprefix("//") if place.startswith("///") else place)).absolute()
+    match = _INSIDE.search(rest)
+    place = rest if match is None else rest[: match.start()]
+    path = Path(unquote(place.removeprefix("//") if place.startswith("///") else place)).absolute()
+    return State(path, None if match is None or match[1] is None else int(match[1]))
 
 
-def artifact_root(path: Path) -> str:
+def artifact_root(state: State) -> str:
     """Return the root of all artifacts of an archive."""
-    return f"{SCHEME}:{quote(str(path.absolute()))}{_INSIDE}"
+    export = "" if state.at is None else f"export-{state.at}"
+    return f"{SCHEME}:{quote(str(state.path.absolute()))}!{export}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +55,8 @@ class ArtifactAddress:
 
 def address_of(uri: str) -> ArtifactAddress | None:
     """Return what a URI below an artifact root means, None for a folder that belongs to no object."""
-    parts = uri.partition(f"{_INSIDE}/")[2].strip("/").split("/")
+    match = _INSIDE.search(uri)
+    parts = ("" if match is None else uri[match.end() :]).strip("/").split("/")
     for kind, uploads in UPLOADS.items():
         if parts[0] == uploads.folder:
             place = uploads.address(parts[1:])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from mlflow_archive.api.serving.database import database_of
-from mlflow_archive.api.serving.location import archive_path, artifact_root
+from mlflow_archive.api.serving.location import State, artifact_root, state_of
 
 
 @lru_cache(maxsize=16)
@@ -15,8 +14,8 @@ def tracking_store(store_uri: str, artifact_uri: str | None = None) -> Any:
     """Return a tracking store for an archive (entry point ``mlflow.tracking_store``). Raises ArchiveError."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - takes seconds
 
-    path = archive_path(store_uri)
-    return read_only(SqlAlchemyStore(_uri(path), artifact_root(path)))
+    state = state_of(store_uri)
+    return read_only(SqlAlchemyStore(_uri(state), artifact_root(state)))
 
 
 @lru_cache(maxsize=16)
@@ -24,11 +23,11 @@ def registry_store(store_uri: str, tracking_uri: str | None = None) -> Any:
     """Return a registry store for an archive (entry point ``mlflow.model_registry_store``). Raises ArchiveError."""
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - takes seconds
 
-    return read_only(SqlAlchemyStore(_uri(archive_path(store_uri))))
+    return read_only(SqlAlchemyStore(_uri(state_of(store_uri))))
 
 
-def _uri(path: Path) -> str:
-    return f"sqlite:///{database_of(path)}"
+def _uri(state: State) -> str:
+    return f"sqlite:///{database_of(state)}"
 
 
 def read_only(store: Any) -> Any:

@@ -39,7 +39,10 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Counts are by table, of the newest state of each entity; those of ``inexact`` tables are upper bounds."""
+    """Counts are by table, of the newest state of each entity; those of ``inexact`` tables are upper bounds.
+
+    ``last_export`` is the number of the newest export where it is the archive as it was after an earlier one.
+    """
 
     path: str
     form: str
@@ -52,6 +55,7 @@ class Summary:
     sizes: Sizes
     gaps: dict[str, int]
     elsewhere: Elsewhere | None
+    last_export: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         sizes = {name: getattr(self.sizes, name) for name in Sizes.__slots__}
@@ -67,6 +71,7 @@ class Summary:
             "sizes": {**sizes, "ratio": self.sizes.ratio},
             "gaps": self.gaps,
             **({} if self.elsewhere is None else {"elsewhere": self.elsewhere.to_json()}),
+            **({} if self.last_export is None else {"last_export": self.last_export}),
         }
 
 
@@ -102,6 +107,7 @@ def summarize(archive: Archive) -> Summary:
         sizes=_sizes(archive),
         gaps=_gaps(archive) if counts["gaps"] else {},
         elsewhere=elsewhere(manifest),
+        last_export=archive.last_export,
     )
 
 
@@ -137,7 +143,12 @@ def _sizes(archive: Archive) -> Sizes:
 
 
 def total_size(archive: Archive) -> int:
-    """Return what the archive takes on disk; leftovers of an export that was interrupted are not part of it."""
+    """Return what the archive takes on disk, as it was after an earlier export what it took then.
+
+    Leftovers of an export that was interrupted are not part of it.
+    """
+    if archive.last_export is not None:
+        return _stated_size(archive)
     if isinstance(archive.members, SingleFileMembers):
         return archive.members.size
     if archive.members.distant:

@@ -177,7 +177,8 @@ def _value(reader: _Reader, operator: str, field: Field, searchable: SearchableK
         if reader.take("mark", ")") != ")":
             raise reader.error(")")
         return tuple(texts)
-    if searchable.is_number(field.group, field.name) or (searchable.is_either(field.group) and reader.peek("number")):
+    either = operator in _NUMBERS and searchable.is_either(field.group)
+    if searchable.is_number(field.group, field.name) or (either and reader.peek("number")):
         text = reader.take("number", f"a number for {field.group}.{field.name}")
         return float(text) if re.search(r"[.eE]", text) else int(text)
     return _unquoted(reader.take("text", f"a quoted text for {field.group}.{field.name}"))

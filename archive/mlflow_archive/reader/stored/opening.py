@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlflow_archive.errors import DamagedError, FormatTooNewError, NotAnArchiveError
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, STAGING, manifest_name, manifest_number
@@ -17,11 +17,15 @@ from mlflow_archive.storage.single_file import SingleFileMembers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedManifest:
-    """A manifest with its bytes. ``problems`` says which copies of it are damaged."""
+    """A manifest with its bytes. ``problems`` says which copies of it are damaged.
+
+    ``last_export`` is the number of the archive's newest export where this is the manifest of an earlier one.
+    """
 
     manifest: Manifest
     data: bytes
     problems: tuple[DamagedError, ...] = ()
+    last_export: int | None = None
 
     @property
     def archive_id(self) -> str:
@@ -90,16 +94,23 @@ def _from_copies(members: Members, copies: list[tuple[int, str]], cause: Damaged
             raise cause
         raise NotAnArchiveError(_nothing_here(members))
     problem = cause or DamagedError(f"{MANIFEST} is missing; read from its copy", code="E010", member=MANIFEST)
+    passed_over: list[DamagedError] = []
     for number, name in reversed(copies):
         try:
-            data = _read(members, name)
-            manifest = decode(data, where=name)
-        except DamagedError:
-            continue
-        if manifest.export_number == number and _listed(members, name) == archive_id(data):
-            return OpenedManifest(manifest=manifest, data=data, problems=(problem,))
+            return replace(_confirmed(members, number, name), problems=(problem, *passed_over))
+        except DamagedError as error:
+            passed_over.append(error)
     message = f"{MANIFEST} is missing or damaged ({problem}), and no copy of it is what {CHECKSUMS} states"
     raise DamagedError(message, code="E006", member=MANIFEST)
+
+
+def _confirmed(members: Members, number: int, name: str) -> OpenedManifest:
+    """Return a copy that is what it should be, by its number and by the checksums. Raises DamagedError."""
+    data = _read(members, name)
+    manifest = decode(data, where=name)
+    if manifest.export_number != number or _listed(members, name) != archive_id(data):
+        raise DamagedError(f"{name} is not what {CHECKSUMS} states", code="E005", member=name)
+    return OpenedManifest(manifest=manifest, data=data)
 
 
 def _if_damaged(

@@ -109,6 +109,14 @@ def _with_nan(values: Values, flags: Values | None) -> Values:
     return pc.if_else(pc.fill_null(pc.cast(flags, pa.bool_()), False), pa.scalar(float("nan")), values)
 
 
+def texts_of(values: Values) -> pa.Array:
+    """Return a column as text, whatever it holds: for what is compared and never carried."""
+    texts = _quick(values, pa.string())
+    if texts is None or texts.null_count:
+        texts = pa.array(map(str, _objects(values)), pa.string())
+    return texts
+
+
 def _column(values: Values, column: Column, codes: Mapping[int, str]) -> tuple[pa.Array, dict[int, str]]:
     """Return a column of the archive's type, null where a value is malformed, and these by their row."""
     if not codes:

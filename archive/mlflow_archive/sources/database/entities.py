@@ -22,16 +22,18 @@ from mlflow_archive.sources.database.artifacts import ArtifactFinder, FoundFiles
 from mlflow_archive.sources.database.catalog import DatabaseCatalog
 from mlflow_archive.sources.database.changed import ReadObjects
 from mlflow_archive.sources.database.columns import Columns, plain_values
+from mlflow_archive.sources.database.converting import texts_of
 from mlflow_archive.sources.database.gaps import MalformedValues, with_gaps
 from mlflow_archive.sources.database.old_traces import OldTraces
 from mlflow_archive.sources.database.planning import IdBlock
 from mlflow_archive.sources.database.reading import Reading
 from mlflow_archive.sources.database.runs import plain
-from mlflow_archive.sources.database.snapshot import Snapshot
+from mlflow_archive.sources.database.snapshot import Snapshot, UnevenColumnError, among
 
 BYTES_PER_CHUNK: Final = 32 * 1024 * 1024
 SPANS_AT_ONCE: Final = 5_000
 _SPANS: Final = MAPS["spans"]
+_POINTS: Final = pa.schema([("run_id", pa.string()), ("key", pa.string()), ("value", pa.int64())])
 
 
 def maps_of(kind: str) -> list[TableMap]:
@@ -136,21 +138,24 @@ class EntityReader:
             yield piece
 
 
-def count_points(snapshot: Snapshot, run_ids: Sequence[str]) -> Iterator[tuple[str, str, int]]:
-    """Yield run, key and number of points of each metric of some runs."""
+def count_points(snapshot: Snapshot, run_ids: Sequence[str]) -> pa.Table:
+    """Return the numbers of points of some runs: a row with ``run_id``, ``key`` and ``value`` for each metric."""
     points = MAPS["metrics"]
     if not run_ids or points.stored_in not in snapshot.schema.columns:
-        return
+        return _POINTS.empty_table()
     owner: ColumnClause[Any] = column(points.owner)
     key: ColumnClause[Any] = column("key")
-    query = select(owner.label("id"), key, func.count().label("points")).select_from(table(points.stored_in))
-    for batch in snapshot.fetch(query.where(owner.in_(list(run_ids))).group_by(owner, key)):
-        yield from zip(
-            map(str, plain_values(batch["id"])),
-            map(str, plain_values(batch["key"])),  # text that is not UTF-8 comes as bytes
-            plain_values(batch["points"]),
-            strict=True,
-        )
+    query = select(owner.label("run_id"), key, func.count().label("value")).select_from(table(points.stored_in))
+    query = query.where(among(owner, run_ids)).group_by(owner, key)
+    try:
+        batches = list(snapshot.fetch_fast(query))
+    except UnevenColumnError:
+        batches = list(snapshot.fetch(query))
+    pieces = [
+        pa.table([texts_of(batch["run_id"]), texts_of(batch["key"]), plain_values(batch["value"])], schema=_POINTS)
+        for batch in batches
+    ]
+    return pa.concat_tables(pieces) if pieces else _POINTS.empty_table()
 
 
 def count_spans(snapshot: Snapshot, traces: Sequence[str]) -> dict[str, int]:
@@ -160,7 +165,7 @@ def count_spans(snapshot: Snapshot, traces: Sequence[str]) -> dict[str, int]:
     owner: ColumnClause[Any] = column(_SPANS.owner)
     query = select(owner.label("id"), func.count().label("spans")).select_from(table(_SPANS.stored_in))
     counts: dict[str, int] = {}
-    for batch in snapshot.fetch(query.where(owner.in_(list(traces))).group_by(owner)):
+    for batch in snapshot.fetch(query.where(among(owner, traces)).group_by(owner)):
         counts.update(zip(map(str, plain_values(batch["id"])), plain_values(batch["spans"]), strict=True))
     return counts
 

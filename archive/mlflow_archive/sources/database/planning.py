@@ -13,6 +13,9 @@ from mlflow_archive.kinds import AFTER_RUNS, EXPERIMENT, KINDS, RUN, WORKSPACE
 from mlflow_archive.selecting.selector import Selector
 
 PER_SHARD: Final = 128
+_SHARDS: Final = 64
+_AT_MOST: Final = 512
+"""Of so many objects that there are enough shards for all threads, each takes more: every shard asks a dozen times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +30,13 @@ def shards(selector: Selector, progress: Progress) -> Iterator[Shard]:
     """Yield workspaces, experiments, runs, then everything else."""
     for stage, kind in enumerate((WORKSPACE, EXPERIMENT, RUN, *AFTER_RUNS)):
         pieces = list(selector.ids(kind))
-        progress.expect(KINDS[kind].plural, sum(map(len, pieces)))
-        yield from _cut(kind, (owner_id for piece in pieces for owner_id in piece.to_pylist()), stage)
+        number = sum(map(len, pieces))
+        progress.expect(KINDS[kind].plural, number)
+        per_shard = min(max(PER_SHARD, number // _SHARDS), _AT_MOST)
+        yield from _cut(kind, (owner_id for piece in pieces for owner_id in piece.to_pylist()), stage, per_shard)
 
 
-def _cut(kind: str, ids: Iterator[str], stage: int) -> Iterator[Shard]:
-    while batch := tuple(islice(ids, PER_SHARD)):
+def _cut(kind: str, ids: Iterator[str], stage: int, per_shard: int) -> Iterator[Shard]:
+    while batch := tuple(islice(ids, per_shard)):
         payload = IdBlock(kind=kind, ids=batch)
         yield Shard(name=f"{kind} from {batch[0]}", stage=stage, kind=kind, weight=len(batch), payload=payload)

@@ -12,7 +12,7 @@ from sqlalchemy.sql.selectable import FromClause, TableClause
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.mlflow_database.mapping import TableMap
 from mlflow_archive.sources.database.converting import MalformedValue, convert
-from mlflow_archive.sources.database.snapshot import Batch, Snapshot, UnevenColumnError, column_of, without_first
+from mlflow_archive.sources.database.snapshot import Batch, Snapshot, UnevenColumnError, among, column_of, without_first
 
 FAST: Final = frozenset({"metrics", "params", "tags"})
 """Tables with so many rows, of so plain types, that the fast way is worth it."""
@@ -85,7 +85,7 @@ class Reading:
             source_column = self._place(table_map, place, tables)
             if source_column is not None:
                 statement = statement.where(source_column == value)
-        return statement.where(self._ours(table_map, table_map.owner, tables).in_(self.values(table_map, ids)))
+        return statement.where(among(self._ours(table_map, table_map.owner, tables), self.values(table_map, ids)))
 
     def _sources(self, table_map: TableMap) -> tuple[dict[str, TableClause], FromClause]:
         tables = {table_map.stored_in: table(table_map.stored_in)}

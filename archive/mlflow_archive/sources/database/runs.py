@@ -1,4 +1,4 @@
-"""Runs of a database as records: what a fingerprint and a filter are made of."""
+"""Runs of a database: as records, which a filter judges, and their fingerprints."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 import pyarrow as pa
 
 from mlflow_archive.flow.chunk import ArtifactFile
-from mlflow_archive.format.fingerprint import Fingerprint, LatestMetric, run_fingerprint
-from mlflow_archive.kinds import TIMESTAMP
+from mlflow_archive.format.fingerprint import Fingerprint, LatestMetric, fingerprint_of_texts
+from mlflow_archive.format.owned_rows import OwnedRows, row_objects
+from mlflow_archive.kinds import TABLES, TIMESTAMP
 
 
 @dataclass(slots=True, kw_only=True)
 class DatabaseRun:
-    """A run without its history; times are milliseconds. ``points`` are the numbers of its points by key."""
+    """A run without its history; times are milliseconds."""
 
     run_id: str
     info: dict[str, Any]
@@ -23,15 +24,34 @@ class DatabaseRun:
     tags: dict[str, str | None] = field(default_factory=dict)
     inputs: list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]] = field(default_factory=list)
     latest: list[LatestMetric] = field(default_factory=list)
-    points: dict[str, int] = field(default_factory=dict)
-    files: list[ArtifactFile] = field(default_factory=list)
-
-    def fingerprint(self) -> Fingerprint:
-        """Return the run's fingerprint (spec/format.md, "Fingerprints")."""
-        return run_fingerprint(self.info, self.params, self.tags, self.latest, self.files, self.points)
 
 
-def run_records(tables: Mapping[str, pa.Table], latest: Iterable[tuple[str, LatestMetric]]) -> dict[str, DatabaseRun]:
+def run_fingerprints(
+    tables: Mapping[str, pa.Table], latest: pa.Table, files: Mapping[str, Sequence[ArtifactFile]], points: pa.Table
+) -> dict[str, Fingerprint]:
+    """Return the fingerprint of each run (spec/format.md, "Fingerprints"), in the order of the table ``runs``.
+
+    ``latest`` has one row for each metric of a run, and ``points`` the number of its points as ``value``.
+    """
+    ids = tables["runs"]["run_id"].to_pylist()
+    params, tags, counts = (
+        OwnedRows(ids, rows, "run_id").objects() for rows in (tables["params"], tables["tags"], points)
+    )
+    newest = OwnedRows(ids, latest, "run_id").points()
+    return {
+        run_id: fingerprint_of_texts(
+            info,
+            params.get(run_id, "{}"),
+            tags.get(run_id, "{}"),
+            newest.get(run_id, "[]"),
+            files.get(run_id, ()),
+            counts.get(run_id, "{}"),
+        )
+        for run_id, info in zip(ids, row_objects(tables["runs"]), strict=True)
+    }
+
+
+def run_records(tables: Mapping[str, pa.Table], latest: pa.Table) -> dict[str, DatabaseRun]:
     """Return the runs of some tables by id, in the order of the table ``runs``."""
     records = {row["run_id"]: DatabaseRun(run_id=row["run_id"], info=row) for row in plain(tables["runs"])}
     for name in ("params", "tags"):
@@ -46,10 +66,26 @@ def run_records(tables: Mapping[str, pa.Table], latest: Iterable[tuple[str, Late
             record.inputs.append((row, tags))
     for row in plain(tables["dataset_input_tags"]):
         edges.get((row["run_id"], row["dataset_name"], row["dataset_digest"]), []).append(row)
-    for run_id, metric in latest:
-        if record := records.get(run_id):
-            record.latest.append(metric)
+    for row in plain(latest):
+        if record := records.get(row["run_id"]):
+            record.latest.append((row["key"], row["step"], row["timestamp"], row["value"]))
     return records
+
+
+def newest_points(pieces: Iterable[pa.Table]) -> pa.Table:
+    """Return of rows of ``metrics`` the newest point of each metric of a run."""
+    newest: dict[tuple[str, str], dict[str, Any]] = {}
+    for rows in pieces:
+        for row in plain(rows):
+            place = (row["run_id"], row["key"])
+            if place not in newest or _rank(row) > _rank(newest[place]):
+                newest[place] = row
+    return pa.Table.from_pylist(list(newest.values()), schema=TABLES["metrics"].schema)
+
+
+def _rank(point: Mapping[str, Any]) -> tuple[int, int, float]:
+    value = point["value"]
+    return point["step"], point["timestamp"], 0.0 if value != value else value  # noqa: PLR0124 - NaN counts as 0
 
 
 def plain(rows: pa.Table) -> Sequence[dict[str, Any]]:

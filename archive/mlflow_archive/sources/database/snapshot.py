@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import pyarrow as pa
-from sqlalchemy import ColumnClause, Select, TableClause, TextClause, column
+from sqlalchemy import ColumnClause, ColumnElement, Select, TableClause, TextClause, column, literal_column
 
 from mlflow_archive.errors import StoreError
+
+_PLAIN: Final = re.compile(r"[0-9A-Za-z_\n-]+").fullmatch
 
 Values: TypeAlias = "pa.ChunkedArray | list[Any]"
 """A column as the driver gave it: Arrow, or Python objects of any type where a database holds any."""
@@ -63,6 +66,16 @@ def column_of(source: TableClause, name: str) -> ColumnClause[Any]:
     if name not in source.c:
         source.append_column(column(name))
     return source.c[name]
+
+
+def among(source: ColumnClause[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition that a column has one of some values.
+
+    Ids of letters and digits are written into the statement at once: as values of it each costs more than its row.
+    """
+    if values and isinstance(values[0], str) and _PLAIN("\n".join(values)):
+        return source.op("IN", is_comparison=True)(literal_column("('" + "', '".join(values) + "')"))
+    return source.in_(list(values))
 
 
 def without_first(rows: int, batches: Iterator[Batch]) -> Iterator[Batch]:

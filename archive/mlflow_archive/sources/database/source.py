@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import column, select, table
 
 from mlflow_archive.artifact_roots import ArtifactRoots
@@ -16,11 +17,11 @@ from mlflow_archive.artifact_roots.declared import HISTORY_TAG, missing_declared
 from mlflow_archive.artifact_roots.roots import out_of_reach
 from mlflow_archive.errors import StoreError
 from mlflow_archive.flow.absences import absences
-from mlflow_archive.flow.chunk import Chunk, Gap, Known, Shard, gap_shards
+from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known, Shard, gap_shards
 from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.flow.source import SourceFacts
-from mlflow_archive.format.fingerprint import LatestMetric
 from mlflow_archive.format.gaps import ARTIFACT_LISTING
+from mlflow_archive.format.owned_rows import OwnedRows
 from mlflow_archive.kinds import RUN, TABLES, TRACE
 from mlflow_archive.mlflow_database.known_schema import VERSION_TABLE
 from mlflow_archive.mlflow_database.mapping import MAPS
@@ -37,7 +38,7 @@ from mlflow_archive.sources.database.newer import is_newer, unknown_contents, un
 from mlflow_archive.sources.database.orphans import DATABASE, orphans, unknown_rows
 from mlflow_archive.sources.database.planning import IdBlock, shards
 from mlflow_archive.sources.database.reading import Reading, ignore_malformed
-from mlflow_archive.sources.database.runs import DatabaseRun, plain, run_records
+from mlflow_archive.sources.database.runs import newest_points, run_fingerprints, run_records
 from mlflow_archive.sources.database.snapshot import Query, Snapshot, check_is_mlflow
 from mlflow_archive.sources.database.traces import TraceJudge
 from mlflow_archive.sources.database.unknown_tables import UnknownTable, check_whole, may_be_carried, read_unknown
@@ -103,7 +104,7 @@ class DatabaseSource:
         return SourceFacts(kind="database", uri=self._uri.shown, schema_revision=revision, newer_schema=newer)
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
-        """Yield shards of up to 128 entities of one kind. Raises SelectionError before the first."""
+        """Yield shards of some hundred entities of one kind. Raises SelectionError before the first."""
         if selection.unknown_tables:
             check_whole(selection)
         selector = self._prepare(selection)
@@ -191,16 +192,13 @@ class DatabaseSource:
         malformed = MalformedValues(RUN)
         maps = [table_map for table_map in maps_of(RUN) if table_map.table != "metrics"]
         tables = {table_map.table: self._reading.rows(table_map, ids, malformed.add) for table_map in maps}
-        records = run_records(tables, self._latest(ids))
-        gaps = self._find_artifacts(records) if self._selection.artifacts else []
-        for run_id, key, points in count_points(self._snapshot, ids):
-            if record := records.get(run_id):
-                record.points[key] = points
+        gaps: list[Gap] = []
+        files = self._find_artifacts(tables, gaps) if self._selection.artifacts else {}
         objects = ReadObjects(
             kind=RUN,
             tables=tables,
-            fingerprints={run_id: record.fingerprint() for run_id, record in records.items()},
-            files={run_id: record.files for run_id, record in records.items()},
+            fingerprints=run_fingerprints(tables, self._latest(ids), files, count_points(self._snapshot, ids)),
+            files=files,
             gaps=gaps,
             malformed=malformed,
         )
@@ -219,23 +217,19 @@ class DatabaseSource:
                 waiting, size = [], 0
         yield pa.concat_tables(waiting) if waiting else TABLES["metrics"].schema.empty_table()
 
-    def _latest(self, ids: Sequence[str]) -> Iterator[tuple[str, LatestMetric]]:
-        """Yield the newest point of each metric: from the table that MLflow keeps, or where it is missing from all."""
-        newest: dict[tuple[str, str], LatestMetric] = {}
-        has_latest = self._reading.has(_LATEST)
-        for rows in self._reading.batches(_LATEST if has_latest else MAPS["metrics"], ids, ignore_malformed):
-            for row in plain(rows):
-                point = (row["key"], row["step"], row["timestamp"], row["value"])
-                place = (row["run_id"], row["key"])
-                if place not in newest or _rank(point) > _rank(newest[place]):
-                    newest[place] = point
-        for (run_id, _), point in newest.items():
-            yield run_id, point
+    def _latest(self, ids: Sequence[str]) -> pa.Table:
+        """Return the newest point of each metric: from the table that MLflow keeps, or where it is missing from all."""
+        if not self._reading.has(_LATEST):
+            return newest_points(self._reading.batches(MAPS["metrics"], ids, ignore_malformed))
+        rows = self._reading.rows(_LATEST, ids, ignore_malformed)
+        return newest_points([rows]) if OwnedRows(ids, rows, "run_id").repeats_a_key else rows
 
-    def _find_artifacts(self, records: Mapping[str, DatabaseRun]) -> list[Gap]:
-        gaps: list[Gap] = []
-        for run_id, record in records.items():
-            uri = record.info["artifact_uri"]
+    def _find_artifacts(self, tables: Mapping[str, pa.Table], gaps: list[Gap]) -> dict[str, list[ArtifactFile]]:
+        """Return the files of each run, and add to ``gaps`` what cannot be listed or is missing."""
+        history = tables["tags"].filter(pc.equal(tables["tags"]["key"], HISTORY_TAG))
+        declared = dict(zip(history["run_id"].to_pylist(), history["value"].to_pylist(), strict=True))
+        files: dict[str, list[ArtifactFile]] = {}
+        for run_id, uri in zip(*(tables["runs"][name].to_pylist() for name in ("run_id", "artifact_uri")), strict=True):
             if not uri:
                 continue
             listing = self._roots.list(uri, owner_kind=RUN, owner_id=run_id)
@@ -244,10 +238,9 @@ class DatabaseSource:
                 reason = out_of_reach(self._roots.resolve(uri))
                 gaps.append(Gap(owner_kind=RUN, owner_id=run_id, path="", code=ARTIFACT_LISTING, reason=reason))
             elif not listing.gaps:
-                paths = [file.path for file in listing.files]
-                gaps += missing_declared(RUN, run_id, record.tags.get(HISTORY_TAG), paths)
-            record.files = listing.selected(self._selection)
-        return gaps
+                gaps += missing_declared(RUN, run_id, declared.get(run_id), [file.path for file in listing.files])
+            files[run_id] = listing.selected(self._selection)
+        return files
 
     def _matching(self, matches: Matches, ids: Sequence[str]) -> Sequence[str]:
         maps = [MAPS[name] for name in ("runs", "params", "tags", "dataset_inputs", "dataset_input_tags")]
@@ -275,8 +268,3 @@ def _open_snapshot(uri: DatabaseUri, moment: str | None) -> Snapshot:
 
 
 _LATEST: Final = replace(MAPS["metrics"], stored_in="latest_metrics")
-
-
-def _rank(point: LatestMetric) -> tuple[int, int, float]:
-    _, step, time, value = point
-    return step, time, 0.0 if value != value else value  # noqa: PLR0124 - NaN counts as 0, as in MLflow
