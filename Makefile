@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road bench-single-file docs picture spec requirements clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-road test-workers mutants lint style types bench bench-database bench-inspection bench-traces bench-road bench-single-file docs picture spec requirements clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -92,6 +92,10 @@ mutants: .venv/.mutants
 # every file operation, full disks. Four minutes of processor time, half of it in ssh-keygen. Needs ssh-keygen and openssl.
 test-road: .venv/.stamp
 	TEST_ROAD=1 .venv/bin/pytest --timeout 1800 tests/road
+
+# Minutes: 60 kills of workers of a Dask cluster at random moments of an export, into a directory and into a bucket.
+test-workers: .venv/.stamp
+	TEST_WORKERS=1 .venv/bin/pytest --timeout 1800 tests/workers
 
 lint: .venv/.stamp
 	@$(MAKE) --no-print-directory -j2 types style

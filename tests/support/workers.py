@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from mlflow_archive.api.sharing_out import close_worker, export_by_workers
+from mlflow_archive.api.sharing_out import export_by_workers
 from mlflow_archive.flow.chunk import Shard
 from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.format.location import archive_place
@@ -70,22 +70,14 @@ class SendingPool(ThreadPool):
     def submit(self, function: Callable[[Any], Any], work: object) -> Future[Any]:
         return super().submit(_sent, pickle.dumps((function, work)))
 
-    def close(self) -> None:
-        for _ in range(self.size):
-            super().submit(_close_together, threading.Barrier(1))
-        super().close()
+    def everywhere(self, function: Callable[[Any], str], work: object) -> list[str]:
+        return [function(work)]
 
 
 def _sent(call: bytes) -> object:
     function, work = pickle.loads(call)  # noqa: S301 - written here
-    done = pickle.loads(pickle.dumps(function(work)))  # noqa: S301 - written here
-    close_worker()
+    done: object = pickle.loads(pickle.dumps(function(work)))  # noqa: S301 - written here
     return done
-
-
-def _close_together(barrier: threading.Barrier) -> None:
-    barrier.wait()
-    close_worker()
 
 
 class ForkPool(ProcessPool):

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from threading import local
+from threading import Lock, get_ident
 from typing import Final
 
 from mlflow_archive.errors import MlflowArchiveError, TargetError
@@ -27,7 +27,9 @@ from mlflow_archive.writer.shard_writer import Heard, ShardWriter
 _MOST_SHARDS: Final = 16
 """A parcel holds up to so many shards: each has packs of its own."""
 
-_in_thread = local()
+_open: dict[int, _Worker] = {}
+"""What is open in this process, by thread."""
+_opening = Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -96,24 +98,33 @@ def write_shards(task: ExportTask) -> Parcel:
     try:
         return worker.write(task)
     except BaseException:
-        close_worker()  # nobody knows in what state it is
+        with _opening:
+            spoilt = _open.pop(get_ident(), None)  # nobody knows in what state it is
+        if spoilt is not None:
+            spoilt.close()
         raise
 
 
 def _opened(task: ExportTask) -> _Worker:
-    worker: _Worker | None = getattr(_in_thread, "worker", None)
+    with _opening:
+        worker = _open.get(get_ident())
     if worker is None or worker.token != task.writing.token:
-        close_worker()
-        worker = _in_thread.worker = _Worker(task)
+        opened = _Worker(task)
+        with _opening:
+            worker, before = opened, _open.get(get_ident())
+            _open[get_ident()] = opened
+        if before is not None:
+            before.close()
     return worker
 
 
-def close_worker() -> None:
-    """Release what is open in this thread."""
-    worker: _Worker | None = getattr(_in_thread, "worker", None)
-    _in_thread.worker = None
-    if worker is not None:
+def close_workers(token: str) -> str:
+    """Release what is open in this process for an export; a pool outlives it where it is a cluster's."""
+    with _opening:
+        ended = [_open.pop(thread) for thread, worker in list(_open.items()) if worker.token == token]
+    for worker in ended:
         worker.close()
+    return ""
 
 
 def try_place(task: ExportTask) -> str:
@@ -146,6 +157,11 @@ class SharingOut:
         self._crew: Crew[ExportTask, Parcel] = Crew(
             pool, write_shards, self._take, ahead=2 * pool.size, name=lambda task: task.name, tell=progress.note
         )
+
+    @property
+    def token(self) -> str:
+        """That of this export."""
+        return self._plan.token
 
     def run(self, shards: Iterator[Shard]) -> None:
         """Have all shards read and written. Raises what source and sink raise, WorkError."""
@@ -233,7 +249,11 @@ def export_by_workers(
         try:
             with closing(pool):
                 known = sink.begin(source.facts(), selection)
-                SharingOut(at, source, sink, known, pool, progress).run(source.plan(selection, progress))
+                sharing_out = SharingOut(at, source, sink, known, pool, progress)
+                try:
+                    sharing_out.run(source.plan(selection, progress))
+                finally:
+                    pool.everywhere(close_workers, sharing_out.token)
             has_moment = source.has_moment
         except BaseException:
             sink.abort()

@@ -114,11 +114,11 @@ class DaskPool:
     sends = True
     elsewhere = True
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, wait_seconds: int = 30) -> None:
         with needing("dask", "working on a Dask cluster"):
             from distributed import Client  # noqa: PLC0415
         try:
-            self._client = Client(address, set_as_default=False)  # type: ignore[no-untyped-call]
+            self._client = Client(address, set_as_default=False, timeout=wait_seconds)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
             raise MlflowArchiveError(f"no Dask scheduler answers at {address}: {error}") from error
         self.size = max(1, sum(self._client.nthreads().values()))  # type: ignore[no-untyped-call]
@@ -141,7 +141,7 @@ class DaskPool:
         return False
 
     def close(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False)  # which cancels what has not begun
         self._client.close()  # type: ignore[no-untyped-call]
 
 
