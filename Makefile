@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-road test-workers mutants lint style types bench bench-database bench-inspection bench-traces bench-road bench-single-file docs picture spec requirements clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-road test-workers mutants lint style types bench bench-database bench-inspection bench-traces bench-road bench-single-file bench-waiting bench-scale docs picture spec requirements clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -124,6 +124,15 @@ bench-road: .venv/.stamp
 # DATA is a folder with mlflow.db and artifacts; OTHER may be the command of another version.
 bench-single-file: .venv/.stamp
 	.venv/bin/python -m bench.single_file --data $(DATA) $(if $(OTHER),--other $(OTHER))
+
+# Two processes against one, and a server that only waits.
+bench-waiting: .venv/.stamp
+	.venv/bin/python -m bench.waiting
+
+# RUNS runs of 1,000 points each, made as they are read: time and memory of each step, and the disk that it takes, said first.
+RUNS ?= 10000
+bench-scale: .venv/.stamp
+	.venv/bin/python -m bench.scale --runs "$(RUNS)" $(if $(PROCESSES),--processes "$(PROCESSES)") $(if $(FOLDER),--folder "$(FOLDER)")
 
 bench-database: .venv/.stamp
 	.venv/bin/python -m bench.database

@@ -52,7 +52,7 @@ class ExportTask:
     @property
     def name(self) -> str:
         """What messages call it."""
-        first, *following = (shard.name for shard in self.shards)
+        first, *following = [shard.name for shard in self.shards] or ["no shard"]
         return f"{first} and {len(following)} more" if following else first
 
 

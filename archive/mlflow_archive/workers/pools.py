@@ -129,8 +129,10 @@ class DaskPool:
         return self._executor.submit(function, work)
 
     def everywhere(self, function: Callable[[Any], str], work: object) -> list[str]:
-        answers = self._client.run(function, work)
-        return [str(answer) for answer in answers.values()]
+        from distributed.comm.core import CommClosedError  # noqa: PLC0415
+
+        answers = self._client.run(function, work, on_error="return")
+        return [str(answer) for answer in answers.values() if not isinstance(answer, CommClosedError)]  # it died
 
     def deaths(self, error: BaseException) -> int:
         from distributed import KilledWorker  # noqa: PLC0415
