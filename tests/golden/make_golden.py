@@ -23,6 +23,8 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database import DatabaseSource
 from mlflow_archive.sources.mlruns import MlrunsSource
+from mlflow_archive.writer.compacting.compact import CompactOptions, compact
+from mlflow_archive.writer.compacting.policy import Keep
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from tests.golden.test_golden import BASES, GOLDEN, HERE, base_of, content
 from tests.spec.drafts import checksums, sha, write_directory, zipped
@@ -212,6 +214,28 @@ def _delta(path: Path) -> None:
         _export(store, path, Selection(), base=HERE / BASES[path.name])
 
 
+def _compacted(path: Path) -> None:
+    """Export the odd store four times and keep the last two, of which the first is that of the two exports above."""
+    with tempfile.TemporaryDirectory() as folder:
+        store, whole = Path(folder, "mlruns"), Path(folder, "whole.mlfa")
+        _write_odd_store(store)
+        files = store / "1" / ("0" * 31 + "b") / "artifacts"
+        files.mkdir(exist_ok=True)
+        (files / "gone.bin").write_bytes(b"gone")
+        _export(store, whole, Selection(), source=_Newer)
+        shutil.rmtree(files)
+        _export(store, whole, Selection(), append=True, source=_Newer)
+        run = store / "1" / ("0" * 31 + "a")
+        with (run / "metrics" / "steps").open("a") as points:
+            points.write("1700000000000 0.25 7\n")
+        (run / "artifacts" / "a b" / "%41#?.txt").write_bytes(b"ODD")
+        _export(store, whole, Selection(), append=True, source=_Newer)
+        (run / "artifacts" / "cut.bin").unlink()
+        _export(store, whole, Selection(), append=True, source=_Newer)
+        options = CompactOptions(tool="mlflow-archive 0.1.0", clock_ms=lambda: 1_764_000_000_000)
+        compact(whole, path, Keep(last=2), options)
+
+
 class _Database(DatabaseSource):
     """A database that does not tell where it lay."""
 
@@ -266,6 +290,7 @@ MAKERS: Final[dict[str, Callable[[Path], object]]] = {
     "v1_2-settled.mlfa": _settled,
     "v1_3-two-exports.mlfa": _odd_exports,
     "v1_4-delta.mlfa": _delta,
+    "v1_5-compacted.mlfa": _compacted,
     "from-the-future.mlfa": lambda path: path.write_bytes(zipped(list(_from_the_future().items()))),
     "from-the-future-major2": lambda path: write_directory(_major_2(), path),
 }

@@ -121,6 +121,88 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         reason="One behind the end of a list is its end.",
     ),
     Equivalent(
+        within="reader.stored.pages._page",
+        code="end - position):",
+        by="end + position):",
+        reason="What is cut short is read again, in more bytes, and is cut short then, too.",
+    ),
+    *(
+        Equivalent(within=within, code=code, by=by, reason="Values of others are read, too, and belong to nobody.")
+        for within, code, by in (
+            ("reader.search.evaluate._by_group", "owners)[", "None)["),
+            ("reader.search.evaluate._values", "owners=owners)", "owners=None)"),
+        )
+    ),
+    Equivalent(
+        within="reader.stored.recent.RecentGroups.rows",
+        code="pa.array(ids, pa.string())",
+        by="pa.array(ids, )",
+        reason="Ids are texts, and somebody asks for one at least.",
+    ),
+    Equivalent(
+        within="reader.stored.recent.RecentGroups.rows",
+        code="if recent.in_order else",
+        by="if (recent.in_order) and False else",
+        reason="Rows outside of the range are looked at, and left out after that.",
+    ),
+    *(
+        Equivalent(
+            within="reader.stored.row_groups.RowGroups._longest",
+            code="columns=unknown, ",
+            by=by,
+            reason="More columns are read than are asked for.",
+        )
+        for by in ("columns=None, ", "")
+    ),
+    *(
+        Equivalent(
+            within="reader.stored.*",
+            code='mode="r")',
+            by=by,
+            reason="A file object says by itself that it is to be read.",
+        )
+        for by in ("mode=None)", ")")
+    ),
+    *(
+        Equivalent(
+            within="reader.search.grammar._operator",
+            code='reader.take("operator", "")',
+            by=f'reader.take("operator", {by})',
+            reason="There is an operator, so none is missed.",
+        )
+        for by in ("None", '"XXXX"')
+    ),
+    *(
+        Equivalent(
+            within="reader.blobs.Blobs.open",
+            code="1024 * 1024",
+            by=by,
+            reason="How much is read ahead is a matter of speed.",
+        )
+        for by in ("1025 * 1024", "1024 * 1025")
+    ),
+    Equivalent(
+        within="reader.archive.*",
+        code="len(self.manifest.exports) > 1",
+        by="len(self.manifest.exports) >= 1",
+        reason="With one export none is newer.",
+    ),
+    *(
+        Equivalent(
+            within="verification.tables.check_tables",
+            code='name != "experiments"',
+            by=by,
+            reason="Experiments stand first among the tables as these are declared.",
+        )
+        for by in ('name != "EXPERIMENTS"', 'name != "XXexperimentsXX"')
+    ),
+    Equivalent(
+        within="verification.packs.PackCheck._prove",
+        code="row.raw_offset == 0 and",
+        by="row.raw_offset == 1 and",
+        reason="A blob in one piece is found right as one in several is.",
+    ),
+    Equivalent(
         within="format.zipfile64.laid_out",
         code="size, 0, end_of",
         by="size, 1, end_of",

@@ -43,11 +43,11 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
                 *("reader/adjacent.py", "reader/archive.py", "reader/blobs.py", "reader/selecting.py"),
                 *("reader/source.py", "reader/unknown_tables.py", "reader/stored/*", "reader/search/*"),
             ),
-            tests=("reader", "verification/test_reports.py"),
+            tests=("reader",),
         ),
         "inspection": Package(
             code=("reader/inspection/*",),
-            tests=("cli/test_looking.py", "cli/test_extract.py", "cli/test_history.py", "reader/test_search.py"),
+            tests=("inspection", "cli/test_looking.py", "cli/test_extract.py"),
         ),
         "restore": Package(
             code=("sinks/restore/histories.py", "sinks/restore/holding.py", "sinks/restore/checks.py"),

@@ -41,7 +41,7 @@ def _cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # pytest has sets of plugins
 class Learning:
     """What pytest calls while all tests run on code in which nothing is changed."""
 

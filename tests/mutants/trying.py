@@ -50,7 +50,7 @@ class Child:
     deadline: float
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)  # pytest has sets of plugins
 class Trying:
     """What pytest calls when tests are collected: in forks it goes on with tests, and leaves when they are done."""
 

@@ -156,6 +156,66 @@ def test_only_row_groups_that_may_fulfil_an_expression_are_read(tmp_path: Path) 
         assert steps(pc.field(3) == 5) == [-1, 0, 1]
 
 
+@pytest.mark.parametrize("checksums", [True, False])
+def test_what_a_part_is_like(tmp_path: Path, checksums: bool) -> None:
+    rows = make_table("params", base_rows()["params"])
+
+    def edit(files: Files) -> None:
+        files[part("params")] = encode_part(rows, group_rows=2, checksums=checksums)
+
+    write(build(Draft(members=edit)), tmp_path)
+    with open_archive(tmp_path) as archive:
+        params = archive.open_part(archive.parts("params")[0])
+        assert (params.rows, params.has_page_checksums()) == (4, checksums)
+        groups = params.row_groups()
+        assert [(group.index, group.rows, group.key_min, group.key_max) for group in groups] == [
+            (0, 2, RUN_A, RUN_A),
+            (1, 2, RUN_B, RUN_B),
+        ]
+        asked = [["0", RUN_A], [RUN_A, RUN_B], [RUN_B, "c"], ["c"], ["0"], []]
+        assert [[group.index for group in groups if group.may_hold(ids)] for ids in asked] == [
+            [0],
+            [0, 1],
+            [1],
+            [],
+            [],
+            [],
+        ]
+        assert [group.column_names for group in params.groups([RUN_B], ["value"])] == [["value"]]
+        assert params.groups_where(pc.field("run_id") == RUN_B) == [1]
+
+
+TWICE = "it has two columns 'key', expected one of each name"
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        (lambda rows: rows.drop_columns(["key"]), "E031", "column key should be string, found nothing"),
+        (lambda rows: rows.set_column(1, "key", pa.array([1] * 4)), "E031", "column key should be string, found int64"),
+        (
+            lambda rows: rows.append_column("key", rows["key"]),
+            "E031",
+            "it has two columns 'key', expected one of each name",
+        ),
+        (
+            lambda rows: rows.set_column(1, "key", pa.array(["a", None, "b", "c"])),
+            "E036",
+            "column key holds nulls, which it may not",
+        ),
+    ],
+)
+def test_columns_are_those_of_their_table(tmp_path: Path, change: Any, code: str, said: str) -> None:
+    def edit(files: Files) -> None:
+        files[part("params")] = encode_part(change(make_table("params", base_rows()["params"])))
+
+    write(build(Draft(members=edit)), tmp_path)
+    with open_archive(tmp_path) as archive, pytest.raises(DamagedError) as caught:
+        archive.table("params")
+    assert (caught.value.code, caught.value.member) == (code, part("params"))
+    assert str(caught.value) == f"{code}: {part('params')}: {said}"
+
+
 def test_a_member_of_another_size_is_damaged(tmp_path: Path) -> None:
     write(build(Draft()), tmp_path)
     path = tmp_path / part("params")
@@ -223,6 +283,9 @@ class Distant:
 
     def anticipate(self, ranges: Iterable[tuple[int, int]]) -> None:
         self._brought += [(self._member.name, at, at + size) for at, size in ranges]
+
+    def in_order(self, _position: int, _size: int) -> Distant:
+        return self
 
 
 class DistantMembers(DirectoryMembers):

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.kinds import TABLES
-from mlflow_archive.reader.search import SEARCHABLE, Condition, Field, Order, parse_filter, parse_order
+from mlflow_archive.kinds import TABLES, TIMESTAMP
+from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.reader.search import (
+    SEARCHABLE,
+    Condition,
+    Field,
+    Order,
+    SearchableKind,
+    matching,
+    owner_of,
+    parse_filter,
+    parse_order,
+)
 from mlflow_archive.reader.search.evaluate import holds
 from mlflow_archive.reader.search.grammar import Value
+from mlflow_archive.reader.search.searchable import _searchable
+from tests.spec.drafts import RUN_A, RUN_B, Draft, Row, build, write_directory
 
 NAME = Field(group="attributes", name="user_id")
 
@@ -32,6 +49,34 @@ def test_only_is_null_takes_what_has_no_value(operator: str, value: Value, expec
     values = pa.chunked_array([pa.array(["a", None, "b"])])
     taken = holds(values, Condition(field=NAME, operator=operator, value=value))
     assert pc.fill_null(taken, False).to_pylist() == expected
+
+
+NUMBERS = [1.0, None, 3.0, math.nan]
+TEXTS = ["a", None, "bab"]
+
+
+@pytest.mark.parametrize(
+    ("values", "operator", "value", "expected"),
+    [
+        (NUMBERS, "=", 1, [True, None, False, False]),
+        (NUMBERS, "!=", 1, [False, None, True, True]),
+        (NUMBERS, "<", 3.0, [True, None, False, False]),
+        (NUMBERS, "<=", 3, [True, None, True, False]),
+        (NUMBERS, ">", 1, [False, None, True, False]),
+        (NUMBERS, ">=", 1, [True, None, True, False]),
+        (NUMBERS, "=", math.nan, [False, None, False, True]),
+        (NUMBERS, "!=", math.nan, [True, None, True, False]),
+        (TEXTS, "LIKE", "A", [False, None, False]),
+        (TEXTS, "ILIKE", "%A%", [True, None, True]),
+        (TEXTS, "RLIKE", "^ba", [False, None, True]),
+        (TEXTS, "<", "b", [True, None, False]),
+        (["1.5", None, "x", "2"], ">", 1, [True, None, None, True]),
+        (pa.array([1, None, 3], TIMESTAMP), ">=", 3, [False, None, True]),
+    ],
+)
+def test_what_a_condition_takes(values: Any, operator: str, value: Value, expected: list[bool | None]) -> None:
+    condition = Condition(field=NAME, operator=operator, value=value)
+    assert holds(pa.chunked_array([values]), condition).to_pylist() == expected
 
 
 @pytest.mark.parametrize(
@@ -77,6 +122,8 @@ def test_no_filter(filter_string: str | None) -> None:
         ("run", "parameter.`a b` Is Not Null", "params", "a b", "IS NOT NULL", None),
         ("run", "tag.\"a.b\" not in ('x' , 'y')", "tags", "a.b", "NOT IN", ("x", "y")),
         ("run", "run.`Run name` rlike 'a|b'", "attributes", "run_name", "RLIKE", "a|b"),
+        ("run", "`Run name` = 'a'", "attributes", "run_name", "=", "a"),
+        ("run", "`tags`.k = 'a'", "tags", "k", "=", "a"),
         ("run", "dataset.context = 'train'", "datasets", "context", "=", "train"),
         ("trace", "feedback.a < 3", "feedback", "a", "<", 3),
         ("trace", "feedback.a < '3'", "feedback", "a", "<", "3"),
@@ -170,3 +217,31 @@ def test_an_attribute_that_is_not_there_is_answered_by_columns_and_other_names()
 )
 def test_an_order(text: str, group: str, name: str, descending: bool) -> None:
     assert parse_order(text, SEARCHABLE["run"]) == Order(field=Field(group=group, name=name), descending=descending)
+
+
+def test_what_owns_a_value() -> None:
+    rows = pa.table({"name": ["a", "b"], "workspace": ["w", "w"], "version": pa.array([1, 12], pa.int32())})
+    assert owner_of(rows, SEARCHABLE["model_version"]).to_pylist() == ["a\x1fw\x1f1", "b\x1fw\x1f12"]
+    assert owner_of(pa.table({"run_id": ["r"]}), SEARCHABLE["run"]).to_pylist() == ["r"]
+    plain = SearchableKind(kind="webhook", table="webhooks", owner=("webhook_id",), groups={})
+    assert _searchable("webhook", groups={}) == plain
+
+
+def test_an_object_whose_value_is_missing_fulfils_nothing(tmp_path: Path) -> None:
+    def rows(tables: dict[str, list[Row]]) -> None:
+        values = {RUN_A: None, RUN_B: "v"}
+        tables["tags"] = [{"run_id": run_id, "key": "k", "value": value} for run_id, value in values.items()]
+
+    write_directory(build(Draft(rows=rows)), tmp_path)
+    with open_archive(tmp_path) as archive:
+        found = {
+            text: matching(archive, SEARCHABLE["run"], parse_filter(text, SEARCHABLE["run"]))["run_id"].to_pylist()
+            for text in ("tags.k != 'x'", "tags.k = 'v'", "tags.k IS NOT NULL", "tags.k IS NULL", "run_id = 'x'")
+        }
+    assert found == {
+        "tags.k != 'x'": [RUN_B],
+        "tags.k = 'v'": [RUN_B],
+        "tags.k IS NOT NULL": [RUN_A, RUN_B],
+        "tags.k IS NULL": [],
+        "run_id = 'x'": [],
+    }

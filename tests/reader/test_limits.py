@@ -15,7 +15,7 @@ from mlflow_archive.errors import DamagedError
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.stored.limits import MAX_GROUP_ROWS, ONE_ROW, SMALL, ColumnSize, GroupSize, OverLimitError
-from mlflow_archive.reader.stored.row_groups import RowGroups
+from mlflow_archive.reader.stored.row_groups import RowGroups, _uniform_length
 from mlflow_archive.storage.files import Files as WriterFiles
 from mlflow_archive.storage.members import MemberFile, OpenFile
 from mlflow_archive.verification.checks import verify
@@ -144,6 +144,17 @@ def test_a_part_whose_column_is_missing_can_be_searched(tmp_path: Path) -> None:
     with open_archive(tmp_path / "a") as archive:
         found = pa.concat_tables(archive.keyed("tags", "key", "k", columns=["run_id", "value"]))
     assert found.to_pylist() == [{"run_id": "a" * 32, "value": None}]
+    assert found.schema.types == [pa.string(), pa.string()]
+
+
+@pytest.mark.parametrize(
+    ("texts", "length"),
+    [(["ab", "cd", "ef"], 2), (["ab", "cd", "e"], None), (["abcd", "", "ab"], None), ([""], 0), (["x" * 300] * 2, 300)],
+)
+def test_texts_of_one_length_in_a_dictionary(texts: list[str], length: int | None) -> None:
+    page = b"".join(len(text).to_bytes(4, "little") + text.encode() for text in texts)
+    assert _uniform_length(memoryview(page), len(texts)) == length
+    assert _uniform_length(memoryview(b"abc"), 1) is None
 
 
 def test_a_damaged_header_of_the_first_page_is_one_problem_among_others(tmp_path: Path) -> None:

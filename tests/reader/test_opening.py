@@ -123,6 +123,37 @@ def test_what_cannot_be_opened(
     assert getattr(caught.value, "member", None) == member
 
 
+NEWER = TWO[MAIN].replace(b'"major":1', b'"major":2')
+
+
+@pytest.mark.parametrize(
+    ("files", "export"),
+    [
+        (without(main=NEWER), 2),
+        (without(main=NEWER, copy=NEWER), None),
+        (without(COPY, main=NEWER), None),
+        (without(SUMS, main=NEWER), None),
+        (without(main=canonical_json({**json.loads(NEWER), "exports": 3})), None),
+    ],
+    ids=["one copy", "both", "without its copy", "without checksums", "of another form"],
+)
+def test_a_version_is_damaged_where_the_copy_of_the_same_export_says_another(
+    tmp_path: Path, files: Files, export: int | None
+) -> None:
+    write_directory(files, tmp_path)
+    members = open_members(tmp_path)
+    if export is None:
+        with pytest.raises(FormatTooNewError):
+            read_manifest(members)
+    else:
+        opened = read_manifest(members)
+        assert opened.manifest.export_number == export
+        (problem,) = opened.problems
+        assert (problem.code, problem.member) == ("E002", MAIN)
+        assert str(problem).startswith(f"E002: {MAIN} is damaged: E003: ")
+    members.close()
+
+
 def test_a_place_where_nothing_is(tmp_path: Path) -> None:
     with pytest.raises(NotAnArchiveError) as caught:
         open_members(tmp_path / "a")

@@ -93,6 +93,7 @@ def test_the_group_that_was_used_longest_ago_is_dropped_when_there_is_no_more_ro
         monkeypatch.setattr(recent, "KEPT_BYTES", sum(sizes.values()) - 1)
         assert reads_for("runs params runs metrics runs") == ["runs", "params", "metrics"]
         assert reads_for("params") == ["params"]
+        assert reads_for("metrics") == ["metrics"]
 
 
 @pytest.mark.parametrize("columns", [["run_id"], ["run_id", "value"], ["run_id", "key"], ["run_id", "key", "value"]])

@@ -200,11 +200,11 @@ def test_what_is_known_does_not_come_again(tmp_path: Path) -> None:
 
 def several_groups(files: Files) -> None:
     """Write each point of the history into a row group of its own."""
-    points = [{**base_rows()["metrics"][0], "step": step, "value": float(step)} for step in range(3)]
+    points = [{**base_rows()["metrics"][0], "step": step, "value": float(step)} for step in range(5)]
     files[part("metrics")] = encode_part(make_table("metrics", points), group_rows=1)
 
 
-@pytest.mark.parametrize(("most", "cut"), [(10**6, [3]), (2, [2, 1]), (1, [1, 1, 1]), (0, [1, 1, 1])])
+@pytest.mark.parametrize(("most", "cut"), [(10**6, [5]), (2, [2, 2, 1]), (1, [1] * 5), (0, [1] * 5)])
 def test_a_long_history_comes_in_several_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, cut: list[int]
 ) -> None:
@@ -221,7 +221,7 @@ def test_a_long_history_comes_in_several_chunks(
     assert [len(chunk.artifacts) for chunk in chunks] == [2] + [0] * (len(cut) - 1)
     assert ["fingerprints" in chunk.tables for chunk in chunks] == [False] * (len(cut) - 1) + [True]
     assert ["params" in chunk.tables for chunk in chunks] == [True] + [False] * (len(cut) - 1)
-    assert [step for chunk in chunks for step in chunk.tables["metrics"]["step"].to_pylist()] == [0, 1, 2]
+    assert [step for chunk in chunks for step in chunk.tables["metrics"]["step"].to_pylist()] == list(range(5))
     assert rows_of(chunks[-1])["fingerprints"] == fingerprints([RUN_A])
     assert [chunk.tables.get("metrics") for chunk in left_out] == [None]
     assert {tuple(chunk.tables["metrics"].column_names) for chunk in narrow} == {("run_id", "step")}

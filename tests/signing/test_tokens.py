@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 
 from mlflow_archive.signing.der import (
+    BIT_STRING,
     CONTEXT_0,
     INTEGER,
     NULL,
@@ -78,6 +79,12 @@ def with_signer(*extra: bytes, number: int | None = None, value: bytes = b"") ->
     return replace(PARTS, signers=(field(SEQUENCE, *inner, *extra),))
 
 
+def refusal(*texts: bytes) -> bytes:
+    """Return a status that grants nothing, with texts that say why, and a failure that nobody reads."""
+    said = field(SEQUENCE, *(field(UTF8, text) for text in texts))
+    return field(SEQUENCE, field(INTEGER, b"\2"), said, field(BIT_STRING, b"\0\1"))
+
+
 def test_the_token_is_in_the_form() -> None:
     assert PARTS.answer() == TOKEN == normal_form(TOKEN)
     token = parse_token(TOKEN)
@@ -136,7 +143,15 @@ def encoded(authority: Authority, name: str) -> bytes:
         (replace(PARTS, status=field(SEQUENCE)).answer(), "the authority refuses, with status"),
         (
             replace(PARTS, status=field(SEQUENCE, field(INTEGER, b"\2"))).answer(),
-            "the authority refuses, with status 02",
+            "the authority refuses, with status 02: $",
+        ),
+        (
+            replace(PARTS, status=refusal(b"busy", b"later \xff")).answer(),
+            "^the authority refuses, with status 02: busy later \ufffd$",
+        ),
+        (
+            replace(PARTS, information=field(SEQUENCE, object_identifier("1.2.3"), field(CONTEXT_0))).answer(),
+            "^what is signed is no time-stamp$",
         ),
         (field(SEQUENCE, PARTS.status), "it has fields of the tags"),
         (replace(PARTS, kind=object_identifier("1.2.840.113549.1.7.1")).answer(), "it holds no signed data"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.spec.drafts import RUN_A
+from tests.spec.drafts import RUN_A, STEP
 from tests.spec.faults import Fault, document, flat
 
 FAULTS: Final[dict[str, Fault]] = {
@@ -18,5 +18,16 @@ FAULTS: Final[dict[str, Fault]] = {
     "E002_settled_not_sorted": flat(
         "What is told no more stands in no order.",
         manifest=lambda d: d["exports"][0].update(settled=[["source", "run"], ["scorer", ""]]),
+    ),
+    "E002_compacted_empty": flat(
+        "An export was thinned out no times.", manifest=lambda d: d["exports"][0].update(compacted=[])
+    ),
+    "E002_compacted_first": flat(
+        "An export has rows from a later one on.",
+        manifest=lambda d: d["exports"][0].update(compacted=[STEP | {"first": 4}]),
+    ),
+    "E002_compacted_id": flat(
+        "An export does not say of which archive it is.",
+        manifest=lambda d: d["exports"][0].update(compacted=[STEP | {"archive_id": "older"}]),
     ),
 }

@@ -11,6 +11,7 @@ from tests.spec.drafts import (
     HELLO,
     RUN_A,
     RUN_B,
+    STEP,
     WORLD,
     Draft,
     Files,
@@ -63,6 +64,12 @@ def _settled() -> Files:
     draft = Draft(rows=lambda rows: rows.update(gaps=told))
     again = [_gap("", "page 3", "502", owner_kind="trace", code="G403")]
     return build_second(draft, {"gaps": again}, settled=[["scorer", ""], ["source", "experiment"], ["trace", ""]])
+
+
+def _compacted() -> Files:
+    """The first export was thinned out twice; the second also has the rows of the two before it."""
+    draft = Draft(manifest=lambda d: d["exports"][0].update(compacted=[STEP, STEP | {"first": 1, "number": 1}]))
+    return build_second(draft, {"runs": base_rows()["runs"][1:]}, compacted=[STEP], minor=5)
 
 
 def _everything(rows: Rows) -> None:
@@ -143,6 +150,10 @@ VALID: Final[dict[str, tuple[str, Callable[[], Files | bytes]]]] = {
     "settled.mlfa": (
         "Format 1.2: the second export names what the first told of and is no more.",
         lambda: zipped(in_order(_settled())),
+    ),
+    "compacted.mlfa": (
+        "Format 1.5: two exports of an archive that was thinned out, the first of them twice.",
+        lambda: zipped(in_order_of_making(_compacted())),
     ),
     "cut_blob.mlfa": (
         "A blob in three frames.",

@@ -19,6 +19,7 @@ from mlflow_archive.verification.checks import _name_lost, verify
 from mlflow_archive.verification.report import Level, Lost, VerifyReport
 from mlflow_archive.verification.tables import KeyRange, TableFindings, _whole
 from tests.spec.drafts import (
+    HELLO,
     RUN_A,
     RUN_B,
     WORLD,
@@ -29,6 +30,7 @@ from tests.spec.drafts import (
     encode_part,
     in_order,
     part,
+    sha,
     write_directory,
     zipped,
 )
@@ -235,3 +237,31 @@ def test_the_crc_of_a_member_of_many_blocks_is_that_of_all_its_bytes(
     monkeypatch.setattr(members, "HASH_BLOCK", 100)
     (tmp_path / "a.mlfa").write_bytes(zipped(in_order(build(Draft()))))
     assert found(tmp_path / "a.mlfa") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "said"),
+    [
+        (
+            "datasets",
+            {"experiment_id": "9", "name": "n", "digest": "d", "source_type": "s", "source": ""},
+            "experiments",
+        ),
+        ("fingerprints", {"owner_id": "c" * 32, "owner_kind": "run", "fingerprint": "f"}, "runs"),
+        ("artifacts", {"owner_id": "c" * 32, "owner_kind": "trace", "path": "p", "size": 5, "digest": ""}, "traces"),
+    ],
+)
+def test_rows_of_what_is_not_there(tmp_path: Path, name: str, row: dict[str, Any], said: str) -> None:
+    first = build(Draft(rows=lambda rows: rows.update({name: [{**row, "digest": row.get("digest") or sha(HELLO)}]})))
+    owner = row.get("experiment_id") or row["owner_id"]
+    message = f"1 {said} have rows here and are not in the archive, such as {owner}"
+    assert [problem for problem in found(written(tmp_path, first)) if problem[0] == "E051"] == [
+        ("E051", part(name), message)
+    ]
+
+
+@pytest.mark.parametrize("name", ["runs", "params"])
+def test_a_part_that_is_not_there_is_told_once(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, build(Draft()))
+    (path / part(name)).unlink()
+    assert [code for code, member, _ in found(path) if member == part(name)] == ["E010"]

@@ -74,14 +74,17 @@ def test_random_kills_of_a_cluster_lose_nothing_and_double_nothing(
     options = MemoryOptions(runs=300, runs_per_shard=1, sizes=(30_000, 0), pause_seconds=0.4, gaps=frozenset({7}))
     cluster = LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None, host="127.0.0.1")  # type: ignore[no-untyped-call]
     with cluster as made:
+        killed_ids = set[str]()
 
         def kill(draw: random.Random) -> bool:
-            # Not while it starts: its nanny would give it up, and a cluster without workers is waited for.
-            known = set(made.scheduler.workers)
-            pids = [nanny.pid for nanny in made.workers.values() if nanny.worker_address in known and nanny.pid]
-            if pids:
-                os.kill(draw.choice(pids), signal.SIGKILL)
-            return bool(pids)
+            # Each once, when the scheduler knows it: a nanny whose worker dies while it starts gives it up.
+            pids = {nanny.address: nanny.pid for nanny in made.workers.values()}
+            living = [worker for worker in list(made.scheduler.workers.values()) if worker.server_id not in killed_ids]
+            if living:
+                worker = draw.choice(living)
+                killed_ids.add(worker.server_id)
+                os.kill(pids[worker.nanny], signal.SIGKILL)
+            return bool(living)
 
         with killing(kill, kills=KILLS, every_seconds=1.5, seed=3) as killed:
             report = export_by(uri, DaskPool(made.scheduler_address), options)

@@ -15,13 +15,14 @@ from itertools import pairwise
 from typing import Any, Final, Literal, cast
 
 from mlflow_archive.errors import DamagedError, FormatTooNewError
+from mlflow_archive.format.compaction import COMPACTED, Compaction, parse_compacted
 from mlflow_archive.format.delta import FEATURE, Delta, all_members, divided, parse_delta
 from mlflow_archive.format.gaps import SOURCE
 from mlflow_archive.format.layout import is_member_name
 
 FORMAT_NAME: Final = "mlflow-archive"
 MAJOR: Final = 1
-MINOR: Final = 4
+MINOR: Final = 5
 WHOLE_MINOR: Final = 3
 """The lowest version that suffices for an archive that is no delta."""
 KNOWN_FEATURES: Final[frozenset[str]] = frozenset({FEATURE})
@@ -61,7 +62,8 @@ class Member:
 class Export:
     """One committed write. ``source`` and ``selection`` are what was read, ``counts`` the rows it wrote by table.
 
-    ``settled`` names what earlier exports told of in ``gaps`` and is no more, each as owner kind and owner id.
+    ``settled`` names what earlier exports told of in ``gaps`` and is no more, each as owner kind and owner id;
+    ``compacted`` the compactions that it went through, the last one last.
     """
 
     number: int
@@ -72,6 +74,7 @@ class Export:
     counts: Mapping[str, int]
     gaps: int
     settled: tuple[tuple[str, str], ...] | None = None
+    compacted: tuple[Compaction, ...] | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -350,8 +353,15 @@ class _Reader:
         return Export(
             **{key: item[key] for key in _EXPORT_KEYS},
             settled=self.settled(item, place),
-            unknown={key: value for key, value in item.items() if key not in (*_EXPORT_KEYS, "settled")},
+            compacted=self.compacted(item, place),
+            unknown={key: value for key, value in item.items() if key not in (*_EXPORT_KEYS, "settled", COMPACTED)},
         )
+
+    def compacted(self, item: dict[str, Any], place: str) -> tuple[Compaction, ...] | None:
+        try:
+            return parse_compacted(item)
+        except ValueError as error:
+            raise _bad(self.where, f"{place}.{error}") from error
 
     def settled(self, item: dict[str, Any], place: str) -> tuple[tuple[str, str], ...] | None:
         """Return the pairs of texts under ``settled``, None where there is no such key."""

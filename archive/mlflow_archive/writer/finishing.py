@@ -20,7 +20,7 @@ from mlflow_archive.format.manifest import archive_id as id_of
 from mlflow_archive.format.unknown_tables import database_table, stated_columns, table_of
 from mlflow_archive.kinds import BY_ROW, DATASET, IDENTITIES, INCREMENTAL, TABLES, Table
 from mlflow_archive.storage.files import Files
-from mlflow_archive.storage.growing import GrowingMembers
+from mlflow_archive.storage.growing import OpenableMembers
 from mlflow_archive.writer.coded import coded, plain, sort_rows
 from mlflow_archive.writer.merge import Piece, memory_piece, staged_piece
 from mlflow_archive.writer.packs import PackWriter, PlacedLabel, WrittenPack, scan_pack
@@ -209,7 +209,7 @@ _BATCH: Final = 200_000
 
 
 def index_pieces(
-    files: Files, staging: Staging, place: GrowingMembers, packs: Sequence[WrittenPack], scratch: Scratch
+    files: Files, staging: Staging, place: OpenableMembers, packs: Sequence[WrittenPack], scratch: Scratch
 ) -> list[Piece]:
     """Return the rows of the blob index for all blobs that ``scratch`` knows to be used, as pieces to merge.
 
@@ -247,7 +247,7 @@ def arrived_pieces(blocks: Sequence[tuple[StagedFile, StagedBlock]], scratch: Sc
     return [staged_piece(file.path, block, table, keep) for file, block in blocks]
 
 
-def _batches(place: GrowingMembers, packs: Sequence[WrittenPack], scratch: Scratch) -> Iterator[pa.Table]:
+def _batches(place: OpenableMembers, packs: Sequence[WrittenPack], scratch: Scratch) -> Iterator[pa.Table]:
     rows: list[tuple[str, int, int, str, int, int, int]] = []
     for pack in packs:
         with place.opened(pack.name) as stored:
