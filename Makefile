@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-retire test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road bench-single-file bench-compact bench-buckets bench-append bench-restore bench-rows bench-postgresql bench-tree docs picture spec requirements clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-retire test-road test-workers mutants lint style types bench bench-database bench-inspection bench-traces bench-road bench-single-file bench-compact bench-buckets bench-append bench-restore bench-rows bench-postgresql bench-tree bench-waiting bench-scale docs picture spec requirements clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -97,6 +97,10 @@ mutants: .venv/.mutants
 test-road: .venv/.stamp
 	TEST_ROAD=1 .venv/bin/pytest --timeout 1800 tests/road
 
+# Minutes: 60 kills of workers of a Dask cluster at random moments of an export, into a directory and into a bucket.
+test-workers: .venv/.stamp
+	TEST_WORKERS=1 .venv/bin/pytest --timeout 1800 tests/workers
+
 lint: .venv/.stamp
 	@$(MAKE) --no-print-directory -j2 types style
 
@@ -152,6 +156,15 @@ bench-tree: .venv/.stamp
 bench-buckets: .venv/.stamp
 	.venv/bin/python -m bench.buckets
 
+# Two processes against one, and a server that only waits.
+bench-waiting: .venv/.stamp
+	.venv/bin/python -m bench.waiting
+
+# RUNS runs of 1,000 points each, made as they are read: time and memory of each step, and the disk that it takes, said first.
+RUNS ?= 10000
+bench-scale: .venv/.stamp
+	.venv/bin/python -m bench.scale --runs "$(RUNS)" $(if $(PROCESSES),--processes "$(PROCESSES)") $(if $(FOLDER),--folder "$(FOLDER)")
+
 bench-database: .venv/.stamp
 	.venv/bin/python -m bench.database
 
@@ -195,7 +208,7 @@ requirements:
 	$(COMPILE) pyproject.toml -o requirements/core.txt
 	$(COMPILE) pyproject.toml --extra all -o requirements/all.txt
 	$(COMPILE) pyproject.toml --extra server -o requirements/demo.txt
-	$(COMPILE) pyproject.toml --group dev $(addprefix --extra ,server postgresql mysql sql pandas plot s3 sftp cloud road timestamp scan) -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --group dev $(addprefix --extra ,server postgresql mysql sql pandas plot s3 sftp cloud road timestamp scan dask) -o requirements/dev.txt
 	$(COMPILE) --group docs -o requirements/docs.txt
 	$(COMPILE) --group readers -o requirements/readers.txt
 	$(COMPILE) --group mutants -c requirements/dev.txt -o requirements/mutants.txt

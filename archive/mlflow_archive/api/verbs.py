@@ -30,6 +30,7 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.private_folder import remove_left_behind
+from mlflow_archive.workers.pools import pool_of
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from mlflow_archive.writer.target_place import base_at
 
@@ -50,6 +51,9 @@ class ExportOptions(ArchiveOptions):
     folder, of databases also a URL. ``artifacts_destination`` is, for a database, the folder or URL behind
     ``mlflow-artifacts:`` URIs, as in ``mlflow server``. ``redact`` is a file of rules by which values are taken out
     (docs/redaction.md), and ``key_file`` one with the key of pseudonyms.
+
+    With ``processes`` that many processes of this machine read and write, with ``dask``, the address of a scheduler,
+    the workers of a Dask cluster, which must be able to open source and archive.
     """
 
     dry_run: bool = False
@@ -57,8 +61,12 @@ class ExportOptions(ArchiveOptions):
     artifacts_destination: str | None = None
     redact: str | os.PathLike[str] | None = None
     key_file: str | os.PathLike[str] | None = None
+    processes: int = 0
+    dask: str | None = None
 
     def __post_init__(self) -> None:
+        if self.processes and self.dask is not None:
+            raise SelectionError("--processes is for this machine, --dask for a cluster: give one")
         if any(isinstance(pair, str) for pair in self.artifact_map):
             raise TypeError(f"artifact_map takes pairs, as [('/old', '/new')]; found {self.artifact_map!r}")
 
@@ -75,7 +83,8 @@ def export(
 
     Raises SelectionError, ServerError, StoreError, TargetError; then nothing was committed, and the same call goes on.
     """
-    from mlflow_archive.sources.locate import locate_source  # noqa: PLC0415 - sources bring drivers with them
+    from mlflow_archive.api.sharing_out import export_by_workers, source_at  # noqa: PLC0415 - sources bring drivers with them
+    from mlflow_archive.sources.locate import locate_source  # noqa: PLC0415
 
     options, listener = options or ExportOptions(), as_progress(progress)
     if options.redact is not None:
@@ -90,6 +99,9 @@ def export(
             progress=listener,
         )
         sink = _archive_sink(archive_place(archive), options, listener)
+        if isinstance(sink, ArchiveSink) and (options.processes or options.dask is not None):
+            at = source_at(source, options.artifact_map, options.artifacts_destination)
+            return export_by_workers(at, origin, sink, selection, pool_of(options.processes, options.dask), listener)
         return loop.copy(origin, sink, selection, jobs=options.jobs, progress=listener)
     finally:
         remove_left_behind()  # also where there was nothing to do: a kill may have come right behind the commit

@@ -78,7 +78,7 @@ class Shard:
 
     Shards of a later ``stage`` start only when all of the earlier stages are done: parents before children.
     ``weight`` is the expected number of objects of ``kind``, for progress, 0 where that is not known; ``payload``
-    belongs to the source that made it.
+    belongs to the source that made it. One that ``stays`` is read by that source alone.
     """
 
     name: str
@@ -86,6 +86,12 @@ class Shard:
     kind: str = RUN
     weight: int = 0
     payload: object = None
+    stays: bool = False
+
+    @property
+    def travels(self) -> bool:
+        """Whether it can be read by another source of the same place, in another process."""
+        return not (self.stays or isinstance(self.payload, Chunk) or callable(self.payload))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

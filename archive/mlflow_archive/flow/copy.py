@@ -1,13 +1,12 @@
-"""The one loop: from a source, through a bounded pool of threads, to a sink.
+"""The one loop: from a source, through a bounded pool of workers, to a sink.
 
 Export is a copy from a server to an archive, import one from an archive to a server. Memory does not grow with
-the source, as only ``2 * jobs`` shards are planned ahead and each thread holds one chunk.
+the source, as only twice as many shards are planned ahead as there are workers, and each holds one chunk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from threading import Event
 
@@ -19,6 +18,8 @@ from mlflow_archive.flow.sink import Sink
 from mlflow_archive.flow.source import Source
 from mlflow_archive.kinds import KINDS
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.workers.crew import Crew
+from mlflow_archive.workers.pools import ThreadPool
 
 
 def copy(
@@ -47,7 +48,6 @@ def copy(
 
 def _run(source: Source, sink: Sink, known: Known, shards: Iterator[Shard], jobs: int, progress: Progress) -> None:
     stop = Event()
-    running: set[Future[None]] = set()
 
     def work(shard: Shard) -> None:
         for chunk in chunks_of(source, shard, known):
@@ -58,22 +58,26 @@ def _run(source: Source, sink: Sink, known: Known, shards: Iterator[Shard], jobs
         _give_back()
         progress.advance(KINDS[shard.kind].plural, shard.weight)
 
-    with ThreadPoolExecutor(jobs, thread_name_prefix="copy") as pool:
+    with closing(ThreadPool(jobs, "copy")) as pool:
+        crew: Crew[Shard, None] = Crew(pool, work, lambda done: None, ahead=2 * jobs)
         try:
-            stage = 0
-            for shard in shards:
-                if shard.stage != stage:
-                    _drain(running, 0)
-                    stage = shard.stage
-                running.add(pool.submit(work, shard))
-                _give_back()
-                _drain(running, 2 * jobs - 1)
-            _drain(running, 0)
+            by_stages(shards, crew.give, crew.wait)
         except BaseException:
             stop.set()
-            for future in running:
-                future.cancel()
+            crew.stop()
             raise
+
+
+def by_stages(shards: Iterator[Shard], give: Callable[[Shard], None], wait: Callable[[], None]) -> None:
+    """Give each shard out, those of a stage when all before are done, and wait for the last."""
+    stage = 0
+    for shard in shards:
+        if shard.stage != stage:
+            wait()
+            stage = shard.stage
+        give(shard)
+        _give_back()
+    wait()
 
 
 def chunks_of(source: Source, shard: Shard, known: Known) -> Iterator[Chunk]:
@@ -89,12 +93,3 @@ def chunks_of(source: Source, shard: Shard, known: Known) -> Iterator[Chunk]:
 def _give_back() -> None:
     """Give back what Arrow's allocator keeps for this thread, which else stays at the most it ever held."""
     pa.default_memory_pool().release_unused()
-
-
-def _drain(running: set[Future[None]], leave: int) -> None:
-    """Wait until at most ``leave`` shards are under way; raise the first error among those that ended."""
-    while running and len(running) > leave:
-        done, _ = wait(running, return_when=FIRST_COMPLETED)
-        for future in done:
-            running.discard(future)
-            future.result()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from mlflow_archive.flow.chunk import Chunk, Known, Shard
@@ -40,6 +41,7 @@ class Source(Protocol):
         with any kind.
 
         A shard whose payload is a chunk, or a function without parameters that yields some, is these, and is not read.
+        All other payloads are plain data, which can be sent to another process.
 
         Lazy: shards are read while planning goes on. Raises SelectionError for a pattern that matches nothing,
         before the first shard.
@@ -54,3 +56,32 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release connections; called once, also after an error."""
+
+
+class SharedSource(Source, Protocol):
+    """A source whose shards can be read by others of their own, each opened at the same place in another process."""
+
+    @property
+    def has_moment(self) -> bool:
+        """Whether the others see what this one saw when it was opened, whatever is written meanwhile."""
+
+    def lend(self, folder: Path | None = None) -> object:
+        """Return what the others must know of the plan, once its first shard has come: plain data, no credentials.
+
+        ``folder`` is one that all of them can open, for what they need a file of.
+        """
+
+    def borrow(self, lent: object) -> None:
+        """Get ready to read shards of the plan of another source, in place of ``facts`` and ``plan``.
+
+        Called before the first shard, and again where the plan has more to lend. Raises what ``facts`` does.
+        """
+
+    def ready(self, shard: Shard) -> Shard:
+        """Return a shard with all that it takes to read it elsewhere; asked when the stages before are done."""
+
+    def take_findings(self) -> object:
+        """Return, as plain data, what was met in reading that the source which plans must know; each thing once."""
+
+    def add_findings(self, findings: object) -> None:
+        """Take what another source met while it read shards of this one's plan."""

@@ -51,7 +51,7 @@ class ChosenVersions:
     """The versions that come, by the ``owner_id`` of their model; of a model that is not named all come."""
 
     def __init__(self, by_model: Mapping[str, Collection[int]] = MappingProxyType({})) -> None:
-        self._by_model = by_model
+        self._by_model = dict(by_model)
 
     def takes(self, owner_id: str, version: int | None) -> bool:
         """Return whether a version comes; one without a number comes only where all do."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.report import Progress, Quiet
-from mlflow_archive.flow.source import Source
+from mlflow_archive.flow.source import SharedSource
 from mlflow_archive.format.layout import MANIFEST, SINGLE_FILE_SUFFIX
 from mlflow_archive.http.default_uri import DATABASE_SCHEMES, default_tracking_uri, holds_experiments, scheme_of
 from mlflow_archive.optional import needing
@@ -30,13 +31,40 @@ _NOTHING_HERE = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SourceAt:
+    """What opens a source, also in another process; plain data. The URI may hold a password: it is never shown."""
+
+    uri: str
+    artifact_map: tuple[tuple[str, str], ...] = ()
+    artifacts_destination: str | None = None
+
+    def open(self, progress: Progress) -> SharedSource:
+        """Return a new source. Raises what :func:`locate_source` does."""
+        return locate_source(
+            self.uri,
+            artifact_map=self.artifact_map,
+            artifacts_destination=self.artifacts_destination,
+            progress=progress,
+        )
+
+
+def absolute_uri(uri: str | None) -> str:
+    """Return a tracking URI that means the same in any folder; of None, what MLflow itself would use in this one."""
+    uri = _default_uri() if uri is None else uri
+    scheme = scheme_of(uri)
+    if scheme == _EXIM and len(uri) > len(_EXIM) + 1:
+        return f"{_EXIM}:{Path(uri[len(_EXIM) + 1 :]).absolute()}"
+    return str(Path(uri).absolute()) if scheme == "" and not uri.startswith(_DATABRICKS) else uri
+
+
 def locate_source(
     uri: str | None = None,
     *,
     artifact_map: Sequence[tuple[str, str]] = (),
     artifacts_destination: str | None = None,
     progress: Progress | None = None,
-) -> Source:
+) -> SharedSource:
     """Return the source of a tracking URI; of None, what MLflow itself would use in the current folder.
 
     ``http(s)://`` is a server; ``sqlite:``, ``postgresql:`` and ``mysql:`` are backend databases, and so is the path of
@@ -72,7 +100,7 @@ def _default_uri() -> str:
     return uri
 
 
-def _exim(folder: str, artifact_map: Sequence[tuple[str, str]]) -> Source:
+def _exim(folder: str, artifact_map: Sequence[tuple[str, str]]) -> SharedSource:
     from mlflow_archive.sources.exim import EximSource  # noqa: PLC0415
 
     if not folder:
@@ -84,7 +112,7 @@ def _exim(folder: str, artifact_map: Sequence[tuple[str, str]]) -> Source:
 
 def _database(
     uri: str, artifact_map: Sequence[tuple[str, str]], artifacts_destination: str | None, progress: Progress
-) -> Source:
+) -> SharedSource:
     from mlflow_archive.artifact_roots import ArtifactRoots  # noqa: PLC0415
 
     with needing("database", "reading a database"):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,6 +29,9 @@ from mlflow_archive.format.packs import (
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.members import MemberFile
 from mlflow_archive.verification.report import VerifyReport
+
+TOGETHER_BYTES: Final = 1024 * 1024 * 1024
+"""As large as a pack gets: the rows of the blob index of so many bytes are in memory at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +67,10 @@ class PackCheck:
         packs = [member for member in self._archive.manifest.members if member.kind == "pack"]
         self._progress.expect("bytes", sum(member.size for member in packs))
         with ThreadPoolExecutor(jobs, thread_name_prefix="verify") as pool:
-            for member in sorted(packs, key=lambda member: member.path):
-                self._check_pack(member, pool, jobs)
+            for together in in_groups(sorted(packs, key=lambda member: member.path)):
+                indexes = self._indexes({member.path for member in together})
+                for member in together:
+                    self._check_pack(member, indexes[member.path], pool, jobs)
         self._check_extents({member.path for member in packs})
 
     def _check_extents(self, packs: set[str]) -> None:
@@ -109,20 +115,22 @@ class PackCheck:
                 except DamagedError:
                     continue
 
-    def _index(self, pack: str) -> dict[int, list[IndexedExtent]]:
-        """Return the blob index of a pack by frame offset, as far as it can be read."""
-        by_offset: dict[int, list[IndexedExtent]] = defaultdict(list)
+    def _indexes(self, packs: set[str]) -> dict[str, dict[int, list[IndexedExtent]]]:
+        """Return the blob index of some packs by frame offset, as far as it can be read."""
+        by_pack: dict[str, dict[int, list[IndexedExtent]]] = {pack: defaultdict(list) for pack in packs}
+        names = pa.array(sorted(packs), pa.string())
         for rows in self._index_rows():
-            for row in rows.filter(pc.equal(rows["pack"], pack)).drop_columns(["pack"]).to_pylist():
-                by_offset[row.pop("frame_offset")].append(IndexedExtent(**row))
-        return by_offset
+            for row in rows.filter(pc.is_in(rows["pack"], value_set=names)).to_pylist():
+                by_pack[row.pop("pack")][row.pop("frame_offset")].append(IndexedExtent(**row))
+        return by_pack
 
-    def _check_pack(self, member: Member, pool: ThreadPoolExecutor, jobs: int) -> None:
+    def _check_pack(
+        self, member: Member, index: dict[int, list[IndexedExtent]], pool: ThreadPoolExecutor, jobs: int
+    ) -> None:
         try:
             file = self._archive.open_member(member)
         except DamagedError:
             return  # the listing has reported it
-        index = self._index(member.path)
         visited: set[int] = set()
         frames = self._walk(file, sorted(index))
         while batch := list(islice(frames, 4 * jobs)):
@@ -202,6 +210,18 @@ class PackCheck:
                 if hashed.digest() == digest:
                     self.good[digest] = position + len(data)
                     del self._cut[digest]
+
+
+def in_groups(packs: Iterable[Member]) -> Iterator[list[Member]]:
+    """Yield packs in order, together no larger than one may be: for each group the blob index is read once."""
+    group: list[Member] = []
+    for member in packs:
+        if group and sum(other.size for other in group) + member.size > TOGETHER_BYTES:
+            yield group
+            group = []
+        group.append(member)
+    if group:
+        yield group
 
 
 def raw_digest(text: str) -> bytes:

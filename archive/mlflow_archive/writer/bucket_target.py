@@ -8,13 +8,13 @@ later one once it is a day old.
 from __future__ import annotations
 
 import os
-import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from mlflow_archive.errors import RemotePlaceError, TargetError
@@ -23,11 +23,13 @@ from mlflow_archive.format.location import RemotePlace
 from mlflow_archive.format.manifest import Manifest, archive_id, decode, encode
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.storage.files import Files
+from mlflow_archive.storage.members import HASH_BLOCK
 from mlflow_archive.storage.private_folder import PrivateFolder
 from mlflow_archive.storage.remote.connecting import connect
 from mlflow_archive.storage.remote.store import NoObjectError, ObjectEntry
 from mlflow_archive.writer.bucket_commit import LostRaceError, commit_copy, complete, whole
 from mlflow_archive.writer.packs import WrittenPack
+from mlflow_archive.writer.parcel import Parcel, own_name, remote_rows
 from mlflow_archive.writer.staging import Staging
 from mlflow_archive.writer.target import ArchiveTarget
 
@@ -56,7 +58,8 @@ class BucketTarget(ArchiveTarget):
     ) -> None:
         self._store, _ = connect(place)
         self._completes = completes
-        self._token = secrets.token_hex(6)
+        self._arrived: set[str] = set()
+        self._has_workers = False
         self._uploaded: list[str] = []
         self._committed = False
         self._folder = PrivateFolder()
@@ -88,28 +91,48 @@ class BucketTarget(ArchiveTarget):
 
     def placed(self, packs: Sequence[WrittenPack]) -> list[WrittenPack]:
         """Give the packs the names that they have in the bucket, which the blob index names."""
-        renamed = [replace(pack, name=self._own_name(pack.name)) for pack in packs]
+        renamed = [replace(pack, name=own_name(pack.name, self.token)) for pack in packs]
         for pack, after in zip(packs, renamed, strict=True):
             self._files.publish(self.root / pack.name, self.root / after.name)
         return renamed
 
-    def _own_name(self, name: str) -> str:
-        stem, dot, suffix = name.rpartition(".")
-        return f"{stem}-{self._token}{dot}{suffix}"
+    def take(self, parcel: Parcel, staging: Staging) -> Path | None:
+        """Note the packs that a worker put into the bucket, and fetch its rows from there."""
+        if not parcel.blocks:
+            return None
+        for pack in parcel.packs:
+            if (size := self._store.size(pack.name)) != pack.size:
+                raise TargetError(f"{self._store.place}/{pack.name} has {size} bytes, expected {pack.size}")
+            self._arrived.add(pack.name)
+        name, path = remote_rows(self.export_number, parcel.token), staging.folder / parcel.token
+        size = self._store.size(name)
+        with closing(self._files.create(path)) as output:
+            for position in range(0, size, HASH_BLOCK):
+                output.write(self._store.get(name, position, min(HASH_BLOCK, size - position)).data)
+        return path
+
+    def forget(self, parcel: Parcel, staging: Staging) -> None:
+        """Remove the rows of a parcel that was taken from the bucket."""
+        if parcel.blocks:
+            self._store.delete([remote_rows(self.export_number, parcel.token)])
+
+    def writing_folder(self, staging: Staging) -> None:
+        """Return None: workers put their parcels into the bucket."""
+        self._has_workers = True
 
     def commit(self, manifest: Manifest, new: Iterable[str]) -> str:
         """Put all new members into the bucket, then the manifest's copy, which is the commit, and what follows from it.
 
         Raises LostRaceError where another writer was first, TargetError, RemotePlaceError.
         """
-        parts = {path for path in new if path.startswith("tables/")}
-        uploads = {path: self._own_name(path) if path in parts else path for path in new}
+        paths = [path for path in new if path not in self._arrived]
+        uploads = {path: own_name(path, self.token) if path.startswith("tables/") else path for path in paths}
         members = [replace(m, path=uploads.get(m.path, m.path)) for m in manifest.members]
         manifest = replace(manifest, members=tuple(sorted(members, key=lambda member: member.path)))
         data = encode(manifest)
         started = time.monotonic()
         self._upload(uploads)
-        self._check_uploaded(manifest, set(uploads.values()))
+        self._check_uploaded(manifest, {*uploads.values(), *self._arrived})
         if time.monotonic() - started > _LONGEST_SECONDS:
             raise TargetError(
                 f"{self._store.place}: the upload took over {_LONGEST_SECONDS // 3600} hours, and others may take it "
@@ -118,6 +141,7 @@ class BucketTarget(ArchiveTarget):
         self._commit(manifest, data)
         try:
             complete(self._store, manifest, data)
+            self._remove_parcels(keep={member.path for member in manifest.members})
             self._remove_left_behind(manifest)
         except RemotePlaceError as error:
             message = f"export {manifest.export_number} is committed, and the next export with --append completes it"
@@ -166,6 +190,13 @@ class BucketTarget(ArchiveTarget):
         if not self._committed:
             with suppress(RemotePlaceError):  # the error before says more, and a later writer removes it
                 self._store.delete(self._uploaded)
+                self._remove_parcels(keep=set())
+
+    def _remove_parcels(self, keep: Collection[str]) -> None:
+        """Remove what workers put there and nobody took; what one that was given up puts later, a later writer does."""
+        if self._has_workers:
+            names = [*self._store.sizes("packs"), *self._store.sizes("tables")]
+            self._store.delete([name for name in names if f"-{self.token}" in name and name not in keep])
 
 
 class BucketFileTarget(ArchiveTarget):

@@ -7,7 +7,7 @@ sorted parts and commits. Killed at any moment, the archive is what it was befor
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,32 +15,34 @@ from threading import Lock, local
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mlflow_archive.errors import SelectionError, TargetError
-from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Chunk, Gap, Known, gap_table
+from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.source import SourceFacts
-from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.fingerprint import fingerprints_of
-from mlflow_archive.format.location import ArchivePlace
+from mlflow_archive.format.location import ArchivePlace, local_path
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.kinds import IDENTITIES, INCREMENTAL, TABLES
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
-from mlflow_archive.writer.base import Base, is_of_no_object, owned, tables_of_entity
+from mlflow_archive.writer.base import Base, is_of_no_object
+from mlflow_archive.writer.chunks import ChunkWriter
+from mlflow_archive.writer.coded import plain
 from mlflow_archive.writer.finishing import Finishing
-from mlflow_archive.writer.packs import BlobChangedError, FrameBuilder, PackWriter
+from mlflow_archive.writer.packs import PackWriter
+from mlflow_archive.writer.parcel import Parcel, WritingPlan
 from mlflow_archive.writer.redacted import Redacted, check_redaction, stated_selection
 from mlflow_archive.writer.same_source import SameSource, check_versions_whole
 from mlflow_archive.writer.scratch import Scratch
 from mlflow_archive.writer.segments import SEAL_SECONDS, Segment
 from mlflow_archive.writer.settled import settled
-from mlflow_archive.writer.staged import read_block
+from mlflow_archive.writer.staged import StagedBlock, StagedFile, read_block
 from mlflow_archive.writer.staging import Staging
 from mlflow_archive.writer.target_place import target_at
 
 MAX_REPORTED_GAPS: Final = 10_000
+MOST_STORED: Final = 4_000
 UNNOTICED: Final = (
     "a server does not tell of points logged later for earlier steps, nor of files replaced by as many bytes"
 )
@@ -66,14 +68,6 @@ class ArchiveOptions:
     seal_seconds: float = SEAL_SECONDS
 
 
-@dataclass(slots=True)
-class _Thread:
-    segment: Segment
-    frames: FrameBuilder
-    with_gaps: set[tuple[str, str]]
-    continuing: bool = False
-
-
 class ArchiveSink:
     """Writes one export into the archive at ``path``; made for one copy.
 
@@ -95,6 +89,7 @@ class ArchiveSink:
     ) -> None:
         options = options or ArchiveOptions()
         self._redacted = redacted
+        self._place = path.absolute() if isinstance(path, Path) else path
         self._options, self._tool, self._clock_ms = options, tool, clock_ms
         self._progress: Progress = progress or Quiet()
         self._files = files or Files()
@@ -103,10 +98,11 @@ class ArchiveSink:
         self._staging = Staging(self._files, root, export)
         self._scratch = Scratch()
         self._packs = PackWriter(self._target.packs, export, self._scratch, level=options.level, jobs=options.jobs)
-        self._threads: list[_Thread] = []
+        self._threads: list[ChunkWriter] = []
         self._local = local()
         self._lock = Lock()
         self._resumed: frozenset[Path] = frozenset()
+        self._large: dict[bytes, None] = {}
         self._report = Report()
         self._gaps_of_no_object: set[Gap] = set()
         self._facts = SourceFacts(kind="", uri="")
@@ -167,75 +163,91 @@ class ArchiveSink:
         if self._same_source is not None:
             self._same_source.check(chunk.tables)
         self._unknown_tables |= chunk.unknown_tables
-        thread = self._thread()
-        tables = dict(chunk.tables)
-        artifacts, gaps = self._store_artifacts(chunk.artifacts, thread)
-        if artifacts.num_rows:
-            tables["artifacts"] = artifacts
-        if gaps:
-            new_gaps = gap_table(gaps)
-            tables["gaps"] = pa.concat_tables([tables["gaps"], new_gaps]) if "gaps" in tables else new_gaps
-        self._note_gaps(tables.get("gaps"), thread)
+        self._thread().write(chunk)
+
+    def lend(self) -> WritingPlan:
+        """Return what workers must know to write parcels of this export; asked after ``begin``."""
+        target, options = self._target, self._options
+        base = None if target.base is None else (self._place if options.append else _place(options.base))
+        prints = (
+            (file.path, tuple(block for block in file.blocks if block.table == "fingerprints"))
+            for file in self._staging.staged
+            if file.path in self._resumed
+        )
+        return WritingPlan(
+            place=self._place,
+            staging=target.writing_folder(self._staging),
+            export=target.export_number,
+            token=target.token,
+            level=options.level,
+            base=base,
+            recheck=options.recheck,
+            staged=tuple((path, blocks) for path, blocks in prints if blocks),
+        )
+
+    def take(self, parcel: Parcel) -> None:
+        """Take what a worker wrote: from now on it counts, also for a later try. Raises TargetError."""
+        rows = self._target.take(parcel, self._staging)
+        if rows is not None:
+            self._look_at(rows, parcel.blocks)
+            path = self._staging.next_path()
+            self._files.publish(rows, path)
+            self._staging.seal(StagedFile(path=path, blocks=parcel.blocks), self._packs.sync(), parcel.packs)
+        self._target.forget(parcel, self._staging)
+        self._large |= dict.fromkeys(parcel.large)
+        with self._lock:
+            self._note(parcel.gaps)
+        for unit, amount in parcel.counts.items():
+            self._progress.advance(unit, amount)
+        for message in parcel.notes:
+            self._progress.note(message)
+
+    def stored(self) -> frozenset[bytes]:
+        """Return the digests of large blobs that workers need not write again, the newest of them."""
+        return frozenset(list(self._large)[-MOST_STORED:])
+
+    def _look_at(self, path: Path, blocks: Sequence[StagedBlock]) -> None:
+        """Look at rows that are not staged yet, as if they had come as chunks."""
+        looked_at = {"experiments"} if self._same_source is not None else set()
+        looked_at |= {table.name for _, table in _READ_AGAIN} if self._resumed else set()
+        for block in blocks:
+            if block.table in looked_at:
+                tables = {block.table: plain(read_block(path, block, TABLES[block.table]), TABLES[block.table])}
+                if self._same_source is not None:
+                    self._same_source.check(tables)
+                self._forget_staged(tables)
+
+    def _came(self, tables: Mapping[str, pa.Table], gaps: Sequence[Gap]) -> None:
+        """Note what came in a chunk before it is staged."""
         if self._resumed:
             self._forget_staged(tables)
-        if "fingerprints" in tables and thread.with_gaps:
-            tables["fingerprints"] = _without_owners(tables["fingerprints"], thread.with_gaps)
-        if self._target.base is not None and thread.with_gaps and chunk.complete and not thread.continuing:
-            tables = without_unchanged(tables, thread.with_gaps, self._target.base)
-        for name, rows in tables.items():
-            thread.segment.add(name, rows)
-        if "metrics" in tables:
-            self._progress.advance("points", tables["metrics"].num_rows)
-        thread.continuing = not chunk.complete
-        if chunk.complete:
-            thread.with_gaps.clear()
-            thread.segment.entity_complete()
+        with self._lock:
+            self._note(gaps)
 
-    def _forget_staged(self, tables: dict[str, pa.Table]) -> None:
+    def _note(self, gaps: Sequence[Gap]) -> None:
+        self._gaps_of_no_object.update(gap for gap in gaps if is_of_no_object(gap))
+        room = MAX_REPORTED_GAPS - len(self._report.gaps)
+        self._report.gaps.extend(gaps[:room])
+
+    def _forget_staged(self, tables: Mapping[str, pa.Table]) -> None:
         """Forget what an interrupted export staged of the entities that come again."""
         for kind, table in _READ_AGAIN:
             for entity_id in tables[table.name][table.key[0]].to_pylist() if table.name in tables else ():
                 self._scratch.forget_staged(kind, entity_id)
 
-    def _thread(self) -> _Thread:
-        thread: _Thread | None = getattr(self._local, "thread", None)
+    def _thread(self) -> ChunkWriter:
+        thread: ChunkWriter | None = getattr(self._local, "thread", None)
         if thread is None:
             options = self._options
             segment = Segment(
                 self._files, self._staging, self._packs, seal_seconds=options.seal_seconds, jobs=options.jobs
             )
-            thread = self._local.thread = _Thread(segment, FrameBuilder(self._packs, self._scratch), set())
+            thread = self._local.thread = ChunkWriter(
+                segment, self._packs, self._scratch, base=self._target.base, came=self._came, progress=self._progress
+            )
             with self._lock:
                 self._threads.append(thread)
         return thread
-
-    def _store_artifacts(self, files: Iterable[ArtifactFile], thread: _Thread) -> tuple[pa.Table, list[Gap]]:
-        rows: list[dict[str, Any]] = []
-        gaps: list[Gap] = []
-        for file in files:
-            try:
-                with file.open() as stream:
-                    digest, size = self._packs.add(stream, thread.frames)
-            except ArtifactUnreadableError as error:
-                gaps.append(_gap(file, error.code, str(error)))
-                continue
-            except BlobChangedError:
-                gaps.append(_gap(file, gap_codes.ARTIFACT_SIZE, "the file changed while it was read"))
-                continue
-            owner = {"owner_id": file.owner_id, "owner_kind": file.owner_kind}
-            rows.append({**owner, "path": file.path, "size": size, "digest": digest})
-            self._progress.advance("artifacts", 1)
-            self._progress.advance("bytes", size)
-        thread.frames.flush()
-        return pa.Table.from_pylist(rows, schema=TABLES["artifacts"].schema), gaps
-
-    def _note_gaps(self, rows: pa.Table | None, thread: _Thread) -> None:
-        gaps = [Gap(**row) for row in rows.to_pylist()] if rows is not None else []
-        thread.with_gaps.update((gap.owner_kind, gap.owner_id) for gap in gaps)
-        with self._lock:
-            self._gaps_of_no_object.update(gap for gap in gaps if is_of_no_object(gap))
-            room = MAX_REPORTED_GAPS - len(self._report.gaps)
-            self._report.gaps.extend(gaps[:room])
 
     def finish(self) -> Report:
         try:
@@ -296,32 +308,9 @@ class ArchiveSink:
                 self._target.withdraw(self._staging)
 
 
-def _without_owners(rows: pa.Table, owners: set[tuple[str, str]]) -> pa.Table:
-    """Leave out fingerprints of entities with gaps, so that a later export tries them again."""
-    pairs = zip(rows["owner_kind"].to_pylist(), rows["owner_id"].to_pylist(), strict=True)
-    return rows.filter(pa.array([pair not in owners for pair in pairs], pa.bool_()))
-
-
-def _gap(file: ArtifactFile, code: str, reason: str) -> Gap:
-    return Gap(owner_kind=file.owner_kind, owner_id=file.owner_id, path=file.path, code=code, reason=reason)
+def _place(base: str | os.PathLike[str] | None) -> Path | None:
+    return None if base is None else local_path(base).absolute()
 
 
 def _stated_source(facts: SourceFacts) -> dict[str, Any]:
     return {name: value for name, value in asdict(facts).items() if value is not None}
-
-
-def without_unchanged(
-    tables: Mapping[str, pa.Table], entities: Iterable[tuple[str, str]], base: Base
-) -> dict[str, pa.Table]:
-    """Return the tables of a chunk without those (kind, id) entities whose rows ``base`` holds just so.
-
-    The tables must hold all rows of these entities.
-    """
-    remaining = dict(tables)
-    for kind, entity_id in entities:
-        if base.holds_entity(kind, entity_id, remaining):
-            for table in tables_of_entity(kind):
-                if table.name in remaining:
-                    rows = remaining[table.name]
-                    remaining[table.name] = rows.filter(pc.invert(owned(rows, table, kind, entity_id)))
-    return remaining

@@ -22,14 +22,14 @@ from mlflow_archive.format.unknown_tables import database_table, stated_columns,
 from mlflow_archive.kinds import BY_ROW, DATASET, IDENTITIES, INCREMENTAL, TABLES, Table
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.growing import OpenableMembers
-from mlflow_archive.writer.coded import sort_rows
+from mlflow_archive.writer.coded import coded, plain, sort_rows
 from mlflow_archive.writer.merge import Piece, memory_piece, staged_piece
 from mlflow_archive.writer.packs import PackWriter, PlacedLabel, WrittenPack, scan_pack
 from mlflow_archive.writer.parts import WrittenPart, part_writer
 from mlflow_archive.writer.scratch import Scratch
 from mlflow_archive.writer.segments import Segment
 from mlflow_archive.writer.side_by_side import PartsWriter
-from mlflow_archive.writer.staged import Keep, StagedWriter
+from mlflow_archive.writer.staged import Keep, StagedBlock, StagedFile, StagedWriter, read_block
 from mlflow_archive.writer.staging import Staging
 from mlflow_archive.writer.target import ArchiveTarget, readme_member
 
@@ -60,18 +60,22 @@ class Finishing:
             files += unsealed
             for name, memory_pieces in in_memory.items():
                 pieces.setdefault(name, []).extend(memory_pieces)
+        arrived = [(file, block) for file in files for block in file.blocks if block.table == "blobs"]
         for file in files:
             names = {block.table for block in file.blocks} if file.path in resumed else set()
             keeps = {name: self._keep(TABLES[name], file.segment) for name in names}
             for block in file.blocks:
+                if block.table == "blobs":
+                    continue
                 piece = staged_piece(file.path, block, TABLES[block.table], keeps.get(block.table))
                 pieces.setdefault(block.table, []).append(piece)
         self._write(pieces)
         self._remember_used()
         packs = self.target.placed(self.packs.finish())
         blobs = index_pieces(self.files, self.staging, self.target.packs, packs, self.scratch)
+        blobs += arrived_pieces(arrived, self.scratch)
         self._write({"blobs": blobs})
-        self._members += [self._pack_member(pack) for pack in packs]
+        self._members += [self._pack_member(pack) for pack in (*packs, *self.staging.arrived)]
 
     def add_unknown(self, tables: Mapping[str, pa.Table]) -> None:
         """Write tables of the source that this version does not know, a part each."""
@@ -217,7 +221,7 @@ def index_pieces(
     table = TABLES["blobs"]
     pieces: list[Piece] = []
     for rows in _batches(place, packs, scratch):
-        ordered = sort_rows(rows, table)
+        ordered = sort_rows(coded(rows, table), table)  # as those of workers come
         if rows.num_rows < _BATCH and not pieces:
             return [memory_piece(ordered, table)] if rows.num_rows else []
         with closing(StagedWriter(files.create(staging.next_path()))) as writer:
@@ -225,6 +229,24 @@ def index_pieces(
             file = writer.finish(durable=False)
         pieces += [staged_piece(file.path, block, table) for block in file.blocks]
     return pieces
+
+
+def arrived_pieces(blocks: Sequence[tuple[StagedFile, StagedBlock]], scratch: Scratch) -> list[Piece]:
+    """Return the rows of the blob index that workers wrote, of all blobs that are used; of two packs the first counts.
+
+    Each of these packs has the blobs whole that its worker says it has.
+    """
+    table = TABLES["blobs"]
+    for file, block in blocks:
+        rows = plain(read_block(file.path, block, table), table)
+        scratch.add_places(zip(rows["digest"].to_pylist(), rows["pack"].to_pylist(), strict=True))
+
+    def keep(rows: pa.Table) -> pa.Table:
+        pairs = zip(rows["digest"].to_pylist(), rows["pack"].to_pylist(), strict=True)
+        counts = [scratch.is_used(digest) and scratch.place_of(digest) == pack for digest, pack in pairs]
+        return rows.filter(pa.array(counts, pa.bool_()))
+
+    return [staged_piece(file.path, block, table, keep) for file, block in blocks]
 
 
 def _batches(place: OpenableMembers, packs: Sequence[WrittenPack], scratch: Scratch) -> Iterator[pa.Table]:

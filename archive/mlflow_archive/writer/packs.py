@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from threading import Lock, local
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 import zstandard
 
@@ -30,7 +30,6 @@ from mlflow_archive.format.packs import (
 )
 from mlflow_archive.storage.growing import GrowingMember, GrowingMembers
 from mlflow_archive.storage.members import MemberFile
-from mlflow_archive.writer.scratch import Scratch
 
 SHARED_FRAME_RAW: Final = 1024 * 1024
 PACK_SIZE: Final = 1024 * 1024 * 1024
@@ -65,6 +64,16 @@ class _OpenPack:
     output: GrowingMember
 
 
+class StoredBlobs(Protocol):
+    """Which blobs are stored already, by digest; safe to use from several threads."""
+
+    def add_blobs(self, digests: Iterable[bytes]) -> None:
+        """Remember blobs that are stored in packs."""
+
+    def has_blob(self, digest: bytes) -> bool:
+        """Return whether a blob is stored in a pack."""
+
+
 class PackWriter:
     """Appends frames to the packs of one export; safe to use from several threads.
 
@@ -72,8 +81,8 @@ class PackWriter:
     still holds in memory. Two threads that meet the same small blob at once may store it twice; readers take either.
     """
 
-    def __init__(self, place: GrowingMembers, export: int, scratch: Scratch, *, level: int, jobs: int) -> None:
-        self._place, self._export, self._scratch, self._level = place, export, scratch, level
+    def __init__(self, place: GrowingMembers, export: int, stored: StoredBlobs, *, level: int, jobs: int) -> None:
+        self._place, self._export, self._stored, self._level = place, export, stored, level
         self._jobs = jobs
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="compress")
         self._lock = Lock()
@@ -92,7 +101,7 @@ class PackWriter:
             self._open = _OpenPack(number, output)
             with self._place.opened(pack_name(self._export, number)) as pack:
                 for labels in scan_pack(pack):
-                    self._scratch.add_blobs(_whole_blobs(labels))
+                    self._stored.add_blobs(_whole_blobs(labels))
 
     def add(self, stream: BinaryIO, frames: FrameBuilder) -> tuple[str, int]:
         """Store a blob unless it is stored; return its digest in hex and its size.
@@ -103,7 +112,7 @@ class PackWriter:
         data = _read(stream, MAX_FRAME_RAW + 1)
         if len(data) <= MAX_FRAME_RAW:
             digest = hashlib.sha256(data).digest()
-            if not self._scratch.has_blob(digest):
+            if not self._stored.has_blob(digest):
                 frames.add(digest, data)
             return digest.hex(), len(data)
         del data
@@ -118,10 +127,10 @@ class PackWriter:
             size += len(raw)
         digest = hashed.digest()
         with self._large:  # one at a time: its frames are compressed in parallel anyway
-            if not self._scratch.has_blob(digest):
+            if not self._stored.has_blob(digest):
                 stream.seek(0)
                 self._write_large(stream, digest, marks)
-                self._scratch.add_blobs([digest])
+                self._stored.add_blobs([digest])
         return digest.hex(), size
 
     def _write_large(self, stream: BinaryIO, digest: bytes, marks: Sequence[int]) -> None:
@@ -223,8 +232,8 @@ class PackWriter:
 class FrameBuilder:
     """Collects small blobs of one thread into shared frames of about 1 MiB, those of like gain together."""
 
-    def __init__(self, packs: PackWriter, scratch: Scratch) -> None:
-        self._packs, self._scratch = packs, scratch
+    def __init__(self, packs: PackWriter, stored: StoredBlobs) -> None:
+        self._packs, self._stored = packs, stored
         self._lanes: dict[Gain, dict[bytes, bytes]] = {gain: {} for gain in Gain}
         self._sizes = dict.fromkeys(Gain, 0)
 
@@ -252,7 +261,7 @@ class FrameBuilder:
         extents = tuple(Extent(digest=digest, raw_offset=0, size=len(data)) for digest, data in blobs.items())
         frame = self._packs.compress(b"".join(blobs.values()), gain)
         self._packs.append(frame, Label(frame_size=0, raw_size=size, extents=extents))
-        self._scratch.add_blobs(blobs)
+        self._stored.add_blobs(blobs)
         self._lanes[gain], self._sizes[gain] = {}, 0
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from pathlib import Path
+from typing import Final, Protocol
 
 import pyarrow as pa
 
@@ -13,16 +14,27 @@ from mlflow_archive.writer.coded import coded, sort_rows
 from mlflow_archive.writer.merge import Piece, memory_piece
 from mlflow_archive.writer.packs import PackWriter
 from mlflow_archive.writer.staged import StagedFile, StagedWriter
-from mlflow_archive.writer.staging import Staging
 
 BUFFER_BYTES: Final = 48 * 1024 * 1024  # of all threads together
 SEAL_SECONDS: Final = 15.0
 
 
+class SegmentPlace(Protocol):
+    """Where the files of segments lie, and what is done when one is sealed."""
+
+    def next_path(self) -> Path:
+        """Return a new path for a file of rows."""
+
+    def seal(self, file: StagedFile, pack_sizes: list[int]) -> None:
+        """Note a file whose bytes are durable, and the packs up to these sizes."""
+
+
 class Segment:
     """Rows of one thread; used by that thread alone until it is taken over for the merge."""
 
-    def __init__(self, files: Files, staging: Staging, packs: PackWriter, *, seal_seconds: float, jobs: int) -> None:
+    def __init__(
+        self, files: Files, staging: SegmentPlace, packs: PackWriter, *, seal_seconds: float, jobs: int
+    ) -> None:
         self._files, self._staging, self._packs = files, staging, packs
         self._seal_seconds = seal_seconds
         self._limit = BUFFER_BYTES // jobs

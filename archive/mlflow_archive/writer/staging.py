@@ -3,6 +3,7 @@
     staging/plan.json           what is being exported; another plan starts anew
     staging/journal.jsonl       one line per sealed segment: its file, and how long the packs were
     staging/000001.rows         the rows of a segment (see ``staged``)
+    staging/TOKEN/              what a worker writes and nobody has taken yet (see ``parcel``)
 
 Everything of an export that is not in the journal is thrown away when it is taken up again.
 """
@@ -13,7 +14,7 @@ import fcntl
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
@@ -25,11 +26,11 @@ from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, STAGING, e
 from mlflow_archive.format.manifest import canonical_json
 from mlflow_archive.storage.files import Files, OutputFile
 from mlflow_archive.storage.growing import GrowingMembers
-from mlflow_archive.writer.packs import pack_sizes
+from mlflow_archive.writer.packs import WrittenPack, pack_sizes
 from mlflow_archive.writer.staged import StagedBlock, StagedFile
 
 PLAN: Final = "plan.json"
-_FORM: Final = 3  # of this folder; what an older program left is begun anew
+_FORM: Final = 4  # of this folder; what an older program left is begun anew
 
 
 class Staging:
@@ -44,6 +45,8 @@ class Staging:
         self._lock_file: Any = None
         self.staged: list[StagedFile] = []
         self.pack_sizes: list[int] = []
+        self.arrived: list[WrittenPack] = []
+        """The packs that workers wrote and that were taken."""
 
     def open(self, plan: Mapping[str, Any], packs: GrowingMembers) -> bool:
         """Take up what an interrupted export with the same plan left, else begin anew; say which (True: taken up).
@@ -100,6 +103,7 @@ class Staging:
         """Take over what the journal names, if all of it is there."""
         staged: list[StagedFile] = []
         sizes: list[int] = []
+        arrived: list[WrittenPack] = []
         last = 0
         for segment, line in enumerate(lines, start=1):
             entry = json.loads(line[9:])
@@ -108,11 +112,15 @@ class Staging:
             # Threads seal side by side, so a later line may know of less than an earlier one.
             sizes = [max(pair) for pair in zip_longest(sizes, entry["packs"], fillvalue=0)]
             last = max(last, entry["next"])
+            arrived += [WrittenPack(name=name, size=size, sha256=sha256) for name, size, sha256 in entry["arrived"]]
         if not all(file.path.is_file() and file.path.stat().st_size >= file.size for file in staged):
             return False
         if not packs.holds(pack_sizes(self._export, sizes)):
             return False
-        self.staged, self.pack_sizes, self._next = staged, sizes, last
+        places = {pack: self._root / pack.name for pack in arrived}
+        if not all(place.is_file() and place.stat().st_size == pack.size for pack, place in places.items()):
+            return False
+        self.staged, self.pack_sizes, self.arrived, self._next = staged, sizes, arrived, last
         return True
 
     @property
@@ -133,7 +141,7 @@ class Staging:
 
     def _unnamed_members(self) -> Iterator[Path]:
         """Yield the files of this export beside the staging folder that no line of the journal names."""
-        packs = pack_sizes(self._export, self.pack_sizes)
+        packs = {*pack_sizes(self._export, self.pack_sizes), *(pack.name for pack in self.arrived)}
         for folder in ("manifests", "packs", "tables"):
             for path in sorted((self._root / folder).rglob("*")) if (self._root / folder).is_dir() else []:
                 name = path.relative_to(self._root).as_posix()
@@ -146,16 +154,22 @@ class Staging:
             self._next += 1
             return self.folder / f"{self._next:06d}.rows"
 
-    def seal(self, file: StagedFile, pack_sizes: list[int]) -> None:
-        """Note in the journal a file whose bytes are durable, and the packs up to these sizes."""
+    def seal(self, file: StagedFile, pack_sizes: list[int], arrived: Sequence[WrittenPack] = ()) -> None:
+        """Note in the journal a file whose bytes are durable, and the packs up to these sizes.
+
+        ``arrived`` are whole packs of the worker that wrote the file; they have their names.
+        """
         self._files.sync_directory(self.folder)
         with self._lock:
             assert self._journal is not None  # noqa: S101 - for the type checker
             blocks = [block.to_json() for block in file.blocks]
-            body = canonical_json({"blocks": blocks, "file": file.path.name, "next": self._next, "packs": pack_sizes})
+            packs = [[pack.name, pack.size, pack.sha256] for pack in arrived]
+            entry = {"blocks": blocks, "file": file.path.name, "next": self._next, "packs": pack_sizes}
+            body = canonical_json({**entry, "arrived": packs})
             self._journal.write(b"%08x " % zlib.crc32(body) + body + b"\n")
             self._journal.sync()
             self.staged.append(file)
+            self.arrived += arrived
 
     def close(self) -> None:
         """Let go of journal and lock, leaving all for the next try."""

@@ -8,6 +8,7 @@ NAME.mlfa  (single file)  packs go straight into NAME.mlfa.tmp, parts wait in NA
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,15 @@ from typing import Any, Final
 
 from mlflow_archive.errors import DamagedError, NotAnArchiveError, TargetError
 from mlflow_archive.format.checksums import checksums_text
-from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, SINGLE_FILE_SUFFIX, STAGING, manifest_name
+from mlflow_archive.format.layout import (
+    CHECKSUMS,
+    MANIFEST,
+    README,
+    SINGLE_FILE_SUFFIX,
+    STAGING,
+    manifest_name,
+    pack_name,
+)
 from mlflow_archive.format.location import local_path
 from mlflow_archive.format.manifest import Manifest, Member, MemberKind, archive_id, encode
 from mlflow_archive.format.readme import README_TEXT
@@ -27,6 +36,7 @@ from mlflow_archive.storage.unfinished_file import UnfinishedFile
 from mlflow_archive.writer.base import ArchiveBase, Base, check_whole, refuse_inside
 from mlflow_archive.writer.index import open_base
 from mlflow_archive.writer.packs import WrittenPack
+from mlflow_archive.writer.parcel import ROWS, TOKEN_BYTES, Parcel
 from mlflow_archive.writer.staging import PLAN, Staging, plan_bytes
 
 
@@ -42,6 +52,7 @@ class ArchiveTarget:
     ) -> None:
         path = Path(os.path.realpath(path)) if path.is_symlink() else path
         self.path = path
+        self.token = secrets.token_hex(TOKEN_BYTES)
         self._files = files
         self.single_file = not path.is_dir() and path.name.endswith(SINGLE_FILE_SUFFIX)
         self.root = path.with_name(path.name + ".work") if self.single_file else path
@@ -133,6 +144,27 @@ class ArchiveTarget:
     def placed(self, packs: Sequence[WrittenPack]) -> list[WrittenPack]:
         """Return the packs of the export under the names that they have in the archive."""
         return list(packs)
+
+    def take(self, parcel: Parcel, staging: Staging) -> Path | None:
+        """Give the packs of a worker their names, and return its rows, if there are any; nothing counts by that yet."""
+        if not parcel.blocks:
+            return None
+        folder = staging.folder / parcel.token
+        for number, pack in enumerate(parcel.packs):
+            written, place = folder / pack_name(self.export_number, number), self.root / pack.name
+            if written.stat().st_size != pack.size:
+                raise TargetError(f"{written} has {written.stat().st_size} bytes, expected {pack.size}")
+            self._files.make_directory(place.parent)
+            self._files.publish(written, place)
+        return folder / ROWS
+
+    def forget(self, parcel: Parcel, staging: Staging) -> None:
+        """Remove what is left of a parcel that was taken."""
+        self._files.remove_tree(staging.folder / parcel.token)
+
+    def writing_folder(self, staging: Staging) -> Path | None:
+        """Return where workers write their parcels, None where they send them to a bucket."""
+        return staging.folder
 
     @property
     def durable_parts(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from threading import RLock
 from typing import Final
 
@@ -49,6 +50,11 @@ class MysqlSnapshot:
             for name, column in self._connection.execute(text(sql)):
                 columns_of.setdefault(name, set()).add(column)
         return {name: frozenset(columns) for name, columns in columns_of.items()}
+
+    has_moment = False
+
+    def share(self, folder: Path | None = None) -> None:
+        """Return None: no other connection sees this moment."""
 
     def fetch(self, statement: Query, *, wide: bool = False) -> Iterator[Batch]:
         """Yield rows as Python objects, once all have come: the connection is free again then."""

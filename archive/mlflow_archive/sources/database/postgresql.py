@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from threading import Lock, local
 from typing import Final
 
@@ -45,9 +46,12 @@ _DIALECT: Final = _dialect()
 
 
 class PostgresqlSnapshot:
-    """All connections see the database as it was when this was made. Raises ServerError, StoreError."""
+    """All connections see the database as it was when this was made. Raises ServerError, StoreError.
 
-    def __init__(self, uri: DatabaseUri) -> None:
+    Or as it was at ``moment``, the name of a snapshot that another process has exported and still holds.
+    """
+
+    def __init__(self, uri: DatabaseUri, moment: str | None = None) -> None:
         self._uri = uri
         self._lock = Lock()
         self._local = local()
@@ -56,12 +60,24 @@ class PostgresqlSnapshot:
         self._first = self._connect()
         try:
             self._begin(self._first)
-            exported = next(self._batches(self._first, "SELECT pg_export_snapshot()::text AS id"))
-            self._id = str(exported["id"][0])
+            self._id = self._export() if moment is None else self._take(self._first, moment)
         except BaseException:
             self.close()
             raise
         self._local.connection = self._first
+
+    def _export(self) -> str:
+        exported = next(self._batches(self._first, "SELECT pg_export_snapshot()::text AS id"))
+        return str(exported["id"][0])
+
+    def _take(self, connection: ArrowConnection, moment: str) -> str:
+        self._run(connection, f"SET TRANSACTION SNAPSHOT '{moment}'")
+        return moment
+
+    has_moment = True
+
+    def share(self, folder: Path | None = None) -> str:
+        return self._id
 
     @cached_property
     def schema(self) -> Schema:
@@ -105,7 +121,7 @@ class PostgresqlSnapshot:
         if connection is None:
             connection = self._local.connection = self._connect()
             self._begin(connection)
-            self._run(connection, f"SET TRANSACTION SNAPSHOT '{self._id}'")
+            self._take(connection, self._id)
         return connection
 
     def _connect(self) -> ArrowConnection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
 import pyarrow as pa
@@ -48,6 +49,13 @@ class Snapshot(Protocol):
 
     def fetch_fast(self, statement: Query) -> Iterator[Batch]:
         """As ``fetch``, by the driver's fastest way; raise UnevenColumnError where that may not be exact."""
+
+    @property
+    def has_moment(self) -> bool:
+        """Whether another process can open this very moment, while this one is open."""
+
+    def share(self, folder: Path | None = None) -> str | None:
+        """Return by what another process opens it; where that is a file it lies in ``folder``, if given."""
 
     def close(self) -> None:
         """Release it; a second call does nothing."""

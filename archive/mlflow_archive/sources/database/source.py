@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Final
+from pathlib import Path
+from typing import Final, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -49,6 +50,14 @@ from mlflow_archive.sources.filtering.run_filter import Matches, compile_filter
 POINTS_PER_CHUNK: Final = 300_000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabasePlan:
+    """What others must know of a plan: what is selected, and by what they open the same moment (see ``Snapshot``)."""
+
+    selection: Selection
+    moment: str | None
+
+
 class DatabaseSource:
     """The database at ``uri``, as it is at the first call of ``facts``.
 
@@ -69,12 +78,13 @@ class DatabaseSource:
         self._progress = progress or Quiet()
         self._points_per_chunk = points_per_chunk
         self._opened: Snapshot | None = None
+        self._moment: str | None = None
         self._selection = Selection()
         self._entities: EntityReader | None = None
 
     @cached_property
     def _snapshot(self) -> Snapshot:
-        self._opened = _open_snapshot(self._uri)
+        self._opened = _open_snapshot(self._uri, self._moment)
         try:
             check_is_mlflow(self._opened.schema, self._uri.shown)
         except StoreError:
@@ -98,23 +108,49 @@ class DatabaseSource:
 
     def plan(self, selection: Selection, progress: Progress) -> Iterator[Shard]:
         """Yield shards of some hundred entities of one kind. Raises SelectionError before the first."""
-        self._selection = selection
         if selection.unknown_tables:
             check_whole(selection)
+        selector = self._prepare(selection)
+        yield from absences(selector.missing)
+        carried = may_be_carried(self._snapshot, unknown_tables(self._snapshot)) if selection.unknown_tables else []
+        yield from gap_shards("rows that belong to nothing", self._leftovers(selection, progress, carried))
+        for name in carried:
+            yield Shard(name=f"the unknown table {name}", payload=UnknownTable(name=name), stays=True)
+        yield from shards(selector, progress)
+
+    def _prepare(self, selection: Selection) -> Selector:
+        """Get ready to read what is selected."""
+        self._selection = selection
         self._roots.check()
         for location in self._locations_with_users():
             self._roots.remember_login(location)
         selector = self._selector(selection)
-        yield from absences(selector.missing)
         finder = None
         if selection.artifacts:
             finder = ArtifactFinder(self._roots, selection, lambda traces: set(count_spans(self._snapshot, traces)))
         self._entities = EntityReader(self._snapshot, self._reading, finder, selector)
-        carried = may_be_carried(self._snapshot, unknown_tables(self._snapshot)) if selection.unknown_tables else []
-        yield from gap_shards("rows that belong to nothing", self._leftovers(selection, progress, carried))
-        for name in carried:
-            yield Shard(name=f"the unknown table {name}", payload=UnknownTable(name=name))
-        yield from shards(selector, progress)
+        return selector
+
+    @property
+    def has_moment(self) -> bool:
+        return self._snapshot.has_moment
+
+    def lend(self, folder: Path | None = None) -> DatabasePlan:
+        return DatabasePlan(selection=self._selection, moment=self._snapshot.share(folder))
+
+    def borrow(self, lent: object) -> None:
+        plan = cast(DatabasePlan, lent)
+        self._moment = plan.moment
+        self._prepare(plan.selection)
+
+    def ready(self, shard: Shard) -> Shard:
+        return shard
+
+    def take_findings(self) -> None:
+        """Return None: what this version does not know of a database is known before it is read."""
+
+    def add_findings(self, findings: object) -> None:
+        """Do nothing, as there are none."""
 
     def _locations_with_users(self) -> Iterator[str]:
         """Yield locations of experiments that may name user and password, which rows are read without."""
@@ -231,16 +267,19 @@ class DatabaseSource:
         return [run_id for run_id in ids if run_id not in records or matches(records[run_id], records[run_id].latest)]
 
 
-def _open_snapshot(uri: DatabaseUri) -> Snapshot:
-    """Return a consistent view. The drivers are imported only when they are needed. Raises StoreError, ServerError."""
+def _open_snapshot(uri: DatabaseUri, moment: str | None) -> Snapshot:
+    """Return a consistent view, of a ``moment`` that another one shares if given. Raises StoreError, ServerError.
+
+    The drivers are imported only when they are needed.
+    """
     if uri.path is not None:
         from mlflow_archive.sources.database.sqlite import SqliteSnapshot  # noqa: PLC0415
 
-        return SqliteSnapshot(uri.path)
+        return SqliteSnapshot(uri.path, moment)
     if uri.dialect == "postgresql":
         from mlflow_archive.sources.database.postgresql import PostgresqlSnapshot  # noqa: PLC0415
 
-        return PostgresqlSnapshot(uri)
+        return PostgresqlSnapshot(uri, moment)
     from mlflow_archive.sources.database.mysql import MysqlSnapshot  # noqa: PLC0415
 
     return MysqlSnapshot(uri)

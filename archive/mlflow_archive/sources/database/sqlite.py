@@ -5,6 +5,7 @@ The source is never opened for writing, and never by MLflow, which would migrate
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
@@ -18,28 +19,32 @@ from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from mlflow_archive.errors import StoreError
 from mlflow_archive.mlflow_database.adbc import ArrowConnection, ArrowError
 from mlflow_archive.sources.database.snapshot import Batch, Query, Schema, UnevenColumnError, without_first
-from mlflow_archive.sources.database.sqlite_file import HeldFile
+from mlflow_archive.sources.database.sqlite_file import HeldFile, SettledFile
 from mlflow_archive.storage.private_folder import PrivateFolder
 
 _BATCH: Final = 50_000
 _WIDE_BATCH: Final = 1_000
 _BATCH_ROWS: Final = "adbc.sqlite.query.batch_rows"
+_SHARED: Final = "source.db"
 _DIALECT: Final = sqlite_dialect(paramstyle="named")
 
 
 class SqliteSnapshot:
-    """A database file at one moment; ``close`` removes what was copied of it. Raises StoreError."""
+    """A database file at one moment; ``close`` removes what was copied of it. Raises StoreError.
 
-    def __init__(self, path: Path) -> None:
+    With ``copy``, which another snapshot of it has made and shares, that one is read.
+    """
+
+    def __init__(self, path: Path, copy: str | None = None) -> None:
         self._path = str(path)
         self._folder = PrivateFolder()
         self._closed = False
         self._lock = Lock()
         self._local = local()
         self._connections: list[Any] = []
-        self._file: HeldFile | None = None
+        self._file: HeldFile | SettledFile | None = None
         try:
-            self._file = HeldFile(path, self._folder.path / "copy.db")
+            self._file = HeldFile(path, self._folder.path / "copy.db") if copy is None else SettledFile(Path(copy))
             with self._file.reading() as uri:
                 self._connection(uri).execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.DatabaseError as error:
@@ -49,6 +54,19 @@ class SqliteSnapshot:
             self.close()
             raise
         self._held_file = self._file
+
+    has_moment = True
+
+    def share(self, folder: Path | None = None) -> str:
+        self._held_file.want_copy()
+        copy = self._folder.path / "copy.db"
+        with self._held_file.reading():  # raises where it could not be copied
+            if folder is None:
+                return str(copy)
+            shared = folder / _SHARED
+            if not shared.exists():
+                shutil.copyfile(copy, shared)
+            return str(shared)
 
     @cached_property
     def schema(self) -> Schema:

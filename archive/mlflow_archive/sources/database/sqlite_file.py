@@ -148,6 +148,25 @@ class HeldFile:
         self._release()
 
 
+class SettledFile:
+    """A copy of a database that nobody changes, read where it lies."""
+
+    def __init__(self, copy: Path) -> None:
+        _check(copy)
+        self._uri = f"{copy.absolute().as_uri()}?mode=ro&immutable=1"
+
+    @contextmanager
+    def reading(self) -> Iterator[str]:
+        """Give the URI to read from."""
+        yield self._uri
+
+    def want_copy(self) -> None:
+        """Make none: this is one."""
+
+    def close(self) -> None:
+        """Release nothing."""
+
+
 def may_be_awaited(descriptor: int) -> bool:
     """Return whether somebody, in this process or another, waits to write the database; True if that is not told."""
     asked = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, _PENDING_BYTE, 2, 0)

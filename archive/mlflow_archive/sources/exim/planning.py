@@ -183,7 +183,6 @@ class ObjectsPayload:
     kind: str
     ids: tuple[str, ...]
     selection: Selection
-    selector: Selector
 
 
 class EximPlanner:
@@ -196,11 +195,11 @@ class EximPlanner:
             filters[RUN] = partial(self._matching_runs, compile_filter(selection.filter_string))
         if selection.trace_filter:
             filters[TRACE] = partial(self._matching_traces, compile_trace_filter(selection.trace_filter))
-        self._selector = Selector(ExportedCatalog(index), selection, filters)
+        self.selector = Selector(ExportedCatalog(index), selection, filters)
 
     def shards(self) -> Iterator[Shard]:
         """Yield shards: gaps of what is missing, experiments, runs with parents before children, all else by kind."""
-        yield from absences(self._selector.missing)
+        yield from absences(self.selector.missing)
         gaps = [gap for owner in self._leftovers() for gap in self._index.gaps.of(*owner).by_place.values()]
         yield from gap_shards("what is not there", gaps)
         yield from self._cut(EXPERIMENT, self._ids(EXPERIMENT), 0)
@@ -212,7 +211,7 @@ class EximPlanner:
             yield from self._cut(kind, self._ids(kind), stage)
 
     def _ids(self, kind: str) -> list[str]:
-        ids = {owner_id for piece in self._selector.ids(kind) for owner_id in piece.to_pylist()}
+        ids = {owner_id for piece in self.selector.ids(kind) for owner_id in piece.to_pylist()}
         if kind == REGISTERED_MODEL:
             return [owner for owner, entries in self._index.models.items() if entries[0].name in ids]
         return [object_id for object_id in self._index.of(kind) if object_id in ids]
@@ -241,7 +240,7 @@ class EximPlanner:
                 yield kind, owner
 
     def _might_want(self, kind: str, owner: str) -> bool:
-        dependencies = self._selector.dependencies
+        dependencies = self.selector.dependencies
         if self._selection.only_named:
             of_models = dependencies.runs if dependencies is not None else ()
             return kind == RUN and (owner in self._selection.runs or owner in of_models)
@@ -249,13 +248,13 @@ class EximPlanner:
             return self._selection.matches_experiment(owner, owner)
         if kind == REGISTERED_MODEL:
             return self._selection.everything
-        return self._index.gaps.experiment_of(kind, owner) in (None, *self._selector.experiments)
+        return self._index.gaps.experiment_of(kind, owner) in (None, *self.selector.experiments)
 
     def _cut(self, kind: str, ids: Iterable[str], stage: int) -> Iterator[Shard]:
         listed = list(ids)
         for start in range(0, len(listed), PER_SHARD):
             part = tuple(listed[start : start + PER_SHARD])
-            payload = ObjectsPayload(kind=kind, ids=part, selection=self._selection, selector=self._selector)
+            payload = ObjectsPayload(kind=kind, ids=part, selection=self._selection)
             yield Shard(name=f"{kind} from {part[0]}", stage=stage, kind=kind, weight=len(part), payload=payload)
 
 

@@ -25,7 +25,7 @@ from mlflow_archive.sources.exim.traces.traces import read_trace
 from mlflow_archive.sources.reading.gaplist import unreadable
 from mlflow_archive.sources.reading.records import Entity
 from mlflow_archive.sources.reading.rows import Rows
-from mlflow_archive.sources.reading.unknown_fields import UnknownFields
+from mlflow_archive.sources.reading.unknown_fields import Counts, UnknownFields
 
 POINTS_PER_CHUNK: Final = 200_000
 
@@ -40,6 +40,11 @@ class EximSource:
         self._root = root.absolute()
         self._points_per_chunk = points_per_chunk
         self._unknown = UnknownFields()
+        self._selection = Selection()
+
+    @cached_property
+    def _planner(self) -> EximPlanner:
+        return EximPlanner(self._index, self._selection)
 
     @cached_property
     def _index(self) -> Index:
@@ -70,8 +75,9 @@ class EximSource:
 
         Raises StoreError, and SelectionError before the first shard.
         """
-        self._unknown, stage = UnknownFields(), 0
-        for shard in EximPlanner(self._index, selection).shards():
+        self._unknown, self._selection, stage = UnknownFields(), selection, 0
+        self.__dict__.pop("_planner", None)
+        for shard in self._planner.shards():
             progress.expect(KINDS[shard.kind].plural, shard.weight)
             stage = shard.stage
             yield shard
@@ -99,6 +105,25 @@ class EximSource:
 
     def close(self) -> None:
         """Release nothing: no file stays open between calls."""
+
+    @property
+    def has_moment(self) -> bool:
+        return False
+
+    def lend(self, folder: Path | None = None) -> Selection:
+        return self._selection
+
+    def borrow(self, lent: object) -> None:
+        self._selection = cast(Selection, lent)
+
+    def ready(self, shard: Shard) -> Shard:
+        return shard
+
+    def take_findings(self) -> Counts:
+        return self._unknown.take()
+
+    def add_findings(self, findings: object) -> None:
+        self._unknown.add_counts(cast(Counts, findings))
 
     def _read_run(self, run_id: str, selection: Selection, known: Known) -> list[Rows]:
         """Return the rows of a run in parts, the last with its artifacts; an empty one if the sink has it unchanged."""
@@ -141,7 +166,7 @@ class EximSource:
             return read_trace(index.traces[object_id], index.gaps, selection, self._root)
         if payload.kind == EVALUATION_DATASET:
             return read_dataset(index.datasets[object_id], index.gaps, self._root)
-        return read_model(index.models[object_id], index, selection, payload.selector)
+        return read_model(index.models[object_id], index, selection, self._planner.selector)
 
 
 _EXTRA: Final = {"package_version": "package_version", "tracking_uri": "mlflow_tracking_uri"}

@@ -87,8 +87,6 @@ class ModelsPayload:
     """What a shard holds: registered models with their versions."""
 
     selection: Selection
-    index: StoreIndex
-    selector: Selector
     folders: tuple[Path, ...] = ()
     listing_problem: str = ""
 
@@ -99,17 +97,17 @@ class StorePlanner:
     def __init__(self, root: Path, places: ArtifactPlaces, selection: Selection) -> None:
         self._root, self._places, self._selection = root, places, selection
         places.check()
-        self._index = StoreIndex(root)
-        self._catalog = StoreCatalog(root, load_experiments(find_experiments(root)), self._index)
-        self._selector = Selector(self._catalog, selection, self._filters())
-        self._experiments = self._catalog.narrow(self._selector.experiments)
+        self.index = StoreIndex(root)
+        self._catalog = StoreCatalog(root, load_experiments(find_experiments(root)), self.index)
+        self.selector = Selector(self._catalog, selection, self._filters())
+        self._experiments = self._catalog.narrow(self.selector.experiments)
         self._planned: dict[str, set[str]] = {kind: set() for kind in _PER_EXPERIMENT}
 
     def shards(self) -> Iterator[Shard]:
         """Yield the shards, lazily."""
-        yield from absences(self._selector.missing)
+        yield from absences(self.selector.missing)
         yield from gap_shards("folders without meta.yaml", tuple(self._strays()))
-        carried = set(self._selector.carried_experiments)
+        carried = set(self.selector.carried_experiments)
         experiments = [experiment for experiment in self._experiments if experiment.experiment_id in carried]
         for at in range(0, len(experiments), EXPERIMENTS_PER_SHARD):
             part = tuple(experiments[at : at + EXPERIMENTS_PER_SHARD])
@@ -165,8 +163,8 @@ class StorePlanner:
 
     def _registry(self) -> Iterator[Shard]:
         selection, stage = self._selection, _STAGES[REGISTERED_MODEL]
-        payload = ModelsPayload(selection=selection, index=self._index, selector=self._selector)
-        names = self._selector.registered
+        payload = ModelsPayload(selection=selection)
+        names = self.selector.registered
         if not (selection.models or selection.everything):
             return
         try:
@@ -208,7 +206,7 @@ class StorePlanner:
         problem = ""
         while not problem:
             part, problem = _take(folders)
-            selected_ids = self._selector.among(kind, [id_of(folder) for folder in part])
+            selected_ids = self.selector.among(kind, [id_of(folder) for folder in part])
             for folder in part:
                 if id_of(folder) in planned:
                     copies += [folder] if id_of(folder) in selected_ids else []

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, cast
 
 from mlflow_archive.artifact_roots.names import printable
 from mlflow_archive.flow.chunk import Chunk, Known, Shard
@@ -34,7 +35,7 @@ from mlflow_archive.sources.reading.gaplist import GapList, unreadable
 from mlflow_archive.sources.reading.points import Latest, Points
 from mlflow_archive.sources.reading.records import Entity, RunRecord
 from mlflow_archive.sources.reading.rows import Rows
-from mlflow_archive.sources.reading.unknown_fields import UnknownFields
+from mlflow_archive.sources.reading.unknown_fields import Counts, UnknownFields
 
 POINTS_PER_CHUNK: Final = 200_000
 ROWS_PER_CHUNK: Final = 50_000
@@ -59,6 +60,11 @@ class MlrunsSource:
         self._places = ArtifactPlaces(root=self._root, artifact_map=tuple(artifact_map))
         self._points_per_chunk = points_per_chunk
         self._unknown = UnknownFields()
+        self._selection = Selection()
+
+    @cached_property
+    def _planner(self) -> StorePlanner:
+        return StorePlanner(self._root, self._places, self._selection)
 
     def facts(self) -> SourceFacts:
         """Return where this data comes from. Raises StoreError if that is not a file store."""
@@ -73,8 +79,9 @@ class MlrunsSource:
         selected ones. Raises StoreError, and SelectionError before the first shard.
         """
         check_root(self._root)
-        self._unknown = UnknownFields()
-        for shard in StorePlanner(self._root, self._places, selection).shards():
+        self._unknown, self._selection = UnknownFields(), selection
+        self.__dict__.pop("_planner", None)
+        for shard in self._planner.shards():
             progress.expect(KINDS[shard.kind].plural, shard.weight)
             yield shard
         yield self._unknown.shard(len(KINDS))
@@ -90,6 +97,26 @@ class MlrunsSource:
             yield from self._read_models(payload)
         else:
             raise TypeError(f"{shard.name} is no shard of a file store")
+
+    @property
+    def has_moment(self) -> bool:
+        return False
+
+    def lend(self, folder: Path | None = None) -> Selection:
+        return self._selection
+
+    def borrow(self, lent: object) -> None:
+        self._selection = cast(Selection, lent)
+        check_root(self._root)
+
+    def ready(self, shard: Shard) -> Shard:
+        return shard
+
+    def take_findings(self) -> Counts:
+        return self._unknown.take()
+
+    def add_findings(self, findings: object) -> None:
+        self._unknown.add_counts(cast(Counts, findings))
 
     def _read_experiments(self, payload: ExperimentsPayload) -> Iterator[Chunk]:
         rows = Rows()
@@ -134,11 +161,11 @@ class MlrunsSource:
             return entity
 
     def _read_models(self, payload: ModelsPayload) -> Iterator[Chunk]:
-        rows = Rows()
+        rows, planner = Rows(), self._planner
         if payload.listing_problem:
             rows.add_gap(REGISTERED_MODEL, "", "", OBJECT_UNREADABLE, payload.listing_problem)
         for folder in payload.folders:
-            model = read_registered_model(folder, payload.index, self._places, payload.selection, payload.selector)
+            model = read_registered_model(folder, planner.index, self._places, payload.selection, planner.selector)
             model.add_to(rows)
             self._unknown.add_all(model.gaps)
         yield from rows.drain()

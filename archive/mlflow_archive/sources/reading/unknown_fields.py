@@ -13,13 +13,16 @@ from mlflow_archive.flow.chunk import Chunk, Gap, Shard, gap_table
 from mlflow_archive.format.gaps import SOURCE, UNKNOWN_FIELD
 from mlflow_archive.sources.reading.gaplist import GapList
 
+Counts = dict[tuple[str, str], tuple[int, str]]
+"""(kind, field) -> how often it was met, and the first example."""
+
 
 class UnknownFields:
     """Counts the values in such fields for one plan of a source; used by several threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._counts: dict[tuple[str, str], tuple[int, str]] = {}
+        self._counts: Counts = {}
 
     def add(self, kind: str, owner_id: str, fields: Iterable[str], *, example: str = "") -> None:
         """Add the fields of an object, each as often as it is there.
@@ -35,6 +38,19 @@ class UnknownFields:
     def add_all(self, gaps: GapList) -> None:
         """Add those of the owner of some gaps."""
         self.add(gaps.owner_kind, gaps.owner_id, gaps.unread)
+
+    def take(self) -> Counts:
+        """Return what was counted since the last call, for ``add_counts``."""
+        with self._lock:
+            counts, self._counts = self._counts, {}
+        return counts
+
+    def add_counts(self, counts: Counts) -> None:
+        """Add what was counted elsewhere."""
+        with self._lock:
+            for place, (number, example) in counts.items():
+                count, first = self._counts.get(place, (0, example))
+                self._counts[place] = count + number, min(first, example)
 
     def shard(self, stage: int) -> Shard:
         """Return the shard that tells of them, for a stage behind all others."""

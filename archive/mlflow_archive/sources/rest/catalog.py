@@ -7,7 +7,7 @@ the experiments only, and pages of the other kinds are read as they come.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Final
 
 import pyarrow as pa
@@ -249,7 +249,7 @@ class ServerCatalog:
 def select(scopes: Sequence[Scope], selection: Selection) -> Selector:
     """Select, and leave with each scope what is selected of it. Raises SelectionError."""
     catalog = ServerCatalog(scopes)
-    selector = Selector(catalog, selection, {RUN: catalog.fits_filter} if selection.filter_string else None)
+    selector = _selector(catalog, selection)
     for scope in scopes:
         scope.selector = selector
         scope.experiments = [raw for raw in scope.all_experiments if str(raw["experiment_id"]) in selector.experiments]
@@ -260,6 +260,17 @@ def select(scopes: Sequence[Scope], selection: Selection) -> Selector:
     for scope in scopes:
         _leave(scope, catalog, selector, selection)
     return selector
+
+
+def select_again(scopes: Sequence[Scope], selection: Selection) -> None:
+    """Have scopes ask the server what is selected, where reading needs to know it, by what they know of experiments."""
+    select_once = cache(lambda: _selector(ServerCatalog(scopes), selection))
+    for scope in scopes:
+        scope.select = select_once
+
+
+def _selector(catalog: ServerCatalog, selection: Selection) -> Selector:
+    return Selector(catalog, selection, {RUN: catalog.fits_filter} if selection.filter_string else None)
 
 
 def _run_record(run: Json) -> Record:

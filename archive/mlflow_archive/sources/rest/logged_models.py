@@ -23,9 +23,20 @@ from mlflow_archive.sources.reading.fields import Fields, row_of
 from mlflow_archive.sources.reading.rows import pair_rows
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import Json, Row
+from mlflow_archive.sources.rest.findings import RunFindings, models_needed
 from mlflow_archive.sources.rest.lists import Page, pages, posting
 from mlflow_archive.sources.rest.lookups import LOGGED_MODELS, fetch_model
-from mlflow_archive.sources.rest.scope import Batch, Contents, Scope, TableRows, batches, chunk_of, gap_of, gaps_of
+from mlflow_archive.sources.rest.scope import (
+    Batch,
+    Contents,
+    Listed,
+    Scope,
+    TableRows,
+    batches,
+    gap_of,
+    gaps_of,
+    read_gaps,
+)
 
 PAGE: Final = 100
 _FILES: Final = "/ajax-api/2.0/mlflow/logged-models"
@@ -49,16 +60,21 @@ def plan_logged_models(scope: Scope) -> Iterator[Batch]:
     """Yield the selected logged models in batches."""
     if scope.model_ids is not None:
         if scope.model_gaps:
-            yield Batch(name="lists of logged models", read=lambda known: iter([chunk_of({}, scope.model_gaps)]))
+            yield Batch(name="lists of logged models", read=read_gaps, request=scope.model_gaps)
         for at in range(0, len(scope.model_ids), PAGE):
             ids = scope.model_ids[at : at + PAGE]
-            read = partial(_read_by_id, scope, ids)
-            yield Batch(name=f"logged models by id-{at // PAGE:05d}", read=read, kind=LOGGED_MODEL, weight=len(ids))
+            name = f"logged models by id-{at // PAGE:05d}"
+            yield Batch(name=name, read=_read_by_id, request=ids, kind=LOGGED_MODEL, weight=len(ids))
         return
     listed_ids: set[str] = set()
-    yield from batches("logged models", LOGGED_MODEL, _pages(scope, listed_ids), partial(_read_listed, scope))
+    needs = models_needed if scope.models_need_runs else None
+    yield from batches("logged models", LOGGED_MODEL, _pages(scope, listed_ids), _read_listed, needs)
     if scope.selection.deleted:
-        yield Batch(name="deleted logged models", read=partial(_read_unlisted, scope, listed_ids))
+        yield Batch(name="deleted logged models", read=_read_unlisted, request=listed_ids, needs=_unlisted)
+
+
+def _unlisted(findings: RunFindings, listed_ids: set[str]) -> RunFindings:
+    return RunFindings(model_ids=findings.model_ids - listed_ids)
 
 
 def listed_models(scope: Scope) -> Iterator[Json]:
@@ -92,9 +108,10 @@ def _id_of(row: Json) -> object:
     return info.get("model_id") if isinstance(info, dict) else None
 
 
-def _read_listed(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
+def _read_listed(scope: Scope, listed: Listed, known: Known) -> Iterator[Chunk]:
     """Yield the models of a list that come with the runs that come."""
-    yield from _read(scope, [raw for raw in models if scope.wants_model(raw.get("info") or {})], gaps, known)
+    models = [raw for raw in listed.rows if scope.wants_model(raw.get("info") or {})]
+    yield from _read(scope, models, listed.gaps, known)
 
 
 def _read_unlisted(scope: Scope, listed_ids: set[str], known: Known) -> Iterator[Chunk]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import ArtifactFile, Chunk, Gap, Known, Shard, gap_table
@@ -23,45 +23,8 @@ from mlflow_archive.sources.reading.gaplist import unreadable
 from mlflow_archive.sources.reading.unknown_fields import UnknownFields
 from mlflow_archive.sources.rest.artifacts import Artifacts
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, table_of, unexpected_shape
+from mlflow_archive.sources.rest.findings import Needs, RunFindings
 from mlflow_archive.sources.rest.lists import Loss, Page
-
-
-@dataclass(slots=True)
-class RunFindings:
-    """What is learned from the runs of one workspace; the only thing that kinds hand on to each other. Thread-safe.
-
-    All of it comes from runs, whose stage is done before that of any other kind but experiments begins (see ``Shard``):
-
-    ===============  =============================================  ================================================
-    field            filled while                                   used by
-    ===============  =============================================  ================================================
-    ``run_ids``      runs are planned, where a selection names      traces of runs; logged models of runs
-                     runs, a filter, models or a time, or leaves
-                     out deleted ones
-    ``trace_runs``   runs are read (``TraceLinkSearch.look_for``)   traces: their links to runs
-    ``model_ids``    runs are read                                  logged models: those of runs, and deleted ones,
-                                                                    which no list shows
-    ===============  =============================================  ================================================
-    """
-
-    run_ids: set[str] = field(default_factory=set)
-    """The selected runs."""
-    trace_runs: dict[str, set[str]] = field(default_factory=dict)
-    """Trace id -> ids of the runs that it belongs to."""
-    model_ids: set[str] = field(default_factory=set)
-    """The logged models that runs name as inputs or outputs."""
-    _lock: Lock = field(default_factory=Lock)
-
-    def add_trace(self, trace_id: str, run_id: str) -> None:
-        """Add a trace of a run."""
-        with self._lock:
-            self.trace_runs.setdefault(trace_id, set()).add(run_id)
-
-    def add_models(self, model_ids: Iterable[str]) -> None:
-        """Add logged models that a run names."""
-        with self._lock:
-            self.model_ids.update(model_ids)
-
 
 IDS_AT_ONCE: Final = 100
 """How many experiments one search names."""
@@ -71,23 +34,54 @@ TableRows = dict[str, list[Row]]
 
 T = TypeVar("T")
 
+Reader: TypeAlias = "Callable[[Scope, Any, Known], Iterator[Chunk]]"
+"""A function of a module that reads a batch: it gets the workspace, and what the batch was request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """Rows of a list, as the server's JSON, and gaps for what it lacks."""
+
+    rows: Sequence[Json]
+    gaps: Sequence[Gap] = ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Some objects that can be read on their own: the payload of a shard. ``read`` is called once, by any thread.
+    """Some objects of a workspace that can be read on their own: the payload of a shard, plain data throughout.
 
-    ``weight`` is how many of ``kind`` they are, 0 where that is not known before.
+    ``read`` is a function of a module, called once, by any thread, or in another process; ``request`` is all that it
+    needs beside the workspace, and ``needs`` says what of the workspace's findings, which whoever reads it elsewhere
+    gets as ``findings``. ``weight`` is how many of ``kind`` they are, 0 where that is not known before.
     """
 
     name: str
-    read: Callable[[Known], Iterator[Chunk]]
+    read: Reader
+    request: object = None
     kind: str = RUN
     weight: int = 0
+    workspace: str = DEFAULT_WORKSPACE
+    needs: Needs | None = None
+    findings: RunFindings | None = None
 
     def shard(self, stage: int, progress: Progress) -> Shard:
         """Return the shard, and say how much there is to expect of it."""
         progress.expect(KINDS[self.kind].plural, self.weight)
         return Shard(name=self.name, stage=stage, kind=self.kind, weight=self.weight, payload=self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeFacts:
+    """What is known of a workspace once the plan has begun, as far as reading asks for it."""
+
+    name: str
+    experiments: tuple[Json, ...]
+    selected: frozenset[str]
+    dependencies: ModelDependencies | None
+    searches_in_one: bool | None
+
+
+_LENT: Final = ("experiment_id", "name", "lifecycle_stage")
 
 
 class Scope:
@@ -114,8 +108,8 @@ class Scope:
         """All experiments, as the server's JSON."""
         self.experiments: list[Json] = []
         """Those in which objects are looked for."""
-        self.selector: Selector
-        """What is selected; one for all scopes of a plan."""
+        self.select: Callable[[], Selector]
+        """Gives what is selected, one for all scopes of a plan; asked at most once, see ``selector``."""
         self.dependencies: ModelDependencies | None = None
         """Of models selected by name: these, and the runs and logged models of their versions. None where none are."""
         self.named_runs: list[Json] | None = None
@@ -135,6 +129,41 @@ class Scope:
         """Whether the server searches in the first only of several experiments; None until an answer shows it."""
         self.findings = RunFindings()
         self.unknown = UnknownFields()
+        self._readers: dict[object, object] = {}
+        self._lock = Lock()
+
+    def lend(self) -> ScopeFacts:
+        """Return what is to be known of the workspace wherever its batches are read."""
+        return ScopeFacts(
+            name=self.workspace,
+            experiments=tuple({name: raw.get(name) for name in _LENT} for raw in self.all_experiments),
+            selected=frozenset(self.experiment_ids),
+            dependencies=self.dependencies,
+            searches_in_one=self.searches_in_one,
+        )
+
+    def borrow(self, lent: ScopeFacts) -> None:
+        """Take what the scope of the plan has lent."""
+        self.all_experiments = list(lent.experiments)
+        self.experiments = [raw for raw in self.all_experiments if str(raw["experiment_id"]) in lent.selected]
+        self.dependencies, self.searches_in_one = lent.dependencies, lent.searches_in_one
+
+    def take_findings(self) -> RunFindings:
+        """Return what was found since the last call."""
+        findings, self.findings = self.findings, RunFindings()
+        return findings
+
+    def once(self, make: Callable[[Scope], T]) -> T:
+        """Return what ``make`` makes of this workspace, the same for all who ask: a function, or a class."""
+        with self._lock:
+            if make not in self._readers:
+                self._readers[make] = make(self)
+            return cast(T, self._readers[make])
+
+    @cached_property
+    def selector(self) -> Selector:
+        """What is selected; one for all scopes of a plan."""
+        return self.select()
 
     @property
     def experiment_ids(self) -> list[str]:
@@ -231,12 +260,17 @@ class Scope:
 
 
 def batches(
-    name: str, kind: str, pages: Iterable[Page], read: Callable[[list[Json], list[Gap], Known], Iterator[Chunk]]
+    name: str,
+    kind: str,
+    pages: Iterable[Page],
+    read: Callable[[Scope, Listed, Known], Iterator[Chunk]],
+    needs: Needs | None = None,
 ) -> Iterator[Batch]:
     """Yield a batch for each page of a list: ``read`` gets its rows, and gaps of the kind for what it lacks."""
     for number, page in enumerate(pages):
-        reading = partial(read, page.rows, gaps_of(kind, page.losses))
-        yield Batch(name=f"{name}-{number:05d}", read=reading, kind=kind, weight=len(page.rows))
+        request = Listed(rows=page.rows, gaps=gaps_of(kind, page.losses))
+        name_of_page = f"{name}-{number:05d}"
+        yield Batch(name=name_of_page, read=read, request=request, kind=kind, weight=len(page.rows), needs=needs)
 
 
 class Contents:
@@ -274,18 +308,36 @@ class Contents:
             yield chunk_of(self.rows, self.gaps, artifacts=self.files)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Whole:
+    """Objects that a list shows whole. ``rows_of`` is a function of a module."""
+
+    kind: str
+    listed: Listed
+    id_field: str
+    rows_of: Callable[[Scope, Fields], TableRows]
+
+
 def object_batches(
-    scope: Scope, kind: str, pages: Iterable[Page], id_field: str, rows_of: Callable[[Fields], TableRows]
+    kind: str, pages: Iterable[Page], id_field: str, rows_of: Callable[[Scope, Fields], TableRows]
 ) -> Iterator[Batch]:
     """Yield a batch for each page of a list that shows its objects whole; one that is malformed becomes a gap."""
+    for number, page in enumerate(pages):
+        listed = Listed(rows=page.rows, gaps=gaps_of(kind, page.losses))
+        request = _Whole(kind=kind, listed=listed, id_field=id_field, rows_of=rows_of)
+        yield Batch(name=f"{kind}-{number:05d}", read=_read_whole, request=request, kind=kind, weight=len(page.rows))
 
-    def read(objects: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
-        contents = Contents(scope, kind, gaps)
-        for raw in objects:
-            contents.add(str(raw.get(id_field)), raw, rows_of)
-        yield from contents.chunks()
 
-    return batches(kind, kind, pages, read)
+def _read_whole(scope: Scope, request: _Whole, known: Known) -> Iterator[Chunk]:
+    contents = Contents(scope, request.kind, request.listed.gaps)
+    for raw in request.listed.rows:
+        contents.add(str(raw.get(request.id_field)), raw, partial(request.rows_of, scope))
+    yield from contents.chunks()
+
+
+def read_gaps(scope: Scope, gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
+    """Yield the gaps that a batch was request: the ``Reader`` of what could not be listed."""
+    yield chunk_of({}, gaps)
 
 
 def gaps_of(kind: str, losses: Sequence[Loss], owner_id: str = "", part: str = "") -> list[Gap]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, cast
 
 from mlflow_archive.flow.absences import absences
 from mlflow_archive.flow.chunk import Chunk, Known, Shard
@@ -43,9 +43,10 @@ from mlflow_archive.kinds import (
 )
 from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive.sources.reading.unknown_fields import UnknownFields
+from mlflow_archive.sources.reading.unknown_fields import Counts, UnknownFields
 from mlflow_archive.sources.rest.artifacts import Artifacts
-from mlflow_archive.sources.rest.catalog import select
+from mlflow_archive.sources.rest.catalog import select, select_again
+from mlflow_archive.sources.rest.findings import RunFindings
 from mlflow_archive.sources.rest.logged_models import plan_logged_models
 from mlflow_archive.sources.rest.needed import assessed_runs, stood_on
 from mlflow_archive.sources.rest.objects.evaluation import plan_datasets, plan_issues
@@ -63,9 +64,10 @@ from mlflow_archive.sources.rest.objects.skills import plan_skills
 from mlflow_archive.sources.rest.paging import all_experiments
 from mlflow_archive.sources.rest.registry.registry import plan_registry
 from mlflow_archive.sources.rest.registry.webhooks import plan_webhooks
+from mlflow_archive.sources.rest.runs.paging import RunPage
 from mlflow_archive.sources.rest.runs.records import read_experiments
 from mlflow_archive.sources.rest.runs.runs import RunReader
-from mlflow_archive.sources.rest.scope import Batch, Scope, chunk_of
+from mlflow_archive.sources.rest.scope import Batch, Scope, ScopeFacts, chunk_of
 from mlflow_archive.sources.rest.traces.trace_links import TraceLinkSearch
 from mlflow_archive.sources.rest.traces.traces import plan_traces
 from mlflow_archive.sources.rest.workspaces import WorkspaceList, workspaces_of
@@ -95,6 +97,20 @@ PLANS: Final[Mapping[str, Callable[[Scope], Iterator[Batch]]]] = MappingProxyTyp
 """How each kind that comes after runs is planned."""
 
 
+Findings = list[tuple[str, RunFindings, Counts]]
+"""By workspace: what runs tell of other kinds, and values in fields that are not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestPlan:
+    """What others must know of a plan. ``divided`` says whether workspaces are read each on its own."""
+
+    selection: Selection
+    version: str | None
+    divided: bool
+    workspaces: tuple[ScopeFacts, ...]
+
+
 class RestSource:
     """A tracking server as a :class:`mlflow_archive.flow.source.Source`; owns the session and closes it.
 
@@ -115,6 +131,10 @@ class RestSource:
         self._progress: Progress = progress or Quiet()
         self._artifacts = Artifacts(session, artifact_map, folder)
         self._version: str | None = None
+        self._selection = Selection()
+        self._divided = False
+        """Whether each workspace is read with its name in every request."""
+        self._scope_of: dict[str, Scope] = {}
 
     def facts(self) -> SourceFacts:
         """Return which server this is. Raises ServerError where it is not an MLflow server, or refuses us."""
@@ -127,6 +147,7 @@ class RestSource:
         """Yield workspaces, experiments, a shard for each page of runs, then all other kinds, as the plan goes on."""
         self._artifacts.check()
         workspaces, scopes = self._scopes(selection)
+        self._scope_of = {scope.workspace: scope for scope in scopes}
         for scope in scopes:
             scope.experiments = scope.all_experiments = list(all_experiments(scope, deleted=selection.deleted))
         yield from absences(select(scopes, selection).missing)
@@ -143,7 +164,51 @@ class RestSource:
         if not isinstance(batch, Batch):
             message = f"shard {shard.name} belongs to another source"
             raise TypeError(message)
-        yield from batch.read(known)
+        scope = self._scope_of[batch.workspace]
+        if batch.findings is not None:
+            scope.findings = batch.findings
+        yield from batch.read(scope, batch.request, known)
+        if batch.findings is not None:
+            scope.findings = RunFindings()  # they are known where they came from
+
+    @property
+    def has_moment(self) -> bool:
+        return False
+
+    def lend(self, folder: Path | None = None) -> RestPlan:
+        return RestPlan(
+            selection=self._selection,
+            version=self._version,
+            divided=self._divided,
+            workspaces=tuple(scope.lend() for scope in self._scope_of.values()),
+        )
+
+    def borrow(self, lent: object) -> None:
+        plan = cast(RestPlan, lent)
+        self._artifacts.check()
+        self._selection, self._version, self._divided = plan.selection, plan.version, plan.divided
+        self._scope_of.clear()
+        for workspace in plan.workspaces:
+            scope = self._scope(workspace.name, UnknownFields())
+            scope.borrow(workspace)
+            self._scope_of[workspace.name] = scope
+        select_again(list(self._scope_of.values()), plan.selection)
+
+    def ready(self, shard: Shard) -> Shard:
+        batch = shard.payload
+        if not isinstance(batch, Batch) or batch.needs is None:
+            return shard
+        findings = batch.needs(self._scope_of[batch.workspace].findings, batch.request)
+        return replace(shard, payload=replace(batch, findings=findings, needs=None))
+
+    def take_findings(self) -> Findings:
+        scopes = self._scope_of.values()
+        return [(scope.workspace, scope.take_findings(), scope.unknown.take()) for scope in scopes]
+
+    def add_findings(self, findings: object) -> None:
+        for workspace, findings_there, unknown in cast(Findings, findings):
+            self._scope_of[workspace].findings.add(findings_there)
+            self._scope_of[workspace].unknown.add_counts(unknown)
 
     def registered(self) -> ModelDependencies:
         """Return what the versions of all registered models stand on. Raises ServerError."""
@@ -170,23 +235,22 @@ class RestSource:
 
     def _scopes(self, selection: Selection) -> tuple[WorkspaceList | None, list[Scope]]:
         """Return the workspaces, None where there are none, and a scope for each."""
-        number = re.match(r"(\d+)\.(\d+)", self._version or "")
-        version = (int(number[1]), int(number[2])) if number else (0, 0)
-
-        unknown = UnknownFields()
-
-        def scope(session: TrackingSession, workspace: str) -> Scope:
-            artifacts = self._artifacts.within(session)
-            scope = Scope(session, selection, artifacts, self._progress, workspace=workspace, version=version)
-            scope.unknown = unknown
-            return scope
-
+        self._selection, unknown = selection, UnknownFields()
         workspaces = workspaces_of(self._session)
         for name, fields in workspaces.unread if workspaces is not None else ():
             unknown.add(WORKSPACE, name, fields)
-        if workspaces is None or not workspaces.divided:
-            return workspaces, [scope(self._session, DEFAULT_WORKSPACE)]
-        return workspaces, [scope(self._session.in_workspace(row["name"]), row["name"]) for row in workspaces.rows]
+        self._divided = workspaces is not None and workspaces.divided
+        names = [row["name"] for row in workspaces.rows] if workspaces and self._divided else [DEFAULT_WORKSPACE]
+        return workspaces, [self._scope(name, unknown) for name in names]
+
+    def _scope(self, workspace: str, unknown: UnknownFields) -> Scope:
+        number = re.match(r"(\d+)\.(\d+)", self._version or "")
+        version = (int(number[1]), int(number[2])) if number else (0, 0)
+        session = self._session.in_workspace(workspace) if self._divided else self._session
+        artifacts = self._artifacts.within(session)
+        scope = Scope(session, self._selection, artifacts, self._progress, workspace=workspace, version=version)
+        scope.unknown = unknown
+        return scope
 
 
 def _workspace_shards(workspaces: WorkspaceList | None, scopes: Sequence[Scope]) -> Iterator[Shard]:
@@ -194,8 +258,7 @@ def _workspace_shards(workspaces: WorkspaceList | None, scopes: Sequence[Scope])
     if workspaces is not None:
         used = {s.workspace for s in scopes if _has_anything(s)}
         rows = [row for row in workspaces.rows if scopes[0].everything or row["name"] in used]
-        batch = Batch(name="workspaces", read=lambda known: iter([chunk_of({"workspaces": rows}, workspaces.gaps)]))
-        yield Shard(name=batch.name, payload=batch)
+        yield Shard(name="workspaces", payload=chunk_of({"workspaces": rows}, workspaces.gaps))
 
 
 def _has_anything(scope: Scope) -> bool:
@@ -207,7 +270,7 @@ def _has_anything(scope: Scope) -> bool:
 def _plan_experiments(scope: Scope) -> Iterator[Batch]:
     for at in range(0, len(scope.carried_experiments), _EXPERIMENTS):
         page = scope.carried_experiments[at : at + _EXPERIMENTS]
-        yield Batch(name=f"experiments-{at // _EXPERIMENTS:05d}", read=partial(read_experiments, scope, page))
+        yield Batch(name=f"experiments-{at // _EXPERIMENTS:05d}", read=read_experiments, request=page)
 
 
 def _run_shards(scopes: Sequence[Scope], progress: Progress) -> Iterator[Shard]:
@@ -218,11 +281,19 @@ def _run_shards(scopes: Sequence[Scope], progress: Progress) -> Iterator[Shard]:
     if not (carried or selection.wants_kind(TRACE) or for_models):
         return
     for scope in scopes:
-        reader = RunReader(scope, TraceLinkSearch(scope).look_for)
-        for page in reader.pages():
-            weight = len(page.runs) if carried else 0
-            yield Batch(name=f"runs-{number:05d}", read=partial(reader.read, page), weight=weight).shard(2, progress)
+        for page in scope.once(_run_reader).pages():
+            weight, own = len(page.runs) if carried else 0, scope.workspace
+            batch = Batch(name=f"runs-{number:05d}", read=_read_runs, request=page, weight=weight, workspace=own)
+            yield batch.shard(2, progress)
             number += 1
+
+
+def _run_reader(scope: Scope) -> RunReader:
+    return RunReader(scope, TraceLinkSearch(scope).look_for)
+
+
+def _read_runs(scope: Scope, page: RunPage, known: Known) -> Iterator[Chunk]:
+    yield from scope.once(_run_reader).read(page, known)
 
 
 def _shards(
@@ -230,4 +301,4 @@ def _shards(
 ) -> Iterator[Shard]:
     for scope in scopes:
         for batch in plan(scope):
-            yield batch.shard(stage, progress)
+            yield replace(batch, workspace=scope.workspace).shard(stage, progress)

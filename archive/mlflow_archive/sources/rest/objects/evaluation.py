@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -17,11 +17,12 @@ from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.kinds import EVALUATION_DATASET, ISSUE
 from mlflow_archive.sources.reading.fields import Fields, ValueMalformedError, row_of, text_of
 from mlflow_archive.sources.rest.answers import NEXT, note_unread
-from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, json_text
+from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Row, json_text
 from mlflow_archive.sources.rest.lists import Answer, Ask, Page, pages, posting, rows_of
 from mlflow_archive.sources.rest.scope import (
     Batch,
     Contents,
+    Listed,
     Scope,
     TableRows,
     batches,
@@ -47,7 +48,7 @@ def plan_datasets(scope: Scope) -> Iterator[Batch]:
             replace(page, rows=[row for row in page.rows if row.get("dataset_id") in named]) for page in all_pages
         )
         all_pages = (page for page in wanted if page.rows or page.losses)
-    yield from batches("evaluation datasets", EVALUATION_DATASET, all_pages, partial(_read_datasets, scope))
+    yield from batches("evaluation datasets", EVALUATION_DATASET, all_pages, _read_datasets)
 
 
 def dataset_pages(scope: Scope) -> Iterator[Page]:
@@ -64,10 +65,10 @@ def experiments_of_dataset(scope: Scope, dataset_id: str) -> list[str]:
     return [str(i) for i in dict.fromkeys(ids)]
 
 
-def _read_datasets(scope: Scope, datasets: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
-    if gaps:
-        yield chunk_of({}, gaps)
-    for raw in datasets:
+def _read_datasets(scope: Scope, listed: Listed, known: Known) -> Iterator[Chunk]:
+    if listed.gaps:
+        yield chunk_of({}, listed.gaps)
+    for raw in listed.rows:
         dataset_id = str(raw.get("dataset_id"))
         rows: TableRows = {}
         missing = _add_links(scope, dataset_id, rows)
@@ -165,10 +166,10 @@ def plan_issues(scope: Scope) -> Iterator[Batch]:
         replace(page, rows=[row for row in page.rows if str(row.get("experiment_id")) in experiment_ids])
         for page in all_pages
     )
-    yield from object_batches(scope, ISSUE, selected, "issue_id", _issue_rows)
+    yield from object_batches(ISSUE, selected, "issue_id", _issue_rows)
 
 
-def _issue_rows(issue: Fields) -> TableRows:
+def _issue_rows(scope: Scope, issue: Fields) -> TableRows:
     lists = {
         name: json_text(issue.value(name)) if issue.value(name) else None
         for name in ("root_causes", "categories", "metadata")

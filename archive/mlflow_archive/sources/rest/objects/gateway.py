@@ -6,6 +6,7 @@ All of these lists are short; each kind is one batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -20,6 +21,17 @@ from mlflow_archive.sources.rest.scope import Batch, Contents, Scope, TableRows
 
 PAGE: Final = 500
 _GATEWAY: Final = "/api/3.0/mlflow/gateway"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ListOf:
+    """A list of objects of one kind. ``paged`` is the field of their ids where it comes in pages."""
+
+    kind: str
+    path: str
+    name: str
+    rows_of: Callable[[Scope, Fields], TableRows]
+    paged: str | None
 
 
 def plan_secrets(scope: Scope) -> Iterator[Batch]:
@@ -40,13 +52,13 @@ def plan_budgets(scope: Scope) -> Iterator[Batch]:
 def plan_guardrails(scope: Scope) -> Iterator[Batch]:
     """Yield the guardrails with the endpoints they watch."""
     if scope.everything:
-        yield Batch(name="guardrails", read=partial(_read_guardrails, scope))
+        yield Batch(name="guardrails", read=_read_guardrails)
 
 
 def plan_endpoints(scope: Scope) -> Iterator[Batch]:
     """Yield the endpoints with models, tags and bindings."""
     if scope.everything:
-        yield Batch(name="gateway endpoints", read=partial(_read_endpoints, scope))
+        yield Batch(name="gateway endpoints", read=_read_endpoints)
 
 
 def _plan(
@@ -59,20 +71,15 @@ def _plan(
     paged: str | None = None,
 ) -> Iterator[Batch]:
     if scope.everything:
-        yield Batch(name=name, read=partial(_read, scope, kind, path, name, rows_of, paged))
+        request = _ListOf(kind=kind, path=path, name=name, rows_of=rows_of, paged=paged)
+        yield Batch(name=name, read=_read, request=request)
 
 
-def _read(
-    scope: Scope,
-    kind: str,
-    path: str,
-    name: str,
-    rows_of: Callable[[Scope, Fields], TableRows],
-    paged: str | None,
-    known: Known,
-) -> Iterator[Chunk]:
-    contents = Contents(scope, kind)
-    _add(contents, _list(scope, kind, path, name, paged), partial(rows_of, scope))
+def _read(scope: Scope, request: _ListOf, known: Known) -> Iterator[Chunk]:
+    contents = Contents(scope, request.kind)
+    _add(
+        contents, _list(scope, request.kind, request.path, request.name, request.paged), partial(request.rows_of, scope)
+    )
     yield from contents.chunks()
 
 
@@ -112,7 +119,7 @@ def _budget_rows(scope: Scope, budget: Fields) -> TableRows:
     return {"budget_policies": [row]}
 
 
-def _read_endpoints(scope: Scope, known: Known) -> Iterator[Chunk]:
+def _read_endpoints(scope: Scope, request: None, known: Known) -> Iterator[Chunk]:
     contents = Contents(scope, GATEWAY_ENDPOINT)
     _add(contents, _list(scope, GATEWAY_ENDPOINT, "endpoints/list", "endpoints"), partial(_endpoint_rows, scope))
     _add(contents, _list(scope, GATEWAY_ENDPOINT, "endpoints/bindings/list", "bindings"), _binding_rows, "bindings")
@@ -154,7 +161,7 @@ def _binding_rows(binding: Fields) -> TableRows:
     return {"gateway_endpoint_bindings": [row_of("gateway_endpoint_bindings", binding)]}
 
 
-def _read_guardrails(scope: Scope, known: Known) -> Iterator[Chunk]:
+def _read_guardrails(scope: Scope, request: None, known: Known) -> Iterator[Chunk]:
     contents = Contents(scope, GUARDRAIL)
     _add(
         contents,

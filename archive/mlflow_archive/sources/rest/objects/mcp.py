@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
 from mlflow_archive.artifact_roots.proxy import quoted
-from mlflow_archive.flow.chunk import Chunk, Gap, Known
+from mlflow_archive.flow.chunk import Chunk, Known
 from mlflow_archive.kinds import MCP_SERVER, named_owner
 from mlflow_archive.sources.reading.fields import Fields, ValueMalformedError, row_of
 from mlflow_archive.sources.reading.rows import pair_rows
-from mlflow_archive.sources.rest.cells import Json, Row, json_text
+from mlflow_archive.sources.rest.cells import Row, json_text
 from mlflow_archive.sources.rest.lists import asking, pages
-from mlflow_archive.sources.rest.scope import Batch, Contents, Scope, TableRows, batches
+from mlflow_archive.sources.rest.scope import Batch, Contents, Listed, Scope, TableRows, batches
 
 PAGE: Final = 100
 _SERVERS: Final = "/ajax-api/3.0/mlflow/mcp-servers"
@@ -29,12 +29,12 @@ def plan_mcp_servers(scope: Scope) -> Iterator[Batch]:
         return
     ask = asking(scope, MCP_SERVER, _SERVERS, "mcp_servers")
     all_pages = pages(ask, "name", size=PAGE)
-    yield from batches("mcp servers", MCP_SERVER, all_pages, partial(_read, scope))
+    yield from batches("mcp servers", MCP_SERVER, all_pages, _read)
 
 
-def _read(scope: Scope, servers: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
-    contents = Contents(scope, MCP_SERVER, gaps)
-    for raw in servers:
+def _read(scope: Scope, listed: Listed, known: Known) -> Iterator[Chunk]:
+    contents = Contents(scope, MCP_SERVER, listed.gaps)
+    for raw in listed.rows:
         name = str(raw.get("name"))
         owner_id = named_owner(name, scope.workspace)
         if contents.add(owner_id, raw, partial(_server_rows, scope)) is None:

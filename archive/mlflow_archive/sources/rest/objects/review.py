@@ -20,7 +20,7 @@ from mlflow_archive.sources.reading.fields import Fields, row_of, text_of
 from mlflow_archive.sources.rest.answers import note_unread
 from mlflow_archive.sources.rest.cells import Json, Row, json_text
 from mlflow_archive.sources.rest.lists import asking, pages
-from mlflow_archive.sources.rest.scope import Batch, Contents, Scope, TableRows, gap_of
+from mlflow_archive.sources.rest.scope import Batch, Contents, Reader, Scope, TableRows, gap_of
 
 PAGE: Final = 500
 _SCHEMAS: Final = "/api/3.0/mlflow/label-schemas"
@@ -50,12 +50,12 @@ def plan_review_queues(scope: Scope) -> Iterator[Batch]:
     yield from _plan(scope, f"{_QUEUES}/list", {"max_results": 1}, "review queues", _read_queues)
 
 
-def _plan(scope: Scope, path: str, params: Mapping[str, Any], name: str, read: Any) -> Iterator[Batch]:
+def _plan(scope: Scope, path: str, params: Mapping[str, Any], name: str, read: Reader) -> Iterator[Batch]:
     active_ids = scope.active_experiment_ids
     if scope.only_named or not active_ids or scope.lacks(path, {**params, "experiment_id": active_ids[0]}):
         return
     for number, ids in enumerate(scope.groups(active_ids)):
-        yield Batch(name=f"{name}-{number:05d}", read=partial(read, scope, ids))
+        yield Batch(name=f"{name}-{number:05d}", read=read, request=ids)
 
 
 def _read_schemas(scope: Scope, experiment_ids: Sequence[str], known: Known) -> Iterator[Chunk]:

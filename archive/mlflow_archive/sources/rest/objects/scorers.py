@@ -32,7 +32,7 @@ def plan_scorers(scope: Scope) -> Iterator[Batch]:
     if scope.only_named or not active_ids or scope.lacks(f"{_SCORERS}/list", {"experiment_id": active_ids[0]}):
         return
     for number, ids in enumerate(scope.groups(active_ids)):
-        yield Batch(name=f"scorers-{number:05d}", read=partial(_read_scorers, scope, ids))
+        yield Batch(name=f"scorers-{number:05d}", read=_read_scorers, request=ids)
 
 
 def hidden_scorers(scope: Scope, bound_ids: set[str]) -> list[Gap]:

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Final
 from urllib.parse import quote
 
-from mlflow_archive.flow.chunk import Chunk, Gap, Known
+from mlflow_archive.flow.chunk import Chunk, Known
 from mlflow_archive.format.gaps import ARTIFACT_MISSING
 from mlflow_archive.kinds import SKILL, TABLES, UPLOADS, named_owner
 from mlflow_archive.kinds.owner_id import name_in_workspace
 from mlflow_archive.sources.reading.fields import Fields, row_of
 from mlflow_archive.sources.reading.rows import pair_rows
 from mlflow_archive.sources.rest.artifacts import Owner
-from mlflow_archive.sources.rest.cells import Json, Row, json_text
+from mlflow_archive.sources.rest.cells import Row, json_text
 from mlflow_archive.sources.rest.lists import Answer, Page, asking, pages
-from mlflow_archive.sources.rest.scope import Batch, Contents, Scope, TableRows, batches, gap_of
+from mlflow_archive.sources.rest.scope import Batch, Contents, Listed, Scope, TableRows, batches, gap_of
 
 PAGE: Final = 100
 _SKILLS: Final = "/api/3.0/mlflow/skills"
@@ -32,7 +32,7 @@ _TIMES: Final = {"created_at": "creation_timestamp", "last_updated_at": "last_up
 def plan_skills(scope: Scope) -> Iterator[Batch]:
     """Yield the skills in batches."""
     if scope.everything:
-        yield from batches("skills", SKILL, _listed(scope, "", "skills", "name", "organization"), partial(_read, scope))
+        yield from batches("skills", SKILL, _listed(scope, "", "skills", "name", "organization"), _read)
 
 
 def _listed(scope: Scope, path: str, name: str, *key: str) -> Iterator[Page]:
@@ -55,9 +55,9 @@ def _listed(scope: Scope, path: str, name: str, *key: str) -> Iterator[Page]:
     return pages(remembering, lambda row: tuple(row.get(field) for field in key), size=PAGE, token_of=token_of)
 
 
-def _read(scope: Scope, skills: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
-    contents = Contents(scope, SKILL, gaps)
-    for raw in skills:
+def _read(scope: Scope, listed: Listed, known: Known) -> Iterator[Chunk]:
+    contents = Contents(scope, SKILL, listed.gaps)
+    for raw in listed.rows:
         named = name_in_workspace({"name": str(raw.get("name")), "organization": str(raw.get("organization") or "")})
         owner = named_owner(named, scope.workspace)
         rows = contents.add(owner, raw, partial(_skill_rows, scope))

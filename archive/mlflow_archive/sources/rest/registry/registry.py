@@ -7,6 +7,7 @@ is read in two passes and aliases come from the registered model.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -30,9 +31,10 @@ from mlflow_archive.sources.reading.fields import Fields, refuse, row_of
 from mlflow_archive.sources.reading.rows import pair_rows
 from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, location, unexpected_shape
+from mlflow_archive.sources.rest.findings import models_needed
 from mlflow_archive.sources.rest.lists import PROMPTS, Page, asking, if_understood, pages
 from mlflow_archive.sources.rest.lookups import fetch_model, fetch_run
-from mlflow_archive.sources.rest.scope import Batch, Contents, Scope, TableRows, gap_of, gaps_of
+from mlflow_archive.sources.rest.scope import Batch, Contents, Listed, Scope, TableRows, gap_of, gaps_of
 
 PAGE: Final = 100
 _VERSIONS_PAGE: Final = 500
@@ -47,12 +49,21 @@ def plan_registry(scope: Scope) -> Iterator[Batch]:
     """Yield the selected registered models in batches."""
     if not (scope.everything or scope.dependencies is not None):
         return
-    number, names = 0, scope.selector.registered
+    number, names, versions = 0, scope.selector.registered, scope.selector.versions
+    needs = models_needed if scope.models_need_runs else None
     for rows, gaps in _registered_models(scope):
         selected = [row for row in rows if names is None or row.get("name") in names]
         if selected or gaps:
-            yield Batch(name=f"registry-{number:05d}", read=partial(_read, scope, selected, gaps))
+            request = _Models(rows=selected, gaps=gaps, versions=versions)
+            yield Batch(name=f"registry-{number:05d}", read=_read, request=request, needs=needs)
             number += 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Models(Listed):
+    """Registered models, with those of their versions that come."""
+
+    versions: ChosenVersions
 
 
 def models_by_name(scope: Scope) -> dict[str, Json]:
@@ -111,15 +122,15 @@ def _registered_models(scope: Scope) -> Iterator[tuple[list[Json], list[Gap]]]:
             yield fresh, gaps_of(REGISTERED_MODEL, page.losses)
 
 
-def _read(scope: Scope, models: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
+def _read(scope: Scope, request: _Models, known: Known) -> Iterator[Chunk]:
     registry = _RestRegistry(scope)
-    contents = Contents(scope, REGISTERED_MODEL, gaps)
-    for raw in models:
+    contents = Contents(scope, REGISTERED_MODEL, request.gaps)
+    for raw in request.rows:
         name = str(raw.get("name"))
         owner_id = named_owner(name, scope.workspace)
         if contents.add(owner_id, raw, partial(_model_rows, scope)) is None:
             continue
-        versions = _chosen(scope, registry, name, scope.selector.versions)
+        versions = _chosen(scope, registry, name, request.versions)
         contents.gaps += registry.versions(name)[1]
         scope.unknown.add(REGISTERED_MODEL, owner_id, registry.unread[name])
         tags = [{**_name(scope, name), "version": row["version"], **tag} for row in versions for tag in row["tags"]]

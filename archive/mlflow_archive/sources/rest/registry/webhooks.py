@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Final
 
 from mlflow_archive.kinds import WEBHOOK
@@ -19,7 +18,7 @@ def plan_webhooks(scope: Scope) -> Iterator[Batch]:
     """Yield the webhooks in batches."""
     if scope.everything:
         all_pages = pages(asking(scope, WEBHOOK, _WEBHOOKS, "webhooks"), "webhook_id", size=PAGE)
-        yield from object_batches(scope, WEBHOOK, all_pages, "webhook_id", partial(_rows, scope))
+        yield from object_batches(WEBHOOK, all_pages, "webhook_id", _rows)
 
 
 def _rows(scope: Scope, webhook: Fields) -> TableRows:

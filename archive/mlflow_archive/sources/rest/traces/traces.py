@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -19,8 +18,18 @@ from mlflow_archive.format.fingerprint import Fingerprint, entity_fingerprint
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.sources.rest.cells import Json, Row
+from mlflow_archive.sources.rest.findings import RunFindings, every_finding
 from mlflow_archive.sources.rest.lists import Ask, Page, asking, pages, posting
-from mlflow_archive.sources.rest.scope import Batch, Scope, add_rows, batches, chunk_of, gaps_of
+from mlflow_archive.sources.rest.scope import (
+    Batch,
+    Listed,
+    Scope,
+    add_rows,
+    batches,
+    chunk_of,
+    gaps_of,
+    read_gaps,
+)
 from mlflow_archive.sources.rest.traces.cut_values import cut_values
 from mlflow_archive.sources.rest.traces.trace_files import TraceFiles
 from mlflow_archive.sources.rest.traces.trace_links import ORDER, SEARCH, prompt_links, search_body, trace_id_of
@@ -37,13 +46,29 @@ def plan_traces(scope: Scope) -> Iterator[Batch]:
     search = None if scope.selection.models else TraceSearch.of(scope)
     if search is None:
         return
-    reader = _Reader(scope)
+    if gaps := _find_prompts(scope):
+        yield Batch(name="links of traces to prompts", read=read_gaps, request=gaps)
     if scope.only_named:
         # Which traces belong to the runs is known only when these have been read, in an earlier stage.
-        yield Batch(name="traces of runs", read=partial(_read_of_runs, scope, search, reader))
+        yield Batch(name="traces of runs", read=_read_of_runs, request=search.newer, needs=every_finding)
         return
     all_pages = (page for ids in scope.groups() for page in pages(search.ask(ids), trace_id_of, size=PAGE))
-    yield from batches("traces", TRACE, all_pages, reader.read)
+    yield from batches("traces", TRACE, all_pages, _read_listed, _findings_of_traces)
+
+
+def _find_prompts(scope: Scope) -> list[Gap]:
+    """Put the links of traces to prompts into the findings; return gaps for what could not be asked."""
+    gaps: list[Gap] = []
+    for link in prompt_links(scope):
+        if isinstance(link, Gap):
+            gaps.append(link)
+        else:
+            scope.findings.prompts.setdefault(link[0], set()).add(link[1])
+    return gaps
+
+
+def _findings_of_traces(findings: RunFindings, listed: Listed) -> RunFindings:
+    return findings.of_traces(map(trace_id_of, listed.rows))
 
 
 def check_trace_filter(scope: Scope) -> None:
@@ -127,7 +152,12 @@ class TraceSearch:
                 raise SelectionError(message) from exc
 
 
-def _read_of_runs(scope: Scope, search: TraceSearch, reader: _Reader, known: Known) -> Iterator[Chunk]:
+def _read_listed(scope: Scope, listed: Listed, known: Known) -> Iterator[Chunk]:
+    yield from scope.once(_Reader).read(listed.rows, listed.gaps, known)
+
+
+def _read_of_runs(scope: Scope, newer: bool, known: Known) -> Iterator[Chunk]:
+    search, reader = TraceSearch(scope=scope, newer=newer), scope.once(_Reader)
     seen_ids: set[object] = set()
     for run_id in sorted(scope.findings.run_ids):
         for page in search.of_run(run_id):
@@ -151,19 +181,11 @@ class _Reader:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._files = TraceFiles(scope)
-        self._prompts: dict[str, set[str]] = {}
-        self._prompt_gaps: list[Gap] = []
-        """Gaps of links to prompts, until the first batch takes them along."""
-        for link in prompt_links(scope):
-            if isinstance(link, Gap):
-                self._prompt_gaps.append(link)
-            else:
-                self._prompts.setdefault(link[0], set()).add(link[1])
 
-    def read(self, traces: Sequence[Json], gaps: list[Gap], known: Known) -> Iterator[Chunk]:
+    def read(self, traces: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
         """Yield chunks of whole traces, of about CHARACTERS_PER_CHUNK."""
         entries, unreadable = self._entries(traces)
-        gaps = [*gaps, *unreadable, *self._take_prompt_gaps()]
+        gaps = [*gaps, *unreadable]
         rows: dict[str, list[Row]] = {}
         files = []
         size = 0
@@ -206,11 +228,8 @@ class _Reader:
 
     def _links(self, record: TraceRecord) -> list[Row]:
         """Return the links of a trace; the run that it was made in is in its metadata and is not a link."""
-        runs = self._scope.findings.trace_runs.get(record.trace_id, set()) - {record.metadata.get(SOURCE_RUN)}
+        findings = self._scope.findings
+        runs = findings.trace_runs.get(record.trace_id, set()) - {record.metadata.get(SOURCE_RUN)}
         pairs = [("run", run_id) for run_id in sorted(runs)]
-        pairs += [("prompt_version", prompt) for prompt in sorted(self._prompts.get(record.trace_id, set()))]
+        pairs += [("prompt_version", prompt) for prompt in sorted(findings.prompts.get(record.trace_id, set()))]
         return [{"trace_id": record.trace_id, "destination_type": kind, "destination_id": i} for kind, i in pairs]
-
-    def _take_prompt_gaps(self) -> list[Gap]:
-        gaps, self._prompt_gaps = self._prompt_gaps, []
-        return gaps
