@@ -132,6 +132,14 @@ def test_the_example_in_the_help_works(
     if name in ("redact", "restore"):  # of an archive that a restore takes; that of the others lacks ids, and has a gap
         cli("export", "other.mlfa", "--from", tmp_path / "mlruns")
         (tmp_path / "other.mlfa").replace(tmp_path / "backup.mlfa")
+    if name in ("retire", "undo"):
+        cli("export", "other.mlfa", "--from", tmp_path / "mlruns")
+        cli("restore", "other.mlfa", "--to", target, "--artifact-root", tmp_path / "files")
+        (tmp_path / "backup.mlfa").unlink()
+        cli("export", "backup.mlfa", "--from", target)
+    if name == "undo":
+        retiring = ("retire", "backup.mlfa", "--from", target, "--older-than", "18mo", "--receipt", "retired.json")
+        assert cli(*retiring, "--yes").code == 0
     ran = cli(*arguments)
     assert ran.code == 0, ran.err
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from shutil import disk_usage
+from tempfile import gettempdir
 from time import monotonic
 from typing import Any
 
 import click
 
 from mlflow_archive.api.verbs import ExportOptions, export
+from mlflow_archive.errors import TargetError
 from mlflow_archive.flow.report import Report
-from mlflow_archive.format.location import ArchivePlace
+from mlflow_archive.format.location import ArchivePlace, RemotePlace
 from mlflow_archive.kinds import TABLES, is_identity
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.summary import total_size
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive_cli.output import TextOutput, list_gaps, write_json
+from mlflow_archive_cli.output import TextOutput, list_gaps, warn, write_json
 from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH, output_file, pair_of, size_bytes, time_ms
 from mlflow_archive_cli.printable import elapsed, size
 from mlflow_archive_cli.progress import watch
@@ -160,18 +163,38 @@ def command(
         redact=options["redact"],
         key_file=options["key_file"],
     )
+    if isinstance(archive, RemotePlace) and archive.is_bucket and not (quiet or dry_run):
+        warn(
+            f"the export is made in {gettempdir()} first, where {_free()} are free, and put into the bucket at its end"
+        )
     started = monotonic()
     with watch("export", quiet=quiet, form=options["form"]) as progress:
         done = export(archive, options["uri"], options=manner, selection=selection, progress=progress)
     facts = _facts(archive, done, dry_run=dry_run) | {"seconds": round(monotonic() - started, 3)}
     if report is not None:
-        write_json(report, facts)
+        _write_report(report, facts)
     if not quiet:
         _summarize(facts)
     if not done.complete:
         total = max(done.counts.get("gaps", 0), len(done.gaps))
         list_gaps(done.gaps, total, sentence="things could not be exported", option="--report")
         ctx.exit(3)
+
+
+def _free() -> str:
+    """Return how much may still be written where temporary files are."""
+    return size(disk_usage(gettempdir()).free)
+
+
+def _write_report(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write what ``--report`` asks for. Raises TargetError, which says that the export is there all the same."""
+    try:
+        write_json(path, facts)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        done = "" if facts["dry_run"] else f"; the export is committed: {facts['archive']}, {facts['archive_id']}"
+        raise TargetError(f"--report {path} cannot be written: {error.strerror or error}{done}") from error
 
 
 def selection_asked(options: Mapping[str, Any]) -> Selection:

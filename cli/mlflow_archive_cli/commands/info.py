@@ -67,7 +67,9 @@ def _export(export: dict[str, Any]) -> tuple[object, ...]:
     runs = export["counts"].get("runs", 0)
     version = source.get("mlflow_version")
     where = (source.get("uri"), version, export["tool"], selection)
-    return (export["number"], export["created"], runs, export["gaps"], *where)
+    steps = export.get("compacted", [])
+    number = " ".join([str(export["number"]), *(f"(was {step['number']})" for step in steps[-1:])])
+    return (number, export["created"], runs, export["gaps"], *where)
 
 
 def _sizes(summary: Summary) -> dict[str, str]:
