@@ -31,6 +31,7 @@ ARGUMENTS = {
     "cat": ["A", "parent/model/MLmodel"],
     "verify": ["A"],
     "extract": ["A", "parent", "--to", "T"],
+    "compact": ["A", "-o", "T", "--keep-last", "1", "-q"],
     "pack": ["A", "--to", "T", "-q"],
     "unpack": ["V", "-o", "T", "-q"],
     "tree": ["A", "parent"],

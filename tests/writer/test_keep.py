@@ -9,7 +9,9 @@ import pytest
 
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.manifest import Export
+from mlflow_archive.format.redaction import Redaction
 from mlflow_archive.writer.compacting.policy import Keep
+from mlflow_archive.writer.compacting.survey import groups_of, redaction_of, settled_of
 
 TIMES = ("2023-12-31", "2024-01-01", "2024-01-01", "2024-01-07", "2024-01-08", "2024-02-29", "2024-03-31")
 """Of exports 1 to 7: a Sunday, two on a Monday, the Sunday and the Monday after, two ends of months."""
@@ -60,6 +62,21 @@ def test_what_stays(keep: Keep, numbers: list[int]) -> None:
 def test_while_some_are_left_to_count_the_oldest_stays() -> None:
     assert Keep(yearly=2).numbers(exports("2024-01-01", "2024-01-02", "2024-01-03")) == [1, 3]
     assert Keep(yearly=1).numbers(exports("2024-01-01", "2024-01-02", "2024-01-03")) == [3]
+
+
+def test_what_an_export_states_for_those_that_it_takes_up() -> None:
+    rules = [Redaction(rules=mark * 64, names=()) for mark in "ab"]
+    first, second, third, fourth = exports(*TIMES[:4])
+    chain = [
+        replace(first, redaction=rules[0], settled=(("trace", ""),)),
+        replace(second, redaction=rules[1], settled=(("scorer", ""),)),
+        replace(third, settled=(("scorer", ""), ("run", ""))),
+        fourth,
+    ]
+    groups = groups_of([1, 3, 4])
+    assert [(group.number, group.first, group.last) for group in groups] == [(1, 1, 1), (2, 2, 3), (3, 4, 4)]
+    assert [redaction_of(group, chain) for group in groups] == [*rules, None]
+    assert [settled_of(group, chain) for group in groups] == [None, (("run", ""), ("scorer", "")), None]
 
 
 @pytest.mark.parametrize("within", ["", "3", "2w", "d", "-1d", "1d2m", "1.5d", "٣d"])

@@ -28,7 +28,7 @@ from mlflow_archive.storage.growing import GrowingFiles
 from mlflow_archive.storage.members import BytesMember, DirectoryMembers, MemberFile
 from mlflow_archive.writer.base import check_whole, refuse_inside
 from mlflow_archive.writer.compacting.policy import Keep
-from mlflow_archive.writer.compacting.survey import GroupSurvey, ThinningSurvey, groups_of, settled_of
+from mlflow_archive.writer.compacting.survey import GroupSurvey, ThinningSurvey, groups_of, redaction_of, settled_of
 from mlflow_archive.writer.compacting.thinned_packs import PlacedPacks, ThinnedPacks, packs_to_copy, packs_to_write
 from mlflow_archive.writer.compacting.thinned_parts import pieces_of
 from mlflow_archive.writer.destination import Destination, destination
@@ -241,6 +241,7 @@ class _Compaction:
             counts=counts,
             gaps=counts.get("gaps", 0),
             settled=settled_of(group, exports),
+            redaction=redaction_of(group, exports),
             compacted=(*(before.compacted or ()), step),
         )
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.format.manifest import Export, Member
 from mlflow_archive.format.packs import Extent
+from mlflow_archive.format.redaction import Redaction
 from mlflow_archive.format.unknown_tables import database_table
 from mlflow_archive.kinds import TABLES, Table
 from mlflow_archive.reader.archive import Archive, without
@@ -180,3 +181,12 @@ def settled_of(group: ExportGroup, exports: Sequence[Export]) -> tuple[tuple[str
         return None
     pairs = {pair for export in exports[group.first - 1 : group.last] for pair in export.settled or ()}
     return tuple(sorted(pairs)) or None
+
+
+def redaction_of(group: ExportGroup, exports: Sequence[Export]) -> Redaction | None:
+    """Return by which rules values were taken out of the newest export of a group that says so; None where none does.
+
+    Its rows are among those of the new export, though the kept one may have been redacted by no rules.
+    """
+    redactions = (export.redaction for export in reversed(exports[group.first - 1 : group.last]))
+    return next((redaction for redaction in redactions if redaction is not None), None)
