@@ -12,7 +12,6 @@ import adbc_driver_sqlite
 import pyarrow as pa
 
 from mlflow_archive.mlflow_database.adbc import ArrowConnection, ArrowError
-from mlflow_archive.sinks.restore.late_keys import LateKeys
 
 WriteError: Final = (sqlite3.Error, OverflowError, *ArrowError)
 """What the methods of both ways raise."""
@@ -91,13 +90,11 @@ class SharedFile:
 
 
 class NewFile:
-    """A database that nobody else knows yet: no journal, indexes and keys made at the end, rows as Arrow."""
+    """A database that nobody else knows yet: no journal, indexes made at the end, rows as Arrow."""
 
     def __init__(self, path: Path) -> None:
-        connection = ArrowConnection(adbc_driver_sqlite.connect(str(path)))
-        self._connection: ArrowConnection | None = connection
+        self._connection: ArrowConnection | None = ArrowConnection(adbc_driver_sqlite.connect(str(path)))
         self._indexes: list[str] = []
-        self._keys = LateKeys(connection)
 
     @property
     def _open(self) -> ArrowConnection:
@@ -119,8 +116,6 @@ class NewFile:
             if table in bulk:
                 self._open.run(f'DROP INDEX "{name}"')
                 self._indexes.append(statement)
-        for table in bulk:
-            self._keys.take_off(table)
 
     def _set(self, pragma: str) -> None:
         list(self._open.batches(f"PRAGMA {pragma}"))
@@ -132,7 +127,6 @@ class NewFile:
         self._open.insert(table, rows)
 
     def insert_new(self, table: str, rows: pa.Table) -> int:
-        self._keys.make(table)
         before = self._changes()
         self._open.run_for_each(_insert(table, rows, "OR IGNORE"), rows)
         return self._changes() - before
@@ -142,7 +136,6 @@ class NewFile:
 
     def commit(self) -> None:
         self._set(_INDEXING)
-        self._keys.settle()
         for statement in self._indexes:
             self._open.run(statement)
         self._open.commit()
