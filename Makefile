@@ -5,7 +5,7 @@ SOURCES := archive bench cli docs spec tests
 # Python keeps what it compiles, whatever the environment says: tests start the command hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road bench-single-file docs picture spec requirements clean
+.PHONY: demo test check behaviour test-mariadb test-browser test-matrix test-newest test-versions test-readers test-campaigns test-hostile test-cuts test-repair test-retire test-road mutants lint style types bench bench-database bench-inspection bench-traces bench-road bench-single-file bench-compact bench-buckets bench-append bench-restore bench-rows bench-postgresql bench-tree docs picture spec requirements clean
 
 demo: .venv-demo/.stamp
 	.venv-demo/bin/python demo/run.py
@@ -79,7 +79,11 @@ test-cuts: .venv/.stamp
 
 # Minutes: 200 pairs of copies with 200 random damages each, every member lost in turn, a kill at every file operation.
 test-repair: .venv/.stamp
-	TEST_REPAIR=1 .venv/bin/pytest --timeout 1800 tests/repairing
+	TEST_REPAIR=1 .venv/bin/pytest --timeout 1800 tests/repairing tests/writer/test_compact.py
+
+# Minutes: 300 kills of a retirement, over REST and in a database.
+test-retire: .venv/.stamp
+	TEST_RETIRE=1 .venv/bin/pytest --timeout 1800 tests/retiring/test_killed.py tests/retiring/test_purge.py
 
 # Small faults put into the code one at a time: does a test fail? PACKAGE is one of tests/mutants/packages.py. A run that
 # was stopped goes on; AGAIN=1 tries those once more that no test found. DRAW=300 tries so many, which SEED draws from all;
@@ -117,9 +121,36 @@ bench-traces: .venv/.stamp
 bench-road: .venv/.stamp
 	.venv/bin/python -m bench.road
 
+# A compaction of which every pack stays whole, beside a check of the same bytes. Needs 2.5 GB of disk.
+bench-compact: .venv/.stamp
+	.venv/bin/python -m bench.compact
+
 # DATA is a folder with mlflow.db and artifacts; OTHER may be the command of another version.
 bench-single-file: .venv/.stamp
-	.venv/bin/python -m bench.single_file --data $(DATA) $(if $(OTHER),--other $(OTHER))
+	.venv/bin/python -m bench.single_file --data $(DATA) $(if $(OTHER),--other $(OTHER)) $(if $(PAIRS),--pairs $(PAIRS))
+
+# One figure each beside its reference, in turn; PAIRS is 5 unless it is told. append needs neither, restore needs OTHER.
+BESIDE = .venv/bin/python -m bench.beside $(@:bench-%=%) $(if $(DATA),--data $(DATA)) $(if $(OTHER),--other $(OTHER)) \
+	$(if $(PAIRS),--pairs $(PAIRS))
+
+bench-append: .venv/.stamp
+	$(BESIDE)
+
+bench-restore: .venv/.stamp
+	$(BESIDE)
+
+bench-rows: .venv/.stamp
+	$(BESIDE)
+
+bench-postgresql: .venv/.stamp
+	$(BESIDE)
+
+bench-tree: .venv/.stamp
+	$(BESIDE)
+
+# An artifact of 150 MB out of an archive in a bucket, beside a bare download.
+bench-buckets: .venv/.stamp
+	.venv/bin/python -m bench.buckets
 
 bench-database: .venv/.stamp
 	.venv/bin/python -m bench.database
@@ -164,7 +195,7 @@ requirements:
 	$(COMPILE) pyproject.toml -o requirements/core.txt
 	$(COMPILE) pyproject.toml --extra all -o requirements/all.txt
 	$(COMPILE) pyproject.toml --extra server -o requirements/demo.txt
-	$(COMPILE) pyproject.toml --group dev $(addprefix --extra ,server postgresql mysql sql pandas plot s3 cloud road timestamp) -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --group dev $(addprefix --extra ,server postgresql mysql sql pandas plot s3 sftp cloud road timestamp scan) -o requirements/dev.txt
 	$(COMPILE) --group docs -o requirements/docs.txt
 	$(COMPILE) --group readers -o requirements/readers.txt
 	$(COMPILE) --group mutants -c requirements/dev.txt -o requirements/mutants.txt

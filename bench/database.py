@@ -17,14 +17,13 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import closing
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from bench.bare_read import COLUMNS, bare_read
 from bench.measuring import HERE, MAKE_SERVER, Measured, apart, measure, tool
 
 PEER_RUNS = 3.0
-COLUMNS = "run_uuid, key, step, timestamp, value, is_nan"
 
 
 def say(what: str, figure: str, limit: str = "") -> None:
@@ -35,20 +34,6 @@ def timed(action: Callable[[], Any]) -> float:
     started = time.perf_counter()
     action()
     return time.perf_counter() - started
-
-
-def bare_read(driver: str, **how: Any) -> tuple[float, int]:
-    """Return seconds and rows of the metrics table read into Arrow by a driver of ADBC."""
-    with closing(import_module(driver).connect(**how)) as connection, closing(connection.cursor()) as cursor:
-        rows = 0
-
-        def read() -> None:
-            nonlocal rows
-            cursor.execute(f"SELECT {COLUMNS} FROM metrics")
-            for batch in cursor.fetch_record_batch():
-                rows += batch.num_rows
-
-        return timed(read), rows
 
 
 def bare_insert(database: Path, target: Path) -> float:
@@ -76,15 +61,7 @@ def bare_insert(database: Path, target: Path) -> float:
 
 def tree(folder: Path, scratch: Path) -> None:
     """Print what other tools make of the artifact tree."""
-    base = {"PATH": "/usr/bin:/bin", "HOME": str(scratch), "RESTIC_PASSWORD": "bench"}
-    if shutil.which("restic"):
-        repository = scratch / "restic"
-        subprocess.run(["restic", "-q", "-r", str(repository), "init"], check=True, capture_output=True, env=base)
-        backup = ["restic", "-q", "-r", str(repository), "backup", str(folder)]
-        seconds = timed(lambda: subprocess.run(backup, check=True, capture_output=True, env=base))
-        say("  restic backup", f"{seconds:.1f} s", f"{size_of(repository) / 1e6:.0f} MB")
-    else:
-        print("  restic is not installed")
+    base = {"PATH": "/usr/bin:/bin", "HOME": str(scratch)}
     if shutil.which("borg"):
         repository = scratch / "borg"
         subprocess.run(["borg", "init", "-e", "none", str(repository)], check=True, capture_output=True, env=base)
@@ -133,7 +110,7 @@ def main() -> None:
 
 def compare(data: Path, scratch: Path) -> None:
     database, artifacts = data / "mlflow.db", data / "artifacts"
-    seconds, rows = apart(bare_read, "adbc_driver_sqlite.dbapi", uri=str(database), autocommit=True)
+    seconds, _, rows = apart(bare_read, "adbc_driver_sqlite", str(database))
     with closing(sqlite3.connect(database)) as connection:
         runs = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
     done = command("export", scratch / "rows", "--from", f"sqlite:///{database}", "--no-artifacts", "--jobs", 2)
@@ -222,7 +199,7 @@ def postgresql(scratch: Path, rows: int) -> None:
             f"bare COPY, keys after {rows / seconds:,.0f} rows/s: {seconds / restored.seconds:.0%}, "
             f"peak {restored.peak_mb:.0f} MB",
         )
-        bare, _ = apart(bare_read, "adbc_driver_postgresql.dbapi", uri=uri)
+        bare, _, _ = apart(bare_read, "adbc_driver_postgresql", uri)
         done = command("export", scratch / "pg-rows", "--from", uri, "--no-artifacts", "--jobs", 2)
         say(
             "PostgreSQL, metric rows out",

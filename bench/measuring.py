@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -33,12 +34,16 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """A process that ran: wall and CPU seconds, peak resident memory in MB (its own or a child's), what it printed."""
+    """A process that ran: wall and CPU seconds, peak resident memory in MB (its own or a child's), what it printed.
+
+    ``written_mb`` is what it and its children gave to the system to write.
+    """
 
     seconds: float
     cpu_seconds: float
     peak_mb: float
     output: str
+    written_mb: float = 0.0
 
 
 def measure(command: Sequence[object], *, may_fail: bool = False) -> Measured:
@@ -49,6 +54,8 @@ def measure(command: Sequence[object], *, may_fail: bool = False) -> Measured:
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+", errors="replace") as output:
         process = subprocess.Popen([str(part) for part in command], stdout=output, env=ENVIRONMENT)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        counted = Path(f"/proc/{process.pid}/io").read_text("ascii")  # while it is waited for
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - started
@@ -57,8 +64,44 @@ def measure(command: Sequence[object], *, may_fail: bool = False) -> Measured:
     if process.returncode and not may_fail:
         message = f"{command} ended with {process.returncode}"
         raise RuntimeError(message)
-    cpu = usage.ru_utime + usage.ru_stime
-    return Measured(seconds=seconds, cpu_seconds=cpu, peak_mb=usage.ru_maxrss / 1024, output=text)
+    return Measured(
+        seconds=seconds,
+        cpu_seconds=usage.ru_utime + usage.ru_stime,
+        peak_mb=usage.ru_maxrss / 1024,
+        output=text,
+        written_mb=int(dict(line.split(": ") for line in counted.splitlines())["write_bytes"]) / 1e6,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A command to be measured, and what it writes."""
+
+    command: Sequence[object]
+    targets: tuple[Path, ...] = ()
+
+    def run(self) -> Measured:
+        """Measure it once, with nothing of an earlier run there and nothing left to be written."""
+        for target in self.targets:
+            shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+        os.sync()
+        return measure(self.command)
+
+
+def in_turn(rounds: int, *works: Work) -> list[tuple[Measured, ...]]:
+    """Measure all of some commands in turn, so many times: what else the machine does slows each alike."""
+    return [tuple(work.run() for work in works) for _ in range(rounds)]
+
+
+def difference(larger: Measured, smaller: Measured) -> Measured:
+    """Return what a process took more than another, which did a part of the same."""
+    return Measured(
+        seconds=max(0.001, larger.seconds - smaller.seconds),
+        cpu_seconds=max(0.001, larger.cpu_seconds - smaller.cpu_seconds),
+        peak_mb=larger.peak_mb,
+        output="",
+        written_mb=larger.written_mb - smaller.written_mb,
+    )
 
 
 def apart(action: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

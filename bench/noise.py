@@ -21,11 +21,11 @@ from mlflow_archive.writer.export import ArchiveSink
 _ARTIFACT = 50_000_000
 
 
-class _NoiseSource:
+class NoiseSource:
     """One run with artifacts that come to ``size`` bytes."""
 
-    def __init__(self, size: int) -> None:
-        self._count = max(1, size // _ARTIFACT)
+    def __init__(self, size: int, run_id: str = "a") -> None:
+        self._count, self._run_id = max(1, size // _ARTIFACT), run_id
 
     def facts(self) -> SourceFacts:
         return SourceFacts(kind="made", uri="made:noise")
@@ -36,11 +36,11 @@ class _NoiseSource:
     def read(self, shard: Shard, known: Known) -> Iterator[Chunk]:
         rows = {
             "experiments": {"experiment_id": "1", "name": "e", "lifecycle_stage": "active"},
-            "runs": {"run_id": "a", "experiment_id": "1", "lifecycle_stage": "active", "status": "FINISHED"},
+            "runs": {"run_id": self._run_id, "experiment_id": "1", "lifecycle_stage": "active", "status": "FINISHED"},
         }
         tables = {name: pa.Table.from_pylist([row], schema=TABLES[name].schema) for name, row in rows.items()}
         artifacts = [
-            ArtifactFile(owner_kind="run", owner_id="a", path=f"{number}.bin", size=None, open=_noise)
+            ArtifactFile(owner_kind="run", owner_id=self._run_id, path=f"{number}.bin", size=None, open=_noise)
             for number in range(self._count)
         ]
         yield Chunk(tables=tables, artifacts=artifacts)
@@ -55,7 +55,7 @@ def _noise() -> io.BytesIO:
 
 def main() -> None:
     archive, size = Path(sys.argv[1]), int(sys.argv[2])
-    copy(_NoiseSource(size), ArchiveSink(archive, tool="bench", clock_ms=lambda: 0), jobs=1)
+    copy(NoiseSource(size), ArchiveSink(archive, tool="bench", clock_ms=lambda: 0), jobs=1)
 
 
 if __name__ == "__main__":

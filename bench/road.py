@@ -13,11 +13,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyrage
-from bench.measuring import Measured, measure, tool
+from bench.measuring import Measured, Work, difference, in_turn, measure, tool
 
 from mlflow_archive.packing.parity import program
 
@@ -39,26 +38,6 @@ subprocess.run(sys.argv[2:], check=True, stdout=subprocess.DEVNULL)
 for name in os.listdir(sys.argv[1]):
     os.fsync(os.open(os.path.join(sys.argv[1], name), os.O_RDONLY))
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """A command to be measured, and what it writes."""
-
-    command: Sequence[object]
-    targets: tuple[Path, ...]
-
-    def run(self) -> Measured:
-        """Measure it once, with nothing of an earlier run there and nothing left to be written."""
-        for target in self.targets:
-            shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
-        os.sync()
-        return measure(self.command)
-
-
-def in_turn(rounds: int, *works: Work) -> list[tuple[Measured, ...]]:
-    """Measure all of some commands in turn, so many times: what else the machine does slows each alike."""
-    return [tuple(work.run() for work in works) for _ in range(rounds)]
 
 
 def encryption_figures(archive: Path, work: Path, rounds: int) -> None:
@@ -95,19 +74,10 @@ def parity_figures(archive: Path, work: Path, rounds: int) -> None:
     block = max(4096, size // 20_000 // 4 * 4)
     command = [program(), "create", "-q", "-u", "-n1", f"-s{block}", "-r10", f"-B{own}", made / "own.par2", *covered]
     alone = Work(command=[sys.executable, "-c", _SYNCED, made, *command], targets=(made,))
-    measured = [(_difference(with_it, base), limit) for with_it, base, limit in in_turn(rounds, whole, without, alone)]
+    measured = [(difference(with_it, base), limit) for with_it, base, limit in in_turn(rounds, whole, without, alone)]
     compare("parity of 10 %", size, measured, 0.9)
     for folder in (volumes, bare, own, made):
         shutil.rmtree(folder)
-
-
-def _difference(larger: Measured, smaller: Measured) -> Measured:
-    return Measured(
-        seconds=max(0.001, larger.seconds - smaller.seconds),
-        cpu_seconds=max(0.001, larger.cpu_seconds - smaller.cpu_seconds),
-        peak_mb=larger.peak_mb,
-        output="",
-    )
 
 
 def compare(what: str, size: int, measured: Sequence[tuple[Measured, ...]], goal: float) -> None:

@@ -10,31 +10,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
-import subprocess
 import tempfile
-import time
-from dataclasses import dataclass, fields
 from pathlib import Path
 from threading import Event, Thread
 from typing import Final
 
-from bench.measuring import BIN, ENVIRONMENT, HERE
+from bench.beside import compare
+from bench.measuring import BIN, Measured, Work
 
 EVERY_SECONDS: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
-    """What one export took: seconds, and MB of memory, of disk where the archive is, and written to the system."""
-
-    wall: float
-    user: float
-    system: float
-    memory: float
-    disk: float
-    written: float
 
 
 class _Disk:
@@ -65,31 +50,12 @@ def _taken(path: Path) -> int:
         return 0
 
 
-def export(command: Path, data: Path, target: Path, environment: dict[str, str]) -> Spent:
-    """Export into a folder of its own, which is removed. Raises RuntimeError if the command fails."""
-    target.parent.mkdir()
-    words = [command, "export", target, "--from", f"sqlite:///{data}/mlflow.db", "-q"]
-    words += ["--artifacts-destination", data / "artifacts"]
-    disk = _Disk(target.parent)
-    started = time.perf_counter()
-    process = subprocess.Popen([str(word) for word in words], env=environment, stdout=subprocess.DEVNULL)
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    wall = time.perf_counter() - started
-    counted = Path(f"/proc/{process.pid}/io").read_text("ascii")  # while it is waited for
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    peak = disk.end()
-    if process.returncode:
-        raise RuntimeError(f"{words} ended with {process.returncode}")
-    shutil.rmtree(target.parent)
-    return Spent(
-        wall=wall,
-        user=usage.ru_utime,
-        system=usage.ru_stime,
-        memory=usage.ru_maxrss / 1024,
-        disk=peak,
-        written=int(dict(line.split(": ") for line in counted.splitlines())["write_bytes"]) / 1e6,
-    )
+def export(work: Work) -> tuple[Measured, float]:
+    """Export into a folder of its own; return also the most that this took, in MB."""
+    folder = work.targets[0]
+    disk = _Disk(folder)
+    measured = work.run()
+    return measured, disk.end()
 
 
 def main() -> None:
@@ -101,17 +67,22 @@ def main() -> None:
     ours = BIN / "mlflow-archive"
     cases = {"single file": (ours, "a.mlfa"), "directory": (ours, "a")}
     if options.other:
-        cases |= {"other, single file": (options.other, "a.mlfa"), "other, directory": (options.other, "a")}
-    spent: dict[str, list[Spent]] = {name: [] for name in cases}
+        cases["other, single file"] = (options.other, "a.mlfa")
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.data) as folder:
-        for _ in range(options.pairs):
-            for name, (command, archive) in cases.items():
-                spent[name].append(export(command, options.data, Path(folder, "target", archive), ENVIRONMENT))
-    print(f"medians of {options.pairs}, load {os.getloadavg()[0]:.1f}; {HERE.parent}")
-    print(f"{'':20}" + "".join(f"{field.name:>10}" for field in fields(Spent)))
-    for name, found in spent.items():
-        medians = [statistics.median(getattr(one, field.name) for one in found) for field in fields(Spent)]
-        print(f"{name:20}" + "".join(f"{median:10.1f}" for median in medians))
+        works = {name: exporting(*case, options.data, Path(folder)) for name, case in cases.items()}
+        turns = [{name: export(work) for name, work in works.items()} for _ in range(options.pairs)]
+    for name, goal in (("directory", 1.05), ("other, single file", 0.6)):
+        if name in cases:
+            compare("single file", [(turn["single file"][0], turn[name][0]) for turn in turns], name, goal)
+    for name in cases:
+        print(f"  {name}: disk at most {statistics.median(turn[name][1] for turn in turns):.0f} MB")
+
+
+def exporting(command: Path, archive: str, data: Path, folder: Path) -> Work:
+    """Return an export of data by a command into a folder below another."""
+    target = folder / "target"
+    words = [command, "export", target / archive, "--from", f"sqlite:///{data}/mlflow.db", "-q"]
+    return Work(command=[*words, "--artifacts-destination", data / "artifacts"], targets=(target,))
 
 
 if __name__ == "__main__":

@@ -19,19 +19,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlflow_archive.api.compacting import Keep, compact
     from mlflow_archive.api.deltas import index, join
     from mlflow_archive.api.diffing import Diff, diff
     from mlflow_archive.api.open_archive import OpenArchive
     from mlflow_archive.api.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
     from mlflow_archive.api.packing import pack, unpack
+    from mlflow_archive.api.redacting import redact
     from mlflow_archive.api.repairing import repair
     from mlflow_archive.api.replaying import ImportOptions
+    from mlflow_archive.api.retiring import RetireOptions, retire
+    from mlflow_archive.api.scanning import scan
     from mlflow_archive.api.signing import sign
+    from mlflow_archive.api.undoing import undo
     from mlflow_archive.api.verbs import ExportOptions, copy, export, import_archive, restore, serve
     from mlflow_archive.errors import MlflowArchiveError
     from mlflow_archive.flow.report import Report
     from mlflow_archive.packing.pack import PackOptions
     from mlflow_archive.repairing.repair import RepairReport
+    from mlflow_archive.scanning.report import ScanReport
     from mlflow_archive.selecting.selection import Selection
     from mlflow_archive.sinks.restore import RestoreOptions
     from mlflow_archive.verification.checks import verify
@@ -42,13 +48,17 @@ __all__ = [
     "Diff",
     "ExportOptions",
     "ImportOptions",
+    "Keep",
     "MlflowArchiveError",
     "OpenArchive",
     "PackOptions",
     "RepairReport",
     "Report",
     "RestoreOptions",
+    "RetireOptions",
+    "ScanReport",
     "Selection",
+    "compact",
     "copy",
     "diff",
     "export",
@@ -57,10 +67,14 @@ __all__ = [
     "join",
     "open",
     "pack",
+    "redact",
     "repair",
     "restore",
+    "retire",
+    "scan",
     "serve",
     "sign",
+    "undo",
     "unpack",
     "verify",
 ]
@@ -69,13 +83,17 @@ _PLACES = {
     "Diff": ("api.diffing", "Diff"),
     "ExportOptions": ("api.verbs", "ExportOptions"),
     "ImportOptions": ("api.replaying", "ImportOptions"),
+    "Keep": ("api.compacting", "Keep"),
     "MlflowArchiveError": ("errors", "MlflowArchiveError"),
     "OpenArchive": ("api.open_archive", "OpenArchive"),
     "PackOptions": ("packing.pack", "PackOptions"),
     "RepairReport": ("repairing.repair", "RepairReport"),
     "Report": ("flow.report", "Report"),
     "RestoreOptions": ("sinks.restore", "RestoreOptions"),
+    "RetireOptions": ("api.retiring", "RetireOptions"),
+    "ScanReport": ("scanning.report", "ScanReport"),
     "Selection": ("selecting.selection", "Selection"),
+    "compact": ("api.compacting", "compact"),
     "copy": ("api.verbs", "copy"),
     "diff": ("api.diffing", "diff"),
     "export": ("api.verbs", "export"),
@@ -84,10 +102,14 @@ _PLACES = {
     "join": ("api.deltas", "join"),
     "open": ("api.open_archive", "OpenArchive"),
     "pack": ("api.packing", "pack"),
+    "redact": ("api.redacting", "redact"),
     "repair": ("api.repairing", "repair"),
     "restore": ("api.verbs", "restore"),
+    "retire": ("api.retiring", "retire"),
+    "scan": ("api.scanning", "scan"),
     "serve": ("api.verbs", "serve"),
     "sign": ("api.signing", "sign"),
+    "undo": ("api.undoing", "undo"),
     "unpack": ("api.packing", "unpack"),
     "verify": ("verification.checks", "verify"),
 }

@@ -33,9 +33,14 @@ _MODULES: Final = MappingProxyType(
         "import": ("import_", "Replay an archive into a tracking server or store."),
         "copy": ("copy", "Copy a server, database or folder into a tracking server."),
         "restore": ("restore", "Put an archive into a backend database, with every id kept."),
+        "retire": ("retire", "Delete at a source what an archive holds of it."),
+        "undo": ("undo", "Take back what a receipt says was done."),
         "verify": ("verify", "Check that an archive is what was committed."),
+        "scan": ("scan", "Look for credentials, addresses and account numbers in an archive."),
+        "redact": ("redact", "Write an archive without what must not leave the house."),
         "repair": ("repair", "Write a sound archive from a damaged one and other copies."),
         "join": ("join", "Write one archive from a base and deltas of it."),
+        "compact": ("compact", "Write an archive with some exports of another, and nothing else."),
         "index": ("index", "Write a small file for deltas where their base is not at hand."),
         "sign": ("sign", "Sign an archive, and have its signatures time-stamped."),
         "pack": ("pack", "Pack an archive for the road: encrypted, in volumes, with parity."),
@@ -53,10 +58,28 @@ _MODULES: Final = MappingProxyType(
         "extract": ("extract", "Write artifacts of runs into a folder."),
     }
 )
-_READING: Final = frozenset({"verify", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"})
+_READING: Final = frozenset(
+    {"verify", "compact", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"}
+)
 _WORKING: Final = frozenset(
-    {"export", "import", "copy", "restore", "verify", "repair", "join", "index", "sign", "pack", "unpack", "diff"}
-    | {"report", "extract"}
+    {
+        "export",
+        "import",
+        "copy",
+        "restore",
+        "verify",
+        "scan",
+        "redact",
+        "repair",
+        "join",
+        "compact",
+        "index",
+        "sign",
+        "pack",
+        "unpack",
+        "diff",
+    }
+    | {"report", "extract", "retire", "undo"}
 )
 """Whose exit code is what they are called for: they go on to their end although nobody reads what they print."""
 

@@ -7,7 +7,8 @@ from typing import Any
 import fsspec
 import pytest
 
-from mlflow_archive.artifact_roots.remote import ObjectStores, UnreachableError
+from mlflow_archive.artifact_roots.buckets import ObjectStores
+from mlflow_archive.artifact_roots.store import UnreachableError
 
 ONE = "wasbs://cont@acctone.blob.core.windows.net/ml"
 TWO = "wasbs://cont@accttwo.blob.core.windows.net/ml"

@@ -152,7 +152,7 @@ class TestElsewhere:
         assert (gap.code, "--artifacts-destination" in gap.reason) == ("G105", True)
 
     @pytest.mark.parametrize(
-        "uri", ["dbfs:/x/y", "hdfs://n/x", "C:\\mlruns\\0", "file:///C:/mlruns/0", "ftp://u:pw@h/x"]
+        "uri", ["azureml://x/y", "hdfs://n/x", "C:\\mlruns\\0", "file:///C:/mlruns/0", "viewfs://u:pw@h/x"]
     )
     def test_out_of_reach_is_a_gap(self, uri: str) -> None:
         (gap,) = listed(ArtifactRoots(), uri).gaps

@@ -55,7 +55,9 @@ class RefusedError(Exception):
 class Archive:
     """A committed archive of either form; a delta with what is in it, or with its base as what they make together."""
 
-    def __init__(self, path: str | os.PathLike[str], base: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], base: str | os.PathLike[str] | None = None, at: int | None = None
+    ) -> None:
         self._path, self._base = Path(path), None if base is None else Archive(base)
         self._zip = None if self._path.is_dir() else zipfile.ZipFile(self._path)
         self._older: set[str] = set()
@@ -70,6 +72,8 @@ class Archive:
         self._check_listing(copy, data)
         if self._base is not None:
             self._join(self._base)
+        if at is not None and at < self.manifest["exports"][-1]["number"]:
+            self._go_back(at)
         self._rows: dict[str, list[Row]] = {}
         self._packs: dict[str, bytes] = {}
         self._held = {kind: self._holders(*identity) for kind, identity in IDENTITY.items()}
@@ -106,6 +110,17 @@ class Archive:
         self.manifest["required_features"].remove("delta")
         self.manifest["format"]["minor"] = delta["minor"]
         self.archive_id = hashlib.sha256(_canonical(self.manifest)).hexdigest()
+        self._members = {member["path"]: member for member in self.manifest["members"]}
+
+    def _go_back(self, export: int) -> None:
+        """Become the archive as it was after an export (section 19)."""
+        data = self.member(f"manifests/{export:04d}.json")
+        newest, self.manifest = self.manifest, self._checked(data)
+        if self.manifest["exports"] != newest["exports"][:export]:
+            raise RefusedError("the newest manifest states other exports")
+        if any(self._members.get(member["path"]) != member for member in self.manifest["members"]):
+            raise RefusedError("the newest manifest lists other members")
+        self.archive_id = hashlib.sha256(data).hexdigest()
         self._members = {member["path"]: member for member in self.manifest["members"]}
 
     def _checked(self, data: bytes) -> dict[str, Any]:

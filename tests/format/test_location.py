@@ -19,6 +19,13 @@ from mlflow_archive.format.location import below, canonical, local_path, windows
         ("http://[broken", "http://[broken"),
         ("https://a:b@c:d@h/x", "https://h/x"),
         ("https://a:@h/x#f", "https://h/x#f"),
+        ("sftp://a:b/c@h:22/x", "sftp://h:22/x"),
+        ("ftp://a:b#c@d@h/x", "ftp://h/x"),
+        ("postgresql://a:b?c@h/x", "postgresql://h/x"),
+        ("sftp://a:[b@h/x", "sftp://h/x"),
+        ("sftp://a:b%2Fc@h:22/x@y", "sftp://h:22/x@y"),
+        ("r2://bucket@id.r2.cloudflarestorage.com/x", "r2://bucket@id.r2.cloudflarestorage.com/x"),
+        ("abfss://a:b@account.dfs.core.windows.net:port/x", "abfss://account.dfs.core.windows.net:port/x"),
     ],
 )
 def test_user_and_password_are_taken_off(uri: str, stated: str) -> None:

@@ -28,7 +28,7 @@ HERE: Final = Path(__file__).resolve().parent
 GOLDEN: Final = (
     *("v1-directory", "v1-single.mlfa", "v1-two-exports.mlfa", "v1-oddities.mlfa"),
     *("v1_1-two-exports.mlfa", "v1_1-skills.mlfa", "v1_2-settled.mlfa"),
-    *("v1_3-two-exports.mlfa", "v1_4-delta.mlfa"),
+    *("v1_3-two-exports.mlfa", "v1_4-delta.mlfa", "v1_5-compacted.mlfa", "v1_6-redacted.mlfa"),
 )
 BASES: Final = {"v1_4-delta.mlfa": "v1-oddities.mlfa"}
 """Of each delta the archive that it was made of, beside which its content is read."""
@@ -110,6 +110,19 @@ def test_golden_archive_reads_as_expected(name: str) -> None:
     assert {table: as_json(stranger.rows(table)) for table in expected["tables"]} == expected["tables"]
     carried = {table: as_json(rows) for table, rows in stranger.unknown_tables().items()}
     assert carried == expected.get("unknown_tables", {})
+    stranger.close()
+
+
+def test_a_golden_archive_reads_as_it_was() -> None:
+    """After the first of its exports it is what another golden archive is, which holds the same of that day."""
+    name, same = "v1_5-compacted.mlfa", "v1_3-two-exports.mlfa"
+    expected = json.loads((HERE / f"{same}.expected.json").read_text("utf-8"))["tables"]
+    stranger = independent_reader.Archive(HERE / name, at=1)
+    with open_archive(HERE / name, at=1) as archive:
+        tables = content(archive)["tables"]
+        assert stranger.archive_id == archive.id
+    for table in expected.keys() - {"blobs", "fingerprints"}:  # which hold times of files
+        assert tables[table] == as_json(stranger.rows(table)) == expected[table], table
     stranger.close()
 
 

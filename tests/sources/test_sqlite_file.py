@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Thread
@@ -99,6 +103,60 @@ def test_a_late_tag_of_another_type(database: Path, monkeypatch: pytest.MonkeyPa
     values = {row["key"]: row["value"] for row in found.rows("tags", run_id=RUN) if row["key"][0] in "tu"}
     assert values == {**{f"t{n}": None if n % 2 else "v" for n in range(350)}, "u": None}
     assert found.gaps() == {(RUN, "tags/u", "G203")}
+
+
+_INSERT = "INSERT INTO experiments(experiment_id, name) VALUES (77, 'late')"
+_WRITER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=20)
+connection.execute(sys.argv[2])
+connection.commit()
+"""
+
+
+def write_here(database: Path) -> None:
+    with closing(sqlite3.connect(database, timeout=20)) as connection:
+        connection.execute(_INSERT)
+        connection.commit()
+
+
+def write_elsewhere(database: Path) -> None:
+    subprocess.run([sys.executable, "-c", _WRITER, database, _INSERT], check=True)
+
+
+@pytest.mark.parametrize("write", [write_here, write_elsewhere])
+def test_it_is_copied_when_somebody_waits_to_write_and_not_before(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None]
+) -> None:
+    monkeypatch.setattr(sqlite_file, "UNCOPIED_S", 0)
+    before = database.read_bytes()
+    copy = tmp_path / "copies" / "one" / "copy.db"
+    copy.parent.mkdir(parents=True)
+    with closing(HeldFile(database, copy)) as held:
+        time.sleep(3 * sqlite_file._LOOKING_S)
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as other:
+            other.execute("SELECT * FROM runs").fetchall()  # who only reads is no reason
+        assert not copy.exists()
+        with held.reading() as uri:
+            assert uri == held._uri != str(copy)
+        write(database)
+        with held.reading() as uri:
+            assert uri == str(copy)
+        assert copy.read_bytes() == before != database.read_bytes()
+
+
+def test_it_is_copied_after_a_while_where_waiting_writers_are_not_told(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "UNCOPIED_S", 0)
+    monkeypatch.delattr(fcntl, "F_OFD_GETLK", raising=False)
+    copy = tmp_path / "copies" / "one" / "copy.db"
+    copy.parent.mkdir(parents=True)
+    with closing(HeldFile(database, copy)) as held:
+        assert held._thread is not None
+        held._thread.join(10)
+        assert (held._uri, held._lock) == (str(copy), None)
+    assert copy.read_bytes() == database.read_bytes()
 
 
 @pytest.fixture

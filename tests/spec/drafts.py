@@ -225,8 +225,17 @@ def build(draft: Draft) -> Files:
     return files
 
 
+STEP: Final = {"archive_id": "ab" * 32, "first": 2, "number": 3, "made_ms": 1_764_000_000_000, "tool": "hand 1"}
+"""A compaction that an export went through."""
+
+
 def build_second(
-    draft: Draft, rows: Mapping[str, list[Row]], *, settled: list[list[str]] | None = None, minor: int = 0
+    draft: Draft,
+    rows: Mapping[str, list[Row]],
+    *,
+    settled: list[list[str]] | None = None,
+    compacted: list[dict[str, Any]] | None = None,
+    minor: int = 0,
 ) -> Files:
     """Return the files of an archive whose second export brings ``rows``, without blobs, and states ``minor``."""
     files = build(draft)
@@ -236,6 +245,8 @@ def build_second(
     counts = {path.split("/")[1]: table.num_rows for path, table in tables.items()}
     document["exports"].append(export_entry(2, counts))
     document["format"]["minor"] = minor
+    if compacted is not None:
+        document["exports"][1]["compacted"] = compacted
     if settled is not None:
         document["exports"][1]["settled"] = settled
         document["format"]["minor"] = 2

@@ -11,6 +11,7 @@ from tests.spec.drafts import (
     HELLO,
     RUN_A,
     RUN_B,
+    STEP,
     WORLD,
     Draft,
     Files,
@@ -53,6 +54,12 @@ def _told_twice() -> Files:
     return build_second(draft, {"gaps": [_gap("run", "later", "3 times")]})
 
 
+def _redaction(document: Row) -> None:
+    stated = {"rules": "0123456789abcdef" * 4, "names": ["people", "teams"], "archive": "fedcba9876543210" * 4}
+    document["exports"][0].update(redaction=stated, selection={"runs": ["[redacted]"]})
+    document["format"].update(minor=6)
+
+
 def _settled() -> Files:
     """Export 2 says of an unknown field, and of a kind as a whole, that they are no more; the rest stays told."""
     told = [
@@ -63,6 +70,12 @@ def _settled() -> Files:
     draft = Draft(rows=lambda rows: rows.update(gaps=told))
     again = [_gap("", "page 3", "502", owner_kind="trace", code="G403")]
     return build_second(draft, {"gaps": again}, settled=[["scorer", ""], ["source", "experiment"], ["trace", ""]])
+
+
+def _compacted() -> Files:
+    """The first export was thinned out twice; the second also has the rows of the two before it."""
+    draft = Draft(manifest=lambda d: d["exports"][0].update(compacted=[STEP, STEP | {"first": 1, "number": 1}]))
+    return build_second(draft, {"runs": base_rows()["runs"][1:]}, compacted=[STEP], minor=5)
 
 
 def _everything(rows: Rows) -> None:
@@ -143,6 +156,14 @@ VALID: Final[dict[str, tuple[str, Callable[[], Files | bytes]]]] = {
     "settled.mlfa": (
         "Format 1.2: the second export names what the first told of and is no more.",
         lambda: zipped(in_order(_settled())),
+    ),
+    "compacted.mlfa": (
+        "Format 1.5: two exports of an archive that was thinned out, the first of them twice.",
+        lambda: zipped(in_order_of_making(_compacted())),
+    ),
+    "redacted.mlfa": (
+        "Format 1.6: values were taken out of another archive by two rules.",
+        lambda: zipped(in_order_of_making(build(Draft(manifest=_redaction)))),
     ),
     "cut_blob.mlfa": (
         "A blob in three frames.",

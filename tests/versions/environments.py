@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 _WITHOUT_MLFLOW: Final = (
-    *("postgresql", "mysql", "sql", "pandas", "plot", "s3", "gs", "azure", "cloud", "sigv4", "road", "timestamp"),
+    *("postgresql", "mysql", "sql", "pandas", "plot", "s3", "gs", "azure", "sftp"),
+    *("cloud", "sigv4", "road", "timestamp"),
 )
 ENVIRONMENTS: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
     "lowest": ("lowest-direct", ["all"]),

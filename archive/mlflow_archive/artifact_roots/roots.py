@@ -11,14 +11,19 @@ from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import unquote, urlsplit
 
+from mlflow_archive.artifact_roots.buckets import ObjectStores
+from mlflow_archive.artifact_roots.clouds import EXTRAS
+from mlflow_archive.artifact_roots.hosts import CONNECTIONS, Hosts
 from mlflow_archive.artifact_roots.local import list_files, remove_file, write_file
 from mlflow_archive.artifact_roots.names import stays_below
-from mlflow_archive.artifact_roots.remote import EXTRAS, ObjectStores, RemoteFile, UnreachableError
+from mlflow_archive.artifact_roots.server import SCHEMES, Servers
+from mlflow_archive.artifact_roots.store import RemoteFile, Store, UnreachableError
 from mlflow_archive.errors import ItemError, SelectionError
 from mlflow_archive.flow.chunk import ArtifactFile, Gap
 from mlflow_archive.format import refusals
 from mlflow_archive.format.gaps import ARTIFACT_LISTING
 from mlflow_archive.format.location import windows_path, without_password
+from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.selecting.selection import Selection
 
 PROXY: Final = "mlflow-artifacts"
@@ -66,7 +71,8 @@ class ArtifactRoots:
 
     ``artifact_map`` holds (FROM, TO) pairs: what a URI begins with, and the folder or URI that it is now; the longest
     FROM counts. ``artifacts_destination`` is the folder or URI behind ``mlflow-artifacts:``, as in ``mlflow server``.
-    Relative paths in URIs are below ``base``, those of map and destination below the current folder.
+    Relative paths in URIs are below ``base``, those of map and destination below the current folder. ``tracking`` is
+    the session with the server that is read, for places behind its API.
     """
 
     def __init__(
@@ -75,13 +81,18 @@ class ArtifactRoots:
         artifact_map: Sequence[tuple[str, str]] = (),
         artifacts_destination: str | None = None,
         base: Path | None = None,
+        tracking: TrackingSession | None = None,
     ) -> None:
         self._map = [(without_password(old).rstrip("/"), _from_here(new)) for old, new in artifact_map]
         spellings = [(spelling.rstrip("/"), new) for old, new in self._map for spelling in _spellings(old)]
         self._prefixes = sorted(spellings, key=lambda pair: -len(pair[0]))
         self._destination = None if artifacts_destination is None else _from_here(artifacts_destination)
         self._base = base
-        self._stores = ObjectStores()
+        self._stores: dict[str, Store] = {
+            **dict.fromkeys(EXTRAS, ObjectStores()),
+            **dict.fromkeys(CONNECTIONS, Hosts()),
+            **dict.fromkeys(SCHEMES, Servers(tracking=tracking)),
+        }
 
     def check(self) -> None:
         """Raise SelectionError if a map or the destination leads to a folder that does not exist."""
@@ -118,14 +129,14 @@ class ArtifactRoots:
             listing.files = [
                 make_file(path=file.path, size=file.size, open=file.open, mark=file.mark) for file in local_files
             ]
-        elif _scheme(place) in EXTRAS:
+        elif store := self._stores.get(_scheme(place)):
             try:
-                for entry in self._stores.list(place):
+                for entry in store.list(place):
                     if isinstance(entry, RemoteFile):
-                        opening = partial(self._stores.open, place, entry)
+                        opening = partial(store.open, place, entry)
                         listing.files.append(make_file(path=entry.path, size=entry.size, open=opening, mark=entry.mark))
                     else:
-                        gap(str(entry).partition(":")[0], entry.code, str(entry))
+                        gap(entry.path, entry.code, entry.reason)
             except UnreachableError as error:
                 gap("", ARTIFACT_LISTING, str(error))
         else:
@@ -151,8 +162,8 @@ class ArtifactRoots:
         home = folder.parents[_DEPTH]
         return not (folder.parents[_DEPTH - 1] if home == Path(home.anchor) else home).exists()
 
-    def is_remote(self, uri: str) -> bool:
-        """Return whether a location is in an object store, where a listing costs a request."""
+    def is_in_bucket(self, uri: str) -> bool:
+        """Return whether a location is in an object store, where one request lists a thousand objects."""
         return _scheme(self.resolve(uri)) in EXTRAS
 
     def is_empty(self, uri: str) -> bool:
@@ -162,7 +173,7 @@ class ArtifactRoots:
         try:
             if folder is not None:
                 return not folder.is_dir() or next(folder.iterdir(), None) is None
-            return not self._stores.holds(_in_store(place))
+            return not self._store(place).holds(place)
         except (OSError, UnreachableError) as error:
             message = f"{without_password(place)} cannot be looked into: {error}"
             raise ArtifactWriteError(message, everywhere=isinstance(error, UnreachableError)) from error
@@ -172,11 +183,7 @@ class ArtifactRoots:
         place = self.resolve(uri)
         folder = self._folder(place)
         try:
-            return (
-                os.path.lexists(folder / path)
-                if folder is not None
-                else self._stores.holds(f"{_in_store(place)}/{path}")
-            )
+            return os.path.lexists(folder / path) if folder is not None else self._store(place).holds(f"{place}/{path}")
         except (OSError, UnreachableError) as error:
             message = f"{path} cannot be looked for in {without_password(place)}: {error}"
             raise ArtifactWriteError(message, everywhere=isinstance(error, UnreachableError)) from error
@@ -187,7 +194,7 @@ class ArtifactRoots:
         folder = self._folder(place)
         try:
             if folder is None:
-                self._stores.remove(place, path)
+                self._store(place).remove(place, path)
             elif stays_below(path):
                 remove_file(folder, path)
         except (OSError, UnreachableError) as error:
@@ -209,14 +216,19 @@ class ArtifactRoots:
         try:
             if folder is not None:
                 write_file(folder, path, stream, scratch=scratch)
-            elif _scheme(place) in EXTRAS:
-                self._stores.write(place, path, stream)
             else:
-                raise ArtifactWriteError(out_of_reach(place), everywhere=True)
+                self._store(place).write(place, path, stream)
         except (OSError, UnreachableError) as error:
             message = f"{path} cannot be written to {without_password(place)}: {error}"
             everywhere = isinstance(error, UnreachableError) or error.errno in _EVERYWHERE
             raise ArtifactWriteError(message, everywhere=everywhere) from error
+
+    def _store(self, place: str) -> Store:
+        """Return the store that a location names. Raises ArtifactWriteError where there is none."""
+        store = self._stores.get(_scheme(place))
+        if store is None:
+            raise ArtifactWriteError(out_of_reach(place), everywhere=True)
+        return store
 
     def _mapped(self, uri: str) -> str:
         for known in _spellings(uri):
@@ -271,13 +283,6 @@ def _local_path(uri: str) -> str | None:
 def is_local(uri: str) -> bool:
     """Return whether a location is a path or ``file:`` URI of this machine."""
     return _local_path(uri) is not None
-
-
-def _in_store(place: str) -> str:
-    """Return a location in an object store as it is. Raises ArtifactWriteError for any other."""
-    if _scheme(place) not in EXTRAS:
-        raise ArtifactWriteError(out_of_reach(place), everywhere=True)
-    return place
 
 
 def out_of_reach(place: str) -> str:

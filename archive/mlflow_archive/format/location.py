@@ -111,12 +111,18 @@ def windows_path(uri: str) -> str | None:
 def without_password(uri: str) -> str:
     """Return a URI without user and password; the container of ``abfss://container@account`` stays.
 
-    A user of http alone may be a token.
+    A user of http alone may be a token. Where a password holds a slash that is not encoded, so that the host is not
+    where it should be, all before the last ``@`` goes.
+
+    >>> without_password("ftp://ann:a/b#c@host/x"), without_password("sftp://ann@host:22/a@b")
+    ('ftp://host/x', 'sftp://ann@host:22/a@b')
     """
     try:
         parts = urlsplit(uri)
+        parts.port  # noqa: B018 - raises where it is none
     except ValueError:
-        return uri
+        scheme, _, rest = uri.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}" if "@" in rest else uri
     userinfo, _, host = parts.netloc.rpartition("@")
     is_secret = ":" in userinfo or parts.scheme in ("http", "https")
     return urlunsplit(parts._replace(netloc=host)) if userinfo and is_secret else uri

@@ -37,6 +37,10 @@ REGISTERED_MODEL_REFUSED: Final = "R431"
 MODEL_VERSION_REFUSED: Final = "R432"
 ALIAS_REFUSED: Final = "R433"
 WEBHOOK_REFUSED: Final = "R441"
+NOT_KEPT: Final = "R501"
+CHANGED_SINCE: Final = "R502"
+NOT_COMPARED: Final = "R503"
+RETIRE_REFUSED: Final = "R504"
 
 REFUSALS: Final = MappingProxyType(
     {
@@ -72,5 +76,9 @@ REFUSALS: Final = MappingProxyType(
         MODEL_VERSION_REFUSED: "A version cannot be made in the target, or not with its number.",
         ALIAS_REFUSED: "The target does not take an alias, or the version it stands for is not there.",
         WEBHOOK_REFUSED: "The target refused a webhook, as one whose host it cannot resolve.",
+        NOT_KEPT: "Not retired: the archive does not hold it, or not all of it.",
+        CHANGED_SINCE: "Not retired, or not undone: it has changed since the archive was made, or is gone.",
+        NOT_COMPARED: "Not retired: it cannot be read whole at the source, and so not be compared.",
+        RETIRE_REFUSED: "Not retired: the source would delete more with it, or cannot bring it back.",
     }
 )

@@ -84,31 +84,29 @@ def split_userinfo(uri: str) -> tuple[str, tuple[str, str] | None]:
     return urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", "")), userinfo
 
 
-def find_access(userinfo: tuple[str, str] | None) -> Access:
+def find_access(userinfo: tuple[str, str] | None, *, is_stranger: bool = False) -> Access:
     """Read credentials, TLS settings and timeout; credentials in the URI win over the environment.
+
+    A stranger, another server than the one that the environment is about, gets those in its URI only.
 
     Raises SelectionError for a variable or file that MLflow does not understand either.
     """
-    headers = _workspace()
     auth: AuthBase | None = None
     provider: str | None = None
     if userinfo is not None:
         auth = HTTPBasicAuth(userinfo[0].encode(), userinfo[1].encode())
+    elif is_stranger:
+        pass
     elif _flag("MLFLOW_TRACKING_AWS_SIGV4"):
         auth = _aws_signature()
     else:
         provider = _variable("MLFLOW_TRACKING_AUTH")
-    user, password = _login()
-    if user and password:
-        headers["Authorization"] = "Basic " + base64.standard_b64encode(f"{user}:{password}".encode()).decode("ascii")
-    elif token := _variable("MLFLOW_TRACKING_TOKEN"):
-        headers["Authorization"] = f"Bearer {token}"
     return Access(
-        headers=headers,
+        headers=_workspace() if is_stranger else {**_workspace(), **_authorization()},
         auth=auth,
         provider=provider,
         verify=_verify(),
-        certificate=_variable("MLFLOW_TRACKING_CLIENT_CERT_PATH"),
+        certificate=None if is_stranger else _variable("MLFLOW_TRACKING_CLIENT_CERT_PATH"),
         timeout_seconds=_timeout_seconds(),
     )
 
@@ -116,6 +114,15 @@ def find_access(userinfo: tuple[str, str] | None) -> Access:
 def _variable(name: str) -> str | None:
     """Return a variable of the environment; one that is empty counts as none, or certificates would not be checked."""
     return os.environ.get(name) or None
+
+
+def _authorization() -> dict[str, str]:
+    user, password = _login()
+    if user and password:
+        basic = base64.standard_b64encode(f"{user}:{password}".encode()).decode("ascii")
+        return {"Authorization": f"Basic {basic}"}
+    token = _variable("MLFLOW_TRACKING_TOKEN")
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _login() -> tuple[str | None, str | None]:

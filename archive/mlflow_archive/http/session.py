@@ -70,7 +70,7 @@ class TrackingSession:
     timeouts, and successes that are a page, empty or cut short, with back-off and as ``Retry-After`` says; then, and
     for any other refusal, ServerError is raised: with a status where it is about this request, without one where
     nobody answers any more. ``on_retry`` is called with a sentence before each wait. ``transport`` replaces the
-    network, for a server in this process; ``shown`` is then what messages call it.
+    network, for a server in this process; ``shown`` is then what messages call it. A stranger is told no credentials.
     """
 
     def __init__(
@@ -81,12 +81,13 @@ class TrackingSession:
         on_retry: Callable[[str], None] = tell_nobody,
         transport: BaseAdapter | None = None,
         shown: str | None = None,
+        is_stranger: bool = False,
     ) -> None:
         self._address, userinfo = split_userinfo(uri)
         self.uri = shown or self._address
         self.retry = retry
         self.on_retry = on_retry
-        self._access = find_access(userinfo)
+        self._access = find_access(userinfo, is_stranger=is_stranger)
         self._http = requests.Session()
         adapter = transport or QuickAckAdapter(pool_connections=4, pool_maxsize=_POOL_SIZE)
         self._http.mount("http://", adapter)
@@ -114,21 +115,22 @@ class TrackingSession:
         return view
 
     def beside(self, netloc: str) -> TrackingSession:
-        """Return this session for this server's own ``host:port``, and for another's a session with that one.
-
-        The other server gets the credentials of this one only if it is on the same host. It is to be closed.
-        """
+        """Return this session for this server's own ``host:port``, for another's one as ``towards`` gives it."""
         own = urlsplit(self._address)
         netloc = netloc.rpartition("@")[2]
-        if _same_place(netloc, own.netloc):
-            return self
-        neighbour = TrackingSession(f"{own.scheme}://{netloc}", retry=self.retry, on_retry=self.on_retry)
-        if _same_place(urlsplit(neighbour._address).hostname or "", own.hostname or ""):
-            neighbour._access = self._access
-        else:
-            headers = {WORKSPACE_HEADER: self.workspace} if self.workspace else {}
-            neighbour._access = replace(self._access, headers=headers, auth=None, provider=None, certificate=None)
-        return neighbour
+        return self if _same_place(netloc, own.netloc) else self.towards(f"{own.scheme}://{netloc}")
+
+    def towards(self, uri: str) -> TrackingSession:
+        """Return a session with another server, to be closed.
+
+        It gets the credentials of this one only if it is on the same host, else those in its own URI only.
+        """
+        other = TrackingSession(uri, retry=self.retry, on_retry=self.on_retry, is_stranger=True)
+        if _same_place(urlsplit(other._address).hostname or "", urlsplit(self._address).hostname or ""):
+            other._access = self._access
+        elif self.workspace:
+            other._access = replace(other._access, headers={WORKSPACE_HEADER: self.workspace})
+        return other
 
     def get(self, path: str, params: Params | None = None, *, refusals_are_final: bool = False) -> Any:
         """GET and return the decoded JSON; ``refusals_are_final`` as for ``post``."""

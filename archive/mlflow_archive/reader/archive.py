@@ -154,7 +154,7 @@ class Archive(Closing):
         shown_columns = [c for c in table.column_names if columns is None or c in columns]
         for part, newer in self._parts_of(table, ids):
             for rows in part.groups(None, needed) if ids is None else self._recent.rows(part, ids, needed):
-                current = _without(rows, table, newer)
+                current = without(rows, table, newer)
                 if current.num_rows:
                     yield current.select(shown_columns)
 
@@ -167,7 +167,7 @@ class Archive(Closing):
         """Yield the parts of a table that may hold some ids, with the entities that a later export holds."""
         for member in self.parts(table.name):
             if ids is None or _overlaps(member, ids):
-                newer = self._newer(table, member.export) if len(self.manifest.exports) > 1 else {}
+                newer = self.superseding(table, member.export) if len(self.manifest.exports) > 1 else {}
                 yield self.open_part(member), newer
 
     def batches_where(self, name: str, expression: pc.Expression) -> Iterator[pa.Table]:
@@ -178,10 +178,10 @@ class Archive(Closing):
         table = TABLES[name]
         several_exports = len(self.manifest.exports) > 1
         for member in self.parts(name):
-            newer = self._newer(table, member.export) if several_exports else {}
+            newer = self.superseding(table, member.export) if several_exports else {}
             part = self.open_part(member)
             for index in part.groups_where(expression):
-                rows = _without(part.read(index), table, newer) if newer else part.read(index)
+                rows = without(part.read(index), table, newer) if newer else part.read(index)
                 if rows.num_rows:
                     yield rows
 
@@ -200,7 +200,7 @@ class Archive(Closing):
                 current = _decoded(rows.filter(_equals(rows[key], value)))
                 if ids is not None:
                     current = current.filter(pc.is_in(current[table.key[0]], pa.array(ids, pa.string())))
-                current = _without(current, table, newer)
+                current = without(current, table, newer)
                 if current.num_rows:
                     yield current.select([c for c in table.column_names if c in columns])
 
@@ -247,17 +247,21 @@ class Archive(Closing):
                 owners.setdefault(member.export, []).extend(ids)
         return {export: pa.array(ids, pa.string()) for export, ids in owners.items() if ids}
 
-    def _newer(self, table: Table, export: int) -> dict[str, pa.Array]:
-        """Return, per entity kind that may own rows of this table, the keys that a later export holds."""
+    def superseding(self, table: Table, export: int, until: int | None = None) -> dict[str, pa.Array]:
+        """Return, per entity kind that may own rows of this table, the keys that a later export holds.
+
+        ``until`` is the last export that is asked, None for the newest. :func:`without` leaves such rows out.
+        """
         if table.entity is None:
             return {}
         kinds = OWNERS if table.entity == BY_ROW else (table.entity,)
-        keys_by_kind = {kind: self.newer(kind, export) for kind in kinds}
+        keys_by_kind = {kind: self.newer(kind, export, until) for kind in kinds}
         return {kind: keys for kind, keys in keys_by_kind.items() if keys is not None}
 
-    def newer(self, kind: str, export: int) -> pa.Array | None:
-        """Return the owner ids of the entities of a kind that an export later than this one holds, None for none."""
-        later = [keys for number, keys in self._identities.get(kind, {}).items() if number > export]
+    def newer(self, kind: str, export: int, until: int | None = None) -> pa.Array | None:
+        """Return the owner ids of the entities of a kind that a later export, up to ``until``, holds; None for none."""
+        last = self.manifest.export_number if until is None else until
+        later = [keys for number, keys in self._identities.get(kind, {}).items() if export < number <= last]
         return pa.concat_arrays(later) if later else None
 
     def after(self, export: int) -> Archive:
@@ -289,7 +293,11 @@ def open_archive(path: ArchivePath, *, base: ArchivePath | None = None, at: Aske
     with ExitStack() as stack:
         members, opened = _opened(archive_place(path), stack)
         if base is not None:
-            members, opened = joined_members(*_opened(archive_place(base), stack), members, opened)
+            try:
+                of_base = _opened(archive_place(base), stack)
+            except DamagedError as error:
+                raise error.of(archive_place(base)) from error
+            members, opened = joined_members(*of_base, members, opened)
         if at is not None:
             opened = earlier(members, opened, parse_at(at))
         archive = Archive(members, opened)
@@ -346,8 +354,8 @@ def owner_ids(rows: pa.Table, table: Table) -> pa.Array | pa.ChunkedArray:
     return ids
 
 
-def _without(rows: pa.Table, table: Table, newer: dict[str, pa.Array]) -> pa.Table:
-    """Leave out the rows of entities that a later export holds."""
+def without(rows: pa.Table, table: Table, newer: dict[str, pa.Array]) -> pa.Table:
+    """Leave out the rows of entities that a later export holds: of each kind those with the ids given."""
     for kind, keys in newer.items():
         stale = pc.is_in(owner_ids(rows, table), value_set=keys)
         if table.entity == BY_ROW:

@@ -6,7 +6,7 @@ import hashlib
 import io
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import BinaryIO, cast
@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 from mlflow_archive.errors import DamagedError, ElsewhereError
 from mlflow_archive.format.packs import MAX_FRAME_RAW, MAX_FRAME_SIZE, decode_frame
 from mlflow_archive.reader.archive import Archive
+from mlflow_archive.storage.members import MemberFile
 from mlflow_archive.storage.seekable import Positioned
 
 _CACHED_FRAMES = 8
@@ -84,27 +85,40 @@ class Blobs:
             f"blob {digest} lies in the base, archive {delta.base}: give it with --base, or join both"
         )
 
-    def piece(self, piece: StoredExtent) -> bytes:
-        """Return the raw bytes of an extent."""
-        frame = self._frame(piece)
+    def file_of(self, pieces: Sequence[StoredExtent]) -> MemberFile:
+        """Return the pack of some extents, for a reader who reads their frames in order."""
+        file = self._pack(pieces[0])
+        first = min(piece.frame_offset for piece in pieces)
+        end = max(piece.frame_offset + piece.frame_size for piece in pieces)
+        size = sum({piece.frame_offset: piece.frame_size for piece in pieces}.values())
+        is_dense = first >= 0 and end <= file.size and size > (end - first) // 2
+        return file.in_order(first, end - first) if is_dense else file
+
+    def piece(self, piece: StoredExtent, file: MemberFile | None = None) -> bytes:
+        """Return the raw bytes of an extent; ``file`` is its pack, where it is open in a way of its own."""
+        frame = self._frame(piece, file)
         if piece.offset_in_frame < 0 or piece.offset_in_frame + piece.raw_size > len(frame):
             message = f"{piece.pack}: an extent lies outside of its frame at byte {piece.frame_offset}"
             raise DamagedError(message, code="E044", member=piece.pack)
         return frame[piece.offset_in_frame : piece.offset_in_frame + piece.raw_size]
 
-    def _frame(self, piece: StoredExtent) -> bytes:
+    def _pack(self, piece: StoredExtent) -> MemberFile:
+        member = self._packs.get(piece.pack)
+        if member is None:
+            raise DamagedError(f"pack {piece.pack} is not listed in the manifest", code="E044", member=piece.pack)
+        return self._archive.open_member(member)
+
+    def _frame(self, piece: StoredExtent, file: MemberFile | None) -> bytes:
         key = (piece.pack, piece.frame_offset)
         with self._lock:
             if key in self._frames:
                 self._frames.move_to_end(key)
                 return self._frames[key]
-        member = self._packs.get(piece.pack)
-        if member is None:
-            raise DamagedError(f"pack {piece.pack} is not listed in the manifest", code="E044", member=piece.pack)
-        if not 0 < piece.frame_size <= MAX_FRAME_SIZE or not 0 <= piece.frame_offset <= member.size - piece.frame_size:
+        file = file or self._pack(piece)
+        if not 0 < piece.frame_size <= MAX_FRAME_SIZE or not 0 <= piece.frame_offset <= file.size - piece.frame_size:
             message = f"{piece.pack}: no frame of {piece.frame_size} bytes can lie at byte {piece.frame_offset}"
             raise DamagedError(message, code="E044", member=piece.pack)
-        data = self._archive.open_member(member).read_at(piece.frame_offset, piece.frame_size)
+        data = file.read_at(piece.frame_offset, piece.frame_size)
         frame = decode_frame(data, None, where=f"{piece.pack} at byte {piece.frame_offset}")
         with self._lock:
             self._frames[key] = frame
@@ -139,6 +153,7 @@ class _BlobStream(Positioned):
         self._blobs = blobs
         self._digest = digest
         self._pieces = pieces
+        self._files: dict[str, MemberFile] = {}
         self._hashed = 0
         self._hash = hashlib.sha256()
 
@@ -155,10 +170,17 @@ class _BlobStream(Positioned):
             return b""
         piece = self._pieces[bisect_right(self._pieces, self._position, key=lambda piece: piece.raw_offset) - 1]
         inside = self._position - piece.raw_offset
-        data = self._blobs.piece(piece)[inside : inside + limit]
+        data = self._blobs.piece(piece, self._file(piece))[inside : inside + limit]
         self._check(data)
         self._position += len(data)
         return data
+
+    def _file(self, piece: StoredExtent) -> MemberFile | None:
+        """Return the pack of an extent as it is read in order; None for a blob of one frame."""
+        if len(self._pieces) > 1 and piece.pack not in self._files:
+            pieces = [extent for extent in self._pieces if extent.pack == piece.pack]
+            self._files[piece.pack] = self._blobs.file_of(pieces)
+        return self._files.get(piece.pack)
 
     def _check(self, data: bytes) -> None:
         """Hash what is read in order; a reader who jumps about has the checksum of each frame only."""

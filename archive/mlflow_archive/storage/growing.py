@@ -48,7 +48,14 @@ class GrowingMember:
         self._output.close()
 
 
-class GrowingMembers(Protocol):
+class OpenableMembers(Protocol):
+    """A place of members that can be read."""
+
+    def opened(self, name: str) -> AbstractContextManager[MemberFile]:
+        """Open a member, to read what is written of it."""
+
+
+class GrowingMembers(OpenableMembers, Protocol):
     """A place for members that grow, of which only the last may be unfinished."""
 
     def begin(self, name: str) -> GrowingMember:
@@ -62,9 +69,6 @@ class GrowingMembers(Protocol):
 
         What else was left here goes.
         """
-
-    def opened(self, name: str) -> AbstractContextManager[MemberFile]:
-        """Open a member that was begun here, to read what is written of it."""
 
 
 class GrowingFiles:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +33,9 @@ class StoredBytes(Protocol):
     def anticipate(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Bring ranges (position and size) near that will be read next."""
 
+    def in_order(self, position: int, size: int) -> StoredBytes:
+        """Return the same bytes for one reader who begins at a position and reads on for ``size`` bytes."""
+
 
 class OpenFile:
     """A file descriptor that knows when it is closed: its number may be that of another file by then."""
@@ -53,6 +57,9 @@ class OpenFile:
 
     def anticipate(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Do nothing: the kernel reads ahead."""
+
+    def in_order(self, position: int, size: int) -> OpenFile:
+        return self
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -83,6 +90,12 @@ class MemberFile:
     def place(self) -> tuple[int, int] | None:
         """The descriptor and the offset at which the bytes lie, None where they lie in no file as they are."""
         return (self._file.descriptor, self._start) if isinstance(self._file, OpenFile) else None
+
+    def renamed(self, name: str) -> MemberFile:
+        """Return the same bytes under another name."""
+        member = copy(self)
+        member.name = name
+        return member
 
     def check_range(self, offset: int, size: int) -> None:
         """Raise DamagedError (E011) if these bytes do not lie in the member."""
@@ -115,6 +128,16 @@ class MemberFile:
             return
         inside = ((max(0, offset), min(offset + size, self.size)) for offset, size in ranges)
         self._file.anticipate([(self._start + first, end - first) for first, end in inside if first < end])
+
+    def in_order(self, offset: int, size: int) -> MemberFile:
+        """Return the member for one reader who begins at ``offset`` and reads on for ``size`` bytes.
+
+        Where reading takes requests these are one; other reads are as ever.
+        """
+        if not self.distant:
+            return self
+        file = self._file.in_order(self._start + offset, size)
+        return MemberFile(self.name, file, self._start, self.size, self.crc32)
 
     def sha256(self) -> str:
         """Read the whole member and return its SHA-256 in hex."""

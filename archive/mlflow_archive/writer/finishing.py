@@ -17,10 +17,11 @@ from mlflow_archive.format.delta import as_delta, joined
 from mlflow_archive.format.layout import manifest_name, part_name
 from mlflow_archive.format.manifest import WHOLE_MINOR, Export, Manifest, Member, encode
 from mlflow_archive.format.manifest import archive_id as id_of
+from mlflow_archive.format.redaction import REDACTION_MINOR
 from mlflow_archive.format.unknown_tables import database_table, stated_columns, table_of
 from mlflow_archive.kinds import BY_ROW, DATASET, IDENTITIES, INCREMENTAL, TABLES, Table
 from mlflow_archive.storage.files import Files
-from mlflow_archive.storage.growing import GrowingMembers
+from mlflow_archive.storage.growing import OpenableMembers
 from mlflow_archive.writer.coded import sort_rows
 from mlflow_archive.writer.merge import Piece, memory_piece, staged_piece
 from mlflow_archive.writer.packs import PackWriter, PlacedLabel, WrittenPack, scan_pack
@@ -159,14 +160,15 @@ class Finishing:
 
     def _manifest(self, export: Export) -> Manifest:
         base = self.target.base
+        lowest = WHOLE_MINOR if export.redaction is None else REDACTION_MINOR
         if base is None:
-            return Manifest(exports=(export,), members=(readme_member(export.number), *self._members))
+            return Manifest(minor=lowest, exports=(export,), members=(readme_member(export.number), *self._members))
         old = base.manifest
         previous = manifest_name(old.export_number)
         size = len(encode(old))
         listed = Member(path=previous, kind="manifest", export=old.export_number, size=size, sha256=base.id)
         manifest = Manifest(
-            minor=max(old.minor, WHOLE_MINOR),
+            minor=max(old.minor, lowest),
             required_features=old.required_features,
             optional_features=old.optional_features,
             exports=(*old.exports, export),
@@ -205,7 +207,7 @@ _BATCH: Final = 200_000
 
 
 def index_pieces(
-    files: Files, staging: Staging, place: GrowingMembers, packs: Sequence[WrittenPack], scratch: Scratch
+    files: Files, staging: Staging, place: OpenableMembers, packs: Sequence[WrittenPack], scratch: Scratch
 ) -> list[Piece]:
     """Return the rows of the blob index for all blobs that ``scratch`` knows to be used, as pieces to merge.
 
@@ -225,7 +227,7 @@ def index_pieces(
     return pieces
 
 
-def _batches(place: GrowingMembers, packs: Sequence[WrittenPack], scratch: Scratch) -> Iterator[pa.Table]:
+def _batches(place: OpenableMembers, packs: Sequence[WrittenPack], scratch: Scratch) -> Iterator[pa.Table]:
     rows: list[tuple[str, int, int, str, int, int, int]] = []
     for pack in packs:
         with place.opened(pack.name) as stored:

@@ -71,6 +71,13 @@ class Scratch:
         with self._using():
             return self._database.execute("SELECT 1 FROM used WHERE digest = ?", (digest,)).fetchone() is not None
 
+    def used_and_not_stored(self) -> str | None:
+        """Return a digest (hex) that a row of ``artifacts`` names, and whose blob is in no pack; None for none."""
+        with self._using():
+            query = "SELECT digest FROM used WHERE digest NOT IN (SELECT lower(hex(digest)) FROM blobs) LIMIT 1"
+            row = self._database.execute(query).fetchone()
+        return None if row is None else str(row[0])
+
     def add_known(self, rows: Iterable[tuple[str, str, Fingerprint]], *, segment: int = 0) -> None:
         """Remember (kind, id, fingerprint), staged in a segment (0: in the archive); later ones win.
 

@@ -30,12 +30,17 @@ _FIELD_BY_NUMBER: Final = "FieldPath("
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowGroup:
-    """A row group: its number, rows, and the range of the table's first key column (None: not stated)."""
+    """A row group: its number, rows, the range of the table's first key column (None: not stated), and its bytes.
+
+    ``raw_size`` is what its columns come to before compression, ``stored_size`` after it, as the footer states them.
+    """
 
     index: int
     rows: int
     key_min: str | None
     key_max: str | None
+    raw_size: int
+    stored_size: int
 
     def may_hold(self, ids: Sequence[str]) -> bool:
         """Return whether any of the sorted ids can lie in this row group."""
@@ -80,6 +85,11 @@ class Part:
         """How many rows the footer states."""
         return int(self._parquet.metadata.num_rows)
 
+    @property
+    def other_columns(self) -> list[str]:
+        """The names of the columns that are not of the table as this version knows it."""
+        return [name for name in self._parquet.schema_arrow.names if name not in self.table.column_names]
+
     def row_groups(self) -> list[RowGroup]:
         """Return all row groups as the footer states them. Raises DamagedError (E030) if it cannot be decoded."""
         if self._row_groups is None:
@@ -102,11 +112,20 @@ class Part:
         metadata = self._parquet.metadata.row_group(index)
         first = self.table.key[0] if self.table.key else None
         low = high = None
+        stored = 0
         for i in range(metadata.num_columns):
             column = metadata.column(i)
+            stored += column.total_compressed_size
             if column.path_in_schema == first and column.is_stats_set and column.statistics.has_min_max:
                 low, high = column.statistics.min, column.statistics.max
-        return RowGroup(index=index, rows=metadata.num_rows, key_min=low, key_max=high)
+        return RowGroup(
+            index=index,
+            rows=metadata.num_rows,
+            key_min=low,
+            key_max=high,
+            raw_size=metadata.total_byte_size,
+            stored_size=stored,
+        )
 
     def has_page_checksums(self) -> bool:
         """Return whether the first page was written with a checksum; libraries state that nowhere else."""

@@ -42,6 +42,10 @@ class RecentGroups:
                 rows = _between(recent.rows, key, ids[0], ids[-1]) if recent.in_order else recent.rows
                 yield rows.filter(pc.is_in(rows[key], id_array))
 
+    def group(self, part: Part, index: int) -> pa.Table:
+        """Return a row group with all columns."""
+        return self._group(part, index, None).rows
+
     def _group(self, part: Part, index: int, columns: Sequence[str] | None) -> _Group:
         place = (part.name, index, None if columns is None else tuple(columns))
         with self._lock:

@@ -63,6 +63,7 @@ class PreflightSink:
         self._counts: dict[str, int] = {}
         self.existing: Existing = {}
         self._names: dict[tuple[str, str], str] = {}
+        self._there: dict[str, str] = {}
         self._locations = Locations(options.artifact_root, artifacts_destination=options.artifacts_destination)
         self._held = HeldRows(database)
 
@@ -71,6 +72,7 @@ class PreflightSink:
             self.existing = existing_ids(self._database)
             columns = ("workspace", "name", "experiment_id")
             self._names = {(str(w), str(n)): str(i) for w, n, i in self._database.rows("experiments", columns)}
+            self._there = {experiment_id: name for (_, name), experiment_id in self._names.items()}
         self._locations.begin(self._database)
         return nothing_known
 
@@ -110,9 +112,17 @@ class PreflightSink:
         return [*obstacles, *self._of_names(rows)] if kind == EXPERIMENT else obstacles
 
     def _of_names(self, experiments: pa.Table) -> Iterator[Obstacle]:
-        """Yield experiments whose name another one has."""
+        """Yield experiments whose name another one has, or whose id one of another name."""
         columns = (experiments[column].to_pylist() for column in ("workspace", "name", "experiment_id"))
         for workspace, title, experiment_id in zip(*columns, strict=True):
+            there = self._there.get(experiment_id, title)
+            if there != title:
+                # SQLite gives the id of an experiment that was purged to the next one.
+                problem = (
+                    f"is the id of {there!r} in the target, and of {title!r} here: what lies in one is not the other's"
+                )
+                yield Obstacle(table="experiments", key={"experiment_id": experiment_id}, column="id", problem=problem)
+                continue
             first = self._names.setdefault((workspace or DEFAULT_WORKSPACE, title), experiment_id)
             if first != experiment_id:
                 key, problem = {"experiment_id": experiment_id}, f"{title!r} is the name of experiment {first}"

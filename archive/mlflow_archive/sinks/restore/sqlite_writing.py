@@ -12,6 +12,7 @@ import adbc_driver_sqlite
 import pyarrow as pa
 
 from mlflow_archive.mlflow_database.adbc import ArrowConnection, ArrowError
+from mlflow_archive.sinks.restore.late_keys import LateKeys
 
 WriteError: Final = (sqlite3.Error, OverflowError, *ArrowError)
 """What the methods of both ways raise."""
@@ -90,11 +91,13 @@ class SharedFile:
 
 
 class NewFile:
-    """A database that nobody else knows yet: no journal, indexes made at the end, rows as Arrow."""
+    """A database that nobody else knows yet: no journal, indexes and keys made at the end, rows as Arrow."""
 
     def __init__(self, path: Path) -> None:
-        self._connection: ArrowConnection | None = ArrowConnection(adbc_driver_sqlite.connect(str(path)))
+        connection = ArrowConnection(adbc_driver_sqlite.connect(str(path)))
+        self._connection: ArrowConnection | None = connection
         self._indexes: list[str] = []
+        self._keys = LateKeys(connection)
 
     @property
     def _open(self) -> ArrowConnection:
@@ -116,6 +119,8 @@ class NewFile:
             if table in bulk:
                 self._open.run(f'DROP INDEX "{name}"')
                 self._indexes.append(statement)
+        for table in bulk:
+            self._keys.take_off(table)
 
     def _set(self, pragma: str) -> None:
         list(self._open.batches(f"PRAGMA {pragma}"))
@@ -127,6 +132,7 @@ class NewFile:
         self._open.insert(table, rows)
 
     def insert_new(self, table: str, rows: pa.Table) -> int:
+        self._keys.make(table)
         before = self._changes()
         self._open.run_for_each(_insert(table, rows, "OR IGNORE"), rows)
         return self._changes() - before
@@ -136,6 +142,7 @@ class NewFile:
 
     def commit(self) -> None:
         self._set(_INDEXING)
+        self._keys.settle()
         for statement in self._indexes:
             self._open.run(statement)
         self._open.commit()

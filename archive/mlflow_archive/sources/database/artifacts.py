@@ -48,7 +48,7 @@ class TraceFolders:
             return Listing(gaps=[gap])
         ending = f"/{trace_id}/artifacts"
         location = uri.rstrip("/")
-        if not location.endswith(ending) or not self._roots.is_remote(uri):
+        if not location.endswith(ending) or not self._roots.is_in_bucket(uri):
             return self._roots.list(uri, owner_kind=TRACE, owner_id=trace_id)
         root = location.removesuffix(ending)
         with self._lock:

@@ -25,7 +25,10 @@ from mlflow_archive.kinds import RUN, TABLES, TRACE
 from mlflow_archive.mlflow_database.known_schema import VERSION_TABLE
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.mlflow_database.uris import DatabaseUri
-from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.selecting.chosen_versions import ChosenVersions
+from mlflow_archive.selecting.model_versions import ModelDependencies
+from mlflow_archive.selecting.registered import names_in_registry
+from mlflow_archive.selecting.selection import ALL, Selection
 from mlflow_archive.selecting.selector import Passes, Selector
 from mlflow_archive.sources.database.artifacts import ArtifactFinder
 from mlflow_archive.sources.database.catalog import DatabaseCatalog
@@ -146,6 +149,11 @@ class DatabaseSource:
             yield from self._read_runs(block.ids, known)
         elif self._entities is not None:
             yield from self._entities.chunks(block, known)
+
+    def registered(self) -> ModelDependencies:
+        """Return what the versions of all registered models stand on. Raises StoreError."""
+        catalog = DatabaseCatalog(Columns(self._snapshot), self._uri.shown)
+        return catalog.dependencies(sorted(set(names_in_registry(catalog, ALL))), ChosenVersions())
 
     def close(self) -> None:
         """Release the snapshot."""

@@ -1,15 +1,17 @@
-"""The file of a SQLite database as it is at one moment: the file itself at first, later a private copy.
+"""The file of a SQLite database as it is at one moment: the file itself, and when somebody is to write a private copy.
 
 A reader that holds a lock for a whole export would make a live server fail to write. A lock for some seconds does not,
-and most databases are read in less. So while a read lock is held, under which nobody can change the file, it is read
-where it lies; if that takes longer, it is copied meanwhile, and once the copy is whole the lock is released.
+and one that nobody waits for harms nobody. So while a read lock is held, under which nobody can change the file, it is
+read where it lies; if somebody waits to write, it is copied meanwhile, and once the copy is whole the lock is released.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -27,11 +29,15 @@ _TRIES: Final = 5
 _WAITING_S: Final = 60.0
 _PIECE: Final = 16 * 1024 * 1024
 
+_PENDING_BYTE: Final = 0x40000000
+"""Whoever is to write locks this byte of the file, or the next (SQLite's file format, "locking")."""
+_LOOKING_S: Final = 0.1
+
 UNCOPIED_S: Final = 3.0
-"""How long a file is read under the lock before it is copied. A writer waits for both; those of MLflow wait 20 s."""
+"""How long it is read under the lock before it may be copied. A writer waits for both; those of MLflow wait 20 s."""
 
 AT_ONCE_BYTES: Final = 2 * 1024**3
-"""A file of this size is copied at once: it is not read in that time."""
+"""A file of this size is copied at once where somebody waits: it is not read in that time."""
 
 
 class HeldFile:
@@ -99,14 +105,20 @@ class HeldFile:
             return
         # Closing any descriptor of the file releases this process's locks on it: that comes last.
         with self._path.open("rb", buffering=0) as source:
+            while not self._copy_wanted.is_set() and not may_be_awaited(source.fileno()):
+                self._copy_wanted.wait(_LOOKING_S)
             try:
-                with self._copy.open("wb", buffering=0) as target:
-                    whole = self._copied(source.fileno(), target.fileno())
-                if whole:
-                    self._switch(None)
+                if not self._stopped:
+                    self._make_copy(source.fileno())
             except OSError as error:
                 self._switch(error)
         self._release()
+
+    def _make_copy(self, source: int) -> None:
+        with self._copy.open("wb", buffering=0) as target:
+            whole = self._copied(source, target.fileno())
+        if whole:
+            self._switch(None)
 
     def _copied(self, source: int, target: int) -> bool:
         """Copy all, and say so; False if nobody waits for it any more."""
@@ -134,6 +146,17 @@ class HeldFile:
         self._stopped = True
         self.want_copy()
         self._release()
+
+
+def may_be_awaited(descriptor: int) -> bool:
+    """Return whether somebody, in this process or another, waits to write the database; True if that is not told."""
+    asked = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, _PENDING_BYTE, 2, 0)
+    try:
+        # One of Linux: its answer counts the locks of this process, too.
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
+    except (AttributeError, OSError):
+        return True
+    return bool(struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK)
 
 
 def _check(path: Path) -> None:

@@ -7,52 +7,46 @@ server itself gives files of such an object.
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, TypeVar, cast
-from urllib.parse import quote, unquote, urlparse, urlsplit, urlunparse
+from typing import Any, BinaryIO, TypeVar, cast
+from urllib.parse import unquote, urlsplit
 
 from mlflow_archive.artifact_roots import ArtifactRoots, Listing
+from mlflow_archive.artifact_roots.proxy import (
+    IN_MEMORY,
+    PROXY_LIST,
+    ListedEntry,
+    download_whole,
+    entries_in,
+    quoted,
+    survives,
+    whole_list,
+)
 from mlflow_archive.artifact_roots.roots import is_local
+from mlflow_archive.artifact_roots.server import is_in_dbfs
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Gap
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.format.location import without_password
-from mlflow_archive.http.paging import paged
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.http.session import Params, TrackingSession
 from mlflow_archive.kinds import REGISTERED_MODEL
 
-IN_MEMORY: Final = 4 << 20
-"""Files up to this size, in bytes, stay in memory while they are on their way."""
-
-PROXY_LIST: Final = "/api/2.0/mlflow-artifacts/artifacts"
 _PROXY = PROXY_LIST + "/"
 _SIGNED = "/api/2.0/mlflow-artifacts/presigned/"
 _DEEPEST = 100
-_SAME_UNKNOWN = 2
-_SAME_OTHER = 3
 _MODEL_FILE = "MLmodel"
 
 _T = TypeVar("_T")
 
 Request = tuple[str, Params | None]
 """Path and parameters of a GET."""
-
-
-class _Entry(NamedTuple):
-    """What lies in a folder; a ``size`` of 0 bytes is left out by the server."""
-
-    path: str
-    is_folder: bool
-    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +75,7 @@ class Artifacts:
         self, session: TrackingSession, artifact_map: Sequence[tuple[str, str]] = (), folder: Path | None = None
     ) -> None:
         self._session = session
-        self._roots = ArtifactRoots(artifact_map=artifact_map)
+        self._roots = ArtifactRoots(artifact_map=artifact_map, tracking=session)
         self._folder = folder
         self._neighbours: dict[tuple[str, str | None], TrackingSession | str] = {}
         """Servers that keep artifacts of this one, by host and workspace: sessions, or why they are out of reach."""
@@ -146,7 +140,7 @@ class Artifacts:
         if root is None or self._roots.resolve(uri) != uri:
             return None
         try:
-            answer = _whole_list(self._session, PROXY_LIST, {"path": root}, refusals_are_final=True)
+            answer = whole_list(self._session, PROXY_LIST, {"path": root}, refusals_are_final=True)
             return {str(entry["path"]).rpartition("/")[2] for entry in answer.get("files", []) if entry.get("is_dir")}
         except ServerError as exc:
             check_answered(exc)
@@ -163,7 +157,7 @@ class Artifacts:
         uri = owner.uri or ""
         place = self._roots.resolve(uri)
         if not is_local(place):
-            return place != uri
+            return place != uri or is_in_dbfs(place)
         path = Path(unquote(urlsplit(place).path) if place.startswith("file:") else place)
         if not path.is_absolute() or not path.is_dir():
             return False
@@ -187,13 +181,13 @@ class Artifacts:
             else:
                 listing.files.append(self.file(owner, path, size))
 
-    def _entries(self, owner: Owner, folder: str) -> list[_Entry]:
+    def _entries(self, owner: Owner, folder: str) -> list[ListedEntry]:
         """Return what lies in a folder."""
         answer = self._asked_proxy(owner, folder)
         if answer is not None or owner.list_folder is None:
             prefix = f"{folder}/" if folder else ""
-            return [entry._replace(path=prefix + entry.path.rpartition("/")[2]) for entry in _entries_in(answer)]
-        entries = _entries_in(_whole_list(self._session, *owner.list_folder(folder)))
+            return [entry._replace(path=prefix + entry.path.rpartition("/")[2]) for entry in entries_in(answer)]
+        entries = entries_in(whole_list(self._session, *owner.list_folder(folder)))
         host = _other_server(owner.uri or "")
         if host and not folder and not entries:
             refused = self._neighbours.get((host, self._session.workspace))
@@ -215,7 +209,7 @@ class Artifacts:
         if root is None:
             return None
         # The proxy does not look up the object for each folder, which makes it twice as fast.
-        ask = partial(_whole_list, path=PROXY_LIST, params={"path": f"{root}/{folder}".strip("/")})
+        ask = partial(whole_list, path=PROXY_LIST, params={"path": f"{root}/{folder}".strip("/")})
         try:
             return ask(self._session) if not host else self._with(host, ask)
         except (ServerError, ArtifactUnreadableError):
@@ -265,12 +259,12 @@ class Artifacts:
             if host := _other_server(owner.uri or ""):
                 whole = _PROXY + quoted(f"{urlsplit(owner.uri or '').path.strip('/')}/{path}".strip("/"))
                 try:
-                    return self._with(host, lambda neighbour: _download_whole(neighbour, whole, None, target, size))
+                    return self._with(host, lambda neighbour: download_whole(neighbour, whole, None, target, size))
                 except ArtifactUnreadableError as exc:
                     reasons.append(str(exc))
             for request, params in _places(owner, path):
                 try:
-                    return _download_whole(self._session, request, params, target, size)
+                    return download_whole(self._session, request, params, target, size)
                 except ServerError as exc:
                     reasons.append(str(exc))
                     if exc.status is None:
@@ -295,48 +289,6 @@ class Artifacts:
             return None  # why it does not give it is told already
 
 
-def _entries_in(answer: Any) -> list[_Entry]:
-    """Return what a listing of a folder has. Raises ArtifactUnreadableError where it has another shape."""
-    try:
-        return [
-            _Entry(str(entry["path"]), bool(entry.get("is_dir")), int(entry.get("file_size") or 0))
-            for entry in answer.get("files", [])
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        reason = f"the listing has an unexpected shape: {exc!r}"
-        raise ArtifactUnreadableError(reason, code=gap_codes.ARTIFACT_LISTING) from exc
-
-
-def _whole_list(session: TrackingSession, path: str, params: Any, *, refusals_are_final: bool = False) -> Any:
-    """Return the list of a folder with the files of all its pages: some servers give long ones in several."""
-    pages = list(paged(lambda page: session.get(path, page, refusals_are_final=refusals_are_final), params))
-    if len(pages) == 1:
-        return pages[0]
-    lists = (page.get("files") or () if isinstance(page, Mapping) else (page,) for page in pages)
-    return {"files": [entry for files in lists for entry in files]}
-
-
-def _download_whole(
-    session: TrackingSession, path: str, params: Params | None, target: BinaryIO, size: int | None
-) -> int:
-    """Download until the size is the announced one, or surely another; return it.
-
-    A page or a shorter body may come with a length that fits it. So a file of another size is taken for what the
-    server has when it came so three times, and one of unknown size when the same came twice.
-    """
-    bodies: Counter[bytes] = Counter()
-    for _ in range(session.retry.attempts):
-        received = session.download(path, params, target)
-        if received == size:
-            break
-        target.seek(0)
-        digest = hashlib.file_digest(target, hashlib.sha256).digest()  # type: ignore[arg-type]
-        bodies[digest] += 1
-        if bodies[digest] == (_SAME_UNKNOWN if size is None else _SAME_OTHER):
-            break
-    return received
-
-
 def _check_folder(folder: str, depth: int) -> None:
     """Refuse a folder that the server would not list, or not as itself."""
     reason = None
@@ -346,17 +298,6 @@ def _check_folder(folder: str, depth: int) -> None:
         reason = f"folders are nested more than {_DEEPEST} deep"
     if reason is not None:
         raise ArtifactUnreadableError(reason, code=gap_codes.ARTIFACT_LISTING)
-
-
-def survives(path: str) -> bool:
-    """Return whether MLflow's server takes a path as it is: it decodes paths again after HTTP has decoded them."""
-    decoded = unquote(path)
-    return decoded == path and urlunparse(urlparse(path)) == path and "#" not in path and path.isprintable()
-
-
-def quoted(path: str) -> str:
-    """Percent-encode a path for use in a URL; ``/`` stays."""
-    return quote(path, safe="/")
 
 
 def proxy_root(uri: str) -> str | None:

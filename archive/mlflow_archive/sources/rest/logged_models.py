@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from mlflow_archive.artifact_roots import Listing
+from mlflow_archive.artifact_roots.proxy import quoted
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.format.fingerprint import entity_fingerprint
@@ -20,7 +21,7 @@ from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import LOGGED_MODEL
 from mlflow_archive.sources.reading.fields import Fields, row_of
 from mlflow_archive.sources.reading.rows import pair_rows
-from mlflow_archive.sources.rest.artifacts import Owner, quoted
+from mlflow_archive.sources.rest.artifacts import Owner
 from mlflow_archive.sources.rest.cells import Json, Row
 from mlflow_archive.sources.rest.lists import Page, pages, posting
 from mlflow_archive.sources.rest.lookups import LOGGED_MODELS, fetch_model

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from mlflow_archive.artifact_roots.proxy import quoted
 from mlflow_archive.errors import ServerError
 from mlflow_archive.kinds import LOGGED_MODEL, RUN
 from mlflow_archive.sources.rest.answers import Asker, note_unread
-from mlflow_archive.sources.rest.artifacts import quoted
 from mlflow_archive.sources.rest.cells import Json
 
 LOGGED_MODELS: Final = "/api/2.0/mlflow/logged-models"

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -41,11 +41,13 @@ from mlflow_archive.kinds import (
     WEBHOOK,
     WORKSPACE,
 )
+from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.reading.unknown_fields import UnknownFields
 from mlflow_archive.sources.rest.artifacts import Artifacts
 from mlflow_archive.sources.rest.catalog import select
 from mlflow_archive.sources.rest.logged_models import plan_logged_models
+from mlflow_archive.sources.rest.needed import assessed_runs, stood_on
 from mlflow_archive.sources.rest.objects.evaluation import plan_datasets, plan_issues
 from mlflow_archive.sources.rest.objects.gateway import (
     plan_budgets,
@@ -143,10 +145,28 @@ class RestSource:
             raise TypeError(message)
         yield from batch.read(known)
 
+    def registered(self) -> ModelDependencies:
+        """Return what the versions of all registered models stand on. Raises ServerError."""
+        return stood_on(self._whole())
+
+    def assessed_runs(self, experiments: Collection[str] | None) -> set[str]:
+        """Return the runs that assessments of traces in some experiments, None for all, come from.
+
+        Raises ServerError.
+        """
+        return assessed_runs(self._whole(), experiments)
+
     def close(self) -> None:
         """Close the session, and those with servers beside it."""
         self._artifacts.close()
         self._session.close()
+
+    def _whole(self) -> list[Scope]:
+        """Return a scope for each workspace with all its experiments."""
+        _, scopes = self._scopes(Selection())
+        for scope in scopes:
+            scope.experiments = scope.all_experiments = list(all_experiments(scope, deleted=True))
+        return scopes
 
     def _scopes(self, selection: Selection) -> tuple[WorkspaceList | None, list[Scope]]:
         """Return the workspaces, None where there are none, and a scope for each."""

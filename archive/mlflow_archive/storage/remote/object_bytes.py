@@ -7,10 +7,11 @@ than asked for.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Lock
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mlflow_archive.errors import DamagedError, MlflowArchiveError, RemotePlaceError
 from mlflow_archive.storage.remote.store import NoObjectError, ObjectRange, OtherObjectError, RangeError, RemoteStore
@@ -25,6 +26,9 @@ _LEAST: Final = 64 * 1024
 _MOST: Final = 32 * 1024 * 1024
 _GAP: Final = 512 * 1024
 _KEPT_BYTES: Final = 96 * 1024 * 1024
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 Range = tuple[int, int]
 """First byte of an object and the one behind the last."""
@@ -121,7 +125,7 @@ class ObjectBytes:
     def _around(self, position: int, size: int) -> Range:
         """Return what is asked for where a range is: more than that of who reads on."""
         with self._lock:
-            goes_on = position == self._next
+            goes_on = 0 <= position - self._next <= _LEAST  # there are labels between frames
             self._window = min(_MOST, self._window * 16) if goes_on else _LEAST
             end = position + max(size, self._window)
         return self._ranges.missing(self.name, (position, min(self.size, end)))
@@ -138,22 +142,54 @@ class ObjectBytes:
             for _ in pool.map(self._bring, joined):
                 pass
 
+    def in_order(self, position: int, size: int) -> OrderedBytes:
+        return OrderedBytes(self, position, position + size)
+
+    def stream(self, position: int, end: int) -> Iterator[Buffer]:
+        """Ask for a range in one request; its blocks are exactly as many bytes, or they raise."""
+        self._ranges.check_open()
+        with self._refusals(position):
+            answer = self._store.stream(self.name, position, end - position, tag=self._tag)
+            self._believe(answer.size, answer.tag)
+        return self._whole(answer.blocks, position, end)
+
+    def _whole(self, blocks: Iterator[Buffer], position: int, end: int) -> Iterator[Buffer]:
+        first = position
+        with self._refusals(first):
+            for block in _ahead(blocks):
+                position += memoryview(block).nbytes
+                yield block
+        self._check_count(position - first, end - first)
+
     def _bring(self, span: Range) -> bytes:
         first, end = span
         answer = self._get(first, end - first)
-        if answer.size != self.size:
-            message = f"{self.name} has {answer.size} bytes, {self._origin or 'a moment ago it had'} {self.size}"
-            raise DamagedError(message, code="E011", member=self.name)
-        if len(answer.data) != end - first:
-            raise RemotePlaceError(
-                f"{self._store.place}/{self.name}: {len(answer.data)} bytes came where {end - first} were asked for"
-            )
+        self._check_count(len(answer.data), end - first)
         self._ranges.keep(self.name, first, answer.data)
         return answer.data
 
     def _get(self, position: int, size: int) -> ObjectRange:
-        try:
+        with self._refusals(position):
             answer = self._store.get(self.name, position, size, tag=self._tag)
+            self._believe(answer.size, answer.tag)
+        return answer
+
+    def _believe(self, size: int, tag: str | None) -> None:
+        """Compare the size that the store states, and keep the ETag. Raises DamagedError (E011)."""
+        if size != self.size:
+            message = f"{self.name} has {size} bytes, {self._origin or 'a moment ago it had'} {self.size}"
+            raise DamagedError(message, code="E011", member=self.name)
+        self._tag = self._tag or _strong(tag)
+
+    def _check_count(self, count: int, expected: int) -> None:
+        if count != expected:
+            place = f"{self._store.place}/{self.name}"
+            raise RemotePlaceError(f"{place}: {count} bytes came where {expected} were asked for")
+
+    @contextmanager
+    def _refusals(self, position: int) -> Iterator[None]:
+        try:
+            yield
         except NoObjectError as error:
             raise DamagedError(f"{self.name} is not in {self._store.place}", code="E010", member=self.name) from error
         except RangeError as error:
@@ -161,8 +197,56 @@ class ObjectBytes:
         except OtherObjectError as error:
             message = f"{self._store.place}/{self.name} was replaced while it was read; run the same command again"
             raise RemotePlaceError(message) from error
-        self._tag = self._tag or _strong(answer.tag)
-        return answer
+
+
+class OrderedBytes:
+    """The bytes of an object for one reader who goes on: a range in one request, from the first read in it on.
+
+    What lies before, behind, or far ahead of where the reader is comes as from any ``ObjectBytes``.
+    """
+
+    distant = True
+
+    def __init__(self, file: ObjectBytes, position: int, end: int) -> None:
+        self._file, self._position, self._end = file, position, min(end, file.size)
+        self._blocks: Iterator[Buffer] | None = None
+        self._rest = memoryview(b"")
+
+    def read(self, position: int, size: int) -> bytes:
+        ahead = position - self._position
+        if not 0 <= ahead <= _GAP or position + size > self._end:
+            return self._file.read(position, size)
+        if self._blocks is None:
+            self._position, ahead = position, 0
+            self._blocks = self._file.stream(position, self._end)
+        try:
+            self._take(ahead)
+            return b"".join(self._take(size))
+        except BaseException:
+            self._end = self._position  # who reads on asks anew
+            raise
+
+    def anticipate(self, ranges: Iterable[tuple[int, int]]) -> None:
+        self._file.anticipate(ranges)
+
+    def in_order(self, position: int, size: int) -> OrderedBytes:
+        return self._file.in_order(position, size)
+
+    def _take(self, size: int) -> list[memoryview]:
+        """Return the next bytes in pieces, fewer only at the end of the range."""
+        pieces: list[memoryview] = []
+        while size and self._blocks is not None:
+            if not self._rest:
+                block = next(self._blocks, None)
+                if block is None:
+                    break
+                self._rest = memoryview(block)
+            piece = self._rest[:size]
+            self._rest = self._rest[len(piece) :]
+            self._position += len(piece)
+            size -= len(piece)
+            pieces.append(piece)
+        return pieces
 
 
 def open_object(store: RemoteStore, name: str, ranges: KeptRanges) -> ObjectBytes:
@@ -173,6 +257,15 @@ def open_object(store: RemoteStore, name: str, ranges: KeptRanges) -> ObjectByte
         return ObjectBytes(store, name, 0, ranges=ranges)
     ranges.keep(name, 0, answer.data)
     return ObjectBytes(store, name, answer.size, ranges=ranges, tag=_strong(answer.tag))
+
+
+def _ahead(blocks: Iterator[Buffer]) -> Iterator[Buffer]:
+    """Yield blocks; the next one is on its way while one is used."""
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+        coming = pool.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = pool.submit(next, blocks, None)
+            yield block
 
 
 def _strong(tag: str | None) -> str | None:

@@ -14,14 +14,16 @@ from mlflow_archive.errors import RemotePlaceError
 from mlflow_archive.format.location import RemotePlace
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, UpdateVersion
+    from obstore import GetOptions, GetResult, UpdateVersion
     from obstore.store import ObjectStore
+    from typing_extensions import Buffer
 
 _USER: Final = re.compile(r"(?<=://)[^\s/@]*@")
 _QUERY: Final = re.compile(r"\?[^\s,)\"']*")
 _MARKUP: Final = re.compile(r"<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>")
 _DEBUG: Final = "Debug source:"
 _LONGEST: Final = 300
+_BLOCK: Final = 4 * 1024 * 1024
 _LEAST_PART: Final = 8 * 1024 * 1024
 _MOST_PARTS: Final = 9_000  # S3 takes 10,000
 _NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound")
@@ -55,6 +57,15 @@ class ObjectRange:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectStream:
+    """A range of an object, in blocks as they come; ``size`` and ``tag`` are of the whole object."""
+
+    blocks: Iterator[Buffer]
+    size: int
+    tag: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectEntry:
     """An object in a listing: its size in bytes, and when it was written by the clock of the store."""
 
@@ -75,15 +86,22 @@ class RemoteStore:
 
     def get(self, name: str, position: int, size: int, *, tag: str | None = None) -> ObjectRange:
         """Return up to ``size`` bytes of an object; with a ``tag`` only if the object has that."""
-        options: GetOptions = {"range": (position, position + size)}
-        if tag is not None:
-            options["if_match"] = tag
         with _explained(self.place, name):
-            answer = self._objects.get(name, options=options)
+            answer = self._objects.get(name, options=_range(position, size, tag))
             meta = answer.meta
             states = (("e_tag", meta["e_tag"]), ("version", meta["version"]))
             version = {name: state for name, state in states if state is not None}
             return ObjectRange(bytes(answer.bytes()), meta["size"], meta["e_tag"], version)
+
+    def stream(self, name: str, position: int, size: int, *, tag: str | None = None) -> ObjectStream:
+        """Begin to read a range of an object that may be larger than memory; the blocks raise as this does."""
+        with _explained(self.place, name):
+            answer = self._objects.get(name, options=_range(position, size, tag))
+            return ObjectStream(self._blocks(name, answer), answer.meta["size"], answer.meta["e_tag"])
+
+    def _blocks(self, name: str, answer: GetResult) -> Iterator[Buffer]:
+        with _explained(self.place, name):
+            yield from answer.stream(min_chunk_size=_BLOCK)
 
     def size(self, name: str) -> int:
         """Return how many bytes an object has."""
@@ -128,6 +146,13 @@ class RemoteStore:
         if names:
             with _explained(self.place, names[0]):
                 self._objects.delete(list(names))
+
+
+def _range(position: int, size: int, tag: str | None) -> GetOptions:
+    options: GetOptions = {"range": (position, position + size)}
+    if tag is not None:
+        options["if_match"] = tag
+    return options
 
 
 @contextmanager

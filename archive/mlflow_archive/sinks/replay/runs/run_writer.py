@@ -150,6 +150,7 @@ class RunMaker:
         )
         run.target = self._create_once(new, bound, plan.source_id)
         self._receipt.mapped(RUN, plan.source_id, run.target.run_id)
+        self._receipt.made(RUN, run.target.run_id)
         self._log(run, points, plan.params, plan.late_tags(run.target.run_id))
         self._log_inputs(run, plan.inputs)
         return run

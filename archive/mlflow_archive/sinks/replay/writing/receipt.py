@@ -44,6 +44,7 @@ class Receipt:
         self._target = target
         self._dry_run = dry_run
         self._ids: dict[str, dict[str, str | None]] = {EXPERIMENT: {}, RUN: {}}
+        self._made: dict[str, list[str]] = {}
         self._done: dict[str, Counter[str]] = {RUN: _no_outcomes()}
         self._counts: Counter[str] = Counter()
         self._changed: Counter[str] = Counter()
@@ -66,6 +67,11 @@ class Receipt:
         """Note what a source id of a kind is in the target; None is what a dry run would create."""
         with self._lock:
             self._ids.setdefault(kind, {})[source_id] = target_id
+
+    def made(self, kind: str, target_id: str) -> None:
+        """Note an object of the target that this import made, and did not find there."""
+        with self._lock:
+            self._made.setdefault(kind, []).append(target_id)
 
     def ids(self, kind: str) -> Mapping[str, str | None]:
         """Return source id to target id, of all objects of a kind that this import made or found."""
@@ -175,6 +181,7 @@ class Receipt:
             "experiments": dict(self._ids[EXPERIMENT]),
             "runs": dict(self._ids[RUN]),
             "ids": {kind: dict(ids) for kind, ids in self._ids.items() if kind not in (EXPERIMENT, RUN)},
+            "made": {kind: sorted(ids) for kind, ids in self._made.items()},
             "outcomes": other_kinds,
             **dict(runs),
             "shortened": list(self._shortened),

@@ -10,13 +10,13 @@ from functools import partial
 from http import HTTPStatus
 from typing import Final
 
+from mlflow_archive.artifact_roots.proxy import quoted
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.http.refusals import check_answered
 from mlflow_archive.kinds import EVALUATION_DATASET, ISSUE
 from mlflow_archive.sources.reading.fields import Fields, ValueMalformedError, row_of, text_of
 from mlflow_archive.sources.rest.answers import NEXT, note_unread
-from mlflow_archive.sources.rest.artifacts import quoted
 from mlflow_archive.sources.rest.cells import UNREADABLE_ROW, Json, Row, json_text
 from mlflow_archive.sources.rest.lists import Answer, Ask, Page, pages, posting, rows_of
 from mlflow_archive.sources.rest.scope import (

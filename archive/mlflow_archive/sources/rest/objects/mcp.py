@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+from mlflow_archive.artifact_roots.proxy import quoted
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.kinds import MCP_SERVER, named_owner
 from mlflow_archive.sources.reading.fields import Fields, ValueMalformedError, row_of
 from mlflow_archive.sources.reading.rows import pair_rows
-from mlflow_archive.sources.rest.artifacts import quoted
 from mlflow_archive.sources.rest.cells import Json, Row, json_text
 from mlflow_archive.sources.rest.lists import asking, pages
 from mlflow_archive.sources.rest.scope import Batch, Contents, Scope, TableRows, batches

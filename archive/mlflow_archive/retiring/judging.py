@@ -1,0 +1,117 @@
+"""Whether an object may go: exactly if the archive holds it as it is, nothing needs it, and nobody holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from mlflow_archive.format import refusals
+from mlflow_archive.kinds import LOGGED_MODEL, RUN
+from mlflow_archive.retiring.contents import different
+from mlflow_archive.retiring.kept import TABLE_WORDS, KeptEntities, KeptEntity
+from mlflow_archive.retiring.reading import HOLD, SourceEntity
+from mlflow_archive.retiring.site import DELETED, Foundation
+
+_UNFINISHED: Final = ("RUNNING", "SCHEDULED")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stay:
+    """Why an object stays. ``code`` is a refusal code of spec/problems.md, empty where a rule that was asked for holds
+    it: that is no partial success.
+    """
+
+    reason: str
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What is asked for beside the selection. ``before_ms`` is when an object must have ended, None for any time."""
+
+    before_ms: int | None = None
+    with_versions: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """Judges objects that were just read. ``going`` are the runs that go, None where any may."""
+
+    kept_entities: KeptEntities
+    rules: Rules
+    foundation: Foundation
+    assessed: Collection[str] = ()
+    going: Collection[str] = field(default_factory=frozenset)
+
+    def __call__(self, entity: SourceEntity) -> Stay | None:
+        """Return why an object stays, None where it may go."""
+        tests: tuple[Callable[[SourceEntity], Stay | None], ...] = (
+            self._of_archive,
+            self._of_hold,
+            self._of_time,
+            self._of_versions,
+            self._of_assessments,
+            self._of_maker,
+        )
+        return next((stay for test in tests if (stay := test(entity)) is not None), None)
+
+    def _of_archive(self, entity: SourceEntity) -> Stay | None:
+        if entity.archived is None:
+            return Stay(reason="the archive does not hold it", code=refusals.NOT_KEPT)
+        if entity.archived.has_gaps:
+            return Stay(reason="the archive has a gap of it, so that not all is kept", code=refusals.NOT_KEPT)
+        if entity.gap:
+            return Stay(reason=f"it cannot be read whole: {entity.gap}", code=refusals.NOT_COMPARED)
+        if entity.experiment is None or not self.kept_entities.is_same_experiment(entity.experiment):
+            reason = "its experiment has another name or time of creation than in the archive"
+            return Stay(reason=reason, code=refusals.CHANGED_SINCE)
+        return self._of_contents(entity, entity.archived)
+
+    def _of_contents(self, entity: SourceEntity, archived: KeptEntity) -> Stay | None:
+        words = [TABLE_WORDS[name] for name in different(archived.sums, entity.sums)]
+        if archived.row["lifecycle_stage"] == DELETED != entity.row["lifecycle_stage"]:
+            words.append("stage (deleted in the archive)")
+        if not words:
+            return None
+        return Stay(reason=f"it is not as the archive holds it: {', '.join(words)}", code=refusals.CHANGED_SINCE)
+
+    def _of_hold(self, entity: SourceEntity) -> Stay | None:
+        return Stay(reason=f"the {entity.holder} has the tag {HOLD}") if entity.holder else None
+
+    def _of_time(self, entity: SourceEntity) -> Stay | None:
+        if entity.row.get("status") in _UNFINISHED and entity.kind == RUN:
+            return Stay(reason=f"its status is {entity.row['status']}, so that it may still be written to")
+        before, ended = self.rules.before_ms, _ended_ms(entity.row)
+        if before is not None and ended is not None and ended >= before:
+            return Stay(reason="it ended, or was made, later than was asked for")
+        return None
+
+    def _of_versions(self, entity: SourceEntity) -> Stay | None:
+        needed = self.foundation.runs if entity.kind == RUN else self.foundation.logged_models
+        if entity.id in needed and not self.rules.with_versions:
+            return Stay(reason="a version of a registered model stands on it")
+        return None
+
+    def _of_assessments(self, entity: SourceEntity) -> Stay | None:
+        if entity.kind == RUN and entity.id in self.assessed:
+            reason = "with it MLflow would delete assessments that it made, for good; retire it from the database"
+            return Stay(reason=reason, code=refusals.RETIRE_REFUSED)
+        return None
+
+    def _of_maker(self, entity: SourceEntity) -> Stay | None:
+        maker = entity.row.get("source_run_id") if entity.kind == LOGGED_MODEL else None
+        return Stay(reason=f"the run {maker} that made it stays") if maker and maker not in self.going else None
+
+
+def _ended_ms(row: Mapping[str, Any]) -> int | None:
+    """Return when a run ended, or a logged model was made."""
+    when: datetime | None = row.get("end_time") or row.get("creation_timestamp")
+    return None if when is None else milliseconds(when)
+
+
+def milliseconds(when: datetime) -> int:
+    """Return a time in milliseconds since the epoch."""
+    return (when - _EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,177 @@
+"""Deletes what was planned, some objects at a time: read again, marked in the receipt, deleted, and looked at again.
+
+Killed anywhere, it goes on: an object that is marked and deleted is looked at once more, and brought back if it is not
+what the archive holds. What MLflow deletes so takes no more writes, so that the last look is at what is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Final
+
+from mlflow_archive.errors import SelectionError, ServerError
+from mlflow_archive.format import refusals
+from mlflow_archive.kinds import LOGGED_MODEL, RUN
+from mlflow_archive.retiring import site as stages
+from mlflow_archive.retiring.judging import Stay
+from mlflow_archive.retiring.plan import SiteAndArchive, stays
+from mlflow_archive.retiring.reading import SourceEntity
+from mlflow_archive.retiring.receipt import (
+    BROUGHT_BACK,
+    DELETED,
+    DELETING,
+    PLANNED,
+    PURGED,
+    PURGING,
+    RetiredObject,
+    RetireReceipt,
+)
+from mlflow_archive.selecting.selection import Selection
+
+AT_ONCE: Final = 16
+"""How many objects are read, deleted and looked at together."""
+
+_PURGED: Final = Stay(
+    reason="it was purged, and comes back from the archive: mlflow-archive restore --run", code=refusals.CHANGED_SINCE
+)
+_GONE: Final = Stay(reason="it is not at the source any more", code=refusals.CHANGED_SINCE)
+_DELETED_MEANWHILE: Final = Stay(reason="somebody else has deleted it meanwhile", code=refusals.CHANGED_SINCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """The deletes of one receipt."""
+
+    sides: SiteAndArchive
+    receipt: RetireReceipt
+
+    def run(self) -> None:
+        """Delete what is planned and still as it was. Raises ServerError, StoreError, TargetError; then it goes on."""
+        self.receipt.save("running")
+        for indexes in _batches(self.receipt.entries):
+            self._retire(indexes)
+        self.receipt.save("done")
+
+    def _retire(self, indexes: Sequence[int]) -> None:
+        entries = self.receipt.entries
+        stage_of = self.sides.site.stages([entries[index].address for index in indexes])
+        for index in indexes:
+            stage, entry = stage_of.get((entries[index].kind, entries[index].id)), entries[index]
+            if stage is None:
+                entries[index] = stays(entry, _GONE)
+            elif stage == stages.DELETED and entry.state == PLANNED:
+                entries[index] = stays(entry, _DELETED_MEANWHILE)
+        active = [i for i in indexes if stage_of.get((entries[i].kind, entries[i].id)) == stages.ACTIVE]
+        going = self._without_those_that_stay(active)
+        hidden = [i for i in indexes if entries[i].state == DELETING and i not in active]
+        for index in going:
+            entries[index] = replace(entries[index], state=DELETING)
+        self.receipt.save()
+        hidden += [index for index in going if self._hide(index)]
+        self._look_again(hidden)
+        self.receipt.save()
+
+    def _without_those_that_stay(self, indexes: Sequence[int]) -> list[int]:
+        """Judge objects once more; return those that still may go."""
+        verdicts = self.verdicts(indexes)
+        for index in indexes:
+            if (stay := verdicts[index]) is not None:
+                self.receipt.entries[index] = stays(self.receipt.entries[index], stay)
+        return [index for index in indexes if verdicts[index] is None]
+
+    def _hide(self, index: int) -> bool:
+        entry = self.receipt.entries[index]
+        try:
+            self.sides.site.hide(entry.address)
+        except ServerError as error:
+            if error.status is None or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            stay = Stay(reason=f"the source refused: {error}", code=refusals.RETIRE_REFUSED)
+            self.receipt.entries[index] = stays(entry, stay)
+            return False
+        return True
+
+    def _look_again(self, indexes: Sequence[int]) -> None:
+        """Look at objects that are deleted; bring back what is not as it was when that was decided."""
+        verdicts = self.verdicts(indexes)
+        for index in indexes:
+            entry, stay = self.receipt.entries[index], verdicts[index]
+            if stay is not None:
+                self.sides.site.show(entry.address)
+                reason = f"{stay.reason}; that was seen behind its delete, and it was brought back"
+                self.receipt.entries[index] = stays(entry, replace(stay, reason=reason))
+            else:
+                self.receipt.entries[index] = replace(entry, state=DELETED)
+                self.sides.progress.advance("retired", 1)
+
+    def verdicts(self, indexes: Sequence[int]) -> dict[int, Stay | None]:
+        """Read objects in full, and return why each stays, None for those that may go."""
+        if not indexes:
+            return {}
+        entries = [self.receipt.entries[index] for index in indexes]
+        by_id = {
+            (entity.kind, entity.id): entity for selection in _selections(entries) for entity in self._read(selection)
+        }
+        runs = [entry for entry in entries if entry.kind == RUN]
+        foundation = self.sides.site.foundation([entry.address for entry in runs])
+        assessed = self.sides.site.assessed_runs({entry.experiment_id for entry in runs}) if runs else ()
+        judge = self.sides.judge(foundation, assessed, self._going())
+        verdicts: dict[int, Stay | None] = {}
+        for index, entry in zip(indexes, entries, strict=True):
+            entity = by_id.get((entry.kind, entry.id))
+            verdicts[index] = _GONE if entity is None else judge(entity)
+        return verdicts
+
+    def _read(self, selection: Selection) -> list[SourceEntity]:
+        try:
+            return list(self.sides.objects(selection))
+        except SelectionError:  # none of these is there any more
+            return []
+
+    def _going(self) -> Collection[str]:
+        states = (PLANNED, DELETING, DELETED, PURGING, PURGED)
+        return {entry.id for entry in self.receipt.entries if entry.kind == RUN and entry.state in states}
+
+
+def bring_back(receipt: RetireReceipt, site: stages.Site) -> int:
+    """Bring back what a receipt says was deleted so that it can be; return how many objects. Raises as a site does."""
+    entries, number = receipt.entries, 0
+    for at in range(0, len(entries), AT_ONCE):
+        part = range(at, min(at + AT_ONCE, len(entries)))
+        mine = [index for index in part if entries[index].state in (DELETED, DELETING)]
+        stage_of = site.stages([entries[index].address for index in mine])
+        for index in mine:
+            entry = entries[index]
+            stage = stage_of.get((entry.kind, entry.id))
+            if stage is None:
+                entries[index] = stays(entry, _GONE)
+                continue
+            site.show(entry.address)
+            entries[index] = replace(entry, state=BROUGHT_BACK, code="", reason="")
+            number += 1
+    for index, entry in enumerate(entries):
+        if entry.state in (PURGING, PURGED):
+            entries[index] = stays(entry, _PURGED)
+    receipt.save("brought back")
+    return number
+
+
+def _batches(entries: Sequence[RetiredObject]) -> Iterator[list[int]]:
+    """Yield the places of entries that wait, some of one kind at a time, runs before the models that they made."""
+    for kind in (RUN, LOGGED_MODEL):
+        waiting = [i for i, entry in enumerate(entries) if entry.kind == kind and entry.state in (PLANNED, DELETING)]
+        for at in range(0, len(waiting), AT_ONCE):
+            yield waiting[at : at + AT_ONCE]
+
+
+def _selections(entries: Sequence[RetiredObject]) -> Iterator[Selection]:
+    """Yield selections that together hold some objects; they may hold more."""
+    if runs := tuple(entry.id for entry in entries if entry.kind == RUN):
+        yield Selection(runs=runs, kinds=(RUN,))
+    models = [entry for entry in entries if entry.kind == LOGGED_MODEL]
+    if makers := tuple({entry.maker for entry in models if entry.maker}):
+        yield Selection(runs=makers, kinds=(LOGGED_MODEL,))
+    if places := tuple({entry.experiment_id for entry in models if not entry.maker}):
+        yield Selection(experiments=places, kinds=(LOGGED_MODEL,))

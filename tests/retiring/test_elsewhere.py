@@ -1,0 +1,43 @@
+"""An archive that lies where the source keeps its own files is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlflow_archive.errors import SelectionError
+from mlflow_archive.format.location import archive_place
+from mlflow_archive.retiring.elsewhere import check_lies_elsewhere
+
+INSIDE = {
+    "below an experiment": ("/data/mlruns/1/x.mlfa", "/data/mlruns/1"),
+    "beside an experiment": ("/data/mlruns/x.mlfa", "file:///data/mlruns/1"),
+    "the folder itself": ("/data/artifacts", "/data/artifacts"),
+    "the same bucket": ("s3://bucket/backup", "s3a://bucket/mlflow/1"),
+    "the same container": ("abfss://c@account.dfs.core.windows.net/x", "wasbs://c@account.dfs.core.windows.net/y"),
+}
+ELSEWHERE = {
+    "another folder": ("/data/backup/x.mlfa", "/data/mlruns/1"),
+    "a folder of a longer name": ("/data/mlruns-backup/x.mlfa", "/data/mlruns/1"),
+    "another bucket": ("s3://backup/x", "s3://bucket/mlflow"),
+    "behind a proxy": ("/data/x.mlfa", "mlflow-artifacts:/1"),
+    "at the top": ("/data/x.mlfa", "/1"),
+    "a web server": ("https://example.com/x.mlfa", "/data"),
+}
+
+
+@pytest.mark.parametrize(("archive", "root"), INSIDE.values(), ids=INSIDE)
+def test_inside(archive: str, root: str) -> None:
+    with pytest.raises(SelectionError, match="lies where the source keeps its own files"):
+        check_lies_elsewhere(archive_place(archive), [root])
+
+
+@pytest.mark.parametrize(("archive", "root"), ELSEWHERE.values(), ids=ELSEWHERE)
+def test_elsewhere(archive: str, root: str) -> None:
+    check_lies_elsewhere(archive_place(archive), [root])
+
+
+def test_an_archive_around_the_root(tmp_path: Path) -> None:
+    with pytest.raises(SelectionError):
+        check_lies_elsewhere(tmp_path, [str(tmp_path / "artifacts")])
