@@ -65,13 +65,18 @@ def prepare(name: str, package: Package) -> Path:
     folder = PLACE / name
     for place in ("src", "mutants/src"):  # Python looks only once whether what PYTHONPATH names is there
         (folder / place).mkdir(parents=True, exist_ok=True)
-    for link, target in (("src/mlflow_archive", "archive/mlflow_archive"), ("tests", "tests"), ("spec", "spec")):
+    for link, target in (
+        ("src/mlflow_archive", "archive/mlflow_archive"),
+        ("tests", "tests"),
+        ("spec", "spec"),
+        ("demo", "demo"),
+    ):
         if not (folder / link).is_symlink():
             (folder / link).symlink_to(REPOSITORY / target)
     options = {
         "source_paths": ["src/mlflow_archive"],
         "only_mutate": [f"src/mlflow_archive/{path}" for path in package.code],
-        "also_copy": ["spec"],
+        "also_copy": ["spec", "demo"],
         "type_check_command": [*_MYPY, f"--cache-dir={PLACE / '.mypy_cache'}", *_checked(package)],
     }
     lines = [f"{key} = {json.dumps(value)}" for key, value in options.items()]

@@ -22,7 +22,18 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
         "verification": Package(
             code=("verification/*",), tests=("verification", "signing/test_checks.py", "writer/test_delta.py")
         ),
-        "storage": Package(code=("storage/*",), tests=("storage", "spec/test_vectors.py")),
+        "storage": Package(
+            code=("storage/*",),
+            tests=(
+                *("storage", "spec/test_vectors.py"),
+                *(
+                    "remote/test_connecting.py",
+                    "remote/test_reading.py",
+                    "remote/test_stores.py",
+                    "remote/test_writing.py",
+                ),
+            ),
+        ),
         "writer": Package(
             code=("writer/*",),
             tests=(
