@@ -79,11 +79,11 @@ test-cuts: .venv/.stamp
 
 # Minutes: 200 pairs of copies with 200 random damages each, every member lost in turn, a kill at every file operation.
 test-repair: .venv/.stamp
-	TEST_REPAIR=1 .venv/bin/pytest --timeout 1800 tests/repairing
+	TEST_REPAIR=1 .venv/bin/pytest --timeout 1800 tests/repairing tests/writer/test_compact.py
 
 # Minutes: 300 kills of a retirement, over REST and in a database.
 test-retire: .venv/.stamp
-	TEST_RETIRE=1 .venv/bin/pytest --timeout 1800 tests/retiring/test_killed.py
+	TEST_RETIRE=1 .venv/bin/pytest --timeout 1800 tests/retiring/test_killed.py tests/retiring/test_purge.py
 
 # Small faults put into the code one at a time: does a test fail? PACKAGE is one of tests/mutants/packages.py. A run that
 # was stopped goes on; AGAIN=1 tries those once more that no test found. DRAW=300 tries so many, which SEED draws from all;

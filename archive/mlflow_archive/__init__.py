@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlflow_archive.api.open_archive import OpenArchive
     from mlflow_archive.api.open_archive import OpenArchive as open  # noqa: A004, N813 - ma.open, as pandas says it
     from mlflow_archive.api.packing import pack, unpack
+    from mlflow_archive.api.redacting import redact
     from mlflow_archive.api.repairing import repair
     from mlflow_archive.api.replaying import ImportOptions
     from mlflow_archive.api.retiring import RetireOptions, retire
@@ -66,6 +67,7 @@ __all__ = [
     "join",
     "open",
     "pack",
+    "redact",
     "repair",
     "restore",
     "retire",
@@ -100,6 +102,7 @@ _PLACES = {
     "join": ("api.deltas", "join"),
     "open": ("api.open_archive", "OpenArchive"),
     "pack": ("api.packing", "pack"),
+    "redact": ("api.redacting", "redact"),
     "repair": ("api.repairing", "repair"),
     "restore": ("api.verbs", "restore"),
     "retire": ("api.retiring", "retire"),

@@ -65,6 +65,13 @@ class DamagedError(ArchiveError):
         self.code = code
         self.member = member
 
+    def of(self, archive: object) -> DamagedError:
+        """Return the same with the archive that is damaged, for where there are several."""
+        message = str(self).removeprefix(f"{self.code}: ")
+        if str(archive) not in message:
+            message = f"{archive}: {message}"
+        return DamagedError(message, code=self.code, member=self.member)
+
 
 class DamagedVolumesError(ArchiveError):
     """Volumes are missing, damaged or swapped, and the parity does not give them back.

@@ -37,6 +37,7 @@ _MODULES: Final = MappingProxyType(
         "undo": ("undo", "Take back what a receipt says was done."),
         "verify": ("verify", "Check that an archive is what was committed."),
         "scan": ("scan", "Look for credentials, addresses and account numbers in an archive."),
+        "redact": ("redact", "Write an archive without what must not leave the house."),
         "repair": ("repair", "Write a sound archive from a damaged one and other copies."),
         "join": ("join", "Write one archive from a base and deltas of it."),
         "compact": ("compact", "Write an archive with some exports of another, and nothing else."),
@@ -58,7 +59,7 @@ _MODULES: Final = MappingProxyType(
     }
 )
 _READING: Final = frozenset(
-    {"verify", "scan", "compact", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"}
+    {"verify", "compact", "pack", "unpack", "info", "ls", "show", "tree", "report", "cat", "extract"}
 )
 _WORKING: Final = frozenset(
     {
@@ -68,6 +69,7 @@ _WORKING: Final = frozenset(
         "restore",
         "verify",
         "scan",
+        "redact",
         "repair",
         "join",
         "compact",

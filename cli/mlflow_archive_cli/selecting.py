@@ -50,6 +50,13 @@ tsa_ca_option = click.option(
     help="Check time-stamps of signatures against these certificates of authorities (PEM), down to their roots.",
 )
 
+key_file_option = click.option(
+    "--key-file",
+    type=LOCAL_PATH,
+    metavar="FILE",
+    help="The key of pseudonyms: what this file holds. Whoever has it can tell which value a pseudonym stands for.",
+)
+
 model_option = click.option(
     "--model",
     "models",

@@ -8,16 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Command, write_archive
+from tests.support.listening import listening
 from tests.support.mlflow_server import MlflowServer
 from tests.support.mlruns import Experiment, Run, Store, write_store
 
@@ -124,17 +123,6 @@ class _Quiet(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - its name there
 
 
-@contextmanager
-def _serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
 @pytest.fixture
 def web_shop() -> Iterator[str]:
     """A web server that is not MLflow."""
@@ -152,7 +140,7 @@ def web_shop() -> Iterator[str]:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.do_GET()
 
-    with _serving(Handler) as uri:
+    with listening(Handler) as uri:
         yield uri
 
 
@@ -167,7 +155,7 @@ def locked(web_shop: str) -> Iterator[str]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-    with _serving(Handler) as uri:
+    with listening(Handler) as uri:
         yield uri
 
 

@@ -131,6 +131,18 @@ def test_artifact_map(cli: Command, store: Path, tmp_path: Path) -> None:
     assert artifacts_in(tmp_path / "x.mlfa") == ["a/b.txt", "big"]
 
 
+def test_a_report_that_cannot_be_written_leaves_the_export_and_says_so(
+    cli: Command, store: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "x.mlfa"
+    ran = cli("export", target, "--from", store, "--report", "/dev/full", "-q")
+    assert ran.code == 1
+    assert ran.err == (
+        "mlflow-archive: --report /dev/full cannot be written: No space left on device; the export is committed: "
+        f"{target}, {open_archive(target).id}\n"
+    )
+
+
 def test_dry_run_counts_what_the_export_writes(cli: Command, store: Path, tmp_path: Path) -> None:
     target, report = tmp_path / "x.mlfa", tmp_path / "report.json"
     ran = cli("export", target, "--from", f"file://{store}", "--dry-run", "--report", report)

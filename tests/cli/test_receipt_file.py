@@ -8,9 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ import pytest
 from mlflow_archive.flow.report import Report
 from mlflow_archive_cli import receipt
 from tests.cli.conftest import Command
+from tests.support.listening import listening
 
 
 class _Slow(BaseHTTPRequestHandler):
@@ -51,11 +52,8 @@ class _Slow(BaseHTTPRequestHandler):
 @pytest.fixture
 def slow_server() -> Iterator[tuple[str, Event]]:
     asked = Event()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("_Handler", (_Slow,), {"asked_for_run": asked}))
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
+    with listening(type("_Handler", (_Slow,), {"asked_for_run": asked})) as url:
+        yield url, asked
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,9 @@ def test_the_example_in_the_help_works(
         cli("export", "base.mlfa", "--from", tmp_path / "mlruns")
         (tmp_path / "base.mlfa").replace(tmp_path / "backup.mlfa")
         cli("export", "week-1.mlfa", "--base", "backup.mlfa", "--recheck", "--same-source", "--from", tmp_path / "more")
+    if name == "redact":
+        (tmp_path / "rules.toml").write_text("[[values]]\nkey = 'note'\naction = 'pseudonym'\n")
+        (tmp_path / "key").write_text("0123456789abcdef")
     target = "sqlite:///mlflow.db"
     stand_in = {"4b1f0c": PARENT, "val/loss": "bad", "metrics.auc DESC": "-start_time"}
     stand_in["http://127.0.0.1:5000"] = str(tmp_path / "mlruns") if name in ("export", "copy") else target
@@ -126,9 +129,17 @@ def test_the_example_in_the_help_works(
     if name == "sign":
         stand_in["~/.ssh/id_ed25519"] = str(new_signer(tmp_path, "ada").key)
     arguments = [re.sub(r"^4b1f0c", PARENT, stand_in.get(word, word)) for word in words[1:]]
-    if name == "restore":  # of an archive that a restore takes; that of the other commands lacks ids of a database
+    if name in ("redact", "restore"):  # of an archive that a restore takes; that of the others lacks ids, and has a gap
         cli("export", "other.mlfa", "--from", tmp_path / "mlruns")
         (tmp_path / "other.mlfa").replace(tmp_path / "backup.mlfa")
+    if name in ("retire", "undo"):
+        cli("export", "other.mlfa", "--from", tmp_path / "mlruns")
+        cli("restore", "other.mlfa", "--to", target, "--artifact-root", tmp_path / "files")
+        (tmp_path / "backup.mlfa").unlink()
+        cli("export", "backup.mlfa", "--from", target)
+    if name == "undo":
+        retiring = ("retire", "backup.mlfa", "--from", target, "--older-than", "18mo", "--receipt", "retired.json")
+        assert cli(*retiring, "--yes").code == 0
     ran = cli(*arguments)
     assert ran.code == 0, ran.err
 

@@ -32,6 +32,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_churn(tmp_path / "backup.mlfa")
     for name in ("monday.mlfa", "copy.mlfa"):
         shutil.copyfile("backup.mlfa", name)
+    (tmp_path / "rules.toml").write_text("[[values]]\nkey = 'lr'\naction = 'pseudonym'\n")
+    (tmp_path / "key").write_text("0123456789abcdef")
     (tmp_path / "names.csv").write_text("churn,churn-2024\n")
     write_churn(tmp_path / "tuesday.mlfa", rate="0.2")
     ma.restore("backup.mlfa", STORES["http://127.0.0.1:5000"], ma.RestoreOptions(artifact_root=str(tmp_path / "files")))

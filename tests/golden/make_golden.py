@@ -18,14 +18,18 @@ from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.manifest import canonical_json
+from mlflow_archive.format.redaction import Redaction
 from mlflow_archive.mlflow_database.uris import parse_database_uri
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.redacting.rules import parse_rules
+from mlflow_archive.redacting.source import RedactedSource
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database import DatabaseSource
 from mlflow_archive.sources.mlruns import MlrunsSource
 from mlflow_archive.writer.compacting.compact import CompactOptions, compact
 from mlflow_archive.writer.compacting.policy import Keep
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
+from mlflow_archive.writer.redacted import Redacted, without_names
 from tests.golden.test_golden import BASES, GOLDEN, HERE, base_of, content
 from tests.spec.drafts import checksums, sha, write_directory, zipped
 from tests.support.corpora import FILE_STORES, corpora, store_path
@@ -274,6 +278,37 @@ def _skills(path: Path) -> None:
             copy(source, sink, Selection(unknown_tables=True), jobs=1)
 
 
+_RULES: Final = b"""
+[[values]]
+name = "people"
+table = "runs"
+column = "user_id"
+action = "pseudonym"
+[[values]]
+name = "places"
+match = "/data/"
+action = "replace"
+with = "/x/"
+[[artifacts]]
+path = "cut*"
+[erase]
+runs = ["0000000000000000000000000000000d"]
+"""
+
+
+def _redacted(path: Path) -> None:
+    """Take people, a word wherever it stands and artifacts out of the made-up store."""
+    rules, key = parse_rules(_RULES, "rules"), b"the key of pseudonyms"
+    with open_archive(HERE / "v1-oddities.mlfa") as archive:
+        source = RedactedSource(archive, rules, key)
+        stated = Redaction(rules=rules.digest(key), names=rules.names, archive=archive.id)
+        redacted = Redacted(
+            redaction=stated, source=source.stated_source, selection=without_names(archive.newest_export.selection)
+        )
+        tool, clock_ms = "mlflow-archive 0.1.0", lambda: 1_764_000_000_000
+        copy(source, ArchiveSink(path, tool=tool, clock_ms=clock_ms, redacted=redacted), Selection(), jobs=1)
+
+
 def _expect(name: str) -> None:
     with open_archive(HERE / name, base=base_of(name)) as archive:
         text = json.dumps(content(archive), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
@@ -291,6 +326,7 @@ MAKERS: Final[dict[str, Callable[[Path], object]]] = {
     "v1_3-two-exports.mlfa": _odd_exports,
     "v1_4-delta.mlfa": _delta,
     "v1_5-compacted.mlfa": _compacted,
+    "v1_6-redacted.mlfa": _redacted,
     "from-the-future.mlfa": lambda path: path.write_bytes(zipped(list(_from_the_future().items()))),
     "from-the-future-major2": lambda path: write_directory(_major_2(), path),
 }

@@ -28,7 +28,7 @@ HERE: Final = Path(__file__).resolve().parent
 GOLDEN: Final = (
     *("v1-directory", "v1-single.mlfa", "v1-two-exports.mlfa", "v1-oddities.mlfa"),
     *("v1_1-two-exports.mlfa", "v1_1-skills.mlfa", "v1_2-settled.mlfa"),
-    *("v1_3-two-exports.mlfa", "v1_4-delta.mlfa", "v1_5-compacted.mlfa"),
+    *("v1_3-two-exports.mlfa", "v1_4-delta.mlfa", "v1_5-compacted.mlfa", "v1_6-redacted.mlfa"),
 )
 BASES: Final = {"v1_4-delta.mlfa": "v1-oddities.mlfa"}
 """Of each delta the archive that it was made of, beside which its content is read."""

@@ -108,6 +108,8 @@ def reading(mutant: Path, ground: Ground) -> Iterator[list[str]]:
     for arguments in (["info"], ["ls"], ["ls", "@", "runs", "--columns", "*"], ["ls", "@", "artifacts"]):
         yield [arguments[0], path, *arguments[2:]]
     yield ["info", path, "--json"]
+    yield ["info", path, "--at", "1"]
+    yield ["ls", path, "exports"]
     for kind in ("models", "model-versions", "logged-models", "traces", "datasets"):
         yield ["ls", path, kind, "--columns", "*", "--csv" if kind == "traces" else "--json"]
     yield ["ls", path, "runs", "--filter", "params.depth = '3' and metrics.loss < 5 and tags.`mlflow.user` like 'a%'"]
@@ -143,6 +145,7 @@ def writing(mutant: Path, ground: Ground) -> Iterator[list[str]]:
     yield ["import", path, "--to", imported, "--artifact-root", files, "-q", "--receipt", f"{files}.json"]
     yield ["repair", path, "-o", str(ground.folder / "mended.mlfa"), "--salvage", "-q"]
     yield ["index", path, "-o", str(ground.folder / "base.index")]
+    yield ["compact", path, "-o", str(ground.folder / "thin.mlfa"), "--keep-last", "1", "-q"]
 
 
 def judge(

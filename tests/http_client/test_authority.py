@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.http.authority import MAX_ANSWER, ask_authority
+from tests.support.listening import listening
 
 REPLY = "application/timestamp-reply"
 Answer = tuple[int, str, bytes]
@@ -45,16 +45,9 @@ def answering(*answers: Answer) -> Iterator[Place]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base class has it
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    place.uri = f"http://127.0.0.1:{server.server_port}/tsa"
-    try:
+    with listening(Handler) as url:
+        place.uri = f"{url}/tsa"
         yield place
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def test_a_question_and_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,9 +112,9 @@ def test_a_web_server(archives: dict[str, Path]) -> None:
             assert str(archive.path) == f"{url}/my%20backup.mlfa"
             assert content(archive) == content_of(path)
         assert set(asked) == {"/my%20backup.mlfa?key=secret"}
-        with pytest.raises(NotAnArchiveError, match="E001") as none:
+        with pytest.raises(NotAnArchiveError) as none:
             open_archive(f"{url}/other.mlfa?key=secret")
-    assert "secret" not in str(none.value)
+    assert str(none.value) == f"E001: {url}/other.mlfa is no archive: there is no such file on the server (404)"
 
 
 def test_a_web_server_that_gives_no_ranges_is_said(archives: dict[str, Path]) -> None:

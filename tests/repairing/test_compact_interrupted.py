@@ -32,7 +32,7 @@ def test_killed_before_every_file_operation(old: Path, tmp_path: Path, name: str
     expected = thinned(old, new, count)
     operations, written = 10**9 - count.lives, hashes(new)
     remove(new)
-    for lives in range(0, operations, 1 if LONG else operations // 4):
+    for lives in range(0, operations, 1 if LONG else operations // 3 + 1):
         with pytest.raises(Killed):
             thinned(old, new, Mortal(lives))
         if new.exists():
@@ -52,7 +52,7 @@ def test_disk_full_at_any_byte(old: Path, tmp_path: Path, name: str) -> None:
     big = SmallDisk(10**9)
     thinned(old, tmp_path / name, big)
     remove(tmp_path / name)
-    places = 40 if LONG else 3
+    places = 40 if LONG else 2
     for step in range(places):
         with pytest.raises(TargetError, match=r"the disk is full|an earlier write failed"):
             thinned(old, tmp_path / name, SmallDisk((10**9 - big.room) * step // places))

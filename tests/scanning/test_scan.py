@@ -125,3 +125,10 @@ def test_without_the_extra(cli: Command, archive: Path, monkeypatch: pytest.Monk
     ran = cli("scan", archive, "-q")
     assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
     assert "pip install 'mlflow-archive[scan]'" in ran.err
+
+
+def test_its_rules_take_out_what_it_found(cli: Command, archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("0123456789abcdef")
+    (tmp_path / "rules").write_text(ma.scan(archive).rules())
+    ma.redact(archive, tmp_path / "new", tmp_path / "rules", key_file=tmp_path / "key")
+    assert ma.scan(tmp_path / "new").finds == []

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.sinks.replay.target.shared_folders import SharedFolders
+from tests.support.listening import listening
 
 RUN, MODEL = "a" * 32, "m-" + "b" * 32
 
@@ -41,12 +41,9 @@ class _Listing(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[type[_Listing]]:
     handler: type[_Listing] = type("_Handler", (_Listing,), {"home": tmp_path / "home"})
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    handler.address = f"http://127.0.0.1:{listening.server_port}"  # type: ignore[attr-defined]
-    Thread(target=listening.serve_forever, daemon=True).start()
-    yield handler
-    listening.shutdown()
-    listening.server_close()
+    with listening(handler) as url:
+        handler.address = url  # type: ignore[attr-defined]
+        yield handler
 
 
 def session(server: type[_Listing], host: str = "127.0.0.1") -> TrackingSession:

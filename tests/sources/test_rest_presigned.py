@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 
 import pytest
@@ -16,6 +15,7 @@ from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.kinds import RUN
 from mlflow_archive.sources.rest.artifacts import Artifacts, Owner
 from tests.sources.rest_reading import QUICK
+from tests.support.listening import listening
 from tests.support.reading import content
 
 SENTENCE = "this server gives artifacts by presigned URLs only"
@@ -56,13 +56,8 @@ class _Store(BaseHTTPRequestHandler):
 @pytest.fixture(params=[True, False])
 def store(request: pytest.FixtureRequest) -> Iterator[tuple[str, type[_Store]]]:
     handler = type("Store", (_Store,), {"gives_urls": request.param, "seen": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        yield f"http://u:p@127.0.0.1:{server.server_address[1]}", handler
-        server.shutdown()
-        thread.join()
+    with listening(handler) as url:
+        yield url.replace("http://", "http://u:p@"), handler
 
 
 def test_a_file_comes_from_where_the_server_says_or_its_own_sentence_is_told(store: tuple[str, type[_Store]]) -> None:

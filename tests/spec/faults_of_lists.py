@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
-from tests.spec.drafts import RUN_A, STEP
+from tests.spec.drafts import RUN_A, STEP, Row
 from tests.spec.faults import Fault, document, flat
+
+
+def _redaction(**stated: Any) -> Callable[[Row], object]:
+    return lambda document: document["exports"][0].update(redaction=stated)
+
 
 FAULTS: Final[dict[str, Fault]] = {
     "E002_members_not_sorted": flat("The members stand in reverse.", manifest=lambda d: d["members"].reverse()),
@@ -29,5 +35,15 @@ FAULTS: Final[dict[str, Fault]] = {
     "E002_compacted_id": flat(
         "An export does not say of which archive it is.",
         manifest=lambda d: d["exports"][0].update(compacted=[STEP | {"archive_id": "older"}]),
+    ),
+    "E002_redaction_names_not_sorted": flat(
+        "The names of rules stand in no order.", manifest=_redaction(rules="a" * 64, names=["b", "a"])
+    ),
+    "E002_redaction_rules": flat(
+        "What stands for the rules is no SHA-256.", manifest=_redaction(rules="A" * 64, names=[])
+    ),
+    "E002_redaction_other_key": flat(
+        "A redaction says more than it may: it could be a value.",
+        manifest=_redaction(rules="a" * 64, names=[], values=["x"]),
     ),
 }

@@ -54,6 +54,12 @@ def _told_twice() -> Files:
     return build_second(draft, {"gaps": [_gap("run", "later", "3 times")]})
 
 
+def _redaction(document: Row) -> None:
+    stated = {"rules": "0123456789abcdef" * 4, "names": ["people", "teams"], "archive": "fedcba9876543210" * 4}
+    document["exports"][0].update(redaction=stated, selection={"runs": ["[redacted]"]})
+    document["format"].update(minor=6)
+
+
 def _settled() -> Files:
     """Export 2 says of an unknown field, and of a kind as a whole, that they are no more; the rest stays told."""
     told = [
@@ -154,6 +160,10 @@ VALID: Final[dict[str, tuple[str, Callable[[], Files | bytes]]]] = {
     "compacted.mlfa": (
         "Format 1.5: two exports of an archive that was thinned out, the first of them twice.",
         lambda: zipped(in_order_of_making(_compacted())),
+    ),
+    "redacted.mlfa": (
+        "Format 1.6: values were taken out of another archive by two rules.",
+        lambda: zipped(in_order_of_making(build(Draft(manifest=_redaction)))),
     ),
     "cut_blob.mlfa": (
         "A blob in three frames.",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
+from tests.support.damage import copied
 from tests.support.memory_source import Content, MemoryOptions, MemorySource, content_of
+from tests.support.session_folder import made_once
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 FIRST = MemoryOptions(runs=4, sizes=(300,), gaps=frozenset({3}))
@@ -36,10 +40,23 @@ def export(path: Path, day: int, options: ArchiveOptions) -> None:
 
 
 def chain_at(path: Path) -> Chain:
-    """Make the archive of all days."""
-    contents, ids = [], []
+    """Return the archive of all days at a path, in the form of its name; it is made once a session."""
+    chain = _chain(path.suffix)
+    return replace(chain, path=copied(chain.path, path))
+
+
+@cache
+def _chain(suffix: str) -> Chain:
+    folder = made_once(f"three-exports{suffix}", lambda folder: _make(folder, suffix))
+    contents, ids = pickle.loads((folder / "states").read_bytes())  # noqa: S301 - our own
+    return Chain(folder / f"a{suffix}", contents, ids)
+
+
+def _make(folder: Path, suffix: str) -> None:
+    folder.mkdir()
+    path, contents, ids = folder / f"a{suffix}", [], []
     for day in range(len(DAYS)):
         export(path, day, ArchiveOptions(append=day > 0))
         contents.append(content_of(path))
         ids.append(verify(path, "quick").archive_id)
-    return Chain(path, contents, ids)
+    (folder / "states").write_bytes(pickle.dumps((contents, ids)))

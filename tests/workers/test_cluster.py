@@ -21,6 +21,10 @@ from mlflow_archive.workers.pools import DaskPool
 from tests.support.memory_source import MemoryOptions, content, content_of, export
 from tests.support.workers import DaskWorkers, export_by, killing
 
+pytestmark = [  # a cluster leaves sockets to the garbage collector, sometimes
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 KILLS = 60 if os.environ.get("TEST_WORKERS") == "1" else 0
 OPTIONS = MemoryOptions(runs=60, runs_per_shard=2, sizes=(30_000, 0), gaps=frozenset({7}), distinct=40)
 

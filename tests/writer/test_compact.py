@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import mlflow_archive as ma
@@ -27,7 +27,7 @@ from mlflow_archive.writer.compacting.policy import Keep
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from mlflow_archive_cli.main import run as run_command
 from tests.conformance import independent_reader
-from tests.repairing.subjects import hashes
+from tests.repairing.subjects import LONG, hashes
 from tests.support.chunks import ChunkSource, Rows, artifact, chunk, experiment, pairs, points, run
 from tests.support.memory_source import content
 from tests.support.three_exports import Chain, chain_at
@@ -102,7 +102,8 @@ def model(exports: Sequence[State], last: int) -> dict[str, set[tuple[str, ...]]
     }
 
 
-@settings(few, max_examples=6)
+@settings(few, max_examples=200 if LONG else 2)
+@example(exports=[State({0: 0}, 0, kept=False), State({0: 2, 1: 3}, 0, kept=True)], single=False)  # of a frame no byte
 @given(exports=st.lists(states, min_size=1, max_size=5), single=st.booleans())
 def test_what_is_kept_reads_as_before(exports: list[State], *, single: bool) -> None:
     """For a chain of exports and any of them: `--at` before and after a compaction, and a plain model, agree."""
@@ -274,6 +275,11 @@ def _command(chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert lines[-2:] == ["1 2 2024-05-02 12:00:00", "2 3 2024-05-03 12:00:00"]
     sentence = f"1 signature beside {chain.path}: of that archive, not of {new}. Keep it with them, or sign {new} anew"
     assert told.err.splitlines()[-1] == sentence
+    assert run_command(["info", str(new)]) == 0
+    assert [line.split()[:3] for line in capsys.readouterr().out.splitlines() if "(was" in line] == [
+        ["1", "(was", "2)"],
+        ["2", "(was", "3)"],
+    ]
     assert run_command(["compact", str(chain.path), "--dry-run", "--keep-last", "1"]) == 0
     told = capsys.readouterr()
     assert told.out.splitlines()[0] == f"would compact {chain.path}"

@@ -192,3 +192,10 @@ def test_an_index_is_not_written_into_the_archive(tmp_path: Path) -> None:
     with open_archive(base) as archive, pytest.raises(SelectionError, match="base, which is not changed"):
         write_index(archive, base / "x.index")
     assert sorted(base.iterdir()) == before
+
+
+def test_a_folder_that_is_not_there_is_named(place: Path, tmp_path: Path) -> None:
+    path = tmp_path / "none" / "x"
+    with open_archive(place / "base.mlfa") as archive, pytest.raises(TargetError) as caught:
+        write_index(archive, path)
+    assert str(caught.value) == f"{path} cannot be written: there is no folder {path.parent}"

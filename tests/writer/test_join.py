@@ -95,9 +95,31 @@ def test_a_damaged_member_is_named_and_nothing_is_written(place: Path, kind: str
     data[len(data) // 2] ^= 1
     member.write_bytes(data)
     for name in ("new", "new.mlfa"):
-        with pytest.raises(DamagedError, match=f"E012: {member.relative_to(base)} has SHA-256"):
+        with pytest.raises(DamagedError, match=f"^E012: {base}: {member.relative_to(base)} has SHA-256"):
             ma.join(base, tmp_path / name, deltas=[place / "first"])
     assert [path.name for path in tmp_path.iterdir()] == ["base"]
+
+
+def test_of_several_archives_the_damaged_one_is_named(place: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mlfa"
+    ma.join(place / "base", cut, deltas=[place / "first"])
+    cut.write_bytes(cut.read_bytes()[:-10])
+    damage = f"^E020: {cut}: the file does not end as an archive does"
+    with pytest.raises(DamagedError, match=damage):
+        ma.join(place / "base", tmp_path / "new", deltas=[cut])
+    with pytest.raises(DamagedError, match=damage):
+        ma.join(cut, tmp_path / "new", deltas=[place / "first"])
+    with pytest.raises(DamagedError, match=damage):
+        ma.open(place / "first", base=cut)
+    with pytest.raises(DamagedError, match=damage):
+        exported(tmp_path / "new", DAY_3, ArchiveOptions(base=cut))
+
+
+def test_what_was_joined_so_far_is_called_by_all_its_names(place: Path, tmp_path: Path) -> None:
+    base, first, second = place / "base", place / "first", place / "second"
+    with pytest.raises(SelectionError) as caught:
+        ma.join(base, tmp_path / "new", deltas=[first, second, first])
+    assert f", and {base} joined with {first} joined with {second} is " in str(caught.value)
 
 
 def test_a_damaged_copy_of_the_manifest_is_made_anew(place: Path, tmp_path: Path) -> None:

@@ -156,16 +156,16 @@ def _site(uri: str, progress: Progress) -> Site:
     return locate_site(uri, artifact_map=(), artifacts_destination=None, progress=progress)
 
 
-def _check_place(path: Path, stated: str, to: str | None, site: Site) -> None:
-    if to is not None and site.uri != stated:
-        raise SelectionError(f"{path} is of {stated}, not of {site.uri}")
+def _check_place(path: Path, address: str, to: str | None, site: Site) -> None:
+    if to is not None and site.uri != address:
+        raise SelectionError(f"{path} is of {address}, not of {site.uri}")
 
 
 def _of_import(path: Path, document: Mapping[str, Any], archive: ArchivePath | None, to: str | None) -> ImportReceipt:
     """Return what is needed of the receipt of an import. Raises SelectionError for any other."""
     try:
-        made = set(document["made"].get(RUN, ()))
-        runs = {target: source for source, target in document["runs"].items() if target in made}
+        run_ids = set(document["made"].get(RUN, ()))
+        runs = {target: source for source, target in document["runs"].items() if target in run_ids}
         place = os.fspath(archive) if isinstance(archive, str | os.PathLike) else document["archive"]
         return ImportReceipt(
             path=path,

@@ -11,6 +11,7 @@ A report with gaps is a partial success; an exception means that nothing was com
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -48,7 +49,8 @@ class ExportOptions(ArchiveOptions):
     looks like one of another source. A dry run writes nothing. Each pair of
     ``artifact_map`` says of artifacts whose URI starts with the first text that they lie at the second one now: a
     folder, of databases also a URL. ``artifacts_destination`` is, for a database, the folder or URL behind
-    ``mlflow-artifacts:`` URIs, as in ``mlflow server``.
+    ``mlflow-artifacts:`` URIs, as in ``mlflow server``. ``redact`` is a file of rules by which values are taken out
+    (docs/redaction.md), and ``key_file`` one with the key of pseudonyms.
 
     With ``processes`` that many processes of this machine read and write, with ``dask``, the address of a scheduler,
     the workers of a Dask cluster, which must be able to open source and archive.
@@ -57,12 +59,16 @@ class ExportOptions(ArchiveOptions):
     dry_run: bool = False
     artifact_map: Sequence[tuple[str, str]] = ()
     artifacts_destination: str | None = None
+    redact: str | os.PathLike[str] | None = None
+    key_file: str | os.PathLike[str] | None = None
     processes: int = 0
     dask: str | None = None
 
     def __post_init__(self) -> None:
         if self.processes and self.dask is not None:
             raise SelectionError("--processes is for this machine, --dask for a cluster: give one")
+        if self.redact is not None and (self.processes or self.dask is not None):
+            raise SelectionError("--redact is done by threads of this machine: leave out --processes and --dask")
         if any(isinstance(pair, str) for pair in self.artifact_map):
             raise TypeError(f"artifact_map takes pairs, as [('/old', '/new')]; found {self.artifact_map!r}")
 
@@ -83,6 +89,10 @@ def export(
     from mlflow_archive.sources.locate import locate_source  # noqa: PLC0415
 
     options, listener = options or ExportOptions(), as_progress(progress)
+    if options.redact is not None:
+        from mlflow_archive.api.redacting import export_redacted  # noqa: PLC0415 - few do
+
+        return export_redacted(archive, source, options, selection or Selection(), progress=listener)
     try:
         origin = locate_source(
             source,

@@ -67,12 +67,13 @@ def _account_options(host: str) -> dict[str, Any]:
         return {}
     account = host.partition(".")[0]
     settings = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";")
-    named = next((value for name, _, value in (part.partition("=") for part in settings) if name == "AccountName"), "")
-    named = named or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
-    if named and named != account:
+    pairs = (part.partition("=") for part in settings)
+    configured = next((value for name, _, value in pairs if name == "AccountName"), "")
+    configured = configured or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
+    if configured and configured != account:
         raise UnreachableError(
-            f"{host}: the credentials in the environment are for the storage account {named}; run once more with those "
-            f"of {account}, or give --artifact-map FROM=TO"
+            f"{host}: the credentials in the environment are for the storage account {configured}; run once more with "
+            f"those of {account}, or give --artifact-map FROM=TO"
         )
     return {"account_name": account}
 

@@ -54,39 +54,41 @@ class FoundFile:
 def list_files(root: Path, gap: OnGap) -> list[FoundFile]:
     """Return all files below an artifact root, sorted by path; ``gap`` is called for what cannot be carried."""
     files: list[FoundFile] = []
-    real_root = Path(os.path.realpath(root))
+    base = os.path.join(root, "")  # noqa: PTH118 - of a root as of any other folder, and there may be a million files
 
     def cannot_list(error: OSError) -> None:
-        gap(_relative(Path(error.filename), root), ARTIFACT_LISTING, f"the folder cannot be listed: {error.strerror}")
+        gap(_relative(str(error.filename), base), ARTIFACT_LISTING, f"the folder cannot be listed: {error.strerror}")
 
     for parent, folders, names in os.walk(root, onerror=cannot_list):
-        links = [name for name in folders if Path(parent, name).is_symlink()]
+        beginning = os.path.join(parent, "")  # noqa: PTH118
+        links = [name for name in folders if os.path.islink(beginning + name)]  # noqa: PTH114
         for name in (*names, *links):
-            place = Path(parent, name)
-            path = _relative(place, root)
-            if not is_utf8(place.relative_to(root).as_posix()):
+            place = beginning + name
+            path = _relative(place, base)
+            if not is_utf8(place[len(base) :]):
                 gap(path, ARTIFACT_NAME, "its file name is not UTF-8")
                 continue
             try:
-                files.append(_examine(place, path, real_root))
+                files.append(_examine(Path(place), path, root))
             except ArtifactUnreadableError as error:
                 gap(path, error.code, str(error))
     return sorted(files, key=lambda file: file.path)
 
 
-def _relative(place: Path, root: Path) -> str:
-    return "" if place == root else printable(place.relative_to(root).as_posix())
+def _relative(place: str, base: str) -> str:
+    """Return a path below a folder, whose own ends in a slash; nothing for the folder itself."""
+    return printable(place[len(base) :])
 
 
-def _examine(place: Path, path: str, real_root: Path) -> FoundFile:
+def _examine(place: Path, path: str, root: Path) -> FoundFile:
     """Return a regular file, or the regular file in the same root that a link leads to."""
     try:
-        if place.is_symlink():
-            target = place.resolve(strict=True)
-            if not target.is_relative_to(real_root):
-                raise _unreadable(f"it is a link that leads out of the artifact folder, to {printable(str(target))}")
-            place = target
         status = place.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            place = place.resolve(strict=True)
+            if not place.is_relative_to(os.path.realpath(root)):
+                raise _unreadable(f"it is a link that leads out of the artifact folder, to {printable(str(place))}")
+            status = place.lstat()
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         raise _unreadable(f"it cannot be reached: {getattr(error, 'strerror', None) or error}") from error
     if not stat.S_ISREG(status.st_mode):

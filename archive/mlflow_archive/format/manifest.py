@@ -9,20 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, TypeVar, cast
 
 from mlflow_archive.errors import DamagedError, FormatTooNewError
 from mlflow_archive.format.compaction import COMPACTED, Compaction, parse_compacted
 from mlflow_archive.format.delta import FEATURE, Delta, all_members, divided, parse_delta
-from mlflow_archive.format.gaps import SOURCE
 from mlflow_archive.format.layout import is_member_name
+from mlflow_archive.format.redaction import REDACTION, Redaction, parse_redaction
+from mlflow_archive.format.settled import SETTLED, parse_settled
 
 FORMAT_NAME: Final = "mlflow-archive"
 MAJOR: Final = 1
-MINOR: Final = 5
+MINOR: Final = 6
 WHOLE_MINOR: Final = 3
 """The lowest version that suffices for an archive that is no delta."""
 KNOWN_FEATURES: Final[frozenset[str]] = frozenset({FEATURE})
@@ -63,7 +64,8 @@ class Export:
     """One committed write. ``source`` and ``selection`` are what was read, ``counts`` the rows it wrote by table.
 
     ``settled`` names what earlier exports told of in ``gaps`` and is no more, each as owner kind and owner id;
-    ``compacted`` the compactions that it went through, the last one last.
+    ``compacted`` the compactions that it went through, the last one last;
+    ``redaction`` says by which rules values were taken out, None where none were.
     """
 
     number: int
@@ -75,6 +77,7 @@ class Export:
     gaps: int
     settled: tuple[tuple[str, str], ...] | None = None
     compacted: tuple[Compaction, ...] | None = None
+    redaction: Redaction | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -128,6 +131,8 @@ def encode(manifest: Manifest) -> bytes:
 def _encode_record(record: Member | Export) -> dict[str, Any]:
     names = (name for name in type(record).__slots__ if name != "unknown")
     known = {name: getattr(record, name) for name in names if getattr(record, name) is not None}
+    if isinstance(record, Export) and record.redaction is not None:
+        known["redaction"] = record.redaction.to_json()
     return {**record.unknown, **known}
 
 
@@ -280,6 +285,8 @@ _EXPORT_KEYS: Final = {
     "counts": dict,
     "gaps": int,
 }
+_STATED: Final = frozenset((*_EXPORT_KEYS, SETTLED, COMPACTED, REDACTION))
+_Stated = TypeVar("_Stated")
 _MEMBER_KEYS: Final = {"path": str, "kind": str, "export": int, "size": int, "sha256": str}
 _TABLE_KEYS: Final = {"table": str, "rows": int, "key_min": str, "key_max": str}
 _SOURCE_KEYS: Final = {
@@ -297,13 +304,6 @@ _SELECTION_KEYS: Final = {
     **dict.fromkeys(("since_ms", "until_ms", "max_artifact_size", "latest_versions"), int),
     **dict.fromkeys(("deleted", "artifacts", "unknown_tables", "parents", "children"), bool),
 }
-
-
-def _names_no_object(pair: object) -> bool:
-    """Return whether a value is the pair of owner kind and owner id of a gap, and that of no object."""
-    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-        return False
-    return pair[0] == SOURCE or not pair[1]
 
 
 class _Reader:
@@ -352,26 +352,17 @@ class _Reader:
         self.given(item["selection"], _SELECTION_KEYS, f"{place}.selection")
         return Export(
             **{key: item[key] for key in _EXPORT_KEYS},
-            settled=self.settled(item, place),
-            compacted=self.compacted(item, place),
-            unknown={key: value for key, value in item.items() if key not in (*_EXPORT_KEYS, "settled", COMPACTED)},
+            settled=self.stated(parse_settled, item, place),
+            compacted=self.stated(parse_compacted, item, place),
+            redaction=self.stated(parse_redaction, item, place),
+            unknown={key: value for key, value in item.items() if key not in _STATED},
         )
 
-    def compacted(self, item: dict[str, Any], place: str) -> tuple[Compaction, ...] | None:
+    def stated(self, parse: Callable[[Mapping[str, Any]], _Stated], item: dict[str, Any], place: str) -> _Stated:
         try:
-            return parse_compacted(item)
+            return parse(item)
         except ValueError as error:
             raise _bad(self.where, f"{place}.{error}") from error
-
-    def settled(self, item: dict[str, Any], place: str) -> tuple[tuple[str, str], ...] | None:
-        """Return the pairs of texts under ``settled``, None where there is no such key."""
-        if "settled" not in item:
-            return None
-        value = item["settled"]
-        are_pairs = isinstance(value, list) and bool(value) and all(map(_names_no_object, value))
-        if not are_pairs or any(after <= before for before, after in pairwise(value)):
-            raise _bad(self.where, f"{place}.settled is {_short(value)}, expected sorted pairs of texts, each once")
-        return tuple((owner_kind, owner_id) for owner_kind, owner_id in value)
 
     def member(self, item: dict[str, Any], index: int) -> Member:
         place = f"members[{index}]"

@@ -122,7 +122,8 @@ def decode_frame(frame: bytes, raw_size: int | None, *, where: str) -> bytes:
             f"{'on' if parameters.has_checksum else 'off'}; expected {raw_size}, checksum on"
         )
         raise DamagedError(message, code="E045")
-    decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj()
+    # With room for all of it zstd decodes in one go, straight to where it stays.
+    decoder = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj(write_size=max(1, raw_size))
     try:
         raw: bytes = decoder.decompress(frame)
     except zstandard.ZstdError as error:

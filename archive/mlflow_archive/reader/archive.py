@@ -293,7 +293,11 @@ def open_archive(path: ArchivePath, *, base: ArchivePath | None = None, at: Aske
     with ExitStack() as stack:
         members, opened = _opened(archive_place(path), stack)
         if base is not None:
-            members, opened = joined_members(*_opened(archive_place(base), stack), members, opened)
+            try:
+                of_base = _opened(archive_place(base), stack)
+            except DamagedError as error:
+                raise error.of(archive_place(base)) from error
+            members, opened = joined_members(*of_base, members, opened)
         if at is not None:
             opened = earlier(members, opened, parse_at(at))
         archive = Archive(members, opened)

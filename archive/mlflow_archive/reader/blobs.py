@@ -178,7 +178,7 @@ class _BlobStream(Positioned):
     def _file(self, piece: StoredExtent) -> MemberFile | None:
         """Return the pack of an extent as it is read in order; None for a blob of one frame."""
         if len(self._pieces) > 1 and piece.pack not in self._files:
-            pieces = [other for other in self._pieces if other.pack == piece.pack]
+            pieces = [extent for extent in self._pieces if extent.pack == piece.pack]
             self._files[piece.pack] = self._blobs.file_of(pieces)
         return self._files.get(piece.pack)
 

@@ -188,6 +188,7 @@ class ArchiveSource:
                 owner_id=row["owner_id"],
                 path=row["path"],
                 size=row["size"],
+                mark=row["digest"],
                 open=partial(_open, self._blobs, row["digest"], pieces.get(row["digest"], [])),
             )
             for row in listed

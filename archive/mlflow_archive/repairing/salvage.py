@@ -181,6 +181,7 @@ class Salvage:
             selection={},
             counts=counts,
             gaps=counts.get("gaps", 0),
+            redaction=old.exports[-1].redaction,
         )
         copy = manifest_name(old.export_number)
         size = self._archive.members.open(copy).size

@@ -91,8 +91,8 @@ def delete_rows(
         if name and number != numbers.get(name, 0):
             raise StillNeededError(f"it has {number} rows of {table}, and the archive {numbers.get(name, 0)}")
     for table, condition, reason in _NEEDED_BY[kind]:
-        named = condition.format(key=connection.dialect.identifier_preparer.quote("key"))
-        query = text(f"SELECT count(*) FROM {table} WHERE {named}")  # noqa: S608 - names of MLflow's schema
+        quoted = condition.format(key=connection.dialect.identifier_preparer.quote("key"))
+        query = text(f"SELECT count(*) FROM {table} WHERE {quoted}")  # noqa: S608 - names of MLflow's schema
         if table in tables and connection.execute(query, values).scalar():
             raise StillNeededError(reason)
     connection.execute(text(f"DELETE FROM {own_table} WHERE {is_it}"), values)  # noqa: S608

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from mlflow_archive.flow.report import Progress
-from mlflow_archive.kinds import LOGGED_MODEL, RUN
+from mlflow_archive.kinds import RUN
 from mlflow_archive.retiring.judging import Judge, Rules, Stay, milliseconds
 from mlflow_archive.retiring.kept import KeptEntities
 from mlflow_archive.retiring.reading import EntityReading, SourceEntity
@@ -25,11 +25,9 @@ class SiteAndArchive:
     rules: Rules
     progress: Progress
 
-    def read(self, selection: Selection) -> list[SourceEntity]:
-        """Return the objects that are selected, without their rows. Raises as a source does."""
-        return list(
-            EntityReading(self.kept_entities, self.hidden, self.progress).objects(self.site.source(), selection)
-        )
+    def objects(self, selection: Selection) -> Iterator[SourceEntity]:
+        """Yield the objects that are selected, without their rows, runs first. Raises as a source does."""
+        return EntityReading(self.kept_entities, self.hidden, self.progress).objects(self.site.source(), selection)
 
     def judge(self, foundation: Foundation, assessed: Collection[str], going: Collection[str]) -> Judge:
         """Return the judge of what was read."""
@@ -43,12 +41,15 @@ def plan(sides: SiteAndArchive, selection: Selection, *, kinds: tuple[str, ...] 
 
     ``kinds`` are all that the site can bring back, if not others.
     """
-    active = sides.read(replace(selection, kinds=kinds or sides.site.kinds, deleted=False))
-    judge = sides.judge(sides.site.foundation([]), sides.site.assessed_runs(None), ())
-    runs = [(entity, judge(entity)) for entity in active if entity.kind == RUN]
-    judge = replace(judge, going={entity.id for entity, stay in runs if stay is None})
-    models = [(entity, judge(entity)) for entity in active if entity.kind == LOGGED_MODEL]
-    return [_entry(entity, stay) for entity, stay in (*runs, *models)]
+    going: set[str] = set()
+    judge = sides.judge(sides.site.foundation([]), sides.site.assessed_runs(None), going)
+    entries = []
+    for entity in sides.objects(replace(selection, kinds=kinds or sides.site.kinds, deleted=False)):
+        stay = judge(entity)
+        if entity.kind == RUN and stay is None:
+            going.add(entity.id)  # before the logged models that it made
+        entries.append(_entry(entity, stay))
+    return entries
 
 
 def _entry(entity: SourceEntity, stay: Stay | None) -> RetiredObject:

@@ -50,38 +50,38 @@ class Purge:
     def _purge(self, indexes: Sequence[int]) -> None:
         entries = self.receipt.entries
         stage_of = self.site.stages([entries[index].address for index in indexes])
-        there = [index for index in indexes if (entries[index].kind, entries[index].id) in stage_of]
-        for index in there:
+        with_rows = [index for index in indexes if (entries[index].kind, entries[index].id) in stage_of]
+        for index in with_rows:
             if stage_of[entries[index].kind, entries[index].id] == ACTIVE:
                 entries[index] = stays(entries[index], _BACK)
-        hidden = [index for index in there if entries[index].state in (DELETED, PURGING)]
+        hidden = [index for index in with_rows if entries[index].state in (DELETED, PURGING)]
         for index, stay in Retirement(self.sides, self.receipt).verdicts(hidden).items():
             if stay is None:
                 entries[index] = replace(entries[index], state=PURGING, code="", reason="")
             else:
                 entries[index] = _is_kept(entries[index], stay)
         self.receipt.save()
-        gone = [index for index in indexes if index not in there and entries[index].state == PURGING]
-        kept = self._kept([index for index in indexes if entries[index].state == PURGING])
+        without_rows = [index for index in indexes if index not in with_rows and entries[index].state == PURGING]
+        archived = self._archived([index for index in indexes if entries[index].state == PURGING])
         for index in indexes:
             if entries[index].state == PURGING:
-                self._purge_one(index, kept[entries[index].id], rows_are_gone=index in gone)
+                self._purge_one(index, archived[entries[index].id], rows_are_gone=index in without_rows)
         self.receipt.save()
 
-    def _kept(self, indexes: Sequence[int]) -> dict[str, KeptEntity]:
+    def _archived(self, indexes: Sequence[int]) -> dict[str, KeptEntity]:
         entries = [self.receipt.entries[index] for index in indexes]
         return self.sides.kept_entities.of(entries[0].kind, [entry.id for entry in entries]) if entries else {}
 
-    def _purge_one(self, index: int, kept: KeptEntity, *, rows_are_gone: bool) -> None:
+    def _purge_one(self, index: int, archived: KeptEntity, *, rows_are_gone: bool) -> None:
         entry = self.receipt.entries[index]
-        numbers = {name: number for name, (number, _) in kept.sums.items()}
+        numbers = {name: number for name, (number, _) in archived.sums.items()}
         reason = "" if rows_are_gone else self.site.purge(entry.address, numbers)
         if reason:
             self.receipt.entries[index] = _is_kept(entry, Stay(reason=reason, code=refusals.RETIRE_REFUSED))
             return
         try:
             for path in self.sides.kept_entities.files(entry.kind, entry.id):
-                self._remove(kept.row[_LOCATIONS[entry.kind]], path)
+                self._remove(archived.row[_LOCATIONS[entry.kind]], path)
         except ArtifactWriteError as error:
             reason = f"its rows are purged, and not all its files: {error}"
             self.receipt.entries[index] = replace(entry, code=refusals.RETIRE_REFUSED, reason=reason)

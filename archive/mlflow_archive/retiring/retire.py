@@ -126,7 +126,7 @@ class Retirement:
 
     def _read(self, selection: Selection) -> list[SourceEntity]:
         try:
-            return self.sides.read(selection)
+            return list(self.sides.objects(selection))
         except SelectionError:  # none of these is there any more
             return []
 

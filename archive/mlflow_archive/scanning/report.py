@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mlflow_archive.kinds import TABLES
+from mlflow_archive.kinds import BY_ROW, TABLES
+from mlflow_archive.redacting.places import names_objects
 from mlflow_archive.scanning.patterns import Pattern
 
 MAX_LISTED: Final = 100_000
@@ -114,7 +115,8 @@ def value_rule(table: str, column: str, key: str | None, pattern: Pattern) -> Ru
     """
     if key is not None and column == "value":
         return {"table": table, "column": column, "key": key, "action": "replace"}
-    if table in TABLES and column in TABLES[table].key:
+    known = TABLES[table]
+    if known.entity == BY_ROW or column in known.key or names_objects(table, column):
         return everywhere_rule(pattern)
     return {"table": table, "column": column, "action": "replace", **_matching(pattern)}
 

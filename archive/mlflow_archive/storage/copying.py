@@ -13,10 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from mlflow_archive.errors import DamagedError
 from mlflow_archive.format import zipfile64
 from mlflow_archive.storage.files import Files, OutputFile
-from mlflow_archive.storage.members import MemberFile
+from mlflow_archive.storage.members import MemberFile, check_sha256
 
 _HASHING: Final = 2  # threads
 
@@ -84,7 +83,5 @@ def _checked(member: MemberFile, sha256: str | None) -> int:
     for block in member.blocks():
         digest.update(block)
         crc = crc if member.crc32 is not None else zlib.crc32(block, crc)
-    if sha256 not in (None, digest.hexdigest()):
-        message = f"{member.name} has SHA-256 {digest.hexdigest()}, expected {sha256}: it is damaged, or was changed"
-        raise DamagedError(message, code="E012", member=member.name)
+    check_sha256(member, digest.hexdigest(), sha256)
     return crc if member.crc32 is None else member.crc32

@@ -22,6 +22,7 @@ from mlflow_archive.kinds import AFTER_RUNS, BY_ROW, EXPERIMENT, IDENTITIES, LOG
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs, StoredExtent
 from mlflow_archive.reader.selecting import ArchiveSelection
+from mlflow_archive.reader.stored.joined import place_of
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.verification.report import Level, VerifyReport
 from mlflow_archive.verification.tables import check_tables
@@ -75,7 +76,8 @@ def _check_hashes(archive: Archive, members: list[Member], jobs: int, progress: 
     def check(member: Member) -> None:
         if (sha256 := archive.open_member(member).sha256()) != member.sha256:
             message = f"{member.path}: its SHA-256 is {sha256}, the manifest states {member.sha256}"
-            raise DamagedError(message, code="E012", member=member.path)
+            place = place_of(archive.members, member.path)
+            raise DamagedError(message, code="E012", member=member.path).of(place)
         progress.advance("bytes", member.size)
 
     with ThreadPoolExecutor(jobs, thread_name_prefix="check") as pool:

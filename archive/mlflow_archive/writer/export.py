@@ -32,6 +32,7 @@ from mlflow_archive.writer.coded import plain
 from mlflow_archive.writer.finishing import Finishing
 from mlflow_archive.writer.packs import PackWriter
 from mlflow_archive.writer.parcel import Parcel, WritingPlan
+from mlflow_archive.writer.redacted import Redacted, check_redaction, stated_selection
 from mlflow_archive.writer.same_source import SameSource, check_versions_whole
 from mlflow_archive.writer.scratch import Scratch
 from mlflow_archive.writer.segments import SEAL_SECONDS, Segment
@@ -70,6 +71,7 @@ class ArchiveOptions:
 class ArchiveSink:
     """Writes one export into the archive at ``path``; made for one copy.
 
+    ``redacted`` says by which rules values were taken out of what is written.
     ``tool`` names the program and version that writes, ``clock_ms`` gives the time of the export. Raises TargetError
     if there is an archive and ``append`` is off, or something else is at that path.
     """
@@ -83,9 +85,11 @@ class ArchiveSink:
         clock_ms: Callable[[], int],
         progress: Progress | None = None,
         files: Files | None = None,
+        redacted: Redacted | None = None,
     ) -> None:
         options = options or ArchiveOptions()
         self._place = path.absolute() if isinstance(path, Path) else path
+        self._redacted = redacted
         self._options, self._tool, self._clock_ms = options, tool, clock_ms
         self._progress: Progress = progress or Quiet()
         self._files = files or Files()
@@ -113,7 +117,11 @@ class ArchiveSink:
         base = self._target.base
         if base is not None and (self._options.append or self._target.is_delta):
             check_versions_whole(base, selection)
+        if base is not None:
+            check_redaction(base.manifest, self._redacted)
         plan = {"source": [facts.kind, facts.uri], "selection": asdict(selection), "base": base.id if base else None}
+        if self._redacted is not None:
+            plan |= {"selection": None, "redaction": self._redacted.redaction.to_json()}
         self._target.admit(plan)
         self._target.make_root()
         self._staging.lock()
@@ -258,11 +266,12 @@ class ArchiveSink:
                 number=self._target.export_number,
                 created_ms=self._clock_ms(),
                 tool=self._tool,
-                source={name: value for name, value in asdict(self._facts).items() if value is not None},
-                selection=_stated(self._selection),
+                source=_stated_source(self._facts) if self._redacted is None else self._redacted.source(),
+                selection=stated_selection(self._selection) if self._redacted is None else self._redacted.selection,
                 counts=finishing.counts,
                 gaps=finishing.counts.get("gaps", 0),
                 settled=self._settled(),
+                redaction=None if self._redacted is None else self._redacted.redaction,
             )
             archive_id = finishing.commit(export)
         finally:
@@ -303,9 +312,5 @@ def _place(base: str | os.PathLike[str] | None) -> Path | None:
     return None if base is None else local_path(base).absolute()
 
 
-def _stated(selection: Selection) -> dict[str, Any]:
-    """Return what of the selection differs from taking everything, as JSON values."""
-    default = asdict(Selection())
-    limits = {name: value for name, value in asdict(selection).items() if value != default[name]}
-    limits.pop("on_missing", None)
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in limits.items()}
+def _stated_source(facts: SourceFacts) -> dict[str, Any]:
+    return {name: value for name, value in asdict(facts).items() if value is not None}

@@ -17,6 +17,7 @@ from mlflow_archive.format.delta import as_delta, joined
 from mlflow_archive.format.layout import manifest_name, part_name
 from mlflow_archive.format.manifest import WHOLE_MINOR, Export, Manifest, Member, encode
 from mlflow_archive.format.manifest import archive_id as id_of
+from mlflow_archive.format.redaction import REDACTION_MINOR
 from mlflow_archive.format.unknown_tables import database_table, stated_columns, table_of
 from mlflow_archive.kinds import BY_ROW, DATASET, IDENTITIES, INCREMENTAL, TABLES, Table
 from mlflow_archive.storage.files import Files
@@ -163,14 +164,15 @@ class Finishing:
 
     def _manifest(self, export: Export) -> Manifest:
         base = self.target.base
+        lowest = WHOLE_MINOR if export.redaction is None else REDACTION_MINOR
         if base is None:
-            return Manifest(exports=(export,), members=(readme_member(export.number), *self._members))
+            return Manifest(minor=lowest, exports=(export,), members=(readme_member(export.number), *self._members))
         old = base.manifest
         previous = manifest_name(old.export_number)
         size = len(encode(old))
         listed = Member(path=previous, kind="manifest", export=old.export_number, size=size, sha256=base.id)
         manifest = Manifest(
-            minor=max(old.minor, WHOLE_MINOR),
+            minor=max(old.minor, lowest),
             required_features=old.required_features,
             optional_features=old.optional_features,
             exports=(*old.exports, export),

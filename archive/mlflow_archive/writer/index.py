@@ -75,6 +75,8 @@ def write_index(archive: Archive, path: Path, *, files: Files | None = None) -> 
     """
     files = files or Files()
     check_whole(archive, "no index is made of it")
+    if not path.parent.is_dir():
+        raise TargetError(f"{path} cannot be written: there is no folder {path.parent}")
     if path.exists() and not is_index(path):
         raise TargetError(f"{path} exists and is no index; choose another name")
     if isinstance(archive.path, Path):

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlflow_archive.errors import SelectionError
+from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.flow.report import Progress, Quiet
-from mlflow_archive.reader.stored.joined import joined_members
-from mlflow_archive.reader.stored.opening import open_members, read_manifest
+from mlflow_archive.reader.stored.joined import joined_members, place_of
+from mlflow_archive.reader.stored.opening import OpenedManifest, open_members, read_manifest
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.members import MemberFile, Members
 from mlflow_archive.writer.base import refuse_inside
@@ -54,12 +54,10 @@ def join(
     if not deltas:
         raise SelectionError("a join takes a base and at least one delta of it")
     with ExitStack() as stack:
-        members: Members = stack.enter_context(closing(open_members(inputs[0])))
-        opened = read_manifest(members)
+        members, opened = _opened(inputs[0], stack)
         base_id = opened.archive_id
         for place in inputs[1:]:
-            delta = stack.enter_context(closing(open_members(place)))
-            members, opened = joined_members(members, opened, delta, read_manifest(delta))
+            members, opened = joined_members(members, opened, *_opened(place, stack))
         sizes = {member.path: member.size for member in opened.manifest.members}
         target = stack.enter_context(destination(path, files or Files()))
         listener = progress or Quiet()
@@ -69,7 +67,10 @@ def join(
             listener.advance("bytes", sizes.get(name, 0))
             return members.open(name)
 
-        target.write(opened.manifest, member)
+        try:
+            target.write(opened.manifest, member)
+        except DamagedError as error:
+            raise error.of(place_of(members, error.member)) from error
     return JoinReport(
         base=base_id,
         archive_id=opened.archive_id,
@@ -77,3 +78,11 @@ def join(
         members=len(sizes),
         bytes=sum(sizes.values()),
     )
+
+
+def _opened(path: Path, stack: ExitStack) -> tuple[Members, OpenedManifest]:
+    try:
+        members: Members = stack.enter_context(closing(open_members(path)))
+        return members, read_manifest(members)
+    except DamagedError as error:
+        raise error.of(path) from error

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from mlflow_archive.errors import NotAnArchiveError, TargetError
+from mlflow_archive.errors import DamagedError, NotAnArchiveError, TargetError
 from mlflow_archive.format.checksums import checksums_text
 from mlflow_archive.format.layout import (
     CHECKSUMS,
@@ -75,6 +75,10 @@ class ArchiveTarget:
         try:
             refuse_inside(self.path, [base])
             return open_base(base)
+        except DamagedError as error:
+            if self._held is not None:
+                self._held.close()
+            raise error.of(base) from error
         except BaseException:
             if self._held is not None:
                 self._held.close()

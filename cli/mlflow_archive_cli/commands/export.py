@@ -5,23 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from shutil import disk_usage
+from tempfile import gettempdir
 from time import monotonic
 from typing import Any
 
 import click
 
 from mlflow_archive.api.verbs import ExportOptions, export
+from mlflow_archive.errors import TargetError
 from mlflow_archive.flow.report import Report
-from mlflow_archive.format.location import ArchivePlace
+from mlflow_archive.format.location import ArchivePlace, RemotePlace
 from mlflow_archive.kinds import TABLES, is_identity
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.summary import total_size
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive_cli.output import TextOutput, list_gaps, write_json
+from mlflow_archive_cli.output import TextOutput, list_gaps, warn, write_json
 from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH, output_file, pair_of, size_bytes, time_ms
 from mlflow_archive_cli.printable import elapsed, size
 from mlflow_archive_cli.progress import watch
-from mlflow_archive_cli.selecting import progress_option, quiet_option, selecting_options, what_is_named
+from mlflow_archive_cli.selecting import (
+    key_file_option,
+    progress_option,
+    quiet_option,
+    selecting_options,
+    what_is_named,
+)
 from mlflow_archive_cli.table import pairs
 
 _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "spans", "assessments", "artifacts")
@@ -116,6 +125,13 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
     help="With --append or --base: the source is that of the archive, although an experiment looks like one of "
     "another source.",
 )
+@click.option(
+    "--redact",
+    type=LOCAL_PATH,
+    metavar="RULES",
+    help="Leave out what this file of rules takes out: values, artifacts, whole runs, experiments, users.",
+)
+@key_file_option
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be exported.")
 @click.option(
     "--report",
@@ -158,19 +174,41 @@ def command(
         dry_run=dry_run,
         artifact_map=options["artifact_map"],
         artifacts_destination=options["artifacts_destination"],
+        redact=options["redact"],
+        key_file=options["key_file"],
     )
+    if isinstance(archive, RemotePlace) and archive.is_bucket and not (quiet or dry_run):
+        warn(
+            f"the export is made in {gettempdir()} first, where {_free()} are free, and put into the bucket at its end"
+        )
     started = monotonic()
     with watch("export", quiet=quiet, form=options["form"]) as progress:
         done = export(archive, options["uri"], options=manner, selection=selection, progress=progress)
     facts = _facts(archive, done, dry_run=dry_run) | {"seconds": round(monotonic() - started, 3)}
     if report is not None:
-        write_json(report, facts)
+        _write_report(report, facts)
     if not quiet:
         _summarize(facts)
     if not done.complete:
         total = max(done.counts.get("gaps", 0), len(done.gaps))
         list_gaps(done.gaps, total, sentence="things could not be exported", option="--report")
         ctx.exit(3)
+
+
+def _free() -> str:
+    """Return how much may still be written where temporary files are."""
+    return size(disk_usage(gettempdir()).free)
+
+
+def _write_report(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write what ``--report`` asks for. Raises TargetError, which says that the export is there all the same."""
+    try:
+        write_json(path, facts)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        done = "" if facts["dry_run"] else f"; the export is committed: {facts['archive']}, {facts['archive_id']}"
+        raise TargetError(f"--report {path} cannot be written: {error.strerror or error}{done}") from error
 
 
 def selection_asked(options: Mapping[str, Any]) -> Selection:

@@ -62,10 +62,14 @@ def _sections(summary: Summary) -> Iterator[Section]:
 def _export(export: dict[str, Any]) -> tuple[object, ...]:
     source = export["source"]
     selection = ", ".join(f"{name}={value}" for name, value in export["selection"].items()) or "everything"
+    if redaction := export.get("redaction"):
+        selection += f"; redacted by {', '.join(redaction['names']) or 'rules ' + redaction['rules'][:12]}"
     runs = export["counts"].get("runs", 0)
     version = source.get("mlflow_version")
     where = (source.get("uri"), version, export["tool"], selection)
-    return (export["number"], export["created"], runs, export["gaps"], *where)
+    steps = export.get("compacted", [])
+    number = " ".join([str(export["number"]), *(f"(was {step['number']})" for step in steps[-1:])])
+    return (number, export["created"], runs, export["gaps"], *where)
 
 
 def _sizes(summary: Summary) -> dict[str, str]:

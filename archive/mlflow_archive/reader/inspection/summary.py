@@ -126,6 +126,8 @@ def _export(export: Export) -> dict[str, Any]:
         "selection": dict(export.selection),
         "counts": dict(export.counts),
         "gaps": export.gaps,
+        **({} if export.compacted is None else {"compacted": [dict(step) for step in export.compacted]}),
+        **({} if export.redaction is None else {"redaction": export.redaction.to_json()}),
     }
 
 

@@ -40,11 +40,35 @@ class JoinedMembers:
     def open(self, name: str) -> MemberFile:
         if name in self._listing:
             return self._listing[name]
-        return (self._delta if name in self._delta_names else self._base).open(name)
+        return self.holder(name).open(name)
+
+    def holder(self, name: str) -> Members:
+        """Return the one of both in which a member lies."""
+        return self._delta if name in self._delta_names else self._base
+
+    @property
+    def parts(self) -> tuple[Members, Members]:
+        """The base and the delta."""
+        return self._base, self._delta
 
     def close(self) -> None:
         self._base.close()
         self._delta.close()
+
+
+def place_of(members: Members, name: str | None) -> ArchivePlace:
+    """Return where the archive lies that has a member: of several that were joined, one of these."""
+    while isinstance(members, JoinedMembers):
+        members = members.holder(name or "")
+    return members.path
+
+
+def _called(members: Members) -> str:
+    """Return what messages call an archive, one that is not written anywhere by those that it is made of."""
+    if isinstance(members, JoinedMembers):
+        base, delta = members.parts
+        return f"{_called(base)} joined with {_called(delta)}"
+    return str(members.path)
 
 
 def joined_members(
@@ -55,7 +79,7 @@ def joined_members(
     Raises SelectionError where one is no delta, or is one of another base; DamagedError (E007) where it states other
     members or exports of its base than these are.
     """
-    check_base(base.path, of_base, delta.path, of_delta)
+    check_base(_called(base), of_base, delta.path, of_delta)
     manifest = joined(of_delta.manifest)
     problems = (*of_base.problems, *of_delta.problems)
     opened = OpenedManifest(manifest=manifest, data=encode(manifest), problems=problems)
@@ -65,18 +89,21 @@ def joined_members(
     return JoinedMembers(base, delta, own, [copy, *listing_of(opened)]), opened
 
 
-def check_base(base_path: ArchivePlace, of_base: OpenedManifest, path: ArchivePlace, of_delta: OpenedManifest) -> None:
-    """Hold what a delta states of its base against an archive. Raises SelectionError, DamagedError (E007)."""
+def check_base(base: ArchivePlace | str, of_base: OpenedManifest, path: ArchivePlace, of_delta: OpenedManifest) -> None:
+    """Hold what a delta states of its base against an archive, as messages call it.
+
+    Raises SelectionError, DamagedError (E007).
+    """
     delta = of_delta.manifest.delta
     if delta is None:
         raise SelectionError(f"{path} is no delta but a whole archive ({of_delta.archive_id}): it needs no base")
     if of_base.manifest.delta is not None:
         raise SelectionError(
-            f"{base_path} is a delta itself, of the archive {of_base.manifest.delta.base}: join it to that one first"
+            f"{base} is a delta itself, of the archive {of_base.manifest.delta.base}: join it to that one first"
         )
     if delta.base != of_base.archive_id:
         raise SelectionError(
-            f"{path} is a delta of export {delta.export} of the archive {delta.base}, and {base_path} is "
+            f"{path} is a delta of export {delta.export} of the archive {delta.base}, and {base} is "
             f"{of_base.archive_id}, with export {of_base.manifest.export_number}: give the one that it was made of; "
             "where there are deltas between the two, join them in their order"
         )

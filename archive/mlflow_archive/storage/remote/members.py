@@ -109,7 +109,8 @@ def open_remote(place: RemotePlace) -> BucketMembers | DistantFileMembers:
             return form(place)
         except NoObjectError:
             continue
-    raise NotAnArchiveError(f"E001: {place} is no archive: there is no such object, and no {MANIFEST} below it")
+    missing = f"no such object, and no {MANIFEST} below it" if place.is_bucket else "no such file on the server (404)"
+    raise NotAnArchiveError(f"E001: {place} is no archive: there is {missing}")
 
 
 def _file(place: RemotePlace) -> DistantFileMembers:

@@ -44,9 +44,13 @@ def groups_of(numbers: Sequence[int]) -> list[ExportGroup]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurveyedPack:
-    """A pack, the bytes of its frames that stay (of some frames in part), and how many of its blobs go."""
+    """A pack, what of it stays, and how many of its blobs go.
+
+    ``live_bytes`` are those of frames, of some in part; a blob without any is an extent, too.
+    """
 
     member: Member
+    live_extents: int
     live_bytes: int
     dead_blobs: int
     whole: bool
@@ -141,7 +145,7 @@ class ThinningSurvey:
         yield from (member for member in members if member.kind == "text")
 
     def _pack(self, member: Member) -> SurveyedPack:
-        live_bytes = dead_blobs = position = 0
+        live_extents = live_bytes = dead_blobs = position = 0
         whole = True
         pack = self._archive.open_member(member)
         for labels in scan_pack(pack):
@@ -149,6 +153,7 @@ class ThinningSurvey:
                 end = placed.frame_offset + placed.label.frame_size
                 staying = self.staying(placed)
                 dead_extents = [extent for extent in placed.label.extents if extent not in staying]
+                live_extents += len(placed.label.extents) - len(dead_extents)
                 dead_share = (
                     sum(extent.size for extent in dead_extents) / (placed.label.raw_size or 1) if staying else 1
                 )
@@ -160,7 +165,9 @@ class ThinningSurvey:
         if position != member.size:
             message = f"{member.path} is damaged: there is no label at byte {position}"
             raise DamagedError(message, code="E041", member=member.path)
-        return SurveyedPack(member=member, live_bytes=live_bytes, dead_blobs=dead_blobs, whole=whole)
+        return SurveyedPack(
+            member=member, live_extents=live_extents, live_bytes=live_bytes, dead_blobs=dead_blobs, whole=whole
+        )
 
     def staying(self, placed: PlacedLabel) -> set[Extent]:
         """Return the extents of a frame whose blob stays."""

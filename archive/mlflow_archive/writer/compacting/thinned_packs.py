@@ -28,7 +28,7 @@ def packs_to_write(surveyed: GroupSurvey) -> list[SurveyedPack]:
     dead = [pack for pack in surveyed.packs if not pack.whole]
     small = [pack for pack in surveyed.packs if pack.whole and pack.member.size < SMALL_PACK]
     together = [*dead, *small] if len(dead) + len(small) > 1 else dead
-    return sorted((pack for pack in together if pack.live_bytes), key=lambda pack: pack.member.path)
+    return sorted((pack for pack in together if pack.live_extents), key=lambda pack: pack.member.path)
 
 
 def packs_to_copy(surveyed: GroupSurvey) -> list[SurveyedPack]:
@@ -45,12 +45,19 @@ class ThinnedPacks:
         self._extents: list[Extent] = []
         self._raw: list[bytes] = []
         self._filled = 0
+        self._written = 0
 
     def add(self, packs: Sequence[SurveyedPack]) -> None:
         """Write what stays of packs. Raises DamagedError (E012) for one that has not its SHA-256, TargetError."""
         for pack in packs:
             self._add(pack.member)
         self._flush()
+        expected = sum(pack.live_extents for pack in packs)
+        if self._written != expected:
+            message = (
+                f"{self._written} extents were written of {expected} that stay: nothing of an archive may get lost"
+            )
+            raise RuntimeError(message)
 
     def _add(self, member: Member) -> None:
         pack, digest, position = self._archive.open_member(member), hashlib.sha256(), 0
@@ -64,6 +71,7 @@ class ThinnedPacks:
                 staying = self._survey.staying(placed)
                 if staying.issuperset(label.extents):
                     self._writer.append(frame, label)
+                    self._written += len(label.extents)
                 elif staying:
                     self._keep(frame, label, staying, f"{member.path} at byte {placed.frame_offset}")
         if position != member.size or digest.hexdigest() != member.sha256:
@@ -87,6 +95,7 @@ class ThinnedPacks:
         if self._extents:
             label = Label(frame_size=0, raw_size=len(raw), extents=tuple(self._extents))
             self._writer.append(self._writer.compress(raw, Gain.SOME), label)
+            self._written += len(label.extents)
         self._extents, self._raw, self._filled = [], [], 0
 
 
