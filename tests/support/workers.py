@@ -6,6 +6,8 @@ import os
 import pickle
 import random
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -132,3 +134,30 @@ def killing(
     finally:
         over.set()
         thread.join()
+
+
+class DaskWorkers:
+    """So many worker processes of a scheduler; one that is killed is started anew, at whatever moment that was."""
+
+    def __init__(self, address: str, number: int) -> None:
+        words = ["distributed.cli.dask_worker", address, "--no-nanny", "--no-dashboard", "--nthreads", "1"]
+        self._command = [sys.executable, "-W", "ignore", "-m", *words]
+        self._running = [self._start() for _ in range(number)]
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        place = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        return subprocess.Popen(self._command, env=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def kill(self, draw: random.Random) -> bool:
+        """Kill one and start another."""
+        number = draw.randrange(len(self._running))
+        self._running[number].kill()
+        self._running[number].wait()
+        self._running[number] = self._start()
+        return True
+
+    def close(self) -> None:
+        """Kill all."""
+        for process in self._running:
+            process.kill()
+            process.wait()

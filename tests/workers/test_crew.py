@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from mlflow_archive.errors import ServerError
+from mlflow_archive.api.verbs import ExportOptions
+from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.workers.crew import Crew, WorkError
 from mlflow_archive.workers.pools import ThreadPool
 
@@ -106,6 +107,12 @@ def test_work_that_fails_is_tried_three_times_and_keeps_its_exit_code() -> None:
     with pytest.raises(WorkError, match="b failed 3 times: ServerError: it is not there") as raised:
         crew.wait()
     assert (done, pool.tried["b"], raised.value.exit_code) == (["a"], 3, 13)
+
+
+@pytest.mark.parametrize("wrong", [{"dask": "tcp://h:1"}, {"redact": "rules.yaml"}])
+def test_processes_do_not_go_with_a_cluster_or_with_redaction(wrong: dict[str, str]) -> None:
+    with pytest.raises(SelectionError, match="--processes"):
+        ExportOptions(processes=2, **wrong)  # type: ignore[arg-type]
 
 
 def test_in_threads_the_first_error_is_raised_as_it_is() -> None:

@@ -67,6 +67,8 @@ class ExportOptions(ArchiveOptions):
     def __post_init__(self) -> None:
         if self.processes and self.dask is not None:
             raise SelectionError("--processes is for this machine, --dask for a cluster: give one")
+        if self.redact is not None and (self.processes or self.dask is not None):
+            raise SelectionError("--redact is done by threads of this machine: leave out --processes and --dask")
         if any(isinstance(pair, str) for pair in self.artifact_map):
             raise TypeError(f"artifact_map takes pairs, as [('/old', '/new')]; found {self.artifact_map!r}")
 

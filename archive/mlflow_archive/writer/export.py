@@ -88,8 +88,8 @@ class ArchiveSink:
         redacted: Redacted | None = None,
     ) -> None:
         options = options or ArchiveOptions()
-        self._redacted = redacted
         self._place = path.absolute() if isinstance(path, Path) else path
+        self._redacted = redacted
         self._options, self._tool, self._clock_ms = options, tool, clock_ms
         self._progress: Progress = progress or Quiet()
         self._files = files or Files()
