@@ -17,7 +17,8 @@ PROBLEMS: Final = MappingProxyType(
         "E002": "The manifest is not the canonical JSON that the format demands.",
         "E003": "The major version of the format is another than the reader's.",
         "E004": "The archive needs a feature that the reader does not have.",
-        "E005": "manifest.json and the copy of the newest export's manifest differ.",
+        "E005": "manifest.json and the copy of the newest export's manifest differ, or checksums.sha256 lists another "
+        "copy.",
         "E006": "No copy of the manifest can be trusted.",
         "E007": "A delta states other members or exports of its base than the base has.",
         "E008": "The index of an archive is damaged.",
