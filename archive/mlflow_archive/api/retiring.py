@@ -31,6 +31,7 @@ from mlflow_archive.retiring.plan import SiteAndArchive, number_of_traces, plan
 from mlflow_archive.retiring.receipt import NEW, PLANNED, RetiredObject, RetireReceipt, read_receipt
 from mlflow_archive.retiring.retire import Retirement, runs_that_go
 from mlflow_archive.retiring.site import HIDDEN_BY_SERVERS, Site, locate_site
+from mlflow_archive.retiring.turn import turn_with
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.verification.checks import verify
 
@@ -88,7 +89,7 @@ def retire(
         artifacts_destination=options.artifacts_destination,
         progress=listener,
     )
-    with closing(site), open_archive(archive) as opened:
+    with turn_with(path), closing(site), open_archive(archive) as opened:
         check_lies_elsewhere(archive_place(archive), _roots(site, options))
         if options.purge:
             _check_purgeable(opened, site)
