@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_archive.format.blob_index import TOGETHER_BYTES, in_groups
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.verification.checks import verify
-from mlflow_archive.verification.packs import TOGETHER_BYTES, PackCheck, in_groups
+from mlflow_archive.verification.packs import PackCheck
 from tests.support.memory_source import MemoryOptions
 from tests.support.workers import SendingPool, export_by
 

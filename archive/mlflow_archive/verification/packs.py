@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +15,7 @@ import zstandard
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.flow.report import Progress
+from mlflow_archive.format.blob_index import IndexedExtent, disagreement, in_groups, labelled
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.format.packs import (
     LABEL_PREFIX_SIZE,
@@ -29,20 +29,6 @@ from mlflow_archive.format.packs import (
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.members import MemberFile
 from mlflow_archive.verification.report import VerifyReport
-
-TOGETHER_BYTES: Final = 1024 * 1024 * 1024
-"""As large as a pack gets: the rows of the blob index of so many bytes are in memory at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexedExtent:
-    """A row of the blob index, within one pack and frame."""
-
-    digest: str
-    raw_offset: int
-    raw_size: int
-    frame_size: int
-    offset_in_frame: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,16 +164,10 @@ class PackCheck:
     def _check_index(self, file: MemberFile, frame: FrameAt, indexed: list[IndexedExtent]) -> None:
         if frame.extents is None:
             return
-        labelled = set()
-        offset = 0
-        for extent in frame.extents:
-            labelled.add((extent.digest.hex(), extent.raw_offset, extent.size, offset))
-            offset += extent.size
+        known = set(labelled(frame.extents, frame.size))
         for row in indexed:
-            placing = (row.digest, row.raw_offset, row.raw_size, row.offset_in_frame)
-            if row.frame_size != frame.size or placing not in labelled:
-                message = f"the blob index and the label of the frame at byte {frame.offset} disagree on {row.digest}"
-                self._report.add("E041", file.name, message)
+            if row not in known:
+                self._report.add("E041", file.name, disagreement(frame.offset, row.digest))
 
     def _prove(self, file: MemberFile, frame: FrameAt, indexed: list[IndexedExtent], raw: bytes) -> None:
         """Hash the blobs of a frame that the index names, as the index places them."""
@@ -210,18 +190,6 @@ class PackCheck:
                 if hashed.digest() == digest:
                     self.good[digest] = position + len(data)
                     del self._cut[digest]
-
-
-def in_groups(packs: Iterable[Member]) -> Iterator[list[Member]]:
-    """Yield packs in order, together no larger than one may be: for each group the blob index is read once."""
-    group: list[Member] = []
-    for member in packs:
-        if group and sum(other.size for other in group) + member.size > TOGETHER_BYTES:
-            yield group
-            group = []
-        group.append(member)
-    if group:
-        yield group
 
 
 def raw_digest(text: str) -> bytes:
