@@ -14,7 +14,7 @@ from mlflow_archive.retiring.kept import TABLE_WORDS, KeptEntities, KeptEntity
 from mlflow_archive.retiring.reading import HOLD, SourceEntity
 from mlflow_archive.retiring.site import DELETED, Foundation
 
-_UNFINISHED: Final = ("RUNNING", "SCHEDULED")
+_FINISHED: Final = ("FINISHED", "FAILED", "KILLED")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -82,12 +82,14 @@ class Judge:
         return Stay(reason=f"the {entity.holder} has the tag {HOLD}") if entity.holder else None
 
     def _of_time(self, entity: SourceEntity) -> Stay | None:
-        if entity.row.get("status") in _UNFINISHED and entity.kind == RUN:
-            return Stay(reason=f"its status is {entity.row['status']}, so that it may still be written to")
+        if entity.kind == RUN and entity.row.get("status") not in _FINISHED:
+            return Stay(reason=f"its status is {entity.row.get('status')}, so that it may still be written to")
         before, ended = self.rules.before_ms, _ended_ms(entity.row)
-        if before is not None and ended is not None and ended >= before:
-            return Stay(reason="it ended, or was made, later than was asked for")
-        return None
+        if before is None:
+            return None
+        if ended is None:  # one that was begun long ago may have ended today
+            return Stay(reason="it has no time at which it ended, so that its age is not known")
+        return Stay(reason="it ended, or was made, later than was asked for") if ended >= before else None
 
     def _of_versions(self, entity: SourceEntity) -> Stay | None:
         needed = self.foundation.runs if entity.kind == RUN else self.foundation.logged_models
