@@ -7,14 +7,18 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
-_BEFORE: Final = (
-    r"(?<![A-Za-z0-9])",
+_BEHIND_AN_ESCAPE: Final = (
     r"(?<=\\[bfnrt])",  # these letters are an end of line or the like, in JSON
     r"(?<=\\u[0-9A-Fa-f]{4})",
     r"(?<=%[0-9A-Fa-f]{2})",
     r"(?<=%25[0-9A-Fa-f]{2})",
 )
-_AFTER: Final = r"(?![A-Za-z0-9])"
+_LETTERS: Final = "A-Za-z0-9"
+
+
+def beginning(letters: str = _LETTERS) -> str:
+    """Return an expression for where a word may begin: behind none of some letters, unless these end an escape."""
+    return f"(?:{'|'.join((f'(?<![{letters}])', *_BEHIND_AN_ESCAPE))})"
 
 
 def whole_words(alternatives: str) -> re.Pattern[str]:
@@ -23,7 +27,7 @@ def whole_words(alternatives: str) -> re.Pattern[str]:
     >>> whole_words("ada").sub("?", r"ada, malice\\nada adam %2Fada")
     '?, malice\\\\n? adam %2F?'
     """
-    return re.compile(rf"(?:{'|'.join(_BEFORE)})(?:{alternatives}){_AFTER}")
+    return re.compile(rf"{beginning()}(?:{alternatives})(?![{_LETTERS}])")
 
 
 def spelled(names: Iterable[str]) -> re.Pattern[str]:
