@@ -136,7 +136,7 @@ PERSONAL: Final = (
         name="e-mail address",
         sign=r"[A-Za-z0-9_%+-]@[A-Za-z0-9]",
         regex=re.compile(
-            r"(?!(?<=\\)(?:[bfnrt]|u[0-9A-Fa-f]{4}))"  # an escape of JSON is none of the address
+            r"(?!(?<=\\)(?:[bfnrt]|u[0-9A-Fa-f]{4})|(?<=%25)[0-9A-Fa-f]{2})"  # an escape is none of the address
             + beginning("A-Za-z0-9._%+/-")
             + r"[A-Za-z0-9](?:[A-Za-z0-9._%+-]{0,62}[A-Za-z0-9_%+-])?"
             r"@[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.)+[A-Za-z]{2,24}(?![A-Za-z0-9-])",
