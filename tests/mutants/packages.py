@@ -47,6 +47,7 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
                 *("writer/test_settled.py", "writer/test_withdrawn.py", "writer/test_sink.py"),
                 *("writer/test_target.py", "writer/test_delta.py", "writer/test_index.py", "writer/test_join.py"),
                 *("writer/test_once.py", "writer/test_out_of_reach.py", "remote/test_writing.py"),
+                *("writer/test_bucket_commit.py", "writer/test_redacted.py", "writer/test_thinned_packs.py"),
                 *("writer/test_compact.py", "writer/test_keep.py", "redacting/test_export.py"),
                 "workers/test_sharing_out.py::test_an_interrupted_export_is_continued_by_others",
                 "workers/test_sharing_out.py::test_a_large_blob_is_written_once",
