@@ -14,9 +14,9 @@ from mlflow_archive.storage.remote.object_bytes import KeptRanges, ObjectBytes, 
 from mlflow_archive.storage.remote.store import ObjectRange, ObjectStream, RemoteStore
 
 KIB, MIB = 1024, 1024 * 1024
-SIZE = 70 * MIB
+LARGE, SIZE = 70 * MIB, 4 * MIB
 GAP = 512 * KIB
-DATA = bytes(range(251)) * (SIZE // 251 + 1)
+DATA = bytes(range(251)) * (LARGE // 251 + 1)
 
 
 class Recorded(RemoteStore):
@@ -41,7 +41,8 @@ class Recorded(RemoteStore):
 
     def stream(self, name: str, position: int, size: int, *, tag: str | None = None) -> ObjectStream:
         self.ranges.append((position, size))
-        return super().stream(name, position, size)
+        self.tags.append(tag)
+        return replace(super().stream(name, position, size), tag=self.tag)
 
     def asked(self) -> list[tuple[int, int]]:
         ranges, self.ranges = sorted(self.ranges), []
@@ -53,8 +54,8 @@ def of(store: Recorded, size: int = SIZE, **options: Any) -> ObjectBytes:
 
 
 def test_who_reads_on_gets_more_at_a_time_and_who_jumps_little() -> None:
-    store = Recorded()
-    file = of(store)
+    store = Recorded(LARGE)
+    file = of(store, LARGE)
     for position, size, asked in (
         (0, 10, [(0, MIB)]),
         (10, 10, []),
@@ -66,7 +67,7 @@ def test_who_reads_on_gets_more_at_a_time_and_who_jumps_little() -> None:
         (60 * MIB + 64 * KIB + 11, 10, [(60 * MIB + 64 * KIB + 11, 64 * KIB)]),
         (59 * MIB, 10, [(59 * MIB, 64 * KIB)]),
         (55 * MIB, 100 * KIB, [(55 * MIB, 100 * KIB)]),
-        (SIZE - 64 * KIB, 10, [(SIZE - 64 * KIB, 64 * KIB)]),
+        (LARGE - 64 * KIB, 10, [(LARGE - 64 * KIB, 64 * KIB)]),
     ):
         assert file.read(position, size) == DATA[position : position + size]
         assert store.asked() == asked, position
@@ -139,6 +140,9 @@ def test_what_is_read_in_order_is_one_request() -> None:
     ):
         assert ordered.read(position, size) == DATA[position : position + size]
         assert store.asked() == asked, position
+    within = of(store).in_order(MIB, MIB)
+    assert within.read(2 * MIB - 9, 9) == DATA[2 * MIB - 9 : 2 * MIB]
+    assert store.asked() == [(2 * MIB - 9, 64 * KIB)]
     before, behind = of(store).in_order(MIB, MIB), of(store).in_order(MIB, MIB)
     assert before.read(MIB - 1, 2) == DATA[MIB - 1 : MIB + 1]
     assert behind.read(2 * MIB - 1, 2) == DATA[2 * MIB - 1 : 2 * MIB + 1]
@@ -175,6 +179,10 @@ def test_only_an_etag_that_stands_for_exact_bytes_is_asked_for(tag: str | None, 
     for position in (300 * KIB, 700 * KIB):
         stated.read(position, 5)
     assert store.tags[2:] == [None, asked]
+    streamed = of(store, MIB)
+    for position in (0, 10):
+        assert b"".join(map(bytes, streamed.stream(position, position + 5))) == DATA[position : position + 5]
+    assert store.tags[4:] == [None, asked]
 
 
 def test_an_empty_object() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -14,7 +15,14 @@ from mlflow_archive.errors import DamagedError, MlflowArchiveError, NotAnArchive
 from mlflow_archive.format.layout import MANIFEST
 from mlflow_archive.format.location import RemotePlace
 from mlflow_archive.storage.remote.members import BucketMembers, open_remote
-from mlflow_archive.storage.remote.store import NoObjectError, ObjectEntry, OtherObjectError, RangeError, RemoteStore
+from mlflow_archive.storage.remote.store import (
+    NoObjectError,
+    ObjectEntry,
+    ObjectRange,
+    OtherObjectError,
+    RangeError,
+    RemoteStore,
+)
 from tests.support.counted_store import CountedBucket
 from tests.support.memory_source import MemoryOptions, export
 
@@ -112,6 +120,20 @@ def test_a_stream_that_breaks_is_told_as_a_request_is() -> None:
     with pytest.raises(RemotePlaceError) as caught:
         next(stream.blocks)
     assert str(caught.value) == f"{WHERE} cannot be reached, or is refused: cut"
+
+
+def test_by_what_a_store_names_a_state() -> None:
+    class Answer:
+        def __init__(self, version: str | None) -> None:
+            self.meta = {"size": 9, "e_tag": '"1"', "version": version}
+
+        def bytes(self) -> bytes:
+            return b"x"
+
+    for version, named in (("7", {"e_tag": '"1"', "version": "7"}), (None, {"e_tag": '"1"'})):
+        objects = SimpleNamespace(get=lambda *_, version=version, **__: Answer(version))
+        answer = RemoteStore(PLACE, objects).get("o", 0, 1)  # type: ignore[arg-type]
+        assert answer == ObjectRange(b"x", 9, '"1"', named)
 
 
 def test_parts_of_a_file_are_as_large_as_their_number_asks_for(tmp_path: Path) -> None:

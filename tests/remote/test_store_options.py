@@ -96,14 +96,34 @@ def test_azure_and_google(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AZURE_STORAGE_SAS_TOKEN", "sv=1&sig=2"),
         ("AZURE_STORAGE_TOKEN", "token"),
         ("AZURE_SKIP_SIGNATURE", "true"),
+        ("AZURE_CLIENT_SECRET", "secret"),
+        ("AZURE_STORAGE_CLIENT_SECRET", "secret"),
+        ("AZURE_FEDERATED_TOKEN_FILE", "/none"),
+        ("AZURE_STORAGE_ACCESS_KEY", "a2V5"),
+        ("AZURE_STORAGE_CONNECTION_STRING", "SharedAccessSignature=sv=1&sig=2"),
     ],
 )
 def test_an_account_in_the_uri_of_azure_with_a_log_in(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nothing else is asked for one then."""
+
+    def asked() -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("mlflow_archive.storage.remote.connecting._azure_identity", asked)
     store, place, _ = options("abfss://box@named.dfs.core.windows.net/x", {variable: value}, monkeypatch)
-    assert (store.config, store.prefix) == ({"account_name": "named", "container_name": "box"}, "x")
+    keys = {"account_key": "a2V5"} if variable == "AZURE_STORAGE_ACCESS_KEY" else {}
+    keys |= {"sas_key": "sv=1&sig=2"} if variable == "AZURE_STORAGE_CONNECTION_STRING" else {}
+    assert (store.config, store.prefix) == ({"account_name": "named", "container_name": "box", **keys}, "x")
     assert (place, store.credential_provider) == ("abfss://box@named.dfs.core.windows.net/x", None)
+
+
+def test_whoever_has_no_log_in_is_asked_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("mlflow_archive.storage.remote.connecting._azure_identity", lambda: asked.append("azure"))
+    options("abfss://box@named.dfs.core.windows.net/x", {}, monkeypatch)
+    assert asked == ["azure"]
 
 
 @pytest.mark.parametrize("name", ["AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_KEY"])

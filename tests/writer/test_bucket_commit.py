@@ -88,7 +88,7 @@ def test_where_no_answer_came_the_key_is_read(lost: str, held: dict[str, bytes])
     if held:
         commit_copy(store, ONE, DATA)
     else:
-        with pytest.raises(RemotePlaceError, match="^no answer$"):
+        with pytest.raises(RemotePlaceError, match=r"^no answer$"):
             commit_copy(store, ONE, DATA)
     assert store.held() == held
 
@@ -145,8 +145,10 @@ def test_nothing_is_written_over_what_is_damaged() -> None:
         (b"{", r"s3://box/x is damaged \(E00\d: .+\); nothing is added to it. See what `verify` says"),
         (
             manifest_of(1, "another")[1],
-            r"s3://box/x is damaged \(E005: manifest.json differs from its copy\); nothing is added to it. "
-            "See what `verify` says",
+            (
+                r"s3://box/x is damaged \(E005: manifest.json differs from its copy\); nothing is added to it. "
+                "See what `verify` says"
+            ),
         ),
     ):
         store = Noted()
