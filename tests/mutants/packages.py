@@ -91,7 +91,8 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
         "selecting": Package(code=("selecting/*",), tests=("selecting",)),
         "repairing": Package(code=("repairing/*",), tests=("repairing",)),
         "packing": Package(
-            code=("packing/*",), tests=("packing", "road/test_packing.py", "road/test_packing_damage.py")
+            code=("packing/*",),
+            tests=("packing", "road/test_behind.py", "road/test_packing.py", "road/test_packing_damage.py"),
         ),
         "signing": Package(code=("signing/*",), tests=("signing",)),
         "redacting": Package(code=("redacting/*",), tests=("redacting",)),
