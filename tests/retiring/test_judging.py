@@ -124,7 +124,9 @@ def test_what_ended_at_the_moment_that_was_asked_for_stays() -> None:
         assert judged(subject, Rules(before_ms=ENDED_MS)) == later
         assert judged(subject, Rules(before_ms=ENDED_MS - 1)) == later
         assert judged(subject, Rules(before_ms=ENDED_MS + 1)) is None
-    assert judged(entity(row={**ROW, "end_time": None}), Rules(before_ms=0)) is None
+    ageless = ("it has no time at which it ended, so that its age is not known", "")
+    assert judged(entity(row={**ROW, "end_time": None}), Rules(before_ms=0)) == ageless
+    assert judged(entity(row={**ROW, "end_time": None})) is None
     assert judged(entity(kind=LOGGED_MODEL, row={**ROW, "status": "RUNNING"})) is None
     assert (milliseconds(ENDED), milliseconds(ENDED + timedelta(microseconds=1999))) == (ENDED_MS, ENDED_MS + 1)
 
