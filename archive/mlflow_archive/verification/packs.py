@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +15,7 @@ import zstandard
 
 from mlflow_archive.errors import DamagedError
 from mlflow_archive.flow.report import Progress, Quiet
+from mlflow_archive.format.blob_index import IndexedExtent, disagreement, in_groups, labelled
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.format.packs import (
     LABEL_PREFIX_SIZE,
@@ -31,21 +31,7 @@ from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.storage.members import HASH_BLOCK, MemberFile
 from mlflow_archive.verification.report import Found, VerifyReport
-from mlflow_archive.verification.sharing_out import SharedChecks, in_pieces
-
-TOGETHER_BYTES: Final = 1024 * 1024 * 1024
-"""As large as a pack gets: the rows of the blob index of so many bytes are in memory at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexedExtent:
-    """A row of the blob index, within one pack and frame."""
-
-    digest: str
-    raw_offset: int
-    raw_size: int
-    frame_size: int
-    offset_in_frame: int
+from mlflow_archive.verification.sharing_out import SharedChecks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +92,7 @@ class PackCheck:
     def run(self, packs: Sequence[Member], jobs: int) -> None:
         """Check packs in order, with ``jobs`` threads that decode."""
         with ThreadPoolExecutor(jobs, thread_name_prefix="verify") as pool:
-            for together in in_pieces(packs, TOGETHER_BYTES, len(packs)):
+            for together in in_groups(packs):
                 indexes = self._indexes({member.path for member in together})
                 for member in together:
                     self._check_pack(member, indexes[member.path], pool, jobs)
@@ -189,16 +175,10 @@ class PackCheck:
     def _check_index(self, file: MemberFile, frame: FrameAt, indexed: list[IndexedExtent]) -> None:
         if frame.extents is None:
             return
-        labelled = set()
-        offset = 0
-        for extent in frame.extents:
-            labelled.add((extent.digest.hex(), extent.raw_offset, extent.size, offset))
-            offset += extent.size
+        known = set(labelled(frame.extents, frame.size))
         for row in indexed:
-            placing = (row.digest, row.raw_offset, row.raw_size, row.offset_in_frame)
-            if row.frame_size != frame.size or placing not in labelled:
-                message = f"the blob index and the label of the frame at byte {frame.offset} disagree on {row.digest}"
-                self._report.add("E041", file.name, message)
+            if row not in known:
+                self._report.add("E041", file.name, disagreement(frame.offset, row.digest))
 
     def _prove(self, file: MemberFile, frame: FrameAt, indexed: list[IndexedExtent], raw: bytes) -> None:
         """Hash the blobs of a frame that the index names, as the index places them."""

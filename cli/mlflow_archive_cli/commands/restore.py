@@ -59,6 +59,7 @@ from mlflow_archive_cli.table import pairs
 )
 @experiment_option
 @run_option
+@click.option("--trace", "traces", metavar="ID", multiple=True, help="Only the trace with this id. Repeatable.")
 @click.option("--merge", is_flag=True, help="Add to a database that holds data what is missing there.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="How many threads work.")
 @processes_option
@@ -104,7 +105,7 @@ def command(
         processes=options["processes"] or 0,
         dask=options["dask"],
     )
-    selection = Selection(experiments=options["experiments"], runs=options["runs"])
+    selection = Selection(experiments=options["experiments"], runs=options["runs"], traces=options["traces"])
     with opened_archive(archive, base, at) as opened:
         facts = {"archive": str(archive), "archive_id": opened.id, "dry_run": options["dry_run"]}
         with ReceiptFile(receipt, facts) as file:
