@@ -116,9 +116,19 @@ def test_processes_and_a_cluster_exclude_each_other(tmp_path: Path) -> None:
         verify(tmp_path / "archive", processes=2, dask="tcp://127.0.0.1:9")
 
 
-def test_the_command_with_processes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_command_with_processes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def threads(processes: int, dask: str | None) -> Pool:
+        made.append(processes)
+        return SendingPool(processes)
+
+    monkeypatch.setattr("mlflow_archive.verification.sharing_out.pool_of", threads)
     export(tmp_path / "archive", MemoryOptions(runs=1))
     command = ["verify", str(tmp_path / "archive"), "--quiet"]
-    said = [(run([*command, *options]), capfd.readouterr()) for options in ([], ["--processes", "1"])]
+    said = [(run([*command, *options]), capfd.readouterr()) for options in ([], ["--processes", "2"])]
     assert said[0][0] == 0
     assert said[1] == said[0]
+    assert made == [2]

@@ -13,11 +13,15 @@ from typing import Any
 
 import pytest
 
+import mlflow_archive as ma
 from mlflow_archive.errors import MlflowArchiveError, TargetError
+from mlflow_archive.flow.report import Report
 from mlflow_archive.format.location import RemotePlace
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.sinks.restore import RestoreOptions
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.workers.pools import DaskPool
+from tests.sinks.test_restore_files import files_below
 from tests.support.memory_source import MemoryOptions, content, content_of, export
 from tests.support.workers import DaskWorkers, export_by, killing
 
@@ -45,7 +49,16 @@ def test_a_cluster_writes_what_threads_write(tmp_path: Path, cluster: Any) -> No
     report = export_by(tmp_path / "cluster.mlfa", DaskPool(cluster.scheduler_address), OPTIONS)
     assert report.details["one_moment"] is True
     assert content_of(tmp_path / "cluster.mlfa") == content_of(tmp_path / "threads")
-    assert verify(tmp_path / "cluster.mlfa").problems == []
+    path = tmp_path / "cluster.mlfa"
+    assert verify(path, dask=cluster.scheduler_address) == verify(path)
+    by_threads, by_cluster = restored(path, tmp_path / "1"), restored(path, tmp_path / "2", cluster.scheduler_address)
+    assert by_cluster.counts == by_threads.counts
+    assert files_below(tmp_path / "2/root") == files_below(tmp_path / "1/root")
+
+
+def restored(path: Path, target: Path, dask: str | None = None) -> Report:
+    target.mkdir()
+    return ma.restore(path, f"sqlite:///{target}/t.db", RestoreOptions(artifact_root=f"{target}/root", dask=dask))
 
 
 def test_a_worker_that_does_not_see_the_place_is_refused_in_a_sentence(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
 
 from mlflow_archive.flow.copy import copy
@@ -12,6 +13,7 @@ from mlflow_archive.kinds import KINDS, TABLES
 from mlflow_archive.mlflow_database.mapping import MAPS
 from mlflow_archive.optional import mlflow_version
 from mlflow_archive.reader.archive import Archive
+from mlflow_archive.reader.archive_at import ArchiveAt, archive_at
 from mlflow_archive.reader.source import ArchiveSource
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import (
@@ -24,7 +26,9 @@ from mlflow_archive.sinks.restore import (
 from mlflow_archive.sinks.restore.database import RestoreDatabase
 from mlflow_archive.sinks.restore.existing import Existing
 from mlflow_archive.sinks.restore.locate import locate_database
+from mlflow_archive.sinks.restore.sharing_out import SharedFiles
 from mlflow_archive.verification.taken import check_taken
+from mlflow_archive.workers.pools import pool_of, wants_workers
 
 
 def restore_archive(
@@ -34,8 +38,11 @@ def restore_archive(
     selection: Selection | None = None,
     *,
     progress: AbstractContextManager[Progress] | None = None,
+    opened_as: ArchiveAt | None = None,
 ) -> Report:
     """Restore what is selected of an archive into the database at a URI; ``progress`` watches the second copy only.
+
+    Workers open the archive as it was ``opened_as``, which need not be said of one without base and as it is now.
 
     Raises DamagedError, and RestoreRefusedError with all that stands against it, before anything is written,
     SelectionError (also for a delta without its base), ServerError, TargetError; after any of them the database is as
@@ -54,10 +61,21 @@ def restore_archive(
         with progress or nullcontext(quiet) as listener:
             if sentence := untried(mlflow_version()):
                 listener.note(sentence)
-            sink = RestoreSink(database, options=options, existing=existing, progress=listener)
-            return copy(ArchiveSource(archive), sink, selection, jobs=options.jobs, progress=listener)
+            with _shared_files(opened_as or archive_at(archive.path, None, archive.id), options, listener) as shared:
+                sink = RestoreSink(database, options=options, existing=existing, progress=listener, shared=shared)
+                return copy(ArchiveSource(archive), sink, selection, jobs=options.jobs, progress=listener)
     finally:
         database.rollback()
+
+
+@contextmanager
+def _shared_files(at: ArchiveAt, options: RestoreOptions, progress: Progress) -> Iterator[SharedFiles | None]:
+    """Give what has workers write the artifacts, where these are asked for; the pool is closed behind the block."""
+    if not wants_workers(options.processes, options.dask):
+        yield None
+        return
+    with closing(SharedFiles(at, pool_of(options.processes, options.dask), progress)) as shared:
+        yield shared
 
 
 def look_ahead(

@@ -27,10 +27,11 @@ from mlflow_archive.flow.sink import Sink
 from mlflow_archive.format.earlier import AskedAt
 from mlflow_archive.format.location import ArchivePath, ArchivePlace, archive_place
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.reader.archive_at import archive_at
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.private_folder import remove_left_behind
-from mlflow_archive.workers.pools import pool_of
+from mlflow_archive.workers.pools import pool_of, wants_workers
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from mlflow_archive.writer.target_place import base_at
 
@@ -65,9 +66,7 @@ class ExportOptions(ArchiveOptions):
     dask: str | None = None
 
     def __post_init__(self) -> None:
-        if self.processes and self.dask is not None:
-            raise SelectionError("--processes is for this machine, --dask for a cluster: give one")
-        if self.redact is not None and (self.processes or self.dask is not None):
+        if wants_workers(self.processes, self.dask) and self.redact is not None:
             raise SelectionError("--redact is done by threads of this machine: leave out --processes and --dask")
         if any(isinstance(pair, str) for pair in self.artifact_map):
             raise TypeError(f"artifact_map takes pairs, as [('/old', '/new')]; found {self.artifact_map!r}")
@@ -103,7 +102,7 @@ def export(
             progress=listener,
         )
         sink = _archive_sink(archive_place(archive), options, listener)
-        if isinstance(sink, ArchiveSink) and (options.processes or options.dask is not None):
+        if isinstance(sink, ArchiveSink) and wants_workers(options.processes, options.dask):
             at = source_at(source, options.artifact_map, options.artifacts_destination)
             return export_by_workers(at, origin, sink, selection, pool_of(options.processes, options.dask), listener)
         return loop.copy(origin, sink, selection, jobs=options.jobs, progress=listener)
@@ -210,7 +209,9 @@ def restore(
     from mlflow_archive.api.restoring import restore_archive  # noqa: PLC0415 - brings MLflow with it
 
     with open_archive(archive, base=base, at=at) as opened:
-        return restore_archive(opened, to, options, selection, progress=nullcontext(as_progress(progress)))
+        watched = nullcontext(as_progress(progress))
+        opened_as = archive_at(archive, base, opened.id, at)
+        return restore_archive(opened, to, options, selection, progress=watched, opened_as=opened_as)
 
 
 def serve(

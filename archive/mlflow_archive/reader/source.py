@@ -189,7 +189,7 @@ class ArchiveSource:
                 path=row["path"],
                 size=row["size"],
                 mark=row["digest"],
-                open=partial(_open, self._blobs, row["digest"], pieces.get(row["digest"], [])),
+                open=partial(open_blob, self._blobs, row["digest"], pieces.get(row["digest"], [])),
             )
             for row in listed
         ]
@@ -232,7 +232,8 @@ def _place(pieces: list[StoredExtent] | None) -> tuple[str, int, int]:
     return (pieces[0].pack, pieces[0].frame_offset, pieces[0].offset_in_frame) if pieces else ("", 0, 0)
 
 
-def _open(blobs: Blobs, digest: str, pieces: list[StoredExtent]) -> BinaryIO:
+def open_blob(blobs: Blobs, digest: str, pieces: list[StoredExtent]) -> BinaryIO:
+    """Open a blob as an artifact. Raises ArtifactUnreadableError, for one in the base of a delta its own kind."""
     try:
         return blobs.open(digest, pieces)
     except ElsewhereError as error:

@@ -105,11 +105,11 @@ def check_bytes(
     members = sorted(archive.manifest.members, key=lambda member: (-member.size, member.path))
     progress.expect("bytes", sum(member.size for member in members))
     bad: set[str] = set()
-    for found in (
+    for findings in (
         _by_threads(archive, members, progress, jobs) if shared is None else shared.run(check_members, members)
     ):
-        report.take(found)
-        bad |= found.bad
+        report.take(findings)
+        bad |= findings.bad
     if isinstance(archive.members, SingleFileMembers):
         _check_rest(archive, archive.members, report, progress)
     return bad
@@ -122,21 +122,21 @@ def _by_threads(archive: Archive, members: Iterable[Member], progress: Progress,
 
 def check_members(archive: Archive, members: Sequence[Member], progress: Progress | None = None) -> MembersFound:
     """Hash some members."""
-    found, progress = MembersFound(), progress or Quiet()
+    findings, progress = MembersFound(), progress or Quiet()
     for member in members:
         try:
             if isinstance(archive.members, SingleFileMembers):
                 archive.members.check_header(member.path)
-            sha256 = _hash(archive, archive.open_member(member), found, progress)
+            sha256 = _hash(archive, archive.open_member(member), findings, progress)
         except DamagedError as error:
             if error.code not in ("E010", "E011"):  # these the listing has reported
-                found.add_error(error)
-            found.bad.add(member.path)
+                findings.add_error(error)
+            findings.bad.add(member.path)
             continue
         if sha256 != member.sha256:
-            found.add("E012", member.path, f"its SHA-256 is {sha256}, the manifest states {member.sha256}")
-            found.bad.add(member.path)
-    return found
+            findings.add("E012", member.path, f"its SHA-256 is {sha256}, the manifest states {member.sha256}")
+            findings.bad.add(member.path)
+    return findings
 
 
 def _hash(archive: Archive, file: MemberFile, report: Found, progress: Progress) -> str:

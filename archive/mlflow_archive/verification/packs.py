@@ -65,20 +65,20 @@ def check_all_packs(
         check.run(packs, jobs)
         good = check.good
     else:
-        for found in shared.run(check_packs, packs):
-            report.take(found)
-            good.update(found.good)
+        for findings in shared.run(check_packs, packs):
+            report.take(findings)
+            good.update(findings.good)
     check.check_extents({member.path for member in packs})
     return good
 
 
 def check_packs(archive: Archive, packs: Sequence[Member]) -> PacksFound:
     """Check some packs: what a worker does."""
-    found = PacksFound()
-    check = PackCheck(archive, found, Quiet())
+    findings = PacksFound()
+    check = PackCheck(archive, findings, Quiet())
     check.run(packs, 1)
-    found.good = check.good
-    return found
+    findings.good = check.good
+    return findings
 
 
 class PackCheck:

@@ -71,10 +71,10 @@ class Found:
         """Add to what was checked: ``members``, ``bytes``, ``rows``, ``blobs``."""
         self.checked[unit] = self.checked.get(unit, 0) + amount
 
-    def take(self, found: Found, problems: slice = slice(None)) -> None:
+    def take(self, findings: Found, problems: slice = slice(None)) -> None:
         """Add what the check of a piece found."""
-        self.extend(found.problems[problems])
-        for unit, amount in found.checked.items():
+        self.extend(findings.problems[problems])
+        for unit, amount in findings.checked.items():
             self.count(unit, amount)
 
 

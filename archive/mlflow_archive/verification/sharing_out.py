@@ -72,17 +72,17 @@ class SharedChecks:
             raise ArchiveError(f"a worker cannot open the archive, which all of them need: {refused[0]}")
 
     def run(
-        self, do: Callable[[Archive, Sequence[_Item]], _Found], items: Sequence[_Item], *, told: bool = True
+        self, do: Callable[[Archive, Sequence[_Item]], _Found], items: Sequence[_Item], *, weighed: bool = True
     ) -> Iterable[_Found]:
         """Have a function of a module called with all items, some at a time; return what it did, in their order.
 
         Progress is told of the bytes of members, unless it is not to be. Raises WorkError.
         """
-        found: dict[int, _Found] = {}
+        findings: dict[int, _Found] = {}
         weights: dict[int, int] = {}
 
         def take(outcome: tuple[int, _Found]) -> None:
-            number, found[number] = outcome
+            number, findings[number] = outcome
             self._progress.advance("bytes", weights.pop(number))
 
         crew: Crew[CheckTask, tuple[int, _Found]] = Crew(
@@ -96,18 +96,18 @@ class SharedChecks:
         )
         try:
             for number, piece in enumerate(self._pieces(items)):
-                weights[number] = sum(map(_size, piece)) if told else 0
+                weights[number] = sum(map(_size, piece)) if weighed else 0
                 crew.give(CheckTask(token=self._token, at=self._at, number=number, do=do, items=tuple(piece)))
             crew.wait()
         except BaseException:
             crew.stop()
             raise
-        return (found.pop(number) for number in sorted(found))
+        return (findings.pop(number) for number in sorted(findings))
 
     def _pieces(self, items: Sequence[_Item]) -> Iterator[list[_Item]]:
         parts = _PIECES * self._pool.size
-        most = min(_MOST_BYTES, sum(map(_size, items)) // parts)
-        return in_pieces(items, most, min(_MOST_ITEMS, len(items) // parts + 1))
+        most_bytes = min(_MOST_BYTES, sum(map(_size, items)) // parts)
+        return in_pieces(items, most_bytes, min(_MOST_ITEMS, len(items) // parts + 1))
 
     def close(self) -> None:
         """Have the workers close the archive."""

@@ -71,19 +71,19 @@ class TableFindings:
     damaged: list[KeyRange] = field(default_factory=list)
     ids: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def take(self, found: PartFound, report: VerifyReport, *, suspect: bool) -> None:
+    def take(self, findings: PartFound, report: VerifyReport, *, suspect: bool) -> None:
         """Add what was found of a part, after the parts that it refers to; of a ``suspect`` one all is damaged."""
-        self.damaged += found.damaged or ([_whole(found.member)] if suspect else [])
-        for identified in found.identified:
+        self.damaged += findings.damaged or ([_whole(findings.member)] if suspect else [])
+        for identified in findings.identified:
             ids = identified.ids.to_pylist()  # of which there may be millions, so not twice where they are the keys
             keys = ids if identified.keys is None else identified.keys.to_pylist()
             self.ids.setdefault(identified.kind, {}).update(zip(ids, keys, strict=True))
         done = 0
-        for referred in found.referred:
-            report.extend(found.problems[done : referred.behind])
+        for referred in findings.referred:
+            report.extend(findings.problems[done : referred.behind])
             done = referred.behind
-            self._check_there(referred, found.member, report)
-        report.take(found, slice(done, None))
+            self._check_there(referred, findings.member, report)
+        report.take(findings, slice(done, None))
 
     def _check_there(self, referred: Referred, member: Member, report: VerifyReport) -> None:
         known = self.ids.get(referred.kind, {})
@@ -113,11 +113,11 @@ def check_tables(
     pieces = (
         (check_parts(archive, [member]) for member in members)
         if shared is None
-        else shared.run(check_parts, members, told=False)
+        else shared.run(check_parts, members, weighed=False)
     )
     for piece in pieces:
-        for found in piece:
-            findings.take(found, report, suspect=found.member.path in bad_members)
+        for part in piece:
+            findings.take(part, report, suspect=part.member.path in bad_members)
     if only is None:
         _check_unknown_tables(archive, report)
     return findings
@@ -153,50 +153,50 @@ def _whole(member: Member) -> KeyRange:
 
 
 def _check_part(archive: Archive, member: Member) -> PartFound:
-    found = PartFound(member=member)
+    findings = PartFound(member=member)
     try:
         part = archive.open_part(member)
         groups = part.row_groups()
     except DamagedError as error:
         if error.code not in ("E010", "E011"):
-            found.add_error(error)
-        found.damaged.append(_whole(member))
-        return found
+            findings.add_error(error)
+        findings.damaged.append(_whole(member))
+        return findings
     if not part.rows == member.rows == sum(group.rows for group in groups):
-        found.add("E032", member.path, f"it has {part.rows} rows, the manifest states {member.rows}")
-    _check_checksums(part, found)
+        findings.add("E032", member.path, f"it has {part.rows} rows, the manifest states {member.rows}")
+    _check_checksums(part, findings)
     previous: pa.Table | None = None
     sorted_within = True
     for group in groups:
         try:
             rows = part.read(group.index)
         except DamagedError as error:
-            found.add_error(error)
+            findings.add_error(error)
             low, high = group.key_min or member.key_min or "", group.key_max or member.key_max or ""
-            found.damaged.append(KeyRange(table=part.table, export=member.export, low=low, high=high))
+            findings.damaged.append(KeyRange(table=part.table, export=member.export, low=low, high=high))
             previous = None
             continue
-        found.count("rows", rows.num_rows)
+        findings.count("rows", rows.num_rows)
         if belied := part.false_statistics(group.index, rows):
-            found.add("E034", member.path, f"row group {group.index}: {belied}, so readers would leave it out")
-        sorted_within &= _check_rows(part, member, rows, previous, found)
-        _collect_owners(part.table, rows, found)
+            findings.add("E034", member.path, f"row group {group.index}: {belied}, so readers would leave it out")
+        sorted_within &= _check_rows(part, member, rows, previous, findings)
+        _collect_owners(part.table, rows, findings)
         previous = rows.slice(rows.num_rows - 1) if rows.num_rows else previous
     if part.table.unique and not sorted_within and _holds_key_twice(part):
         key = ", ".join(part.table.key)
-        found.add("E035", member.path, f"a key ({key}) occurs twice, in rows that are not sorted")
-    return found
+        findings.add("E035", member.path, f"a key ({key}) occurs twice, in rows that are not sorted")
+    return findings
 
 
-def _check_checksums(part: Part, found: Found) -> None:
+def _check_checksums(part: Part, findings: Found) -> None:
     try:
         if not part.has_page_checksums():
-            found.add("W006", part.name, "its pages have no checksums")
+            findings.add("W006", part.name, "its pages have no checksums")
     except DamagedError as error:
-        found.add_error(error)
+        findings.add_error(error)
 
 
-def _check_rows(part: Part, member: Member, rows: pa.Table, previous: pa.Table | None, found: Found) -> bool:
+def _check_rows(part: Part, member: Member, rows: pa.Table, previous: pa.Table | None, findings: Found) -> bool:
     """Check order, uniqueness and key range of a row group together with the last row before it.
 
     Returns whether rows of one first key are sorted: only then are equal keys neighbours.
@@ -206,18 +206,20 @@ def _check_rows(part: Part, member: Member, rows: pa.Table, previous: pa.Table |
     table = part.table
     keys = rows[table.key[0]]
     if keys[0].as_py() < (member.key_min or "") or keys[-1].as_py() > (member.key_max or ""):
-        found.add("E037", member.path, f"its keys reach from {keys[0]} to {keys[-1]}, outside of the manifest's range")
+        findings.add(
+            "E037", member.path, f"its keys reach from {keys[0]} to {keys[-1]}, outside of the manifest's range"
+        )
     joined = rows if previous is None else pa.concat_tables([previous, rows])
     if joined.num_rows < 2:
         return True
     order, equal = _compare_neighbours(joined, table)
     worst: int = pc.max(order).as_py()
     if worst == 2:
-        found.add("E033", member.path, f"rows are not sorted by {table.key[0]}")
+        findings.add("E033", member.path, f"rows are not sorted by {table.key[0]}")
     elif worst == 1:
-        found.add("W007", member.path, f"rows of one {table.key[0]} are not sorted by {', '.join(table.key)}")
+        findings.add("W007", member.path, f"rows of one {table.key[0]} are not sorted by {', '.join(table.key)}")
     if table.unique and pc.any(equal).as_py():
-        found.add("E035", member.path, f"a key ({', '.join(table.key)}) occurs twice")
+        findings.add("E035", member.path, f"a key ({', '.join(table.key)}) occurs twice")
     return worst == 0
 
 
@@ -250,25 +252,25 @@ def _compare_neighbours(rows: pa.Table, table: Table) -> tuple[pa.Array, pa.Arra
     return order, equal
 
 
-def _collect_owners(table: Table, rows: pa.Table, found: PartFound) -> None:
+def _collect_owners(table: Table, rows: pa.Table, findings: PartFound) -> None:
     """Collect the objects that rows say there are, and those that they belong to, by their kind."""
     if table.entity is None:
         return
     if is_identity(table):
         keys = None if table.key[:1] == table.owner else rows[table.key[0]]
-        found.identified.append(Identified(kind=table.entity, ids=owner_ids(rows, table), keys=keys))
+        findings.identified.append(Identified(kind=table.entity, ids=owner_ids(rows, table), keys=keys))
         if "experiment_id" in table.owner or table.name == "runs":
-            _refer(rows["experiment_id"], EXPERIMENT, found)
+            _refer(rows["experiment_id"], EXPERIMENT, findings)
     elif table.entity != BY_ROW:
-        _refer(owner_ids(rows, table), table.entity, found)
+        _refer(owner_ids(rows, table), table.entity, findings)
     elif table.name in ("artifacts", "fingerprints"):
         for kind in rows["owner_kind"].unique().to_pylist():
             of_kind = rows.filter(pc.equal(rows["owner_kind"], kind))
-            _refer(of_kind["owner_id"], kind, found)
+            _refer(of_kind["owner_id"], kind, findings)
 
 
-def _refer(ids: pa.Array | pa.ChunkedArray, kind: str, found: PartFound) -> None:
-    found.referred.append(Referred(kind=kind, ids=ids.unique(), behind=len(found.problems)))
+def _refer(ids: pa.Array | pa.ChunkedArray, kind: str, findings: PartFound) -> None:
+    findings.referred.append(Referred(kind=kind, ids=ids.unique(), behind=len(findings.problems)))
 
 
 def owners_in(ranges: list[KeyRange], ids: dict[str, str], kind: str) -> Iterator[str]:

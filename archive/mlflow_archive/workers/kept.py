@@ -26,16 +26,17 @@ def keeping(token: str, opened: Callable[[], _Kept]) -> Iterator[_Kept]:
     It is closed where the block raises: nobody knows in what state it is.
     """
     with _keeping:
-        kept = _kept.get(get_ident())
-    if kept is None or kept[0] != token:
-        made = token, opened()
+        token_kept, opening = _kept.get(get_ident(), ("", None))
+    if opening is None or token_kept != token:
+        new = opened()
         with _keeping:
-            before, _kept[get_ident()] = _kept.get(get_ident()), made
+            _, before = _kept.get(get_ident(), ("", None))
+            _kept[get_ident()] = token, new
         if before is not None:
-            before[1].close()
-        kept = made
+            before.close()
+        opening = new
     try:
-        yield kept[1]
+        yield opening
     except BaseException:
         with _keeping:
             spoilt = _kept.pop(get_ident(), None)

@@ -10,6 +10,7 @@ import click
 from mlflow_archive.api.restoring import restore_archive
 from mlflow_archive.format.earlier import At
 from mlflow_archive.format.location import ArchivePlace
+from mlflow_archive.reader.archive_at import archive_at
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sinks.restore import RestoreOptions, RestoreRefusedError
 from mlflow_archive_cli.opening import at_option, base_option, opened_archive
@@ -17,7 +18,14 @@ from mlflow_archive_cli.output import TextOutput, list_gaps
 from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.receipt import ReceiptFile
-from mlflow_archive_cli.selecting import experiment_option, progress_option, quiet_option, run_option
+from mlflow_archive_cli.selecting import (
+    dask_option,
+    experiment_option,
+    processes_option,
+    progress_option,
+    quiet_option,
+    run_option,
+)
 from mlflow_archive_cli.table import pairs
 
 
@@ -54,6 +62,8 @@ from mlflow_archive_cli.table import pairs
 @click.option("--trace", "traces", metavar="ID", multiple=True, help="Only the trace with this id. Repeatable.")
 @click.option("--merge", is_flag=True, help="Add to a database that holds data what is missing there.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="How many threads work.")
+@processes_option
+@dask_option
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be restored, or what stands against it.")
 @click.option(
     "--receipt",
@@ -92,6 +102,8 @@ def command(
         merge=options["merge"],
         dry_run=options["dry_run"],
         jobs=options["jobs"],
+        processes=options["processes"] or 0,
+        dask=options["dask"],
     )
     selection = Selection(experiments=options["experiments"], runs=options["runs"], traces=options["traces"])
     with opened_archive(archive, base, at) as opened:
@@ -99,7 +111,10 @@ def command(
         with ReceiptFile(receipt, facts) as file:
             try:
                 progress = watch("restore", quiet=quiet, form=options["form"])
-                done = restore_archive(opened, options["uri"], manner, selection, progress=progress)
+                opened_as = archive_at(archive, base, opened.id, at)
+                done = restore_archive(
+                    opened, options["uri"], manner, selection, progress=progress, opened_as=opened_as
+                )
             except RestoreRefusedError as error:
                 file.add(obstacles=[obstacle.to_json() for obstacle in error.obstacles])
                 raise

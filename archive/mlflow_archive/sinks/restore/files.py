@@ -39,13 +39,22 @@ class WrittenFiles:
 
     def write(self, uri: str, file: ArtifactFile) -> None:
         """Write a file to its path below ``uri``. Raises ArtifactWriteError, ArtifactUnreadableError."""
+        with file.open() as stream:
+            self.announce(uri, file.path)
+            self._roots.write(uri, file.path, stream, scratch=self.scratch)
+
+    def announce(self, uri: str, path: str) -> None:
+        """List a file that is about to be written. Raises ArtifactWriteError."""
         with self._lock:
             listed = self._begin()
-        new = self._new_root or not self._roots.exists(uri, file.path)
-        with file.open() as stream:
-            with self._lock:
-                _note(listed, uri, file.path, new=new)
-            self._roots.write(uri, file.path, stream, scratch=None if self._folder is None else self._folder.path)
+        new = self._new_root or not self._roots.exists(uri, path)
+        with self._lock:
+            _note(listed, uri, path, new=new)
+
+    @property
+    def scratch(self) -> Path | None:
+        """Where files lie until they are whole, once one is announced; None where the root is no folder."""
+        return None if self._folder is None else self._folder.path
 
     def _begin(self) -> RawIOBase:
         """Return the list. Where nothing lay below the root when the first file came, all is new: none is looked up."""

@@ -30,6 +30,7 @@ from mlflow_archive.sinks.restore.holding import HeldRows
 from mlflow_archive.sinks.restore.inverting import changed_values, to_stored, without_equal_points
 from mlflow_archive.sinks.restore.locations import ChunkOwners, Locations
 from mlflow_archive.sinks.restore.options import RestoreOptions
+from mlflow_archive.sinks.restore.sharing_out import FileRefused, FileToWrite, SharedFiles
 from mlflow_archive.sinks.restore.unknown_tables import reason_against
 
 _LATEST: Final = "latest_metrics"
@@ -46,6 +47,8 @@ class _Thread(local):
 class RestoreSink:
     """Restores into an open database that a PreflightSink has looked at; ``existing`` is what that found there.
 
+    With ``shared`` workers write the artifacts, which are those of an archive, when all rows are in the database.
+
     One transaction: an error, or a kill, leaves the database as it was. After an error the artifacts that were written
     are removed, too; after a kill they stay, and when the restore is repeated it writes them again.
     """
@@ -57,7 +60,9 @@ class RestoreSink:
         options: RestoreOptions,
         existing: Existing | None = None,
         progress: Progress | None = None,
+        shared: SharedFiles | None = None,
     ) -> None:
+        self._shared = shared
         self._database, self._options = database, options
         self._existing = existing or {}
         self._progress = progress or Quiet()
@@ -178,22 +183,37 @@ class RestoreSink:
             return
         try:
             place = self._locations.of(owners, file.owner_kind, file.owner_id)
-            self._files.write(place, self._locations.placed(file))
+            placed = self._locations.placed(file)
+            if self._shared is not None:
+                self._shared.add(_to_write(file, place, placed.path))
+                return
+            self._files.write(place, placed)
         except ArtifactWriteError as error:
-            if error.everywhere:
-                message = f"{error}. Nothing was restored; mend that and give the same command again"
-                raise TargetError(message) from error
-            self._refuse(file, error.code, str(error))
+            self._not_written(file, error.code, str(error), everywhere=error.everywhere)
         except (ArtifactUnreadableError, LookupError) as error:
             self._refuse(file, refusals.ARTIFACT_REFUSED, str(error))
         else:
-            with self._lock:
-                self._count("artifacts", 1)
-                self._count("artifact_bytes", file.size or 0)
-            self._progress.advance("artifacts", 1)
-            self._progress.advance("bytes", file.size or 0)
+            self._count_written(file)
 
-    def _refuse(self, file: ArtifactFile, code: str, reason: str) -> None:
+    def _not_written(self, file: ArtifactFile | FileToWrite, code: str, reason: str, *, everywhere: bool) -> None:
+        if everywhere:
+            raise TargetError(f"{reason}. Nothing was restored; mend that and give the same command again")
+        self._refuse(file, code, reason)
+
+    def _count_written(self, file: ArtifactFile | FileToWrite) -> None:
+        with self._lock:
+            self._count("artifacts", 1)
+            self._count("artifact_bytes", file.size or 0)
+        self._progress.advance("artifacts", 1)
+        self._progress.advance("bytes", file.size or 0)
+
+    def _ended(self, file: FileToWrite, refused: FileRefused | None) -> None:
+        if refused is None:
+            self._count_written(file)
+        else:
+            self._not_written(file, refused.code, refused.reason, everywhere=refused.everywhere)
+
+    def _refuse(self, file: ArtifactFile | FileToWrite, code: str, reason: str) -> None:
         gap = Gap(owner_kind=file.owner_kind, owner_id=file.owner_id, path=file.path, code=code, reason=reason)
         with self._lock:
             self._report.gaps.append(gap)
@@ -210,6 +230,8 @@ class RestoreSink:
 
     def finish(self) -> Report:
         try:
+            if self._shared is not None:
+                self._shared.write(self._files, self._options.artifacts_destination, self._ended)
             self._database.commit()
         except CommitUncertainError:
             self._files.keep()
@@ -250,3 +272,9 @@ class RestoreSink:
     def _take_back(self) -> None:
         if problems := self._files.take_back():
             self._progress.note(f"{len(problems)} artifact files that were written could not be removed; {problems[0]}")
+
+
+def _to_write(file: ArtifactFile, uri: str, path: str) -> FileToWrite:
+    """Return what a worker needs; the mark of a file of an archive is its digest."""
+    owner = file.owner_kind, file.owner_id
+    return FileToWrite(*owner, path=file.path, size=file.size or 0, digest=file.mark or "", uri=uri, to=path)
