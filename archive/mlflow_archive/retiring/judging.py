@@ -14,7 +14,8 @@ from mlflow_archive.retiring.kept import TABLE_WORDS, KeptEntities, KeptEntity
 from mlflow_archive.retiring.reading import HOLD, SourceEntity
 from mlflow_archive.retiring.site import DELETED, Foundation
 
-_UNFINISHED: Final = {RUN: ("RUNNING", "SCHEDULED"), TRACE: ("IN_PROGRESS",)}
+_FINISHED: Final = {RUN: ("FINISHED", "FAILED", "KILLED"), TRACE: ("OK", "ERROR")}
+"""Of what is not listed, such as one in progress, more may come."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -84,12 +85,14 @@ class Judge:
 
     def _of_time(self, entity: SourceEntity) -> Stay | None:
         status = entity.row.get("state" if entity.kind == TRACE else "status")
-        if status in _UNFINISHED.get(entity.kind, ()):
+        if entity.kind in _FINISHED and status not in _FINISHED[entity.kind]:
             return Stay(reason=f"its status is {status}, so that it may still be written to")
         before, ended = self.rules.before_ms, _ended_ms(entity.row)
-        if before is not None and ended is not None and ended >= before:
-            return Stay(reason="it ended, or was made, later than was asked for")
-        return None
+        if before is None:
+            return None
+        if ended is None:  # one that was begun long ago may have ended today
+            return Stay(reason="it has no time at which it ended, so that its age is not known")
+        return Stay(reason="it ended, or was made, later than was asked for") if ended >= before else None
 
     def _of_versions(self, entity: SourceEntity) -> Stay | None:
         needed = self.foundation.runs if entity.kind == RUN else self.foundation.logged_models
