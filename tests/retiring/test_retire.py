@@ -72,16 +72,6 @@ def test_from_a_database(tmp_path: Path) -> None:
     assert ma.diff(before, subject.export("after.mlfa")).changes == ()
 
 
-def test_logged_models_go_with_the_run_that_made_them(tmp_path: Path) -> None:
-    subject = database_subject(tmp_path)
-    before = subject.export("before.mlfa")
-    done = ma.retire(subject.archive, subject.uri, selection=subject.selection, receipt=subject.receipt, yes=True)
-    states = {entry["name"]: entry["state"] for entry in _objects(done)}
-    assert (states["made"], states["of-held"]) == ("deleted", "held")
-    ma.undo(subject.receipt)
-    assert ma.diff(before, subject.export("after.mlfa")).changes == ()
-
-
 def test_what_changes_behind_the_plan_stays(tmp_path: Path) -> None:
     subject = database_subject(tmp_path)
     manner = ma.RetireOptions(older_than="1d")
