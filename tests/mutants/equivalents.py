@@ -232,6 +232,39 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         by="size, 1, end_of",
         reason="How long an entry is does not depend on its checksum.",
     ),
+    Equivalent(
+        within="storage.unfinished_file.UnfinishedFile.begin",
+        code="name, 0, 0, output",
+        by="name, 0, 1, output",
+        reason="The header is written over when the CRC is known.",
+    ),
+    *(
+        Equivalent(
+            within="storage.remote.object_bytes._ahead",
+            code="ThreadPoolExecutor(1,",
+            by=by,
+            reason="One block is on its way at a time, however many threads there are.",
+        )
+        for by in ("ThreadPoolExecutor(", "ThreadPoolExecutor(None,", "ThreadPoolExecutor(2,")
+    ),
+    *(
+        Equivalent(
+            within="writer.finishing.index_pieces",
+            code="writer.finish(durable=False)",
+            by=f"writer.finish({by})",
+            reason="What the same process reads again need not be on the medium.",
+        )
+        for by in ("durable=True", "durable=None", "")
+    ),
+    *(
+        Equivalent(
+            within="writer.index._groups",
+            code='table.name == "fingerprints"',
+            by=by,
+            reason="Fingerprints are of kinds whose rows are left out next.",
+        )
+        for by in ('table.name == "XXfingerprintsXX"', 'table.name == "FINGERPRINTS"')
+    ),
 )
 
 

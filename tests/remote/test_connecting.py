@@ -107,6 +107,9 @@ def test_what_a_store_says_is_one_line_without_credentials() -> None:
         "<Code>SlowDown</Code><Message>Less, please</Message></Error>\n\nDebug source:\nuri: http://host/x?sig=secret"
     )
     assert told(ValueError(text)) == "Generic S3 error: GET http://host/x in 3ms: SlowDown: Less, please"
+    assert told(ValueError("status: \n")) == "status"
+    assert told(ValueError("status : X")) == "status : X"
+    assert told(ValueError("x" * 300)) == "x" * 300
     assert told(ValueError("x" * 400)) == "x" * 300 + "…"
 
 

@@ -31,14 +31,14 @@ _OUTSIDE: Final = ("command", "state", "bring_back", "objects")
 class RetiredObject:
     """An object and what became of it; ``code`` and ``reason`` say why it was left or is held.
 
-    ``maker`` is the run that made a logged model.
+    ``name`` and ``experiment`` are empty where the source has none, ``maker`` is the run that made a logged model.
     """
 
     kind: str
     id: str
-    name: str
+    name: str = ""
     experiment_id: str
-    experiment: str
+    experiment: str = ""
     maker: str | None = None
     workspace: str | None = None
     updated_ms: int | None = None

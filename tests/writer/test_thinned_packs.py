@@ -1,0 +1,47 @@
+"""Which packs stay as they are when an archive is thinned out, and what it would take, at the edges."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlflow_archive.format.manifest import Member
+from mlflow_archive.writer.compacting.survey import ExportGroup, GroupSurvey, SurveyedPack
+from mlflow_archive.writer.compacting.thinned_packs import SMALL_PACK, packs_to_copy, packs_to_write
+
+
+def pack(name: str, size: int, *, whole: bool, extents: int = 1) -> SurveyedPack:
+    member = Member(path=name, kind="pack", export=1, size=size, sha256="0" * 64)
+    return SurveyedPack(member=member, live_extents=extents, live_bytes=size, dead_blobs=0, whole=whole)
+
+
+LARGE = SMALL_PACK
+SMALL = SMALL_PACK - 1
+
+
+@pytest.mark.parametrize(
+    ("packs", "written", "copied"),
+    [
+        ([], [], []),
+        ([pack("a", SMALL, whole=True)], [], ["a"]),
+        ([pack("b", SMALL, whole=True), pack("a", SMALL, whole=True)], ["a", "b"], []),
+        ([pack("a", LARGE, whole=True), pack("b", SMALL, whole=True)], [], ["a", "b"]),
+        ([pack("a", LARGE, whole=False)], ["a"], []),
+        ([pack("b", LARGE, whole=False), pack("a", SMALL, whole=True)], ["a", "b"], []),
+        ([pack("a", LARGE, whole=False), pack("b", LARGE, whole=True)], ["a"], ["b"]),
+        ([pack("a", SMALL, whole=False, extents=0)], [], []),
+        ([pack("a", SMALL, whole=False, extents=0), pack("b", SMALL, whole=True)], ["b"], []),
+        ([pack("a", 0, whole=True, extents=0)], [], ["a"]),
+    ],
+)
+def test_packs_that_stay_and_packs_that_are_written(
+    packs: list[SurveyedPack], written: list[str], copied: list[str]
+) -> None:
+    surveyed = GroupSurvey(group=ExportGroup(number=1, first=1, last=1), packs=packs)
+    assert [one.member.path for one in packs_to_write(surveyed)] == written
+    assert [one.member.path for one in packs_to_copy(surveyed)] == copied
+
+
+def test_a_group_holds_what_its_exports_wrote() -> None:
+    group = ExportGroup(number=1, first=2, last=3)
+    members = [Member(path="x", kind="text", export=number, size=0, sha256="0" * 64) for number in range(1, 5)]
+    assert [group.holds(member) for member in members] == [False, True, True, False]
