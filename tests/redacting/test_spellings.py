@@ -15,7 +15,7 @@ from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.reader.archive import open_archive
 from tests.redacting.subjects import rows_of, write
-from tests.support.chunks import chunk, experiment, pairs, points, run
+from tests.support.chunks import artifact, chunk, experiment, pairs, points, run
 
 RUN = "0b" * 16
 EXPERIMENTS = chunk(experiments=[experiment("1", "one"), experiment("2", "two")])
@@ -84,3 +84,11 @@ def test_two_names_that_would_be_one_are_refused(tmp_path: Path, rule: str, name
     with pytest.raises(SelectionError, match="the rules make two keys of one object one") as refused:
         redacted(tmp_path, f"[[values]]\n{rule}\naction = 'replace'\n", chunk(runs=[run(RUN, "1")], metrics=histories))
     assert names in str(refused.value)
+
+
+@pytest.mark.parametrize("rule", ["action = 'drop'", "action = 'replace'\nwith = '..'"])
+def test_a_path_that_no_file_can_have_is_refused(tmp_path: Path, rule: str) -> None:
+    rows = chunk([artifact(RUN, "of/cust-7/x", b"x")], runs=[run(RUN, "1")])
+    with pytest.raises(SelectionError, match="under which no file can be written"):
+        redacted(tmp_path, f"[[values]]\nmatch = 'cust-[0-9]+'\n{rule}\n", rows)
+    assert not (tmp_path / "new" / "manifest.json").exists()

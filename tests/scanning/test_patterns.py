@@ -64,6 +64,7 @@ def test_a_pattern_matches_nothing_without_its_sign(pattern: Pattern, drawn: Dat
         ("postgresql://ml:hunter2@db.bank.example/x", ["hunter2"]),
         ("password=hunter2", ["hunter2"]),
         ("password=getpass()", []),
+        (f"password='p-{'0a' * 16}'", []),
         ('{"apiKey": "abcd1234efgh"}', ["abcd1234efgh"]),
         (r"{\"api_key\": \"abcd1234efgh\"}", ["abcd1234efgh"]),
     ],

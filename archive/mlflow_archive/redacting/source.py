@@ -184,7 +184,7 @@ class RedactedSource:
             erased = self._eraser.erased.is_erased(file.owner_kind, file.owner_id)
             if erased or self._rules.drops_artifact(file.path):
                 continue
-            owner, path = self._owner(file.owner_kind, file.owner_id, reading.names), self._text(file.path)
+            owner, path = self._owner(file.owner_kind, file.owner_id, reading.names), self._path(file.path)
             if (file.owner_kind, owner, path) in staying:
                 raise SelectionError(
                     f"the rules give two artifacts of {file.owner_kind} {owner} the path {path}: use the action "
@@ -193,6 +193,16 @@ class RedactedSource:
             opened = partial(self._open, file)
             staying[file.owner_kind, owner, path] = replace(file, owner_id=owner, path=path, open=opened)
         return list(staying.values())
+
+    def _path(self, path: str) -> str:
+        """Return the path of an artifact. Raises SelectionError where rules would leave one that no file can have."""
+        after = self._text(path)
+        if after != path and any(part in ("", ".", "..") for part in after.split("/")):
+            raise SelectionError(
+                f"the rules would give an artifact the path {after!r}, under which no file can be written: use an "
+                "action that leaves something of each part, or drop the artifact by [[artifacts]]"
+            )
+        return after
 
     @contextmanager
     def _open(self, file: ArtifactFile) -> Iterator[BinaryIO]:

@@ -70,7 +70,8 @@ _PLACEHOLDER: Final = re.compile(
     r"none|null|nil|nan|true|false|yes|no|undefined|empty|redacted|masked|hidden|secret|password|passwd|token|string|str"
     r"|int|bool|bytes|optional|required|default|example|unknown|auto|basic|bearer"
     r"|your[ _-].*|<.*>|\{.*\}|\$.*|%.*%|\[.*\]|[*x.#_?-]+|(?:os\.)?(?:environ|getenv).*|env[:.].*|process\.env.*"
-    r"|[0-9.,eE+-]+",
+    r"|[0-9.,eE+-]+"
+    r"|p-[0-9a-f]{32}",  # a pseudonym, which `redact` has put there
     re.IGNORECASE,
 )
 
