@@ -238,14 +238,20 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         by="name, 0, 1, output",
         reason="The header is written over when the CRC is known.",
     ),
+    Equivalent(
+        within="storage.copying._copy_member",
+        code="member.crc32 or 0",
+        by="member.crc32 or 1",
+        reason="The header is written over when the CRC is known.",
+    ),
     *(
         Equivalent(
             within="storage.remote.object_bytes._ahead",
-            code="ThreadPoolExecutor(1,",
+            code="(1, thread",
             by=by,
             reason="One block is on its way at a time, however many threads there are.",
         )
-        for by in ("ThreadPoolExecutor(", "ThreadPoolExecutor(None,", "ThreadPoolExecutor(2,")
+        for by in ("(thread", "(None, thread", "(2, thread")
     ),
     *(
         Equivalent(
