@@ -31,7 +31,7 @@ def test_what_was_tuned_for_is_found(form: str) -> None:
     assert lines_found(TUNING[form], 1) == EACH
 
 
-@pytest.mark.parametrize("form", HELD_OUT.keys() - {"AWS secret in a file"})
+@pytest.mark.parametrize("form", [form for form in HELD_OUT if form != "AWS secret in a file"])
 def test_other_forms_are_found(form: str) -> None:
     assert lines_found(HELD_OUT[form], 2) == EACH
 
