@@ -238,6 +238,21 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         by="name, 0, 1, output",
         reason="The header is written over when the CRC is known.",
     ),
+    *(
+        Equivalent(
+            within="packing.survey._digests",
+            code="(2, thread",
+            by=by,
+            reason="How many files are hashed at a time is a matter of speed.",
+        )
+        for by in ("(3, thread", "(None, thread", "(thread")
+    ),
+    Equivalent(
+        within="packing.stream.ReadAhead.close",
+        code="join(0.01)",
+        by="join(1.01)",
+        reason="How often it is looked whether a thread has ended is a matter of speed.",
+    ),
     Equivalent(
         within="storage.copying._copy_member",
         code="member.crc32 or 0",
