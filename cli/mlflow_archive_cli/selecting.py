@@ -50,6 +50,18 @@ tsa_ca_option = click.option(
     help="Check time-stamps of signatures against these certificates of authorities (PEM), down to their roots.",
 )
 
+processes_option = click.option(
+    "--processes",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Work with so many processes of this machine, in place of threads.",
+)
+dask_option = click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Work with the workers of the Dask cluster whose scheduler has this address (tcp://HOST:8786). All must be "
+    "able to open what is read and written; credentials are those of each worker's environment.",
+)
 key_file_option = click.option(
     "--key-file",
     type=LOCAL_PATH,

@@ -24,6 +24,7 @@ NAMES = ("plain", "metrics", "changed", "points")
 MORTAL = (
     (DatabaseSite, "_change"),
     (DatabaseSite, "purge"),
+    (DatabaseSite, "purge_trace"),
     (ArtifactRoots, "remove"),
     (Files, "create"),
     (Files, "publish"),
@@ -82,7 +83,8 @@ def test_what_something_else_needs_is_deleted_and_not_purged(tmp_path: Path) -> 
     give_models(subject, {"made": "plain"})
     subject.client.set_logged_model_tags(subject.models["made"], {"mlflow_archive.hold": "law"})
     subject.client.log_metric(subject.runs["points"], "accuracy", 0.5, model_id=subject.models["made"])
-    trace_in_run(subject, subject.runs["traced"])
+    trace_id = trace_in_run(subject, subject.runs["traced"])
+    subject.client.set_trace_tag(trace_id, "mlflow_archive.hold", "law")
     extra = tmp_path / "store" / subject.experiment / subject.runs["metrics"] / "beside.txt"
     subject.archive.unlink()
     before = subject.export("kept.mlfa")
@@ -105,12 +107,13 @@ def test_what_something_else_needs_is_deleted_and_not_purged(tmp_path: Path) -> 
     assert ma.diff(before, subject.export("after.mlfa")).changes == ()
 
 
-def trace_in_run(subject: Subject, run_id: str) -> None:
+def trace_in_run(subject: Subject, run_id: str) -> str:
     mlflow.set_tracking_uri(subject.uri)
     try:
-        with mlflow.start_run(run_id=run_id), mlflow.start_span("asked"):
+        with mlflow.start_run(run_id=run_id), mlflow.start_span("asked") as span:
             pass
         mlflow.flush_trace_async_logging()
+        return str(span.trace_id)
     finally:
         mlflow.set_tracking_uri(None)
 
@@ -129,6 +132,9 @@ def test_where_nothing_is_purged(mlflow_server: MlflowServer, tmp_path: Path) ->
 def test_killed_anywhere(tmp_path: Path) -> None:
     """Nothing is gone that is not marked in the receipt, and in the end all is gone that should, and comes back."""
     subject = database_subject(tmp_path, ("plain", "metrics", "changed"))
+    trace_in_run(subject, subject.runs["plain"])
+    subject.archive.unlink()
+    subject.export("kept.mlfa")
     change(subject)
     before = subject.export("before.mlfa")
     draw = random.Random(20)  # noqa: S311 - the same kills each time
@@ -140,10 +146,12 @@ def test_killed_anywhere(tmp_path: Path) -> None:
         states = {}
         if subject.receipt.exists():
             states = {entry["name"]: entry["state"] for entry in json.loads(subject.receipt.read_text())["objects"]}
-        assert (
-            gone <= {name for name, state in states.items() if state in ("purging", "purged")} <= {"plain", "metrics"}
-        )
+        going = {name for name, state in states.items() if state in ("purging", "purged")}
+        assert gone <= going <= {"plain", "metrics", "asked"}
+        if not rows(subject, "trace_info", "request_id"):
+            assert "asked" in going
         if ended:
+            assert not rows(subject, "trace_info", "request_id")
             restore(subject, *sorted(gone))
             assert gone == {"plain", "metrics"}
             assert ma.diff(before, subject.export(f"after-{os.urandom(4).hex()}.mlfa")).changes == ()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +181,18 @@ def purge(subject: Subject, run_id: str) -> None:
     store.delete_run(run_id)
     store._hard_delete_run(run_id)
     shutil.rmtree(subject.folder / "store" / subject.experiment / run_id)
+
+
+def test_a_run_whose_end_is_not_known_has_no_age(tmp_path: Path) -> None:
+    """MLflow takes a status without a time: begun long ago, it may have ended today."""
+    subject = database_subject(tmp_path, ("plain", "without end"))
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+        database.execute("UPDATE runs SET end_time = NULL WHERE name = 'without end'")
+    subject.archive.unlink()
+    subject.export("kept.mlfa")
+    expected = {"without end": "it has no time at which it ended, so that its age is not known"}
+    assert reasons(subject.retire(yes=True)) == expected
+    assert subject.stages() == {"plain": "deleted", "without end": "active"}
+    subject.receipt.unlink()
+    asked = ma.retire(subject.archive, subject.uri, selection=subject.selection, receipt=subject.receipt, yes=True)
+    assert asked.counts["runs_deleted"] == 1

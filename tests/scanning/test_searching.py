@@ -8,6 +8,7 @@ import io
 import pyarrow as pa
 import pytest
 
+from mlflow_archive.scanning.archive import searcher
 from mlflow_archive.scanning.patterns import PERSONAL
 from mlflow_archive.scanning.searching import OVERLAP, PIECE, Searcher
 from mlflow_archive.scanning.texts import blocks, why_not
@@ -66,3 +67,25 @@ def test_what_is_no_text() -> None:
         b"%PDF-1.7": "PDF",
     }
     assert {head: why_not(head) for head in heads} == heads
+
+
+ESCAPED = {
+    "ada@bank.example": "e-mail address",
+    "DE89 3704 0044 0532 0130 00": "IBAN",
+    "4111 1111 1111 1111": "card number",
+    "AKIAIOSFODNN7EXAMPLE": "AWS Access Key",
+    "hf_" + "aBcDeFgHiJkLmNoPqRsTuVwXyZaBcDeFgH": "Hugging Face token",
+}
+
+
+@pytest.mark.parametrize("escape", [r"\n", r"\\t", r"\u00e9", "%20", "%2520"])
+def test_what_stands_behind_an_escape_is_found(escape: str) -> None:
+    """In JSON and URIs the last letter of an escape is none of a word."""
+    texts = pa.array([f'{{"a": "x {escape}{value}{escape}"}}' for value in ESCAPED])
+    found = [(hit.text, hit.pattern.name, hit.value) for hit in searcher().column(texts)]
+    assert sorted(found) == [(at, name, value) for at, (value, name) in enumerate(ESCAPED.items())]
+
+
+def test_a_name_behind_an_escape_tells() -> None:
+    texts = pa.array([r'"x\npassword=hunter22x"', r'"x\ndb_password: \"hunter22x\""'])
+    assert [hit.value for hit in searcher().column(texts)] == 2 * ["hunter22x"]

@@ -21,24 +21,26 @@ from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.flow.report import Progress, Report
 from mlflow_archive.format.location import ArchivePath, archive_place, local_path
-from mlflow_archive.kinds import KINDS
+from mlflow_archive.kinds import KINDS, TRACE
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.retiring.age import before_ms
 from mlflow_archive.retiring.elsewhere import check_lies_elsewhere
 from mlflow_archive.retiring.judging import Rules
 from mlflow_archive.retiring.kept import KeptEntities
-from mlflow_archive.retiring.plan import SiteAndArchive, plan
+from mlflow_archive.retiring.plan import SiteAndArchive, number_of_traces, plan
 from mlflow_archive.retiring.receipt import NEW, PLANNED, RetiredObject, RetireReceipt, read_receipt
-from mlflow_archive.retiring.retire import Retirement
+from mlflow_archive.retiring.retire import Retirement, runs_that_go
 from mlflow_archive.retiring.site import HIDDEN_BY_SERVERS, Site, locate_site
+from mlflow_archive.retiring.turn import turn_with
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.verification.checks import verify
 
 if TYPE_CHECKING:
     from mlflow_archive.retiring.database_site import DatabaseSite
 
-_MAY_DIFFER: Final = ("archive", "before_ms", "purge")
-"""Facts that may be others when a retirement goes on: where the archive lies, when that is, whether it purges."""
+_MAY_DIFFER: Final = ("archive", "before_ms", "purge", "traces")
+"""Facts that may be others when a retirement goes on: where the archive lies, when that is, whether it purges, and
+whether traces are in its list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,21 +89,40 @@ def retire(
         artifacts_destination=options.artifacts_destination,
         progress=listener,
     )
-    with closing(site), open_archive(archive) as opened:
+    with turn_with(path), closing(site), open_archive(archive) as opened:
         check_lies_elsewhere(archive_place(archive), _roots(site, options))
         if options.purge:
             _check_purgeable(opened, site)
         document = _receipt(path, _facts(opened, site, options, selection))
         sides = _sides(opened, site, document, listener)
-        if document.state == NEW:
-            document.entries = plan(sides, selection)
-            document.save(PLANNED)
+        _list_objects(sides, document, selection, options, yes=yes)
         if yes:
             Retirement(sides, document).run()
         if yes and options.purge:
             document.facts["purge"] = True
             _purge(sides, document, options)
         return report_of(document)
+
+
+def _list_objects(
+    sides: SiteAndArchive, document: RetireReceipt, selection: Selection, options: RetireOptions, *, yes: bool
+) -> None:
+    """Fill the list of a new receipt; add traces to one that was made without them, where nothing is deleted yet.
+
+    Traces go only where they are in the list of a dry run; those that stay are counted.
+    """
+    facts = document.facts
+    if document.state == NEW:
+        kinds = (*sides.site.kinds, TRACE) if options.purge else sides.site.kinds
+        document.entries = plan(sides, selection, kinds=kinds)
+        if not options.purge:
+            facts["traces_that_stay"] = number_of_traces(sides.site, selection)
+        document.save(PLANNED)
+    elif options.purge and not yes and not facts.get("traces"):
+        document.entries += plan(sides, selection, kinds=(TRACE,), gone=runs_that_go(document))
+        facts["traces"] = True
+        facts.pop("traces_that_stay", None)
+        document.save()
 
 
 def _checked(selection: Selection, options: RetireOptions) -> Selection:
@@ -180,6 +201,7 @@ def _facts(archive: Archive, site: Site, options: RetireOptions, selection: Sele
         "older_than": options.older_than,
         "with_versions": options.with_versions,
         "purge": options.purge,
+        "traces": options.purge,
         "before_ms": selection.until_ms,
     }
 

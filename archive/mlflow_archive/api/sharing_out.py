@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from threading import Lock, get_ident
 from typing import Final
 
 from mlflow_archive.errors import MlflowArchiveError, TargetError
@@ -19,6 +18,7 @@ from mlflow_archive.kinds import KINDS
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.locate import SourceAt, absolute_uri
 from mlflow_archive.workers.crew import Crew
+from mlflow_archive.workers.kept import close_kept, keeping
 from mlflow_archive.workers.pools import Pool
 from mlflow_archive.writer.export import ArchiveSink
 from mlflow_archive.writer.parcel import Parcel, WritingPlan
@@ -26,10 +26,6 @@ from mlflow_archive.writer.shard_writer import Heard, ShardWriter
 
 _MOST_SHARDS: Final = 16
 """A parcel holds up to so many shards: each has packs of its own."""
-
-_open: dict[int, _Worker] = {}
-"""What is open in this process, by thread."""
-_opening = Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -60,7 +56,7 @@ class _Worker:
     """A source and a writer that are open in one thread of a worker, for the tasks of one export."""
 
     def __init__(self, task: ExportTask) -> None:
-        self.token, self._lent, self._heard = task.writing.token, b"", Heard()
+        self._lent, self._heard = b"", Heard()
         with ExitStack() as stack:
             self._writer = ShardWriter(task.writing)
             stack.callback(self._writer.close)
@@ -94,37 +90,8 @@ class _Worker:
 
 def write_shards(task: ExportTask) -> Parcel:
     """Read and write some shards: what a worker does. What it opens stays open for the next task of the export."""
-    worker = _opened(task)
-    try:
+    with keeping(task.writing.token, lambda: _Worker(task)) as worker:
         return worker.write(task)
-    except BaseException:
-        with _opening:
-            spoilt = _open.pop(get_ident(), None)  # nobody knows in what state it is
-        if spoilt is not None:
-            spoilt.close()
-        raise
-
-
-def _opened(task: ExportTask) -> _Worker:
-    with _opening:
-        worker = _open.get(get_ident())
-    if worker is None or worker.token != task.writing.token:
-        opened = _Worker(task)
-        with _opening:
-            worker, before = opened, _open.get(get_ident())
-            _open[get_ident()] = opened
-        if before is not None:
-            before.close()
-    return worker
-
-
-def close_workers(token: str) -> str:
-    """Release what is open in this process for an export; a pool outlives it where it is a cluster's."""
-    with _opening:
-        ended = [_open.pop(thread) for thread, worker in list(_open.items()) if worker.token == token]
-    for worker in ended:
-        worker.close()
-    return ""
 
 
 def try_place(task: ExportTask) -> str:
@@ -253,7 +220,7 @@ def export_by_workers(
                 try:
                     sharing_out.run(source.plan(selection, progress))
                 finally:
-                    pool.everywhere(close_workers, sharing_out.token)
+                    pool.everywhere(close_kept, sharing_out.token)
             has_moment = source.has_moment
         except BaseException:
             sink.abort()

@@ -32,6 +32,7 @@ from mlflow_archive.retiring.plan import SiteAndArchive, plan, stays
 from mlflow_archive.retiring.receipt import DELETING, NEW, PLANNED, RETIRE, RetireReceipt, read_receipt
 from mlflow_archive.retiring.retire import Retirement, bring_back
 from mlflow_archive.retiring.site import Site, locate_site
+from mlflow_archive.retiring.turn import turn_with
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.private_folder import PrivateFolder
 
@@ -73,20 +74,24 @@ def undo(
     path, listener = local_path(done), as_progress(progress)
     document = _read(path)
     if document.get("command") == RETIRE:
-        retired = read_receipt(path)
-        with closing(_site(to or retired.facts["source"], listener)) as site:
-            _check_place(path, retired.facts["source"], to, site)
-            return report_of(retired, bring_back(retired, site))
+        with turn_with(path):
+            return _undo_retirement(path, to, listener)
     if yes and receipt is None:
         raise SelectionError("what is deleted must be written down: give --receipt FILE")
     imported = _of_import(path, document, archive, to)
     check_sound(imported.archive, 2, listener)
-    with closing(_site(imported.uri, listener)) as site:
+    own = None if receipt is None else local_path(receipt)
+    with turn_with(own), closing(_site(imported.uri, listener)) as site:
         _check_place(path, imported.target, to, site)
         check_lies_elsewhere(archive_place(imported.archive), site.roots())
-        return _undo_import(
-            imported, site, None if receipt is None else local_path(receipt), yes=yes, progress=listener
-        )
+        return _undo_import(imported, site, own, yes=yes, progress=listener)
+
+
+def _undo_retirement(path: Path, to: str | None, progress: Progress) -> Report:
+    retired = read_receipt(path)
+    with closing(_site(to or retired.facts["source"], progress)) as site:
+        _check_place(path, retired.facts["source"], to, site)
+        return report_of(retired, bring_back(retired, site))
 
 
 def _undo_import(imported: ImportReceipt, site: Site, path: Path | None, *, yes: bool, progress: Progress) -> Report:

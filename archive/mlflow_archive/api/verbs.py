@@ -89,6 +89,8 @@ def export(
     from mlflow_archive.sources.locate import locate_source  # noqa: PLC0415
 
     options, listener = options or ExportOptions(), as_progress(progress)
+    if selection is not None and selection.traces:
+        raise SelectionError("an export names no traces; select them by run, experiment, time or trace_filter")
     if options.redact is not None:
         from mlflow_archive.api.redacting import export_redacted  # noqa: PLC0415 - few do
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,11 +22,21 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.kinds import Table
 from mlflow_archive.redacting.places import is_keyed, is_text, matches, places_of
 from mlflow_archive.redacting.rules import DROP, PSEUDONYM, REPLACE, RedactionRules, ValueRule, check_key
+from mlflow_archive.redacting.spellings import spelled, whole_words
 
 PSEUDONYM_MARK: Final = "p-"
 _DIGITS: Final = 32
 _SHORTEST: Final = 2
 _LONG: Final = 4
+
+_APART: Final = MappingProxyType(
+    {
+        "experiments": ("workspace", "name"),
+        "metrics": ("run_id", "key"),
+        "logged_model_metrics": ("model_id", "key"),
+    }
+)
+"""What is no key of a table and must not become one either: an import makes one experiment of two with one name."""
 
 Change = Callable[[str], str]
 """What a text becomes."""
@@ -42,13 +52,11 @@ class Redactor:
     def __init__(self, rules: RedactionRules, key: bytes | None, texts_of_manifest: Sequence[str] = ()) -> None:
         check_key(rules, key)
         self._rules, self._key = rules, key
-        self._texts = tuple(texts_of_manifest)
+        self._texts = {text: (text, unquote(text)) for text in texts_of_manifest}
         self.holding: set[str] = set()
         self.effective: set[str] = set()
-        forms = {form for user in rules.users for form in (user, quote(user, safe=""), json.dumps(user)[1:-1])}
-        users = "|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
-        of_users = [ValueRule(place="erase.users", action=REPLACE, match=_whole_words(users))] if users else []
-        self._everywhere = [rule for rule in (*rules.values, *of_users) if rule.table is None and rule.column is None]
+        users = [ValueRule(place="erase.users", action=REPLACE, match=spelled(rules.users))] if rules.users else []
+        self._everywhere = [rule for rule in (*rules.values, *users) if rule.table is None and rule.column is None]
         self._placed = [rule for rule in rules.values if rule not in self._everywhere]
 
     @cached_property
@@ -137,9 +145,9 @@ class Redactor:
     def _remember(self, rule: ValueRule, value: Any) -> None:
         """Look whether a text of the manifest holds what was taken out at one place: a short one as a word."""
         if rule in self._placed and isinstance(value, str) and len(value) >= _SHORTEST:
-            word = value if len(value) >= _LONG else rf"(?<![A-Za-z0-9]){re.escape(value)}(?![A-Za-z0-9])"
-            for text in self._texts:
-                if value in text if word is value else re.search(word, text):
+            word = None if len(value) >= _LONG else whole_words(re.escape(value))
+            for text, forms in self._texts.items():
+                if any(value in form if word is None else word.search(form) for form in forms):
                     self.holding.add(text)
 
     def _drops_rows(self, table: Table, column: str) -> bool:
@@ -159,14 +167,15 @@ class Redactor:
         )
 
     def _check_keys(self, table: Table, before: pa.Table, rows: pa.Table) -> None:
-        if not table.unique or rows is before:
+        if rows is before:
             return
-        names = list(table.key)
-        if _distinct(rows, names) < _distinct(before, names):
-            raise SelectionError(
-                f"the rules make two keys of one object one in the table {table.name} ({', '.join(names)}), and a row "
-                f"would be lost: use the action {PSEUDONYM}, which keeps them apart"
-            )
+        keys = [table.key] if table.unique else []
+        for names in (*keys, *([_APART[table.name]] if table.name in _APART else [])):
+            if _distinct(rows, names) < _distinct(before, names):
+                raise SelectionError(
+                    f"the rules make two keys of one object one in the table {table.name} ({', '.join(names)}), and a "
+                    f"row would be lost: use the action {PSEUDONYM}, which keeps them apart"
+                )
 
     def _change(self, rule: ValueRule) -> Change:
         def stand_in(value: str) -> str:
@@ -188,20 +197,13 @@ class Redactor:
 def _is_for(rule: ValueRule, table: Table, column: str, key: str | None) -> bool:
     """Return whether a rule for some places is for a cell, by its own place or by one whose value it repeats."""
     if rule.table is None:
-        return (
-            column == "value"
-            and is_keyed(table)
-            and (is_text(table, column) or (rule.action == DROP and rule.match is None))
-            and any(matches(rule.key, repeated) for _, _, repeated in places_of(table.name, column, key))
-        )
+        of_text = is_text(table, column) or (rule.action == DROP and rule.match is None)
+        repeated = (at_key for _, _, at_key in places_of(table.name, column, key) if at_key is not None)
+        return of_text and any(matches(rule.key, at_key) for at_key in repeated)
     return any(
         rule.table == at_table and rule.column == at_column and matches(rule.key, at_key)
         for at_table, at_column, at_key in places_of(table.name, column, key)
     )
-
-
-def _whole_words(alternatives: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![A-Za-z0-9])(?:{alternatives})(?![A-Za-z0-9])")
 
 
 def _hint(value: str) -> str:

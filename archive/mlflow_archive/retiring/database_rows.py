@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from mlflow_archive.kinds import LOGGED_MODEL, RUN
+from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.retiring.site import DELETED
 
 _OF_RUN: Final = "source_type = 'DATASET' AND destination_type = 'RUN' AND destination_id = :id"
@@ -59,6 +59,10 @@ _NEEDED_BY: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
             "a run that is not deleted gave or took it",
         ),
     ),
+    TRACE: (
+        ("review_queue_items", "item_id = :id", "a review queue has it"),
+        ("entity_associations", "source_id = :id OR destination_id = :id", "something is linked to it"),
+    ),
 }
 """What would lose something by the delete: MLflow's foreign keys take such rows along, or leave them without an end."""
 
@@ -90,9 +94,14 @@ def delete_rows(
         number = connection.execute(text(f"DELETE FROM {table} WHERE {condition}"), values).rowcount  # noqa: S608
         if name and number != numbers.get(name, 0):
             raise StillNeededError(f"it has {number} rows of {table}, and the archive {numbers.get(name, 0)}")
+    check_unneeded(connection, kind, object_id, tables)
+    connection.execute(text(f"DELETE FROM {own_table} WHERE {is_it}"), values)  # noqa: S608
+
+
+def check_unneeded(connection: Connection, kind: str, object_id: str, tables: Collection[str]) -> None:
+    """Raise StillNeededError where something else would lose by the delete of an object whose own rows are gone."""
     for table, condition, reason in _NEEDED_BY[kind]:
         quoted = condition.format(key=connection.dialect.identifier_preparer.quote("key"))
         query = text(f"SELECT count(*) FROM {table} WHERE {quoted}")  # noqa: S608 - names of MLflow's schema
-        if table in tables and connection.execute(query, values).scalar():
+        if table in tables and connection.execute(query, {"id": object_id}).scalar():
             raise StillNeededError(reason)
-    connection.execute(text(f"DELETE FROM {own_table} WHERE {is_it}"), values)  # noqa: S608

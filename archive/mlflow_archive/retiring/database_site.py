@@ -18,10 +18,11 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from mlflow_archive.errors import SelectionError, ServerError, TargetError
 from mlflow_archive.flow.source import Source
-from mlflow_archive.kinds import LOGGED_MODEL, RUN
+from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.mlflow_database.uris import DatabaseUri, parse_database_uri
 from mlflow_archive.retiring.database_rows import StillNeededError, delete_rows
 from mlflow_archive.retiring.site import ACTIVE, DELETED, Address, Foundation
+from mlflow_archive.retiring.trace_rows import TableSums, delete_trace, sums_of
 from mlflow_archive.sources.locate import locate_source
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _DRIVERS: Final = {"postgresql": "postgresql+psycopg2", "mysql": "mysql+pymysql"
 _STAGES: Final = {
     RUN: "SELECT run_uuid, lifecycle_stage FROM runs WHERE run_uuid IN :ids",
     LOGGED_MODEL: "SELECT model_id, lifecycle_stage FROM logged_models WHERE model_id IN :ids",
+    TRACE: "SELECT request_id, 'active' FROM trace_info WHERE request_id IN :ids",
 }
 _HIDE: Final = {
     RUN: "UPDATE runs SET lifecycle_stage = 'deleted', deleted_time = :now "
@@ -88,6 +90,8 @@ class DatabaseSite:
         self._change(_HIDE[address.kind], {"id": address.id, "now": time.time_ns() // 1_000_000})
 
     def show(self, address: Address) -> None:
+        if address.kind not in _SHOW:
+            return  # a trace is never out of sight
         updated = {"updated": address.updated_ms} if address.kind == LOGGED_MODEL else {}
         self._change(_SHOW[address.kind], {"id": address.id, **updated})
 
@@ -99,6 +103,20 @@ class DatabaseSite:
         try:
             with self._transaction() as connection:
                 delete_rows(connection, address.kind, address.id, numbers, self._tables)
+        except StillNeededError as error:
+            return str(error)
+        return ""
+
+    def sums(self, trace_ids: Sequence[str]) -> dict[str, TableSums]:
+        """Return the sums of the rows of traces, for ``purge_trace``."""
+        with self._transaction() as connection:
+            return {trace_id: sums_of(connection, trace_id, self._tables) for trace_id in trace_ids}
+
+    def purge_trace(self, trace_id: str, seen: TableSums) -> str:
+        """Delete the rows of a trace for good if they are as ``seen``; return why it stays, empty where it is gone."""
+        try:
+            with self._transaction() as connection:
+                delete_trace(connection, trace_id, seen, self._tables)
         except StillNeededError as error:
             return str(error)
         return ""

@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from mlflow_archive.format import refusals
-from mlflow_archive.kinds import LOGGED_MODEL, RUN
+from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.retiring.contents import different
 from mlflow_archive.retiring.kept import TABLE_WORDS, KeptEntities, KeptEntity
 from mlflow_archive.retiring.reading import HOLD, SourceEntity
 from mlflow_archive.retiring.site import DELETED, Foundation
 
-_UNFINISHED: Final = ("RUNNING", "SCHEDULED")
+_FINISHED: Final = {RUN: ("FINISHED", "FAILED", "KILLED"), TRACE: ("OK", "ERROR")}
+"""Of what is not listed, such as one in progress, more may come."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -38,13 +39,14 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judge:
-    """Judges objects that were just read. ``going`` are the runs that go, None where any may."""
+    """Judges objects that were just read. ``going`` are the runs that go, ``there`` gives those that are there."""
 
     kept_entities: KeptEntities
     rules: Rules
     foundation: Foundation
     assessed: Collection[str] = ()
     going: Collection[str] = field(default_factory=frozenset)
+    there: Callable[[Collection[str]], Collection[str]] = frozenset
 
     def __call__(self, entity: SourceEntity) -> Stay | None:
         """Return why an object stays, None where it may go."""
@@ -72,7 +74,7 @@ class Judge:
 
     def _of_contents(self, entity: SourceEntity, archived: KeptEntity) -> Stay | None:
         words = [TABLE_WORDS[name] for name in different(archived.sums, entity.sums)]
-        if archived.row["lifecycle_stage"] == DELETED != entity.row["lifecycle_stage"]:
+        if archived.row.get("lifecycle_stage") == DELETED != entity.row.get("lifecycle_stage"):
             words.append("stage (deleted in the archive)")
         if not words:
             return None
@@ -82,12 +84,15 @@ class Judge:
         return Stay(reason=f"the {entity.holder} has the tag {HOLD}") if entity.holder else None
 
     def _of_time(self, entity: SourceEntity) -> Stay | None:
-        if entity.row.get("status") in _UNFINISHED and entity.kind == RUN:
-            return Stay(reason=f"its status is {entity.row['status']}, so that it may still be written to")
+        status = entity.row.get("state" if entity.kind == TRACE else "status")
+        if entity.kind in _FINISHED and status not in _FINISHED[entity.kind]:
+            return Stay(reason=f"its status is {status}, so that it may still be written to")
         before, ended = self.rules.before_ms, _ended_ms(entity.row)
-        if before is not None and ended is not None and ended >= before:
-            return Stay(reason="it ended, or was made, later than was asked for")
-        return None
+        if before is None:
+            return None
+        if ended is None:  # one that was begun long ago may have ended today
+            return Stay(reason="it has no time at which it ended, so that its age is not known")
+        return Stay(reason="it ended, or was made, later than was asked for") if ended >= before else None
 
     def _of_versions(self, entity: SourceEntity) -> Stay | None:
         needed = self.foundation.runs if entity.kind == RUN else self.foundation.logged_models
@@ -103,13 +108,17 @@ class Judge:
 
     def _of_maker(self, entity: SourceEntity) -> Stay | None:
         maker = entity.row.get("source_run_id") if entity.kind == LOGGED_MODEL else None
-        return Stay(reason=f"the run {maker} that made it stays") if maker and maker not in self.going else None
+        if maker and maker not in self.going:
+            return Stay(reason=f"the run {maker} that made it stays")
+        others = sorted(entity.runs.difference(self.going))
+        staying = sorted(self.there(others)) if others else []
+        return Stay(reason=f"the run {staying[0]} to which it belongs stays") if staying else None
 
 
 def _ended_ms(row: Mapping[str, Any]) -> int | None:
-    """Return when a run ended, or a logged model was made."""
-    when: datetime | None = row.get("end_time") or row.get("creation_timestamp")
-    return None if when is None else milliseconds(when)
+    """Return when a run or trace ended, or a logged model was made."""
+    when: datetime | None = row.get("end_time") or row.get("creation_timestamp") or row.get("request_time")
+    return None if when is None else milliseconds(when) + (row.get("execution_duration_ms") or 0)
 
 
 def milliseconds(when: datetime) -> int:

@@ -56,6 +56,11 @@ class KeptEntities:
         rows = self._archive.table("artifacts", owners=[owner_id])
         return [row["path"] for row in rows.to_pylist() if row["owner_kind"] == kind]
 
+    def tags(self, trace_id: str) -> dict[str, str]:
+        """Return the tags that the archive holds of a trace."""
+        rows = self._archive.table("trace_tags", owners=[trace_id])
+        return {row["key"]: row["value"] or "" for row in rows.to_pylist()}
+
     def is_same_experiment(self, row: Mapping[str, Any]) -> bool:
         """Return whether an experiment of the source is that of the archive: by id, name and time of creation."""
         archived = self._experiments.get(row["experiment_id"])

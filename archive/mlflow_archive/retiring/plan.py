@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 
-from mlflow_archive.flow.report import Progress
-from mlflow_archive.kinds import RUN
+from mlflow_archive.flow.chunk import nothing_known
+from mlflow_archive.flow.copy import chunks_of
+from mlflow_archive.flow.report import Progress, Quiet
+from mlflow_archive.kinds import RUN, TRACE
 from mlflow_archive.retiring.judging import Judge, Rules, Stay, milliseconds
 from mlflow_archive.retiring.kept import KeptEntities
 from mlflow_archive.retiring.reading import EntityReading, SourceEntity
 from mlflow_archive.retiring.receipt import HELD, LEFT, RetiredObject
-from mlflow_archive.retiring.site import Foundation, Site
+from mlflow_archive.retiring.site import DELETED, Address, Foundation, Site
 from mlflow_archive.selecting.selection import Selection
 
 
@@ -32,19 +35,32 @@ class SiteAndArchive:
     def judge(self, foundation: Foundation, assessed: Collection[str], going: Collection[str]) -> Judge:
         """Return the judge of what was read."""
         return Judge(
-            kept_entities=self.kept_entities, rules=self.rules, foundation=foundation, assessed=assessed, going=going
+            kept_entities=self.kept_entities,
+            rules=self.rules,
+            foundation=foundation,
+            assessed=assessed,
+            going=going,
+            there=self._there,
         )
 
+    def _there(self, runs: Collection[str]) -> list[str]:
+        return [run_id for _, run_id in self.site.stages([Address(kind=RUN, id=run_id) for run_id in runs])]
 
-def plan(sides: SiteAndArchive, selection: Selection, *, kinds: tuple[str, ...] | None = None) -> list[RetiredObject]:
+
+def plan(
+    sides: SiteAndArchive, selection: Selection, *, kinds: tuple[str, ...] | None = None, gone: Collection[str] = ()
+) -> list[RetiredObject]:
     """Return an entry for each object that is selected and active: what goes is PLANNED, with reasons what stays.
 
-    ``kinds`` are all that the site can bring back, if not others.
+    ``kinds`` are all that the site can bring back, if not others. Runs are judged before what belongs to them;
+    ``gone`` are runs that are deleted already, with whose traces the plan goes on.
     """
-    going: set[str] = set()
+    going = set(gone)
     judge = sides.judge(sides.site.foundation([]), sides.site.assessed_runs(None), going)
     entries = []
-    for entity in sides.objects(replace(selection, kinds=kinds or sides.site.kinds, deleted=False)):
+    for entity in sides.objects(replace(selection, kinds=kinds or sides.site.kinds, deleted=bool(gone))):
+        if gone and (entity.experiment or {}).get("lifecycle_stage") == DELETED:
+            continue
         stay = judge(entity)
         if entity.kind == RUN and stay is None:
             going.add(entity.id)  # before the logged models that it made
@@ -52,13 +68,29 @@ def plan(sides: SiteAndArchive, selection: Selection, *, kinds: tuple[str, ...] 
     return entries
 
 
+def number_of_traces(site: Site, selection: Selection) -> int:
+    """Return how many traces are selected at a site. Raises as a source does."""
+    selection, number = replace(selection, kinds=(TRACE,), artifacts=False, deleted=False), 0
+    with closing(site.source()) as source:
+        source.facts()
+        for shard in source.plan(selection, Quiet()):
+            if not selection.only_named:
+                number += shard.weight if shard.kind == TRACE else 0
+                continue
+            # Which traces belong to some runs a server says only as these are read.
+            tables = (chunk.tables for chunk in chunks_of(source, shard, nothing_known))
+            number += sum(len(rows["traces"]) for rows in tables if "traces" in rows)
+    return number
+
+
 def _entry(entity: SourceEntity, stay: Stay | None) -> RetiredObject:
     experiment = entity.experiment or {}
     updated = entity.row.get("last_updated_timestamp")
+    name = entity.row.get("trace_name" if entity.kind == TRACE else "run_name") or entity.row.get("name")
     entry = RetiredObject(
         kind=entity.kind,
         id=entity.id,
-        name=entity.row.get("run_name") or entity.row.get("name") or "",
+        name=name or "",
         experiment_id=entity.row["experiment_id"],
         experiment=experiment.get("name") or "",
         maker=entity.row.get("source_run_id"),

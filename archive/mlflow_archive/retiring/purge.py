@@ -1,4 +1,4 @@
-"""Deletes for good what a receipt says is deleted: rows in a transaction that looks once more, then the files.
+"""Deletes for good what a receipt says is deleted, and traces: rows in a transaction that looks once more, then files.
 
 A file is removed by the path that the archive has of it; what else lies there stays. Killed anywhere, it goes on: an
 object is marked before its rows go, and its files are known from the archive.
@@ -6,28 +6,32 @@ object is marked before its rows go, and its files are known from the archive.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError
 from mlflow_archive.format import refusals
-from mlflow_archive.kinds import LOGGED_MODEL, RUN
+from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.retiring.database_site import DatabaseSite
 from mlflow_archive.retiring.judging import Stay
 from mlflow_archive.retiring.kept import KeptEntity
 from mlflow_archive.retiring.plan import SiteAndArchive, stays
-from mlflow_archive.retiring.receipt import DELETED, PURGED, PURGING, RetiredObject, RetireReceipt
-from mlflow_archive.retiring.retire import AT_ONCE, Retirement
+from mlflow_archive.retiring.receipt import DELETED, PLANNED, PURGED, PURGING, RetiredObject, RetireReceipt
+from mlflow_archive.retiring.retire import AT_ONCE, GONE, Retirement
 from mlflow_archive.retiring.site import ACTIVE
+from mlflow_archive.retiring.trace_rows import TableSums
+from mlflow_archive.sources.database.artifacts import ARCHIVE_TAG, ARTIFACT_TAG
 
 _LOCATIONS: Final = {RUN: "artifact_uri", LOGGED_MODEL: "artifact_location"}
+_WAITING: Final = {TRACE: (PLANNED, PURGING)}
+"""The states in which objects of a kind wait, if not deleted: traces have no soft delete."""
 _BACK: Final = Stay(reason="somebody has brought it back", code=refusals.CHANGED_SINCE)
 
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """The purge of what a receipt says is deleted at a database, logged models before the runs that made them."""
+    """The purge of what a receipt says is deleted at a database, and of its traces; runs after what they made."""
 
     sides: SiteAndArchive
     site: DatabaseSite
@@ -37,11 +41,11 @@ class Purge:
     def run(self) -> None:
         """Purge. Raises ServerError, StoreError, TargetError; then it goes on."""
         self.receipt.save("running")
-        for kind in (LOGGED_MODEL, RUN):
+        for kind in (TRACE, LOGGED_MODEL, RUN):
             waiting = [
                 index
                 for index, entry in enumerate(self.receipt.entries)
-                if entry.kind == kind and entry.state in (DELETED, PURGING)
+                if entry.kind == kind and entry.state in _WAITING.get(kind, (DELETED, PURGING))
             ]
             for at in range(0, len(waiting), AT_ONCE):
                 self._purge(waiting[at : at + AT_ONCE])
@@ -51,11 +55,12 @@ class Purge:
         entries = self.receipt.entries
         stage_of = self.site.stages([entries[index].address for index in indexes])
         with_rows = [index for index in indexes if (entries[index].kind, entries[index].id) in stage_of]
-        for index in with_rows:
-            if stage_of[entries[index].kind, entries[index].id] == ACTIVE:
-                entries[index] = stays(entries[index], _BACK)
-        hidden = [index for index in with_rows if entries[index].state in (DELETED, PURGING)]
-        for index, stay in Retirement(self.sides, self.receipt).verdicts(hidden).items():
+        for index in indexes:
+            if stay := _stay_by_stage(entries[index], stage_of.get((entries[index].kind, entries[index].id))):
+                entries[index] = stays(entries[index], stay)
+        waiting = [index for index in with_rows if entries[index].state in (PLANNED, DELETED, PURGING)]
+        seen = self.site.sums([entries[index].id for index in waiting if entries[index].kind == TRACE])
+        for index, stay in Retirement(self.sides, self.receipt).verdicts(waiting).items():
             if stay is None:
                 entries[index] = replace(entries[index], state=PURGING, code="", reason="")
             else:
@@ -65,23 +70,32 @@ class Purge:
         archived = self._archived([index for index in indexes if entries[index].state == PURGING])
         for index in indexes:
             if entries[index].state == PURGING:
-                self._purge_one(index, archived[entries[index].id], rows_are_gone=index in without_rows)
+                reason = "" if index in without_rows else self._purge_rows(entries[index], archived, seen)
+                self._end(index, archived[entries[index].id], reason)
         self.receipt.save()
 
     def _archived(self, indexes: Sequence[int]) -> dict[str, KeptEntity]:
         entries = [self.receipt.entries[index] for index in indexes]
         return self.sides.kept_entities.of(entries[0].kind, [entry.id for entry in entries]) if entries else {}
 
-    def _purge_one(self, index: int, archived: KeptEntity, *, rows_are_gone: bool) -> None:
+    def _purge_rows(
+        self, entry: RetiredObject, archived: Mapping[str, KeptEntity], seen: Mapping[str, TableSums]
+    ) -> str:
+        if entry.kind == TRACE:
+            return self.site.purge_trace(entry.id, seen.get(entry.id, {}))
+        numbers = {name: number for name, (number, _) in archived[entry.id].sums.items()}
+        return self.site.purge(entry.address, numbers)
+
+    def _end(self, index: int, archived: KeptEntity, reason: str) -> None:
+        """Remove the files of an object whose rows are gone; ``reason`` says why they are not, empty where they are."""
         entry = self.receipt.entries[index]
-        numbers = {name: number for name, (number, _) in archived.sums.items()}
-        reason = "" if rows_are_gone else self.site.purge(entry.address, numbers)
         if reason:
             self.receipt.entries[index] = _is_kept(entry, Stay(reason=reason, code=refusals.RETIRE_REFUSED))
             return
         try:
             for path in self.sides.kept_entities.files(entry.kind, entry.id):
-                self._remove(archived.row[_LOCATIONS[entry.kind]], path)
+                for location in self._locations(entry, archived):
+                    self._remove(location, path)
         except ArtifactWriteError as error:
             reason = f"its rows are purged, and not all its files: {error}"
             self.receipt.entries[index] = replace(entry, code=refusals.RETIRE_REFUSED, reason=reason)
@@ -89,11 +103,31 @@ class Purge:
         self.receipt.entries[index] = replace(entry, state=PURGED)
         self.sides.progress.advance("purged", 1)
 
-    def _remove(self, location: str | None, path: str) -> None:
+    def _locations(self, entry: RetiredObject, archived: KeptEntity) -> list[str]:
+        """Return where files of an object lie. Raises ArtifactWriteError where others than a trace may have theirs."""
+        if entry.kind != TRACE:
+            return [archived.row[_LOCATIONS[entry.kind]] or ""]
+        tags = self.sides.kept_entities.tags(entry.id)
+        locations = [tags[name] for name in (ARTIFACT_TAG, ARCHIVE_TAG) if tags.get(name)]
+        for location in locations:
+            if entry.id not in location.split("/"):
+                raise ArtifactWriteError(f"{location} is not the place of this trace alone")
+        return locations
+
+    def _remove(self, location: str, path: str) -> None:
         if location and self.roots.exists(location, path):
             self.roots.remove(location, path)
 
 
+def _stay_by_stage(entry: RetiredObject, stage: str | None) -> Stay | None:
+    """Return why an object stays that somebody has brought back, or a trace that somebody has deleted."""
+    if entry.kind == TRACE:
+        return GONE if stage is None and entry.state == PLANNED else None
+    return _BACK if stage == ACTIVE else None
+
+
 def _is_kept(entry: RetiredObject, stay: Stay) -> RetiredObject:
-    """Return an entry that says why its object is not purged; it is deleted, and an undo brings it back."""
+    """Return an entry that says why its object is not purged: it is deleted, and an undo brings it back."""
+    if entry.kind == TRACE:  # which was not deleted before
+        return stays(entry, stay)
     return replace(entry, state=DELETED, code=stay.code, reason=f"deleted, and not purged: {stay.reason}")

@@ -8,6 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import pyarrow as pa
+
 from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Chunk, nothing_known
 from mlflow_archive.flow.copy import chunks_of
 from mlflow_archive.flow.report import Progress
@@ -21,6 +23,8 @@ RETIRED_KINDS: Final = (RUN, LOGGED_MODEL, TRACE)
 HOLD: Final = "mlflow_archive.hold"
 """The tag, of an object or its experiment, whose bearer stays whatever its value."""
 _TAGS: Final = {RUN: "tags", LOGGED_MODEL: "logged_model_tags", TRACE: "trace_tags"}
+SOURCE_RUN: Final = "mlflow.sourceRun"
+"""The metadata of a trace that names the run it was made in."""
 _BLOCK: Final = 1 << 20
 
 
@@ -29,7 +33,7 @@ class SourceEntity:
     """An object of the source, read in full, and what the archive holds of it, None for nothing.
 
     ``gap`` says what of it could not be read, empty for nothing. ``holder`` is what bears the tag HOLD: itself or its
-    experiment, empty for neither.
+    experiment, empty for neither. ``runs`` are those that a trace was made in or is linked to.
     """
 
     kind: str
@@ -40,6 +44,7 @@ class SourceEntity:
     archived: KeptEntity | None
     gap: str
     holder: str
+    runs: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -51,6 +56,7 @@ class _Waiting:
     rows: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     gaps: dict[str, str] = field(default_factory=dict)
     held_ids: set[str] = field(default_factory=set)
+    runs: dict[str, set[str]] = field(default_factory=dict)
 
 
 class EntityReading:
@@ -101,6 +107,8 @@ class EntityReading:
         if tags is not None:
             owner = tags.column_names[0]
             waiting.held_ids.update(row[owner] for row in tags.to_pylist() if row["key"] == HOLD)
+        for owner_id, run_id in _runs_of_traces(chunk.tables) if kind == TRACE else ():
+            waiting.runs.setdefault(owner_id, set()).add(run_id)
         for gap in chunk.tables["gaps"].to_pylist() if "gaps" in chunk.tables else ():
             if gap["owner_kind"] == kind:
                 waiting.gaps.setdefault(gap["owner_id"], f"{gap['path']}: {gap['reason']}".removeprefix(": "))
@@ -121,7 +129,18 @@ class EntityReading:
                     archived=waiting.archived.get(owner_id),
                     gap=waiting.gaps.get(owner_id, ""),
                     holder=holder,
+                    runs=frozenset(waiting.runs.get(owner_id, ())),
                 )
+
+
+def _runs_of_traces(tables: Mapping[str, pa.Table]) -> Iterator[tuple[str, str]]:
+    """Yield traces with the runs that they were made in or are linked to."""
+    for row in tables["trace_metadata"].to_pylist() if "trace_metadata" in tables else ():
+        if row["key"] == SOURCE_RUN and row["value"]:
+            yield row["trace_id"], row["value"]
+    for row in tables["trace_links"].to_pylist() if "trace_links" in tables else ():
+        if row["destination_type"] == RUN:
+            yield row["trace_id"], row["destination_id"]
 
 
 def _read(file: ArtifactFile, waiting: _Waiting) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.format import refusals
-from mlflow_archive.kinds import LOGGED_MODEL, RUN
+from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.retiring import site as stages
 from mlflow_archive.retiring.judging import Stay
 from mlflow_archive.retiring.plan import SiteAndArchive, stays
@@ -33,10 +33,8 @@ from mlflow_archive.selecting.selection import Selection
 AT_ONCE: Final = 16
 """How many objects are read, deleted and looked at together."""
 
-_PURGED: Final = Stay(
-    reason="it was purged, and comes back from the archive: mlflow-archive restore --run", code=refusals.CHANGED_SINCE
-)
-_GONE: Final = Stay(reason="it is not at the source any more", code=refusals.CHANGED_SINCE)
+_PURGED: Final = "it was purged, and comes back from the archive: mlflow-archive restore"
+GONE: Final = Stay(reason="it is not at the source any more", code=refusals.CHANGED_SINCE)
 _DELETED_MEANWHILE: Final = Stay(reason="somebody else has deleted it meanwhile", code=refusals.CHANGED_SINCE)
 
 
@@ -60,7 +58,7 @@ class Retirement:
         for index in indexes:
             stage, entry = stage_of.get((entries[index].kind, entries[index].id)), entries[index]
             if stage is None:
-                entries[index] = stays(entry, _GONE)
+                entries[index] = stays(entry, GONE)
             elif stage == stages.DELETED and entry.state == PLANNED:
                 entries[index] = stays(entry, _DELETED_MEANWHILE)
         active = [i for i in indexes if stage_of.get((entries[i].kind, entries[i].id)) == stages.ACTIVE]
@@ -117,11 +115,11 @@ class Retirement:
         runs = [entry for entry in entries if entry.kind == RUN]
         foundation = self.sides.site.foundation([entry.address for entry in runs])
         assessed = self.sides.site.assessed_runs({entry.experiment_id for entry in runs}) if runs else ()
-        judge = self.sides.judge(foundation, assessed, self._going())
+        judge = self.sides.judge(foundation, assessed, runs_that_go(self.receipt))
         verdicts: dict[int, Stay | None] = {}
         for index, entry in zip(indexes, entries, strict=True):
             entity = by_id.get((entry.kind, entry.id))
-            verdicts[index] = _GONE if entity is None else judge(entity)
+            verdicts[index] = GONE if entity is None else judge(entity)
         return verdicts
 
     def _read(self, selection: Selection) -> list[SourceEntity]:
@@ -130,9 +128,11 @@ class Retirement:
         except SelectionError:  # none of these is there any more
             return []
 
-    def _going(self) -> Collection[str]:
-        states = (PLANNED, DELETING, DELETED, PURGING, PURGED)
-        return {entry.id for entry in self.receipt.entries if entry.kind == RUN and entry.state in states}
+
+def runs_that_go(receipt: RetireReceipt) -> Collection[str]:
+    """Return the runs of a receipt that go, or are gone."""
+    states = (PLANNED, DELETING, DELETED, PURGING, PURGED)
+    return {entry.id for entry in receipt.entries if entry.kind == RUN and entry.state in states}
 
 
 def bring_back(receipt: RetireReceipt, site: stages.Site) -> list[RetiredObject]:
@@ -148,13 +148,21 @@ def bring_back(receipt: RetireReceipt, site: stages.Site) -> list[RetiredObject]
                 site.show(entry.address)
                 entries[index] = replace(entry, state=BROUGHT_BACK, code="", reason="")
             else:
-                entries[index] = stays(entry, _PURGED if entry.state in (PURGING, PURGED) else _GONE)
+                entries[index] = stays(entry, _purged(entry) if entry.state in (PURGING, PURGED) else GONE)
     receipt.save("brought back")
     return [entries[index] for index in gone]
 
 
+def _purged(entry: RetiredObject) -> Stay:
+    option = "--trace" if entry.kind == TRACE else "--run"
+    return Stay(reason=f"{_PURGED} {option} {entry.maker or entry.id}", code=refusals.CHANGED_SINCE)
+
+
 def _batches(entries: Sequence[RetiredObject]) -> Iterator[list[int]]:
-    """Yield the places of entries that wait, some of one kind at a time, runs before the models that they made."""
+    """Yield the places of entries that wait, some of one kind at a time, runs before the models that they made.
+
+    Traces have no delete that could be looked behind: they wait for a purge.
+    """
     for kind in (RUN, LOGGED_MODEL):
         waiting = [i for i, entry in enumerate(entries) if entry.kind == kind and entry.state in (PLANNED, DELETING)]
         for at in range(0, len(waiting), AT_ONCE):
@@ -165,6 +173,8 @@ def _selections(entries: Sequence[RetiredObject]) -> Iterator[Selection]:
     """Yield selections that together hold some objects; they may hold more."""
     if runs := tuple(entry.id for entry in entries if entry.kind == RUN):
         yield Selection(runs=runs, kinds=(RUN,))
+    if traces := tuple(entry.id for entry in entries if entry.kind == TRACE):
+        yield Selection(traces=traces, kinds=(TRACE,))
     models = [entry for entry in entries if entry.kind == LOGGED_MODEL]
     if makers := tuple({entry.maker for entry in models if entry.maker}):
         yield Selection(runs=makers, kinds=(LOGGED_MODEL,))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from mlflow_archive.redacting.spellings import beginning
 from mlflow_archive.scanning.patterns import CREDENTIAL, Pattern
 
 _SHORTEST: Final = 4
@@ -19,7 +20,7 @@ def _token(name: str, sign: str, rest: str) -> Pattern:
         kind=CREDENTIAL,
         name=name,
         sign=sign,
-        regex=re.compile(rf"(?<![A-Za-z0-9_-]){sign}{rest}(?![A-Za-z0-9])", re.ASCII),
+        regex=re.compile(rf"{beginning('A-Za-z0-9_-')}{sign}{rest}(?![A-Za-z0-9])", re.ASCII),
     )
 
 
@@ -95,7 +96,7 @@ def _is_bare_secret(value: str) -> bool:
 
 
 _CAMEL_PREFIX: Final = r"(?:[a-z][a-z0-9]{0,40}(?-i:(?=[A-Z])))?"
-_NAME: Final = rf"(?<![A-Za-z0-9])(?:[A-Za-z0-9]{{1,40}}[_.-]){{0,4}}?{_CAMEL_PREFIX}{_WORDS}[0-9]{{0,2}}"
+_NAME: Final = rf"{beginning()}(?:[A-Za-z0-9]{{1,40}}[_.-]){{0,4}}?{_CAMEL_PREFIX}{_WORDS}[0-9]{{0,2}}"
 _SIGN: Final = rf"(?i){_WORDS}[0-9]{{0,2}}\\?[\"']?(?:\]|\))?[\s\v]{{0,8}}(?:=|:)"
 
 ASSIGNED: Final = (

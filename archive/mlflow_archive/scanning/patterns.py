@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from mlflow_archive.redacting.spellings import beginning
+
 CREDENTIAL: Final = "credential"
 EMAIL: Final = "e-mail"
 IBAN: Final = "IBAN"
@@ -18,7 +20,7 @@ CARD: Final = "card"
 KINDS: Final = (CREDENTIAL, EMAIL, IBAN, CARD)
 
 
-_IN_WORD: Final = re.compile(r"[A-Za-z0-9+]")
+_BEGINNING: Final = re.compile(beginning("A-Za-z0-9+"))
 
 
 def _always(value: str) -> bool:
@@ -44,7 +46,7 @@ class Pattern:
         """Yield where in a text a value begins and ends."""
         for match in self.regex.finditer(text):
             begin, end = match.span(self.value)
-            inside = self.apart and begin > 0 and text[begin].isalnum() and _IN_WORD.match(text, begin - 1)
+            inside = self.apart and text[begin : begin + 1].isalnum() and not _BEGINNING.match(text, begin)
             if end > begin and not inside and self.accepts(text[begin:end]):
                 yield begin, end
 
@@ -134,7 +136,9 @@ PERSONAL: Final = (
         name="e-mail address",
         sign=r"[A-Za-z0-9_%+-]@[A-Za-z0-9]",
         regex=re.compile(
-            r"(?<![A-Za-z0-9._%+/-])[A-Za-z0-9](?:[A-Za-z0-9._%+-]{0,62}[A-Za-z0-9_%+-])?"
+            r"(?!(?<=\\)(?:[bfnrt]|u[0-9A-Fa-f]{4})|(?<=%25)[0-9A-Fa-f]{2})"  # an escape is none of the address
+            + beginning("A-Za-z0-9._%+/-")
+            + r"[A-Za-z0-9](?:[A-Za-z0-9._%+-]{0,62}[A-Za-z0-9_%+-])?"
             r"@[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.)+[A-Za-z]{2,24}(?![A-Za-z0-9-])",
             re.ASCII,
         ),
@@ -145,7 +149,7 @@ PERSONAL: Final = (
         name="IBAN",
         sign=r"[A-Z]{2}[0-9]{2}[ -]?[A-Z0-9]{4}",
         regex=re.compile(
-            r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![A-Za-z0-9])", re.ASCII
+            beginning() + r"[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![A-Za-z0-9])", re.ASCII
         ),
         accepts=is_iban,
     ),
@@ -154,7 +158,7 @@ PERSONAL: Final = (
         name="card number",
         sign=r"[0-9](?:[ -]?[0-9]){12}",
         regex=re.compile(
-            r"(?<![A-Za-z0-9._-])(?=[3-6]|2[2-7])"
+            beginning("A-Za-z0-9._-") + r"(?=[3-6]|2[2-7])"
             r"(?:[0-9]{13,19}|[0-9]{4}(?:[ -][0-9]{4}){3}|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4,5})"
             r"(?![A-Za-z0-9_-]|\.[0-9])",
             re.ASCII,

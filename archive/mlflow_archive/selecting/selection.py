@@ -19,6 +19,7 @@ REGISTRY: Final = (ALL, MODELS, PROMPTS)
 _LISTS: Final = (
     "experiments",
     "runs",
+    "traces",
     "models",
     "evaluation_datasets",
     "versions",
@@ -39,27 +40,28 @@ class Selection:
     """What to carry; every option leaves out more, and every source answers alike (``selector``).
 
     ``experiments`` holds ids, names or globs over names, ``runs`` ids, ``models`` names of registered models and
-    prompts or globs over them, ``evaluation_datasets`` ids, names or globs of these. What is named, by these three or
-    by ``filter_string``, comes with what belongs to it, and nothing else does: with runs their logged models and
-    traces, with models the runs and logged models of their versions. The experiments of all that come, those to which
-    prompts and evaluation datasets belong, too. With ``parents`` or ``children`` the runs that are named come with
-    those above or below them, on every level, whatever a filter says of these. ``versions`` (``3,5`` or ``NAME=3,5``),
-    ``stages`` and ``latest_versions`` (so many of what the others take) choose among the versions of registered models
-    and prompts; prompts have no stages, and are not cut by them. ``registry`` says whether ``models`` come,
-    ``prompts``, or ``all``. ``filter_string`` and ``trace_filter`` are in MLflow's search syntax. ``kinds`` are those
-    of ``kinds`` that are taken; empty means all. Experiments, workspaces and datasets come with what may lie in them,
-    whatever ``kinds`` says. With ``unknown_tables`` a database's tables that this version does not know are carried as
-    they are. Times are milliseconds since the epoch, UTC, of the start of runs and of the request of traces;
-    ``since_ms`` is inclusive, ``until_ms`` exclusive. ``artifact_globs`` match whole artifact paths, ``*`` crosses
-    ``/``. ``on_missing`` is what becomes of some of the experiments, runs, models, versions or evaluation datasets that
-    are named and are not there: ``skip`` makes them gaps of an export, ``fail`` raises SelectionError, as an archive
-    always does, and every source where none of those named is there.
+    prompts or globs over them, ``evaluation_datasets`` ids, names or globs of these, ``traces`` ids, of a database or
+    an archive. What is named, by these or by ``filter_string``, comes with what belongs to it, and nothing else does:
+    with runs their logged models and traces, with models the runs and logged models of their versions. The
+    experiments of all that come, those to which prompts and evaluation datasets belong, too. With ``parents`` or
+    ``children`` the runs that are named come with those above or below them, on every level, whatever a filter says
+    of these. ``versions`` (``3,5`` or ``NAME=3,5``), ``stages`` and ``latest_versions`` (so many of what the others
+    take) choose among the versions of registered models and prompts; prompts have no stages, and are not cut by them.
+    ``registry`` says whether ``models`` come, ``prompts``, or ``all``. ``filter_string`` and ``trace_filter`` are in
+    MLflow's search syntax. ``kinds`` are those of ``kinds`` that are taken; empty means all. Experiments, workspaces
+    and datasets come with what may lie in them, whatever ``kinds`` says. With ``unknown_tables`` a database's tables
+    that this version does not know are carried as they are. Times are milliseconds since the epoch, UTC, of the start
+    of runs and of the request of traces; ``since_ms`` is inclusive, ``until_ms`` exclusive. ``artifact_globs`` match
+    whole artifact paths, ``*`` crosses ``/``. ``on_missing`` is what becomes of some of the experiments, runs,
+    models, versions or evaluation datasets that are named and are not there: ``skip`` makes them gaps of an export,
+    ``fail`` raises SelectionError, as an archive always does, and every source where none of those named is there.
 
     Raises SelectionError for what has no meaning: versions where no model is selected, relatives of no run.
     """
 
     experiments: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
+    traces: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     evaluation_datasets: tuple[str, ...] = ()
     versions: tuple[str, ...] = ()
@@ -105,8 +107,8 @@ class Selection:
 
     @property
     def only_named(self) -> bool:
-        """Whether runs, models or evaluation datasets are named, by id, filter or name, and nothing else comes."""
-        return self._names_runs_or_models or bool(self.evaluation_datasets)
+        """Whether runs, traces, models or evaluation datasets are named, and nothing else comes."""
+        return self._names_runs_or_models or bool(self.evaluation_datasets or self.traces)
 
     @property
     def names_runs(self) -> bool:

@@ -6,8 +6,8 @@ What every option means is said by ``Selection``; what each kind follows from is
   a trace if its time is and a filter takes it;
 * a logged model whose maker is left out by time or stage comes only if a run that is selected names it;
 * where runs are named, by id or filter, only what belongs to them comes: their logged models and traces, as far as
-  these lie in selected experiments; on request the runs above or below them, too, as far as the way to these leads
-  through runs whose experiment, stage and start are selected;
+  these lie in selected experiments, and traces that are named; on request the runs above or below them, too, as far
+  as the way to these leads through runs whose experiment, stage and start are selected;
 * where registered models are named, only these and what the versions of them that come stand on;
 * an evaluation dataset comes with any of its experiments, or where it is named; everything else that lies in no
   experiment only where nothing is left out by experiment, name or time.
@@ -77,6 +77,7 @@ class Selector:
         self.named_datasets: frozenset[str] | None = self._datasets() if selection.evaluation_datasets else None
         """The ids of evaluation datasets that are named, None where none are."""
         self._named_runs = self._runs_by_name()
+        self._named_traces = self._traces_by_name() if selection.traces else frozenset[str]()
 
     def ids(self, kind: str, among: Collection[str] | None = None) -> Iterator[pa.StringArray]:
         """Yield the selected objects of a kind in pieces, in the order of the catalog; only some of them if asked."""
@@ -153,10 +154,10 @@ class Selector:
         return self._passing(kind, self._in_reach(kind, _both(self.linked(kind), among)))
 
     def linked(self, kind: str) -> Collection[str]:
-        """Return the logged models or traces that belong to the selected runs, wherever they lie."""
+        """Return the logged models or traces that belong to the selected runs, and traces that are named, wherever."""
         if kind == LOGGED_MODEL:
             return self._models_of_runs
-        return self._traces_of_runs if kind == TRACE else ()
+        return self._traces_of_runs | self._named_traces if kind == TRACE else ()
 
     @cached_property
     def _models_of_runs(self) -> set[str]:
@@ -165,6 +166,8 @@ class Selector:
 
     @cached_property
     def _traces_of_runs(self) -> set[str]:
+        if not self.runs:
+            return set()
         traces = self._values("trace_links", "trace_id", "destination_id", self.runs)
         for made_in in self._catalog.rows("trace_metadata", ("trace_id", "value"), ("key", (_SOURCE_RUN,))):
             in_runs = pc.is_in(made_in["value"], value_set=_texts(self.runs))
@@ -311,8 +314,15 @@ class Selector:
         present = set(_ids(self._in_reach(RUN, run_ids)))
         missing = _without(selection.runs, present)
         missing = _without(missing, self._catalog.unreadable(RUN, missing)) if missing else missing
-        self._check(RUN, missing, selection.runs, self._examples() if missing else {})
+        self._check(RUN, missing, selection.runs, self._examples(RUN) if missing else {})
         return run_ids
+
+    def _traces_by_name(self) -> frozenset[str]:
+        """Return the traces that are named, wherever they lie, if any is there."""
+        missing = _without(self._selection.traces, set(_ids(self._in_reach(TRACE, self._selection.traces))))
+        missing = _without(missing, self._catalog.unreadable(TRACE, missing)) if missing else missing
+        self._check(TRACE, missing, self._selection.traces, self._examples(TRACE) if missing else {})
+        return frozenset(self._selection.traces)
 
     @cached_property
     def _with_relatives(self) -> set[str]:
@@ -328,9 +338,8 @@ class Selector:
             family |= walked
         return family
 
-    def _examples(self) -> dict[str, str]:
-        pieces = self._in_reach(RUN, None)
-        return {run_id: run_id for run_id in islice((i for piece in pieces for i in piece.to_pylist()), _EXAMPLES)}
+    def _examples(self, kind: str) -> dict[str, str]:
+        return {owner_id: owner_id for owner_id in islice(_ids(self._in_reach(kind, None)), _EXAMPLES)}
 
     def _check(
         self, kind: str, missing: Sequence[str], patterns: Sequence[str], names: Mapping[str, str], *, noun: str = ""

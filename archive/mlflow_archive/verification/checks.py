@@ -16,13 +16,12 @@ from mlflow_archive.format.location import ArchivePath
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import DATASET, is_identity
 from mlflow_archive.reader.archive import Archive, open_archive
-from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.signing.checks import check_signatures
 from mlflow_archive.signing.report import SignatureOptions
-from mlflow_archive.storage.members import HASH_BLOCK
 from mlflow_archive.verification.members import check_bytes, check_listing
-from mlflow_archive.verification.packs import PackCheck, raw_digest
+from mlflow_archive.verification.packs import blobs_come_out, check_all_packs, raw_digest
 from mlflow_archive.verification.report import Level, Lost, VerifyReport
+from mlflow_archive.verification.sharing_out import SharedChecks, shared_checks
 from mlflow_archive.verification.tables import KeyRange, TableFindings, check_tables, owners_in
 
 
@@ -31,6 +30,8 @@ def verify(  # noqa: PLR0913 - each is an option of the command
     level: Level | str = Level.FULL,
     *,
     jobs: int = 2,
+    processes: int = 0,
+    dask: str | None = None,
     progress: Progress | None = None,
     signers: str | os.PathLike[str] | None = None,
     require_signature: bool = False,
@@ -41,12 +42,14 @@ def verify(  # noqa: PLR0913 - each is an option of the command
 
     Of a delta what it holds is checked, and ``report.elsewhere`` says what is not; with ``base``, the archive that it
     was made of, all of what the two make together.
+    ``jobs`` threads check, or as many ``processes``, or the workers of the Dask cluster whose scheduler has the
+    address ``dask``: the report is the same.
     ``signers`` is a list of allowed signers: with it, the signatures beside the archive are checked, too, and with
     ``require_signature`` the newest export must have one that is accepted. ``tsa_ca`` are certificates of time-stamp
     authorities (PEM). Raises ValueError for a level that there is not, what ``open_archive`` raises where not even a
-    manifest can be read, SelectionError where ``signers`` is missing or cannot be read, MissingProgramError,
-    MissingExtraError. A member that fails is read once only: run it again to distinguish a bad medium from a bad
-    archive.
+    manifest can be read, SelectionError where ``signers`` is missing or cannot be read, and for processes with
+    ``dask``, MissingProgramError, MissingExtraError, WorkError where workers cannot do a piece. A member that fails is
+    read once only: run it again to distinguish a bad medium from a bad archive.
     """
     level = Level(level)
     if signers is None and (require_signature or tsa_ca is not None):
@@ -58,7 +61,8 @@ def verify(  # noqa: PLR0913 - each is an option of the command
                 signers=Path(signers), required=require_signature, tsa_ca=None if tsa_ca is None else Path(tsa_ca)
             )
             report.signatures = check_signatures(archive, options)
-        examine(archive, report, jobs=jobs, progress=progress)
+        with shared_checks(archive, path, base, processes, dask, progress or Quiet()) as shared:
+            examine(archive, report, jobs=jobs, progress=progress, shared=shared)
         return report
 
 
@@ -71,23 +75,33 @@ class Examination:
     blobs: Mapping[bytes, int] = field(default_factory=dict)
 
 
-def examine(archive: Archive, report: VerifyReport, *, jobs: int = 2, progress: Progress | None = None) -> Examination:
-    """Check an open archive at the level of a report, and add to it; see :func:`verify`."""
+def examine(
+    archive: Archive,
+    report: VerifyReport,
+    *,
+    jobs: int = 2,
+    progress: Progress | None = None,
+    shared: SharedChecks | None = None,
+) -> Examination:
+    """Check an open archive at the level of a report, by threads or workers, and add to it; see :func:`verify`."""
     progress = progress or Quiet()
     check_listing(archive, report)
     if report.level is Level.QUICK:
         return Examination()
-    bad = check_bytes(archive, report, progress, jobs)
+    bad = check_bytes(archive, report, progress, jobs, shared)
     if report.level is Level.STORED and not bad:
         return Examination()
     # Only trying to decode shows what is lost, so damage makes a `stored` check go on.
-    findings = check_tables(archive, report, bad | _absent(archive))
-    packs = PackCheck(archive, report, progress)
-    packs.run(jobs)
-    _check_artifacts(archive, report, packs.good, findings)
-    report.count("blobs", len(packs.good))
+    findings = check_tables(archive, report, bad | _absent(archive), shared=shared)
+    good = check_all_packs(archive, report, progress, jobs, shared)
+    indexed = _indexed(archive)
+    unproved = sorted(digest for digest in indexed if raw_digest(digest) not in good)
+    for came in [blobs_come_out(archive, unproved)] if shared is None else shared.run(blobs_come_out, unproved):
+        good |= came
+    _check_artifacts(archive, report, good, indexed, findings)
+    report.count("blobs", len(good))
     _name_lost(report, findings)
-    return Examination(damaged=tuple(findings.damaged), blobs=packs.good)
+    return Examination(damaged=tuple(findings.damaged), blobs=good)
 
 
 def _absent(archive: Archive) -> set[str]:
@@ -102,10 +116,11 @@ def _with_blobs_here(rows: pa.Table, indexed: set[str], findings: TableFindings)
     return rows.filter(pa.array(here, pa.bool_()))
 
 
-def _check_artifacts(archive: Archive, report: VerifyReport, good: dict[bytes, int], findings: TableFindings) -> None:
+def _check_artifacts(
+    archive: Archive, report: VerifyReport, good: dict[bytes, int], indexed: set[str], findings: TableFindings
+) -> None:
     """Compare artifacts with the blobs that were proved; those of other blobs are lost."""
-    indexed = _indexed(archive)
-    bad = {digest for digest in indexed if raw_digest(digest) not in good and not _comes_out(archive, digest, good)}
+    bad = {digest for digest in indexed if raw_digest(digest) not in good}
     used: set[str] = set()
     for member in archive.parts("artifacts"):
         for rows in _readable_groups(archive, member):
@@ -117,19 +132,6 @@ def _check_artifacts(archive: Archive, report: VerifyReport, good: dict[bytes, i
         report.add("W003", "", f"{len(unused)} blobs are referred to by no artifact, such as {min(unused)}")
     for digest in sorted(bad & used):
         report.add("E042", "", f"blob {digest} does not come out with its digest")
-
-
-def _comes_out(archive: Archive, digest: str, good: dict[bytes, int]) -> bool:
-    """Read a blob as a reader does: packs may hold its extents in another order than the raw bytes have."""
-    size = 0
-    try:
-        with Blobs(archive).open(digest) as stream:
-            while block := stream.read(HASH_BLOCK):
-                size += len(block)
-    except DamagedError:
-        return False
-    good[raw_digest(digest)] = size
-    return True
 
 
 def _check_artifact_rows(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from mlflow_archive.errors import DamagedError
-from mlflow_archive.flow.report import Progress
+from mlflow_archive.flow.report import Progress, Quiet
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, STAGING, export_number, manifest_name
 from mlflow_archive.format.manifest import KNOWN_FEATURES, Member
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.storage.members import HASH_BLOCK, MemberFile
 from mlflow_archive.storage.remote.members import BucketMembers
 from mlflow_archive.storage.single_file import SingleFileMembers
-from mlflow_archive.verification.report import VerifyReport
+from mlflow_archive.verification.report import Found, VerifyReport
+from mlflow_archive.verification.sharing_out import SharedChecks
 
 
 def check_listing(archive: Archive, report: VerifyReport) -> None:
@@ -89,38 +91,55 @@ def sorted_pairs(expected: dict[str, str]) -> list[tuple[str, str]]:
     return [(expected[path], path) for path in sorted(expected)]
 
 
-def check_bytes(archive: Archive, report: VerifyReport, progress: Progress, jobs: int) -> set[str]:
-    """Hash every member; return the paths of those that are not what the manifest states."""
-    progress.expect("bytes", sum(member.size for member in archive.manifest.members))
+@dataclass(slots=True, kw_only=True)
+class MembersFound(Found):
+    """What the check of some members found; ``bad`` are the paths of those that are not what the manifest states."""
+
+    bad: set[str] = field(default_factory=set)
+
+
+def check_bytes(
+    archive: Archive, report: VerifyReport, progress: Progress, jobs: int, shared: SharedChecks | None = None
+) -> set[str]:
+    """Hash every member, by threads or by workers; return the paths of those that are not what the manifest states."""
+    members = sorted(archive.manifest.members, key=lambda member: (-member.size, member.path))
+    progress.expect("bytes", sum(member.size for member in members))
     bad: set[str] = set()
-
-    def check(member: Member) -> None:
-        try:
-            if isinstance(archive.members, SingleFileMembers):
-                archive.members.check_header(member.path)
-            sha256 = _hash(archive, archive.open_member(member), report, progress)
-        except DamagedError as error:
-            if error.code not in ("E010", "E011"):  # these the listing has reported
-                report.add_error(error)
-            bad.add(member.path)
-            return
-        if sha256 != member.sha256:
-            report.add("E012", member.path, f"its SHA-256 is {sha256}, the manifest states {member.sha256}")
-            bad.add(member.path)
-
-    _each(check, sorted(archive.manifest.members, key=lambda member: -member.size), jobs)
+    for found in (
+        _by_threads(archive, members, progress, jobs) if shared is None else shared.run(check_members, members)
+    ):
+        report.take(found)
+        bad |= found.bad
     if isinstance(archive.members, SingleFileMembers):
         _check_rest(archive, archive.members, report, progress)
     return bad
 
 
-def _each(check: Callable[[Member], None], members: Iterable[Member], jobs: int) -> None:
+def _by_threads(archive: Archive, members: Iterable[Member], progress: Progress, jobs: int) -> Iterable[MembersFound]:
     with ThreadPoolExecutor(jobs, thread_name_prefix="verify") as pool:
-        for _ in pool.map(check, members):
-            pass
+        yield from pool.map(lambda member: check_members(archive, [member], progress), members)
 
 
-def _hash(archive: Archive, file: MemberFile, report: VerifyReport, progress: Progress) -> str:
+def check_members(archive: Archive, members: Sequence[Member], progress: Progress | None = None) -> MembersFound:
+    """Hash some members."""
+    found, progress = MembersFound(), progress or Quiet()
+    for member in members:
+        try:
+            if isinstance(archive.members, SingleFileMembers):
+                archive.members.check_header(member.path)
+            sha256 = _hash(archive, archive.open_member(member), found, progress)
+        except DamagedError as error:
+            if error.code not in ("E010", "E011"):  # these the listing has reported
+                found.add_error(error)
+            found.bad.add(member.path)
+            continue
+        if sha256 != member.sha256:
+            found.add("E012", member.path, f"its SHA-256 is {sha256}, the manifest states {member.sha256}")
+            found.bad.add(member.path)
+    return found
+
+
+def _hash(archive: Archive, file: MemberFile, report: Found, progress: Progress) -> str:
     digest, crc = hashlib.sha256(), 0
     single = archive.members if isinstance(archive.members, SingleFileMembers) else None
     for offset in range(0, file.size, HASH_BLOCK):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import zstandard
 
 from mlflow_archive.errors import DamagedError
-from mlflow_archive.flow.report import Progress
+from mlflow_archive.flow.report import Progress, Quiet
+from mlflow_archive.format.blob_index import IndexedExtent, disagreement, in_groups, labelled
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.format.packs import (
     LABEL_PREFIX_SIZE,
@@ -26,23 +26,12 @@ from mlflow_archive.format.packs import (
     decode_label,
     label_size,
 )
+from mlflow_archive.format.problems import Problem
 from mlflow_archive.reader.archive import Archive
-from mlflow_archive.storage.members import MemberFile
-from mlflow_archive.verification.report import VerifyReport
-
-TOGETHER_BYTES: Final = 1024 * 1024 * 1024
-"""As large as a pack gets: the rows of the blob index of so many bytes are in memory at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexedExtent:
-    """A row of the blob index, within one pack and frame."""
-
-    digest: str
-    raw_offset: int
-    raw_size: int
-    frame_size: int
-    offset_in_frame: int
+from mlflow_archive.reader.blobs import Blobs
+from mlflow_archive.storage.members import HASH_BLOCK, MemberFile
+from mlflow_archive.verification.report import Found, VerifyReport
+from mlflow_archive.verification.sharing_out import SharedChecks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,26 +43,61 @@ class FrameAt:
     extents: tuple[Extent, ...] | None
 
 
-class PackCheck:
-    """Checks all packs of an archive; afterwards ``good`` holds the digests (32 bytes) that were proved."""
+@dataclass(slots=True, kw_only=True)
+class PacksFound(Found):
+    """What the check of some packs found; ``good`` maps the digest (32 bytes) of each proved blob to its size."""
 
-    def __init__(self, archive: Archive, report: VerifyReport, progress: Progress) -> None:
+    good: dict[bytes, int] = field(default_factory=dict)
+
+
+def check_all_packs(
+    archive: Archive, report: VerifyReport, progress: Progress, jobs: int, shared: SharedChecks | None = None
+) -> dict[bytes, int]:
+    """Check all packs, with ``jobs`` threads that decode, or by workers; return each proved blob with its size.
+
+    Workers do not prove blobs that are cut and lie in packs of several: these are left to :func:`blobs_come_out`.
+    """
+    packs = sorted((member for member in archive.manifest.members if member.kind == "pack"), key=lambda m: m.path)
+    progress.expect("bytes", sum(member.size for member in packs))
+    check = PackCheck(archive, report, progress)
+    good: dict[bytes, int] = {}
+    if shared is None:
+        check.run(packs, jobs)
+        good = check.good
+    else:
+        for found in shared.run(check_packs, packs):
+            report.take(found)
+            good.update(found.good)
+    check.check_extents({member.path for member in packs})
+    return good
+
+
+def check_packs(archive: Archive, packs: Sequence[Member]) -> PacksFound:
+    """Check some packs: what a worker does."""
+    found = PacksFound()
+    check = PackCheck(archive, found, Quiet())
+    check.run(packs, 1)
+    found.good = check.good
+    return found
+
+
+class PackCheck:
+    """Checks packs of an archive; afterwards ``good`` maps the digests (32 bytes) that were proved to their sizes."""
+
+    def __init__(self, archive: Archive, report: Found, progress: Progress) -> None:
         self._archive, self._report, self._progress = archive, report, progress
         self.good: dict[bytes, int] = {}
         self._cut: dict[bytes, tuple[hashlib._Hash, int]] = {}
 
-    def run(self, jobs: int) -> None:
-        """Check all packs, with ``jobs`` threads that decode; then ``good`` maps each proved blob to its size."""
-        packs = [member for member in self._archive.manifest.members if member.kind == "pack"]
-        self._progress.expect("bytes", sum(member.size for member in packs))
+    def run(self, packs: Sequence[Member], jobs: int) -> None:
+        """Check packs in order, with ``jobs`` threads that decode."""
         with ThreadPoolExecutor(jobs, thread_name_prefix="verify") as pool:
-            for together in in_groups(sorted(packs, key=lambda member: member.path)):
+            for together in in_groups(packs):
                 indexes = self._indexes({member.path for member in together})
                 for member in together:
                     self._check_pack(member, indexes[member.path], pool, jobs)
-        self._check_extents({member.path for member in packs})
 
-    def _check_extents(self, packs: set[str]) -> None:
+    def check_extents(self, packs: set[str]) -> None:
         """Check that extents name listed packs and that those of a cut blob follow one another."""
         cut: set[str] = set()
         for rows in self._index_rows():
@@ -132,62 +156,29 @@ class PackCheck:
         except DamagedError:
             return  # the listing has reported it
         visited: set[int] = set()
-        frames = self._walk(file, sorted(index))
+        frames = _walk(file, sorted(index))
         while batch := list(islice(frames, 4 * jobs)):
-            for frame, raw in zip(batch, pool.map(lambda frame: self._decode(file, frame), batch), strict=True):
+            for frame, raw in zip(batch, pool.map(lambda frame: _decode(file, frame), batch), strict=True):
+                if isinstance(frame, Problem):
+                    self._report.extend([frame])
+                    continue
                 visited.add(frame.offset)
                 self._progress.advance("bytes", frame.size)
                 self._check_index(file, frame, index.get(frame.offset, []))
-                if raw is not None:
+                if isinstance(raw, DamagedError):
+                    self._report.add_error(raw, file.name)
+                elif raw is not None:
                     self._prove(file, frame, index.get(frame.offset, []), raw)
         for offset in sorted(index.keys() - visited):
             self._report.add("E044", file.name, f"the blob index names a frame at byte {offset}, where there is none")
 
-    def _walk(self, file: MemberFile, indexed: list[int]) -> Iterator[FrameAt]:
-        """Yield frames from label to label; behind a damaged label go on with the next frame of the blob index."""
-        position = 0
-        while position < file.size:
-            try:
-                length = label_size(file.read_at(position, min(LABEL_PREFIX_SIZE, file.size - position)))
-                label = decode_label(file.read_at(position, length))
-                start, size = position + length, label.frame_size
-                file.check_range(start, size)
-                yield FrameAt(offset=start, size=size, extents=label.extents)
-                position = start + size
-            except (ValueError, DamagedError) as error:
-                self._report.add("E041", file.name, f"at byte {position}: {error}")
-                following = next((offset for offset in indexed if position < offset < file.size), None)
-                if following is None:
-                    return
-                frame_size = _frame_size(file, following)
-                if frame_size is None:
-                    position = following
-                    continue
-                yield FrameAt(offset=following, size=frame_size, extents=None)
-                position = following + frame_size
-
-    def _decode(self, file: MemberFile, frame: FrameAt) -> bytes | None:
-        try:
-            data = file.read_at(frame.offset, frame.size)
-            size = None if frame.extents is None else sum(extent.size for extent in frame.extents)
-            return decode_frame(data, size, where=f"{file.name} at byte {frame.offset}")
-        except DamagedError as error:
-            self._report.add_error(error, file.name)
-        return None
-
     def _check_index(self, file: MemberFile, frame: FrameAt, indexed: list[IndexedExtent]) -> None:
         if frame.extents is None:
             return
-        labelled = set()
-        offset = 0
-        for extent in frame.extents:
-            labelled.add((extent.digest.hex(), extent.raw_offset, extent.size, offset))
-            offset += extent.size
+        known = set(labelled(frame.extents, frame.size))
         for row in indexed:
-            placing = (row.digest, row.raw_offset, row.raw_size, row.offset_in_frame)
-            if row.frame_size != frame.size or placing not in labelled:
-                message = f"the blob index and the label of the frame at byte {frame.offset} disagree on {row.digest}"
-                self._report.add("E041", file.name, message)
+            if row not in known:
+                self._report.add("E041", file.name, disagreement(frame.offset, row.digest))
 
     def _prove(self, file: MemberFile, frame: FrameAt, indexed: list[IndexedExtent], raw: bytes) -> None:
         """Hash the blobs of a frame that the index names, as the index places them."""
@@ -212,16 +203,22 @@ class PackCheck:
                     del self._cut[digest]
 
 
-def in_groups(packs: Iterable[Member]) -> Iterator[list[Member]]:
-    """Yield packs in order, together no larger than one may be: for each group the blob index is read once."""
-    group: list[Member] = []
-    for member in packs:
-        if group and sum(other.size for other in group) + member.size > TOGETHER_BYTES:
-            yield group
-            group = []
-        group.append(member)
-    if group:
-        yield group
+def blobs_come_out(archive: Archive, digests: Sequence[str]) -> dict[bytes, int]:
+    """Read blobs as a reader does: packs may hold their extents in another order than the raw bytes have.
+
+    Return those that come out, with their sizes.
+    """
+    good: dict[bytes, int] = {}
+    for digest in digests:
+        size = 0
+        try:
+            with Blobs(archive).open(digest) as stream:
+                while block := stream.read(HASH_BLOCK):
+                    size += len(block)
+        except DamagedError:
+            continue
+        good[raw_digest(digest)] = size
+    return good
 
 
 def raw_digest(text: str) -> bytes:
@@ -230,6 +227,42 @@ def raw_digest(text: str) -> bytes:
         return bytes.fromhex(text)
     except ValueError:
         return b""
+
+
+def _walk(file: MemberFile, indexed: list[int]) -> Iterator[FrameAt | Problem]:
+    """Yield frames from label to label; behind a damaged label, a problem, go on with the next of the blob index."""
+    position = 0
+    while position < file.size:
+        try:
+            length = label_size(file.read_at(position, min(LABEL_PREFIX_SIZE, file.size - position)))
+            label = decode_label(file.read_at(position, length))
+            start, size = position + length, label.frame_size
+            file.check_range(start, size)
+            yield FrameAt(offset=start, size=size, extents=label.extents)
+            position = start + size
+        except (ValueError, DamagedError) as error:
+            yield Problem(code="E041", member=file.name, message=f"at byte {position}: {error}")
+            following = next((offset for offset in indexed if position < offset < file.size), None)
+            if following is None:
+                return
+            frame_size = _frame_size(file, following)
+            if frame_size is None:
+                position = following
+                continue
+            yield FrameAt(offset=following, size=frame_size, extents=None)
+            position = following + frame_size
+
+
+def _decode(file: MemberFile, frame: FrameAt | Problem) -> bytes | DamagedError | None:
+    """Return the raw bytes of a frame, or why there are none; it is called by several threads."""
+    if isinstance(frame, Problem):
+        return None
+    try:
+        data = file.read_at(frame.offset, frame.size)
+        size = None if frame.extents is None else sum(extent.size for extent in frame.extents)
+        return decode_frame(data, size, where=f"{file.name} at byte {frame.offset}")
+    except DamagedError as error:
+        return error
 
 
 def _frame_size(file: MemberFile, offset: int) -> int | None:

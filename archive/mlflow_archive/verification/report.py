@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from threading import Lock
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -50,8 +49,38 @@ class Lost:
 
 
 @dataclass(slots=True, kw_only=True)
-class VerifyReport:
-    """Problems in the order they were found, and what they hit. Filled from several threads.
+class Found:
+    """What the check of some piece found: problems in order, and how much was checked. Plain data, for one thread."""
+
+    problems: list[Problem] = field(default_factory=list)
+    checked: dict[str, int] = field(default_factory=dict)
+
+    def add(self, code: str, member: str, message: str) -> None:
+        """Add a problem; of very many the first are kept."""
+        self.extend([Problem(code=code, member=member, message=message)])
+
+    def add_error(self, error: DamagedError, member: str = "") -> None:
+        """Add what an exception says."""
+        self.add(error.code, error.member or member, str(error).removeprefix(f"{error.code}: "))
+
+    def extend(self, problems: list[Problem]) -> None:
+        """Add problems; of very many the first are kept."""
+        self.problems += problems[: max(0, MAX_LISTED - len(self.problems))]
+
+    def count(self, unit: str, amount: int) -> None:
+        """Add to what was checked: ``members``, ``bytes``, ``rows``, ``blobs``."""
+        self.checked[unit] = self.checked.get(unit, 0) + amount
+
+    def take(self, found: Found, problems: slice = slice(None)) -> None:
+        """Add what the check of a piece found."""
+        self.extend(found.problems[problems])
+        for unit, amount in found.checked.items():
+            self.count(unit, amount)
+
+
+@dataclass(slots=True, kw_only=True)
+class VerifyReport(Found):
+    """Problems in the order of what was checked, whoever checked it, and what they hit.
 
     ``signatures`` is what was found of the signatures beside the archive, None where they were not asked about;
     ``elsewhere`` what of a delta was not looked at, None of a whole archive.
@@ -59,27 +88,9 @@ class VerifyReport:
 
     level: Level
     archive_id: str
-    problems: list[Problem] = field(default_factory=list)
     lost: set[Lost] = field(default_factory=set)
-    checked: dict[str, int] = field(default_factory=dict)
     signatures: SignatureReport | None = None
     elsewhere: Elsewhere | None = None
-    _lock: Lock = field(default_factory=Lock, repr=False)
-
-    def add(self, code: str, member: str, message: str) -> None:
-        """Add a problem; of very many of one kind in one member the first are kept."""
-        with self._lock:
-            if len(self.problems) < MAX_LISTED:
-                self.problems.append(Problem(code=code, member=member, message=message))
-
-    def add_error(self, error: DamagedError, member: str = "") -> None:
-        """Add what an exception says."""
-        self.add(error.code, error.member or member, str(error).removeprefix(f"{error.code}: "))
-
-    def count(self, unit: str, amount: int) -> None:
-        """Add to what was checked: ``members``, ``bytes``, ``rows``, ``blobs``."""
-        with self._lock:
-            self.checked[unit] = self.checked.get(unit, 0) + amount
 
     @property
     def promise(self) -> str:

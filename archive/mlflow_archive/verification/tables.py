@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -15,7 +15,8 @@ from mlflow_archive.kinds import BY_ROW, EXPERIMENT, TABLES, Table, is_identity
 from mlflow_archive.reader.archive import Archive, owner_ids
 from mlflow_archive.reader.stored.parts import Part
 from mlflow_archive.reader.unknown_tables import unknown_groups, unknown_tables
-from mlflow_archive.verification.report import VerifyReport
+from mlflow_archive.verification.report import Found, VerifyReport
+from mlflow_archive.verification.sharing_out import SharedChecks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,34 @@ class KeyRange:
         return self.low if self.low == self.high else f"{self.low} … {self.high}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identified:
+    """Objects of a kind that rows say there are; ``keys`` is the first column of their key where ids are another."""
+
+    kind: str
+    ids: pa.ChunkedArray
+    keys: pa.ChunkedArray | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Referred:
+    """Objects of a kind that rows belong to; ``behind`` is how many problems of the part were found before."""
+
+    kind: str
+    ids: pa.Array
+    behind: int
+
+
+@dataclass(slots=True, kw_only=True)
+class PartFound(Found):
+    """What the check of one part found. Whether objects that it refers to are there is for who has seen all parts."""
+
+    member: Member
+    damaged: list[KeyRange] = field(default_factory=list)
+    identified: list[Identified] = field(default_factory=list)
+    referred: list[Referred] = field(default_factory=list)
+
+
 @dataclass(slots=True, kw_only=True)
 class TableFindings:
     """What the checks of all parts found. ``ids`` are the entities of each kind that could be read: their id, and
@@ -42,27 +71,61 @@ class TableFindings:
     damaged: list[KeyRange] = field(default_factory=list)
     ids: dict[str, dict[str, str]] = field(default_factory=dict)
 
+    def take(self, found: PartFound, report: VerifyReport, *, suspect: bool) -> None:
+        """Add what was found of a part, after the parts that it refers to; of a ``suspect`` one all is damaged."""
+        self.damaged += found.damaged or ([_whole(found.member)] if suspect else [])
+        for identified in found.identified:
+            ids = identified.ids.to_pylist()  # of which there may be millions, so not twice where they are the keys
+            keys = ids if identified.keys is None else identified.keys.to_pylist()
+            self.ids.setdefault(identified.kind, {}).update(zip(ids, keys, strict=True))
+        done = 0
+        for referred in found.referred:
+            report.extend(found.problems[done : referred.behind])
+            done = referred.behind
+            self._check_there(referred, found.member, report)
+        report.take(found, slice(done, None))
+
+    def _check_there(self, referred: Referred, member: Member, report: VerifyReport) -> None:
+        known = self.ids.get(referred.kind, {})
+        absent = [value for value in referred.ids.to_pylist() if value not in known]
+        if absent and not self.of_delta:
+            name = referred.kind.replace("_", " ")
+            message = f"{len(absent)} {name}s have rows here and are not in the archive, such as {absent[0]}"
+            report.add("E051", member.path, message)
+
 
 def check_tables(
-    archive: Archive, report: VerifyReport, bad_members: set[str], *, only: Container[str] | None = None
+    archive: Archive,
+    report: VerifyReport,
+    bad_members: set[str],
+    *,
+    only: Container[str] | None = None,
+    shared: SharedChecks | None = None,
 ) -> TableFindings:
-    """Read every part, or those in ``only``, which all that say what there is must be among.
+    """Read every part, or those in ``only``, which all that say what there is must be among; by workers if they share.
 
     ``bad_members`` are those whose hash is wrong: rows of theirs that decode are suspect.
     """
     findings = TableFindings(of_delta=archive.manifest.delta is not None)
     # Identity tables first, and experiments before all: rows elsewhere refer to them.
-    for name in sorted(TABLES, key=lambda name: (not is_identity(TABLES[name]), name != "experiments")):
-        for member in archive.parts(name):
-            if only is not None and member.path not in only:
-                continue
-            before = len(findings.damaged)
-            _check_part(archive, member, report, findings)
-            if member.path in bad_members and len(findings.damaged) == before:
-                findings.damaged.append(_whole(member))
+    names = sorted(TABLES, key=lambda name: (not is_identity(TABLES[name]), name != "experiments"))
+    members = [m for name in names for m in archive.parts(name) if only is None or m.path in only]
+    pieces = (
+        (check_parts(archive, [member]) for member in members)
+        if shared is None
+        else shared.run(check_parts, members, told=False)
+    )
+    for piece in pieces:
+        for found in piece:
+            findings.take(found, report, suspect=found.member.path in bad_members)
     if only is None:
         _check_unknown_tables(archive, report)
     return findings
+
+
+def check_parts(archive: Archive, members: Sequence[Member]) -> list[PartFound]:
+    """Read some parts."""
+    return [_check_part(archive, member) for member in members]
 
 
 def _check_unknown_tables(archive: Archive, report: VerifyReport) -> None:
@@ -89,49 +152,51 @@ def _whole(member: Member) -> KeyRange:
     return KeyRange(table=table, export=member.export, low=member.key_min or "", high=member.key_max or "")
 
 
-def _check_part(archive: Archive, member: Member, report: VerifyReport, findings: TableFindings) -> None:
+def _check_part(archive: Archive, member: Member) -> PartFound:
+    found = PartFound(member=member)
     try:
         part = archive.open_part(member)
         groups = part.row_groups()
     except DamagedError as error:
         if error.code not in ("E010", "E011"):
-            report.add_error(error)
-        findings.damaged.append(_whole(member))
-        return
+            found.add_error(error)
+        found.damaged.append(_whole(member))
+        return found
     if not part.rows == member.rows == sum(group.rows for group in groups):
-        report.add("E032", member.path, f"it has {part.rows} rows, the manifest states {member.rows}")
-    _check_checksums(part, report)
+        found.add("E032", member.path, f"it has {part.rows} rows, the manifest states {member.rows}")
+    _check_checksums(part, found)
     previous: pa.Table | None = None
     sorted_within = True
     for group in groups:
         try:
             rows = part.read(group.index)
         except DamagedError as error:
-            report.add_error(error)
+            found.add_error(error)
             low, high = group.key_min or member.key_min or "", group.key_max or member.key_max or ""
-            findings.damaged.append(KeyRange(table=part.table, export=member.export, low=low, high=high))
+            found.damaged.append(KeyRange(table=part.table, export=member.export, low=low, high=high))
             previous = None
             continue
-        report.count("rows", rows.num_rows)
+        found.count("rows", rows.num_rows)
         if belied := part.false_statistics(group.index, rows):
-            report.add("E034", member.path, f"row group {group.index}: {belied}, so readers would leave it out")
-        sorted_within &= _check_rows(part, member, rows, previous, report)
-        _check_owners(part, rows, report, findings)
+            found.add("E034", member.path, f"row group {group.index}: {belied}, so readers would leave it out")
+        sorted_within &= _check_rows(part, member, rows, previous, found)
+        _collect_owners(part.table, rows, found)
         previous = rows.slice(rows.num_rows - 1) if rows.num_rows else previous
     if part.table.unique and not sorted_within and _holds_key_twice(part):
         key = ", ".join(part.table.key)
-        report.add("E035", member.path, f"a key ({key}) occurs twice, in rows that are not sorted")
+        found.add("E035", member.path, f"a key ({key}) occurs twice, in rows that are not sorted")
+    return found
 
 
-def _check_checksums(part: Part, report: VerifyReport) -> None:
+def _check_checksums(part: Part, found: Found) -> None:
     try:
         if not part.has_page_checksums():
-            report.add("W006", part.name, "its pages have no checksums")
+            found.add("W006", part.name, "its pages have no checksums")
     except DamagedError as error:
-        report.add_error(error)
+        found.add_error(error)
 
 
-def _check_rows(part: Part, member: Member, rows: pa.Table, previous: pa.Table | None, report: VerifyReport) -> bool:
+def _check_rows(part: Part, member: Member, rows: pa.Table, previous: pa.Table | None, found: Found) -> bool:
     """Check order, uniqueness and key range of a row group together with the last row before it.
 
     Returns whether rows of one first key are sorted: only then are equal keys neighbours.
@@ -141,18 +206,18 @@ def _check_rows(part: Part, member: Member, rows: pa.Table, previous: pa.Table |
     table = part.table
     keys = rows[table.key[0]]
     if keys[0].as_py() < (member.key_min or "") or keys[-1].as_py() > (member.key_max or ""):
-        report.add("E037", member.path, f"its keys reach from {keys[0]} to {keys[-1]}, outside of the manifest's range")
+        found.add("E037", member.path, f"its keys reach from {keys[0]} to {keys[-1]}, outside of the manifest's range")
     joined = rows if previous is None else pa.concat_tables([previous, rows])
     if joined.num_rows < 2:
         return True
     order, equal = _compare_neighbours(joined, table)
     worst: int = pc.max(order).as_py()
     if worst == 2:
-        report.add("E033", member.path, f"rows are not sorted by {table.key[0]}")
+        found.add("E033", member.path, f"rows are not sorted by {table.key[0]}")
     elif worst == 1:
-        report.add("W007", member.path, f"rows of one {table.key[0]} are not sorted by {', '.join(table.key)}")
+        found.add("W007", member.path, f"rows of one {table.key[0]} are not sorted by {', '.join(table.key)}")
     if table.unique and pc.any(equal).as_py():
-        report.add("E035", member.path, f"a key ({', '.join(table.key)}) occurs twice")
+        found.add("E035", member.path, f"a key ({', '.join(table.key)}) occurs twice")
     return worst == 0
 
 
@@ -185,32 +250,25 @@ def _compare_neighbours(rows: pa.Table, table: Table) -> tuple[pa.Array, pa.Arra
     return order, equal
 
 
-def _check_owners(part: Part, rows: pa.Table, report: VerifyReport, findings: TableFindings) -> None:
-    """Collect entities by their kind, and find rows that belong to none."""
-    table = part.table
+def _collect_owners(table: Table, rows: pa.Table, found: PartFound) -> None:
+    """Collect the objects that rows say there are, and those that they belong to, by their kind."""
     if table.entity is None:
         return
     if is_identity(table):
-        ids = owner_ids(rows, table).to_pylist()  # of which there may be millions, so not twice where they are the keys
-        keys = ids if table.key[:1] == table.owner else rows[table.key[0]].to_pylist()
-        findings.ids.setdefault(table.entity, {}).update(zip(ids, keys, strict=True))
+        keys = None if table.key[:1] == table.owner else rows[table.key[0]]
+        found.identified.append(Identified(kind=table.entity, ids=owner_ids(rows, table), keys=keys))
         if "experiment_id" in table.owner or table.name == "runs":
-            _missing(part, rows["experiment_id"], EXPERIMENT, report, findings)
+            _refer(rows["experiment_id"], EXPERIMENT, found)
     elif table.entity != BY_ROW:
-        _missing(part, owner_ids(rows, table), table.entity, report, findings)
+        _refer(owner_ids(rows, table), table.entity, found)
     elif table.name in ("artifacts", "fingerprints"):
         for kind in rows["owner_kind"].unique().to_pylist():
             of_kind = rows.filter(pc.equal(rows["owner_kind"], kind))
-            _missing(part, of_kind["owner_id"], kind, report, findings)
+            _refer(of_kind["owner_id"], kind, found)
 
 
-def _missing(part: Part, ids: pa.ChunkedArray, kind: str, report: VerifyReport, findings: TableFindings) -> None:
-    known = findings.ids.get(kind, {})
-    absent = [value for value in ids.unique().to_pylist() if value not in known]
-    if absent and not findings.of_delta:
-        name = kind.replace("_", " ")
-        message = f"{len(absent)} {name}s have rows here and are not in the archive, such as {absent[0]}"
-        report.add("E051", part.name, message)
+def _refer(ids: pa.Array | pa.ChunkedArray, kind: str, found: PartFound) -> None:
+    found.referred.append(Referred(kind=kind, ids=ids.unique(), behind=len(found.problems)))
 
 
 def owners_in(ranges: list[KeyRange], ids: dict[str, str], kind: str) -> Iterator[str]:

@@ -64,7 +64,8 @@ class Crew(Generic[_Work, _Done]):
 
     ``ahead`` pieces are under way at most. In threads of this process an error of the work is raised at once. In others
     a piece is tried :data:`TRIES` times, and given out again without limit where a worker dies, but for one that is
-    what they die of: it ends as WorkError, which ``name`` gives the name of the piece. ``tell`` hears of deaths.
+    what they die of: it ends as WorkError, which ``name`` gives the name of the piece and
+    ``after`` what to do next. ``tell`` hears of deaths.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class Crew(Generic[_Work, _Done]):
         ahead: int,
         name: Callable[[_Work], str] = str,
         tell: Callable[[str], object] = str,
+        after: str = "What was done before is kept: the same command goes on",
     ) -> None:
         self._pool, self._take, self._ahead, self._name, self._tell = pool, take, ahead, name, tell
+        self._after = after
         self._do: Callable[[Any], Any] = _Call(do) if pool.sends else do
         self._running: dict[Future[Any], _Piece[_Work]] = {}
         self._suspects: list[_Piece[_Work]] = []
@@ -99,6 +102,10 @@ class Crew(Generic[_Work, _Done]):
         """Give up what has not begun; what has goes on, and nobody takes what comes of it."""
         for future in self._running:
             future.cancel()
+
+    def end(self) -> None:
+        """Wait until nothing is under way, and take nothing of it: for work that may be writing until it ends."""
+        wait(self._running)
 
     def _start(self, piece: _Piece[_Work]) -> None:
         self._running[self._pool.submit(self._do, piece.work)] = piece
@@ -135,7 +142,7 @@ class Crew(Generic[_Work, _Done]):
         if piece.failures < TRIES:
             return piece
         message = f"{self._name(piece.work)} failed {TRIES} times: {done.kind}: {done.reason}"
-        raise WorkError(f"{message}. What was done before is kept: the same command goes on", done.exit_code)
+        raise WorkError(f"{message}. {self._after}", done.exit_code)
 
     def _count(self, piece: _Piece[_Work], deaths: int, *, alone: bool) -> None:
         if not piece.deaths:
@@ -146,7 +153,7 @@ class Crew(Generic[_Work, _Done]):
         if piece.deaths_alone >= MOST_DEATHS:
             message = f"{self._name(piece.work)} kills the workers that it is given to, one after another"
             raise WorkError(
-                f"{message}: {piece.deaths} died. Their memory may be too small for it, or a library crashes. What was "
-                "done before is kept: the same command goes on",
+                f"{message}: {piece.deaths} died. Their memory may be too small for it, or a library crashes. "
+                f"{self._after}",
                 1,
             )

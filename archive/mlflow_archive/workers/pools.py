@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
-from mlflow_archive.errors import MlflowArchiveError
+from mlflow_archive.errors import MlflowArchiveError, SelectionError
 from mlflow_archive.optional import needing
 
 _DEATHS_OF_ONE_TASK: Final = 4
@@ -145,6 +145,13 @@ class DaskPool:
     def close(self) -> None:
         self._executor.shutdown(wait=False)  # which cancels what has not begun
         self._client.close()  # type: ignore[no-untyped-call]
+
+
+def wants_workers(processes: int, dask: str | None) -> bool:
+    """Return whether work is to be given to others. Raises SelectionError where both kinds are wanted."""
+    if processes and dask is not None:
+        raise SelectionError("--processes is for this machine, --dask for a cluster: give one")
+    return bool(processes) or dask is not None
 
 
 def pool_of(processes: int, dask: str | None) -> Pool:

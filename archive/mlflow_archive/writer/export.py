@@ -32,7 +32,7 @@ from mlflow_archive.writer.coded import plain
 from mlflow_archive.writer.finishing import Finishing
 from mlflow_archive.writer.packs import PackWriter
 from mlflow_archive.writer.parcel import Parcel, WritingPlan
-from mlflow_archive.writer.redacted import Redacted, check_redaction, stated_selection
+from mlflow_archive.writer.redacted import Redacted, check_redaction, stated_selection, without_texts
 from mlflow_archive.writer.same_source import SameSource, check_versions_whole
 from mlflow_archive.writer.scratch import Scratch
 from mlflow_archive.writer.segments import SEAL_SECONDS, Segment
@@ -121,7 +121,7 @@ class ArchiveSink:
             check_redaction(base.manifest, self._redacted)
         plan = {"source": [facts.kind, facts.uri], "selection": asdict(selection), "base": base.id if base else None}
         if self._redacted is not None:
-            plan |= {"selection": None, "redaction": self._redacted.redaction.to_json()}
+            plan = without_texts(plan, self._redacted.redaction)
         self._target.admit(plan)
         self._target.make_root()
         self._staging.lock()

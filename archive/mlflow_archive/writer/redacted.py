@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from mlflow_archive.errors import TargetError
-from mlflow_archive.format.manifest import Manifest
+from mlflow_archive.format.manifest import Manifest, canonical_json
 from mlflow_archive.format.redaction import Redaction
 from mlflow_archive.selecting.selection import Selection
 
 _WORDS: Final = frozenset({"kinds", "stages", "registry"})
 """Texts of a selection that name nothing of the source's."""
+_ASKED: Final = ("source", "selection")
 _STAND_IN: Final = "[redacted]"
 
 
@@ -44,6 +46,13 @@ def check_redaction(base: Manifest, redacted: Redacted | None) -> None:
         "the archive has an export that was made without these rules, or with another key, and holds what they take "
         "out: redact it first, or export into an archive of its own"
     )
+
+
+def without_texts(plan: Mapping[str, Any], redaction: Redaction) -> dict[str, Any]:
+    """Return the plan of an export, which lies beside an archive after a kill, with a digest for what may name
+    somebody: what another selection took must not be taken up."""
+    asked = hashlib.sha256(canonical_json({name: plan[name] for name in _ASKED})).hexdigest()
+    return {**plan, **dict.fromkeys(_ASKED), "asked": asked, "redaction": redaction.to_json()}
 
 
 def stated_selection(selection: Selection) -> dict[str, Any]:

@@ -25,7 +25,9 @@ from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH, output_file, pair
 from mlflow_archive_cli.printable import elapsed, size
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.selecting import (
+    dask_option,
     key_file_option,
+    processes_option,
     progress_option,
     quiet_option,
     selecting_options,
@@ -98,18 +100,8 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
     "same schema; only with all else, and without columns that are named like secrets.",
 )
 @click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="How many threads read.")
-@click.option(
-    "--processes",
-    type=click.IntRange(1, 256),
-    metavar="N",
-    help="Read and write with so many processes of this machine, in place of threads.",
-)
-@click.option(
-    "--dask",
-    metavar="ADDRESS",
-    help="Read and write with the workers of the Dask cluster whose scheduler has this address (tcp://HOST:8786). All "
-    "must be able to open source and archive; credentials are those of each worker's environment.",
-)
+@processes_option
+@dask_option
 @click.option("--level", type=click.IntRange(1, 19), default=3, show_default=True, help="Compression level of zstd.")
 @click.option("--append", is_flag=True, help="Add what is new or changed to an archive that exists.")
 @click.option(

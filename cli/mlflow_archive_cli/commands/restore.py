@@ -51,6 +51,7 @@ from mlflow_archive_cli.table import pairs
 )
 @experiment_option
 @run_option
+@click.option("--trace", "traces", metavar="ID", multiple=True, help="Only the trace with this id. Repeatable.")
 @click.option("--merge", is_flag=True, help="Add to a database that holds data what is missing there.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="How many threads work.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be restored, or what stands against it.")
@@ -92,7 +93,7 @@ def command(
         dry_run=options["dry_run"],
         jobs=options["jobs"],
     )
-    selection = Selection(experiments=options["experiments"], runs=options["runs"])
+    selection = Selection(experiments=options["experiments"], runs=options["runs"], traces=options["traces"])
     with opened_archive(archive, base, at) as opened:
         facts = {"archive": str(archive), "archive_id": opened.id, "dry_run": options["dry_run"]}
         with ReceiptFile(receipt, facts) as file:

@@ -46,7 +46,7 @@ _STAYS: Final = ("left", "held")
 @click.option(
     "--purge",
     is_flag=True,
-    help="At a database: delete it for good, rows and files, once it is deleted; only `restore --run` brings it back.",
+    help="At a database: delete it for good, rows and files, once it is deleted, and traces; `restore` brings it back.",
 )
 @click.option("--with-versions", is_flag=True, help="Also what a version of a registered model stands on.")
 @click.option(
@@ -128,10 +128,12 @@ def _sections(done: Report, archive: ArchivePlace, uri: str, *, yes: bool) -> It
 
 
 def tell_what_stays(done: Report) -> None:
-    """Say on stderr what was left, and how much is held by a rule."""
+    """Say on stderr what was left, how much is held by a rule, and how many traces stay."""
     held_for = Counter(entry["reason"] for entry in _objects(done) if entry.get("reason") and not entry.get("code"))
     for reason, number in held_for.most_common():
         warn(f"{number} {'is' if number == 1 else 'are'} held: {reason}")
+    if number := cast("int", done.details.get("traces_that_stay", 0)):
+        warn(f"{number} {'trace stays' if number == 1 else 'traces stay'}: only --purge at a database deletes traces")
     if not done.complete:
         list_gaps(done.gaps, len(done.gaps), sentence="objects were left", option="--receipt")
 

@@ -19,7 +19,14 @@ from mlflow_archive_cli.output import output
 from mlflow_archive_cli.parameters import ARCHIVE
 from mlflow_archive_cli.printable import size
 from mlflow_archive_cli.progress import watch
-from mlflow_archive_cli.selecting import json_option, progress_option, signers_option, tsa_ca_option
+from mlflow_archive_cli.selecting import (
+    dask_option,
+    json_option,
+    processes_option,
+    progress_option,
+    signers_option,
+    tsa_ca_option,
+)
 from mlflow_archive_cli.signatures import signed_by
 from mlflow_archive_cli.table import Section
 
@@ -39,6 +46,8 @@ _NOT_ACCEPTED: Final = 14
     help="quick: sizes of all members. stored: every byte. full: every row and artifact decoded too.",
 )
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="How many threads read.")
+@processes_option
+@dask_option
 @signers_option
 @click.option(
     "--require-signature", is_flag=True, help="The newest export must have a signature that is accepted (--signers)."
@@ -55,6 +64,8 @@ def command(  # noqa: PLR0913 - click gives each option by its name
     base: ArchivePlace | None,
     level: str,
     jobs: int,
+    processes: int | None,
+    dask: str | None,
     signers: Path | None,
     require_signature: bool,
     tsa_ca: Path | None,
@@ -77,6 +88,8 @@ def command(  # noqa: PLR0913 - click gives each option by its name
             archive,
             Level(level),
             jobs=jobs,
+            processes=processes or 0,
+            dask=dask,
             progress=progress,
             signers=signers,
             require_signature=require_signature,

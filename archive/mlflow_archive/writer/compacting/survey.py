@@ -18,6 +18,7 @@ from mlflow_archive.format.redaction import Redaction
 from mlflow_archive.format.unknown_tables import database_table
 from mlflow_archive.kinds import TABLES, Table
 from mlflow_archive.reader.archive import Archive, without
+from mlflow_archive.writer.compacting.indexed import IndexedExtents
 from mlflow_archive.writer.packs import PlacedLabel, scan_pack
 from mlflow_archive.writer.scratch import Scratch
 
@@ -77,6 +78,7 @@ class ThinningSurvey:
 
     def __init__(self, archive: Archive, groups: Sequence[ExportGroup], scratch: Scratch) -> None:
         self._archive, self._scratch = archive, scratch
+        self._indexed = IndexedExtents(archive)
         self.groups = [self._tables(group) for group in groups]
         for surveyed in self.groups:
             packs = [m for m in archive.manifest.members if m.kind == "pack" and surveyed.group.holds(m)]
@@ -148,11 +150,13 @@ class ThinningSurvey:
     def _pack(self, member: Member) -> SurveyedPack:
         live_extents = live_bytes = dead_blobs = position = 0
         whole = True
+        unseen = set(self._indexed.frames(member))
         pack = self._archive.open_member(member)
         for labels in scan_pack(pack):
             for placed in labels:
+                unseen.discard(placed.frame_offset)
                 end = placed.frame_offset + placed.label.frame_size
-                staying = self.staying(placed)
+                staying = self.staying(member, placed)
                 dead_extents = [extent for extent in placed.label.extents if extent not in staying]
                 live_extents += len(placed.label.extents) - len(dead_extents)
                 dead_share = (
@@ -166,13 +170,20 @@ class ThinningSurvey:
         if position != member.size:
             message = f"{member.path} is damaged: there is no label at byte {position}"
             raise DamagedError(message, code="E041", member=member.path)
+        if unseen:
+            message = f"{member.path}: the blob index names a frame at byte {min(unseen)}, where there is none"
+            raise DamagedError(message, code="E044", member=member.path)
         return SurveyedPack(
             member=member, live_extents=live_extents, live_bytes=live_bytes, dead_blobs=dead_blobs, whole=whole
         )
 
-    def staying(self, placed: PlacedLabel) -> set[Extent]:
-        """Return the extents of a frame whose blob stays."""
-        return {extent for extent in placed.label.extents if self._scratch.is_used(extent.digest.hex())}
+    def staying(self, pack: Member, placed: PlacedLabel) -> set[Extent]:
+        """Return the extents of a frame whose blob stays, of those that the blob index names.
+
+        What only a label names was left by an interruption, and nobody has proved it. Raises DamagedError.
+        """
+        named = self._indexed.of(pack, placed)
+        return {extent for extent in named if self._scratch.is_used(extent.digest.hex())}
 
 
 def settled_of(group: ExportGroup, exports: Sequence[Export]) -> tuple[tuple[str, str], ...] | None:

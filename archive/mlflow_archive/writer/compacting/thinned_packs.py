@@ -68,7 +68,7 @@ class ThinnedPacks:
                 frame = pack.read_at(placed.frame_offset, label.frame_size)
                 digest.update(frame)
                 position = placed.frame_offset + label.frame_size
-                staying = self._survey.staying(placed)
+                staying = self._survey.staying(member, placed)
                 if staying.issuperset(label.extents):
                     self._writer.append(frame, label)
                     self._written += len(label.extents)

@@ -1,0 +1,53 @@
+"""What a worker opens for the tasks of one job stays open for the next of them, in each of its threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock, get_ident
+from typing import Any, Protocol, TypeVar
+
+
+class _Open(Protocol):
+    def close(self) -> None: ...
+
+
+_Kept = TypeVar("_Kept", bound=_Open)
+
+_kept: dict[int, tuple[str, Any]] = {}
+"""What is open in this process, by thread, with the token of its job."""
+_keeping = Lock()
+
+
+@contextmanager
+def keeping(token: str, opened: Callable[[], _Kept]) -> Iterator[_Kept]:
+    """Give what this thread has open for a job, opened if it is not; that of another job is closed.
+
+    It is closed where the block raises: nobody knows in what state it is.
+    """
+    with _keeping:
+        kept = _kept.get(get_ident())
+    if kept is None or kept[0] != token:
+        made = token, opened()
+        with _keeping:
+            before, _kept[get_ident()] = _kept.get(get_ident()), made
+        if before is not None:
+            before[1].close()
+        kept = made
+    try:
+        yield kept[1]
+    except BaseException:
+        with _keeping:
+            spoilt = _kept.pop(get_ident(), None)
+        if spoilt is not None:
+            spoilt[1].close()
+        raise
+
+
+def close_kept(token: str) -> str:
+    """Release what is open in this process for a job; a pool outlives it where it is a cluster's."""
+    with _keeping:
+        ended = [_kept.pop(thread) for thread, (of, _) in list(_kept.items()) if of == token]
+    for _, opened in ended:
+        opened.close()
+    return ""
