@@ -78,7 +78,7 @@ def test_the_rule_that_takes_a_find_out(table: str, column: str, key: str | None
 
 
 def test_rules_are_toml_whatever_they_hold() -> None:
-    path = 'a"\\\n\x7f\u00fc'
+    path = 'a"\\\n\x7f\u00fc\U0001f600'
     found = ScanReport(archive_id="x")
     found.add(Find(kind=EMAIL, name="mail", value="…"), artifact_rule(path))
     assert tomllib.loads(found.rules()) == {"artifacts": [{"path": path}]}
