@@ -70,13 +70,14 @@ def prepare(name: str, package: Package) -> Path:
         ("tests", "tests"),
         ("spec", "spec"),
         ("demo", "demo"),
+        ("bench", "bench"),
     ):
         if not (folder / link).is_symlink():
             (folder / link).symlink_to(REPOSITORY / target)
     options = {
         "source_paths": ["src/mlflow_archive"],
         "only_mutate": [f"src/mlflow_archive/{path}" for path in package.code],
-        "also_copy": ["spec", "demo"],
+        "also_copy": ["spec", "demo", "bench"],
         "type_check_command": [*_MYPY, f"--cache-dir={PLACE / '.mypy_cache'}", *_checked(package)],
     }
     lines = [f"{key} = {json.dumps(value)}" for key, value in options.items()]

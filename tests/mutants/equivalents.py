@@ -240,12 +240,33 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
     ),
     *(
         Equivalent(
+            within="packing.survey._digests",
+            code="(2, thread",
+            by=by,
+            reason="How many files are hashed at a time is a matter of speed.",
+        )
+        for by in ("(3, thread", "(None, thread", "(thread")
+    ),
+    Equivalent(
+        within="packing.stream.ReadAhead.close",
+        code="join(0.01)",
+        by="join(1.01)",
+        reason="How often it is looked whether a thread has ended is a matter of speed.",
+    ),
+    Equivalent(
+        within="storage.copying._copy_member",
+        code="member.crc32 or 0",
+        by="member.crc32 or 1",
+        reason="The header is written over when the CRC is known.",
+    ),
+    *(
+        Equivalent(
             within="storage.remote.object_bytes._ahead",
-            code="ThreadPoolExecutor(1,",
+            code="(1, thread",
             by=by,
             reason="One block is on its way at a time, however many threads there are.",
         )
-        for by in ("ThreadPoolExecutor(", "ThreadPoolExecutor(None,", "ThreadPoolExecutor(2,")
+        for by in ("(thread", "(None, thread", "(2, thread")
     ),
     *(
         Equivalent(

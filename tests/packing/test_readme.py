@@ -41,7 +41,9 @@ def test_files_and_commands(encrypted: bool, parity: bool, passphrase: bool, sig
     volumes = f"{joined}.[0-9][0-9][0-9][0-9]"
     opened = f"cat {volumes} | age -d -i KEYFILE -o {BASE}.mlfa" if encrypted else f"cat {volumes} > {BASE}.mlfa"
     commands = [line.strip() for line in text.partition("\n1. ")[2].splitlines() if line.startswith("    ")]
-    verified = f"unzip -p {BASE}.mlfa manifests/0002.json | ssh-keygen -Y verify -f allowed_signers -I ada -n "
+    verified = (
+        f"unzip -p {BASE}.mlfa manifests/0002.json | ssh-keygen -Y verify -f allowed_signers -I ada -n mlflow-archive "
+    )
     assert [command for command in commands if not command.startswith(verified)] == [
         f"sha256sum -c {BASE}.sha256",
         *([f"par2 repair {BASE}.par2"] if parity else []),

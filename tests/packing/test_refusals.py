@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from mlflow_archive.packing.pack import SMALLEST_VOLUME, PackOptions, _named_in
 from mlflow_archive.packing.parity import Mended, mend, parity_files, plan_parity
 from mlflow_archive.packing.survey import Finding, Survey, VolumeState
 from mlflow_archive.packing.unpack import find_set
-from mlflow_archive.packing.volumes import Names, SetFile, SetRecord, encode_record
+from mlflow_archive.packing.volumes import Names, SetFile, SetRecord, decode_record, encode_record
 from mlflow_archive.storage.files import Files
 from tests.spec.drafts import sha
 
@@ -96,6 +97,12 @@ def record_of(*names: str) -> SetRecord:
     return SetRecord(
         base=NAMES.base, archive_id="0" * 64, archive_size=9, encrypted=False, volumes=volumes, beside=beside
     )
+
+
+def test_what_a_record_counts_may_be_nothing() -> None:
+    whole = record_of(NAMES.volume(1, 3))
+    empty = replace(whole, archive_size=0, beside=(replace(whole.beside[0], size=0),))
+    assert decode_record(encode_record(empty), NAMES.base) == empty
 
 
 def test_what_a_record_names_in_its_folder(tmp_path: Path) -> None:

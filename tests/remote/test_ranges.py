@@ -140,6 +140,9 @@ def test_what_is_read_in_order_is_one_request() -> None:
     ):
         assert ordered.read(position, size) == DATA[position : position + size]
         assert store.asked() == asked, position
+    short = of(store).in_order(100, 1000)
+    assert short.read(1095, 10) == DATA[1095:1105]
+    assert store.asked() == [(1095, MIB)]
     within = of(store).in_order(MIB, MIB)
     assert within.read(2 * MIB - 9, 9) == DATA[2 * MIB - 9 : 2 * MIB]
     assert store.asked() == [(2 * MIB - 9, 64 * KIB)]

@@ -67,6 +67,7 @@ def test_the_server_of_s3(
         ("s3://box/x.mlfa/", True, None, "s3://box", "x.mlfa"),
         ("s3://box/deep/x/", False, "deep/x", "s3://box/deep/x/", "x"),
         ("s3://box", False, None, "s3://box", ""),
+        ("s3://box/of http:/a/x", False, "of http:/a/x", "s3://box/of http:/a/x", "x"),
     ],
 )
 def test_below_a_place_and_beside_it(

@@ -84,7 +84,7 @@ def test_a_member_with_another_sha256_is_refused(tmp_path: Path, folder: Directo
         with pytest.raises(DamagedError) as caught:
             copying(Files(), tmp_path / place, stated(folder, wrong))
         assert str(caught.value) == f"E012: {wrong} has SHA-256 {actual}, expected {'f' * 64}"
-    assert not (tmp_path / "new.mlfa").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "new", "new.mlfa.tmp"]
 
 
 @pytest.mark.parametrize("most", [0, 7, 1000])
@@ -109,6 +109,23 @@ def test_what_the_kernel_copies_only_in_part_is_copied_whole(
     copy_to_single_file(Files(), tmp_path / "one.mlfa", members)
     assert (tmp_path / "one.mlfa").read_bytes() == expected_file()
     assert calls > 0
+
+
+def test_the_kernel_is_asked_for_what_is_left(
+    tmp_path: Path, folder: DirectoryMembers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_in_kernel, asked = os.copy_file_range, []
+
+    def some(source: int, target: int, count: int, at: int, to: int) -> int:
+        asked.append((count, at))
+        assert len(asked) < 100
+        return copy_in_kernel(source, target, min(count, 1_000_000), at, to)
+
+    monkeypatch.setattr(os, "copy_file_range", some)
+    copy_to_directory(Files(), tmp_path / "new", stated(folder))
+    size = len(CONTENTS["a/large"])
+    assert asked == [(3, 0), (size, 0), (size - 1_000_000, 1_000_000), (size - 2_000_000, 2_000_000)]
+    assert (tmp_path / "new" / "a" / "large").read_bytes() == CONTENTS["a/large"]
 
 
 def test_bytes_behind_what_was_copied_come_behind_it(tmp_path: Path, folder: DirectoryMembers) -> None:

@@ -1,12 +1,20 @@
-"""Which packs stay as they are when an archive is thinned out, and what it would take, at the edges."""
+"""Which packs stay as they are when an archive is thinned out, and what its manifest states beside them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from mlflow_archive.format.manifest import Member
+from mlflow_archive.format.layout import MANIFEST, manifest_name
+from mlflow_archive.format.manifest import Member, decode, encode
+from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.writer.compacting.compact import CompactOptions, compact
+from mlflow_archive.writer.compacting.policy import Keep
 from mlflow_archive.writer.compacting.survey import ExportGroup, GroupSurvey, SurveyedPack
 from mlflow_archive.writer.compacting.thinned_packs import SMALL_PACK, packs_to_copy, packs_to_write
+from tests.support.memory_source import MemoryOptions, export
 
 
 def pack(name: str, size: int, *, whole: bool, extents: int = 1) -> SurveyedPack:
@@ -45,3 +53,17 @@ def test_a_group_holds_what_its_exports_wrote() -> None:
     group = ExportGroup(number=1, first=2, last=3)
     members = [Member(path="x", kind="text", export=number, size=0, sha256="0" * 64) for number in range(1, 5)]
     assert [group.holds(member) for member in members] == [False, True, True, False]
+
+
+def test_what_a_manifest_states_of_the_whole_archive_stays(tmp_path: Path) -> None:
+    """Features that a reader may ignore, and what this version does not know."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    export(old, MemoryOptions(runs=1))
+    data = (old / MANIFEST).read_bytes()
+    stated = replace(decode(data, where="m"), optional_features=("later",), unknown={"note": [1]})
+    for name in (MANIFEST, manifest_name(1)):
+        (old / name).write_bytes(encode(stated))
+    compact(old, new, Keep(last=1), CompactOptions(tool="t", clock_ms=lambda: 7))
+    with open_archive(new) as archive:
+        manifest = archive.manifest
+    assert (manifest.optional_features, manifest.required_features, manifest.unknown) == (("later",), (), {"note": [1]})

@@ -1,0 +1,95 @@
+"""What was just written is read again with its checksums, and blobs that workers brought are indexed once."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from mlflow_archive.format.manifest import Member
+from mlflow_archive.kinds import TABLES
+from mlflow_archive.storage.files import Files
+from mlflow_archive.writer.finishing import Finishing, arrived_pieces, extent_table
+from mlflow_archive.writer.parts import part_writer
+from mlflow_archive.writer.scratch import Scratch
+from mlflow_archive.writer.staged import StagedWriter
+from tests.support.chunks import table
+
+ZSTD = bytes.fromhex("28b52ffd")
+"""What the bytes of a page begin with."""
+DIGESTS = tuple(f"{number:02x}" * 32 for number in range(3))
+
+
+def finishing(root: Path, scratch: Scratch, member: Member) -> Finishing:
+    nothing: Any = None
+    return Finishing(
+        files=Files(),
+        staging=nothing,
+        scratch=scratch,
+        packs=nothing,
+        target=cast("Any", SimpleNamespace(root=root)),
+        level=3,
+        jobs=1,
+        _members=[member],
+    )
+
+
+def test_damage_of_what_was_just_written_is_not_read_past(tmp_path: Path) -> None:
+    table_of = TABLES["artifacts"]
+    row = {"owner_kind": "run", "owner_id": "a" * 32, "path": "x", "size": 1}
+    rows = table("artifacts", [{**row, "digest": digest} for digest in DIGESTS[:2]])
+    with part_writer(Files(), tmp_path / "part", table_of, level=3, durable=False) as part:
+        part.write(rows)
+        written = part.finish()
+    member = written.member("part", table_of, 1)
+    with closing(Scratch()) as scratch:
+        ending = finishing(tmp_path, scratch, member)
+        ending._remember_used()
+        assert ending._rows(table_of).equals(rows)
+        assert [scratch.is_used(digest) for digest in DIGESTS] == [True, True, False]
+        sound = (tmp_path / "part").read_bytes()
+        pages = [at for at in range(len(sound)) if sound.startswith(ZSTD, at)]
+        ending = finishing(tmp_path, scratch, Member(**{**_facts(member), "path": "broken"}))
+        noticed = []
+        for at in pages:
+            broken = bytearray(sound)
+            broken[at + 4] ^= 1
+            (tmp_path / "broken").write_bytes(broken)
+            with pytest.raises(OSError, match="CRC"):
+                ending._rows(table_of)
+            try:
+                ending._remember_used()
+            except OSError as error:
+                noticed.append("CRC" in str(error))
+    assert len(pages) >= len(table_of.columns)
+    assert noticed
+    assert all(noticed)
+
+
+def _facts(member: Member) -> dict[str, Any]:
+    return {name: getattr(member, name) for name in member.__slots__}
+
+
+def test_of_a_blob_in_two_packs_the_first_counts_and_of_one_that_nothing_names_none(tmp_path: Path) -> None:
+    table_of = TABLES["blobs"]
+    given = [
+        [(digest, 0, 9, pack, 80, 20, at * 9) for at, digest in enumerate(digests)]
+        for pack, digests in (("packs/a", DIGESTS[:2]), ("packs/b", DIGESTS[1:]))
+    ]
+    blocks = []
+    for number, rows in enumerate(given):
+        with closing(StagedWriter(Files().create(tmp_path / f"{number}.rows"))) as writer:
+            writer.add(extent_table(rows), table_of)
+            file = writer.finish(durable=False)
+        blocks += [(file, block) for block in file.blocks]
+    with closing(Scratch()) as scratch:
+        scratch.add_used([DIGESTS[0], DIGESTS[1]])
+        found = [
+            (row["digest"], row["pack"])
+            for piece in arrived_pieces(blocks, scratch)
+            for row in piece.load().to_pylist()
+        ]
+    assert found == [(DIGESTS[0], "packs/a"), (DIGESTS[1], "packs/a")]
