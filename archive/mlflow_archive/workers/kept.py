@@ -14,7 +14,7 @@ class _Open(Protocol):
 
 _Kept = TypeVar("_Kept", bound=_Open)
 
-_kept: dict[int, tuple[str, Any]] = {}
+_opened_in: dict[int, tuple[str, Any]] = {}
 """What is open in this process, by thread, with the token of its job."""
 _keeping = Lock()
 
@@ -26,12 +26,12 @@ def keeping(token: str, opened: Callable[[], _Kept]) -> Iterator[_Kept]:
     It is closed where the block raises: nobody knows in what state it is.
     """
     with _keeping:
-        token_kept, opening = _kept.get(get_ident(), ("", None))
+        token_kept, opening = _opened_in.get(get_ident(), ("", None))
     if opening is None or token_kept != token:
         new = opened()
         with _keeping:
-            _, before = _kept.get(get_ident(), ("", None))
-            _kept[get_ident()] = token, new
+            _, before = _opened_in.get(get_ident(), ("", None))
+            _opened_in[get_ident()] = token, new
         if before is not None:
             before.close()
         opening = new
@@ -39,7 +39,7 @@ def keeping(token: str, opened: Callable[[], _Kept]) -> Iterator[_Kept]:
         yield opening
     except BaseException:
         with _keeping:
-            spoilt = _kept.pop(get_ident(), None)
+            spoilt = _opened_in.pop(get_ident(), None)
         if spoilt is not None:
             spoilt[1].close()
         raise
@@ -48,7 +48,7 @@ def keeping(token: str, opened: Callable[[], _Kept]) -> Iterator[_Kept]:
 def close_kept(token: str) -> str:
     """Release what is open in this process for a job; a pool outlives it where it is a cluster's."""
     with _keeping:
-        ended = [_kept.pop(thread) for thread, (of, _) in list(_kept.items()) if of == token]
+        ended = [_opened_in.pop(thread) for thread, (of, _) in list(_opened_in.items()) if of == token]
     for _, opened in ended:
         opened.close()
     return ""

@@ -63,7 +63,7 @@ class PreflightSink:
         self._counts: dict[str, int] = {}
         self.existing: Existing = {}
         self._names: dict[tuple[str, str], str] = {}
-        self._there: dict[str, str] = {}
+        self._titles: dict[str, str] = {}
         self._locations = Locations(options.artifact_root, artifacts_destination=options.artifacts_destination)
         self._held = HeldRows(database)
 
@@ -72,7 +72,7 @@ class PreflightSink:
             self.existing = existing_ids(self._database)
             columns = ("workspace", "name", "experiment_id")
             self._names = {(str(w), str(n)): str(i) for w, n, i in self._database.rows("experiments", columns)}
-            self._there = {experiment_id: name for (_, name), experiment_id in self._names.items()}
+            self._titles = {experiment_id: name for (_, name), experiment_id in self._names.items()}
         self._locations.begin(self._database)
         return nothing_known
 
@@ -115,11 +115,12 @@ class PreflightSink:
         """Yield experiments whose name another one has, or whose id one of another name."""
         columns = (experiments[column].to_pylist() for column in ("workspace", "name", "experiment_id"))
         for workspace, title, experiment_id in zip(*columns, strict=True):
-            there = self._there.get(experiment_id, title)
-            if there != title:
+            title_there = self._titles.get(experiment_id, title)
+            if title_there != title:
                 # SQLite gives the id of an experiment that was purged to the next one.
                 problem = (
-                    f"is the id of {there!r} in the target, and of {title!r} here: what lies in one is not the other's"
+                    f"is the id of {title_there!r} in the target, and of {title!r} here: "
+                    "what lies in one is not the other's"
                 )
                 yield Obstacle(table="experiments", key={"experiment_id": experiment_id}, column="id", problem=problem)
                 continue

@@ -169,10 +169,10 @@ class SettledFile:
 
 def may_be_awaited(descriptor: int) -> bool:
     """Return whether somebody, in this process or another, waits to write the database; True if that is not told."""
-    asked = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, _PENDING_BYTE, 2, 0)
+    lock_request = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, _PENDING_BYTE, 2, 0)
     try:
         # One of Linux: its answer counts the locks of this process, too.
-        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, lock_request)
     except (AttributeError, OSError):
         return True
     return bool(struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK)
