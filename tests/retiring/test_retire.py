@@ -40,8 +40,9 @@ def test_over_rest(server_subject: Subject) -> None:
     change(subject)
     expected = {name: text.format(**subject.runs) for name, text in HOLDS.items()} | {"assessed": "R504"}
     before = subject.export("before.mlfa")
+    assert ma.retire(subject.archive, subject.uri, selection=subject.selection).details["traces_that_stay"] == 1
     planned = subject.retire()
-    assert reasons(planned) == expected
+    assert (reasons(planned), planned.details["traces_that_stay"]) == (expected, 0)
     assert set(subject.stages().values()) == {"active"}
     done = subject.retire(yes=True)
     assert reasons(done) == expected
