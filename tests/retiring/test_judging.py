@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.kinds import EXPERIMENT, LOGGED_MODEL, RUN, TABLES
+from mlflow_archive.kinds import EXPERIMENT, LOGGED_MODEL, RUN, TABLES, TRACE
 from mlflow_archive.retiring.age import before_ms
 from mlflow_archive.retiring.contents import RowSums, different, tables_of
 from mlflow_archive.retiring.judging import Judge, Rules, Stay, milliseconds
@@ -124,9 +124,13 @@ def test_what_ended_at_the_moment_that_was_asked_for_stays() -> None:
         assert judged(subject, Rules(before_ms=ENDED_MS)) == later
         assert judged(subject, Rules(before_ms=ENDED_MS - 1)) == later
         assert judged(subject, Rules(before_ms=ENDED_MS + 1)) is None
-    ageless = ("it has no time at which it ended, so that its age is not known", "")
-    assert judged(entity(row={**ROW, "end_time": None}), Rules(before_ms=0)) == ageless
+    unknown = ("it has no time at which it ended, so that its age is not known", "")
+    assert judged(entity(row={**ROW, "end_time": None}), Rules(before_ms=0)) == unknown
     assert judged(entity(row={**ROW, "end_time": None})) is None
+    trace = entity(kind=TRACE, row={"state": "OK", "request_time": ENDED, "execution_duration_ms": 5})
+    assert [judged(trace, Rules(before_ms=ENDED_MS + late)) for late in (5, 6)] == [later, None]
+    going_on = entity(kind=TRACE, row={**trace.row, "state": "IN_PROGRESS"})
+    assert judged(going_on) == ("its status is IN_PROGRESS, so that it may still be written to", "")
     assert judged(entity(kind=LOGGED_MODEL, row={**ROW, "status": "RUNNING"})) is None
     assert (milliseconds(ENDED), milliseconds(ENDED + timedelta(microseconds=1999))) == (ENDED_MS, ENDED_MS + 1)
 
