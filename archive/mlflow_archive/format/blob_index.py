@@ -50,7 +50,7 @@ def in_groups(packs: Iterable[Member]) -> Iterator[list[Member]]:
     """Yield packs in order, together no larger than one may be: for each group the blob index is read once."""
     group: list[Member] = []
     for member in packs:
-        if group and sum(other.size for other in group) + member.size > TOGETHER_BYTES:
+        if group and sum(pack.size for pack in group) + member.size > TOGETHER_BYTES:
             yield group
             group = []
         group.append(member)

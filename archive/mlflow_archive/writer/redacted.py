@@ -51,8 +51,8 @@ def check_redaction(base: Manifest, redacted: Redacted | None) -> None:
 def without_texts(plan: Mapping[str, Any], redaction: Redaction) -> dict[str, Any]:
     """Return the plan of an export, which lies beside an archive after a kill, with a digest for what may name
     somebody: what another selection took must not be taken up."""
-    asked = hashlib.sha256(canonical_json({name: plan[name] for name in _ASKED})).hexdigest()
-    return {**plan, **dict.fromkeys(_ASKED), "asked": asked, "redaction": redaction.to_json()}
+    digest = hashlib.sha256(canonical_json({name: plan[name] for name in _ASKED})).hexdigest()
+    return {**plan, **dict.fromkeys(_ASKED), "asked": digest, "redaction": redaction.to_json()}
 
 
 def stated_selection(selection: Selection) -> dict[str, Any]:

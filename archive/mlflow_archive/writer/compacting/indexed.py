@@ -35,8 +35,8 @@ class IndexedExtents:
         """
         rows = labelled(placed.label.extents, placed.label.frame_size)
         indexed = self.frames(pack).get(placed.frame_offset, set())
-        if other := indexed.difference(rows):
-            message = f"{pack.path}: {disagreement(placed.frame_offset, min(row.digest for row in other))}"
+        if unlabelled := indexed.difference(rows):
+            message = f"{pack.path}: {disagreement(placed.frame_offset, min(row.digest for row in unlabelled))}"
             raise DamagedError(message, code="E041", member=pack.path)
         return {extent for extent, row in zip(placed.label.extents, rows, strict=True) if row in indexed}
 
@@ -53,4 +53,4 @@ class IndexedExtents:
         for rows in self._archive.batches("blobs"):
             for row in rows.filter(pc.is_in(rows["pack"], value_set=names)).to_pylist():
                 frames[row.pop("pack")][row.pop("frame_offset")].add(IndexedExtent(**row))
-        return {pack: dict(found) for pack, found in frames.items()}
+        return {pack: dict(rows_of) for pack, rows_of in frames.items()}

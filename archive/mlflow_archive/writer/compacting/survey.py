@@ -182,8 +182,8 @@ class ThinningSurvey:
 
         What only a label names was left by an interruption, and nobody has proved it. Raises DamagedError.
         """
-        named = self._indexed.of(pack, placed)
-        return {extent for extent in named if self._scratch.is_used(extent.digest.hex())}
+        indexed = self._indexed.of(pack, placed)
+        return {extent for extent in indexed if self._scratch.is_used(extent.digest.hex())}
 
 
 def settled_of(group: ExportGroup, exports: Sequence[Export]) -> tuple[tuple[str, str], ...] | None:
