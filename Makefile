@@ -98,8 +98,9 @@ test-road: .venv/.stamp
 	TEST_ROAD=1 .venv/bin/pytest --timeout 1800 tests/road
 
 # Minutes: 60 kills of workers of a Dask cluster at random moments of an export, into a directory and into a bucket.
+# And two processes verify every vector.
 test-workers: .venv/.stamp
-	TEST_WORKERS=1 .venv/bin/pytest --timeout 1800 tests/workers
+	TEST_WORKERS=1 .venv/bin/pytest --timeout 1800 tests/workers tests/verification/test_by_workers.py
 
 lint: .venv/.stamp
 	@$(MAKE) --no-print-directory -j2 types style
