@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,9 @@ def of(run_id: str) -> Chunk:
     return chunk(experiments=[experiment("1", "one")], runs=[run(run_id, "1")], fingerprints=[fingerprint])
 
 
-def export(path: Path, source: ChunkSource, selection: Selection) -> None:
+def export(path: Path, source: ChunkSource, selection: Selection, redacted: Redacted = REDACTED) -> None:
     options = ArchiveOptions(seal_seconds=0, jobs=1)
-    copy(source, ArchiveSink(path, options, tool="t", clock_ms=lambda: 1, redacted=REDACTED), selection, jobs=1)
+    copy(source, ArchiveSink(path, options, tool="t", clock_ms=lambda: 1, redacted=redacted), selection, jobs=1)
 
 
 def test_another_selection_takes_nothing_up(tmp_path: Path) -> None:
@@ -47,5 +48,16 @@ def test_another_selection_takes_nothing_up(tmp_path: Path) -> None:
     assert list((path / "staging").glob("*.rows"))
     assert [file.name for file in path.rglob("*") if file.is_file() and b"alice" in file.read_bytes()] == []
     export(path, ChunkSource((0, [of(BOB)]), facts=FACTS), Selection(filter_string="tags.who = 'bob'"))
+    with open_archive(path) as archive:
+        assert archive.table("runs")["run_id"].to_pylist() == [BOB]
+
+
+def test_what_is_erased_now_is_not_taken_up(tmp_path: Path) -> None:
+    """A run was staged, and is given the tag since by which a rule erases it."""
+    path = tmp_path / "a"
+    with pytest.raises(InterruptedError):
+        export(path, Stopping((0, [of(ALICE)]), facts=FACTS), Selection())
+    erased = replace(REDACTED, erased={"run": {ALICE}})
+    export(path, ChunkSource((0, [of(BOB)]), facts=FACTS), Selection(), erased)
     with open_archive(path) as archive:
         assert archive.table("runs")["run_id"].to_pylist() == [BOB]

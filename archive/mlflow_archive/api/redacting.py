@@ -94,6 +94,7 @@ def write_redacted(
             redaction=redaction,
             source=source.stated_source,
             selection=without_names(opened.newest_export.selection),
+            erased=source.erased_ids,
         ),
     )
     report = loop.copy(source, sink, selection, jobs=options.jobs, progress=progress)

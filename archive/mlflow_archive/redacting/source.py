@@ -94,6 +94,11 @@ class RedactedSource:
         )
 
     @property
+    def erased_ids(self) -> Mapping[str, Collection[str]]:
+        """The ids of the objects that go, by kind."""
+        return self._eraser.erased.owners
+
+    @property
     def erased(self) -> dict[str, int]:
         """How many objects go, by kind."""
         return {kind: len(ids) for kind, ids in sorted(self._eraser.erased.owners.items())}

@@ -121,7 +121,7 @@ class ArchiveSink:
             check_redaction(base.manifest, self._redacted)
         plan = {"source": [facts.kind, facts.uri], "selection": asdict(selection), "base": base.id if base else None}
         if self._redacted is not None:
-            plan = without_texts(plan, self._redacted.redaction)
+            plan = without_texts(plan, self._redacted)
         self._target.admit(plan)
         self._target.make_root()
         self._staging.lock()

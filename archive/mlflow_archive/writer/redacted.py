@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from mlflow_archive.errors import TargetError
@@ -21,11 +21,12 @@ _STAND_IN: Final = "[redacted]"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redacted:
     """By which rules values were taken out, and what may be stated of the selection, and of the source once all was
-    read."""
+    read; ``erased`` has the ids of the objects that go, by kind."""
 
     redaction: Redaction
     source: Callable[[], Mapping[str, Any]]
     selection: Mapping[str, Any]
+    erased: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 def check_redaction(base: Manifest, redacted: Redacted | None) -> None:
@@ -48,11 +49,17 @@ def check_redaction(base: Manifest, redacted: Redacted | None) -> None:
     )
 
 
-def without_texts(plan: Mapping[str, Any], redaction: Redaction) -> dict[str, Any]:
+def without_texts(plan: Mapping[str, Any], redacted: Redacted) -> dict[str, Any]:
     """Return the plan of an export, which lies beside an archive after a kill, with a digest for what may name
-    somebody: what another selection took must not be taken up."""
-    digest = hashlib.sha256(canonical_json({name: plan[name] for name in _ASKED})).hexdigest()
-    return {**plan, **dict.fromkeys(_ASKED), "asked": digest, "redaction": redaction.to_json()}
+    somebody.
+
+    What another selection took must not be taken up, nor what was staged while other objects were erased: a run may
+    have been given the mark since by which it goes.
+    """
+    erased = {kind: sorted(ids) for kind, ids in redacted.erased.items()}
+    named = {name: plan[name] for name in _ASKED} | {"erased": erased}
+    digest = hashlib.sha256(canonical_json(named)).hexdigest()
+    return {**plan, **dict.fromkeys(_ASKED), "asked": digest, "redaction": redacted.redaction.to_json()}
 
 
 def stated_selection(selection: Selection) -> dict[str, Any]:
