@@ -25,7 +25,7 @@ CLASSES = (
     StoredObject, TableView, Trace, VerifyReport,
 )  # fmt: skip
 """What a user gets hold of beside the public names."""
-FILLED_BY_US = {"Diff", "Proof", "RepairReport", "Report", "VerifyReport", "ArtifactFolder", "History"}
+FILLED_BY_US = {"Diff", "Proof", "RepairReport", "Report", "ScanReport", "VerifyReport", "ArtifactFolder", "History"}
 """Classes whose constructor no user calls."""
 SEVERAL = re.compile(r"(?:Sequence|Iterable|Collection|list|tuple|set)\[str\b")
 
@@ -68,6 +68,7 @@ def test_every_parameter_refuses_one_text(instances: dict[str, object]) -> None:
         "OpenArchive.search_traces.experiment_names",
         "OpenArchive.search_traces.order_by",
         "PackOptions.recipients",
+        "RetireOptions.artifact_map",
         "Selection.artifact_globs",
         "Selection.evaluation_datasets",
         "Selection.experiments",
@@ -75,6 +76,7 @@ def test_every_parameter_refuses_one_text(instances: dict[str, object]) -> None:
         "Selection.models",
         "Selection.runs",
         "Selection.stages",
+        "Selection.traces",
         "Selection.versions",
         "TableView.to_batches.columns",
         "TableView.to_pandas.columns",

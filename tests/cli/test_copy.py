@@ -24,6 +24,7 @@ def names(command: click.Command) -> set[str]:
 
 def test_the_options_are_those_of_export_and_import() -> None:
     of_archives = {"archive", "uri", "unknown_tables", "level", "append", "recheck", "same_source", "report"}
+    of_archives |= {"at", "base", "redact", "key_file", "processes", "dask"}  # what a copy does not do it does not take
     both = names(export.command) | names(import_.command)
     assert names(copy.command) == {"source", "target"} | (both - of_archives)
     assert len(copy.command.params) == len(names(copy.command))

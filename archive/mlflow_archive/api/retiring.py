@@ -32,7 +32,7 @@ from mlflow_archive.retiring.receipt import NEW, PLANNED, RetiredObject, RetireR
 from mlflow_archive.retiring.retire import Retirement, runs_that_go
 from mlflow_archive.retiring.site import HIDDEN_BY_SERVERS, Site, locate_site
 from mlflow_archive.retiring.turn import turn_with
-from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.selecting.selection import Selection, refuse_texts_as_pairs
 from mlflow_archive.verification.checks import verify
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ class RetireOptions:
     artifact_map: Sequence[tuple[str, str]] = ()
     artifacts_destination: str | None = None
     jobs: int = 2
+
+    def __post_init__(self) -> None:
+        refuse_texts_as_pairs("artifact_map", self.artifact_map)
 
 
 def retire(

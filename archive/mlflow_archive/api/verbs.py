@@ -28,7 +28,7 @@ from mlflow_archive.format.earlier import AskedAt
 from mlflow_archive.format.location import ArchivePath, ArchivePlace, archive_place
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.archive_at import archive_at
-from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.selecting.selection import Selection, refuse_texts_as_pairs
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.private_folder import remove_left_behind
 from mlflow_archive.workers.pools import pool_of, wants_workers
@@ -68,8 +68,7 @@ class ExportOptions(ArchiveOptions):
     def __post_init__(self) -> None:
         if wants_workers(self.processes, self.dask) and self.redact is not None:
             raise SelectionError("--redact is done by threads of this machine: leave out --processes and --dask")
-        if any(isinstance(pair, str) for pair in self.artifact_map):
-            raise TypeError(f"artifact_map takes pairs, as [('/old', '/new')]; found {self.artifact_map!r}")
+        refuse_texts_as_pairs("artifact_map", self.artifact_map)
 
 
 def export(

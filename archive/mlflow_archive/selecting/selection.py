@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
@@ -33,6 +33,12 @@ def refuse_text(name: str, value: object) -> None:
     """Raise TypeError for one text where several are expected: each of its letters would count as one."""
     if isinstance(value, str | bytes):
         raise TypeError(f"{name} takes a list of texts; found the text {value!r}, so give [{value!r}]")
+
+
+def refuse_texts_as_pairs(name: str, value: Iterable[object]) -> None:
+    """Raise TypeError where pairs of texts are expected and one is a text, or all of them are."""
+    if any(isinstance(pair, str) for pair in value):
+        raise TypeError(f"{name} takes pairs, as [('/old', '/new')]; found {value!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

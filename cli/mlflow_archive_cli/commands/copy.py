@@ -17,7 +17,10 @@ from mlflow_archive_cli.output import list_gaps
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.receipt import ReceiptFile
 
-_OF_AN_ARCHIVE: Final = frozenset({"archive", "uri", "unknown_tables", "level", "append", "recheck", "same_source"})
+_OF_AN_ARCHIVE: Final = frozenset(
+    {"archive", "uri", "unknown_tables", "level", "append", "recheck", "same_source"}
+    | {"at", "base", "redact", "key_file", "processes", "dask"}
+)
 _OF_THE_IMPORT: Final = frozenset({"jobs", "dry_run", "report", "form", "quiet"})
 _READING: Final = [option for option in export.command.params if option.name not in _OF_AN_ARCHIVE | _OF_THE_IMPORT]
 """The options of an export that say what is read, and how."""
