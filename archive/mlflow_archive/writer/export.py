@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shutil import disk_usage
+from tempfile import gettempdir
 from threading import Lock, local
 from typing import Any, Final
 
@@ -21,7 +23,7 @@ from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.fingerprint import fingerprints_of
-from mlflow_archive.format.location import ArchivePlace, local_path
+from mlflow_archive.format.location import ArchivePlace, RemotePlace, local_path
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.kinds import IDENTITIES, INCREMENTAL, TABLES
 from mlflow_archive.selecting.selection import Selection
@@ -124,6 +126,8 @@ class ArchiveSink:
             plan = without_texts(plan, self._redacted)
         self._target.admit(plan)
         self._target.make_root()
+        if isinstance(self._place, RemotePlace):
+            self._note_room()
         self._staging.lock()
         self._target.check_current(self._staging)
         resumed = self._staging.open(plan, self._target.packs)
@@ -135,6 +139,14 @@ class ArchiveSink:
             self._progress.note("continuing an export that was interrupted")
             self._learn_staged()
         return self._scratch.known
+
+    def _note_room(self) -> None:
+        """Say where the room is needed that an export into a bucket takes before it is put there."""
+        folder = gettempdir()
+        free = f"{disk_usage(folder).free / 2**30:.1f} GiB"
+        self._progress.note(
+            f"the export is made in {folder} first, where {free} are free, and put into the bucket at its end"
+        )
 
     def _learn_base(self, base: Base) -> None:
         if not self._options.recheck:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from shutil import disk_usage
-from tempfile import gettempdir
 from time import monotonic
 from typing import Any
 
@@ -15,12 +13,12 @@ import click
 from mlflow_archive.api.verbs import ExportOptions, export
 from mlflow_archive.errors import TargetError
 from mlflow_archive.flow.report import Report
-from mlflow_archive.format.location import ArchivePlace, RemotePlace
+from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.kinds import TABLES, is_identity
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.summary import total_size
 from mlflow_archive.selecting.selection import Selection
-from mlflow_archive_cli.output import TextOutput, list_gaps, warn, write_json
+from mlflow_archive_cli.output import TextOutput, list_gaps, write_json
 from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH, output_file, pair_of, size_bytes, time_ms
 from mlflow_archive_cli.printable import elapsed, size
 from mlflow_archive_cli.progress import watch
@@ -169,10 +167,6 @@ def command(
         redact=options["redact"],
         key_file=options["key_file"],
     )
-    if isinstance(archive, RemotePlace) and archive.is_bucket and not (quiet or dry_run):
-        warn(
-            f"the export is made in {gettempdir()} first, where {_free()} are free, and put into the bucket at its end"
-        )
     started = monotonic()
     with watch("export", quiet=quiet, form=options["form"]) as progress:
         done = export(archive, options["uri"], options=manner, selection=selection, progress=progress)
@@ -185,11 +179,6 @@ def command(
         total = max(done.counts.get("gaps", 0), len(done.gaps))
         list_gaps(done.gaps, total, sentence="things could not be exported", option="--report")
         ctx.exit(3)
-
-
-def _free() -> str:
-    """Return how much may still be written where temporary files are."""
-    return size(disk_usage(gettempdir()).free)
 
 
 def _write_report(path: Path, facts: Mapping[str, Any]) -> None:
