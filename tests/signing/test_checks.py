@@ -143,7 +143,7 @@ def forge(path: Path, change: str) -> None:
     [
         ("other", "tables/runs/0001-00000.parquet was signed and is another one now"),
         ("gone", "tables/runs/0001-00000.parquet was signed and is gone"),
-        ("export", "what the archive states of its exports is not what was signed"),
+        ("export", "what the archive states of its exports was signed and is another now"),
     ],
 )
 def test_a_signed_export_cannot_be_changed_by_a_later_one(
