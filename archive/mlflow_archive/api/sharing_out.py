@@ -17,9 +17,9 @@ from mlflow_archive.flow.source import SharedSource
 from mlflow_archive.kinds import KINDS
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.locate import SourceAt, absolute_uri
-from mlflow_archive.workers.crew import Crew
+from mlflow_archive.workers.crew import Crew, first_and_more
 from mlflow_archive.workers.kept import close_kept, keeping
-from mlflow_archive.workers.pools import Pool
+from mlflow_archive.workers.pools import Pool, first_refusal
 from mlflow_archive.writer.export import ArchiveSink
 from mlflow_archive.writer.parcel import Parcel, WritingPlan
 from mlflow_archive.writer.shard_writer import Heard, ShardWriter
@@ -43,13 +43,8 @@ class ExportTask:
     probe: str = ""
 
     def __repr__(self) -> str:
-        return self.name
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        first, *following = [shard.name for shard in self.shards] or ["no shard"]
-        return f"{first} and {len(following)} more" if following else first
+        """Return what messages call it."""
+        return first_and_more([shard.name for shard in self.shards] or ["no shard"])
 
 
 class _Worker:
@@ -122,7 +117,7 @@ class SharingOut:
         self._waiting: list[Shard] = []
         self._task_count = 0
         self._crew: Crew[ExportTask, Parcel] = Crew(
-            pool, write_shards, self._take, ahead=2 * pool.size, name=lambda task: task.name, tell=progress.note
+            pool, write_shards, self._take, ahead=2 * pool.size, tell=progress.note
         )
 
     @property
@@ -175,9 +170,9 @@ class SharingOut:
             self._progress.note(NO_MOMENT)
         if self._plan.staging is not None:
             (self._plan.staging / _PROBE).write_text(task.probe, encoding="utf-8")
-        if refused := sorted({answer for answer in self._pool.everywhere(try_place, task) if answer}):
+        if refused := first_refusal(self._pool, try_place, task):
             raise TargetError(
-                f"a worker cannot open what all of them need, the source and the place of the archive: {refused[0]}"
+                f"a worker cannot open what all of them need, the source and the place of the archive: {refused}"
             )
 
     def _wait(self) -> None:

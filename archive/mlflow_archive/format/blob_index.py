@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from mlflow_archive.format.manifest import Member
 from mlflow_archive.format.packs import Extent
 
 TOGETHER_BYTES: Final = 1024 * 1024 * 1024
@@ -44,15 +43,3 @@ def labelled(extents: Iterable[Extent], frame_size: int) -> list[IndexedExtent]:
 def disagreement(frame_offset: int, digest: str) -> str:
     """Return what E041 says where the index names what the label of a frame does not."""
     return f"the blob index and the label of the frame at byte {frame_offset} disagree on {digest}"
-
-
-def in_groups(packs: Iterable[Member]) -> Iterator[list[Member]]:
-    """Yield packs in order, together no larger than one may be: for each group the blob index is read once."""
-    group: list[Member] = []
-    for member in packs:
-        if group and sum(pack.size for pack in group) + member.size > TOGETHER_BYTES:
-            yield group
-            group = []
-        group.append(member)
-    if group:
-        yield group

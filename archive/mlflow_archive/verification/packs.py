@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 import zstandard
 
 from mlflow_archive.errors import DamagedError
+from mlflow_archive.flow.pieces import in_pieces
 from mlflow_archive.flow.report import Progress, Quiet
-from mlflow_archive.format.blob_index import IndexedExtent, disagreement, in_groups, labelled
+from mlflow_archive.format.blob_index import TOGETHER_BYTES, IndexedExtent, disagreement, labelled
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.format.packs import (
     LABEL_PREFIX_SIZE,
@@ -92,7 +93,7 @@ class PackCheck:
     def run(self, packs: Sequence[Member], jobs: int) -> None:
         """Check packs in order, with ``jobs`` threads that decode."""
         with ThreadPoolExecutor(jobs, thread_name_prefix="verify") as pool:
-            for together in in_groups(packs):
+            for together in in_pieces(packs, lambda pack: pack.size, TOGETHER_BYTES):
                 indexes = self._indexes({member.path for member in together})
                 for member in together:
                     self._check_pack(member, indexes[member.path], pool, jobs)

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from mlflow_archive.errors import ArchiveError, MlflowArchiveError
+from mlflow_archive.flow.pieces import in_pieces
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.format.location import ArchivePath
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.reader.archive import Archive
 from mlflow_archive.reader.archive_at import ArchiveAt, archive_at
-from mlflow_archive.workers.crew import Crew
+from mlflow_archive.workers.crew import Crew, first_and_more
 from mlflow_archive.workers.kept import close_kept, keeping
-from mlflow_archive.workers.pools import Pool, pool_of, wants_workers
+from mlflow_archive.workers.pools import Pool, first_refusal, pool_of, wants_workers
 
 _PIECES: Final = 8
 """Into so many pieces for each worker what is to be checked is cut, so that none waits long for another."""
@@ -38,13 +39,8 @@ class CheckTask:
     items: tuple[Any, ...]
 
     def __repr__(self) -> str:
-        return self.name
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        first, *following = [getattr(item, "path", str(item)) for item in self.items]
-        return f"the check of {first}" + (f" and {len(following)} more" if following else "")
+        """Return what messages call it."""
+        return f"the check of {first_and_more([getattr(item, 'path', str(item)) for item in self.items])}"
 
 
 def check(task: CheckTask) -> tuple[int, Any]:
@@ -68,8 +64,8 @@ class SharedChecks:
     def __init__(self, at: ArchiveAt, pool: Pool, progress: Progress) -> None:
         self._pool, self._progress = pool, progress
         self._at, self._token = at, secrets.token_hex()
-        if refused := sorted({answer for answer in pool.everywhere(try_archive, at) if answer}):
-            raise ArchiveError(f"a worker cannot open the archive, which all of them need: {refused[0]}")
+        if refused := first_refusal(pool, try_archive, at):
+            raise ArchiveError(f"a worker cannot open the archive, which all of them need: {refused}")
 
     def run(
         self, do: Callable[[Archive, Sequence[_Item]], _Found], items: Sequence[_Item], *, weighed: bool = True
@@ -90,7 +86,6 @@ class SharedChecks:
             check,
             take,
             ahead=2 * self._pool.size,
-            name=lambda task: task.name,
             tell=self._progress.note,
             after="Run it again",
         )
@@ -107,25 +102,11 @@ class SharedChecks:
     def _pieces(self, items: Sequence[_Item]) -> Iterator[list[_Item]]:
         parts = _PIECES * self._pool.size
         most_bytes = min(_MOST_BYTES, sum(map(_size, items)) // parts)
-        return in_pieces(items, most_bytes, min(_MOST_ITEMS, len(items) // parts + 1))
+        return in_pieces(items, _size, most_bytes, min(_MOST_ITEMS, len(items) // parts + 1))
 
     def close(self) -> None:
         """Have the workers close the archive."""
         self._pool.everywhere(close_kept, self._token)
-
-
-def in_pieces(items: Iterable[_Item], most_bytes: int, most_items: int) -> Iterator[list[_Item]]:
-    """Yield items in order, some together: so many at most, and no more bytes unless it is one by itself."""
-    piece: list[_Item] = []
-    together = 0
-    for item in items:
-        if piece and (len(piece) == most_items or together + _size(item) > most_bytes):
-            yield piece
-            piece, together = [], 0
-        piece.append(item)
-        together += _size(item)
-    if piece:
-        yield piece
 
 
 def _size(item: object) -> int:

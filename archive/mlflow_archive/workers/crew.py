@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -59,13 +59,23 @@ class _Call:
             return FailedWork(type(error).__name__, str(error), getattr(error, "exit_code", 1))
 
 
+def first_and_more(names: Sequence[str]) -> str:
+    """Return what messages call a piece of work on several things, one at least.
+
+    >>> first_and_more(["run a"]), first_and_more(["run a", "run b", "run c"])
+    ('run a', 'run a and 2 more')
+    """
+    first, *following = names
+    return f"{first} and {len(following)} more" if following else first
+
+
 class Crew(Generic[_Work, _Done]):
     """Has a pool ``do`` what it is given; ``take`` gets what comes of it, in any order, each once, in this thread.
 
     ``ahead`` pieces are under way at most. In threads of this process an error of the work is raised at once. In others
     a piece is tried :data:`TRIES` times, and given out again without limit where a worker dies, but for one that is
-    what they die of: it ends as WorkError, which ``name`` gives the name of the piece and
-    ``after`` what to do next. ``tell`` hears of deaths.
+    what they die of: it ends as WorkError, which calls the piece what ``str``
+    does and says what to do next as ``after``. ``tell`` hears of deaths.
     """
 
     def __init__(
@@ -75,11 +85,10 @@ class Crew(Generic[_Work, _Done]):
         take: Callable[[_Done], None],
         *,
         ahead: int,
-        name: Callable[[_Work], str] = str,
         tell: Callable[[str], object] = str,
         after: str = "What was done before is kept: the same command goes on",
     ) -> None:
-        self._pool, self._take, self._ahead, self._name, self._tell = pool, take, ahead, name, tell
+        self._pool, self._take, self._ahead, self._tell = pool, take, ahead, tell
         self._after = after
         self._do: Callable[[Any], Any] = _Call(do) if pool.sends else do
         self._running: dict[Future[Any], _Piece[_Work]] = {}
@@ -141,17 +150,17 @@ class Crew(Generic[_Work, _Done]):
         piece.failures += 1
         if piece.failures < TRIES:
             return piece
-        message = f"{self._name(piece.work)} failed {TRIES} times: {done.kind}: {done.reason}"
+        message = f"{piece.work} failed {TRIES} times: {done.kind}: {done.reason}"
         raise WorkError(f"{message}. {self._after}", done.exit_code)
 
     def _count(self, piece: _Piece[_Work], deaths: int, *, alone: bool) -> None:
         if not piece.deaths:
-            self._tell(f"a worker died; {self._name(piece.work)} is given out again")
+            self._tell(f"a worker died; {piece.work} is given out again")
         self._died = True
         piece.deaths += deaths
         piece.deaths_alone += deaths if alone else 0
         if piece.deaths_alone >= MOST_DEATHS:
-            message = f"{self._name(piece.work)} kills the workers that it is given to, one after another"
+            message = f"{piece.work} kills the workers that it is given to, one after another"
             raise WorkError(
                 f"{message}: {piece.deaths} died. Their memory may be too small for it, or a library crashes. "
                 f"{self._after}",

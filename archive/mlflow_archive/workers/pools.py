@@ -147,6 +147,14 @@ class DaskPool:
         self._client.close()  # type: ignore[no-untyped-call]
 
 
+def first_refusal(pool: Pool, attempt: Callable[[Any], str], work: object) -> str | None:
+    """Return why a worker that may be on another machine cannot do its work, None where all can.
+
+    ``attempt`` is done by each, and says why it cannot, or nothing.
+    """
+    return min(filter(None, pool.everywhere(attempt, work)), default=None)
+
+
 def wants_workers(processes: int, dask: str | None) -> bool:
     """Return whether work is to be given to others. Raises SelectionError where both kinds are wanted."""
     if processes and dask is not None:

@@ -15,15 +15,16 @@ from typing import Final
 from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError
 from mlflow_archive.errors import MlflowArchiveError, TargetError
 from mlflow_archive.flow.chunk import ArtifactUnreadableError
+from mlflow_archive.flow.pieces import in_pieces
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.format import refusals
 from mlflow_archive.reader.archive_at import ArchiveAt
 from mlflow_archive.reader.blobs import Blobs, StoredExtent
 from mlflow_archive.reader.source import open_blob
 from mlflow_archive.sinks.restore.files import WrittenFiles
-from mlflow_archive.workers.crew import Crew
+from mlflow_archive.workers.crew import Crew, first_and_more
 from mlflow_archive.workers.kept import close_kept, keeping
-from mlflow_archive.workers.pools import Pool
+from mlflow_archive.workers.pools import Pool, first_refusal
 
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _MOST_FILES: Final = 256
@@ -65,13 +66,8 @@ class FileTask:
     files: tuple[FileToWrite, ...]
 
     def __repr__(self) -> str:
-        return self.name
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        first, *following = [f"{file.owner_kind} {file.owner_id}, artifact {file.path!r}" for file in self.files]
-        return f"{first} and {len(following)} more" if following else first
+        """Return what messages call it."""
+        return first_and_more([f"{file.owner_kind} {file.owner_id}, artifact {file.path!r}" for file in self.files])
 
 
 class _Opened:
@@ -154,7 +150,6 @@ class SharedFiles:
             write_files,
             take,
             ahead=2 * self._pool.size,
-            name=lambda task: task.name,
             tell=self._progress.note,
             after="Nothing was restored; mend that and give the same command again",
         )
@@ -179,24 +174,15 @@ class SharedFiles:
             self._pool.everywhere(close_kept, token)
 
     def _try(self, task: FileTask) -> None:
-        if refused := sorted({answer for answer in self._pool.everywhere(try_places, task) if answer}):
+        if refused := first_refusal(self._pool, try_places, task):
             raise TargetError(
-                f"a worker cannot open what all of them need, the archive and the artifact root: {refused[0]}"
+                f"a worker cannot open what all of them need, the archive and the artifact root: {refused}"
             )
 
     def _pieces(self) -> Iterator[list[FileToWrite]]:
         self._listed.seek(0)
-        piece: list[FileToWrite] = []
-        size = 0
-        for line in self._listed:
-            file = FileToWrite(*json.loads(line))
-            piece.append(file)
-            size += file.size
-            if len(piece) == _MOST_FILES or size > _MOST_BYTES:
-                yield piece
-                piece, size = [], 0
-        if piece:
-            yield piece
+        files = (FileToWrite(*json.loads(line)) for line in self._listed)
+        return in_pieces(files, lambda file: file.size, _MOST_BYTES, _MOST_FILES)
 
     def close(self) -> None:
         """Forget the files, and let go of the workers."""

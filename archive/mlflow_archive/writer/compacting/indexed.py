@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.errors import DamagedError
-from mlflow_archive.format.blob_index import IndexedExtent, disagreement, in_groups, labelled
+from mlflow_archive.flow.pieces import in_pieces
+from mlflow_archive.format.blob_index import TOGETHER_BYTES, IndexedExtent, disagreement, labelled
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.format.packs import Extent
 from mlflow_archive.reader.archive import Archive
@@ -25,7 +26,9 @@ class IndexedExtents:
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         packs = [member for member in archive.manifest.members if member.kind == "pack"]
-        self._groups = list(in_groups(sorted(packs, key=lambda member: member.path)))
+        self._groups = list(
+            in_pieces(sorted(packs, key=lambda pack: pack.path), lambda pack: pack.size, TOGETHER_BYTES)
+        )
         self._frames: dict[str, _Frames] = {}
 
     def of(self, pack: Member, placed: PlacedLabel) -> set[Extent]:
