@@ -22,13 +22,19 @@ from mlflow_archive.artifact_roots.entry import FILE, FOLDER, FolderEntry
 from mlflow_archive.artifact_roots.ftp import connect_ftp
 from mlflow_archive.artifact_roots.local import PART
 from mlflow_archive.artifact_roots.sftp import connect_sftp
-from mlflow_archive.artifact_roots.store import RemoteFile, Unkept, UnreachableError, UnusablePlaces, unkept_name
+from mlflow_archive.artifact_roots.store import (
+    RemoteFile,
+    Unkept,
+    UnreachableError,
+    UnusablePlaces,
+    too_deep,
+    unkept_name,
+)
 from mlflow_archive.flow.chunk import ArtifactUnreadableError
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING, ARTIFACT_UNREADABLE
 from mlflow_archive.format.location import without_password
 
 _IN_MEMORY: Final = 4 << 20
-_DEEPEST: Final = 100
 
 
 class Connection(Protocol):
@@ -195,9 +201,8 @@ def _root(uri: str) -> str:
 
 def _walk(connection: Connection, root: str, folder: str, depth: int) -> Iterator[RemoteFile | Unkept]:
     """Yield what lies below a folder of a root; nothing where there is no root."""
-    if depth > _DEEPEST:
-        reason = f"folders are nested more than {_DEEPEST} deep"
-        yield Unkept(path=folder, code=ARTIFACT_LISTING, reason=reason)
+    if unlisted := too_deep(folder, depth):
+        yield unlisted
         return
     place = f"{root}/{folder}".rstrip("/") or "/"
     try:

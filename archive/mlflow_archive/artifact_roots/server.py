@@ -26,7 +26,14 @@ from mlflow_archive.artifact_roots.proxy import (
     survives,
     whole_list,
 )
-from mlflow_archive.artifact_roots.store import RemoteFile, Unkept, UnreachableError, UnusablePlaces, unkept_name
+from mlflow_archive.artifact_roots.store import (
+    RemoteFile,
+    Unkept,
+    UnreachableError,
+    UnusablePlaces,
+    too_deep,
+    unkept_name,
+)
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import ArtifactUnreadableError
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING, ARTIFACT_UNREADABLE
@@ -38,7 +45,6 @@ SCHEMES: Final = ("http", "https", "dbfs")
 _DBFS_LIST: Final = "/api/2.0/dbfs/list"
 _DBFS_FILES: Final = "/dbfs"
 _NOT_IN_DBFS: Final = ("Volumes", "databricks/mlflow-tracking", "databricks/mlflow-registry", "databricks/mlflow")
-_DEEPEST: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,13 +165,12 @@ class Servers:
                     f"{uri}: profiles of Databricks are not read; name the workspace by MLFLOW_TRACKING_URI and say "
                     f"--artifact-map dbfs://{authority}=dbfs:"
                 )
-        root = path.strip("/")
-        if any(f"{root}/".startswith(f"{folder}/") for folder in _NOT_IN_DBFS):
+        if not is_in_dbfs(uri):
             raise UnreachableError(
                 f"{uri} cannot be read through the API of files; copy it and say --artifact-map FROM=TO"
             )
         session = self.tracking or self._session("")
-        return _Place(session=session, list_path=_DBFS_LIST, files=_DBFS_FILES, root=root, is_dbfs=True)
+        return _Place(session=session, list_path=_DBFS_LIST, files=_DBFS_FILES, root=path.strip("/"), is_dbfs=True)
 
     def _session(self, address: str) -> TrackingSession:
         """Return the session with a server, by default with that of MLFLOW_TRACKING_URI. Raises UnreachableError."""
@@ -217,8 +222,8 @@ def is_in_dbfs(uri: str) -> bool:
 
 
 def _walk(place: _Place, folder: str, depth: int) -> Iterator[RemoteFile | Unkept]:
-    if depth > _DEEPEST:
-        yield Unkept(path=folder, code=ARTIFACT_LISTING, reason=f"folders are nested more than {_DEEPEST} deep")
+    if unlisted := too_deep(folder, depth):
+        yield unlisted
         return
     try:
         entries = place.entries(folder)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Final, Protocol
 
 from mlflow_archive.flow.chunk import ArtifactUnreadableError
-from mlflow_archive.format.gaps import ARTIFACT_NAME, ARTIFACT_SIZE
+from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_NAME, ARTIFACT_SIZE
 
 
 class UnreachableError(Exception):
@@ -78,6 +78,17 @@ class UnusablePlaces:
         with self._lock:
             self._reasons[place] = reason
         return UnreachableError(reason)
+
+
+DEEPEST: Final = 100
+"""So many folders may lie in one another; beyond that a listing is one that leads back into itself."""
+
+
+def too_deep(folder: str, depth: int) -> Unkept | None:
+    """Return why a folder is not listed whose folders are nested so deep, None where it is."""
+    if depth > DEEPEST:
+        return Unkept(path=folder, code=ARTIFACT_LISTING, reason=f"folders are nested more than {DEEPEST} deep")
+    return None
 
 
 def unkept_name(path: str, name: str) -> Unkept | None:

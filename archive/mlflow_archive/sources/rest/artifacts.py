@@ -30,6 +30,7 @@ from mlflow_archive.artifact_roots.proxy import (
 )
 from mlflow_archive.artifact_roots.roots import is_local
 from mlflow_archive.artifact_roots.server import is_in_dbfs
+from mlflow_archive.artifact_roots.store import too_deep
 from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import ArtifactFile, ArtifactUnreadableError, Gap
 from mlflow_archive.format import gaps as gap_codes
@@ -40,7 +41,6 @@ from mlflow_archive.kinds import REGISTERED_MODEL
 
 _PROXY = PROXY_LIST + "/"
 _SIGNED = "/api/2.0/mlflow-artifacts/presigned/"
-_DEEPEST = 100
 _MODEL_FILE = "MLmodel"
 
 _T = TypeVar("_T")
@@ -294,8 +294,8 @@ def _check_folder(folder: str, depth: int) -> None:
     reason = None
     if folder and not survives(folder):
         reason = f"MLflow's server takes the name {folder!r} for another one; use --artifact-map"
-    if depth > _DEEPEST:
-        reason = f"folders are nested more than {_DEEPEST} deep"
+    if unlisted := too_deep(folder, depth):
+        reason = unlisted.reason
     if reason is not None:
         raise ArtifactUnreadableError(reason, code=gap_codes.ARTIFACT_LISTING)
 
