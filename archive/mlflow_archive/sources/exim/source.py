@@ -23,24 +23,24 @@ from mlflow_archive.sources.exim.registry.registry import read_model
 from mlflow_archive.sources.exim.runs.runs import add_experiment, points_in_parts, read_run
 from mlflow_archive.sources.exim.traces.traces import read_trace
 from mlflow_archive.sources.reading.gaplist import unreadable
+from mlflow_archive.sources.reading.lending import SelectionLender
 from mlflow_archive.sources.reading.records import Entity
 from mlflow_archive.sources.reading.rows import Rows
-from mlflow_archive.sources.reading.unknown_fields import Counts, UnknownFields
+from mlflow_archive.sources.reading.unknown_fields import UnknownFields
 
 POINTS_PER_CHUNK: Final = 200_000
 
 
-class EximSource:
+class EximSource(SelectionLender):
     """The exported folder ``root``, the outermost or any inner one.
 
     A chunk holds whole objects with up to twice ``points_per_chunk`` metric points, or that many of one longer run.
     """
 
     def __init__(self, root: Path, *, points_per_chunk: int = POINTS_PER_CHUNK) -> None:
+        super().__init__()
         self._root = root.absolute()
         self._points_per_chunk = points_per_chunk
-        self._unknown = UnknownFields()
-        self._selection = Selection()
 
     @cached_property
     def _planner(self) -> EximPlanner:
@@ -105,25 +105,6 @@ class EximSource:
 
     def close(self) -> None:
         """Release nothing: no file stays open between calls."""
-
-    @property
-    def has_moment(self) -> bool:
-        return False
-
-    def lend(self, folder: Path | None = None) -> Selection:
-        return self._selection
-
-    def borrow(self, lent: object) -> None:
-        self._selection = cast(Selection, lent)
-
-    def ready(self, shard: Shard) -> Shard:
-        return shard
-
-    def take_findings(self) -> Counts:
-        return self._unknown.take()
-
-    def add_findings(self, findings: object) -> None:
-        self._unknown.add_counts(cast(Counts, findings))
 
     def _read_run(self, run_id: str, selection: Selection, known: Known) -> list[Rows]:
         """Return the rows of a run in parts, the last with its artifacts; an empty one if the sink has it unchanged."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, cast
+from typing import Final
 
 from mlflow_archive.artifact_roots.names import printable
 from mlflow_archive.flow.chunk import Chunk, Known, Shard
@@ -32,17 +32,18 @@ from mlflow_archive.sources.mlruns.runs.history import read_history
 from mlflow_archive.sources.mlruns.runs.runs import read_run
 from mlflow_archive.sources.mlruns.traces.traces import read_trace
 from mlflow_archive.sources.reading.gaplist import GapList, unreadable
+from mlflow_archive.sources.reading.lending import SelectionLender
 from mlflow_archive.sources.reading.points import Latest, Points
 from mlflow_archive.sources.reading.records import Entity, RunRecord
 from mlflow_archive.sources.reading.rows import Rows
-from mlflow_archive.sources.reading.unknown_fields import Counts, UnknownFields
+from mlflow_archive.sources.reading.unknown_fields import UnknownFields
 
 POINTS_PER_CHUNK: Final = 200_000
 ROWS_PER_CHUNK: Final = 50_000
 _READERS: Final = MappingProxyType({LOGGED_MODEL: read_logged_model, TRACE: read_trace})
 
 
-class MlrunsSource:
+class MlrunsSource(SelectionLender):
     """The file store in the folder ``root``.
 
     ``artifact_map`` holds (FROM, TO) pairs: artifact URIs that start with FROM lie in the folder TO. A chunk holds
@@ -56,11 +57,10 @@ class MlrunsSource:
         artifact_map: Sequence[tuple[str, str]] = (),
         points_per_chunk: int = POINTS_PER_CHUNK,
     ) -> None:
+        super().__init__()
         self._root = root.absolute()
         self._places = ArtifactPlaces(root=self._root, artifact_map=tuple(artifact_map))
         self._points_per_chunk = points_per_chunk
-        self._unknown = UnknownFields()
-        self._selection = Selection()
 
     @cached_property
     def _planner(self) -> StorePlanner:
@@ -98,25 +98,9 @@ class MlrunsSource:
         else:
             raise TypeError(f"{shard.name} is no shard of a file store")
 
-    @property
-    def has_moment(self) -> bool:
-        return False
-
-    def lend(self, folder: Path | None = None) -> Selection:
-        return self._selection
-
     def borrow(self, lent: object) -> None:
-        self._selection = cast(Selection, lent)
+        super().borrow(lent)
         check_root(self._root)
-
-    def ready(self, shard: Shard) -> Shard:
-        return shard
-
-    def take_findings(self) -> Counts:
-        return self._unknown.take()
-
-    def add_findings(self, findings: object) -> None:
-        self._unknown.add_counts(cast(Counts, findings))
 
     def _read_experiments(self, payload: ExperimentsPayload) -> Iterator[Chunk]:
         rows = Rows()
