@@ -10,7 +10,7 @@ import click
 
 from mlflow_archive.kinds import KINDS, REGISTERED_MODEL
 from mlflow_archive.selecting.selection import ALL, MODELS, PROMPTS
-from mlflow_archive_cli.parameters import LOCAL_PATH
+from mlflow_archive_cli.parameters import LOCAL_PATH, pair_of
 
 _PARTS: Final = {"registered-models": MODELS, "prompts": PROMPTS}
 """The words for the two parts of the registry."""
@@ -50,6 +50,18 @@ tsa_ca_option = click.option(
     help="Check time-stamps of signatures against these certificates of authorities (PEM), down to their roots.",
 )
 
+artifact_map_option = click.option(
+    "--artifact-map",
+    type=pair_of("FROM=TO"),
+    metavar="FROM=TO",
+    multiple=True,
+    help="Artifacts whose URI starts with FROM lie in TO now: a folder, of databases also a URL. Repeatable.",
+)
+artifacts_destination_option = click.option(
+    "--artifacts-destination",
+    metavar="DIR_OR_URL",
+    help="Of a database: the folder or URL behind mlflow-artifacts: URIs, the same word as in `mlflow server`.",
+)
 processes_option = click.option(
     "--processes",
     type=click.IntRange(1, 256),

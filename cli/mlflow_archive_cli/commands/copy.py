@@ -17,12 +17,14 @@ from mlflow_archive_cli.output import list_gaps
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.receipt import ReceiptFile
 
-_OF_AN_ARCHIVE: Final = frozenset(
-    {"archive", "uri", "unknown_tables", "level", "append", "recheck", "same_source"}
-    | {"at", "base", "redact", "key_file", "processes", "dask"}
+_OF_A_SOURCE: Final = frozenset(
+    {"experiments", "runs", "with_parents", "with_children", "models", "versions", "stages", "latest_versions"}
+    | {"evaluation_datasets", "only", "without", "filter_string", "trace_filter", "since", "until", "no_deleted"}
+    | {"on_missing", "no_artifacts", "artifact_glob", "max_artifact_size", "artifact_map", "artifacts_destination"}
 )
-_OF_THE_IMPORT: Final = frozenset({"jobs", "dry_run", "report", "form", "quiet"})
-_READING: Final = [option for option in export.command.params if option.name not in _OF_AN_ARCHIVE | _OF_THE_IMPORT]
+"""What an export reads, and from where; what else an export takes is not taken here, as nothing would come of it."""
+_OF_AN_ARCHIVE: Final = frozenset({"archive", "base", "at", "uri"})
+_READING: Final = [option for option in export.command.params if option.name in _OF_A_SOURCE]
 """The options of an export that say what is read, and how."""
 _READ: Final = {option.name for option in _READING}
 _WRITING: Final = [option for option in import_.command.params if option.name not in _OF_AN_ARCHIVE | _READ]

@@ -19,10 +19,12 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.reader.inspection.summary import total_size
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive_cli.output import TextOutput, list_gaps, write_json
-from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH, output_file, pair_of, size_bytes, time_ms
+from mlflow_archive_cli.parameters import ARCHIVE, LOCAL_PATH, output_file, size_bytes, time_ms
 from mlflow_archive_cli.printable import elapsed, size
 from mlflow_archive_cli.progress import watch
 from mlflow_archive_cli.selecting import (
+    artifact_map_option,
+    artifacts_destination_option,
     dask_option,
     key_file_option,
     processes_option,
@@ -79,18 +81,8 @@ _SHOWN = ("params", "tags", "metrics", "dataset_inputs", "model_versions", "span
     metavar="SIZE",
     help="Leave out artifacts larger than this (10MB, 1GiB, bytes).",
 )
-@click.option(
-    "--artifact-map",
-    type=pair_of("FROM=TO"),
-    metavar="FROM=TO",
-    multiple=True,
-    help="Artifacts whose URI starts with FROM lie in TO now: a folder, of databases also a URL. Repeatable.",
-)
-@click.option(
-    "--artifacts-destination",
-    metavar="DIR_OR_URL",
-    help="Of a database: the folder or URL behind mlflow-artifacts: URIs, the same word as in `mlflow server`.",
-)
+@artifact_map_option
+@artifacts_destination_option
 @click.option(
     "--unknown-tables",
     is_flag=True,

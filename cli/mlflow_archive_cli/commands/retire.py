@@ -14,9 +14,17 @@ from mlflow_archive.flow.report import Report
 from mlflow_archive.format.location import ArchivePlace
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive_cli.output import list_gaps, output, warn
-from mlflow_archive_cli.parameters import ARCHIVE, output_file, pair_of
+from mlflow_archive_cli.parameters import ARCHIVE, output_file
 from mlflow_archive_cli.progress import watch
-from mlflow_archive_cli.selecting import experiment_option, json_option, progress_option, quiet_option, run_option
+from mlflow_archive_cli.selecting import (
+    artifact_map_option,
+    artifacts_destination_option,
+    experiment_option,
+    json_option,
+    progress_option,
+    quiet_option,
+    run_option,
+)
 from mlflow_archive_cli.table import Section, listed, pairs
 
 _SHOWN: Final = ("kind", "id", "name", "experiment")
@@ -49,18 +57,8 @@ _STAYS: Final = ("left", "held")
     help="At a database: delete it for good, rows and files, once it is deleted, and traces; `restore` brings it back.",
 )
 @click.option("--with-versions", is_flag=True, help="Also what a version of a registered model stands on.")
-@click.option(
-    "--artifact-map",
-    type=pair_of("FROM=TO"),
-    metavar="FROM=TO",
-    multiple=True,
-    help="Artifacts whose URI starts with FROM lie in TO now, as with export. Repeatable.",
-)
-@click.option(
-    "--artifacts-destination",
-    metavar="DIR_OR_URL",
-    help="Of a database: the folder or URL behind mlflow-artifacts: URIs, as with export.",
-)
+@artifact_map_option
+@artifacts_destination_option
 @click.option("--yes", is_flag=True, help="Delete. Without it nothing is, and the list is what would go.")
 @click.option(
     "--receipt",
