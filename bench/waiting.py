@@ -9,12 +9,13 @@ import base64
 import json
 import re
 import tempfile
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.listening import listening
 
 from mlflow_archive.api.verbs import ExportOptions, export
 from mlflow_archive.selecting.selection import Selection
@@ -95,13 +96,9 @@ def seconds_of(uri: str, path: Path, processes: int) -> float:
 
 
 def main() -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Waiting) as server, tempfile.TemporaryDirectory() as folder:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        uri = f"http://127.0.0.1:{server.server_address[1]}"
+    with listening(Waiting) as uri, tempfile.TemporaryDirectory() as folder:
         one, two = (seconds_of(uri, Path(folder, f"{number}"), number) for number in (1, 2))
         print(f"one process {one:.1f} s, two {two:.1f} s: {one / two:.2f} times (goal 1.8)", flush=True)
-        server.shutdown()
 
 
 if __name__ == "__main__":

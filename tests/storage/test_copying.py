@@ -16,6 +16,7 @@ from mlflow_archive.storage.copying import Stated, copy_to_directory, copy_to_si
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.members import HASH_BLOCK, BytesMember, DirectoryMembers
 from mlflow_archive.storage.single_file import SingleFileMembers
+from tests.storage.written_members import written_members
 
 CONTENTS = {"b.txt": b"bee", "a/empty": b"", "a/large": bytes(range(251)) * (HASH_BLOCK // 125)}
 
@@ -32,11 +33,7 @@ def stated(folder: DirectoryMembers, wrong: str | None = None) -> list[Stated]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> DirectoryMembers:
-    for name, data in CONTENTS.items():
-        path = tmp_path / "folder" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return DirectoryMembers(tmp_path / "folder")
+    return written_members(tmp_path / "folder", CONTENTS)
 
 
 def expected_file() -> bytes:

@@ -14,6 +14,7 @@ from mlflow_archive.format import zipfile64
 from mlflow_archive.storage.files import Files, OutputFile
 from mlflow_archive.storage.members import HASH_BLOCK, DirectoryMembers
 from mlflow_archive.storage.single_file import SingleFileMembers
+from tests.storage.written_members import written_members
 from tests.support.descriptors import open_descriptors
 from tests.support.single_files import write_single_file
 
@@ -22,11 +23,7 @@ CONTENTS = {"b.txt": b"bee", "a/empty": b"", "a/large": bytes(range(256)) * 4096
 
 @pytest.fixture
 def folder(tmp_path: Path) -> DirectoryMembers:
-    for name, data in CONTENTS.items():
-        path = tmp_path / "folder" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return DirectoryMembers(tmp_path / "folder")
+    return written_members(tmp_path / "folder", CONTENTS)
 
 
 def write(folder: DirectoryMembers, path: Path, wrong: str | None = None) -> None:
