@@ -29,6 +29,7 @@ pytestmark = [  # a cluster leaves sockets to the garbage collector, sometimes
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+ANY_PORT = "127.0.0.1:0"  # without one for its pages a scheduler takes 8787, and warns where somebody has it
 KILLS = 60 if os.environ.get("TEST_WORKERS") == "1" else 0
 OPTIONS = MemoryOptions(runs=60, runs_per_shard=2, sizes=(30_000, 0), gaps=frozenset({7}), distinct=40)
 
@@ -39,7 +40,7 @@ def cluster() -> Iterator[Any]:
     from distributed import LocalCluster  # noqa: PLC0415 - slow to import
 
     with LocalCluster(  # type: ignore[no-untyped-call]
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp", host="127.0.0.1"
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=ANY_PORT, protocol="tcp", host="127.0.0.1"
     ) as made:
         yield made
 
@@ -88,7 +89,7 @@ def test_random_kills_of_a_cluster_lose_nothing_and_double_nothing(
     from distributed import LocalCluster  # noqa: PLC0415 - slow to import
 
     options = MemoryOptions(runs=300, runs_per_shard=1, sizes=(30_000, 0), pause_seconds=0.4, gaps=frozenset({7}))
-    cluster = LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1")  # type: ignore[no-untyped-call]
+    cluster = LocalCluster(n_workers=0, dashboard_address=ANY_PORT, host="127.0.0.1")  # type: ignore[no-untyped-call]
     with cluster as made, closing(DaskWorkers(made.scheduler_address, 3)) as workers:
         made.wait_for_workers(3)
         with killing(workers.kill, kills=KILLS, every_seconds=1.5, seed=3) as killed:
