@@ -73,7 +73,7 @@ def _facts(member: Member) -> dict[str, Any]:
     return {name: getattr(member, name) for name in member.__slots__}
 
 
-def test_of_a_blob_in_two_packs_the_first_counts_and_of_one_that_nothing_names_none(tmp_path: Path) -> None:
+def test_of_a_blob_in_two_parcels_the_first_counts_and_of_one_that_nothing_names_none(tmp_path: Path) -> None:
     table_of = TABLES["blobs"]
     given = [
         [(digest, 0, 9, pack, 80, 20, at * 9) for at, digest in enumerate(digests)]
