@@ -85,13 +85,18 @@ class RetireReceipt:
         }
 
     def check(self, facts: Mapping[str, Any]) -> None:
-        """Raise SelectionError unless it is of the same archive, source and question."""
+        """Raise SelectionError unless it is of the same archive, source and question, and was not undone."""
         for name, value in facts.items():
             if self.facts.get(name) != value:
                 raise SelectionError(
                     f"{self.path} is the receipt of another retirement: its {name.replace('_', ' ')} is "
                     f"{self.facts.get(name)!r}, not {value!r}; give another --receipt"
                 )
+        if self.state == BROUGHT_BACK:
+            raise SelectionError(
+                f"{self.path} was undone: what it had deleted is back, and nothing is deleted by its list again; list "
+                "anew what would go: give another --receipt"
+            )
 
 
 def read_receipt(path: Path) -> RetireReceipt:

@@ -149,7 +149,7 @@ def bring_back(receipt: RetireReceipt, site: stages.Site) -> list[RetiredObject]
                 entries[index] = replace(entry, state=BROUGHT_BACK, code="", reason="")
             else:
                 entries[index] = stays(entry, _purged(entry) if entry.state in (PURGING, PURGED) else GONE)
-    receipt.save("brought back")
+    receipt.save(BROUGHT_BACK)
     return [entries[index] for index in gone]
 
 
