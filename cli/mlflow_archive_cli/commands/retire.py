@@ -87,7 +87,7 @@ def command(
 
     ARCHIVE is verified first, and each object is read again, to the last byte, before its delete and behind it. What
     has changed stays, and so does what a registered model's version stands on or what has the tag mlflow_archive.hold,
-    itself or its experiment. It is MLflow's own delete, which `undo` takes back: that of logged models over a server, at
+    itself or its experiment. It is MLflow's own delete, which `undo` takes back: of logged models over a server at
     its database. Exit code 3: something was left that no rule holds.
 
     \b
