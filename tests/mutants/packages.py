@@ -98,6 +98,8 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
         "redacting": Package(code=("redacting/*",), tests=("redacting",)),
         "scanning": Package(code=("scanning/*",), tests=("scanning",)),
         "retiring": Package(code=("retiring/*",), tests=("retiring",)),
-        "workers": Package(code=("workers/crew.py",), tests=("workers/test_crew.py", "workers/test_sharing_out.py")),
+        "workers": Package(
+            code=("workers/crew.py", "workers/kept.py"), tests=("workers/test_crew.py", "workers/test_kept.py")
+        ),
     }
 )
