@@ -68,6 +68,7 @@ def test_the_server_of_s3(
         ("s3://box/deep/x/", False, "deep/x", "s3://box/deep/x/", "x"),
         ("s3://box", False, None, "s3://box", ""),
         ("s3://box/of http:/a/x", False, "of http:/a/x", "s3://box/of http:/a/x", "x"),
+        ("s3://box/x://", False, "x:", "s3://box/x://", "x:"),
     ],
 )
 def test_below_a_place_and_beside_it(
@@ -123,8 +124,8 @@ def test_an_account_in_the_uri_of_azure_with_a_log_in(
 def test_whoever_has_no_log_in_is_asked_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr("mlflow_archive.storage.remote.connecting._azure_identity", lambda: asked.append("azure"))
-    options("abfss://box@named.dfs.core.windows.net/x", {}, monkeypatch)
-    assert asked == ["azure"]
+    store, _, _ = options("abfss://box@named.dfs.core.windows.net/x://", {}, monkeypatch)
+    assert (asked, store.config) == (["azure"], {"account_name": "named", "container_name": "box"})
 
 
 @pytest.mark.parametrize("name", ["AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_KEY"])

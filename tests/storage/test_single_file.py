@@ -11,6 +11,7 @@ import pytest
 
 from mlflow_archive.errors import DamagedError, MlflowArchiveError, NotAnArchiveError
 from mlflow_archive.format import zipfile64
+from mlflow_archive.format.index import MAGIC
 from mlflow_archive.storage.files import Files, OutputFile
 from mlflow_archive.storage.members import HASH_BLOCK, DirectoryMembers
 from mlflow_archive.storage.single_file import SingleFileMembers
@@ -127,6 +128,8 @@ def test_a_local_header_that_differs_is_noticed_when_its_member_is_opened(
         (b"", "E001: {} is no archive: it does not begin with a ZIP member"),
         (b"PK\x03\x05" + b"x" * 200, "E001: {} is no archive: it does not begin with a ZIP member"),
         (b"QK\x03\x04" + b"x" * 200, "E001: {} is no archive: it does not begin with a ZIP member"),
+        (MAGIC, "E001: {} is no archive: it is the index of one, and serves only as `export --base`"),
+        (MAGIC[:-1] + b"x", "E001: {} is no archive: it does not begin with a ZIP member"),
     ],
 )
 def test_what_does_not_begin_as_an_archive_does(tmp_path: Path, data: bytes, reason: str) -> None:
