@@ -82,7 +82,9 @@ def test_names_in_a_folder_are_durable_when_all_files_are_from_below(tmp_path: P
     folders = [("mkdir", new), ("syncdir", tmp_path)], [("mkdir", new / "a"), ("syncdir", new)]
     deep = [("mkdir", new / "a" / "deep"), ("syncdir", new / "a")]
     kinds = [operation[:2] for operation in files.operations]
-    written = [[("create", new / name), ("write", new / name), ("sync", new / name)] for name in ("c", "a/deep/b", "a/d")]
+    written = [
+        [("create", new / name), ("write", new / name), ("sync", new / name)] for name in ("c", "a/deep/b", "a/d")
+    ]
     assert kinds == [
         *(*folders[0], *written[0], *folders[1], *deep, *written[1], *written[2]),
         *(("syncdir", folder) for folder in (new / "a" / "deep", new / "a", new)),

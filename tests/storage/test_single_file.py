@@ -60,7 +60,7 @@ def test_what_was_written_is_read(tmp_path: Path, folder: DirectoryMembers) -> N
     for name, data in CONTENTS.items():
         file = members.open(name)
         assert (file.name, file.size, file.read_at(0, file.size)) == (name, len(data), data)
-        assert members.crc32(name) == zlib.crc32(data)
+        assert members.crc32(name) == file.crc32 == zlib.crc32(data)
     with pytest.raises(DamagedError) as caught:
         members.open("gone")
     assert str(caught.value) == f"E010: gone is not in {path}"
