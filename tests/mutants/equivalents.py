@@ -3,40 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Final
 
-ANYWHERE: Final = "*"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Equivalent:
-    """Code that, replaced ``by`` other code, does the same. ``within`` is a pattern of module and function."""
-
-    within: str
-    code: str
-    by: str
-    reason: str
-
-    def is_made_by(self, function: str, removed: str, added: str) -> bool:
-        """Return whether a mutant, the lines that it takes away and adds, is this one."""
-        return fnmatchcase(function, self.within) and removed.replace(self.code, self.by, 1) == added
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unseen:
-    """A part of code that nobody sees, so that it may be anything: what ``shown`` leaves away of lines."""
-
-    within: str
-    shown: Callable[[str], str]
-    reason: str
-
-    def is_made_by(self, function: str, removed: str, added: str) -> bool:
-        """Return whether lines that are taken away and added differ in nothing else."""
-        return fnmatchcase(function, self.within) and self.shown(removed) == self.shown(added)
-
+from tests.mutants import equivalents_of_reading
+from tests.mutants.equivalent import ANYWHERE, Equivalent, Unseen
 
 UNSEEN: Final = (
     Unseen(
@@ -106,72 +76,6 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         code="== _LIMIT and len",
         by="== _LIMIT or len",
         reason="An entry with only one of the two is refused by the comparison with what it should be.",
-    ),
-    *(
-        Equivalent(
-            within="storage.remote.connecting.*",
-            code=f'{variable}", "")',
-            by=f'{variable}", "XXXX")',
-            reason="What is neither true nor a pair sets nothing.",
-        )
-        for variable in ("MLFLOW_S3_IGNORE_TLS", "AZURE_STORAGE_CONNECTION_STRING")
-    ),
-    *(
-        Equivalent(
-            within="storage.remote.object_bytes.ObjectBytes.anticipate",
-            code="<= 1",
-            by=by,
-            reason="Whether few ranges come one by one or together is a matter of speed.",
-        )
-        for by in ("< 1", "<= 2")
-    ),
-    Equivalent(
-        within="storage.remote.connecting._endpoint",
-        code='), "")',
-        by='), "XXXX")',
-        reason="No variable has the name that stands for none.",
-    ),
-    Equivalent(
-        within="storage.remote.object_bytes.KeptRanges.missing",
-        code="first < end <=",
-        by="first <= end <=",
-        reason="A range that begins at the end of another takes nothing from it.",
-    ),
-    Equivalent(
-        within="storage.remote.members.DistantFileMembers.__init__",
-        code="max(0,",
-        by="max(1,",
-        reason="The first byte has come with the request for the size.",
-    ),
-    *(
-        Equivalent(
-            within="storage.remote.members._*",
-            code=code,
-            by="NoObjectError(None)",
-            reason="Whoever looks for the other form does not say this.",
-        )
-        for code in ('NoObjectError(f"{place} names no object")', 'NoObjectError(f"{place} holds no {MANIFEST}")')
-    ),
-    *(
-        Equivalent(
-            within="storage.files._copy_in_kernel",
-            code=", position + copied)",
-            by=by,
-            reason="The position of the file is where it is written.",
-        )
-        for by in (", None)", ", )")
-    ),
-    Equivalent(
-        within="storage.copying._checked",
-        code="crc if member.crc32 is not None else",
-        by="crc if (member.crc32 is not None) and False else",
-        reason="What a member states is returned, whatever was computed.",
-    ),
-    Equivalent(
-        within="storage.unfinished_file.UnfinishedFile.begin",
-        code="name, 0, 0, output",
-        by="name, 1, 0, output",
-        reason="The header is written over when the CRC is known.",
     ),
     Equivalent(
         within="storage.members.OpenFile.close", code="= -1", by="= -2", reason="Any number below 0 says: closed."
@@ -362,7 +266,7 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
 )
 
 
-KNOWN: Final[tuple[Equivalent | Unseen, ...]] = (*EQUIVALENTS, *UNSEEN)
+KNOWN: Final[tuple[Equivalent | Unseen, ...]] = (*EQUIVALENTS, *equivalents_of_reading.EQUIVALENTS, *UNSEEN)
 """All that is known to change nothing."""
 
 

@@ -80,12 +80,14 @@ def test_values(text: str, found: list[str]) -> None:
 
 
 def test_what_begins_inside_a_longer_word_is_no_value_of_a_pattern_that_stands_apart() -> None:
-    apart = {"kind": "k", "name": "n", "sign": "", "apart": True}
-    assert list(Pattern(regex=re.compile("a-b"), **apart).values("xa-b a-b a-b+a-b")) == [(5, 8), (9, 12)]
-    assert list(Pattern(regex=re.compile("-a"), **apart).values("x-a")) == [(1, 3)]
-    assert list(Pattern(regex=re.compile("a(b)?"), value=1, **apart).values("a ab c")) == []
-    within = Pattern(kind="k", name="n", sign="", regex=re.compile("a(b)?"), value=1, accepts=str.isalpha)
-    assert list(within.values("a xab")) == [(4, 5)]
+    def found(expression: str, text: str, *, group: int = 0, apart: bool = True) -> list[tuple[int, int]]:
+        pattern = Pattern(kind="k", name="n", sign="", regex=re.compile(expression), value=group, apart=apart)
+        return list(pattern.values(text))
+
+    assert found("a-b", "xa-b a-b a-b+a-b") == [(5, 8), (9, 12)]
+    assert found("-a", "x-a") == [(1, 3)]
+    assert found("a(b)?", "a ab c", group=1) == []
+    assert found("a(b)?", "a xab", group=1, apart=False) == [(4, 5)]
 
 
 def test_a_token_ends_where_its_word_does() -> None:

@@ -63,7 +63,7 @@ def test_lines_are_counted_whatever_the_blocks_are(size: int) -> None:
 
 @pytest.mark.parametrize("begin", [*range(510, 516), *range(1_022, 1_027)])
 def test_a_value_at_the_edge_of_what_a_block_leaves_to_the_next_is_found_once(begin: int) -> None:
-    """Of a long line the next block looks once more at the last 512 bytes, and what comes before them is not its own."""
+    """Of a long line the next block looks at the last 512 bytes anew; what begins before them is not its own."""
     data = b" " * begin + EMAIL.encode() + b" " * 2_000
     for size in (1_024, 1_536):
         cut = [data[at : at + size] for at in range(0, len(data), size)]
