@@ -171,11 +171,9 @@ class _Writing:
         self._folder, self._export, self._blobs, self._token = folder, plan.export, blobs, token
         self._store = None if plan.staging is not None else _store(plan)
         self._place = GrowingFiles(files, folder)
-        sender = (
-            None
-            if self._store is None
-            else PackSender(self._store, self._place, name_there=self._named, noted=self._note)
-        )
+        sender = None
+        if self._store is not None:
+            sender = PackSender(self._store, self._place, name_there=self._named, noted=self._note)
         self._packs = PackWriter(self._place, plan.export, blobs, level=plan.level, jobs=1, sender=sender)
         self._segment = Segment(files, self, self._packs, seal_seconds=math.inf, jobs=1)
         self.chunks = ChunkWriter(self._segment, self._packs, blobs, base=base, came=self._came, progress=heard)
