@@ -273,12 +273,12 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
     ),
     *(
         Equivalent(
-            within="writer.finishing.index_pieces",
-            code="writer.finish(durable=False)",
-            by=f"writer.finish({by})",
+            within="writer.blob_rows.index_pieces",
+            code="[rows], durable=False",
+            by=f"[rows], durable={by}",
             reason="What the same process reads again need not be on the medium.",
         )
-        for by in ("durable=True", "durable=None", "")
+        for by in ("True", "None")
     ),
     *(
         Equivalent(
