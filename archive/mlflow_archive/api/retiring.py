@@ -22,7 +22,7 @@ from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.flow.report import Progress, Report
 from mlflow_archive.format.location import ArchivePath, archive_place, local_path
-from mlflow_archive.kinds import KINDS, TRACE
+from mlflow_archive.kinds import KINDS, MODEL_VERSION, TRACE
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.retiring.age import before_ms
 from mlflow_archive.retiring.elsewhere import check_lies_elsewhere
@@ -239,7 +239,7 @@ def report_of(receipt: RetireReceipt, entries: Sequence[RetiredObject] | None = 
     entries = receipt.entries if entries is None else entries
     counts: Counter[str] = Counter()
     for entry in entries:
-        noun = KINDS[entry.kind].plural.replace(" ", "_")
+        noun = "model_versions" if entry.kind == MODEL_VERSION else KINDS[entry.kind].plural.replace(" ", "_")
         counts[f"{noun}_{entry.state.replace(' ', '_')}"] += 1
     gaps = [
         Gap(owner_kind=entry.kind, owner_id=entry.id, path="", code=entry.code, reason=entry.reason)

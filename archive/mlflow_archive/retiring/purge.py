@@ -35,11 +35,12 @@ class Purge:
     site: DatabaseSite
     receipt: RetireReceipt
     files: PurgedFiles
+    kinds: tuple[str, ...] = (TRACE, LOGGED_MODEL, RUN)
 
     def run(self) -> None:
         """Purge. Raises ServerError, StoreError, TargetError; then it goes on."""
         self.receipt.save("running")
-        for kind in (TRACE, LOGGED_MODEL, RUN):
+        for kind in self.kinds:
             waiting = [
                 index
                 for index, entry in enumerate(self.receipt.entries)

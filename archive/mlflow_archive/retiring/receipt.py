@@ -33,13 +33,14 @@ _OUTSIDE: Final = ("command", "state", _BACK, "objects")
 class RetiredObject:
     """An object and what became of it; ``code`` and ``reason`` say why it was left or is held.
 
-    ``name`` and ``experiment`` are empty where the source has none, ``maker`` is the run that made a logged model.
+    ``name`` and ``experiment`` are empty where the source has none, ``maker`` is the run that made a logged model. A
+    version of a registered model is an object of its own only here, with the id ``NAME/VERSION``.
     """
 
     kind: str
     id: str
     name: str = ""
-    experiment_id: str
+    experiment_id: str = ""
     experiment: str = ""
     maker: str | None = None
     workspace: str | None = None
@@ -93,6 +94,8 @@ class RetireReceipt:
     def way_back(self, entry: RetiredObject) -> str:
         """Return the command that brings an object back which ``undo`` alone does not, empty for any other."""
         of_server = str(self.facts.get("source")).startswith("http")
+        if entry.state in (PURGING, PURGED) and "undoes" in self.facts:
+            return f"mlflow-archive import {self.facts['archive']} --to {self.facts['source']}"
         if entry.state in (PURGING, PURGED):
             option = f"--trace {entry.id}" if entry.kind == TRACE else f"--run {entry.maker or entry.id}"
             target = "DATABASE" if of_server else self.facts.get("source")

@@ -13,11 +13,11 @@ from typing import Final
 
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.format import refusals
-from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
+from mlflow_archive.kinds import EXPERIMENT, LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.retiring import site as stages
 from mlflow_archive.retiring.judging import Stay, by_contents
 from mlflow_archive.retiring.plan import SiteAndArchive, stays
-from mlflow_archive.retiring.reading import SourceEntity
+from mlflow_archive.retiring.reading import RETIRED_KINDS, SourceEntity
 from mlflow_archive.retiring.receipt import (
     BROUGHT_BACK,
     DELETED,
@@ -154,12 +154,16 @@ def runs_that_go(receipt: RetireReceipt) -> Collection[str]:
 
 
 def bring_back(receipt: RetireReceipt, site: stages.Site) -> list[RetiredObject]:
-    """Bring back what a receipt says was deleted, and return the entries of that. Raises as a site does."""
+    """Bring back what a receipt says was deleted, but for experiments; return the entries of that.
+
+    Raises as a site does.
+    """
     entries = receipt.entries
-    gone = [index for index, entry in enumerate(entries) if entry.state in (DELETED, DELETING, PURGING, PURGED)]
+    states = (DELETED, DELETING, PURGING, PURGED)
+    gone = [i for i, entry in enumerate(entries) if entry.state in states and entry.kind != EXPERIMENT]
     for at in range(0, len(gone), AT_ONCE):
         part = gone[at : at + AT_ONCE]
-        stage_of = site.stages([entries[index].address for index in part])
+        stage_of = site.stages([entries[index].address for index in part if entries[index].kind in RETIRED_KINDS])
         for index in part:
             entry = entries[index]
             entries[index] = _brought_back(receipt, entry, stage_of.get((entry.kind, entry.id)), site)
