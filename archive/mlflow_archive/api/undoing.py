@@ -89,7 +89,7 @@ def _restore_experiments(retired: RetireReceipt, uri: str) -> list[RetiredObject
         with closing(open_target(uri)) as target:
             for index in places:
                 target.restore_experiment(retired.entries[index].id)
-                retired.entries[index] = replace(retired.entries[index], state=BROUGHT_BACK, code="", reason="")
+                retired.put(index, replace(retired.entries[index], state=BROUGHT_BACK, code="", reason=""))
     return [retired.entries[index] for index in places]
 
 

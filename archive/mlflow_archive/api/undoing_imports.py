@@ -25,7 +25,7 @@ from mlflow_archive.retiring.judging import Rules, Stay
 from mlflow_archive.retiring.kept import KeptEntities
 from mlflow_archive.retiring.plan import SiteAndArchive, plan, stays
 from mlflow_archive.retiring.purged_files import PurgedFiles
-from mlflow_archive.retiring.receipt import DELETING, NEW, PLANNED, RetiredObject, RetireReceipt, read_receipt
+from mlflow_archive.retiring.receipt import DELETING, NEW, PLANNED, RUNNING, RetiredObject, RetireReceipt, read_receipt
 from mlflow_archive.retiring.retire import GONE, Retirement
 from mlflow_archive.retiring.site import Foundation, Site
 from mlflow_archive.retiring.taking_back import FOR_GOOD, TakingBack, no_way
@@ -82,9 +82,10 @@ def import_receipt(
 ) -> ImportReceipt:
     """Return what is needed of the receipt of an import. Raises SelectionError for any other."""
     try:
+        made_ids = document["made"].items()
         ids = {RUN: document["runs"], EXPERIMENT: document["experiments"], **document.get("ids", {})}
         made = {}
-        for kind, target_ids in document["made"].items():
+        for kind, target_ids in made_ids:
             sources = {target: source for source, target in ids.get(kind, {}).items()}
             made[kind] = {target: sources[target] for target in target_ids if target in sources}
         return ImportReceipt(
@@ -216,11 +217,12 @@ def _leave_changed(receipt: RetireReceipt, imported: ImportReceipt, changes: Cha
         if waits and _is_changed(imported, entry.kind, entry.id, changes):
             if entry.state == DELETING:
                 site.show(entry.address)
-            receipt.entries[index] = stays(entry, _CHANGED)
+            receipt.put(index, stays(entry, _CHANGED))
 
 
 def _take_back(imported: ImportReceipt, sides: SiteAndArchive, receipt: RetireReceipt, progress: Progress) -> None:
     """Delete what is planned: the registry first, as it stands on runs, and experiments last, once they are empty."""
+    receipt.save(RUNNING)
     if not imported.made.keys() <= _IN_EXPERIMENTS:
         with _as_it_is(imported, progress) as (_, changes), closing(open_target(imported.uri)) as target:
             _leave_changed(receipt, imported, changes, sides.site)
@@ -229,6 +231,7 @@ def _take_back(imported: ImportReceipt, sides: SiteAndArchive, receipt: RetireRe
         _purge_traces(imported, sides, receipt)
     Retirement(sides, receipt).run()
     if EXPERIMENT in imported.made:
+        receipt.save(RUNNING)
         with closing(open_target(imported.uri)) as target:
             TakingBack(target, receipt).take_experiments(_with_traces(imported, sides))
     receipt.save("done")

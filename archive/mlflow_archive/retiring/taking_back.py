@@ -69,20 +69,20 @@ class TakingBack:
                 continue
             stay = _not_empty(f"{KINDS[others[0].kind].plural}") if others else self._why_not_empty(entry.id, traces)
             if stay is not None:
-                self.receipt.entries[index] = stays(entry, stay)
+                self.receipt.put(index, stays(entry, stay))
                 continue
-            self.receipt.entries[index] = replace(entry, state=DELETING)
+            self.receipt.put(index, replace(entry, state=DELETING))
             self.receipt.save()
             try:
                 self.target.delete_experiment(entry.id)
             except (ServerError, ItemError) as error:
-                self.receipt.entries[index] = stays(entry, _refused(error))
+                self.receipt.put(index, stays(entry, _refused(error)))
             else:
-                self.receipt.entries[index] = replace(entry, state=DELETED)
+                self.receipt.put(index, replace(entry, state=DELETED))
         self.receipt.save()
 
     def _take(self, index: int, entry: RetiredObject) -> None:
-        self.receipt.entries[index] = replace(entry, state=PURGING)
+        self.receipt.put(index, replace(entry, state=PURGING))
         self.receipt.save()
         path, body = _request(entry)
         try:
@@ -91,9 +91,9 @@ class TakingBack:
             is_gone = isinstance(error, ServerError) and error.error_code == "RESOURCE_DOES_NOT_EXIST"
             stay = None if is_gone and entry.state == PURGING else GONE if is_gone else _refused(error)
             if stay is not None:
-                self.receipt.entries[index] = stays(entry, stay)
+                self.receipt.put(index, stays(entry, stay))
                 return
-        self.receipt.entries[index] = replace(entry, state=PURGED)
+        self.receipt.put(index, replace(entry, state=PURGED))
 
     def _why_not_empty(self, experiment_id: str, traces: Collection[str]) -> Stay | None:
         """Return why an experiment stays that holds something that did not go, deleted runs of others among it."""
