@@ -162,6 +162,17 @@ def test_what_proves_nothing_stays_undecided() -> None:
     assert draft.undecided == [(4, 9), (40, 42)]
 
 
+@pytest.mark.parametrize(("size", "undecided"), [(12, []), (11, [(9, 10)])])
+def test_the_smallest_part_is_magic_footer_and_its_size(size: int, undecided: list[tuple[int, int]]) -> None:
+    stored = b"PAR1\0\0\0\0PAR1"[-size:]
+    footer = sha(stored[-8:])
+    copies = [BytesMember("m", stored), BytesMember("m", stored[:9] + b"X" + stored[10:])]
+    draft = Draft(copies[::-1])
+    settle_units(draft, Member(path="m", kind="table", export=1, size=size, sha256=sha(stored), footer_sha256=footer))
+    assert draft.undecided == undecided
+    assert content(draft) == (copies[1].read_at(0, size) if undecided else stored)
+
+
 def test_a_piece_of_a_file_ends_where_the_file_does(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"0123456789")
     file = LooseFile(tmp_path / "a")
