@@ -283,6 +283,24 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         for within in ("repairing.loose_file._signatures", "repairing.units.next_label")
     ),
     Equivalent(
+        within="repairing.drafts.Draft._ways",
+        code="MAX_TRIED_BYTES // (",
+        by="MAX_TRIED_BYTES / (",
+        reason="A whole number is at most a fraction where it is at most the whole ones in that.",
+    ),
+    Equivalent(
+        within="repairing.units.next_label",
+        code="position < pack.size",
+        by="position <= pack.size",
+        reason="At the end of a pack no label begins.",
+    ),
+    Equivalent(
+        within="repairing.holdings.Holdings.keep",
+        code='or ""]',
+        by='or "XXXX"]',
+        reason="Rows of a table without owners are all kept before.",
+    ),
+    Equivalent(
         within="repairing.manifests._checksum_lines",
         code='or b"")',
         by='or b"XXXX")',

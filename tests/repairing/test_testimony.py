@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.manifest import archive_id
 from mlflow_archive.repairing import manifests
 from mlflow_archive.repairing.copies import Copy
 from mlflow_archive.repairing.manifests import _plausible_ids, _settled_texts, _twice_witnessed
-from tests.spec.drafts import write_directory
+from tests.spec.drafts import COPY, Draft, build, write_directory
 
 MANIFEST = bytes(range(100))
 
@@ -99,6 +100,32 @@ def test_what_a_copy_says_of_its_newest_export(tmp_path: Path) -> None:
     assert said(manifests__0002_json=b"two", checksums_sha256=stated) == testimony(2, 2, (b"two",), (ID, ID))
     name = "tables__runs__0003-00000_parquet"
     assert said(manifest_json=b"one", **{name: b""}) == testimony(1, 3, (b"one",))
+
+
+def test_a_manifest_is_put_together_from_all_that_several_copies_have_of_it(tmp_path: Path) -> None:
+    files = build(Draft())
+    places = iter((100, 200, 300, 400))
+    for folder in ("a", "b"):
+        write_directory(files, tmp_path / folder)
+        for name in ("manifest.json", COPY):
+            data = bytearray(files[name])
+            data[next(places)] ^= 0x40
+            (tmp_path / folder / name).write_bytes(data)
+    with closing(Copy(tmp_path / "a")) as damaged, closing(Copy(tmp_path / "b")) as other:
+        for copies in ([other], []):
+            choice = manifests.choose_manifest(damaged, copies)
+            assert (choice.opened.data, choice.origin, choice.lost_export) == (files[COPY], "its copies", None)
+    for folder in ("a", "b"):
+        (tmp_path / folder / "checksums.sha256").unlink()
+    with (
+        closing(Copy(tmp_path / "a")) as damaged,
+        closing(Copy(tmp_path / "b")) as other,
+        pytest.raises(DamagedError) as lost,
+    ):
+        manifests.choose_manifest(damaged, [other])
+    assert str(lost.value) == (
+        f"E006: {tmp_path / 'a'}: no copy of its manifest can be trusted, and no other archive that was given has it"
+    )
 
 
 def test_a_line_that_is_damaged_in_each_copy_stands_for_each_digit_of_them() -> None:

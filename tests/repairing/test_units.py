@@ -44,11 +44,23 @@ def label_of(*extents: tuple[bytes, int, int], raw_size: int | None = None) -> L
         (label_of((b"ab", 0, 2), (b"cde", 0, 3)), b"abcdX", False),
         (label_of((b"ab", 0, 2), (b"cde", 0, 3)), b"aXcde", False),
         (label_of((b"", 0, 0), (b"cde", 0, 3)), b"cde", True),
+        (label_of((b"ab", 0, 2), (b"cde", 0, 3), (b"f", 0, 1)), b"abcdef", True),
+        (label_of((b"ab", 0, 2), (b"cde", 0, 3), (b"f", 0, 1)), b"abcdeX", False),
         (label_of((b"what begins elsewhere", 5, 2)), b"ab", True),
         (label_of((b"ab", 0, 2), raw_size=3), b"abc", True),
         (label_of((b"ab", 0, 2), raw_size=3), b"ab", False),
     ],
-    ids=["two", "the last differs", "the first differs", "empty", "a piece", "rest", "another size"],
+    ids=[
+        "two",
+        "the last differs",
+        "the first differs",
+        "empty",
+        "three",
+        "the third differs",
+        "a piece",
+        "rest",
+        "another size",
+    ],
 )
 def test_a_frame_is_sound_if_its_blobs_are(label: Label, raw: bytes, sound: bool) -> None:
     assert frame_is_sound(label, compress(raw)) is sound
