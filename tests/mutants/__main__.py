@@ -24,6 +24,7 @@ PLACE: Final = REPOSITORY / "build" / "mutants"
 
 _PYTEST: Final = (
     *("-p", "no:left-behind", "-p", "no:cacheprovider"),
+    *("--timeout", "60"),  # wall: of tests that wait for what does not come
     *("--hypothesis-profile", "few-examples"),
     *("-m", "not server and not slow"),
 )

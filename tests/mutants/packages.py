@@ -37,6 +37,7 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
                     "remote/test_ranges.py",
                     "remote/test_reading.py",
                     "remote/test_requests.py",
+                    "remote/test_signing_in.py",
                     "remote/test_store_options.py",
                     "remote/test_stores.py",
                     "remote/test_writing.py",

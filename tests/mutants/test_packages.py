@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mutants.equivalents import KNOWN, Equivalent, is_equivalent
+from tests.mutants.equivalent import Equivalent
+from tests.mutants.equivalents import KNOWN, is_equivalent
 from tests.mutants.packages import PACKAGES
 from tests.support.left_behind import REPOSITORY
 

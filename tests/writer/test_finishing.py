@@ -89,7 +89,7 @@ def test_of_rows_that_name_their_owner_those_stay_whose_fingerprint_an_interrupt
         assert keep(rows.slice(0, 0)).equals(TABLES["gaps"].schema.empty_table())
 
 
-def test_of_a_blob_in_two_packs_the_first_counts_and_of_one_that_nothing_names_none(tmp_path: Path) -> None:
+def test_of_a_blob_in_two_parcels_the_first_counts_and_of_one_that_nothing_names_none(tmp_path: Path) -> None:
     table_of = TABLES["blobs"]
     given = [
         [(digest, 0, 9, pack, 80, 20, at * 9) for at, digest in enumerate(digests)]

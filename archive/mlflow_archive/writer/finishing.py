@@ -232,21 +232,21 @@ def index_pieces(
 
 
 def arrived_pieces(blocks: Sequence[tuple[StagedFile, StagedBlock]], scratch: Scratch) -> list[Piece]:
-    """Return the rows of the blob index that workers wrote, of all blobs that are used; of two packs the first counts.
+    """Return the rows of the blob index that workers wrote, of all used blobs; of two parcels the first counts.
 
-    Each of these packs has the blobs whole that its worker says it has.
+    Each of these has the blobs whole that its worker says it has, in one pack or cut over several.
     """
     table = TABLES["blobs"]
     for file, block in blocks:
         rows = plain(read_block(file.path, block, table), table)
-        scratch.add_places(zip(rows["digest"].to_pylist(), rows["pack"].to_pylist(), strict=True))
+        scratch.add_places((digest, file.path.name) for digest in rows["digest"].to_pylist())
 
-    def keep(rows: pa.Table) -> pa.Table:
-        pairs = zip(rows["digest"].to_pylist(), rows["pack"].to_pylist(), strict=True)
-        counts = [scratch.is_used(digest) and scratch.place_of(digest) == pack for digest, pack in pairs]
+    def keep(parcel: str, rows: pa.Table) -> pa.Table:
+        digests = rows["digest"].to_pylist()
+        counts = [scratch.is_used(digest) and scratch.place_of(digest) == parcel for digest in digests]
         return rows.filter(pa.array(counts, pa.bool_()))
 
-    return [staged_piece(file.path, block, table, keep) for file, block in blocks]
+    return [staged_piece(file.path, block, table, partial(keep, file.path.name)) for file, block in blocks]
 
 
 def _batches(place: OpenableMembers, packs: Sequence[WrittenPack], scratch: Scratch) -> Iterator[pa.Table]:
