@@ -260,6 +260,12 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         for within in ("repairing.loose_file._signatures", "repairing.units.next_label")
     ),
     Equivalent(
+        within="repairing.drafts.Draft.settle_rest",
+        code="len(runs) < 32",
+        by="len(runs) < 33",
+        reason="Of 32 differences there are more ways than are tried.",
+    ),
+    Equivalent(
         within="repairing.drafts.Draft._ways",
         code="MAX_TRIED_BYTES // (",
         by="MAX_TRIED_BYTES / (",

@@ -11,12 +11,13 @@ import pytest
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.manifest import Export, Member
 from mlflow_archive.kinds import TABLES
+from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.repairing.repair import RepairOptions, RepairReport
 from mlflow_archive.repairing.salvage import Salvage
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer.export import ArchiveOptions
 from tests.repairing.subjects import repair
-from tests.spec.drafts import RUN_A, RUN_B, Draft, build, part, write_directory
+from tests.spec.drafts import HELLO, RUN_A, RUN_B, WORLD, Draft, build, part, sha, write_directory
 from tests.support.memory_source import MemoryOptions
 from tests.writer.test_delta import exported
 
@@ -112,6 +113,27 @@ def test_a_readme_that_is_sound_stays_as_it_is(tmp_path: Path) -> None:
     assert [(gap.owner_id, gap.path) for gap in report.gaps] == [(RUN_A, "params"), (RUN_B, "params")]
     assert (tmp_path / "new" / "README.txt").read_bytes() == readme
     assert [gap["path"] for gap in report.to_json()["gaps"]] == ["params", "params"]
+    assert verify(tmp_path / "new").ok
+
+
+def test_an_artifact_whose_blob_is_in_no_pack_is_lost_alone(tmp_path: Path) -> None:
+    digest = "ab" * 32
+    write_directory(build(Draft(rows=lambda rows: rows["artifacts"][0].update(digest=digest))), tmp_path / "a")
+    (tmp_path / "a" / part("params")).unlink()
+    report = repair(tmp_path / "a", tmp_path / "new", salvage=True)
+    end = f"damaged in the archive {report.archive_id} that this one was salvaged from"
+    lost = {
+        "owner_kind": "run",
+        "owner_id": RUN_A,
+        "path": "a b.txt",
+        "code": "G102",
+        "reason": f"its blob {digest} is {end}",
+    }
+    assert next(gap.row() for gap in report.gaps) == lost
+    with open_archive(tmp_path / "new") as archive:
+        artifacts = [row["path"] for row in archive.table("artifacts").to_pylist()]
+        blobs = {row["digest"] for row in archive.table("blobs").to_pylist()}
+    assert (artifacts, blobs) == (["empty", "dir/world.txt"], {sha(b""), sha(HELLO), sha(WORLD)})
     assert verify(tmp_path / "new").ok
 
 

@@ -87,7 +87,10 @@ def test_of_nothing_new_there_is_no_delta(suffix: str, tmp_path: Path) -> None:
     report = exported(delta, DAY_1, ArchiveOptions(base=base))
     held = verify(base).archive_id
     assert report.details == {
-        "archive_id": held, "export": 1, "unchanged": True, "base": held,
+        "archive_id": held,
+        "export": 1,
+        "unchanged": True,
+        "base": held,
         "source": {"kind": "memory", "uri": "memory://test", "mlflow_version": "3.17.2", "extra": {}},
     }
     assert list(tmp_path.iterdir()) == [base]
