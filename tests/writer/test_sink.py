@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 import pytest
@@ -116,6 +117,18 @@ def test_what_an_append_over_rest_cannot_see_is_said(tmp_path: Path) -> None:
     with open_archive(tmp_path / "a") as archive:
         assert archive.manifest.export_number == 5
         assert [row["creation_time"].timestamp() for row in archive.table("experiments").to_pylist()] == [0.005]
+
+
+def test_where_an_export_into_a_bucket_is_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = Heard()
+    sink = ArchiveSink(tmp_path / "a", tool="t", clock_ms=lambda: 1, progress=heard)
+    monkeypatch.setattr("mlflow_archive.writer.export.gettempdir", lambda: "/there")
+    monkeypatch.setattr("mlflow_archive.writer.export.disk_usage", lambda folder: SimpleNamespace(free=3 * 2**29))
+    sink._note_room()
+    sink.abort()
+    assert heard.notes == [
+        "the export is made in /there first, where 1.5 GiB are free, and put into the bucket at its end"
+    ]
 
 
 def test_unknown_tables_are_for_databases(tmp_path: Path) -> None:
