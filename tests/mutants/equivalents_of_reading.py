@@ -64,6 +64,23 @@ EQUIVALENTS: Final = tuple(
             "storage.unfinished_file.UnfinishedFile.begin",
             ("name, 0, 0, output", "name, 1, 0, output"),
         ),
+        # reader
+        _same(
+            "One value is read as a reference or written out, and is the same.",
+            "reader.stored.row_groups.RowGroups._by_reference",
+            *((".values > 0", by) for by in (".values >= 0", ".values > 1")),
+        ),
+        _same(
+            f"From which size on texts are added up one by one {_IN_SPEED}",
+            "reader.stored.limits._text_bytes",
+            ("most > SMALL", "most >= SMALL"),
+        ),
+        _same("A direction has no case.", "reader.search.grammar.parse_order", ('"ASC"', '"asc"')),
+        _same(
+            "A file that is too short has no footer, however long.",
+            "reader.stored.footer.check_footer",
+            ("else 0", "else 1"),
+        ),
         # scanning
         *(
             _same("Columns of one table, or names and a key, have one length.", within, *_NOT_STRICT)

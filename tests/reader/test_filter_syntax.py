@@ -125,6 +125,7 @@ def test_no_filter(filter_string: str | None) -> None:
         ("run", "`Run name` = 'a'", "attributes", "run_name", "=", "a"),
         ("run", "tags.XaX = 'a'", "tags", "XaX", "=", "a"),
         ("run", "`tags`.k = 'a'", "tags", "k", "=", "a"),
+        ("run", "`tags`.`k.l m` = 'a'", "tags", "k.l m", "=", "a"),
         ("run", "dataset.context = 'train'", "datasets", "context", "=", "train"),
         ("trace", "feedback.a < 3", "feedback", "a", "<", 3),
         ("trace", "feedback.a < '3'", "feedback", "a", "<", "3"),
