@@ -64,6 +64,16 @@ EQUIVALENTS: Final = tuple(
             "storage.unfinished_file.UnfinishedFile.begin",
             ("name, 0, 0, output", "name, 1, 0, output"),
         ),
+        _same(
+            "To say of which type a value is changes nothing.",
+            "storage.remote.store.RemoteStore.put_instead",
+            ('cast("UpdateVersion", ', "cast(None, "),
+        ),
+        _same(
+            "What is empty is left out of the settings in the end.",
+            "storage.remote.connecting.azure_settings",
+            ('get(name)), "")', "get(name)), None)"),
+        ),
         # reader
         _same(
             "One value is read as a reference or written out, and is the same.",
@@ -80,6 +90,15 @@ EQUIVALENTS: Final = tuple(
             "A file that is too short has no footer, however long.",
             "reader.stored.footer.check_footer",
             ("else 0", "else 1"),
+        ),
+        # verification
+        *(
+            _same(
+                f"How many threads check at a time {_IN_SPEED}",
+                within,
+                *(("ThreadPoolExecutor(jobs, ", by) for by in ("ThreadPoolExecutor(", "ThreadPoolExecutor(None, ")),
+            )
+            for within in ("verification.members._by_threads", "verification.packs.PackCheck.run")
         ),
         # scanning
         *(
