@@ -100,6 +100,17 @@ EQUIVALENTS: Final = tuple(
             )
             for within in ("verification.members._by_threads", "verification.packs.PackCheck.run")
         ),
+        # redacting
+        *(
+            _same("A null of no type is one of any.", "redacting.*", (f"(None, {kind})", by))
+            for kind in ("encoded.indices.type", "field.type", "known.type")
+            for by in ("(None, None)", "(None, )")
+        ),
+        _same(
+            "More columns are read than are asked for.",
+            "redacting.erasing.*",
+            *((f"columns={columns})", by) for columns in ("[column, by]", "columns") for by in (")", "columns=None)")),
+        ),
         # scanning
         *(
             _same("Columns of one table, or names and a key, have one length.", within, *_NOT_STRICT)
