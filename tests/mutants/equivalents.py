@@ -50,7 +50,15 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
             by=by,
             reason="Columns of one table, or names and a key, have one length.",
         )
-        for within in ("format.fingerprint.fingerprints_of", "format.nul_characters.without_nul")
+        for within in (
+            *(
+                "format.fingerprint.fingerprints_of",
+                "format.nul_characters.without_nul",
+                "writer.base.experiment_facts",
+            ),
+            *("writer.bucket_target.BucketTarget.placed", "writer.chunks._without_owners", "writer.finishing.*"),
+            *("writer.compacting.indexed.IndexedExtents.of", "writer.index._digests", "writer.index._with_gaps"),
+        )
         for by in (", )", ", strict=False)")
     ),
     Equivalent(
@@ -244,6 +252,24 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
             reason="One block is on its way at a time, however many threads there are.",
         )
         for by in ("(thread", "(None, thread", "(2, thread")
+    ),
+    Equivalent(
+        within="writer.packs.PackWriter.add",
+        code="MAX_FRAME_RAW + 1",
+        by="MAX_FRAME_RAW + 2",
+        reason="One byte more than fits says as much as two.",
+    ),
+    Equivalent(
+        within="writer.destination.Destination.__init__",
+        code="self._work, 1)",
+        by="self._work, 2)",
+        reason="Beside a destination no journal of an export is kept, which the number would be of.",
+    ),
+    Equivalent(
+        within="writer.index.IndexBase._read_header",
+        code="max(0, size",
+        by="max(1, size",
+        reason="What is no header from its first byte on is none from its second.",
     ),
     *(
         Equivalent(
