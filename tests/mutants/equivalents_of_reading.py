@@ -75,6 +75,37 @@ EQUIVALENTS: Final = tuple(
             ('get(name)), "")', "get(name)), None)"),
         ),
         # reader
+        _same("Names of codecs have no case.", "reader.stored.row_groups.*", ('Codec("zstd")', 'Codec("ZSTD")')),
+        *(
+            _same("Values of others are read, too, and belong to nobody.", within, ("owners)", "None)"))
+            for within in ("reader.search.evaluate.values_of", "reader.search.evaluate._by_group")
+        ),
+        _same(
+            "More columns are read than are asked for.",
+            "reader.search.evaluate._values",
+            *(("columns=columns, ", by) for by in ("columns=None, ", "")),
+        ),
+        _same(
+            "Rows outside of the range are looked at, and left out after that.",
+            "reader.stored.recent._between",
+            *(("last - first)", by) for by in ("None)", ")")),
+        ),
+        _same(
+            "Ids are texts, and somebody asks for one at least.",
+            "reader.archive.Archive._source_owners",
+            *(("ids, pa.string())", by) for by in ("ids, None)", "ids, )")),
+        ),
+        _same(
+            f"In how many requests frames come {_IN_SPEED}",
+            "reader.blobs.*",
+            ("if is_dense else", "if (is_dense) and False else"),
+            *(("piece, self._file(piece))", by) for by in ("piece, None)", "piece, )")),
+        ),
+        _same(
+            "Behind a schema that is no list of columns none is found, either.",
+            "reader.stored.footer._column_depth",
+            (">= _SCHEMA_FIELD", "> _SCHEMA_FIELD"),
+        ),
         _same(
             "One value is read as a reference or written out, and is the same.",
             "reader.stored.row_groups.RowGroups._by_reference",

@@ -14,7 +14,7 @@ from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.manifest import decode
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.reader.stored.limits import ColumnSize, check_pages
+from mlflow_archive.reader.stored.limits import ColumnSize, OverLimitError, _check_dictionary, check_pages
 from mlflow_archive.reader.stored.pages import PageHeader
 from mlflow_archive.reader.stored.parts import Part
 from mlflow_archive.reader.stored.row_groups import RowGroups
@@ -41,6 +41,31 @@ def test_what_does_not_begin_with_a_page_is_told() -> None:
         damaged.has_page_checksums()
     assert str(caught.value).startswith(f"E034: {NAME}: it does not begin with a page: ")
     assert (caught.value.code, caught.value.member) == ("E034", NAME)
+
+
+def test_behind_a_column_that_may_be_missing_the_others_are_checked() -> None:
+    rows = make_table("runs", base_rows()["runs"])
+    names = rows.column_names
+    assert Part(BytesMember(NAME, encode_part(rows.drop_columns(["run_name"]))), TABLES["runs"]).other_columns == []
+    wrong = rows.drop_columns(["run_name"])
+    at = wrong.column_names.index("status")
+    assert names.index("run_name") < names.index("status")
+    wrong = wrong.set_column(at, "status", pa.array([1] * rows.num_rows))
+    with pytest.raises(DamagedError) as caught:
+        Part(BytesMember(NAME, encode_part(wrong)), TABLES["runs"])
+    assert str(caught.value) == f"E031: {NAME}: column status should be string, found int64"
+    assert caught.value.member == NAME
+
+
+@pytest.mark.parametrize(("size", "is_first", "taken"), [(12, True, True), (11, True, False), (12, False, False)])
+def test_a_dictionary_is_the_first_page_and_has_four_bytes_a_value(size: int, is_first: bool, taken: bool) -> None:
+    page = PageHeader(offset=0, type=2, stored_size=9, size=size, values=3, encoding=0, checksum=None)
+    if taken:
+        _check_dictionary(page, is_first=is_first)
+    else:
+        with pytest.raises(OverLimitError) as caught:
+            _check_dictionary(page, is_first=is_first)
+        assert str(caught.value) == f"a dictionary of 3 values is not the first page, or has {size} bytes"
 
 
 def test_a_group_that_gives_other_rows_than_it_states_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
