@@ -22,9 +22,9 @@ from mlflow_archive.repairing.made_anew import made_anew
 from mlflow_archive.repairing.mending import mended_listing
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.members import BytesMember
+from mlflow_archive.writer.blob_rows import extent_table
 from mlflow_archive.writer.coded import sort_rows
 from mlflow_archive.writer.destination import destination
-from mlflow_archive.writer.finishing import extent_table
 from tests.spec.drafts import (
     HELLO,
     PACK,

@@ -25,6 +25,7 @@ from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer import export as exporting
 from mlflow_archive.writer import packs
 from mlflow_archive.writer.export import UNNOTICED, ArchiveOptions, ArchiveSink
+from mlflow_archive.writer.target import ArchiveTarget
 from tests.support.chunks import FACTS, ChunkSource, artifact, chunk, experiment, pairs, points, run
 
 A, B = "a" * 32, "b" * 32
@@ -119,16 +120,13 @@ def test_what_an_append_over_rest_cannot_see_is_said(tmp_path: Path) -> None:
         assert [row["creation_time"].timestamp() for row in archive.table("experiments").to_pylist()] == [0.005]
 
 
-def test_where_an_export_into_a_bucket_is_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_what_an_export_needs_is_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     heard = Heard()
-    sink = ArchiveSink(tmp_path / "a", tool="t", clock_ms=lambda: 1, progress=heard)
     monkeypatch.setattr("mlflow_archive.writer.export.gettempdir", lambda: "/there")
     monkeypatch.setattr("mlflow_archive.writer.export.disk_usage", lambda folder: SimpleNamespace(free=3 * 2**29))
-    sink._note_room()
-    sink.abort()
-    assert heard.notes == [
-        "the export is made in /there first, where 1.5 GiB are free, and put into the bucket at its end"
-    ]
+    monkeypatch.setattr(ArchiveTarget, "needs", "two packs are kept")
+    export(tmp_path / "a", one_run(A), heard=heard)
+    assert heard.notes == ["two packs are kept in /there, where 1.5 GiB are free"]
 
 
 def test_unknown_tables_are_for_databases(tmp_path: Path) -> None:
