@@ -15,6 +15,7 @@ from mlflow_archive.flow.chunk import Chunk, Known, Shard
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.workers.crew import WorkError
+from mlflow_archive.writer import packs
 from tests.support.memory_source import MemoryOptions, content_of, export, interrupted_export
 from tests.support.workers import ForkPool, SendingPool, SharedMemorySource, export_by, killing
 
@@ -31,6 +32,15 @@ made = st.builds(
     long=numbers,
     points=st.integers(0, 130),
 )
+
+
+def test_an_artifact_that_lies_in_two_packs_of_a_worker_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs, "PACK_SIZE", 5 * MIB)
+    options = MemoryOptions(runs=2, runs_per_shard=1, sizes=(7 * MIB,), distinct=1)
+    export_by(tmp_path / "archive", SendingPool(1), options)
+    assert verify(tmp_path / "archive").problems == []
 
 
 class Failing(SharedMemorySource):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +44,7 @@ def copy_to_directory(files: Files, root: Path, members: Iterable[Stated]) -> No
     with ThreadPoolExecutor(_HASHING, thread_name_prefix="hash") as pool:
         checks = []
         for member, sha256 in members:
-            checks.append(pool.submit(_checked, member, sha256))
+            checks.append(pool.submit(_check, member, sha256))
             target = root / member.name
             files.make_directory(target.parent)
             with files.create(target) as output:
@@ -79,9 +79,24 @@ def _entry(output: OutputFile, entry: zipfile64.Entry, checked: Future[int]) -> 
 
 def _checked(member: MemberFile, sha256: str | None) -> int:
     """Return the CRC-32 of a member that has the SHA-256 it must have."""
-    digest, crc = hashlib.sha256(), 0
+    if member.crc32 is not None:
+        _check(member, sha256)
+        return member.crc32
+    crc = 0
+    for block in _proved(member, sha256):
+        crc = zlib.crc32(block, crc)
+    return crc
+
+
+def _check(member: MemberFile, sha256: str | None) -> None:
+    for _ in _proved(member, sha256):
+        pass
+
+
+def _proved(member: MemberFile, sha256: str | None) -> Iterator[bytes]:
+    """Yield all bytes of a member; behind the last, raise if they have another SHA-256 than it must have."""
+    digest = hashlib.sha256()
     for block in member.blocks():
         digest.update(block)
-        crc = crc if member.crc32 is not None else zlib.crc32(block, crc)
+        yield block
     check_sha256(member, digest.hexdigest(), sha256)
-    return crc if member.crc32 is None else member.crc32

@@ -107,7 +107,7 @@ class Finishing:
         return lambda rows: rows.filter(pc.is_in(rows[table.owner[0]], value_set=ids))
 
     def _keep_by_row(self, segment: int, rows: pa.Table) -> pa.Table:
-        mask = pa.array([False]).take(pa.array([0] * rows.num_rows, pa.int64()))
+        mask = pa.array([False] * rows.num_rows, pa.bool_())
         for kind in rows["owner_kind"].unique().to_pylist():
             ids = pa.array(self.scratch.staged_ids(kind, segment), pa.string())
             mask = pc.or_(mask, pc.and_(pc.equal(rows["owner_kind"], kind), pc.is_in(rows["owner_id"], value_set=ids)))
@@ -232,21 +232,21 @@ def index_pieces(
 
 
 def arrived_pieces(blocks: Sequence[tuple[StagedFile, StagedBlock]], scratch: Scratch) -> list[Piece]:
-    """Return the rows of the blob index that workers wrote, of all blobs that are used; of two packs the first counts.
+    """Return the rows of the blob index that workers wrote, of all used blobs; of two parcels the first counts.
 
-    Each of these packs has the blobs whole that its worker says it has.
+    Each of these has the blobs whole that its worker says it has, in one pack or cut over several.
     """
     table = TABLES["blobs"]
     for file, block in blocks:
         rows = plain(read_block(file.path, block, table), table)
-        scratch.add_places(zip(rows["digest"].to_pylist(), rows["pack"].to_pylist(), strict=True))
+        scratch.add_places((digest, file.path.name) for digest in rows["digest"].to_pylist())
 
-    def keep(rows: pa.Table) -> pa.Table:
-        pairs = zip(rows["digest"].to_pylist(), rows["pack"].to_pylist(), strict=True)
-        counts = [scratch.is_used(digest) and scratch.place_of(digest) == pack for digest, pack in pairs]
+    def keep(parcel: str, rows: pa.Table) -> pa.Table:
+        digests = rows["digest"].to_pylist()
+        counts = [scratch.is_used(digest) and scratch.place_of(digest) == parcel for digest in digests]
         return rows.filter(pa.array(counts, pa.bool_()))
 
-    return [staged_piece(file.path, block, table, keep) for file, block in blocks]
+    return [staged_piece(file.path, block, table, partial(keep, file.path.name)) for file, block in blocks]
 
 
 def _batches(place: OpenableMembers, packs: Sequence[WrittenPack], scratch: Scratch) -> Iterator[pa.Table]:

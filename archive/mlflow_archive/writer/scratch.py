@@ -31,7 +31,7 @@ class Scratch:
             """
             PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16384;
             CREATE TABLE blobs (digest BLOB PRIMARY KEY) WITHOUT ROWID;
-            CREATE TABLE places (digest TEXT PRIMARY KEY, pack TEXT) WITHOUT ROWID;
+            CREATE TABLE places (digest TEXT PRIMARY KEY, parcel TEXT) WITHOUT ROWID;
             CREATE TABLE used (digest TEXT PRIMARY KEY) WITHOUT ROWID;
             CREATE TABLE known (kind TEXT, id TEXT, fingerprint TEXT, contents TEXT, segment INTEGER,
                 PRIMARY KEY (kind, id)) WITHOUT ROWID;
@@ -68,14 +68,14 @@ class Scratch:
             self._database.executemany("INSERT OR IGNORE INTO used VALUES (?)", ((digest,) for digest in digests))
 
     def add_places(self, rows: Iterable[tuple[str, str]]) -> None:
-        """Remember in which pack a blob (hex) lies; of several the first counts."""
+        """Remember in which parcel of a worker a blob (hex) lies; of several the first counts."""
         with self._using():
             self._database.executemany("INSERT OR IGNORE INTO places VALUES (?, ?)", rows)
 
     def place_of(self, digest: str) -> str | None:
-        """Return the pack in which a blob (hex) lies, as far as that was said."""
+        """Return the parcel in which a blob (hex) lies, as far as that was said."""
         with self._using():
-            row = self._database.execute("SELECT pack FROM places WHERE digest = ?", (digest,)).fetchone()
+            row = self._database.execute("SELECT parcel FROM places WHERE digest = ?", (digest,)).fetchone()
         return row[0] if row else None
 
     def is_used(self, digest: str) -> bool:
