@@ -28,7 +28,7 @@ from mlflow_archive.retiring.age import before_ms
 from mlflow_archive.retiring.elsewhere import check_lies_elsewhere
 from mlflow_archive.retiring.judging import Rules
 from mlflow_archive.retiring.kept import KeptEntities
-from mlflow_archive.retiring.plan import SiteAndArchive, number_of_traces, plan
+from mlflow_archive.retiring.plan import SiteAndArchive, plan
 from mlflow_archive.retiring.purged_files import PurgedFiles
 from mlflow_archive.retiring.receipt import DELETED, NEW, PLANNED, RetiredObject, RetireReceipt, read_receipt
 from mlflow_archive.retiring.retire import Retirement
@@ -120,12 +120,14 @@ def _list_objects(
     facts = document.facts
     if document.state == NEW:
         kinds = (*sides.site.kinds, TRACE) if options.purge else sides.site.kinds
-        document.entries = plan(sides, selection, kinds=kinds)
-        if not options.purge:
-            facts["traces_that_stay"] = number_of_traces(sides.site, selection)
+        with sides.moment() as moment:
+            document.entries = plan(moment, selection, kinds=kinds)
+            if not options.purge:
+                facts["traces_that_stay"] = moment.number_of_traces(selection)
         document.save(PLANNED)
     elif options.purge and not yes and not facts.get("traces"):
-        document.entries += plan(sides, selection, kinds=(TRACE,), gone=frozenset(document.runs_that_go()))
+        with sides.moment() as moment:
+            document.entries += plan(moment, selection, kinds=(TRACE,), gone=frozenset(document.runs_that_go()))
         facts["traces"] = True
         facts.pop("traces_that_stay", None)
         document.save()

@@ -184,7 +184,8 @@ def _listed(imported: ImportReceipt, sides: SiteAndArchive, now: Archive, change
     if kinds:
         selection = imported.selection if kinds == (RUN,) and len(imported.made) == 1 else imported.in_experiments
         foundation = None if imported.made.keys() <= _IN_EXPERIMENTS else _foundation(now, entries, imported, changes)
-        planned = plan(sides, selection, kinds=kinds, foundation=foundation)
+        with sides.moment() as moment:
+            planned = plan(moment, selection, kinds=kinds, foundation=foundation)
         entries += [entry for entry in planned if entry.id in imported.made[entry.kind]]
         seen = {(entry.kind, entry.id) for entry in planned}
         missing = [(kind, each) for kind in kinds for each in imported.made[kind] if (kind, each) not in seen]
@@ -240,7 +241,8 @@ def _take_back(imported: ImportReceipt, sides: SiteAndArchive, receipt: RetireRe
 def _with_traces(imported: ImportReceipt, sides: SiteAndArchive) -> set[str]:
     """Return the experiments that still have traces."""
     selection = replace(imported.in_experiments, kinds=(TRACE,), artifacts=False)
-    return {entity.row["experiment_id"] for entity in sides.objects(selection) if entity.kind == TRACE}
+    with sides.moment() as moment:
+        return {entity.row["experiment_id"] for entity in moment.objects(selection) if entity.kind == TRACE}
 
 
 def _purge_traces(imported: ImportReceipt, sides: SiteAndArchive, receipt: RetireReceipt) -> None:

@@ -79,9 +79,8 @@ class DatabaseSite:
                     stages.update({(kind, row[0]): DELETED if row[1] == DELETED else ACTIVE for row in rows})
         return stages
 
-    def foundation(self, runs: Sequence[Address]) -> Foundation:
-        with closing(cast("DatabaseSource", self.source())) as source:  # what leads to a database
-            foundation = source.registered()
+    def foundation(self, runs: Sequence[Address], source: Source) -> Foundation:
+        foundation = cast("DatabaseSource", source).registered()  # what leads to a database
         return Foundation(runs=foundation.runs, logged_models=foundation.logged_models)
 
     def entangled(self, kinds: Collection[str], experiments: Collection[str] | None) -> Entangled:

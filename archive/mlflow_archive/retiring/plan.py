@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import closing
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from mlflow_archive.flow.chunk import nothing_known
 from mlflow_archive.flow.copy import chunks_of
 from mlflow_archive.flow.report import Progress, Quiet
+from mlflow_archive.flow.source import Source
 from mlflow_archive.kinds import RUN, TRACE
 from mlflow_archive.retiring.judging import Judge, Rules, Stay, milliseconds
 from mlflow_archive.retiring.kept import KeptEntities
@@ -32,9 +33,12 @@ class SiteAndArchive:
     rules: Rules
     progress: Progress
 
-    def objects(self, selection: Selection) -> Iterator[SourceEntity]:
-        """Yield the objects that are selected, without their rows, runs first. Raises as a source does."""
-        return EntityReading(self.kept_entities, self.hidden, self.progress).objects(self.site.source(), selection)
+    @contextmanager
+    def moment(self) -> Iterator[Moment]:
+        """Give the site as it is now. Nothing may be deleted before it ends. Raises as a source does."""
+        with closing(self.site.source()) as source:
+            source.facts()
+            yield Moment(self, source)
 
     def look_alone(self, address: Address) -> SourceEntity | None:
         """Return an object of a server, read by its id, None where it does not show it; a trace without its links."""
@@ -56,8 +60,37 @@ class SiteAndArchive:
         return [run_id for _, run_id in self.site.stages([Address(kind=RUN, id=run_id) for run_id in runs])]
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A site as it is at one moment, as far as it has such, read as often as is wanted; raises as a source does."""
+
+    sides: SiteAndArchive
+    source: Source
+
+    def objects(self, selection: Selection) -> Iterator[SourceEntity]:
+        """Yield the objects that are selected, without their rows, runs first."""
+        sides = self.sides
+        return EntityReading(sides.kept_entities, sides.hidden, sides.progress).objects(self.source, selection)
+
+    def foundation(self, runs: Sequence[Address] = ()) -> Foundation:
+        """Return what versions of registered models stand on; of ``runs`` each is asked about by itself, too."""
+        return self.sides.site.foundation(runs, self.source)
+
+    def number_of_traces(self, selection: Selection) -> int:
+        """Return how many traces are selected."""
+        selection, number = replace(selection, kinds=(TRACE,), artifacts=False, deleted=False), 0
+        for shard in self.source.plan(selection, Quiet()):
+            if not selection.only_named:
+                number += shard.weight if shard.kind == TRACE else 0
+                continue
+            # Which traces belong to some runs a server says only as these are read.
+            tables = (chunk.tables for chunk in chunks_of(self.source, shard, nothing_known))
+            number += sum(len(rows["traces"]) for rows in tables if "traces" in rows)
+        return number
+
+
 def plan(
-    sides: SiteAndArchive,
+    moment: Moment,
     selection: Selection,
     *,
     kinds: tuple[str, ...] | None = None,
@@ -70,10 +103,11 @@ def plan(
     ``gone`` are runs that are deleted already, with whose traces the plan goes on. ``foundation`` is what versions of
     registered models will stand on, if it is not what they stand on now.
     """
-    going, kinds = set(gone), kinds or sides.site.kinds
-    judge = sides.judge(foundation or sides.site.foundation([]), sides.site.entangled(kinds, None), going)
+    sides, going = moment.sides, set(gone)
+    kinds = kinds or sides.site.kinds
+    judge = sides.judge(foundation or moment.foundation(), sides.site.entangled(kinds, None), going)
     entries = []
-    for entity in sides.objects(replace(selection, kinds=kinds, deleted=bool(gone))):
+    for entity in moment.objects(replace(selection, kinds=kinds, deleted=bool(gone))):
         if gone and (entity.experiment or {}).get("lifecycle_stage") == DELETED:
             continue
         stay = judge(entity)
@@ -81,21 +115,6 @@ def plan(
             going.add(entity.id)  # before the logged models that it made
         entries.append(_entry(entity, stay))
     return entries
-
-
-def number_of_traces(site: Site, selection: Selection) -> int:
-    """Return how many traces are selected at a site. Raises as a source does."""
-    selection, number = replace(selection, kinds=(TRACE,), artifacts=False, deleted=False), 0
-    with closing(site.source()) as source:
-        source.facts()
-        for shard in source.plan(selection, Quiet()):
-            if not selection.only_named:
-                number += shard.weight if shard.kind == TRACE else 0
-                continue
-            # Which traces belong to some runs a server says only as these are read.
-            tables = (chunk.tables for chunk in chunks_of(source, shard, nothing_known))
-            number += sum(len(rows["traces"]) for rows in tables if "traces" in rows)
-    return number
 
 
 def _entry(entity: SourceEntity, stay: Stay | None) -> RetiredObject:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -69,15 +68,13 @@ class EntityReading:
         self._waiting = self._nothing()
 
     def objects(self, source: Source, selection: Selection) -> Iterator[SourceEntity]:
-        """Yield the runs, logged models and traces that are selected; close the source. Raises as a source does."""
-        with closing(source):
-            source.facts()
-            for shard in source.plan(selection, self._progress):
-                for chunk in chunks_of(source, shard, nothing_known):
-                    self._take(chunk)
-                    if chunk.complete:
-                        yield from self._entities()
-                        self._waiting = self._nothing()
+        """Yield the runs, logged models and traces that are selected of an open source. Raises as a source does."""
+        for shard in source.plan(selection, self._progress):
+            for chunk in chunks_of(source, shard, nothing_known):
+                self._take(chunk)
+                if chunk.complete:
+                    yield from self._entities()
+                    self._waiting = self._nothing()
 
     def alone(self, chunks: Iterable[Chunk], kind: str) -> SourceEntity | None:
         """Return the one object of a kind that is in some chunks, None where there is none."""

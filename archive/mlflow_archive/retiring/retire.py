@@ -16,7 +16,7 @@ from mlflow_archive.format import refusals
 from mlflow_archive.kinds import EXPERIMENT, LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.retiring import site as stages
 from mlflow_archive.retiring.judging import Stay, by_contents
-from mlflow_archive.retiring.plan import SiteAndArchive, stays
+from mlflow_archive.retiring.plan import Moment, SiteAndArchive, stays
 from mlflow_archive.retiring.reading import RETIRED_KINDS, SourceEntity
 from mlflow_archive.retiring.receipt import (
     BROUGHT_BACK,
@@ -121,11 +121,13 @@ class Retirement:
         if not indexes:
             return {}
         entries = [self.receipt.entries[index] for index in indexes]
-        by_id = {
-            (entity.kind, entity.id): entity for selection in _selections(entries) for entity in self._read(selection)
-        }
-        runs = [entry for entry in entries if entry.kind == RUN]
-        foundation = self.sides.site.foundation([entry.address for entry in runs])
+        with self.sides.moment() as moment:
+            by_id = {
+                (entity.kind, entity.id): entity
+                for selection in _selections(entries)
+                for entity in _entities(moment, selection)
+            }
+            foundation = moment.foundation([entry.address for entry in entries if entry.kind == RUN])
         kinds, experiments = {entry.kind for entry in entries}, {entry.experiment_id for entry in entries}
         judge = self.sides.judge(foundation, self.sides.site.entangled(kinds, experiments), self.receipt.runs_that_go())
         verdicts: dict[int, Stay | None] = {}
@@ -134,11 +136,12 @@ class Retirement:
             verdicts[index] = GONE if entity is None else judge(entity)
         return verdicts
 
-    def _read(self, selection: Selection) -> list[SourceEntity]:
-        try:
-            return list(self.sides.objects(selection))
-        except SelectionError:  # none of these is there any more
-            return []
+
+def _entities(moment: Moment, selection: Selection) -> list[SourceEntity]:
+    try:
+        return list(moment.objects(selection))
+    except SelectionError:  # none of these is there any more
+        return []
 
 
 def refusal(error: ServerError) -> Stay:

@@ -13,8 +13,8 @@ from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.retiring import site as stages
-from mlflow_archive.retiring.judging import Stay, by_contents
-from mlflow_archive.retiring.plan import SiteAndArchive, stays
+from mlflow_archive.retiring.judging import Judge, Stay, by_contents
+from mlflow_archive.retiring.plan import Moment, SiteAndArchive, stays
 from mlflow_archive.retiring.purged_files import PurgedFiles, end_purge
 from mlflow_archive.retiring.receipt import PLANNED, PURGING, RUNNING, RetiredObject, RetireReceipt
 from mlflow_archive.retiring.retire import AT_ONCE, GONE, refusal
@@ -90,13 +90,16 @@ class ServerPurge:
         """Read the traces that are selected in full, and return why each stays, None for those that may go."""
         experiments = {entry.experiment_id for entry in self.receipt.entries if entry.kind == TRACE}
         entangled = self.site.entangled((TRACE,), experiments)
-        judge = self.sides.judge(self.site.foundation([]), entangled, self.receipt.runs_that_go())
+        with self.sides.moment() as moment:
+            return self._judged(moment, self.sides.judge(moment.foundation(), entangled, self.receipt.runs_that_go()))
+
+    def _judged(self, moment: Moment, judge: Judge) -> dict[str, Stay | None]:
         try:
             return {
                 entity.id: _UNSHOWN
                 if (entity.experiment or {}).get("lifecycle_stage") == stages.DELETED
                 else judge(entity)
-                for entity in self.sides.objects(replace(self.selection, kinds=(TRACE,), deleted=True))
+                for entity in moment.objects(replace(self.selection, kinds=(TRACE,), deleted=True))
             }
         except SelectionError:  # nothing of it is there any more
             return {}

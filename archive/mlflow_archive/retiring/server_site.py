@@ -76,7 +76,7 @@ class ServerSite:
             return True
         return False
 
-    def foundation(self, runs: Sequence[Address]) -> Foundation:
+    def foundation(self, runs: Sequence[Address], source: Source) -> Foundation:
         foundation = self._rest_source.registered()
         of_versions = {run.id for run in runs if self._has_version(run)}
         return Foundation(runs=foundation.runs | of_versions, logged_models=foundation.logged_models)

@@ -66,8 +66,11 @@ class Site(Protocol):
     def stages(self, objects: Sequence[Address]) -> Mapping[tuple[str, str], str]:
         """Return ACTIVE or DELETED by kind and id, of those that are there."""
 
-    def foundation(self, runs: Sequence[Address]) -> Foundation:
-        """Return what versions of registered models stand on; of ``runs`` each is asked about by itself, too."""
+    def foundation(self, runs: Sequence[Address], source: Source) -> Foundation:
+        """Return what versions of registered models stand on; of ``runs`` each is asked about by itself, too.
+
+        ``source`` is one of the site that is open, which it may read.
+        """
 
     def entangled(self, kinds: Collection[str], experiments: Collection[str] | None) -> Entangled:
         """Return by kind the objects whose delete takes something of others along that no restore brings back.

@@ -1,0 +1,18 @@
+"""A purge at PostgreSQL waits for who writes, and who writes waits for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.retiring.locked_rows import check_locks
+from tests.support.databases import PostgresServer, make_database
+
+
+def test_a_purge_and_a_writer_wait_for_each_other(
+    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = postgres.new_database().replace("postgresql:", "postgresql+psycopg2:")
+    make_database(uri)
+    check_locks(uri, tmp_path, monkeypatch)
