@@ -53,9 +53,9 @@ def numbered(table_map: TableMap, ids: Sequence[str], schema: Schema) -> Numbere
     stored_in, columns = table_map.stored_in, schema.columns[table_map.stored_in]
     flag = table_map.nan_flag if table_map.nan_flag in columns else None
     is_exact = flag is None or "value" in schema.required.get(stored_in, ())
-    if table_map.joins or table_map.where or not is_exact or not is_plain(ids):
+    if table_map.joins or table_map.where or not is_exact:
         return None
-    if table_map.owner not in schema.indexed.get(stored_in, ()):
+    if not is_plain(ids) or len(set(ids)) < len(ids) or table_map.owner not in schema.indexed.get(stored_in, ()):
         return None
     labelled: list[ColumnElement[Any]] = [literal_column("owners.column2").label(_NUMBER)]
     for name, place in table_map.fields.items():
