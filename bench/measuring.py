@@ -24,7 +24,8 @@ HERE = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
 MAKE_SERVER = (sys.executable, "-m", "bench.make_server")
 ENVIRONMENT = {
-    **os.environ,
+    # Python keeps what it compiled, as an installer does: else each start of a working tree compiles it again.
+    **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",

@@ -27,7 +27,7 @@ CODED = pa.schema(
         for field in TABLES["metrics"].schema
     ]
 )
-PLAIN = [(B, "loss", step, 10 + step, 0.5 * step, 0) for step in range(5)]
+PLAIN: list[tuple[Any, ...]] = [(B, "loss", step, 10 + step, 0.5 * step, 0) for step in range(5)]
 POINTS: dict[str, list[tuple[Any, ...]]] = {
     "plain": [*PLAIN, (A, "loss", 0, 1, 1e300, 0), (A, "é", 0, 1, float("inf"), 0), (C, "loss", -1, 0, -0.0, 0)],
     "NaN": [(B, "loss", 0, 1, 0.0, 1), *PLAIN, (A, "loss", 0, 1, 7.0, 1)],

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 from urllib.parse import quote, unquote, urlparse, urlunparse
 
 from mlflow_archive.flow.chunk import ArtifactUnreadableError
 from mlflow_archive.format.gaps import ARTIFACT_LISTING
 from mlflow_archive.http.paging import paged
-from mlflow_archive.http.session import Params, TrackingSession
+
+if TYPE_CHECKING:
+    from mlflow_archive.http.session import Params, TrackingSession
 
 IN_MEMORY: Final = 4 << 20
 """Files up to this size, in bytes, stay in memory while they are on their way."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 from urllib.parse import unquote, urlsplit
 
 from mlflow_archive.artifact_roots.buckets import ObjectStores
@@ -23,8 +23,10 @@ from mlflow_archive.flow.chunk import ArtifactFile, Gap
 from mlflow_archive.format import refusals
 from mlflow_archive.format.gaps import ARTIFACT_LISTING
 from mlflow_archive.format.location import windows_path, without_password
-from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.selecting.selection import Selection
+
+if TYPE_CHECKING:
+    from mlflow_archive.http.session import TrackingSession
 
 PROXY: Final = "mlflow-artifacts"
 _EVERYWHERE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from shutil import copyfileobj
 from threading import Lock
-from typing import BinaryIO, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from mlflow_archive.artifact_roots.proxy import (
     IN_MEMORY,
@@ -38,7 +38,9 @@ from mlflow_archive.errors import ServerError
 from mlflow_archive.flow.chunk import ArtifactUnreadableError
 from mlflow_archive.format.gaps import ARTIFACT_LISTING, ARTIFACT_MISSING, ARTIFACT_UNREADABLE
 from mlflow_archive.format.location import without_password
-from mlflow_archive.http.session import TrackingSession
+
+if TYPE_CHECKING:
+    from mlflow_archive.http.session import TrackingSession
 
 SCHEMES: Final = ("http", "https", "dbfs")
 
@@ -187,6 +189,8 @@ class Servers:
         is_server = default.lower().startswith(("http://", "https://"))
         if not address and not is_server:
             raise UnreachableError("dbfs: locations lie in a workspace; name it: MLFLOW_TRACKING_URI=https://WORKSPACE")
+        from mlflow_archive.http.session import TrackingSession  # noqa: PLC0415 - most artifacts lie elsewhere
+
         own = self.tracking or (TrackingSession(default) if is_server else None)
         if own is None:
             return TrackingSession(address, is_stranger=True)

@@ -107,7 +107,7 @@ def with_nan(batch: Batch, table: TableMap) -> Batch:
 
 def _with_nan(values: Values, flags: Values) -> Values:
     if isinstance(values, list) or isinstance(flags, list):
-        pairs = zip(_objects(values), _objects(flags), strict=True)
+        pairs = zip(objects_of(values), objects_of(flags), strict=True)
         return [float("nan") if flag else value for value, flag in pairs]
     return pc.if_else(pc.fill_null(pc.cast(flags, pa.bool_()), False), pa.scalar(float("nan")), values)
 
@@ -116,7 +116,7 @@ def texts_of(values: Values) -> pa.Array:
     """Return a column as text, whatever it holds: for what is compared and never carried."""
     texts = _quick(values, pa.string())
     if texts is None or texts.null_count:
-        texts = pa.array(map(str, _objects(values)), pa.string())
+        texts = pa.array(map(str, objects_of(values)), pa.string())
     return texts
 
 
@@ -128,7 +128,7 @@ def _column(values: Values, column: Column, codes: Mapping[int, str]) -> tuple[p
             return quick, {}
     cells: list[Any] = []
     bad: dict[int, str] = {}
-    for index, value in enumerate(_objects(values)):
+    for index, value in enumerate(objects_of(values)):
         try:
             cells.append(None if value is None else _value(value, column.type, codes))
         except _MalformedError as error:
@@ -186,7 +186,8 @@ def _quick_objects(values: Sequence[Any], kind: pa.DataType) -> pa.Array | None:
         return None
 
 
-def _objects(values: Values) -> Sequence[Any]:
+def objects_of(values: Values) -> Sequence[Any]:
+    """Return a column as Python objects; text that is not UTF-8 as bytes."""
     if isinstance(values, list):
         return values
     if pa.types.is_string(values.type):  # as bytes where they are not UTF-8: Arrow does not check

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import ColumnElement, Select, literal_column, select, text
+from sqlalchemy import ColumnElement, Select, literal_column, select, table
+from sqlalchemy.sql.elements import quoted_name
 
 from mlflow_archive.mlflow_database.mapping import TableMap
 from mlflow_archive.sources.database.snapshot import Batch, Schema, Values, is_plain
@@ -52,9 +53,9 @@ def numbered(table_map: TableMap, ids: Sequence[str], schema: Schema) -> Numbere
     stored_in, columns = table_map.stored_in, schema.columns[table_map.stored_in]
     flag = table_map.nan_flag if table_map.nan_flag in columns else None
     is_exact = flag is None or "value" in schema.required.get(stored_in, ())
-    if table_map.joins or table_map.where or not is_exact or not is_plain(ids):
+    if table_map.joins or table_map.where or not is_exact:
         return None
-    if table_map.owner not in schema.indexed.get(stored_in, ()):
+    if not is_plain(ids) or len(set(ids)) < len(ids) or table_map.owner not in schema.indexed.get(stored_in, ()):
         return None
     labelled: list[ColumnElement[Any]] = [literal_column("owners.column2").label(_NUMBER)]
     for name, place in table_map.fields.items():
@@ -64,8 +65,9 @@ def numbered(table_map: TableMap, ids: Sequence[str], schema: Schema) -> Numbere
             labelled.append(literal_column(shown).label(name))
     owners = ", ".join(f"('{owner}', {number})" for number, owner in enumerate(ids))
     # CROSS: SQLite begins with the owners.
-    tables = text(f'(VALUES {owners}) AS owners CROSS JOIN "{stored_in}" AS own')
-    statement = select(*labelled).select_from(tables).where(text(f'own."{table_map.owner}" = owners.column1'))
+    tables = quoted_name(f'(VALUES {owners}) AS owners CROSS JOIN "{stored_in}" AS own', quote=False)
+    is_owned = literal_column(f'own."{table_map.owner}"') == literal_column("owners.column1")
+    statement = select(*labelled).select_from(table(tables)).where(is_owned)
     owner = next(name for name, place in table_map.fields.items() if place == table_map.owner)
     return NumberedQuery(statement=statement, ids=ids, owner=owner, nan_is_null=flag is not None)
 

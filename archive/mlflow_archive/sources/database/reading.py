@@ -11,12 +11,12 @@ from sqlalchemy.sql.selectable import FromClause, TableClause
 
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.mlflow_database.mapping import MAPS, TableMap
-from mlflow_archive.sources.database.converting import MalformedValue, convert, with_nan
+from mlflow_archive.sources.database.converting import MalformedValue, convert, objects_of, with_nan
 from mlflow_archive.sources.database.numbered import numbered
 from mlflow_archive.sources.database.points import coded_points, quick_points
 from mlflow_archive.sources.database.snapshot import Batch, Snapshot, UnevenColumnError, among, column_of, without_first
 
-FAST: Final = frozenset({"metrics", "params", "tags"})
+FAST: Final = frozenset({"metrics", "params", "tags", "runs"})
 """Tables with so many rows, of so plain types, that the fast way is worth it."""
 
 WIDE: Final = frozenset({"spans"})
@@ -35,6 +35,7 @@ class Reading:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._schema = snapshot.schema
+        self._empty: dict[tuple[str, str], bool] = {}
 
     def has(self, table_map: TableMap) -> bool:
         """Return whether the database has all tables that hold these rows."""
@@ -75,12 +76,22 @@ class Reading:
     def _batches(self, table_map: TableMap, ids: Sequence[str]) -> Iterator[Batch]:
         """Yield rows as the driver gave them, but for ids of owners, which may come coded, and NaN."""
         query = None
+        if self._is_empty(table_map):
+            return
         if table_map.table in FAST and self._snapshot.joins_lists:
             query = numbered(table_map, ids, self._schema)
         if query is None:
             yield from self._fetch(table_map, self._statement(table_map, ids))
         else:
             yield from map(query.rows, self._fetch(table_map, query.statement))
+
+    def _is_empty(self, table_map: TableMap) -> bool:
+        """Return whether there are no such rows at all: many kinds have none, and each shard would ask for them."""
+        place = (table_map.table, table_map.stored_in)
+        if place not in self._empty:
+            first = self._snapshot.fetch(self._statement(table_map, None).limit(1))
+            self._empty[place] = next(iter(first), None) is None
+        return self._empty[place]
 
     def _fetch(self, table_map: TableMap, statement: Select[Any]) -> Iterator[Batch]:
         if table_map.table not in FAST:
@@ -97,8 +108,8 @@ class Reading:
             # A snapshot gives the rows of one query in one order: those that came already are left out.
             yield from without_first(row_count, self._snapshot.fetch(statement))
 
-    def _statement(self, table_map: TableMap, ids: Sequence[str]) -> Select[Any]:
-        """Return the query for the rows of some owners, labelled with the archive's column names."""
+    def _statement(self, table_map: TableMap, ids: Sequence[str] | None) -> Select[Any]:
+        """Return the query for the rows of some owners, None for all, labelled with the archive's column names."""
         tables, source = self._sources(table_map)
         labelled = [
             source_column.label(name)
@@ -112,6 +123,8 @@ class Reading:
             source_column = self._place(table_map, place, tables)
             if source_column is not None:
                 statement = statement.where(source_column == value)
+        if ids is None:
+            return statement
         return statement.where(among(self._ours(table_map, table_map.owner, tables), self.values(table_map, ids)))
 
     def _sources(self, table_map: TableMap) -> tuple[dict[str, TableClause], FromClause]:
@@ -146,8 +159,8 @@ class Reading:
                 nullable = TABLES[table_map.table].schema.field(name).nullable
                 if values is None:
                     columns[name] = [default] * length
-                elif isinstance(values, list) and None in values and not nullable:
-                    columns[name] = [default if value is None else value for value in values]
+                elif not nullable and (None in values if isinstance(values, list) else values.null_count):
+                    columns[name] = [default if value is None else value for value in objects_of(values)]
         return columns
 
     def values(self, table_map: TableMap, ids: Sequence[str]) -> list[str] | list[int]:
@@ -161,8 +174,9 @@ def _check_types(table_map: TableMap, batch: Batch) -> None:
     """Raise UnevenColumnError if a column came as something else than it is in the archive."""
     for column in TABLES[table_map.table].columns:
         values = batch.get(column.name)
-        if isinstance(values, pa.ChunkedArray) and not pa.types.is_null(values.type):
-            number = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
+        if isinstance(values, pa.ChunkedArray) and values.null_count < len(values):
+            whole = pa.types.is_integer(values.type)
             text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
-            if not (text if column.type == pa.string() else number):
+            text |= whole and column.name == "experiment_id"  # a number there
+            if not (text if column.type == pa.string() else whole or pa.types.is_floating(values.type)):
                 raise UnevenColumnError
