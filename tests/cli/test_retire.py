@@ -33,3 +33,9 @@ def test_what_would_go_what_went_and_what_came_back(cli: Command, tmp_path: Path
     assert (done.code, done.out, done.err) == (3, f"retired from {place}\n  runs  1\n", left)
     undone = cli("undo", subject.receipt)
     assert (undone.code, undone.out, undone.err) == (0, f"undid {subject.receipt}\n  runs brought back  1\n", "")
+    again = cli(*words, "--yes", "--receipt", subject.receipt)
+    sentence = (
+        f"{subject.receipt} was undone: what it had deleted is back, and nothing is deleted by its list again; list "
+        "anew what would go: give another --receipt"
+    )
+    assert (again.code, again.out, again.err) == (2, "", f"mlflow-archive: {sentence}\n")

@@ -59,6 +59,15 @@ def test_reading_commands_load_nothing_heavy(name: str, archive: Path, tmp_path:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_an_export_loads_numpy_and_pandas_only_where_mlflow_needs_them(tmp_path: Path) -> None:
+    write_store(Store(experiments=(Experiment(experiment_id="1", name="churn"),)), tmp_path / "mlruns")
+    words = [sys.executable, "-c", PROBE, "export", str(tmp_path / "a"), "--from", str(tmp_path / "mlruns"), "-q"]
+    done = subprocess.run(words, check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (1, b"['requests']\n")
+    done = subprocess.run([*words, "--append", "--filter", "params.lr = '0.1'"], check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (4, b"['mlflow', 'pandas', 'numpy', 'requests']\n")
+
+
 def test_reading_commands_start_in_half_a_second(archive: Path) -> None:
     def cpu_seconds() -> float:
         command = [sys.executable, "-m", "mlflow_archive_cli", "info", str(archive)]

@@ -24,6 +24,7 @@ PLACE: Final = REPOSITORY / "build" / "mutants"
 
 _PYTEST: Final = (
     *("-p", "no:left-behind", "-p", "no:cacheprovider"),
+    *("--timeout", "60"),  # wall: of tests that wait for what does not come
     *("--hypothesis-profile", "few-examples"),
     *("-m", "not server and not slow"),
 )
@@ -105,7 +106,7 @@ def drawn_of(folder: Path, number: int | None, seed: str) -> list[Mutant]:
 
 def attempt(folder: Path, package: Package, names: list[str], jobs: int) -> None:
     """Run tests on the mutants that are named."""
-    tests = [f"tests/{path}" for path in package.tests]
+    tests = [f"tests/{path}" for path in package.tests] + [f"--deselect=tests/{name}" for name in package.left_out]
     settings = folder / "settings.json"
     settings.write_text(json.dumps({"mutants": names, "jobs": jobs, "pytest": [*_PYTEST, *tests]}), "utf-8")
     run(folder, "trying", str(settings), PYTHONPATH=f"{folder}/mutants/src{os.pathsep}{folder}/mutants")

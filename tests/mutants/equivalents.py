@@ -3,40 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Final
 
-ANYWHERE: Final = "*"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Equivalent:
-    """Code that, replaced ``by`` other code, does the same. ``within`` is a pattern of module and function."""
-
-    within: str
-    code: str
-    by: str
-    reason: str
-
-    def is_made_by(self, function: str, removed: str, added: str) -> bool:
-        """Return whether a mutant, the lines that it takes away and adds, is this one."""
-        return fnmatchcase(function, self.within) and removed.replace(self.code, self.by, 1) == added
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unseen:
-    """A part of code that nobody sees, so that it may be anything: what ``shown`` leaves away of lines."""
-
-    within: str
-    shown: Callable[[str], str]
-    reason: str
-
-    def is_made_by(self, function: str, removed: str, added: str) -> bool:
-        """Return whether lines that are taken away and added differ in nothing else."""
-        return fnmatchcase(function, self.within) and self.shown(removed) == self.shown(added)
-
+from tests.mutants import equivalents_of_reading
+from tests.mutants.equivalent import ANYWHERE, Equivalent, Unseen
 
 UNSEEN: Final = (
     Unseen(
@@ -54,6 +24,13 @@ UNSEEN: Final = (
         within="reader.archive.Archive.anticipate",
         shown=lambda lines: re.sub(r"ThreadPoolExecutor\((_TOGETHER, |None, )?", "ThreadPoolExecutor(", lines),
         reason="How many parts are read ahead at a time is a matter of speed.",
+    ),
+    Unseen(
+        within="storage.*",
+        shown=lambda lines: re.sub(
+            r"ThreadPoolExecutor\((_HASHING, |min\(.*?\)\), |None, )?", "ThreadPoolExecutor(", lines
+        ),
+        reason="How many members are hashed, or ranges brought, at a time is a matter of speed.",
     ),
 )
 
@@ -73,7 +50,15 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
             by=by,
             reason="Columns of one table, or names and a key, have one length.",
         )
-        for within in ("format.fingerprint.fingerprints_of", "format.nul_characters.without_nul")
+        for within in (
+            *(
+                "format.fingerprint.fingerprints_of",
+                "format.nul_characters.without_nul",
+                "writer.base.experiment_facts",
+            ),
+            *("writer.bucket_target.BucketTarget.placed", "writer.chunks._without_owners", "writer.finishing.*"),
+            *("writer.compacting.indexed.IndexedExtents.of", "writer.index._digests", "writer.index._with_gaps"),
+        )
         for by in (", )", ", strict=False)")
     ),
     Equivalent(
@@ -268,6 +253,24 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         )
         for by in ("(thread", "(None, thread", "(2, thread")
     ),
+    Equivalent(
+        within="writer.packs.PackWriter.add",
+        code="MAX_FRAME_RAW + 1",
+        by="MAX_FRAME_RAW + 2",
+        reason="One byte more than fits says as much as two.",
+    ),
+    Equivalent(
+        within="writer.destination.Destination.__init__",
+        code="self._work, 1)",
+        by="self._work, 2)",
+        reason="Beside a destination no journal of an export is kept, which the number would be of.",
+    ),
+    Equivalent(
+        within="writer.index.IndexBase._read_header",
+        code="max(0, size",
+        by="max(1, size",
+        reason="What is no header from its first byte on is none from its second.",
+    ),
     *(
         Equivalent(
             within="writer.blob_rows.index_pieces",
@@ -289,7 +292,7 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
 )
 
 
-KNOWN: Final[tuple[Equivalent | Unseen, ...]] = (*EQUIVALENTS, *UNSEEN)
+KNOWN: Final[tuple[Equivalent | Unseen, ...]] = (*EQUIVALENTS, *equivalents_of_reading.EQUIVALENTS, *UNSEEN)
 """All that is known to change nothing."""
 
 

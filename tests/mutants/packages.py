@@ -10,10 +10,15 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """Code, as patterns of paths below ``archive/mlflow_archive``, and paths of tests below ``tests``."""
+    """Code, as patterns of paths below ``archive/mlflow_archive``, and paths of tests below ``tests``.
+
+    ``left_out`` begins the names of those of the tests that are not asked: a survivor would cost them all, and what
+    they find others find in less time.
+    """
 
     code: tuple[str, ...]
     tests: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
 
 PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
@@ -32,6 +37,7 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
                     "remote/test_ranges.py",
                     "remote/test_reading.py",
                     "remote/test_requests.py",
+                    "remote/test_signing_in.py",
                     "remote/test_store_options.py",
                     "remote/test_stores.py",
                     "remote/test_writing.py",
@@ -48,13 +54,33 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
                 *("writer/test_target.py", "writer/test_delta.py", "writer/test_index.py", "writer/test_join.py"),
                 *("writer/test_once.py", "writer/test_out_of_reach.py", "remote/test_writing.py"),
                 *("writer/test_bucket_commit.py", "writer/test_redacted.py", "writer/test_thinned_packs.py"),
-                *("writer/test_compact.py", "writer/test_keep.py", "redacting/test_export.py"),
+                *("writer/test_compact.py", "writer/test_compact_labels.py", "writer/test_keep.py"),
+                *("writer/test_finishing.py", "writer/test_shard_writer.py", "remote/test_writing_by_workers.py"),
+                "redacting/test_export.py",
                 "workers/test_sharing_out.py::test_an_interrupted_export_is_continued_by_others",
-                "workers/test_sharing_out.py::test_a_large_blob_is_written_once",
                 "writer/test_laws.py::test_order_and_threads_do_not_matter",
                 "writer/test_laws.py::test_an_append_with_nothing_new_changes_nothing",
                 "writer/test_laws.py::test_a_file_that_changes_while_it_is_read_leaves_no_wrong_frame",
                 "writer/test_laws.py::test_a_stream_that_gives_little_at_a_time_is_read_whole",
+            ),
+            left_out=(
+                "remote/test_writing.py::test_killed_at_any_request",
+                "workers/test_sharing_out.py::test_an_interrupted_export_is_continued_by_others[archive]",
+                "writer/test_append.py::test_points_logged_later_for_earlier_steps_come_from_a_database",
+                *(
+                    f"writer/test_compact.py::test_archives_of_every_version_are_thinned_out[{version}-"
+                    for version in ("v1", "v1_1", "v1_3")
+                ),
+                "writer/test_compact.py::test_what_it_says_and_states[]",
+                *(
+                    f"writer/test_index.py::test_objects_without_fingerprints_are_compared_by_their_digests[{change}]"
+                    for change in ("an alias more", "a status", "an experiment", "an unknown table less")
+                ),
+                "writer/test_index.py::test_an_index_is_small_and_holds_no_values",
+                "writer/test_join.py::test_a_join_is_what_appends_make_byte_for_byte[]",
+                "writer/test_laws.py::test_order_and_threads_do_not_matter[1-7]",
+                "writer/test_laws.py::test_order_and_threads_do_not_matter[3-None]",
+                "writer/test_once.py::test_it_is_the_file_that_the_directory_form_makes[one pack]",
             ),
         ),
         "reader": Package(
@@ -98,6 +124,8 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
         "redacting": Package(code=("redacting/*",), tests=("redacting",)),
         "scanning": Package(code=("scanning/*",), tests=("scanning",)),
         "retiring": Package(code=("retiring/*",), tests=("retiring",)),
-        "workers": Package(code=("workers/crew.py",), tests=("workers/test_crew.py", "workers/test_sharing_out.py")),
+        "workers": Package(
+            code=("workers/crew.py", "workers/kept.py"), tests=("workers/test_crew.py", "workers/test_kept.py")
+        ),
     }
 )

@@ -15,7 +15,8 @@ from tests.mutants.drawing import interval
 from tests.mutants.equivalents import is_equivalent
 from tests.mutants.records import change_codes, codes_of
 
-_NO_SURVIVORS: Final = ("killed", "timeout", "caught by type check", "not checked")
+_FOUND: Final = ("killed", "timeout", "segfault")
+_NO_SURVIVORS: Final = (*_FOUND, "caught by type check", "not checked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ class Score:
 
     def __str__(self) -> str:
         statuses = self.statuses
-        found = statuses["killed"] + statuses["timeout"]
+        found = sum(statuses[status] for status in _FOUND)
         counted = found + len(self.survivors)
         least, most = interval(found, counted)
         return (

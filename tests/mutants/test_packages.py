@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mutants.equivalents import KNOWN, Equivalent, is_equivalent
+from tests.mutants.equivalent import Equivalent
+from tests.mutants.equivalents import KNOWN, is_equivalent
 from tests.mutants.packages import PACKAGES
 from tests.support.left_behind import REPOSITORY
 
@@ -14,7 +15,14 @@ def test_modules_and_tests_of_a_package_exist(name: str) -> None:
     package = PACKAGES[name]
     code = REPOSITORY / "archive" / "mlflow_archive"
     assert [pattern for pattern in package.code if not list(code.glob(pattern))] == []
-    assert [path for path in package.tests if not (REPOSITORY / "tests" / path.partition("::")[0]).exists()] == []
+    tests = (*package.tests, *package.left_out)
+    assert [path for path in tests if not (REPOSITORY / "tests" / path.partition("::")[0]).exists()] == []
+    functions = [(path, function.partition("[")[0]) for path, _, function in (name.partition("::") for name in tests)]
+    assert [name for path, name in functions if name and f"def {name}(" not in _text_of(path)] == []
+
+
+def _text_of(path: str) -> str:
+    return (REPOSITORY / "tests" / path).read_text("utf-8")
 
 
 def test_an_equivalent_is_one_change_in_one_place() -> None:

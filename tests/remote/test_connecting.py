@@ -28,6 +28,11 @@ AZURITE = "DefaultEndpointsProtocol=http;AccountName=dev;AccountKey=a2V5==;BlobE
             {"account_name": "a", "account_key": "k", "endpoint": "https://a.blob.core.chinacloudapi.cn"},
         ),
         (
+            {"AZURE_STORAGE_CONNECTION_STRING": "AccountName=a;EndpointSuffix=b:1;DefaultEndpointsProtocol=http"},
+            "",
+            {"account_name": "a", "endpoint": "http://a.blob.b:1"},
+        ),
+        (
             {"AZURE_STORAGE_CONNECTION_STRING": "AccountName=a;SharedAccessSignature=?sv=1&sig=2"},
             "",
             {"account_name": "a", "sas_key": "sv=1&sig=2"},
@@ -35,7 +40,7 @@ AZURITE = "DefaultEndpointsProtocol=http;AccountName=dev;AccountKey=a2V5==;BlobE
         ({"AZURE_STORAGE_ACCESS_KEY": "k"}, "named", {"account_name": "named", "account_key": "k"}),
         ({"AZURE_STORAGE_ACCOUNT_NAME": "a"}, "", {"account_name": "a"}),
     ],
-    ids=["Azurite", "China", "signature", "MLflow's key", "log-in"],
+    ids=["Azurite", "China", "without TLS", "signature", "MLflow's key", "log-in"],
 )
 def test_settings_of_azure(environment: dict[str, str], account: str, expected: dict[str, str]) -> None:
     assert azure_settings(environment, account, PLACE) == expected

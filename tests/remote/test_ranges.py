@@ -71,6 +71,9 @@ def test_who_reads_on_gets_more_at_a_time_and_who_jumps_little() -> None:
     ):
         assert file.read(position, size) == DATA[position : position + size]
         assert store.asked() == asked, position
+    for position, size in ((64 * KIB - 1, MIB), (64 * KIB, 64 * KIB)):  # a first read near the begin goes on, too
+        of(store, LARGE).read(position, 1)
+        assert store.asked() == [(position, size)]
 
 
 def test_at_the_ends_of_what_is_kept_and_of_the_object() -> None:
@@ -160,11 +163,26 @@ def test_bytes_that_do_not_come_are_missed() -> None:
     assert str(caught.value) == "s3://box/x/o: 65535 bytes came where 65536 were asked for"
 
 
+@pytest.mark.parametrize("blocks", [[], [b"1234"], [b"123", b"", b"4"]])
+def test_a_stream_that_ends_too_early_is_missed_by_who_reads_in_order(
+    blocks: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Recorded()
+    monkeypatch.setattr(store, "stream", lambda *_, **__: ObjectStream(iter(blocks), SIZE, None))
+    ordered = of(store).in_order(100, 5)
+    with pytest.raises(RemotePlaceError) as caught:
+        ordered.read(100, 5)
+    come = len(b"".join(blocks))
+    assert str(caught.value) == f"s3://box/x/o: {come} bytes came where 5 were asked for"
+    assert ordered.read(100, 5) == DATA[100:105]  # anew, as any other range
+
+
 def test_a_size_that_is_not_true_is_damage_and_says_where_it_is_from() -> None:
     for origin, said in (("", "a moment ago it had"), ("the manifest states", "the manifest states")):
         with pytest.raises(DamagedError) as caught:
             of(Recorded(9), 10, origin=origin).read(0, 1)
         assert str(caught.value) == f"E011: o has 9 bytes, {said} 10"
+        assert caught.value.member == "o"
     with pytest.raises(DamagedError) as behind:
         of(Recorded(9), 100 * KIB).read(90 * KIB, 1)
     assert str(behind.value) == f"E011: o: it ends before byte {90 * KIB}"

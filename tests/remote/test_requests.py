@@ -156,6 +156,24 @@ def test_parts_of_a_file_are_as_large_as_their_number_asks_for(tmp_path: Path) -
     assert sizes == [10 * mib + 1, part, part]
 
 
+def test_an_object_is_put_in_place_of_the_state_that_was_read_and_of_no_other() -> None:
+    store = RemoteStore(PLACE, MemoryStore())
+    store.put_instead("o", b"one", None)
+    read = store.get("o", 0, 9)
+    store.put_instead("o", b"two", read)
+    for before in (None, read):
+        with pytest.raises(OtherObjectError) as caught:
+            store.put_instead("o", b"three", before)
+        assert str(caught.value) == f"{WHERE} was changed by somebody else meanwhile"
+    assert store.get("o", 0, 9).data == b"two"
+    assert [store.get("o", 0, 1, tag=tag).data for tag in (None, store.get("o", 0, 1).tag)] == [b"t", b"t"]
+    with pytest.raises(OtherObjectError):
+        store.get("o", 0, 1, tag=read.tag)
+    with pytest.raises(OtherObjectError):
+        store.stream("o", 0, 1, tag=read.tag)
+    assert store.size("o") == 3
+
+
 def test_a_state_without_a_name_is_put_in_place_of_any() -> None:
     store = RemoteStore(PLACE, MemoryStore())
     store.put("o", b"one")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlflow_archive.errors import MissingExtraError, SelectionError
+from mlflow_archive.errors import MissingExtraError, RemotePlaceError, SelectionError
 from mlflow_archive.format.location import RemotePlace
 from mlflow_archive.storage.remote.connecting import azure_settings, connect, is_endpoint
 
@@ -68,6 +70,9 @@ def test_the_server_of_s3(
         ("s3://box/deep/x/", False, "deep/x", "s3://box/deep/x/", "x"),
         ("s3://box", False, None, "s3://box", ""),
         ("s3://box/of http:/a/x", False, "of http:/a/x", "s3://box/of http:/a/x", "x"),
+        ("s3://box/deep/X/", True, "deep", "s3://box/deep", "X"),
+        ("s3://box/X/", False, "X", "s3://box/X/", "X"),
+        ("s3://box/x://", False, "x:", "s3://box/x://", "x:"),
     ],
 )
 def test_below_a_place_and_beside_it(
@@ -120,11 +125,61 @@ def test_an_account_in_the_uri_of_azure_with_a_log_in(
     assert (place, store.credential_provider) == ("abfss://box@named.dfs.core.windows.net/x", None)
 
 
-def test_whoever_has_no_log_in_is_asked_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr("mlflow_archive.storage.remote.connecting._azure_identity", lambda: asked.append("azure"))
-    options("abfss://box@named.dfs.core.windows.net/x", {}, monkeypatch)
-    assert asked == ["azure"]
+AZURE = "abfss://box@named.dfs.core.windows.net/x://"
+GOOGLE_ACCOUNT = json.dumps(
+    {"private_key": "k", "private_key_id": "1", "client_email": "a@b.example", "disable_oauth": True}
+)
+
+
+@pytest.mark.parametrize(
+    ("uri", "finder", "config"),
+    [
+        ("s3://box/x", "_profile", {"bucket": "box"}),
+        ("gs://box/x", "_google", {"bucket": "box"}),
+        (AZURE, "_azure_identity", {"account_name": "named", "container_name": "box"}),
+    ],
+)
+def test_whoever_has_no_log_in_is_asked_for_one(
+    uri: str, finder: str, config: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def provider() -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(f"mlflow_archive.storage.remote.connecting.{finder}", lambda: provider)
+    store, _, _ = options(uri, {}, monkeypatch)
+    assert (store.credential_provider, store.config) == (provider, config)
+
+
+@pytest.mark.parametrize(
+    ("uri", "finder", "variable", "value"),
+    [
+        ("s3://box/x", "_profile", "AWS_ACCESS_KEY_ID", "a"),
+        ("s3://box/x", "_profile", "AWS_SKIP_SIGNATURE", "true"),
+        ("gs://box/x", "_google", "GOOGLE_BEARER_TOKEN", "token"),
+        ("gs://box/x", "_google", "GOOGLE_SKIP_SIGNATURE", "true"),
+        ("gs://box/x", "_google", "GOOGLE_SERVICE_ACCOUNT_KEY", GOOGLE_ACCOUNT),
+        ("gs://box/x", "_google", "GOOGLE_SERVICE_ACCOUNT", "{}/account.json"),
+        ("gs://box/x", "_google", "GOOGLE_SERVICE_ACCOUNT_PATH", "{}/account.json"),
+    ],
+)
+def test_whoever_has_one_in_the_environment_is_not(
+    uri: str, finder: str, variable: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked() -> None:
+        raise AssertionError
+
+    (tmp_path / "account.json").write_text(GOOGLE_ACCOUNT)
+    monkeypatch.setattr(f"mlflow_archive.storage.remote.connecting.{finder}", asked)
+    environment = {"AWS_SECRET_ACCESS_KEY": "b"} if variable == "AWS_ACCESS_KEY_ID" else {}
+    environment |= {variable: value.replace("{}", str(tmp_path))}
+    store, _, _ = options(uri, environment, monkeypatch)
+    assert store.credential_provider is None
+
+
+def test_half_of_a_key_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RemotePlaceError) as caught:
+        options("s3://box/x", {"AWS_ACCESS_KEY_ID": "a"}, monkeypatch)
+    assert str(caught.value) == "s3://box/x cannot be used: Generic S3 error: Missing SecretAccessKey"
 
 
 @pytest.mark.parametrize("name", ["AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_KEY"])
@@ -164,6 +219,7 @@ def test_what_is_said_of_an_account_that_is_not_named_or_another() -> None:
         ("http://a:5/a%20b/x.mlfa?sig=1#part", False, "http://a:5/a%20b/x.mlfa?sig=1", PLAIN),
         ("http://a:5/a%20b/x.mlfa?sig=1", True, "http://a:5/a%20b?sig=1", PLAIN),
         ("https://a/x.mlfa", True, "https://a/", TIMES),
+        ("https://a/X/x.mlfa/", True, "https://a/X", TIMES),
     ],
 )
 def test_a_web_server(

@@ -60,7 +60,7 @@ def judged(
         kept_entities=cast("KeptEntities", OneExperiment()),
         rules=rules,
         foundation=Foundation(runs=runs, logged_models=models),
-        assessed=assessed,
+        entangled={"run": assessed},
         going=going,
     )
     stay = judge(subject)

@@ -41,12 +41,14 @@ def test_over_rest(server_subject: Subject) -> None:
     expected = {name: text.format(**subject.runs) for name, text in HOLDS.items()} | {"assessed": "R504"}
     before = subject.export("before.mlfa")
     assert ma.retire(subject.archive, subject.uri, selection=subject.selection).details["traces_that_stay"] == 1
+    late = "it ended, or was made, later than was asked for"
+    expected |= {"made": late, "of-held": late}
     planned = subject.retire()
     assert (reasons(planned), planned.details["traces_that_stay"]) == (expected, 0)
     assert set(subject.stages().values()) == {"active"}
     done = subject.retire(yes=True)
     assert reasons(done) == expected
-    assert done.counts == {"runs_deleted": 2, "runs_left": 4, "runs_held": 3}
+    assert done.counts == {"runs_deleted": 2, "runs_left": 4, "runs_held": 3, "logged_models_held": 2}
     assert [entry["id"] for entry in _objects(done)] == [entry["id"] for entry in _objects(planned)]
     deleted = [name for name, stage in subject.stages().items() if stage == "deleted"]
     assert sorted(deleted) == ["metrics", "plain"]

@@ -69,6 +69,7 @@ def test_finds_are_counted_and_only_the_first_are_listed(monkeypatch: pytest.Mon
         ("params", "value", "k*", {"table": "params", "column": "value", "key": "k*", "action": "replace"}),
         ("params", "key", "k*", {"action": "pseudonym", "match": "a@b"}),
         ("artifacts", "path", None, {"action": "pseudonym", "match": "a@b"}),
+        ("gaps", "reason", None, {"action": "pseudonym", "match": "a@b"}),
         ("model_versions", "run_id", None, {"action": "pseudonym", "match": "a@b"}),
         ("runs", "user_id", None, {"table": "runs", "column": "user_id", "action": "replace", "match": "a@b"}),
     ],
@@ -121,11 +122,14 @@ def test_which_values_are_no_secrets() -> None:
 def test_numbers_with_check_digits_and_addresses() -> None:
     ibans = ("NO9386011117947", "GB29-NWBK-6016-1331-9268-19", "MT84MALT011000012345MTLCAST001S")
     assert [is_iban(text) for text in (*ibans, "XX9386011117947", "NO938601111794", "")] == [True] * 3 + [False] * 3
-    cards = ("4222222222222", "378282246310005", "5555555555554444", "6011111111111117", "3530111333300000")
+    cards = [
+        *("4222222222222", "378282246310005", "5555555555554444", "6011111111111117", "3530111333300000"),
+        *("4242 4242-4242 4242", "4992739871600008"),
+    ]
     assert [is_card(text) for text in (*cards, "4444444444444444444", "1234567890128", "0000000000000")] == [
-        *[True] * 5,
+        *[True] * 7,
         *[False] * 3,
     ]
-    mails = ("a@b.example", "a@b.example.txt", "a@b.png.example", "A@B.CO")
-    others = ("a@b", "git@b.example", "GIT@b.example", "a@2x.png", "a@b.c0", "a@txt.png")
+    mails = ("a@b.example", "a@b.example.txt", "a@b.png.example", "A@B.CO", "a@b.2c.example")
+    others = ("a@b", "git@b.example", "GIT@b.example", "a@2x.png", "a@b.c0", "a@txt.png", "a@b.png")
     assert [text for text in (*mails, *others) if is_email(text)] == list(mails)

@@ -124,6 +124,7 @@ def test_without_the_extra(cli: Command, archive: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "detect_secrets", None)
     ran = cli("scan", archive, "-q")
     assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+    assert "to scan an archive for credentials" in ran.err
     assert "pip install 'mlflow-archive[scan]'" in ran.err
 
 

@@ -17,6 +17,7 @@ from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.members import HASH_BLOCK, BytesMember, DirectoryMembers
 from mlflow_archive.storage.single_file import SingleFileMembers
 from tests.storage.written_members import written_members
+from tests.support.crash import RecordingFiles
 
 CONTENTS = {"b.txt": b"bee", "a/empty": b"", "a/large": bytes(range(251)) * (HASH_BLOCK // 125)}
 
@@ -72,6 +73,22 @@ def test_a_folder_of_members(tmp_path: Path, folder: DirectoryMembers) -> None:
     found = {name: new.open(name).read_at(0, size) for name, size in new.sizes().items()}
     new.close()
     assert found == {**CONTENTS, "c": b"in memory"}
+
+
+def test_names_in_a_folder_are_durable_when_all_files_are_from_below(tmp_path: Path) -> None:
+    new, files = tmp_path / "new", RecordingFiles()
+    members = [BytesMember(name, name.encode()) for name in ("c", "a/deep/b", "a/d")]
+    copy_to_directory(files, new, [(member, None) for member in members])
+    folders = [("mkdir", new), ("syncdir", tmp_path)], [("mkdir", new / "a"), ("syncdir", new)]
+    deep = [("mkdir", new / "a" / "deep"), ("syncdir", new / "a")]
+    kinds = [operation[:2] for operation in files.operations]
+    written = [
+        [("create", new / name), ("write", new / name), ("sync", new / name)] for name in ("c", "a/deep/b", "a/d")
+    ]
+    assert kinds == [
+        *(*folders[0], *written[0], *folders[1], *deep, *written[1], *written[2]),
+        *(("syncdir", folder) for folder in (new / "a" / "deep", new / "a", new)),
+    ]
 
 
 @pytest.mark.parametrize("wrong", CONTENTS)

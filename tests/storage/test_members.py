@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,39 @@ def test_a_range_lies_in_the_member_to_its_last_byte(middle: MemberFile) -> None
             middle.read_at(offset, size)
         assert str(caught.value) == f"E011: m: bytes {offset} to {offset + size} are asked for, it has 5"
         assert (caught.value.code, caught.value.member) == ("E011", "m")
+
+
+class Distant:
+    """Bytes on another machine, each its number, with a note of what is said to come."""
+
+    distant = True
+
+    def __init__(self) -> None:
+        self.coming: list[list[tuple[int, int]]] = []
+
+    def read(self, position: int, size: int) -> bytes:
+        return bytes(range(position, position + size))
+
+    def anticipate(self, ranges: Iterable[tuple[int, int]]) -> None:
+        self.coming.append(list(ranges))
+
+    def in_order(self, position: int, size: int) -> Distant:
+        self.coming.append([(position, size)])
+        return self
+
+
+def test_of_what_will_be_read_that_in_the_member_is_brought_near(middle: MemberFile) -> None:
+    file = Distant()
+    member = MemberFile("m", file, 3, 5, 7)
+    member.anticipate([(0, 5), (-2, 3), (-2, 2), (4, 9), (5, 1), (2, 0), (1, 2)])
+    ordered = member.in_order(1, 4)
+    assert file.coming == [[(3, 5), (3, 1), (7, 1), (4, 2)], [(4, 4)]]
+    assert (ordered.name, ordered.size, ordered.crc32, ordered.distant, ordered.place) == ("m", 5, 7, True, None)
+    assert ordered.read_at(1, 4) == bytes([4, 5, 6, 7])
+    middle.anticipate([(0, 5)])
+    assert (middle.in_order(1, 4), middle.distant) == (middle, False)
+    renamed = member.renamed("n")
+    assert (renamed.name, renamed.read_at(0, 2), member.name) == ("n", bytes([3, 4]), "m")
 
 
 def test_a_file_that_ends_too_early(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from mlflow_archive.errors import DamagedError, MlflowArchiveError, NotAnArchiveError
 from mlflow_archive.format import zipfile64
+from mlflow_archive.format.index import MAGIC
 from mlflow_archive.storage.files import Files, OutputFile
 from mlflow_archive.storage.members import HASH_BLOCK, DirectoryMembers
 from mlflow_archive.storage.single_file import SingleFileMembers
@@ -59,7 +60,7 @@ def test_what_was_written_is_read(tmp_path: Path, folder: DirectoryMembers) -> N
     for name, data in CONTENTS.items():
         file = members.open(name)
         assert (file.name, file.size, file.read_at(0, file.size)) == (name, len(data), data)
-        assert members.crc32(name) == zlib.crc32(data)
+        assert members.crc32(name) == file.crc32 == zlib.crc32(data)
     with pytest.raises(DamagedError) as caught:
         members.open("gone")
     assert str(caught.value) == f"E010: gone is not in {path}"
@@ -127,6 +128,8 @@ def test_a_local_header_that_differs_is_noticed_when_its_member_is_opened(
         (b"", "E001: {} is no archive: it does not begin with a ZIP member"),
         (b"PK\x03\x05" + b"x" * 200, "E001: {} is no archive: it does not begin with a ZIP member"),
         (b"QK\x03\x04" + b"x" * 200, "E001: {} is no archive: it does not begin with a ZIP member"),
+        (MAGIC, "E001: {} is no archive: it is the index of one, and serves only as `export --base`"),
+        (MAGIC[:-1] + b"x", "E001: {} is no archive: it does not begin with a ZIP member"),
     ],
 )
 def test_what_does_not_begin_as_an_archive_does(tmp_path: Path, data: bytes, reason: str) -> None:

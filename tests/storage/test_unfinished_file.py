@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_archive.errors import DamagedError
+from mlflow_archive.errors import DamagedError, MlflowArchiveError
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.members import BytesMember, MemberFile
 from mlflow_archive.storage.unfinished_file import UnfinishedFile
@@ -132,6 +132,18 @@ def test_what_it_does_not_hold_is_not_taken_over(tmp_path: Path) -> None:
     assert not unfinished(path).holds(sizes)
     assert list(unfinished(path).take_over({})) == []
     assert not temporary.exists()
+
+
+def test_a_member_that_grows_too_large_for_its_header_is_refused(tmp_path: Path) -> None:
+    """A longer header, for a size of more than 32 bits, would lie where the bytes of the member do."""
+    with unfinished(tmp_path / "a.mlfa") as file:
+        grown = file.begin(FIRST)
+        grown.size = (1 << 32) - 2
+        grown.finish()
+        grown.size = (1 << 32) - 1
+        with pytest.raises(MlflowArchiveError) as caught:
+            grown.finish()
+        assert str(caught.value) == f"{FIRST} has {(1 << 32) - 1} bytes: a member that grows is smaller than 4 GiB"
 
 
 def test_a_member_that_is_damaged_is_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from mlflow_archive.format.fingerprint import Fingerprint
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.storage.files import Files
@@ -72,6 +73,21 @@ def test_damage_of_what_was_just_written_is_not_read_past(tmp_path: Path) -> Non
 
 def _facts(member: Member) -> dict[str, Any]:
     return {name: getattr(member, name) for name in member.__slots__}
+
+
+def test_of_rows_that_name_their_owner_those_stay_whose_fingerprint_an_interrupted_export_has(tmp_path: Path) -> None:
+    given = [("run", "a"), ("run", "b"), ("trace", "a"), ("logged_model", "c"), ("registered_model", "a"), ("run", "d")]
+    rows = table("gaps", [{"owner_kind": kind, "owner_id": one, "path": "p", "code": "c"} for kind, one in given])
+    member = Member(path="p", kind="table", export=1, size=0, sha256="0" * 64)
+    with closing(Scratch()) as scratch:
+        scratch.add_known([("run", "a", Fingerprint("1")), ("run", "d", Fingerprint("1"))], segment=2)
+        scratch.add_known([("logged_model", "c", Fingerprint("1")), ("trace", "b", Fingerprint("1"))], segment=2)
+        scratch.add_known([("run", "b", Fingerprint("1"))], segment=1)
+        keep = finishing(tmp_path, scratch, member)._keep(TABLES["gaps"], 2)
+        assert keep is not None
+        kept = keep(rows)
+        assert [(row["owner_kind"], row["owner_id"]) for row in kept.to_pylist()] == [given[0], given[3], given[5]]
+        assert keep(rows.slice(0, 0)).equals(TABLES["gaps"].schema.empty_table())
 
 
 def test_of_a_blob_in_two_parcels_the_first_counts_and_of_one_that_nothing_names_none(tmp_path: Path) -> None:

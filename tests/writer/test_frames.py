@@ -155,17 +155,48 @@ class _Twice(io.BytesIO):
         return super().seek(offset, whence)
 
 
-@pytest.mark.parametrize("second", [b"0123456789", b"0123456789abX", b"X123456789abc", b"0123456789abcd", b""])
+TEXT = b"0123456789abc"
+
+
+@pytest.mark.parametrize(
+    ("data", "second"),
+    [
+        *((TEXT, second) for second in (TEXT[:10], TEXT[:-1] + b"X", b"X" + TEXT[1:], TEXT + b"d", b"")),
+        *((TEXT[:10], second) for second in (TEXT[:11], TEXT[:5])),
+    ],
+)
 def test_a_large_blob_that_changes_between_its_two_readings_is_refused(
-    second: bytes, writer: PackWriter, scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+    data: bytes, second: bytes, writer: PackWriter, scratch: Scratch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packs, "MAX_FRAME_RAW", 5)
-    data = b"0123456789abc"
     with pytest.raises(BlobChangedError):
         writer.add(_Twice(data, second), FrameBuilder(writer, scratch))
     assert not scratch.has_blob(hashlib.sha256(data).digest())
-    assert writer.add(_Twice(data, data), FrameBuilder(writer, scratch)) == (hashlib.sha256(data).hexdigest(), 13)
+    assert writer.add(_Twice(data, data), FrameBuilder(writer, scratch)) == (
+        hashlib.sha256(data).hexdigest(),
+        len(data),
+    )
     assert scratch.has_blob(hashlib.sha256(data).digest())
+
+
+class _Once(io.BytesIO):
+    """Is read to its end once, as a pipe is."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        raise io.UnsupportedOperation
+
+
+def test_what_fits_into_a_frame_is_read_once_and_a_byte_more_twice(
+    tmp_path: Path, writer: PackWriter, scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs, "MAX_FRAME_RAW", 5)
+    builder = FrameBuilder(writer, scratch)
+    assert writer.add(_Once(b"12345"), builder) == (hashlib.sha256(b"12345").hexdigest(), 5)
+    with pytest.raises(io.UnsupportedOperation):
+        writer.add(_Once(b"123456"), builder)
+    builder.flush()
+    writer.sync()
+    assert frames(tmp_path) == [[5]]
 
 
 def test_a_large_blob_lies_in_frames_that_follow_each_other(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
 
+import pyarrow as pa
 import pytest
 
 import mlflow_archive as ma
@@ -14,16 +18,20 @@ from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.errors import DamagedError, MlflowArchiveError, NotAnArchiveError, SelectionError, TargetError
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Report
+from mlflow_archive.format.index import KNOWN, entity_key
 from mlflow_archive.mlflow_database.uris import parse_database_uri
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database import DatabaseSource
+from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
-from mlflow_archive.writer.index import IndexBase, write_index
+from mlflow_archive.writer.index import IndexBase, _blobs, _known, write_index
+from tests.support.chunks import table
 from tests.support.later_database import later_database, run
 from tests.support.memory_source import MemoryOptions
 from tests.writer.test_delta import exported
 
+FINGERPRINT: Final = ("fingerprint", "contents")
 DAY_1 = MemoryOptions(runs=9, sizes=(300, 0), distinct=3, gaps=frozenset({2, 3}), long=frozenset({4}), points=150)
 DAYS = {
     "nothing new": DAY_1,
@@ -151,14 +159,34 @@ def remade(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
     return changed + hashlib.sha256(changed).digest()
 
 
-HOSTILE: dict[str, Callable[[bytes], bytes]] = {
-    "another version": lambda data: data.replace(b'"version":1}', b'"version":2}'),
-    "no experiments": lambda data: data.replace(b'"experiments"', b'"experiment_"'),
-    "another manifest": lambda data: data.replace(b'"digits"', b'"digitz"').replace(b"memory:", b"memorz:"),
-    "sizes": lambda data: data.replace(b'"known":448', b'"known":512'),
-    "half a record": lambda data: data.replace(b'"known":448', b'"known":447'),
-    "a negative size": lambda data: data.replace(b'"known":448', b'"known":-64'),
-    "no header": lambda data: data[:-4] + b"\xff\xff\xff\xff",
+HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "another version": (
+        lambda data: data.replace(b'"version":1}', b'"version":2}'),
+        r"it is of the format {.*'version': 2}, expected mlflow-archive-index of version 1",
+    ),
+    "no experiments": (lambda data: data.replace(b'"experiments"', b'"experiment_"'), "'experiments'"),
+    "another manifest": (
+        lambda data: data.replace(b'"digits"', b'"digitz"').replace(b"memory:", b"memorz:"),
+        "its manifest is not that of the archive it is of",
+    ),
+    "no manifest": (
+        lambda data: data[:8] + data[8 + 4952 :].replace(b'"manifest":4952', b'"manifest":0   '),
+        "its manifest is not that of the archive it is of",
+    ),
+    "sizes": (
+        lambda data: data.replace(b'"known":448', b'"known":512'),
+        "it has [0-9]+ bytes, its parts are of another size",
+    ),
+    "half a record": (
+        lambda data: data.replace(b'"known":448', b'"known":447'),
+        "its sections known hold no whole number of records",
+    ),
+    "a negative size": (
+        lambda data: data.replace(b'"known":448', b'"known":-64'),
+        "it has [0-9]+ bytes, its parts are of another size",
+    ),
+    "no header": (lambda data: data[:-4] + b"\xff\xff\xff\xff", "'utf-8' codec can't decode .*"),
+    "nothing": (lambda data: data[:7], "its bytes are not those that were written"),
 }
 
 
@@ -166,10 +194,48 @@ HOSTILE: dict[str, Callable[[bytes], bytes]] = {
 def test_an_index_that_lies_is_refused(place: Path, name: str, tmp_path: Path) -> None:
     data = (place / "base.index").read_bytes()
     path = tmp_path / "base.index"
-    path.write_bytes(remade(data, HOSTILE[name]))
+    change, reason = HOSTILE[name]
+    path.write_bytes(remade(data, change))
     assert path.read_bytes() != data
-    with pytest.raises(DamagedError, match="E008"):
+    with pytest.raises(DamagedError) as refused:
         IndexBase(path)
+    ending = r"\. Carry it again, or make it anew \(`index`\)"
+    assert re.fullmatch(f"E008: {re.escape(str(path))} is no sound index: {reason}{ending}", str(refused.value))
+
+
+def test_what_is_not_a_digest_or_an_owner_of_gaps_is_left_out_of_an_index() -> None:
+    """An archive that is not ours may have something else there: then it is as if it had nothing."""
+    digest = "0f" * 32
+
+    def batches(name: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        if name == "blobs":
+            assert columns == ["digest"]
+            yield pa.table({"digest": [digest, digest, digest.upper(), "0f", ""]})
+        else:
+            rows = [("run", "a", digest, None), ("run", "b", "zz", None), ("trace", "a", digest, "1c" * 32)]
+            yield table(name, [dict(zip(("owner_kind", "owner_id", *FINGERPRINT), row, strict=True)) for row in rows])
+
+    archive: Any = SimpleNamespace(batches=batches)
+    assert list(_blobs(archive)) == [bytes.fromhex(digest)]
+    assert list(_known(archive)) == [
+        KNOWN.pack(entity_key("run", "a"), bytes.fromhex(digest), bytes(16))
+        + KNOWN.pack(entity_key("trace", "a"), bytes.fromhex(digest), bytes.fromhex("1c" * 16))
+    ]
+
+
+def test_an_index_is_written_beside_its_name_over_what_was_left_there(place: Path, tmp_path: Path) -> None:
+    class Refusing(Files):
+        def publish(self, temporary: Path, path: Path) -> None:
+            assert (temporary.name, path.name) == ("x.index.tmp", "x.index")
+            raise InterruptedError
+
+    (tmp_path / "x.index.tmp").write_bytes(b"left")
+    with open_archive(place / "base.mlfa") as archive:
+        with pytest.raises(InterruptedError):
+            write_index(archive, tmp_path / "x.index", files=Refusing())
+        write_index(archive, tmp_path / "x.index")
+    assert [file.name for file in tmp_path.iterdir()] == ["x.index"]
+    assert (tmp_path / "x.index").read_bytes() == (place / "base.index").read_bytes()
 
 
 def test_an_index_is_no_archive_and_replaces_none(place: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.format.redaction import Redaction
-from mlflow_archive.writer.compacting.policy import Keep
+from mlflow_archive.writer.compacting.policy import Keep, Period
 from mlflow_archive.writer.compacting.survey import groups_of, redaction_of, settled_of
 
 TIMES = ("2023-12-31", "2024-01-01", "2024-01-01", "2024-01-07", "2024-01-08", "2024-02-29", "2024-03-31")
@@ -79,16 +79,49 @@ def test_what_an_export_states_for_those_that_it_takes_up() -> None:
     assert [settled_of(group, chain) for group in groups] == [None, (("run", ""), ("scorer", "")), None]
 
 
+def test_where_nothing_is_said_all_the_words_are_told() -> None:
+    assert (Keep().is_empty, Keep(last=1).is_empty, Keep(within="1d").is_empty) == (True, False, False)
+    with pytest.raises(SelectionError) as refused:
+        Keep().numbers(exports(*TIMES))
+    assert str(refused.value) == (
+        "say which exports stay, as all others go: --keep-last 1 keeps the newest alone; there are --keep-daily, "
+        "--keep-weekly, --keep-monthly, --keep-yearly and --keep-within, too"
+    )
+
+
+def test_times_by_the_calendar() -> None:
+    for within, period in (
+        ("2y6m3d", Period(2, 6, 3, 0)),
+        (" 9999y99999m999999d9999999h ", Period(9999, 99999, 999999, 9999999)),
+        ("5h", Period(0, 0, 0, 5)),
+    ):
+        assert Keep(within=within).period == period
+    when = datetime(2024, 3, 31, 12, tzinfo=UTC)
+    for period, before in (
+        (Period(0, 1, 0, 0), datetime(2024, 2, 29, 12, tzinfo=UTC)),
+        (Period(1, 1, 0, 0), datetime(2023, 2, 28, 12, tzinfo=UTC)),
+        (Period(0, 3, 0, 0), datetime(2023, 12, 31, 12, tzinfo=UTC)),
+        (Period(0, 2, 1, 13), datetime(2024, 1, 29, 23, tzinfo=UTC)),
+        (Period(2023, 0, 0, 0), datetime(1, 3, 31, 12, tzinfo=UTC)),
+        (Period(2023, 2, 30, 13), datetime(1, 1, 2, tzinfo=UTC)),
+        (Period(2024, 0, 0, 0), datetime(1, 1, 2, tzinfo=UTC)),
+    ):
+        assert period.before(when) == before, period
+
+
 @pytest.mark.parametrize("within", ["", "3", "2w", "d", "-1d", "1d2m", "1.5d", "٣d"])
 def test_a_time_of_another_form_is_refused(within: str) -> None:
-    with pytest.raises(SelectionError, match="is no time such as 2y6m3d"):
+    with pytest.raises(SelectionError) as refused:
         Keep(within=within)
+    assert str(refused.value) == f"{within!r} is no time such as 2y6m3d: years, months, days and hours (h)"
 
 
 @pytest.mark.parametrize("number", [0, -1, True, "3"])
 def test_a_number_that_makes_no_sense_is_refused(number: int) -> None:
-    with pytest.raises(SelectionError, match="expected a number from 1 on"):
-        Keep(weekly=number)
+    for name in ("last", "daily", "weekly", "monthly", "yearly"):
+        with pytest.raises(SelectionError) as refused:
+            Keep(**{name: number})  # type: ignore[arg-type]
+        assert str(refused.value) == f"to keep {number!r} of {name} makes no sense: expected a number from 1 on"
 
 
 def test_times_beyond_the_calendar_do_not_matter() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from types import SimpleNamespace
+from typing import Any, Final, cast
 
 import pytest
 
 from mlflow_archive.errors import DamagedError
+from mlflow_archive.flow import chunk as flow
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Report
 from mlflow_archive.format.gaps import METRIC_UNREADABLE, OBJECT_UNREADABLE, SOURCE, UNKNOWN_FIELD, UNKNOWN_ROWS
@@ -17,6 +19,7 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
+from mlflow_archive.writer.settled import settled
 from tests.conformance import independent_reader
 from tests.support.chunks import ChunkSource, chunk, experiment
 
@@ -92,6 +95,18 @@ def test_one_that_read_all_again_knows_of_runs_too(path: Path) -> None:
 def test_one_that_left_something_out_does_not_know(path: Path, selection: Selection) -> None:
     export(path, append=True, selection=selection)
     assert told(path) == set(FIRST)
+
+
+def test_to_carry_unknown_tables_leaves_nothing_out() -> None:
+    one = flow.Gap(owner_kind="scorer", owner_id="", path="p", code=OBJECT_UNREADABLE, reason="so")
+    base = cast("Any", SimpleNamespace(gaps_of_no_object=lambda: iter([one])))
+    for selection, told_no_more in (
+        (Selection(), (("scorer", ""),)),
+        (Selection(unknown_tables=True), (("scorer", ""),)),
+        (Selection(unknown_tables=True, runs=("b",)), ()),
+    ):
+        assert settled(base, [], selection, rechecked=False) == told_no_more
+    assert settled(base, [one], Selection(), rechecked=True) == ()
 
 
 def test_what_is_found_again_stays_told_as_it_is_now(path: Path) -> None:

@@ -24,16 +24,16 @@ from tests.support.chunks import FACTS, ChunkSource, artifact, chunk, experiment
 A, B = "a" * 32, "b" * 32
 
 
-def sink(path: Path, *, append: bool = False) -> ArchiveSink:
-    return ArchiveSink(path, ArchiveOptions(append=append, jobs=1), tool="t 1", clock_ms=lambda: 7)
+def sink(path: Path, *, append: bool = False, files: Files | None = None) -> ArchiveSink:
+    return ArchiveSink(path, ArchiveOptions(append=append, jobs=1), tool="t 1", clock_ms=lambda: 7, files=files)
 
 
-def export(path: Path, *run_ids: str, append: bool = False) -> Report:
+def export(path: Path, *run_ids: str, append: bool = False, files: Files | None = None) -> Report:
     chunks = [
         chunk([artifact(run_id, "f", run_id.encode())], experiments=[experiment("1", "one")], runs=[run(run_id, "1")])
         for run_id in run_ids
     ]
-    return copy(ChunkSource((0, chunks)), sink(path, append=append), jobs=1)
+    return copy(ChunkSource((0, chunks)), sink(path, append=append, files=files), jobs=1)
 
 
 @pytest.mark.parametrize("name", ["a", "a.mlfa"])
@@ -74,6 +74,55 @@ def test_what_is_no_archive_is_left_alone_and_what_an_export_left_is_not(tmp_pat
     (tmp_path / "empty").mkdir()
     target = ArchiveTarget(tmp_path / "empty", append=False, files=Files())
     assert (target.base, target.single_file, target.export_number, target.root) == (None, False, 1, tmp_path / "empty")
+
+
+@pytest.mark.parametrize("name", ["a", "a.mlfa"])
+def test_what_another_process_has_committed_meanwhile_stays(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    late = sink(path)
+    export(path, A)
+    with pytest.raises(TargetError) as caught:
+        late.begin(FACTS, Selection())
+    late.abort()
+    assert str(caught.value) == f"{path}: another process has written this archive meanwhile; run the command again"
+    assert verify(path).problems == []
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+class _Failing(Files):
+    """A disk that fails when a file has its name already."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def publish(self, source: Path, target: Path) -> None:
+        super().publish(source, target)
+        if target.name == self.name:
+            raise TargetError("the disk fails")
+
+
+@pytest.mark.parametrize("append", [False, True], ids=["new", "append"])
+@pytest.mark.parametrize(("name", "last"), [("a", "manifest.json"), ("a.mlfa", "a.mlfa")])
+def test_what_may_be_committed_is_not_taken_back(tmp_path: Path, name: str, last: str, *, append: bool) -> None:
+    path = tmp_path / name
+    if append:
+        export(path, A)
+    with pytest.raises(TargetError, match="the disk fails"):
+        export(path, B, append=append, files=_Failing(last))
+    assert verify(path).ok
+    with open_archive(path) as archive:
+        assert archive.table("runs")["run_id"].to_pylist() == ([A, B] if append else [B])
+    if not append:
+        other = sink(path)
+        with pytest.raises(TargetError, match=r"is an archive already \(export 1 of"):
+            other.begin(FACTS, Selection(runs=(A,)))
+        other.abort()
+    export(path, A, B, append=append)
+    assert verify(path).problems == []
+    with open_archive(path) as archive:
+        assert archive.table("runs")["run_id"].to_pylist() == [A, B]
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+    assert not (path / "staging").exists()
 
 
 def test_a_damaged_archive_is_not_added_to(tmp_path: Path) -> None:

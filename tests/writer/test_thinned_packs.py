@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mlflow_archive.errors import DamagedError
 from mlflow_archive.format.layout import MANIFEST, manifest_name
-from mlflow_archive.format.manifest import Member, decode, encode
+from mlflow_archive.format.manifest import Member, MemberKind, decode, encode
+from mlflow_archive.format.packs import Extent, Label, compressor
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.writer.compacting.compact import CompactOptions, compact
+from mlflow_archive.writer.compacting.compact import CompactOptions, _renamed, compact
 from mlflow_archive.writer.compacting.policy import Keep
 from mlflow_archive.writer.compacting.survey import ExportGroup, GroupSurvey, SurveyedPack
-from mlflow_archive.writer.compacting.thinned_packs import SMALL_PACK, packs_to_copy, packs_to_write
+from mlflow_archive.writer.compacting.thinned_packs import SMALL_PACK, ThinnedPacks, packs_to_copy, packs_to_write
 from tests.support.memory_source import MemoryOptions, export
 
 
@@ -47,6 +50,39 @@ def test_packs_that_stay_and_packs_that_are_written(
     surveyed = GroupSurvey(group=ExportGroup(number=1, first=1, last=1), packs=packs)
     assert [one.member.path for one in packs_to_write(surveyed)] == written
     assert [one.member.path for one in packs_to_copy(surveyed)] == copied
+
+
+def test_copied_members_are_numbered_by_folder_in_the_order_of_exports() -> None:
+    def member(export: int, path: str, table: str | None = None) -> Member:
+        kind: MemberKind = "table" if table else "text"
+        return Member(path=path, kind=kind, export=export, size=1, sha256="0" * 64, table=table)
+
+    copied = [
+        *(member(2, "a", "tags"), member(1, "b", "gizmos"), member(1, "c", "tags"), member(1, "README.txt")),
+        *(member(2, "d", "others"), member(1, "b2", "tags")),
+    ]
+    surveyed = GroupSurvey(group=ExportGroup(number=7, first=1, last=2), copied=copied)
+    assert [(member.path, name) for member, name in _renamed(surveyed)] == [
+        ("README.txt", "README.txt"),
+        ("b", "tables/unknown_tables/0007-00000.parquet"),
+        ("b2", "tables/tags/0007-00000.parquet"),
+        ("c", "tables/tags/0007-00001.parquet"),
+        ("a", "tables/tags/0007-00002.parquet"),
+        ("d", "tables/unknown_tables/0007-00001.parquet"),
+    ]
+
+
+def test_a_frame_of_another_size_than_its_label_says_is_not_taken_apart() -> None:
+    """Of a label that says less, what stays would be cut out at wrong places."""
+    extent = Extent(digest=b"d" * 32, raw_offset=0, size=4)
+    nothing: Any = None
+    with pytest.raises(DamagedError, match=r"E045: packs/x at byte 7: the frame states 5 raw bytes, .*; expected 4"):
+        ThinnedPacks(nothing, nothing, nothing)._keep(
+            compressor(1).compress(b"12345"),
+            Label(frame_size=0, raw_size=4, extents=(extent,)),
+            {extent},
+            "packs/x at byte 7",
+        )
 
 
 def test_a_group_holds_what_its_exports_wrote() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from mlflow_archive.api.progress import OnProgress, as_progress
+from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.flow.report import Progress, Report
@@ -28,7 +29,8 @@ from mlflow_archive.retiring.elsewhere import check_lies_elsewhere
 from mlflow_archive.retiring.judging import Rules
 from mlflow_archive.retiring.kept import KeptEntities
 from mlflow_archive.retiring.plan import SiteAndArchive, number_of_traces, plan
-from mlflow_archive.retiring.receipt import NEW, PLANNED, RetiredObject, RetireReceipt, read_receipt
+from mlflow_archive.retiring.purged_files import PurgedFiles
+from mlflow_archive.retiring.receipt import DELETED, NEW, PLANNED, RetiredObject, RetireReceipt, read_receipt
 from mlflow_archive.retiring.retire import Retirement, runs_that_go
 from mlflow_archive.retiring.site import HIDDEN_BY_SERVERS, Site, locate_site
 from mlflow_archive.retiring.turn import turn_with
@@ -37,6 +39,7 @@ from mlflow_archive.verification.checks import verify
 
 if TYPE_CHECKING:
     from mlflow_archive.retiring.database_site import DatabaseSite
+    from mlflow_archive.retiring.server_site import ServerSite
 
 _MAY_DIFFER: Final = ("archive", "before_ms", "purge", "traces")
 """Facts that may be others when a retirement goes on: where the archive lies, when that is, whether it purges, and
@@ -48,7 +51,7 @@ class RetireOptions:
     """What may be retired. Runs must have ended, and logged models been made, so long ago (``18mo``); None: any time.
 
     ``with_versions``: also what a version of a registered model stands on. ``purge`` deletes it for good, rows and
-    files, at a database. ``artifact_map`` and ``artifacts_destination`` are those of an export.
+    files, at a database, and at a server traces. ``artifact_map`` and ``artifacts_destination`` are those of an export.
     """
 
     older_than: str | None = None
@@ -103,7 +106,7 @@ def retire(
             Retirement(sides, document).run()
         if yes and options.purge:
             document.facts["purge"] = True
-            _purge(sides, document, options)
+            _purge(sides, document, options, selection)
         return report_of(document)
 
 
@@ -154,9 +157,8 @@ def check_sound(archive: ArchivePath, jobs: int, progress: Progress) -> None:
 def _check_purgeable(archive: Archive, site: Site) -> None:
     """Raise SelectionError where something would be purged that the archive cannot have."""
     if site.kind != "database":
-        raise SelectionError(
-            f"{site.uri} cannot purge over its API: give the URI of its database, --from postgresql://…"
-        )
+        cast("ServerSite", site).check_purge()
+        return
     if {str(export.source.get("kind")) for export in archive.manifest.exports} != {site.kind}:
         raise SelectionError(
             f"{archive.path} was not read from a database, and a server hides what would be purged; export the database"
@@ -164,15 +166,29 @@ def _check_purgeable(archive: Archive, site: Site) -> None:
     cast("DatabaseSite", site).check_schema()
 
 
-def _purge(sides: SiteAndArchive, document: RetireReceipt, options: RetireOptions) -> None:
-    from mlflow_archive.artifact_roots import ArtifactRoots  # noqa: PLC0415
+def _purge(sides: SiteAndArchive, document: RetireReceipt, options: RetireOptions, selection: Selection) -> None:
+    if sides.site.kind == "database":
+        _purge_database(sides, document, options)
+        return
+    from mlflow_archive.retiring.server_purge import ServerPurge  # noqa: PLC0415 - it brings the REST source
+
+    server = cast("ServerSite", sides.site)
+
+    def roots(workspace: str | None) -> ArtifactRoots:
+        return server.artifacts(workspace, options.artifact_map, options.artifacts_destination)
+
+    document.facts["not_purged"] = sum(entry.state == DELETED for entry in document.entries)
+    ServerPurge(sides, server, document, PurgedFiles(sides.kept_entities, roots, of_server=True), selection).run()
+
+
+def _purge_database(sides: SiteAndArchive, document: RetireReceipt, options: RetireOptions) -> None:
     from mlflow_archive.retiring.purge import Purge  # noqa: PLC0415 - it brings SQLAlchemy
 
     site = cast("DatabaseSite", sides.site)
     roots = ArtifactRoots(
         artifact_map=options.artifact_map, artifacts_destination=options.artifacts_destination, base=site.folder
     )
-    Purge(sides, site, document, roots).run()
+    Purge(sides, site, document, PurgedFiles(sides.kept_entities, lambda _: roots)).run()
 
 
 def _sides(archive: Archive, site: Site, document: RetireReceipt, progress: Progress) -> SiteAndArchive:

@@ -29,7 +29,7 @@ from mlflow_archive.retiring.elsewhere import check_lies_elsewhere
 from mlflow_archive.retiring.judging import Rules, Stay
 from mlflow_archive.retiring.kept import KeptEntities
 from mlflow_archive.retiring.plan import SiteAndArchive, plan, stays
-from mlflow_archive.retiring.receipt import DELETING, NEW, PLANNED, RETIRE, RetireReceipt, read_receipt
+from mlflow_archive.retiring.receipt import DELETED, DELETING, NEW, PLANNED, RETIRE, RetireReceipt, read_receipt
 from mlflow_archive.retiring.retire import Retirement, bring_back
 from mlflow_archive.retiring.site import Site, locate_site
 from mlflow_archive.retiring.turn import turn_with
@@ -90,8 +90,18 @@ def undo(
 def _undo_retirement(path: Path, to: str | None, progress: Progress) -> Report:
     retired = read_receipt(path)
     with closing(_site(to or retired.facts["source"], progress)) as site:
-        _check_place(path, retired.facts["source"], to, site)
+        if site.kind == "rest" or not retired.facts["source"].startswith("http"):
+            _check_place(path, retired.facts["source"], to, site)
+        else:
+            _check_is_of_server(path, retired, site)
         return report_of(retired, bring_back(retired, site))
+
+
+def _check_is_of_server(path: Path, retired: RetireReceipt, site: Site) -> None:
+    """Raise SelectionError for a database that has nothing of what was deleted at a server."""
+    deleted = [entry.address for entry in retired.entries if entry.state in (DELETED, DELETING)]
+    if deleted and not any(site.stages([address]) for address in deleted):
+        raise SelectionError(f"{site.uri} has nothing of what {path} lists: it is not the database of that server")
 
 
 def _undo_import(imported: ImportReceipt, site: Site, path: Path | None, *, yes: bool, progress: Progress) -> Report:

@@ -21,7 +21,7 @@ from mlflow_archive.flow.source import Source
 from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.mlflow_database.uris import DatabaseUri, parse_database_uri
 from mlflow_archive.retiring.database_rows import StillNeededError, delete_rows
-from mlflow_archive.retiring.site import ACTIVE, DELETED, Address, Foundation
+from mlflow_archive.retiring.site import ACTIVE, DELETED, Address, Entangled, Foundation
 from mlflow_archive.retiring.trace_rows import TableSums, delete_trace, sums_of
 from mlflow_archive.sources.locate import locate_source
 
@@ -53,6 +53,7 @@ class DatabaseSite:
 
     kinds: tuple[str, ...] = (LOGGED_MODEL, RUN)
     kind = "database"
+    unseen: frozenset[str] = frozenset()
 
     def __init__(self, uri: str, reading: Mapping[str, Any]) -> None:
         self._uri, self._reading = uri, reading
@@ -83,8 +84,8 @@ class DatabaseSite:
             foundation = source.registered()
         return Foundation(runs=foundation.runs, logged_models=foundation.logged_models)
 
-    def assessed_runs(self, experiments: Collection[str] | None) -> frozenset[str]:
-        return frozenset()
+    def entangled(self, kinds: Collection[str], experiments: Collection[str] | None) -> Entangled:
+        return {}  # a delete is one of the object alone, and the transaction of a purge asks
 
     def hide(self, address: Address) -> None:
         self._change(_HIDE[address.kind], {"id": address.id, "now": time.time_ns() // 1_000_000})

@@ -12,10 +12,15 @@ from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.retiring.contents import different
 from mlflow_archive.retiring.kept import TABLE_WORDS, KeptEntities, KeptEntity
 from mlflow_archive.retiring.reading import HOLD, SourceEntity
-from mlflow_archive.retiring.site import DELETED, Foundation
+from mlflow_archive.retiring.site import DELETED, Entangled, Foundation
 
 _FINISHED: Final = {RUN: ("FINISHED", "FAILED", "KILLED"), TRACE: ("OK", "ERROR")}
 """Of what is not listed, such as one in progress, more may come."""
+_WITH_OTHERS: Final = {
+    RUN: "with it MLflow would delete assessments that it made, for good; retire it from the database",
+    TRACE: "a review queue has it",
+}
+"""Why objects stay whose delete would take something of others with it."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -44,7 +49,7 @@ class Judge:
     kept_entities: KeptEntities
     rules: Rules
     foundation: Foundation
-    assessed: Collection[str] = ()
+    entangled: Entangled = field(default_factory=dict)
     going: Collection[str] = field(default_factory=frozenset)
     there: Callable[[Collection[str]], Collection[str]] = frozenset
 
@@ -55,7 +60,7 @@ class Judge:
             self._of_hold,
             self._of_time,
             self._of_versions,
-            self._of_assessments,
+            self._of_others,
             self._of_maker,
         )
         return next((stay for test in tests if (stay := test(entity)) is not None), None)
@@ -70,15 +75,7 @@ class Judge:
         if entity.experiment is None or not self.kept_entities.is_same_experiment(entity.experiment):
             reason = "its experiment has another name or time of creation than in the archive"
             return Stay(reason=reason, code=refusals.CHANGED_SINCE)
-        return self._of_contents(entity, entity.archived)
-
-    def _of_contents(self, entity: SourceEntity, archived: KeptEntity) -> Stay | None:
-        words = [TABLE_WORDS[name] for name in different(archived.sums, entity.sums)]
-        if archived.row.get("lifecycle_stage") == DELETED != entity.row.get("lifecycle_stage"):
-            words.append("stage (deleted in the archive)")
-        if not words:
-            return None
-        return Stay(reason=f"it is not as the archive holds it: {', '.join(words)}", code=refusals.CHANGED_SINCE)
+        return by_contents(entity, entity.archived)
 
     def _of_hold(self, entity: SourceEntity) -> Stay | None:
         return Stay(reason=f"the {entity.holder} has the tag {HOLD}") if entity.holder else None
@@ -100,11 +97,10 @@ class Judge:
             return Stay(reason="a version of a registered model stands on it")
         return None
 
-    def _of_assessments(self, entity: SourceEntity) -> Stay | None:
-        if entity.kind == RUN and entity.id in self.assessed:
-            reason = "with it MLflow would delete assessments that it made, for good; retire it from the database"
-            return Stay(reason=reason, code=refusals.RETIRE_REFUSED)
-        return None
+    def _of_others(self, entity: SourceEntity) -> Stay | None:
+        if entity.id not in self.entangled.get(entity.kind, ()):
+            return None
+        return Stay(reason=_WITH_OTHERS[entity.kind], code=refusals.RETIRE_REFUSED)
 
     def _of_maker(self, entity: SourceEntity) -> Stay | None:
         maker = entity.row.get("source_run_id") if entity.kind == LOGGED_MODEL else None
@@ -113,6 +109,16 @@ class Judge:
         others = sorted(entity.runs.difference(self.going))
         staying = sorted(self.there(others)) if others else []
         return Stay(reason=f"the run {staying[0]} to which it belongs stays") if staying else None
+
+
+def by_contents(entity: SourceEntity, archived: KeptEntity, *, beside: Collection[str] = ()) -> Stay | None:
+    """Return why an object stays that is not as an archive holds it, in tables other than those ``beside``."""
+    words = [TABLE_WORDS[name] for name in different(archived.sums, entity.sums) if name not in beside]
+    if archived.row.get("lifecycle_stage") == DELETED != entity.row.get("lifecycle_stage"):
+        words.append("stage (deleted in the archive)")
+    if not words:
+        return None
+    return Stay(reason=f"it is not as the archive holds it: {', '.join(words)}", code=refusals.CHANGED_SINCE)
 
 
 def _ended_ms(row: Mapping[str, Any]) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 from mlflow_archive.flow.chunk import nothing_known
 from mlflow_archive.flow.copy import chunks_of
@@ -14,8 +15,11 @@ from mlflow_archive.retiring.judging import Judge, Rules, Stay, milliseconds
 from mlflow_archive.retiring.kept import KeptEntities
 from mlflow_archive.retiring.reading import EntityReading, SourceEntity
 from mlflow_archive.retiring.receipt import HELD, LEFT, RetiredObject
-from mlflow_archive.retiring.site import DELETED, Address, Foundation, Site
+from mlflow_archive.retiring.site import DELETED, Address, Entangled, Foundation, Site
 from mlflow_archive.selecting.selection import Selection
+
+if TYPE_CHECKING:
+    from mlflow_archive.retiring.server_site import ServerSite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +36,18 @@ class SiteAndArchive:
         """Yield the objects that are selected, without their rows, runs first. Raises as a source does."""
         return EntityReading(self.kept_entities, self.hidden, self.progress).objects(self.site.source(), selection)
 
-    def judge(self, foundation: Foundation, assessed: Collection[str], going: Collection[str]) -> Judge:
+    def look_alone(self, address: Address) -> SourceEntity | None:
+        """Return an object of a server, read by its id, None where it does not show it; a trace without its links."""
+        chunks = cast("ServerSite", self.site).by_id(address)
+        return EntityReading(self.kept_entities, self.hidden, self.progress).alone(chunks, address.kind)
+
+    def judge(self, foundation: Foundation, entangled: Entangled, going: Collection[str]) -> Judge:
         """Return the judge of what was read."""
         return Judge(
             kept_entities=self.kept_entities,
             rules=self.rules,
             foundation=foundation,
-            assessed=assessed,
+            entangled=entangled,
             going=going,
             there=self._there,
         )
@@ -55,10 +64,10 @@ def plan(
     ``kinds`` are all that the site can bring back, if not others. Runs are judged before what belongs to them;
     ``gone`` are runs that are deleted already, with whose traces the plan goes on.
     """
-    going = set(gone)
-    judge = sides.judge(sides.site.foundation([]), sides.site.assessed_runs(None), going)
+    going, kinds = set(gone), kinds or sides.site.kinds
+    judge = sides.judge(sides.site.foundation([]), sides.site.entangled(kinds, None), going)
     entries = []
-    for entity in sides.objects(replace(selection, kinds=kinds or sides.site.kinds, deleted=bool(gone))):
+    for entity in sides.objects(replace(selection, kinds=kinds, deleted=bool(gone))):
         if gone and (entity.experiment or {}).get("lifecycle_stage") == DELETED:
             continue
         stay = judge(entity)

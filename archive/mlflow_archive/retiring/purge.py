@@ -10,20 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mlflow_archive.artifact_roots import ArtifactRoots, ArtifactWriteError
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.retiring.database_site import DatabaseSite
 from mlflow_archive.retiring.judging import Stay
 from mlflow_archive.retiring.kept import KeptEntity
 from mlflow_archive.retiring.plan import SiteAndArchive, stays
-from mlflow_archive.retiring.receipt import DELETED, PLANNED, PURGED, PURGING, RetiredObject, RetireReceipt
+from mlflow_archive.retiring.purged_files import PurgedFiles, end_purge, is_kept
+from mlflow_archive.retiring.receipt import DELETED, PLANNED, PURGING, RetiredObject, RetireReceipt
 from mlflow_archive.retiring.retire import AT_ONCE, GONE, Retirement
 from mlflow_archive.retiring.site import ACTIVE
 from mlflow_archive.retiring.trace_rows import TableSums
-from mlflow_archive.sources.database.artifacts import ARCHIVE_TAG, ARTIFACT_TAG
 
-_LOCATIONS: Final = {RUN: "artifact_uri", LOGGED_MODEL: "artifact_location"}
 _WAITING: Final = {TRACE: (PLANNED, PURGING)}
 """The states in which objects of a kind wait, if not deleted: traces have no soft delete."""
 _BACK: Final = Stay(reason="somebody has brought it back", code=refusals.CHANGED_SINCE)
@@ -36,7 +34,7 @@ class Purge:
     sides: SiteAndArchive
     site: DatabaseSite
     receipt: RetireReceipt
-    roots: ArtifactRoots
+    files: PurgedFiles
 
     def run(self) -> None:
         """Purge. Raises ServerError, StoreError, TargetError; then it goes on."""
@@ -64,14 +62,15 @@ class Purge:
             if stay is None:
                 entries[index] = replace(entries[index], state=PURGING, code="", reason="")
             else:
-                entries[index] = _is_kept(entries[index], stay)
+                entries[index] = is_kept(entries[index], stay)
         self.receipt.save()
         without_rows = [index for index in indexes if index not in with_rows and entries[index].state == PURGING]
         archived = self._archived([index for index in indexes if entries[index].state == PURGING])
         for index in indexes:
             if entries[index].state == PURGING:
                 reason = "" if index in without_rows else self._purge_rows(entries[index], archived, seen)
-                self._end(index, archived[entries[index].id], reason)
+                if end_purge(self.receipt, index, self.files, reason):
+                    self.sides.progress.advance("purged", 1)
         self.receipt.save()
 
     def _archived(self, indexes: Sequence[int]) -> dict[str, KeptEntity]:
@@ -86,48 +85,9 @@ class Purge:
         numbers = {name: number for name, (number, _) in archived[entry.id].sums.items()}
         return self.site.purge(entry.address, numbers)
 
-    def _end(self, index: int, archived: KeptEntity, reason: str) -> None:
-        """Remove the files of an object whose rows are gone; ``reason`` says why they are not, empty where they are."""
-        entry = self.receipt.entries[index]
-        if reason:
-            self.receipt.entries[index] = _is_kept(entry, Stay(reason=reason, code=refusals.RETIRE_REFUSED))
-            return
-        try:
-            for path in self.sides.kept_entities.files(entry.kind, entry.id):
-                for location in self._locations(entry, archived):
-                    self._remove(location, path)
-        except ArtifactWriteError as error:
-            reason = f"its rows are purged, and not all its files: {error}"
-            self.receipt.entries[index] = replace(entry, code=refusals.RETIRE_REFUSED, reason=reason)
-            return
-        self.receipt.entries[index] = replace(entry, state=PURGED)
-        self.sides.progress.advance("purged", 1)
-
-    def _locations(self, entry: RetiredObject, archived: KeptEntity) -> list[str]:
-        """Return where files of an object lie. Raises ArtifactWriteError where others than a trace may have theirs."""
-        if entry.kind != TRACE:
-            return [archived.row[_LOCATIONS[entry.kind]] or ""]
-        tags = self.sides.kept_entities.tags(entry.id)
-        locations = [tags[name] for name in (ARTIFACT_TAG, ARCHIVE_TAG) if tags.get(name)]
-        for location in locations:
-            if entry.id not in location.split("/"):
-                raise ArtifactWriteError(f"{location} is not the place of this trace alone")
-        return locations
-
-    def _remove(self, location: str, path: str) -> None:
-        if location and self.roots.exists(location, path):
-            self.roots.remove(location, path)
-
 
 def _stay_by_stage(entry: RetiredObject, stage: str | None) -> Stay | None:
     """Return why an object stays that somebody has brought back, or a trace that somebody has deleted."""
     if entry.kind == TRACE:
         return GONE if stage is None and entry.state == PLANNED else None
     return _BACK if stage == ACTIVE else None
-
-
-def _is_kept(entry: RetiredObject, stay: Stay) -> RetiredObject:
-    """Return an entry that says why its object is not purged: it is deleted, and an undo brings it back."""
-    if entry.kind == TRACE:  # which was not deleted before
-        return stays(entry, stay)
-    return replace(entry, state=DELETED, code=stay.code, reason=f"deleted, and not purged: {stay.reason}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -78,6 +78,12 @@ class EntityReading:
                     if chunk.complete:
                         yield from self._entities()
                         self._waiting = self._nothing()
+
+    def alone(self, chunks: Iterable[Chunk], kind: str) -> SourceEntity | None:
+        """Return the one object of a kind that is in some chunks, None where there is none."""
+        for chunk in chunks:
+            self._take(chunk)
+        return next((entity for entity in self._entities() if entity.kind == kind), None)
 
     def _nothing(self) -> dict[str, _Waiting]:
         return {kind: _Waiting(RowSums(kind, self._hidden)) for kind in RETIRED_KINDS}

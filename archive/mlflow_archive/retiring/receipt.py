@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mlflow_archive.errors import SelectionError
+from mlflow_archive.kinds import LOGGED_MODEL, TRACE
 from mlflow_archive.retiring.site import Address
 from mlflow_archive.storage.files import Files
 
@@ -24,7 +25,8 @@ LEFT: Final = "left"
 HELD: Final = "held"
 BROUGHT_BACK: Final = "brought back"
 RETIRE: Final = "retire"
-_OUTSIDE: Final = ("command", "state", "bring_back", "objects")
+_BACK: Final = "bring_back"
+_OUTSIDE: Final = ("command", "state", _BACK, "objects")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,25 +82,45 @@ class RetireReceipt:
             "command": RETIRE,
             "state": self.state,
             **self.facts,
-            "bring_back": back,
-            "objects": [entry.to_json() for entry in self.entries],
+            _BACK: back,
+            "objects": [{**entry.to_json(), **self._otherwise(entry)} for entry in self.entries],
         }
 
+    def _otherwise(self, entry: RetiredObject) -> dict[str, str]:
+        command = self.way_back(entry)
+        return {_BACK: command} if command else {}
+
+    def way_back(self, entry: RetiredObject) -> str:
+        """Return the command that brings an object back which ``undo`` alone does not, empty for any other."""
+        of_server = str(self.facts.get("source")).startswith("http")
+        if entry.state in (PURGING, PURGED):
+            option = f"--trace {entry.id}" if entry.kind == TRACE else f"--run {entry.maker or entry.id}"
+            target = "DATABASE" if of_server else self.facts.get("source")
+            return f"mlflow-archive restore {self.facts.get('archive')} {option} --merge --to {target}"
+        if of_server and entry.kind == LOGGED_MODEL and entry.state in (DELETING, DELETED):
+            return f"mlflow-archive undo {self.path.name if self.path else 'RECEIPT'} --to DATABASE"
+        return ""
+
     def check(self, facts: Mapping[str, Any]) -> None:
-        """Raise SelectionError unless it is of the same archive, source and question."""
+        """Raise SelectionError unless it is of the same archive, source and question, and was not undone."""
         for name, value in facts.items():
             if self.facts.get(name) != value:
                 raise SelectionError(
                     f"{self.path} is the receipt of another retirement: its {name.replace('_', ' ')} is "
                     f"{self.facts.get(name)!r}, not {value!r}; give another --receipt"
                 )
+        if self.state == BROUGHT_BACK:
+            raise SelectionError(
+                f"{self.path} was undone: what it had deleted is back, and nothing is deleted by its list again; list "
+                "anew what would go: give another --receipt"
+            )
 
 
 def read_receipt(path: Path) -> RetireReceipt:
     """Return the receipt at a path. Raises SelectionError for anything else."""
     try:
         document = json.loads(path.read_bytes())
-        entries = [RetiredObject(**entry) for entry in document["objects"]]
+        entries = [_entry(entry) for entry in document["objects"]]
         facts = {name: value for name, value in document.items() if name not in _OUTSIDE}
         receipt = RetireReceipt(path=path, facts=facts, entries=entries, state=document["state"])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -106,3 +128,7 @@ def read_receipt(path: Path) -> RetireReceipt:
     if document.get("command") != RETIRE:
         raise SelectionError(f"{path} is the receipt of {document.get('command')!r}, not of a retirement")
     return receipt
+
+
+def _entry(values: Mapping[str, Any]) -> RetiredObject:
+    return RetiredObject(**{name: value for name, value in values.items() if name != _BACK})

@@ -15,7 +15,7 @@ from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.retiring import site as stages
-from mlflow_archive.retiring.judging import Stay
+from mlflow_archive.retiring.judging import Stay, by_contents
 from mlflow_archive.retiring.plan import SiteAndArchive, stays
 from mlflow_archive.retiring.reading import SourceEntity
 from mlflow_archive.retiring.receipt import (
@@ -33,7 +33,6 @@ from mlflow_archive.selecting.selection import Selection
 AT_ONCE: Final = 16
 """How many objects are read, deleted and looked at together."""
 
-_PURGED: Final = "it was purged, and comes back from the archive: mlflow-archive restore"
 GONE: Final = Stay(reason="it is not at the source any more", code=refusals.CHANGED_SINCE)
 _DELETED_MEANWHILE: Final = Stay(reason="somebody else has deleted it meanwhile", code=refusals.CHANGED_SINCE)
 
@@ -57,7 +56,7 @@ class Retirement:
         stage_of = self.sides.site.stages([entries[index].address for index in indexes])
         for index in indexes:
             stage, entry = stage_of.get((entries[index].kind, entries[index].id)), entries[index]
-            if stage is None:
+            if stage is None and not (entry.state == DELETING and entry.kind in self.sides.site.unseen):
                 entries[index] = stays(entry, GONE)
             elif stage == stages.DELETED and entry.state == PLANNED:
                 entries[index] = stays(entry, _DELETED_MEANWHILE)
@@ -68,7 +67,10 @@ class Retirement:
             entries[index] = replace(entries[index], state=DELETING)
         self.receipt.save()
         hidden += [index for index in going if self._hide(index)]
-        self._look_again(hidden)
+        unseen = [index for index in hidden if entries[index].kind in self.sides.site.unseen]
+        self._look_again([index for index in hidden if index not in unseen])
+        for index in unseen:
+            self._look_alone(index)
         self.receipt.save()
 
     def _without_those_that_stay(self, indexes: Sequence[int]) -> list[int]:
@@ -84,10 +86,7 @@ class Retirement:
         try:
             self.sides.site.hide(entry.address)
         except ServerError as error:
-            if error.status is None or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                raise
-            stay = Stay(reason=f"the source refused: {error}", code=refusals.RETIRE_REFUSED)
-            self.receipt.entries[index] = stays(entry, stay)
+            self.receipt.entries[index] = stays(entry, refusal(error))
             return False
         return True
 
@@ -104,6 +103,18 @@ class Retirement:
                 self.receipt.entries[index] = replace(entry, state=DELETED)
                 self.sides.progress.advance("retired", 1)
 
+    def _look_alone(self, index: int) -> None:
+        """Look at an object that is deleted and that the site does not bring back; say of it what is not as it was."""
+        entry = self.receipt.entries[index]
+        entity, stay = self.sides.look_alone(entry.address), None
+        if entity is not None and entity.archived is not None:  # older servers show no deleted one
+            stay = by_contents(entity, entity.archived)
+            if entity.gap:
+                stay = Stay(reason=f"it cannot be read whole: {entity.gap}", code=refusals.NOT_COMPARED)
+        code, reason = (stay.code, f"{stay.reason}; that was seen behind its delete") if stay else ("", "")
+        self.receipt.entries[index] = replace(entry, state=DELETED, code=code, reason=reason)
+        self.sides.progress.advance("retired", 1)
+
     def verdicts(self, indexes: Sequence[int]) -> dict[int, Stay | None]:
         """Read objects in full, and return why each stays, None for those that may go."""
         if not indexes:
@@ -114,8 +125,8 @@ class Retirement:
         }
         runs = [entry for entry in entries if entry.kind == RUN]
         foundation = self.sides.site.foundation([entry.address for entry in runs])
-        assessed = self.sides.site.assessed_runs({entry.experiment_id for entry in runs}) if runs else ()
-        judge = self.sides.judge(foundation, assessed, runs_that_go(self.receipt))
+        kinds, experiments = {entry.kind for entry in entries}, {entry.experiment_id for entry in entries}
+        judge = self.sides.judge(foundation, self.sides.site.entangled(kinds, experiments), runs_that_go(self.receipt))
         verdicts: dict[int, Stay | None] = {}
         for index, entry in zip(indexes, entries, strict=True):
             entity = by_id.get((entry.kind, entry.id))
@@ -127,6 +138,13 @@ class Retirement:
             return list(self.sides.objects(selection))
         except SelectionError:  # none of these is there any more
             return []
+
+
+def refusal(error: ServerError) -> Stay:
+    """Return why an object stays that a server does not want to delete. Raises the error where it cannot now."""
+    if error.status is None or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise error
+    return Stay(reason=f"the source refused: {error}", code=refusals.RETIRE_REFUSED)
 
 
 def runs_that_go(receipt: RetireReceipt) -> Collection[str]:
@@ -144,18 +162,23 @@ def bring_back(receipt: RetireReceipt, site: stages.Site) -> list[RetiredObject]
         stage_of = site.stages([entries[index].address for index in part])
         for index in part:
             entry = entries[index]
-            if (entry.kind, entry.id) in stage_of:
-                site.show(entry.address)
-                entries[index] = replace(entry, state=BROUGHT_BACK, code="", reason="")
-            else:
-                entries[index] = stays(entry, _purged(entry) if entry.state in (PURGING, PURGED) else GONE)
-    receipt.save("brought back")
+            entries[index] = _brought_back(receipt, entry, stage_of.get((entry.kind, entry.id)), site)
+    receipt.save(BROUGHT_BACK)
     return [entries[index] for index in gone]
 
 
-def _purged(entry: RetiredObject) -> Stay:
-    option = "--trace" if entry.kind == TRACE else "--run"
-    return Stay(reason=f"{_PURGED} {option} {entry.maker or entry.id}", code=refusals.CHANGED_SINCE)
+def _brought_back(receipt: RetireReceipt, entry: RetiredObject, stage: str | None, site: stages.Site) -> RetiredObject:
+    """Bring back an object that is at a stage, None where it is not there, and return its entry."""
+    if entry.kind in site.unseen and stage != stages.ACTIVE:
+        reason = f"MLflow's API has no way to bring it back; its database has: {receipt.way_back(entry)}"
+        return replace(entry, code=refusals.RETIRE_REFUSED, reason=reason)
+    if stage is not None:
+        site.show(entry.address)
+        return replace(entry, state=BROUGHT_BACK, code="", reason="")
+    if entry.state in (PURGING, PURGED):
+        reason = f"it was purged, and comes back from the archive: {receipt.way_back(entry)}"
+        return stays(entry, Stay(reason=reason, code=refusals.CHANGED_SINCE))
+    return stays(entry, GONE)
 
 
 def _batches(entries: Sequence[RetiredObject]) -> Iterator[list[int]]:

@@ -1,6 +1,6 @@
-"""A tracking server, over its REST API: it deletes runs so that they come back, and nothing else.
+"""A tracking server, over its REST API: it deletes runs and logged models softly, and traces for good.
 
-MLflow's API has no way to bring back a logged model, and deletes traces for good.
+MLflow's API brings runs back, but has no way to bring back a logged model: that needs its database.
 """
 
 from __future__ import annotations
@@ -9,13 +9,19 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from mlflow_archive.errors import ServerError
+from mlflow_archive.artifact_roots import ArtifactRoots
+from mlflow_archive.artifact_roots.proxy import PROXY_LIST, quoted
+from mlflow_archive.errors import SelectionError, ServerError
+from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.flow.source import Source
 from mlflow_archive.http.session import TrackingSession
-from mlflow_archive.kinds import RUN
-from mlflow_archive.retiring.site import ACTIVE, DELETED, Address, Foundation
+from mlflow_archive.http.tried import untried
+from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
+from mlflow_archive.retiring.site import ACTIVE, DELETED, Address, Entangled, Foundation
 from mlflow_archive.sinks.replay.target.rest_target import RestTarget
 from mlflow_archive.sources.locate import locate_source
+from mlflow_archive.sources.rest.lookups import LOGGED_MODELS
+from mlflow_archive.sources.rest.traces.traces import TRACES
 from mlflow_archive.sources.rest.workspaces import workspaces_of
 
 if TYPE_CHECKING:
@@ -28,8 +34,9 @@ _NOT_FOUND: Final = "RESOURCE_DOES_NOT_EXIST"
 class ServerSite:
     """The server at a URI; ``reading`` is what ``locate_source`` takes beside it."""
 
-    kinds: tuple[str, ...] = (RUN,)
+    kinds: tuple[str, ...] = (LOGGED_MODEL, RUN)
     kind = "rest"
+    unseen: frozenset[str] = frozenset({LOGGED_MODEL})
 
     def __init__(self, uri: str, reading: Mapping[str, Any]) -> None:
         self._uri, self._reading = uri, reading
@@ -44,13 +51,30 @@ class ServerSite:
         stages = {}
         for address in objects:
             try:
-                run = self._in(address).get_run(address.id)
+                deleted = self._is_deleted(address)
             except ServerError as error:
                 if error.error_code != _NOT_FOUND:
                     raise
                 continue
-            stages[address.kind, address.id] = DELETED if run.deleted else ACTIVE
+            stages[address.kind, address.id] = DELETED if deleted else ACTIVE
         return stages
+
+    def _is_deleted(self, address: Address) -> bool:
+        if address.kind == RUN:
+            return self._in(address).get_run(address.id).deleted
+        session = self._session_in(address.workspace)
+        if address.kind == TRACE:
+            session.get(f"{TRACES}/{quoted(address.id)}")
+            return False
+        path = f"{LOGGED_MODELS}/{quoted(address.id)}"
+        try:
+            session.get(path)
+        except ServerError as error:
+            if error.error_code != _NOT_FOUND:
+                raise
+            session.get(path, {"allow_deleted": "true"})
+            return True
+        return False
 
     def foundation(self, runs: Sequence[Address]) -> Foundation:
         foundation = self._rest_source.registered()
@@ -59,18 +83,52 @@ class ServerSite:
 
     def _has_version(self, run: Address) -> bool:
         """Return whether a version names a run: asked by itself, as a list may lack what the server cannot show."""
-        session = self._session.in_workspace(run.workspace) if self._is_divided else self._session
-        answer = session.get(_API + "model-versions/search", {"filter": f"run_id = '{run.id}'"})
+        answer = self._session_in(run.workspace).get(_API + "model-versions/search", {"filter": f"run_id = '{run.id}'"})
         return bool(answer.get("model_versions"))
 
-    def assessed_runs(self, experiments: Collection[str] | None) -> set[str]:
-        return self._rest_source.assessed_runs(experiments)
+    def entangled(self, kinds: Collection[str], experiments: Collection[str] | None) -> Entangled:
+        """Return the runs that assessments come from, and the traces that review queues have."""
+        ask = {RUN: self._rest_source.assessed_runs, TRACE: self._rest_source.queued_traces}
+        return {kind: ask[kind](experiments) for kind in kinds if kind in ask}
+
+    def by_id(self, address: Address) -> Iterator[Chunk]:
+        """Yield a logged model, deleted or not, or a trace without its links, as it is now; nothing for none."""
+        return self._rest_source.by_id(address.kind, address.id, address.workspace if self._is_divided else None)
 
     def hide(self, address: Address) -> None:
-        self._in(address).delete_run(address.id)
+        if address.kind == RUN:
+            self._in(address).delete_run(address.id)
+        else:
+            self._session_in(address.workspace).delete(f"{LOGGED_MODELS}/{quoted(address.id)}")
 
     def show(self, address: Address) -> None:
-        self._in(address).restore_run(address.id)
+        if address.kind == RUN:
+            self._in(address).restore_run(address.id)
+
+    def check_purge(self) -> None:
+        """Raise SelectionError where a trace may have what this version does not know, or cannot be read by its id."""
+        version = self._rest_source.facts().mlflow_version or ""
+        if not version.startswith("3.") or untried(version):
+            raise SelectionError(
+                f"{self.uri} is of MLflow {version or 'of an unknown version'}: traces are purged only at one whose "
+                "traces this version knows whole; give the URI of its database"
+            )
+
+    def delete_trace(self, address: Address, experiment_id: str) -> bool:
+        """Delete a trace for good; return whether it was there."""
+        body = {"experiment_id": experiment_id, "request_ids": [address.id]}
+        answer = self._session_in(address.workspace).post(f"{_API}traces/delete-traces", body)
+        return bool(answer.get("traces_deleted"))
+
+    def artifacts(
+        self, workspace: str | None, artifact_map: Sequence[tuple[str, str]], destination: str | None
+    ) -> ArtifactRoots:
+        """Return where files lie that may be removed: behind its proxy, and where the user says."""
+        return ArtifactRoots(
+            artifact_map=artifact_map,
+            artifacts_destination=destination or f"{self._session.uri.rstrip('/')}{PROXY_LIST}",
+            tracking=self._session_in(workspace),
+        )
 
     def roots(self) -> list[str]:
         return list(self._locations())
@@ -99,6 +157,9 @@ class ServerSite:
 
     def _in(self, address: Address) -> RestTarget:
         return self._target.in_workspace(address.workspace) if self._is_divided else self._target
+
+    def _session_in(self, workspace: str | None) -> TrackingSession:
+        return self._session.in_workspace(workspace) if self._is_divided else self._session
 
     @cached_property
     def _is_divided(self) -> bool:

@@ -44,13 +44,19 @@ class Foundation:
     logged_models: frozenset[str]
 
 
+Entangled = Mapping[str, Collection[str]]
+"""By kind, ids of objects."""
+
+
 class Site(Protocol):
     """A place where objects can be retired. Methods raise ServerError, StoreError, TargetError."""
 
     uri: str
     """Without credentials, for receipts and messages."""
     kinds: tuple[str, ...]
-    """The kinds that can be deleted there so that they come back."""
+    """The kinds that have a soft delete there."""
+    unseen: frozenset[str]
+    """Those of them that it does not bring back, nor read among others, once they are deleted."""
     kind: str
     """``rest`` or ``database``, as a source calls itself."""
 
@@ -63,17 +69,17 @@ class Site(Protocol):
     def foundation(self, runs: Sequence[Address]) -> Foundation:
         """Return what versions of registered models stand on; of ``runs`` each is asked about by itself, too."""
 
-    def assessed_runs(self, experiments: Collection[str] | None) -> Collection[str]:
-        """Return the runs whose delete would take assessments of traces with it that no restore brings back.
+    def entangled(self, kinds: Collection[str], experiments: Collection[str] | None) -> Entangled:
+        """Return by kind the objects whose delete takes something of others along that no restore brings back.
 
-        Of traces in some experiments, None for all.
+        Of traces and review queues in some experiments, None for all.
         """
 
     def hide(self, address: Address) -> None:
         """Delete an object so that ``show`` brings it back. No error where it is deleted."""
 
     def show(self, address: Address) -> None:
-        """Bring a deleted object back. No error where it is there."""
+        """Bring a deleted object back. No error where it is there; nothing where its kind is unseen."""
 
     def roots(self) -> Sequence[str]:
         """Return locations at which it keeps artifacts, as far as it tells."""

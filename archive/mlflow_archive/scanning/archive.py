@@ -111,11 +111,7 @@ class _Scan:
         return frozenset(at for at, key, value in pairs if value is not None and is_telling(key) and is_secret(value))
 
     def _note(self, table: Table, column: str, rows: pa.Table, hit: Hit) -> None:
-        row = (
-            rows.slice(hit.text, 1)
-            .select([c for c in rows.column_names if c in {*table.key, "owner_kind"}])
-            .to_pylist()[0]
-        )
+        row = rows.slice(hit.text, 1).select(table.key).to_pylist()[0]
         kind = row["owner_kind"] if table.entity == BY_ROW else str(table.entity)
         key = "/".join(str(row[name]) for name in table.key[len(table.owner) :] if name != "owner_kind")
         find = Find(
@@ -140,7 +136,7 @@ class _Scan:
                     self.report.looked["values"] += rows.num_rows - rows[column].null_count
                     for hit in self._searcher.column(rows[column]):
                         self._note_unknown(str(member.table), column, hit)
-            columns = (word for _, word in member.unknown.get("columns", ()))
+            columns = (word for _, word in member.unknown["columns"])
             self.report.not_looked["binary columns of unknown tables"] += sum(word == "binary" for word in columns)
         self.report.not_looked = +self.report.not_looked
 

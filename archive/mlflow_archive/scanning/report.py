@@ -85,7 +85,7 @@ class ScanReport:
         """Take note of something, and of the rule that takes it out."""
         self.counts[find.kind] += 1
         self.places[find.place, find.kind, find.name] += 1
-        self._rules.setdefault(json.dumps(rule, sort_keys=True), rule)
+        self._rules.setdefault(json.dumps(rule), rule)
         if len(self.finds) < MAX_LISTED:
             self.finds.append(find)
 

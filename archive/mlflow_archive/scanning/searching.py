@@ -55,6 +55,7 @@ class Searcher:
 
     def column(self, texts: pa.ChunkedArray | pa.Array) -> Iterator[Hit]:
         """Yield what is in the texts of a column, by pattern; nulls hold nothing."""
+        # Of an array without a piece Arrow finds no indices but ends the process.
         array = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
         may_hold = pc.fill_null(pc.match_substring_regex(array, self._any), False)
         rows = pc.indices_nonzero(may_hold)

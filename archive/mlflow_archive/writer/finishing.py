@@ -106,7 +106,7 @@ class Finishing:
         return lambda rows: rows.filter(pc.is_in(rows[table.owner[0]], value_set=ids))
 
     def _keep_by_row(self, segment: int, rows: pa.Table) -> pa.Table:
-        mask = pa.array([False]).take(pa.array([0] * rows.num_rows, pa.int64()))
+        mask = pa.array([False] * rows.num_rows, pa.bool_())
         for kind in rows["owner_kind"].unique().to_pylist():
             ids = pa.array(self.scratch.staged_ids(kind, segment), pa.string())
             mask = pc.or_(mask, pc.and_(pc.equal(rows["owner_kind"], kind), pc.is_in(rows["owner_id"], value_set=ids)))

@@ -189,7 +189,7 @@ class PackWriter:
         """Say from a sample how much smaller the bytes get."""
         sample = raw[:_SAMPLE]
         ratio = len(self._compressor(_CHEAPEST_LEVEL).compress(sample)) / max(1, len(sample))
-        return next((gain for gain in Gain if ratio <= gain.value), Gain.NONE)
+        return next(gain for gain in Gain if ratio <= gain.value)
 
     def compress(self, raw: bytes, gain: Gain | None = None) -> bytes:
         """Compress one frame and prove that it decodes to the same bytes: compressors and memory do fail.

@@ -65,6 +65,7 @@ class ArchiveTarget:
         self.packs: GrowingMembers = self._file or GrowingFiles(files, self.root)
         self._append = append
         self._made_root = False
+        self._may_count = False
         if self._held is not None and not append and not (self.root / STAGING / PLAN).exists():
             raise self._taken(self._held)
         if self._held is not None and not self.is_delta:
@@ -191,6 +192,7 @@ class ArchiveTarget:
         was. ``checksums.sha256`` does not list ``manifest.json``, which equals the copy that it does list, so both
         the old and the new manifest agree with it.
         """
+        self._may_count = True  # from here on, whatever is refused: nothing of it is taken back
         data = encode(manifest)
         copy = manifest_name(manifest.export_number)
         listing = {README: README_TEXT.encode()} if self.base is None else {}
@@ -235,7 +237,12 @@ class ArchiveTarget:
             self._files.remove_tree(self.root)
 
     def withdraw(self, staging: Staging) -> None:
-        """Remove what was written, with the lock held, and the folder if it was made for that."""
+        """Remove what was written, with the lock held, and the folder if it was made for that.
+
+        What may be committed stays: the next export goes on with it, as behind a kill.
+        """
+        if self._may_count:
+            return
         staging.discard()
         self.clean_up(staging)
         if self._made_root or self.is_delta:

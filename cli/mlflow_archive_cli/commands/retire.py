@@ -54,7 +54,8 @@ _STAYS: Final = ("left", "held")
 @click.option(
     "--purge",
     is_flag=True,
-    help="At a database: delete it for good, rows and files, once it is deleted, and traces; `restore` brings it back.",
+    help="Delete traces for good, and at a database all else, rows and files, once it is deleted; `restore` brings it "
+    "back.",
 )
 @click.option("--with-versions", is_flag=True, help="Also what a version of a registered model stands on.")
 @artifact_map_option
@@ -86,8 +87,8 @@ def command(
 
     ARCHIVE is verified first, and each object is read again, to the last byte, before its delete and behind it. What
     has changed stays, and so does what a registered model's version stands on or what has the tag mlflow_archive.hold,
-    itself or its experiment. It is MLflow's own delete, which `undo` takes back. Exit code 3: something was left that
-    no rule holds.
+    itself or its experiment. It is MLflow's own delete, which `undo` takes back: of logged models over a server at
+    its database. Exit code 3: something was left that no rule holds.
 
     \b
     Example:
@@ -131,7 +132,12 @@ def tell_what_stays(done: Report) -> None:
     for reason, number in held_for.most_common():
         warn(f"{number} {'is' if number == 1 else 'are'} held: {reason}")
     if number := cast("int", done.details.get("traces_that_stay", 0)):
-        warn(f"{number} {'trace stays' if number == 1 else 'traces stay'}: only --purge at a database deletes traces")
+        warn(f"{number} {'trace stays' if number == 1 else 'traces stay'}: only --purge deletes traces, for good")
+    if number := cast("int", done.details.get("not_purged", 0)):
+        warn(
+            f"{number} {'object is' if number == 1 else 'objects are'} deleted and not purged: MLflow's API purges "
+            "traces only; --purge at the database of the server, or mlflow gc, does the rest"
+        )
     if not done.complete:
         list_gaps(done.gaps, len(done.gaps), sentence="objects were left", option="--receipt")
 

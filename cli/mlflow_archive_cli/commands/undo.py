@@ -22,7 +22,8 @@ from mlflow_archive_cli.table import pairs
     "--to",
     "uri",
     metavar="URI",
-    help="The server or database of RECEIPT, which holds no passwords; by default its URI as it stands there.",
+    help="The server or database of RECEIPT, which holds no passwords; by default its URI as it stands there. What was "
+    "retired at a server comes back at its database, too.",
 )
 @click.option(
     "--archive", type=ARCHIVE, metavar="ARCHIVE", help="The archive that was imported, where it lies elsewhere now."

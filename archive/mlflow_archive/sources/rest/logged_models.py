@@ -14,7 +14,7 @@ from typing import Any, Final
 from mlflow_archive.artifact_roots import Listing
 from mlflow_archive.artifact_roots.proxy import quoted
 from mlflow_archive.errors import ServerError
-from mlflow_archive.flow.chunk import Chunk, Gap, Known
+from mlflow_archive.flow.chunk import Chunk, Gap, Known, nothing_known
 from mlflow_archive.format.fingerprint import entity_fingerprint
 from mlflow_archive.format.gaps import ARTIFACT_MISSING
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
@@ -117,6 +117,17 @@ def _read_listed(scope: Scope, listed: Listed, known: Known) -> Iterator[Chunk]:
 def _read_unlisted(scope: Scope, listed_ids: set[str], known: Known) -> Iterator[Chunk]:
     """Yield the models that runs name and that no list shows."""
     yield from _read_by_id(scope, sorted(scope.findings.model_ids - listed_ids), known, only_deleted=True)
+
+
+def read_model(scope: Scope, model_id: str) -> Iterator[Chunk]:
+    """Yield a logged model by its id, deleted or not; nothing where the server does not show it. Raises ServerError."""
+    try:
+        model, deleted = fetch_model(scope, model_id)
+    except ServerError as exc:
+        if exc.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return
+    yield from _read(scope, [{**model, "deleted": deleted}], [], nothing_known)
 
 
 def _read_by_id(scope: Scope, model_ids: Sequence[str], known: Known, *, only_deleted: bool = False) -> Iterator[Chunk]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from mlflow_archive.errors import ServerError
+from mlflow_archive.flow.chunk import nothing_known
 from mlflow_archive.selecting.chosen_versions import ChosenVersions
 from mlflow_archive.selecting.model_versions import ModelDependencies
 from mlflow_archive.selecting.registered import names_in_registry
@@ -13,6 +14,7 @@ from mlflow_archive.selecting.selection import ALL
 from mlflow_archive.sources.rest.catalog import ServerCatalog
 from mlflow_archive.sources.rest.cells import Json
 from mlflow_archive.sources.rest.lists import pages
+from mlflow_archive.sources.rest.objects.review import plan_review_queues
 from mlflow_archive.sources.rest.scope import Scope
 from mlflow_archive.sources.rest.traces.trace_links import trace_id_of
 from mlflow_archive.sources.rest.traces.traces import PAGE, TraceSearch
@@ -39,6 +41,29 @@ def assessed_runs(scopes: Sequence[Scope], experiments: Collection[str] | None) 
         for trace in _traces(scope):
             run_ids.update(_sources(trace))
     return run_ids
+
+
+def queued_traces(scopes: Sequence[Scope], experiments: Collection[str] | None) -> set[str]:
+    """Return the traces that review queues of some experiments have, of all where it is None.
+
+    Raises ServerError where some queues cannot be read.
+    """
+    trace_ids: set[str] = set()
+    for scope in scopes:
+        scope.experiments = [
+            raw for raw in scope.all_experiments if experiments is None or raw["experiment_id"] in experiments
+        ]
+        for batch in plan_review_queues(scope):
+            for chunk in batch.read(scope, batch.request, nothing_known):
+                if "gaps" in chunk.tables:
+                    reason = chunk.tables["gaps"]["reason"][0].as_py()
+                    raise ServerError(
+                        f"{scope.session.uri} cannot list its review queues ({reason}), so that nobody knows which "
+                        "traces they have; nothing was deleted"
+                    )
+                if "review_queue_items" in chunk.tables:
+                    trace_ids.update(chunk.tables["review_queue_items"]["item_id"].to_pylist())
+    return trace_ids
 
 
 def _traces(scope: Scope) -> Iterator[Json]:

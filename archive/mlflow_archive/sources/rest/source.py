@@ -47,8 +47,8 @@ from mlflow_archive.sources.reading.unknown_fields import Counts, UnknownFields
 from mlflow_archive.sources.rest.artifacts import Artifacts
 from mlflow_archive.sources.rest.catalog import select, select_again
 from mlflow_archive.sources.rest.findings import RunFindings
-from mlflow_archive.sources.rest.logged_models import plan_logged_models
-from mlflow_archive.sources.rest.needed import assessed_runs, stood_on
+from mlflow_archive.sources.rest.logged_models import plan_logged_models, read_model
+from mlflow_archive.sources.rest.needed import assessed_runs, queued_traces, stood_on
 from mlflow_archive.sources.rest.objects.evaluation import plan_datasets, plan_issues
 from mlflow_archive.sources.rest.objects.gateway import (
     plan_budgets,
@@ -69,7 +69,7 @@ from mlflow_archive.sources.rest.runs.records import read_experiments
 from mlflow_archive.sources.rest.runs.runs import RunReader
 from mlflow_archive.sources.rest.scope import Batch, Scope, ScopeFacts, chunk_of
 from mlflow_archive.sources.rest.traces.trace_links import TraceLinkSearch
-from mlflow_archive.sources.rest.traces.traces import plan_traces
+from mlflow_archive.sources.rest.traces.traces import plan_traces, read_trace
 from mlflow_archive.sources.rest.workspaces import WorkspaceList, workspaces_of
 
 _EXPERIMENTS: Final = 1000
@@ -220,6 +220,19 @@ class RestSource:
         Raises ServerError.
         """
         return assessed_runs(self._whole(), experiments)
+
+    def queued_traces(self, experiments: Collection[str] | None) -> set[str]:
+        """Return the traces that review queues of some experiments, None for all, have. Raises ServerError."""
+        return queued_traces(self._whole(), experiments)
+
+    def by_id(self, kind: str, object_id: str, workspace: str | None) -> Iterator[Chunk]:
+        """Yield a logged model, deleted or not, or a trace without its links, as it is now; nothing if it is not there.
+
+        ``workspace`` is None where the server does not divide. Raises ServerError.
+        """
+        self._selection, self._divided = Selection(), workspace is not None
+        read = {LOGGED_MODEL: read_model, TRACE: read_trace}[kind]
+        yield from read(self._scope(workspace or DEFAULT_WORKSPACE, UnknownFields()), object_id)
 
     def close(self) -> None:
         """Close the session, and those with servers beside it."""

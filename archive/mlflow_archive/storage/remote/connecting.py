@@ -34,13 +34,13 @@ def connect(place: RemotePlace, *, parent: bool = False) -> tuple[RemoteStore, s
     RemotePlaceError for credentials that cannot be used.
     """
     with needing("cloud", f"an archive at {place.scheme}://"):
-        import obstore.store  # noqa: F401, PLC0415 - brought by an extra
+        from obstore.exceptions import BaseError  # noqa: PLC0415 - brought by an extra
     folder, _, name = _path_of(place).rpartition("/")
     below = folder if parent else _path_of(place)
     store_place = RemotePlace(str(place).rstrip("/").rpartition("/")[0]) if parent else place
     try:
         return RemoteStore(store_place, open_objects(place, below)), name
-    except (ValueError, OSError) as error:
+    except (BaseError, ValueError, OSError) as error:
         raise RemotePlaceError(f"{place} cannot be used: {told(error)}") from error
 
 
@@ -96,7 +96,7 @@ def _retries() -> RetryConfig:
     return {"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=60)}
 
 
-def _client(endpoint: str = "", *, any_certificate: bool = False) -> ClientConfig:
+def _client(endpoint: str, *, any_certificate: bool = False) -> ClientConfig:
     client: ClientConfig = {**_CLIENT}
     if endpoint.startswith("http://"):
         client["allow_http"] = True

@@ -91,7 +91,6 @@ class KeptRanges:
             self._closed = True
             self._order.clear()
             self._objects.clear()
-            self._bytes = 0
 
 
 class ObjectBytes:
@@ -233,14 +232,11 @@ class OrderedBytes:
         return self._file.in_order(position, size)
 
     def _take(self, size: int) -> list[memoryview]:
-        """Return the next bytes in pieces, fewer only at the end of the range."""
+        """Return the next bytes, which the range has, in pieces."""
         pieces: list[memoryview] = []
         while size and self._blocks is not None:
             if not self._rest:
-                block = next(self._blocks, None)
-                if block is None:
-                    break
-                self._rest = memoryview(block)
+                self._rest = memoryview(next(self._blocks))  # which raises where the range has fewer
             piece = self._rest[:size]
             self._rest = self._rest[len(piece) :]
             self._position += len(piece)

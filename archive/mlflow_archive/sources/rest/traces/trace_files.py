@@ -36,10 +36,13 @@ _UNFINISHED: Final = "IN_PROGRESS"
 
 
 class TraceFiles:
-    """Reads payloads and lists artifacts of the traces of one workspace; used by several threads."""
+    """Reads payloads and lists artifacts of the traces of one workspace; used by several threads.
 
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+    ``alone`` is said of a trace that is read by itself: its own folder is listed, not that of all traces.
+    """
+
+    def __init__(self, scope: Scope, *, alone: bool = False) -> None:
+        self._scope, self._alone = scope, alone
         self._folders: dict[str, set[str] | None] = {}
         self._lock = Lock()
 
@@ -90,7 +93,7 @@ class TraceFiles:
         place, slash, name = (owner.uri or "").removesuffix("/artifacts").rpartition("/")
         if not slash:
             return Listing()
-        known = self._folders_in(place) if name == trace.trace_id else None
+        known = self._folders_in(place) if name == trace.trace_id and not self._alone else None
         if known is not None and name not in known:
             return Listing()
         listing = self._scope.artifacts.of(owner)

@@ -12,8 +12,9 @@ from http import HTTPStatus
 from typing import Final
 
 from mlflow_archive.artifact_roots import Listing
+from mlflow_archive.artifact_roots.proxy import quoted
 from mlflow_archive.errors import SelectionError, ServerError
-from mlflow_archive.flow.chunk import Chunk, Gap, Known
+from mlflow_archive.flow.chunk import Chunk, Gap, Known, nothing_known
 from mlflow_archive.format.fingerprint import Fingerprint, entity_fingerprint
 from mlflow_archive.http.refusals import check_answered, is_unknown_request
 from mlflow_archive.kinds import TRACE
@@ -38,6 +39,7 @@ from mlflow_archive.sources.rest.traces.trace_records import SOURCE_RUN, TraceRe
 PAGE: Final = 100
 CHARACTERS_PER_CHUNK: Final = 8 << 20
 _SEARCH_2: Final = "/api/2.0/mlflow/traces"
+TRACES: Final = "/api/3.0/mlflow/traces"
 _NAMES_RUN: Final = re.compile(r"run_id|mlflow\.sourceRun", re.IGNORECASE)
 
 
@@ -166,6 +168,21 @@ def _read_of_runs(scope: Scope, newer: bool, known: Known) -> Iterator[Chunk]:
             yield from reader.read(fresh, gaps_of(TRACE, page.losses), known)
 
 
+def read_trace(scope: Scope, trace_id: str) -> Iterator[Chunk]:
+    """Yield a trace of an MLflow 3 by its id, without its links; nothing where it is not there. Raises ServerError."""
+    try:
+        answer = scope.session.get(f"{TRACES}/{quoted(trace_id)}")
+    except ServerError as exc:
+        if exc.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return
+    trace = answer.get("trace") if isinstance(answer, dict) else None
+    info = trace.get("trace_info") if isinstance(trace, dict) else None
+    if not isinstance(info, dict):
+        raise ServerError(f"{scope.session.uri} answers in an unexpected shape when asked for trace {trace_id!r}")
+    yield from _Reader(scope, alone=True).read([info], [], nothing_known)
+
+
 @dataclass(slots=True)
 class _Entry:
     """A trace on its way, with its artifacts, and all its gaps in ``listing``."""
@@ -178,9 +195,9 @@ class _Entry:
 class _Reader:
     """Reads batches of traces; used by several threads."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, *, alone: bool = False) -> None:
         self._scope = scope
-        self._files = TraceFiles(scope)
+        self._files = TraceFiles(scope, alone=alone)
 
     def read(self, traces: Sequence[Json], gaps: Sequence[Gap], known: Known) -> Iterator[Chunk]:
         """Yield chunks of whole traces, of about CHARACTERS_PER_CHUNK."""
