@@ -164,7 +164,7 @@ bench-waiting: .venv/.stamp
 # RUNS runs of 1,000 points each, made as they are read: time and memory of each step, and the disk that it takes, said first.
 RUNS ?= 10000
 bench-scale: .venv/.stamp
-	.venv/bin/python -m bench.scale --runs "$(RUNS)" $(if $(PROCESSES),--processes "$(PROCESSES)") $(if $(FOLDER),--folder "$(FOLDER)")
+	.venv/bin/python -m bench.scale --runs "$(RUNS)" $(if $(PROCESSES),--processes "$(PROCESSES)") $(if $(FOLDER),--folder "$(FOLDER)") $(if $(RECORD),--record "$(RECORD)")
 
 bench-database: .venv/.stamp
 	.venv/bin/python -m bench.database

@@ -1,7 +1,8 @@
 """`make bench-scale RUNS=30000`: what so many runs of 1,000 points each cost, step by step, and the disk they need.
 
 The runs are made while they are read: that takes a part of the time. `export` is until the last row is staged,
-`merge` what follows; memory is the highest of each whole process, workers counted alone.
+`merge` what follows; memory is the highest of each whole process, workers counted alone. With `RECORD=FILE` the figures
+are kept, and `python -m bench.scale --price FILE…` says what a million runs cost by several such files.
 """
 
 from __future__ import annotations
@@ -10,19 +11,24 @@ import argparse
 import array
 import hashlib
 import json
+import os
 import random
 import resource
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 from bench.many_runs import ManyRuns
 from bench.measuring import Measured, measure, tool
+from bench.scale_price import POINTS, Record, price
 
 from mlflow_archive.api.sharing_out import export_by_workers
 from mlflow_archive.flow.chunk import Chunk, Known, Shard
@@ -32,10 +38,10 @@ from mlflow_archive.kinds import TABLES
 from mlflow_archive.workers.pools import ProcessPool
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 
-POINTS = 1_000
 KEYS = 10
-BYTES_OF_POINT = 22
-"""More than is needed: parts take 7.3, and what is staged beside them was not measured."""
+_LOOK_SECONDS = 0.5
+BYTES_OF_POINT = 20
+"""A quarter more than the 15.7 that 10,000 runs took: rows as they are staged, and sorted parts beside them."""
 
 
 class ManyPoints(ManyRuns):
@@ -116,6 +122,37 @@ class TimedSink(ArchiveSink):
         return super().finish()
 
 
+class Room:
+    """The most bytes that the files below a folder took while the block ran, looked at every few seconds."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._over = folder, threading.Event()
+        self.most = 0
+        self._thread = threading.Thread(target=self._look)
+
+    def _look(self) -> None:
+        while not self._over.wait(_LOOK_SECONDS):
+            self.most = max(self.most, bytes_below(self._folder))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+def bytes_below(folder: Path) -> int:
+    """Return how many bytes the files below a folder have, while others come and go."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(place, name).stat().st_size
+    return total
+
+
 def peak_mb() -> float:
     """Return the most memory that this process had, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -125,11 +162,12 @@ def write(path: Path, runs: int, processes: int, *, append: bool) -> None:
     """Export, and print times in seconds and memory in MB of both halves as JSON."""
     sink = TimedSink(path, ArchiveOptions(append=append, jobs=2), tool="bench", clock_ms=lambda: 1_760_000_000_000)
     started = time.perf_counter()
-    if processes:
-        at = ManyPointsAt(runs)
-        export_by_workers(at, at.open(Quiet()), sink, None, ProcessPool(processes), Quiet())  # type: ignore[arg-type]
-    else:
-        copy(ManyPoints(runs), sink, jobs=2)
+    with Room(path) as room:
+        if processes:
+            at = ManyPointsAt(runs)
+            export_by_workers(at, at.open(Quiet()), sink, None, ProcessPool(processes), Quiet())  # type: ignore[arg-type]
+        else:
+            copy(ManyPoints(runs), sink, jobs=2)
     ended = time.perf_counter()
     workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(
@@ -138,6 +176,7 @@ def write(path: Path, runs: int, processes: int, *, append: bool) -> None:
                 "export": [sink.began - started, sink.peak_mb],
                 "merge": [ended - sink.began, peak_mb()],
                 "worker": [0, workers],
+                "room": [0, room.most],
             }
         )
     )
@@ -152,15 +191,18 @@ def written(command: list[object]) -> dict[str, list[float]]:
     return result
 
 
-def run(folder: Path, runs: int, processes: int) -> None:
+def run(folder: Path, runs: int, processes: int) -> Record:
     """Measure all steps."""
     archive = folder / "scale"
     script = [sys.executable, "-m", "bench.scale", "--write", archive, "--processes", processes]
-    for step, (seconds, megabytes) in written([*script, "--runs", runs]).items():
-        if seconds or processes:
-            say(step, seconds, megabytes)
-    size = sum(path.stat().st_size for path in archive.rglob("*") if path.is_file())
+    steps = written([*script, "--runs", runs])
+    most, size = int(steps.pop("room")[1]), bytes_below(archive)
+    if not processes:
+        del steps["worker"]
+    for step, (seconds, megabytes) in steps.items():
+        say(step, seconds, megabytes)
     print(f"archive    {size:,} bytes, {size / runs / POINTS:.1f} a point", flush=True)
+    print(f"disk       {most:,} bytes at most, {most / runs / POINTS:.1f} a point", flush=True)
     run_id = hashlib.md5(b"0", usedforsecurity=False).hexdigest()
     commands: dict[str, list[object]] = {
         "verify": tool("verify", archive, "-q"),
@@ -170,9 +212,12 @@ def run(folder: Path, runs: int, processes: int) -> None:
     }
     for step, command in commands.items():
         measured: Measured = measure(command)
-        say(step, measured.seconds, measured.peak_mb)
+        steps[step] = [measured.seconds, measured.peak_mb]
+        say(step, *steps[step])
     more = written([*script, "--append", "--runs", runs + runs // 100])
-    say("append 1 %", more["export"][0] + more["merge"][0], more["merge"][1])
+    steps["append 1 %"] = [more["export"][0] + more["merge"][0], more["merge"][1]]
+    say("append 1 %", *steps["append 1 %"])
+    return Record(runs=runs, processes=processes, steps=steps, archive_bytes=size, most_bytes=most)
 
 
 def main() -> None:
@@ -182,7 +227,15 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--write", type=Path, default=None)
     parser.add_argument("--append", action="store_true")
+    parser.add_argument("--record", type=Path, default=None)
+    parser.add_argument("--price", type=Path, nargs="+", default=None)
     asked = parser.parse_args()
+    if asked.price is not None:
+        try:
+            print(price([Record.read(path) for path in asked.price]))
+        except ValueError as error:
+            sys.exit(str(error))
+        return
     if asked.write is not None:
         write(asked.write, asked.runs, asked.processes, append=asked.append)
         return
@@ -195,7 +248,9 @@ def main() -> None:
     if free < needed:
         sys.exit(f"{place} has {free / 1e9:.1f} GB free; name another folder with FOLDER=")
     with tempfile.TemporaryDirectory(dir=place) as folder:
-        run(Path(folder), asked.runs, asked.processes)
+        record = run(Path(folder), asked.runs, asked.processes)
+    if asked.record is not None:
+        asked.record.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

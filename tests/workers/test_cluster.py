@@ -25,10 +25,11 @@ from tests.sinks.test_restore_files import files_below
 from tests.support.memory_source import MemoryOptions, content, content_of, export
 from tests.support.workers import DaskWorkers, export_by, killing
 
-pytestmark = [  # a cluster leaves sockets to the garbage collector, sometimes
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.filterwarnings(
+    # Of distributed: its loops end in threads of their own, and one that is cut off leaves a pair to the collector.
+    # All that this project opens is closed; traced once and run once with this as an error, none was seen.
+    r"ignore:unclosed <socket\.socket:ResourceWarning"
+)
 ANY_PORT = "127.0.0.1:0"  # without one for its pages a scheduler takes 8787, and warns where somebody has it
 KILLS = 60 if os.environ.get("TEST_WORKERS") == "1" else 0
 OPTIONS = MemoryOptions(runs=60, runs_per_shard=2, sizes=(30_000, 0), gaps=frozenset({7}), distinct=40)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy
 
-from mlflow_archive.api.sharing_out import export_by_workers, source_at
+from mlflow_archive.api.sharing_out import NO_MOMENT, export_by_workers, source_at
 from mlflow_archive.flow.report import Quiet
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
+from mlflow_archive.sources.database.mysql import MysqlSnapshot
+from mlflow_archive.sources.database.snapshot import Snapshot
+from mlflow_archive.sources.database.sqlite import SqliteSnapshot
 from mlflow_archive.sources.locate import locate_source
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.workers.pools import ProcessPool
 from mlflow_archive.writer.export import ArchiveSink
+from mlflow_archive.writer.shard_writer import Heard
 from tests.support.databases import RUN, PostgresServer, engine_of, fill, make_database, revisions
+from tests.support.memory_source import MemoryOptions
+from tests.support.workers import SendingPool, SharedMemorySource, export_by
 
 
 class WrittenMeanwhile(ProcessPool):
@@ -83,6 +91,63 @@ def test_of_sqlite(tmp_path: Path, process: WrittenMeanwhile) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     make_database(uri)
     exported_while_rows_are_added(uri, tmp_path, process)
+
+
+def test_of_sqlite_on_other_machines(
+    tmp_path: Path, process: WrittenMeanwhile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They see the copy in the folder of the archive, and no other; it is gone with the staging folder."""
+    monkeypatch.setattr(process, "elsewhere", True)
+    shared: list[tuple[Path | None, str]] = []
+    share = SqliteSnapshot.share
+
+    def noted(self: SqliteSnapshot, folder: Path | None = None) -> str:
+        shared.append((folder, share(self, folder)))
+        return shared[-1][1]
+
+    monkeypatch.setattr(SqliteSnapshot, "share", noted)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    make_database(uri)
+    exported_while_rows_are_added(uri, tmp_path, process)
+    assert set(shared) == {
+        (tmp_path / name / "staging", str(tmp_path / name / "staging/source.db")) for name in ("first", "second")
+    }
+    assert not list(tmp_path.rglob("source.db"))
+
+
+def test_a_copy_that_is_shared_stays_as_it_is(tmp_path: Path) -> None:
+    """Whoever has taken it reads it; later rows, and another copy of them, do not replace it."""
+    database, names = tmp_path / "source", sqlalchemy.text("SELECT name FROM names")
+    with closing(sqlite3.connect(database, isolation_level=None)) as writer:
+        writer.execute("CREATE TABLE names AS SELECT 'early' AS name")
+        with closing(SqliteSnapshot(database)) as snapshot:
+            copy = Path(snapshot.share(tmp_path))
+            writer.execute("INSERT INTO names VALUES ('late')")
+            first = copy.stat()
+            assert (snapshot.share(tmp_path), copy.stat()) == (str(copy), first)
+        with closing(SqliteSnapshot(database, str(copy))) as other:
+            assert [list(batch["name"]) for batch in other.fetch(names)] == [["early"]]
+    assert copy.exists()
+
+
+class Momentless(SharedMemorySource):
+    """One whose readers have no moment in common."""
+
+    has_moment = False
+
+
+def test_where_there_is_none_the_export_says_so(tmp_path: Path) -> None:
+    heard = Heard()
+    report = export_by(
+        tmp_path / "a", SendingPool(1), progress=heard, source=Momentless(MemoryOptions()), read_as=Momentless
+    )
+    assert (report.details["one_moment"], heard.notes) == (False, [NO_MOMENT])
+
+
+def test_mysql_has_none() -> None:
+    """No other connection sees its snapshot (START TRANSACTION WITH CONSISTENT SNAPSHOT is one connection's own)."""
+    lent: Snapshot = MysqlSnapshot.__new__(MysqlSnapshot)
+    assert (lent.has_moment, lent.share(Path())) == (False, None)
 
 
 def test_of_postgresql(tmp_path: Path, process: WrittenMeanwhile, postgres: PostgresServer) -> None:
