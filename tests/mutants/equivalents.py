@@ -57,6 +57,7 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
                 "writer.base.experiment_facts",
             ),
             *("writer.bucket_target.BucketTarget.placed", "writer.chunks._without_owners", "writer.finishing.*"),
+            "packing.pack._Packing._cut",
             *("repairing.drafts.*", "repairing.holdings.Holdings._entities", "repairing.manifests._plausible_ids"),
             *("repairing.mending.Mending.run", "repairing.salvage*"),
             *("writer.compacting.indexed.IndexedExtents.of", "writer.index._digests", "writer.index._with_gaps"),
@@ -258,6 +259,18 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
     *(
         Equivalent(within=within, code="at + 1)", by="at + 2)", reason="Two signatures do not overlap.")
         for within in ("repairing.loose_file._signatures", "repairing.units.next_label")
+    ),
+    Equivalent(
+        within="packing.unpack._Unpacking._bring",
+        code='rpartition("/")',
+        by='partition("/")',
+        reason="Signatures lie in one folder.",
+    ),
+    Equivalent(
+        within="packing.parity.create_parity",
+        code='folder / "empty"',
+        by='folder / "XXemptyXX"',
+        reason="Any folder that is empty serves, and goes at once.",
     ),
     Equivalent(
         within="repairing.drafts.Draft.settle_rest",
