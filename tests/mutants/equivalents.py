@@ -266,11 +266,29 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         by='partition("/")',
         reason="Signatures lie in one folder.",
     ),
+    *(
+        Equivalent(
+            within="packing.parity.create_parity",
+            code='folder / "empty"',
+            by=by,
+            reason="Any folder that is empty serves, and goes at once.",
+        )
+        for by in ('folder / "XXemptyXX"', 'folder / "EMPTY"')
+    ),
+    *(
+        Equivalent(
+            within="packing.unpack._Unpacking.__init__",
+            code='"volumes"',
+            by=by,
+            reason="The folder in which a set is mended has any name of ours.",
+        )
+        for by in ('"XXvolumesXX"', '"VOLUMES"')
+    ),
     Equivalent(
-        within="packing.parity.create_parity",
-        code='folder / "empty"',
-        by='folder / "XXemptyXX"',
-        reason="Any folder that is empty serves, and goes at once.",
+        within="packing.mending.MendingFolder.mend",
+        code="folder), 1)",
+        by="folder), 2)",
+        reason="What is not named as one of a set is looked at under any name.",
     ),
     Equivalent(
         within="repairing.drafts.Draft.settle_rest",

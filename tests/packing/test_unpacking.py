@@ -14,12 +14,17 @@ from mlflow_archive.errors import DamagedVolumesError, KeyRefusedError, NotAnArc
 from mlflow_archive.packing import behind
 from mlflow_archive.packing import pack as packing
 from mlflow_archive.packing import unpack as unpacking
-from mlflow_archive.packing.behind import SyncBehind
+from mlflow_archive.packing.behind import SyncBehind, WriteBehind
+from mlflow_archive.packing.mending import MendingFolder
 from mlflow_archive.packing.pack import PackOptions, _Packing, pack
 from mlflow_archive.packing.parity import plan_parity
+from mlflow_archive.packing.stream import ReadAhead
+from mlflow_archive.packing.survey import Finding, VolumeState
 from mlflow_archive.packing.unpack import UnpackOptions, UnpackReport, _Unpacking, _write_bounded, find_set, unpack
 from mlflow_archive.packing.volumes import Names, SetFile, SetRecord
 from mlflow_archive.storage.files import Files
+from mlflow_archive.verification.checks import verify
+from mlflow_archive.verification.report import Level, VerifyReport
 from tests.road.packed_sets import PackedSet, make_archive, packed_set
 from tests.spec.drafts import Draft, build, write_directory
 
@@ -177,6 +182,47 @@ def test_without_a_record_the_sets_of_volumes_are_named(tmp_path: Path) -> None:
         (tmp_path / Names(base=base).volume(1, 3)).touch()
     assert refusal(NotAnArchiveError, find_set, tmp_path) == (
         f"{tmp_path} holds volumes of a-0123abcd, b-0123abcd, but neither record nor parity"
+    )
+
+
+def test_threads_of_streams_keep_no_process_alive() -> None:
+    with ReadAhead(iter([b"abc"])) as reader, WriteBehind(lambda block: None) as writer:
+        assert (reader._thread.daemon, writer._thread.daemon) == (True, True)
+
+
+def test_what_was_unpacked_is_verified_as_it_is_stored(
+    sound: PackedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels: list[Level] = []
+
+    def noted(path: Path, level: Level = Level.FULL) -> VerifyReport:
+        levels.append(level)
+        return verify(path, level)
+
+    monkeypatch.setattr(unpacking, "verify", noted)
+    sound.unpack(tmp_path / "a.mlfa")
+    assert levels == [Level.STORED]
+    monkeypatch.setattr(unpacking, "verify", lambda path, level: VerifyReport(level=level, archive_id="other"))
+    assert refusal(DamagedVolumesError, sound.unpack, tmp_path / "b.mlfa") == (
+        f"{sound.folder}: the volumes are as they were written, but what they hold is not the archive "
+        f"{sound.record.archive_id}: its id is other"
+    )
+
+
+def test_what_cannot_be_mended_is_to_be_fetched_once_more(tmp_path: Path) -> None:
+    findings = [
+        Finding(name="a", state=VolumeState.MISSING),
+        Finding(name="b", state=VolumeState.DAMAGED, mended=True),
+        Finding(name="c", state=VolumeState.CUT_OFF, detail="so"),
+    ]
+    start = "x: volumes are not as they were written, and cannot be mended"
+    mending = MendingFolder(Files(), tmp_path, -1)
+    for reasons, message in (((), f"{start}. Fetch"), (("so it is",), f"{start}: so it is. Fetch")):
+        error = mending._beyond(Path("x"), findings, *reasons)
+        assert str(error) == f"{message} these once more:"
+        assert error.volumes == ("a: missing", "c: cut off (so)")
+    assert refusal(DamagedVolumesError, mending.record, tmp_path, Names(base="a-0123abcd")).startswith(
+        f"{tmp_path}: volumes are not as they were written, and cannot be mended: there is no parity. Fetch"
     )
 
 
