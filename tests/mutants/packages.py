@@ -23,7 +23,10 @@ class Package:
 
 PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
     {
-        "format": Package(code=("format/*",), tests=("format", "spec/test_vectors.py")),
+        "format": Package(
+            code=("format/*",),
+            tests=("format", "spec/test_vectors.py", "repairing/test_loose_file.py", "writer/test_keep.py"),
+        ),
         "verification": Package(
             code=("verification/*",), tests=("verification", "signing/test_checks.py", "writer/test_delta.py")
         ),
