@@ -154,7 +154,8 @@ def test_compactions_that_an_export_went_through() -> None:
     )
     reason = "compacted must be a list of at least one object with archive_id, first, made_ms, number, tool"
     wrong = ({"first": 4}, {"first": 0}, {"made_ms": -1}, {"archive_id": "x"}, {"tool": 1}, {"number": True})
-    for value in (None, [], {}, [1], *([STEP, {**STEP, **change}] for change in wrong)):
+    values: list[Any] = [None, [], {}, [1], *([STEP, {**STEP, **change}] for change in wrong)]
+    for value in values:
         assert refusal(ValueError, parse_compacted, {"compacted": value}) == reason
 
 
