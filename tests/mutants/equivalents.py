@@ -321,6 +321,12 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         reason="What is no line of checksums is left out.",
     ),
     Equivalent(
+        within="writer.compacting.survey.ThinningSurvey._pack",
+        code="raw_size or 1)",
+        by="raw_size or 2)",
+        reason="Of a frame without bytes no share goes.",
+    ),
+    Equivalent(
         within="writer.packs.PackWriter.add",
         code="MAX_FRAME_RAW + 1",
         by="MAX_FRAME_RAW + 2",
