@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.format.location import below, canonical, local_path, windows_path, without_password
+from mlflow_archive.format.location import (
+    RemotePlace,
+    archive_place,
+    below,
+    canonical,
+    local_path,
+    windows_path,
+    without_password,
+)
 
 
 @pytest.mark.parametrize(
@@ -111,3 +119,34 @@ def test_a_url_is_no_path() -> None:
     assert local_path(Path("/x")) == Path("/x")
     with pytest.raises(SelectionError, match=r"ab:// is not"):
         local_path("ab:/x")
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown", "name", "is_bucket", "is_web"),
+    [
+        ("s3://b/a?b#c", "s3://b/a?b#c", "a?b#c", True, False),
+        ("S3://u:p@b/x/", "s3://b/x/", "x", True, False),
+        ("https://u:p@h/a/b.mlfa?sig=x?y#z", "https://h/a/b.mlfa", "b.mlfa", False, True),
+        ("http://h/a#b?c", "http://h/a", "a", False, True),
+        ("ftp://h/a", "ftp://h/a", "a", False, False),
+    ],
+)
+def test_a_place_is_shown_without_what_may_be_secret(
+    uri: str, shown: str, name: str, is_bucket: bool, is_web: bool
+) -> None:
+    place = RemotePlace(uri)
+    assert (str(place), repr(place), place.name) == (shown, f"RemotePlace({shown!r})", name)
+    assert (place.is_bucket, place.is_web) == (is_bucket, is_web)
+
+
+def test_where_an_archive_lies() -> None:
+    place = RemotePlace("s3://b/x")
+    assert (archive_place(place), archive_place("s3://b/x")) == (place, place)
+    assert (archive_place("a/b"), archive_place(Path("c:/x"))) == (Path("a/b"), Path("c:/x"))
+    for text in ("ftp://h/x", "s3:/b/x"):
+        with pytest.raises(SelectionError) as caught:
+            archive_place(text)
+        assert str(caught.value) == (
+            f"{text!r} is a URL, and {text.partition(':')[0]}:// is not supported here: give a path on this machine, "
+            "s3://, gs://, az://, abfss://, https://"
+        )

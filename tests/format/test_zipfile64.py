@@ -17,6 +17,7 @@ from mlflow_archive.format.zipfile64 import (
     check_local,
     decode_central,
     decode_end,
+    end_of,
     local_header,
 )
 
@@ -208,3 +209,11 @@ def test_a_record_that_is_not_as_the_format_has_it(at: int, reason: str) -> None
     record, offset = records_of([entry_of("a", 4)])
     changed = record[:at] + bytes([record[at] ^ 1]) + record[at + 1 :]
     assert said(decode_central, changed, 1, offset) == reason
+
+
+def test_entries_end_where_the_data_of_the_last_does() -> None:
+    entries = [
+        Entry(name=name, size=size, crc32=0, header_offset=start, data_offset=start + 50)
+        for name, size, start in (("a", 9, 0), ("b", 7, 100))
+    ]
+    assert [end_of(entries[:count]) for count in (0, 1, 2)] == [0, 59, 157]

@@ -57,6 +57,7 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
                 "writer.base.experiment_facts",
             ),
             *("writer.bucket_target.BucketTarget.placed", "writer.chunks._without_owners", "writer.finishing.*"),
+            "packing.pack._Packing._cut",
             *("repairing.drafts.*", "repairing.holdings.Holdings._entities", "repairing.manifests._plausible_ids"),
             *("repairing.mending.Mending.run", "repairing.salvage*"),
             *("writer.compacting.indexed.IndexedExtents.of", "writer.index._digests", "writer.index._with_gaps"),
@@ -260,6 +261,36 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         for within in ("repairing.loose_file._signatures", "repairing.units.next_label")
     ),
     Equivalent(
+        within="packing.unpack._Unpacking._bring",
+        code='rpartition("/")',
+        by='partition("/")',
+        reason="Signatures lie in one folder.",
+    ),
+    *(
+        Equivalent(
+            within="packing.parity.create_parity",
+            code='folder / "empty"',
+            by=by,
+            reason="Any folder that is empty serves, and goes at once.",
+        )
+        for by in ('folder / "XXemptyXX"', 'folder / "EMPTY"')
+    ),
+    *(
+        Equivalent(
+            within="packing.unpack._Unpacking.__init__",
+            code='"volumes"',
+            by=by,
+            reason="The folder in which a set is mended has any name of ours.",
+        )
+        for by in ('"XXvolumesXX"', '"VOLUMES"')
+    ),
+    Equivalent(
+        within="packing.mending.MendingFolder.mend",
+        code="folder), 1)",
+        by="folder), 2)",
+        reason="What is not named as one of a set is looked at under any name.",
+    ),
+    Equivalent(
         within="repairing.drafts.Draft.settle_rest",
         code="len(runs) < 32",
         by="len(runs) < 33",
@@ -288,6 +319,12 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         code='or b"")',
         by='or b"XXXX")',
         reason="What is no line of checksums is left out.",
+    ),
+    Equivalent(
+        within="writer.compacting.survey.ThinningSurvey._pack",
+        code="raw_size or 1)",
+        by="raw_size or 2)",
+        reason="Of a frame without bytes no share goes.",
     ),
     Equivalent(
         within="writer.packs.PackWriter.add",

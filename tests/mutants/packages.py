@@ -23,7 +23,10 @@ class Package:
 
 PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
     {
-        "format": Package(code=("format/*",), tests=("format", "spec/test_vectors.py")),
+        "format": Package(
+            code=("format/*",),
+            tests=("format", "spec/test_vectors.py", "repairing/test_loose_file.py", "writer/test_keep.py"),
+        ),
         "verification": Package(
             code=("verification/*",), tests=("verification", "signing/test_checks.py", "writer/test_delta.py")
         ),
@@ -56,7 +59,7 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
                 *("writer/test_bucket_commit.py", "writer/test_redacted.py", "writer/test_thinned_packs.py"),
                 *("writer/test_compact.py", "writer/test_compact_labels.py", "writer/test_keep.py"),
                 *("writer/test_finishing.py", "writer/test_shard_writer.py", "remote/test_writing_by_workers.py"),
-                *("writer/test_base.py", "writer/test_refusals.py"),
+                *("writer/test_base.py", "writer/test_refusals.py", "remote/test_targets.py"),
                 "redacting/test_export.py",
                 "workers/test_sharing_out.py::test_an_interrupted_export_is_continued_by_others",
                 "writer/test_laws.py::test_order_and_threads_do_not_matter",

@@ -51,6 +51,8 @@ def test_text_of_rows_knows_no_order_and_has_times_as_numbers() -> None:
     rows = table("runs", [run("b", "1"), run("a", "1", start_time=None)])
     assert text_of_rows(rows, TABLES["runs"]) == text_of_rows(rows.take([1, 0]), TABLES["runs"])
     assert "[None, 1655004878844]" in text_of_rows(rows, TABLES["runs"])
+    late = table("runs", [run("a", "1", start_time=10**15)])
+    assert "[1000000000000000]" in text_of_rows(late, TABLES["runs"])
     nan = table("metrics", points("a", "k", [float("nan")]))
     assert text_of_rows(nan, TABLES["metrics"]) == text_of_rows(nan, TABLES["metrics"])
 

@@ -27,7 +27,7 @@ from mlflow_archive.writer.packs import WrittenPack
 from mlflow_archive.writer.parcel import Parcel
 from mlflow_archive.writer.same_source import SameSource, check_versions_whole
 from mlflow_archive.writer.staged import StagedBlock
-from mlflow_archive.writer.staging import Staging
+from mlflow_archive.writer.staging import Staging, plan_bytes
 from mlflow_archive.writer.target import ArchiveTarget
 from tests.spec.drafts import PACK, Draft, base_frames, build, encode_pack, write_directory
 from tests.support.chunks import FACTS, experiment, table
@@ -105,6 +105,10 @@ def test_what_a_command_that_was_killed_left_is_taken_over(tmp_path: Path, names
     if not work.exists():
         work.touch()
         assert refusal(TargetError, place.lock) == f"{work} exists and holds something else; choose another name"
+
+
+def test_a_plan_is_that_of_an_export_in_a_form_of_the_folder() -> None:
+    assert plan_bytes(3, {"a": [1]}) == b'{"a":[1],"export":3,"form":4}'
 
 
 def test_locks(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from mlflow_archive.format.layout import MANIFEST, manifest_name
 from mlflow_archive.format.manifest import Member, MemberKind, decode, encode
 from mlflow_archive.format.packs import Extent, Label, compressor
 from mlflow_archive.reader.archive import open_archive
-from mlflow_archive.writer.compacting.compact import CompactOptions, _renamed, compact
+from mlflow_archive.writer.compacting import thinned_packs
+from mlflow_archive.writer.compacting.compact import CompactOptions, _about, _renamed, compact
 from mlflow_archive.writer.compacting.policy import Keep
 from mlflow_archive.writer.compacting.survey import ExportGroup, GroupSurvey, SurveyedPack
 from mlflow_archive.writer.compacting.thinned_packs import SMALL_PACK, ThinnedPacks, packs_to_copy, packs_to_write
@@ -83,6 +85,38 @@ def test_a_frame_of_another_size_than_its_label_says_is_not_taken_apart() -> Non
             {extent},
             "packs/x at byte 7",
         )
+
+
+def test_extents_that_stay_share_frames_up_to_their_size_and_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[list[int]] = []
+    writer: Any = SimpleNamespace(
+        compress=lambda raw, gain: raw,
+        append=lambda frame, label: written.append([len(frame), *(extent.size for extent in label.extents)]),
+    )
+    nothing: Any = None
+    extents = tuple(Extent(digest=bytes([size]) * 32, raw_offset=0, size=size) for size in (6, 4, 1, 9, 2, 3))
+    label = Label(frame_size=0, raw_size=25, extents=extents)
+    staying = [extent for extent in extents if extent.size != 9]
+    for size, number, grouped in ((10, 9, [[10, 6, 4], [6, 1, 2, 3]]), (100, 2, [[10, 6, 4], [3, 1, 2], [3, 3]])):
+        monkeypatch.setattr(thinned_packs, "SHARED_FRAME_RAW", size)
+        monkeypatch.setattr(thinned_packs, "MAX_EXTENTS", number)
+        written.clear()
+        packs = ThinnedPacks(nothing, nothing, writer)
+        packs._keep(compressor(1).compress(bytes(25)), label, staying, "x")
+        packs._flush()
+        assert written == grouped
+
+
+def test_what_would_stay_is_the_share_of_rows_of_parts_that_are_written_anew() -> None:
+    def part(size: int, rows: int | None) -> Member:
+        return Member(path="x", kind="table", export=1, size=size, sha256="0" * 64, table="runs", rows=rows)
+
+    surveyed = GroupSurvey(group=ExportGroup(number=1, first=1, last=1), packs=[pack("a", 7, whole=True)])
+    surveyed.copied = [part(1000, 1)]
+    surveyed.merged = {"runs": [part(100, 4), part(50, 6)], "tags": [part(30, None)]}
+    surveyed.dropped_rows["runs"] = 4
+    survey: Any = SimpleNamespace(groups=[surveyed, surveyed])
+    assert _about(survey) == 2 * (1000 + 7 + 90)
 
 
 def test_a_group_holds_what_its_exports_wrote() -> None:
