@@ -145,7 +145,7 @@ EQUIVALENTS: Final = tuple(
         # scanning
         *(
             _same("Columns of one table, or names and a key, have one length.", within, *_NOT_STRICT)
-            for within in ("scanning.*", "redacting.*")
+            for within in ("scanning.*", "redacting.*", "retiring.*")
         ),
         _same(
             f"In which order files are read {_IN_SPEED}",
