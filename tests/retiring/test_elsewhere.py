@@ -16,6 +16,10 @@ INSIDE = {
     "beside an experiment with a slash": ("/data/mlruns/x.mlfa", "/data/mlruns/1/"),
     "the folder itself": ("/data/artifacts", "/data/artifacts"),
     "the same bucket": ("s3://bucket/backup", "s3a://bucket/mlflow/1"),
+    "the same bucket of Google": ("gs://bucket/backup", "gcs://bucket/1"),
+    "the same bucket, as it once was called": ("s3://bucket/backup", "s3n://bucket/1"),
+    "the same container of Azure": ("az://box/backup", "abfs://box/1"),
+    "the same container, as it once was called": ("az://box/backup", "wasb://box/1"),
     "the same container": ("abfss://c@account.dfs.core.windows.net/x", "wasbs://c@account.dfs.core.windows.net/y"),
 }
 ELSEWHERE = {

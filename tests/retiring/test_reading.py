@@ -29,6 +29,8 @@ TRACES = [
     {"trace_id": name, "experiment_id": at, "request_time": 1, "state": "OK"} for name, at in (("t", "1"), ("u", "2"))
 ]
 
+LINK = {"trace_id": "t", "destination_type": "run", "destination_id": C}
+
 
 def broken(owner: str, path: str) -> ArtifactFile:
     def opened() -> AbstractContextManager[BinaryIO]:
@@ -83,7 +85,7 @@ def test_objects_are_read_whole_each_with_what_is_its_own() -> None:
             {"trace_id": "u", "key": "mlflow.sourceRun", "value": None},
         ],
         trace_links=[
-            {"trace_id": "t", "destination_type": "run", "destination_id": C},
+            LINK,
             {"trace_id": "u", "destination_type": "issue", "destination_id": B},
         ],
     )
@@ -167,3 +169,14 @@ def test_a_server_is_asked_for_nothing_when_it_is_named(uri: str) -> None:
     site = locate_site(uri, artifact_map=(), artifacts_destination=None, progress=Quiet())
     assert (site.kind, site.uri) == ("rest", uri)
     site.close()
+
+
+def test_one_object_is_read_alone() -> None:
+    """What else came with it is not it."""
+    reading = EntityReading(cast("KeptEntities", Held()), frozenset(), Quiet())
+    given = [chunk(runs=[run(A, "1")], traces=TRACES[:1]), chunk(trace_links=[LINK])]
+    found = reading.alone(given, TRACE)
+    assert found is not None
+    assert (found.kind, found.id, found.runs) == (TRACE, "t", {C})
+    fresh = EntityReading(cast("KeptEntities", Held()), frozenset(), Quiet())
+    assert fresh.alone([chunk(runs=[run(A, "1")])], TRACE) is None
