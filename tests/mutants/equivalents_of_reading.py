@@ -131,6 +131,16 @@ EQUIVALENTS: Final = tuple(
             )
             for within in ("verification.members._by_threads", "verification.packs.PackCheck.run")
         ),
+        _same(
+            f"How many threads check at a time {_IN_SPEED}",
+            "verification.*",
+            *(("jobs: int = 2", "jobs: int = 3"), ("jobs=jobs, ", ""), ("run(packs, 1)", "run(packs, 2)")),
+        ),
+        _same(
+            "More columns are read than are asked for.",
+            "verification.tables._holds_key_twice",
+            *(("index, key)", by) for by in ("index, None)", "index, )")),
+        ),
         # redacting
         *(
             _same("A null of no type is one of any.", "redacting.*", (f"(None, {kind})", by))
@@ -145,7 +155,7 @@ EQUIVALENTS: Final = tuple(
         # scanning
         *(
             _same("Columns of one table, or names and a key, have one length.", within, *_NOT_STRICT)
-            for within in ("scanning.*", "redacting.*")
+            for within in ("scanning.*", "redacting.*", "retiring.*")
         ),
         _same(
             f"In which order files are read {_IN_SPEED}",

@@ -24,8 +24,12 @@ from tests.mutants.records import REFUSED, change_codes
 
 def main(jobs: int) -> None:
     """Make mutants anew of the modules that changed; those of other functions keep what became of them."""
-    for path in filter(is_cut_short, map(Path("mutants").joinpath, walk_mutatable_files())):
+    modules = {Path("mutants").joinpath(path) for path in walk_mutatable_files()}
+    for path in filter(is_cut_short, modules):
         path.unlink()
+    for record in Path("mutants").rglob("*.py.meta"):  # of modules that the package does not name any more
+        if record.with_suffix("") not in modules:
+            record.unlink()
     with redirect_stdout(StringIO()):  # of the names of all files
         copy_src_dir()
         copy_also_copy_files()

@@ -135,7 +135,16 @@ PACKAGES: Final[Mapping[str, Package]] = MappingProxyType(
         "signing": Package(code=("signing/*",), tests=("signing",)),
         "redacting": Package(code=("redacting/*",), tests=("redacting",)),
         "scanning": Package(code=("scanning/*",), tests=("scanning",)),
-        "retiring": Package(code=("retiring/*",), tests=("retiring",)),
+        "retiring": Package(
+            code=(
+                *("retiring/age.py", "retiring/contents.py", "retiring/database_rows.py", "retiring/database_site.py"),
+                *("retiring/elsewhere.py", "retiring/judging.py", "retiring/kept.py", "retiring/plan.py"),
+                *("retiring/purge.py", "retiring/purged_files.py", "retiring/reading.py", "retiring/receipt.py"),
+                *("retiring/retire.py", "retiring/site.py", "retiring/trace_rows.py", "retiring/turn.py"),
+            ),
+            tests=("retiring",),
+            left_out=("retiring/test_law.py",),
+        ),
         "workers": Package(
             code=("workers/crew.py", "workers/kept.py"), tests=("workers/test_crew.py", "workers/test_kept.py")
         ),

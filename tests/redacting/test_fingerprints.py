@@ -59,6 +59,7 @@ def test_of_runs_in_several_chunks() -> None:
         ([(1, 0, 1.0), (0, 9, 2.0)], 1.0),
         ([(0, 0, 1.0), (0, 0, NAN)], 1.0),
         ([(0, 0, NAN), (0, 0, -1.0)], NAN),
+        ([(0, 0, -1.0), (0, 0, NAN)], NAN),
     ],
 )
 def test_the_latest_point_is_that_of_the_highest_step_time_and_value(

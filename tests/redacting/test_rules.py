@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,17 @@ def test_what_is_read(tmp_path: Path) -> None:
         data=text.encode(),
     )
     assert len({read.digest(None), read.digest(b"k" * 16), read.digest(b"l" * 16)}) == 3
+    other = replace(read, data=read.data + b" ")
+    assert not {other.digest(None), other.digest(b"k" * 16)} & {read.digest(None), read.digest(b"k" * 16)}
+    assert read.digest(b"k" * 16) == hmac.new(b"k" * 16, text.encode(), "sha256").hexdigest()
+
+
+def test_what_holds_no_texts_is_dropped_as_a_whole() -> None:
+    rule = VALUE + "action = 'drop'\ntable = 'runs'\ncolumn = 'start_time'\n"
+    [read] = parse_rules(rule.encode(), "r").values
+    assert (read.table, read.column, read.action, read.match) == ("runs", "start_time", "drop", None)
+    with pytest.raises(SelectionError, match=r"runs\.start_time holds no texts, and can only be dropped as a whole"):
+        parse_rules((rule + "match = '1'\n").encode(), "r")
 
 
 def test_files_that_cannot_be_used(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from mlflow_archive.errors import SelectionError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.reader.archive import open_archive
+from mlflow_archive.redacting.spellings import spelled
 from tests.redacting.subjects import rows_of, write
 from tests.support.chunks import artifact, chunk, experiment, pairs, points, run
 
@@ -92,3 +93,7 @@ def test_a_path_that_no_file_can_have_is_refused(tmp_path: Path, rule: str) -> N
     with pytest.raises(SelectionError, match="under which no file can be written"):
         redacted(tmp_path, f"[[values]]\nmatch = 'cust-[0-9]+'\n{rule}\n", rows)
     assert not (tmp_path / "new" / "manifest.json").exists()
+
+
+def test_half_of_a_character_is_a_name_as_any() -> None:
+    assert spelled(["\ud83d"]).sub("?", "\ud83d, \\ud83d, x") == "?, ?, x"

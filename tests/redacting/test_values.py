@@ -210,8 +210,25 @@ def test_an_experiment_goes_out_of_lists_and_references() -> None:
     assert left(eraser, "experiments", experiments) == experiments[1:2]
 
 
+def test_points_under_a_key_go_though_they_hold_no_texts() -> None:
+    point = {"run_id": A, "step": 0, "timestamp": 1, "value": 0.5}
+    rows = [{**point, "key": key} for key in ("loss", "lost", "acc")]
+    found = after(redactor("key = 'los?'\naction = 'drop'"), "metrics", rows)
+    assert [row["key"] for row in found] == ["acc"]
+    kept = after(redactor("key = 'los?'\naction = 'replace'"), "metrics", rows)
+    assert [row["key"] for row in kept] == ["loss", "lost", "acc"]
+
+
+def test_an_experiment_goes_out_of_the_tags_of_others() -> None:
+    tags = [{"experiment_id": "2", "key": "experiment_ids", "value": value} for value in ("1,2", None)]
+    [found, none] = left(erased(experiment={"1"}), "experiment_tags", tags)
+    assert (found, none) == ({**tags[0], "value": "2"}, {"experiment_id": "2", "key": "experiment_ids"})
+
+
 def test_a_row_that_is_only_a_link_to_a_user_goes() -> None:
     eraser = Eraser(Erased(users=frozenset({"eve"})))
+    links = [{"trace_id": "t", "destination_type": "reviewer", "destination_id": name} for name in ("eve", "eva")]
+    assert left(eraser, "trace_links", links) == links[1:]
     rows = pairs(A, {"eve": "x", "owner": "eve"})
     assert left(eraser, "tags", rows) == rows
     assert (eraser.erased.experiments, eraser.erased.is_erased("run", A)) == ((), False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from mlflow_archive.errors import SelectionError
@@ -20,6 +20,7 @@ def before_ms(age: str, now: datetime) -> int:
 
     Months and years are those of the calendar; where a month is too short for the day, it is its last one.
 
+    >>> from datetime import UTC
     >>> datetime.fromtimestamp(before_ms("18mo", datetime(2026, 8, 31, tzinfo=UTC)) / 1000, UTC).date().isoformat()
     '2025-02-28'
     """
@@ -31,7 +32,7 @@ def before_ms(age: str, now: datetime) -> int:
         moment = _months_before(now, number * _MONTHS[unit]) if unit in _MONTHS else now - _span(number, unit)
     except (OverflowError, ValueError) as error:
         raise SelectionError(f"{age!r} lies before the calendar") from error
-    return milliseconds(moment.astimezone(UTC))
+    return milliseconds(moment)
 
 
 def _span(number: int, unit: str) -> timedelta:

@@ -28,7 +28,7 @@ def _with_folder_above(root: str) -> Iterator[str]:
     """Yield a location, and where it is that of one experiment, as MLflow lays them out, the folder of all."""
     yield root
     above, _, name = root.rstrip("/").rpartition("/")
-    if name.isdecimal() and above.rstrip("/").rpartition("/")[2]:
+    if name.isdecimal() and urlsplit(above).path.strip("/"):
         yield above
 
 
