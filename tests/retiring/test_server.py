@@ -142,7 +142,9 @@ def test_traces_go_for_good_if_they_are_as_the_archive_holds_them(
     assert requests.get(f"{subject.uri}{TRACES}/{traces['plain']}", timeout=60).status_code == 404
     undone = ma.undo(subject.receipt)
     assert undone.counts == {"runs_brought_back": 4, "traces_left": 2}
-    command = f"mlflow-archive restore {subject.archive} --trace {traces['plain']} --merge --to DATABASE"
+    command = (
+        f"mlflow-archive restore {subject.archive} --trace {traces['plain']} --merge --to DATABASE --artifact-root ROOT"
+    )
     assert f"it was purged, and comes back from the archive: {command}" in {gap.reason for gap in undone.gaps}
     options = ma.RestoreOptions(
         artifact_root="mlflow-artifacts:/", artifacts_destination=str(mlflow_server.artifacts), merge=True

@@ -96,7 +96,7 @@ def test_rows_and_files_go_and_come_back_with_their_run(store: Everything) -> No
         assert (there(store, name), files(store, name)) == (set(), [])
     assert there(store, "plain") == {table for table, _ in TABLES}
     undone = states(store, ma.undo(store.folder.parent / "receipt.json"))
-    command = f"mlflow-archive restore {before} --trace %s --merge --to {store.uri}"
+    command = f"mlflow-archive restore {before} --trace %s --merge --to {store.uri} --artifact-root ROOT"
     reason = f"it was purged, and comes back from the archive: {command}"
     assert undone == states(store, done) | {name: ("left", reason % store.ids[name]) for name in names}
     restore(store, runs=(store.ids["run"],))

@@ -149,7 +149,7 @@ def _as_it_is(imported: ImportReceipt, progress: Progress) -> Iterator[tuple[Arc
 
 def _is_change(change: ObjectChange) -> bool:
     """Return whether a change is one of more than the stage of an object, which an undo itself changes."""
-    own = [each for each in change.fields if each.field not in _STAGE]
+    own = [field for field in change.fields if field.field not in _STAGE]
     return change.change != "changed" or bool(own)
 
 
@@ -163,8 +163,8 @@ def _is_changed(imported: ImportReceipt, kind: str, target_id: str, changes: Cha
     return any(
         change.change != "changed"
         or any(
-            each.table == "registered_model_aliases" or str(each.key.get("version", "")) in numbers
-            for each in change.fields
+            field.table == "registered_model_aliases" or str(field.key.get("version", "")) in numbers
+            for field in change.fields
         )
         for change in of_model
     )
@@ -187,9 +187,9 @@ def _listed(imported: ImportReceipt, sides: SiteAndArchive, now: Archive, change
         with sides.moment() as moment:
             planned = plan(moment, selection, kinds=kinds, foundation=foundation)
         entries += [entry for entry in planned if entry.id in imported.made[entry.kind]]
-        seen = {(entry.kind, entry.id) for entry in planned}
-        missing = [(kind, each) for kind in kinds for each in imported.made[kind] if (kind, each) not in seen]
-        entries += [stays(RetiredObject(kind=kind, id=each), GONE) for kind, each in missing]
+        planned_ids = {(entry.kind, entry.id) for entry in planned}
+        missing = {(kind, target_id) for kind in kinds for target_id in imported.made[kind]} - planned_ids
+        entries += [stays(RetiredObject(kind=kind, id=target_id), GONE) for kind, target_id in sorted(missing)]
     return entries
 
 

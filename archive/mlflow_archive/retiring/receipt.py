@@ -136,8 +136,8 @@ class RetireReceipt:
             return f"mlflow-archive import {self.facts['archive']} --to {self.facts['source']}"
         if entry.state in (PURGING, PURGED):
             option = f"--trace {entry.id}" if entry.kind == TRACE else f"--run {entry.maker or entry.id}"
-            target = "DATABASE" if of_server else self.facts.get("source")
-            return f"mlflow-archive restore {self.facts.get('archive')} {option} --merge --to {target}"
+            place = f"--to {'DATABASE' if of_server else self.facts.get('source')} --artifact-root ROOT"
+            return f"mlflow-archive restore {self.facts.get('archive')} {option} --merge {place}"
         if of_server and entry.kind == LOGGED_MODEL and entry.state in (DELETING, DELETED):
             return f"mlflow-archive undo {self.path.name if self.path else 'RECEIPT'} --to DATABASE"
         return ""

@@ -63,11 +63,11 @@ class TakingBack:
 
         Where something is left that undo does not take back, it may lie in any of them.
         """
-        others = [entry for entry in self.receipt.entries if entry.state == LEFT and entry.kind not in _SEEN]
+        untaken = [entry for entry in self.receipt.entries if entry.state == LEFT and entry.kind not in _SEEN]
         for index, entry in enumerate(self.receipt.entries):
             if entry.kind != EXPERIMENT or entry.state not in (PLANNED, DELETING):
                 continue
-            stay = _not_empty(f"{KINDS[others[0].kind].plural}") if others else self._why_not_empty(entry.id, traces)
+            stay = _not_empty(f"{KINDS[untaken[0].kind].plural}") if untaken else self._why_not_empty(entry.id, traces)
             if stay is not None:
                 self.receipt.put(index, stays(entry, stay))
                 continue
@@ -101,10 +101,10 @@ class TakingBack:
         ids = {"runs": "run_id", "models": "model_id"}
         for name, path in _IN_EXPERIMENT.items():
             body = {"experiment_ids": [experiment_id], "run_view_type": "ALL"}
-            for held in self._listed(path, name, body):
-                if held["info"][ids[name]] not in went:
+            for child in self._listed(path, name, body):
+                if child["info"][ids[name]] not in went:
                     noun = "run" if name == "runs" else "logged model"
-                    return _not_empty(f"the {noun} {held['info'][ids[name]]}")
+                    return _not_empty(f"the {noun} {child['info'][ids[name]]}")
         return _not_empty("traces") if experiment_id in traces else None
 
     def _listed(self, path: str, name: str, body: Mapping[str, object]) -> list[Mapping[str, Mapping[str, str]]]:
