@@ -64,6 +64,84 @@ EQUIVALENTS: Final = tuple(
             "storage.unfinished_file.UnfinishedFile.begin",
             ("name, 0, 0, output", "name, 1, 0, output"),
         ),
+        _same(
+            "To say of which type a value is changes nothing.",
+            "storage.remote.store.RemoteStore.put_instead",
+            ('cast("UpdateVersion", ', "cast(None, "),
+        ),
+        _same(
+            "What is empty is left out of the settings in the end.",
+            "storage.remote.connecting.azure_settings",
+            ('get(name)), "")', "get(name)), None)"),
+        ),
+        # reader
+        _same("Names of codecs have no case.", "reader.stored.row_groups.*", ('Codec("zstd")', 'Codec("ZSTD")')),
+        *(
+            _same("Values of others are read, too, and belong to nobody.", within, ("owners)", "None)"))
+            for within in ("reader.search.evaluate.values_of", "reader.search.evaluate._by_group")
+        ),
+        _same(
+            "More columns are read than are asked for.",
+            "reader.search.evaluate._values",
+            *(("columns=columns, ", by) for by in ("columns=None, ", "")),
+        ),
+        _same(
+            "Rows outside of the range are looked at, and left out after that.",
+            "reader.stored.recent._between",
+            *(("last - first)", by) for by in ("None)", ")")),
+        ),
+        _same(
+            "Ids are texts, and somebody asks for one at least.",
+            "reader.archive.Archive._source_owners",
+            *(("ids, pa.string())", by) for by in ("ids, None)", "ids, )")),
+        ),
+        _same(
+            f"In how many requests frames come {_IN_SPEED}",
+            "reader.blobs.*",
+            ("if is_dense else", "if (is_dense) and False else"),
+            *(("piece, self._file(piece))", by) for by in ("piece, None)", "piece, )")),
+        ),
+        _same(
+            "Behind a schema that is no list of columns none is found, either.",
+            "reader.stored.footer._column_depth",
+            (">= _SCHEMA_FIELD", "> _SCHEMA_FIELD"),
+        ),
+        _same(
+            "One value is read as a reference or written out, and is the same.",
+            "reader.stored.row_groups.RowGroups._by_reference",
+            *((".values > 0", by) for by in (".values >= 0", ".values > 1")),
+        ),
+        _same(
+            f"From which size on texts are added up one by one {_IN_SPEED}",
+            "reader.stored.limits._text_bytes",
+            ("most > SMALL", "most >= SMALL"),
+        ),
+        _same("A direction has no case.", "reader.search.grammar.parse_order", ('"ASC"', '"asc"')),
+        _same(
+            "A file that is too short has no footer, however long.",
+            "reader.stored.footer.check_footer",
+            ("else 0", "else 1"),
+        ),
+        # verification
+        *(
+            _same(
+                f"How many threads check at a time {_IN_SPEED}",
+                within,
+                *(("ThreadPoolExecutor(jobs, ", by) for by in ("ThreadPoolExecutor(", "ThreadPoolExecutor(None, ")),
+            )
+            for within in ("verification.members._by_threads", "verification.packs.PackCheck.run")
+        ),
+        # redacting
+        *(
+            _same("A null of no type is one of any.", "redacting.*", (f"(None, {kind})", by))
+            for kind in ("encoded.indices.type", "field.type", "known.type")
+            for by in ("(None, None)", "(None, )")
+        ),
+        _same(
+            "More columns are read than are asked for.",
+            "redacting.erasing.*",
+            *((f"columns={columns})", by) for columns in ("[column, by]", "columns") for by in (")", "columns=None)")),
+        ),
         # scanning
         *(
             _same("Columns of one table, or names and a key, have one length.", within, *_NOT_STRICT)

@@ -74,6 +74,19 @@ def test_a_delta_takes_what_was_before_from_its_base(tmp_path: Path) -> None:
         open_archive(delta, at=1)
 
 
+def test_what_was_joined_is_whole_at_each_of_its_exports(tmp_path: Path) -> None:
+    """The copy of a manifest that came with a delta is that of a delta."""
+    base, delta, both = tmp_path / "base", tmp_path / "delta", tmp_path / "both"
+    export(base, 0, ArchiveOptions())
+    export(delta, 1, ArchiveOptions(base=base))
+    with open_archive(delta, base=base) as joined:
+        expected, archive_id = content(joined), joined.id
+    ma.join(base, both, deltas=[delta])
+    export(both, 2, ArchiveOptions(append=True))
+    with open_archive(both, at=2) as archive:
+        assert (archive.manifest.delta, archive.id, content(archive)) == (None, archive_id, expected)
+
+
 def test_in_a_bucket_it_is_the_same(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = CountedBucket()
     lead_to(bucket, monkeypatch)

@@ -125,6 +125,7 @@ def test_no_filter(filter_string: str | None) -> None:
         ("run", "`Run name` = 'a'", "attributes", "run_name", "=", "a"),
         ("run", "tags.XaX = 'a'", "tags", "XaX", "=", "a"),
         ("run", "`tags`.k = 'a'", "tags", "k", "=", "a"),
+        ("run", "`tags`.`k.l m` = 'a'", "tags", "k.l m", "=", "a"),
         ("run", "dataset.context = 'train'", "datasets", "context", "=", "train"),
         ("trace", "feedback.a < 3", "feedback", "a", "<", 3),
         ("trace", "feedback.a < '3'", "feedback", "a", "<", "3"),
@@ -251,4 +252,35 @@ def test_an_object_whose_value_is_missing_fulfils_nothing(tmp_path: Path) -> Non
         "tags.k IS NOT NULL": [RUN_A, RUN_B],
         "tags.k IS NULL": [],
         "run_id = 'x' AND tags.k = 'v'": [],
+    }
+
+
+def test_any_of_several_values_counts_and_of_a_metric_the_latest(tmp_path: Path) -> None:
+    def rows(tables: dict[str, list[Row]]) -> None:
+        trace = {"experiment_id": "1", "request_time": 1, "state": "OK"}
+        tables["traces"] = [{**trace, "trace_id": key} for key in ("t", "u")]
+        span = {"status": "OK", "start_time_unix_nano": 1, "content": "{}"}
+        names = (("t", "1", "first"), ("t", "2", "second"), ("u", "1", "first"))
+        tables["spans"] = [{**span, "trace_id": key, "span_id": at, "name": name} for key, at, name in names]
+        tables["metrics"] = [
+            {"run_id": key, "key": "m", "step": step, "timestamp": 1, "value": value}
+            for key, step, value in ((RUN_A, 1, 1.0), (RUN_A, 2, 2.0), (RUN_B, 1, 1.0))
+        ]
+
+    write_directory(build(Draft(rows=rows)), tmp_path)
+    with open_archive(tmp_path) as archive:
+        found = {
+            text: matching(archive, SEARCHABLE[kind], parse_filter(text, SEARCHABLE[kind]))[0].to_pylist()
+            for kind, text in (
+                ("trace", "span.name = 'first'"),
+                ("trace", "span.name = 'second'"),
+                ("run", "metrics.m = 1"),
+                ("run", "metrics.m = 2"),
+            )
+        }
+    assert found == {
+        "span.name = 'first'": ["t", "u"],
+        "span.name = 'second'": ["t"],
+        "metrics.m = 1": [RUN_B],
+        "metrics.m = 2": [RUN_A],
     }

@@ -76,6 +76,7 @@ def test_texts_that_compress_to_nothing_are_written_so_that_they_are_read(tmp_pa
     groups = RowGroups(MemberFile(path.name, file, 0, path.stat().st_size), parquet, rows.column_names)
     read = [groups.read(at, rows.column_names, encoded=False) for at in range(parquet.num_row_groups)]
     file.close()
+    assert {tuple(found.schema.types) for found in read} == {tuple(rows.schema.types)}
     assert pa.concat_tables(read).cast(rows.schema).equals(rows)
 
 

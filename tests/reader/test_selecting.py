@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mlflow_archive.errors import SelectionError
 from mlflow_archive.kinds import EXPERIMENT, LOGGED_MODEL, RUN
 from mlflow_archive.reader import selecting
 from mlflow_archive.reader.archive import open_archive
@@ -37,6 +38,12 @@ def test_an_object_of_unknown_stage_is_not_deleted(
         ]
         assert selected.ids(RUN).to_pylist() == (["a" * 32, "b" * 32] if deleted else ["a" * 32])
         assert selected.ids(EXPERIMENT).to_pylist() == ["1"]
+
+
+def test_one_name_that_matches_nothing_is_refused_though_others_match(tmp_path: Path) -> None:
+    write_directory(build(Draft()), tmp_path)
+    with open_archive(tmp_path) as archive, pytest.raises(SelectionError, match="c" * 32):
+        ArchiveSelection(archive, Selection(runs=(RUN_A, "c" * 32), on_missing="skip")).ids(RUN)
 
 
 PARAMS = base_rows()["params"]

@@ -10,7 +10,13 @@ import pyarrow as pa
 import pytest
 
 from mlflow_archive.errors import SelectionError
-from mlflow_archive.flow.chunk import ArtifactElsewhereError, ArtifactUnreadableError, Chunk, Shard, nothing_known
+from mlflow_archive.flow.chunk import (
+    ArtifactElsewhereError,
+    ArtifactUnreadableError,
+    Chunk,
+    Shard,
+    nothing_known,
+)
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.fingerprint import Fingerprint
 from mlflow_archive.format.manifest import Export
@@ -182,9 +188,24 @@ def test_a_shard_gives_all_of_its_objects_and_nothing_of_others(tmp_path: Path) 
         "fingerprints": fingerprints([RUN_B]),
     }
     assert chunk.complete
-    assert [(file.owner_kind, file.owner_id, file.path, file.size) for file in chunk.artifacts] == [
-        ("run", RUN_B, "dir/world.txt", 17)
+    listed = next(row for row in rows["artifacts"] if row["path"] == "dir/world.txt")
+    assert [(file.owner_kind, file.owner_id, file.path, file.size, file.mark) for file in chunk.artifacts] == [
+        ("run", RUN_B, "dir/world.txt", 17, listed["digest"])
     ]
+
+
+def test_datasets_come_with_their_experiment(tmp_path: Path) -> None:
+    dataset = {"experiment_id": "1", "name": "d", "digest": "7", "source_type": "local", "source": "x"}
+    write(build(Draft(rows=lambda rows: rows.update(datasets=[dataset, {**dataset, "digest": "8"}]))), tmp_path)
+    with open_archive(tmp_path) as archive:
+        source = ArchiveSource(archive)
+        [shard] = [shard for shard in planned(source) if shard.name == "experiments"]
+        [chunk] = source.read(shard, nothing_known)
+    assert rows_of(chunk) == {
+        "experiments": base_rows()["experiments"],
+        "datasets": [dataset, {**dataset, "digest": "8"}],
+    }
+    assert chunk.artifacts == []
 
 
 def test_what_is_known_does_not_come_again(tmp_path: Path) -> None:

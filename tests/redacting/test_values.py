@@ -115,7 +115,11 @@ def test_keys_that_would_become_one_are_refused_and_pseudonyms_are_not() -> None
         {"run_id": A, "key": pseudonym(f"cust-{number}"), "value": value} for number, value in ((1, "x"), (2, "y"))
     ]
     with pytest.raises(SelectionError) as owner:
-        after(redactor(f"match = '{A}'\naction = 'replace'"), "tags", pairs(B, {"k": "x"}) + rows)
+        after(
+            redactor(f"match = '{A}'\naction = 'replace'"),
+            "tags",
+            [*pairs(B, {"k": "x"}), *rows, *pairs("c" * 30, {"k": "x"})],
+        )
     assert str(owner.value) == (
         "r: values[1] would change the name of an object of the kind run (a…, 32 characters) in tags.run_id, and two "
         "could become one: use the action pseudonym, which keeps them apart, or erase the object"

@@ -100,6 +100,7 @@ def test_what_is_missing_between_ranges() -> None:
     spans = ((0, 60), (10, 30), (10, 31), (15, 45), (30, 50), (30, 51), (5, 10), (25, 30), (39, 41), (40, 40))
     expected = [(0, 60), (30, 30), (30, 31), (30, 40), (30, 40), (30, 51), (5, 10), (30, 30), (39, 40), (40, 40)]
     assert [kept.missing("a", span) for span in spans] == expected
+    assert [kept.missing("a", span) for span in ((0, 30), (0, 25), (0, 20))] == [(0, 10)] * 3
     assert kept.missing("b", (5, 10)) == (5, 10)
 
 

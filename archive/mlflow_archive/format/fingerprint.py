@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isnan
 from typing import Final, Protocol
 
 import pyarrow as pa
@@ -19,6 +20,12 @@ _ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure
 
 LatestMetric = tuple[str, int, int, float]
 """(key, step, timestamp in ms, value)"""
+
+
+def point_order(point: LatestMetric) -> tuple[int, int, float]:
+    """Return what decides which point of a metric is the latest, as in MLflow's databases: a NaN counts as 0."""
+    _, step, time, value = point
+    return step, time, 0.0 if isnan(value) else value
 
 
 class Fingerprint(str):

@@ -7,12 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mlflow_archive.flow.chunk import ArtifactFile
-from mlflow_archive.format.fingerprint import Fingerprint, LatestMetric, entity_fingerprint, run_fingerprint
+from mlflow_archive.format.fingerprint import (
+    Fingerprint,
+    LatestMetric,
+    entity_fingerprint,
+    point_order,
+    run_fingerprint,
+)
 from mlflow_archive.kinds import RUN, TABLES, TIMESTAMP
 
 _POINT: Final = ("step", "timestamp", "value")
+_ORDER: Final = ("run_id", "key", "step", "timestamp", "rank")
 
 
 @dataclass(slots=True)
@@ -46,7 +54,8 @@ class Fingerprints:
         return self._entities.setdefault(owner, _Entity())
 
     def _add_points(self, rows: pa.Table) -> None:
-        ordered = rows.sort_by([(name, "ascending") for name in ("run_id", "key", *_POINT)])
+        rank = pc.if_else(pc.is_nan(rows["value"]), 0.0, rows["value"])  # as in ``point_order``
+        ordered = rows.append_column("rank", rank).sort_by([(name, "ascending") for name in _ORDER])
         histories = ordered.group_by(["run_id", "key"], use_threads=False).aggregate(
             [*((name, "last") for name in _POINT), ("step", "count")]
         )
@@ -55,7 +64,7 @@ class Fingerprints:
             step, time, value = (row[f"{name}_last"] for name in _POINT)
             entity.points[key] = entity.points.get(key, 0) + row["step_count"]
             latest = (key, step, time, value)
-            entity.latest[key] = max(entity.latest.get(key, latest), latest, key=lambda point: point[1:3])
+            entity.latest[key] = max(entity.latest.get(key, latest), latest, key=point_order)
 
     def of(self, owner: str) -> Fingerprint:
         """Return that of an entity, whose rows have all come."""

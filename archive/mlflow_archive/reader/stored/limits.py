@@ -135,9 +135,12 @@ def _check_dictionary(page: PageHeader, *, is_first: bool) -> None:
 
 
 def first_byte(chunk: Any) -> int:
-    """Return where the first page of a column chunk begins (pyarrow's ColumnChunkMetaData)."""
-    offset: int = chunk.data_page_offset
-    return min(offset, chunk.dictionary_page_offset or offset)
+    """Return where the first page of a column chunk begins (pyarrow's ColumnChunkMetaData); 0 where it has none.
+
+    A row group without rows has no page of values, whose place is 0 then, though it may have a dictionary.
+    """
+    places: tuple[int | None, ...] = (chunk.data_page_offset, chunk.dictionary_page_offset)
+    return min((place for place in places if place), default=0)
 
 
 def decoded_bytes(rows: pa.Table) -> int:

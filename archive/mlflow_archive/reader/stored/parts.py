@@ -129,9 +129,12 @@ class Part:
 
     def has_page_checksums(self) -> bool:
         """Return whether the first page was written with a checksum; libraries state that nowhere else."""
-        if not self._parquet.metadata.num_row_groups:
+        metadata = self._parquet.metadata
+        groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
+        with_rows = next((group for group in groups if group.num_rows), None)
+        if with_rows is None:
             return True
-        chunk = self._parquet.metadata.row_group(0).column(0)
+        chunk = with_rows.column(0)
         try:
             return next(column_pages(self._file, first_byte(chunk), chunk.total_compressed_size)).has_checksum
         except (ThriftError, StopIteration) as error:

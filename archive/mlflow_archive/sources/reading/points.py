@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from array import array
 from dataclasses import dataclass, field
 
-from mlflow_archive.format.fingerprint import LatestMetric
+from mlflow_archive.format.fingerprint import LatestMetric, point_order
 
 Dataset = tuple[str, str]
 """Name and digest."""
@@ -51,10 +50,6 @@ class Latest:
         if (
             latest is None
             or step > latest[1]  # nearly every line, and the cheapest to see
-            or (step == latest[1] and _rank(step, time, value) > _rank(*latest[1:]))
+            or (step == latest[1] and point_order((key, step, time, value)) > point_order(latest))
         ):
             self.points[key] = (key, step, time, value)
-
-
-def _rank(step: int, time: int, value: float) -> tuple[int, int, float]:
-    return (step, time, 0.0 if math.isnan(value) else value)
