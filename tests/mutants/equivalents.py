@@ -57,6 +57,8 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
                 "writer.base.experiment_facts",
             ),
             *("writer.bucket_target.BucketTarget.placed", "writer.chunks._without_owners", "writer.finishing.*"),
+            *("repairing.drafts.*", "repairing.holdings.Holdings._entities", "repairing.manifests._plausible_ids"),
+            *("repairing.mending.Mending.run", "repairing.salvage*"),
             *("writer.compacting.indexed.IndexedExtents.of", "writer.index._digests", "writer.index._with_gaps"),
         )
         for by in (", )", ", strict=False)")
@@ -253,6 +255,40 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
         )
         for by in ("(thread", "(None, thread", "(2, thread")
     ),
+    *(
+        Equivalent(within=within, code="at + 1)", by="at + 2)", reason="Two signatures do not overlap.")
+        for within in ("repairing.loose_file._signatures", "repairing.units.next_label")
+    ),
+    Equivalent(
+        within="repairing.drafts.Draft.settle_rest",
+        code="len(runs) < 32",
+        by="len(runs) < 33",
+        reason="Of 32 differences there are more ways than are tried.",
+    ),
+    Equivalent(
+        within="repairing.drafts.Draft._ways",
+        code="MAX_TRIED_BYTES // (",
+        by="MAX_TRIED_BYTES / (",
+        reason="A whole number is at most a fraction where it is at most the whole ones in that.",
+    ),
+    Equivalent(
+        within="repairing.units.next_label",
+        code="position < pack.size",
+        by="position <= pack.size",
+        reason="At the end of a pack no label begins.",
+    ),
+    Equivalent(
+        within="repairing.holdings.Holdings.keep",
+        code='or ""]',
+        by='or "XXXX"]',
+        reason="Rows of a table without owners are all kept before.",
+    ),
+    Equivalent(
+        within="repairing.manifests._checksum_lines",
+        code='or b"")',
+        by='or b"XXXX")',
+        reason="What is no line of checksums is left out.",
+    ),
     Equivalent(
         within="writer.packs.PackWriter.add",
         code="MAX_FRAME_RAW + 1",
@@ -273,12 +309,12 @@ EQUIVALENTS: Final[tuple[Equivalent, ...]] = (
     ),
     *(
         Equivalent(
-            within="writer.finishing.index_pieces",
-            code="writer.finish(durable=False)",
-            by=f"writer.finish({by})",
+            within="writer.blob_rows.index_pieces",
+            code="[rows], durable=False",
+            by=f"[rows], durable={by}",
             reason="What the same process reads again need not be on the medium.",
         )
-        for by in ("durable=True", "durable=None", "")
+        for by in ("True", "None")
     ),
     *(
         Equivalent(

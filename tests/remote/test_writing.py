@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +39,14 @@ SHARED = {"README.txt", "checksums.sha256", "manifest.json"}
 
 class Killed(BaseException):
     """The process is gone: no request follows."""
+
+
+@contextmanager
+def on_another_machine(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[None]:
+    """Have another folder for temporary files, as whoever else writes there has."""
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield
 
 
 def export(options: MemoryOptions, *, append: bool = False, place: RemotePlace = PLACE) -> Report:
@@ -176,14 +188,15 @@ def test_killed_before_the_first_commit_there_is_no_archive(counted: CountedBuck
 
 
 def test_the_loser_of_two_writers_touches_no_shared_key(
-    counted: CountedBucket, expected: tuple[Content, Content]
+    counted: CountedBucket, expected: tuple[Content, Content], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     export(FIRST)
 
     def other(verb: str, key: str) -> None:
         if verb == "put" and key.endswith("manifests/0002.json"):
             counted.before = None
-            export(SECOND, append=True)
+            with on_another_machine(monkeypatch, tmp_path):
+                export(SECOND, append=True)
             counted.forget()
 
     counted.before = other
@@ -250,12 +263,13 @@ def test_a_commit_that_cannot_be_completed_is_told(counted: CountedBucket, expec
 
 
 def test_a_writer_that_comes_late_does_not_set_the_manifest_back(
-    counted: CountedBucket, expected: tuple[Content, Content]
+    counted: CountedBucket, expected: tuple[Content, Content], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def other(verb: str, key: str) -> None:
         if verb == "put" and key.endswith("checksums.sha256"):
             counted.before = None
-            export(SECOND, append=True)
+            with on_another_machine(monkeypatch, tmp_path):
+                export(SECOND, append=True)
 
     counted.before = other
     export(FIRST)
@@ -333,7 +347,7 @@ def test_what_is_not_there_whole_is_not_committed(counted: CountedBucket) -> Non
 
 
 def test_an_upload_that_took_too_long_is_not_committed(counted: CountedBucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bucket_target, "_LONGEST_SECONDS", -1)
+    monkeypatch.setattr(bucket_target, "LONGEST", timedelta(-1))
     with pytest.raises(TargetError, match="others may take it for left behind; nothing was committed"):
         export(FIRST)
     assert names(counted) == set()

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlflow_archive.errors import DamagedError
+from mlflow_archive.repairing import drafts
 from mlflow_archive.repairing.copies import SECTOR, PaddedMember
 from mlflow_archive.repairing.drafts import Draft, differing, majority
 from mlflow_archive.storage.members import BytesMember
@@ -78,6 +79,50 @@ def test_what_is_proved_in_no_way_is_that_of_the_first_copy() -> None:
     assert (draft.read_at(0, 3), draft.undecided) == (b"abc", [(1, 2)])
 
 
+def in_cells(length: int, *cells: int) -> BytesMember:
+    """Return zeros with ones in some cells of 64 bytes."""
+    content = bytearray(64 * length)
+    for cell in cells:
+        content[64 * cell] = 1
+    return BytesMember("m", bytes(content))
+
+
+def test_as_many_ways_are_tried_as_the_limits_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two copies that differ in seven places there are 128 ways, and with a cut at each 512 bytes four; 64 are
+    always tried."""
+    copies = [in_cells(12), in_cells(12, *range(2, 9))]
+    start, end = 64, 64 * 11
+    for tries, tried_bytes, ways in (
+        (128, 1 << 30, 128),
+        (127, 1 << 30, 4),
+        (1 << 14, 128 * (end - start), 128),
+        (1 << 14, 128 * (end - start) - 1, 4),
+    ):
+        monkeypatch.setattr(drafts, "MAX_TRIES", tries)
+        monkeypatch.setattr(drafts, "MAX_TRIED_BYTES", tried_bytes)
+        found = list(Draft(copies).variants(start, end))
+        assert (len(found), len(set(found))) == (ways, ways)
+    monkeypatch.setattr(drafts, "MAX_TRIED_BYTES", 1)
+    assert len(list(Draft([in_cells(12), in_cells(12, *range(2, 8))]).variants(start, end))) == 64
+    assert list(Draft(copies).variants(0, 64)) == [bytes(64)]
+
+
+def test_a_hash_decides_within_the_limits_and_not_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
+    copies, mixed = [in_cells(4, 1), in_cells(4, 3)], in_cells(4, 1, 3)
+    for tries, tried_bytes, decided in ((4, 1 << 30, True), (3, 1 << 30, False), (4, 256, True), (4, 255, False)):
+        monkeypatch.setattr(drafts, "MAX_TRIES", tries)
+        monkeypatch.setattr(drafts, "MAX_TRIED_BYTES", tried_bytes)
+        draft = Draft(copies)
+        assert draft.settle_rest([mixed.sha256()]) is decided
+        assert draft.read_at(0, 256) == (mixed if decided else copies[0]).read_at(0, 256)
+
+
+def test_copies_that_differ_in_more_places_are_none_of_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    for most, comparable in ((3, True), (2, False)):
+        monkeypatch.setattr(drafts, "MAX_RANGES", most)
+        assert Draft([in_cells(5), in_cells(5, 0, 2, 4)]).comparable is comparable
+
+
 def test_most_of_three_copies() -> None:
     pieces = [b"abcd", b"aXcd", b"abcY"]
     assert majority(pieces).read_at(0, 4) == b"abcd"
@@ -97,5 +142,8 @@ def test_a_sector_that_cannot_be_read_is_zero_and_so_is_what_is_cut_off() -> Non
     padded = PaddedMember("m", Failing("m", content), 4 * SECTOR)
     assert padded.read_at(0, 4 * SECTOR) == b"x" * SECTOR + bytes(SECTOR) + b"x" * SECTOR + bytes(SECTOR)
     assert padded.read_at(3 * SECTOR, 1) == b"\0"
+    assert (padded.read_at(0, 0), padded.read_at(4 * SECTOR, 0)) == (b"", b"")
+    assert padded.read_at(3 * SECTOR - 1, 2) == b"x\0"
+    assert padded.read_at(2 * SECTOR, SECTOR) == b"x" * SECTOR
     with pytest.raises(DamagedError, match="E011"):
         padded.read_at(4 * SECTOR, 1)

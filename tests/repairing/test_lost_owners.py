@@ -13,6 +13,7 @@ from mlflow_archive.repairing.holdings import Holdings
 from mlflow_archive.repairing.losses import Losses
 from mlflow_archive.verification.tables import KeyRange
 from tests.spec.drafts import RUN_A, RUN_B, Draft, base_rows, build_second, part, write_directory
+from tests.support.chunks import table
 
 SECOND = {"runs": [{**base_rows()["runs"][1], "run_name": "later"}]}
 ANY = ("0", "z")
@@ -99,6 +100,14 @@ def test_rows_are_kept_with_their_objects(place: Path) -> None:
         assert sound.keep(params, TABLES["params"], 1).equals(params)
         assert sound.with_experiment(runs, TABLES["runs"], 1).equals(runs)
         assert sound.dropped == {}
+
+        owners = [("run", RUN_A), ("run", RUN_B), ("experiment", "1"), ("trace", RUN_A), ("source", "x")]
+        named = table("gaps", [{"owner_kind": kind, "owner_id": one, "path": "p", "code": "c"} for kind, one in owners])
+        artifacts = table("artifacts", [{**row, "size": 1} for row in named.select([0, 1, 2]).to_pylist()])
+        kept = unsound.keep(artifacts, TABLES["artifacts"], 1)
+        assert [(row["owner_kind"], row["owner_id"]) for row in kept.to_pylist()] == owners[2:]
+        assert unsound.dropped == {("run", RUN_A): 1, ("run", RUN_B): 1}
+        assert unsound.keep(named, TABLES["gaps"], 1).equals(named)
 
         lost = Holdings(archive, [hit("experiments", "1", "1")], [part("experiments")])
         assert lost.with_experiment(runs, TABLES["runs"], 1).num_rows == 0

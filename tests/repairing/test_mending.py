@@ -194,7 +194,12 @@ def test_the_input_is_opened_where_only_one_export_is_whole(whole: Path, tmp_pat
     assert [(loss.kind, loss.id) for loss in report.lost] == [("export", "2")]
     assert report.written_id is None
     salvaged = repair(damaged, tmp_path / "new", salvage=True)
-    assert [(gap.owner_kind, gap.owner_id, gap.code) for gap in salvaged.gaps] == [("source", "export 2", "G403")]
+    reason = (
+        f"the manifest of that export is damaged in the archive {salvaged.archive_id} that this one was salvaged from"
+    )
+    assert [gap.row() for gap in salvaged.gaps] == [
+        {"owner_kind": "source", "owner_id": "export 2", "path": "", "code": "G403", "reason": reason}
+    ]
     assert verify(tmp_path / "new").problems == []
     assert content_of(tmp_path / "new").rows["gaps"]
     check = repair(damaged, tmp_path / "all", copies=[whole / "a"])

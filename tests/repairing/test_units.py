@@ -44,11 +44,23 @@ def label_of(*extents: tuple[bytes, int, int], raw_size: int | None = None) -> L
         (label_of((b"ab", 0, 2), (b"cde", 0, 3)), b"abcdX", False),
         (label_of((b"ab", 0, 2), (b"cde", 0, 3)), b"aXcde", False),
         (label_of((b"", 0, 0), (b"cde", 0, 3)), b"cde", True),
+        (label_of((b"ab", 0, 2), (b"cde", 0, 3), (b"f", 0, 1)), b"abcdef", True),
+        (label_of((b"ab", 0, 2), (b"cde", 0, 3), (b"f", 0, 1)), b"abcdeX", False),
         (label_of((b"what begins elsewhere", 5, 2)), b"ab", True),
         (label_of((b"ab", 0, 2), raw_size=3), b"abc", True),
         (label_of((b"ab", 0, 2), raw_size=3), b"ab", False),
     ],
-    ids=["two", "the last differs", "the first differs", "empty", "a piece", "rest", "another size"],
+    ids=[
+        "two",
+        "the last differs",
+        "the first differs",
+        "empty",
+        "three",
+        "the third differs",
+        "a piece",
+        "rest",
+        "another size",
+    ],
 )
 def test_a_frame_is_sound_if_its_blobs_are(label: Label, raw: bytes, sound: bool) -> None:
     assert frame_is_sound(label, compress(raw)) is sound
@@ -160,6 +172,17 @@ def test_what_proves_nothing_stays_undecided() -> None:
     draft, member = drafted(PART, "table", [(4, 9)], [(40, 42)])
     settle_units(draft, Member(path="m", kind="table", export=1, size=len(PART), sha256=member.sha256))
     assert draft.undecided == [(4, 9), (40, 42)]
+
+
+@pytest.mark.parametrize(("size", "undecided"), [(12, []), (11, [(9, 10)])])
+def test_the_smallest_part_is_magic_footer_and_its_size(size: int, undecided: list[tuple[int, int]]) -> None:
+    stored = b"PAR1\0\0\0\0PAR1"[-size:]
+    footer = sha(stored[-8:])
+    copies = [BytesMember("m", stored), BytesMember("m", stored[:9] + b"X" + stored[10:])]
+    draft = Draft(copies[::-1])
+    settle_units(draft, Member(path="m", kind="table", export=1, size=size, sha256=sha(stored), footer_sha256=footer))
+    assert draft.undecided == undecided
+    assert content(draft) == (copies[1].read_at(0, size) if undecided else stored)
 
 
 def test_a_piece_of_a_file_ends_where_the_file_does(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ its end is undone, and another begins.
 from __future__ import annotations
 
 import gc
-import json
 import os
 import random
 import sqlite3
@@ -23,7 +22,8 @@ import mlflow_archive as ma
 from mlflow_archive.api import retiring
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.retiring.database_site import DatabaseSite
-from mlflow_archive.storage.files import Files
+from mlflow_archive.retiring.receipt import read_receipt
+from mlflow_archive.storage.files import Files, OutputFile
 from tests.retiring.subjects import Subject, change, database_subject, fill
 from tests.support.mlflow_server import MlflowServer
 
@@ -32,7 +32,14 @@ KILLS: Final = 300 if os.environ.get("TEST_RETIRE") == "1" else 60
 _FEW: Final = ("plain", "metrics", "changed")
 _GOING: Final = {"plain", "metrics"}
 _DEAD: Final = 9
-_MORTAL: Final = ((TrackingSession, "_send"), (DatabaseSite, "_change"), (Files, "create"), (Files, "publish"))
+_MORTAL: Final = (
+    (TrackingSession, "_send"),
+    (DatabaseSite, "_change"),
+    (Files, "create"),
+    (Files, "publish"),
+    (Files, "remove"),
+    (OutputFile, "sync"),
+)
 
 
 def _retire(subject: Subject) -> ma.Report:
@@ -121,7 +128,7 @@ def check_killed_anywhere(subject: Subject, database: Path, most: int, monkeypat
         assert gone <= _GOING
         states = {}
         if subject.receipt.exists():
-            states = {entry["name"]: entry["state"] for entry in json.loads(subject.receipt.read_text())["objects"]}
+            states = {entry.name: entry.state for entry in read_receipt(subject.receipt).entries}
         assert gone <= {name for name, state in states.items() if state in ("deleting", "deleted")}
         if ended:
             assert gone == _GOING

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import sqlite3
@@ -15,7 +14,8 @@ import mlflow_archive as ma
 from mlflow_archive.artifact_roots import ArtifactRoots
 from mlflow_archive.errors import SelectionError
 from mlflow_archive.retiring.database_site import DatabaseSite
-from mlflow_archive.storage.files import Files
+from mlflow_archive.retiring.receipt import read_receipt
+from mlflow_archive.storage.files import Files, OutputFile
 from tests.retiring.subjects import Subject, change, database_subject, fill, give_models
 from tests.retiring.test_killed import KILLS, retire_in_fork
 from tests.support.mlflow_server import MlflowServer
@@ -28,6 +28,8 @@ MORTAL = (
     (ArtifactRoots, "remove"),
     (Files, "create"),
     (Files, "publish"),
+    (Files, "remove"),
+    (OutputFile, "sync"),
 )
 
 
@@ -144,12 +146,12 @@ def test_killed_anywhere(tmp_path: Path) -> None:
     draw = random.Random(20)  # noqa: S311 - the same kills each time
     ended = False
     for _ in range(KILLS // 6):
-        ended = retire_in_fork(subject, draw.randrange(24), behind=draw.random() < 0.5, mortal=MORTAL, act=purging)
+        ended = retire_in_fork(subject, draw.randrange(36), behind=draw.random() < 0.5, mortal=MORTAL, act=purging)
         there = rows(subject, "runs", "run_uuid")
         gone = {name for name, run_id in subject.runs.items() if run_id not in there}
         states = {}
         if subject.receipt.exists():
-            states = {entry["name"]: entry["state"] for entry in json.loads(subject.receipt.read_text())["objects"]}
+            states = {entry.name: entry.state for entry in read_receipt(subject.receipt).entries}
         going = {name for name, state in states.items() if state in ("purging", "purged")}
         assert gone <= going <= {"plain", "metrics", "asked"}
         if not rows(subject, "trace_info", "request_id"):

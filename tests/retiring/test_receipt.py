@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,12 +32,12 @@ MODEL = RetiredObject(
 def test_it_is_written_whole_and_comes_back(tmp_path: Path) -> None:
     receipt = RetireReceipt(path=tmp_path / "receipt.json", facts=dict(FACTS), entries=[NAMELESS, MODEL])
     assert (receipt.state, receipt.path.exists() if receipt.path else None) == ("new", False)
-    receipt.save("running")
+    receipt.save("done")
     receipt.save()
     data = (tmp_path / "receipt.json").read_bytes()
     expected = {
         "command": "retire",
-        "state": "running",
+        "state": "done",
         **FACTS,
         "bring_back": "mlflow-archive undo receipt.json",
         "objects": [
@@ -59,9 +60,40 @@ def test_it_is_written_whole_and_comes_back(tmp_path: Path) -> None:
     text = json.dumps(expected, indent=1, ensure_ascii=False) + "\n"
     assert data.decode("utf-8", "surrogatepass") == text
     again = read_receipt(tmp_path / "receipt.json")
-    assert (again.path, again.facts, again.state) == (receipt.path, FACTS, "running")
+    assert (again.path, again.facts, again.state) == (receipt.path, FACTS, "done")
     assert again.entries == [NAMELESS, MODEL]
     assert again.entries[1].address == Address(kind="logged_model", id="m-1", workspace="team", updated_ms=0)
+
+
+def test_while_it_runs_a_journal_takes_what_changes(tmp_path: Path) -> None:
+    path = tmp_path / "receipt.json"
+    receipt = RetireReceipt(path=path, facts=dict(FACTS), entries=[NAMELESS, MODEL])
+    receipt.save("running")
+    [first] = tmp_path.glob("receipt.json.journal-*")
+    assert json.loads(path.read_bytes())["journal"] == first.name
+    whole, runs = path.read_bytes(), receipt.runs_that_go()
+    assert set(runs) == {"a"}
+    receipt.put(0, replace(NAMELESS, state="deleted"))
+    receipt.put(1, replace(MODEL, state="planned"))
+    receipt.save()
+    receipt.put(0, replace(NAMELESS, state="left"))
+    receipt.save()
+    assert (path.read_bytes(), first.read_bytes().count(b"\n"), set(runs)) == (whole, 2, set())
+    expected = [replace(NAMELESS, state="left"), replace(MODEL, state="planned")]
+    assert read_receipt(path).entries == expected
+    with first.open("ab") as file:
+        file.write(b'[[0, {"kind": "run", "id": "b"')  # what a kill leaves
+    again = read_receipt(path)
+    assert (again.entries, again.facts) == (expected, FACTS)
+    again.save("running")
+    [second] = tmp_path.glob("receipt.json.journal-*")
+    assert second != first
+    second.unlink()
+    with pytest.raises(SelectionError, match="journal-"):
+        read_receipt(path)
+    again.save("done")
+    assert [each.name for each in tmp_path.iterdir()] == ["receipt.json"]
+    assert read_receipt(path).entries == expected
 
 
 def test_without_a_path_nothing_is_written() -> None:

@@ -25,7 +25,10 @@ def test_of_an_import(mlflow_server: MlflowServer, tmp_path: Path) -> None:
     words = ["import", str(source.archive), "--to", mlflow_server.uri, "--experiment-prefix", prefix, "-q"]
     assert run([*words, "--receipt", str(imported)]) == 0
     receipt = json.loads(imported.read_text())
-    assert receipt["made"] == {"run": sorted(receipt["runs"].values())}
+    assert receipt["made"] == {
+        "experiment": list(receipt["experiments"].values()),
+        "run": sorted(receipt["runs"].values()),
+    }
     target = _imported(source, mlflow_server, receipt)
     _change(target)
     before = target.export("before.mlfa")
@@ -35,7 +38,7 @@ def test_of_an_import(mlflow_server: MlflowServer, tmp_path: Path) -> None:
     assert run(["undo", str(imported), "--receipt", str(undone), "--yes", "-q"]) == 3
     assert {name for name, stage in target.stages().items() if stage == "deleted"} == {"plain", "metrics"}
     states = [entry["state"] for entry in json.loads(undone.read_text())["objects"]]
-    assert sorted(states) == ["deleted", "deleted", "held", "left", "left", "left"]
+    assert sorted(states) == ["deleted", "deleted", "held", "left", "left", "left", "left"]  # and the experiment
     assert ma.undo(undone).counts["runs_brought_back"] == 2
     assert ma.diff(before, target.export("after.mlfa")).changes == ()
     second = tmp_path / "second.json"

@@ -99,6 +99,9 @@ class _Prefixed:
         self._bucket.waiting = data if isinstance(data, bytes) else b""
         return self._call("put", name, data, **options)
 
+    def copy(self, name: str, copied: str) -> None:
+        self._call("copy", name, self._prefix + copied)
+
     def delete(self, names: list[str]) -> None:
         keys = [self._prefix + name for name in names]
         with self._bucket._request("delete", " ".join(keys)):

@@ -85,7 +85,14 @@ def test_of_nothing_new_there_is_no_delta(suffix: str, tmp_path: Path) -> None:
     base, delta = tmp_path / "base.mlfa", tmp_path / f"delta{suffix}"
     exported(base, DAY_1)
     report = exported(delta, DAY_1, ArchiveOptions(base=base))
-    assert report.details["unchanged"]
+    held = verify(base).archive_id
+    assert report.details == {
+        "archive_id": held,
+        "export": 1,
+        "unchanged": True,
+        "base": held,
+        "source": {"kind": "memory", "uri": "memory://test", "mlflow_version": "3.17.2", "extra": {}},
+    }
     assert list(tmp_path.iterdir()) == [base]
 
 

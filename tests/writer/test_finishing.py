@@ -13,7 +13,8 @@ from mlflow_archive.format.fingerprint import Fingerprint
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.storage.files import Files
-from mlflow_archive.writer.finishing import Finishing, arrived_pieces, extent_table
+from mlflow_archive.writer.blob_rows import BLOBS, extent_table, staged_pieces
+from mlflow_archive.writer.finishing import Finishing
 from mlflow_archive.writer.parts import part_writer
 from mlflow_archive.writer.scratch import Scratch
 from mlflow_archive.writer.staged import StagedWriter
@@ -90,22 +91,19 @@ def test_of_rows_that_name_their_owner_those_stay_whose_fingerprint_an_interrupt
 
 
 def test_of_a_blob_in_two_parcels_the_first_counts_and_of_one_that_nothing_names_none(tmp_path: Path) -> None:
-    table_of = TABLES["blobs"]
-    given = [
-        [(digest, 0, 9, pack, 80, 20, at * 9) for at, digest in enumerate(digests)]
-        for pack, digests in (("packs/a", DIGESTS[:2]), ("packs/b", DIGESTS[1:]))
-    ]
-    blocks = []
-    for number, rows in enumerate(given):
+    """Of packs of the writer itself all counts: a blob may begin in one, and a worker have it whole."""
+    given = [("packs/own", DIGESTS[:1]), ("packs/a", DIGESTS[:2]), ("packs/b", DIGESTS[1:])]
+    files = []
+    for number, (pack, digests) in enumerate(given):
+        rows = [(digest, 0, 9, pack, 80, 20, at * 9) for at, digest in enumerate(digests)]
         with closing(StagedWriter(Files().create(tmp_path / f"{number}.rows"))) as writer:
-            writer.add(extent_table(rows), table_of)
-            file = writer.finish(durable=False)
-        blocks += [(file, block) for block in file.blocks]
+            writer.add(extent_table(rows), BLOBS)
+            files.append(writer.finish(durable=False))
     with closing(Scratch()) as scratch:
         scratch.add_used([DIGESTS[0], DIGESTS[1]])
         found = [
             (row["digest"], row["pack"])
-            for piece in arrived_pieces(blocks, scratch)
+            for piece in staged_pieces(files, {"packs/own"}, scratch)
             for row in piece.load().to_pylist()
         ]
-    assert found == [(DIGESTS[0], "packs/a"), (DIGESTS[1], "packs/a")]
+    assert found == [(DIGESTS[0], "packs/own"), (DIGESTS[0], "packs/a"), (DIGESTS[1], "packs/a")]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 import pytest
@@ -24,6 +25,7 @@ from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer import export as exporting
 from mlflow_archive.writer import packs
 from mlflow_archive.writer.export import UNNOTICED, ArchiveOptions, ArchiveSink
+from mlflow_archive.writer.target import ArchiveTarget
 from tests.support.chunks import FACTS, ChunkSource, artifact, chunk, experiment, pairs, points, run
 
 A, B = "a" * 32, "b" * 32
@@ -116,6 +118,15 @@ def test_what_an_append_over_rest_cannot_see_is_said(tmp_path: Path) -> None:
     with open_archive(tmp_path / "a") as archive:
         assert archive.manifest.export_number == 5
         assert [row["creation_time"].timestamp() for row in archive.table("experiments").to_pylist()] == [0.005]
+
+
+def test_where_what_an_export_needs_is_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = Heard()
+    monkeypatch.setattr("mlflow_archive.writer.export.gettempdir", lambda: "/there")
+    monkeypatch.setattr("mlflow_archive.writer.export.disk_usage", lambda folder: SimpleNamespace(free=3 * 2**29))
+    monkeypatch.setattr(ArchiveTarget, "needs", "two packs are kept")
+    export(tmp_path / "a", one_run(A), heard=heard)
+    assert heard.notes == ["two packs are kept in /there, where 1.5 GiB are free"]
 
 
 def test_unknown_tables_are_for_databases(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -14,12 +14,20 @@ from mlflow_archive.format.layout import pack_name
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.growing import GrowingFiles
+from mlflow_archive.writer.packs import WrittenPack
 from mlflow_archive.writer.staged import StagedFile, StagedWriter
 from mlflow_archive.writer.staging import Staging
 from tests.support.chunks import pairs, table
 from tests.support.crash import Disk, RecordingFiles, SimulatedDisk, materialize
 
 ROWS = table("tags", pairs("a" * 32, {"k": "v"}))
+
+
+class NoPacks:
+    """Nothing is there whole."""
+
+    def holds(self, packs: Sequence[WrittenPack]) -> bool:
+        return not packs
 
 
 @contextmanager
@@ -35,7 +43,7 @@ def opened(
     staging = Staging(files or Files(), root, export)
     staging.lock()
     try:
-        assert staging.open(plan, GrowingFiles(files or Files(), root)) is taken_up
+        assert staging.open(plan, GrowingFiles(files or Files(), root), NoPacks()) is taken_up
         yield staging
     finally:
         staging.close()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from mlflow_archive.errors import TargetError
+from mlflow_archive.errors import DamagedError, TargetError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.flow.copy import copy
 from mlflow_archive.flow.report import Report
@@ -16,9 +17,11 @@ from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
+from mlflow_archive.storage.unfinished_file import UnfinishedFile
 from mlflow_archive.verification.checks import verify
 from mlflow_archive.writer.export import ArchiveOptions, ArchiveSink
 from mlflow_archive.writer.target import ArchiveTarget
+from tests.spec.drafts import sha
 from tests.support.chunks import FACTS, ChunkSource, artifact, chunk, experiment, run
 
 A, B = "a" * 32, "b" * 32
@@ -123,6 +126,19 @@ def test_what_may_be_committed_is_not_taken_back(tmp_path: Path, name: str, last
         assert archive.table("runs")["run_id"].to_pylist() == [A, B]
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
     assert not (path / "staging").exists()
+
+
+def test_a_part_that_changed_before_it_is_put_into_a_single_file_is_refused(tmp_path: Path) -> None:
+    target = ArchiveTarget(tmp_path / "a.mlfa", append=False, files=Files())
+    (target.root / "tables").mkdir(parents=True)
+    (target.root / "tables" / "x").write_bytes(b"abc")
+    file = UnfinishedFile(Files(), tmp_path / "a.mlfa")
+    with closing(file):
+        with pytest.raises(DamagedError, match="E012"):
+            target._move("tables/x", sha(b"abd"), file)
+        target._move("tables/x", sha(b"abc"), file)
+    assert not (target.root / "tables" / "x").exists()
+    target.close()
 
 
 def test_a_damaged_archive_is_not_added_to(tmp_path: Path) -> None:

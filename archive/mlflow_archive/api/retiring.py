@@ -22,7 +22,7 @@ from mlflow_archive.errors import DamagedError, SelectionError
 from mlflow_archive.flow.chunk import Gap
 from mlflow_archive.flow.report import Progress, Report
 from mlflow_archive.format.location import ArchivePath, archive_place, local_path
-from mlflow_archive.kinds import KINDS, TRACE
+from mlflow_archive.kinds import KINDS, MODEL_VERSION, TRACE
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.retiring.age import before_ms
 from mlflow_archive.retiring.elsewhere import check_lies_elsewhere
@@ -31,7 +31,7 @@ from mlflow_archive.retiring.kept import KeptEntities
 from mlflow_archive.retiring.plan import SiteAndArchive, number_of_traces, plan
 from mlflow_archive.retiring.purged_files import PurgedFiles
 from mlflow_archive.retiring.receipt import DELETED, NEW, PLANNED, RetiredObject, RetireReceipt, read_receipt
-from mlflow_archive.retiring.retire import Retirement, runs_that_go
+from mlflow_archive.retiring.retire import Retirement
 from mlflow_archive.retiring.site import HIDDEN_BY_SERVERS, Site, locate_site
 from mlflow_archive.retiring.turn import turn_with
 from mlflow_archive.selecting.selection import Selection, refuse_texts_as_pairs
@@ -125,7 +125,7 @@ def _list_objects(
             facts["traces_that_stay"] = number_of_traces(sides.site, selection)
         document.save(PLANNED)
     elif options.purge and not yes and not facts.get("traces"):
-        document.entries += plan(sides, selection, kinds=(TRACE,), gone=runs_that_go(document))
+        document.entries += plan(sides, selection, kinds=(TRACE,), gone=frozenset(document.runs_that_go()))
         facts["traces"] = True
         facts.pop("traces_that_stay", None)
         document.save()
@@ -239,7 +239,7 @@ def report_of(receipt: RetireReceipt, entries: Sequence[RetiredObject] | None = 
     entries = receipt.entries if entries is None else entries
     counts: Counter[str] = Counter()
     for entry in entries:
-        noun = KINDS[entry.kind].plural.replace(" ", "_")
+        noun = "model_versions" if entry.kind == MODEL_VERSION else KINDS[entry.kind].plural.replace(" ", "_")
         counts[f"{noun}_{entry.state.replace(' ', '_')}"] += 1
     gaps = [
         Gap(owner_kind=entry.kind, owner_id=entry.id, path="", code=entry.code, reason=entry.reason)

@@ -113,6 +113,8 @@ class SharingOut:
         self._at, self._source, self._sink, self._known, self._pool = at, source, sink, known, pool
         self._progress = progress
         self._plan = sink.lend()
+        if pool.elsewhere and self._plan.staging is None:  # of a bucket, what is staged is on this machine
+            self._plan = replace(self._plan, staged=())
         self._lent: bytes | None = None
         self._waiting: list[Shard] = []
         self._task_count = 0

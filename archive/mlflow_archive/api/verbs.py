@@ -99,6 +99,7 @@ def export(
             artifact_map=options.artifact_map,
             artifacts_destination=options.artifacts_destination,
             progress=listener,
+            coded=True,
         )
         sink = _archive_sink(archive_place(archive), options, listener)
         if isinstance(sink, ArchiveSink) and wants_workers(options.processes, options.dask):

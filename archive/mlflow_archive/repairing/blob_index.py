@@ -17,8 +17,8 @@ from mlflow_archive.reader.archive import Archive
 from mlflow_archive.repairing.units import label_at, label_length, next_label
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.members import MemberFile
+from mlflow_archive.writer.blob_rows import extent_rows, extent_table
 from mlflow_archive.writer.coded import sort_rows
-from mlflow_archive.writer.finishing import extent_rows, extent_table
 from mlflow_archive.writer.packs import PlacedLabel
 from mlflow_archive.writer.parts import WrittenPart, part_writer
 

@@ -13,8 +13,8 @@ from mlflow_archive.reader.blobs import Blobs
 from mlflow_archive.repairing.holdings import Holdings
 from mlflow_archive.storage.growing import GrowingFiles
 from mlflow_archive.verification.packs import raw_digest
+from mlflow_archive.writer.blob_rows import index_pieces
 from mlflow_archive.writer.destination import Destination
-from mlflow_archive.writer.finishing import index_pieces
 from mlflow_archive.writer.merge import Piece
 from mlflow_archive.writer.packs import FrameBuilder, PackWriter
 from mlflow_archive.writer.scratch import Scratch

@@ -57,15 +57,21 @@ class SiteAndArchive:
 
 
 def plan(
-    sides: SiteAndArchive, selection: Selection, *, kinds: tuple[str, ...] | None = None, gone: Collection[str] = ()
+    sides: SiteAndArchive,
+    selection: Selection,
+    *,
+    kinds: tuple[str, ...] | None = None,
+    gone: Collection[str] = (),
+    foundation: Foundation | None = None,
 ) -> list[RetiredObject]:
     """Return an entry for each object that is selected and active: what goes is PLANNED, with reasons what stays.
 
     ``kinds`` are all that the site can bring back, if not others. Runs are judged before what belongs to them;
-    ``gone`` are runs that are deleted already, with whose traces the plan goes on.
+    ``gone`` are runs that are deleted already, with whose traces the plan goes on. ``foundation`` is what versions of
+    registered models will stand on, if it is not what they stand on now.
     """
     going, kinds = set(gone), kinds or sides.site.kinds
-    judge = sides.judge(sides.site.foundation([]), sides.site.entangled(kinds, None), going)
+    judge = sides.judge(foundation or sides.site.foundation([]), sides.site.entangled(kinds, None), going)
     entries = []
     for entity in sides.objects(replace(selection, kinds=kinds, deleted=bool(gone))):
         if gone and (entity.experiment or {}).get("lifecycle_stage") == DELETED:

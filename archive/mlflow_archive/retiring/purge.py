@@ -17,7 +17,7 @@ from mlflow_archive.retiring.judging import Stay
 from mlflow_archive.retiring.kept import KeptEntity
 from mlflow_archive.retiring.plan import SiteAndArchive, stays
 from mlflow_archive.retiring.purged_files import PurgedFiles, end_purge, is_kept
-from mlflow_archive.retiring.receipt import DELETED, PLANNED, PURGING, RetiredObject, RetireReceipt
+from mlflow_archive.retiring.receipt import DELETED, PLANNED, PURGING, RUNNING, RetiredObject, RetireReceipt
 from mlflow_archive.retiring.retire import AT_ONCE, GONE, Retirement
 from mlflow_archive.retiring.site import ACTIVE
 from mlflow_archive.retiring.trace_rows import TableSums
@@ -35,11 +35,12 @@ class Purge:
     site: DatabaseSite
     receipt: RetireReceipt
     files: PurgedFiles
+    kinds: tuple[str, ...] = (TRACE, LOGGED_MODEL, RUN)
 
     def run(self) -> None:
         """Purge. Raises ServerError, StoreError, TargetError; then it goes on."""
-        self.receipt.save("running")
-        for kind in (TRACE, LOGGED_MODEL, RUN):
+        self.receipt.save(RUNNING)
+        for kind in self.kinds:
             waiting = [
                 index
                 for index, entry in enumerate(self.receipt.entries)
@@ -55,14 +56,14 @@ class Purge:
         with_rows = [index for index in indexes if (entries[index].kind, entries[index].id) in stage_of]
         for index in indexes:
             if stay := _stay_by_stage(entries[index], stage_of.get((entries[index].kind, entries[index].id))):
-                entries[index] = stays(entries[index], stay)
+                self.receipt.put(index, stays(entries[index], stay))
         waiting = [index for index in with_rows if entries[index].state in (PLANNED, DELETED, PURGING)]
         seen = self.site.sums([entries[index].id for index in waiting if entries[index].kind == TRACE])
         for index, stay in Retirement(self.sides, self.receipt).verdicts(waiting).items():
             if stay is None:
-                entries[index] = replace(entries[index], state=PURGING, code="", reason="")
+                self.receipt.put(index, replace(entries[index], state=PURGING, code="", reason=""))
             else:
-                entries[index] = is_kept(entries[index], stay)
+                self.receipt.put(index, is_kept(entries[index], stay))
         self.receipt.save()
         without_rows = [index for index in indexes if index not in with_rows and entries[index].state == PURGING]
         archived = self._archived([index for index in indexes if entries[index].state == PURGING])

@@ -69,15 +69,15 @@ def end_purge(receipt: RetireReceipt, index: int, files: PurgedFiles, reason: st
     """Remove the files of an object whose rows are gone, and return True; ``reason`` says why they are not, if so."""
     entry = receipt.entries[index]
     if reason:
-        receipt.entries[index] = is_kept(entry, Stay(reason=reason, code=refusals.RETIRE_REFUSED))
+        receipt.put(index, is_kept(entry, Stay(reason=reason, code=refusals.RETIRE_REFUSED)))
         return False
     try:
         files.remove(entry)
     except ArtifactWriteError as error:
         reason = f"its rows are purged, and not all its files: {error}"
-        receipt.entries[index] = replace(entry, code=refusals.RETIRE_REFUSED, reason=reason)
+        receipt.put(index, replace(entry, code=refusals.RETIRE_REFUSED, reason=reason))
         return False
-    receipt.entries[index] = replace(entry, state=PURGED, code="", reason="")
+    receipt.put(index, replace(entry, state=PURGED, code="", reason=""))
     return True
 
 

@@ -6,18 +6,18 @@ what the archive holds. What MLflow deletes so takes no more writes, so that the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.format import refusals
-from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
+from mlflow_archive.kinds import EXPERIMENT, LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.retiring import site as stages
 from mlflow_archive.retiring.judging import Stay, by_contents
 from mlflow_archive.retiring.plan import SiteAndArchive, stays
-from mlflow_archive.retiring.reading import SourceEntity
+from mlflow_archive.retiring.reading import RETIRED_KINDS, SourceEntity
 from mlflow_archive.retiring.receipt import (
     BROUGHT_BACK,
     DELETED,
@@ -25,6 +25,7 @@ from mlflow_archive.retiring.receipt import (
     PLANNED,
     PURGED,
     PURGING,
+    RUNNING,
     RetiredObject,
     RetireReceipt,
 )
@@ -46,7 +47,7 @@ class Retirement:
 
     def run(self) -> None:
         """Delete what is planned and still as it was. Raises ServerError, StoreError, TargetError; then it goes on."""
-        self.receipt.save("running")
+        self.receipt.save(RUNNING)
         for indexes in _batches(self.receipt.entries):
             self._retire(indexes)
         self.receipt.save("done")
@@ -57,14 +58,14 @@ class Retirement:
         for index in indexes:
             stage, entry = stage_of.get((entries[index].kind, entries[index].id)), entries[index]
             if stage is None and not (entry.state == DELETING and entry.kind in self.sides.site.unseen):
-                entries[index] = stays(entry, GONE)
+                self.receipt.put(index, stays(entry, GONE))
             elif stage == stages.DELETED and entry.state == PLANNED:
-                entries[index] = stays(entry, _DELETED_MEANWHILE)
+                self.receipt.put(index, stays(entry, _DELETED_MEANWHILE))
         active = [i for i in indexes if stage_of.get((entries[i].kind, entries[i].id)) == stages.ACTIVE]
         going = self._without_those_that_stay(active)
         hidden = [i for i in indexes if entries[i].state == DELETING and i not in active]
         for index in going:
-            entries[index] = replace(entries[index], state=DELETING)
+            self.receipt.put(index, replace(entries[index], state=DELETING))
         self.receipt.save()
         hidden += [index for index in going if self._hide(index)]
         unseen = [index for index in hidden if entries[index].kind in self.sides.site.unseen]
@@ -78,7 +79,7 @@ class Retirement:
         verdicts = self.verdicts(indexes)
         for index in indexes:
             if (stay := verdicts[index]) is not None:
-                self.receipt.entries[index] = stays(self.receipt.entries[index], stay)
+                self.receipt.put(index, stays(self.receipt.entries[index], stay))
         return [index for index in indexes if verdicts[index] is None]
 
     def _hide(self, index: int) -> bool:
@@ -86,7 +87,7 @@ class Retirement:
         try:
             self.sides.site.hide(entry.address)
         except ServerError as error:
-            self.receipt.entries[index] = stays(entry, refusal(error))
+            self.receipt.put(index, stays(entry, refusal(error)))
             return False
         return True
 
@@ -98,9 +99,9 @@ class Retirement:
             if stay is not None:
                 self.sides.site.show(entry.address)
                 reason = f"{stay.reason}; that was seen behind its delete, and it was brought back"
-                self.receipt.entries[index] = stays(entry, replace(stay, reason=reason))
+                self.receipt.put(index, stays(entry, replace(stay, reason=reason)))
             else:
-                self.receipt.entries[index] = replace(entry, state=DELETED)
+                self.receipt.put(index, replace(entry, state=DELETED))
                 self.sides.progress.advance("retired", 1)
 
     def _look_alone(self, index: int) -> None:
@@ -112,7 +113,7 @@ class Retirement:
             if entity.gap:
                 stay = Stay(reason=f"it cannot be read whole: {entity.gap}", code=refusals.NOT_COMPARED)
         code, reason = (stay.code, f"{stay.reason}; that was seen behind its delete") if stay else ("", "")
-        self.receipt.entries[index] = replace(entry, state=DELETED, code=code, reason=reason)
+        self.receipt.put(index, replace(entry, state=DELETED, code=code, reason=reason))
         self.sides.progress.advance("retired", 1)
 
     def verdicts(self, indexes: Sequence[int]) -> dict[int, Stay | None]:
@@ -126,7 +127,7 @@ class Retirement:
         runs = [entry for entry in entries if entry.kind == RUN]
         foundation = self.sides.site.foundation([entry.address for entry in runs])
         kinds, experiments = {entry.kind for entry in entries}, {entry.experiment_id for entry in entries}
-        judge = self.sides.judge(foundation, self.sides.site.entangled(kinds, experiments), runs_that_go(self.receipt))
+        judge = self.sides.judge(foundation, self.sides.site.entangled(kinds, experiments), self.receipt.runs_that_go())
         verdicts: dict[int, Stay | None] = {}
         for index, entry in zip(indexes, entries, strict=True):
             entity = by_id.get((entry.kind, entry.id))
@@ -147,22 +148,20 @@ def refusal(error: ServerError) -> Stay:
     return Stay(reason=f"the source refused: {error}", code=refusals.RETIRE_REFUSED)
 
 
-def runs_that_go(receipt: RetireReceipt) -> Collection[str]:
-    """Return the runs of a receipt that go, or are gone."""
-    states = (PLANNED, DELETING, DELETED, PURGING, PURGED)
-    return {entry.id for entry in receipt.entries if entry.kind == RUN and entry.state in states}
-
-
 def bring_back(receipt: RetireReceipt, site: stages.Site) -> list[RetiredObject]:
-    """Bring back what a receipt says was deleted, and return the entries of that. Raises as a site does."""
+    """Bring back what a receipt says was deleted, but for experiments; return the entries of that.
+
+    Raises as a site does.
+    """
     entries = receipt.entries
-    gone = [index for index, entry in enumerate(entries) if entry.state in (DELETED, DELETING, PURGING, PURGED)]
+    states = (DELETED, DELETING, PURGING, PURGED)
+    gone = [i for i, entry in enumerate(entries) if entry.state in states and entry.kind != EXPERIMENT]
     for at in range(0, len(gone), AT_ONCE):
         part = gone[at : at + AT_ONCE]
-        stage_of = site.stages([entries[index].address for index in part])
+        stage_of = site.stages([entries[index].address for index in part if entries[index].kind in RETIRED_KINDS])
         for index in part:
             entry = entries[index]
-            entries[index] = _brought_back(receipt, entry, stage_of.get((entry.kind, entry.id)), site)
+            receipt.put(index, _brought_back(receipt, entry, stage_of.get((entry.kind, entry.id)), site))
     receipt.save(BROUGHT_BACK)
     return [entries[index] for index in gone]
 

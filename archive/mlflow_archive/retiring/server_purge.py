@@ -16,8 +16,8 @@ from mlflow_archive.retiring import site as stages
 from mlflow_archive.retiring.judging import Stay, by_contents
 from mlflow_archive.retiring.plan import SiteAndArchive, stays
 from mlflow_archive.retiring.purged_files import PurgedFiles, end_purge
-from mlflow_archive.retiring.receipt import PLANNED, PURGING, RetiredObject, RetireReceipt
-from mlflow_archive.retiring.retire import AT_ONCE, GONE, refusal, runs_that_go
+from mlflow_archive.retiring.receipt import PLANNED, PURGING, RUNNING, RetiredObject, RetireReceipt
+from mlflow_archive.retiring.retire import AT_ONCE, GONE, refusal
 from mlflow_archive.retiring.server_site import ServerSite
 from mlflow_archive.selecting.selection import Selection
 
@@ -39,7 +39,7 @@ class ServerPurge:
 
     def run(self) -> None:
         """Purge. Raises ServerError, StoreError, TargetError; then it goes on."""
-        self.receipt.save("running")
+        self.receipt.save(RUNNING)
         entries = self.receipt.entries
         waiting = [i for i, entry in enumerate(entries) if entry.kind == TRACE and entry.state in (PLANNED, PURGING)]
         verdicts = self._verdicts() if waiting else {}
@@ -55,16 +55,16 @@ class ServerPurge:
             if stay is GONE and entry.state == PURGING:
                 gone.add(index)
             elif stay is not None:
-                entries[index] = stays(entry, stay)
+                self.receipt.put(index, stays(entry, stay))
             else:
-                entries[index] = replace(entry, state=PURGING, code="", reason="")
+                self.receipt.put(index, replace(entry, state=PURGING, code="", reason=""))
         self.receipt.save()
         for index in indexes:
             if entries[index].state != PURGING:
                 continue
             stay = None if index in gone else self._delete(entries[index])
             if stay is not None:
-                entries[index] = stays(entries[index], stay)
+                self.receipt.put(index, stays(entries[index], stay))
             elif end_purge(self.receipt, index, self.files, ""):
                 self.sides.progress.advance("purged", 1)
         self.receipt.save()
@@ -90,7 +90,7 @@ class ServerPurge:
         """Read the traces that are selected in full, and return why each stays, None for those that may go."""
         experiments = {entry.experiment_id for entry in self.receipt.entries if entry.kind == TRACE}
         entangled = self.site.entangled((TRACE,), experiments)
-        judge = self.sides.judge(self.site.foundation([]), entangled, runs_that_go(self.receipt))
+        judge = self.sides.judge(self.site.foundation([]), entangled, self.receipt.runs_that_go())
         try:
             return {
                 entity.id: _UNSHOWN

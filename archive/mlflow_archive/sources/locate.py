@@ -33,7 +33,10 @@ _NOTHING_HERE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class SourceAt:
-    """What opens a source, also in another process; plain data. The URI may hold a password: it is never shown."""
+    """What opens a source to write an archive of, also in another process; plain data.
+
+    The URI may hold a password: it is never shown.
+    """
 
     uri: str
     artifact_map: tuple[tuple[str, str], ...] = ()
@@ -46,6 +49,7 @@ class SourceAt:
             artifact_map=self.artifact_map,
             artifacts_destination=self.artifacts_destination,
             progress=progress,
+            coded=True,
         )
 
 
@@ -64,12 +68,14 @@ def locate_source(
     artifact_map: Sequence[tuple[str, str]] = (),
     artifacts_destination: str | None = None,
     progress: Progress | None = None,
+    coded: bool = False,
 ) -> SharedSource:
     """Return the source of a tracking URI; of None, what MLflow itself would use in the current folder.
 
     ``http(s)://`` is a server; ``sqlite:``, ``postgresql:`` and ``mysql:`` are backend databases, and so is the path of
     a SQLite file; ``exim:`` is before the path of a folder of mlflow-export-import; ``file:`` and other paths are file
     stores. Nothing is contacted yet. Raises SelectionError for URIs that name something which cannot be read.
+    ``coded`` is for who writes an archive; it concerns databases (see ``DatabaseSource``).
     """
     progress = progress or Quiet()
     uri = _default_uri() if uri is None else uri
@@ -81,12 +87,12 @@ def locate_source(
         session = TrackingSession(uri, on_retry=progress.note)
         return RestSource(session, artifact_map=artifact_map, progress=progress)
     if scheme in (*DATABASE_SCHEMES, "postgres", "mariadb"):
-        return _database(uri, artifact_map, artifacts_destination, progress)
+        return _database(uri, artifact_map, artifacts_destination, progress, coded)
     if scheme == _EXIM:
         return _exim(uri[len(_EXIM) + 1 :], artifact_map)
     path = _store_path(uri, scheme)
     if _is_sqlite(path):
-        return _database(f"sqlite:///{path.absolute()}", artifact_map, artifacts_destination, progress)
+        return _database(f"sqlite:///{path.absolute()}", artifact_map, artifacts_destination, progress, coded)
     from mlflow_archive.sources.mlruns import MlrunsSource  # noqa: PLC0415
 
     return MlrunsSource(path, artifact_map=artifact_map)
@@ -111,7 +117,11 @@ def _exim(folder: str, artifact_map: Sequence[tuple[str, str]]) -> SharedSource:
 
 
 def _database(
-    uri: str, artifact_map: Sequence[tuple[str, str]], artifacts_destination: str | None, progress: Progress
+    uri: str,
+    artifact_map: Sequence[tuple[str, str]],
+    artifacts_destination: str | None,
+    progress: Progress,
+    coded: bool,
 ) -> SharedSource:
     from mlflow_archive.artifact_roots import ArtifactRoots  # noqa: PLC0415
 
@@ -122,7 +132,7 @@ def _database(
     parsed = parse_database_uri(uri)
     base = None if parsed.path is None else parsed.path.absolute().parent
     roots = ArtifactRoots(artifact_map=artifact_map, artifacts_destination=artifacts_destination, base=base)
-    return DatabaseSource(parsed, roots=roots, progress=progress)
+    return DatabaseSource(parsed, roots=roots, progress=progress, coded=coded)
 
 
 def _store_path(uri: str, scheme: str) -> Path:

@@ -99,6 +99,14 @@ class GrowingFiles:
                 member.take_over(stored.blocks())
             yield member
 
+    def path(self, name: str) -> Path:
+        """Return where a member lies."""
+        return self._root / name
+
+    def remove(self, name: str) -> None:
+        """Remove a member that is whole, and wanted elsewhere only."""
+        self._files.remove(self.path(name))
+
     @contextmanager
     def opened(self, name: str) -> Iterator[MemberFile]:
         with closing(DirectoryMembers(self._root)) as members:

@@ -1,4 +1,4 @@
-"""A temporary folder that is gone when its process is, however that ended.
+"""A temporary folder that is gone when its process is, however that ended, or a day later.
 
 Python removes temporary folders when a process ends by itself. One that was killed leaves them, with a copy of a whole
 database perhaps. So each holds a locked file for as long as its process lives, and whoever is done with one removes
@@ -13,6 +13,7 @@ for temporary files meanwhile, shared with others who do, and whoever removes th
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -25,13 +26,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from mlflow_archive.errors import TargetError
+
 PREFIX: Final = "mlflow-archive-"
 _LOCK: Final = ".in-use"
+_KEPT: Final = "kept-"
+_KEPT_SECONDS: Final = 24 * 3600
 _TRIES: Final = 50
 _PAUSE_SECONDS: Final = 0.002
 _UNLOCKED: Final = f"{_LOCK}.new"
-_NAME: Final = re.compile(re.escape(PREFIX) + "[a-z0-9_]{8}")
-"""As the standard library makes the names of temporary folders."""
+_NAME: Final = re.compile(re.escape(PREFIX) + f"([a-z0-9_]{{8}}|{_KEPT}[0-9a-f]{{16}})")
+"""As the standard library makes the names of temporary folders, and KeptFolder those of its own."""
 _FLEETING: Final = (_UNLOCKED, "scratch.db", "scratch.db-journal")
 """What lies in a folder that nobody has locked yet, or that is to go at once."""
 
@@ -65,6 +70,67 @@ class PrivateFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.cleanup()
+
+
+class KeptFolder:
+    """A folder like a private one, for a ``purpose``: its name follows from that, and who is killed leaves it there.
+
+    Whoever has the same purpose finds it. Left alone for a day, it goes as any private folder.
+    """
+
+    def __init__(self, purpose: str) -> None:
+        self._purpose = purpose
+        name = hashlib.sha256(purpose.encode()).hexdigest()[:16]
+        self.path = Path(tempfile.gettempdir(), f"{PREFIX}{_KEPT}{name}")
+        self._lock: int | None = None
+
+    def open(self) -> None:
+        """Make the folder where it is not there, and hold it. Raises TargetError if it is held, or another user's."""
+        while self._lock is None:
+            try:
+                self.path.mkdir(mode=0o700, exist_ok=True)
+                _check_own(self.path)
+                lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+                if self._is_held(lock):
+                    self._lock = lock
+            except FileNotFoundError:  # another process is just removing it
+                continue
+            except OSError as error:
+                raise TargetError(f"{self.path}: cannot be written: {error.strerror}") from error
+
+    def _is_held(self, lock: int) -> bool:
+        """Lock the folder; say whether it is still there then."""
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(lock)
+            raise TargetError(f"{self._purpose}: another process is writing there; wait until it is done") from error
+        except OSError:  # a file system without locks
+            return True
+        same_file = (self.path / _LOCK).exists() and (self.path / _LOCK).stat().st_ino == os.fstat(lock).st_ino
+        if not same_file:
+            os.close(lock)
+        return same_file
+
+    def remove(self) -> None:
+        """Remove it with all in it, if it is held."""
+        if self._lock is not None:
+            shutil.rmtree(self.path)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it; what is in it stays for the next. What others left that are gone is removed."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+            remove_left_behind()
+
+
+def _check_own(path: Path) -> None:
+    """Raise TargetError for a folder that another user has made, or can look into."""
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
+        raise TargetError(f"{path} is not a folder of your own; remove it, or set TMPDIR to another folder")
 
 
 @contextmanager
@@ -132,9 +198,16 @@ def _remove_if_unused(folder: Path, *, unlocked_too: bool) -> None:
                 (folder / name).unlink(missing_ok=True)
             folder.rmdir()
         return
+    if folder.name.startswith(f"{PREFIX}{_KEPT}") and time.time() - _last_change(folder) < _KEPT_SECONDS:
+        return
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder)
     finally:
         os.close(lock)
+
+
+def _last_change(folder: Path) -> float:
+    """Return when something was last written in a folder, in seconds."""
+    return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))

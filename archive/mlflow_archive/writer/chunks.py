@@ -13,6 +13,7 @@ from mlflow_archive.flow.report import Progress
 from mlflow_archive.format import gaps as gap_codes
 from mlflow_archive.kinds import TABLES
 from mlflow_archive.writer.base import Base, owned, tables_of_entity
+from mlflow_archive.writer.coded import plain
 from mlflow_archive.writer.packs import BlobChangedError, FrameBuilder, PackWriter, StoredBlobs
 from mlflow_archive.writer.segments import Segment
 
@@ -104,7 +105,7 @@ def without_unchanged(
 
     The tables must hold all rows of these entities.
     """
-    remaining = dict(tables)
+    remaining = {name: plain(rows, TABLES[name]) for name, rows in tables.items()}
     for kind, entity_id in entities:
         if base.holds_entity(kind, entity_id, remaining):
             for table in tables_of_entity(kind):

@@ -23,12 +23,13 @@ from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.flow.report import Progress, Quiet, Report
 from mlflow_archive.flow.source import SourceFacts
 from mlflow_archive.format.fingerprint import fingerprints_of
-from mlflow_archive.format.location import ArchivePlace, RemotePlace, local_path
+from mlflow_archive.format.location import ArchivePlace, local_path
 from mlflow_archive.format.manifest import Export
 from mlflow_archive.kinds import IDENTITIES, INCREMENTAL, TABLES
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.storage.files import Files
 from mlflow_archive.writer.base import Base, is_of_no_object
+from mlflow_archive.writer.blob_rows import blobs_in_one_frame
 from mlflow_archive.writer.chunks import ChunkWriter
 from mlflow_archive.writer.coded import plain
 from mlflow_archive.writer.finishing import Finishing
@@ -99,7 +100,14 @@ class ArchiveSink:
         root, export = self._target.root, self._target.export_number
         self._staging = Staging(self._files, root, export)
         self._scratch = Scratch()
-        self._packs = PackWriter(self._target.packs, export, self._scratch, level=options.level, jobs=options.jobs)
+        self._packs = PackWriter(
+            self._target.packs,
+            export,
+            self._scratch,
+            level=options.level,
+            jobs=options.jobs,
+            sender=self._target.sender(self._staging),
+        )
         self._threads: list[ChunkWriter] = []
         self._local = local()
         self._lock = Lock()
@@ -126,12 +134,13 @@ class ArchiveSink:
             plan = without_texts(plan, self._redacted)
         self._target.admit(plan)
         self._target.make_root()
-        if isinstance(self._place, RemotePlace):
-            self._note_room()
+        if self._target.needs:
+            free = f"{disk_usage(gettempdir()).free / 2**30:.1f} GiB"
+            self._progress.note(f"{self._target.needs} in {gettempdir()}, where {free} are free")
         self._staging.lock()
         self._target.check_current(self._staging)
-        resumed = self._staging.open(plan, self._target.packs)
-        self._packs.resume(self._staging.pack_sizes)
+        resumed = self._staging.open(plan, self._target.packs, self._target)
+        self._packs.resume(self._staging.pack_sizes, [pack.written for pack in self._staging.sent])
         if base is not None:
             self._learn_base(base)
             self._look_at_source(base, facts)
@@ -139,14 +148,6 @@ class ArchiveSink:
             self._progress.note("continuing an export that was interrupted")
             self._learn_staged()
         return self._scratch.known
-
-    def _note_room(self) -> None:
-        """Say where the room is needed that an export into a bucket takes before it is put there."""
-        folder = gettempdir()
-        free = f"{disk_usage(folder).free / 2**30:.1f} GiB"
-        self._progress.note(
-            f"the export is made in {folder} first, where {free} are free, and put into the bucket at its end"
-        )
 
     def _learn_base(self, base: Base) -> None:
         if not self._options.recheck:
@@ -170,6 +171,8 @@ class ArchiveSink:
                 if block.table == "fingerprints":
                     rows = read_block(file.path, block, TABLES["fingerprints"])
                     self._scratch.add_known(fingerprints_of(rows), segment=file.segment)
+        for file in (*self._staging.staged, *(pack.rows for pack in self._staging.sent)):
+            self._scratch.add_blobs(blobs_in_one_frame(file))
 
     def write(self, chunk: Chunk) -> None:
         if self._same_source is not None:

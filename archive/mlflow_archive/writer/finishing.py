@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,15 +20,14 @@ from mlflow_archive.format.redaction import REDACTION_MINOR
 from mlflow_archive.format.unknown_tables import database_table, stated_columns, table_of
 from mlflow_archive.kinds import BY_ROW, DATASET, IDENTITIES, INCREMENTAL, TABLES, Table
 from mlflow_archive.storage.files import Files
-from mlflow_archive.storage.growing import OpenableMembers
-from mlflow_archive.writer.coded import coded, plain, sort_rows
-from mlflow_archive.writer.merge import Piece, memory_piece, staged_piece
-from mlflow_archive.writer.packs import PackWriter, PlacedLabel, WrittenPack, scan_pack
+from mlflow_archive.writer.blob_rows import index_pieces, staged_pieces
+from mlflow_archive.writer.merge import Piece, staged_piece
+from mlflow_archive.writer.packs import PackWriter, WrittenPack
 from mlflow_archive.writer.parts import WrittenPart, part_writer
 from mlflow_archive.writer.scratch import Scratch
 from mlflow_archive.writer.segments import Segment
 from mlflow_archive.writer.side_by_side import PartsWriter
-from mlflow_archive.writer.staged import Keep, StagedBlock, StagedFile, StagedWriter, read_block
+from mlflow_archive.writer.staged import Keep
 from mlflow_archive.writer.staging import Staging
 from mlflow_archive.writer.target import ArchiveTarget, readme_member
 
@@ -60,7 +58,6 @@ class Finishing:
             files += unsealed
             for name, memory_pieces in in_memory.items():
                 pieces.setdefault(name, []).extend(memory_pieces)
-        arrived = [(file, block) for file in files for block in file.blocks if block.table == "blobs"]
         for file in files:
             names = {block.table for block in file.blocks} if file.path in resumed else set()
             keeps = {name: self._keep(TABLES[name], file.segment) for name in names}
@@ -71,11 +68,13 @@ class Finishing:
                 pieces.setdefault(block.table, []).append(piece)
         self._write(pieces)
         self._remember_used()
-        packs = self.target.placed(self.packs.finish())
+        packs = self.packs.finish()
         blobs = index_pieces(self.files, self.staging, self.target.packs, packs, self.scratch)
-        blobs += arrived_pieces(arrived, self.scratch)
+        sent = [pack.written for pack in self.staging.sent]
+        rows = [*(pack.rows for pack in self.staging.sent), *self.staging.staged]
+        blobs += staged_pieces(rows, {pack.name for pack in sent}, self.scratch)
         self._write({"blobs": blobs})
-        self._members += [self._pack_member(pack) for pack in (*packs, *self.staging.arrived)]
+        self._members += [self._pack_member(pack) for pack in (*packs, *sent, *self.staging.arrived)]
 
     def add_unknown(self, tables: Mapping[str, pa.Table]) -> None:
         """Write tables of the source that this version does not know, a part each."""
@@ -205,77 +204,3 @@ class Finishing:
                 with pq.ParquetFile(self.target.root / member.path, page_checksum_verification=True) as file:
                     tables.append(file.read().cast(table.schema))
         return pa.concat_tables(tables)
-
-
-_BATCH: Final = 200_000
-
-
-def index_pieces(
-    files: Files, staging: Staging, place: OpenableMembers, packs: Sequence[WrittenPack], scratch: Scratch
-) -> list[Piece]:
-    """Return the rows of the blob index for all blobs that ``scratch`` knows to be used, as pieces to merge.
-
-    Blobs in the packs that nothing refers to (left by an interruption) are not indexed. More extents than fit in
-    memory comfortably are staged.
-    """
-    table = TABLES["blobs"]
-    pieces: list[Piece] = []
-    for rows in _batches(place, packs, scratch):
-        ordered = sort_rows(coded(rows, table), table)  # as those of workers come
-        if rows.num_rows < _BATCH and not pieces:
-            return [memory_piece(ordered, table)] if rows.num_rows else []
-        with closing(StagedWriter(files.create(staging.next_path()))) as writer:
-            writer.add(ordered, table)
-            file = writer.finish(durable=False)
-        pieces += [staged_piece(file.path, block, table) for block in file.blocks]
-    return pieces
-
-
-def arrived_pieces(blocks: Sequence[tuple[StagedFile, StagedBlock]], scratch: Scratch) -> list[Piece]:
-    """Return the rows of the blob index that workers wrote, of all used blobs; of two parcels the first counts.
-
-    Each of these has the blobs whole that its worker says it has, in one pack or cut over several.
-    """
-    table = TABLES["blobs"]
-    for file, block in blocks:
-        rows = plain(read_block(file.path, block, table), table)
-        scratch.add_places((digest, file.path.name) for digest in rows["digest"].to_pylist())
-
-    def keep(parcel: str, rows: pa.Table) -> pa.Table:
-        digests = rows["digest"].to_pylist()
-        counts = [scratch.is_used(digest) and scratch.place_of(digest) == parcel for digest in digests]
-        return rows.filter(pa.array(counts, pa.bool_()))
-
-    return [staged_piece(file.path, block, table, partial(keep, file.path.name)) for file, block in blocks]
-
-
-def _batches(place: OpenableMembers, packs: Sequence[WrittenPack], scratch: Scratch) -> Iterator[pa.Table]:
-    rows: list[tuple[str, int, int, str, int, int, int]] = []
-    for pack in packs:
-        with place.opened(pack.name) as stored:
-            for labels in scan_pack(stored):
-                for placed in labels:
-                    rows += [row for row in extent_rows(pack.name, placed) if scratch.is_used(row[0])]
-                if len(rows) >= _BATCH:
-                    yield extent_table(rows)
-                    rows = []
-    if rows:
-        yield extent_table(rows)
-
-
-def extent_rows(pack: str, placed: PlacedLabel) -> Iterator[tuple[str, int, int, str, int, int, int]]:
-    """Yield the rows of the blob index for the extents of a frame."""
-    offset = 0
-    for extent in placed.label.extents:
-        size, frame_size = extent.size, placed.label.frame_size
-        yield extent.digest.hex(), extent.raw_offset, size, pack, placed.frame_offset, frame_size, offset
-        offset += size
-
-
-def extent_table(rows: list[tuple[str, int, int, str, int, int, int]]) -> pa.Table:
-    """Return rows of the blob index as a table."""
-    schema = TABLES["blobs"].schema
-    return pa.table(
-        [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)],
-        schema=schema,
-    )

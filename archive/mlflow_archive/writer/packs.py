@@ -74,15 +74,39 @@ class StoredBlobs(Protocol):
         """Return whether a blob is stored in a pack."""
 
 
+class Sender(Protocol):
+    """Where packs go once they are whole; used by one thread at a time."""
+
+    def send(self, pack: WrittenPack) -> None:
+        """Take over a pack, once those before are where they go; raises what happened to them."""
+
+    def wait(self) -> None:
+        """Wait until all are where they go; raises what happened to them."""
+
+    def close(self) -> None:
+        """Let go of what is on its way."""
+
+
 class PackWriter:
     """Appends frames to the packs of one export; safe to use from several threads.
 
     A blob counts as stored only when its last frame is in the file, so no thread ever relies on bytes that another
     still holds in memory. Two threads that meet the same small blob at once may store it twice; readers take either.
+    With a ``sender`` a pack is handed over to it as soon as it is whole.
     """
 
-    def __init__(self, place: GrowingMembers, export: int, stored: StoredBlobs, *, level: int, jobs: int) -> None:
+    def __init__(
+        self,
+        place: GrowingMembers,
+        export: int,
+        stored: StoredBlobs,
+        *,
+        level: int,
+        jobs: int,
+        sender: Sender | None = None,
+    ) -> None:
         self._place, self._export, self._stored, self._level = place, export, stored, level
+        self._sender = sender
         self._jobs = jobs
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="compress")
         self._lock = Lock()
@@ -91,12 +115,15 @@ class PackWriter:
         self._open: _OpenPack | None = None
         self._done: list[WrittenPack] = []
 
-    def resume(self, sizes: Sequence[int]) -> None:
+    def resume(self, sizes: Sequence[int], sent: Sequence[WrittenPack] = ()) -> None:
         """Take over packs of an interrupted export, cut to what was durable; sizes in order of their numbers.
 
-        Every frame that is whole counts, also those no finished run refers to.
+        The first of them may have been ``sent``: these are not here. Every frame that is whole counts, also those no
+        finished run refers to.
         """
-        for number, output in enumerate(self._place.take_over(pack_sizes(self._export, sizes))):
+        self._done += sent
+        here = self._place.take_over(pack_sizes(self._export, sizes, len(sent)))
+        for number, output in enumerate(here, start=len(sent)):
             self._finish_open()
             self._open = _OpenPack(number, output)
             with self._place.opened(pack_name(self._export, number)) as pack:
@@ -202,8 +229,11 @@ class PackWriter:
     def _finish_open(self) -> None:
         if self._open is not None:
             name, sha256 = pack_name(self._export, self._open.number), self._open.output.finish()
-            self._done.append(WrittenPack(name=name, size=self._open.output.size, sha256=sha256))
+            pack = WrittenPack(name=name, size=self._open.output.size, sha256=sha256)
+            self._done.append(pack)
             self._open = None
+            if self._sender is not None:
+                self._sender.send(pack)
 
     def sync(self) -> list[int]:
         """Make all frames durable; return the sizes of all packs in order."""
@@ -213,16 +243,21 @@ class PackWriter:
             return [pack.size for pack in self._done] + ([self._open.output.size] if self._open else [])
 
     def finish(self) -> list[WrittenPack]:
-        """Finish the last pack and return all."""
+        """Finish the last pack and return all that are here."""
         with self._lock:
             self._finish_open()
             self._pool.shutdown()
-            return list(self._done)
+            if self._sender is None:
+                return list(self._done)
+            self._sender.wait()
+            return []
 
     def close(self) -> None:
         """Release files and threads; what was not synced may be lost."""
         with self._lock:
             self._pool.shutdown(cancel_futures=True)
+            if self._sender is not None:
+                self._sender.close()
             if self._open is not None:
                 unfinished, self._open = self._open, None
                 with suppress(TargetError):  # what is not synced is cut off when the export continues
@@ -273,9 +308,9 @@ class PlacedLabel:
     frame_offset: int
 
 
-def pack_sizes(export: int, sizes: Sequence[int]) -> dict[str, int]:
-    """Return the sizes of the packs of an export, given in order of their numbers, by name."""
-    return {pack_name(export, number): size for number, size in enumerate(sizes)}
+def pack_sizes(export: int, sizes: Sequence[int], sent: int = 0) -> dict[str, int]:
+    """Return the sizes of the packs of an export, given in order of their numbers, by name, but for those sent."""
+    return {pack_name(export, number): size for number, size in enumerate(sizes) if number >= sent}
 
 
 def scan_pack(pack: MemberFile) -> Iterator[list[PlacedLabel]]:

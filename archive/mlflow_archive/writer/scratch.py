@@ -27,6 +27,7 @@ class Scratch:
             self._database = sqlite3.connect(Path(folder, "scratch.db"), check_same_thread=False)
         self._lock = Lock()
         self._closed = False
+        self._knows = False
         self._database.executescript(
             """
             PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16384;
@@ -96,12 +97,15 @@ class Scratch:
         Those of an index have no kind, and what stands for the entity as id.
         """
         with self._using():
+            self._knows = True
             statement = "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?, ?)"
             values = ((kind, owner_id, str(value), value.contents, segment) for kind, owner_id, value in rows)
             self._database.executemany(statement, values)
 
     def known(self, kind: str, entity_id: str) -> Fingerprint | None:
         """Return the fingerprint of an entity that is in the archive or staged."""
+        if not self._knows:
+            return None
         with self._using():
             query = "SELECT fingerprint, contents FROM known WHERE kind = ? AND id = ?"
             row = self._database.execute(query, (kind, entity_id)).fetchone()

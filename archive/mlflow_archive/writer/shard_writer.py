@@ -8,15 +8,16 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mlflow_archive.errors import TargetError
 from mlflow_archive.flow.chunk import Chunk, Gap, Known
 from mlflow_archive.format.fingerprint import fingerprints_of
-from mlflow_archive.format.layout import pack_name
 from mlflow_archive.format.location import local_path
 from mlflow_archive.format.packs import MAX_FRAME_RAW
 from mlflow_archive.kinds import TABLES
@@ -24,12 +25,13 @@ from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.growing import GrowingFiles
 from mlflow_archive.storage.private_folder import PrivateFolder
+from mlflow_archive.storage.remote.store import RemoteStore
 from mlflow_archive.writer.base import ArchiveBase, Base, is_of_no_object
+from mlflow_archive.writer.blob_rows import tables_of_packs
 from mlflow_archive.writer.chunks import ChunkWriter
 from mlflow_archive.writer.coded import plain
-from mlflow_archive.writer.finishing import extent_rows, extent_table
 from mlflow_archive.writer.index import open_base
-from mlflow_archive.writer.packs import PackWriter, WrittenPack, scan_pack
+from mlflow_archive.writer.packs import PackWriter, WrittenPack
 from mlflow_archive.writer.parcel import (
     ROWS,
     TOKEN_BYTES,
@@ -40,6 +42,7 @@ from mlflow_archive.writer.parcel import (
 )
 from mlflow_archive.writer.scratch import Scratch
 from mlflow_archive.writer.segments import Segment
+from mlflow_archive.writer.sent_packs import PackSender
 from mlflow_archive.writer.staged import StagedFile, read_block
 
 MOST_GAPS: Final = 10_000
@@ -76,17 +79,15 @@ class ShardWriter:
         """Write chunks; blobs that are ``stored`` in other parcels are not written again."""
         token = self._plan.token + secrets.token_hex(TOKEN_BYTES)
         with self._folder(token) as folder:
-            writing = _Writing(self._files, folder, self._plan, _Blobs(self._scratch, stored), self._base, heard)
+            writing = _Writing(self._files, folder, self._plan, _Blobs(self._scratch, stored), self._base, heard, token)
             with writing.closing():
                 for chunk in chunks:
                     writing.chunks.write(chunk)
-                packs = writing.finish(token)
-            if self._plan.staging is None:
-                self._send(token, folder, packs, writing.sealed)
+                writing.finish()
         return Parcel(
             token=token,
             blocks=writing.sealed.blocks if writing.sealed else (),
-            packs=tuple(packs),
+            packs=tuple(writing.packs),
             large=frozenset(writing.large),
             counts=dict(heard.counts),
             notes=tuple(heard.notes),
@@ -106,18 +107,6 @@ class ShardWriter:
         folder = self._plan.staging / token
         self._files.make_directory(folder)
         yield folder
-
-    def _send(self, token: str, folder: Path, packs: Sequence[WrittenPack], rows: StagedFile | None) -> None:
-        """Put what was written into the bucket, each under a name that nobody else has."""
-        from mlflow_archive.storage.remote.connecting import connect  # noqa: PLC0415 - brought by an extra
-
-        place = self._plan.place
-        assert not isinstance(place, Path)  # noqa: S101 - for the type checker
-        store, _ = connect(place)
-        for number, pack in enumerate(packs):
-            store.put(pack.name, folder / pack_name(self._plan.export, number))
-        if rows is not None:
-            store.put(remote_rows(self._plan.export, token), rows.path)
 
     def close(self) -> None:
         """Release the base."""
@@ -171,17 +160,26 @@ class _Blobs:
 
 
 class _Writing:
-    """A parcel on its way."""
+    """A parcel on its way. Of one for a bucket the packs go there as they fill, and the rows at the end.
+
+    ``packs`` are those that are whole, under the names that they get.
+    """
 
     def __init__(
-        self, files: Files, folder: Path, plan: WritingPlan, blobs: _Blobs, base: Base | None, heard: Heard
+        self, files: Files, folder: Path, plan: WritingPlan, blobs: _Blobs, base: Base | None, heard: Heard, token: str
     ) -> None:
-        self._folder, self._export, self._blobs = folder, plan.export, blobs
+        self._folder, self._export, self._blobs, self._token = folder, plan.export, blobs, token
+        self._store = None if plan.staging is not None else _store(plan)
         self._place = GrowingFiles(files, folder)
-        self._packs = PackWriter(self._place, plan.export, blobs, level=plan.level, jobs=1)
+        sender = None
+        if self._store is not None:
+            sender = PackSender(self._store, self._place, name_there=self._named, noted=self._note)
+        self._packs = PackWriter(self._place, plan.export, blobs, level=plan.level, jobs=1, sender=sender)
         self._segment = Segment(files, self, self._packs, seal_seconds=math.inf, jobs=1)
         self.chunks = ChunkWriter(self._segment, self._packs, blobs, base=base, came=self._came, progress=heard)
         self.sealed: StagedFile | None = None
+        self.packs: list[WrittenPack] = []
+        self._extents: list[pa.Table] = []
         self.gaps: list[Gap] = []
         self.large: set[bytes] = set()
 
@@ -195,30 +193,32 @@ class _Writing:
         room = MOST_GAPS - len(self.gaps)
         self.gaps += [gap for at, gap in enumerate(gaps) if at < room or is_of_no_object(gap)]
 
-    def finish(self, token: str) -> list[WrittenPack]:
-        """Make all of it durable; return the packs under the names that they get."""
-        written = self._packs.finish()
-        packs = []
-        for number, pack in enumerate(written):
-            name = arrived_pack_name(self._export, token, number)
-            packs.append(WrittenPack(name=name, size=pack.size, sha256=pack.sha256))
-            self._index(pack.name, name)
-        self._segment.seal()
-        return packs
+    def _named(self, written: str) -> str:
+        """Return the name that the next pack gets."""
+        return arrived_pack_name(self._export, self._token, len(self.packs))
 
-    def _index(self, written: str, name: str) -> None:
-        """Add the extents of a pack to the rows, but for blobs that did not become whole."""
-        with self._place.opened(written) as stored:
-            for labels in scan_pack(stored):
-                rows = [
-                    row
-                    for placed in labels
-                    for row in extent_rows(name, placed)
-                    if bytes.fromhex(row[0]) in self._blobs.own
-                ]
-                self.large.update(bytes.fromhex(row[0]) for row in rows if row[1] >= MAX_FRAME_RAW)
-                if rows:
-                    self._segment.add("blobs", extent_table(rows))
+    def _note(self, pack: WrittenPack, extents: Iterable[pa.Table]) -> None:
+        self._extents += extents
+        self.packs.append(pack)
+
+    def finish(self) -> None:
+        """Make all of it durable, or have it in the bucket."""
+        for pack in self._packs.finish():
+            arrived = replace(pack, name=self._named(pack.name))
+            self._note(arrived, tables_of_packs(self._place, {pack.name: arrived.name}))
+        for extents in self._extents:
+            self._index(extents)
+        self._segment.seal()
+        if self._store is not None and self.sealed is not None:
+            self._store.put(remote_rows(self._export, self._token), self.sealed.path)
+
+    def _index(self, extents: pa.Table) -> None:
+        """Add extents to the rows, but for blobs that did not become whole."""
+        whole = [bytes.fromhex(digest) in self._blobs.own for digest in extents["digest"].to_pylist()]
+        rows = extents.filter(pa.array(whole, pa.bool_()))
+        cut = rows.filter(pc.greater_equal(rows["raw_offset"], MAX_FRAME_RAW))
+        self.large.update(map(bytes.fromhex, cut["digest"].to_pylist()))
+        self._segment.add("blobs", rows)
 
     @contextmanager
     def closing(self) -> Iterator[None]:
@@ -226,6 +226,14 @@ class _Writing:
             stack.callback(self._segment.close)
             stack.callback(self._packs.close)
             yield
+
+
+def _store(plan: WritingPlan) -> RemoteStore:
+    """Return the bucket into which a parcel is put."""
+    from mlflow_archive.storage.remote.connecting import connect  # noqa: PLC0415 - brought by an extra
+
+    assert not isinstance(plan.place, Path)  # noqa: S101 - for the type checker
+    return connect(plan.place)[0]
 
 
 def _open_base(plan: WritingPlan) -> Base:

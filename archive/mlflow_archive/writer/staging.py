@@ -16,10 +16,11 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from mlflow_archive.errors import TargetError
 from mlflow_archive.format.layout import CHECKSUMS, MANIFEST, README, STAGING, export_number
@@ -30,7 +31,22 @@ from mlflow_archive.writer.packs import WrittenPack, pack_sizes
 from mlflow_archive.writer.staged import StagedBlock, StagedFile
 
 PLAN: Final = "plan.json"
-_FORM: Final = 4  # of this folder; what an older program left is begun anew
+_FORM: Final = 5  # of this folder; what an older program left is begun anew
+
+
+class WholePacks(Protocol):
+    """Where packs lie that are whole: those of workers, and those in a bucket."""
+
+    def holds(self, packs: Sequence[WrittenPack]) -> bool:
+        """Return whether packs are there as they were written."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentPack:
+    """A pack that is in a bucket, under the name that it has there, and the file of its rows of the blob index."""
+
+    written: WrittenPack
+    rows: StagedFile
 
 
 class Staging:
@@ -47,17 +63,20 @@ class Staging:
         self.pack_sizes: list[int] = []
         self.arrived: list[WrittenPack] = []
         """The packs that workers wrote and that were taken."""
+        self.sent: list[SentPack] = []
+        """The first of its own packs, which are in a bucket by now."""
 
-    def open(self, plan: Mapping[str, Any], packs: GrowingMembers) -> bool:
+    def open(self, plan: Mapping[str, Any], packs: GrowingMembers, whole: WholePacks) -> bool:
         """Take up what an interrupted export with the same plan left, else begin anew; say which (True: taken up).
 
-        ``packs`` is where its packs lie. The lock is held. Raises TargetError if the operating system refuses.
+        ``packs`` is where its packs grow, ``whole`` where those lie that are whole. The lock is held. Raises
+        TargetError if the operating system refuses, RemotePlaceError.
         """
         data = plan_bytes(self._export, plan)
         plan_file, journal_file = self.folder / PLAN, self.folder / "journal.jsonl"
         same_plan = plan_file.is_file() and plan_file.read_bytes() == data
         lines = _journal_lines(journal_file) if same_plan else []
-        if not self._adopt(lines, packs):
+        if not self._adopt(lines, packs, whole):
             lines = []
         if not lines:  # before anything it names goes, so that it never names what is gone
             self._files.remove(journal_file)
@@ -99,28 +118,34 @@ class Staging:
             self._lock_file.close()
             self._lock_file = None
 
-    def _adopt(self, lines: list[bytes], packs: GrowingMembers) -> bool:
+    def _adopt(self, lines: list[bytes], packs: GrowingMembers, whole: WholePacks) -> bool:
         """Take over what the journal names, if all of it is there."""
         staged: list[StagedFile] = []
         sizes: list[int] = []
         arrived: list[WrittenPack] = []
+        sent: list[SentPack] = []
         last = 0
         for segment, line in enumerate(lines, start=1):
             entry = json.loads(line[9:])
             blocks = tuple(map(StagedBlock.from_json, entry["blocks"]))
-            staged.append(StagedFile(path=self.folder / entry["file"], blocks=blocks, segment=segment))
+            file = StagedFile(path=self.folder / entry["file"], blocks=blocks, segment=segment)
+            whole_packs = [WrittenPack(name=name, size=size, sha256=sha256) for name, size, sha256 in entry["arrived"]]
+            if entry["sent"]:
+                sent += [SentPack(pack, file) for pack in whole_packs]
+            else:
+                staged.append(file)
+                arrived += whole_packs
             # Threads seal side by side, so a later line may know of less than an earlier one.
             sizes = [max(pair) for pair in zip_longest(sizes, entry["packs"], fillvalue=0)]
             last = max(last, entry["next"])
-            arrived += [WrittenPack(name=name, size=size, sha256=sha256) for name, size, sha256 in entry["arrived"]]
-        if not all(file.path.is_file() and file.path.stat().st_size >= file.size for file in staged):
+        files = [*staged, *(pack.rows for pack in sent)]
+        if not all(file.path.is_file() and file.path.stat().st_size >= file.size for file in files):
             return False
-        if not packs.holds(pack_sizes(self._export, sizes)):
+        if not packs.holds(pack_sizes(self._export, sizes, len(sent))):
             return False
-        places = {pack: self._root / pack.name for pack in arrived}
-        if not all(place.is_file() and place.stat().st_size == pack.size for pack, place in places.items()):
+        if not whole.holds([*arrived, *(pack.written for pack in sent)]):
             return False
-        self.staged, self.pack_sizes, self.arrived, self._next = staged, sizes, arrived, last
+        self.staged, self.pack_sizes, self.arrived, self.sent, self._next = staged, sizes, arrived, sent, last
         return True
 
     @property
@@ -130,7 +155,8 @@ class Staging:
 
     def discard(self) -> None:
         """Remove every file of this export that the journal does not name."""
-        keep = {file.path.name for file in self.staged} | {PLAN, "journal.jsonl", "lock"}
+        files = [*self.staged, *(pack.rows for pack in self.sent)]
+        keep = {file.path.name for file in files} | {PLAN, "journal.jsonl", "lock"}
         for path in sorted(self.folder.iterdir()):
             if path.name not in keep:
                 self._files.remove_tree(path)
@@ -141,7 +167,7 @@ class Staging:
 
     def _unnamed_members(self) -> Iterator[Path]:
         """Yield the files of this export beside the staging folder that no line of the journal names."""
-        packs = {*pack_sizes(self._export, self.pack_sizes), *(pack.name for pack in self.arrived)}
+        packs = {*pack_sizes(self._export, self.pack_sizes, len(self.sent)), *(pack.name for pack in self.arrived)}
         for folder in ("manifests", "packs", "tables"):
             for path in sorted((self._root / folder).rglob("*")) if (self._root / folder).is_dir() else []:
                 name = path.relative_to(self._root).as_posix()
@@ -159,17 +185,25 @@ class Staging:
 
         ``arrived`` are whole packs of the worker that wrote the file; they have their names.
         """
+        self._note(file, pack_sizes, arrived, sent=False)
+        self.staged.append(file)
+        self.arrived += arrived
+
+    def note_sent(self, pack: SentPack) -> None:
+        """Note in the journal a pack of its own, the next one, that is in a bucket; its rows are durable."""
+        self._note(pack.rows, [], [pack.written], sent=True)
+        self.sent.append(pack)
+
+    def _note(self, file: StagedFile, pack_sizes: list[int], arrived: Sequence[WrittenPack], *, sent: bool) -> None:
         self._files.sync_directory(self.folder)
         with self._lock:
             assert self._journal is not None  # noqa: S101 - for the type checker
             blocks = [block.to_json() for block in file.blocks]
             packs = [[pack.name, pack.size, pack.sha256] for pack in arrived]
             entry = {"blocks": blocks, "file": file.path.name, "next": self._next, "packs": pack_sizes}
-            body = canonical_json({**entry, "arrived": packs})
+            body = canonical_json({**entry, "arrived": packs, "sent": sent})
             self._journal.write(b"%08x " % zlib.crc32(body) + body + b"\n")
             self._journal.sync()
-            self.staged.append(file)
-            self.arrived += arrived
 
     def close(self) -> None:
         """Let go of journal and lock, leaving all for the next try."""

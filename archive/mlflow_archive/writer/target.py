@@ -35,7 +35,7 @@ from mlflow_archive.storage.members import BytesMember, DirectoryMembers
 from mlflow_archive.storage.unfinished_file import UnfinishedFile
 from mlflow_archive.writer.base import ArchiveBase, Base, check_whole, refuse_inside
 from mlflow_archive.writer.index import open_base
-from mlflow_archive.writer.packs import WrittenPack
+from mlflow_archive.writer.packs import Sender, WrittenPack
 from mlflow_archive.writer.parcel import ROWS, TOKEN_BYTES, Parcel
 from mlflow_archive.writer.staging import PLAN, Staging, plan_bytes
 
@@ -46,6 +46,9 @@ class ArchiveTarget:
 
     Where the path is a symbolic link, the archive that it names is meant, and the link stays one.
     """
+
+    needs: str = ""
+    """What it takes of the folder for temporary files, as the beginning of a sentence that names it."""
 
     def __init__(
         self, path: Path, *, append: bool, files: Files, of_base: str | os.PathLike[str] | None = None
@@ -142,9 +145,14 @@ class ArchiveTarget:
             raise TargetError(message)
         self._withdraw_delta()
 
-    def placed(self, packs: Sequence[WrittenPack]) -> list[WrittenPack]:
-        """Return the packs of the export under the names that they have in the archive."""
-        return list(packs)
+    def sender(self, staging: Staging) -> Sender | None:
+        """Return where packs of the export go once they are whole; None where they stay."""
+        return None
+
+    def holds(self, packs: Sequence[WrittenPack]) -> bool:
+        """Return whether packs that are whole are there as they were written."""
+        places = {pack: self.root / pack.name for pack in packs}
+        return all(place.is_file() and place.stat().st_size == pack.size for pack, place in places.items())
 
     def take(self, parcel: Parcel, staging: Staging) -> Path | None:
         """Give the packs of a worker their names, and return its rows, if there are any; nothing counts by that yet."""

@@ -137,7 +137,7 @@ def command(
 
     ARCHIVE is a single file if its name ends in .mlfa, else a directory; both can lie in a bucket (s3://…). What cannot
     be read is listed with the reason, the rest is exported, and the exit code is 3. Interrupted, the same command
-    continues; of a bucket, it begins anew.
+    continues; of a bucket, within 20 hours, on the same machine.
 
     \b
     Example:

@@ -35,7 +35,7 @@ from mlflow_archive_cli.table import pairs
     "--receipt",
     type=output_file,
     metavar="FILE",
-    help="Of an import: write what becomes of each run to this file, as JSON, by which the undo can be undone.",
+    help="Of an import: write what becomes of each object to this file, as JSON, by which the undo can be undone.",
 )
 @json_option
 @progress_option
@@ -56,8 +56,8 @@ def command(  # noqa: PLR0913 - click gives each option by its name
     """Take back what RECEIPT says was done: by a retirement, or by an import.
 
     What `retire` has deleted comes back at once; what is not there any more, as somebody has purged it, is named. Of
-    `import` the runs that it made and nobody has changed since are deleted, with MLflow's own delete; all else that it
-    made stays. Exit code 3: something is left.
+    `import` what it made and nobody has changed since is deleted: runs, logged models and experiments softly, traces,
+    registered models, prompts, versions, evaluation datasets and webhooks for good. Exit code 3: something is left.
 
     \b
     Example:

@@ -161,7 +161,10 @@ class ObjectWriter(KindWriter):
         if result is None:
             return
         existing, is_new = result
-        receipt.mapped(kind, rows.source_id, self.target_id(rows, existing))
+        target_id = self.target_id(rows, existing)
+        receipt.mapped(kind, rows.source_id, target_id)
+        if is_new and target_id is not None and not self._context.options.dry_run:
+            receipt.made(kind, target_id)
         receipt.kept(kind, rows.source_id, {name: rows.row[name] for name in self.receipt_columns})
         changed = self.complete(rows, existing, is_new=is_new)
         receipt.done("created" if is_new else "updated" if changed else "skipped", kind)

@@ -16,22 +16,26 @@ from mlflow_archive.sources.database.gaps import MalformedValues, fingerprint_ro
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadObjects:
-    """Objects of one kind that were read: rows by table, fingerprints and files by id, gaps.
+    """Objects of one kind that were read: rows by table, files by id, gaps.
 
-    ``malformed`` gets gaps of values while their rows are read.
+    ``malformed`` gets gaps of values while their rows are read. ``fingerprints``, by id, are asked for before any other
+    row is read where the sink knows one of these objects, else when all rows were.
     """
 
     kind: str
     tables: Mapping[str, pa.Table]
-    fingerprints: Mapping[str, Fingerprint]
+    ids: Sequence[str]
+    fingerprints: Callable[[], Mapping[str, Fingerprint]]
     files: Mapping[str, Sequence[ArtifactFile]]
     gaps: list[Gap]
     malformed: MalformedValues
 
     def changed_ids(self, known: Known) -> list[str]:
         """Return those that the sink does not hold as they are; one with gaps is never known."""
-        incomplete = self._incomplete()
-        return [i for i, v in self.fingerprints.items() if i in incomplete or not v.agrees_with(known(self.kind, i))]
+        if not knows_one(known, self.kind, self.ids):
+            return list(self.ids)
+        incomplete, values = self._incomplete(), self.fingerprints()
+        return [i for i, v in values.items() if i in incomplete or not v.agrees_with(known(self.kind, i))]
 
     def chunks(
         self, changed: Sequence[str], largest: str, pieces: Callable[[Sequence[str]], Iterable[pa.Table]]
@@ -49,12 +53,13 @@ class ReadObjects:
             last[largest] = rows
         gaps = self._all_gaps()
         with_gap = self._incomplete()
-        whole = {owner_id: self.fingerprints[owner_id] for owner_id in changed if owner_id not in with_gap}
+        values = self.fingerprints()
+        whole = {owner_id: values[owner_id] for owner_id in changed if owner_id not in with_gap}
         last["fingerprints"] = fingerprint_rows(self.kind, whole)
         yield Chunk(tables=with_gaps(last, gaps), artifacts=files)
 
     def _tables_of(self, changed: Sequence[str]) -> dict[str, pa.Table]:
-        if len(changed) == len(self.fingerprints) and self._incomplete() <= self.fingerprints.keys():
+        if len(changed) == len(self.ids) and self._incomplete() <= set(self.ids):
             return dict(self.tables)
         ids = pa.array(changed, pa.string())
         return {n: rows.filter(pc.is_in(rows[TABLES[n].owner[0]], value_set=ids)) for n, rows in self.tables.items()}
@@ -65,3 +70,8 @@ class ReadObjects:
 
     def _incomplete(self) -> set[str]:
         return {gap.owner_id for gap in self._all_gaps()}
+
+
+def knows_one(known: Known, kind: str, ids: Sequence[str]) -> bool:
+    """Return whether the sink knows any of some objects."""
+    return any(known(kind, owner_id) is not None for owner_id in ids)

@@ -50,9 +50,7 @@ def convert(batch: Batch, table: TableMap) -> Converted:
     """
     columns = TABLES[table.table].columns
     length = len(next(iter(batch.values()), []))
-    values = dict(batch)
-    if table.nan_flag is not None:
-        values["value"] = _with_nan(values["value"], values.pop(table.nan_flag, None))
+    values = with_nan(batch, table)
     arrays: dict[str, pa.Array] = {}
     wrong: dict[str, dict[int, str]] = {}
     for column in columns:
@@ -99,10 +97,15 @@ def _without_passwords(uris: pa.Array) -> pa.Array:
     return pa.array([None if uri is None else without_password(uri) for uri in uris.to_pylist()], pa.string())
 
 
-def _with_nan(values: Values, flags: Values | None) -> Values:
-    """Return values with NaN where the flag says so: MLflow stores 0 there."""
-    if flags is None:
-        return values
+def with_nan(batch: Batch, table: TableMap) -> Batch:
+    """Return a batch with NaN where the flag says so, without the flag: MLflow stores 0 there."""
+    columns = dict(batch)
+    if table.nan_flag in columns:
+        columns["value"] = _with_nan(columns["value"], columns.pop(table.nan_flag))
+    return columns
+
+
+def _with_nan(values: Values, flags: Values) -> Values:
     if isinstance(values, list) or isinstance(flags, list):
         pairs = zip(_objects(values), _objects(flags), strict=True)
         return [float("nan") if flag else value for value, flag in pairs]
@@ -141,6 +144,8 @@ def _quick(values: Values, kind: pa.DataType) -> pa.Array | None:
         return _quick_objects(values, kind)
     array = values.combine_chunks()
     array = array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
     held_type = array.type
     if pa.types.is_null(held_type):
         return pa.nulls(len(array), kind)

@@ -84,10 +84,12 @@ class EntityReader:
     def _changed(
         self, kind: str, tables: Mapping[str, pa.Table], finds: FoundFiles, malformed: MalformedValues, known: Known
     ) -> Iterator[Chunk]:
+        fingerprints = _fingerprints(tables, finds)
         objects = ReadObjects(
             kind=kind,
             tables=tables,
-            fingerprints=_fingerprints(tables, finds),
+            ids=list(fingerprints),
+            fingerprints=lambda: fingerprints,
             files=finds.files,
             gaps=finds.gaps,
             malformed=malformed,

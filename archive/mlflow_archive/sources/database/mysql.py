@@ -52,6 +52,7 @@ class MysqlSnapshot:
         return {name: frozenset(columns) for name, columns in columns_of.items()}
 
     has_moment = False
+    joins_lists = False
 
     def share(self, folder: Path | None = None) -> None:
         """Return None: no other connection sees this moment."""

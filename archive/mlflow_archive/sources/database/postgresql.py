@@ -75,6 +75,7 @@ class PostgresqlSnapshot:
         return moment
 
     has_moment = True
+    joins_lists = False
 
     def share(self, folder: Path | None = None) -> str:
         return self._id

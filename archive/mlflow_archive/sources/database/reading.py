@@ -10,8 +10,10 @@ from sqlalchemy import ColumnClause, Select, and_, select, table
 from sqlalchemy.sql.selectable import FromClause, TableClause
 
 from mlflow_archive.kinds import TABLES
-from mlflow_archive.mlflow_database.mapping import TableMap
-from mlflow_archive.sources.database.converting import MalformedValue, convert
+from mlflow_archive.mlflow_database.mapping import MAPS, TableMap
+from mlflow_archive.sources.database.converting import MalformedValue, convert, with_nan
+from mlflow_archive.sources.database.numbered import numbered
+from mlflow_archive.sources.database.points import coded_points, quick_points
 from mlflow_archive.sources.database.snapshot import Batch, Snapshot, UnevenColumnError, among, column_of, without_first
 
 FAST: Final = frozenset({"metrics", "params", "tags"})
@@ -47,13 +49,38 @@ class Reading:
         """Yield the rows whose owner is one of the ids, in any order."""
         if not ids or not self.has(table_map):
             return
-        statement = self._statement(table_map, ids)
-        for batch in self._fetch(table_map, statement):
-            converted = convert(self._with_defaults(table_map, batch), table_map)
-            for wrong in converted.malformed:
-                malformed(wrong)
-            if converted.rows.num_rows:
-                yield converted.rows
+        for batch in self._batches(table_map, ids):
+            rows = self._converted(table_map, batch, malformed)
+            if rows.num_rows:
+                yield rows
+
+    def _converted(self, table_map: TableMap, batch: Batch, malformed: OnMalformed) -> pa.Table:
+        converted = convert(self._with_defaults(table_map, batch), table_map)
+        for wrong in converted.malformed:
+            malformed(wrong)
+        return converted.rows
+
+    def points(self, ids: Sequence[str], malformed: OnMalformed) -> Iterator[pa.Table]:
+        """Yield the points of some runs as ``batches`` does, coded (see ``points``)."""
+        table_map = MAPS["metrics"]
+        if not ids or not self.has(table_map):
+            return
+        for batch in self._batches(table_map, ids):
+            rows = quick_points(with_nan(batch, table_map))
+            if rows is None:
+                rows = coded_points(self._converted(table_map, batch, malformed))
+            if rows.num_rows:
+                yield rows
+
+    def _batches(self, table_map: TableMap, ids: Sequence[str]) -> Iterator[Batch]:
+        """Yield rows as the driver gave them, but for ids of owners, which may come coded, and NaN."""
+        query = None
+        if table_map.table in FAST and self._snapshot.joins_lists:
+            query = numbered(table_map, ids, self._schema)
+        if query is None:
+            yield from self._fetch(table_map, self._statement(table_map, ids))
+        else:
+            yield from map(query.rows, self._fetch(table_map, query.statement))
 
     def _fetch(self, table_map: TableMap, statement: Select[Any]) -> Iterator[Batch]:
         if table_map.table not in FAST:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -24,11 +24,15 @@ Batch: TypeAlias = dict[str, Values]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """Tables with their columns, those columns that begin an index, and the tables that one may not read."""
+    """Tables with their columns, those columns that begin an index, and the tables that one may not read.
+
+    ``required`` are columns that hold no NULL, as far as that is known.
+    """
 
     columns: Mapping[str, frozenset[str]]
     indexed: Mapping[str, frozenset[str]]
     unreadable: frozenset[str] = frozenset()
+    required: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 Query: TypeAlias = Select[Any] | TextClause
@@ -49,6 +53,10 @@ class Snapshot(Protocol):
 
     def fetch_fast(self, statement: Query) -> Iterator[Batch]:
         """As ``fetch``, by the driver's fastest way; raise UnevenColumnError where that may not be exact."""
+
+    @property
+    def joins_lists(self) -> bool:
+        """Whether rows that belong to a list of ids are found as soon by a join with the list as by a condition."""
 
     @property
     def has_moment(self) -> bool:
@@ -73,9 +81,14 @@ def among(source: ColumnClause[Any], values: Sequence[Any]) -> ColumnElement[boo
 
     Ids of letters and digits are written into the statement at once: as values of it each costs more than its row.
     """
-    if values and isinstance(values[0], str) and _PLAIN("\n".join(values)):
+    if is_plain(values):
         return source.op("IN", is_comparison=True)(literal_column("('" + "', '".join(values) + "')"))
     return source.in_(list(values))
+
+
+def is_plain(values: Sequence[Any]) -> bool:
+    """Return whether these are ids of letters and digits."""
+    return bool(values and isinstance(values[0], str) and _PLAIN("\n".join(values)))
 
 
 def without_first(rows: int, batches: Iterator[Batch]) -> Iterator[Batch]:

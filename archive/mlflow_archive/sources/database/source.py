@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Final, cast
 
@@ -33,13 +33,14 @@ from mlflow_archive.selecting.selection import ALL, Selection
 from mlflow_archive.selecting.selector import Passes, Selector
 from mlflow_archive.sources.database.artifacts import ArtifactFinder
 from mlflow_archive.sources.database.catalog import DatabaseCatalog
-from mlflow_archive.sources.database.changed import ReadObjects
+from mlflow_archive.sources.database.changed import ReadObjects, knows_one
 from mlflow_archive.sources.database.columns import Columns, plain_values
 from mlflow_archive.sources.database.entities import EntityReader, count_points, count_spans, maps_of
 from mlflow_archive.sources.database.gaps import MalformedValues
 from mlflow_archive.sources.database.newer import is_newer, unknown_contents, unknown_tables
 from mlflow_archive.sources.database.orphans import DATABASE, orphans, unknown_rows
 from mlflow_archive.sources.database.planning import IdBlock, shards
+from mlflow_archive.sources.database.points import PointCounts, plain_points
 from mlflow_archive.sources.database.reading import Reading, ignore_malformed
 from mlflow_archive.sources.database.runs import newest_points, run_fingerprints, run_records
 from mlflow_archive.sources.database.snapshot import Query, Snapshot, check_is_mlflow
@@ -62,7 +63,8 @@ class DatabaseSource:
     """The database at ``uri``, as it is at the first call of ``facts``.
 
     Artifacts come from where ``roots`` finds them. Chunks hold whole entities, or up to ``points_per_chunk`` metric
-    points of some runs, whose fingerprints then come in the last.
+    points of some runs, whose fingerprints then come in the last. With ``coded`` ids and keys of points are
+    dictionary-encoded, as an archive's writer keeps them.
     """
 
     def __init__(
@@ -72,11 +74,12 @@ class DatabaseSource:
         roots: ArtifactRoots | None = None,
         progress: Progress | None = None,
         points_per_chunk: int = POINTS_PER_CHUNK,
+        coded: bool = False,
     ) -> None:
         self._uri = uri
         self._roots = roots or ArtifactRoots(base=None if uri.path is None else uri.path.absolute().parent)
         self._progress = progress or Quiet()
-        self._points_per_chunk = points_per_chunk
+        self._points_per_chunk, self._coded = points_per_chunk, coded
         self._opened: Snapshot | None = None
         self._moment: str | None = None
         self._selection = Selection()
@@ -212,23 +215,39 @@ class DatabaseSource:
         tables = {table_map.table: self._reading.rows(table_map, ids, malformed.add) for table_map in maps}
         gaps: list[Gap] = []
         files = self._find_artifacts(tables, gaps) if self._selection.artifacts else {}
+        run_ids = tables["runs"]["run_id"].to_pylist()
+        # Of runs that the sink does not know all points are read: they are counted then. One that holds a value which
+        # cannot be carried has a gap, and no fingerprint.
+        counted = None if knows_one(known, RUN, run_ids) else PointCounts()
         objects = ReadObjects(
             kind=RUN,
             tables=tables,
-            fingerprints=run_fingerprints(tables, self._latest(ids), files, count_points(self._snapshot, ids)),
+            ids=run_ids,
+            fingerprints=cache(
+                lambda: run_fingerprints(
+                    tables,
+                    self._latest(ids),
+                    files,
+                    count_points(self._snapshot, ids) if counted is None else counted.rows(),
+                )
+            ),
             files=files,
             gaps=gaps,
             malformed=malformed,
         )
         changed = objects.changed_ids(known)
-        yield from objects.chunks(changed, "metrics", lambda run_ids: self._metrics(run_ids, malformed))
+        yield from objects.chunks(changed, "metrics", lambda run_ids: self._metrics(run_ids, malformed, counted))
 
-    def _metrics(self, ids: Sequence[str], malformed: MalformedValues) -> Iterator[pa.Table]:
-        """Yield the points of some runs, about ``points_per_chunk`` at a time, at least one table."""
+    def _metrics(
+        self, ids: Sequence[str], malformed: MalformedValues, counted: PointCounts | None
+    ) -> Iterator[pa.Table]:
+        """Yield the points of some runs, about ``points_per_chunk`` at a time, at least one table; count them."""
         waiting: list[pa.Table] = []
         size = 0
-        for rows in self._reading.batches(MAPS["metrics"], ids, malformed.add):
-            waiting.append(rows)
+        for rows in self._reading.points(ids, malformed.add):
+            if counted is not None:
+                counted.add(rows)
+            waiting.append(rows if self._coded else plain_points(rows))
             size += rows.num_rows
             if size >= self._points_per_chunk:
                 yield pa.concat_tables(waiting)

@@ -56,6 +56,7 @@ class SqliteSnapshot:
         self._held_file = self._file
 
     has_moment = True
+    joins_lists = True
 
     def share(self, folder: Path | None = None) -> str:
         self._held_file.want_copy()
@@ -74,12 +75,13 @@ class SqliteSnapshot:
         with self._held_file.reading() as uri:
             connection = self._connection(uri)
             names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            columns = {
-                name: frozenset(row[1] for row in connection.execute(f"PRAGMA table_info({_quoted(name)})"))
-                for name in names
-            }
+            about = {name: connection.execute(f"PRAGMA table_info({_quoted(name)})").fetchall() for name in names}
             indexed = {name: frozenset(_first_columns(connection, name)) for name in names}
-        return Schema(columns=columns, indexed=indexed)
+        return Schema(
+            columns={name: frozenset(row[1] for row in rows) for name, rows in about.items()},
+            indexed=indexed,
+            required={name: frozenset(row[1] for row in rows if row[3]) for name, rows in about.items()},
+        )
 
     def fetch(self, statement: Query, *, wide: bool = False) -> Iterator[Batch]:
         """Yield rows as Python objects, each of the type SQLite holds; text that is not UTF-8 comes as bytes."""

@@ -141,6 +141,11 @@ class RemoteStore:
         with _explained(self.place, name):
             self._objects.put(name, data, mode=cast("UpdateVersion", dict(before.version)))
 
+    def copy(self, name: str, copied: str) -> None:
+        """Write an object again under another name, by the store itself, in place of one that is there."""
+        with _explained(self.place, name):
+            self._objects.copy(name, copied)
+
     def delete(self, names: Sequence[str]) -> None:
         """Remove objects; it is no error if one is gone."""
         if names:

@@ -27,12 +27,12 @@ from mlflow_archive.storage.files import Files
 from mlflow_archive.storage.growing import GrowingFiles
 from mlflow_archive.storage.members import BytesMember, DirectoryMembers, MemberFile
 from mlflow_archive.writer.base import check_whole, refuse_inside
+from mlflow_archive.writer.blob_rows import index_pieces
 from mlflow_archive.writer.compacting.policy import Keep
 from mlflow_archive.writer.compacting.survey import GroupSurvey, ThinningSurvey, groups_of, redaction_of, settled_of
 from mlflow_archive.writer.compacting.thinned_packs import PlacedPacks, ThinnedPacks, packs_to_copy, packs_to_write
 from mlflow_archive.writer.compacting.thinned_parts import pieces_of
 from mlflow_archive.writer.destination import Destination, destination
-from mlflow_archive.writer.finishing import index_pieces
 from mlflow_archive.writer.packs import PackWriter
 from mlflow_archive.writer.scratch import Scratch
 from mlflow_archive.writer.side_by_side import PartsWriter

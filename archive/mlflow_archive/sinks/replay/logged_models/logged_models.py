@@ -140,6 +140,7 @@ class LoggedModelWriter(KindWriter):
 
         index = self._context.model_index
         target = TargetModel.parse(once(make, lambda: index.search([experiment_id], key, plan.source_id)))
+        self._context.receipt.made(LOGGED_MODEL, target.model_id)
         return OpenModel(plan=plan, model_id=target.model_id, outcome="created", target=target)
 
     def _complete(self, model: OpenModel, target: TargetModel, difference: ModelDifference, points: bool) -> None:

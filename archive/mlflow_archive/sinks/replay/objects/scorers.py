@@ -81,6 +81,8 @@ class ScorerWriter(GatewayWriter):
         if missing and not registered and not existed:
             context.receipt.done("refused", SCORER)
             return
+        if not existed and existing.scorer_id is not None:
+            context.receipt.made(SCORER, existing.scorer_id)
         changed = self._switch_off(rows, existing) or bool(registered)
         context.receipt.done("created" if not existed else "updated" if changed else "skipped", SCORER)
 

@@ -270,6 +270,7 @@ class ExperimentMap(KindWriter):
             if exc.error_code != "RESOURCE_ALREADY_EXISTS" or (existing := self._existing().get(name)) is None:
                 raise
             return self._join(existing, tags, deleted, source_id)
+        self._receipt.made(EXPERIMENT, target_id)
         return Bound(name=name, target_id=target_id, new=True, ends_deleted=deleted)
 
     def _join(self, existing: TargetExperiment, tags: dict[str, str], deleted: bool, source_id: str) -> Bound:

@@ -135,6 +135,8 @@ class VersionWriter:
         receipt = self._context.receipt
         receipt.changed("versions_with_other_numbers", int(target_number != number))
         receipt.mapped(MODEL_VERSION, f"{versions.model.owner_id}/{number}", f"{versions.name}/{target_number}")
+        if outcome == "created" and not self._context.options.dry_run:
+            receipt.made(MODEL_VERSION, f"{versions.name}/{target_number}")
         receipt.done(outcome, MODEL_VERSION)
 
     def _append(self, versions: OpenVersions, version: VersionRows, plan: PlannedVersion) -> int:

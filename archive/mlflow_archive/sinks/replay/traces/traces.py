@@ -127,6 +127,8 @@ class TraceWriter(KindWriter):
             self._maker.complete(job, info)
         target_id = None if self._context.options.dry_run and info is None else job.plan.trace_id
         self._context.receipt.mapped(TRACE, job.plan.source_id, target_id)
+        if info is None and target_id is not None:
+            self._context.receipt.made(TRACE, target_id)
         if job.rows.info is not None:
             experiment_id = job.rows.info["experiment_id"]
             self._context.link_again(TRACE, job.plan.source_id, job.rows.tags, job.bound, experiment_id)
