@@ -129,7 +129,11 @@ EQUIVALENTS: Final = tuple(
                 within,
                 *(("ThreadPoolExecutor(jobs, ", by) for by in ("ThreadPoolExecutor(", "ThreadPoolExecutor(None, ")),
             )
-            for within in ("verification.members._by_threads", "verification.packs.PackCheck.run")
+            for within in (
+                "verification.members._by_threads",
+                "verification.packs.PackCheck.run",
+                "verification.taken.*",
+            )
         ),
         _same(
             f"How many threads check at a time {_IN_SPEED}",
@@ -155,7 +159,7 @@ EQUIVALENTS: Final = tuple(
         # scanning
         *(
             _same("Columns of one table, or names and a key, have one length.", within, *_NOT_STRICT)
-            for within in ("scanning.*", "redacting.*", "retiring.*")
+            for within in ("scanning.*", "redacting.*", "retiring.*", "verification.*")
         ),
         _same(
             f"In which order files are read {_IN_SPEED}",

@@ -177,6 +177,6 @@ def test_one_object_is_read_alone() -> None:
     given = [chunk(runs=[run(A, "1")], traces=TRACES[:1]), chunk(trace_links=[LINK])]
     found = reading.alone(given, TRACE)
     assert found is not None
-    assert (found.kind, found.id, set(found.runs)) == (TRACE, "t", {C})
+    assert (found.kind, found.id, found.runs) == (TRACE, "t", frozenset({C}))
     fresh = EntityReading(cast("KeptEntities", Held()), frozenset(), Quiet())
     assert fresh.alone([chunk(runs=[run(A, "1")])], TRACE) is None
