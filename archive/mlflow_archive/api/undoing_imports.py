@@ -84,16 +84,16 @@ def import_receipt(
     try:
         made_ids = document["made"].items()
         ids = {RUN: document["runs"], EXPERIMENT: document["experiments"], **document.get("ids", {})}
-        made = {}
+        pairs_by_kind = {}
         for kind, target_ids in made_ids:
             sources = {target: source for source, target in ids.get(kind, {}).items()}
-            made[kind] = {target: sources[target] for target in target_ids if target in sources}
+            pairs_by_kind[kind] = {target: sources[target] for target in target_ids if target in sources}
         return ImportReceipt(
             path=path,
             archive=os.fspath(archive) if isinstance(archive, str | os.PathLike) else document["archive"],
             target=document["target"],
             uri=to or document["target"],
-            made={kind: pairs for kind, pairs in made.items() if pairs},
+            made={kind: pairs for kind, pairs in pairs_by_kind.items() if pairs},
             document=document,
         )
     except (KeyError, AttributeError, TypeError) as error:
@@ -102,8 +102,8 @@ def import_receipt(
 
 def undo_import(imported: ImportReceipt, site: Site, path: Path | None, *, yes: bool, progress: Progress) -> Report:
     """Delete what an import made and is as it made it: by an export of it, and its proof."""
-    made = {kind: len(pairs) for kind, pairs in sorted(imported.made.items())}
-    facts = {"undoes": imported.path.name, "archive": imported.archive, "source": site.uri, "made": made}
+    numbers = {kind: len(pairs) for kind, pairs in sorted(imported.made.items())}
+    facts = {"undoes": imported.path.name, "archive": imported.archive, "source": site.uri, "made": numbers}
     receipt = RetireReceipt(path=path, facts=facts)
     if path is not None and path.exists() and path.stat().st_size:
         receipt = read_receipt(path)
@@ -149,7 +149,7 @@ def _as_it_is(imported: ImportReceipt, progress: Progress) -> Iterator[tuple[Arc
 
 def _is_change(change: ObjectChange) -> bool:
     """Return whether a change is one of more than the stage of an object, which an undo itself changes."""
-    own = [each for each in change.fields if each.field not in _STAGE]
+    own = [field for field in change.fields if field.field not in _STAGE]
     return change.change != "changed" or bool(own)
 
 
@@ -163,8 +163,8 @@ def _is_changed(imported: ImportReceipt, kind: str, target_id: str, changes: Cha
     return any(
         change.change != "changed"
         or any(
-            each.table == "registered_model_aliases" or str(each.key.get("version", "")) in numbers
-            for each in change.fields
+            field.table == "registered_model_aliases" or str(field.key.get("version", "")) in numbers
+            for field in change.fields
         )
         for change in of_model
     )
@@ -187,9 +187,14 @@ def _listed(imported: ImportReceipt, sides: SiteAndArchive, now: Archive, change
         with sides.moment() as moment:
             planned = plan(moment, selection, kinds=kinds, foundation=foundation)
         entries += [entry for entry in planned if entry.id in imported.made[entry.kind]]
-        seen = {(entry.kind, entry.id) for entry in planned}
-        missing = [(kind, each) for kind in kinds for each in imported.made[kind] if (kind, each) not in seen]
-        entries += [stays(RetiredObject(kind=kind, id=each), GONE) for kind, each in missing]
+        planned_keys = {(entry.kind, entry.id) for entry in planned}
+        missing = [
+            (kind, target_id)
+            for kind in kinds
+            for target_id in imported.made[kind]
+            if (kind, target_id) not in planned_keys
+        ]
+        entries += [stays(RetiredObject(kind=kind, id=target_id), GONE) for kind, target_id in missing]
     return entries
 
 
