@@ -22,6 +22,7 @@ from mlflow_archive.flow.report import Progress, Report
 from mlflow_archive.format.location import ArchivePath, archive_place, local_path
 from mlflow_archive.kinds import EXPERIMENT
 from mlflow_archive.retiring.elsewhere import check_lies_elsewhere
+from mlflow_archive.retiring.plan import stays
 from mlflow_archive.retiring.receipt import (
     BROUGHT_BACK,
     DELETED,
@@ -31,7 +32,7 @@ from mlflow_archive.retiring.receipt import (
     RetireReceipt,
     read_receipt,
 )
-from mlflow_archive.retiring.retire import bring_back
+from mlflow_archive.retiring.retire import GONE, bring_back
 from mlflow_archive.retiring.site import Site, locate_site
 from mlflow_archive.retiring.turn import turn_with
 from mlflow_archive.sinks.replay.locate import open_target
@@ -87,9 +88,14 @@ def _restore_experiments(retired: RetireReceipt, uri: str) -> list[RetiredObject
     places = [i for i, entry in enumerate(retired.entries) if entry.kind == EXPERIMENT and entry.state in _GONE]
     if places:
         with closing(open_target(uri)) as target:
+            deleted = {experiment.experiment_id: experiment.deleted for experiment in target.experiments()}
             for index in places:
-                target.restore_experiment(retired.entries[index].id)
-                retired.put(index, replace(retired.entries[index], state=BROUGHT_BACK, code="", reason=""))
+                entry = retired.entries[index]
+                if deleted.get(entry.id):
+                    target.restore_experiment(entry.id)
+                is_there = entry.id in deleted
+                back = replace(entry, state=BROUGHT_BACK, code="", reason="")
+                retired.put(index, back if is_there else stays(entry, GONE))
     return [retired.entries[index] for index in places]
 
 

@@ -84,16 +84,16 @@ def import_receipt(
     try:
         made_ids = document["made"].items()
         ids = {RUN: document["runs"], EXPERIMENT: document["experiments"], **document.get("ids", {})}
-        made = {}
+        pairs_by_kind = {}
         for kind, target_ids in made_ids:
             sources = {target: source for source, target in ids.get(kind, {}).items()}
-            made[kind] = {target: sources[target] for target in target_ids if target in sources}
+            pairs_by_kind[kind] = {target: sources[target] for target in target_ids if target in sources}
         return ImportReceipt(
             path=path,
             archive=os.fspath(archive) if isinstance(archive, str | os.PathLike) else document["archive"],
             target=document["target"],
             uri=to or document["target"],
-            made={kind: pairs for kind, pairs in made.items() if pairs},
+            made={kind: pairs for kind, pairs in pairs_by_kind.items() if pairs},
             document=document,
         )
     except (KeyError, AttributeError, TypeError) as error:
@@ -102,8 +102,8 @@ def import_receipt(
 
 def undo_import(imported: ImportReceipt, site: Site, path: Path | None, *, yes: bool, progress: Progress) -> Report:
     """Delete what an import made and is as it made it: by an export of it, and its proof."""
-    made = {kind: len(pairs) for kind, pairs in sorted(imported.made.items())}
-    facts = {"undoes": imported.path.name, "archive": imported.archive, "source": site.uri, "made": made}
+    numbers = {kind: len(pairs) for kind, pairs in sorted(imported.made.items())}
+    facts = {"undoes": imported.path.name, "archive": imported.archive, "source": site.uri, "made": numbers}
     receipt = RetireReceipt(path=path, facts=facts)
     if path is not None and path.exists() and path.stat().st_size:
         receipt = read_receipt(path)
@@ -187,9 +187,14 @@ def _listed(imported: ImportReceipt, sides: SiteAndArchive, now: Archive, change
         with sides.moment() as moment:
             planned = plan(moment, selection, kinds=kinds, foundation=foundation)
         entries += [entry for entry in planned if entry.id in imported.made[entry.kind]]
-        planned_ids = {(entry.kind, entry.id) for entry in planned}
-        missing = {(kind, target_id) for kind in kinds for target_id in imported.made[kind]} - planned_ids
-        entries += [stays(RetiredObject(kind=kind, id=target_id), GONE) for kind, target_id in sorted(missing)]
+        planned_keys = {(entry.kind, entry.id) for entry in planned}
+        missing = [
+            (kind, target_id)
+            for kind in kinds
+            for target_id in imported.made[kind]
+            if (kind, target_id) not in planned_keys
+        ]
+        entries += [stays(RetiredObject(kind=kind, id=target_id), GONE) for kind, target_id in missing]
     return entries
 
 

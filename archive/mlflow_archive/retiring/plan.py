@@ -34,11 +34,11 @@ class SiteAndArchive:
     progress: Progress
 
     @contextmanager
-    def moment(self) -> Iterator[Moment]:
+    def moment(self) -> Iterator[SiteMoment]:
         """Give the site as it is now. Nothing may be deleted before it ends. Raises as a source does."""
         with closing(self.site.source()) as source:
             source.facts()
-            yield Moment(self, source)
+            yield SiteMoment(self, source)
 
     def look_alone(self, address: Address) -> SourceEntity | None:
         """Return an object of a server, read by its id, None where it does not show it; a trace without its links."""
@@ -61,7 +61,7 @@ class SiteAndArchive:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class SiteMoment:
     """A site as it is at one moment, as far as it has such, read as often as is wanted; raises as a source does."""
 
     sides: SiteAndArchive
@@ -90,7 +90,7 @@ class Moment:
 
 
 def plan(
-    moment: Moment,
+    moment: SiteMoment,
     selection: Selection,
     *,
     kinds: tuple[str, ...] | None = None,

@@ -16,7 +16,7 @@ from mlflow_archive.format import refusals
 from mlflow_archive.kinds import EXPERIMENT, LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.retiring import site as stages
 from mlflow_archive.retiring.judging import Stay, by_contents
-from mlflow_archive.retiring.plan import Moment, SiteAndArchive, stays
+from mlflow_archive.retiring.plan import SiteAndArchive, SiteMoment, stays
 from mlflow_archive.retiring.reading import RETIRED_KINDS, SourceEntity
 from mlflow_archive.retiring.receipt import (
     BROUGHT_BACK,
@@ -137,7 +137,7 @@ class Retirement:
         return verdicts
 
 
-def _entities(moment: Moment, selection: Selection) -> list[SourceEntity]:
+def _entities(moment: SiteMoment, selection: Selection) -> list[SourceEntity]:
     try:
         return list(moment.objects(selection))
     except SelectionError:  # none of these is there any more

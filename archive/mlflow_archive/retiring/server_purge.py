@@ -14,7 +14,7 @@ from mlflow_archive.format import refusals
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.retiring import site as stages
 from mlflow_archive.retiring.judging import Judge, Stay, by_contents
-from mlflow_archive.retiring.plan import Moment, SiteAndArchive, stays
+from mlflow_archive.retiring.plan import SiteAndArchive, SiteMoment, stays
 from mlflow_archive.retiring.purged_files import PurgedFiles, end_purge
 from mlflow_archive.retiring.receipt import PLANNED, PURGING, RUNNING, RetiredObject, RetireReceipt
 from mlflow_archive.retiring.retire import AT_ONCE, GONE, refusal
@@ -48,12 +48,12 @@ class ServerPurge:
         self.receipt.save("done")
 
     def _purge(self, indexes: Sequence[int], verdicts: Mapping[str, Stay | None]) -> None:
-        entries, gone = self.receipt.entries, set()
+        entries, without_rows = self.receipt.entries, set()
         for index in indexes:
             entry = entries[index]
             stay = verdicts.get(entry.id, GONE)
             if stay is GONE and entry.state == PURGING:
-                gone.add(index)
+                without_rows.add(index)
             elif stay is not None:
                 self.receipt.put(index, stays(entry, stay))
             else:
@@ -62,7 +62,7 @@ class ServerPurge:
         for index in indexes:
             if entries[index].state != PURGING:
                 continue
-            stay = None if index in gone else self._delete(entries[index])
+            stay = None if index in without_rows else self._delete(entries[index])
             if stay is not None:
                 self.receipt.put(index, stays(entries[index], stay))
             elif end_purge(self.receipt, index, self.files, ""):
@@ -93,7 +93,7 @@ class ServerPurge:
         with self.sides.moment() as moment:
             return self._judged(moment, self.sides.judge(moment.foundation(), entangled, self.receipt.runs_that_go()))
 
-    def _judged(self, moment: Moment, judge: Judge) -> dict[str, Stay | None]:
+    def _judged(self, moment: SiteMoment, judge: Judge) -> dict[str, Stay | None]:
         try:
             return {
                 entity.id: _UNSHOWN

@@ -33,6 +33,7 @@ from mlflow_archive.sinks.replay.target.target import Target
 FOR_GOOD: Final = (MODEL_VERSION, REGISTERED_MODEL, EVALUATION_DATASET, WEBHOOK)
 """The kinds that are taken back for good, in this order."""
 _SEEN: Final = (*FOR_GOOD, EXPERIMENT, *RETIRED_KINDS)
+_DELETED_ALREADY: Final = Stay(reason="it is deleted already")
 _API: Final = "/api/2.0/mlflow/"
 _IN_EXPERIMENT: Final = {"runs": "runs/search", "models": "logged-models/search"}
 
@@ -63,11 +64,18 @@ class TakingBack:
 
         Where something is left that undo does not take back, it may lie in any of them.
         """
-        untaken = [entry for entry in self.receipt.entries if entry.state == LEFT and entry.kind not in _SEEN]
+        unlooked = [entry for entry in self.receipt.entries if entry.state == LEFT and entry.kind not in _SEEN]
+        deleted = {experiment.experiment_id for experiment in self.target.experiments() if experiment.deleted}
         for index, entry in enumerate(self.receipt.entries):
             if entry.kind != EXPERIMENT or entry.state not in (PLANNED, DELETING):
                 continue
-            stay = _not_empty(f"{KINDS[untaken[0].kind].plural}") if untaken else self._why_not_empty(entry.id, traces)
+            if entry.id in deleted:  # by a command that was killed, or by the import, as it was so at the source
+                again = replace(entry, state=DELETED)
+                self.receipt.put(index, again if entry.state == DELETING else stays(entry, _DELETED_ALREADY))
+                continue
+            stay = (
+                _not_empty(f"{KINDS[unlooked[0].kind].plural}") if unlooked else self._why_not_empty(entry.id, traces)
+            )
             if stay is not None:
                 self.receipt.put(index, stays(entry, stay))
                 continue
@@ -101,10 +109,10 @@ class TakingBack:
         ids = {"runs": "run_id", "models": "model_id"}
         for name, path in _IN_EXPERIMENT.items():
             body = {"experiment_ids": [experiment_id], "run_view_type": "ALL"}
-            for child in self._listed(path, name, body):
-                if child["info"][ids[name]] not in went:
+            for row in self._listed(path, name, body):
+                if row["info"][ids[name]] not in went:
                     noun = "run" if name == "runs" else "logged model"
-                    return _not_empty(f"the {noun} {child['info'][ids[name]]}")
+                    return _not_empty(f"the {noun} {row['info'][ids[name]]}")
         return _not_empty("traces") if experiment_id in traces else None
 
     def _listed(self, path: str, name: str, body: Mapping[str, object]) -> list[Mapping[str, Mapping[str, str]]]:
@@ -129,8 +137,8 @@ def _request(entry: RetiredObject) -> tuple[str, Mapping[str, str] | None]:
     return f"{_API}webhooks/{quote(entry.id, safe='')}", None
 
 
-def _not_empty(what: str) -> Stay:
-    return Stay(reason=f"it is not empty: {what}, which did not go, lies in it", code=refusals.CHANGED_SINCE)
+def _not_empty(content: str) -> Stay:
+    return Stay(reason=f"it is not empty: {content}, which did not go, lies in it", code=refusals.CHANGED_SINCE)
 
 
 def _refused(error: ServerError | ItemError) -> Stay:
