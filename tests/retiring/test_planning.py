@@ -11,7 +11,7 @@ from mlflow_archive.flow.chunk import Chunk, Known, Shard
 from mlflow_archive.flow.report import Progress
 from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.retiring import retire
-from mlflow_archive.retiring.plan import Moment
+from mlflow_archive.retiring.plan import SiteMoment
 from mlflow_archive.retiring.receipt import DELETING, LEFT, PLANNED, RetiredObject
 from mlflow_archive.selecting.selection import Selection
 from tests.support.chunks import ChunkSource, chunk
@@ -86,6 +86,6 @@ class Weighed(ChunkSource):
 def test_how_many_traces_are_selected(selection: Selection, number: int) -> None:
     """A source tells it before it reads, but for those of some runs."""
     source = Weighed((TRACE, [traces("a"), chunk()]), (RUN, []), (TRACE, [traces("b", "c")]))
-    assert Moment(cast("Any", None), source).number_of_traces(selection) == number
+    assert SiteMoment(cast("Any", None), source).number_of_traces(selection) == number
     [asked] = source.asked
     assert (asked.kinds, asked.artifacts, asked.deleted, asked.runs) == ((TRACE,), False, False, selection.runs)
