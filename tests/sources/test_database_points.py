@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from mlflow_archive.errors import StoreError
 from mlflow_archive.flow.chunk import Known, nothing_known
 from mlflow_archive.flow.copy import chunks_of
 from mlflow_archive.flow.report import Quiet
@@ -18,6 +20,8 @@ from mlflow_archive.kinds import TABLES
 from mlflow_archive.mlflow_database.uris import parse_database_uri
 from mlflow_archive.selecting.selection import Selection
 from mlflow_archive.sources.database import DatabaseSource
+from mlflow_archive.sources.database.snapshot import Batch, Query
+from mlflow_archive.sources.database.sqlite import SqliteSnapshot
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 TEXTS = ("run_id", "key")
@@ -97,3 +101,27 @@ def test_texts_come_coded_only_where_that_was_said(tmp_path: Path) -> None:
             chunks = [chunk for shard in shards for chunk in chunks_of(source, shard, nothing_known)]
         schemas += [chunk.tables["metrics"].schema for chunk in chunks if "metrics" in chunk.tables]
     assert schemas == [TABLES["metrics"].schema, CODED]
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_where_the_fast_way_stops_the_other_goes_on_behind_the_same_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, indexed: bool
+) -> None:
+    points = [
+        *((A, "loss", step, 1, 0.5, 0) for step in range(5)),
+        (A, "loss", 5, 1, "much", 0),
+        (A, "k", 0, 1, 1.0, 0),
+    ]
+    at_once = contents(database(tmp_path / "once.db", points, indexed=indexed))
+    monkeypatch.setattr("mlflow_archive.sources.database.sqlite._BATCH", 3)
+    assert contents(database(tmp_path / "pieces.db", points, indexed=indexed)) == at_once
+    assert len(at_once["metrics"]) == 6
+    real = SqliteSnapshot.fetch
+
+    def in_another_order(self: SqliteSnapshot, statement: Query, *, wide: bool = False) -> Iterator[Batch]:
+        for batch in list(real(self, statement, wide=wide)):
+            yield {name: list(reversed(values)) for name, values in batch.items()} if "step" in batch else batch
+
+    monkeypatch.setattr(SqliteSnapshot, "fetch", in_another_order)
+    with pytest.raises(StoreError, match=r"the rows of a query in two orders: step is 0, expected 2; please report"):
+        contents(database(tmp_path / "turned.db", points, indexed=indexed))

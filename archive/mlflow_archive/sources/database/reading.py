@@ -14,7 +14,15 @@ from mlflow_archive.mlflow_database.mapping import MAPS, TableMap
 from mlflow_archive.sources.database.converting import MalformedValue, convert, objects_of, with_nan
 from mlflow_archive.sources.database.numbered import numbered
 from mlflow_archive.sources.database.points import coded_points, quick_points
-from mlflow_archive.sources.database.snapshot import Batch, Snapshot, UnevenColumnError, among, column_of, without_first
+from mlflow_archive.sources.database.snapshot import (
+    Batch,
+    Snapshot,
+    UnevenColumnError,
+    among,
+    column_of,
+    row_of,
+    without_first,
+)
 
 FAST: Final = frozenset({"metrics", "params", "tags", "runs"})
 """Tables with so many rows, of so plain types, that the fast way is worth it."""
@@ -97,16 +105,16 @@ class Reading:
         if table_map.table not in FAST:
             yield from self._snapshot.fetch(statement, wide=table_map.table in WIDE)
             return
-        row_count = 0
+        row_count, last = 0, None
         try:
             for batch in self._snapshot.fetch_fast(statement):
                 if not row_count:
                     _check_types(table_map, batch)
                 yield batch
-                row_count += len(next(iter(batch.values())))
+                if length := len(next(iter(batch.values()))):
+                    row_count, last = row_count + length, row_of(batch, length - 1)
         except UnevenColumnError:
-            # A snapshot gives the rows of one query in one order: those that came already are left out.
-            yield from without_first(row_count, self._snapshot.fetch(statement))
+            yield from without_first(row_count, self._snapshot.fetch(statement), last)
 
     def _statement(self, table_map: TableMap, ids: Sequence[str] | None) -> Select[Any]:
         """Return the query for the rows of some owners, None for all, labelled with the archive's column names."""

@@ -91,15 +91,36 @@ def is_plain(values: Sequence[Any]) -> bool:
     return bool(values and isinstance(values[0], str) and _PLAIN("\n".join(values)))
 
 
-def without_first(rows: int, batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Yield batches without their first rows: a snapshot gives the rows of one query in one order."""
+def without_first(rows: int, batches: Iterator[Batch], last: Mapping[str, Any] | None = None) -> Iterator[Batch]:
+    """Yield batches without their first rows: a snapshot gives the rows of one query in one order.
+
+    ``last`` is the last of these rows, as another driver gave it. Raises StoreError where another row stands there:
+    what would be left out is not what came.
+    """
     for batch in batches:
         length = len(next(iter(batch.values())))
+        if last is not None and 0 < rows <= length:
+            _check_same(last, row_of(batch, rows - 1))
         if rows >= length:
             rows -= length
             continue
         yield {name: values[rows:] for name, values in batch.items()} if rows else batch
         rows = 0
+
+
+def row_of(batch: Batch, position: int) -> dict[str, Any]:
+    """Return a row of a batch as Python objects."""
+    row = {name: values[position] for name, values in batch.items()}
+    return {name: value.as_py() if isinstance(value, pa.Scalar) else value for name, value in row.items()}
+
+
+def _check_same(row: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+    """Compare texts and whole numbers; of other types two drivers may give one value in two ways."""
+    for name, value in row.items():
+        found = other[name]
+        if type(value) is type(found) and isinstance(value, str | int) and value != found:
+            message = f"two drivers give the rows of a query in two orders: {name} is {found!r}, expected {value!r}"
+            raise StoreError(f"{message}; please report it with the version of the database")
 
 
 class UnevenColumnError(Exception):
