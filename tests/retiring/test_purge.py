@@ -111,6 +111,7 @@ def test_what_something_else_needs_is_deleted_and_not_purged(tmp_path: Path) -> 
 
 def trace_in_run(subject: Subject, run_id: str) -> str:
     mlflow.set_tracking_uri(subject.uri)
+    mlflow.set_experiment(experiment_id=subject.experiment)  # another test may have left one that is not here
     try:
         with mlflow.start_run(run_id=run_id), mlflow.start_span("asked") as span:
             pass

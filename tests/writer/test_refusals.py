@@ -108,7 +108,7 @@ def test_what_a_command_that_was_killed_left_is_taken_over(tmp_path: Path, names
 
 
 def test_a_plan_is_that_of_an_export_in_a_form_of_the_folder() -> None:
-    assert plan_bytes(3, {"a": [1]}) == b'{"a":[1],"export":3,"form":4}'
+    assert plan_bytes(3, {"a": [1]}) == b'{"a":[1],"export":3,"form":5}'
 
 
 def test_locks(tmp_path: Path) -> None:
