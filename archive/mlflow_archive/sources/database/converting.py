@@ -142,8 +142,7 @@ def _quick(values: Values, kind: pa.DataType) -> pa.Array | None:
     """Return the whole column converted, or None where that has to be done value by value."""
     if isinstance(values, list):
         return _quick_objects(values, kind)
-    array = values.combine_chunks()
-    array = array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
+    array = in_one_piece(values)
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
     held_type = array.type
@@ -184,6 +183,12 @@ def _quick_objects(values: Sequence[Any], kind: pa.DataType) -> pa.Array | None:
         return pa.array(values, target).cast(kind)
     except (pa.ArrowException, UnicodeEncodeError, OverflowError):
         return None
+
+
+def in_one_piece(values: pa.ChunkedArray) -> pa.Array:
+    """Return a column that came as Arrow as one array."""
+    array = values.combine_chunks()
+    return array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
 
 
 def objects_of(values: Values) -> Sequence[Any]:

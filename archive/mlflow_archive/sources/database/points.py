@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlflow_archive.kinds import TABLES
+from mlflow_archive.sources.database.converting import in_one_piece
 from mlflow_archive.sources.database.snapshot import Batch
 
 _CODED: Final = pa.dictionary(pa.int32(), pa.string())
@@ -25,7 +26,9 @@ def quick_points(batch: Batch) -> pa.Table | None:
         if values is None and field.nullable:
             arrays.append(pa.nulls(len(batch["key"]), field.type))
             continue
-        array = None if isinstance(values, list | None) or values.null_count else _quick(_one(values), field.type)
+        array = (
+            None if isinstance(values, list | None) or values.null_count else _quick(in_one_piece(values), field.type)
+        )
         if array is None:
             return None
         arrays.append(array)
@@ -64,11 +67,6 @@ class PointCounts:
         counts = pa.concat_tables([_COUNTS.empty_table(), *self._counts])
         summed = counts.group_by(["run_id", "key"], use_threads=False).aggregate([("value", "sum")])
         return summed.select(["run_id", "key", "value_sum"]).rename_columns(_COUNTS.names)
-
-
-def _one(values: pa.ChunkedArray) -> pa.Array:
-    array = values.combine_chunks()
-    return array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
 
 
 def _quick(array: pa.Array, kind: pa.DataType) -> pa.Array | None:
