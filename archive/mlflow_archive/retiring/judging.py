@@ -70,8 +70,8 @@ class Judge:
             return Stay(reason="the archive does not hold it", code=refusals.NOT_KEPT)
         if entity.archived.has_gaps:
             return Stay(reason="the archive has a gap of it, so that not all is kept", code=refusals.NOT_KEPT)
-        if entity.gap:
-            return Stay(reason=f"it cannot be read whole: {entity.gap}", code=refusals.NOT_COMPARED)
+        if stay := unread(entity):
+            return stay
         if entity.experiment is None or not self.kept_entities.is_same_experiment(entity.experiment):
             reason = "its experiment has another name or time of creation than in the archive"
             return Stay(reason=reason, code=refusals.CHANGED_SINCE)
@@ -109,6 +109,11 @@ class Judge:
         others = sorted(entity.runs.difference(self.going))
         staying = sorted(self.there(others)) if others else []
         return Stay(reason=f"the run {staying[0]} to which it belongs stays") if staying else None
+
+
+def unread(entity: SourceEntity) -> Stay | None:
+    """Return why an object stays of which something cannot be read now."""
+    return Stay(reason=f"it cannot be read whole: {entity.gap}", code=refusals.NOT_COMPARED) if entity.gap else None
 
 
 def by_contents(entity: SourceEntity, archived: KeptEntity, *, beside: Collection[str] = ()) -> Stay | None:

@@ -15,7 +15,7 @@ from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import EXPERIMENT, LOGGED_MODEL, RUN, TRACE
 from mlflow_archive.retiring import site as stages
-from mlflow_archive.retiring.judging import Stay, by_contents
+from mlflow_archive.retiring.judging import Stay, by_contents, unread
 from mlflow_archive.retiring.plan import SiteAndArchive, SiteMoment, stays
 from mlflow_archive.retiring.reading import RETIRED_KINDS, SourceEntity
 from mlflow_archive.retiring.receipt import (
@@ -109,9 +109,7 @@ class Retirement:
         entry = self.receipt.entries[index]
         entity, stay = self.sides.look_alone(entry.address), None
         if entity is not None and entity.archived is not None:  # older servers show no deleted one
-            stay = by_contents(entity, entity.archived)
-            if entity.gap:
-                stay = Stay(reason=f"it cannot be read whole: {entity.gap}", code=refusals.NOT_COMPARED)
+            stay = unread(entity) or by_contents(entity, entity.archived)
         code, reason = (stay.code, f"{stay.reason}; that was seen behind its delete") if stay else ("", "")
         self.receipt.put(index, replace(entry, state=DELETED, code=code, reason=reason))
         self.sides.progress.advance("retired", 1)

@@ -13,7 +13,7 @@ from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.format import refusals
 from mlflow_archive.kinds import TRACE
 from mlflow_archive.retiring import site as stages
-from mlflow_archive.retiring.judging import Judge, Stay, by_contents
+from mlflow_archive.retiring.judging import Judge, Stay, by_contents, unread
 from mlflow_archive.retiring.plan import SiteAndArchive, SiteMoment, stays
 from mlflow_archive.retiring.purged_files import PurgedFiles, end_purge
 from mlflow_archive.retiring.receipt import PLANNED, PURGING, RUNNING, RetiredObject, RetireReceipt
@@ -74,9 +74,7 @@ class ServerPurge:
         entity = self.sides.look_alone(entry.address)
         if entity is None or entity.archived is None:
             return GONE
-        if entity.gap:
-            return Stay(reason=f"it cannot be read whole: {entity.gap}", code=refusals.NOT_COMPARED)
-        if stay := by_contents(entity, entity.archived, beside=("trace_links",)):
+        if stay := unread(entity) or by_contents(entity, entity.archived, beside=("trace_links",)):
             return stay
         try:
             deleted = self.site.delete_trace(entry.address, entry.experiment_id)

@@ -6,7 +6,7 @@ MLflow's API brings runs back, but has no way to bring back a logged model: that
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from mlflow_archive.artifact_roots import ArtifactRoots
@@ -14,6 +14,7 @@ from mlflow_archive.artifact_roots.proxy import PROXY_LIST, quoted
 from mlflow_archive.errors import SelectionError, ServerError
 from mlflow_archive.flow.chunk import Chunk
 from mlflow_archive.flow.source import Source
+from mlflow_archive.http.paging import paged
 from mlflow_archive.http.session import TrackingSession
 from mlflow_archive.http.tried import untried
 from mlflow_archive.kinds import LOGGED_MODEL, RUN, TRACE
@@ -139,14 +140,9 @@ class ServerSite:
         self._target.close()
 
     def _locations(self) -> Iterator[str]:
-        token = None
-        while True:
-            body = {"view_type": "ALL", "max_results": 1000, **({"page_token": token} if token else {})}
-            answer = self._session.post(_API + "experiments/search", body)
+        ask = partial(self._session.post, _API + "experiments/search")
+        for answer in paged(ask, {"view_type": "ALL", "max_results": 1000}):
             yield from (row["artifact_location"] for row in answer.get("experiments", []) if "artifact_location" in row)
-            token = answer.get("next_page_token")
-            if not token:
-                return
 
     @cached_property
     def _rest_source(self) -> RestSource:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from typing import Final
 from urllib.parse import quote
 
 from mlflow_archive.errors import ItemError, ServerError
 from mlflow_archive.format import refusals
+from mlflow_archive.http.paging import paged
 from mlflow_archive.kinds import EVALUATION_DATASET, EXPERIMENT, KINDS, MODEL_VERSION, REGISTERED_MODEL, WEBHOOK
 from mlflow_archive.retiring.judging import Stay
 from mlflow_archive.retiring.plan import stays
@@ -109,21 +112,12 @@ class TakingBack:
         ids = {"runs": "run_id", "models": "model_id"}
         for name, path in _IN_EXPERIMENT.items():
             body = {"experiment_ids": [experiment_id], "run_view_type": "ALL"}
-            for row in self._listed(path, name, body):
+            answers = paged(partial(self.target.api.post, _API + path), body)
+            for row in chain.from_iterable(answer.get(name, []) for answer in answers):
                 if row["info"][ids[name]] not in went:
                     noun = "run" if name == "runs" else "logged model"
                     return _not_empty(f"the {noun} {row['info'][ids[name]]}")
         return _not_empty("traces") if experiment_id in traces else None
-
-    def _listed(self, path: str, name: str, body: Mapping[str, object]) -> list[Mapping[str, Mapping[str, str]]]:
-        rows: list[Mapping[str, Mapping[str, str]]] = []
-        token = None
-        while True:
-            answer = self.target.api.post(_API + path, {**body, **({"page_token": token} if token else {})})
-            rows += answer.get(name, [])
-            token = answer.get("next_page_token")
-            if not token:
-                return rows
 
 
 def _request(entry: RetiredObject) -> tuple[str, Mapping[str, str] | None]:

@@ -35,9 +35,7 @@ def assessed_runs(scopes: Sequence[Scope], experiments: Collection[str] | None) 
     """
     run_ids: set[str] = set()
     for scope in scopes:
-        scope.experiments = [
-            raw for raw in scope.all_experiments if experiments is None or raw["experiment_id"] in experiments
-        ]
+        _choose(scope, experiments)
         for trace in _traces(scope):
             run_ids.update(_sources(trace))
     return run_ids
@@ -50,9 +48,7 @@ def queued_traces(scopes: Sequence[Scope], experiments: Collection[str] | None) 
     """
     trace_ids: set[str] = set()
     for scope in scopes:
-        scope.experiments = [
-            raw for raw in scope.all_experiments if experiments is None or raw["experiment_id"] in experiments
-        ]
+        _choose(scope, experiments)
         for batch in plan_review_queues(scope):
             for chunk in batch.read(scope, batch.request, nothing_known):
                 if "gaps" in chunk.tables:
@@ -64,6 +60,13 @@ def queued_traces(scopes: Sequence[Scope], experiments: Collection[str] | None) 
                 if "review_queue_items" in chunk.tables:
                     trace_ids.update(chunk.tables["review_queue_items"]["item_id"].to_pylist())
     return trace_ids
+
+
+def _choose(scope: Scope, experiments: Collection[str] | None) -> None:
+    """Have a scope look at some experiments, at all where it is None."""
+    scope.experiments = [
+        raw for raw in scope.all_experiments if experiments is None or raw["experiment_id"] in experiments
+    ]
 
 
 def _traces(scope: Scope) -> Iterator[Json]:
