@@ -105,7 +105,7 @@ def test_the_disk_is_full_at_any_byte(tmp_path: Path, ada: Signer, signers: Path
     archive = write_archive(tmp_path / "a.mlfa")
     big = SmallDisk(10**9)
     sign(archive, ada, authority, big)
-    needed = 10**9 - big.room
+    needed = 10**9 - big.room - 64  # the numbers in a token's signature are some bytes longer or shorter each time
     for room in range(0, needed, needed // 6):
         for path in archive.with_name("a.mlfa.sig").iterdir():
             path.unlink()
