@@ -72,7 +72,6 @@ def test_a_frame_is_written_when_it_is_full_and_takes_no_more_than_fits(
     monkeypatch.setattr(packs, "SHARED_FRAME_RAW", 10)
     monkeypatch.setattr(packs, "MAX_FRAME_RAW", 20)
     monkeypatch.setattr(writer, "gain", lambda raw: Gain.MUCH)
-    monkeypatch.setattr(writer, "gain", lambda raw: Gain.MUCH)
     builder = FrameBuilder(writer, scratch)
     for at, size in enumerate(sizes):
         for _ in range(2):
@@ -114,18 +113,24 @@ def test_the_gain_is_that_of_a_sample(writer: PackWriter) -> None:
     assert writer.gain(NOISE[: 16 * 1024] + bytes(100_000)) is Gain.NONE
 
 
-def test_what_does_not_compress_gets_the_cheapest_level(writer: PackWriter) -> None:
+def test_what_compresses_less_gets_a_lower_level(writer: PackWriter) -> None:
     text = b" ".join(str(number * number).encode() for number in range(3000))
-    best, cheap = compressor(9).compress(text), compressor(1).compress(text)
-    assert best != cheap
-    assert writer.compress(text) == writer.compress(text, Gain.MUCH) == writer.compress(text, Gain.SOME) == best
+    best, less, cheap = (compressor(level).compress(text) for level in (9, 7, 1))
+    assert len({best, less, cheap}) == 3
+    assert writer.compress(text) == writer.compress(text, Gain.MUCH) == best
+    assert writer.compress(text, Gain.SOME) == less
     assert writer.compress(text, Gain.NONE) == cheap
     assert writer.compress(NOISE) == compressor(1).compress(NOISE)
 
 
-def test_a_level_below_the_cheapest_is_kept(tmp_path: Path, scratch: Scratch) -> None:
-    writer = PackWriter(GrowingFiles(Files(), tmp_path), 1, scratch, level=-5, jobs=1)
-    assert writer.compress(NOISE) == compressor(-5).compress(NOISE)
+@pytest.mark.parametrize(("level", "some"), [(-5, -5), (1, 1), (2, 1), (3, 1), (4, 2)])
+def test_no_level_is_below_the_cheapest_but_for_one_asked_for(
+    level: int, some: int, tmp_path: Path, scratch: Scratch
+) -> None:
+    writer = PackWriter(GrowingFiles(Files(), tmp_path), 1, scratch, level=level, jobs=1)
+    text = b" ".join(str(number * number).encode() for number in range(3000))
+    assert writer.compress(text, Gain.SOME) == compressor(some).compress(text)
+    assert writer.compress(NOISE) == compressor(min(level, 1)).compress(NOISE)
     writer.close()
 
 

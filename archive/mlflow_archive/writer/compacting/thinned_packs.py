@@ -94,7 +94,7 @@ class ThinnedPacks:
         raw = b"".join(self._raw)
         if self._extents:
             label = Label(frame_size=0, raw_size=len(raw), extents=tuple(self._extents))
-            self._writer.append(self._writer.compress(raw, Gain.SOME), label)
+            self._writer.append(self._writer.compress(raw, Gain.MUCH), label)
             self._written += len(label.extents)
         self._extents, self._raw, self._filled = [], [], 0
 
