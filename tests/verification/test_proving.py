@@ -79,7 +79,9 @@ WHOLE = {raw(HELLO): len(HELLO), raw(EMPTY): 0}
         ([(0, WORLD[:5]), (5, WORLD[5:])], True, False),
         ([(0, WORLD[:1]), (1, WORLD[1:-1]), (len(WORLD) - 1, WORLD[-1:])], True, False),
         ([(0, EMPTY), (0, WORLD)], True, True),
-        ([(0, b"other"), (0, WORLD[:5]), (5, WORLD[5:])], True, True),
+        ([(0, EMPTY), (0, WORLD[:5]), (5, WORLD[5:])], True, False),  # which leaves a gap, as is told
+        ([(0, b"other"), (0, WORLD[:5]), (5, WORLD[5:])], False, True),
+        ([(0, WORLD[:5]), (5, WORLD[5:]), (5, WORLD[5:])], True, True),
         ([(0, WORLD[:5])], False, True),
         ([(5, WORLD[5:]), (0, WORLD[:5])], False, True),
         ([(0, WORLD[:5]), (6, WORLD[6:])], False, True),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,14 @@ GIB = 1024 * 1024 * 1024
 
 
 class Steps(Quiet):
-    """Notes what is done."""
+    """Keeps what is done, and what is said."""
 
     def __init__(self) -> None:
         self.done: list[int] = []
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
 
     def advance(self, unit: str, amount: int) -> None:
         assert unit == "bytes"
@@ -107,6 +112,29 @@ def test_a_piece_that_fails_is_named_with_what_to_do_next(path: Path) -> None:
         with pytest.raises(WorkError) as caught:
             list(shared.run(fails, ["d", "e"]))
         assert str(caught.value) == "the check of d failed 3 times: ValueError: no d. Run it again"
+
+
+class Mortal(SendingPool):
+    """A pool whose first worker dies."""
+
+    died = False
+
+    def submit(self, function: Callable[[Any], Any], work: object) -> Future[Any]:
+        if isinstance(work, CheckTask) and not self.died:
+            self.died = True
+            (dead := Future[Any]()).set_exception(EOFError())
+            return dead
+        return super().submit(function, work)
+
+    def deaths(self, error: BaseException) -> int:
+        return isinstance(error, EOFError)
+
+
+def test_of_a_worker_that_dies_somebody_is_told_and_all_is_checked(path: Path) -> None:
+    steps, at = Steps(), archive_at(path, None, verify(path, "quick").archive_id)
+    with closing(Mortal(1)) as pool, closing(SharedChecks(at, pool, steps)) as shared:
+        assert [items for _, items in shared.run(paths, ["d", "e"])] == [["d"], ["e"]]
+    assert steps.notes == ["a worker died; the check of d is given out again"]
 
 
 def test_a_task_is_called_by_what_it_checks(path: Path) -> None:

@@ -206,13 +206,13 @@ class PackCheck:
             if row.raw_offset == 0 and hashlib.sha256(data).digest() == digest:
                 self.good[digest] = len(data)
                 continue
-            hashed, position = self._cut.pop(digest, (hashlib.sha256(), 0))
-            if row.raw_offset != position:
+            begun = self._cut.pop(digest, None)
+            if begun is None and row.raw_offset == 0:
+                begun = hashlib.sha256(), 0
+            if begun is None or begun[1] != row.raw_offset:
                 self.doubted.add(digest)
-            if row.raw_offset == 0:
-                hashed, position = hashlib.sha256(), 0
-            if row.raw_offset != position:
                 continue
+            hashed, position = begun
             hashed.update(data)
             if hashed.digest() == digest:
                 self.good[digest] = position + len(data)
