@@ -92,7 +92,7 @@ def examine(
     if report.level is Level.STORED and not bad:
         return Examination()
     # Only trying to decode shows what is lost, so damage makes a `stored` check go on.
-    findings = check_tables(archive, report, bad | _absent(archive), shared=shared)
+    findings = check_tables(archive, report, bad, shared=shared)
     good = check_all_packs(archive, report, progress, jobs, shared)
     indexed = _indexed(archive)
     unproved = sorted(digest for digest in indexed if raw_digest(digest) not in good)
@@ -102,11 +102,6 @@ def examine(
     report.count("blobs", len(good))
     _name_lost(report, findings)
     return Examination(damaged=tuple(findings.damaged), blobs=good)
-
-
-def _absent(archive: Archive) -> set[str]:
-    sizes = archive.members.sizes()
-    return {member.path for member in archive.manifest.members if sizes.get(member.path) != member.size}
 
 
 def _with_blobs_here(rows: pa.Table, indexed: set[str], findings: TableFindings) -> pa.Table:
