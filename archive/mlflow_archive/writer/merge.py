@@ -29,7 +29,8 @@ OPEN_BYTES: Final = 128 * 1024 * 1024
 class Piece:
     """Some sorted rows of a table with the range of their first key column; ``load`` reads them.
 
-    Pieces of one ``run`` of sorted rows follow each other by ``number``. ``stored`` is about what they take in a part.
+    Pieces of one ``run`` of sorted rows follow each other by ``number``; what is of none is in memory anyway.
+    ``stored`` is about what they take in a part.
     """
 
     low: str
@@ -39,6 +40,11 @@ class Piece:
     load: Callable[[], pa.Table]
     run: object = None
     number: int = 0
+
+    @property
+    def open_bytes(self) -> int:
+        """How much memory it takes while it is open, beside what it has anyway."""
+        return 0 if self.run is None else self.nbytes
 
 
 def memory_piece(rows: pa.Table, table: Table) -> Piece:
@@ -142,13 +148,13 @@ class _Opened:
     def __init__(self, table: Table) -> None:
         self._key = table.key[0]
         self._remaining: dict[int, pa.Table] = {}
-        self._nbytes = 0
+        self._open_bytes = 0
 
     def rows(self, piece: Piece, low: str, high: str | None) -> pa.Table:
         """Return the rows of a piece from ``low`` to below ``high`` (None: to the end); those before are not wanted."""
         rows = self._remaining.pop(id(piece), None)
         if rows is not None:
-            self._nbytes -= piece.nbytes
+            self._open_bytes -= piece.open_bytes
         else:
             rows = piece.load()
             if piece.low < low:
@@ -156,8 +162,8 @@ class _Opened:
         if high is None or piece.high < high:
             return rows
         end = self._first(rows, high)
-        if self._nbytes + piece.nbytes <= OPEN_BYTES:
-            self._nbytes += piece.nbytes
+        if self._open_bytes + piece.open_bytes <= OPEN_BYTES:
+            self._open_bytes += piece.open_bytes
             self._remaining[id(piece)] = rows.slice(end)
         return rows.slice(0, end)
 
