@@ -63,7 +63,7 @@ class DatabaseSource:
     """The database at ``uri``, as it is at the first call of ``facts``.
 
     Artifacts come from where ``roots`` finds them. Chunks hold whole entities, or up to ``points_per_chunk`` metric
-    points of some runs, whose fingerprints then come in the last. With ``coded`` ids and keys of points are
+    points of some runs, whose fingerprints then come in the last. With ``coded`` texts of points are
     dictionary-encoded, as an archive's writer keeps them.
     """
 
