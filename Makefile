@@ -106,7 +106,7 @@ lint: .venv/.stamp
 	@$(MAKE) --no-print-directory -j2 types style
 
 types: .venv/.stamp
-	.venv/bin/mypy $(SOURCES)
+	.venv/bin/mypy --num-workers 2 $(SOURCES)
 
 style: .venv/.stamp
 	.venv/bin/ruff check .
@@ -187,11 +187,10 @@ picture:
 	.venv-docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
 	touch $@
 
-# The exact packages, checked by hash. The package itself is installed editable, with the build tools listed there. Python
-# compiles of them what is used, when it is; to have pip compile all of it takes as long as to unpack it.
-.venv/.stamp: requirements/dev.txt pyproject.toml
+# The exact packages, checked by hash. The package itself is installed editable, with the build tools listed there.
+.venv/.stamp: requirements/dev.txt requirements/installer.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.txt
+	sh requirements/install.sh .venv requirements/dev.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -213,14 +212,15 @@ requirements:
 	$(COMPILE) --group docs -o requirements/docs.txt
 	$(COMPILE) --group readers -o requirements/readers.txt
 	$(COMPILE) --group mutants -c requirements/dev.txt -o requirements/mutants.txt
+	$(COMPILE) --group installer -o requirements/installer.txt
 
 .venv/.mutants: requirements/mutants.txt .venv/.stamp
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutants.txt
 	touch $@
 
-.venv-demo/.stamp: requirements/demo.txt pyproject.toml $(shell find archive cli -name '*.py')
+.venv-demo/.stamp: requirements/demo.txt requirements/installer.txt pyproject.toml $(shell find archive cli -name '*.py')
 	$(PYTHON) -m venv .venv-demo
-	.venv-demo/bin/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/demo.txt
+	sh requirements/install.sh .venv-demo requirements/demo.txt
 	.venv-demo/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
 	touch $@
 

@@ -103,11 +103,11 @@ def store_target(tmp_path_factory: pytest.TempPathFactory) -> Target:
 
 
 @pytest.fixture(scope="module")
-def server_target(mlflow_server: MlflowServer) -> Target:
+def server_target(shared_server: MlflowServer) -> Target:
     from mlflow import MlflowClient  # noqa: PLC0415 - takes seconds
 
-    client = MlflowClient(mlflow_server.uri)
-    return Target(uri=mlflow_server.uri, artifact_root=None, folder=mlflow_server.artifacts, client=client)
+    client = MlflowClient(shared_server.uri)
+    return Target(uri=shared_server.uri, artifact_root=None, folder=shared_server.artifacts, client=client)
 
 
 @dataclass(kw_only=True)
