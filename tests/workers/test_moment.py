@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 
-from mlflow_archive.api.sharing_out import NO_MOMENT, export_by_workers, source_at
+from mlflow_archive.api.sharing_out import NO_MOMENT, ExportTask, export_by_workers, source_at
 from mlflow_archive.flow.report import Quiet
 from mlflow_archive.reader.archive import open_archive
 from mlflow_archive.selecting.selection import Selection
@@ -30,14 +30,14 @@ from tests.support.workers import SendingPool, SharedMemorySource, export_by
 
 
 class WrittenMeanwhile(ProcessPool):
-    """A process for several exports; before it gets its first work of one, ``write`` is called."""
+    """A process for several exports; before it gets its first shards of one, ``write`` is called."""
 
     def __init__(self) -> None:
         super().__init__(1)
         self.write: Callable[[], None] | None = None
 
     def submit(self, function: Callable[[Any], Any], work: object) -> Future[Any]:
-        if self.write is not None:
+        if self.write is not None and isinstance(work, ExportTask):
             self.write()
             self.write = None
         return super().submit(function, work)
