@@ -59,8 +59,13 @@ def command(  # noqa: PLR0913 - click gives each option by its name
     facts = {"archive": str(target), "complete": report.complete, "counts": report.counts, **report.details}
     counts = cast("Mapping[str, int]", report.details["erased"])
     erased = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in counts.items()) or "none"
-    lines: dict[str, object] = {kind: report.counts.get(kind, 0) for kind in ("runs", "artifacts")}
-    lines |= {"objects erased": erased, "archive id": report.details["archive_id"], "rules": report.details["rules"]}
+    lines = {
+        "runs": report.counts.get("runs", 0),
+        "artifacts": report.counts.get("artifacts", 0),
+        "objects erased": erased,
+        "archive id": report.details["archive_id"],
+        "rules": report.details["rules"],
+    }
     output(as_json=as_json).document(facts, [pairs(f"{target} is {archive} without what the rules take out", lines)])
     if without_effect := cast("Sequence[str]", report.details["without_effect"]):
         warn(f"no value was found for: {', '.join(without_effect)}")
