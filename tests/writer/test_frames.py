@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_archive.errors import TargetError
 from mlflow_archive.format.layout import pack_name
 from mlflow_archive.format.packs import Extent, Label, compressor, encode_label
-from mlflow_archive.storage.files import Files
+from mlflow_archive.storage import syncing
+from mlflow_archive.storage.files import Files, OutputFile
 from mlflow_archive.storage.growing import GrowingFiles
 from mlflow_archive.writer import packs
 from mlflow_archive.writer.packs import BlobChangedError, FrameBuilder, Gain, PackWriter, PlacedLabel, scan_pack
@@ -141,6 +143,29 @@ def test_a_frame_that_does_not_decode_to_what_was_compressed_is_never_written(
     with pytest.raises(RuntimeError) as caught:
         writer.compress(b"text")
     assert str(caught.value) == ("a frame does not decode to what was compressed: memory or the zstd library is faulty")
+
+
+def test_packs_are_synced_on_the_way_and_nothing_counts_where_that_failed(
+    writer: PackWriter, scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes = iter([None, TargetError("the medium is gone")])
+
+    def sync(output: OutputFile) -> None:
+        if (error := next(outcomes)) is not None:
+            raise error
+
+    monkeypatch.setattr(syncing, "_UNSYNCED", 20_000)
+    monkeypatch.setattr(OutputFile, "sync_on_the_way", sync)
+    builder = FrameBuilder(writer, scratch)
+
+    def store(data: bytes) -> list[int]:
+        writer.add(io.BytesIO(data), builder)
+        builder.flush()
+        return writer.sync()
+
+    assert len(store(NOISE)) == 1
+    with pytest.raises(TargetError, match="the medium is gone"):
+        store(NOISE[1:])
 
 
 class _Twice(io.BytesIO):

@@ -33,6 +33,10 @@ class GrowingMember:
         self._output.write(data)
         self.take_over([data])
 
+    def sync_on_the_way(self) -> None:
+        """Begin to make it durable, while another thread may be writing."""
+        self._output.sync_on_the_way()
+
     def sync(self) -> None:
         """Make durable what is written so far."""
         self._output.sync()

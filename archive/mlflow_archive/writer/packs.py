@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from io import BufferedIOBase
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from threading import Lock, local
 from typing import BinaryIO, Final, Protocol, cast
 
@@ -32,6 +33,7 @@ from mlflow_archive.format.packs import (
 )
 from mlflow_archive.storage.growing import GrowingMember, GrowingMembers
 from mlflow_archive.storage.members import MemberFile
+from mlflow_archive.storage.syncing import SyncBehind
 
 SHARED_FRAME_RAW: Final = 1024 * 1024
 PACK_SIZE: Final = 1024 * 1024 * 1024
@@ -122,6 +124,7 @@ class PackWriter:
         self._sender = sender
         self._jobs = jobs
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="compress")
+        self._disk = SyncBehind()
         self._lock = Lock()
         self._large = Lock()
         self._local = local()
@@ -231,8 +234,8 @@ class PackWriter:
             if self._open is None or self._open.output.size + len(data) + len(frame) > PACK_SIZE:
                 self._next_pack()
             assert self._open is not None  # noqa: S101 - for the type checker
-            self._open.output.write(data)
-            self._open.output.write(frame)
+            self._disk.write(self._open.output, data)
+            self._disk.write(self._open.output, frame)
 
     def _next_pack(self) -> None:
         number = self._open.number + 1 if self._open else len(self._done)
@@ -241,6 +244,7 @@ class PackWriter:
 
     def _finish_open(self) -> None:
         if self._open is not None:
+            self._disk.finish()
             name, sha256 = pack_name(self._export, self._open.number), self._open.output.finish()
             pack = WrittenPack(name=name, size=self._open.output.size, sha256=sha256)
             self._done.append(pack)
@@ -251,6 +255,7 @@ class PackWriter:
     def sync(self) -> list[int]:
         """Make all frames durable; return the sizes of all packs in order."""
         with self._lock:
+            self._disk.finish()
             if self._open is not None:
                 self._open.output.sync()
             return [pack.size for pack in self._done] + ([self._open.output.size] if self._open else [])
@@ -269,6 +274,7 @@ class PackWriter:
         """Release files and threads; what was not synced may be lost."""
         with self._lock:
             self._pool.shutdown(cancel_futures=True)
+            self._disk.close()
             if self._sender is not None:
                 self._sender.close()
             if self._open is not None:
@@ -295,8 +301,8 @@ class FrameBuilder:
 
     def __init__(self, packs: PackWriter, stored: StoredBlobs) -> None:
         self._packs, self._stored = packs, stored
-        self.room = memoryview(bytearray(MAX_FRAME_RAW + 1))
-        self._lanes = {gain: _Lane(memoryview(bytearray(MAX_FRAME_RAW))) for gain in Gain}
+        self.room = _room(MAX_FRAME_RAW + 1)
+        self._lanes = {gain: _Lane(_room(MAX_FRAME_RAW)) for gain in Gain}
 
     def add(self, digest: bytes, data: Raw) -> None:
         """Take a blob; its frame is written when it is full, at the latest by ``flush``."""
@@ -360,6 +366,11 @@ def scan_pack(pack: MemberFile) -> Iterator[list[PlacedLabel]]:
             yield labels
             labels = []
     yield labels
+
+
+def _room(size: int) -> memoryview:
+    """Return memory of which only what was written to is taken."""
+    return memoryview(mmap(-1, size, MAP_PRIVATE | MAP_ANONYMOUS))
 
 
 def _read(stream: BinaryIO, room: memoryview) -> memoryview:
