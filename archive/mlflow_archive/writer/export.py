@@ -56,7 +56,8 @@ _READ_AGAIN: Final = [(kind, IDENTITIES[kind]) for kind in INCREMENTAL]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveOptions:
-    """How an archive is written. ``level`` is zstd's, 1 to 19; a segment is sealed every ``seal_seconds``.
+    """How an archive is written. ``level`` is zstd's, 1 to 19, where artifacts get smaller by it than by level 1; a
+    segment is sealed every ``seal_seconds``.
 
     An append with ``recheck`` reads and writes again what looks unchanged, one with ``same_source`` takes the word of
     the caller that the source is that of the archive. With ``base``, the path of an archive, a delta of it is written.

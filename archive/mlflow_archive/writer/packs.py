@@ -9,13 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import Enum
+from functools import partial
 from io import BufferedIOBase
-from threading import Lock, local
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
+from threading import Lock
 from typing import BinaryIO, Final, Protocol, cast
-
-import pyarrow as pa
-import zstandard
 
 from mlflow_archive.errors import TargetError
 from mlflow_archive.format.layout import pack_name
@@ -24,33 +22,17 @@ from mlflow_archive.format.packs import (
     MAX_FRAME_RAW,
     Extent,
     Label,
-    compressor,
-    decode_frame,
     decode_label,
     encode_label,
     label_size,
 )
 from mlflow_archive.storage.growing import GrowingMember, GrowingMembers
 from mlflow_archive.storage.members import MemberFile
+from mlflow_archive.storage.syncing import SyncBehind
+from mlflow_archive.writer.compressing import Alike, FrameCompressor, Gain, Raw
 
 SHARED_FRAME_RAW: Final = 1024 * 1024
 PACK_SIZE: Final = 1024 * 1024 * 1024
-_SAMPLE: Final = 16 * 1024
-_CHEAPEST_LEVEL: Final = 1
-_LEVELS_LESS: Final = 2
-
-Raw = bytes | memoryview
-
-
-class Gain(Enum):
-    """How well bytes compress: the most that is left of a sample. Blobs of one frame share their entropy tables.
-
-    Weights of models have SOME: what repeats in them is the frequency of bytes, which every level finds.
-    """
-
-    MUCH = 0.6
-    SOME = 0.97
-    NONE = float("inf")
 
 
 class BlobChangedError(Exception):
@@ -114,17 +96,13 @@ class PackWriter:
         sender: Sender | None = None,
     ) -> None:
         self._place, self._export, self._stored = place, export, stored
-        self._levels = {
-            Gain.MUCH: level,
-            Gain.SOME: min(level, max(_CHEAPEST_LEVEL, level - _LEVELS_LESS)),
-            Gain.NONE: min(level, _CHEAPEST_LEVEL),
-        }
+        self.compressor = FrameCompressor(level)
         self._sender = sender
         self._jobs = jobs
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="compress")
+        self._disk = SyncBehind()
         self._lock = Lock()
         self._large = Lock()
-        self._local = local()
         self._open: _OpenPack | None = None
         self._done: list[WrittenPack] = []
 
@@ -176,16 +154,15 @@ class PackWriter:
         """Write the frames of a blob; those with other bytes than ``marks`` say are never written under its name."""
         again, offset = hashlib.sha256(), 0
         waiting: deque[tuple[Future[bytes], Label]] = deque()
-        expected = iter(marks)
+        expected, compress = iter(marks), partial(self.compressor.compress, alike=Alike())
         while raw := bytes(_read(stream, room)):
             if zlib.crc32(raw) != next(expected, None):
                 raise BlobChangedError
             again.update(raw)
             extent = Extent(digest=digest, raw_offset=offset, size=len(raw))
             offset += len(raw)
-            waiting.append(
-                (self._pool.submit(self.compress, raw), Label(frame_size=0, raw_size=len(raw), extents=(extent,)))
-            )
+            label = Label(frame_size=0, raw_size=len(raw), extents=(extent,))
+            waiting.append((self._pool.submit(compress, raw), label))
             if len(waiting) > 2 * self._jobs:
                 self._append_next(waiting)
         while waiting:
@@ -197,33 +174,6 @@ class PackWriter:
         future, label = waiting.popleft()
         self.append(future.result(), label)
 
-    def gain(self, raw: Raw) -> Gain:
-        """Say from a sample how much smaller the bytes get."""
-        sample = raw[:_SAMPLE]
-        ratio = len(self._compressor(_CHEAPEST_LEVEL).compress(sample)) / max(1, len(sample))
-        return next(gain for gain in Gain if ratio <= gain.value)
-
-    def compress(self, raw: Raw, gain: Gain | None = None) -> bytes:
-        """Compress one frame and prove that it decodes to the same bytes: compressors and memory do fail.
-
-        What does not compress gets the cheapest level, what does so a little a lower one. ``gain`` is that of all of
-        it, where the caller knows it.
-        """
-        frame: bytes = self._compressor(self._levels[gain or self.gain(raw)]).compress(raw)
-        decoded = decode_frame(frame, len(raw), where="a frame just written")
-        if not pa.py_buffer(raw).equals(pa.py_buffer(decoded)):
-            message = "a frame does not decode to what was compressed: memory or the zstd library is faulty"
-            raise RuntimeError(message)
-        return frame
-
-    def _compressor(self, level: int) -> zstandard.ZstdCompressor:
-        compressors: dict[int, zstandard.ZstdCompressor] | None = getattr(self._local, "compressors", None)
-        if compressors is None:
-            compressors = self._local.compressors = {}
-        if level not in compressors:
-            compressors[level] = compressor(level)
-        return compressors[level]
-
     def append(self, frame: bytes, label: Label) -> None:
         """Append a frame with its label and count the blobs it completes as stored, but for cut ones."""
         data = encode_label(Label(frame_size=len(frame), raw_size=label.raw_size, extents=label.extents))
@@ -231,8 +181,8 @@ class PackWriter:
             if self._open is None or self._open.output.size + len(data) + len(frame) > PACK_SIZE:
                 self._next_pack()
             assert self._open is not None  # noqa: S101 - for the type checker
-            self._open.output.write(data)
-            self._open.output.write(frame)
+            self._disk.write(self._open.output, data)
+            self._disk.write(self._open.output, frame)
 
     def _next_pack(self) -> None:
         number = self._open.number + 1 if self._open else len(self._done)
@@ -241,6 +191,7 @@ class PackWriter:
 
     def _finish_open(self) -> None:
         if self._open is not None:
+            self._disk.finish()
             name, sha256 = pack_name(self._export, self._open.number), self._open.output.finish()
             pack = WrittenPack(name=name, size=self._open.output.size, sha256=sha256)
             self._done.append(pack)
@@ -251,6 +202,7 @@ class PackWriter:
     def sync(self) -> list[int]:
         """Make all frames durable; return the sizes of all packs in order."""
         with self._lock:
+            self._disk.finish()
             if self._open is not None:
                 self._open.output.sync()
             return [pack.size for pack in self._done] + ([self._open.output.size] if self._open else [])
@@ -269,6 +221,7 @@ class PackWriter:
         """Release files and threads; what was not synced may be lost."""
         with self._lock:
             self._pool.shutdown(cancel_futures=True)
+            self._disk.close()
             if self._sender is not None:
                 self._sender.close()
             if self._open is not None:
@@ -282,6 +235,7 @@ class _Lane:
     """Blobs of like gain, one behind the other in ``room``, with the size of each by its digest."""
 
     room: memoryview
+    alike: Alike
     sizes: dict[bytes, int] = field(default_factory=dict)
     filled: int = 0
 
@@ -295,14 +249,14 @@ class FrameBuilder:
 
     def __init__(self, packs: PackWriter, stored: StoredBlobs) -> None:
         self._packs, self._stored = packs, stored
-        self.room = memoryview(bytearray(MAX_FRAME_RAW + 1))
-        self._lanes = {gain: _Lane(memoryview(bytearray(MAX_FRAME_RAW))) for gain in Gain}
+        self.room = _room(MAX_FRAME_RAW + 1)
+        self._lanes = {gain: _Lane(_room(MAX_FRAME_RAW), Alike(gain)) for gain in Gain}
 
     def add(self, digest: bytes, data: Raw) -> None:
         """Take a blob; its frame is written when it is full, at the latest by ``flush``."""
         if any(digest in lane.sizes for lane in self._lanes.values()):
             return
-        lane = self._lanes[gain := self._packs.gain(data)]
+        lane = self._lanes[gain := self._packs.compressor.gain(data)]
         if lane.filled + len(data) > MAX_FRAME_RAW:
             self._write(gain)
         lane.room[lane.filled : lane.filled + len(data)] = data
@@ -321,7 +275,7 @@ class FrameBuilder:
         if not lane.sizes:
             return
         extents = tuple(Extent(digest=digest, raw_offset=0, size=size) for digest, size in lane.sizes.items())
-        frame = self._packs.compress(lane.room[: lane.filled], gain)
+        frame = self._packs.compressor.compress(lane.room[: lane.filled], lane.alike)
         self._packs.append(frame, Label(frame_size=0, raw_size=lane.filled, extents=extents))
         self._stored.add_blobs(lane.sizes)
         lane.sizes, lane.filled = {}, 0
@@ -360,6 +314,11 @@ def scan_pack(pack: MemberFile) -> Iterator[list[PlacedLabel]]:
             yield labels
             labels = []
     yield labels
+
+
+def _room(size: int) -> memoryview:
+    """Return memory of which only what was written to is taken."""
+    return memoryview(mmap(-1, size, MAP_PRIVATE | MAP_ANONYMOUS))
 
 
 def _read(stream: BinaryIO, room: memoryview) -> memoryview:
