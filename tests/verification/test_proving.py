@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mlflow_archive.errors import DamagedError
@@ -26,8 +28,10 @@ from tests.spec.drafts import (
     WORLD,
     Draft,
     Frame,
+    base_rows,
     build,
     compress,
+    encode_part,
     make_table,
     part,
     sha,
@@ -141,6 +145,15 @@ def test_behind_an_extent_that_lies_outside_the_others_of_its_frame_are_proved(t
     first, second = sorted((HELLO, EMPTY), key=sha)
     path = archive(tmp_path, rows=blob(first, offset_in_frame=len(HELLO), raw_size=1))
     assert checked(path) == ({raw(second): len(second), raw(WORLD): len(WORLD)}, {raw(first)})
+
+
+def test_behind_an_extent_out_of_order_the_others_of_its_frame_are_proved(tmp_path: Path) -> None:
+    first, second = sorted((HELLO, WORLD), key=sha)
+
+    def edit(frames: list[Frame]) -> None:
+        frames[:] = [Frame(extents=[(raw(first), 3, first[3:]), (raw(second), 0, second)]), Frame(blobs=[EMPTY])]
+
+    assert checked(archive(tmp_path, frames=edit)) == ({raw(second): len(second), raw(EMPTY): 0}, {raw(first)})
 
 
 def test_blobs_of_a_frame_that_is_not_there_or_of_a_pack_that_is_not_there_are_doubted(tmp_path: Path) -> None:
@@ -261,6 +274,19 @@ def test_an_artifact_that_states_another_size_than_its_blob_is_lost(tmp_path: Pa
     message = f"run {RUN_A}, artifact {name!r}: it states {size} bytes, its blob has {len(data)}"
     assert found(path) == [("E052", part("artifacts"), message)]
     assert verify(path).lost == {Lost(kind="run", id=RUN_A, path=name)}
+
+
+def test_behind_a_damaged_row_group_of_artifacts_the_others_are_compared(tmp_path: Path) -> None:
+    rows = make_table("artifacts", [{**row, "size": row["size"] + 1} for row in base_rows()["artifacts"]])
+    data = encode_part(rows, group_rows=1)
+    column = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(0)
+    data = flipped(data, column.data_page_offset + column.total_compressed_size - 1)
+    path = archive(tmp_path, members=change(part("artifacts"), lambda _: data))
+    assert [(code, message) for code, _, message in found(path) if code != "E034"] == [
+        ("E052", f"run {RUN_A}, artifact 'empty': it states 1 bytes, its blob has 0"),
+        ("E052", f"run {RUN_B}, artifact 'dir/world.txt': it states {len(WORLD) + 1} bytes, its blob has {len(WORLD)}"),
+        ("W003", f"1 blobs are referred to by no artifact, such as {sha(HELLO)}"),
+    ]
 
 
 def test_rows_of_two_parts_of_artifacts_are_compared_each_with_its_part(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from mlflow_archive.flow.report import Quiet
 from mlflow_archive.format.manifest import Member
 from mlflow_archive.reader.archive import Archive, open_archive
 from mlflow_archive.reader.archive_at import archive_at
-from mlflow_archive.verification.checks import verify
+from mlflow_archive.verification.checks import examine, verify
+from mlflow_archive.verification.report import Level, VerifyReport
 from mlflow_archive.verification.sharing_out import CheckTask, SharedChecks, shared_checks, try_archive
 from mlflow_archive.workers import kept
 from mlflow_archive.workers.crew import WorkError
@@ -176,6 +177,23 @@ def test_workers_read_a_delta_beside_its_base_where_one_is_given(monkeypatch: py
         with pytest.raises(RuntimeError, match="shutdown"):
             pool.submit(str, "")
     assert not kept._opened_in
+
+
+def test_workers_do_all_that_takes_long(path: Path) -> None:
+    done: list[str] = []
+
+    class Noted(SendingPool):
+        """A pool that keeps what it is to do."""
+
+        def submit(self, function: Callable[[Any], Any], work: object) -> Future[Any]:
+            done.extend([work.do.__name__] if isinstance(work, CheckTask) else [])
+            return super().submit(function, work)
+
+    with open_archive(path) as archive, closing(Noted(1)) as pool:
+        report = VerifyReport(level=Level.FULL, archive_id=archive.id)
+        with closing(SharedChecks(archive_at(path, None, archive.id), pool, Quiet())) as shared:
+            examine(archive, report, shared=shared)
+    assert sorted(set(done)) == ["check_members", "check_packs", "check_parts"]
 
 
 def test_where_no_workers_are_wanted_none_are_asked(path: Path) -> None:
