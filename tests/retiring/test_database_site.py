@@ -169,6 +169,22 @@ def test_a_database_that_is_not_there_is_not_made_and_one_that_refuses_is_named(
     assert far.folder is None
 
 
+@pytest.mark.parametrize(
+    ("uri", "driver"),
+    [
+        ("postgresql://h/x", "postgresql+psycopg2"),
+        ("postgresql+psycopg2://h/x", "postgresql+psycopg2"),
+        ("mysql://h/x", "mysql+pymysql"),
+        ("mysql+pymysql://h/x", "mysql+pymysql"),
+        ("mariadb://h/x", "mysql+pymysql"),
+    ],
+)
+def test_by_which_driver_a_database_is_asked(uri: str, driver: str) -> None:
+    with closing(DatabaseSite(uri, {})) as site:
+        assert site._engine.url.drivername == driver
+        assert (site._engine.url.host, site._engine.url.database, site.folder) == ("h", "x", None)
+
+
 def test_nothing_is_purged_where_a_newer_schema_may_hold_more(
     site: DatabaseSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,6 +133,17 @@ def test_spans_that_a_server_has_moved_it_removes_itself(tmp_path: Path, folder:
     assert ("traces.json" in left_in(folder)) == of_server
 
 
+def test_a_trace_whose_spans_a_server_moves_may_have_no_place_for_them_yet(tmp_path: Path, folder: Path) -> None:
+    tags = {HOME: "ARCHIVE_REPO", ARTIFACTS: "/srv/x"}
+    files = files_of(
+        archive_of(TRACE, "x", tags=tags, trace_id="x", request_time=1),
+        of_server=True,
+        artifact_map=[("/srv", str(tmp_path))],
+    )
+    files.remove(entry(TRACE))
+    assert left_in(folder) == ["beside.txt", "docs/beside.txt", "traces.json", "traces.pb"]
+
+
 def test_what_becomes_of_an_object_whose_rows_or_files_stay(folder: Path) -> None:
     archive = archive_of(RUN, "x", run_id="x", artifact_uri=str(folder))
     entries = [entry(RUN, code="R1", reason="old"), entry(TRACE, "t"), entry(RUN)]
@@ -251,6 +262,14 @@ def test_what_is_brought_back_changed_needed_or_gone_is_not_purged(tmp_path: Pat
         "cut off": GONE,
     }
     assert left_in(tmp_path) == ["back/f", "changed/f", "gone/f", "needed/f"]
+
+
+def test_where_nothing_may_be_purged_nothing_is_read_of_the_archive() -> None:
+    site = site_of("r")
+    purge = purge_of(site, r="deleted")
+    purge.run()
+    assert outcome(purge) == {"r": ("left", "R502", "somebody has brought it back")}
+    assert cast("PurgingSite", purge.site).said == ["stages r", "sum"]
 
 
 def test_many_are_purged_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
