@@ -210,12 +210,13 @@ def test_what_runs_made_is_purged_before_them_each_marked_before_its_rows_go() -
         site.objects[kind, name]["lifecycle_stage"] = "deleted"
     purge = purge_of(site, archive, r="deleted", s="purging", m="deleted", u="deleted")
     memory, marked = cast("PurgingSite", purge.site), []
-    memory.before = lambda said: (
-        said.startswith("purge")
-        and marked.append(  # type: ignore[func-returns-value]
-            [each.state for each in purge.receipt.entries if each.id in said.split()]
-        )
-    )
+
+    def look(said: str) -> None:
+        if said.startswith("purge"):
+            [being] = [each for each in purge.receipt.entries if each.id in said.split()]
+            marked.append((being.state, being.code, being.reason))
+
+    memory.before = look
     purge.receipt.put(0, replace(purge.receipt.entries[0], code="R1", reason="old"))
     purge.run()
     assert memory.said == [
@@ -223,7 +224,7 @@ def test_what_runs_made_is_purged_before_them_each_marked_before_its_rows_go() -
         *("stages m", "sum", "read logged_model r", "purge m logged_models=1"),
         *("stages r s", "sum", "read run r s", "purge r runs=1", "purge s runs=1"),
     ]
-    assert marked == [["purging"]] * 4
+    assert marked == [("purging", "", "")] * 4
     assert outcome(purge) == {
         **dict.fromkeys("rsmt", GONE),
         "planned": ("planned", "", ""),
